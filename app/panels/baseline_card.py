@@ -26,7 +26,7 @@ class BaselineCard(Card):
         self.title = label(role="strong")
         self.facts = label(wrap=True)
         self.notes = label(role="caption", wrap=True)
-        self.shut = button(self.tr("Close"), "link", self.tr("Show the plot alone"))
+        self.shut = button(self.tr("Close"), "link", self.tr("Close the baseline"))
         row = QHBoxLayout()
         row.addWidget(self.title)
         row.addStretch(1)
@@ -44,7 +44,7 @@ class BaselineCard(Card):
         self.setVisible(one is not None)
         if one is None or document is None:
             return
-        self.title.setText(self.tr("Baseline {0}, beside {1}").format(name_of(one), one.against))
+        self.title.setText(self.tr("Baseline of {1}: {0}").format(name_of(one), one.against))
         self.facts.setText(", ".join(facts_of(one, document.original, document.target)))
         self.notes.setText(sentences([question_of(one.asked.kind), *one.notes]))
         self.setAccessibleName(f"{self.title.text()}: {self.facts.text()}")

@@ -31,8 +31,8 @@ class JobRow(QWidget):
         self._bar = QProgressBar()
         self._bar.setTextVisible(False)
         self.cancel = button(self.tr("Cancel"))
-        self.earlier = button(self.tr("Earlier"), "small", self.tr("Let it have its turn before the one above it"))
-        self.later = button(self.tr("Later"), "small", self.tr("Let the one below it have its turn first"))
+        self.earlier = button(self.tr("Move up"), "small", self.tr("Move it up in the queue"))
+        self.later = button(self.tr("Move down"), "small", self.tr("Move it down in the queue"))
         words = QVBoxLayout()
         words.setSpacing(3)
         for each in (self._title, self._text, self._bar):
@@ -58,8 +58,8 @@ class JobRow(QWidget):
         self._bar.setVisible(not job.place)
         self._bar.setAccessibleName(self.tr("Progress: {0}").format(job.title))
         for each, may, words in (
-            (self.earlier, job.earlier, self.tr("Earlier: {0}")),
-            (self.later, job.later, self.tr("Later: {0}")),
+            (self.earlier, job.earlier, self.tr("Move up: {0}")),
+            (self.later, job.later, self.tr("Move down: {0}")),
         ):
             each.setVisible(bool(job.place))
             each.setEnabled(may)
@@ -114,7 +114,7 @@ class Jobs(QWidget):
         self._stack.addWidget(
             EmptyState(
                 self.tr("No job is running"),
-                self.tr("What takes longer than a moment is listed here, and can be stopped."),
+                self.tr("Running and waiting jobs appear here. You can cancel them."),
             )
         )
         self._stack.addWidget(area)
@@ -144,9 +144,9 @@ def job_words(job: JobView) -> str:
     """Where a job stands: its step, how long it has run, how long it still takes."""
     say = QCoreApplication.translate
     if job.place:
-        turn = say("Jobs", "next") if job.place == 1 else say("Jobs", "waits, number {0}").format(job.place)
+        turn = say("Jobs", "next") if job.place == 1 else say("Jobs", "waiting, number {0}").format(job.place)
         return ", ".join([turn, *([say("Jobs", "takes about {0}").format(about(job.left))] if job.left >= 0 else [])])
-    parts = [job.text or say("Jobs", "begins")]
+    parts = [job.text or say("Jobs", "starting")]
     if job.elapsed:
         parts.append(say("Jobs", "{0} so far").format(duration(job.elapsed)))
     if job.left >= 0:

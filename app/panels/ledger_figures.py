@@ -93,7 +93,7 @@ def _titles() -> dict[str, str]:
     return {
         "parameters": say("ledger", "Parameters"),
         "macs": say("ledger", "MACs"),
-        "file": say("ledger", "File, ONNX"),
+        "file": say("ledger", "ONNX file"),
         "latency": say("ledger", "Latency"),
         "metric": say("ledger", "Metric"),
     }
@@ -109,7 +109,7 @@ def _exact(title: str, where: str, before: int, now: int) -> Figure:
         before=scaled(before) if now != before else "",
         change=change(before, now) if now != before else "",
         share=now / max(before, 1),
-        tip=say("ledger", "{0}: original {1}, now {2}; counted, exact").format(title, f"{before:,}", f"{now:,}"),
+        tip=say("ledger", "{0}: original {1}, now {2} (exact count)").format(title, f"{before:,}", f"{now:,}"),
     )
 
 
@@ -129,7 +129,7 @@ def _file(document: Document, where: str, original: Costs, plan: Costs, planned:
         before=size(before) if smaller else "",
         change=change(before, now) if smaller else "",
         share=now / max(before, 1),
-        tip=say("ledger", "A file is predicted as 4 bytes a parameter; after an export its size is measured."),
+        tip=say("ledger", "Predicted at 4 bytes per parameter. Measured after an export."),
     )
 
 
@@ -172,7 +172,7 @@ def _latency(document: Document, where: str, state: State, planned: bool) -> Fig
 
 def _step(now: Latency, first: Latency | None) -> str:
     """What one further token behind the prompt takes, against the original's."""
-    words = say("ledger", "one further token {0}").format(milliseconds(now.median))
+    words = say("ledger", "next token {0}").format(milliseconds(now.median))
     return words if first is None else f"{words} ({change(first.median, now.median)})"
 
 
@@ -181,7 +181,7 @@ def _predicted(document: Document, figure: Figure, now: float) -> Figure:
     table = document.contents.table
     assert table is not None
     before, off = table.original / 1e6, table.trust.ninetieth
-    tip = say("ledger", "; predicted from {0} fused blocks as measured, off by at most {1} % in nine of ten cut models")
+    tip = say("ledger", "; predicted from {0} measured blocks, with an error below {1} % for 9 of 10 cut models")
     return replace(
         figure,
         before=milliseconds(before),
@@ -199,7 +199,7 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
     title = title[:1].upper() + title[1:]
     if document.task is None and measured is None:
         return Figure(
-            title, say("ledger", "no data yet"), title, known=False, tip=say("ledger", "Attach data and a metric.")
+            title, say("ledger", "no data"), title, known=False, tip=say("ledger", "Attach data to measure the metric.")
         )
     first, now = metric_of(document.original), metric_of(None if planned else state)
     if now is not None and first is not None and first.split != now.split:
@@ -212,10 +212,10 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
         return Figure(title, words, title, where if known else "", "", before, known=False, step=step)
     stale, tip = (
         state.stale and not planned,
-        say("ledger", "{0} on the {1} split; the uncertainty is one standard error"),
+        say("ledger", "{0} on the {1} split; \u00b1 is one standard error"),
     )
     if stale:
-        tip += say("ledger", "; measured before the data or the code has changed: evaluate again")
+        tip += say("ledger", "; the data or the code has changed since: evaluate again")
     points_lost = 0.0 if first is None else 100 * lost(first, now)[0]
     told = before and first is not None and not stale  # a stale one is first measured again, then compared
     points = difference_text(now.value - first.value, now.percent) if told and first is not None else ""

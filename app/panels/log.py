@@ -38,7 +38,7 @@ class Log(QWidget):
         self.text.setUndoRedoEnabled(False)
         self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.text.setAccessibleName(self.tr("Log"))
-        self.text.setPlaceholderText(self.tr("What happens is written down here; the newest line is the last."))
+        self.text.setPlaceholderText(self.tr("Events appear here, newest last."))
         self._saver = Saver(self)
         self._pause = QTimer(self, interval=PAUSE, singleShot=True)
         self._lay_out()
@@ -46,19 +46,19 @@ class Log(QWidget):
         self.refresh()
 
     def _lay_out(self) -> None:
-        self.level = ComboBox(self.tr("From which level on"))
+        self.level = ComboBox(self.tr("Lowest level shown"))
         for words, level in (
             (self.tr("all lines"), Level.OUTPUT),
-            (self.tr("without output of code"), Level.INFO),
+            (self.tr("without printed output"), Level.INFO),
             (self.tr("warnings and errors"), Level.WARNING),
             (self.tr("errors"), Level.ERROR),
         ):
             self.level.addItem(words, level)
-        self.search = FilterLine(self.tr("Words that a line must have"), self.tr("Filter"))
+        self.search = FilterLine(self.tr("Words that lines must contain"), self.tr("Filter"))
         self.search.setMinimumWidth(80)
-        self.copy = button(self.tr("Copy"), "link", self.tr("Copy the lines that are shown"))
-        self.save = button(self.tr("Save..."), "link", self.tr("Write the lines that are shown into a file"))
-        self.clear = button(self.tr("Clear"), "link", self.tr("Forget all lines"))
+        self.copy = button(self.tr("Copy"), "link", self.tr("Copy the lines shown"))
+        self.save = button(self.tr("Save..."), "link", self.tr("Save the lines shown to a file"))
+        self.clear = button(self.tr("Clear"), "link", self.tr("Delete all lines"))
         for each in (self.copy, self.save, self.clear):
             each.setMinimumHeight(HEIGHT)  # in line with the fields
         row = FlowLayout(gap=6)

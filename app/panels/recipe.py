@@ -39,8 +39,8 @@ class Recipe(QWidget):
         self.text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.text.setAccessibleName(self.tr("Script of the present state"))
         self.copy = button(self.tr("Copy"), "link", self.tr("Copy the script"))
-        self.save_script = button(self.tr("Save script..."), "link", self.tr("Write it as a Python file"))
-        self.save_recipe = button(self.tr("Save recipe..."), "link", self.tr("Write the steps as JSON"))
+        self.save_script = button(self.tr("Save script..."), "link", self.tr("Save it as a Python file"))
+        self.save_recipe = button(self.tr("Save recipe..."), "link", self.tr("Save the steps as JSON"))
         self._lay_out()
         self.copy.clicked.connect(self._copy)
         self.save_script.clicked.connect(lambda: self._run("file.export_script"))
@@ -49,7 +49,7 @@ class Recipe(QWidget):
         self.refresh()
 
     def _lay_out(self) -> None:
-        words = self.tr("Every step as Python; run anew, it gives the same weights.")
+        words = self.tr("Every step as Python. Running it gives the same weights.")
         page = QWidget()
         row = QHBoxLayout()
         row.addWidget(ElidedLabel(words, "caption"), 1)
@@ -61,7 +61,7 @@ class Recipe(QWidget):
         layout.addLayout(row)
         layout.addWidget(self.text, 1)
         self._stack = QStackedLayout(self)
-        empty = self.tr("Every cut, recovery and export is written down here as Python that does it again.")
+        empty = self.tr("Every cut, recovery and export appears here as a Python script that repeats it.")
         self._stack.addWidget(EmptyState(self.tr("Recipe"), empty))
         self._stack.addWidget(page)
 
@@ -103,7 +103,7 @@ class Recipe(QWidget):
     def _copy(self) -> None:
         if self._recipe is not None:
             QGuiApplication.clipboard().setText(script_of(self._recipe))
-        self.document.announced.emit(self.tr("The script is on the clipboard."))
+        self.document.announced.emit(self.tr("Script copied."))
 
 
 def _last_step(script: str) -> int:

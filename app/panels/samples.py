@@ -72,13 +72,15 @@ class Samples(QWidget):
         self.document = document
         self._data = ("", "")
         self.scores = label(role="strong", wrap=True)
-        self._ask = label(self.tr("What should it score?"), "caption")
-        self.expected = DoubleSpinBox(self.tr("What the original should score, in per cent"), 0.0, 100.0, 1, " %")
+        self._ask = label(self.tr("Expected value"), "caption")
+        self.expected = DoubleSpinBox(self.tr("Expected metric of the original, in %"), 0.0, 100.0, 1, " %")
         self.expected.setSpecialValueText("\u2013")
         self.verdict = label(role="caption", wrap=True)
         self.hint = label(role="marked", wrap=True)
         self.hint.hide()
-        self.better = button(self.tr("Prepare it so"), tip=self.tr("Open the same data with that mean and deviation"))
+        self.better = button(
+            self.tr("Use this normalisation"), tip=self.tr("Open the same data with this mean and standard deviation")
+        )
         self.better.hide()
         self._range = label(role="caption", wrap=True)
         self._pictures = FlowLayout(gap=10)
@@ -121,7 +123,7 @@ class Samples(QWidget):
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setAccessibleName(self.tr("The original's score and samples"))
+        area.setAccessibleName(self.tr("Metric of the original, and samples"))
         area.setWidget(page)
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self._empty)
@@ -146,7 +148,7 @@ class Samples(QWidget):
         self._stack.setCurrentIndex(int(task is not None))
         self._empty.say(
             self.tr("Samples"),
-            self.tr("Attach data: five samples are shown as the model sees them, with what it says."),
+            self.tr("Attach data to see five samples as the model sees them, with its outputs."),
         )
         for place in (self._pictures, self._texts):
             while item := place.takeAt(0):
@@ -171,10 +173,10 @@ class Samples(QWidget):
         for each in (self._ask, self.expected):
             each.setVisible(metric is not None and percent)
         if metric is None:
-            self.scores.setText(self.tr("The original was not evaluated yet."))
-            self.verdict.setText(self.tr("It is evaluated before anything is pruned: everything is compared with it."))
+            self.scores.setText(self.tr("The original is not evaluated yet."))
+            self.verdict.setText(self.tr("Evaluate it before you prune: all results are compared with it."))
             return
-        self.scores.setText(self.tr("The original scores {0}.").format(metric_text(metric)))
+        self.scores.setText(self.tr("The original reaches {0}.").format(metric_text(metric)))
         words, good = self._judge(metric) if self.expected.value() > 0 and percent else ("", True)
         task = self.document.task
         hint = sentences(task.notes) if task is not None and not (words and good) else ""
@@ -182,7 +184,9 @@ class Samples(QWidget):
         self.hint.setVisible(bool(hint))
         self.better.setVisible(bool(hint) and task is not None and task.better is not None)
         self.better.setEnabled(not self.document.busy)
-        self.verdict.setText(words or self.tr("Type what the model's authors, or your own evaluation, report."))
+        self.verdict.setText(
+            words or self.tr("Enter the value that the model's authors or your own evaluation report.")
+        )
         set_role(self.verdict, "caption" if not words else "good" if good else "marked")
 
     @Slot()
@@ -197,7 +201,7 @@ class Samples(QWidget):
         if abs(difference) <= max(200 * metric.error, 0.3):
             words = self.tr("As expected, within the uncertainty of n = {0}.").format(f"{metric.count:,}")
             return words if metric.count else self.tr("As expected."), True
-        words = self.tr("{0} points from what you expected. Look at mean, deviation, size and channel order first.")
+        words = self.tr("{0} points from the expected value. Check mean, standard deviation, size and channel order.")
         return words.format(signed(difference, 1)), False
 
 
@@ -218,7 +222,7 @@ def _card(sample: Sample) -> QWidget:
         words.addWidget(label(sample.label, "strong"))
     if sample.predicted:
         right = not sample.label or sample.predicted == sample.label
-        words.addWidget(label(card.tr("says {0}").format(sample.predicted), "caption" if right else "marked"))
+        words.addWidget(label(card.tr("predicts {0}").format(sample.predicted), "caption" if right else "marked"))
     words.addStretch(1)
     inner.addLayout(words)
     return card

@@ -183,7 +183,7 @@ class Strip(Card):
     def _tell_plan(self, marked: bool, cut: bool) -> None:
         plan, original = self.document.plan_costs, self.document.original_costs
         if not marked or plan is None or original is None:
-            self._show("plan", "done" if cut else "todo", self.tr("carried out") if cut else self.tr("nothing marked"))
+            self._show("plan", "done" if cut else "todo", self.tr("done") if cut else self.tr("nothing marked"))
             return
         words = self.tr("{0} MACs, {1} marked")
         number = count(int(self.document.marked.sum()))
@@ -196,7 +196,7 @@ class Strip(Card):
 
     def _show(self, name: str, stage: str, caption: str, state_id: str = "") -> None:
         step = self.steps[name]
-        spoken = ", ".join((step.text(), caption, self.tr("present state") if stage == "present" else "")).rstrip(", ")
+        spoken = ", ".join((step.text(), caption, self.tr("current state") if stage == "present" else "")).rstrip(", ")
         step.tell(stage, caption, state_id if stage != "present" else "", spoken)
         if name in self._lines:
             self._lines[name].gone = stage != "todo"

@@ -19,7 +19,7 @@ def title_of(kind: BaselineKind) -> str:
     return {
         BaselineKind.RANDOM: say("baselines", "random removal"),
         BaselineKind.SCRATCH: say("baselines", "same shape, from scratch"),
-        BaselineKind.STOCK: say("baselines", "stock smaller model"),
+        BaselineKind.STOCK: say("baselines", "smaller stock model"),
         BaselineKind.MAGNITUDE: say("baselines", "unstructured magnitude"),
     }[kind]
 
@@ -27,11 +27,11 @@ def title_of(kind: BaselineKind) -> str:
 def question_of(kind: BaselineKind) -> str:
     """What it answers, a sentence."""
     return {
-        BaselineKind.RANDOM: say("baselines", "Is the criterion better than chance, at the same budget?"),
-        BaselineKind.SCRATCH: say("baselines", "Did the weights that were kept help, or is it the shape alone?"),
-        BaselineKind.STOCK: say("baselines", "Would the smaller model of the same family have done?"),
+        BaselineKind.RANDOM: say("baselines", "Is the criterion better than chance at the same budget?"),
+        BaselineKind.SCRATCH: say("baselines", "Do the kept weights help, or does the shape alone explain the result?"),
+        BaselineKind.STOCK: say("baselines", "Would a smaller model of the same family do as well?"),
         BaselineKind.MAGNITUDE: say(
-            "baselines", "What do single weights keep at as many parameters, and is anything faster?"
+            "baselines", "How good is unstructured pruning at the same number of parameters, and is it faster?"
         ),
     }[kind]
 
@@ -39,10 +39,13 @@ def question_of(kind: BaselineKind) -> str:
 def needs_of(kind: BaselineKind) -> str:
     """What it is made of and needs, a sentence."""
     return {
-        BaselineKind.RANDOM: say("baselines", "Cut by drawn scores and recovered as the state was."),
-        BaselineKind.SCRATCH: say("baselines", "Fresh weights, trained with the state's recovery."),
-        BaselineKind.STOCK: say("baselines", "Best with the weights that its publisher trained; trained as the state."),
-        BaselineKind.MAGNITUDE: say("baselines", "The original with zeros, trained with the state's recovery."),
+        BaselineKind.RANDOM: say("baselines", "Cut by random scores and recovered like the state."),
+        BaselineKind.SCRATCH: say("baselines", "New weights, trained with the state's recovery settings."),
+        BaselineKind.STOCK: say("baselines", "Trained like the state, best from its published weights."),
+        BaselineKind.MAGNITUDE: say(
+            "baselines",
+            "The original with its smallest weights set to zero, trained with the state's recovery settings.",
+        ),
     }[kind]
 
 
@@ -58,7 +61,7 @@ def facts_of(one: Baseline, original: State | None, target: TargetSpec) -> list[
     return [
         metric_text(one.metric),
         say("baselines", "{0} MACs{1}").format(scaled(one.macs), share),
-        say("baselines", "{0} parameters that are not zero").format(scaled(one.parameters))
+        say("baselines", "{0} nonzero parameters").format(scaled(one.parameters))
         if one.asked.kind is BaselineKind.MAGNITUDE
         else say("baselines", "{0} parameters").format(scaled(one.parameters)),
         say("baselines", "latency not measured on this target") if timing is None else latency_text(timing),

@@ -3,24 +3,28 @@
 import numpy as np
 from PySide6.QtCore import QCoreApplication
 
+from secateur.engine.structures.analysis import Kind
+
 from ..panels.compare.difference import ADDED, COSTS, NARROWER, OTHERS, REMOVED, SAME, WIDER, Difference
 from .format import MINUS, change, count
+from .structures import many_of, one_of
 from .translate import counted
 
 say = QCoreApplication.translate
 
 
-def change_words(found: Difference, node: int) -> str:
-    """The sign and the word of a row: "\u221224 narrower"."""
+def change_words(found: Difference, node: int, of: Kind) -> str:
+    """The difference of a row whose outputs are structures of a kind, in words: "24 fewer channels"."""
     kind, kept = int(found.kinds[node]), found.kept[:, node]
-    number = f"{abs(int(kept[1] - kept[0])):,}"
+    more = abs(int(kept[1] - kept[0]))
+    number, named = f"{more:,}", one_of(of) if more == 1 else many_of(of)
     return {
         SAME: "",
         REMOVED: say("compare", "{0} removed").format(MINUS),
         ADDED: say("compare", "+ only here"),
-        NARROWER: say("compare", "{0}{1} narrower").format(MINUS, number),
-        WIDER: say("compare", "+{0} wider").format(number),
-        OTHERS: say("compare", "\u2260 {0} others").format(f"{int(found.others[node]):,}"),
+        NARROWER: say("compare", "{0} fewer {1}").format(number, named),
+        WIDER: say("compare", "{0} more {1}").format(number, named),
+        OTHERS: say("compare", "\u2260 {0} differ").format(f"{int(found.others[node]):,}"),
         COSTS: say("compare", "{0} MACs").format(change(*map(float, found.macs[:, node])))
         if found.macs[0, node] != found.macs[1, node]
         else say("compare", "{0} parameters").format(change(*map(float, found.parameters[:, node]))),
@@ -32,9 +36,9 @@ def structure_words(kind: int) -> str:
     return {REMOVED: say("compare", "{0} removed").format(MINUS), ADDED: say("compare", "+ only here")}.get(kind, "")
 
 
-def tip(found: Difference, node: int, path: str, titles: tuple[str, str]) -> str:
+def tip(found: Difference, node: int, of: Kind, path: str, titles: tuple[str, str]) -> str:
     """All numbers of a row in both models."""
-    lines = [path, change_words(found, node)]
+    lines = [path, change_words(found, node, of)]
     for name, values in ((say("compare", "MACs"), found.macs), (say("compare", "parameters"), found.parameters)):
         left, right = int(values[0, node]), int(values[1, node])
         if left or right:
@@ -49,7 +53,7 @@ def summary(found: Difference, titles: tuple[str, str]) -> str:
     removed = int(np.count_nonzero(found.structures == REMOVED))
     added = int(np.count_nonzero(found.structures == ADDED))
     if not removed and not added:
-        return say("compare", "Both keep the same structures; their weights may differ.")
+        return say("compare", "Both keep the same structures. Their weights may differ.")
     parts: list[str] = []
     if removed:
         meant = counted(removed, say("compare", "{count} structure"), say("compare", "{count} structures"))

@@ -35,7 +35,7 @@ def latency_text(timing: Timing) -> str:
     whole = milliseconds(timing.median)
     if timing.step is None:
         return whole
-    return say("states", "{0} + {1} a token").format(whole, milliseconds(timing.step.median))
+    return say("states", "{0} + {1} per token").format(whole, milliseconds(timing.step.median))
 
 
 def value_text(metric: Metric) -> str:

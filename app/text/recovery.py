@@ -21,7 +21,7 @@ def recovery_job(document: Document) -> JobView | None:
 def repair_words() -> dict[Repair, str]:
     """The repairs as entries of a list."""
     return {
-        Repair.NONE: say("recovery", "no repair"),
+        Repair.NONE: say("recovery", "none"),
         Repair.BIAS: say("recovery", "biases"),
         Repair.LEAST_SQUARES: say("recovery", "least squares"),
     }
@@ -31,25 +31,26 @@ def repair_tip() -> str:
     """What the repairs do."""
     return say(
         "recovery",
-        "Layers that lost inputs are repaired from calibration data, without labels: their biases take the mean of "
-        "what is gone, or least squares foretell it from what is left. Kept only if the metric gets better.",
+        "Repairs layers that lost inputs before training, from calibration samples without labels. Biases: "
+        "add the mean of the removed inputs. Least squares: predict the removed inputs from the kept ones. "
+        "The repair is kept only if the metric improves.",
     )
 
 
 def expect_text(epochs: int, repair: Repair) -> str:
     """What to expect of a run with these settings; the figures are our own (README)."""
     if not epochs and repair is Repair.NONE:
-        return say("recovery", "What to expect: only the statistics of BatchNorm are measured again.")
+        return say("recovery", "What to expect: only the BatchNorm statistics are recalibrated.")
     if not epochs:
         return say(
             "recovery",
-            "What to expect: seconds. By least squares the sample ResNet at half its MACs went from 26 to 92 % without "
-            "training, the ViT from 63 to 90 %.",
+            "What to expect: this takes seconds. At half the MACs, least squares raised the sample ResNet from "
+            "26 to 92 % and the ViT from 63 to 90 %, without training.",
         )
     return say(
         "recovery",
-        "What to expect: most of what was lost usually comes back in the first epochs. Started again, a cancelled run "
-        "goes on (it is kept every half minute).",
+        "What to expect: the first epochs usually recover most of the loss. A cancelled run resumes where it "
+        "was saved last (every 30 s).",
     )
 
 

@@ -34,11 +34,15 @@ def told(one: Tried, in_percent: bool) -> str:
         return head + sentence(one.trial.note)
     lost, limit = loss_words(one.trial.loss, in_percent, one.trial.error), loss_words(one.limit, in_percent)
     words = (
-        say("trials", "holds: {0} lost, {1} may be")
+        say("trials", "within the limit: {0} lost, {1} allowed")
         if one.trial.holds
-        else say("trials", "too much: {0} lost, {1} may be")
+        else say("trials", "over the limit: {0} lost, {1} allowed")
     )
-    ending = say("trials", "; within one standard error of the limit, so the data cannot tell.") if one.close else "."
+    ending = (
+        say("trials", "; the difference from the limit is below one standard error, so more samples could change this.")
+        if one.close
+        else "."
+    )
     return head + words.format(lost, limit) + ending
 
 
@@ -47,9 +51,9 @@ def trial_label(document: "Document", state: State) -> str:
     one = document.contents.trials.get(state.id)
     if one is None:
         return ""
-    words = say("trials", "trial {0}, holds") if one.trial.holds else say("trials", "trial {0}, loses too much")
+    words = say("trials", "trial {0}, within limit") if one.trial.holds else say("trials", "trial {0}, over limit")
     words = words if one.trial.note is None else say("trials", "trial {0}, too slow")
-    words = say("trials", "recovered in full, holds") if one.trial.final and one.trial.holds else words
+    words = say("trials", "recovered in full, within limit") if one.trial.final and one.trial.holds else words
     return words.format(one.number)
 
 

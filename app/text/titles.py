@@ -29,7 +29,7 @@ def recovery_called(settings: RecoverySettings) -> str:
     if settings.epochs:
         return counted(settings.epochs, say("Work", "Recover, {count} epoch"), say("Work", "Recover, {count} epochs"))
     repairs = settings.repair is not Repair.NONE
-    return say("Work", "Repair without training") if repairs else say("Work", "Measure BatchNorm again")
+    return say("Work", "Repair without training") if repairs else say("Work", "Recalibrate BatchNorm")
 
 
 def criterion_called(name: str) -> str:

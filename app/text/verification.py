@@ -26,7 +26,7 @@ def verified_text(states: tuple[State, ...], present: State | None) -> str:
     if cut is None or cut.verification is None:
         return say("verified", "nothing cut yet")
     if not cut.verification.passed:
-        return say("verified", "cut not verified: see the tooltip")
+        return say("verified", "cut not verified (see tooltip)")
     return say("verified", "cut verified: equals the masked original, {0}").format(rough(cut.verification.difference))
 
 
@@ -34,7 +34,7 @@ def verified_tip(states: tuple[State, ...], present: State | None) -> str:
     """Every comparison that was made, those that could not be made, and what they do not say."""
     cut = cut_of(states, present)
     if cut is None or cut.verification is None:
-        return say("verified", "Every cut is compared with the original, its removed structures masked.")
+        return say("verified", "Every cut is compared with the original in which the removed structures are masked.")
     repairs = [say("verified", "Repaired: {0}").format(sentence(one)) for one in cut.repairs]
     title = say("verified", "Cut {0}, largest relative difference of the outputs:").format(cut.id)
     return "\n".join((title, *_lines(cut.verification), say("verified", "This says nothing about accuracy."), *repairs))
@@ -46,4 +46,4 @@ def _lines(verification: Verification) -> list[str]:
         words.format(engine_words(c.name), rough(c.difference), rough(c.tolerance), c.dtype)
         for c in verification.checks
     ]
-    return [*made, *(say("verified", "not made: {0}").format(sentence(reason)) for reason in verification.skipped)]
+    return [*made, *(say("verified", "skipped: {0}").format(sentence(reason)) for reason in verification.skipped)]

@@ -21,7 +21,7 @@ class ErrorBar(Card):
         self.details.setMaximumHeight(140)
         self.details.setAccessibleName(self.tr("Details of the error"))
         self.fold = button(self.tr("Details"), "link")
-        self.copy = button(self.tr("Copy"), "link", self.tr("Copy the sentence and its details"))
+        self.copy = button(self.tr("Copy"), "link", self.tr("Copy the message and its details"))
         self.dismiss = button(self.tr("Close"), "link")
         row = QHBoxLayout()
         row.addWidget(self.sentence, 1)

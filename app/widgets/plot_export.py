@@ -140,8 +140,8 @@ def actions(drawing: Drawing, parent: Any, document: Any) -> list[QAction]:
         document.requested.emit(lambda window: SavePlot(window, (drawing,)).open())
 
     entries = (
-        (_say("Copy picture"), drawing.copy),
-        (_say("Copy numbers"), lambda: drawing.copy(numbers=True)),
+        (_say("Copy image"), drawing.copy),
+        (_say("Copy data"), lambda: drawing.copy(numbers=True)),
         (_say("Save plot..."), save),
     )
     made: list[QAction] = []

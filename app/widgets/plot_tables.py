@@ -60,7 +60,7 @@ def structures_table(document: Document) -> Table:
     modules = np.array([one.module for one in analysis.sets], object)
     kinds = np.array([one.kind.value for one in analysis.sets], object)
     states = np.select(
-        [document.removed, document.marked, document.locked], ["gone", "marked", "locked"], default="free"
+        [document.removed, document.marked, document.locked], ["removed", "marked", "locked"], default="free"
     )
     return Table(names, (modules[of], kinds[of], of, analysis.index, scores, states))
 
@@ -72,7 +72,7 @@ def heads_table(document: Document, rows: "tuple[HeadRow, ...]") -> Table:
         kind = "key/value group" if row.span > 1 else "head"
         for cell in range(row.count):
             number = row.first + cell
-            state = "gone" if document.removed[number] else "marked" if document.marked[number] else "free"
+            state = "removed" if document.removed[number] else "marked" if document.marked[number] else "free"
             state = "locked" if state == "free" and document.locked[number] else state
             score = float("nan") if scores is None else float(scores[number])
             lines.append((row.module, kind, cell, score, state))

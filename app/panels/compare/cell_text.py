@@ -4,7 +4,7 @@ from enum import IntEnum
 
 from PySide6.QtCore import QCoreApplication
 
-from secateur.engine.structures.analysis import Analysis
+from secateur.engine.structures.analysis import Analysis, Kind
 
 from ...text.comparison import change_words, structure_words, tip
 from ...text.format import count
@@ -49,14 +49,14 @@ class Cells:
         return self._rows.names[row]
 
     def keeps(self, row: int, side: int) -> str:
-        """How many a model keeps of a layer; a word for what is gone or fixed."""
+        """How many a model keeps of a layer; a word for what is removed or fixed."""
         if row >= self._rows.count:
-            return say("compare", "gone") if self.gone(row, side) else ""
+            return say("compare", "removed") if self.gone(row, side) else ""
         kept, owner = int(self._found.kept[side, row]), int(self._rows.owner[row])
         if kept < 0:
             return say("compare", "fixed") if self._rows.fixed[row] >= 0 else ""
         if owner >= 0 and self._analysis.sets[owner].count == 1:
-            return "" if kept else say("compare", "gone")
+            return "" if kept else say("compare", "removed")
         return f"{kept:,}"
 
     def macs(self, row: int, side: int) -> str:
@@ -67,7 +67,9 @@ class Cells:
 
     def change(self, row: int) -> str:
         """How the right model differs."""
-        return structure_words(self.kind(row)) if row >= self._rows.count else change_words(self._found, row)
+        if row >= self._rows.count:
+            return structure_words(self.kind(row))
+        return change_words(self._found, row, self._kind_of(row))
 
     def kind(self, row: int) -> int:
         """The same as one of the kinds of differences."""
@@ -85,7 +87,13 @@ class Cells:
         """All numbers of a row."""
         if row >= self._rows.count:
             return ", ".join(filter(None, (self.name(row), self.change(row))))
-        return tip(self._found, row, self._rows.modules[row], self._titles)
+        return tip(self._found, row, self._kind_of(row), self._rows.modules[row], self._titles)
+
+    def _kind_of(self, row: int) -> Kind:
+        """What a row keeps: structures of its own set, else channels that another set decides."""
+        owner = int(self._rows.owner[row])
+        kind = self._analysis.sets[owner].kind if owner >= 0 else Kind.CHANNEL
+        return Kind.CHANNEL if kind is Kind.WIDTH else kind
 
     def spoken(self, row: int) -> str:
         """The whole row for a screen reader."""

@@ -58,7 +58,7 @@ class Compare(QWidget):
         self.model = CompareModel(self)
         self.trees = TwoTrees(document, self.model)
         self.boxes = (ComboBox(self.tr("Left model")), ComboBox(self.tr("Right model")))
-        self.only = Chip(self.tr("Only differences"))
+        self.only = Chip(self.tr("Differences only"))
         self.pages = {MODELS: Chip(self.tr("Two models")), RUNS: Chip(self.tr("All runs"))}
         self._said = label(role="caption", wrap=True)
         self._source = RunsModel(self)
@@ -73,7 +73,7 @@ class Compare(QWidget):
     def _table(self) -> QTableView:
         table = QTableView()
         table.setModel(self.runs)
-        table.setAccessibleName(self.tr("All runs; Return opens the state"))
+        table.setAccessibleName(self.tr("All runs; Return goes to the state"))
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         table.setSortingEnabled(True)
@@ -84,7 +84,7 @@ class Compare(QWidget):
         table.verticalHeader().hide()
         table.verticalHeader().setDefaultSectionSize(24)
         header = table.horizontalHeader()
-        header.setAccessibleName(self.tr("Columns of the runs; a click sorts"))
+        header.setAccessibleName(self.tr("Columns of the runs; click to sort"))
         header.setHighlightSections(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(MADE, QHeaderView.ResizeMode.Stretch)
@@ -98,7 +98,7 @@ class Compare(QWidget):
             group.addButton(chip)
             head.addWidget(chip)
         self.pages[MODELS].setChecked(True)
-        self._with = label(self.tr("beside"), "caption")
+        self._with = label(self.tr("versus"), "caption")
         for each in (self.boxes[0], self._with, self.boxes[1], self.only, self.copy):
             head.addWidget(each)
         self._pages = QStackedLayout()
@@ -111,9 +111,7 @@ class Compare(QWidget):
         inner.addLayout(self._pages, 1)  # first: a stack without a parent shows its first page as a window
         self._pages.addWidget(self.trees)
         self._pages.addWidget(self.table)
-        words = self.tr(
-            "Open a model: any two of its states and plans stand side by side here, and all runs in a table."
-        )
+        words = self.tr("Open a model to compare two of its states or plans, and to list all runs.")
         self._stack = QStackedLayout(self)
         self._stack.addWidget(EmptyState(self.tr("Compare"), words))
         self._stack.addWidget(shown)
@@ -211,9 +209,7 @@ class Compare(QWidget):
 
     def _say(self) -> None:
         if self.pages[RUNS].isChecked():
-            words = self.tr(
-                "A click on a row goes to its state, one on a heading sorts. \u2248: predicted. Latency: {0}."
-            )
+            words = self.tr("Click a row to go to its state, a heading to sort. \u2248: predicted. Latency: {0}.")
             self._said.setText(words.format(target_text(self.document.target)))
         elif self.model.difference is not None:
             self._said.setText(summary(self.model.difference, self.model.titles))

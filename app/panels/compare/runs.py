@@ -160,7 +160,9 @@ def _run(ids: tuple[str, str], row: tuple[Any, ...], original: State | None, tar
     plain = (*plain, str(number_of_bytes), "measured" if measured else "predicted", target_text(target))
     whole = {METRIC: marked.format(metric_text(metric))} if metric else {}
     lines = [f"{title}: {whole.get(at, texts[at])}" for at, title in enumerate(titles())]
-    tip = "\n".join([*lines, *([] if measured else [say("compare", "The file is predicted: 4 bytes a parameter.")])])
+    tip = "\n".join(
+        [*lines, *([] if measured else [say("compare", "The file size is predicted at 4 bytes per parameter.")])]
+    )
     return Run(*ids, texts, (*keys, number_of_bytes), plain, present, tip)
 
 
@@ -175,7 +177,7 @@ def _timing(timings: tuple[Timing, ...], target: TargetSpec) -> Timing | None:
 
 def titles() -> tuple[str, ...]:
     """Headings of the table."""
-    told = (say("compare", "Run"), say("compare", "How it was made"), say("compare", "Parameters"))
+    told = (say("compare", "Run"), say("compare", "Method"), say("compare", "Parameters"))
     told = (*told, say("compare", "MACs"), say("compare", "Latency"), say("compare", "Metric"))
     return (*told, say("compare", "File"))
 
@@ -221,7 +223,7 @@ class RunsModel(QAbstractTableModel):
             return None
         run, column = self.runs[index.row()], index.column()
         if role == Qt.ItemDataRole.DisplayRole:
-            name = say("compare", "{0}, present").format(run.texts[NAME]) if run.present else run.texts[NAME]
+            name = say("compare", "{0}, current").format(run.texts[NAME]) if run.present else run.texts[NAME]
             return name if column == NAME else run.texts[column]
         if role == SORT:
             return run.keys[column]

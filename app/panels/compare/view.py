@@ -43,7 +43,7 @@ SHOWN = (
 )
 WIDTHS = {
     **{Column.KEEPS_LEFT: 46, Column.KEEPS_RIGHT: 46, Column.MACS_LEFT: 58, Column.MACS_RIGHT: 58},
-    Column.CHANGE: 94,
+    Column.CHANGE: 112,
 }
 """Of columns but the names, in pixels at the first size of text."""
 NARROW, LEAST = 520, 74
@@ -160,7 +160,7 @@ class TwoTrees(QWidget):
             column.addWidget(tree, 1)
             row.addLayout(column, 1)
         self.left.setAccessibleName(self.tr("Left model"))
-        self.right.setAccessibleName(self.tr("Right model, with what differs"))
+        self.right.setAccessibleName(self.tr("Right model, with the differences"))
         for tree in (self.left, self.right):
             tree.header().setAccessibleName(self.tr("Columns of {0}").format(tree.accessibleName()))
         self._join()
@@ -233,7 +233,7 @@ class TwoTrees(QWidget):
 
 
 def fitting(text: str, room: float, width: Callable[[str], int]) -> str:
-    """A difference in as many words as there is room for: the sign and the number come first."""
-    while width(text) > room and " " in text:
+    """A difference in as many words as there is room for, and at least two: "24 fewer" of "24 fewer channels"."""
+    while width(text) > room and text.count(" ") > 1:
         text = text.rpartition(" ")[0]
     return text

@@ -22,10 +22,10 @@ class Signs(CaptionLine):
             "free": self.tr("free"),
             "marked": self.tr("marked"),
             "locked": self.tr("locked"),
-            "gone": self.tr("gone"),
+            "removed": self.tr("removed"),
             "fixed": self.tr("fixed"),
         }
-        self.setAccessibleName(self.tr("Signs for {0}").format(", ".join(self.words.values())))
+        self.setAccessibleName(self.tr("Legend for {0}").format(", ".join(self.words.values())))
 
     def room(self) -> float:
         """All of them."""

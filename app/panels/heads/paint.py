@@ -1,4 +1,4 @@
-"""How heads are drawn: colour says the score; marked, locked, gone and fixed have a sign of their own as well."""
+"""How heads are drawn: colour says the score; marked, locked, removed and fixed have a sign of their own as well."""
 
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QPainter, QPen
@@ -8,10 +8,10 @@ from ...theme.tokens import luminance
 
 
 def cell(painter: QPainter, area: QRectF, fraction: float, state: str, text: str) -> None:
-    """One head: filled by its score, struck where it is marked, with a lock, only an outline where it is gone."""
+    """One head: filled by its score, struck where it is marked, with a lock, only an outline where it is removed."""
     look = tokens()
     painter.setPen(Qt.PenStyle.NoPen)
-    if state == "gone":
+    if state == "removed":
         painter.setPen(QPen(QColor(look.muted), 1, Qt.PenStyle.DotLine))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect(area.adjusted(0.5, 0.5, -0.5, -0.5))

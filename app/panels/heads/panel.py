@@ -92,9 +92,9 @@ class Heads(QWidget):
         self._stack.setCurrentIndex(int(bool(self._place)))
         title = self.tr("Heads")
         if analysis is None:
-            self._empty.say(title, self.tr("Open a model: its attention heads show here, a row for each layer."))
+            self._empty.say(title, self.tr("Open a model to see its attention heads, one row per layer."))
         else:
-            words = self.tr("{0} has no attention heads that can be removed. The Layers tab has what it has.")
+            words = self.tr("{0} has no removable attention heads. See the Layers tab.")
             self._empty.say(title, words.format(self.document.model_name))
         self.map.show_rows(self.rows)
 
@@ -106,8 +106,8 @@ class Heads(QWidget):
         known = scores is not None and bool(np.isfinite(scores[heads]).any())
         self.legend.range.show_ends("0", *highest(self.document, self._scale if known else None))
         groups = any(row.span > 1 for row in self.rows)
-        words = self.tr("Click a head to mark or spare it, drag over several; Ctrl+L locks.")
-        framed = self.tr(" Framed: a key/value group with the query heads it serves.") if groups else ""
+        words = self.tr("Click a head to mark or unmark it, or drag over several. Ctrl+L locks.")
+        framed = self.tr(" Frame: a key/value group with the query heads it serves.") if groups else ""
         self._note.setText(words + framed)
         if self.map.current is not None:
             self.map.setAccessibleDescription(self.words(*self.map.current))
@@ -127,7 +127,7 @@ class Heads(QWidget):
     def _state(self, structure: int) -> str:
         document = self.document
         if document.removed[structure]:
-            return "gone"
+            return "removed"
         if document.marked[structure]:
             return "marked"
         return "locked" if document.locked[structure] else "free"
@@ -136,13 +136,13 @@ class Heads(QWidget):
         """A cell in words; of a row alone where the cell is -1."""
         one, analysis = self.rows[row], self.document.analysis
         if one.set_number < 0:
-            words = self.tr("{0} is fixed: no head of it can be removed by itself. {1}")
+            words = self.tr("{0} is fixed: none of its heads can be removed separately. {1}")
             return words.format(one.module, one.reason).strip()
         if cell < 0 or analysis is None:
             return one.module
         structure, scores = self._structure((row, cell)), self.document.shown_scores
         name = structure_name(analysis, structure, analysis.sets[one.set_number])
-        name = self.tr("{0} of every group").format(name) if one.within else name
+        name = self.tr("{0} of each group").format(name) if one.within else name
         lines = [f"{one.module}, {name}"]
         if one.span > 1:
             lines.append(self.tr("serves query heads {0} to {1}").format(cell * one.span, (cell + 1) * one.span - 1))

@@ -62,7 +62,7 @@ class HeadMap(RowArea):
         self._banding = False
         self._hover: Place | None = None
         self.setMinimumSize(200, 90)
-        self.setAccessibleName(self.tr("Heads; arrow keys go from one to the next, Space marks or spares"))
+        self.setAccessibleName(self.tr("Heads; arrow keys move between them, Space marks or unmarks"))
 
     def row_count(self) -> int:
         """How many rows."""
@@ -191,7 +191,7 @@ class HeadMap(RowArea):
         for head in range(one.span):
             part = QRectF(area.left() + head * width, area.top(), width - GAP, area.height())
             own = self.look(number + 1, head)[1] if one.inner >= 0 else "free"
-            lost = own if own in ("marked", "gone") and state not in ("marked", "gone") else state
+            lost = own if own in ("marked", "removed") and state not in ("marked", "removed") else state
             paint.cell(painter, part, fraction, lost, "")
         paint.group(painter, area)
 

@@ -55,7 +55,7 @@ class History(QWidget):
         self._model = QStandardItemModel(self)
         self.view = QTreeView()
         self.view.setModel(self._model)
-        self.view.setAccessibleName(self.tr("States and plans; Return goes to one"))
+        self.view.setAccessibleName(self.tr("States and plans; Return goes to the selected one"))
         self.view.setEditTriggers(QTreeView.EditTrigger.NoEditTriggers)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.view.setItemsExpandable(False)
@@ -64,7 +64,7 @@ class History(QWidget):
         self.view.setAllColumnsShowFocus(True)
         self.steps = QListWidget()
         self.steps.setProperty("role", "steps")
-        self.steps.setAccessibleName(self.tr("Steps of this branch; Return goes to one"))
+        self.steps.setAccessibleName(self.tr("Steps of this branch; Return goes to the selected one"))
         self.comparison = button(self.tr("Compare with the original"))
         self._lay_out()
         self.view.clicked.connect(self._clicked)
@@ -96,13 +96,11 @@ class History(QWidget):
         row.addWidget(self._beside)
         outer.addLayout(row, 1)
         below = QHBoxLayout()
-        hint = label(
-            self.tr("A click goes there and loses nothing. Ctrl and a click selects a second."), "caption", True
-        )
+        hint = label(self.tr("Click to go there; nothing is lost. Ctrl+click selects a second one."), "caption", True)
         below.addWidget(hint, 1)
         below.addWidget(self.comparison)
         outer.addLayout(below)
-        words = self.tr("Every cut and every recovery becomes a state that you can come back to.")
+        words = self.tr("Every cut and every recovery adds a state that you can return to.")
         self._stack = QStackedLayout(self)
         self._stack.addWidget(EmptyState(self.tr("History"), words))
         self._stack.addWidget(shown)
@@ -159,7 +157,7 @@ class History(QWidget):
         name = kind_text(state.kind) if state.kind is StateKind.ORIGINAL else f"{kind_text(state.kind)} {state.id}"
         metric, timing = document.metric(state), timing_of(state, document.target)
         texts = (
-            self.tr("{0}, present").format(name) if present else name,
+            self.tr("{0}, current").format(name) if present else name,
             self._metric(state),
             self.tr("not measured") if timing is None else latency_text(timing),
             scaled(state.macs),
@@ -175,7 +173,7 @@ class History(QWidget):
     def _plan_items(self, plan: PlanRow) -> list[QStandardItem]:
         counted, name = self._plans.costs(self.document, plan), plan_name(plan)
         texts = (
-            self.tr("{0}, present").format(name) if plan.present else name,
+            self.tr("{0}, current").format(name) if plan.present else name,
             self.tr("not cut"),
             "",
             "" if counted is None else scaled(counted.macs),
@@ -244,7 +242,7 @@ class History(QWidget):
     @Slot()
     def _say_comparison(self) -> None:
         """Word the button with what it will compare."""
-        words = {2: self.tr("Compare the two"), 1: self.tr("Compare with present")}
+        words = {2: self.tr("Compare both"), 1: self.tr("Compare with current")}
         text = words.get(len(self.chosen()), self.tr("Compare with the original"))
         self.comparison.setText(text)
         self.comparison.setAccessibleName(text)

@@ -107,7 +107,7 @@ def plan_name(row: PlanRow) -> str:
 
 def plan_tip(row: PlanRow) -> str:
     """How it was made, and what a click does."""
-    lines = [say("history", "A plan that is not cut. Its steps, newest first:"), *row.steps[:8]]
+    lines = [say("history", "A plan that was not cut. Its steps, newest first:"), *row.steps[:8]]
     if len(row.steps) > 8:
         lines.append(say("history", "and {0} more").format(len(row.steps) - 8))
     return "\n".join(lines)

@@ -46,7 +46,7 @@ class FlowView(QWidget):
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.setAccessibleName(self.tr("What writes and reads it; arrow keys go from layer to layer"))
+        self.setAccessibleName(self.tr("Layers that write and read it; arrow keys move between them"))
 
     def show_flow(self, flow: Flow | None) -> None:
         """Show another structure's graph."""

@@ -79,9 +79,9 @@ class Histogram(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumHeight(116)
         self.setMaximumHeight(240)
-        self.setAccessibleName(self.tr("Scores, with a threshold: arrow keys move it"))
+        self.setAccessibleName(self.tr("Scores with a threshold; arrow keys move it"))
         self.setToolTip(
-            self.tr("Drag the line: what scores below it is marked. Arrow keys move it one structure at a time.")
+            self.tr("Drag the line to mark everything that scores below it. Arrow keys move it by one structure.")
         )
 
     def sizeHint(self) -> QSize:

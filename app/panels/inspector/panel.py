@@ -65,7 +65,7 @@ class Inspector(Card):
         self.title = ElidedLabel(role="heading")
         self.words = label(role="caption", wrap=True)
         self.coupled = label(role="caption", wrap=True)
-        self.keep = SpinBox(self.tr("How many to keep"), 1, 1)
+        self.keep = SpinBox(self.tr("Number to keep"), 1, 1)
         self._keep_name = label(self.tr("Keep"), "muted")
         self._multiple = label(role="caption", wrap=True)
         self.histogram = Histogram()
@@ -159,10 +159,10 @@ class Inspector(Card):
         nothing = document.selection == Selection()
         self._stack.setCurrentIndex(int(not (nothing or analysis is None or plan is None)))
         if analysis is None or plan is None:
-            self._empty.say(self.tr("Inspector"), self.tr("Open a model; what you select in it is explained here."))
+            self._empty.say(self.tr("Inspector"), self.tr("Open a model, then select a layer to inspect it."))
             return
         if nothing:
-            words = self.tr("Select a layer or a filter: here stand its scores, what goes along with it, and why not.")
+            words = self.tr("Select a layer to see its scores, what is removed with it, and what blocks removal.")
             outputs = map(sentence, outputs_in_words(analysis.returned))
             self._empty.say(self.tr("Nothing selected"), "\n\n".join((words, *outputs)))
             return
@@ -198,14 +198,18 @@ class Inspector(Card):
         self.histogram.show_spread(Spread(scores[present], document.marked[place][present], scale))
         self._say_below()
         states = np.select(
-            [document.removed[place], document.marked[place], document.locked[place]], ["gone", "marked", "locked"], ""
+            [document.removed[place], document.marked[place], document.locked[place]],
+            ["removed", "marked", "locked"],
+            "",
         )
         current = document.selection.structure - one.first
         self.map.show_cells(scale.fractions(scores), [str(s) for s in states], current)
         self.range.show_ends("0", *highest(document, scale))
         seen = self._show_images(analysis, one)
-        title = self.tr("{0} in their own order, bright: important, struck: marked; drag over several to mark them")
-        title = self.tr("{0} as images, framed in their score's colour, struck: marked") if seen else title
+        title = self.tr(
+            "{0} in model order. Bright: important. Struck through: marked. Drag over several to mark them."
+        )
+        title = self.tr("{0} as images. Frame colour: score. Struck through: marked.") if seen else title
         _say(self._map_title, title.format(many_of(one.kind).capitalize()))
         self.map.setAccessibleName(self._map_title.text())
 
@@ -239,7 +243,7 @@ class Inspector(Card):
         self.keep.setEnabled(not (document.locked | document.removed)[place].all())
         self.keep.updateGeometry()
         best = 1 if one.kind in WHOLE else planned_step(analysis, one, max(document.target.multiple, 1))
-        words = self.tr("of {0}, best a multiple of {1}") if best > 1 else self.tr("of {0}")
+        words = self.tr("of {0}, ideally a multiple of {1}") if best > 1 else self.tr("of {0}")
         self._multiple.setText(words.format(left, best))
 
     def _structure(self) -> int:
@@ -270,7 +274,7 @@ class Inspector(Card):
         self._note.setText(costs_note(bool(document.marked[structure]), bool(document.removed[structure])))
         if chosen >= 0:
             self.mark.setEnabled(not (document.removed | document.locked)[chosen])
-            verb = self.tr("Spare {0}") if document.marked[chosen] else self.tr("Mark {0}")
+            verb = self.tr("Unmark {0}") if document.marked[chosen] else self.tr("Mark {0}")
             self._name_mark(verb.format(structure_name(analysis, chosen)))
         locked = document.locked[self._lockable()].all()
         _name(self.lock, self.tr("Unlock") if locked else self.tr("Lock"))
@@ -301,7 +305,7 @@ class Inspector(Card):
         below = int(np.count_nonzero(spread.scores < self.histogram.threshold))
         marked = int(np.count_nonzero(spread.marked))
         text = self.tr("Mark all below {0}").format(spread.scale.text(self.histogram.threshold))
-        hint = self.tr("All are rated alike") if spread.alike else self.tr("Drag the line to mark")
+        hint = self.tr("All scores are equal") if spread.alike else self.tr("Drag the line to mark")
         _name(self.below, text if below else hint)
         self.below.setEnabled(below not in (0, marked))
         self.below.setToolTip(self.tr("{0} of this set score below the line").format(below))

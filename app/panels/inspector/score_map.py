@@ -79,7 +79,7 @@ class ScoreMap(QWidget):
         return min(TALLEST, largest * math.ceil(max(1, len(self.fractions)) / max(1, width // largest)))
 
     def show_cells(self, fractions: NDArray[np.float64], states: list[str], current: int) -> None:
-        """Show cells: scores as 0..1 (NaN unknown) and "marked", "locked", "gone" or ""."""
+        """Show cells: scores as 0..1 (NaN unknown) and "marked", "locked", "removed" or ""."""
         self.fractions, self.states, self.current = fractions, states, current
         self.updateGeometry()
         self.update()
@@ -144,7 +144,7 @@ class ScoreMap(QWidget):
         columns, side = grid
         states = np.array(self.states)
         colours[states == "marked"] = _rgb(look.marked)
-        colours[(states == "gone") | np.isnan(self.fractions)] = _rgb(look.line)
+        colours[(states == "removed") | np.isnan(self.fractions)] = _rgb(look.line)
         rows = math.ceil(len(colours) / columns)
         pixels = np.tile(np.array(_rgb(look.panel), np.uint8), (rows * columns, 1))
         pixels[: len(colours)] = colours
@@ -155,14 +155,14 @@ class ScoreMap(QWidget):
     def _paint_cell(
         painter: QPainter, look: Tokens, where: QRectF, state: str, rgb: NDArray[np.uint8], image: QImage | None
     ) -> None:
-        colour = QColor(*map(int, rgb)) if state != "gone" else QColor(look.line)
+        colour = QColor(*map(int, rgb)) if state != "removed" else QColor(look.line)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(colour)
-        if state == "gone":
+        if state == "removed":
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(colour, 1))
         painter.drawRoundedRect(where.adjusted(0.5, 0.5, -0.5, -0.5), 2, 2)
-        if image is not None and state != "gone":
+        if image is not None and state != "removed":
             painter.drawImage(where.adjusted(FRAME, FRAME, -FRAME, -FRAME), image)
         if state == "marked":
             painter.setBrush(Qt.BrushStyle.NoBrush)

@@ -42,7 +42,7 @@ class Subject:
 def subject_of(analysis: Analysis, selection: Selection, removed: Mask, plan: Costs) -> Subject:
     """Texts about what is selected."""
     one = analysis.sets[selection.set_number] if selection.set_number >= 0 else None
-    title = selection.module or say("inspector", "The model itself")
+    title = selection.module or say("inspector", "Whole model")
     words = _container_words(analysis, selection.module, plan) if one is None else _set_words(analysis, one, removed)
     why_title, why = _reasons(analysis, selection.module)
     coupled = "" if one is None else "\n".join(filter(None, (_coupled(analysis, one), _counts(analysis, selection))))
@@ -54,18 +54,18 @@ def costs_text(analysis: Analysis, gone: Mask, structure: int) -> str:
     before = gone.copy()
     before[structure] = False
     parameters, macs = marginal(analysis, before, [structure])
-    text = say("inspector", "{0} parameters, {1} MACs with it")
+    text = say("inspector", "{0} parameters, {1} MACs if removed")
     return text.format(_less(parameters), _less(macs))
 
 
 def costs_note(marked: bool, gone: bool) -> str:
     """What the costs are counted against."""
     if gone:
-        return say("inspector", "Gone in the present state.")
+        return say("inspector", "Already removed in the current state.")
     return (
         say("inspector", "Marked: already counted in the plan.")
         if marked
-        else say("inspector", "On top of the plan, exact.")
+        else say("inspector", "In addition to the plan, exact.")
     )
 
 
@@ -76,9 +76,7 @@ def _less(number: int) -> str:
 def _set_words(analysis: Analysis, one: CoupledSet, removed: Mask) -> str:
     if one.kind is Kind.BLOCK:
         number = len(analysis.block_tensors(one.first))
-        return say(
-            "inspector", "One block: removed as a whole, its input passes on. {0} tensors vanish with it."
-        ).format(number)
+        return say("inspector", "One block. Removing it passes its input on and deletes {0} tensors.").format(number)
     left = one.count - int(np.count_nonzero(removed[one.structures]))
     shape = _shape_words(next((t for t in analysis.tensors if t.name == one.name), None), one)
     words = counted(one.kind, left) + (f", {shape}" if shape else "")
@@ -126,7 +124,7 @@ def _coupled(analysis: Analysis, one: CoupledSet) -> str:
     named = ", ".join(names[:FEW])
     if len(names) > FEW:
         named += say("inspector", " and {0} more").format(len(names) - FEW)
-    text = say("inspector", "Coupled: {0} write the same {1}, which go in all of them or in none.")
+    text = say("inspector", "Coupled: {0} write the same {1}, so these are removed from all of them.")
     return text.format(named, many_of(one.kind))
 
 
@@ -158,12 +156,12 @@ def _reason(fixed: Fixed, module: str) -> str:
     said = sentence(fixed.reason)
     if not fixed.module or fixed.module == module:
         return said
-    return say("inspector", "{0} Caused in {1}.").format(said, fixed.module)
+    return say("inspector", "{0} Caused by {1}.").format(said, fixed.module)
 
 
 def goes_title(analysis: Analysis, structure: int) -> str:
     """Heading of the list of slices."""
     one = analysis.set_of(structure)
     if one.kind is Kind.BLOCK:
-        return say("inspector", "Vanishes with the block")
-    return say("inspector", "Goes along with {0}").format(structure_name(analysis, structure, one))
+        return say("inspector", "Removed with the block")
+    return say("inspector", "Removed with {0}").format(structure_name(analysis, structure, one))

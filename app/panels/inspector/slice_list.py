@@ -25,7 +25,7 @@ class SliceList(QWidget):
         """Show these."""
         self.lines = lines
         said = "; ".join(f"{line.name} {line.pattern}" for line in lines)
-        self.setAccessibleName(self.tr("Goes along: {0}").format(said))
+        self.setAccessibleName(self.tr("Removed with it: {0}").format(said))
         self.updateGeometry()
         self.update()
 

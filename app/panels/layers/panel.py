@@ -60,7 +60,7 @@ class Layers(QWidget):
             self.tr("MACs"),
             self.tr("Time"),
             self.tr("Parameters"),
-            self.tr("Half costs"),
+            self.tr("Sensitivity"),
         )
         self.table.words = self.words
         self._legend = label(role="caption", wrap=True)
@@ -73,9 +73,7 @@ class Layers(QWidget):
         inner.addWidget(self._legend)
         inner.addWidget(self.range)
         self._stack = QStackedLayout(self)
-        words = self.tr(
-            "Open a model: every layer becomes a row with its width, what it costs, and what it is tied to."
-        )
+        words = self.tr("Open a model to see the width, the costs and the coupling of each layer.")
         self._stack.addWidget(EmptyState(self.tr("Layers"), words))
         self._stack.addWidget(shown)
         self._drawing = Drawing("layers", self.tr("Layers"), "layers", self._some, self.table.whole, self._table)
@@ -136,12 +134,12 @@ class Layers(QWidget):
                     self._lost[curve.set_number] = lost
         self._worst = max(self._lost.values(), default=0.0)
         self.table.measured = bool(self._lost)
-        measured = self.tr("Half costs: what the metric changes by where half of a layer goes. ") if self._lost else ""
+        measured = self.tr("Sensitivity: change of the metric if half of the layer is removed. ") if self._lost else ""
         flat = any(one.flat for one in self.document.contents.saved.values())
-        measured += self.tr("Double bar: removal buys no time there. ") if flat else ""
+        measured += self.tr("Double bar: removal saves no time. ") if flat else ""
         words = self.tr(
-            "Filled: kept, by mean score; hatched: marked; pale: gone. {0}"
-            "Lines: layers that lose the same channels; dashed: concatenated."
+            "Filled: kept, coloured by mean score. Hatched: marked. Pale: removed. {0}Lines: coupled layers; "
+            "dashed: concatenated."
         )
         self._legend.setText(words.format(measured))
 
@@ -216,12 +214,12 @@ class Layers(QWidget):
         if np.isfinite(self.plan.scores[number]):
             lines.append(self.tr("mean score {0}").format(self.plan.scale.text(float(self.plan.scores[number]))))
         if lost := self._lost_words(int(self.layers.sets[number])):
-            lines.append(self.tr("{0} where {1:.0%} of it goes, not recovered").format(lost, HALF))
+            lines.append(self.tr("{0} if {1:.0%} is removed, without recovery").format(lost, HALF))
         if (part := self._times.get(self.layers.modules[number])) is not None:
-            lines.append(self.tr("{0} of the time on the target, predicted").format(share_words(part)))
+            lines.append(self.tr("{0} of the latency on the target, predicted").format(share_words(part)))
         if (saving := self._saving(int(self.layers.sets[number]))) is not None:
-            words = self.tr("removal buys no time here: half of it saves {0} of the time for {1} of the MACs")
-            words = words if saving.flat else self.tr("half of it saves {0} of the time for {1} of the MACs")
+            words = self.tr("removal saves no time here: half of it saves {0} of the latency and {1} of the MACs")
+            words = words if saving.flat else self.tr("half of it saves {0} of the latency and {1} of the MACs")
             lines.append(words.format(share_words(max(saving.time, 0.0)), share_words(saving.macs)))
         lines += [self._tie_words(tie) for tie in self.table.ties_of(number)]
         return "\n".join(lines)
@@ -233,7 +231,7 @@ class Layers(QWidget):
         if tie.joined:
             return self.tr("concatenated: {0}").format(shown)
         kind = self.document.analysis.sets[tie.sets[0]].kind
-        return self.tr("lose the same {0}: {1}").format(title_of(kind), shown)
+        return self.tr("coupled, same {0}: {1}").format(title_of(kind), shown)
 
     @Slot(int)
     def _pick(self, number: int) -> None:

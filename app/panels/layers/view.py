@@ -43,7 +43,7 @@ class LayerTable(RowArea):
         self.titles: tuple[str, ...] = ("",) * 7
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumSize(200, 100)
-        self.setAccessibleName(self.tr("Layers; arrow keys go from one to the next"))
+        self.setAccessibleName(self.tr("Layers; arrow keys move between them"))
 
     def row_count(self) -> int:
         """How many layers."""

@@ -44,7 +44,7 @@ class Curves(QWidget):
         self._metric_plot.addItem(self._original)
         self._metric_plot.addItem(self.measured)
         self._metric_plot.addItem(self.before)
-        self._metric_plot.setToolTip(self.tr("Hollow: as cut, before BatchNorm was measured again"))
+        self._metric_plot.setToolTip(self.tr("Hollow: after the cut, before BatchNorm was recalibrated"))
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(10)

@@ -54,11 +54,11 @@ class Recovery(QWidget):
         self.rate = DoubleSpinBox(self.tr("Peak learning rate"), 0.00001, 1.0, 5)
         self.rate.setSingleStep(0.0005)
         self.rate.setValue(defaults.learning_rate)
-        self.repair = ComboBox(self.tr("Before training"))
+        self.repair = ComboBox(self.tr("Repair"))
         for one, words in repair_words().items():
             self.repair.addItem(words, one)
         self.repair.setToolTip(repair_tip())
-        self.more = button(self.tr("More..."), tip=self.tr("Teacher, optimiser, schedule, when to stop"))
+        self.more = button(self.tr("More..."), tip=self.tr("Distillation, optimiser, schedule, early stopping"))
         self.start = button(self.tr("Recover"))
         self.cancel = button(self.tr("Cancel"))
         self.text = label(role="caption", wrap=True)
@@ -83,9 +83,7 @@ class Recovery(QWidget):
         self.refresh()
 
     def _lay_out(self) -> None:
-        waiting = EmptyState(
-            self.tr("Recovery"), self.tr("Loss and metric are drawn here while a model is fine-tuned.")
-        )
+        waiting = EmptyState(self.tr("Recovery"), self.tr("Loss and metric appear here during fine-tuning."))
         self._left_side = QWidget()
         self._left = QStackedLayout(self._left_side)
         self._left.addWidget(waiting)
@@ -94,7 +92,7 @@ class Recovery(QWidget):
         for name, field in (
             (self.tr("Epochs"), self.epochs),
             (self.tr("Learning rate"), self.rate),
-            (self.tr("Before training"), self.repair),
+            (self.tr("Repair"), self.repair),
         ):
             fields.addWidget(_named(name, field))
         fields.addWidget(self.more)
@@ -110,7 +108,7 @@ class Recovery(QWidget):
         area = QScrollArea()
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)
-        area.setAccessibleName(self.tr("What to expect of a recovery, and how far it is"))
+        area.setAccessibleName(self.tr("What to expect of a recovery, and its progress"))
         area.setWidget(page)
         right = QVBoxLayout()
         right.setSpacing(6)

@@ -49,12 +49,12 @@ class SensitivityPanel(QWidget):
         self.plot = SensitivityPlot(
             self.tr("Metric against removed share; up and down choose a layer, left and right a point, Return plans it")
         )
-        self.plot.label_axis("bottom", self.tr("removed of a layer, %"))
+        self.plot.label_axis("bottom", self.tr("removed from a layer, %"))
         self.note = label(role="caption", wrap=True)
         self.readout = label(role="caption", wrap=True)
         self._keep_room()
         self.readout.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.start = button(self.tr("Go on"))
+        self.start = button(self.tr("Resume"))
         self.cancel = button(self.tr("Cancel"))
         self._empty = EmptyState("", "")
         self._drawing = Drawing(
@@ -166,31 +166,29 @@ class SensitivityPanel(QWidget):
         title = self.tr("What each layer can lose")
         document = self.document
         if document.analysis is None:
-            self._empty.say(
-                title, self.tr("Open a model: curves show here how the metric falls as a layer gets narrower.")
-            )
+            self._empty.say(title, self.tr("Open a model to see how the metric falls as each layer gets narrower."))
         elif document.task is None:
-            self._empty.say(title, self.tr("Attach data and a metric: every layer is cut on trial and judged by them."))
+            self._empty.say(title, self.tr("Attach data to measure how much each layer can lose."))
         else:
             words = self.tr(
-                "Every layer is cut on trial, 10 to 90 %, and judged without recovery. A click on a point of a curve "
-                "then plans that share of its layer."
+                "Cuts 10 to 90 % of each layer on trial and evaluates it without recovery. Click a point of a curve "
+                "to plan that share of its layer."
             )
             step = "" if self._job() is not None else self.tr("Measure sensitivity")
-            running = self.tr("The first cuts are being tried.") if self._job() is not None else self._cost()
+            running = self.tr("Evaluating the first cuts.") if self._job() is not None else self._cost()
             self._empty.say(title, f"{words}\n{running}", step)
 
     def _cost(self) -> str:
         """What measuring costs, in words."""
         cost = self.document.studies.estimate()
-        words = self.tr("{0} cuts, each judged on the {1} samples of the val split").format(
+        words = self.tr("{0} cuts, each evaluated on the {1} samples of the val split").format(
             f"{cost.trials:,}", f"{cost.samples:,}"
         )
         if not cost.samples:
-            words = self.tr("{0} cuts, each judged on the val split").format(f"{cost.trials:,}")
+            words = self.tr("{0} cuts, each evaluated on the val split").format(f"{cost.trials:,}")
         if cost.seconds == cost.seconds:
             words = self.tr("{0}: about {1}").format(words, about(cost.seconds))
-        return self.tr("{0}. What is measured stays, also when it is stopped.").format(words)
+        return self.tr("{0}. Results are kept if you stop.").format(words)
 
     # Words.
 
@@ -210,9 +208,9 @@ class SensitivityPanel(QWidget):
             self.note.setText(self._progress(known, job) if not known.finished else self._legend(known.metric))
 
     def _progress(self, known: Curves, job: JobView | None) -> str:
-        words = self.tr("{0} of {1} cuts tried").format(f"{known.tried:,}", f"{known.wanted:,}")
+        words = self.tr("{0} of {1} cuts evaluated").format(f"{known.tried:,}", f"{known.wanted:,}")
         if job is None:
-            return self.tr("Stopped: {0}. What was measured stays.").format(words)
+            return self.tr("Stopped: {0}. Results are kept.").format(words)
         if job.left >= 0:
             words = self.tr("{0}, {1} left").format(words, duration(job.left))
         return words
@@ -223,7 +221,8 @@ class SensitivityPanel(QWidget):
         )
         if not metric.count:
             words = self.tr(
-                "Each line is a layer, cut by {0} and not recovered, judged on the {2} split. Click a point to plan it."
+                "Each line is a layer, cut by {0} and not recovered, evaluated on the {2} split. Click a point to "
+                "plan it."
             )
         title = engine_words(CRITERIA[self.document.criterion].title)
         return words.format(title, f"{metric.count:,}", metric.split)
@@ -232,7 +231,9 @@ class SensitivityPanel(QWidget):
     def _say_point(self, place: tuple[int, int] | None) -> None:
         known, analysis = self.document.curves, self.document.analysis
         if place is None or known is None or known.metric is None or analysis is None:
-            self.readout.setText(self.tr("Dashed: as it is now, and the goal. Bold: selected; triangle: the plan."))
+            self.readout.setText(
+                self.tr("Dashed: the current metric and the goal. Bold: the selected layer. Triangle: the plan.")
+            )
             return
         curve = self._curves[place[0]]
         self.readout.setText(_point_words(self, analysis, curve, place[1], known.metric))

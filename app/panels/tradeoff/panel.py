@@ -134,7 +134,7 @@ class TradeOff(QWidget):
 
     def _cost(self, kind: BaselineKind) -> str:
         seconds = self.document.beside.seconds(kind)
-        return self.tr("Roughly {0}.").format(about(seconds)) if seconds else ""
+        return self.tr("About {0}.").format(about(seconds)) if seconds else ""
 
     @Slot(str)
     def _make(self, kind: str) -> None:
@@ -149,19 +149,21 @@ class TradeOff(QWidget):
 
     def _legend(self, best: int, tried: bool) -> str:
         if tried:
-            return self.tr("Up and to the left is better. Hollow: tried, and judged on the val split.")
+            return self.tr("Up and to the left is better. Hollow: trials, evaluated on the val split.")
         if best > 2:
-            return self.tr("Up and to the left is better; bold: the best. Click a point to go to its state.")
+            return self.tr("Up and to the left is better. Bold: the best. Click a point to go to its state.")
         return self.tr("Up and to the left is better. Click a point to go to its state.")
 
     def _say_empty(self, judged: bool) -> None:
-        title = self.tr("What it costs, what it scores")
+        title = self.tr("Metric against cost")
         if self.document.analysis is None:
-            self._empty.say(title, self.tr("Open a model: its states appear here, metric against cost."))
+            self._empty.say(title, self.tr("Open a model to see the metric and the cost of its states."))
         elif self.document.task is None:
-            self._empty.say(title, self.tr("Attach data and a metric: without them nobody can say what pruning costs."))
+            self._empty.say(title, self.tr("Attach data to see what pruning costs in accuracy."))
         elif judged or metric_of(self.document.original) is not None:
-            self._empty.say(title, self.tr("Nothing was measured on this target yet. Choose another cost, or measure."))
+            self._empty.say(
+                title, self.tr("No latency measured on this target yet. Measure it, or choose another cost.")
+            )
         else:
-            words = self.tr("The original has to be judged first: everything is compared with it.")
+            words = self.tr("Evaluate the original first: all results are compared with it.")
             self._empty.say(title, words, self.tr("Evaluate the original"))

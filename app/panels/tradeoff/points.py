@@ -216,7 +216,7 @@ def _baseline(document: Document, one: Baseline, first: Metric, cost: Cost, unit
 def _tip(document: Document, state: State, metric: Metric | None, name: str) -> str:
     lines = [name, say("tradeoff", "metric not measured") if metric is None else metric_text(metric)]
     if metric is not None and state.id in document.contents.trials:
-        lines += [say("tradeoff", "Judged on the {0} split").format(metric.split), trial_text(document, state)]
+        lines += [say("tradeoff", "Evaluated on the {0} split").format(metric.split), trial_text(document, state)]
     lines.append(say("tradeoff", "{0} MACs, {1} parameters").format(scaled(state.macs), scaled(state.parameters)))
     timing = timing_of(state, document.target)
     if timing is not None:
@@ -233,8 +233,8 @@ def _plan(document: Document, cost: Cost, unit: float) -> Point | None:
     if cost is Cost.LATENCY:
         return _plan_in_time(document, state)
     now, before = (plan.macs, original.macs) if cost is Cost.MACS else (plan.parameters, original.parameters)
-    label = say("tradeoff", "plan, {0}, metric not known yet").format(change(before, now))
-    tip = say("tradeoff", "The plan's cost is exact. Its metric is not known until it is cut and measured.")
+    label = say("tradeoff", "plan, {0}, metric unknown").format(change(before, now))
+    tip = say("tradeoff", "The plan's cost is exact. Cut it to measure its metric.")
     return Point("", state.id, now / unit, float("nan"), 0.0, None, label, tip, True)
 
 
@@ -243,9 +243,10 @@ def _plan_in_time(document: Document, state: State) -> Point | None:
     predicted, table = document.contents.plan_latency(), document.contents.table
     if predicted is None or table is None:
         return None
-    label = say("tradeoff", "plan, {0} predicted, metric not known yet").format(milliseconds(predicted))
+    label = say("tradeoff", "plan, {0} predicted, metric unknown").format(milliseconds(predicted))
     tip = say(
-        "tradeoff", "Predicted from measured blocks, off by at most {0} in nine of ten cut models; cut, it is measured."
+        "tradeoff",
+        "Predicted from measured blocks, with an error below {0} for 9 of 10 cut models. Cut the plan to measure it.",
     )
     return Point(
         "", state.id, predicted, float("nan"), 0.0, None, label, tip.format(percent(table.trust.ninetieth)), True
@@ -254,7 +255,7 @@ def _plan_in_time(document: Document, state: State) -> Point | None:
 
 def _missing(document: Document, cost: Cost, states: int, beside: int) -> str:
     if cost is Cost.LATENCY and document.marked.any() and document.contents.plan_latency() is None:
-        return say("tradeoff", "The plan is drawn here once it is cut and measured.")
+        return say("tradeoff", "The plan appears here after it is cut and measured.")
     if states > 0:
         return say("tradeoff", "States without a measurement are not shown: {0}.").format(states)
     if beside > 0:

@@ -53,7 +53,7 @@ class Cells:
         return words
 
     def keeps(self, row: int) -> str:
-        """Kept of total for what has outputs; a word for what is marked, locked, gone or fixed."""
+        """Kept of total for what has outputs; a word for what is marked, locked, removed or fixed."""
         if row >= self._rows.count or self._single(row) >= 0:
             return word_of(self.state(row))
         if (number := int(self._rows.owner[row])) >= 0:
@@ -108,7 +108,7 @@ class Cells:
         return TIMES.join(map(str, sizes))
 
     def state(self, row: int) -> str:
-        """State of a row: "gone", "marked", "locked", "fixed", "along" or ""."""
+        """State of a row: "removed", "marked", "locked", "fixed", "along" or ""."""
         if (structure := self._structure(row)) >= 0:
             return self._structure_state(structure)
         if (owner := int(self._rows.owner[row])) >= 0:
@@ -129,7 +129,7 @@ class Cells:
             return say("tree", "{0} is fixed. {1}").format(path, reason)
         if (lead := int(self._rows.lead[row])) >= 0:
             one = self._analysis.sets[lead]
-            return say("tree", "{0} goes along with the {1} of {2}; edit it there.").format(
+            return say("tree", "{0} is coupled to the {1} of {2}. Edit it there.").format(
                 path, title_of(one.kind), one.module
             )
         return path
@@ -158,7 +158,7 @@ class Cells:
 
     def _structure_state(self, structure: int) -> str:
         if self._facts.removed[structure]:
-            return "gone"
+            return "removed"
         if self._facts.marked[structure]:
             return "marked"
         return "locked" if self._facts.locked[structure] else ""
@@ -179,7 +179,7 @@ class Cells:
 def word_of(state: str) -> str:
     """A state in a word, so that colour is never alone."""
     return {
-        "gone": say("tree", "gone"),
+        "removed": say("tree", "removed"),
         "marked": say("tree", "marked"),
         "locked": say("tree", "locked"),
         "fixed": say("tree", "fixed"),

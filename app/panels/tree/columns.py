@@ -35,7 +35,7 @@ class Columns(QObject):
         self._sorted: tuple[int, Qt.SortOrder] | None = None
         self.chosen |= {Column[n]: bool(on) for n, on in settings.value(KEY, EMPTY).items() if n in Column.__members__}
         header = view.header()
-        header.setAccessibleName(self.tr("Columns of the tree; a click sorts, the menu chooses columns"))
+        header.setAccessibleName(self.tr("Columns of the tree; click to sort, open the menu to choose columns"))
         header.setStretchLastSection(False)
         header.setSectionsClickable(True)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
@@ -71,7 +71,7 @@ class Columns(QObject):
             action.setChecked(not self._view.isColumnHidden(column))
             action.toggled.connect(lambda on, column=column: self.choose(column, on))
         menu.addSeparator()
-        menu.addAction(self.tr("What fits"), self.choose_none)
+        menu.addAction(self.tr("Automatic"), self.choose_none)
         return menu
 
     def choose(self, column: int, on: bool) -> None:

@@ -23,7 +23,7 @@ class CriterionBox(ComboBox):
     def __init__(self, document: Document, parent: QWidget | None = None) -> None:
         """Choose for a document."""
         super().__init__("", parent)
-        self.setAccessibleName(self.tr("Criterion that rates structures"))
+        self.setAccessibleName(self.tr("Criterion that scores structures"))
         self.document = document
         self._known: tuple[object, ...] = (None, None, None, None)
         self.activated.connect(self._chosen)

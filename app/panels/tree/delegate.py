@@ -10,7 +10,7 @@ from ...widgets.score_bar import paint_score_bar
 from .cell_text import Cells
 from .model import Column, TreeModel
 
-MUTED = ("gone", "locked", "fixed", "along")
+MUTED = ("removed", "locked", "fixed", "along")
 LEFT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
 RIGHT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight
 
@@ -58,7 +58,7 @@ class TreeDelegate(QStyledItemDelegate):
         if not cells.text(row, Column.KEEPS):
             rect = rect.adjusted(0, 0, self._view.columnWidth(Column.KEEPS), 0)
         font = QFont(option.font)
-        font.setStrikeOut(state in ("marked", "gone"))
+        font.setStrikeOut(state in ("marked", "removed"))
         painter.setFont(font)
         painter.setPen(QColor(look.marked if state == "marked" else look.muted if state in MUTED else look.text))
         _name(painter, rect.adjusted(3, 0, -3, 0), cells.name(row), cells.detail(row), look)
@@ -69,7 +69,7 @@ class TreeDelegate(QStyledItemDelegate):
         """A line to type how many to keep."""
         editor = QLineEdit(parent)
         editor.setAlignment(Qt.AlignmentFlag.AlignRight)
-        editor.setAccessibleName(self.tr("How many to keep"))
+        editor.setAccessibleName(self.tr("Number to keep"))
         return editor
 
     def setEditorData(self, editor: QWidget, index: QModelIndex | QPersistentModelIndex) -> None:

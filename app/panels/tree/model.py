@@ -195,12 +195,13 @@ class TreeModel(RowsModel):
             return self.titles()[section]
         if role == Qt.ItemDataRole.ToolTipRole and section == Column.SHARE:
             return self.tr(
-                "Share of the plan's multiply-accumulates, exact; for one structure, with everything that goes along"
+                "Share of the plan's multiply-accumulates, exact. For one structure, with everything that is removed "
+                "with it."
             )
         if role == Qt.ItemDataRole.ToolTipRole and section == Column.TIME:
             return self.tr(
-                "Share of the plan's time on the target, from cut models that were measured there: the Run menu's "
-                "Measure what removal saves"
+                "Share of the plan's latency on the target, predicted from measured cut models. To measure them, use "
+                "Run > Measure latency savings."
             )
         if role == Qt.ItemDataRole.TextAlignmentRole and section not in (Column.NAME, Column.SCORE):
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
@@ -230,7 +231,7 @@ class TreeModel(RowsModel):
         most = one.count - int(np.count_nonzero(self.document.removed[one.structures]))
         wanted = _typed(str(value))
         if wanted is None or not 1 <= wanted <= most:
-            sentence = self.tr("Keep a whole number from 1 to {0} of the {1} of {2}.")
+            sentence = self.tr("Enter a whole number from 1 to {0} for the {1} of {2}.")
             self.refused.emit(sentence.format(most, many_of(one.kind), one.module or self.tr("the model")))
             return False
         if wanted != self.cells.kept(index.internalId()):

@@ -62,12 +62,12 @@ class RatingOptions(Card):
     def _make(self) -> None:
         self.combine = _box(
             self.tr("Combine"),
-            self.tr("How the weights of a structure become one number"),
+            self.tr("How the weights of a structure are combined into one score"),
             {Combine.SUM: self.tr("sum"), Combine.MEAN: self.tr("mean"), Combine.MAX: self.tr("largest")},
         )
         self.slices = _box(
             self.tr("Weights"),
-            self.tr("Which weights of a structure count"),
+            self.tr("Which weights of a structure are used"),
             {
                 Slices.PRODUCERS: self.tr("that compute it"),
                 Slices.CONSUMERS: self.tr("that read it"),
@@ -82,12 +82,12 @@ class RatingOptions(Card):
                 Normalise.MEAN: self.tr("by their mean"),
                 Normalise.MAX: self.tr("by the largest"),
                 Normalise.L2: self.tr("by their L2 norm"),
-                Normalise.STANDARD: self.tr("to mean 0, deviation 1"),
+                Normalise.STANDARD: self.tr("to mean 0, std 1"),
             },
         )
         self.ranking = _box(
             self.tr("Ranked among"),
-            self.tr("Whose scores are compared when a plan is suggested"),
+            self.tr("Which scores are compared when a plan is suggested"),
             {
                 Ranking.SHAPES: self.tr("layers of equal shape"),
                 Ranking.SET: self.tr("each layer by itself"),
@@ -95,8 +95,8 @@ class RatingOptions(Card):
             },
             own=False,
         )
-        self._reset = button(self.tr("Use the criterion's own"), "link")
-        self.compare = button(self.tr("Compare with another rating"), "link")
+        self._reset = button(self.tr("Use the criterion's defaults"), "link")
+        self.compare = button(self.tr("Compare with another criterion"), "link")
 
     def _lay_out(self) -> None:
         self.body.addWidget(self._title)
@@ -134,8 +134,8 @@ class RatingOptions(Card):
         self.help["formula"].setText(self.tr("Score: {0}").format(engine_words(rule.formula)))
         self.help["paper"].setText(rule.paper)
         self.help["cost"].setText(self._cost(rule))
-        _show(self.combine, choices.combine, rule.combine, self.tr("as in the paper: {0}"), self.tr("no choice here"))
-        _show(self.slices, choices.slices, rule.slices, self.tr("as in the paper: {0}"), self.tr("no choice here"))
+        _show(self.combine, choices.combine, rule.combine, self.tr("as in the paper: {0}"), self.tr("not available"))
+        _show(self.slices, choices.slices, rule.slices, self.tr("as in the paper: {0}"), self.tr("not available"))
         _show(self.normalise, choices.normalise, rule.normalise, self.tr("as in the paper: {0}"), "")
         with QSignalBlocker(self.ranking):
             self.ranking.setCurrentIndex(self.ranking.findData(str(ranking)))

@@ -115,10 +115,12 @@ class TreePanel(Card):
     def _criterion_row(self) -> QHBoxLayout:
         row = QHBoxLayout()
         row.setSpacing(6)
-        self._rated = label(self.tr("Rated by"), "caption")
+        self._rated = label(self.tr("Criterion"), "caption")
         self._rated.hide()  # until there is room for it
-        self.options = button("\u2026", tip=self.tr("How scores are made and compared; what the criterion costs"))
-        self.options.setAccessibleName(self.tr("Rating options"))
+        self.options = button(
+            "\u2026", tip=self.tr("How scores are computed and compared, and what the criterion costs")
+        )
+        self.options.setAccessibleName(self.tr("Score options"))
         self.options.setProperty("role", "small")
         self.options.clicked.connect(self.show_options)
         row.addWidget(self._rated)
@@ -208,7 +210,7 @@ class TreePanel(Card):
         if aspects & {Aspect.MODEL, Aspect.SCORES}:
             other = changed(self.document.choices, self.document.contents.ranking)
             self.options.setText(f"\u2026 {other}" if other else "\u2026")
-            words = self.tr("Rating options, {0} changed").format(other) if other else self.tr("Rating options")
+            words = self.tr("Score options, {0} changed").format(other) if other else self.tr("Score options")
             self.options.setAccessibleName(words)
         if Aspect.MODEL in aspects:
             self._stack.setCurrentIndex(int(self.document.analysis is not None))
@@ -237,7 +239,7 @@ class TreePanel(Card):
         rows = self.model.rows
         numbers["fixed"] = 0 if rows is None else int((rows.fixed >= 0).sum())
         words = {
-            "": self.tr("{0} structures in all"),
+            "": self.tr("{0} structures in total"),
             "prunable": self.tr("{0} structures that can be removed"),
             "marked": self.tr("{0} structures marked for removal"),
             "locked": self.tr("{0} structures locked"),

@@ -1,7 +1,7 @@
 """What was typed into the filter box, and which rows it means: a whole model is searched in numpy, no row by row.
 
-Words match names, classes and kinds, with * and ? as globs ("layer3.*.conv1"); "marked", "locked", "gone", "fixed" and
-"prunable" match states; "score < 0.1" and "score 0.1..0.3" compare.
+Words match names, classes and kinds, with * and ? as globs ("layer3.*.conv1"); "marked", "locked", "removed", "fixed"
+and "prunable" match states; "score < 0.1" and "score 0.1..0.3" compare.
 """
 
 import re
@@ -17,7 +17,7 @@ from .rows import Rows
 
 _COMPARISON = re.compile(r"score\s*(<=|>=|<|>)\s*(\d*\.?\d+(?:e-?\d+)?)", re.IGNORECASE)
 _RANGE = re.compile(r"score\s*(\d*\.?\d+(?:e-?\d+)?)\s*(?:\.\.|-|to)\s*(\d*\.?\d+(?:e-?\d+)?)", re.IGNORECASE)
-_STATES = ("marked", "locked", "gone", "fixed", "prunable")
+_STATES = ("marked", "locked", "removed", "fixed", "prunable")
 _KINDS = {
     "filter": Kind.FILTER,
     "neuron": Kind.NEURON,
@@ -106,7 +106,7 @@ def state_mask(state: str, facts: Facts) -> Mask:
     return {
         "marked": facts.marked,
         "locked": facts.locked,
-        "gone": facts.removed,
+        "removed": facts.removed,
         "fixed": np.zeros_like(facts.removed),
         "prunable": ~(facts.removed | facts.locked),
     }[state]

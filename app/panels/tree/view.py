@@ -119,7 +119,7 @@ class StructureTree(QTreeView):
         if chosen:
             self.document.mark(chosen, on)
         else:
-            self.refused.emit(self.tr("Select single structures, or double-click Keeps and type how many stay."))
+            self.refused.emit(self.tr("Select structures, or double-click Keeps and enter how many to keep."))
 
     def toggle_marks(self) -> None:
         """Mark what is selected; spare it when all of it is marked."""
@@ -174,13 +174,13 @@ class StructureTree(QTreeView):
         keeps = self.currentIndex().siblingAtColumn(Column.KEEPS)
         entries = (
             (self.tr("Mark for removal\tDel"), single, lambda: self.mark(True)),
-            (self.tr("Spare"), single, lambda: self.mark(False)),
+            (self.tr("Unmark"), single, lambda: self.mark(False)),
             (
                 self.tr("Keep a number \u2026\tReturn"),
                 bool(self.rows.flags(keeps) & Qt.ItemFlag.ItemIsEditable),
                 self.edit_keeps,
             ),
-            (self.tr("Keep for a pattern \u2026"), any_chosen, self._ask_pattern),
+            (self.tr("Keep by pattern \u2026"), any_chosen, self._ask_pattern),
             (self.tr("Invert marks"), any_chosen, self.invert),
             (self.tr("Lock"), any_chosen, lambda: self.lock(True)),
             (self.tr("Unlock"), any_chosen, lambda: self.lock(False)),

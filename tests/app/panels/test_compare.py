@@ -59,9 +59,9 @@ def test_states_of_two_branches_stand_side_by_side_with_what_each_keeps(panel) -
             assert text(panel, one.module, Column.KEEPS_RIGHT) == str(right)
             words = text(panel, one.module, Column.CHANGE)
             if left > right and "removed" not in words:
-                assert words == f"\u2212{left - right} narrower"
+                assert words.startswith(f"{left - right} fewer ")
             elif right > left:
-                assert words == f"+{right - left} wider"
+                assert words.startswith(f"{right - left} more ")
     assert panel.boxes[0].currentText() == "recovered s2" and panel.boxes[1].currentText() == "cut s3"
     assert states["s2"].parent == "s1"
 
@@ -139,7 +139,7 @@ def test_at_first_the_original_stands_beside_what_is_present(qtbot, dressed) -> 
     document.mark([40, 41], True)
     document.views.settle()
     assert [box.currentText() for box in panel.boxes] == ["original", "plan, 2 marked"]
-    assert text(panel, "layer1.0.conv1", Column.CHANGE) == "\u22122 narrower"
+    assert text(panel, "layer1.0.conv1", Column.CHANGE) == "2 fewer filters"
 
 
 def test_as_many_but_other_structures_are_told(qtbot, dressed) -> None:
@@ -151,7 +151,7 @@ def test_as_many_but_other_structures_are_told(qtbot, dressed) -> None:
     first[one.first], second[one.first + 1] = True, True
     document.compare(Side("s0", first), Side("s0", second))
     document.views.settle()
-    assert text(panel, one.module, Column.CHANGE) == "\u2260 1 others"
+    assert text(panel, one.module, Column.CHANGE) == "\u2260 1 differ"
 
 
 def test_the_table_of_runs_sorts_by_numbers_and_a_click_opens_the_state(panel, qtbot) -> None:
@@ -167,7 +167,7 @@ def test_the_table_of_runs_sorts_by_numbers_and_a_click_opens_the_state(panel, q
     qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=where)
     assert panel.document.state.id == "s1"
     panel.document.views.settle()
-    assert "cut s1, present" in [panel.runs.index(row, NAME).data() for row in range(4)]
+    assert "cut s1, current" in [panel.runs.index(row, NAME).data() for row in range(4)]
 
 
 def test_the_table_is_copied_as_csv_with_plain_numbers(panel, qtbot) -> None:
@@ -257,7 +257,7 @@ def test_a_baseline_is_no_state_to_go_to(panel, qtbot) -> None:
 
 
 def test_a_difference_in_too_little_room_keeps_its_sign() -> None:
-    assert fitting("\u221224 narrower", 50, lambda text: 8 * len(text)) == "\u221224"
+    assert fitting("24 fewer channels", 50, lambda text: 8 * len(text)) == "24 fewer"
     assert fitting("+172.3 % MACs", 70, lambda text: 8 * len(text)) == "+172.3 %"
 
 

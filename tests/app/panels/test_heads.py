@@ -165,12 +165,12 @@ def test_key_value_groups_are_as_wide_as_the_query_heads_they_serve(opened_map, 
     kinds = [document.analysis.sets[row.set_number].kind for row in panel.rows]
     assert kinds == [Kind.KV_GROUP, Kind.HEAD]
     assert panel.map.cell_area(0, 0).width() == pytest.approx(2 * panel.map.cell_width(), abs=3)
-    assert "serves query heads 2 to 3" in panel.words(0, 1) and "of every group" in panel.words(1, 0)
+    assert "serves query heads 2 to 3" in panel.words(0, 1) and "of each group" in panel.words(1, 0)
     qtbot.mouseClick(panel.map.viewport(), LEFT, pos=middle(panel, 0, 1))
     assert np.flatnonzero(document.marked).tolist() == [groups.first + 1]
 
 
-@pytest.mark.parametrize("state", ["marked", "locked", "gone"])
+@pytest.mark.parametrize("state", ["marked", "locked", "removed"])
 def test_a_state_is_seen_without_its_colour(opened_map, state) -> None:
     """In grey, on the same score, every state has another picture."""
     document = opened(plain())
@@ -200,20 +200,20 @@ def test_layers_whose_heads_are_fixed_are_shown_and_passed_over_by_keys(opened_m
     rows = heads_of(analysis)
     assert [(row.module, row.set_number >= 0) for row in rows] == [("blocks.0", True), ("blocks.1", False)]
     panel = opened_map(opened(analysis))
-    assert panel.words(1, -1) == "blocks.1 is fixed: no head of it can be removed by itself."
+    assert panel.words(1, -1) == "blocks.1 is fixed: none of its heads can be removed separately."
     qtbot.keyClick(panel.map, Qt.Key.Key_Down)
     qtbot.keyClick(panel.map, Qt.Key.Key_Down)
     assert panel.map.current == (0, 0)
 
 
 def test_without_heads_or_a_model_it_says_so(opened_map) -> None:
-    assert "has no attention heads" in opened_map(opened())._empty._sentence.text()
+    assert "has no removable attention heads" in opened_map(opened())._empty._sentence.text()
     panel = opened_map(StandIn())
     assert "Open a model" in panel._empty._sentence.text() and not panel.map.isVisible()
 
 
 def test_before_scoring_the_legend_claims_no_range(opened_map) -> None:
-    assert opened_map(opened(plain(), scored=False)).legend.range.ends[1] == "not rated yet"
+    assert opened_map(opened(plain(), scored=False)).legend.range.ends[1] == "not scored yet"
 
 
 def test_another_model_begins_without_a_selected_head(opened_map, qtbot) -> None:

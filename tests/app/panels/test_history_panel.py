@@ -40,7 +40,7 @@ def steps(panel: History) -> list[str]:
 def test_states_and_the_plans_that_were_left_stand_in_one_tree(panel) -> None:
     found = rows(panel)
     assert list(found) == [
-        "original", "plan, 60 marked", "cut s1", "cut s3", "recovered s2", "plan, 30 marked, present",
+        "original", "plan, 60 marked", "cut s1", "cut s3", "recovered s2", "plan, 30 marked, current",
     ]  # fmt: skip
     assert found["recovered s2"].parent().data() == "cut s1"
     assert found["plan, 60 marked"].parent().data() == "original"
@@ -53,7 +53,7 @@ def test_going_back_and_acting_loses_no_plan(panel, qtbot) -> None:
     assert document.state.id == "s0" and document.marked.sum() == 60
     document.mark([500], True)
     document.views.settle()
-    assert "plan, 61 marked, present" in rows(panel)
+    assert "plan, 61 marked, current" in rows(panel)
     click(qtbot, panel, "plan, 30 marked")
     assert document.state.id == "s3" and (document.marked == before).all()
 
@@ -61,7 +61,7 @@ def test_going_back_and_acting_loses_no_plan(panel, qtbot) -> None:
 def test_a_click_on_a_state_goes_there_across_cuts_and_recoveries(panel, qtbot) -> None:
     click(qtbot, panel, "recovered s2")
     assert panel.document.state.id == "s2" and not panel.document.marked.any()
-    assert "recovered s2, present" in rows(panel)
+    assert "recovered s2, current" in rows(panel)
     click(qtbot, panel, "original")
     assert panel.document.state.id == "s0"
     panel.document.undo()
@@ -94,8 +94,8 @@ def test_two_branches_are_compared(panel, qtbot) -> None:
     click(qtbot, panel, "recovered s2")
     click(qtbot, panel, "cut s3", Qt.KeyboardModifier.ControlModifier)
     assert document.state.id == "s2", "a click that selects a second row goes nowhere"
-    click(qtbot, panel, "recovered s2, present", Qt.KeyboardModifier.ControlModifier)
-    assert panel.comparison.text() == "Compare the two"
+    click(qtbot, panel, "recovered s2, current", Qt.KeyboardModifier.ControlModifier)
+    assert panel.comparison.text() == "Compare both"
     qtbot.mouseClick(panel.comparison, Qt.MouseButton.LeftButton)
     assert sorted(side.state for side in document.compared) == ["s2", "s3"]
 
@@ -114,13 +114,13 @@ def test_a_plan_that_was_cut_is_shown_as_its_cut_alone(qtbot, dressed) -> None:
     qtbot.addWidget(panel)
     document.mark([40, 41], True)
     document.views.settle()
-    assert list(rows(panel)) == ["original", "plan, 2 marked, present"]
+    assert list(rows(panel)) == ["original", "plan, 2 marked, current"]
     from secateur.engine.session.states import StateKind
     from tests.app.branches import make
 
     make(document, "s1", "s0", StateKind.CUT, 0.9, 0.5)
     document.views.settle()
-    assert list(rows(panel)) == ["original", "cut s1, present"]
+    assert list(rows(panel)) == ["original", "cut s1, current"]
     document.undo()
     document.views.settle()
-    assert list(rows(panel)) == ["original", "plan, 2 marked, present", "cut s1"]
+    assert list(rows(panel)) == ["original", "plan, 2 marked, current", "cut s1"]

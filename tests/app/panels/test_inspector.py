@@ -90,7 +90,7 @@ def test_the_keep_field_keeps(inspector, qtbot) -> None:
 def test_every_slice_that_goes_along_is_listed(inspector) -> None:
     structure = inspector.document.analysis.sets[2].first + 5
     inspector.document.select(Selection(CONV, 2, structure))
-    assert inspector._goes.text() == "Goes along with filter 5"
+    assert inspector._goes.text() == "Removed with filter 5"
     assert [(line.name, line.pattern) for line in inspector.slices.lines] == [
         ("layer1.0.conv1.weight", "[5, :, :, :]"),
         ("layer1.0.bn1  weight, bias, mean, var", "[5]"),
@@ -112,9 +112,9 @@ def test_costs_are_marginal_against_the_plan(inspector) -> None:
 
 def test_what_is_under_the_mouse_in_the_tree_is_explained(inspector) -> None:
     inspector.document.hover(inspector.document.analysis.sets[2].first + 7)
-    assert inspector._goes.text() == "Goes along with filter 7"
+    assert inspector._goes.text() == "Removed with filter 7"
     inspector.document.hover(-1)
-    assert inspector._goes.text() == "Goes along with filter 0"
+    assert inspector._goes.text() == "Removed with filter 0"
 
 
 def test_what_is_fixed_says_why(inspector) -> None:
@@ -148,7 +148,7 @@ def test_sets_that_keep_equal_counts_say_so_and_go_in_step(inspector, qtbot) -> 
     qtbot.mouseClick(inspector.map, Qt.MouseButton.LeftButton, pos=inspector.map.cell(4).center().toPoint())
     qtbot.mouseClick(inspector.mark, Qt.MouseButton.LeftButton)
     assert [int(document.marked[analysis.sets[n].structures].sum()) for n in sets] == [1, 1]
-    assert said == ["1 structure more in step, so that counts stay equal."]
+    assert said == ["Also marked 1 structure, so that counts stay equal."]
     inspector.keep.setValue(28)
     assert [int(document.marked[analysis.sets[n].structures].sum()) for n in sets] == [4, 4]
     document.undo()
@@ -160,7 +160,7 @@ def test_a_block_lists_the_tensors_that_vanish(inspector) -> None:
     analysis = inspector.document.analysis
     inspector.document.select(Selection("layer1.0", 1, analysis.sets[1].first))
     named = " ".join(line.name for line in inspector.slices.lines)
-    assert inspector._goes.text() == "Vanishes with the block"
+    assert inspector._goes.text() == "Removed with the block"
     assert "layer1.0.conv1.weight" in named and "layer1.0.bn2" in named and "layer1.1" not in named
 
 
@@ -171,7 +171,7 @@ def test_the_map_selects_and_the_buttons_act(inspector, qtbot) -> None:
     assert document.selection.structure == first + 4
     qtbot.mouseClick(inspector.mark, Qt.MouseButton.LeftButton)
     assert document.marked[first + 4]
-    assert inspector.mark.text() == "Spare filter 4"
+    assert inspector.mark.text() == "Unmark filter 4"
     qtbot.mouseClick(inspector.mark, Qt.MouseButton.LeftButton)
     qtbot.mouseClick(inspector.lock, Qt.MouseButton.LeftButton)
     assert document.locked[first + 4] and inspector.lock.text() == "Unlock"
@@ -194,7 +194,7 @@ def test_a_set_of_which_all_are_rated_alike_says_so(inspector) -> None:
     assert inspector.below.text() == "Drag the line to mark"
     document.take_scores(document.contents.present, document.rating, scores)
     inspector.refresh()
-    assert inspector.below.text() == "All are rated alike" and not inspector.below.isEnabled()
+    assert inspector.below.text() == "All scores are equal" and not inspector.below.isEnabled()
 
 
 def test_heads_go_with_sets_of_indices(qtbot) -> None:
@@ -227,7 +227,7 @@ def test_the_multiple_that_is_best_is_the_one_that_plans_of_this_set_keep(inspec
     document = inspector.document
     document.set_target(replace(document.target, multiple=multiple))
     count = document.analysis.sets[2].count
-    expected = f"of {count}, best a multiple of {best}" if best else f"of {count}"
+    expected = f"of {count}, ideally a multiple of {best}" if best else f"of {count}"
     assert (count, inspector._multiple.text()) == (32, expected)
 
 
@@ -322,7 +322,7 @@ def test_why_not_names_the_module_that_is_the_cause(qtbot, dressed) -> None:
     inspector = Inspector(document)
     qtbot.addWidget(inspector)
     document.select(Selection("fc"))
-    assert inspector.why.text() == "aten.topk runs over it. Caused in head.topk."
+    assert inspector.why.text() == "aten.topk runs over it. Caused by head.topk."
 
 
 def test_with_nothing_selected_it_lists_what_is_preserved_and_what_may_become_narrower(qtbot, dressed) -> None:
@@ -347,5 +347,5 @@ def test_before_there_are_scores_all_fits_into_the_smallest_window(inspector, qt
     inspector.document.announce(Aspect.SCORES)
     qtbot.wait(60)
     area = inspector.findChild(QScrollArea)
-    assert inspector.range.isVisible() and "not rated yet" in inspector.range.ends[1]
+    assert inspector.range.isVisible() and "not scored yet" in inspector.range.ends[1]
     assert area.widget().width() == area.viewport().width()

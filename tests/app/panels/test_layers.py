@@ -85,7 +85,7 @@ def test_layers_that_share_a_residual_width_are_tied(shown) -> None:
     assert not stage.joined and stage.lane >= 0
     assert ("layer2.0.conv2", "layer2.0.shortcut.0", "layer2.1.conv2") in by_names
     words = panel.words(panel.layers.row_of["layer1.0.conv2"])
-    assert "lose the same residual width: conv1, layer1.0.conv2, layer1.1.conv2" in words
+    assert "coupled, same residual width: conv1, layer1.0.conv2, layer1.1.conv2" in words
 
 
 class Joined(nn.Module):
@@ -190,8 +190,8 @@ def test_a_measured_target_tells_each_layers_time_and_where_removal_buys_none(sh
     number = panel.layers.row_of["layer1.0.conv1"]
     row, first = panel._row(number), panel._row(panel.layers.row_of["conv1"])
     assert panel.table.timed and (row.time[0], first.time[0]) == ("20 %", "60 %") and row.flat and not first.flat
-    assert first.time[1] == 1.0 and "Double bar: removal buys no time there" in panel._legend.text()
-    assert "removal buys no time here: half of it saves 0.10 % of the time for 5.0 % of the MACs" in panel.words(number)
+    assert first.time[1] == 1.0 and "Double bar: removal saves no time" in panel._legend.text()
+    assert "removal saves no time here: half of it saves 0.10 % of the latency and 5.0 % of the MACs" in panel.words(number)
     places = paint.columns(panel.table.viewport().width(), panel.table._lanes, panel.table.measured, timed=True)
     areas = panel.table.row_area(number), panel.table.row_area(panel.layers.row_of["conv1"])
     drawn, x = panel.table.viewport().grab().toImage(), round(sum(places.time) - 11)

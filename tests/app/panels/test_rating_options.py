@@ -64,7 +64,7 @@ def test_a_choice_rates_anew_and_what_was_rated_before_is_not_asked_for_again(qt
 def test_choices_that_a_criterion_leaves_no_room_for_are_greyed_and_dropped(qtbot, player) -> None:
     document = player.document
     options = shown(qtbot, player)
-    assert not options.combine.isEnabled() and options.combine.currentText() == "no choice here"
+    assert not options.combine.isEnabled() and options.combine.currentText() == "not available"
     document.set_criterion("l1")
     assert options.combine.isEnabled() and options.combine.currentText() == "as in the paper: mean"
     choose(qtbot, options.combine, "largest")
@@ -91,9 +91,9 @@ def test_the_ranking_is_part_of_the_goal_that_is_planned_and_recorded(qtbot, pla
 def test_the_button_says_how_many_choices_are_not_the_criterions_own(qtbot, player) -> None:
     options = shown(qtbot, player)
     panel = options.kept  # type: ignore[attr-defined]
-    assert panel.options.accessibleName() == "Rating options"
+    assert panel.options.accessibleName() == "Score options"
     player.document.set_choices(Choices(normalise=Normalise.L2), Ranking.SET)
-    assert panel.options.accessibleName() == "Rating options, 2 changed" and panel.options.text().endswith("2")
+    assert panel.options.accessibleName() == "Score options, 2 changed" and panel.options.text().endswith("2")
     options.close()
 
 

@@ -80,7 +80,7 @@ def test_captions_are_measured_numbers(strip_of) -> None:
     assert strip.steps["original"].caption == "91.4 %, 0.760 ms"
     assert strip.steps["recovered"].caption == "90.9 %, 0.440 ms"
     assert strip.steps["exported"].caption == "ONNX, 1.53 MB"
-    assert "present state" in strip.steps["recovered"].accessibleName()
+    assert "current state" in strip.steps["recovered"].accessibleName()
 
 
 def test_parameters_and_macs_of_a_plan_are_exact(cells_of) -> None:
@@ -141,7 +141,7 @@ def test_a_loss_beyond_the_goal_is_in_the_colour_of_the_goal(cells_of) -> None:
 
 
 def test_without_data_there_is_no_metric(cells_of) -> None:
-    assert cells_of(opened(task=False))["metric"].number.text() == "no data yet"
+    assert cells_of(opened(task=False))["metric"].number.text() == "no data"
 
 
 def test_numbers_of_a_bundle_stand_there_without_its_data(cells_of) -> None:

@@ -121,7 +121,7 @@ def test_a_number_that_cannot_be_is_refused_with_a_sentence(model, qtbot, typed)
     row = model.index_of(CONV).siblingAtColumn(Column.KEEPS)
     with qtbot.waitSignal(model.refused) as said:
         assert not model.setData(row, typed)
-    assert said.args == [f"Keep a whole number from 1 to 32 of the filters of {CONV}."]
+    assert said.args == [f"Enter a whole number from 1 to 32 for the filters of {CONV}."]
     assert not model.document.marked.any()
 
 

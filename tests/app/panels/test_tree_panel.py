@@ -61,7 +61,7 @@ def test_delete_on_a_layer_says_what_to_do_instead(panel, qtbot) -> None:
     panel.document.select(Selection("layer1"))
     panel.view.show_selection(Selection("layer1"))
     qtbot.keyClick(panel.view, Qt.Key.Key_Delete)
-    assert panel.hint.isVisible() and "type how many stay" in panel.hint.text()
+    assert panel.hint.isVisible() and "enter how many to keep" in panel.hint.text()
     assert not panel.document.marked.any()
 
 
@@ -121,13 +121,13 @@ def test_the_context_menu_offers_what_can_be_done(panel, qtbot) -> None:
     menu = panel.view.menu()
     offered = {a.text().split("\t")[0]: a.isEnabled() for a in menu.actions() if a.text()}
     assert offered == {
-        "Copy picture": True,
-        "Copy numbers": True,
+        "Copy image": True,
+        "Copy data": True,
         "Save plot...": True,
         "Mark for removal": True,
-        "Spare": True,
+        "Unmark": True,
         "Keep a number \u2026": False,
-        "Keep for a pattern \u2026": True,
+        "Keep by pattern \u2026": True,
         "Invert marks": True,
         "Lock": True,
         "Unlock": True,

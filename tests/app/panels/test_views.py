@@ -46,7 +46,7 @@ def test_a_plan_stands_at_its_exact_cost_and_claims_no_metric(shown) -> None:
     trade = trade_off(document, Cost.MACS)
     plan = next(p for p in trade.points if p.kind is None)
     assert plan.x * trade.unit == pytest.approx(document.plan_costs.macs)
-    assert math.isnan(plan.y) and "metric not known yet" in plan.label
+    assert math.isnan(plan.y) and "metric unknown" in plan.label
     assert all(p.kind is not None for p in trade_off(document, Cost.LATENCY).points)
 
 
@@ -102,7 +102,7 @@ def test_a_repair_without_training_is_a_recovery_of_no_epochs(shown, qtbot) -> N
     document = travelled()
     panel = shown(Recovery(document), 640, 190)
     panel.epochs.setValue(0)
-    assert "only the statistics" in panel.text.text()
+    assert "only the BatchNorm statistics" in panel.text.text()
     panel.repair.setCurrentText("least squares")
     assert "without training" in panel.text.text() and panel.start.text() == "Repair without training"
     qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
@@ -170,7 +170,7 @@ def test_a_recovery_waits_for_what_the_command_waits_for(shown, qtbot, player) -
     drawn = panel.curves.loss.sigPlotChanged
     with qtbot.assertNotEmitted(drawn):
         document.mark([document.analysis.sets[3].first], True)
-    assert not panel.start.isEnabled() and "Cut what is marked first" in panel.text.text()
+    assert not panel.start.isEnabled() and "Cut the marked structures first" in panel.text.text()
     document.clear_marks()
     document.work.curve.append(CurvePoint(1, 2.0, 0.5))
     document.studies.sensitivity()
@@ -241,12 +241,12 @@ def test_the_curve_says_whose_recovery_it_is_and_is_gone_with_the_data_that_judg
 
 def test_the_baseline_is_compared_with_what_was_expected(shown, qtbot) -> None:
     panel = shown(Samples(opened()), 640, 190)
-    assert panel.scores.text().replace("\u00a0", " ") == "The original scores 91.4 % \u00b1 0.63, n = 2,000."
+    assert panel.scores.text().replace("\u00a0", " ") == "The original reaches 91.4 % \u00b1 0.63, n = 2,000."
     panel.expected.setFocus()
     panel.expected.selectAll()
     qtbot.keyClicks(panel.expected, "95")
     qtbot.keyClick(panel.expected, Qt.Key.Key_Return)
-    assert panel.verdict.text().startswith("\u22123.6 points from what you expected.")
+    assert panel.verdict.text().startswith("\u22123.6 points from the expected value.")
     panel.expected.setValue(91.5)
     assert panel.verdict.text().startswith("As expected")
 
@@ -314,7 +314,7 @@ def test_samples_are_shown_with_label_and_prediction(shown) -> None:
 
     panel = shown(Samples(opened()), 640, 190)
     texts = [each.text() for each in panel.findChildren(QLabel)]
-    assert "Dress" in texts and "says Coat" in texts
+    assert "Dress" in texts and "predicts Coat" in texts
     assert any("1x28x28, values \u22120.810 to 2.02" in t for t in texts)
 
 
@@ -327,7 +327,7 @@ def test_samples_of_text_are_shown_as_the_model_reads_them(shown) -> None:
     document.take_task(replace(task_info(), samples=samples))
     panel = shown(Samples(document), 640, 260)
     labels = {one.text(): one for one in panel.findChildren(QLabel) if one.isVisible()}
-    assert text in labels and "negative" in labels and labels["says positive"].property("role") == "marked"
+    assert text in labels and "negative" in labels and labels["predicts positive"].property("role") == "marked"
     assert labels[text].height() >= labels[text].heightForWidth(labels[text].width()) > 20, "not cut off"
     assert not [one for one in panel.findChildren(Picture) if one.isVisible()]
     assert any(one.endswith("values 0 to 4,000.") or one.endswith("values 0 to 4000.") for one in labels), labels

@@ -99,9 +99,9 @@ def test_the_menu_of_a_plot_copies_its_picture_and_its_numbers(window, qtbot) ->
     plot.customContextMenuRequested.emit(plot.rect().center())
     menu = plot.findChild(QMenu)
     entries = {action.text(): action for action in menu.actions()}
-    entries["Copy numbers"].trigger()
+    entries["Copy data"].trigger()
     assert QApplication.clipboard().text().startswith("state,parent,kind")
-    entries["Copy picture"].trigger()
+    entries["Copy image"].trigger()
     assert QApplication.clipboard().image().width() == 2 * plot.width()
     menu.close()
 

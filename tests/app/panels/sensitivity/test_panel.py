@@ -43,7 +43,7 @@ def measured(player: Player, *trials: Trial) -> None:
 def test_it_says_what_it_costs_and_the_button_starts_it(qtbot, dressed, player) -> None:
     panel = shown(qtbot, player.document)
     words = panel._empty._sentence.text()
-    assert "81 cuts, each judged on the 2,000 samples of the val split: about 3 min" in words
+    assert "81 cuts, each evaluated on the 2,000 samples of the val split: about 3 min" in words
     qtbot.mouseClick(panel._empty.step, LEFT)
     assert player.link.asked("sensitivity") == ("s0", "taylor", SHARES, None, Choices())
     assert not panel._empty.step.isVisible()
@@ -53,14 +53,14 @@ def test_it_says_what_it_costs_and_the_button_starts_it(qtbot, dressed, player) 
 def test_points_are_shown_as_they_come_and_stay_when_it_is_stopped(qtbot, dressed, player) -> None:
     panel = shown(qtbot, player.document)
     measured(player, Trial(FIRST, 8, top1(0.9)))
-    assert panel.plot.isVisible() and panel.note.text().startswith("1 of 81 cuts tried")
+    assert panel.plot.isVisible() and panel.note.text().startswith("1 of 81 cuts evaluated")
     player.make("sensitivity", Trial(FIRST, 16, top1(0.8)), done=2, total=81)
     (curve,) = panel._curves
     assert curve.removed.tolist() == [0, 8, 16] and curve.values.tolist() == [0.914, 0.9, 0.8]
     qtbot.mouseClick(panel.cancel, LEFT)
     assert player.link.cancelled[-1] == player.link.last("sensitivity")
     player.stop("sensitivity")
-    assert panel.note.text() == "Stopped: 2 of 81 cuts tried. What was measured stays."
+    assert panel.note.text() == "Stopped: 2 of 81 cuts evaluated. Results are kept."
     qtbot.mouseClick(panel.start, LEFT)
     assert len([name for name, _ in player.link.calls.values() if name == "sensitivity"]) == 2
 
@@ -135,8 +135,8 @@ def test_a_finished_analysis_says_by_what_it_was_cut_and_other_choices_are_measu
     assert "cut by Taylor, first order and not recovered; n = 2,000 of the val split" in panel.note.text()
     player.document.curves.metric = replace(top1(0.914), count=0)
     panel.refresh()
-    assert "not recovered, judged on the val split." in panel.note.text()
-    assert document.log[-1] == "A cut." and "was measured" in command_named("run.sensitivity").enabled(document)
+    assert "not recovered, evaluated on the val split." in panel.note.text()
+    assert document.log[-1] == "A cut." and "Already measured" in command_named("run.sensitivity").enabled(document)
     document.set_criterion("l1")
     assert not panel.plot.isVisible() and panel._empty.step.text() == "Measure sensitivity"
 
@@ -166,7 +166,7 @@ def test_what_is_measured_of_another_state_is_not_taken_for_that_of_the_present_
     document.add_state(state_of(document.analysis, "s1", "s0", StateKind.CUT, document.removed, 0.262), "cut")
     player.settle()
     document.studies.sensitivity()
-    assert "The first cuts are being tried." in panel._empty._sentence.text()
+    assert "Evaluating the first cuts." in panel._empty._sentence.text()
     document.undo()
     assert "81 cuts" in panel._empty._sentence.text() and not panel.cancel.isVisible()
     assert not command_named("run.sensitivity").enabled(document)
