@@ -126,7 +126,9 @@ class Beside:
         document.take_metrics((result.state,))
         for one in result.missed[1:]:
             document.note(
-                say("No baseline {kind}: {reason}").format(kind=title_of(one.asked.kind), reason=sentence(one.reason))
+                say("Baseline not made ({kind}): {reason}").format(
+                    kind=title_of(one.asked.kind), reason=sentence(one.reason)
+                )
             )
         if result.baselines:
             document.work.say(sentences(result.verdict.sentences))

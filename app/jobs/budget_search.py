@@ -99,8 +99,8 @@ class Lowest:
         document.take_arrivals(found.states)
         limit = loss_words(tolerance.loss, self.in_percent)
         if not found.states:
-            none = say("No budget that was tried loses at most {limit}. Allow more, or give each trial more epochs.")
-            stays = say("What is there is the lowest already: every smaller budget that was tried loses over {limit}.")
+            none = say("Every budget tried loses more than {limit}. Raise the limit, or use more epochs per trial.")
+            stays = say("The current state is already the lowest: every smaller budget tried loses more than {limit}.")
             words = stays if found.stays else none
             return document.work.say(words.format(limit=limit))
         last = found.states[-1]

@@ -237,7 +237,7 @@ def estimate_words(estimate: Estimate, free: float | None = None) -> str:
     words = say("Takes {0}.").format(say(" and ").join(parts))
     free = free_memory() if free is None else free
     if need and free == free and estimate.bytes > free:
-        words += " " + say("Only {0} of memory are free now.").format(_size(free))
+        words += " " + say("Only {0} of memory is free now.").format(_size(free))
     return words
 
 

@@ -194,8 +194,8 @@ class Supervisor:
         else:
             self.client.close()
             template = (
-                "The engine ended {count} times in a row, so it is not started again. "
-                "Close the window and open it anew."
+                "The engine ended {count} times in a row and was not restarted. Close the window and start Secateur "
+                "again."
             )
             self.tell("given_up", 0, EngineLost("engine.given_up", template, event.error.details, count=self.losses))
 

@@ -280,7 +280,7 @@ class Runner(QObject):
         if job is None or job.background or isinstance(error, EngineLost):
             return
         if isinstance(error, Cancelled):
-            kept = self.tr("Cancelled: {job}. What was made stays.")
+            kept = self.tr("Cancelled: {job}. Finished results are kept.")
             words = self.tr("Cancelled: {job}. Nothing was changed.") if job.arrived is None else kept
             return self._say(words.format(job=job.title))
         self.document.fail(error)
@@ -290,7 +290,7 @@ class Runner(QObject):
     def _lost(self, error: SecateurError, asked: bool, again: bool) -> None:
         self.engine = self.tr("restoring the session") if again else self.tr("engine stopped")
         if asked:
-            self._say(self.tr("The job did not stop in time, so the engine was started again. Nothing was changed."))
+            self._say(self.tr("The job did not stop in time, so the engine was restarted. Nothing was changed."))
         else:
             self.document.fail(error)
         self.document.announce(Aspect.JOBS)
@@ -298,7 +298,7 @@ class Runner(QObject):
     @Slot()
     def _restored(self) -> None:
         self.engine = self.tr("engine ready")
-        self._say(self.tr("The engine runs again, with everything up to the last state."))
+        self._say(self.tr("The engine is running again. Everything up to the last state is restored."))
         self.document.announce(Aspect.JOBS)
         self.came_back()
 

@@ -174,7 +174,11 @@ class Work(Runner):
         if document.original is None or document.state is None:
             return
         if target.machine:  # It cannot be measured from here.
-            return None if background else self._say(self.tr("The target is another machine: measure it there."))
+            return (
+                None
+                if background
+                else self._say(self.tr("The target is another machine. Use Run > Measure on another machine."))
+            )
         states = tuple(dict.fromkeys((document.original.id, document.state.id, *others)))
 
         def apply(timings: Any) -> None:
@@ -201,7 +205,7 @@ class Work(Runner):
         """Cut what is marked."""
         document, contents = self.document, self.document.contents
         if document.analysis is None or not contents.marked.any():
-            return self._say(self.tr("Nothing is marked. Mark what should go, or suggest a plan."))
+            return self._say(self.tr("Nothing is marked. Mark structures, or suggest a plan."))
         count = int(contents.marked.sum())
         locked, by_hand = contents.decided()
         plan = PlanIntent(
@@ -293,11 +297,11 @@ class Work(Runner):
             return
         if document.scores is None:
             self.score()
-            words = self.tr("Structures are being scored; the plan follows.")
+            words = self.tr("Computing scores. The plan follows.")
             return self._plan_after((contents.present, contents.rating), words)
         if document.goal.cost is Cost.LATENCY and contents.table is None:
             self.tabulate()
-            words = self.tr("Cut models are being measured on the target; the plan follows.")
+            words = self.tr("Measuring cut models on the target. The plan follows.")
             return self._plan_after(("latencies", document.target), words)
         self._suggestion.start(contents, document.scores, document.revision)
 
@@ -325,7 +329,7 @@ class Work(Runner):
                 self.document.studies.savings()
 
         if self.board.about(about) is None:
-            self._ask(self.tr("Measure what removal saves on the target"), apply, "latencies", target, about=about)
+            self._ask(self.tr("Measure latency savings on the target"), apply, "latencies", target, about=about)
 
     def came_back(self) -> None:
         """Compute where the document says, go on with what was broken off, rate anew."""
@@ -401,7 +405,7 @@ class Work(Runner):
         if revision != document.revision or document.busy:
             return
         if not (marked & ~document.removed).any():
-            return self._say(self.tr("The present state meets the goal already. Ask for less to cut more."))
+            return self._say(self.tr("The current state already meets the goal. Lower the goal to cut more."))
         document.apply_plan(marked, self.tr("suggest plan"))
 
     @Slot(object, int)

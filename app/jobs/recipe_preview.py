@@ -62,5 +62,5 @@ def plan_now(document: "Document") -> str:
         ]
     left = len(lines) - LINES
     if left > 0:
-        lines = [*lines[:LINES], say(CONTEXT, "and {count} further layers").format(count=left)]
+        lines = [*lines[:LINES], say(CONTEXT, "and {count} more layers").format(count=left)]
     return "".join(f"# {line}\n" for line in lines)

@@ -141,8 +141,6 @@ class Handing(QObject):
         made = [state for state in done.states if state.parent]
         if made:
             document.enter(made[-1].id, say("apply the recipe"))
-        words = (
-            say("The recipe was done again.") if done.complete else say("Not all of the recipe could be done again.")
-        )
-        document.work.say(f"{words} {say('The log says what differs.') if done.notes else ''}".rstrip())
+        words = say("Recipe applied.") if done.complete else say("Only part of the recipe could be applied.")
+        document.work.say(f"{words} {say('The log lists the differences.') if done.notes else ''}".rstrip())
         document.work.look()

@@ -137,7 +137,7 @@ class Studies:
         missed = [point for point in done.points if point.note is not None]
         for point in missed:
             document.note(f"{point.share:.0%}: {sentence(point.note or '')}")
-        words = say("The sweep reached {done} of {all} budgets. Click a point of the trade-off to go to its state.")
+        words = say("The sweep met {done} of {all} budgets. Click a point of the trade-off to go to its state.")
         document.work.say(words.format(done=len(done.points) - len(missed), all=len(done.points)))
         document.work.measure_if_cheap(tuple(state.id for state in done.states))  # the curve against latency, too
 
@@ -154,7 +154,7 @@ class Studies:
             contents.savings[key] = {one.key: one for one in result}
             document.announce(Aspect.TARGET)
 
-        title = say("Read what removal saves in {state}").format(state=state_called(document, key[0]))
+        title = say("Read the latency savings of {state}").format(state=state_called(document, key[0]))
         document.work.run(title, found, "savings", *key)
 
     # Other machines.
@@ -167,10 +167,15 @@ class Studies:
         states = tuple(dict.fromkeys((document.original.id, document.state.id)))
 
         def written(result: tuple[str, str]) -> None:
-            words = say("Written to {folder}. Carry it over, run there: {command}, then read its results.json here.")
+            words = say(
+                "Written to {folder}. Copy it to the other machine, run {command} there, then read its results.json "
+                "here."
+            )
             document.work.say(words.format(folder=result[0], command=result[1]))
 
-        document.work.run(say("Write a bench"), written, "write_bench", states, folder, there(document.target))
+        document.work.run(
+            say("Write a benchmark folder"), written, "write_bench", states, folder, there(document.target)
+        )
 
     def take_bench(self, path: str) -> None:
         """Read what another machine measured; it becomes the target, so that its latencies are shown."""
@@ -184,4 +189,4 @@ class Studies:
             words = say("Latencies of {states}, measured on {machine}.")
             document.work.say(words.format(states=count, machine=target.machine))
 
-        document.work.run(say("Read results of a bench"), taken, "take_bench", path)
+        document.work.run(say("Read benchmark results"), taken, "take_bench", path)

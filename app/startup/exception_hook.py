@@ -84,7 +84,7 @@ class Mishaps(QObject):
     def _open(self, sentence: str) -> Any:
         from ..dialogs.unexpected_error import Mishap
 
-        words = self.tr("Something failed that Secateur did not expect: {0}. The program goes on, your work is kept.")
+        words = self.tr("Unexpected error: {0}. Your work is kept, and you can continue.")
         dialog = Mishap(QApplication.activeWindow(), words.format(sentence.rstrip(".")))
         dialog.destroyed.connect(self._closed)
         dialog.open()

@@ -41,9 +41,11 @@ def set_aside(path: Path, what: str, copy: bool = False) -> Path | None:
         else:
             path.rename(place)
     except OSError as error:
-        words = QCoreApplication.translate("Aside", "{what} in {path} cannot be read, nor set aside: {reason}.")
+        words = QCoreApplication.translate(
+            "Aside", "{what} in {path} could not be read, and the file could not be renamed: {reason}."
+        )
         tell(words.format(what=what, path=path, reason=error.strerror or error))
         return None
-    words = QCoreApplication.translate("Aside", "{what} could not be read. The file was set aside as {path}.")
+    words = QCoreApplication.translate("Aside", "{what} could not be read. The damaged file is kept as {path}.")
     tell(words.format(what=what, path=place))
     return place

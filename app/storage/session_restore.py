@@ -67,7 +67,7 @@ class Keeper(QObject):
         try:
             self._lock.take()
         except OSError as error:
-            self._work.say(self.tr("What you do is not being kept for the next start: {0}").format(error.strerror))
+            self._work.say(self.tr("Autosave failed: {0}. Save a project to keep your work.").format(error.strerror))
             self._lock = None
             return
         self.journal.follow(folder)
@@ -134,7 +134,7 @@ class Keeper(QObject):
         if self._document.busy:
             return self._work.say(self.tr("Wait for the running job, or cancel it."))
         if self._lock is not None and self._lock.path.parent == folder:
-            return self._work.say(self.tr("This session is open already."))
+            return self._work.say(self.tr("This session is already open."))
         lock = FolderLock(folder)
         closed = not lock.left
         try:
@@ -180,7 +180,7 @@ class Keeper(QObject):
         self.restoring = None
         self.offers = tuple(offer for offer in self.offers if offer.folder != folder)
         self._tell()
-        self._work.say(self.tr("{name} is as it was left.").format(name=model.name))
+        self._work.say(self.tr("{name} is restored.").format(name=model.name))
         self._work.look()
         if kept is not None and kept.job is not None:
             self._go_on(kept.job)
@@ -215,7 +215,7 @@ class Keeper(QObject):
         elif not made and job.settings is not None:
             self._work.go_on(job)
         elif not made:
-            words = self.tr("{job}: this was not finished when the program ended. Nothing was changed.")
+            words = self.tr("Not finished when the program ended: {job}. Nothing was changed.")
             self._work.say(words.format(job=job.title))
 
     # Beside the interface's thread.
@@ -234,5 +234,5 @@ class Keeper(QObject):
 def _set_aside(path: Path) -> None:
     from PySide6.QtCore import QCoreApplication
 
-    words = QCoreApplication.translate("Keeper", "A part of the undo history")
+    words = QCoreApplication.translate("Keeper", "Part of the undo history")
     quarantine.set_aside(path, words, copy=True)

@@ -80,7 +80,7 @@ _finding = threading.Lock()
 
 
 def _unwritable(error: Exception) -> None:
-    words = QCoreApplication.translate("Settings", "The settings could not be kept: {reason}")
+    words = QCoreApplication.translate("Settings", "The settings could not be saved: {reason}")
     quarantine.tell(words.format(reason=error if isinstance(error, SecateurError) else repr(error)))
 
 

@@ -82,7 +82,7 @@ class Palette(QDialog):
         self.list.addTopLevelItems([self._item(one) for one in found])
         if (first := self.list.topLevelItem(0)) is not None:
             return self.list.setCurrentItem(first)
-        nothing = QTreeWidgetItem(["", self.tr("No command is called so, or does that. Try another word.")])
+        nothing = QTreeWidgetItem(["", self.tr("No command found. Try another word.")])
         nothing.setFlags(Qt.ItemFlag.NoItemFlags)
         self.list.addTopLevelItem(nothing)
 

@@ -26,7 +26,7 @@ class Grip(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self.setAccessibleName(self.tr("Move panel: {0}").format(dock.windowTitle()))
         self.setToolTip(
-            self.tr("Drag to move {0}, double-click to float it; Space for more").format(dock.windowTitle())
+            self.tr("Drag to move {0}. Double-click to float it. Press Space for more.").format(dock.windowTitle())
         )
 
     def sizeHint(self) -> QSize:
@@ -93,7 +93,7 @@ class Dock(QDockWidget):
             entry.setEnabled(place is not here)
         menu.addSeparator()
         menu.addAction(self.tr("Dock again") if self.isFloating() else self.tr("Float"), self.toggle_float)
-        menu.addAction(self.tr("Hide; the View menu shows it again"), self.hide)
+        menu.addAction(self.tr("Hide; show it again from the View menu"), self.hide)
         return menu
 
     def move_to(self, place: Qt.DockWidgetArea) -> None:

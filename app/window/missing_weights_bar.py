@@ -22,7 +22,7 @@ class AbsenceBar(Card):
         super().__init__(window, margin=8)
         self._window = window
         self.sentence = label(wrap=True)
-        self.name = button(self.tr("Name the weights..."), "link", self.tr("Say where model and checkpoint are"))
+        self.name = button(self.tr("Add weights..."), "link", self.tr("Choose the model and its checkpoint"))
         row = QHBoxLayout()
         row.addWidget(self.sentence, 1)
         row.addWidget(self.name)

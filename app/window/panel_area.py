@@ -41,14 +41,14 @@ class WorkArea(QWidget):
         self._afloat: list[Dock] = []
         self.panels: dict[str, QWidget] = {}
         self.top = QVBoxLayout()
-        self.tabs = {"middle": self._tabs(self.tr("Views")), "bottom": self._tabs(self.tr("Work"))}
+        self.tabs = {"middle": self._tabs(self.tr("Views")), "bottom": self._tabs(self.tr("Activity"))}
         self.holder = QMainWindow(self)
         self.holder.setWindowFlags(Qt.WindowType.Widget)  # its constructor makes a window of it, whatever is said
         self.holder.setObjectName("area")
         self.docks = {
             "model": self._dock("model", self.tr("Model"), Qt.DockWidgetArea.LeftDockWidgetArea),
             "inspector": self._dock("inspector", self.tr("Inspector"), Qt.DockWidgetArea.RightDockWidgetArea),
-            "work": self._dock("work", self.tr("Work"), Qt.DockWidgetArea.BottomDockWidgetArea),
+            "work": self._dock("work", self.tr("Activity"), Qt.DockWidgetArea.BottomDockWidgetArea),
         }
         self._lay_out()
 

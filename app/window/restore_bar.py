@@ -28,7 +28,7 @@ class RestoreBar(Card):
         self._rows.setSpacing(6)
         self.later = button(self.tr("Later"), "link", self.tr("Ask again at the next start"))
         head = QHBoxLayout()
-        head.addWidget(label(self.tr("Secateur ended without being closed. What was open can be restored."), "strong"))
+        head.addWidget(label(self.tr("Secateur did not close normally. You can restore your work."), "strong"))
         head.addStretch(1)
         head.addWidget(self.later)
         self.body.addLayout(head)
@@ -70,14 +70,14 @@ class RestoreBar(Card):
         line.addWidget(label(offer.name, "strong"))
         line.addWidget(label(when, "muted"))
         gone = offer.folder in self._keeper.discarded
-        what = ElidedLabel(self.tr("Discarded. It is deleted at the next start.") if gone else self.told(offer))
+        what = ElidedLabel(self.tr("Discarded. It will be deleted at the next start.") if gone else self.told(offer))
         what.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         line.addWidget(what, 1, Qt.AlignmentFlag.AlignVCenter)
         if gone:
             line.addWidget(self._action(self.tr("Undo"), offer, lambda: self._keeper.discard(offer, False)))
             return row
         if offer.folder == self._keeper.restoring:
-            line.addWidget(label(self.tr("being restored"), "good"))
+            line.addWidget(label(self.tr("restoring"), "good"))
             return row
         restore = PrimaryButton(self.tr("Restore")) if first else button(self.tr("Restore"))
         restore.setAccessibleName(self.tr("Restore {0}").format(offer.name))
@@ -105,6 +105,6 @@ class RestoreBar(Card):
         words = ", ".join(part for part in parts if part)
         if offer.job is None:
             return words
-        goes_on = self.tr("{words}. Was running: {job}; it goes on.")
-        stopped = self.tr("{words}. Was running: {job}.")
+        goes_on = self.tr("{words}. Unfinished: {job}; it resumes.")
+        stopped = self.tr("{words}. Unfinished: {job}.")
         return (goes_on if offer.job.settings is not None else stopped).format(words=words, job=offer.job.title)

@@ -77,7 +77,7 @@ def _column(columns: QHBoxLayout) -> QVBoxLayout:
 
 def _section(column: QVBoxLayout, menu: str, commands: list[Command], again: bool) -> None:
     """Shortcuts of a menu, or the rest of them."""
-    heading = QLabel(say("{menu}, more").format(menu=say(menu)) if again else say(menu))
+    heading = QLabel(say("{menu}, continued").format(menu=say(menu)) if again else say(menu))
     heading.setProperty("role", "heading")
     column.addWidget(heading)
     form = QFormLayout()

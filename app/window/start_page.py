@@ -32,9 +32,9 @@ class StartPage(QWidget):
         card.body.addWidget(
             label(
                 self.tr(
-                    "Makes a trained network smaller by removing whole filters, heads, neurons and blocks. "
-                    "Open a model with the data that judges it; Secateur suggests a plan, cuts, verifies, "
-                    "recovers, measures, exports."
+                    "Makes a trained network smaller by removing whole filters, heads, neurons and blocks. Open a "
+                    "model and the data to evaluate it on. Secateur suggests a plan, cuts, verifies, recovers, measures "
+                    "and exports."
                 ),
                 "muted",
                 wrap=True,
@@ -45,10 +45,10 @@ class StartPage(QWidget):
         for name in SAMPLES:
             card.body.addLayout(self._offer(name))
         card.body.addSpacing(8)
-        card.body.addWidget(label(self.tr("Your own"), "strong"))
+        card.body.addWidget(label(self.tr("Use your own model"), "strong"))
         for name in ("file.open", "file.open_project"):
             card.body.addLayout(self._offer(name))
-        drop = self.tr("Or drop a Python file, a checkpoint, or the folder of a project or an export on this window.")
+        drop = self.tr("Or drop a Python file, a checkpoint, or a project or export folder on this window.")
         card.body.addWidget(label(drop, "muted", wrap=True))
         self._recent = QVBoxLayout()
         card.body.addLayout(self._recent)
@@ -97,7 +97,7 @@ class StartPage(QWidget):
         if not entries:
             return
         self._recent.addSpacing(8)
-        self._recent.addWidget(label(self.tr("Opened lately"), "strong"))
+        self._recent.addWidget(label(self.tr("Recent"), "strong"))
         for title, source in entries[:5]:
             made = button(title, "link", self.tr("Open {source} again").format(source=source))
             made.clicked.connect(lambda _checked=False, path=source: self._window.reopen(path))

@@ -36,7 +36,7 @@ class StatusLine(QWidget):
         self.document = document
         self.facts = ElidedLabel(role="caption", tells=False)
         self.facts.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
-        self.facts.setAccessibleName(self.tr("Engine and verification of the present state"))
+        self.facts.setAccessibleName(self.tr("Engine, and verification of the current state"))
         self.word = ElidedLabel(role="caption")
         self.word.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.word.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -62,9 +62,7 @@ class StatusLine(QWidget):
     @Slot()
     def _legend(self) -> None:
         opened = self.document.analysis is not None
-        self.word.setText(
-            self.tr("scores in cividis, blue low, yellow high; orange: marked for removal") if opened else ""
-        )
+        self.word.setText(self.tr("scores: blue is low, yellow is high; orange: marked for removal") if opened else "")
 
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         document = self.document

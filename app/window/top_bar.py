@@ -52,13 +52,13 @@ class TopBar(QWidget):
         self._laid_out = False
         self.data = button("", tip=say(command_named("file.data").tooltip))
         self.target = ComboBox(self.tr("Target"))
-        self.keep = DoubleSpinBox(self.tr("Keep at most, per cent of the cost"), 1, 100, 0)
+        self.keep = DoubleSpinBox(self.tr("Keep at most, % of the cost"), 1, 100, 0)
         self.keep.setPrefix(self.tr("keep "))
         self.keep.setSingleStep(5)
         self.cost = CostBox(self.tr("Cost that the goal limits"))
         tip = self.tr(
-            "What is limited; memory is the peak of the activations of one sample, latency is that of the target: the "
-            "first plan for it measures a dozen cut models there"
+            "The cost to limit. Memory: peak of the activations of one sample. Latency: on the target, where the "
+            "first plan measures a dozen cut models."
         )
         self.cost.setToolTip(tip)
         self.lose = DoubleSpinBox(self.tr("Lose at most, of the metric"), 0, 100, 2)
@@ -190,8 +190,8 @@ class TopBar(QWidget):
                     box.setSuffix(unit)
             box.setEnabled(not self._document.busy)
         metric = task.metric if task else self.tr("the metric")
-        words = self.tr("Points of {metric} that may be lost at most")
-        words = words if points else self.tr("Per cent of the original's {metric} that may be lost at most")
+        words = self.tr("Largest loss of {metric} allowed, in points")
+        words = words if points else self.tr("Largest loss allowed, in % of the original's {metric}")
         self.lose.setToolTip(words.format(metric=metric))
 
     def _show_next(self) -> None:

@@ -189,4 +189,4 @@ class Journal(QObject):
                 if isinstance(error, SecateurError)
                 else (getattr(error, "strerror", "") or repr(error))
             )
-            self.failed.emit(self.tr("What you do is not being kept for the next start: {0}").format(reason))
+            self.failed.emit(self.tr("Autosave failed: {0}. Save a project to keep your work.").format(reason))

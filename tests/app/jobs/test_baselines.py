@@ -90,8 +90,8 @@ def test_the_dialog_says_what_each_takes_and_asks_for_those_that_are_checked(qtb
     trained = 4 * (6000 * (1 + 3 * share) + chosen * share) / 1000 + 10 * share
     assert document.beside.seconds(BaselineKind.SCRATCH) == pytest.approx(trained)
     assert document.beside.seconds(BaselineKind.MAGNITUDE) == pytest.approx(4 * (6000 * 4 + chosen) / 1000 + 10)
-    assert f"Roughly {round(trained / 60)} min" in dialog.told[BaselineKind.SCRATCH].text()
-    assert "6,000 samples" in dialog.estimate.text() and "Together roughly" in dialog.estimate.text()
+    assert f"About {round(trained / 60)} min" in dialog.told[BaselineKind.SCRATCH].text()
+    assert "6,000 samples" in dialog.estimate.text() and "in total" in dialog.estimate.text()
     qtbot.mouseClick(dialog.boxes[BaselineKind.SCRATCH], LEFT)
     qtbot.mouseClick(dialog.boxes[BaselineKind.MAGNITUDE], LEFT)
     dialog.epochs.setValue(2)
@@ -109,7 +109,7 @@ def test_beside_a_state_that_was_never_trained_epochs_are_those_of_fresh_weights
     assert dialog.epochs.text() == "as the state (4)"
     document.go_to("s1")
     player.settle()
-    assert dialog_over(qtbot, window).epochs.text() == f"{RecoverySettings().epochs} for fresh weights"
+    assert dialog_over(qtbot, window).epochs.text() == f"{RecoverySettings().epochs} for new weights"
 
 
 def test_data_of_unknown_size_is_not_told_as_none(qtbot, player, window):
@@ -130,7 +130,7 @@ def test_a_model_of_no_known_family_needs_its_stock_model_named(qtbot, player, w
     dialog = dialog_over(qtbot, window)  # the sample has no family
     assert not dialog.boxes[BaselineKind.STOCK].isChecked() and dialog.accept_button.isEnabled()
     qtbot.mouseClick(dialog.boxes[BaselineKind.STOCK], LEFT)
-    assert not dialog.accept_button.isEnabled() and "name a stock model" in dialog.missing.text()
+    assert not dialog.accept_button.isEnabled() and "Enter a stock model" in dialog.missing.text()
     assert set(LIBRARIES) == {torchvision_models.PREFIX, timm_models.PREFIX} and not families.relatives(
         "bundled:resnet"
     )
@@ -199,7 +199,7 @@ def test_a_cancelled_run_keeps_what_was_finished(player):
     document.beside.start([BaselineSpec(kind) for kind in BaselineKind])
     player.make("compare", baseline(player, BaselineKind.RANDOM, 0.88))
     player.stop("compare")
-    assert [*document.contents.baselines] == ["b0"] and "What was made stays" in player.sentences[-1]
+    assert [*document.contents.baselines] == ["b0"] and "Finished results are kept" in player.sentences[-1]
     assert document.beside.missing() == (BaselineKind.SCRATCH, BaselineKind.STOCK, BaselineKind.MAGNITUDE)
 
 

@@ -65,12 +65,12 @@ def test_the_usual_question_takes_no_field_to_be_filled(qtbot, player, window):
     assert tolerance == Tolerance(0.005, Cost.LATENCY, 6, 2)  # two of five epochs while it is searched
     assert course.goal.limits == (Limit(Cost.LATENCY, 1.0),) and course.goal.target == document.target
     assert course.recovery.epochs == document.recovery.epochs and window.fronts == ["tradeoff"]
-    assert "A search runs" in command_named("run.lowest").enabled(document) and not document.busy
+    assert "A search is running" in command_named("run.lowest").enabled(document) and not document.busy
 
 
 def test_what_predicts_latencies_is_not_announced_where_it_is_there(qtbot, player, window):
     dialog = dialog_over(qtbot, window)
-    assert "first a dozen cut models" in dialog.estimate.text()
+    assert "a dozen cut models" in dialog.estimate.text()
     player.document.contents.latencies[player.document.target] = table()
     dialog.check()
     assert "onnxruntime" in dialog.estimate.text() and "first" not in dialog.estimate.text()
@@ -125,10 +125,10 @@ def test_trials_are_told_and_drawn_as_they_come(qtbot, player):
     held, lost = tried(player, 1, 0.7, 0.911), tried(player, 2, 0.4, 0.88)
     player.make("lowest", held, Trial(0.7, "s1", 0.003, 0.0089, True))
     said = player.sentences[-1]
-    assert said.startswith("Trial 1, 70.0 % of the MACs: holds: 0.30 \u00b1 0.89 points lost, 0.50 points")
-    assert "the data cannot tell" in player.sentences[-1]  # 0.3 lies within one standard error of 0.5
+    assert said.startswith("Trial 1, 70.0 % of the MACs: within the limit: 0.30 \u00b1 0.89 points lost, 0.50 points")
+    assert "more samples could change this" in player.sentences[-1]  # 0.3 lies within one standard error of 0.5
     player.make("lowest", lost, Trial(0.4, "s2", 0.034, 0.0089))
-    assert "too much: 3.40" in player.sentences[-1] and "cannot tell" not in player.sentences[-1]
+    assert "over the limit: 3.40" in player.sentences[-1] and "could change" not in player.sentences[-1]
     player.make("lowest", Trial(0.1, "", note=Message("any", "It cannot be reached.")))
     assert player.sentences[-1] == "Trial 3, 10.0 % of the MACs: It cannot be reached."
     slow = replace(lost, id="s3")
@@ -137,7 +137,7 @@ def test_trials_are_told_and_drawn_as_they_come(qtbot, player):
     assert trial_label(document, slow) == "trial 4, too slow"
     trade = trade_off(document, Axis.MACS)
     points = {p.state: p for p in trade.points}
-    assert points["s1"].label == "trial 1, holds" and points["s2"].label == "trial 2, loses too much"
+    assert points["s1"].label == "trial 1, within limit" and points["s2"].label == "trial 2, over limit"
     assert points["s1"].y == pytest.approx(91.1) and "val split" in points["s1"].tip
     assert [p.state for p in trade.front] == ["s0"]  # judged on another split: on no curve with the others
 
@@ -149,7 +149,7 @@ def test_the_result_is_gone_to_and_one_undo_leads_back(player):
     result = replace(result, metrics=(*result.metrics, replace(top1(0.909), split=Split.TEST)))
     trial = Trial(0.7, "s1", 0.003, 0.0089, True, final=True)
     player.make("lowest", result, trial)
-    assert player.sentences[-1].startswith("Result, 70.0 % of the MACs: holds")
+    assert player.sentences[-1].startswith("Result, 70.0 % of the MACs: within the limit")
     player.answer("lowest", Found((trial,), top1(0.914), (result,)))
     assert document.state.id == "s1" and "Found: 70% of the MACs" in player.sentences[-1]
     assert "90.9\u00a0%" in player.sentences[-1]  # as reported
@@ -177,4 +177,4 @@ def test_nothing_that_holds_is_said_and_changes_nothing(player):
     document = player.document
     document.lowest.start(0.5, Cost.MACS, 6, 2, 1.0, document.recovery)
     player.answer("lowest", Found((Trial(0.5, "", note=Message("any", "no")),), top1(0.914), ()))
-    assert document.state.id == "s0" and "No budget that was tried loses at most 0.50 points" in player.sentences[-1]
+    assert document.state.id == "s0" and "Every budget tried loses more than 0.50 points" in player.sentences[-1]

@@ -74,7 +74,7 @@ def test_a_plan_follows_a_measurement_that_was_asked_for_by_itself_and_says_so(d
     document.announced.connect(said.append)
     document.work.tabulate()
     document.suggest_plan()
-    assert "the plan follows" in said[-1] and [name for name, _ in link.calls.values()].count("latencies") == 1
+    assert "The plan follows" in said[-1] and [name for name, _ in link.calls.values()].count("latencies") == 1
     link.finished.emit(link.last("latencies"), table())
     qtbot.waitUntil(lambda: bool(document.marked.any()), timeout=5000)
 
@@ -101,7 +101,7 @@ def test_the_ledger_predicts_what_is_marked_once_the_target_was_measured(documen
     now = ledger_figures(document)["latency"]
     expected = (1e6 + costs(ANALYSIS, document.marked).macs) / 1e6
     assert now.known and now.source == "predicted" and now.number.startswith(f"{expected:.2f}"[:4])
-    assert now.share == pytest.approx(expected / (table().original / 1e6)) and "nine of ten" in now.tip
+    assert now.share == pytest.approx(expected / (table().original / 1e6)) and "9 of 10" in now.tip
     document.set_target(TargetSpec("torch"))
     assert not ledger_figures(document)["latency"].known
 

@@ -39,7 +39,7 @@ def test_every_view_of_scores_says_of_how_much_they_are(qtbot, dressed, player) 
         qtbot.addWidget(panel)
         panel.resize(430, 600)
         panel.show()
-        assert panel.range.ends[1] == "not rated yet"
+        assert panel.range.ends[1] == "not scored yet"
     scores = partly(player)
     first = document.analysis.sets[2].first
     for panel in (tree, layers, inspector):
@@ -78,7 +78,7 @@ def test_a_plan_waits_for_all_of_them(qtbot, player) -> None:
     partly(player)
     document.suggest_plan()
     partly(player, done=16)
-    assert not document.marked.any() and "the plan follows" in player.sentences[-1]
+    assert not document.marked.any() and "The plan follows" in player.sentences[-1]
     scores = scores_of(document.analysis, seed=5)
     player.answer("score", scores)
     qtbot.waitUntil(lambda: bool(document.marked.any()))
@@ -88,7 +88,7 @@ def test_a_plan_waits_for_all_of_them(qtbot, player) -> None:
 def test_a_plan_that_waits_for_scores_is_given_up_with_them(qtbot, player):
     document = player.document
     document.suggest_plan()
-    assert "the plan follows" in player.sentences[-1]
+    assert "The plan follows" in player.sentences[-1]
     player.stop("score")
     document.set_criterion("l2")
     player.settle()

@@ -213,7 +213,7 @@ def test_a_recipe_is_opened_compared_and_done_again(qtbot, player, window, recip
     assert not dialog.accept_button.isEnabled()
     qtbot.keyClicks(dialog.recipe, str(recipe))
     qtbot.keyClicks(dialog.weights, str(tmp_path / "none.pt"))
-    assert "no checkpoint" in dialog.missing.text()
+    assert "does not exist" in dialog.missing.text()
     dialog.weights.setText(str(weights))
     press(qtbot, dialog)
     assert player.link.asked("open_recipe") == (str(recipe), str(weights), "", False, False, False)
@@ -242,7 +242,7 @@ def test_a_recipe_is_opened_compared_and_done_again(qtbot, player, window, recip
     )
     assert document.contents.present == "s1"
     assert "It differs." in document.log and "Not in this model: a[1]" in document.log
-    assert "Not all of the recipe could be done again. The log says what differs." in player.sentences
+    assert "Only part of the recipe could be applied. The log lists the differences." in player.sentences
 
 
 def test_on_the_model_that_is_open_nothing_is_opened(qtbot, player, window, recipe: Path) -> None:

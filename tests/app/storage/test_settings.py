@@ -113,7 +113,7 @@ def test_a_folder_that_cannot_be_written_costs_a_sentence_and_nothing_else():
     settings.store("theme", "dark")
     settings.flush()
     assert settings.theme_choice() == "dark"
-    assert any("could not be kept" in sentence for sentence in quarantine.told())
+    assert any("could not be saved" in sentence for sentence in quarantine.told())
 
 
 def test_the_file_is_written_in_another_thread(monkeypatch):

@@ -73,7 +73,7 @@ def test_two_ratings_are_compared_from_a_floating_tree(window, qtbot) -> None:
 def test_a_pattern_is_asked_for_from_the_menu_of_a_floating_tree(window) -> None:
     tree = window.area.panels["tree.panel"].view
     tree.setCurrentIndex(tree.model().index(0, 0))
-    choose(tree.menu(), "Keep for a pattern")
+    choose(tree.menu(), "Keep by pattern")
     assert dialog_of(window, MarkDialog).parentWidget() is window
 
 

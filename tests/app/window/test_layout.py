@@ -143,7 +143,7 @@ def test_text_has_bounds_and_the_command_says_so(qtbot, window, text_as_before) 
     for _ in range(2):
         window.commands.run(command_named("view.larger"))
     assert sizes().body == LARGEST
-    assert command_named("view.larger").enabled(window.document) == "Text is as large as it gets."
+    assert command_named("view.larger").enabled(window.document) == "Text already has its largest size."
     switched(qtbot)
     assert not window.commands.by_id["view.larger"].isEnabled()
     theme().resize(SMALLEST + 1)

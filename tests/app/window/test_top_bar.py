@@ -53,7 +53,7 @@ def test_what_may_lose_is_shown_in_its_unit_and_as_exactly_as_the_dialog_asks_fo
     state = replace(state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty()), metrics=(perplexity,))
     document.adopt(OpenedModel("net", analysis, state, (), task_info(), SPEC), SPEC)
     bar.refresh()
-    assert bar.lose.text() == "lose 1.25 %" and bar.lose.toolTip().startswith("Per cent of the original's")
+    assert bar.lose.text() == "lose 1.25 %" and bar.lose.toolTip().startswith("Largest loss allowed, in %")
 
 
 def test_what_is_being_typed_stays_while_a_job_tells_how_far_it_is(bar, qtbot):

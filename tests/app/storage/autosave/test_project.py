@@ -106,7 +106,7 @@ def test_a_session_that_was_closed_is_gone_on_with_from_the_list_of_what_was_ope
     quiet(again, qtbot)
     assert shown(again) == before and again.document.work.folder == Path(folder)
     again.open_source(folder)
-    assert "open already" in again.document.log[-1]
+    assert "already open" in again.document.log[-1]
     other = windows()
     other.open_source(folder)
     qtbot.waitUntil(lambda: any("is in use by" in line for line in other.document.log), timeout=LONG)

@@ -184,7 +184,7 @@ def test_a_recovery_that_was_running_goes_on_with_the_settings_that_it_had(windo
     desk.document.recover(settings)
     killed(desk)
     show(window, qtbot)
-    assert "Was running: Recover, 9 epochs; it goes on." in words_of(window)
+    assert "Unfinished: Recover, 9 epochs; it resumes." in words_of(window)
     press(window, qtbot, "Restore")
     answer_restore(window, qtbot)
     assert window.document.work.link.asked("recover") == ("s1", settings)
