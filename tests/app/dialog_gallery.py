@@ -9,7 +9,7 @@ from typing import Any
 
 from PySide6.QtWidgets import QDialog, QWidget
 
-from secateur.app import commands, dialogs, panels
+from secateur.app import dialogs, panels, window
 
 BASES = {"FormDialog", "FolderDialog", "ChooseMode"}
 """What other dialogs are made from, and one that asks about a recipe that was read."""
@@ -17,7 +17,7 @@ BASES = {"FormDialog", "FolderDialog", "ChooseMode"}
 
 def dialog_kinds() -> dict[str, type[QWidget]]:
     """All classes of dialogs by their names, and the one popover."""
-    for package in (commands, dialogs, panels):
+    for package in (dialogs, panels, window):
         _load(package)
     from secateur.app.panels.tree.options import RatingOptions
 
