@@ -19,8 +19,8 @@ class SaveProject(FolderDialog):
     def __init__(self, window: Any) -> None:
         """Ask in a window."""
         sentence = self.tr(
-            "Writes every state with its weights, and the recipe of the current state. Secateur keeps the "
-            "session by itself. Save a project to archive it or hand it on."
+            "Writes every state with its weights, and the recipe of the current state. Sessions are saved "
+            "automatically. Save a project to archive or share your work."
         )
         super().__init__(window, self.tr("Save project"), sentence, self.tr("Save"), self.tr("project"))
         self.act = lambda: window.document.save(self.path.text())

@@ -16,7 +16,9 @@ class Target(FormDialog):
 
     def __init__(self, window: Any) -> None:
         """Ask in a window."""
-        sentence = self.tr("Latency is measured in a separate process, in turn for the original and the current state.")
+        sentence = self.tr(
+            "Latency is measured in a separate process, alternating between the original and the current state."
+        )
         super().__init__(window, self.tr("Target"), sentence, self.tr("Use this target"))
         spec: TargetSpec = window.document.target
         self.runtime = ComboBox(self.tr("Runtime"))

@@ -51,12 +51,12 @@ class Cells:
     def keeps(self, row: int, side: int) -> str:
         """How many a model keeps of a layer; a word for what is removed or fixed."""
         if row >= self._rows.count:
-            return say("compare", "removed") if self.gone(row, side) else ""
+            return say("compare", "none") if self.gone(row, side) else ""
         kept, owner = int(self._found.kept[side, row]), int(self._rows.owner[row])
         if kept < 0:
             return say("compare", "fixed") if self._rows.fixed[row] >= 0 else ""
         if owner >= 0 and self._analysis.sets[owner].count == 1:
-            return "" if kept else say("compare", "removed")
+            return "" if kept else say("compare", "none")
         return f"{kept:,}"
 
     def macs(self, row: int, side: int) -> str:

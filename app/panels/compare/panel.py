@@ -143,7 +143,7 @@ class Compare(QWidget):
             self.trees.show_selection(self.document.selection)
 
     def refresh(self) -> None:
-        """Show both models and all runs anew."""
+        """Show both models and all runs again."""
         document = self.document
         self._stack.setCurrentIndex(int(document.analysis is not None))
         if document.analysis is None:

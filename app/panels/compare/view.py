@@ -43,7 +43,7 @@ SHOWN = (
 )
 WIDTHS = {
     **{Column.KEEPS_LEFT: 46, Column.KEEPS_RIGHT: 46, Column.MACS_LEFT: 58, Column.MACS_RIGHT: 58},
-    Column.CHANGE: 112,
+    Column.CHANGE: 124,
 }
 """Of columns but the names, in pixels at the first size of text."""
 NARROW, LEAST = 520, 74

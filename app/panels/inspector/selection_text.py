@@ -54,7 +54,7 @@ def costs_text(analysis: Analysis, gone: Mask, structure: int) -> str:
     before = gone.copy()
     before[structure] = False
     parameters, macs = marginal(analysis, before, [structure])
-    text = say("inspector", "{0} parameters, {1} MACs if removed")
+    text = say("inspector", "{0} parameters, {1} MACs")
     return text.format(_less(parameters), _less(macs))
 
 
