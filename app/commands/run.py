@@ -65,7 +65,7 @@ def _recover_words(document: "Document") -> str:
 
 
 def _takes(method: str, *rest: Callable[["Document"], Any]) -> Callable[["Document"], str]:
-    """What a call of the session on the present state takes; `rest` gives its further arguments."""
+    """What a call of the session on the current state takes; `rest` gives its further arguments."""
 
     def words(document: "Document") -> str:
         given = (one(document) for one in rest)

@@ -1,4 +1,4 @@
-"""Attach data: which data and metric judge the model. The original is evaluated on it at once."""
+"""Attach data: which data and metric evaluate the model. The original is evaluated right away."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Attach weights that were trained elsewhere to the present state."""
+"""Attach weights that were trained elsewhere to the current state."""
 
 from pathlib import Path
 from typing import Any

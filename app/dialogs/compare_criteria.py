@@ -1,4 +1,4 @@
-"""Two ratings side by side: the same structures coloured by both, and their rank correlation."""
+"""Two criteria side by side: the same structures coloured by both, and their rank correlation."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ SHOWN = frozenset(
 )
 Scores = NDArray[np.float64]
 ALIKE, PARTLY = 0.8, 0.5
-"""Rank correlations from which two ratings rank alike, and partly alike."""
+"""Rank correlations from which two criteria rank alike, and partly alike."""
 SET = Qt.ItemDataRole.UserRole + 1
 SORT = Qt.ItemDataRole.UserRole + 2
 
@@ -51,7 +51,7 @@ class Ratings(QDialog):
     """
 
     def __init__(self, window: Any) -> None:
-        """Compare ratings of a window's model."""
+        """Compare criteria for a window's model."""
         super().__init__(window)
         self.document: Document = window.document
         self.found: Agreement | None = None
@@ -137,7 +137,7 @@ class Ratings(QDialog):
         self.document.views.watch(SHOWN, self._changed)
 
     def _begin(self) -> None:
-        """Offer what rates the present state by the attached data, and ask for what is chosen of it."""
+        """Offer what scores the current state by the attached data, and ask for what is chosen of it."""
         self._of_what = self.document.contents.present, self.document.task
         self._offer()
         self._ask()
@@ -162,7 +162,7 @@ class Ratings(QDialog):
                 box.setCurrentIndex(max(0, box.findData(chosen)))
 
     def _other(self, found: tuple[Offer, ...]) -> str:
-        """A second rating to begin with: one that is known already, else the first that is available."""
+        """A second criterion to begin with: one that is known already, else the first that is available."""
         document = self.document
         free = [one.criterion.name for one in found if one.reason is None and one.criterion.name != document.criterion]
         known = [name for name in free if (document.contents.present, name) in document.contents.scores]
@@ -187,23 +187,23 @@ class Ratings(QDialog):
         self.refresh()
 
     def _about(self, side: int) -> tuple[str, str]:
-        """What one of the ratings is known by, and the job that makes it."""
+        """What one of the criteria is known by, and the job that makes it."""
         document, name = self.document, str(self.boxes[side].currentData())
         return document.contents.present, document.rating if name == document.criterion else name
 
     def _ask(self) -> None:
-        """Have the present state rated by what is chosen; what is known or under way is not made again."""
+        """Have the current state scored by what is chosen; what is known or under way is not made again."""
         work = self.document.work
         for box in self.boxes:
             name = str(box.currentData())
             work.score() if name == self.document.criterion else work.rate(name)
 
     def scores(self, side: int) -> NDArray[np.float64] | None:
-        """[S] the scores of one of the ratings in the present state, None where they are not known."""
+        """[S] the scores of one of the criteria in the current state, None where they are not known."""
         return self.document.contents.scores.get(self._about(side))
 
     def refresh(self) -> None:
-        """Take both ratings anew."""
+        """Take both criteria again."""
         one, other = self.scores(0), self.scores(1)
         analysis = self.document.analysis
         assert analysis is not None
@@ -265,7 +265,7 @@ class Ratings(QDialog):
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
 
     def _show_layer(self) -> None:
-        """The selected layer by both ratings."""
+        """The selected layer by both criteria."""
         document, analysis = self.document, self.document.analysis
         assert analysis is not None
         number = document.selection.set_number
@@ -303,7 +303,7 @@ class Ratings(QDialog):
 
 
 class _Scatter(Plot):
-    """One rating against the other."""
+    """One criterion against the other."""
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         """Start empty."""
@@ -316,7 +316,7 @@ class _Scatter(Plot):
     def show_points(
         self, xs: NDArray[np.float64], ys: NDArray[np.float64], marked: NDArray[np.bool_], titles: tuple[str, str]
     ) -> None:
-        """Show structures: [n] by one rating and by the other, and which are marked: those are crosses."""
+        """Show structures: [n] by one criterion and by the other, and which are marked: those are crosses."""
         self.label_axis("bottom", titles[0])
         self.label_axis("left", titles[1])
         both = np.isfinite(xs) & np.isfinite(ys) if len(xs) == len(ys) else np.zeros(0, np.bool_)

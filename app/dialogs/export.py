@@ -1,4 +1,4 @@
-"""Export the present state: format and path. What is written is loaded again in a fresh process and compared."""
+"""Export the current state: format and path. What is written is loaded again in a fresh process and compared."""
 
 import os
 import re

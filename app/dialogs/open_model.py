@@ -1,4 +1,4 @@
-"""Open a model: where it comes from, its checkpoint, its input shape, and the data that judges it."""
+"""Open a model: where it comes from, its checkpoint, its input shape, and the data that evaluates it."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Write what is handed on of the present state: recipe, script, report, bundle."""
+"""Write what is handed on of the current state: recipe, script, report, bundle."""
 
 import re
 from typing import Any

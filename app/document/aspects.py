@@ -77,7 +77,7 @@ class Goal:
         return original.value - self.lose / 100 * unit * (1 if original.higher_is_better else -1)
 
     def asked(self, target: TargetSpec, kinds: tuple[Kind, ...] = ()) -> planning.Goal:
-        """The goal as the engine takes it, with widths that the target likes and the kinds that the criterion rates."""
+        """The goal as the engine takes it: widths that the target likes, kinds that the criterion scores."""
         timed = target if self.cost is Cost.LATENCY else None
         limits = (planning.Limit(self.cost, self.keep),)
         kinds = kinds or (DEEP if self.depth else ())

@@ -47,14 +47,14 @@ class Contents:
         analysis: What can be removed.
         task: What the attached task shows.
         states: By id, in order of making.
-        present: Id of the present state.
-        removed: [S] what the present state lacks.
+        present: Id of the current state.
+        removed: [S] what the current state lacks.
         marked: [S] the plan, on top of `removed`.
         locked: [S] protected by the user.
         by_hand: [S] decided by hand; the solver leaves it.
         goal: Keep and lose.
         target: Where the model will run.
-        device: Where it is trained and judged.
+        device: Where it is trained and evaluated.
         devices: Where it might be, the CPU first.
         criterion: How structures are rated.
         choices: About the scores.
@@ -103,7 +103,7 @@ class Contents:
 
     @property
     def state(self) -> State | None:
-        """The present state."""
+        """The current state."""
         return self.states.get(self.present)
 
     @property
@@ -118,7 +118,7 @@ class Contents:
 
     @property
     def wanted(self) -> planning.Goal:
-        """The goal as the engine takes it: widths that the target likes, kinds that the criterion rates."""
+        """The goal as the engine takes it: widths that the target likes, kinds that the criterion scores."""
         return replace(self.goal.asked(self.target, tuple(CRITERIA[self.criterion].kinds)), ranking=self.ranking)
 
     @property
@@ -135,7 +135,7 @@ class Contents:
 
     @property
     def saved(self) -> dict[str, Saving]:
-        """By key of a coupled set, what half of it saves in the present state on the target; {} unknown."""
+        """By key of a coupled set, what half of it saves in the current state on the target; {} unknown."""
         return self.savings.get((self.present, self.target), {})
 
     def times(self) -> dict[str, float]:

@@ -67,7 +67,7 @@ class Document(Planned):
             self.announce(Aspect.TARGET)
 
     def set_device(self, device: str) -> None:
-        """Choose where models are trained and judged from now on."""
+        """Choose where models are trained and evaluated from now on."""
         if device != self.contents.device:
             self.contents.device = device
             self.announce(Aspect.TARGET)
@@ -102,11 +102,11 @@ class Document(Planned):
             self.work.suggest()
 
     def evaluate(self) -> None:
-        """Measure the metric of the present state."""
+        """Measure the metric of the current state."""
         self.work.evaluate(self.contents.present)
 
     def measure(self) -> None:
-        """Measure original and present state on the target."""
+        """Measure original and current state on the target."""
         self.work.measure()
 
     def cut(self) -> None:
@@ -114,11 +114,11 @@ class Document(Planned):
         self.work.cut()
 
     def recover(self, settings: RecoverySettings) -> None:
-        """Fine-tune the present state with the original as teacher."""
+        """Fine-tune the current state with the original as teacher."""
         self.work.recover(settings)
 
     def attach_weights(self, path: str, trust_pickle: bool = False) -> None:
-        """Give the present state weights that were trained elsewhere; a pickle only with consent."""
+        """Give the current state weights that were trained elsewhere; a pickle only with consent."""
         self.work.attach(path, trust_pickle)
 
     def save(self, folder: str) -> None:
@@ -126,7 +126,7 @@ class Document(Planned):
         self.work.save(folder)
 
     def export(self, format: str, path: str) -> None:
-        """Write the present state as a file."""
+        """Write the current state as a file."""
         self.work.export(format, path)
 
     def cancel(self, job_id: int) -> None:
@@ -176,7 +176,7 @@ class Document(Planned):
         self.announce(Aspect.TASK, Aspect.STATES, Aspect.SCORES)
 
     def take_info(self, task: TaskInfo) -> None:
-        """More is known of the attached task: the original was judged on it."""
+        """More is known of the attached task: the original was evaluated on it."""
         self._tell_of(task)
         self.announce(Aspect.TASK)
 

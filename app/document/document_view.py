@@ -82,7 +82,7 @@ class Shown(QObject):
 
     @property
     def task(self) -> TaskInfo | None:
-        """What judges the model."""
+        """What evaluates the model."""
         return self.contents.task
 
     @property
@@ -107,7 +107,7 @@ class Shown(QObject):
 
     @property
     def state(self) -> State | None:
-        """The present state."""
+        """The current state."""
         return self.contents.state
 
     @property
@@ -122,7 +122,7 @@ class Shown(QObject):
 
     @property
     def scores(self) -> NDArray[np.float64] | None:
-        """[S] scores in the present state, smaller is less important, NaN unknown; None before scoring."""
+        """[S] scores in the current state, smaller is less important, NaN unknown; None before scoring."""
         return self.contents.scores.get((self.contents.present, self.contents.rating))
 
     @property
@@ -132,7 +132,7 @@ class Shown(QObject):
 
     @property
     def shown_scores(self) -> NDArray[np.float64] | None:
-        """[S] what is shown as scores: those of the present state, or as far as they are made (`partial`)."""
+        """[S] what is shown as scores: those of the current state, or as far as they are made (`partial`)."""
         return self.scores if self.scores is not None or self.partial is None else self.partial.scores
 
     @property
@@ -147,12 +147,12 @@ class Shown(QObject):
 
     @property
     def curves(self) -> Curves | None:
-        """Sensitivity of the present state, as far as it was measured; None where nothing was."""
+        """Sensitivity of the current state, as far as it was measured; None where nothing was."""
         return self.contents.curves.get((self.contents.present, self.contents.rating))
 
     @property
     def removed(self) -> Mask:
-        """[S] gone in the present state."""
+        """[S] removed in the current state."""
         return self.contents.removed
 
     @property
@@ -188,7 +188,7 @@ class Shown(QObject):
 
     @property
     def plan_costs(self) -> Costs | None:
-        """Costs of what present state and plan leave."""
+        """Costs of what current state and plan leave."""
         key = (self.contents.removed, self.contents.marked)
         if self._costs is None or self._costs[0][0] is not key[0] or self._costs[0][1] is not key[1]:
             self._costs = (key, self.contents.plan_costs())
@@ -203,13 +203,13 @@ class Shown(QObject):
 
     @property
     def judged_on(self) -> Split:
-        """The split that the original was judged on, and so all others are."""
+        """The split that the original was evaluated on, and so all others are."""
         first = next(iter(self.original.metrics), None) if self.original else None
         return first.split if first is not None else Split.TEST
 
     @property
     def last_export(self) -> Exported | None:
-        """The last file written of the present state."""
+        """The last file written of the current state."""
         return self.contents.exports.get(self.contents.present)
 
     # Jobs and history, as views show them.

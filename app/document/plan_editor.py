@@ -17,7 +17,7 @@ from .document_view import Shown
 from .undo_history import Entry, Snapshot
 
 PLAN = frozenset({Aspect.MARKS, Aspect.GOAL, Aspect.STATES, Aspect.SCORES})
-"""What another present state changes."""
+"""What another current state changes."""
 
 
 class Planned(Shown):
@@ -54,7 +54,7 @@ class Planned(Shown):
             self.take_marks(self.tr("invert marks"), *mark_edits.inverted(*given))
 
     def grow(self) -> None:
-        """Grow marks to whole groups: to widths that the target likes."""
+        """Mark more until widths are multiples that are fast on the target."""
         if self.analysis is not None:
             given = (self.analysis, self.scores, self.marked, self.removed, self.barred, self.target.multiple)
             after, touched = mark_edits.grown(*given)

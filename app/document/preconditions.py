@@ -68,7 +68,7 @@ def no_plan(document: "Document") -> str:
 
 
 def smaller(document: "Document") -> str:
-    """The present state is not the original."""
+    """The current state is not the original."""
     return "" if document.state is not None and document.state.parent else say("Cut something first.")
 
 
@@ -96,7 +96,7 @@ def here(document: "Document") -> str:
 
 
 def unmeasured(document: "Document") -> str:
-    """The sensitivity of the present state is neither known nor being measured."""
+    """The sensitivity of the current state is neither known nor being measured."""
     if document.job_about(("sensitivity", document.contents.present, document.rating)) is not None:
         return say("Sensitivity is already being measured.")
     known = document.curves
@@ -134,7 +134,7 @@ def no_study(document: "Document") -> str:
 
 
 def no_baseline(document: "Document") -> str:
-    """No baseline is being made, and the present state is one that baselines can stand beside."""
+    """No baseline is being made, and the current state is one that baselines can stand beside."""
     if any(job.method == "compare" for job in document.jobs):
         return say("Baselines are being made. Wait, or cancel: finished baselines are kept.")
     return smaller(document)

@@ -1,4 +1,4 @@
-"""Sensitivity as the document keeps it: the points of one state by one rating, as they come and when all are there."""
+"""Sensitivity as the document keeps it: the points of one state by one criterion, as they come, then all."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -97,7 +97,7 @@ class Curves:
         return tuple(one for one in found if one is not None)
 
     def lost(self, curve: Curve, share: float = HALF) -> float:
-        """How much worse the metric is where a share of a set is gone, in its own unit; NaN unknown."""
+        """How much worse the metric is where a share of a set is removed, in its own unit; NaN unknown."""
         if self.metric is None:
             return float("nan")
         return (self.metric.value - curve.at(share)) * (1.0 if self.metric.higher_is_better else -1.0)

@@ -1,6 +1,6 @@
 """One history across marks, locks, goal and the jobs that made states: snapshots before and after each step.
 
-A snapshot names the present state and holds the arrays of the plan, which are never changed in place, so steps share
+A snapshot names the current state and holds the arrays of the plan, which are never changed in place, so steps share
 what they did not change. Going back never runs a job: the weights of every state lie on disk. Steps are a tree: going
 back and doing something else begins a branch, and the other branch stays.
 """
@@ -21,7 +21,7 @@ class Snapshot:
     """All that undo brings back.
 
     Attributes:
-        state: Id of the present state.
+        state: Id of the current state.
         marked: [S] the plan, on top of what the state removed.
         locked: [S] protected by the user.
         by_hand: [S] decided by the user's own hand: the solver leaves these as they are.

@@ -1,4 +1,4 @@
-"""What stands beside the present state: its baselines, what they would cost, and whether it was worth pruning."""
+"""What stands beside the current state: its baselines, what they would cost, and whether it was worth pruning."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,11 +49,11 @@ class Beside:
         return tuple(one for one in self._document.contents.baselines.values() if one.against == state.id)
 
     def shown(self) -> tuple[Baseline, ...]:
-        """Those of the present state, and where it has none, all."""
+        """Those of the current state, and where it has none, all."""
         return self.of(self.state) or tuple(self._document.contents.baselines.values())
 
     def verdict(self) -> Verdict | None:
-        """What the present state's baselines say of it, None where there are none."""
+        """What the current state's baselines say of it, None where there are none."""
         state, made = self.state, self.of(self.state)
         metric = metric_of(state, Split.TEST)
         if state is None or not made or metric is None:
@@ -61,7 +61,7 @@ class Beside:
         return verdict(Result(metric, state.macs, state.timings), made)
 
     def missing(self) -> tuple[BaselineKind, ...]:
-        """Kinds that the present state has none of."""
+        """Kinds that the current state has none of."""
         made = {one.asked.kind for one in self.of(self.state)}
         return tuple(kind for kind in BaselineKind if kind not in made)
 
@@ -74,11 +74,11 @@ class Beside:
     # What they cost.
 
     def epochs(self) -> int:
-        """Epochs that a baseline is trained for unless told otherwise: all on the way of the present state."""
+        """Epochs that a baseline is trained for unless told otherwise: all on the way of the current state."""
         return self.trained() or RecoverySettings().epochs
 
     def seconds(self, kind: BaselineKind, epochs: int | None = None) -> float:
-        """About how long a baseline of the present state takes; 0 where that cannot be known."""
+        """About how long a baseline of the current state takes; 0 where that cannot be known."""
         state, original, pace = self.state, self._document.original, self._document.work.pace
         if state is None or original is None:
             return 0.0
@@ -93,11 +93,11 @@ class Beside:
         return training + pace.judging(Split.TEST, share)
 
     def trained(self) -> int:
-        """Epochs on the way to the present state, 0 where it was cut and at most repaired."""
+        """Epochs on the way to the current state, 0 where it was cut and at most repaired."""
         return sum(settings.epochs for _, settings in self._recoveries())
 
     def _recoveries(self) -> list[tuple[State, RecoverySettings]]:
-        """The recoveries on the way to the present state, each with what it made."""
+        """The recoveries on the way to the current state, each with what it made."""
         if self.state is None:
             return []
         return [(one, one.recovery) for one in path_to(self._document.states, self.state) if one.recovery is not None]
@@ -105,7 +105,7 @@ class Beside:
     # Making them.
 
     def start(self, asked: Sequence[BaselineSpec], timed: bool = True) -> None:
-        """Make baselines of the present state, one after the other; those that are there are not made again.
+        """Make baselines of the current state, one after the other; those that are there are not made again.
 
         Args:
             asked: Which.
@@ -140,7 +140,7 @@ class Beside:
         self._document.take_metrics(tuple(one for one in made if isinstance(one, State)))
 
     def take(self, made: Sequence[Baseline]) -> None:
-        """Baselines that were made, or measured anew."""
+        """Baselines that were made, or measured again."""
         known = self._document.contents.baselines
         if any(one.id not in known for one in made):
             self._document.history.spoil()

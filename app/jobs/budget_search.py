@@ -52,7 +52,7 @@ class Lowest:
     def start(
         self, points: float, cost: Cost, trials: int, brief: int, most: float, recovery: RecoverySettings
     ) -> None:
-        """Search the lowest cost that loses at most so much, from the present state on.
+        """Search the lowest cost that loses at most so much, from the current state on.
 
         Args:
             points: Of the metric that may be lost, or per cent of what the original has of it.

@@ -34,7 +34,7 @@ SINGLE = 4
 OPTIMISER = 4
 """Weights, gradients and the two moments of Adam, in weights."""
 COMPUTING = ("evaluate", "recover", "score")
-"""Steps whose work is multiply-accumulates; a session that was restored is not judged again, but rated."""
+"""Steps whose work is multiply-accumulates; a session that was restored is not evaluated again, but scored."""
 SHORTEST = 0.05
 """Seconds below which a finished step teaches nothing about the next."""
 
@@ -103,7 +103,7 @@ class Pace:
         return self._time("recover", self._lessons(epochs, share * original.macs)) if original is not None else 0.0
 
     def judging(self, split: str, share: float) -> float:
-        """Seconds to judge a model of that share of the original's MACs on a split; 0 where that cannot be known."""
+        """Seconds to evaluate a model of that share of the original's MACs on a split; 0 where that cannot be known."""
         original = self._document.original
         return self._time("evaluate", self._samples(split) * share * original.macs) if original is not None else 0.0
 
@@ -114,7 +114,7 @@ class Pace:
         return found if found == found else 0.0
 
     def _lessons(self, epochs: int, macs: float) -> float:
-        """Multiply-accumulates of a recovery: the teacher answers, the student steps, each epoch is judged."""
+        """Multiply-accumulates of a recovery: the teacher runs, the student steps, each epoch is evaluated."""
         original = self._document.original
         step = (original.macs if original is not None else 0) + (1 + BACKWARD) * macs
         return float(epochs * (self._samples("train") * step + self._samples("val") * macs))
@@ -125,7 +125,7 @@ class Pace:
         return self._document.contents.states.get(name)
 
     def _seconds(self, macs: float) -> float:
-        """Of that many multiply-accumulates, at the speed at which the original was judged, or anything was since."""
+        """Of that many multiply-accumulates, at the speed at which the original was evaluated, or anything since."""
         task, original = self._document.task, self._document.original
         if task is not None and task.seconds > 0 and original is not None and original.macs > 0:
             return macs * task.seconds / original.macs

@@ -108,7 +108,7 @@ class Work(Runner):
         self._ask(self.tr("Open the data"), self._attached, "attach_task", spec, changes=True)
 
     def evaluate(self, state: str) -> None:
-        """Measure a state's metric on the split that the original was judged on."""
+        """Measure a state's metric on the split that the original was evaluated on."""
         if self.document.task is None or not state:
             return
 
@@ -135,11 +135,11 @@ class Work(Runner):
         self._ask(self.tr("Evaluate the original"), apply, "judge_original")
 
     def score(self) -> None:
-        """Rate the structures of the present state, unless that is known or under way."""
+        """Rate the structures of the current state, unless that is known or under way."""
         self._rate(self.document.criterion, self.document.choices, self.document.rating)
 
     def rate(self, criterion: str) -> None:
-        """Rate them by another criterion too, as it does by itself: what the document is rated by stays."""
+        """Score them by another criterion too, as it does by itself: the document's criterion stays."""
         self._rate(criterion, Choices(), criterion)
 
     def _rate(self, criterion: str, choices: Choices, rating: str) -> None:
@@ -154,7 +154,7 @@ class Work(Runner):
             self._ask(title, lambda scores: take(state, rating, scores), "score", *asked, about=about)
 
     def filters(self) -> None:
-        """Bring the images of the first convolution's filters of the present state, where nobody has yet."""
+        """Bring the images of the first convolution's filters of the current state, where nobody has yet."""
         contents, state = self.document.contents, self.document.contents.present
         about = ("filters", state)
         if state in contents.filters or self.board.about(about) is not None or self.link is None:
@@ -169,7 +169,7 @@ class Work(Runner):
         self._ask(title, apply, "filters", state, background=True, about=about)
 
     def measure(self, background: bool = False, others: tuple[str, ...] = ()) -> None:
-        """Measure original and present state on the target, interleaved, and perhaps other states with them."""
+        """Measure original and current state on the target, interleaved, and perhaps other states with them."""
         document, target = self.document, self.document.target
         if document.original is None or document.state is None:
             return
@@ -217,7 +217,7 @@ class Work(Runner):
         self._ask(title, lambda s: self._made(s, text), "cut", contents.present, asked, plan, changes=True, text=text)
 
     def recover(self, settings: RecoverySettings) -> None:
-        """Fine-tune the present state."""
+        """Fine-tune the current state."""
         text = counted(settings.epochs, self.tr("recover, {count} epoch"), self.tr("recover, {count} epochs"))
         text = text if settings.epochs else self.tr("repair without training")
         title = recovery_called(settings)
@@ -256,7 +256,7 @@ class Work(Runner):
         self._ask(title, lambda s: self._made(s, text), "attach", *asked, changes=True, text=text)
 
     def export(self, format: str, path: str) -> None:
-        """Write the present state as a file."""
+        """Write the current state as a file."""
         state = self.document.contents.present
 
         def apply(exported: Any) -> None:
@@ -286,7 +286,7 @@ class Work(Runner):
         self._ask(self.tr("Save the project"), apply, "save", folder, self.document.contents.present)
 
     def use_device(self) -> None:
-        """Tell the engine where to train and judge."""
+        """Tell the engine where to train and evaluate."""
         device = self.document.contents.device
         self._ask(self.tr("Compute on {device}").format(device=device), lambda _: None, "use_device", device)
 
@@ -332,7 +332,7 @@ class Work(Runner):
             self._ask(self.tr("Measure latency savings on the target"), apply, "latencies", target, about=about)
 
     def came_back(self) -> None:
-        """Compute where the document says, go on with what was broken off, rate anew."""
+        """Compute where the document says, go on with what was broken off, rate again."""
         if self.document.contents.device != CPU:
             self.use_device()
         self._ask_again()
@@ -364,7 +364,7 @@ class Work(Runner):
         self.document.project.emit(folder)
         self.document.take_states(states)
         self._ask(self.tr("Read the baselines"), self.document.take_baselines, "baselines")
-        self.keeper.open_project(folder, self.look)  # the present state is known only then
+        self.keeper.open_project(folder, self.look)  # the current state is known only then
 
     def _attached(self, task: TaskInfo) -> None:
         def judged(states: tuple[State, ...]) -> None:
@@ -372,7 +372,7 @@ class Work(Runner):
             self.look()
 
         self.document.take_task(task)
-        self._ask(self.tr("Read the metric"), judged, "states")  # the engine judged the original as it attached
+        self._ask(self.tr("Read the metric"), judged, "states")  # the engine evaluated the original as it attached
         self.score()
 
     def look(self) -> None:

@@ -1,4 +1,4 @@
-"""The script of the present state as the window shows it: written in this process, so that it grows with every step."""
+"""The script of the current state as the window shows it: written in this process, so that it grows with every step."""
 
 from functools import cache
 from pathlib import Path
@@ -29,7 +29,7 @@ _versions = cache(versions)
 
 
 def recipe_now(document: "Document") -> Recipe | None:
-    """The recipe of the present state, None where it is not known what was opened."""
+    """The recipe of the current state, None where it is not known what was opened."""
     state, origin = document.state, document.contents.origin
     if state is None or origin is None:
         return None

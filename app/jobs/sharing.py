@@ -1,4 +1,4 @@
-"""Handing on, and taking in: files of the present state for others, and recipes that are done again on a checkpoint."""
+"""Handing on, and taking in: files of the current state for others, and recipes that are done again on a checkpoint."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -66,7 +66,7 @@ class Handing(QObject):
     # Files.
 
     def write(self, kind: str, path: str, weights: bool = False) -> None:
-        """Write recipe, script, report or bundle of the present state."""
+        """Write recipe, script, report or bundle of the current state."""
         document = self._document
         titles = {
             "recipe": say("Export the recipe"),

@@ -1,6 +1,6 @@
 """What a person starts and leaves alone: sensitivity, sweeps over budgets, measurements on other machines.
 
-None of these changes the present state or the plan, so both can be worked on meanwhile; what they find is shown as it
+None of these changes the current state or the plan, so both can be worked on meanwhile; what they find is shown as it
 comes.
 """
 
@@ -46,7 +46,7 @@ class Estimate:
 
     Attributes:
         trials: How many cuts are tried.
-        samples: On how many samples each is judged, 0 unknown.
+        samples: On how many samples each is evaluated, 0 unknown.
         seconds: About how long all of it takes, NaN unknown.
     """
 
@@ -66,7 +66,7 @@ class Studies:
     # Sensitivity.
 
     def estimate(self) -> Estimate:
-        """What measuring the sensitivity of the present state would cost, before it is started."""
+        """What measuring the sensitivity of the current state would cost, before it is started."""
         document, task = self._document, self._document.task
         if document.analysis is None or task is None:
             return Estimate(0, 0, float("nan"))
@@ -87,7 +87,7 @@ class Studies:
         return self._trials[2]
 
     def sensitivity(self) -> None:
-        """Measure how the present state's metric falls as each set loses a share; goes on where a run stopped."""
+        """Measure how the current state's metric falls as each set loses a share; goes on where a run stopped."""
         document = self._document
         key = document.contents.present, document.rating
         found = Curves(self.estimate().trials)
@@ -118,7 +118,7 @@ class Studies:
         cost: Cost = Cost.MACS,
         recovery: RecoverySettings | None = None,
     ) -> None:
-        """Prune the present state to several budgets, one after the other; what was made before is not made again."""
+        """Prune the current state to several budgets, one after the other; what was made before is not made again."""
         document, contents, course = self._document, self._document.contents, self.course(cost, recovery)
         title = counted(len(shares), say("Sweep over {count} budget"), say("Sweep over {count} budgets"))
         arguments = (contents.present, course, shares, document.scores)
@@ -144,7 +144,7 @@ class Studies:
     # Time.
 
     def savings(self) -> None:
-        """Read what removal saves in the present state, where a table of the target is there and that is not known."""
+        """Read what removal saves in the current state, where a table of the target is there and that is not known."""
         document, contents, target = self._document, self._document.contents, self._document.target
         key = contents.present, target
         if contents.table is None or key in contents.savings:
@@ -160,7 +160,7 @@ class Studies:
     # Other machines.
 
     def write_bench(self, folder: str) -> None:
-        """Write what another machine needs to measure the original and the present state."""
+        """Write what another machine needs to measure the original and the current state."""
         document = self._document
         if document.original is None or document.state is None:
             return

@@ -1,4 +1,4 @@
-"""The ledger: what the original costs and scores against the present state or plan; each cell says how it is known."""
+"""The ledger: what the original costs and scores against the current state or plan; each cell says how it is known."""
 
 from PySide6.QtCore import QEvent, Signal, Slot
 from PySide6.QtGui import QResizeEvent
@@ -146,7 +146,7 @@ class Ledger(QWidget):
         self.refresh()
 
     def refresh(self) -> None:
-        """Show all figures anew."""
+        """Show all figures again."""
         for name, figure in ledger_figures(self.document).items():
             self.cells[name].show_figure(figure)
         said = None if self.document.marked.any() else self.document.beside.verdict()

@@ -103,7 +103,7 @@ class Log(QWidget):
 
     @Slot()
     def show_all(self) -> None:
-        """Filter anew."""
+        """Filter again."""
         self._seen = self.document.logbook.total
         lines = (line for line in self.document.logbook.lines() if self._wanted(line))
         self.text.setPlainText("\n".join(line.written() for line in lines))

@@ -19,7 +19,7 @@ SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.MARKS})
 
 
 class Recipe(QWidget):
-    """The script of the present state, and the plan behind it.
+    """The script of the current state, and the plan behind it.
 
     Attributes:
         text: What is shown.
@@ -37,7 +37,7 @@ class Recipe(QWidget):
         self.text.setReadOnly(True)
         self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
-        self.text.setAccessibleName(self.tr("Script of the present state"))
+        self.text.setAccessibleName(self.tr("Script of the current state"))
         self.copy = button(self.tr("Copy"), "link", self.tr("Copy the script"))
         self.save_script = button(self.tr("Save script..."), "link", self.tr("Save it as a Python file"))
         self.save_recipe = button(self.tr("Save recipe..."), "link", self.tr("Save the steps as JSON"))
@@ -69,7 +69,7 @@ class Recipe(QWidget):
         self.refresh()
 
     def refresh(self) -> None:
-        """Show the script anew; what is new stands at the end and is scrolled to."""
+        """Show the script again; what is new stands at the end and is scrolled to."""
         contents = self.document.contents
         key = (id(contents.origin), contents.present, *map(id, contents.states.values()))
         if key != self._key:

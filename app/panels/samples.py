@@ -57,7 +57,7 @@ class Picture(QWidget):
 
 
 class Samples(QWidget):
-    """Is the original judged as it should be?
+    """Does the original evaluate to what was expected?
 
     Attributes:
         scores: What the original scores.

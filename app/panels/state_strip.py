@@ -160,7 +160,7 @@ class Strip(Card):
             self.document.go_to(step.state_id)
 
     def refresh(self) -> None:
-        """Show all steps anew."""
+        """Show all steps again."""
         document = self.document
         present, marked = document.state, bool(document.marked.any())
         way = [] if present is None else road(document.states, present)

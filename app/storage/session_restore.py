@@ -170,7 +170,7 @@ class Keeper(QObject):
     def _restored(
         self, folder: Path, lock: FolderLock, kept: Remembered | None, model: OpenedModel, states: tuple[State, ...]
     ) -> None:
-        """Only now is the log written anew: until then, it says what it said."""
+        """Only now is the log written again: until then, it says what it said."""
         self.leave()
         self._document.adopt(model, ModelSpec(str(folder)))
         self._document.take_states(states)

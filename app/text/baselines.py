@@ -76,5 +76,5 @@ def role_of(verdict: Verdict) -> str:
 
 
 def verdict_text(verdict: Verdict | None) -> str:
-    """What the baselines say of the present state, "" where there are none."""
+    """What the baselines say of the current state, "" where there are none."""
     return "" if verdict is None else " ".join(sentence(one) for one in verdict.sentences)

@@ -1,4 +1,4 @@
-"""What the verification of the present state's cut found, in words: it says nothing about accuracy, and says so."""
+"""What the verification of the current state's cut found, in words: it says nothing about accuracy, and says so."""
 
 from PySide6.QtCore import QCoreApplication
 

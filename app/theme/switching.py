@@ -1,7 +1,7 @@
 """Another look in several turns of the event loop, so that the window answers in between.
 
 Where the application's style sheet is replaced, Qt dresses each widget once for itself and once for each of its
-ancestors. One that is taken away and then set anew costs a third, and both go in parts. Meanwhile windows keep the
+ancestors. One that is taken away and then set again costs a third, and both go in parts. Meanwhile windows keep the
 picture that they have: nobody sees one that is half switched.
 """
 

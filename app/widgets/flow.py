@@ -53,7 +53,7 @@ class FlowLayout(QLayout):
         return True
 
     def invalidate(self) -> None:
-        """Ask the items anew: one of them changed."""
+        """Ask the items again: one of them changed."""
         self._shown = None
         self._heights.clear()
         super().invalidate()

@@ -225,7 +225,7 @@ class MainWindow(QMainWindow):
             self.area.show_tab(module)
 
     def show_rating(self) -> None:
-        """Open the options of the rating."""
+        """Open the options of the scores."""
         if self.area is not None:
             self.area.panels["tree.panel"].show_options()
 

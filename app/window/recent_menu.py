@@ -1,4 +1,4 @@
-"""What was opened lately, as a menu: filled whenever it is opened, so that files that are gone are not offered."""
+"""What was opened recently, as a menu: filled whenever it is opened, so that files that are gone are not offered."""
 
 from typing import Any
 

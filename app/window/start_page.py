@@ -33,8 +33,8 @@ class StartPage(QWidget):
             label(
                 self.tr(
                     "Makes a trained network smaller by removing whole filters, heads, neurons and blocks. Open a "
-                    "model and the data to evaluate it on. Secateur suggests a plan, cuts, verifies, recovers, measures "
-                    "and exports."
+                    "model and the data to evaluate it on. Secateur suggests a plan, cuts, verifies, recovers, "
+                    "measures and exports."
                 ),
                 "muted",
                 wrap=True,
@@ -90,7 +90,7 @@ class StartPage(QWidget):
         return row
 
     def refresh(self) -> None:
-        """List what was opened lately."""
+        """List what was opened recently."""
         entries = settings.recent()
         while (item := self._recent.takeAt(0)) is not None:
             _discard(item)

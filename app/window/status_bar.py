@@ -1,6 +1,6 @@
 """The line at the bottom: at the left what computes and that the present cut is verified, at the right the last word.
 
-The left stays as long as the present state does; the right says what just happened, then the legend again.
+The left stays as long as the current state does; the right says what just happened, then the legend again.
 """
 
 from PySide6.QtCore import Qt, QTimer, Slot

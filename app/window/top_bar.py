@@ -110,7 +110,7 @@ class TopBar(QWidget):
         self._arrange()
 
     def event(self, event: QEvent) -> bool:
-        """Parts that got wider, with text of another size, are arranged anew."""
+        """Parts that got wider, with text of another size, are arranged again."""
         handled = super().event(event)
         if event.type() is QEvent.Type.LayoutRequest and self._laid_out:
             self._arrange()

@@ -99,7 +99,7 @@ class Heads(QWidget):
         self.map.show_rows(self.rows)
 
     def refresh(self) -> None:
-        """Take scores and states anew."""
+        """Take scores and states again."""
         scores = self.document.shown_scores
         heads = np.fromiter(self._place, np.int64, len(self._place))
         self._scale = ScoreScale.of(None if scores is None else scores[heads])
@@ -176,7 +176,7 @@ class Heads(QWidget):
 
     @Slot(object)
     def _band(self, places: list[Place]) -> None:
-        """Mark all inside; spare them where all are marked."""
+        """Mark all inside; unmark them where all are marked."""
         structures = self._structures(places)
         free = structures[~(self.document.removed | self.document.locked)[structures]]
         if len(free):

@@ -263,7 +263,7 @@ class HeadMap(RowArea):
         return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Arrows go from cell to cell; Space marks or spares, Delete marks; Escape drops the rubber band."""
+        """Arrows go from cell to cell; Space marks or unmarks, Delete marks; Escape drops the rubber band."""
         key = Qt.Key(event.key())
         if key == Qt.Key.Key_Escape and self._press is not None:
             self._press, self._banding = None, False

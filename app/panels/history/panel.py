@@ -111,7 +111,7 @@ class History(QWidget):
         self.refresh()
 
     def refresh(self) -> None:
-        """Show all states, plans and steps anew."""
+        """Show all states, plans and steps again."""
         self._model.clear()
         titles = (self.tr("State"), self.tr("Metric"), self.tr("Latency"), self.tr("MACs"), self.tr("Parameters"))
         titles = (*titles, self.tr("Cut verified"))

@@ -153,7 +153,7 @@ class Inspector(Card):
             self._show_structure(self.document.analysis)
 
     def refresh(self) -> None:
-        """Show the selection anew."""
+        """Show the selection again."""
         document = self.document
         analysis, plan = document.analysis, document.plan_costs
         nothing = document.selection == Selection()

@@ -59,7 +59,7 @@ class Row:
         path: Module path.
         detail: A few words.
         width: Original outputs as a part of the widest layer's, 0..1.
-        present: Outputs of the present state, the same way.
+        present: Outputs of the current state, the same way.
         kept: Outputs that the plan leaves, the same way.
         counts: Kept of total, or that it is fixed, in words.
         fixed: Its outputs cannot be cut.

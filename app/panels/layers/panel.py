@@ -112,7 +112,7 @@ class Layers(QWidget):
             self._show_current()
 
     def refresh(self) -> None:
-        """Count all rows anew."""
+        """Count all rows again."""
         document, rows, layers, costs = self.document, self._rows, self.layers, self.document.plan_costs
         if document.analysis is None or rows is None or layers is None or costs is None:
             self.table.show_rows(0, self._row, ())

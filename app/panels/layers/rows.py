@@ -73,12 +73,12 @@ def layers_of(analysis: Analysis, rows: Rows) -> Layers:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the present state and the plan make of R layers.
+    """What the current state and the plan make of R layers.
 
     Attributes:
-        present: [R] outputs that the present state has.
+        present: [R] outputs that the current state has.
         kept: [R] outputs that the plan leaves.
-        scores: [R] mean score of what the present state has, NaN unknown.
+        scores: [R] mean score of what the current state has, NaN unknown.
         fractions: [R] the same on the scale, 0..1.
         macs: [R] share of the plan's multiply-accumulates.
         parameters: [R] share of the plan's parameters.
@@ -95,7 +95,7 @@ class Plan:
 
 
 def plan_of(analysis: Analysis, rows: Rows, layers: Layers, removed: Mask, figures: Figures, plan: Costs) -> Plan:
-    """Count all layers anew."""
+    """Count all layers again."""
     count, fixed = len(layers.node), layers.axis < 0
     before = kept_sizes(analysis, removed)
     present = np.where(fixed, layers.width, before[layers.axis])

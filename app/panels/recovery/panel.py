@@ -30,7 +30,7 @@ ROOMY = 540
 
 
 class Recovery(QWidget):
-    """Fine-tuning of the present state.
+    """Fine-tuning of the current state.
 
     Attributes:
         curves: Loss and metric.
@@ -141,7 +141,7 @@ class Recovery(QWidget):
 
     @Slot()
     def refresh(self) -> None:
-        """Show curves and progress anew."""
+        """Show curves and progress again."""
         document, job = self.document, recovery_job(self.document)
         points = document.curve
         self._left.setCurrentIndex(int(bool(points) or job is not None))

@@ -116,7 +116,7 @@ class SensitivityPanel(QWidget):
             self._tell()
 
     def refresh(self) -> None:
-        """Show the curves anew."""
+        """Show the curves again."""
         document = self.document
         analysis, known = document.analysis, document.curves
         self._curves = () if analysis is None or known is None else known.all(analysis, document.removed)

@@ -100,7 +100,7 @@ class TradeOff(QWidget):
 
     @Slot()
     def refresh(self) -> None:
-        """Show all points anew."""
+        """Show all points again."""
         document = self.document
         chosen = self.cost.currentData() or best_cost(document)
         shown = self._shown = trade_off(document, Cost(chosen))
@@ -127,7 +127,7 @@ class TradeOff(QWidget):
         self.show_baseline(self.card.baseline)
 
     def _offered(self) -> tuple[BaselineKind, ...]:
-        """Kinds that a click makes: those that the present state has none of, while nothing makes them already."""
+        """Kinds that a click makes: those that the current state has none of, while nothing makes them already."""
         if self.document.task is None or self.document.marked.any() or no_baseline(self.document):
             return ()
         return self.document.beside.missing()

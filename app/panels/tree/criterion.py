@@ -1,4 +1,4 @@
-"""What structures are rated by: all criteria, those that are not available greyed with the reason."""
+"""What structures are scored by: all criteria, those that are not available greyed with the reason."""
 
 from PySide6.QtCore import QSignalBlocker, Qt, Slot
 from PySide6.QtGui import QStandardItemModel
@@ -31,7 +31,7 @@ class CriterionBox(ComboBox):
         self.refresh()
 
     def refresh(self) -> None:
-        """Show what the document may be rated by."""
+        """Show what the document may be scored by."""
         document = self.document
         self.setEnabled(document.analysis is not None and not document.busy)
         known = (document.analysis, document.state, document.task, document.choices)

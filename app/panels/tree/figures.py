@@ -1,4 +1,4 @@
-"""The numbers of the rows for the present state and plan: recomputed in numpy whenever marks or scores change."""
+"""The numbers of the rows for the current state and plan: recomputed in numpy whenever marks or scores change."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ class Figures:
         kept: [K] structures that stay.
         outputs: [A + 1] positions each axis keeps.
         scores: [S] scores, NaN where unknown.
-        node_scores: [N] mean score of what the present state has in or below a row, NaN where unknown.
+        node_scores: [N] mean score of what the current state has in or below a row, NaN where unknown.
         scale: From scores to bars.
         shares: [N] share of the plan's MACs in or below a row.
         parameters: [N] parameters that the plan leaves in or below a row.

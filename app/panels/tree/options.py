@@ -1,4 +1,4 @@
-"""Options of the rating: what the criterion computes and costs, and what may be chosen about its scores."""
+"""Options of the scores: what the criterion computes and costs, and what may be chosen about its scores."""
 
 from dataclasses import replace
 from typing import Any

@@ -130,7 +130,7 @@ class TreePanel(Card):
 
     @Slot()
     def show_options(self) -> None:
-        """Open the options of the rating under their button."""
+        """Open the options of the scores under their button."""
         if self._popover is None:
             self._popover = RatingOptions(self.document, self)
         self._popover.show_below(self.options)

@@ -64,7 +64,7 @@ class StructureTree(QTreeView):
         super().resizeEvent(event)
 
     def dataChanged(self, topLeft: QModelIndex, bottomRight: QModelIndex, roles: Sequence[int] = ()) -> None:
-        """All rows are equally tall: what changed in many is painted anew, and none of them is measured."""
+        """All rows are equally tall: what changed in many is painted again, and none of them is measured."""
         if topLeft.row() == bottomRight.row() and topLeft.column() == bottomRight.column():
             super().dataChanged(topLeft, bottomRight, list(roles))
         else:

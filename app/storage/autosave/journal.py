@@ -83,7 +83,7 @@ class Journal(QObject):
         self._writer.put(task)
 
     def _whole(self) -> None:
-        """Write the log anew."""
+        """Write the log again."""
         document, tape = self._document, self._tape
         if tape is None or document.analysis is None:
             return

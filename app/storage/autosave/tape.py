@@ -1,4 +1,4 @@
-"""The file of the window's log: lines are added, and now and then it is written anew, shorter."""
+"""The file of the window's log: lines are added, and now and then it is written again, shorter."""
 
 import os
 import threading
@@ -12,7 +12,7 @@ from .remembered import Remembered
 
 LOG = "window.jsonl"
 BOUND = 32_000_000
-"""Bytes above which a log is written anew, once it has also grown to four times what it then began with."""
+"""Bytes above which a log is written again, once it has also grown to four times what it then began with."""
 
 
 class Tape:
@@ -20,7 +20,7 @@ class Tape:
 
     Attributes:
         path: The file.
-        long: It should be written anew.
+        long: It should be written again.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -191,7 +191,9 @@ def test_a_measured_target_tells_each_layers_time_and_where_removal_buys_none(sh
     row, first = panel._row(number), panel._row(panel.layers.row_of["conv1"])
     assert panel.table.timed and (row.time[0], first.time[0]) == ("20 %", "60 %") and row.flat and not first.flat
     assert first.time[1] == 1.0 and "Double bar: removal saves no time" in panel._legend.text()
-    assert "removal saves no time here: half of it saves 0.10 % of the latency and 5.0 % of the MACs" in panel.words(number)
+    assert "removal saves no time here: half of it saves 0.10 % of the latency and 5.0 % of the MACs" in panel.words(
+        number
+    )
     places = paint.columns(panel.table.viewport().width(), panel.table._lanes, panel.table.measured, timed=True)
     areas = panel.table.row_area(number), panel.table.row_area(panel.layers.row_of["conv1"])
     drawn, x = panel.table.viewport().grab().toImage(), round(sum(places.time) - 11)
