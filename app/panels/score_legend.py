@@ -7,7 +7,7 @@ from .score_scale import ScoreScale
 
 
 def highest(document: Document, scale: ScoreScale | None) -> tuple[str, str]:
-    """The highest score, or that nothing is scored yet; "after 8 of 32 batches" where scores are still made, else ""."""
+    """The highest score, or that nothing is scored yet; "after 8 of 32 batches" while scores are made, else ""."""
     if document.shown_scores is None or scale is None:
         return QCoreApplication.translate("rated", "not scored yet"), ""
     top, partial = scale.text(scale.top), document.partial
