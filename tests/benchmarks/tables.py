@@ -1,4 +1,4 @@
-"""The README's tables, made from the kept results: `python -m tests.benchmarks.tables` puts them in.
+"""The tables of README.md in this folder, made from the kept results: `python -m tests.benchmarks.tables` puts them in.
 
 A table stands between `<!-- table NAME -->` and `<!-- end of table -->`; what is between is replaced. A test compares.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from . import latency
 from .choose import cifar, costs, fashion, harness, heads, language
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parent / "README.md"
 PLACE = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 

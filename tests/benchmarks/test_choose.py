@@ -23,7 +23,7 @@ def test_kept_results_are_of_known_cells_and_make_a_table(name: str) -> None:
             assert ALL[name].table(results, protocol).count("|") > 10 or len(results) == 1
 
 
-def test_the_readmes_tables_are_those_of_the_kept_results() -> None:
+def test_the_tables_of_the_readme_are_those_of_the_kept_results() -> None:
     text = tables.README.read_text(encoding="utf-8")
     assert {name for _, name, _ in tables.PLACE.findall(text)} == set(tables.TABLES)
     assert tables.filled(text) == text, "python -m tests.benchmarks.tables puts the new ones in"

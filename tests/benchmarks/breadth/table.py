@@ -1,4 +1,4 @@
-"""The tables, from results."""
+"""The table of tests/benchmarks/README.md, from results."""
 
 from collections.abc import Callable
 from statistics import mean, median

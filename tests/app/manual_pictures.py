@@ -1,0 +1,56 @@
+"""The manual's pictures, from those that the screenshot script made: whole windows or one panel, in few colours.
+
+`python -m tests.app.screenshots OUT --look light --scale 1`, then `python -m tests.app.manual_pictures OUT`.
+"""
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+PICTURES = Path(__file__).parents[2] / "resources" / "manual" / "pictures"
+COLOURS = 96
+MIDDLE = (462, 210, 1101, 625)
+BOTTOM = (462, 642, 1101, 874)
+"""Left, top, right, bottom in pixels of the panels in a window of 1440 x 900."""
+
+
+class Picture(NamedTuple):
+    """A picture of the manual.
+
+    Attributes:
+        source: Name of the screenshot.
+        part: Left, top, right, bottom in pixels, None for all of it.
+    """
+
+    source: str
+    part: tuple[int, int, int, int] | None = None
+
+
+TABLE = {
+    "recovered": Picture("08-recovered"),
+    "plan": Picture("04-plan"),
+    "layers": Picture("05-layers", MIDDLE),
+    "tradeoff": Picture("08-recovered", MIDDLE),
+    "sensitivity": Picture("05-sensitivity", MIDDLE),
+    "recovery": Picture("07-recovering", BOTTOM),
+    "compare": Picture("10-compare", MIDDLE),
+    "heads": Picture("panel-heads-vit"),
+}
+"""By the name of the file."""
+
+
+def main() -> None:
+    """Write all of them."""
+    folder = Path(sys.argv[1])
+    PICTURES.mkdir(exist_ok=True)
+    for name, picture in TABLE.items():
+        with Image.open(folder / f"{picture.source}-light-1x.png") as shot:
+            image = shot.convert("RGB").crop(picture.part) if picture.part else shot.convert("RGB")
+            few = image.quantize(COLOURS, dither=Image.Dither.NONE)
+            few.save(PICTURES / f"{name}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main()
