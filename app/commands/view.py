@@ -17,6 +17,12 @@ def _palette(window: Any) -> None:
     show_palette(window)
 
 
+def _manual(window: Any) -> None:
+    from ..window.manual_window import show_manual
+
+    show_manual(window)
+
+
 def _shortcuts(window: Any) -> None:
     from ..window.shortcut_sheet import show_sheet
 
@@ -281,12 +287,20 @@ VIEW = (
         line=True,
     ),
     Command(
+        "help.manual",
+        HELP,
+        QT_TRANSLATE_NOOP(CONTEXT, "Manual"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Open the manual at the page of the panel in front."),
+        _manual,
+        "F1",
+    ),
+    Command(
         "help.shortcuts",
         HELP,
         QT_TRANSLATE_NOOP(CONTEXT, "Keyboard shortcuts"),
         QT_TRANSLATE_NOOP(CONTEXT, "Show all keyboard shortcuts."),
         _shortcuts,
-        "F1",
+        "Ctrl+?",
     ),
     Command(
         "help.criteria",

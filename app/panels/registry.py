@@ -21,12 +21,14 @@ class Place:
         title: Title of its tab, "" where it has none.
         module: Module under `panels`.
         name: Class in it; takes the document.
+        page: Of the manual, "page.md#heading".
     """
 
     where: str
     title: str
     module: str
     name: str
+    page: str
 
     def shown(self) -> str:
         """The title in the user's language."""
@@ -42,19 +44,25 @@ class Place:
 
 
 PLACES = (
-    Place("strip", "", "state_strip", "Strip"),
-    Place("ledger", "", "ledger", "Ledger"),
-    Place("left", "", "tree.panel", "TreePanel"),
-    Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Trade-off"), "tradeoff", "TradeOff"),
-    Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Layers"), "layers", "Layers"),
-    Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Heads"), "heads", "Heads"),
-    Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Sensitivity"), "sensitivity", "SensitivityPanel"),
-    Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Compare"), "compare", "Compare"),
-    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Recovery"), "recovery", "Recovery"),
-    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Samples"), "samples", "Samples"),
-    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Jobs"), "jobs", "Jobs"),
-    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "History"), "history", "History"),
-    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Recipe"), "recipe", "Recipe"),
-    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Log"), "log", "Log"),
-    Place("right", "", "inspector", "Inspector"),
+    Place("strip", "", "state_strip", "Strip", "window.md#the-steps"),
+    Place("ledger", "", "ledger", "Ledger", "window.md#costs"),
+    Place("left", "", "tree.panel", "TreePanel", "window.md#the-tree"),
+    Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Trade-off"), "tradeoff", "TradeOff", "window.md#the-trade-off"),
+    Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Layers"), "layers", "Layers", "window.md#layers"),
+    Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Heads"), "heads", "Heads", "window.md#heads"),
+    Place(
+        "middle",
+        QT_TRANSLATE_NOOP(CONTEXT, "Sensitivity"),
+        "sensitivity",
+        "SensitivityPanel",
+        "planning.md#sensitivity",
+    ),
+    Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Compare"), "compare", "Compare", "window.md#compare"),
+    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Recovery"), "recovery", "Recovery", "recovery.md"),
+    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Samples"), "samples", "Samples", "window.md#samples"),
+    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Jobs"), "jobs", "Jobs", "window.md#jobs"),
+    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "History"), "history", "History", "window.md#history"),
+    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Recipe"), "recipe", "Recipe", "recipes-and-sharing.md"),
+    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Log"), "log", "Log", "window.md#log"),
+    Place("right", "", "inspector", "Inspector", "window.md#the-inspector"),
 )

@@ -81,7 +81,7 @@ QToolButton:focus {{ border-color: {t.accent}; }}
 
 def _fields(t: Tokens, size: Sizes) -> str:
     field = "QLineEdit, QAbstractSpinBox, QComboBox"
-    focused = "QLineEdit:focus, QAbstractSpinBox:focus, QComboBox:focus, QPlainTextEdit:focus"
+    focused = "QLineEdit:focus, QAbstractSpinBox:focus, QComboBox:focus, QPlainTextEdit:focus, QTextBrowser:focus"
     return f"""
 {field} {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.edge}; border-radius: 6px;
     padding: 4px 8px; min-height: {size.px(18)}px;
@@ -96,7 +96,7 @@ QComboBox::drop-down {{ width: 22px; border: 0; background: transparent; }}
 QComboBox::down-arrow {{ image: none; width: 0; height: 0; }}
 QComboBox QAbstractItemView {{ background: {t.raised}; border: 1px solid {t.edge}; padding: 4px; outline: 0;
     selection-background-color: {t.selection}; selection-color: {t.text}; }}
-QPlainTextEdit {{ background: {t.panel}; border: 1px solid {t.line}; border-radius: 6px; padding: 4px; }}
+QPlainTextEdit, QTextBrowser {{ background: {t.panel}; border: 1px solid {t.line}; border-radius: 6px; padding: 4px; }}
 QAbstractSpinBox QLineEdit {{ background: transparent; border: 0; padding: 0; min-height: 0; }}
 QAbstractItemView QLineEdit {{ padding: 0 4px; min-height: 0; border-radius: 3px; }}
 """
@@ -108,6 +108,7 @@ QTreeView, QListView, QTableView {{ background: {t.panel}; border: 0; outline: 0
 QTreeView::item {{ height: {size.px(22)}px; }}
 QListWidget[role="steps"]::item {{ height: {size.px(22)}px; padding: 0 4px; }}
 QListWidget[role="steps"]::item:selected {{ background: {t.selection}; color: {t.text}; }}
+QTreeWidget[role="commands"] {{ selection-background-color: {t.selection}; selection-color: {t.text}; }}
 QTreeWidget[role="commands"]::item {{ padding: 0 4px; }}
 QTreeWidget[role="commands"]::item:selected {{ background: {t.selection}; color: {t.text}; }}
 QTreeView::branch {{ image: none; border-image: none; background: transparent; }}

@@ -188,6 +188,13 @@ class WorkArea(QWidget):
         found = (one for panel in self.panels.values() for one in _drawings(panel))
         return tuple(one for one in found if one.shown())
 
+    def panel_in_front(self) -> str:
+        """Module name of the panel, or the tab, that has the focus; else of the one in the middle."""
+        focus, middle = QApplication.focusWidget(), self.tabs["middle"]
+        holders = (*self.tabs.values(), *self.panels.values())
+        held = next((one for one in holders if focus is not None and one.isAncestorOf(focus)), middle)
+        return self._module(held.currentWidget() if isinstance(held, QTabWidget) else held)
+
     def drawing_in_front(self) -> Drawing | None:
         """The plot that has the focus, else the one in the middle, else any; None where there is none."""
         focus = QApplication.focusWidget()

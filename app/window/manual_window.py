@@ -1,0 +1,300 @@
+"""The manual: contents and search at the left, a page at the right, beside the window and as long as one likes.
+
+`manual_pages` has the pages as plain data; here they are Markdown that Qt lays out, in the colours of the theme.
+"""
+
+from typing import Any
+
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, QUrl, Slot
+from PySide6.QtGui import QDesktopServices, QImage, QKeyEvent, QKeySequence, QResizeEvent, QShortcut, QTextDocument
+from PySide6.QtWidgets import (
+    QDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QSplitter,
+    QTextBrowser,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from secateur.resources import manual_pages
+
+from ..panels.registry import PLACES
+from ..theme import px, theme
+from ..widgets.buttons import button
+from .manual_layout import fit_pictures, heading_at, highlight, lay_out
+
+START = "getting-started"
+SIZE, CONTENTS_WIDTH = (920, 640), 250
+"""In device-independent pixels at first."""
+PAUSE = 120
+"""Milliseconds without another size after which pictures are fitted to it."""
+MOVES = (Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown)
+PLACE = Qt.ItemDataRole.UserRole
+"""What an entry of the contents leads to: "page.md" or "page.md#heading"."""
+NAME = "manual"
+"""What the window finds its manual by."""
+
+
+class PageView(QTextBrowser):
+    """A page of the manual; links lead to other pages, or to the system's browser.
+
+    Attributes:
+        words: What is highlighted, "" for nothing.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Show nothing yet."""
+        super().__init__(parent)
+        self.words = ""
+        self._images: dict[str, QImage] = {}
+        self._fitting = QTimer(self, singleShot=True, interval=PAUSE)
+        self._fitting.timeout.connect(self._fit)
+        self.setAccessibleName(self.tr("Page of the manual"))
+        self.setSearchPaths([str(manual_pages.folder())])
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)  # appearing, it would move headings
+        self.setOpenLinks(False)
+        self.anchorClicked.connect(self.follow)
+        self.document().setDocumentMargin(18)
+
+    @Slot(QUrl)
+    def follow(self, link: QUrl) -> None:
+        """Go where a link leads."""
+        if link.scheme() in ("http", "https"):
+            QDesktopServices.openUrl(link)
+        else:
+            self.setSource(link)
+
+    def doSetSource(
+        self, name: QUrl, type: QTextDocument.ResourceType = QTextDocument.ResourceType.UnknownResource
+    ) -> None:
+        """Load a page, lay it out, and show the heading that the link names, which Qt does not find in Markdown."""
+        page = QUrl(name)
+        page.setFragment("")
+        if not page.isEmpty() and page != self._shown_page():
+            super().doSetSource(page, QTextDocument.ResourceType.MarkdownResource)
+            self.dress()
+        self._show_heading(name.fragment())
+
+    def dress(self) -> None:
+        """Lay the page out in the present look."""
+        lay_out(self.document())
+        self._fit()
+        highlight(self, self.words)
+
+    def mark(self, words: str) -> None:
+        """Highlight some words, and show the first of them below the present heading."""
+        self.words = words
+        highlight(self, words)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Pictures take the new width, once it stays."""
+        super().resizeEvent(event)
+        self._fitting.start()
+
+    @Slot()
+    def _fit(self) -> None:
+        fit_pictures(self, self._images)
+
+    def _shown_page(self) -> QUrl:
+        page = QUrl(self.source())
+        page.setFragment("")
+        return page
+
+    def _show_heading(self, anchor: str) -> None:
+        block = heading_at(self.document(), anchor) if anchor else self.document().begin()
+        top = self.document().documentLayout().blockBoundingRect(block).top() if anchor else 0
+        self.verticalScrollBar().setValue(round(top))
+
+
+class Manual(QDialog):
+    """The manual of a window.
+
+    Attributes:
+        search: What to look for.
+        contents: Pages and their headings; while something is looked for, those that have it.
+        view: The page.
+        back: Goes to the page before.
+        forward: Goes to the page that was left by that.
+    """
+
+    def __init__(self, window: QWidget) -> None:
+        """Belong to a window."""
+        super().__init__(window)
+        self.setObjectName(NAME)
+        self.setWindowTitle(self.tr("Manual"))
+        self.setWindowFlag(Qt.WindowType.WindowMaximizeButtonHint, True)
+        self.resize(px(SIZE[0]), px(SIZE[1]))
+        self._pages = manual_pages.pages()
+        self.search = QLineEdit(placeholderText=self.tr("Search the manual"), clearButtonEnabled=True)
+        self.search.setAccessibleName(self.tr("Search the manual"))
+        self.contents = self._tree()
+        self.view = PageView()
+        self.back = button(self.tr("Back"), "small", self.tr("Go to the page before (Alt+Left)"))
+        self.forward = button(self.tr("Forward"), "small", self.tr("Go to the next page (Alt+Right)"))
+        self._lay_out()
+        self._connect()
+        self._fill("")
+        self.view.backwardAvailable.connect(self.back.setEnabled)
+        self.view.forwardAvailable.connect(self.forward.setEnabled)
+        self.back.setEnabled(False)
+        self.forward.setEnabled(False)
+
+    def _tree(self) -> QTreeWidget:
+        tree = QTreeWidget()
+        tree.setAccessibleName(self.tr("Contents"))
+        tree.setHeaderHidden(True)
+        tree.setUniformRowHeights(True)
+        tree.setProperty("role", "commands")
+        tree.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        return tree
+
+    def _lay_out(self) -> None:
+        left, right = QWidget(), QWidget()
+        for side, members in ((left, (self.search, self.contents)), (right, (self._bar(), self.view))):
+            column = QVBoxLayout(side)
+            column.setContentsMargins(0, 0, 0, 0)
+            column.setSpacing(8)
+            for member in members:
+                column.addWidget(member)
+        splitter = QSplitter()
+        splitter.setChildrenCollapsible(False)
+        splitter.addWidget(left)
+        splitter.addWidget(right)
+        splitter.setStretchFactor(1, 1)
+        splitter.setSizes([px(CONTENTS_WIDTH), px(SIZE[0] - CONTENTS_WIDTH)])
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(12, 12, 12, 12)
+        layout.addWidget(splitter)
+
+    def _bar(self) -> QWidget:
+        bar = QWidget()
+        row = QHBoxLayout(bar)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.back)
+        row.addWidget(self.forward)
+        row.addStretch(1)
+        return bar
+
+    def _connect(self) -> None:
+        self.back.clicked.connect(self.view.backward)
+        self.forward.clicked.connect(self.view.forward)
+        self.search.textChanged.connect(self._look)
+        self.search.returnPressed.connect(self._open_current)
+        self.search.installEventFilter(self)
+        self.contents.itemClicked.connect(self._open_item)
+        self.contents.itemActivated.connect(self._open_item)
+        self.view.sourceChanged.connect(self._select)
+        theme().changed.connect(self.view.dress)
+        for keys, act in (
+            (QKeySequence.StandardKey.Back, self.view.backward),
+            (QKeySequence.StandardKey.Forward, self.view.forward),
+            (QKeySequence.StandardKey.Find, self._begin_search),
+            ("Alt+Home", lambda: self.show_page(f"{manual_pages.CONTENTS}.md")),
+        ):
+            QShortcut(QKeySequence(keys), self).activated.connect(act)
+
+    def show_page(self, link: str) -> None:
+        """Show a page, or a heading of it: "page.md#heading"."""
+        self.view.setSource(QUrl(link))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Arrow keys in the search move in the contents; Escape clears it before it closes the manual."""
+        if isinstance(event, QKeyEvent) and event.type() is QEvent.Type.KeyPress:
+            if event.key() in MOVES:
+                return self.contents.event(event)
+            if event.key() == Qt.Key.Key_Escape and self.search.text():
+                self.search.clear()
+                return True
+        return super().eventFilter(watched, event)
+
+    @Slot()
+    def _begin_search(self) -> None:
+        self.search.setFocus()
+        self.search.selectAll()
+
+    @Slot(str)
+    def _look(self, words: str) -> None:
+        self._fill(words)
+        self.view.mark(words)
+
+    def _fill(self, words: str) -> None:
+        """List pages and headings, or those under which all words stand."""
+        self.contents.clear()
+        asked = words.casefold().split()
+        for page in self._pages:
+            found = [one for one in page.sections if all(word in one.text.casefold() for word in asked)]
+            if not found or (asked and page.name == manual_pages.CONTENTS):
+                continue
+            item = QTreeWidgetItem([page.title])
+            item.setData(0, PLACE, f"{page.name}.md")
+            for section in found:
+                if section.anchor:
+                    child = QTreeWidgetItem([section.title])
+                    child.setData(0, PLACE, f"{page.name}.md#{section.anchor}")
+                    child.setToolTip(0, section.title)
+                    item.addChild(child)
+            self.contents.addTopLevelItem(item)
+            item.setExpanded(bool(asked))
+        if not self.contents.topLevelItemCount():
+            nothing = QTreeWidgetItem([self.tr("Nothing found. Try another word.")])
+            nothing.setFlags(Qt.ItemFlag.NoItemFlags)
+            self.contents.addTopLevelItem(nothing)
+        elif asked and (first := self._first_found()) is not None:
+            self.contents.setCurrentItem(first)
+        else:
+            self._select(self.view.source())
+
+    def _first_found(self) -> QTreeWidgetItem | None:
+        """The first heading that was found, or the page where its beginning was."""
+        item, words = self.contents.topLevelItem(0), self.search.text().casefold().split()
+        if item is None:
+            return None
+        page = next(one for one in self._pages if f"{one.name}.md" == item.data(0, PLACE))
+        begins = all(word in page.sections[0].text.casefold() for word in words)
+        return item if begins or not item.childCount() else item.child(0)
+
+    @Slot()
+    def _open_current(self) -> None:
+        if (item := self.contents.currentItem()) is not None:
+            self._open_item(item)
+
+    @Slot(QTreeWidgetItem)
+    def _open_item(self, item: QTreeWidgetItem, _column: int = 0) -> None:
+        if link := item.data(0, PLACE):
+            self.show_page(str(link))
+
+    @Slot(QUrl)
+    def _select(self, shown: QUrl) -> None:
+        """The contents show which page it is; what was found stays as it is."""
+        if self.search.text():
+            return
+        name = shown.fileName()
+        for number in range(self.contents.topLevelItemCount()):
+            item = self.contents.topLevelItem(number)
+            if item is not None:
+                here = item.data(0, PLACE) == name
+                item.setExpanded(here)
+                if here and self.contents.currentItem() not in (
+                    item,
+                    *(item.child(n) for n in range(item.childCount())),
+                ):
+                    self.contents.setCurrentItem(item)
+
+
+def show_manual(window: Any, link: str = "") -> None:
+    """Open the manual beside a window at a page, by default at that of the panel in front."""
+    manual = window.findChild(Manual, NAME, Qt.FindChildOption.FindDirectChildrenOnly) or Manual(window)
+    manual.show_page(link or page_in_front(window))
+    manual.show()
+    manual.raise_()
+    manual.activateWindow()
+
+
+def page_in_front(window: Any) -> str:
+    """The page of the panel that has the focus, else of the one in the middle; the first one without a model."""
+    area = getattr(window, "area", None)
+    module = area.panel_in_front() if area is not None and area.isVisible() else ""
+    return next((place.page for place in PLACES if place.module == module), f"{START}.md")
