@@ -14,7 +14,7 @@ from secateur.app.window.main_window import MainWindow
 
 from ..fake_link import FakeLink
 
-STARTED_ANEW = "import sys\nfrom secateur.app import settings\nprint(repr(settings.value('text', 'nothing')))"
+STARTED_ANEW = "import sys\nfrom secateur.app.storage import settings\nprint(repr(settings.value('text', 'nothing')))"
 
 
 @pytest.fixture(autouse=True)
