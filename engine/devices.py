@@ -46,7 +46,7 @@ def device_named(device: str) -> str:
     known = available()
     found = next((one for one in known if one == device or (kind_of(one) == device)), None)
     if found is None:
-        template = "There is no device {device} here. torch sees: {known}."
+        template = "Device {device} is not available. Choose one of: {known}."
         raise SecateurError("device.missing", template, device=device, known=", ".join(known))
     return found
 
@@ -54,7 +54,7 @@ def device_named(device: str) -> str:
 def check_threads(threads: int) -> int:
     """The same number; raises SecateurError for one that no computation can be divided into."""
     if not 1 <= threads <= THREADS:
-        template = "{threads} threads cannot be used. Choose a number from 1 to {most}; this machine has {cores} cores."
+        template = "Cannot use {threads} threads on this machine with {cores} cores. Choose a number from 1 to {most}."
         raise SecateurError("device.threads", template, threads=threads, most=THREADS, cores=os.cpu_count() or 1)
     return threads
 
@@ -148,5 +148,5 @@ def _enough_memory(device: str) -> Generator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        template = "{device} has not enough memory for this. Lower the batch size, or compute on the CPU."
+        template = "{device} ran out of memory. Lower the batch size, or compute on the CPU."
         raise SecateurError("device.memory", template, str(error), device=device) from error

@@ -1,4 +1,4 @@
-"""Errors and reasons: a code, its arguments and an English sentence, so that a window can translate them.
+"""Messages and errors: a code, an English template and its arguments, so that the window can translate them.
 
 Everything the engine has to say to a person is a `Message`; what stops a job is a `SecateurError` that carries one.
 """
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     Argument = Any
 else:  # as it is read back from JSON
     Argument = Union["Message", str, int, float, bool, None, list[Any]]
-"""What a field of a sentence holds; a `Message` is a sentence within the sentence, and translated with it."""
+"""Value of a template's field; a nested `Message` is translated with the outer one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A sentence for a person.
+    """A sentence for the user: what happened, then what to do.
 
     Attributes:
         code: Stable identifier, `area.what`, for translation and tests.
@@ -39,7 +39,7 @@ class Message:
 
 
 class SecateurError(Exception):
-    """What stops a job: what happened and what to do, with folded details.
+    """An error that stops a job: a message for the user, with details.
 
     Attributes:
         message: The sentence.
@@ -47,14 +47,14 @@ class SecateurError(Exception):
     """
 
     def __init__(self, code: str, template: str, details: str = "", **arguments: Any) -> None:
-        """Take the parts of the sentence; `arguments` fill the template's fields."""
+        """Create an error; `arguments` fill the template's fields."""
         self.message = Message(code, template, arguments)
         self.details = details
         super().__init__(str(self.message))
 
     @classmethod
     def saying(cls, message: Message) -> Self:
-        """An error of a sentence that is there already."""
+        """Create an error from an existing message."""
         return _rebuild(cls, message.code, message.template, "", dict(message.arguments))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -84,7 +84,7 @@ class AnalysisError(SecateurError):
 
 
 class PlanError(SecateurError):
-    """A plan asks for something that cannot be."""
+    """A plan asks for something impossible."""
 
 
 class VerificationError(SecateurError):
@@ -96,15 +96,21 @@ class TaskError(SecateurError):
 
 
 class DataError(TaskError):
-    """A file or folder of data cannot be read, or is not what it should be."""
+    """A data file or folder cannot be read or has invalid content."""
 
 
 class ExportError(SecateurError):
-    """A file could not be written, or does not compute what the model computes."""
+    """A file could not be written, or its outputs differ from the model's."""
 
 
-NO_NUMBERS = ("recovery.diverged", "task.not_finite")
-"""Codes of a model or a training that has become useless; what it was before that is kept."""
+NO_NUMBERS = (
+    "recovery.diverged",
+    "task.not_finite",
+    "task.boxes_not_finite",
+    "task.likelihood_not_finite",
+    "task.metric_not_finite",
+)
+"""Codes of errors that say that a model or metric became NaN or infinite; earlier results are kept."""
 
 
 class EngineLost(SecateurError):
@@ -112,12 +118,12 @@ class EngineLost(SecateurError):
 
 
 def of_the_cut(error: SecateurError) -> bool:
-    """Whether an error says of a cut that is tried that it is no good; any other one would have met every cut."""
+    """Whether an error is due to one tried cut; any other error would occur with every cut."""
     return isinstance(error, PlanError | VerificationError) or error.message.code in NO_NUMBERS
 
 
 def unexpected(error: BaseException) -> SecateurError:
-    """What is said of a fault of our own, where it is caught."""
+    """Wrap an unexpected exception."""
     text = f"{type(error).__name__}: {error}".splitlines()[0]
-    template = "Something failed that Secateur did not expect: {error}. Nothing was changed; the details say where."
+    template = "Unexpected error: {error}. Nothing was changed. Attach the details to a bug report."
     return SecateurError("engine.unexpected", template, traceback.format_exc(), error=text)

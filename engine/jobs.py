@@ -41,7 +41,7 @@ class Cancelled(SecateurError):
 
     def __init__(self) -> None:
         """Take nothing: there is only one way to be cancelled."""
-        super().__init__("job.cancelled", "Cancelled, nothing changed.")
+        super().__init__("job.cancelled", "Cancelled. Nothing was changed.")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Cross a process boundary."""

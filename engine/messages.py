@@ -12,12 +12,12 @@ Phrase = Message | str
 
 
 def title(template: str) -> Message:
-    """What a table or an enumeration of the engine calls something; `packaging/strings.py` gives it to translators."""
+    """A name from a table or an enumeration; `packaging/strings.py` collects these for translators."""
     return Message("phrase.title", str(template))
 
 
 def module_named(path: str) -> Phrase:
-    """A module by its path; the outermost has none."""
+    """A module by its path; the root module has none."""
     return path or Message("phrase.model", "the model")
 
 
@@ -27,17 +27,17 @@ def of_kind(path: str, kind: str) -> Message:
 
 
 def all_of(parts: Iterable[Phrase]) -> Phrase:
-    """One and another."""
+    """Join parts with "and"."""
     return _row("phrase.and", "{first} and {second}", parts)
 
 
 def any_of(parts: Iterable[Phrase]) -> Phrase:
-    """One or another."""
+    """Join parts with "or"."""
     return _row("phrase.or", "{first} or {second}", parts)
 
 
 def listed(parts: Iterable[Phrase], most: int = 0) -> Phrase:
-    """All of them in a row, or `most` of them and how many more there are."""
+    """Join parts with commas; show at most `most` and count the rest."""
     every = [*parts]
     row = _row("phrase.list", "{first}, {second}", every[: most or None])
     if not most or len(every) <= most:
@@ -46,7 +46,7 @@ def listed(parts: Iterable[Phrase], most: int = 0) -> Phrase:
 
 
 def _row(code: str, template: str, parts: Iterable[Phrase]) -> Phrase:
-    """Put together in halves: a long row must not lie deeper than a sentence can be written."""
+    """Join by halves, so that a long list nests only logarithmically deep."""
     every = [*parts]
     if len(every) < 2:
         return every[0] if every else ""

@@ -1,4 +1,4 @@
-"""A lack of memory, however it is told: torch words it as a RuntimeError, and others wrap that. Loads no torch."""
+"""Recognises out-of-memory errors: torch raises RuntimeErrors for them, and others wrap those. Loads no torch."""
 
 import re
 from collections.abc import Iterator
@@ -11,20 +11,17 @@ ASKED = re.compile(r"tried to allocate ([\d.]+) ?(bytes|[KMGT]i?B)", re.IGNORECA
 
 
 def lack_of_memory(error: BaseException) -> SecateurError | None:
-    """The sentence for an error that a lack of memory is behind, None for any other."""
+    """The error to show where memory ran out, None for any other cause."""
     found = next((one for one in _causes(error) if isinstance(one, MemoryError) or _tells(one)), None)
     if found is None:
         return None
-    template = (
-        "There is not enough memory for this. Lower the batch size or the size of the inputs, or close other programs."
-    )
+    template = "Out of memory. Lower the batch size or the input size, or close other programs."
     if (asked := ASKED.search(str(found))) is None:
         return SecateurError("engine.memory", template, str(found))
     template = (
-        "There is not enough memory for this: another {asked} were asked for. Lower the batch size or the size of the "
-        "inputs, or close other programs."
+        "Out of memory: another {asked} were needed. Lower the batch size or the input size, or close other programs."
     )
-    return SecateurError("engine.memory", template, str(found), asked=_size(*asked.groups()))
+    return SecateurError("engine.memory_asked", template, str(found), asked=_size(*asked.groups()))
 
 
 def _tells(error: BaseException) -> bool:
@@ -32,7 +29,7 @@ def _tells(error: BaseException) -> bool:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it was raised from, or in the handling of."""
+    """The error and the chain of its causes and contexts."""
     seen: list[BaseException] = []
     now: BaseException | None = error
     while now is not None and now not in seen:

@@ -6,9 +6,11 @@ the engine's templates are found here too. `lrelease` makes `secateur_de.qm` of 
 """
 
 import ast
+import re
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,18 +95,76 @@ def _literals(node: ast.AST) -> Iterator[str]:
 
 
 def of_engine(tree: ast.Module) -> Iterator[str]:
-    """Templates of messages and errors: what follows a code, is called a template, or is what a job does."""
+    """Templates of messages and errors, and what a job says that it does."""
+    for message in messages(tree):
+        yield from message.templates
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            if any("template" in getattr(target, "id", "").lower() for target in targets):
-                yield from _literals(node.value)
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Progress" and node.args:
             yield from _literals(node.args[0])
-        if isinstance(node, ast.Call) and len(node.args) >= 2:
-            code = next(iter(_literals(node.args[0])), "")
-            if code.count(".") == 1 and code.replace(".", "").replace("_", "").isalpha():
-                yield from _literals(node.args[1])
+
+
+CODE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A code with the templates that a file of the engine gives it at one place.
+
+    Attributes:
+        code: As it is written.
+        templates: All that may stand there: one, where the code has one text.
+        line: Where, from 1.
+    """
+
+    code: str
+    templates: tuple[str, ...]
+    line: int
+
+
+def messages(tree: ast.Module) -> Iterator[Said]:
+    """What a file says: each code that is written beside a template, in a call or as a pair in a table."""
+    constants = _assigned(tree.body)
+    for node, function in _within(tree, None):
+        if not isinstance(node, ast.Call | ast.Tuple):
+            continue
+        pair = node.args if isinstance(node, ast.Call) else node.elts
+        if len(pair) < 2 or not isinstance(pair[0], ast.Constant) or not CODE.fullmatch(str(pair[0].value)):
+            continue
+        found = tuple(dict.fromkeys(_templates(pair[1], node.lineno, function, constants)))
+        if found and (isinstance(node, ast.Call) or " " in found[0]):
+            yield Said(str(pair[0].value), found, node.lineno)
+
+
+def _within(node: ast.AST, function: Function | None) -> Iterator[tuple[ast.AST, Function | None]]:
+    """All nodes, each with the function that it is in."""
+    for child in ast.iter_child_nodes(node):
+        yield child, function
+        yield from _within(child, child if isinstance(child, Function) else function)
+
+
+def _assigned(body: list[ast.stmt]) -> dict[str, ast.expr]:
+    return {
+        target.id: node.value
+        for node in body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _templates(node: ast.expr, line: int, function: Function | None, constants: dict[str, ast.expr]) -> Iterator[str]:
+    """Texts of an expression; of a name those that were given to it since it was last read."""
+    if not isinstance(node, ast.Name):
+        yield from _literals(node)
+        return
+    inside = [*ast.walk(function)] if function else []
+    names = [one for one in inside if isinstance(one, ast.Name) and one.id == node.id and one.lineno < line]
+    read = max((one.lineno for one in names if isinstance(one.ctx, ast.Load)), default=0)
+    assigned = [one for one in inside if isinstance(one, ast.Assign) and read < one.lineno < line]
+    given = [one for one in assigned if any(getattr(target, "id", "") == node.id for target in one.targets)]
+    for value in [one.value for one in given] or [constants[node.id]] if given or node.id in constants else []:
+        yield from _literals(value)
 
 
 def titles() -> Iterator[str]:

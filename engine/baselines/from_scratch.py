@@ -19,12 +19,12 @@ from .training import train
 
 def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Made]:
     """The state's own shape with fresh weights, trained with its recovery."""
-    yield Progress("Drawing fresh weights")
+    yield Progress("Initialising new weights")
     model = copy_model(standing.model)
     refresh(model, standing.factory(), asked.seed)
     settings = standing.recovery(asked)
     told = yield from train(model, standing, settings, token, standing.analysis.kept_indices(standing.removed))
-    template = "Epochs of training: {epochs}. How long the original was trained before it was cut is not counted."
+    template = "Epochs of training: {epochs}. The original's own training is not counted."
     note = Message("baselines.scratch_budget", template, {"epochs": settings.epochs})
     costs = (standing.parameters, standing.macs, settings.epochs)
     return Made(model, RULE.title, *costs, standing.removed, standing.edits, notes=(note, *told))
@@ -57,6 +57,6 @@ def refresh(model: nn.Module, fresh: nn.Module, seed: int) -> None:
 RULE = Rule(
     BaselineKind.SCRATCH,
     "same shape, from scratch",
-    "Did the weights that were kept help, or is it the shape alone?",
+    "Do the kept weights help, or does the shape alone explain the result?",
     make,
 )

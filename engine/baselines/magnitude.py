@@ -48,7 +48,7 @@ def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Mad
     if trained:
         told = yield from train(model, standing, settings, token, standing.analysis.kept_indices(empty))
     bake(model)
-    template = "{share:.0%} of the weights are zero; their products are computed all the same."
+    template = "{share:.0%} of the weights are zero, but their MACs are still computed."
     note = Message("baselines.zeros", template, {"share": 1 - standing.parameters / max(whole.parameters, 1)})
     left, epochs = sum(int(p.count_nonzero()) for p in model.parameters()), settings.epochs if trained else 0
     return Made(model, RULE.title, left, whole.macs, epochs, empty, notes=(note, *told))
@@ -64,7 +64,8 @@ def set_zeros(model: nn.Module, count: int) -> None:
     sizes = sum(getattr(*tied[0]).numel() for tied in places)
     if not 0 <= count < sizes:
         template = (
-            "{count} weights cannot become zero: there are {sizes}, without biases, normalisation and recurrent layers."
+            "Cannot set {count} weights to zero: only {sizes} can be, because biases, normalisation and recurrent "
+            "layers stay. Choose another baseline."
         )
         raise SecateurError("baselines.too_few_weights", template, count=count, sizes=sizes)
     first = [tied[0] for tied in places]
@@ -114,6 +115,6 @@ def _is_norm(module: nn.Module, name: str) -> bool:
 RULE = Rule(
     BaselineKind.MAGNITUDE,
     "unstructured magnitude",
-    "What does pruning single weights keep at as many parameters, and does it make anything faster?",
+    "How good is unstructured pruning at the same number of parameters, and does it run faster?",
     make,
 )

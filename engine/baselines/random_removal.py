@@ -21,7 +21,7 @@ def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Mad
     """Go the state's rounds again, each cut verified as any other."""
     analysis = standing.analysis
     model, removed, edits, epochs = standing.original, analysis.empty(), Edits(), 0
-    notes = [Message("baselines.drawn", "What goes was drawn with seed {seed}.", {"seed": asked.seed})]
+    notes = [Message("baselines.drawn", "The removed structures were drawn with seed {seed}.", {"seed": asked.seed})]
     for one in standing.rounds:
         scores = yield from score(model, analysis, removed, "random", token=token, seed=asked.seed)
         after = solve(analysis, scores, one.goal, removed, one.locked).removed
@@ -41,7 +41,7 @@ def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Mad
 def _cut(
     standing: Standing, model: Any, way: tuple[Mask, Mask], edits: Edits, token: CancelToken
 ) -> Job[tuple[Any, Edits]]:
-    yield Progress("Cutting at random")
+    yield Progress("Removing random structures")
     done = cut(model, standing.analysis, *way, edits, standing.inputs)
     proof = yield from verify(model, done.model, standing.analysis, *way, standing.inputs, token, done.factors)
     require(proof)
@@ -51,6 +51,6 @@ def _cut(
 RULE = Rule(
     BaselineKind.RANDOM,
     "random removal",
-    "Is the criterion better than chance, at the same budget and with the same recovery?",
+    "Is the criterion better than chance at the same budget and with the same recovery?",
     make,
 )

@@ -56,10 +56,7 @@ def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Mad
     told = yield from train(opened.model, standing, settings, token)
     notes = [*opened.notes, *told]
     if any(note.code == RANDOM_WEIGHTS for note in notes):
-        template = (
-            "It began with random weights (epochs of training: {epochs}); with the weights that its publisher trained "
-            "it may be better."
-        )
+        template = "Trained from random weights (epochs: {epochs}). It may do better with its published weights."
         notes = [note for note in notes if note.code != RANDOM_WEIGHTS]
         notes.append(Message("baselines.stock_random", template, {"epochs": settings.epochs}))
     what = (opened.model.eval(), opened.name, found.parameters, found.macs, settings.epochs)
@@ -78,7 +75,7 @@ def nearest(standing: Standing, token: CancelToken) -> Job[Candidate]:
         best: Candidate | None = None
         for one in alike:
             check(token)
-            yield Progress(Message("progress.looking", "Looking at {source}", {"source": one}))
+            yield Progress(Message("progress.looking", "Checking {name}", {"name": one}))
             try:
                 candidate = _opened(_spec(standing, one, ""), standing, token)
             except SecateurError:  # other inputs, or a package that is missing: not a stand-in for this model
@@ -90,7 +87,8 @@ def nearest(standing: Standing, token: CancelToken) -> Job[Candidate]:
             return best
     raise SecateurError(
         "baselines.no_family",
-        "No smaller model of the family of {source} is known. Name one: path/to/file.py:callable, or torchvision:NAME.",
+        "No smaller model of the same family as {source} is known. Name one: path/to/file.py:callable or "
+        "torchvision:NAME.",
         source=source,
     )
 
@@ -114,7 +112,7 @@ def _require_same_answer(model: Any, standing: Standing) -> None:
     """Refuse a model whose answer has another shape than the original's."""
     shapes = [_answer(one, standing) for one in (model, standing.original)]
     if shapes[0] != shapes[1]:
-        template = "The stock model answers with {its}, the original with {own}. Name one for the same task."
+        template = "The stock model's output is {its}, the original's {own}. Name a stock model for the same task."
         raise SecateurError("baselines.stock_outputs", template, its=shapes[0], own=shapes[1])
 
 
@@ -131,7 +129,7 @@ def _answer(model: Any, standing: Standing) -> list[int]:
 
 RULE = Rule(
     BaselineKind.STOCK,
-    "stock smaller model",
-    "Would the smaller model of the same family have done?",
+    "smaller stock model",
+    "Would a smaller model of the same family do as well?",
     make,
 )

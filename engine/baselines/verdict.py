@@ -54,20 +54,47 @@ class Verdict:
     sentences: tuple[Message, ...]
 
 
-BETTER_TEMPLATES = {
-    BaselineKind.STOCK: "Not worth pruning: the stock {title} is better ({its}) at {cost}; pruned: {own}.",
-    BaselineKind.SCRATCH: "The weights that were kept did not help: the same shape trained from scratch is better "
-    "({its}, epochs: {epochs}); pruned: {own}.",
-    BaselineKind.RANDOM: "Not worth choosing: random removal is better ({its}) at {cost}; pruned: {own}.",
-    BaselineKind.MAGNITUDE: "Not worth cutting: pruning single weights is better ({its}) at {cost}; pruned: {own}.",
+BETTER = {
+    BaselineKind.STOCK: (
+        "baselines.stock_better",
+        "Not worth pruning: the stock model {title} is better ({its}) at {cost}. Pruned model: {own}.",
+    ),
+    BaselineKind.SCRATCH: (
+        "baselines.scratch_better",
+        "The kept weights did not help: the same shape trained from scratch is better ({its}, epochs: {epochs}). "
+        "Pruned model: {own}.",
+    ),
+    BaselineKind.RANDOM: (
+        "baselines.random_better",
+        "The criterion did not help: random removal is better ({its}) at {cost}. Pruned model: {own}.",
+    ),
+    BaselineKind.MAGNITUDE: (
+        "baselines.magnitude_better",
+        "Removing whole structures did not help: unstructured pruning is better ({its}) at {cost}. Pruned "
+        "model: {own}.",
+    ),
 }
-AS_GOOD_TEMPLATES = {
-    BaselineKind.STOCK: "The stock {title} cannot be told apart from it ({its}) at {cost}; pruned: {own}.",
-    BaselineKind.SCRATCH: "The same shape trained from scratch cannot be told apart from it ({its}, epochs: {epochs}); "
-    "pruned: {own}.",
-    BaselineKind.RANDOM: "Random removal cannot be told apart from it ({its}) at {cost}; pruned: {own}.",
-    BaselineKind.MAGNITUDE: "Pruning single weights cannot be told apart from it ({its}) at {cost}; pruned: {own}.",
+"""Code and template for a baseline that is better than the pruned model."""
+AS_GOOD = {
+    BaselineKind.STOCK: (
+        "baselines.stock_as_good",
+        "The stock model {title} is as good within the standard errors ({its}) at {cost}. Pruned model: {own}.",
+    ),
+    BaselineKind.SCRATCH: (
+        "baselines.scratch_as_good",
+        "The same shape trained from scratch is as good within the standard errors ({its}, epochs: {epochs}). Pruned "
+        "model: {own}.",
+    ),
+    BaselineKind.RANDOM: (
+        "baselines.random_as_good",
+        "Random removal is as good within the standard errors ({its}) at {cost}. Pruned model: {own}.",
+    ),
+    BaselineKind.MAGNITUDE: (
+        "baselines.magnitude_as_good",
+        "Unstructured pruning is as good within the standard errors ({its}) at {cost}. Pruned model: {own}.",
+    ),
 }
+"""Code and template for a baseline that is as good as the pruned model."""
 
 
 def verdict(result: Result, baselines: Sequence[Baseline]) -> Verdict:
@@ -79,8 +106,8 @@ def verdict(result: Result, baselines: Sequence[Baseline]) -> Verdict:
     cheap = _one_each([one for one in baselines if no_dearer(one, result)])
     better = [one for one in cheap if gain(one.metric, result.metric) > _margin(one.metric, result.metric)]
     as_good = [one for one in cheap if not abs(gain(one.metric, result.metric)) > _margin(one.metric, result.metric)]
-    sentences = [_sentence(BETTER_TEMPLATES, "better", one, result) for one in better]
-    sentences += [_sentence(AS_GOOD_TEMPLATES, "as_good", one, result) for one in as_good]
+    sentences = [_sentence(*BETTER[one.asked.kind], one, result) for one in better]
+    sentences += [_sentence(*AS_GOOD[one.asked.kind], one, result) for one in as_good]
     missing = set(BaselineKind) - {one.asked.kind for one in baselines}
     if not sentences:
         sentences = [_none_better(missing, result)]
@@ -89,7 +116,7 @@ def verdict(result: Result, baselines: Sequence[Baseline]) -> Verdict:
 
 
 def _one_each(baselines: Sequence[Baseline]) -> list[Baseline]:
-    """Of several seeds of a baseline the one in the middle by its metric, the better one of two.
+    """Of several seeds of a baseline, the median by metric; of two, the better one.
 
     Those whose metric is no number are not as good as anything, and stand in no middle.
     """
@@ -116,7 +143,7 @@ def no_dearer(baseline: Baseline, result: Result) -> bool:
 
 
 def both_timed(its: Sequence[Timing], own: Sequence[Timing]) -> tuple[Timing, Timing] | None:
-    """The latest timings of two models at the same place, None where there are none."""
+    """The latest timings of two models on the same target, or None."""
     places = {timing.target.place: timing for timing in own}
     found = [(one, places[one.target.place]) for one in its if one.target.place in places]
     return found[-1] if found else None
@@ -126,8 +153,7 @@ def _margin(metric: Metric, other: Metric) -> float:
     return metric.error + other.error
 
 
-def _sentence(templates: dict[BaselineKind, str], code: str, one: Baseline, result: Result) -> Message:
-    kind = one.asked.kind
+def _sentence(code: str, template: str, one: Baseline, result: Result) -> Message:
     words = {
         "title": one.title,
         "its": _in_words(one.metric),
@@ -135,27 +161,30 @@ def _sentence(templates: dict[BaselineKind, str], code: str, one: Baseline, resu
         "epochs": one.epochs,
         "cost": _cost(one, result),
     }
-    return Message(f"baselines.{kind}_{code}", templates[kind], words)
+    return Message(code, template, words)
 
 
 def _no_number(result: Result) -> Message:
-    template = "{name} of the pruned model, or its standard error, is no number: nothing follows from its baselines."
+    template = (
+        "The pruned model's {name} or its standard error is NaN or infinity, so it cannot be compared with baselines. "
+        "Check the model and the data."
+    )
     return Message("baselines.no_number", template, {"name": result.metric.name})
 
 
 def _no_error(result: Result) -> Message:
     template = (
-        "The standard error of {name} is not known, so that a difference to the baselines may be chance. Report on "
-        "more samples, or let evaluate in a task.py return 'standard_error' too."
+        "The standard error of {name} is unknown, so a difference from the baselines may be chance. Use more test "
+        "samples, or return 'standard_error' from evaluate in a task.py."
     )
     return Message("baselines.no_error", template, {"name": result.metric.name})
 
 
 def _none_better(missing: set[BaselineKind], result: Result) -> Message:
     if missing:
-        template = "None of the baselines that were made is as good at no more cost; not made: {missing}."
+        template = "No baseline made so far is as good at the same or lower cost. Not made yet: {missing}."
         return Message("baselines.incomplete", template, {"missing": listed(map(title, sorted(missing)))})
-    template = "Worth pruning: no baseline is as good at no more cost ({own})."
+    template = "Worth pruning: no baseline is as good at the same or lower cost ({own})."
     return Message("baselines.worth", template, {"own": _in_words(result.metric)})
 
 
@@ -163,9 +192,11 @@ def _cost(one: Baseline, result: Result) -> Message:
     timed = both_timed(one.timings, result.timings)
     if timed is None:
         share = 100 * one.macs / max(result.macs, 1)
-        return Message("baselines.macs", "{percent:.0f} % of its MACs", {"percent": share})
+        return Message("baselines.macs", "{percent:.0f} % of the pruned model's MACs", {"percent": share})
     return Message(
-        "baselines.time", "{percent:.0f} % of its time", {"percent": 100 * timed[0].median / timed[1].median}
+        "baselines.time",
+        "{percent:.0f} % of the pruned model's latency",
+        {"percent": 100 * timed[0].median / timed[1].median},
     )
 
 

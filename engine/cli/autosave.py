@@ -39,7 +39,7 @@ def saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -
         yield
     except BaseException as error:
         if folder and len(session.states()) > 1:
-            words = f"What was done until then is saved in {folder}: open it, or run the same command again, to go on."
+            words = f"Work so far is saved in {folder}. Open it, or run the same command again to continue."
             try:
                 saved(session, folder, session.present.id, reporter)
             except SecateurError as second:  # what stopped the run is what is to be told
@@ -60,5 +60,5 @@ def saved(session: Session, folder: str | None, state: str, reporter: Reporter) 
 
 
 def _stays(session: Session, reporter: Reporter) -> None:
-    words = f"What was done is kept in {session.stay()}: name that in MODEL's place to go on with it, then remove it."
+    words = f"Work so far is kept in {session.stay()}. Pass that folder as MODEL to continue, then delete it."
     reporter.note(words)

@@ -50,7 +50,7 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "verdict": _verdict(done),
         "recipe": str(folder / RECIPE),
     }
-    shortfall = "\n".join(f"No baseline {one.asked.kind}: {with_hint(one.reason)}" for one in done.missed)
+    shortfall = "\n".join(f"Baseline {one.asked.kind} not made: {with_hint(one.reason)}" for one in done.missed)
     return Outcome(content, _text(original, done), shortfall)
 
 
@@ -59,7 +59,7 @@ def _asked(arguments: argparse.Namespace) -> list[BaselineSpec]:
     stock = change_source(arguments.stock, change) if arguments.stock else ""
     weights = change(arguments.stock_weights) if arguments.stock_weights else ""
     if (stock or weights) and arguments.kind and str(BaselineKind.STOCK) not in arguments.kind:
-        raise SecateurError("cli.no_stock", "--stock names a baseline that is not asked for: add --kind stock.")
+        raise SecateurError("cli.no_stock", "--stock needs the stock baseline. Add --kind stock.")
     kinds = [BaselineKind(kind) for kind in dict.fromkeys(arguments.kind or map(str, BaselineKind))]
     named = {BaselineKind.STOCK: (stock, weights)}
     return [BaselineSpec(kind, arguments.epochs, arguments.seed, *named.get(kind, ("", ""))) for kind in kinds]

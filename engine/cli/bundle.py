@@ -27,12 +27,14 @@ def bundle(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     if not arguments.out and not is_project(str(path)):
         handed(path)  # says that it is neither
     if not arguments.out:
-        raise SecateurError("cli.no_out", "Say where to write the bundle: --out FILE.zip")
+        raise SecateurError("cli.no_out", "Output file needed. Add --out FILE.zip.")
     out = arguments.out.absolute()
     check_destination(out, 0, overwrite=arguments.overwrite)
     found = handed(path, arguments.state or "")
     if arguments.with_weights and found.weights is None:
-        raise SecateurError("cli.no_weights", "A bundle is handed on without weights. Make it from the project.")
+        raise SecateurError(
+            "cli.no_weights", "A bundle made from a bundle cannot hold weights. Make it from the project."
+        )
     structures = found.structures or _structures(path, arguments, reporter)
     weights = found.weights if arguments.with_weights else None
     reporter.finish(write_bundle(out, found.history, found.recipe, found.state, structures, weights))
@@ -65,9 +67,9 @@ def _shown(found: Bundle) -> Outcome:
         metric = metric_of(one)
         cells = [size(one.parameters), size(one.macs), percent(one.macs / max(original.macs, 1))]
         words = [f"{metric_value(metric)} {metric.name}", thousands(metric.count)] if metric else ["", ""]
-        rows.append([one.id, str(one.kind) + (", handed on" if one.id == made.state else ""), *cells, *words])
+        rows.append([one.id, str(one.kind) + (", result" if one.id == made.state else ""), *cells, *words])
     lines = [made.title, columns(rows, left=2), f"{made.written}, {made.machine}"]
-    lines += [str(found.absent or "The weights of all states are in it.")]
+    lines += [str(found.absent or "It contains the weights of all states.")]
     content = {
         "command": "bundle",
         "title": made.title,

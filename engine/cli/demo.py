@@ -24,7 +24,7 @@ def demo(folder: Path, asked: Asked | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     onnx = str(folder / "resnet-pruned.onnx")
     check_export(onnx, overwrite=True)
-    reporter.note("There is no display, so the demonstration runs without the window: pruning the bundled ResNet.")
+    reporter.note("No display found: running the demonstration without the window (pruning the bundled ResNet).")
     with standard_output_kept(), closing(Session()) as session:
         opened = reporter.finish(session.open(ModelSpec("bundled:resnet")))
         done = pruned(session, opened, asked, reporter)

@@ -107,7 +107,7 @@ def _text(name: str, analysis: Analysis, total: Costs, held: Memory, found: tupl
 
 
 def _sets(analysis: Analysis) -> str:
-    rows = [["can be removed", "", "goes along with"]]
+    rows = [["removed with", "", "goes along with"]]
     rows += [[one.module or "(model)", _plural(one.count, str(one.kind)), _along(one)] for one in analysis.sets]
     return columns(rows, left=3) if len(rows) > 1 else ""
 
@@ -125,7 +125,7 @@ def _fixed(analysis: Analysis) -> str:
 
 def _criteria(found: tuple[Offer, ...]) -> str:
     """What may rate structures, with its cost, and what may not, with the reason."""
-    rows = [["can be rated by", ""]]
+    rows = [["can be scored by", ""]]
     rows += [[one.criterion.name, str(one.cost.message)] for one in found if one.reason is None]
     rows += [[one.criterion.name, f"not available: {one.reason}"] for one in found if one.reason is not None]
     return columns(rows, left=2)

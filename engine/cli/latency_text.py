@@ -50,7 +50,7 @@ def multiple_for(session: Session, target: TargetSpec, reporter: Reporter) -> in
     """The multiple of widths that saves time on the target, measured once; says which."""
     found = reporter.finish(session.liked_multiple(target))
     if not found:
-        reporter.note(f"On {where(target)} no multiple was seen to save time; widths are multiples of {USUAL}.")
+        reporter.note(f"On {where(target)}, no multiple of the width saves time. Widths are multiples of {USUAL}.")
         return USUAL
     what = "Any width saves" if found == 1 else f"Widths in multiples of {found} save"
     reporter.note(f"{what} time on {where(target)}, as measured.")
@@ -84,10 +84,11 @@ def trusted(table: LatencyTable) -> str:
     """How far a table can be trusted, in one line."""
     trust = table.trust
     text = (
-        f"predictions miss cut models that were left out by {percent(trust.median)} in the median and "
-        f"{percent(trust.ninetieth)} at 90 %; the same file against itself: {percent(trust.itself)}"
+        f"prediction error on cut models that were left out: {percent(trust.median)} in the median, "
+        f"{percent(trust.ninetieth)} at the 90th percentile; repeated measurements of one file differ by "
+        f"{percent(trust.itself)}"
     )
-    return f"{text}; the machine was busy (measure anew: inspect --latency --again)" if trust.busy > BUSY else text
+    return f"{text}; the machine was busy (measure again with inspect --latency --again)" if trust.busy > BUSY else text
 
 
 def latency_content(found: Latency | None) -> dict[str, Any] | None:
@@ -114,7 +115,7 @@ def savings_rows(analysis: Analysis, table: LatencyTable) -> tuple[list[Saving],
     for saving in found:
         one = sets[saving.key]
         cells = [f"{saving.nanoseconds / 1e6:.3g} ms", percent(saving.time), percent(saving.macs)]
-        cells.append("buys no time" if saving.flat else "")
+        cells.append("saves no time" if saving.flat else "")
         rows.append([one.module or "(model)", f"{one.count} {one.kind}s", *cells])
     return found, columns(rows, left=2)
 
@@ -123,7 +124,7 @@ def flat_note(analysis: Analysis, table: LatencyTable, cut: State) -> Sequence[s
     """A remark on sets that lost structures where that buys no time."""
     modules = {one.key: one.module or "(model)" for one in analysis.sets}
     flat = [modules[one.key] for one in savings(analysis, table) if one.flat and cut.removed.get(one.key)]
-    return [f"Removal buys no time in {', '.join(flat)}."] if flat else []
+    return [f"Removal saves no time in {', '.join(flat)}."] if flat else []
 
 
 def loss_lines(found: Found) -> list[str]:
@@ -142,14 +143,12 @@ def loss_lines(found: Found) -> list[str]:
 def none_holds(found: Found, loss: float) -> SecateurError:
     """The error where every budget that was tried loses too much, or only what is there already does not."""
     if found.stays:
-        template = (
-            "What is there is the lowest already: every smaller budget that was tried loses more than {loss:.2%}."
-        )
+        template = "No smaller budget meets the limit: each one tried loses more than {loss:.2%}."
         return SecateurError("loss.lowest", template, loss=loss)
     made = [one for one in found.trials if one.state]
     best = min(made, key=lambda one: one.loss, default=None)
     nearest = f" {found.trials[-1].note}" if found.trials else ""
     if best is not None:
         nearest = f" The smallest loss was {best.loss:.2%} ± {best.error:.2%}, keeping {best.share:.1%}."
-    template = "No budget that was tried loses at most {loss:.2%}.{nearest}"
+    template = "No budget tried loses {loss:.2%} or less.{nearest}"
     return SecateurError("loss.none", template, loss=loss, nearest=nearest)

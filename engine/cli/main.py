@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             outcome = _command(arguments.command)(arguments, reporter)
     except KeyboardInterrupt:
         reporter.clear()
-        sys.stderr.write("Stopped; nothing was written.\n")
+        sys.stderr.write("Stopped. Nothing was written.\n")
         return INTERRUPTED
     except SecateurError as error:
         return _failed(lack_of_memory(error) or error, arguments)
@@ -99,7 +99,7 @@ def _print_error(error: SecateurError) -> None:
 
 def _unexpected(error: BaseException) -> SecateurError:
     words = (str(error).strip().splitlines() or [""])[0]
-    template = "Something failed that Secateur did not expect: {error}. --verbose prints where."
+    template = "Unexpected error: {error}. Run again with --verbose for details."
     text = f"{type(error).__name__}: {words}".rstrip(": .")
     return SecateurError("cli.unexpected", template, traceback.format_exc(), error=text)
 

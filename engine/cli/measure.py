@@ -55,7 +55,7 @@ def _taken(folder: Path, results: Path, reporter: Reporter) -> tuple[State, ...]
 
 def _written(folder: str, command: str) -> Outcome:
     text = (
-        f"wrote {folder}\ncarry it to the other machine, and run there: {command}\nthen read its results with --results"
+        f"wrote {folder}\ncopy it to the other machine and run there: {command}\nthen read its results with --results"
     )
     return Outcome({"command": "measure", "folder": folder, "run": command}, text)
 

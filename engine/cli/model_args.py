@@ -38,7 +38,9 @@ def project_folder(arguments: argparse.Namespace) -> Path:
     """The folder of the project that the arguments name and that is to be written; refused before the work."""
     folder = Path(arguments.project).absolute()
     if not is_project(str(folder)):
-        raise OpenError("cli.no_project", "{folder} holds no project. Name the folder of one.", folder=str(folder))
+        raise OpenError(
+            "cli.no_project", "{folder} does not hold a project. Name a project folder.", folder=str(folder)
+        )
     check_writable(folder)
     return folder
 
@@ -52,7 +54,7 @@ def task_spec(arguments: argparse.Namespace) -> TaskSpec | None:
     if arguments.task is None:
         if options or arguments.batch:
             names = ", ".join(f"--{name}" for name, _ in options) or "--batch"
-            raise TaskError("cli.no_task", "{names} say what data means: name the data with --task.", names=names)
+            raise TaskError("cli.no_task", "{names} need data. Add --task.", names=names)
         return None
     path = "" if arguments.task == "bundled" else arguments.task
     kind, shape = kind_of(path), arguments.input or ()

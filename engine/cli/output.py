@@ -107,11 +107,11 @@ def check_names(arguments: Sequence[str]) -> None:
     try:
         here = os.getcwd()
     except OSError as error:
-        template = "The working folder is not there any more. Change to another one."
+        template = "The working folder no longer exists. Change to another folder."
         raise OpenError("cli.no_folder", template, repr(error)) from error
     for text in (*arguments, here):
         if UNWRITABLE.search(text):
-            template = "The name {name} is no UTF-8. Rename the file or the folder."
+            template = "The name {name} is not valid UTF-8. Rename the file or folder."
             raise OpenError("cli.name", template, name=text)
 
 

@@ -114,13 +114,11 @@ def continued(arguments: argparse.Namespace, reporter: Reporter) -> argparse.Nam
     try:
         again = typed(arguments.command, kept)
     except WrongUsage as error:
-        template = (
-            "{folder} holds settings that no sweep has ({reason}). It was changed by hand. Take it from a backup."
-        )
+        template = "{folder} holds invalid sweep settings ({reason}). Restore it from a backup."
         raise OpenError("cli.settings", template, folder=arguments.model, reason=error.message) from error
     for name, value in again.items():
         setattr(found, name, value)
-    reporter.note(f"Going on with the sweep of {arguments.model} as it was begun: {_words(found)}.")
+    reporter.note(f"Resuming the sweep of {arguments.model} with its first settings: {_words(found)}.")
     return found
 
 

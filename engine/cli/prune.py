@@ -132,7 +132,7 @@ def pruned(
     tolerance = _tolerance(asked, course) if asked.loss else None
     expected = None
     if begun is not session.present:
-        reporter.note(f"Going on with an earlier run from {begun.id}: what it made is not made again.")
+        reporter.note(f"Resuming an earlier run from {begun.id}. Finished steps are not repeated.")
     elif not asked.loss:
         expected = _expected(session, begun, course, scores, opened, reporter)
     if expected is not None:
@@ -140,7 +140,7 @@ def pruned(
     goal, found, made = _made(session, begun, course, tolerance, scores, partial(kept, session, folder, reporter))
     if not made:
         words = asked_in_words(asked.goal)
-        template = "The model meets this goal already ({asked}); there is nothing to remove."
+        template = "The model already meets the goal ({asked}). Nothing was removed."
         raise SecateurError("cli.nothing_to_do", template, asked=words)
     note_no_recovery(asked, opened, notes)
     cut = [state for state in made if state.kind is StateKind.CUT][-1]
@@ -211,7 +211,7 @@ def check_save(folder: str, model: str, overwrite: bool = False) -> None:
     """Refuse a project folder that cannot be written, or holds something else, before the work, not after it."""
     path = Path(folder).expanduser().absolute()
     if is_project(str(path)) and Path(model).expanduser().resolve() != path.resolve():
-        template = "{folder} holds a project already. Name it in MODEL's place to go on with it, or save elsewhere."
+        template = "{folder} already holds a project. Pass it as MODEL to continue it, or save to another folder."
         raise ExportError("cli.project_there", template, folder=folder)
     for file in in_the_way(path):
         require_free(file, overwrite)
@@ -240,16 +240,16 @@ def reserved(session: Session, folder: str | None, model: str, reporter: Reporte
 def require_data(opened: OpenedModel, arguments: argparse.Namespace) -> None:
     """Refuse epochs without data before the work."""
     if opened.task is None and getattr(arguments, "max_loss", None):
-        raise TaskError("cli.no_data", "--max-loss needs data: say which with --task.")
+        raise TaskError("cli.no_data", "{what} needs data. Add --task.", what="--max-loss")
     if opened.task is None and (arguments.epochs or arguments.repair != str(Repair.NONE)):
-        template = "Recovery needs data: say which with --task, or leave --epochs and --repair away."
-        raise TaskError("cli.no_data", template)
+        template = "Recovery needs data. Add --task, or leave out --epochs and --repair."
+        raise TaskError("cli.recovery_no_data", template)
 
 
 def note_no_recovery(asked: Asked, opened: OpenedModel, notes: list[str]) -> None:
     """Say that nothing was recovered, where that was not asked for."""
     if opened.task is None and asked.epochs != 0:
-        notes.append("There is no data, so nothing was recovered; give it with --task.")
+        notes.append("No data, so nothing was recovered. Add --task to recover.")
 
 
 def scored(
@@ -259,7 +259,7 @@ def scored(
     criterion = asked.criterion or "taylor"
     if criterion == "taylor" and not data:
         notes.append(
-            "There is no data, so structures were rated by the size of their weights (l1) instead of by taylor."
+            "No data, so structures were scored by weight magnitude (l1) instead of taylor. Add --task to use taylor."
         )
         criterion = "l1"
     try:
@@ -267,9 +267,7 @@ def scored(
     except TaskError as error:
         if asked.criterion or error.message.code != "scoring.no_loss":
             raise
-    notes.append(
-        "The task has no loss, so structures were rated by the size of their weights (l1) instead of by taylor."
-    )
+    notes.append("The task has no loss, so structures were scored by weight magnitude (l1) instead of taylor.")
     return reporter.finish(session.score(start.id, "l1", choices=asked.choices)), "l1"
 
 
@@ -325,4 +323,4 @@ def _too_slow(latency: Latency | None) -> str:
 
 def _shortfall(reached: tuple[Reached, ...]) -> str:
     missed = [one for one in reached if one.got > one.asked and one.cost is not Cost.LATENCY]
-    return f"The result is above what was asked: {'; '.join(asked_and_got(tuple(missed)))}." if missed else ""
+    return f"Goal missed: {'; '.join(asked_and_got(tuple(missed)))}." if missed else ""

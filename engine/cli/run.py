@@ -110,5 +110,5 @@ def _outcome(done: Replay, path: Path, saved: str) -> Outcome:
     lines += [wrote(one) for one in done.exported]
     lines += [with_hint(note) for note in (*done.opened.notes, *done.notes)]
     lines += [f"not in this model: {name}" for name in done.missing]
-    shortfall = "" if done.complete else "Not all of the recipe could be done again; the notes say what was left out."
+    shortfall = "" if done.complete else "Part of the recipe was left out. The notes say which steps."
     return Outcome(content, "\n".join(lines), shortfall)

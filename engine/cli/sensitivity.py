@@ -28,7 +28,7 @@ def sensitivity(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         for note in opened.notes:
             reporter.note(with_hint(note))
         if not session.has_task:
-            raise TaskError("cli.no_data", "Sensitivity needs data: say which with --task.")
+            raise TaskError("cli.no_data", "{what} needs data. Add --task.", what="sensitivity")
         criterion, state = arguments.criterion or "taylor", session.present.id
         job = session.sensitivity(state, criterion, tuple(arguments.shares), goal, choices=choices_of(arguments))
         found = reporter.finish(job)

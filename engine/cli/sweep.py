@@ -65,7 +65,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     }
     text = "\n".join([opened.name, _table(states[start.id], rows), *notes])
     missed = [point for point in done.points if point.note is not None and point.note.code != MET]
-    shortfall = f"{len(missed)} of {len(rows)} budgets were not reached." if missed else ""
+    shortfall = f"{len(missed)} of {len(rows)} budgets were missed." if missed else ""
     return Outcome(content, text, shortfall)
 
 

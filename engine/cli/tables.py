@@ -63,7 +63,7 @@ def verified(verification: Verification | None) -> str:
     if verification is None:
         return ""
     count = len(verification.checks)
-    skipped = "".join(f"\n  not compared: {reason}" for reason in verification.skipped)
+    skipped = "".join(f"\n  not checked: {reason}" for reason in verification.skipped)
     return (
         f"cut verified: equals the masked original, {verification.difference:.0e} in {count} comparisons "
         f"(says nothing about accuracy){skipped}"

@@ -12,7 +12,7 @@ def moved(text: str) -> tuple[str, str]:
     """OLD=NEW as two paths."""
     old, equals, new = text.partition("=")
     if not (old and equals and new):
-        raise argparse.ArgumentTypeError(f"{text!r} does not say where a file was and where it is; write it OLD=NEW")
+        raise argparse.ArgumentTypeError(f"{text!r} must be OLD=NEW: where a file was and where it is now")
     return old, new
 
 
@@ -23,7 +23,7 @@ def shape(text: str) -> tuple[int, ...]:
     except ValueError:
         numbers = ()
     if not numbers or min(numbers) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no shape; write it with its batch like 1x3x224x224")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shape; write it with the batch first, like 1x3x224x224")
     return numbers
 
 
@@ -35,7 +35,7 @@ def share(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no share; write it like 50%")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share; write it like 50%")
     return value
 
 
@@ -62,7 +62,7 @@ def byte_count(text: str) -> int:
     except ValueError:
         value = 0.0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it like 10MB")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write it like 10MB")
     return int(value)
 
 
@@ -76,7 +76,7 @@ def share_or_latency(text: str) -> float | int:
     except ValueError:
         value = 0.0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; write it like 5ms, or as a share like 60%")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; write it like 5ms, or as a share like 60%")
     return round(value)
 
 
@@ -85,7 +85,7 @@ def kind_multiple(text: str) -> tuple[str, int]:
     kind, _, number = text.rpartition("=")
     if kind not in [str(one) for one in Kind]:
         known = ", ".join(str(one) for one in Kind)
-        raise argparse.ArgumentTypeError(f"{text!r} names no kind of structure; write one of {known} like head=2")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a kind of structure; write one of {known}, like head=2")
     return kind, positive(number)
 
 
@@ -94,7 +94,9 @@ def numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} are no numbers; write them like 0.485,0.456,0.406") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of numbers; write it like 0.485,0.456,0.406"
+        ) from None
 
 
 def positive(text: str) -> int:
@@ -117,5 +119,5 @@ def natural(text: str) -> int:
 
 def _at_least(text: str, least: int) -> int:
     if not text.strip().isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
     return int(text)

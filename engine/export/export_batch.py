@@ -39,8 +39,8 @@ def write_several(
         for number, (model, edits) in enumerate(models):
             if in_two_stages(model):
                 template = (
-                    "Which boxes go on to its second stage depends on the image, so that no table predicts the time of "
-                    "this detector. Limit another cost, and measure the result."
+                    "Which boxes reach the second stage of this detector depends on the image, so its latency cannot "
+                    "be predicted. Limit another cost, and measure the result."
                 )
                 raise ExportError("export.no_table", template)
             parcel = place / str(number)

@@ -45,7 +45,7 @@ def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_b
         pack(folder, request.model, request.edits, request.spec, input_shape(request.inputs))
         notes: tuple[Message, ...] = ()
         if in_bfloat16(model) and not coarse:
-            template = "The file computes in float32, in place of bfloat16, which ONNX Runtime does not run on CPUs."
+            template = "The file computes in float32 instead of bfloat16, which ONNX Runtime does not support on CPUs."
             notes = (Message("export.float32", template),)
         try:
             difference = yield from _made(request, folder, temporary, token, form, fixed=False)
@@ -53,7 +53,9 @@ def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_b
             if not may_fix_batch:
                 raise
             difference = yield from _made(request, folder, temporary, token, form, fixed=True)
-            template = "The file takes one sample at a time, for its batch size could not be left free: {reason}"
+            template = (
+                "The file accepts one sample at a time, because its batch size could not be made dynamic: {reason}"
+            )
             notes = (*notes, Message("export.one_sample", template, {"reason": error.message}))
     return Exported(form, (str(path),), difference, None, path.stat().st_size, notes)
 

@@ -154,6 +154,7 @@ def _pickle(path: Path, model: nn.Module) -> None:
     except Exception as error:  # pickling runs the user's code
         raise ExportError(
             "export.not_picklable",
-            "The model cannot be handed to another process ({error}). Open it by file and callable, not as an object.",
+            "The model cannot be sent to another process ({error}). Open it as file.py:callable instead of as an "
+            "object.",
             error=str(error),
         ) from error

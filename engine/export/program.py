@@ -26,7 +26,7 @@ def export_program(request: ExportRequest, token: CancelToken) -> Job[Exported]:
     if in_two_stages(request.model):
         raise ExportError(
             "export.two_stages",
-            "This detector chooses boxes between its two stages, which a torch.export program cannot hold. Export it "
-            "to ONNX, or to PyTorch (a folder).",
+            "torch.export cannot hold this detector, because it selects boxes between its two stages. Export it to "
+            "ONNX, or to a PyTorch folder.",
         )
     return export_file(request, token, "program", may_fix_batch=True)

@@ -53,8 +53,8 @@ def export_pytorch(request: ExportRequest, token: CancelToken) -> Job[Exported]:
     if request.spec is None:
         raise ExportError(
             "export.no_source",
-            "The model was handed over as an object: without its source nobody could load the export. Open it "
-            "by file and callable, or write its weights yourself.",
+            "The model was passed as an object, so an export would lack the code that builds it. Open it as "
+            "file.py:callable, or save its weights yourself.",
         )
     check_destination(path, 2 * bytes_of(request.model), folder=True)
     yield Progress("Writing weights and shapes", 0, 2)
@@ -101,8 +101,8 @@ def _add_loader(folder: Path, spec: ModelSpec, inputs: Inputs) -> str:
         shutil.copyfile(file, folder / file.name)
     code = _code(made, inputs)
     (folder / README).write_text(
-        "The pruned model: weights.safetensors (its tensors) and shapes.json (their shapes, and what was repaired).\n"
-        "This loads it; only torch and safetensors are needed, and the model's own class:\n\n"
+        "The pruned model: weights.safetensors (its tensors) and shapes.json (their shapes and the repairs).\n"
+        "Load it like this. Only torch, safetensors and the model's own class are needed:\n\n"
         + "".join(
             f"    {line}".rstrip() + "\n" for line in ['folder = "."  # where this file lies', *code.splitlines()]
         ),

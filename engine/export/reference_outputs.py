@@ -21,7 +21,11 @@ def cases(model: nn.Module, inputs: Inputs) -> list[Case]:
     The model is traced at batch 2: a file in which that number is frozen fails here.
     """
     if not any(True for _ in named_arrays(inputs)):
-        raise ExportError("export.inputs", "Nothing to compare with: the model has no example inputs.")
+        raise ExportError(
+            "export.inputs",
+            "The model has no example inputs, so the exported file cannot be checked. "
+            "Open the model with an input shape or data.",
+        )
     given = batch_size(inputs)
     looked_at = [at_batch(inputs, batch) for batch in (1, given if given > 2 else 3)]
     return [(one, _outputs_of(model, one)) for one in looked_at]
@@ -45,8 +49,8 @@ def images_and_boxes(detector: nn.Module, inputs: Inputs) -> list[Case]:
     if not any(len(expected[0]) for expected in found):
         raise ExportError(
             "export.nothing_found",
-            "The detector finds nothing in the example images, so that its file could not be compared with it. "
-            "Recover it first, or open images in which it finds something.",
+            "The detector finds nothing in the example images, so the exported file cannot be checked. Recover the "
+            "model first, or open images in which it finds objects.",
         )
     return [({IMAGES: np.asarray(one)}, expected) for one, expected in zip(looked_at, found, strict=True)]
 
@@ -67,8 +71,8 @@ def require_agreement(difference: float, coarse: bool = False) -> float:
     if not difference < tolerance:
         raise ExportError(
             "export.differs",
-            "What was exported does not compute what the model computes: it differs by {difference:.1e} "
-            "(at most {tolerance:.0e} is allowed). Nothing was written.",
+            "The exported file's outputs differ from the model's by {difference:.1e} (allowed: {tolerance:.0e}). "
+            "Nothing was written. Try another format.",
             difference=difference,
             tolerance=tolerance,
         )

@@ -49,7 +49,7 @@ def require_free(path: Path, overwrite: bool) -> None:
     if overwrite or not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
         return
     raise ExportError(
-        "export.exists", "{path} is there already. Name another path, or allow it to be replaced.", path=str(path)
+        "export.exists", "{path} already exists. Choose another path, or allow overwriting.", path=str(path)
     )
 
 
@@ -82,7 +82,7 @@ def _check_kinds(path: Path, folder: bool) -> None:
     parent = path.parent
     if not parent.is_dir():
         raise ExportError(
-            "export.no_folder", "There is no folder {folder}. Create it or name another.", folder=str(parent)
+            "export.no_folder", "Folder {folder} does not exist. Create it or choose another.", folder=str(parent)
         )
     if path.is_dir() and not folder:
         raise ExportError("export.is_folder", "{path} is a folder. Name a file.", path=str(path))
@@ -101,7 +101,7 @@ def _swap(new: Path, path: Path, is_ours: Callable[[Path], bool]) -> None:
     if any(path.iterdir()) and not is_ours(path):
         raise ExportError(
             "export.occupied",
-            "{path} holds other files. Name a new folder, so that none of them is lost.",
+            "{path} already holds other files. Choose a new folder, so that none of them is lost.",
             path=str(path),
         )
     old = _temporary(path)
@@ -126,19 +126,19 @@ def _sentences(path: Path) -> Generator[None]:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise ExportError(
                 "export.permission",
-                "{folder} may not be written to ({error}). Choose another folder.",
+                "No permission to write to {folder} ({error}). Choose another folder.",
                 folder=str(path.parent),
                 error=error.strerror,
             ) from error
         raise ExportError(
-            "export.write", "{path} could not be written: {error}.", path=str(path), error=error.strerror or str(error)
+            "export.write", "Cannot write {path}: {error}.", path=str(path), error=error.strerror or str(error)
         ) from error
 
 
 def _disk_full(path: Path, need: int, free: int) -> ExportError:
     return ExportError(
         "export.disk_full",
-        "The disk is full: there is no room for {path}. Free some space or choose another disk.",
+        "The disk is full: no room for {path}. Free some space or choose another disk.",
         details=f"{need} bytes needed, {free} free" if need else "",
         path=str(path),
     )

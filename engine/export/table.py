@@ -36,7 +36,7 @@ def exporter_named(name: str) -> Exporter:
     if name not in EXPORTERS:
         raise ExportError(
             "export.format",
-            "There is no export format {name!r}; known are {known}.",
+            "Unknown export format {name!r}. Choose one of {known}.",
             name=name,
             known=", ".join(EXPORTERS),
         )
@@ -56,8 +56,8 @@ def format_of(path: str) -> str:
     """
     if path.lower().endswith(OTHERS):
         template = (
-            "No {ending} file is written. The ending {known} makes a file; any other name a folder for PyTorch, with "
-            "the weights as safetensors and the code that loads them."
+            "Cannot export to a {ending} file. Use the ending {known} for a file, or any other name for a PyTorch "
+            "folder (safetensors weights and code that loads them)."
         )
         known = " or ".join(one.suffix for one in EXPORTERS.values() if one.suffix)
         raise ExportError("export.ending", template, ending=f".{path.rpartition('.')[2]}", known=known)

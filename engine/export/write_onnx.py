@@ -73,7 +73,8 @@ def put(proto: onnx.ModelProto, path: str | Path, told: Mapping[str, str]) -> No
     """Write a graph with what it tells of itself; raises ExportError where one file cannot hold it."""
     if proto.ByteSize() > LARGEST:
         raise ExportError(
-            "export.too_large", "The model has more than 2 GB of weights, which one ONNX file cannot hold."
+            "export.too_large",
+            "The model has more than 2 GB of weights, which is the limit of one ONNX file. Export to a PyTorch folder.",
         )
     _forget_origins(proto.graph)
     onnx.helper.set_model_props(proto, dict(told))
@@ -103,7 +104,9 @@ def _answers(model: nn.Module, inputs: Inputs) -> list[str]:
         with torch.no_grad():
             return [one.path for one in exported_outputs(call(model, copied(inputs)))]
     except Exception as error:
-        raise ExportError("export.forward", "The model does not run: {error}", error=first_line(error)) from error
+        raise ExportError(
+            "export.example", "The model does not run on its example inputs: {error}", error=first_line(error)
+        ) from error
 
 
 def _exported(model: nn.Module, inputs: Inputs, answers: list[str]) -> onnx.ModelProto:

@@ -50,8 +50,8 @@ class Consent:
         if missing := [file for file in dict.fromkeys(files) if not self.covers(file)]:
             raise OpenError(
                 "source.code",
-                "{folder} was made elsewhere, or moved, and opening it runs {files}, and what is imported there. "
-                "If you trust that code, allow it.",
+                "{folder} was made elsewhere or moved. Opening it runs {files} and everything they import. Allow that "
+                "only if you trust the code.",
                 folder=str(named_in) if isinstance(named_in, Path) else named_in,
                 files=all_of(missing),
             )

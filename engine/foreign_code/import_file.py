@@ -46,12 +46,12 @@ def import_file(
     file = Path(path).expanduser().absolute()
     consent.require([str(file)], file)
     if not file.is_file():
-        raise error("source.no_file", "There is no file {path}.", path=str(path))
+        raise error("source.no_file", "File {path} does not exist. Check the path.", path=str(path))
     if file.suffix != SOURCE:
-        template = "{path} is not run: only Python source can be read before it is trusted. Name a {ending} file."
+        template = "{path} is not Python source, so it cannot be read before it is trusted. Name a {ending} file."
         raise error("source.not_python", template, path=str(path), ending=SOURCE)
     if (size := file.stat().st_size) > LARGEST:
-        template = "{path} has {size}, and a Python file at most {most}. Name the file that makes the model."
+        template = "{path} has {size}; a Python file may have at most {most}. Name the file that builds the model."
         raise error("source.large", template, path=str(path), size=byte_size(size), most=byte_size(LARGEST))
     root = package_root(file)
     enter(file, afresh)
@@ -79,7 +79,7 @@ def _execute(file: Path, root: Path) -> ModuleType:
         sys.modules.pop(name, None)  # executed anew, also when it was imported before
         module = importlib.import_module(name)
         if origin(module) != file:
-            raise ImportError(f"{name} is an installed package ({origin(module)}); rename the folder {parts[0]}")
+            raise ImportError(f"{name} is an installed package ({origin(module)}): rename the folder {parts[0]}")
         return module
     name = file.stem if file.stem not in sys.modules else f"user_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file, loader=SourceLoader(name, str(file)))

@@ -45,7 +45,7 @@ def no_downloads(name: str, allowed: bool) -> Generator[None]:
             raise
         raise OpenError(
             "source.download",
-            "{name} needs a download from {address}. Allow downloads, or open it without these weights.",
+            "{name} needs a download from {address}. Allow downloads, or open it without pretrained weights.",
             str(error),
             name=name,
             address=refused[0],
@@ -97,4 +97,4 @@ def _refuse(host: Any) -> None:
         pass
     for refused in _guards:
         refused.append(text)
-    raise ConnectionError(f"Secateur refused a connection to {text}: no download was asked for")
+    raise ConnectionError(f"Secateur blocked a connection to {text}: downloads were not allowed")

@@ -40,7 +40,10 @@ def fit(samples: Sequence[Sample], target: TargetSpec, machine: str, multiple: i
         SecateurError: There are too few samples.
     """
     if len(samples) < LEAST:
-        template = "Only {count} cut models could be measured; a table of latencies needs {least}."
+        template = (
+            "Only {count} cut models could be measured; a latency table needs {least}. Limit another cost, for "
+            "example MACs."
+        )
         raise SecateurError("latency.samples", template, count=len(samples), least=LEAST)
     samples = _at_one_speed(samples)
     blocks, whole = blocks_of(samples), np.array([sample.seconds for sample in samples])

@@ -81,11 +81,11 @@ def meter_of(
 ) -> Meter:
     """A meter of these costs; `dtype` of the weights in a file, and `latencies` where one of the costs is a latency."""
     if Cost.LATENCY in costs and latencies is None:
-        template = "A limit of the latency needs latencies that were measured on the target. Measure them first."
+        template = "A latency limit needs a latency table of the target. Measure it first."
         raise PlanError("plan.no_latencies", template)
     if dtype not in BYTES:
         known = ", ".join(BYTES)
-        raise PlanError("plan.dtype", "Files have weights of {known}, not of {dtype}.", known=known, dtype=dtype)
+        raise PlanError("plan.dtype", "Unknown weight type {dtype}. Choose one of {known}.", known=known, dtype=dtype)
     parts = [_Part(np.zeros((0, len(costs)), np.int64), np.zeros((0, 1), np.int32), np.zeros((0, 2), np.int64))]
     if Cost.MACS in costs:
         operators = analysis.operators
@@ -117,7 +117,7 @@ def predicted(
 
 def no_blocks() -> PlanError:
     """The error for a limit of the latency where whole blocks go that the target's runtime does not name."""
-    template = "What goes with whole blocks cannot be told on this target. Limit MACs in its place."
+    template = "The latency without whole blocks cannot be predicted on this target. Limit MACs instead."
     return PlanError("plan.latency_blocks", template)
 
 

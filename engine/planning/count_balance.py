@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import PlanError
+from ..errors import Message, PlanError
 from ..messages import all_of, listed, module_named
 from ..structures.analysis import Analysis, Bundle, Constraint, Counting, Kind, Mask
 from ..structures.costs import kept_sizes
@@ -65,14 +65,17 @@ def check_counts(analysis: Analysis, removed: Mask, kept: NDArray[np.int64]) -> 
         counts = [sum(int((~removed[analysis.sets[n].structures]).sum()) for n in one.sets)]
     else:
         counts = _sizes(one, kept)
-    templates = {
-        Counting.AT_LEAST: "The plan keeps {counts} of {where}. {reason} Keep more there.",
-        Counting.WHOLE: "The plan keeps {counts} of {where}. {reason} Keep all there.",
-    }
-    template = "The plan keeps {counts} of {where}. {reason} Mark as many there as that takes."
+    match one.kind:
+        case Counting.AT_LEAST:
+            advice = Message("advice.keep_more", "Keep more there.")
+        case Counting.WHOLE:
+            advice = Message("advice.keep_all", "Keep all there.")
+        case _:
+            advice = Message("advice.mark_as_many", "Mark as many there as that takes.")
     raise PlanError(
         "plan.counts",
-        templates.get(one.kind, template),
+        "The plan keeps {counts} in {where}. {reason} {advice}",
+        advice=advice,
         counts=all_of(map(str, counts)),
         where=listed(map(module_named, dict.fromkeys(analysis.sets[n].module for n in one.sets))),
         reason=one.reason,

@@ -105,10 +105,12 @@ def reached(
 def _measured(analysis: Analysis, goal: Goal, latencies: LatencyTable | None) -> tuple[Meter, Amounts, Amounts]:
     """The meter of the goal's costs, what the original costs, and the limits in the same unit."""
     if not goal.limits or len({limit.cost for limit in goal.limits}) < len(goal.limits):
-        raise PlanError("plan.limits", "A goal limits at least one cost, and each at most once.")
+        raise PlanError(
+            "plan.limits", "A goal needs at least one limit, and at most one for each cost. Change the limits."
+        )
     for limit in goal.limits:
         if not limit.amount > 0 and not 0.0 < limit.share <= 1.0:
-            template = "A goal keeps more than 0 and at most 100 % of {cost}, not {share:.0%}."
+            template = "A goal cannot keep {share:.0%} of {cost}. Choose more than 0 and at most 100 %."
             raise PlanError("plan.share", template, cost=cost_named(limit.cost), share=limit.share)
     meter = meter_of(analysis, tuple(limit.cost for limit in goal.limits), goal.dtype, latencies)
     original = meter.measure(analysis.empty())
@@ -153,7 +155,7 @@ def outside_scope(analysis: Analysis, goal: Goal) -> Mask:
     for one in analysis.sets if goal.scope else ():
         outside[one.structures] = not any(in_scope(one.module, place) for place in goal.scope)
     if outside.all() and analysis.count:
-        template = "Nothing that can be removed lies in {scope}. Write a module's path, or a pattern like *.conv1."
+        template = "Nothing in {scope} can be removed. Enter a module's path, or a pattern like *.conv1."
         raise PlanError("plan.scope", template, scope=", ".join(goal.scope))
     return outside
 
@@ -176,7 +178,7 @@ def touching(analysis: Analysis, places: Iterable[str]) -> Mask:
         for one in analysis.sets:
             here[one.structures] |= any(tensor in there for tensor, _ in one.touches)
         if not here.any():
-            template = "Nothing that can be removed touches {place}. Write a module's path, or a pattern like *.conv1."
+            template = "No removable structure touches {place}. Enter a module's path, or a pattern like *.conv1."
             raise PlanError("plan.place", template, place=place)
         found |= here
     return found

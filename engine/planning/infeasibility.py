@@ -17,12 +17,12 @@ Nearest = Callable[[Goal, Mask, bool], Amounts]
 """[K] the lowest costs that a goal and locks [S] allow; true: as if everything had a score."""
 SHOWN, TRIED = 3, 12
 """Places named in a sentence, and looked at for that: each takes as long as finding the lowest costs once."""
-COST_TEMPLATES = {
-    Cost.MACS: "the MACs",
-    Cost.PARAMETERS: "the parameters",
-    Cost.SIZE: "the file size",
-    Cost.PEAK: "the peak memory",
-    Cost.LATENCY: "the latency",
+COSTS = {
+    Cost.MACS: Message("cost.macs", "the MACs"),
+    Cost.PARAMETERS: Message("cost.parameters", "the parameters"),
+    Cost.SIZE: Message("cost.size", "the file size"),
+    Cost.PEAK: Message("cost.peak", "the peak memory"),
+    Cost.LATENCY: Message("cost.latency", "the latency"),
 }
 
 
@@ -80,10 +80,12 @@ def unreachable(
         "obstacles": tuple((name, enough) for name, _, enough in obstacles),
     }
     if not obstacles:
-        template = "This cannot be reached: {asked}. The lowest is {reached}. Ask for that."
-        return PlanError("plan.unreachable", template, **words)
-    template = "This cannot be reached: {asked}. The lowest is {reached}. Ask for that, or {advice}."
-    return PlanError("plan.unreachable", template, **words, advice=any_of(advice for _, advice, _ in obstacles))
+        advice = Message("advice.lowest", "Ask for that.")
+    else:
+        ways = any_of(advice for _, advice, _ in obstacles)
+        advice = Message("advice.lowest_or", "Ask for that, or {ways}.", {"ways": ways})
+    template = "Goal out of reach: {asked}. The lowest possible is {reached}. {advice}"
+    return PlanError("plan.unreachable", template, **words, advice=advice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +135,9 @@ def _unlock(missed: _Missed, enough: bool) -> Message | None:
         return None
     layers = listed(dict.fromkeys(one.module for one in blamed))
     if enough and not (missed.unlocked(blamed) <= missed.limits).all():
-        template = "unlock some structures of {layers} and of others"
+        template = "unlock structures in {layers} and elsewhere"
         return Message("advice.unlock_also", template, {"layers": layers})
-    return Message("advice.unlock_in", "unlock some structures of {layers}", {"layers": layers})
+    return Message("advice.unlock_in", "unlock structures in {layers}", {"layers": layers})
 
 
 def _most_locked(missed: _Missed) -> list[CoupledSet]:
@@ -164,28 +166,32 @@ def _share(before: Amounts, after: Amounts) -> float:
 
 def _ways(goal: Goal, locked: Mask, blocks: bool, unrated: int) -> Iterator[Way]:
     if unrated:
-        template = "choose a criterion that rates everything (without a score, and therefore kept: {count})"
+        template = "choose a criterion that scores every structure ({count} have no score and are kept)"
         yield Way(Message("advice.unrated", template, {"count": unrated}), "scores", goal, locked, True)
     if locked.any():
-        yield Way(Message("advice.unlock", "unlock some structures"), "locks", goal, np.zeros_like(locked))
+        yield Way(Message("advice.unlock", "unlock structures"), "locks", goal, np.zeros_like(locked))
     if goal.scope:
         yield Way(Message("advice.scope", "widen the scope"), "scope", replace(goal, scope=()), locked)
     if goal.least > 1 or goal.least_share:
         advice = Message("advice.minimum", "lower the minimum to keep")
         yield Way(advice, "minimum", replace(goal, least=1, least_share=0.0), locked)
     if goal.multiple > 1 or goal.multiples:
-        advice = Message("advice.multiple", "take a smaller multiple")
+        advice = Message("advice.multiple", "use a smaller multiple")
         yield Way(advice, "multiple", replace(goal, multiple=1, multiples={}), locked)
     kinds = DEFAULT_KINDS | {Kind.BLOCK} if blocks else DEFAULT_KINDS
     if not kinds <= set(goal.kinds):
         more = bool(DEFAULT_KINDS - set(goal.kinds or DEFAULT_KINDS))
-        advice = Message("advice.kinds", "allow more kinds" if more else "allow whole blocks")
+        advice = (
+            Message("advice.kinds", "allow more kinds of structures")
+            if more
+            else Message("advice.blocks", "allow removing whole blocks")
+        )
         yield Way(advice, "kinds", replace(goal, kinds=tuple(kinds | set(goal.kinds))), locked)
 
 
 def cost_named(cost: Cost) -> Message:
     """What a cost is called inside a sentence: "the MACs"."""
-    return Message(f"cost.{cost}", COST_TEMPLATES[cost])
+    return COSTS[cost]
 
 
 def asked_in_words(goal: Goal) -> Phrase:
@@ -200,7 +206,7 @@ def _asked(goal: Goal, number: int) -> Message:
         return Message("goal.latency", "a latency of at most {most}", most)
     words = {"cost": cost_named(limit.cost), "share": limit.share, "most": amount(limit.cost, limit.amount)}
     if limit.amount:
-        return Message("goal.amount", "at most {most} of {cost}", words)
+        return Message("goal.amount", "{cost} at most {most}", words)
     return Message("goal.share", "keeping {share:.1%} of {cost}", words)
 
 

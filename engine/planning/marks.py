@@ -43,12 +43,14 @@ def keep(
     size = bundle.sizes[bundle.sets.index(set_number)]
     lowest = max(len(here) - len(free), one.count - size * bundle.most)
     if not lowest <= count <= len(here) or (len(here) - count) % size:
+        where = of_kind(one.module, one.kind)
+        if size == 1:
+            template = "{where} can keep {lowest} to {highest}, not {count}. Choose a number in this range."
+            raise PlanError("plan.keep", template, where=where, lowest=lowest, highest=len(here), count=count)
         raise PlanError(
-            "plan.keep",
-            "{where} can keep {lowest} to {highest}, not {count}."
-            if size == 1
-            else "{where} can keep {lowest} to {highest} in steps of {size}, not {count}.",
-            where=of_kind(one.module, one.kind),
+            "plan.keep_steps",
+            "{where} can keep {lowest} to {highest} in steps of {size}, not {count}. Choose one of these numbers.",
+            where=where,
             lowest=lowest,
             highest=len(here),
             size=size,
@@ -80,7 +82,7 @@ def check_plan(analysis: Analysis, removed: Mask) -> None:
     if removed.shape != (analysis.count,):
         raise PlanError(
             "plan.shape",
-            "This plan is for a model with {given} structures, this one has {count}. Plan again.",
+            "This plan is for {given} structures, but the model has {count}. Plan again.",
             given=removed.size,
             count=analysis.count,
         )

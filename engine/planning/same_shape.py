@@ -36,7 +36,9 @@ def reshaped(
         here = one.first + np.flatnonzero(~removed[one.structures])
         free, lose = here[~locked[here]], len(here) - count
         if lose > len(free):
-            template = "{where} shall keep {count}, but {locked} of it are locked. Release some, or plan for a goal."
+            template = (
+                "{where} cannot keep {count}: {locked} of its structures are locked. Unlock some, or plan for a goal."
+            )
             where = of_kind(one.module, one.kind)
             raise PlanError("plan.shape_locked", template, where=where, count=count, locked=len(here) - len(free))
         marked[weakest_first(free, scores)[: max(lose, 0)]] = True

@@ -83,21 +83,21 @@ def lost(exitcode: int, calls: tuple[int, ...], log: str) -> Lost:
     return Lost(exitcode, EngineLost("engine.lost", template, log, cause=describe_exit(exitcode)), calls)
 
 
-EXIT_TEMPLATES = {
-    "SIGKILL": "signal {name}, often: out of memory",
-    "SIGSEGV": "signal {name}, a crash in native code",
-    "SIGABRT": "signal {name}, an abort in native code",
+SIGNALS = {
+    "SIGKILL": ("engine.killed", "signal {name}, often because memory ran out"),
+    "SIGSEGV": ("engine.crashed", "signal {name}, a crash in native code"),
+    "SIGABRT": ("engine.aborted", "signal {name}, an abort in native code"),
 }
+"""Name of a signal -> code and template of what it means."""
+OTHER_SIGNAL = ("engine.signal", "signal {name}")
 
 
 def describe_exit(exitcode: int) -> Message:
-    """An exit code in words, e.g. "signal SIGKILL, often: out of memory"."""
+    """An exit code in words, e.g. "signal SIGKILL, often because memory ran out"."""
     if exitcode >= 0:
         return Message("engine.exit", "exit code {code}", {"code": exitcode})
-    template = "signal {name}"
     try:
         name = signal.Signals(-exitcode).name
     except ValueError:
-        return Message("engine.signal", template, {"name": -exitcode})
-    template = EXIT_TEMPLATES.get(name, template)
-    return Message("engine.signal", template, {"name": name})
+        return Message(*OTHER_SIGNAL, {"name": -exitcode})
+    return Message(*SIGNALS.get(name, OTHER_SIGNAL), {"name": name})

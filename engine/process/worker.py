@@ -115,7 +115,7 @@ def run(session: Any, call: Call, outbox: Outbox) -> Any:
     check(call.token)
     method: Callable[..., Any] | None = None if call.method.startswith("_") else getattr(session, call.method, None)
     if method is None:
-        raise SecateurError("engine.unknown_call", "The engine knows no call named {name}.", name=call.method)
+        raise SecateurError("engine.unknown_call", "Unknown engine call {name}.", name=call.method)
     if not inspect.isgeneratorfunction(method):
         return method(*call.arguments)
     return _run_job(method(*call.arguments, token=call.token), call.token, call.number, outbox)

@@ -67,7 +67,7 @@ def fit(recipe: Recipe, opened: OpenedModel, data: str = "") -> Fit:
     added, taken = _prefixes(recipe, analysis)
     if added or taken:
         recipe = _renamed(recipe, added, taken)
-        template = "The names of all layers begin otherwise now ({then} was {now}); they are taken for the same layers."
+        template = "All layer names have a new prefix ({now} instead of {then}). Layers are matched without it."
         none = Message("fit.nothing", "nothing")
         said.append(Message("fit.prefix", template, {"then": taken or none, "now": added or none}))
     first = recipe.steps[0]
@@ -92,39 +92,39 @@ def _layers(
         words = {"layer": shown(key), "count": thousands(len(marked[key]))}
         other = others.get(key.split("|", 1)[1])
         if other is not None:
-            template = "{layer} is coupled otherwise now: {other}. {count} marks of it do not match."
+            template = "{layer} is now coupled differently: {other}. {count} of its marks do not match."
             yield Message("fit.coupled", template, words | {"other": shown(other)})
         else:
-            yield Message("fit.gone", "{layer} is gone; {count} marks of it do not match.", words)
+            yield Message("fit.gone", "{layer} no longer exists. {count} of its marks do not match.", words)
     for key, (was, is_now) in sizes.items():
-        template = "{layer} has {now} structures now, it had {was}."
+        template = "{layer} now has {now} structures instead of {was}."
         yield Message("fit.size", template, {"layer": shown(key), "now": thousands(is_now), "was": thousands(was)})
     known = first.outcome.widths
     unmarked = [key for key in known if key not in now and key not in marked]
     if unmarked:
-        template = "Gone, without a mark in it: {layers}."
+        template = "Layers without marks that no longer exist: {layers}."
         yield Message("fit.unmarked", template, {"layers": listed(map(shown, unmarked), SHOWN)})
     new = [key for key in now if key not in known] if known else []
     if new:
-        template = "New in this model, and left as they are unless a goal is planned for: {layers}."
+        template = "New layers, kept as they are unless a goal is planned for: {layers}."
         yield Message("fit.new", template, {"layers": listed(map(shown, new), SHOWN)})
 
 
 def _surroundings(first: Open, opened: OpenedModel, data: str) -> Iterator[Message]:
     """Sentences about weights, data and versions."""
     if changed := changed_versions(first.intent.versions):
-        yield Message("fit.versions", "Made with other versions: {changed}.", {"changed": changed})
+        yield Message("fit.versions", "Package versions differ: {changed}.", {"changed": changed})
     if first.outcome.weights and first.outcome.weights != opened.state.weights:
-        yield Message("fit.weights", "The model's weights are others than when the recipe was made.")
+        yield Message("fit.weights", "The model's weights differ from those that the recipe was made with.")
     then, now = (next(iter(metrics), None) for metrics in (first.outcome.metrics, opened.state.metrics))
     if then is not None and now is None:
-        template = "No data judges this model; the recipe had some ({then})."
+        template = "No data is attached; the recipe was made with {then}."
         yield Message("fit.no_data", template, {"then": metric_words(then)})
     elif then is not None and now is not None and _measured_as(then) != _measured_as(now):
-        template = "The data is other than it was: the original scores {now} here, then it was {then}."
+        template = "The data has changed: the original scores {now} here and {then} when the recipe was made."
         yield Message("fit.data", template, {"now": metric_words(now), "then": metric_words(then)})
     elif first.outcome.data and data and first.outcome.data != data:
-        yield Message("fit.files", "The files of the data are others than they were: names or sizes have changed.")
+        yield Message("fit.files", "The data files have changed: names or sizes differ.")
 
 
 def _refusals(
@@ -132,17 +132,17 @@ def _refusals(
 ) -> Iterator[tuple[Mode, Message]]:
     """Modes that would do something else than they say."""
     if marked and len(gone) == len(marked):
-        nothing = Message("recipe.no_plan", "The recipe's plans name no structure that this model has.")
+        nothing = Message("recipe.no_match", "The recipe's plans name no structure of this model.")
         yield from ((mode, nothing) for mode in (Mode.SAME_INDICES, Mode.SAME_SHAPE))
     elif sizes:
         template = (
-            "The same indices mean other structures where sizes differ: {layers}. Keep the same shape, or plan for the "
-            "same goal."
+            "Layer sizes differ, so the same indices mean other structures: {layers}. Keep the same shape, or plan "
+            "for the same goal."
         )
         layers = listed((_sized(key, was, now) for key, (was, now) in sizes.items()), SHOWN)
         yield Mode.SAME_INDICES, Message("recipe.sizes", template, {"layers": layers})
     if not any(isinstance(step, Plan) for step in recipe.steps):
-        nothing = Message("recipe.no_cut", "The recipe cuts nothing, so there is nothing to choose anew.")
+        nothing = Message("recipe.no_cut", "The recipe has no cut, so there is nothing to plan again.")
         yield from ((mode, nothing) for mode in (Mode.SAME_SHAPE, Mode.SAME_GOAL))
 
 

@@ -162,7 +162,7 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return recipe_from(read_whole(path), path)
     except OSError as error:
-        template = "{path} cannot be read: {error}."
+        template = "Cannot read {path}: {error}."
         raise OpenError("recipe.unreadable", template, path=str(path), error=error.strerror or str(error)) from error
 
 
@@ -171,28 +171,32 @@ def recipe_from(data: bytes, path: Path) -> Recipe:
     try:
         content = decoded(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        template = "{path} is no recipe: it is not JSON ({error})."
+        template = "{path} is not a recipe: it is not valid JSON ({error}). Choose another file."
         raise OpenError("recipe.json", template, path=str(path), error=str(error)) from error
     _check_schema(content, path)
     try:
         recipe = from_plain(content, Recipe)
     except (msgspec.ValidationError, TypeError, ValueError) as error:
-        template = "{path} is no recipe that this version knows: {error}."
+        template = "{path} is not a recipe that this version can read: {error}."
         raise OpenError("recipe.shape", template, path=str(path), error=str(error)) from error
     if not recipe.steps or not isinstance(recipe.steps[0], Open):
-        raise OpenError("recipe.no_open", "{path} does not begin with the step that opens a model.", path=str(path))
+        raise OpenError(
+            "recipe.no_open",
+            "{path} does not begin with a step that opens a model. Restore it from a backup.",
+            path=str(path),
+        )
     before = None
     for step in recipe.steps:
         marks = (step.outcome.removed, step.intent.locked, step.intent.marked) if isinstance(step, Plan) else ()
         if any(not 0 <= index <= LARGEST for sets in marks for indices in sets.values() for index in indices):
             raise OpenError(
                 "recipe.indices",
-                "{path} marks structures by impossible indices. Restore it from a copy.",
+                "{path} marks structures by invalid indices. Restore it from a backup.",
                 path=str(path),
             )
         if isinstance(step, Cut) and not isinstance(before, Plan):
             raise OpenError(
-                "recipe.no_plan", "{path} has a cut without a plan before it. Restore it from a copy.", path=str(path)
+                "recipe.no_plan", "{path} has a cut without a plan before it. Restore it from a backup.", path=str(path)
             )
         before = step
     try:
@@ -252,9 +256,11 @@ def _numbers(state: State) -> Numbers:
 def _check_schema(content: object, path: Path) -> None:
     schema = content.get("schema") if isinstance(content, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     if not isinstance(schema, int):
-        raise OpenError("recipe.no_schema", "{path} is no recipe: it does not say its schema version.", path=str(path))
+        raise OpenError(
+            "recipe.no_schema", "{path} is not a recipe: it has no schema version. Choose another file.", path=str(path)
+        )
     if schema > SCHEMA:
-        template = "{path} was written by a later version of Secateur (schema {schema}). Update Secateur to run it."
+        template = "{path} was written by a newer version of Secateur (schema {schema}). Update Secateur to run it."
         raise OpenError("recipe.later", template, path=str(path), schema=schema)
 
 

@@ -217,13 +217,13 @@ def steps_again(
     run = _Run(session, opened, consent, destination, found, mode, made, marks, resumed)
     run.notes += found.sentences
     if mode is None and (there := _trained_on(recipe)) not in ("", session.device):
-        template = "Its recoveries ran on {there}, here they run on {here}: weights may differ by rounding."
+        template = "Recovery ran on {there} when it was recorded and on {here} now. Weights may differ by rounding."
         run.notes.append(Message("replay.device", template, {"there": there, "here": session.device}))
     for number, step in enumerate(found.recipe.steps[1:], 2):
         yield (shown := _shown(number, recipe))
         if (why := _impossible(step, run)) and mode is not None:
             run.complete = False
-            template = "Step {number} and what follows it was left out: {why}"
+            template = "Step {number} and the steps after it were left out: {why}"
             run.notes.append(Message("replay.left_out", template, {"number": number, "why": why}))
             break
         yield from part_of(shown, _apply(step, run, token))
@@ -251,7 +251,7 @@ def _impossible(step: Step, run: _Run) -> Message | None:
     if isinstance(step, Recover | Compare) and not run.session.has_task:
         return Message("replay.needs_data", "it needs data. Attach it, then recover.")
     if isinstance(step, Attach):
-        template = "its weights were trained for the version before. Train this one, then attach its own."
+        template = "its weights were trained for the previous version. Train this version, then attach its weights."
         return Message("replay.other_weights", template)
     return None
 
@@ -262,7 +262,7 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
         case Plan():
             run.marks, run.plan = (yield from _marks(step, run, token)), step.intent
         case Cut() if not (run.marks & ~session.removed(run.state)).any():
-            template = "The model meets the goal of a plan already; nothing was cut for it."
+            template = "The model already meets the goal of a plan, so nothing was cut for it."
             run.notes.append(Message("replay.met", template))
         case Cut():
             asked = run.marks | session.removed(run.state)
@@ -284,7 +284,7 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
             run.exported.append((yield from session.export(run.state, step.intent.format, path, token)))
             run.destination = replace(run.destination, own=run.destination.own | {path})
         case Export():
-            template = "{path} was not written again: it holds the version before. Export this one."
+            template = "{path} was not written: it holds the previous version. Export this version."
             run.notes.append(Message("replay.not_written", template, {"path": step.intent.path}))
         case _:  # Scores are made when a plan needs them; a second model is not opened.
             pass
@@ -320,7 +320,7 @@ def _best(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
     if goal is not None:
         run.missing += missing
         run.again = True
-        template = "Planned again ({goal}): the recorded structures do not match."
+        template = "Planned again ({goal}), because the recorded structures do not match."
         run.notes.append(Message("replay.again", template, {"goal": asked_in_words(goal)}))
         return (yield from _planned_again(step.intent, goal, run, token))
     return _same_indices(step, run)
@@ -330,11 +330,11 @@ def _same_indices(step: Plan, run: _Run) -> Mask:
     recorded, missing = from_identities(run.opened.analysis, step.outcome.removed)
     run.missing += missing
     if not recorded.any():
-        template = "The recipe's plan names no structure that this model has, and no goal to plan for."
-        raise PlanError("recipe.no_plan", template, details="\n".join(missing))
+        template = "The recipe's plan names no structure of this model and has no goal to plan for."
+        raise PlanError("recipe.no_structures", template, details="\n".join(missing))
     if missing:
         run.complete = False
-        template = "{count} of the structures that were marked are not in this model; they were left out."
+        template = "{count} of the marked structures are not in this model and were left out."
         run.notes.append(Message("replay.missing", template, {"count": len(missing)}))
     return recorded
 
@@ -352,7 +352,7 @@ def _same_shape(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
         have = analysis.sets[number].count
         kept[number] = widths.get(key, have) - run.gone[key]
         if kept[number] >= have:
-            template = "{layer} has no more than the {count} that it shall keep; it loses nothing."
+            template = "{layer} already has {count} or fewer, so it loses nothing."
             run.notes.append(Message("replay.small", template, {"layer": shown(key), "count": kept[number]}))
     scores = yield from _scores(step.intent, run, token)
     locked, missing = from_identities(analysis, step.intent.locked)
@@ -362,7 +362,7 @@ def _same_shape(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
         one = analysis.sets[number]
         left = one.count - int(plan[one.structures].sum())
         if left != min(count, one.count):
-            template = "{layer} keeps {left}, not {count}: it loses in step with others."
+            template = "{layer} keeps {left}, not {count}, because it is cut in step with others."
             words = {"layer": shown(one.key), "left": left, "count": count}
             run.notes.append(Message("replay.in_step", template, words))
     return plan
@@ -378,11 +378,11 @@ def _goal(step: Plan, run: _Run) -> Goal:
         return goal
     before = run.fit.recipe.steps[0].outcome.macs
     if not before or not step.outcome.macs:
-        template = "A plan of this recipe was marked by hand, and it does not say what it left. Keep the same shape."
+        template = "A plan of this recipe was marked by hand and does not record what it kept. Keep the same shape."
         raise PlanError("recipe.no_goal", template)
     kinds = {key.partition("|")[0] for key in step.outcome.removed} & set(Kind)
     goal = Goal((Limit(Cost.MACS, step.outcome.macs / before),), kinds=tuple(sorted(map(Kind, kinds))))
-    template = "A plan that was marked by hand was planned for instead: {goal}, as it left."
+    template = "A plan that was marked by hand was replaced by a goal with the same result: {goal}."
     run.notes.append(Message("replay.goal", template, {"goal": asked_in_words(goal)}))
     return goal
 

@@ -135,7 +135,7 @@ def _part(step: Step, writer: _Writer) -> str:
 
 def _baseline(step: Compare, writer: _Writer) -> list[str]:
     asked = writer.spelling.of(change_baseline(step.intent, writer.change), 8)
-    lines = ["# Was it worth it? A baseline beside this state.", f"asked = {asked}"]
+    lines = ["# Was it worth it? A baseline to compare with this state.", f"asked = {asked}"]
     return [*lines, "print(finish(session.baseline(state.id, asked)).metric)", *_metrics(step.outcome)]
 
 
@@ -151,7 +151,7 @@ def _opening(step: Open, writer: _Writer) -> list[str]:
     lines: list[str] = []
     if writer.foreign:
         names = ", ".join(Path(file).name for file in writer.foreign)
-        told = f"This runs {names}. Read that first, then run this with {TRUST} to allow it."
+        told = f"This runs {names}. Read that code first, then run this with {TRUST} to allow it."
         lines += [f"if {quoted(TRUST)} not in sys.argv:", f"    sys.exit({quoted(told)})"]
     lines += [f"torch.set_num_threads({step.intent.threads})", "session = Session()"]
     lines += [f"session.use_device({quoted(step.intent.device)})"] if step.intent.device != CPU else []
@@ -159,7 +159,7 @@ def _opening(step: Open, writer: _Writer) -> list[str]:
     lines += [f"# The model: {_costs(step.outcome, None)}.", *_metrics(step.outcome)]
     lines += [f"spec = {spelled}"]
     if consent:
-        lines += ["# The checkpoint may be a pickle, which can run code; run this with --trust-pickle to allow it."]
+        lines += ["# The checkpoint may be a pickle, which can run code; run this with --trust-pickle to allow that."]
         lines += [f"spec = replace(spec, {consent[0]})"]
     return [*lines, "opened = finish(session.open(spec))", "state = opened.state"]
 
@@ -216,7 +216,7 @@ def _end(writer: _Writer) -> str:
     recorded = quoted(writer.sha)
     lines = [f"same = state.weights == {recorded}"]
     lines += ['print(f"{state.parameters:,} parameters, {state.macs:,} MACs, weights {state.weights[:12]}")']
-    lines += ['print("the weights that were recorded" if same else "other weights than were recorded")']
+    lines += ['print("the same weights as recorded" if same else "other weights than recorded")']
     lines += ["if FOLDER:", "    finish(session.save(FOLDER, state.id))", "session.close()"]
     return "\n".join(lines)
 
@@ -228,12 +228,12 @@ def _head(recipe: Recipe, writer: _Writer) -> str:
     threads = counted(first.intent.threads, "thread")
     shown = comment(Path(first.intent.model.source).name).replace("\\", "/").replace('"', "'")
     lines = [
-        f'"""Makes {shown} smaller, step by step as it was recorded with Secateur.',
+        f'"""Makes {shown} smaller, step by step as recorded with Secateur.',
         "",
-        "    python THIS_FILE [FOLDER]    FOLDER gets the project with all states, if one is named",
+        "    python THIS_FILE [FOLDER]    saves the project with all states to FOLDER, if given",
         "",
-        "On one machine it gives the same weights as its recipe, bit for bit. Numbers in comments are what came out",
-        "when it was recorded, with:",
+        "On the same machine it gives the same weights as its recipe, bit for bit. Numbers in comments are the",
+        "recorded results, made with:",
         *textwrap.wrap(comment(f"{made}, {threads}.").replace("\\", "/").replace('"', "'"), 112),
         '"""',
         "",
@@ -259,14 +259,14 @@ def _constants(writer: _Writer) -> list[str]:
         lines += ["HERE = Path(__file__).resolve().parent"]
     lines += ['FOLDER = next((one for one in sys.argv[1:] if not one.startswith("--")), "")']
     if writer.again:
-        lines += [f'PLAN_AGAIN = "{AGAIN}" in sys.argv  # score and plan for the goals anew, for other weights say']
+        lines += [f'PLAN_AGAIN = "{AGAIN}" in sys.argv  # score and plan for the goals again, e.g. for other weights']
     if writer.outside:
         lines += [f"MARKS = json.loads((HERE / {quoted(writer.outside)}).read_text())"]
     return [*lines, ""]
 
 
 def _plan_words(intent: PlanIntent, goal: Goal | None, count: int) -> str:
-    by = f", by scores of {intent.criterion}" if intent.criterion else ""
+    by = f", by {intent.criterion} scores" if intent.criterion else ""
     how = f"planned for {asked_in_words(goal)}{by}" if goal is not None else "marked by hand"
     return f"# Cut {counted(count, 'structure')}, {comment(how)}."
 

@@ -45,7 +45,7 @@ def calibrate_batchnorm(model: nn.Module, task: Task, token: CancelToken | None 
         for batch in trainable_batches(model, task, seed=0, limit=BATCHES):
             _observe(model, seen, task.inputs(batch), token or NeverCancelled())
             done += 1
-            yield Progress("Measuring BatchNorm statistics", done, total)
+            yield Progress("Updating BatchNorm statistics", done, total)
     except BaseException:
         done = 0
         raise

@@ -39,7 +39,9 @@ def distillation_loss(
     pairs = list(zip(*answers, strict=True))
     if not pairs:
         raise SecateurError(
-            "recovery.outputs", "The model's outputs hold no tensor of floats, there is nothing to distil from."
+            "recovery.outputs",
+            "The model outputs no floating-point tensor, so there is nothing to distil from. Set "
+            "the distillation weight to 0.",
         )
     main = main_output(teacher)
     counted = [(at(s, counts), at(t, counts)) if t is main or logits is False else (s, t) for s, t in pairs]

@@ -1,4 +1,4 @@
-"""What to expect of a recovery before it runs: what our own benchmarks saw of the nearest cut. Loads no torch.
+"""Tells what to expect of a recovery, from the nearest cut in our own benchmarks. Loads no torch.
 
 Each point (`benchmark_points.py`) names the cell of the benchmark that it comes from.
 """
@@ -16,7 +16,7 @@ from .protocol import RecoverySettings, Repair
 FAR = 0.15
 """Shares of the MACs that are further apart are no longer alike."""
 LOW = 0.5
-"""A metric below such a share of the original's is no sign of a mistake, right after a cut: it is said to be normal."""
+"""Below this share of the original's metric, the message adds that such values are normal right after a cut."""
 
 
 def expectation(
@@ -26,7 +26,7 @@ def expectation(
     metric: str,
     points: Sequence[Point] | None = None,
 ) -> Message | None:
-    """A sentence for before the recovery; None where no benchmark of ours is of this family.
+    """A message to show before a recovery; None where no benchmark is of this model's family.
 
     Args:
         analysis: Of the original.
@@ -45,16 +45,15 @@ def expectation(
     if not alike:
         return None
     nearest = min(alike, key=lambda one: _distance(one, kept, settings, metric))
-    code, template = ("near", NEAR_TEMPLATE) if abs(nearest.kept - kept) <= FAR else ("far", FAR_TEMPLATE)
-    seen = Message(f"recovery.expect_{code}", template, _in_words(nearest, kept))
+    seen = Message(*(NEAR_SEEN if abs(nearest.kept - kept) <= FAR else FAR_SEEN), _in_words(nearest, kept))
     if not (nearest.percent and nearest.cut < LOW * nearest.original):
         return seen
-    template = "{seen} A model that hardly answers right before it is fine-tuned is normal."
-    return Message(f"recovery.expect_{code}_low", template, {"seen": seen})
+    template = "{seen} Values this low before fine-tuning are normal."
+    return Message("recovery.expect_low", template, {"seen": seen})
 
 
 def family_of(analysis: Analysis, metric: str) -> Family | None:
-    """What a model has in common with those of the benchmarks, by its structures and by what it is judged by."""
+    """The family of benchmarks that a model belongs to, by its structures and its metric."""
     kinds = {one.kind for one in analysis.sets}
     if metric.startswith("perplexity"):
         return Family.LANGUAGE
@@ -63,13 +62,15 @@ def family_of(analysis: Analysis, metric: str) -> Family | None:
     return Family.CONVOLUTIONAL if Kind.FILTER in kinds else None
 
 
-NEAR_TEMPLATE = (
-    "What to expect with {kept} of the MACs kept: our nearest benchmark kept {its} ({subject}): {metric} fell from "
-    "{original} to {cut} with the cut, and was {recovered} after {how} (cell {source})."
+NEAR_SEEN = (
+    "recovery.expect_near",
+    "What to expect with {kept} of the MACs kept: in our nearest benchmark ({subject}, {its} kept), {metric} went "
+    "from {original} to {cut} with the cut and was {recovered} after {how} (cell {source}).",
 )
-FAR_TEMPLATE = (
-    "What to expect is not known with {kept} of the MACs kept. Our nearest benchmark kept {its} ({subject}): {metric} "
-    "fell from {original} to {cut} with the cut, and was {recovered} after {how} (cell {source})."
+FAR_SEEN = (
+    "recovery.expect_far",
+    "No benchmark is near {kept} of the MACs kept. In the nearest one ({subject}, {its} kept), {metric} went from "
+    "{original} to {cut} with the cut and was {recovered} after {how} (cell {source}).",
 )
 
 

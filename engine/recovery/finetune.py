@@ -97,7 +97,7 @@ def recover(
         except Exception as error:
             raise TaskError(
                 "recovery.failed",
-                "Fine-tuning stopped, the model or the data failed: {error}",
+                "Fine-tuning stopped because the model or the data failed: {error}",
                 details=format_exc(),
                 error=f"{type(error).__name__}: {error}",
             ) from error
@@ -119,7 +119,7 @@ def _trained(
         position = Position(1, 0, (yield from _count(training)), torch.get_rng_state())
     else:
         best, position = put_back(training, found)
-        text = Message("progress.going_on", "Going on at step {step}", {"step": training.step})
+        text = Message("progress.going_on", "Resuming at step {step}", {"step": training.step})
         yield Progress(text, training.step)
         for point in course_of(found):  # the curve is that of the whole training
             yield Progress(text, training.step, values=point)
@@ -151,13 +151,14 @@ def _attempt(training: Training) -> None:
 
 
 def _stopped(error: SecateurError, position: Position, best: Recovered) -> Message:
-    template = (
-        "{reason} Training ended in epoch {epoch}; the weights after epoch {best}, the best so far, are kept."
-        if best.best_epoch
-        else "{reason} Training ended in epoch {epoch}; the best so far, the model as it was repaired before, is kept."
-    )
-    fields = {"reason": error.message, "epoch": position.epoch, "best": best.best_epoch}
-    return Message("recovery.stopped", template, fields)
+    fields = {"reason": error.message, "epoch": position.epoch}
+    if not best.best_epoch:
+        template = (
+            "{reason} Training ended in epoch {epoch}. The repaired model from before training was best and is kept."
+        )
+        return Message("recovery.stopped_untrained", template, fields)
+    template = "{reason} Training ended in epoch {epoch}. The best weights, from epoch {best}, are kept."
+    return Message("recovery.stopped", template, {**fields, "best": best.best_epoch})
 
 
 def _first(training: Training, reference: nn.Module, kept: Kept) -> Job[Recovered]:
@@ -189,7 +190,7 @@ def _epoch(training: Training, position: Position, best: Recovered, checkpoint: 
             if number == resumed:
                 torch.set_rng_state(random)
             if time.monotonic() - spoken > SILENCE:
-                yield Progress("Going through the data to where it stopped", number, resumed)
+                yield Progress("Skipping batches that were trained on before", number, resumed)
                 spoken = time.monotonic()
             continue
         with _keeping(training, position, best, checkpoint, LOSS, drawn):
@@ -203,7 +204,7 @@ def _epoch(training: Training, position: Position, best: Recovered, checkpoint: 
     if losses:
         yield Progress(text, training.step, training.steps, _point(training, losses))
     if not training.step:
-        raise TaskError("recovery.no_data", "The train split has no batch to train on: give the task some data.")
+        raise TaskError("recovery.no_data", "The train split has no batches to train on. Add data to it.")
 
 
 def _point(training: Training, losses: list[float]) -> dict[str, float]:
@@ -260,15 +261,18 @@ def _given(
 def _failed(what: Message, error: Exception, position: Position, kept: bool) -> TaskError:
     said = isinstance(error, SecateurError)
     reason = error.message if said else f"{type(error).__name__}: {str(error).rstrip('.')}."
-    template = (
-        "The {what} failed in epoch {epoch}, behind {done} batches of it: {reason} What was trained is kept: mend the "
-        "{what}, recover again with the same settings, and it goes on from there."
-        if kept
-        else "The {what} failed in epoch {epoch}, behind {done} batches of it: {reason} The model that was to be "
-        "recovered is as it was."
-    )
     details = error.details if said else "".join(format_exception(error))
     fields: dict[str, Any] = {"what": what, "epoch": position.epoch, "done": position.done, "reason": reason}
+    if not kept:
+        template = (
+            "The {what} failed in epoch {epoch} after {done} batches: {reason} The model is unchanged. Fix the {what} "
+            "and recover again."
+        )
+        return TaskError("recovery.data_unkept", template, details, **fields)
+    template = (
+        "The {what} failed in epoch {epoch} after {done} batches: {reason} Progress is kept. Fix the {what} and "
+        "recover again with the same settings to continue from there."
+    )
     return TaskError("recovery.data", template, details, **fields)
 
 

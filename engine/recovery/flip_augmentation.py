@@ -24,8 +24,7 @@ def mirrored(inputs: Inputs) -> Inputs:
     if not images:
         raise TaskError(
             "recovery.mirror",
-            "Nothing that the model takes is a batch of images (N, C, H, W), so nothing can be mirrored. Recover "
-            "without mirrored images.",
+            "No model input is a batch of images (N, C, H, W), so nothing can be mirrored. Turn off mirrored images.",
         )
     count = len(images[0])
     chosen = torch.rand(count) < 0.5

@@ -127,7 +127,7 @@ def _gather(
         with state_put_back(teacher), torch.no_grad(), interruptible(token), _heard(moments, filled(inputs)):
             teacher.eval()
             call(teacher, inputs)
-        yield Progress("Looking at what layers read", number * total + done, parts * total)
+        yield Progress("Recording the inputs of layers", number * total + done, parts * total)
         if all(one.rows >= one.wanted for one in moments):
             return
 

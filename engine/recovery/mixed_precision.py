@@ -50,8 +50,8 @@ def widening(model: nn.Module, own: Types) -> Generator[None]:
         if not (own and any(kind in str(error) for kind in NAMED)):
             raise
         template = (
-            "{error} A model in half precision is trained in float32: let what the loss makes itself, weights of the "
-            "classes for example, have the type of the model's answers."
+            "{error} A half-precision model is trained in float32. In the loss, give tensors that it creates, for "
+            "example class weights, the type of the model's outputs."
         )
         said = error.message if isinstance(error, SecateurError) else f"{type(error).__name__}: {error}."
         raise TaskError("recovery.single", template, details=format_exc(), error=said) from error

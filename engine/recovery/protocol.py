@@ -77,9 +77,10 @@ def require_possible(settings: RecoverySettings) -> None:
     ):
         raise SecateurError(
             "recovery.settings",
-            "Fine-tuning needs 0 or more epochs, a learning rate and a temperature above 0, and a weight of the "
-            "teacher between 0 and 1; given were {epochs}, {rate}, {temperature} and {share}. Warm-up is a share of "
-            "0 to 1; weight decay, patience and the weight of blocks are 0 or more.",
+            "Invalid recovery settings: {epochs} epochs, learning rate {rate}, temperature {temperature}, "
+            "distillation weight {share}. Use 0 or more epochs, a learning rate and a temperature above 0, a "
+            "distillation weight and a warm-up share from 0 to 1, and 0 or more for weight decay, patience and "
+            "feature distillation.",
             epochs=settings.epochs,
             rate=settings.learning_rate,
             temperature=settings.temperature,
@@ -88,7 +89,7 @@ def require_possible(settings: RecoverySettings) -> None:
     if settings.mirror and settings.distillation < 1:
         raise SecateurError(
             "recovery.mirror_weight",
-            "Mirrored images are answered by the teacher, the task's own loss knows nothing of them: give the teacher "
-            "a weight of 1 (it was {share}), or mirror no images.",
+            "Mirrored images can be used with distillation only, because the task's own loss does not know them. Set "
+            "the distillation weight to 1 (it is {share}), or turn off mirrored images.",
             share=settings.distillation,
         )

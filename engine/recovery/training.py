@@ -142,12 +142,13 @@ class Training:
         if not bool(torch.isfinite(loss)):
             raise SecateurError(
                 "recovery.diverged",
-                "Fine-tuning diverged: the loss is {loss} at step {step}. Try a learning rate under {rate}.",
+                "Fine-tuning diverged: the loss is {loss} at step {step}. Try a learning rate below {rate}.",
                 loss=float(loss.detach()),
                 step=self.step,
                 rate=self.settings.learning_rate,
             )
         if not loss.requires_grad:
             raise TaskError(
-                "recovery.no_gradient", "The loss does not depend on the model: return a tensor of its outputs."
+                "recovery.no_gradient",
+                "The loss does not depend on the model. Return a tensor computed from its outputs.",
             )

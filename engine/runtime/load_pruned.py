@@ -295,7 +295,7 @@ def _dataclass(name: str) -> Any:
     for part in path.split("."):
         found = getattr(found, part, None)
     if not (isinstance(found, type) and is_dataclass(found)):
-        raise ValueError(f"{name}, which a removed block returned, is no loaded dataclass.")
+        raise ValueError(f"{name}, which a removed block returned, is not a loaded dataclass.")
     return found
 
 
@@ -398,7 +398,9 @@ def takes_sizes(module: nn.Module) -> bool:
 
 def _size_from_weights(module: nn.Module, heads: int, head_dim: int) -> None:
     if not takes_sizes(module):
-        raise ValueError(f"{type(module).__name__} is no plain nn.MultiheadAttention: the factory builds another one.")
+        raise ValueError(
+            f"{type(module).__name__} is not a plain nn.MultiheadAttention: the factory builds another one."
+        )
     assert isinstance(module, nn.MultiheadAttention)
     if not isinstance(module, PrunedAttention):
         # nn.TransformerEncoderLayer has a fast path that would read embed_dim; without this flag it does not take it.
@@ -487,8 +489,8 @@ class OwnCalls(TorchFunctionMode):
             name, text = _text_of(part)
             if text not in self._texts.get(name, (text,)):
                 raise RuntimeError(
-                    f"The code of {name} is not the one that the model was cut with, so the sizes replaced in it "
-                    "cannot be found. Use the version of its library that it was cut with, or cut again."
+                    f"The code of {name} differs from the code that the model was cut with, so the sizes replaced in "
+                    "it cannot be found. Install the version of its library that it was cut with, or cut again."
                 )
 
 

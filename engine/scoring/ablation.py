@@ -36,14 +36,14 @@ def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] loss without the structure minus loss with it (or what the metric loses); NaN for what is not measured."""
     chosen = structures_of(subject.analysis, subject.removed, subject.choices)
     if not len(chosen):
-        template = "Of what was selected nothing is left that could be taken away. Select other structures."
+        template = "Nothing in the selection can be removed any more. Select other structures."
         raise TaskError("scoring.nothing_selected", template)
     batches = _batches(subject)
     losses = _loss(subject, batches[:1], BASELINE, token) is not None
     known = subject.known
     for done, structure in enumerate([BASELINE, *chosen.tolist()]):
         check(token)
-        progress = Progress("Taking structures away one by one", done, len(chosen))
+        progress = Progress("Removing structures one at a time", done, len(chosen))
         yield progress
         if structure in known:
             continue
@@ -150,7 +150,10 @@ def _harm(subject: Subject, structure: int, token: CancelToken, progress: Progre
 ABLATION = Criterion(
     name="ablation",
     title="Measured ablation",
-    formula="loss without the structure minus loss with it, really taken away (without a loss: what the metric loses)",
+    formula=(
+        "loss without the structure minus loss with it, measured by removing it (without a loss: the drop in the "
+        "metric)"
+    ),
     paper="Michel et al., Are Sixteen Heads Really Better than One?, 2019",
     needs=Needs.DATA,
     rate=rate,

@@ -22,7 +22,7 @@ from .weights import to_array
 def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean |scale| over the BatchNorm channels of a structure, NaN where none is on its way."""
     check(token)
-    yield Progress("Reading the scales of BatchNorm")
+    yield Progress("Reading BatchNorm scales")
     places = axis_places(subject.analysis, subject.kept, _scales(subject.analysis))
     held: dict[str, Any] = dict(subject.model.named_buffers()) | subject.parameters  # frozen ones are buffers
     return combined(places, lambda name: np.abs(to_array(held[name])) if name in held else None, subject.combine)
@@ -35,7 +35,8 @@ def missing(setting: Setting) -> Message | None:
         return None
     return Message(
         "scoring.no_batchnorm",
-        "No structure of this model passes a BatchNorm with a scale: it has none, or it was folded into other layers.",
+        "No structure passes through a BatchNorm with a scale: the model has none, or they were folded into other "
+        "layers. Choose another criterion.",
     )
 
 
@@ -50,7 +51,7 @@ def _scales(analysis: Analysis) -> set[int]:
 BATCHNORM = Criterion(
     name="batchnorm",
     title="BatchNorm scale",
-    formula="mean |scale| of the BatchNorm channels that the structure passes",
+    formula="mean |scale| of the BatchNorm channels that the structure passes through",
     paper="Liu et al., Learning Efficient Convolutional Networks through Network Slimming, 2017",
     needs=Needs.NOTHING,
     rate=rate,

@@ -28,7 +28,9 @@ def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
     assert subject.task is not None
     blocks = list(_blocks(subject))
     turning = Turning({one.structure: _channels(subject, one.structure) for one in blocks})
-    for batch, progress in each_batch(subject, token, Message("progress.blocks", "Measuring what each block changes")):
+    for batch, progress in each_batch(
+        subject, token, Message("progress.blocks", "Measuring how much each block changes its input")
+    ):
         with _watched(subject, turning, blocks, token):
             inputs = subject.task.inputs(batch)
             turning.present = filled(inputs)
@@ -45,7 +47,10 @@ def missing(setting: Setting) -> Message | None:
     blocks = {one.structure for one in setting.analysis.stand_ins}
     if any(not setting.removed[block] for block in blocks):
         return None
-    return Message("scoring.no_blocks", "This rates blocks only, and this model has none that could go as a whole.")
+    return Message(
+        "scoring.no_blocks",
+        "This criterion scores whole blocks only, and no block of this model can be removed. Choose another criterion.",
+    )
 
 
 def _blocks(subject: Subject) -> Generator[StandIn]:

@@ -27,7 +27,7 @@ from .l2 import L2
 from .lamp import LAMP
 from .normalisation import normalised
 from .partial_scores import finished
-from .protocol import Cost, Criterion, Needs, Setting, Subject
+from .protocol import Cost, Criterion, Needs, Setting, Subject, no_loss
 from .random_draw import RANDOM
 from .score_options import Choices, Combine, Slices
 from .taylor import TAYLOR
@@ -80,11 +80,10 @@ def setting_of(analysis: Analysis, removed: Mask, task: TaskInfo | None) -> Sett
 def unavailable(rule: Criterion, setting: Setting) -> Message | None:
     """Why a criterion is not available, None where it is."""
     if rule.needs_data and setting.batches is None:
-        template = "{title} needs data: attach a task first, or choose L1 or L2."
+        template = "{title} needs data. Attach data, or choose L1 or L2."
         return Message("scoring.no_task", template, {"title": title(rule.title)})
     if rule.needs is Needs.LOSS and not setting.loss:
-        template = "{title} needs a loss, and this task has none. Give the task a loss, or choose another."
-        return Message("scoring.no_loss", template, {"title": title(rule.title)})
+        return no_loss(title(rule.title))
     return rule.missing(setting)
 
 
@@ -155,8 +154,8 @@ def _running(model: Any, analysis: Analysis, parameters: dict[str, Any], places:
         if any(analysis.tensors[n].name in counting and analysis.tensors[n].name not in made for n in group):
             raise TaskError(
                 "scoring.factors",
-                "{weight} is made of other parameters in a way that cannot be followed here, and these alone do not "
-                "rate it. Make it one parameter first (remove_parametrizations), or choose measured ablation.",
+                "{weight} is computed from other parameters in a way that cannot be followed, so it cannot be scored. "
+                "Make it one parameter first (remove_parametrizations), or choose measured ablation.",
                 weight=weight,
             )
     return made
@@ -167,15 +166,13 @@ def _criterion(name: str, choices: Choices, setting: Setting) -> Criterion:
     rule = CRITERIA.get(name)
     if rule is None:
         known = ", ".join(CRITERIA)
-        raise TaskError(
-            "scoring.unknown", "There is no criterion {name}; choose one of {known}.", name=name, known=known
-        )
+        raise TaskError("scoring.unknown", "Unknown criterion {name}. Choose one of {known}.", name=name, known=known)
     if choices.combine is not None and rule.combine is None:
-        template = "{title} leaves no choice of how weights are combined: leave it away."
-        raise TaskError("scoring.choice", template, title=title(rule.title))
+        template = "{title} has no setting for how weights are combined. Leave it out."
+        raise TaskError("scoring.no_combine", template, title=title(rule.title))
     if choices.slices is not None and rule.slices is None:
-        template = "{title} leaves no choice of slices: leave it away."
-        raise TaskError("scoring.choice", template, title=title(rule.title))
+        template = "{title} has no setting for slices. Leave it out."
+        raise TaskError("scoring.no_slices", template, title=title(rule.title))
     reason = unavailable(rule, setting)
     if reason is not None:
         raise TaskError.saying(reason)
@@ -185,7 +182,7 @@ def _criterion(name: str, choices: Choices, setting: Setting) -> Criterion:
 def _failed(error: Exception) -> TaskError:
     return TaskError(
         "scoring.failed",
-        "The model could not be run on the calibration data: {error}",
+        "The model failed on the calibration samples: {error}",
         details=format_exc(),
         error=f"{type(error).__name__}: {error}",
     )

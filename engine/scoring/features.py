@@ -45,7 +45,9 @@ def rate_by(
     def scores() -> NDArray[np.float64]:
         return combined(subject.places, elements, subject.combine)
 
-    for batch, progress in each_batch(subject, token, Message("progress.features", "Measuring what enters each layer")):
+    for batch, progress in each_batch(
+        subject, token, Message("progress.features", "Measuring the inputs of each layer")
+    ):
         _run(subject, watching, batch, token)
         yield so_far(progress, scores)
     return scores()

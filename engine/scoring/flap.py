@@ -28,7 +28,7 @@ def _importance(weight: NDArray[np.float32], features: Any) -> NDArray[np.float6
 FLUCTUATION = Criterion(
     name="fluctuation",
     title="Fluctuation (FLAP)",
-    formula="variance of the feature times the sum of w^2 over the weights that read it; standardised in each set",
+    formula="variance of the feature times the sum of w^2 over the weights that read it; standardised within each set",
     paper="An et al., Fluctuation-based Adaptive Structured Pruning for Large Language Models, 2023",
     needs=Needs.DATA,
     rate=rate,

@@ -27,7 +27,7 @@ def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
     def scores(samples: int) -> NDArray[np.float64]:
         return np.where(counted(subject.places), sizes / samples, np.nan)
 
-    shown = Message("progress.gates", "Measuring the gradient of each gate")
+    shown = Message("progress.gates", "Measuring gate gradients")
     return (yield from over_samples(subject, token, shown, add, scores))
 
 

@@ -17,7 +17,7 @@ from ..errors import Message, TaskError
 from ..jobs import CancelToken, Job, Progress, check
 from ..tasks.protocol import Split
 from .partial_scores import so_far
-from .protocol import Cost, Setting, Subject
+from .protocol import Cost, Setting, Subject, no_loss
 from .samples import samples_of
 from .score_options import Choices
 
@@ -70,12 +70,12 @@ def each_batch(subject: Subject, token: CancelToken, shown: Message) -> Iterator
 
 def no_data() -> TaskError:
     """The error for a task without a batch to calibrate with."""
-    return TaskError("scoring.no_data", "The train split is empty: give the task some data to calibrate with.")
+    return TaskError("scoring.no_data", "The train split is empty. Add data to it.")
 
 
 def no_number() -> TaskError:
     """The error for a loss that is none."""
-    template = "The loss of a calibration batch is not a number. Check the data and the preprocessing."
+    template = "The loss of a calibration batch is NaN or infinity. Check the data and the preprocessing."
     return TaskError("scoring.loss", template)
 
 
@@ -148,10 +148,7 @@ def _loss(subject: Subject, batch: Any) -> Any:
     assert subject.task is not None
     loss = subject.task.loss(subject.model, batch)
     if loss is None:
-        raise TaskError(
-            "scoring.no_loss",
-            "This criterion needs a loss, and this task has none. Choose a magnitude, or give the task a loss.",
-        )
+        raise TaskError.saying(no_loss(Message("scoring.this_one", "This criterion")))
     if not bool(loss.isfinite()):
         raise no_number()
     return loss

@@ -38,7 +38,7 @@ def _shares(energies: NDArray[np.float64]) -> NDArray[np.float64]:
 LAMP = Criterion(
     name="lamp",
     title="LAMP (layer-adaptive)",
-    formula="sum of w^2 of the structure over that sum for all in its set that are at least as large",
+    formula="sum of w^2 of the structure divided by that sum over all in its set that are at least as large",
     paper="Lee et al., Layer-adaptive Sparsity for the Magnitude-based Pruning, 2021",
     needs=Needs.NOTHING,
     rate=rate,

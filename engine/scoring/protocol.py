@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import Message
 from ..jobs import CancelToken, Job
+from ..messages import Phrase
 from ..structures.analysis import Analysis, Kind, Mask
 from ..tasks.protocol import Task
 from .score_options import Choices, Combine, Normalise, Slices
@@ -65,12 +66,12 @@ class Cost:
     def message(self) -> Message:
         """The cost in words."""
         if not self.forwards:
-            return Message("cost.weights", "Reads the weights; no data, no forward.")
+            return Message("cost.weights", "Reads only the weights; needs no data.")
         of = Message("cost.sample", "sample") if self.samples else Message("cost.batch", "batch")
         arguments = {"passes": f"{self.forwards:,}", "of": of}
         if not self.backwards:
-            return Message("cost.forwards", "Forward passes of one {of}: at most {passes}.", arguments)
-        return Message("cost.backwards", "Forward and backward passes of one {of}: at most {passes} each.", arguments)
+            return Message("cost.forwards", "At most {passes} forward passes of one {of} each.", arguments)
+        return Message("cost.backwards", "At most {passes} forward and backward passes of one {of} each.", arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,3 +161,12 @@ class Criterion:
     def reads_weights(self) -> bool:
         """Whether weights or their gradients make its scores."""
         return self.slices is not None or self.needs is Needs.LOSS
+
+
+def no_loss(criterion: Phrase) -> Message:
+    """Why a criterion that needs a loss is not available."""
+    return Message(
+        "scoring.no_loss",
+        "{title} needs a loss, and this task has none. Add a loss to the task, or choose another criterion.",
+        {"title": criterion},
+    )

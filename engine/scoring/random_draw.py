@@ -17,7 +17,7 @@ def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
 RANDOM = Criterion(
     name="random",
     title="Random",
-    formula="drawn uniformly from 0 to 1 by the seed",
+    formula="drawn uniformly from 0 to 1 with the seed",
     paper="the baseline of Mittal et al., Recovering from Random Pruning, 2018",
     needs=Needs.NOTHING,
     rate=rate,

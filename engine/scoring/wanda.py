@@ -28,7 +28,9 @@ def _importance(weight: NDArray[np.float32], features: Any) -> NDArray[np.float6
 WANDA = Criterion(
     name="wanda",
     title="Wanda",
-    formula="mean of |w| times the root mean square of the feature that it multiplies, over what reads the structure",
+    formula=(
+        "mean of |w| times the root mean square of the feature it multiplies, over the weights that read the structure"
+    ),
     paper="Sun et al., A Simple and Effective Pruning Approach for Large Language Models, 2023",
     needs=Needs.DATA,
     rate=rate,

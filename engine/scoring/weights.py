@@ -22,7 +22,7 @@ def parameters_of(model: Any, analysis: Analysis, kept: Kept) -> dict[str, Any]:
         if name is None or tuple(named[name].shape) != _shape_now(tensor, kept):
             raise AnalysisError(
                 "scoring.mismatch",
-                "{tensor} is not what this state of the model should have. Open the model again.",
+                "{tensor} does not match this state of the model. Open the model again.",
                 tensor=tensor.name,
                 details=f"found {name and tuple(named[name].shape)}, expected {_shape_now(tensor, kept)}",
             )

@@ -68,7 +68,9 @@ def sensitivity(
     numbers = tuple(number for number in numbers if number not in unrated)
     sets = [subject.analysis.sets[number] for number in numbers]
     if unrated and not numbers:
-        template = "{criterion} has rated none of these layers: nothing says what would go first. Choose another one."
+        template = (
+            "{criterion} scores none of these layers, so nothing says what to remove first. Choose another criterion."
+        )
         raise SecateurError("sensitivity.unrated", template, criterion=subject.criterion)
     removed = removals(subject.analysis, subject.removed, numbers, shares)
     wanted = trials(removed, numbers)
@@ -103,7 +105,7 @@ def _rated(subject: Subject, number: int) -> bool:
 def _left_out(subject: Subject, number: int) -> Message:
     one = subject.analysis.sets[number]
     words = {"layer": one.module or one.name, "criterion": subject.criterion}
-    return Message("sensitivity.no_score", "{layer}: not rated by {criterion}, and therefore left out", words)
+    return Message("sensitivity.no_score", "{layer}: left out, because {criterion} does not score it", words)
 
 
 def _number(found: Mapping[tuple[int, int], Metric], pair: tuple[int, int], baseline: Metric, name: str) -> float:

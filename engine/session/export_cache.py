@@ -44,7 +44,7 @@ class Artifacts:
         self.folder.mkdir(parents=True, exist_ok=True)
         if target_named(target.runtime).takes == "onnx":
             if in_two_stages(model) and target.batch > 1:
-                template = "The file of this detector takes one image at a time. Measure it at batch 1."
+                template = "This detector's file accepts one image at a time. Measure it at batch 1."
                 raise SecateurError("target.one_image", template)
             return (yield from self._onnx(model, state, target.lengths, token))
         return self._parcel(model, state)

@@ -85,7 +85,7 @@ class Numbers(MutableMapping[int, float]):
         self._stored.put(str(key), value)
 
     def __delitem__(self, key: int) -> None:
-        raise TypeError("What was measured is kept.")
+        raise TypeError("Measurements so far are kept.")
 
     def __iter__(self) -> Iterator[int]:
         return map(int, self._stored)
@@ -152,7 +152,7 @@ def user_cache() -> Path:
     own = Path(tempfile.gettempdir()) / f"secateur-cache-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
     own.mkdir(mode=0o700, exist_ok=True)
     if hasattr(os, "getuid") and own.lstat().st_uid != os.getuid():
-        template = "{folder} belongs to another user. Set XDG_CACHE_HOME to a folder that you may write to."
+        template = "{folder} belongs to another user. Set XDG_CACHE_HOME to a folder that you can write to."
         raise SecateurError("cache.none", template, folder=str(own))
     return own
 

@@ -82,7 +82,7 @@ def prepare(spec: ModelSpec, token: CancelToken, consent: Consent) -> Job[Prepar
         found = next((one for one in tried if _runs(opened.model, one)), None)
         if found is None:
             wide = yield from prepare(replace(spec, float32=True), token, consent)
-            template = "The model's code or its data needs float32, so it was converted from bfloat16."
+            template = "The model's code or data needs float32, so the model was converted from bfloat16."
             notes = (*wide.opened.notes, Message("open.float32", template))
             return replace(wide, opened=replace(wide.opened, notes=notes))
         inputs = found
@@ -99,12 +99,9 @@ def _with_numbers(opened: Opened, inputs: Inputs) -> Opened:
     with evaluating(opened.model):
         answers = [one.tensor for one in outputs_of(ask(opened.model, inputs)) if one.tensor.is_floating_point()]
     if not all(bool(one.isfinite().all()) for one in answers):
-        template = (
-            "Weights of the model are no numbers, and so its answers are none: {weights}. Open a checkpoint from "
-            "before that happened."
-        )
+        template = "The weights contain NaN or infinity, so the outputs do too: {weights}. Open another checkpoint."
         raise OpenError("open.no_numbers", template, weights=named)
-    template = "Weights of the model are no numbers: {weights}. Its answers are numbers all the same."
+    template = "The weights contain NaN or infinity, but the outputs do not: {weights}."
     return replace(opened, notes=(*opened.notes, Message("open.some_no_numbers", template, {"weights": named})))
 
 
@@ -173,7 +170,7 @@ def asks_for(asked: TaskSpec, known: TaskSpec | None) -> bool:
 
 
 def with_tokenizer(task: TaskSpec, model: ModelSpec) -> TaskSpec:
-    """A task that reads text by the tokeniser beside the model's weights or code, where it has no other."""
+    """A task that reads text by the tokenizer beside the model's weights or code, where it has no other."""
     if task.kind not in WITH_TEXT or option(task, "tokenizer") or beside_data(task).is_file():
         return task
     code = model.source.rpartition(":")[0] or model.source
@@ -221,8 +218,8 @@ def _numbering(info: TaskInfo, model: Any) -> tuple[Message, ...]:
     if info.spec is None or info.spec.kind not in TABLES or not info.classes or info.classes == classes_of(model):
         return ()
     template = (
-        "The classes are numbered so: {classes}. Where the model numbers them otherwise, let the column hold the "
-        "numbers of its outputs."
+        "Class numbers: {classes}. If the model numbers its classes differently, use a column that holds the model's "
+        "output numbers."
     )
     return (Message("open.numbering", template, {"classes": numbered(info.classes)}),)
 
@@ -251,11 +248,12 @@ def example_inputs(asked: tuple[int, ...], task: Task | None, suggested: tuple[i
     if not shape:
         raise OpenError(
             "open.no_input",
-            "The model has to be run once to be understood, and nobody said what its input looks like. Give its shape "
-            "with the batch first, for example 1x3x224x224, or the data.",
+            "Input shape needed. Enter one, for example 1x3x224x224, or attach data.",
         )
     if min(shape) < 1 or math.prod(shape[1:]) > LARGEST:
-        template = "No model can be run on an input of {shape}. Give sizes from 1, with at most {most} values a sample."
+        template = (
+            "A model cannot run on an input of {shape}. Use sizes of at least 1 and at most {most} values a sample."
+        )
         raise OpenError("open.input_size", template, shape="x".join(map(str, shape))[:80], most=thousands(LARGEST))
     generator = torch.Generator().manual_seed(0)
     return looked_at(model, (torch.randn(SMALL_BATCH, *shape[1:], generator=generator),))
@@ -269,8 +267,8 @@ def check_outputs(model: Any, inputs: Inputs, task: Task) -> None:
     outputs = found.shape[1] if isinstance(found, Tensor) and found.ndim == 2 else classes
     if classes and outputs != classes:
         template = (
-            "The data has {classes} classes and the model {outputs} outputs. Open data with the classes that it was "
-            "trained on, or a task.py that numbers the labels as the model's outputs are numbered."
+            "The data has {classes} classes, but the model has {outputs} outputs. Open the data that it was trained "
+            "on, or a task.py that numbers labels like the model's outputs."
         )
         raise TaskError("open.classes", template, classes=classes, outputs=outputs)
 
@@ -280,7 +278,8 @@ def same_shape(inputs: Inputs, analysed_with: Inputs, spec: TaskSpec) -> None:
     shapes, known = _shapes(inputs), _shapes(analysed_with)
     if shapes != known:
         template = (
-            "{task} gives inputs of shape {shapes}, the model was opened with {known}. Open it again with this data."
+            "{task} gives inputs of shape {shapes}, but the model was opened with {known}. Open the model again "
+            "with this data."
         )
         task = spec.path or Message("open.data", "The data")
         raise TaskError("open.shapes", template, task=task, shapes=_in_words(shapes), known=_in_words(known))
@@ -304,5 +303,5 @@ def _named(path: str, size: Phrase) -> Message:
 
 def _failed(error: Exception) -> TaskError:
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    template = "The model could not be run on the data: {error}. Check the preprocessing and the size of the inputs."
+    template = "The model failed on the data: {error}. Check the preprocessing and the input size."
     return TaskError("open.run", template, details=traceback.format_exc(), error=first.rstrip("."))

@@ -139,7 +139,7 @@ class Opened(Place):
     def _need_task(self) -> Task:
         task = self._need().task
         if task is None:
-            raise TaskError("session.no_task", "This needs data: attach it, or say which.")
+            raise TaskError("session.no_task", "Data needed. Attach it first.")
         return task
 
     def _original(self, model: nn.Module, analysis: Analysis, metrics: tuple[Metric, ...]) -> State:

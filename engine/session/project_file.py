@@ -76,20 +76,34 @@ class Project:
     schema: int = SCHEMA
 
 
-TEMPLATES: dict[Role, str] = {
-    Role.MODEL: "{path} has changed since the project was saved. The weights are those of the project; what was "
-    "measured was measured with the code as it was then.",
-    Role.WEIGHTS: "{path} has changed since the project was saved. The project goes on with the weights that it keeps.",
-    Role.TASK: "{path} has changed since the project was saved: metrics may mean something else now.",
-    Role.DATA: "{path} has changed since the project was saved: metrics were measured on the data as it was then.",
-    Role.TOKENIZER: "{path} has changed since the project was saved: texts may be read in another way now.",
+CHANGED = {
+    Role.MODEL: (
+        "project.changed_model",
+        "{path} has changed since the project was saved. The project keeps its own weights, but its measurements were "
+        "made with the old code.",
+    ),
+    Role.WEIGHTS: (
+        "project.changed_weights",
+        "{path} has changed since the project was saved. The project keeps using its own weights.",
+    ),
+    Role.TASK: (
+        "project.changed_task",
+        "{path} has changed since the project was saved. Its metrics may now mean something else.",
+    ),
+    Role.DATA: (
+        "project.changed_data",
+        "{path} has changed since the project was saved. Its metrics were measured on the old data.",
+    ),
+    Role.TOKENIZER: (
+        "project.changed_tokenizer",
+        "{path} has changed since the project was saved. Texts may now be read differently.",
+    ),
 }
-"""What is said of a part that has changed."""
+"""Code and template of what is said of a part that has changed."""
 STALE = frozenset({Role.MODEL, Role.TASK, Role.DATA, Role.TOKENIZER})
 """What measured metrics depend on."""
 TEMPLATE_STALE = (
-    "What was measured before is marked as stale: evaluate again to judge by what is there now. Baselines of before "
-    "are gone, and what is asked for again is made anew."
+    "Earlier measurements are marked as stale and earlier baselines are removed. Evaluate again to update them."
 )
 
 
@@ -131,10 +145,10 @@ def read_project(folder: Path) -> tuple[Project | None, tuple[Message, ...]]:
     except FileNotFoundError:
         return None, ()
     except (OSError, msgspec.MsgspecError, ValueError, TypeError):
-        template = "{path} cannot be read: whether the project's files have changed is not known."
+        template = "Cannot read {path}, so changes in the project's files cannot be detected."
         return None, (Message("project.unreadable", template, {"path": str(path)}),)
     if project.schema > SCHEMA:
-        template = "{folder} was written by a later version of Secateur. Update Secateur to open it."
+        template = "{folder} was written by a newer version of Secateur. Update Secateur to open it."
         raise OpenError("session.later", template, folder=str(folder))
     change = absolute_to(folder)
     return replace(project, parts=tuple(replace(part, path=change(part.path)) for part in project.parts)), ()
@@ -155,7 +169,7 @@ def located(
     task = None if task is None else change_task(task, change)
     for part in parts_of(model, task):
         if not Path(part.path).exists():
-            template = "{path} is not there any more; the project needs it as its {role}. Say where it is now."
+            template = "{path} is missing; the project needs it as its {role}. Choose where it is now."
             raise OpenError("project.moved", template, path=part.path, role=title(part.role))
     return model, task
 
@@ -170,7 +184,7 @@ def changes(
     notes, found = list[Message](), set[Role]()
     for part in (yield from compared([one for one in parts_of(model, task) if before.get(one.role)], token)):
         if part.digest != before[part.role]:
-            notes.append(Message(f"project.changed_{part.role.value}", TEMPLATES[part.role], {"path": part.path}))
+            notes.append(Message(*CHANGED[part.role], {"path": part.path}))
             found.add(part.role)
     stale = STALE & found
     if stale:
@@ -180,7 +194,7 @@ def changes(
 
 def digest_of(path: Path, token: CancelToken) -> Job[str]:
     """sha256 of a file's content, or of the list of a folder's files with their sizes; "" where there is nothing."""
-    shown = Message("progress.looking", "Looking at {file}", {"file": path.name})
+    shown = Message("progress.looking", "Checking {name}", {"name": path.name})
     yield Progress(shown)
     check_special(path)
     try:
@@ -206,7 +220,7 @@ def _rows(folder: Path, shown: Message, token: CancelToken) -> Job[list[str]]:
         if path.is_file() and "__pycache__" not in path.parts:
             found.append(path)
         elif (folders := folders + 1) > FOLDERS:
-            template = "{path} has more than {most} folders in it. Name the folder that holds the data alone."
+            template = "{path} contains more than {most} folders. Name the folder that holds only the data."
             raise OpenError("file.folders", template, path=str(folder), most=FOLDERS)
     return [f"{one.relative_to(folder).as_posix()}\t{one.stat().st_size}" for one in sorted(found)]
 

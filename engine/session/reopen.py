@@ -62,8 +62,8 @@ def _renumbered(history: History, info: TaskInfo) -> Message | None:
     history.task = info.spec
     history.mark_stale()
     template = (
-        "The classes are numbered as the model numbers them: {classes}. What was measured and trained before had other "
-        "numbers; it is marked as stale: evaluate again."
+        "Classes now have the model's numbers: {classes}. Earlier measurements and training used other numbers and "
+        "are marked as stale. Evaluate again."
     )
     return Message("session.renumbered", template, {"classes": numbered(info.classes)})
 
@@ -71,14 +71,22 @@ def _renumbered(history: History, info: TaskInfo) -> Message | None:
 def check_kept(asked: ModelSpec, made: ModelSpec) -> None:
     """Raise OpenError when a project is to be opened for other outputs or plans than its states were made for."""
     if asked.own_class and not made.own_class:
-        template = "A project's states may need other numbers in the code. Open its model to leave that as it is."
+        template = (
+            "This project's states may need other numbers in the model's code. To keep the code unchanged, open the "
+            "model instead of the project."
+        )
         raise OpenError("session.own_class", template)
     if asked.ignore_unused and not made.ignore_unused:
-        template = "A project keeps what modules may read that did not run. Open its model to ignore them."
+        template = (
+            "This project keeps what unused modules may read. To ignore them, open the model instead of the project."
+        )
         raise OpenError("session.ignore_unused", template)
     if asked.outputs not in ((), made.outputs):
         outputs = ", ".join(made.outputs) or Message("session.all_outputs", "all")
-        template = "A project keeps the outputs that it was made for ({outputs}). Open its model to choose others."
+        template = (
+            "This project keeps the outputs that it was made for ({outputs}). To choose others, open the model "
+            "instead of the project."
+        )
         raise OpenError("session.outputs", template, outputs=outputs)
 
 
@@ -93,7 +101,7 @@ def load_original(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 def check_structures(analysis: Analysis, history: History) -> None:
     """Raise OpenError when the model lacks structures that a state has removed."""
     if missing := _missing(analysis, history):
-        template = "it lacks {count} of the structures that were removed"
+        template = "{count} of the removed structures are missing in it"
         lacking = Message("session.lacks", template, {"count": len(missing)})
         raise _changed(lacking, "\n".join(sorted(missing)))
 
@@ -104,5 +112,7 @@ def _missing(analysis: Analysis, history: History) -> set[str]:
 
 
 def _changed(what: Message, details: str) -> OpenError:
-    template = "The model's code has changed since the session was made: {what}. Restore it, or open the model anew."
+    template = (
+        "The model's code has changed since the session was made: {what}. Restore the code, or open the model again."
+    )
     return OpenError("session.changed", template, details, what=what)

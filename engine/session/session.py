@@ -153,7 +153,7 @@ class Session(Handing):
         elif prepared.task is not None:
             info = described(prepared.task, model)
         analysis = yield from analysed(prepared, token)
-        yield Progress("Keeping the original")
+        yield Progress("Saving the original")
         original = self._original(model, analysis, metrics)
         self.history.open(prepared.spec, prepared.spec.task, original)
         self._live, self._shown = Live(prepared, analysis, prepared.task, info, began, consent), None
@@ -347,7 +347,7 @@ class Session(Handing):
         path = absolute_to(Path.cwd())(weights)
         apply(match(read_checkpoint(path, trust), shapes_of(model), path), model)
         if named := no_numbers(model):
-            template = "{path} holds weights that are no numbers: {weights}. Attach those from before that happened."
+            template = "{path} contains NaN or infinity: {weights}. Attach another checkpoint."
             raise OpenError("attach.no_numbers", template, path=path, weights=named)
         check(token)
         return self._keep(model, parent, StateKind.ATTACHED, parent.removed, parent.edits, {})
@@ -446,7 +446,7 @@ class Session(Handing):
             replace(project.spec, task=project.task), project.seal, project.folder, spec.trust_code
         )
         store = WeightStore(project.folder / "weights")
-        shown = Progress("Looking for what has changed")
+        shown = Progress("Checking for changes")
         changed, stale = yield from part_of(shown, changes(file, project.spec, project.task, token))
         if stale:
             project.mark_stale(code=Role.MODEL in stale)

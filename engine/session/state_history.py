@@ -126,7 +126,7 @@ class History:
     def state(self, state: str) -> State:
         """A state by its id."""
         if state not in self.states:
-            raise PlanError("session.no_state", "There is no state {state} in this session.", state=state)
+            raise PlanError("session.no_state", "This session has no state {state}.", state=state)
         return self.states[state]
 
     @property
@@ -154,17 +154,19 @@ class History:
         if damaged and damaged[0] == 1:
             self._log.read()  # Without what was opened the rest means nothing: this says which line.
         if not any(record.get("event") == "opened" for record in records):
-            raise OpenError("session.empty", "{folder} holds no session to restore.", folder=str(self.folder))
+            raise OpenError("session.empty", "Nothing to restore: {folder} holds no session.", folder=str(self.folder))
         try:
             for record in records:
                 self._apply(record)
         except (msgspec.ValidationError, KeyError, TypeError) as error:
-            template = "The history in {folder} has a shape that this version does not know: {error}"
+            template = "The history in {folder} has a format that this version does not know: {error}"
             raise OpenError("session.shape", template, folder=str(self.folder), error=str(error)) from error
         for one in (*self.states.values(), *self.baselines.values()):
             if (one.weights and not DIGEST.fullmatch(one.weights)) or not IDENTITY.fullmatch(one.id):
-                template = "The history in {folder} names weights {weights!r} of {id!r}, which no session does. "
-                template += "It was damaged or changed by hand. Take it from a backup."
+                template = (
+                    "The history in {folder} names invalid weights {weights!r} of {id!r}: it is damaged or was edited. "
+                    "Restore it from a backup."
+                )
                 names = {"weights": one.weights[:80], "id": one.id[:40]}
                 raise OpenError("session.weights_name", template, folder=str(self.folder), **names)
         if damaged:
@@ -179,7 +181,7 @@ class History:
         name = f"{log.stem} damaged {time.strftime('%Y-%m-%d %H.%M.%S')}{log.suffix}"
         finish(copy(log, aside := free(log.with_name(name)), NeverCancelled()))
         self.write_to(self.folder, consent=True)
-        template = "The history was written anew; what was there is kept as {path}."
+        template = "The history was rewritten. The old file is kept as {path}."
         self.notes = (*self.notes, Message("session.set_aside", template, {"path": str(aside)}))
 
     def relocate(self, moved: tuple[tuple[str, str], ...]) -> bool:
@@ -218,8 +220,10 @@ class History:
             way, one = set[str](), state
             while one.parent and one.id not in sound:
                 if one.id in way or one.parent not in self.states:
-                    template = "The history in {folder} is damaged: state {state} does not come of the original. "
-                    template += "Restore it from a copy, or open the model anew."
+                    template = (
+                        "The history in {folder} is damaged: state {state} does not descend from the original. Restore "
+                        "it from a backup, or open the model again."
+                    )
                     raise OpenError("session.no_way", template, folder=str(self.folder), state=state.id)
                 way.add(one.id)
                 one = self.states[one.parent]
@@ -234,10 +238,10 @@ class History:
                 del self.states[state.id]
         self.baselines = {key: one for key, one in self.baselines.items() if one.against in self.states}
         lines = ", ".join(map(str, damaged))
-        template = "The history in {folder} was damaged at line {lines}; what could be read of it is here."
+        template = "The history in {folder} was damaged at line {lines}. What could be read was restored."
         self.notes = (Message("session.salvaged", template, {"folder": str(self.folder), "lines": lines}),)
         if lost:
-            template = "Lost with it: {states}."
+            template = "Lost: {states}."
             self.notes = (*self.notes, Message("session.lost_states", template, {"states": ", ".join(lost)}))
 
     def require_room(self, folder: Path) -> None:
@@ -248,8 +252,10 @@ class History:
         there.read()
         lost = len(there.weights - self.weights)
         if lost:
-            template = "{folder} holds another project, with {count} results that this session does not have. "
-            template += "Choose another folder, or open that project and go on from there."
+            template = (
+                "{folder} holds another project, with {count} results that this session lacks. Choose another folder, "
+                "or open that project and continue there."
+            )
             raise OpenError("session.other_project", template, folder=str(folder), count=lost)
 
     def write_to(self, folder: Path, consent: bool = False) -> None:
@@ -301,7 +307,7 @@ class History:
 
     def _begin(self, record: dict[str, Any]) -> None:
         if record["schema"] > SCHEMA:
-            template = "{folder} was written by a later version of Secateur. Update Secateur to open it."
+            template = "{folder} was written by a newer version of Secateur. Update Secateur to open it."
             raise OpenError("session.later", template, folder=str(self.folder))
         spec = change_model(from_plain(record["spec"], ModelSpec), absolute_to(self.folder))
         original = from_plain(record["state"], State)

@@ -124,8 +124,8 @@ class Bundle:
         if self.history.weights <= self.weights:
             return None
         template = (
-            "The model's weights are not in this bundle, so it can only be looked at. Apply its recipe to the weights, "
-            "and its cuts are made again."
+            "This bundle does not contain the model's weights, so it is read-only. Apply its recipe to the weights to "
+            "make its cuts again."
         )
         return Message("bundle.no_weights", template)
 
@@ -135,19 +135,21 @@ class Bundle:
         file = source if source.endswith(".py") else source.rpartition(":")[0]
         if file.endswith(".py") and not Path(file).is_file():
             template = (
-                "A bundle does not hold the model's code, so this one can only be looked at. Put {file} beside it, or "
-                "apply its recipe to the model."
+                "This bundle does not contain the model's code, so it is read-only. Put {file} beside it, or apply "
+                "its recipe to the model."
             )
             raise OpenError("bundle.no_code", template, file=Path(file).name)
 
     def opened(self, absent: Message) -> OpenedModel:
         """The bundle to look at; raises OpenError where it does not have the model's structures."""
         if self.analysis is None:
-            template = "{path} does not hold the model's structures. Read its report, or apply its recipe to the model."
+            template = (
+                "{path} does not contain the model's structures. Read its report, or apply its recipe to the model."
+            )
             raise OpenError("bundle.no_structures", template, path=self.path.name)
         made = self.manifest
         words = {"written": made.written, "machine": made.machine}
-        note = Message("bundle.made", "A bundle of {written}, made on {machine}.", words)
+        note = Message("bundle.made", "Bundle of {written}, made on {machine}.", words)
         original = next(iter(self.history.states.values()))
         return OpenedModel(made.title, self.analysis, original, (note, absent), None, self.history.spec, absent)
 
@@ -205,7 +207,7 @@ def read_bundle(path: Path) -> Bundle:
         infos = _checked(archive, path)
         manifest = _read_json(archive, infos, MANIFEST, Manifest, path)
         if manifest.schema > SCHEMA:
-            template = "{path} was written by a later version of Secateur. Update Secateur to open it."
+            template = "{path} was written by a newer version of Secateur. Update Secateur to open it."
             raise OpenError("bundle.later", template, path=str(path))
         _check_hashes(archive, infos, manifest, path)
         written = _read_json(archive, infos, HISTORY, Written, path)
@@ -214,7 +216,7 @@ def read_bundle(path: Path) -> Bundle:
     history = _history(written, path)
     recipe = _without_data(recipe, history, analysis)
     if manifest.state not in history.states:
-        raise _damaged(path, Message("bundle.no_state", "the state that was handed on is missing"))
+        raise _damaged(path, Message("bundle.no_state", "its result state is missing"))
     weights = frozenset(match[1] for name in infos if (match := WEIGHTS.fullmatch(name)))
     return Bundle(path, manifest, recipe, history, analysis, weights)
 
@@ -236,9 +238,7 @@ def take_weights(bundle: Bundle, folder: Path, token: CancelToken = NEVER) -> Jo
                     found.update(data)
                     file.write(data)
                 if found.hexdigest() != digest:
-                    raise _damaged(
-                        bundle.path, Message("bundle.other_weights", "weights are others than their hash says")
-                    )
+                    raise _damaged(bundle.path, Message("bundle.other_weights", "the weights do not match their hash"))
 
 
 def is_bundle(path: str | Path) -> bool:
@@ -277,10 +277,12 @@ def _opened(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except OSError as error:
-        template = "{path} cannot be read: {error}."
+        template = "Cannot read {path}: {error}."
         raise OpenError("bundle.unreadable", template, path=str(path), error=error.strerror or str(error)) from error
     except ARCHIVE_ERRORS as error:
-        raise OpenError("bundle.no_zip", "{path} is no bundle: it is not a zip file.", path=str(path)) from error
+        raise OpenError(
+            "bundle.no_zip", "{path} is not a bundle: it is not a zip file. Choose another file.", path=str(path)
+        ) from error
 
 
 def _checked(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
@@ -288,11 +290,13 @@ def _checked(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
     infos = archive.infolist()
     found = {info.filename: info for info in infos}
     if len(infos) > MEMBERS or len(found) < len(infos):
-        raise _damaged(path, Message("bundle.too_many", "it has too many files, or one twice"))
+        raise _damaged(path, Message("bundle.too_many", "it has too many files, or one of them twice"))
     for name, info in found.items():
         stored = info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size
         if name not in LIMITS and not WEIGHTS.fullmatch(name):
-            raise _damaged(path, Message("bundle.odd_file", "no bundle has a file {name!r}", {"name": name[:80]}))
+            raise _damaged(
+                path, Message("bundle.odd_file", "the file {name!r} does not belong in a bundle", {"name": name[:80]})
+            )
         if info.flag_bits & 1 or (name not in LIMITS and not stored):
             raise _damaged(path, Message("bundle.stored", "{name} is not stored as it should be", {"name": name}))
     missing = [name for name in NEEDED if name not in found]
@@ -310,7 +314,7 @@ def _check_hashes(
         if name == MANIFEST:
             continue
         if name not in known:
-            raise _damaged(path, Message("bundle.unlisted", "{name} is not in its list", {"name": name}))
+            raise _damaged(path, Message("bundle.unlisted", "{name} is not in its list of files", {"name": name}))
         if name in LIMITS and hashlib.sha256(_bytes(archive, info, path)).hexdigest() != known[name].sha256:
             raise _damaged(path, Message("bundle.changed", "{name} was changed", {"name": name}))
 
@@ -321,7 +325,7 @@ def _bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> bytes
     for part in _parts(archive, info.filename, path):
         data.write(part)
         if data.tell() > limit:
-            template = "{name} is larger than a bundle may have it"
+            template = "{name} is too large for a bundle"
             raise _damaged(path, Message("bundle.large", template, {"name": info.filename}))
     return data.getvalue()
 
@@ -342,7 +346,7 @@ def _read_json(
     try:
         return from_json(_bytes(archive, infos[name], path), kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, ValueError) as error:
-        template = "{name} has a shape that this version does not know"
+        template = "{name} has a format that this version does not know"
         raise _damaged(path, Message("bundle.shape", template, {"name": name}), str(error)) from error
 
 
@@ -358,15 +362,15 @@ def _history(written: Written, path: Path) -> History:
         original = one.kind is StateKind.ORIGINAL
         sound = DIGEST.fullmatch(one.weights) and IDENTITY.fullmatch(one.id) and one.id not in history.states
         if not sound or original != (not one.parent) or (original and history.states):
-            raise _damaged(path, Message("bundle.state", "the state {id!r} is not sound", {"id": one.id[:20]}))
+            raise _damaged(path, Message("bundle.state", "state {id!r} is invalid", {"id": one.id[:20]}))
         if one.parent and one.parent not in history.states:
-            raise _damaged(path, Message("bundle.parent", "the state before {id!r} is missing", {"id": one.id[:20]}))
+            raise _damaged(path, Message("bundle.parent", "the parent of state {id!r} is missing", {"id": one.id[:20]}))
         history.states[one.id] = one
     for beside in written.baselines:
         if beside.against not in history.states or not (
             DIGEST.fullmatch(beside.weights) and IDENTITY.fullmatch(beside.id)
         ):
-            raise _damaged(path, Message("bundle.baseline", "the baseline {id!r} is not sound", {"id": beside.id[:20]}))
+            raise _damaged(path, Message("bundle.baseline", "baseline {id!r} is invalid", {"id": beside.id[:20]}))
         history.baselines[beside.id] = beside
     if not history.states:
         raise _damaged(path, Message("bundle.empty", "it has no states"))
@@ -384,4 +388,6 @@ def _without_data(recipe: Recipe, history: History, analysis: Analysis | None) -
 
 
 def _damaged(path: Path, what: Message, details: str = "") -> OpenError:
-    return OpenError("bundle.damaged", "{path} is no sound bundle: {what}.", details, path=path.name, what=what)
+    return OpenError(
+        "bundle.damaged", "{path} is not a valid bundle: {what}. Get it again.", details, path=path.name, what=what
+    )

@@ -57,7 +57,7 @@ def handed(path: Path, state: str = "") -> Handed:
         file = path / STRUCTURES
         structures, weights, machine = read_whole(file, 2 * JSON_BYTES) if file.is_file() else b"", path / "weights", ""
     else:
-        template = "{path} is neither a project's folder nor a bundle."
+        template = "{path} is neither a project folder nor a bundle. Name one of these."
         raise OpenError("handed.neither", template, path=str(path))
     if state and history.state(state).id != saved:
         recipe, saved = _of(history, state, recipe), state

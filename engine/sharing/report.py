@@ -66,7 +66,7 @@ def environment(history: History, first: Open, machine: str = "") -> list[tuple[
     threads = f"{first.intent.threads} ({first.intent.dtype})"
     found = [
         ("Model", base_name(spec.source) if spec is not None else ""),
-        ("Weights", base_name(spec.weights) if spec is not None and spec.weights else "the source's own"),
+        ("Weights", base_name(spec.weights) if spec is not None and spec.weights else "default of the source"),
         ("Weights, sha256", first.outcome.weights),
         ("Data", data_words(history.task)),
         ("Versions", ", ".join(f"{name} {version}" for name, version in made.items())),

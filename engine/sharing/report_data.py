@@ -84,7 +84,7 @@ def _summary(path: Sequence[State], metric: tuple[Metric, Metric] | None) -> lis
     if checked:
         worst = max(one.difference for one in checked)
         what = "Each cut equals its masked original" if len(checked) > 1 else "The cut equals its masked original"
-        said.append(f"{what}, {worst:.0e} at worst. That says nothing about accuracy.")
+        said.append(f"{what} (largest difference {worst:.0e}). This does not measure accuracy.")
     return said + [str(one.stopped) for one in path if one.stopped is not None]
 
 
@@ -180,7 +180,7 @@ def _step(before: State, one: State, original: State) -> StepTold:
         lines += _settings(one.recovery)
     shares = (percent(one.parameters / max(original.parameters, 1)), percent(one.macs / max(original.macs, 1)))
     costs = f"{thousands(one.parameters)} parameters ({shares[0]}), {size(one.macs)} MACs ({shares[1]}), exact"
-    lines.append(("Came out", costs))
+    lines.append(("Result", costs))
     lines += [(f"{m.name}, {m.split}", f"{metric_value(m)}, {sample_size(m)}, measured") for m in one.metrics]
     if one.verification is not None:
         lines.append(("Cut verified", f"equals the masked original, {one.verification.difference:.0e}"))
@@ -189,13 +189,13 @@ def _step(before: State, one: State, original: State) -> StepTold:
 
 def _intent(plan: PlanIntent) -> list[tuple[str, str]]:
     goal = plan.asked
-    lines = [("Asked", str(asked_in_words(goal)) if goal is not None else "marked by hand")]
+    lines = [("Goal", str(asked_in_words(goal)) if goal is not None else "marked by hand")]
     if plan.criterion and goal is not None:
         lines.append(("Chosen by", f"{plan.criterion} scores, seed {plan.seed}, ranked by {goal.ranking}"))
         lines.append(("Widths", f"multiples of {goal.multiple}, at least {goal.least}"))
     if goal is not None and goal.scope:
-        lines.append(("Only in", ", ".join(goal.scope)))
-    for title, named in (("Locked", plan.locked), ("By hand", plan.marked)):
+        lines.append(("Scope", ", ".join(goal.scope)))
+    for title, named in (("Locked", plan.locked), ("Marked by hand", plan.marked)):
         if named:
             lines.append((title, counted(sum(map(len, named.values())), "structure")))
     return lines
@@ -209,9 +209,9 @@ def _settings(told: RecoverySettings) -> list[tuple[str, str]]:
         f"{counted(told.epochs, 'epoch')}, {told.optimizer}, learning rate {told.learning_rate:g}, weight decay "
         f"{told.weight_decay:g}, warm-up {told.warm_up:.0%}"
     )
-    teacher = f"weight {told.distillation:g}, temperature {told.temperature:g}, blocks {told.features:g}"
+    teacher = f"weight {told.distillation:g}, temperature {told.temperature:g}, feature distillation {told.features:g}"
     threads = counted(told.threads, "thread") if told.threads else "all threads but one"
-    return [*repair, ("Training", training), ("Teacher", teacher), ("Seed", f"{told.seed}, {threads}")]
+    return [*repair, ("Training", training), ("Distillation", teacher), ("Seed", f"{told.seed}, {threads}")]
 
 
 def _layer(key: str, count: int, last: State) -> Layer:
@@ -237,7 +237,7 @@ def _checks(one: State) -> list[Checked]:
 
 
 def _skipped(one: State) -> list[str]:
-    found = [f"{one.id}: not compared: {reason}" for reason in (one.verification.skipped if one.verification else ())]
+    found = [f"{one.id}: not checked: {reason}" for reason in (one.verification.skipped if one.verification else ())]
     return found + [f"{one.id}: {repair}" for repair in one.repairs]
 
 
@@ -254,7 +254,7 @@ def _latencies(name: str, timings: Sequence[Timing]) -> list[Timed]:
         if one.step is not None:
             step = one.step
             words = (f"{step.median:.3g} ms", _spread(step), thousands(step.runs))
-            rows.append(Timed(f"{name}, one further token", *words, place))
+            rows.append(Timed(f"{name}, next token", *words, place))
     return rows
 
 

@@ -50,7 +50,10 @@ def analysis_from_json(data: bytes) -> Analysis:
     try:
         content = msgspec.convert(decoded(data), dict[str, Any])
         if content.get("schema") != SCHEMA:
-            raise OpenError("structures.schema", "The structures are of a version that this Secateur does not know.")
+            raise OpenError(
+                "structures.schema",
+                "The structures were written by another version of Secateur, which this one cannot read.",
+            )
         found = msgspec.convert(content["analysis"], Analysis, dec_hook=_decoded)
         _check(found)
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, ValueError, OverflowError) as error:
@@ -78,7 +81,7 @@ def _decoded(kind: Any, value: Any) -> Any:
     except (IndexError, binascii.Error) as error:
         raise ValueError(str(error)) from error
     if any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize != len(data):
-        raise ValueError("an array has another length than it says")
+        raise ValueError("the length of an array does not match")
     array = np.frombuffer(data, dtype).reshape(shape)
     return array.astype(dtype.newbyteorder("="))  # A copy of its own, aligned, that knows its own byte order.
 
@@ -131,4 +134,4 @@ def _within(array: Array, low: int, end: int, what: str) -> None:
 
 def _need(holds: bool, what: str) -> None:
     if not holds:
-        raise ValueError(f"the {what} do not fit the rest")
+        raise ValueError(f"the {what} do not match the rest")

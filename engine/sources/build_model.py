@@ -85,7 +85,7 @@ def _with_weights(
     if classes is None or not argument:
         return model, spec, apply(found, model)
     spec = replace(spec, arguments={**spec.arguments, argument: classes})
-    note = Message("checkpoint.classes", "Built with {count} classes, as the checkpoint has.", {"count": classes})
+    note = Message("checkpoint.classes", "Built with {count} classes, as in the checkpoint.", {"count": classes})
     model = _build(origin, spec)
     return model, spec, (note, *apply(match(content, shapes_of(model), path), model))
 
@@ -98,21 +98,21 @@ def _build(origin: Origin, spec: ModelSpec) -> nn.Module:
     if isinstance(made, torch.jit.ScriptModule):
         raise OpenError(
             "source.script",
-            "{name} is a TorchScript module, which cannot be cut. Open the Python class it was made from.",
+            "{name} is a TorchScript module and cannot be cut. Open the Python class that it was made from.",
             name=origin.name,
         )
     if not isinstance(made, nn.Module):
         raise OpenError(
             "source.not_module",
-            "{name} gave {what}, not a torch.nn.Module. Name a function that returns the model.",
+            "{name} returned {what}, not a torch.nn.Module. Name a function that returns the model.",
             name=origin.name,
             what=_kind(made),
         )
     if _is_program(made):
         raise OpenError(
             "source.program",
-            "{name} holds a program of torch.export, which cannot be switched between training and evaluation. Open "
-            "the Python class that it was exported from.",
+            "{name} is a torch.export program, which cannot switch between training and evaluation. Open the Python "
+            "class that it was exported from.",
             name=origin.name,
         )
     if load_pruned.is_lazy(made):
@@ -160,7 +160,7 @@ def _check_arguments(make: Callable[..., Any], name: str, arguments: dict[str, A
     except TypeError as error:
         raise OpenError(
             "source.arguments",
-            "{name}{signature} cannot be called with the arguments given: {error}. Name a function that needs none, "
+            "{name}{signature} cannot be called with the given arguments: {error}. Name a function that needs none, "
             "for example one that calls {name} with your values.",
             name=name,
             signature=str(signature),
@@ -174,7 +174,7 @@ def _copied(module: nn.Module, name: str) -> nn.Module:
     except Exception as error:
         raise OpenError(
             "source.copy",
-            "{name} is a module that cannot be copied ({error}). Name a function that builds it instead.",
+            "The module {name} cannot be copied ({error}). Name a function that builds it instead.",
             traceback.format_exc(),
             name=name,
             error=str(error),
@@ -188,7 +188,7 @@ def _settled(model: nn.Module, name: str, float32: bool) -> nn.Module:
         return model.float() if float32 else settled(model)
     except (NotImplementedError, RuntimeError) as error:
         raise OpenError(
-            "source.device", "{name} cannot be brought to the CPU: {error}", name=name, error=str(error)
+            "source.device", "{name} cannot be moved to the CPU: {error}", name=name, error=str(error)
         ) from error
 
 

@@ -51,5 +51,7 @@ def _name(source: str) -> str:
     name = source.removeprefix(PREFIX)
     if name not in TITLES:
         known = ", ".join(PREFIX + one for one in TITLES)
-        raise OpenError("source.bundled", "There is no {source}; bundled are {known}.", source=source, known=known)
+        raise OpenError(
+            "source.bundled", "Unknown bundled model {source}. Choose one of {known}.", source=source, known=known
+        )
     return name

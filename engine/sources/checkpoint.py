@@ -46,7 +46,7 @@ def read_checkpoint(path: str | Path, trust_pickle: bool = False) -> Any:
         return _read_safetensors(path)
     raise OpenError(
         "checkpoint.unknown",
-        "{path} is no checkpoint: it is neither a safetensors file nor one that torch.save wrote.",
+        "{path} is not a checkpoint: it is neither a safetensors file nor one that torch.save wrote.",
         path=str(path),
     )
 
@@ -54,16 +54,16 @@ def read_checkpoint(path: str | Path, trust_pickle: bool = False) -> Any:
 def _first_bytes(path: Path) -> bytes:
     check_special(path)
     if path.is_dir():
-        raise OpenError("checkpoint.folder", "{path} is a folder. Name the checkpoint file in it.", path=str(path))
+        raise OpenError("checkpoint.folder", "{path} is a folder. Name a checkpoint file in it.", path=str(path))
     try:
         with path.open("rb") as file:
             start = file.read(16)
     except FileNotFoundError:
-        raise OpenError("checkpoint.missing", "There is no file {path}.", path=str(path)) from None
+        raise OpenError("checkpoint.missing", "File {path} does not exist. Check the path.", path=str(path)) from None
     except OSError as error:
         raise OpenError(
             "checkpoint.unreadable",
-            "{path} cannot be read: {error}.",
+            "Cannot read {path}: {error}.",
             path=str(path),
             error=error.strerror or str(error),
         ) from error
@@ -102,11 +102,16 @@ def _read_zip(path: Path, trust_pickle: bool) -> Any:
     if any(name.endswith("/constants.pkl") for name in names):
         raise OpenError(
             "checkpoint.script",
-            "{path} is a TorchScript archive, not a checkpoint. Save the state_dict() of the model it was made from.",
+            "{path} is a TorchScript archive, not a checkpoint. Save the state_dict() of the model that it was made "
+            "from.",
             path=str(path),
         )
     if not any(name.endswith("data.pkl") for name in names):
-        raise OpenError("checkpoint.zip", "{path} is a zip archive, but not one that torch.save wrote.", path=str(path))
+        raise OpenError(
+            "checkpoint.zip",
+            "{path} is a zip archive that torch.save did not write. Choose another file.",
+            path=str(path),
+        )
     return _torch_load(path, trust_pickle)
 
 
@@ -174,22 +179,22 @@ def _torch_load(path: Path, trust_pickle: bool) -> Any:
 def _needs_consent(path: Path, error: Exception) -> OpenError:
     return OpenError(
         "checkpoint.pickle",
-        "{path} holds more than tensors: loading it can run code that is in the file. If you trust where it comes "
-        "from, allow it; otherwise save only the state_dict().",
+        "{path} holds more than tensors, so loading it can run code from the file. Allow that only if you trust its "
+        "source; otherwise save only the state_dict().",
         details=str(error).rpartition("WeightsUnpickler error:")[2].strip(),
         path=str(path),
     )
 
 
 def _only_table(path: Path) -> OpenError:
-    template = "{path} describes far more than it holds. Get it from another source."
+    template = "{path} describes far more data than it holds. Get it from another source."
     return OpenError("checkpoint.table", template, path=str(path))
 
 
 def _truncated(path: Path, error: Exception | None = None) -> OpenError:
     return OpenError(
         "checkpoint.damaged",
-        "{path} is damaged or was not copied to its end. Copy or download it again.",
+        "{path} is damaged or incomplete. Copy or download it again.",
         details=str(error or ""),
         path=str(path),
     )

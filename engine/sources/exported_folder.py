@@ -58,11 +58,13 @@ def read_shapes(source: str) -> dict[str, Any]:
         document: Any = parse_json(read_whole(path))
     except (OSError, ValueError) as error:
         raise OpenError(
-            "source.export_damaged", "{path} cannot be read: {error}. Export again.", path=str(path), error=str(error)
+            "source.export_damaged", "Cannot read {path}: {error}. Export again.", path=str(path), error=str(error)
         ) from error
     if not isinstance(document, dict) or document.get("schema") != 1:
         raise OpenError(
-            "source.export_schema", "{path} is not an export that this version of Secateur reads.", path=str(path)
+            "source.export_schema",
+            "{path} is not an export that this version of Secateur can read. Export again.",
+            path=str(path),
         )
     return cast("dict[str, Any]", document)
 
@@ -76,7 +78,7 @@ def _check_chain(folder: Path) -> None:
         if not ExportedFolder().matches(source):
             return
         if folder.resolve() in seen:
-            template = "{folder} says that it was made from itself. Export again from the model."
+            template = "{folder} names itself as its own source. Export again from the model."
             raise OpenError("source.export_circle", template, folder=str(folder))
         seen.append(folder.resolve())
 
@@ -85,7 +87,7 @@ def _input_shape(document: dict[str, Any], folder: Path) -> tuple[int, ...]:
     try:
         return msgspec.convert(document.get("input_shape", ()), tuple[int, ...])
     except msgspec.ValidationError as error:
-        template = "{path} does not hold the shape of an input: {error}. Export again."
+        template = "{path} has no valid input shape: {error}. Export again."
         raise OpenError(
             "source.export_shape", template, path=str(folder / SHAPES), error=str(error).rstrip(".")
         ) from error
@@ -98,7 +100,8 @@ def recorded_source(document: dict[str, Any], folder: Path) -> ModelSpec:
     except (KeyError, msgspec.ValidationError) as error:
         raise OpenError(
             "source.export_unnamed",
-            "{folder} does not say from which model it was made. Load it with load_pruned.py as its README says.",
+            "{folder} does not name the model it was made from. Load it with load_pruned.py as described in its "
+            "README.",
             folder=str(folder),
         ) from error
     return change_model(recorded.without_consent, absolute_to(_folder(str(folder))))

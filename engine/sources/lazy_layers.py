@@ -26,8 +26,8 @@ def finish_layers(model: nn.Module, make: Callable[[], Any], shape: tuple[int, .
     if not shape:
         raise OpenError(
             "open.lazy",
-            "{name} has lazy layers, which take their sizes from the first input. Enter the input shape, or let the "
-            "function that makes the model run it once on example data.",
+            "{name} has lazy layers, which get their sizes from the first input. Enter the input shape, or run the "
+            "model once on example data in the function that builds it.",
             name=name,
         )
     words = {"name": name, "shape": "x".join(map(str, shape))}
@@ -36,8 +36,8 @@ def finish_layers(model: nn.Module, make: Callable[[], Any], shape: tuple[int, .
     except Exception as error:  # whatever the model's own code raises
         raise OpenError(
             "open.lazy_failed",
-            "{name} has lazy layers and did not run on an input of {shape}, which would give them their sizes: "
-            "{error}. Let the function that makes the model run it once on example data.",
+            "{name} has lazy layers, which get their sizes from the first input, and fails on an input of {shape}: "
+            "{error}. Run the model once on example data in the function that builds it.",
             traceback.format_exc(),
             **words,
             error=str(error).strip().rstrip("."),
@@ -46,8 +46,8 @@ def finish_layers(model: nn.Module, make: Callable[[], Any], shape: tuple[int, .
     if left:
         raise OpenError(
             "open.lazy_unused",
-            "{name} has lazy layers that an input of {shape} does not reach ({parameter}), so they have no sizes. Let "
-            "the function that makes the model run them once, or leave them out.",
+            "{name} has lazy layers that an input of {shape} does not reach ({parameter}), so they have no sizes. Run "
+            "them once in the function that builds the model, or remove them.",
             **words,
             parameter=left,
         )

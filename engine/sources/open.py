@@ -52,15 +52,19 @@ def source_of(source: str) -> Source:
     if Path(source).is_file():
         raise OpenError(
             "source.file",
-            "{source} is no model: a checkpoint holds weights, not the class they belong to. "
-            "Name what builds the model (path/to/file.py:callable) and give this file as its weights.",
+            "{source} holds weights, not the model's code. Name the code that builds the model "
+            "(path/to/file.py:callable), and use this file as its weights.",
             source=source,
         )
     if source and Path(source).is_dir():
-        raise OpenError("source.folder", "The folder {source} holds no export of Secateur.", source=source)
+        raise OpenError(
+            "source.folder",
+            "The folder {source} does not hold an export of Secateur. Choose another one.",
+            source=source,
+        )
     raise OpenError(
         "source.unknown",
-        "{source!r} is no model: give path/to/file.py:callable, torchvision:NAME, timm:NAME, bundled:resnet, "
+        "Unknown model {source!r}. Enter path/to/file.py:callable, torchvision:NAME, timm:NAME, bundled:resnet, "
         "bundled:vit or the folder of an export.",
         source=source,
     )

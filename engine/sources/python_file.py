@@ -72,7 +72,9 @@ def parse(source: str) -> tuple[Path, str]:
     """File and callable of a source; a drive letter's colon is part of the file."""
     found = PYTHON_FILE.fullmatch(source)
     if found is None:
-        raise OpenError("source.python_path", "{source!r} is not of the form path/to/file.py:callable.", source=source)
+        raise OpenError(
+            "source.python_path", "{source!r} does not have the form path/to/file.py:callable.", source=source
+        )
     return Path(found["file"]).expanduser(), found["name"] or DEFAULT
 
 
@@ -82,9 +84,13 @@ def _resolve(module: ModuleType, name: str, file: Path) -> Callable[..., Any] | 
         target = getattr(target, part, None)
     if isinstance(target, nn.Module) or callable(target):
         return target
-    template, offers = "{file} has no callable {name!r} that makes a model. It offers: {offers}.", _offers(module)
+    offers = _offers(module)
     if not offers:
-        template = "{file} has no callable {name!r} that makes a model, and nothing that could be one."
+        template = (
+            "{file} has no callable {name!r} that builds a model, nor anything else that could. Name another file."
+        )
+        raise OpenError("source.nothing_callable", template, file=str(file), name=name)
+    template = "{file} has no callable {name!r} that builds a model. Choose one of: {offers}."
     raise OpenError("source.no_callable", template, file=str(file), name=name, offers=", ".join(offers))
 
 
@@ -108,7 +114,7 @@ def _located(error: OpenError, file: Path) -> SecateurError:
     if not line:
         return error
     return OpenError(
-        "source.build_failed",
+        "source.failing_line",
         "{file}, line {line}: {kind}: {error}",
         error.details,
         **{**error.message.arguments, "file": place, "line": line},

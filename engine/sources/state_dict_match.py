@@ -92,7 +92,9 @@ def match(content: Any, own: Shapes, path: str) -> Match:
     found = [_compare(where, tensors, own, path) for where, tensors in _state_dicts(content)]
     if not found:
         raise OpenError(
-            "checkpoint.no_tensors", "{path} holds no state dict: there is no table of named tensors in it.", path=path
+            "checkpoint.no_tensors",
+            "{path} holds no state dict (a table of named tensors). Choose another file.",
+            path=path,
         )
     return max(found, key=lambda m: (m.fits, m.hits, m.ema, -len(m.misshapen), -len(m.where)))
 
@@ -167,34 +169,28 @@ def _prefix(names: Mapping[str, Any], own: Mapping[str, Any]) -> str | None:
 
 def _notes(found: Match) -> Iterator[Message]:
     if found.where:
-        template = "Took {where!r} from the checkpoint."
+        words = {"where": found.where}
         if found.ema:
-            template = "Took {where!r} from the checkpoint, averaged weights."
-        yield Message("checkpoint.where", template, {"where": found.where})
+            yield Message("checkpoint.averaged", "Loaded the averaged weights {where!r} from the checkpoint.", words)
+        else:
+            yield Message("checkpoint.where", "Loaded {where!r} from the checkpoint.", words)
     if found.prefix:
         values = {"prefix": found.prefix, "count": found.hits}
-        yield Message("checkpoint.prefix", "Stripped {prefix!r} from {count} keys.", values)
+        yield Message("checkpoint.prefix", "Removed the prefix {prefix!r} from {count} keys.", values)
     if found.ignored:
         values = {"prefix": found.prefix, "count": found.ignored}
-        yield Message("checkpoint.ignored", "Left out {count} tensors that do not begin with {prefix!r}.", values)
-
-
-MISFIT_TEMPLATES = {
-    "misfit.shape": "tensors of another shape: {count}",
-    "misfit.missing": "tensors missing: {count}",
-    "misfit.unexpected": "tensors that the model does not have: {count}",
-}
+        yield Message("checkpoint.ignored", "Ignored {count} tensors without the prefix {prefix!r}.", values)
 
 
 def _misfit(found: Match) -> OpenError:
     parts = [
-        Message(code, MISFIT_TEMPLATES[code], {"count": len(names)})
-        for code, names in (
-            ("misfit.shape", found.misshapen),
-            ("misfit.missing", found.missing),
-            ("misfit.unexpected", found.unexpected),
+        message
+        for message in (
+            Message("misfit.shape", "tensors with another shape: {count}", {"count": len(found.misshapen)}),
+            Message("misfit.missing", "missing tensors: {count}", {"count": len(found.missing)}),
+            Message("misfit.unexpected", "unexpected tensors: {count}", {"count": len(found.unexpected)}),
         )
-        if names
+        if message.arguments["count"]
     ]
     return OpenError(
         "checkpoint.misfit",

@@ -34,7 +34,7 @@ class TimmModels:
 
         random = Message(
             "source.random",
-            "The weights of {name} are random: nothing is downloaded. Give a checkpoint to prune a trained model.",
+            "{name} has random weights, because nothing is downloaded. Add a checkpoint to prune a trained model.",
             {"name": name},
         )
         origin = Origin(
@@ -55,12 +55,12 @@ class TimmModels:
 def _name(source: str) -> str:
     name = source.removeprefix(PREFIX)
     if find_spec("timm") is None:
-        raise OpenError("source.timm_missing", "timm is not installed. Install it with: pip install timm", name=name)
+        raise OpenError("source.timm_missing", "timm is not installed. Install it: pip install timm", name=name)
     import timm
 
     if not timm.is_model(name):
         near = ", ".join(difflib.get_close_matches(name, timm.list_models(), 3)) or "resnet18, vit_tiny_patch16_224"
-        raise OpenError("source.timm", "timm has no model {name!r}. Near it: {near}.", name=name, near=near)
+        raise OpenError("source.timm", "timm has no model {name!r}. Similar names: {near}.", name=name, near=near)
     return name
 
 

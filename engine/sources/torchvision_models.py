@@ -67,7 +67,7 @@ def _name(source: str) -> str:
     if name not in known:
         near = ", ".join(difflib.get_close_matches(name, known, 3)) or "resnet18, vgg16, vit_b_16"
         raise OpenError(
-            "source.torchvision", "torchvision has no model {name!r}. Near it: {near}.", name=name, near=near
+            "source.torchvision", "torchvision has no model {name!r}. Similar names: {near}.", name=name, near=near
         )
     return name
 
@@ -122,9 +122,9 @@ def _cached(name: str) -> Path | None:
 
 def _weights_note(name: str, cached: Path | None) -> Message:
     if cached is not None:
-        return Message("source.cached", "Took the weights {file} from torch's cache.", {"file": cached.name})
+        return Message("source.cached", "Loaded the weights {file} from the cache of torch.", {"file": cached.name})
     return Message(
         "source.random",
-        "The weights of {name} are random: nothing is downloaded. Give a checkpoint to prune a trained model.",
+        "{name} has random weights, because nothing is downloaded. Add a checkpoint to prune a trained model.",
         {"name": name},
     )

@@ -95,7 +95,7 @@ def removed_unless_finished(*paths: Path) -> Generator[None]:
 def not_written(path: Path, error: OSError) -> SecateurError:
     """The sentence for a path that could not be written."""
     reason = error.strerror or str(error)
-    template = "{path} could not be written: {reason}. Choose another folder or make room."
+    template = "Cannot write {path}: {reason}. Free some space or choose another folder."
     return SecateurError("session.not_written", template, details=repr(error), path=str(path), reason=reason)
 
 

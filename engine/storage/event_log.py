@@ -59,7 +59,9 @@ class EventLog:
         try:
             return _record(line)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            template = "The history {path} is damaged at line {line}. Restore it from a copy, or open the model anew."
+            template = (
+                "The history {path} is damaged at line {line}. Restore it from a backup, or open the model again."
+            )
             raise OpenError(
                 "session.damaged", template, details=str(error), path=str(self.path), line=number
             ) from error

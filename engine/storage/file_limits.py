@@ -60,7 +60,7 @@ def unusable(error: BaseException) -> OpenError | None:
         return None
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
     shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}\u2026"
-    template = "{path} cannot be used: {reason}. Name another file or folder."
+    template = "Cannot use {path}: {reason}. Name another file or folder."
     return OpenError("file.unusable", template, repr(error)[:1000], path=shown, reason=error.strerror)
 
 
@@ -76,7 +76,7 @@ def check_special(path: Path, error: type[SecateurError] = OpenError) -> None:
     except (OSError, ValueError):  # whoever opens it says what is wrong
         return
     if found is not None:
-        template = "{path} is {what}. Give a regular file."
+        template = "{path} is {what}. Name a regular file."
         raise error("file.special", template, path=str(path), what=found)
 
 
@@ -106,7 +106,7 @@ def check_unpacked(path: Path, size: int, packed: int | None = None, error: type
     held = disk_size(path) if packed is None else packed
     if size > max(UNPACKED, RATIO * held):
         template = (
-            "{path} takes {packed} on disk and unpacks to {size}. Save it uncompressed, or get it from another source."
+            "{path} takes {packed} on disk but unpacks to {size}. Save it uncompressed, or get it from another source."
         )
         raise error(
             "file.unpacked", template, path=str(path), packed=byte_size(held), size=byte_size(min(size, 1 << 62))
@@ -123,12 +123,14 @@ def check_archive(path: Path, archive: zipfile.ZipFile, error: type[SecateurErro
     """
     infos = archive.infolist()
     if len(infos) > MEMBERS:
-        template = "{path} holds {count} files, more than any checkpoint or data set. Get it from another source."
+        template = (
+            "{path} contains {count} files, more than a checkpoint or data set should. Get it from another source."
+        )
         raise error("file.members", template, path=str(path), count=len(infos))
     end = 0
     for info in sorted(infos, key=lambda one: one.header_offset):
         if info.header_offset < end:
-            template = "{path} holds files that overlap each other. Get it from another source."
+            template = "{path} contains files that overlap. Get it from another source."
             raise error("file.overlap", template, path=str(path))
         end = info.header_offset + info.compress_size
     check_unpacked(path, sum(info.file_size for info in infos), error=error)
@@ -150,7 +152,7 @@ def read_whole(path: Path, most: int = JSON_BYTES, error: type[SecateurError] = 
         size = os.fstat(file.fileno()).st_size
         data = b"" if size > most else file.read(most + 1)
     if size > most or len(data) > most:
-        template = "{path} has {size}, and a file of this kind at most {most}. Get it from another source."
+        template = "{path} has {size}; a file of this kind may have at most {most}. Get it from another source."
         raise error("file.large", template, path=str(path), size=byte_size(size), most=byte_size(most))
     return data
 
@@ -196,7 +198,7 @@ def walked(
     visits, seen = visits or count(1), set[tuple[int, int]]()
     for base, folders, files in os.walk(folder, followlinks=True):
         if next(visits) > FOLDERS:
-            template = "{path} has more than {most} folders in it. Name the folder that holds the data alone."
+            template = "{path} contains more than {most} folders. Name the folder that holds only the data."
             raise error("file.folders", template, path=str(folder), most=FOLDERS)
         try:
             found = os.stat(base)

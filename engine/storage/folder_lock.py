@@ -183,7 +183,7 @@ class FolderLock:
                 ours = holder is not None and (holder.host, holder.pid) == (own.host, own.pid)  # an engine before
                 if (holder is not None and holder.alive and not ours) or time.monotonic() > end:
                     raise OpenError.saying(in_use(self.path.parent, holder))
-                yield Progress("Waiting for the engine of the window that was closed")
+                yield Progress("Waiting for the previous engine process to end")
                 time.sleep(0.1)
         except OSError as error:
             raise not_written(self.path.parent, error) from error
@@ -197,11 +197,10 @@ def _opened(path: str, flags: int) -> int:
 def in_use(folder: Path, holder: Holder | None) -> Message:
     """The sentence for a folder that another process holds."""
     if holder is None:
-        template = "{folder} is in use by another process. Wait until that has ended, or end it."
-        return Message("session.in_use", template, {"folder": str(folder)})
+        template = "{folder} is in use by another process. Wait until it ends, or stop it."
+        return Message("session.in_use_unknown", template, {"folder": str(folder)})
     template = (
-        "{folder} is in use by {command} (process {pid} on {host}, since {since}). "
-        "Wait until that has ended, or end it."
+        "{folder} is in use by {command} (process {pid} on {host}, since {since}). Wait until it ends, or stop it."
     )
     told = {"command": holder.command, "pid": str(holder.pid), "host": holder.host, "since": _time(holder.since)}
     return Message("session.in_use", template, {"folder": str(folder)} | told)

@@ -45,7 +45,7 @@ def inside(path: Path, folders: Sequence[Path]) -> Path:
     """
     found = path.resolve()
     if not any(found.is_relative_to(folder.resolve()) for folder in folders):
-        template = "{path} lies outside of {folder}, and no file decides where another one is written. Name a folder."
+        template = "{path} lies outside {folder}, where a recipe may not write. Name an output folder."
         raise OpenError("path.outside", template, path=str(found), folder=str(folders[0]))
     return found
 

@@ -37,7 +37,9 @@ class TemporaryFolder:
                 if self._lock.take():  # else another process took it for one that is left, and removes it
                     break
         except OSError as error:
-            template = "No temporary folder can be made: {reason}. Make room, or set TMPDIR to a folder with some."
+            template = (
+                "Cannot create a temporary folder: {reason}. Free some space, or set TMPDIR to a folder with space."
+            )
             raise SecateurError("temporary.none", template, repr(error), reason=error.strerror or str(error)) from error
 
     def remove(self) -> None:

@@ -56,15 +56,18 @@ class WeightStore:
             tensors = load_file(self.path(digest))
             aliases = _aliases(self.path(digest))
         except (OSError, SafetensorError) as error:
-            template = "The weights {path} of this session are missing or damaged."
+            template = "The weights {path} of this session are missing or damaged. Restore them from a backup."
             raise OpenError("session.weights", template, details=str(error), path=str(self.path(digest))) from error
         return tensors | {alias: tensors[name] for alias, name in aliases.items()}
 
     def path(self, digest: str) -> Path:
         """The file of a sha256; raises OpenError for what is none, as a name it could lead anywhere."""
         if not DIGEST.fullmatch(digest):
-            template = "{digest!r} does not name weights of this session. Its history was damaged or changed by hand."
-            raise OpenError("session.weights_name", template, digest=digest[:80])
+            template = (
+                "{digest!r} does not name weights of this session: the history is damaged or was edited. Restore it "
+                "from a backup."
+            )
+            raise OpenError("session.digest", template, digest=digest[:80])
         return self.folder / f"{digest}.safetensors"
 
     def take(self, digests: Collection[str], other: "WeightStore", token: CancelToken) -> Job[None]:

@@ -18,8 +18,7 @@ def compiled_notes(model: nn.Module) -> Iterator[Message]:
     found = [module_named(path) for path, module in modules_of(model).items() if _is_compiled(module)]
     if found:
         template = (
-            "Compiled in place with torch.compile: {modules}. The cut model has them as they were written. Compile it "
-            "again."
+            "Compiled in place with torch.compile: {modules}. The cut model has them uncompiled. Compile it again."
         )
         yield Message("analysis.compiled", template, {"modules": listed(found, SHOWN)})
 

@@ -27,7 +27,7 @@ def marks_of(analysis: Analysis, ranges: Mapping[str, str]) -> Mask:
     """[S] the structures that ranges name; raises PlanError with those that the model has not."""
     marked, missing = from_identities(analysis, indices_of(ranges))
     if missing:
-        template = "{count} of the structures that are named are not in this model, the first is {first}."
+        template = "{count} of the named structures are not in this model; the first is {first}."
         details = "\n".join(missing)
         raise PlanError("plan.missing", template, details, count=len(missing), first=missing[0])
     return marked
@@ -63,7 +63,7 @@ def _indices(key: str, text: str) -> list[int]:
         match = _ONE.fullmatch(part.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if last < first or len(found) + last - first >= MOST:
-            template = "{part} is no range of indices of {key}; write them like 0-3, 7."
+            template = "{part} is not a range of indices of {key}. Write ranges like 0-3, 7."
             raise PlanError("plan.ranges", template, part=repr(part.strip()), key=key)
         found += range(first, last + 1)
     return found

@@ -17,8 +17,8 @@ def outputs_in_words(returned: Iterable[Output]) -> tuple[Message, ...]:
     found = [Message("outputs.preserved", "Preserved outputs: {names}.", {"names": preserved})] if preserved else []
     if narrower:
         template = (
-            "Outputs that may become narrower: {names}. If you use them, open the model with all the outputs that must "
-            "stay."
+            "Outputs that may become narrower: {names}. If you use them, open the model again and choose the outputs "
+            "to preserve."
         )
         found.append(Message("outputs.narrower", template, {"names": narrower}))
     return tuple(found)

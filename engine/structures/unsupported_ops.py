@@ -44,7 +44,6 @@ def _without_rule(labels: Labels) -> dict[int, tuple[str, str]]:
 def _note(op: str, module: str, share: float) -> Message:
     return Message(
         "analysis.no_rule",
-        "{op} in {place} has no rule: {percent} of the parameters stay fixed by it. A rule of your own frees them "
-        "(register_rule).",
+        "{op} in {place} has no rule, so {percent} of the parameters cannot be removed. Add a rule with register_rule.",
         {"op": op, "place": module_named(module), "percent": f"{share:.1%}", "share": share},
     )

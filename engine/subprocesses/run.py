@@ -147,13 +147,13 @@ def _died(code: int, complaints: IO[bytes], what: Message, error: type[SecateurE
         name = signal.Signals(-code).name
         return error(
             "process.killed",
-            "{what} was stopped by the system ({name}). The machine may be short of memory.",
+            "{what} was killed by the system ({name}). Memory may have run out: close other programs and try again.",
             tail,
             what=what,
             name=name,
         )
     if not last:
-        return error("process.silent", "{what} failed: exit code {number}", tail, what=what, number=code)
+        return error("process.silent", "{what} failed with exit code {number}", tail, what=what, number=code)
     return error("process.died", "{what} failed: {last}", tail, what=what, last=last)
 
 

@@ -151,7 +151,7 @@ def _input(one: Any, given: Any, options: argparse.Namespace) -> Any:
         shape = [size if isinstance(size, int) else next(sizes) for size in one.shape]
     except StopIteration:
         sys.exit(
-            f"The input {one.name} has the free sizes {one.shape}: give those after the batch with --size 224x224."
+            f"The input {one.name} has the dynamic sizes {one.shape}: give those after the batch with --size 224x224."
         )
     kind = np.dtype(TYPES[one.type[len("tensor(") : -1]])
     random = np.random.default_rng(0)
@@ -189,26 +189,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     here = Path(__file__).parent
     asked = _asked(here / ASKED)
     beside = [here / one for one in asked["files"]] if "files" in asked else sorted(here.glob("*.onnx"))
-    parser.add_argument("files", nargs="*", type=Path, default=beside, help="default: what was put beside this")
+    parser.add_argument("files", nargs="*", type=Path, default=beside, help="default: the files beside this script")
     parser.add_argument(
         "--inputs",
         type=Path,
-        help="an .npz with an array for each input (default: inputs.npz beside this, else random)",
+        help=".npz with an array for each input (default: inputs.npz beside this script, else random)",
     )
     parser.add_argument("--threads", type=int, default=asked.get("threads", 1), help="default: %(default)s")
     parser.add_argument("--batch", type=int, default=asked.get("batch", 1), help="default: %(default)s")
-    parser.add_argument("--size", type=_size, default=(), metavar="224x224", help="free sizes behind the batch")
-    parser.add_argument("--provider", default=CPU, help=f"what computes: CUDAExecutionProvider ... (default: {CPU})")
+    parser.add_argument("--size", type=_size, default=(), metavar="224x224", help="dynamic sizes after the batch")
+    parser.add_argument(
+        "--provider", default=CPU, help=f"execution provider, for example CUDAExecutionProvider (default: {CPU})"
+    )
     parser.add_argument(
         "--option",
         type=_option,
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="of the provider: trt_fp16_enable=True with TensorrtExecutionProvider",
+        help="option of the provider: trt_fp16_enable=True with TensorrtExecutionProvider",
     )
     parser.add_argument("--seconds", type=float, default=3.0, help="for each file")
-    machines = "of this machine in the results, where several have one host name (default: %(default)s)"
+    machines = "name of this machine in the results, where several share one host name (default: %(default)s)"
     parser.add_argument("--name", default=platform.node(), help=machines)
     parser.add_argument("--out", type=Path, help="file to write (default: standard output)")
     options = parser.parse_args(arguments)
@@ -216,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.inputs is None and not options.size and given.is_file():
         options.inputs, options.size = given, tuple(asked.get("size", ()))
     if not options.files:
-        parser.error("there is no .onnx file beside this one; name some")
+        parser.error("there is no .onnx file beside this script; name some")
     text = json.dumps(bench(options.files, options), indent=2) + "\n"
     options.out.write_text(text, encoding="utf-8") if options.out else sys.stdout.write(text)
 

@@ -74,30 +74,33 @@ def _times(
 def require_inputs(inputs: Inputs) -> None:
     """Raise SecateurError where there are none."""
     if not inputs:
-        raise SecateurError("target.inputs", "Nothing to measure with: the model has no example inputs.")
+        raise SecateurError(
+            "target.inputs",
+            "The model has no example inputs, so it cannot be measured. Open it with an input shape or data.",
+        )
 
 
 def check_target(models: Sequence[str | Path], target: TargetSpec) -> None:
     """Raise SecateurError for what cannot be measured."""
     runtime = target_named(target.runtime)
     if target.machine:
-        template = "{machine} is another machine: write a bench for it, run it there, and read its results."
+        template = "{machine} is another machine. Write a bench for it, run it there, and read its results."
         raise SecateurError("target.elsewhere", template, machine=target.machine)
     if target.precision not in runtime.precisions:
-        template = "{title} is measured in {known} only, not in {given}."
+        template = "{title} measures only in {known}, not in {given}. Choose {known}."
         known = all_of(runtime.precisions)
         raise SecateurError("target.precision", template, title=runtime.title, known=known, given=target.precision)
     if target.device != CPU:
         if kind_of(target.device) not in runtime.devices:
-            template = "{title} is measured on the CPU here, not on {device}. Choose PyTorch for that."
+            template = "{title} measures on the CPU here, not on {device}. Choose PyTorch to measure there."
             raise SecateurError("target.device", template, title=runtime.title, device=target.device)
         device_named(target.device)
     if min(target.threads, target.batch, *target.lengths) < 1:
-        raise SecateurError("target.numbers", "Threads, batch and sizes of a target must be at least 1.")
+        raise SecateurError("target.numbers", "Threads, batch and input sizes of a target must be at least 1.")
     check_threads(target.threads)
     for model in models:
         if not Path(model).exists():
-            raise SecateurError("target.missing", "There is no file {path} to measure.", path=str(model))
+            raise SecateurError("target.missing", "File {path} does not exist. Export it again.", path=str(model))
 
 
 def _latency(times: list[float]) -> Latency:

@@ -76,7 +76,7 @@ class OpenVino:
 
 def _options(threads: int, precision: str) -> dict[str, Any]:
     if precision.upper() not in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        template = "This processor cannot compute in {precision}. Choose fp32."
+        template = "This processor does not support {precision}. Choose fp32."
         raise SecateurError("target.precision_here", template, precision=precision)
     return {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": TYPES[precision]}
 

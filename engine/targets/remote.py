@@ -105,10 +105,10 @@ def not_a_bench(folder: Path) -> list[Path]:
 def check_bench(target: TargetSpec) -> None:
     """Raise SecateurError for what `bench.py` cannot measure: it feeds arrays to files, and both stay as they are."""
     if target.tokens:
-        template = "A prompt and its further token are measured on this machine only. Give the size {tokens} instead."
+        template = "A prompt and its next token can be measured on this machine only. Give the size {tokens} instead."
         raise SecateurError("target.bench_tokens", template, tokens=target.tokens)
     if target.precision != bench.PRECISION:
-        template = "bench.py measures in {known} only, not in {given}. Choose {known} for the target."
+        template = "bench.py measures only in {known}, not in {given}. Choose {known} for the target."
         raise SecateurError("target.bench_precision", template, known=bench.PRECISION, given=target.precision)
 
 
@@ -117,10 +117,10 @@ def read_bench(path: Path) -> dict[str, Timing]:
     try:
         results = from_json(read_whole(path), Results)
     except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
-        template = "{path} cannot be read, or is not what bench.py writes."
+        template = "{path} cannot be read, or bench.py did not write it. Choose another file."
         raise OpenError("target.results", template, details=str(error), path=str(path)) from error
     if not results.machine.name or any(not model.median > 0 for model in results.models):
-        template = "{path} names no machine, or holds times that are none. Measure again."
+        template = "{path} names no machine or holds invalid times. Measure again."
         raise OpenError("target.no_times", template, path=str(path))
     if results.schema != bench.SCHEMA:
         template = "{path} was written by another version of bench.py ({given}, not {known}). Measure again."

@@ -13,6 +13,6 @@ def target_named(name: str) -> Target:
     """The target of that name; raises SecateurError with the names there are."""
     if name not in TARGETS:
         raise SecateurError(
-            "target.unknown", "There is no target {name!r}; known are {known}.", name=name, known=", ".join(TARGETS)
+            "target.unknown", "Unknown target {name!r}. Choose one of {known}.", name=name, known=", ".join(TARGETS)
         )
     return TARGETS[name]

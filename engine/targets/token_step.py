@@ -24,7 +24,9 @@ def tokens_in(inputs: Inputs) -> Tensor:
     """The tokens [N, T] among a model's inputs; raises SecateurError where there are none."""
     given = inputs.get(IDS) if isinstance(inputs, Mapping) else inputs[0] if len(inputs) == 1 else None
     if given is None or given.ndim != 2 or torch.as_tensor(given).is_floating_point():
-        template = "Prompt and further token are measured of language models, and this one takes no tokens [N, T]."
+        template = (
+            "Prompt and next token can be measured for language models only, and this model takes no tokens [N, T]."
+        )
         raise SecateurError("target.no_tokens", template)
     return torch.as_tensor(given)
 
@@ -41,8 +43,8 @@ def cache_of(model: nn.Module, tokens: Tensor) -> Any:
             raise SecateurError("target.prompt", template, tokens=tokens.shape[1], error=str(error)) from error
     if not getattr(cache, "layers", None):
         template = (
-            "The model keeps no cache of the tokens before, as models of transformers do, so that a further token "
-            "cannot be measured apart from its prompt. Measure it as a whole, at the length that you need."
+            "The model keeps no cache of earlier tokens as models of transformers do, so the next token cannot be "
+            "measured apart from its prompt. Measure the whole model at the length that you need."
         )
         raise SecateurError("target.no_cache", template)
     return cache
@@ -59,7 +61,7 @@ def step_inputs(model: nn.Module, inputs: Inputs) -> Inputs:
     tokens = tokens_in(inputs)
     layers: list[Any] = cache_of(model, tokens).layers
     if any(type(one) is not DynamicLayer or not one.is_initialized for one in layers):
-        template = "The model's cache ({kind}) cannot be handed to a file. Measure the further token in PyTorch."
+        template = "The model's cache ({kind}) cannot be saved to a file. Measure the next token in PyTorch."
         kind = ", ".join(sorted({type(one).__name__ for one in layers}))
         raise SecateurError("target.cache_kind", template, kind=kind)
     past = [(one.keys.clone(), one.values.clone()) for one in layers]

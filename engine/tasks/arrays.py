@@ -73,29 +73,33 @@ def _check_names(path: Path, arrays: Mapping[str, Any], x: BySplit, y: BySplit) 
     named: dict[str, Any] = {"path": str(path), "expected": EXPECTED}
     if not x:
         names = ", ".join(arrays) or Message("task.nothing", "nothing")
-        raise DataError("task.arrays.names", "{path} holds {names}. Expected: {expected}.", names=names, **named)
+        raise DataError("arrays.names", "{path} contains {names}. Save it with {expected}.", names=names, **named)
     if y and set(x) != set(y):
-        template = "{path} does not have samples and labels for the same splits. Expected: {expected}."
-        raise DataError("task.arrays.unlabelled", template, **named)
+        template = "{path} does not have samples and labels for the same splits. Save it with {expected}."
+        raise DataError("arrays.unlabelled", template, **named)
     if len({array.shape[1:] for array in x.values()}) > 1:
         shapes = ", ".join(f"{split.value} {array.shape[1:]}" for split, array in x.items())
-        raise DataError("task.arrays.shapes", "The splits have samples of different shapes: {shapes}.", shapes=shapes)
+        raise DataError(
+            "arrays.shapes",
+            "The splits have samples of different shapes: {shapes}. Give all samples one shape.",
+            shapes=shapes,
+        )
 
 
 def _check_split(split: Split, x: NDArray[Any], y: NDArray[Any] | None) -> None:
     """Refuse arrays that are empty or do not belong together."""
     named: dict[str, Any] = {"split": split.value, "shape": x.shape}
     if x.ndim < 2 or not len(x):
-        template = "The samples of the split {split} have the shape {shape}; [N, ...] with N of 1 or more is needed."
-        raise DataError("task.arrays.empty", template, **named)
+        template = "Samples of the {split} split have the shape {shape}; expected [N, ...] with at least one sample."
+        raise DataError("arrays.empty", template, **named)
     if not (np.issubdtype(x.dtype, np.integer) or np.issubdtype(x.dtype, np.floating)):
-        template = "The samples of the split {split} are of type {dtype}; bytes, integers or floats are needed."
-        raise DataError("task.arrays.type", template, dtype=str(x.dtype), **named)
+        template = "Samples of the {split} split are of type {dtype}; expected bytes, integers or floats."
+        raise DataError("arrays.type", template, dtype=str(x.dtype), **named)
     if y is None:
         return
     if y.shape[:1] != x.shape[:1]:
-        template = "The split {split} has {count} samples but labels of shape {labels}; one for each sample is needed."
-        raise DataError("task.arrays.lengths", template, count=len(x), labels=y.shape, **named)
+        template = "The {split} split has {count} samples but labels of shape {labels}. Give one label for each sample."
+        raise DataError("arrays.lengths", template, count=len(x), labels=y.shape, **named)
 
 
 def _plain(y: NDArray[Any]) -> NDArray[Any]:

@@ -55,10 +55,14 @@ def _task(
 ) -> DataTask:
     """A classification of what was found, divided further where splits are missing."""
     if not parts:
-        template = "{path} does not hold {expected}."
-        raise DataError("task.missing", template, path=spec.path, expected=expected)
+        template = "{path} does not contain {expected}. Choose another folder."
+        raise DataError("binary.missing", template, path=spec.path, expected=expected)
     if any(len(x) != len(y) for x, y in parts.values()):
-        raise DataError("task.binary.lengths", "{path} holds more images than labels, or fewer.", path=spec.path)
+        raise DataError(
+            "binary.lengths",
+            "{path} does not contain as many images as labels. Download it again.",
+            path=spec.path,
+        )
     rows = divide({split: len(x) for split, (x, _) in parts.items()}, seed_of(spec))
     x, y = ({split: parts[source][part][taken] for split, (source, taken) in rows.items()} for part in (0, 1))
     return DataTask(spec, Arrays(Path(spec.path).name, names, x, y, spec), purpose_of(spec, "classification"))
@@ -84,10 +88,10 @@ def _idx(file: Path) -> NDArray[Any]:
             check_unpacked(file, size := math.prod(shape), error=DataError)
             content = np.frombuffer(opened.read(size + 1), np.uint8).reshape(shape)
         if not size:
-            raise ValueError("it holds nothing")
+            raise ValueError("it is empty")
     except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         template = "{path} is damaged. Download it again."
-        raise DataError("task.binary.damaged", template, details=str(error), path=str(file)) from error
+        raise DataError("binary.damaged", template, details=str(error), path=str(file)) from error
     return content.astype(np.int64) if len(shape) == 1 else content
 
 
@@ -100,7 +104,7 @@ def _cifar(files: list[Path]) -> tuple[NDArray[Any], NDArray[Any]]:
     before = 2 if files[0].name in ("train.bin", "test.bin") else 1  # CIFAR-100 has the coarse class in front
     if not len(data) or len(data) % (before + PIXELS):
         template = "{path} is damaged. Download it again."
-        raise DataError("task.binary.damaged", template, path=str(files[0]))
+        raise DataError("binary.damaged", template, path=str(files[0]))
     records = data.reshape(-1, before + PIXELS)
     return records[:, before:].reshape(-1, 3, 32, 32), records[:, before - 1].astype(np.int64)
 
@@ -110,5 +114,5 @@ def _lines(file: Path) -> tuple[str, ...]:
         text = read_whole(file, error=DataError).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         template = "{path} is damaged. Download it again."
-        raise DataError("task.binary.damaged", template, details=str(error), path=str(file)) from error
+        raise DataError("binary.damaged", template, details=str(error), path=str(file)) from error
     return tuple(line for line in text.splitlines() if line.strip())

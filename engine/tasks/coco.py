@@ -83,9 +83,10 @@ def open_coco(spec: TaskSpec) -> DetectionTask:
     files = annotation_files(root) if root.exists() else {}
     if not files:
         template = (
-            "{path} holds no annotations: expected is a .json in it, in annotations, or beside each split's images."
+            "{path} contains no annotations. Put a .json file in it, in a folder annotations, or beside each "
+            "split's images."
         )
-        raise DataError("task.missing", template, path=spec.path)
+        raise DataError("coco.missing", template, path=spec.path)
     purpose = purpose_of(spec, "detection")
     found: dict[Split, list[Annotated]] = {}
     names: dict[int, str] = {}
@@ -93,6 +94,6 @@ def open_coco(spec: TaskSpec) -> DetectionTask:
         found[split], said = read_annotations(file, root)
         names = names or said
         if said != names:
-            template = "{path} has other categories than the other splits. All must have the same ids and names."
-            raise DataError("task.coco.splits", template, path=str(file))
+            template = "{path} has other categories than the other splits. Give all splits the same ids and names."
+            raise DataError("coco.splits", template, path=str(file))
     return DetectionTask(spec, Boxed(spec, found, names), purpose)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
-from ..errors import DataError
+from ..errors import DataError, Message
 from ..storage.file_limits import check_special, check_unpacked, parse_json
 from .protocol import Split
 from .splitting import ALIASES
@@ -76,13 +76,13 @@ def read_annotations(file: Path, root: Path) -> tuple[list[Annotated], dict[int,
         for one in content["annotations"]:
             _add(images[one["image_id"]], one)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        template = "{path} is no COCO-style file of boxes: {reason}."
+        template = "{path} is not a COCO-style file of boxes: {reason}. Correct it, or choose another file."
         reason = f"{type(error).__name__} at {error}"
-        raise DataError("task.coco.damaged", template, details=repr(error), path=str(file), reason=reason) from error
+        raise DataError("coco.damaged", template, details=repr(error), path=str(file), reason=reason) from error
     unnamed = {category for one in images.values() for category in one.categories} - names.keys()
     if unnamed:
-        template = "{path} has boxes of the category {category}, which its list of categories does not have."
-        raise DataError("task.coco.category", template, path=str(file), category=min(unnamed))
+        template = "{path} has boxes of the category {category}, which its list of categories lacks. Correct the file."
+        raise DataError("coco.category", template, path=str(file), category=min(unnamed))
     return list(images.values()), names
 
 
@@ -108,12 +108,13 @@ def _content(file: Path) -> dict[str, Any]:
         check_unpacked(file, file.stat().st_size, error=DataError)
         content: Any = parse_json(file.read_bytes())
     except (OSError, ValueError) as error:
-        template = "{path} is no JSON that can be read."
-        raise DataError("task.coco.damaged", template, details=str(error), path=str(file)) from error
+        template = "{path} is not readable JSON. Choose another file."
+        raise DataError("coco.not_json", template, details=str(error), path=str(file)) from error
     missing = [name for name in LISTS if not isinstance(content, dict) or name not in content]
     if missing:
-        template = "{path} is no COCO-style file of boxes: it lacks {names}."
-        raise DataError("task.coco.damaged", template, path=str(file), names=", ".join(missing))
+        reason = Message("coco.lacks", "it lacks {names}", {"names": ", ".join(missing)})
+        template = "{path} is not a COCO-style file of boxes: {reason}. Correct it, or choose another file."
+        raise DataError("coco.damaged", template, path=str(file), reason=reason)
     return cast("dict[str, Any]", content)
 
 
@@ -149,10 +150,10 @@ def _folder_of(names: Sequence[str], file: Path, root: Path) -> Path:
     first = names[0] if names else ""
     found = next((place for place in places if (place / first).is_file()), None)
     if found is None:
-        template = "The image {name} of {path} is not there. Put the images beside the file or into a folder images."
-        raise DataError("task.coco.images", template, name=first, path=str(file))
+        template = "Image {name} of {path} not found. Put the images beside the file or into a folder images."
+        raise DataError("coco.images", template, name=first, path=str(file))
     absent = next((name for name in names if not (found / name).is_file()), None)
     if absent is not None:
-        template = "The image {name} of {path} is not in {folder}, where the others are."
-        raise DataError("task.coco.image", template, name=absent, path=str(file), folder=str(found))
+        template = "Image {name} of {path} is not in {folder} with the others. Put it there."
+        raise DataError("coco.image", template, name=absent, path=str(file), folder=str(found))
     return found

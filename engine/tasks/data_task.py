@@ -38,7 +38,7 @@ class DataTask:
     def __init__(self, spec: TaskSpec, data: Data, purpose: Purpose) -> None:
         """Judge and train by `data`, for a purpose that fits it."""
         if spec.batch < 1:
-            raise TaskError("task.batch_size", "The batch size must be 1 or more, not {given}.", given=spec.batch)
+            raise TaskError("task.batch_size", "The batch size must be at least 1, not {given}.", given=spec.batch)
         self.spec = spec
         self.purpose = purpose
         self._data = data
@@ -102,7 +102,9 @@ class DataTask:
         """The purpose's metric with its uncertainty, of the right targets or of what the original says."""
         labelled = self._data.labelled
         if not labelled and self._original is None:
-            template = "The data has no labels and no original to agree with yet. Open a model with it first."
+            template = (
+                "The data has no labels, and there is no original to compare with yet. Open a model with it first."
+            )
             raise TaskError("task.no_original", template)
         with evaluating(predict), evaluating(None if labelled else self._original):
             judged = self._judged(predict, split)
@@ -135,7 +137,9 @@ class DataTask:
         answers = main_output(outputs)
         count = answers.shape[1] if isinstance(answers, torch.Tensor) and answers.ndim == 2 else self._classes
         if self._classes > count:
-            template = "The data has {classes} classes, the model answers with {outputs}. Open the data of this model."
+            template = (
+                "The data has {classes} classes, but the model has {outputs} outputs. Open the data of this model."
+            )
             raise TaskError("task.classes", template, classes=self._classes, outputs=count)
 
     def _targets(self, split: Split, rows: NDArray[np.int64]) -> NDArray[Any]:

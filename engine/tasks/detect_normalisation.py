@@ -23,18 +23,18 @@ Moments = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and deviation per channel, of pixels from 0 to 1."""
 WAYS: dict[int, dict[str, Moments]] = {
     3: {
-        "ImageNet's": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-        "CIFAR-10's": ((0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)),
-        "those of values from -1 to 1": ((0.5,), (0.5,)),
-        "those of values from 0 to 1": ((0.0,), (1.0,)),
-        "those of values from 0 to 255": ((0.0,), (1 / 255,)),
+        "ImageNet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        "CIFAR-10": ((0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)),
+        "values from -1 to 1": ((0.5,), (0.5,)),
+        "values from 0 to 1": ((0.0,), (1.0,)),
+        "values from 0 to 255": ((0.0,), (1 / 255,)),
     },
     1: {
-        "MNIST's": ((0.1307,), (0.3081,)),
-        "Fashion-MNIST's": ((0.286,), (0.353,)),
-        "those of values from -1 to 1": ((0.5,), (0.5,)),
-        "those of values from 0 to 1": ((0.0,), (1.0,)),
-        "those of values from 0 to 255": ((0.0,), (1 / 255,)),
+        "MNIST": ((0.1307,), (0.3081,)),
+        "Fashion-MNIST": ((0.286,), (0.353,)),
+        "values from -1 to 1": ((0.5,), (0.5,)),
+        "values from 0 to 1": ((0.0,), (1.0,)),
+        "values from 0 to 255": ((0.0,), (1 / 255,)),
     },
 }
 """What the field subtracts and divides by, for colours and for greys."""
@@ -80,7 +80,7 @@ def better_prepared(task: Task, model: Any, token: CancelToken) -> Job[Remark | 
     seen = list(_pixels(task, now))
     if not seen:
         return None
-    yield Progress("Trying other means and deviations")
+    yield Progress("Trying other normalisations")
     ways = {name: way for name, way in WAYS[seen[0].pixels.shape[1]].items() if not _same(way, now)}
     right = {name: np.zeros(0) for name in ways}
     asked = np.zeros(0)
@@ -101,8 +101,8 @@ def better_prepared(task: Task, model: Any, token: CancelToken) -> Job[Remark | 
     return Remark(
         Message(
             "task.preparation",
-            "Of {count} samples the model gets {before} right as they are prepared now, and {after} with {way} mean "
-            "and deviation. If it was trained so, give the data with mean {mean} and deviation {std}.",
+            "The model gets {before} of {count} samples right with the current normalisation, and {after} with the "
+            "normalisation for {way}. If it was trained that way, open the data with mean {mean} and std {std}.",
             {
                 "count": len(asked),
                 "before": int(asked.sum()),

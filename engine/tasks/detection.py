@@ -125,10 +125,10 @@ class DetectionTask(DataTask):
         if self._known is None:
             if not family(model):
                 template = (
-                    "Boxes are judged of torchvision's detectors (Faster, Mask and Keypoint R-CNN, RetinaNet, SSD, "
-                    "FCOS), and {given} is none. Give its loss and metric in a task.py."
+                    "Only torchvision's detectors can be evaluated on boxes (Faster, Mask and Keypoint R-CNN, "
+                    "RetinaNet, SSD, FCOS), and {given} is not one. Define its loss and metric in a task.py."
                 )
-                raise TaskError("task.detection.model", template, given=type(model).__name__)
+                raise TaskError("detection.model", template, given=type(model).__name__)
             data = cast("Annotated", self._data)
             self._known = numbering(data.categories, *classes_of(model), data.used)
         return self._known

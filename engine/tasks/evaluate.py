@@ -25,7 +25,7 @@ def measure(
     """
     parts: list[Rows] = []
     count = 0
-    shown = Message("progress.evaluating", "Evaluating on {split}", {"split": split.value})
+    shown = Message("progress.evaluating", "Evaluating on the {split} split", {"split": split.value})
     check(token)
     for rows in judged:
         parts.append(rows)
@@ -33,7 +33,7 @@ def measure(
         yield Progress(shown, count, total)
         check(token)
     if not parts:
-        raise TaskError("task.no_batches", "The split {split} has no batches; give it some data.", split=split.value)
+        raise TaskError("task.no_batches", "The {split} split has no batches. Add data to it.", split=split.value)
     rows = np.concatenate(parts)
     return Metric(
         name=purpose.agreement if agreement else purpose.metric,

@@ -75,8 +75,8 @@ def open_folder(spec: TaskSpec) -> DataTask:
     """Open an image folder as a classification task."""
     root = Path(spec.path)
     if not root.is_dir():
-        template = "{path} is no folder. Give a folder of images with one sub-folder a class."
-        raise DataError("task.missing", template, path=spec.path)
+        template = "{path} is not a folder. Name a folder of images with one sub-folder for each class."
+        raise DataError("folder.missing", template, path=spec.path)
     found = _find(root)
     _check_classes(root, found)
     return DataTask(spec, Images(root.name, found, spec), purpose_of(spec, "classification"))
@@ -107,9 +107,12 @@ def _images(folder: Path) -> ClassFolders:
         samples += [(file, number) for file in found]
         empty += [] if found else [name]
     if empty or not classes:
-        template = "{path} has no images in sub-folders, or a sub-folder without any. Expected: one sub-folder a class."
+        template = (
+            "{path} has no images in sub-folders, or an empty sub-folder. Put the images of each class into a "
+            "sub-folder."
+        )
         details = f"No image of {', '.join(IMG_EXTENSIONS)} in: {', '.join(empty)}" if empty else ""
-        raise DataError("task.folder.empty", template, details=details, path=str(folder))
+        raise DataError("folder.empty", template, details=details, path=str(folder))
     return ClassFolders(classes, samples)
 
 
@@ -122,8 +125,8 @@ def _check_classes(root: Path, found: dict[Split, ClassFolders]) -> None:
     every = [set(_names(images)) for images in found.values()]
     odd = set[str]().union(*every) - every[0].intersection(*every)
     if odd:
-        template = "The splits in {path} do not have the same classes; not in all of them: {names}."
-        raise DataError("task.folder.classes", template, path=str(root), names=", ".join(sorted(odd)[:5]))
+        template = "The splits in {path} have different classes. Give all splits the same; not in all of them: {names}."
+        raise DataError("folder.classes", template, path=str(root), names=", ".join(sorted(odd)[:5]))
 
 
 def _names(images: ClassFolders) -> list[str]:

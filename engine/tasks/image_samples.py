@@ -35,14 +35,16 @@ def standardise(x: torch.Tensor, spec: TaskSpec) -> torch.Tensor:
         return x
     mean, std = per_channel(spec.mean or (0.0,), x), per_channel(spec.std or (1.0,), x)
     if not bool((std > 0).all()):
-        raise TaskError("task.std", "The standard deviations {std} must be above 0.", std=list(spec.std))
+        raise TaskError("task.std", "Standard deviations must be above 0, not {std}.", std=list(spec.std))
     return (x - mean) / std
 
 
 def per_channel(values: tuple[float, ...], x: torch.Tensor) -> torch.Tensor:
     """One value for all channels of [N, C, ...], or one for each, to be computed with; raises TaskError otherwise."""
     if len(values) not in (1, x.shape[1]):
-        template = "The data has {channels} channels, but {given} values of mean or standard deviation were given."
+        template = (
+            "The data has {channels} channels, but {given} values of mean or std were given. Give one for each channel."
+        )
         raise TaskError("task.means", template, channels=x.shape[1], given=len(values))
     return torch.tensor(values, dtype=x.dtype).reshape(1, -1, *([1] * (x.ndim - 2)))
 

@@ -41,8 +41,8 @@ class ImageReader:
         shapes = {tuple(one.shape) for one in pixels}
         if len(shapes) > 1:
             sizes = " and ".join(sorted(f"{h} x {w}" for _, h, w in shapes)[:3])
-            template = "The images have different sizes ({sizes}). Give the size that the model takes."
-            raise DataError("task.folder.sizes", template, sizes=sizes)
+            template = "The images have different sizes ({sizes}). Enter the size that the model takes."
+            raise DataError("folder.sizes", template, sizes=sizes)
         return standardise(torch.stack(pixels).float() / 255, self._spec)
 
     def _pixels(self, image: str | bytes, name: str = "An image") -> torch.Tensor:
@@ -54,8 +54,8 @@ class ImageReader:
             with opened_image(Path(image) if isinstance(image, str) else image, file) as opened:
                 pixels = self._decoded(opened.convert("L" if self._grey else "RGB"))
         except UNREADABLE as error:
-            template = "{file} is no image that can be read. Remove it or replace it."
-            raise DataError("task.folder.unreadable", template, details=str(error), file=file) from error
+            template = "{file} is not a readable image. Remove or replace it."
+            raise DataError("folder.unreadable", template, details=str(error), file=file) from error
         if pixels.numel() <= self._room:
             self._room -= pixels.numel()
             self._cache[image] = pixels
@@ -95,8 +95,8 @@ def image_size(file: Path) -> tuple[int, int]:
         with opened_image(file, str(file)) as opened:
             return opened.size
     except UNREADABLE as error:
-        template = "{file} is no image that can be read. Remove it or replace it."
-        raise DataError("task.folder.unreadable", template, details=str(error), file=str(file)) from error
+        template = "{file} is not a readable image. Remove or replace it."
+        raise DataError("folder.unreadable", template, details=str(error), file=str(file)) from error
 
 
 def fitted(image: torch.Tensor, size: tuple[int, int], exact: bool = False) -> torch.Tensor:

@@ -56,8 +56,8 @@ class Masked:
         masks = [self._mask(self._pairs[split][row][1]) for row in map(int, rows)]
         sizes = sorted({f"{height} x {width}" for height, width in (mask.shape for mask in masks)})
         if len(sizes) > 1:
-            template = "The masks have different sizes ({sizes}). Give the size that the model takes."
-            raise DataError("task.masks.sizes", template, sizes=all_of(sizes[:3]))
+            template = "The masks have different sizes ({sizes}). Enter the size that the model takes."
+            raise DataError("masks.sizes", template, sizes=all_of(sizes[:3]))
         return np.stack(masks)
 
     def _mask(self, file: Path) -> NDArray[np.int64]:
@@ -66,11 +66,11 @@ class Masked:
             with opened_image(file, str(file)) as opened:
                 classes: NDArray[Any] = np.array(opened)
         except UNREADABLE as error:
-            template = "{file} is no image that can be read. Remove it or replace it."
-            raise DataError("task.folder.unreadable", template, details=str(error), file=str(file)) from error
+            template = "{file} is not a readable image. Remove or replace it."
+            raise DataError("folder.unreadable", template, details=str(error), file=str(file)) from error
         if classes.ndim != 2:
-            template = "The mask {file} has several channels. Its one channel must hold the numbers of the classes."
-            raise DataError("task.masks.channels", template, file=str(file))
+            template = "The mask {file} has several channels. Save it with one channel that holds class numbers."
+            raise DataError("masks.channels", template, file=str(file))
         mask = torch.from_numpy(classes.astype(np.int64))[None]
         return (mask if self._size is None else fitted(mask, self._size, exact=True))[0].numpy()
 
@@ -93,7 +93,7 @@ def _pairs(folder: Path) -> Pairs:
     images, masks = ({one.stem: one for one in sorted((folder / name).glob("*.*"))} for name in (IMAGES, MASKS))
     alone = sorted(images.keys() ^ masks.keys())
     if alone or not images:
-        template = "{path} must hold the folders images and masks with files of the same names; not in both: {names}."
-        names = ", ".join(alone[:5]) or Message("task.masks.anything", "anything")
-        raise DataError("task.masks.pairs", template, path=str(folder), names=names)
+        template = "{path} needs the folders images and masks with files of the same names. Not in both: {names}."
+        names = ", ".join(alone[:5]) or Message("masks.anything", "anything")
+        raise DataError("masks.pairs", template, path=str(folder), names=names)
     return [(images[name], masks[name]) for name in sorted(images)]

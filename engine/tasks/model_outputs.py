@@ -20,9 +20,7 @@ def logits(outputs: Any) -> torch.Tensor:
     """The logits [N, classes] among what a model answers: the tensor itself, `.logits`, or the first of several."""
     found = main_output(outputs)
     if not isinstance(found, torch.Tensor) or found.ndim != 2:
-        template = (
-            "The model answers with {given}; a classification needs [N, classes]. Describe the task in a task.py."
-        )
+        template = "Model output is {given}; classification expects [N, classes]. Describe the task in a task.py."
         raise TaskError("task.outputs", template, given=told(found))
     return found
 
@@ -54,7 +52,7 @@ def told(given: Any) -> Phrase:
 def finite(answers: torch.Tensor) -> torch.Tensor:
     """The same answers; raises TaskError where some are no numbers."""
     if not bool(answers.isfinite().all()):
-        template = "The model answers with values that are no numbers. Check the preprocessing."
+        template = "The model's outputs contain NaN or infinity. Check the preprocessing."
         raise TaskError("task.not_finite", template)
     return answers
 
@@ -90,19 +88,19 @@ def _refused(predict: Any, inputs: Inputs, error: Exception) -> TaskError:
     wanted = channels_taken(predict)
     if wanted is not None and len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][1] != wanted:
         template = (
-            "The images have {channels} channels, the model takes {wanted}. Convert the images or open other data."
+            "The images have {channels} channels, but the model takes {wanted}. Convert the images or open other data."
         )
         return TaskError("task.channels", template, details=str(error), channels=shapes[0][1], wanted=wanted)
     shape = ", ".join(str(list(s)) for s in shapes)
     whole = (not torch.as_tensor(x).is_floating_point() for _, x in named_arrays(inputs))
     if shapes and all(len(one) == 2 for one in shapes) and all(whole):  # tokens, and their masks
         template = (
-            "The model cannot take samples of {length} tokens: {error}. Where it takes fewer at a time, choose that "
-            "length; else check that the tokeniser is the model's own."
+            "The model cannot take samples of {length} tokens: {error}. Choose a shorter length, or check that the "
+            "tokenizer belongs to the model."
         )
         length, words = shapes[0][1], str(error).strip().rstrip(".")
         return TaskError("task.tokens", template, details=repr(error), length=length, error=words)
-    template = "The model cannot take a batch of shape {shape}: {error}. Check size, channels and type of the data."
+    template = "The model cannot take a batch of shape {shape}: {error}. Check the size, channels and type of the data."
     return TaskError("task.batch", template, details=repr(error), shape=shape, error=str(error).strip().rstrip("."))
 
 

@@ -26,7 +26,7 @@ HEADER_ERRORS = (tokenize.TokenError, SyntaxError, LookupError, TypeError, Overf
 """What NumPy raises at headers of arrays that are damaged, beside ValueError."""
 
 EXPECTED = Message(
-    "task.arrays.expected",
+    "arrays.expected",
     "x_train, y_train, x_val, y_val, x_test, y_test, or just x and y",
 )
 SAMPLES = ("x", "images", "inputs", "data")
@@ -59,22 +59,22 @@ def samples_and_targets(arrays: Mapping[str, NDArray[Any]]) -> tuple[BySplit, By
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     check_special(path, DataError)
     if not path.is_file():
-        raise DataError("task.missing", "{path} does not exist. Give the path of an .npz.", path=str(path))
+        raise DataError("arrays.missing", "{path} does not exist. Name an .npz file.", path=str(path))
     try:
         with path.open("rb") as opened:
             if opened.read(len(NPY)) == NPY:
-                template = "{path} is a single array. Expected an .npz with {expected}."
-                raise DataError("task.arrays.single", template, path=str(path), expected=EXPECTED)
+                template = "{path} is a single array. Save an .npz with {expected}."
+                raise DataError("arrays.single", template, path=str(path), expected=EXPECTED)
         with zipfile.ZipFile(path) as archive:
             _check_sizes(path, archive)
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (*ARCHIVE_ERRORS, *HEADER_ERRORS) as error:
         if _holds_objects(path, error):
-            template = "{path} holds Python objects, and Secateur never unpickles. Save plain arrays of numbers."
-            raise DataError("task.arrays.pickle", template, path=str(path)) from error
-        template = "{path} is no .npz or is damaged. Save it again with numpy.savez."
-        raise DataError("task.arrays.damaged", template, details=str(error), path=str(path)) from error
+            template = "{path} contains Python objects, which Secateur never unpickles. Save plain arrays of numbers."
+            raise DataError("arrays.pickle", template, path=str(path)) from error
+        template = "{path} is damaged or not an .npz file. Save it again with numpy.savez."
+        raise DataError("arrays.damaged", template, details=str(error), path=str(path)) from error
 
 
 def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
@@ -103,8 +103,8 @@ def _joined(path: Path, name: str, arrays: list[NDArray[Any]]) -> NDArray[Any]:
     try:
         return np.concatenate(arrays)
     except ValueError as error:
-        template = "The files in {path} hold {name} of different shapes: {error}."
-        raise DataError("task.arrays.parts", template, path=str(path), name=name, error=str(error)) from error
+        template = "The files in {path} contain {name} of different shapes: {error}. Give all one shape."
+        raise DataError("arrays.parts", template, path=str(path), name=name, error=str(error)) from error
 
 
 def _named(arrays: Mapping[str, NDArray[Any]], roles: tuple[str, ...]) -> BySplit:

@@ -10,8 +10,8 @@ from .protocol import Task, TaskSpec
 
 FORMS = Message(
     "task.forms",
-    "a folder of images with one sub-folder a class or COCO-style annotations, an .npz, .parquet, .csv, .tsv or .txt "
-    "file, or a task.py",
+    "a folder of images with one sub-folder for each class or COCO-style annotations, an .npz, .parquet, .csv, .tsv "
+    "or .txt file, or a task.py",
 )
 KINDS = {
     ".npz": "arrays",
@@ -44,7 +44,7 @@ def open_task(spec: TaskSpec, consent: Consent | None = None) -> Task:
     """
     if spec.kind not in OPENERS:
         raise DataError(
-            "task.kind", "There is no task of kind {kind}, only {kinds}.", kind=spec.kind, kinds=", ".join(OPENERS)
+            "task.kind", "Unknown kind of task {kind}. Choose one of {kinds}.", kind=spec.kind, kinds=", ".join(OPENERS)
         )
     return OPENERS[spec.kind](spec, by_hand(spec) if consent is None else consent)
 
@@ -55,10 +55,12 @@ def kind_of(path: str) -> str:
         return "bundled"
     where = Path(path)
     if not where.exists():
-        raise DataError("task.missing", "{path} does not exist. Give {forms}.", path=path, forms=FORMS)
+        raise DataError("task.missing", "{path} does not exist. Name {forms}.", path=path, forms=FORMS)
     kind = _kind_of_folder(where) if where.is_dir() else KINDS.get(where.suffix.lower(), "")
     if not kind:
-        raise DataError("task.unknown_file", "{path} is no task: give {forms}.", path=path, forms=FORMS)
+        raise DataError(
+            "task.unknown_file", "{path} is not a kind of data that can be read. Name {forms}.", path=path, forms=FORMS
+        )
     return kind
 
 

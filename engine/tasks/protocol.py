@@ -175,7 +175,7 @@ class TaskInfo:
         seconds: That judging the original took for each sample, 0 unknown.
         notes: What to know of the data and the model, in words.
         better: The same data as it seems to have been prepared for the model's training, None where nothing else did.
-        spec: Where it came from, with what was found on the way (a tokeniser).
+        spec: Where it came from, with what was found on the way (a tokenizer).
     """
 
     title: str

@@ -14,8 +14,10 @@ def files_by_split(path: str, suffixes: tuple[str, ...]) -> dict[Split, list[Pat
         return {Split.TRAIN: [where]}
     found = named_splits(where, suffixes) if where.is_dir() else {}
     if not found:
-        template = "{path} does not exist, or holds no train{suffix}, val{suffix} and test{suffix}."
-        raise DataError("task.missing", template, path=path, suffix=suffixes[0])
+        template = (
+            "{path} does not exist, or does not contain train{suffix}, val{suffix} and test{suffix}. Name another path."
+        )
+        raise DataError("splits.missing", template, path=path, suffix=suffixes[0])
     return found
 
 

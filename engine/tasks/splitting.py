@@ -44,8 +44,8 @@ def split_folders(root: Path, folders: Iterable[Path]) -> dict[Split, Path]:
         if split is None:
             continue
         if split in found:
-            template = "{path} has {first} and {second}, which mean the same split. Rename one of them."
-            raise DataError("task.folder.splits", template, path=str(root), first=found[split].name, second=folder.name)
+            template = "{path} contains {first} and {second}, which name the same split. Rename one of them."
+            raise DataError("folder.splits", template, path=str(root), first=found[split].name, second=folder.name)
         found[split] = folder
     return found
 
@@ -77,7 +77,7 @@ def divide(given: Mapping[Split, int], seed: int) -> dict[Split, tuple[Split, ND
     for split, (_, taken) in rows.items():
         if not len(taken):
             raise DataError(
-                "task.too_few", "There are too few samples: none is left for the split {split}.", split=split.value
+                "task.too_few", "Too few samples: none is left for the {split} split. Add samples.", split=split.value
             )
     return rows
 

@@ -112,7 +112,7 @@ class Stored:
 
 
 def store(texts: Iterable[str], tokens: Tokens, length: int) -> Stored:
-    """Texts one behind the other as sequences of `length`, the tokeniser's own tokens around each; the rest is left.
+    """Texts one behind the other as sequences of `length`, the tokenizer's own tokens around each; the rest is left.
 
     The file has no name and is gone with what is returned.
 
@@ -121,8 +121,8 @@ def store(texts: Iterable[str], tokens: Tokens, length: int) -> Stored:
     """
     inner = length - len(tokens.before) - len(tokens.after)
     if inner < 2:
-        template = "Sequences of {length} tokens leave no room for text. Make them longer."
-        raise TaskError("task.text.length", template, length=length)
+        template = "Sequences of {length} tokens leave no room for text. Choose a longer length."
+        raise TaskError("text.length", template, length=length)
     try:
         file = tempfile.TemporaryFile(prefix="secateur-")  # noqa: SIM115  # lives as long as the array over it
         for text in texts:
@@ -131,8 +131,8 @@ def store(texts: Iterable[str], tokens: Tokens, length: int) -> Stored:
         count = file.tell() // 4 // inner
         numbers = np.memmap(file, np.int32, "r", shape=(count, inner)) if count else np.zeros((0, inner), np.int32)
     except OSError as error:
-        template = "The tokens of the text do not fit on the disk of the folder {folder}. Make room there."
-        raise TaskError("task.text.disk", template, str(error), folder=tempfile.gettempdir()) from error
+        template = "The disk is full: the tokens of the text do not fit in {folder}. Free some space there."
+        raise TaskError("text.disk", template, str(error), folder=tempfile.gettempdir()) from error
     return Stored(numbers, tokens.before, tokens.after)
 
 
@@ -146,10 +146,10 @@ class Hiding:
     """Hides some tokens of every sequence, always the same ones, at least one."""
 
     def __init__(self, tokens: Tokens, seed: int, place: int) -> None:
-        """Hide by the tokeniser's token for that; `place` is the number of the split."""
+        """Hide by the tokenizer's token for that; `place` is the number of the split."""
         if tokens.mask is None:
-            template = "The tokeniser has no token that hides another, so the model is not for masked tokens."
-            raise TaskError("task.text.mask", template)
+            template = "The tokenizer has no mask token, so masked tokens cannot be predicted. Choose another purpose."
+            raise TaskError("text.mask", template)
         self._mask, self._tokens = tokens.mask, tokens
         self._seed = seed, place
 
@@ -172,5 +172,5 @@ def _read(file: Path) -> Iterator[str]:
             while text := opened.read(CHUNK):
                 yield text + opened.readline(CHUNK)
     except (OSError, UnicodeDecodeError) as error:
-        template = "{path} is no text in UTF-8 that can be read."
-        raise DataError("task.text.damaged", template, details=str(error), path=str(file)) from error
+        template = "{path} is not readable UTF-8 text. Save it as UTF-8, or choose another file."
+        raise DataError("text.damaged", template, details=str(error), path=str(file)) from error

@@ -22,11 +22,11 @@ TEXT, NUMBERS = 160, 8
 """Characters of a text, and how many of several numbers, that are shown of a sample."""
 MASKS = ("[MASK]", "<mask>")
 PADDINGS = ("[PAD]", "<pad>", "<|endoftext|>", "</s>", "<eos>")
-"""What tokenisers call the token that stands for a hidden one, and the one that fills up, where no file says it."""
+"""What tokenizers call the token that stands for a hidden one, and the one that fills up, where no file says it."""
 
 
 class Tokens(Protocol):
-    """A tokeniser."""
+    """A tokenizer."""
 
     @property
     def mask(self) -> int | None:
@@ -108,23 +108,23 @@ class HuggingFace:
         return {"input_ids": torch.tensor(filled), "attention_mask": torch.tensor(present)}
 
     def text(self, numbers: Sequence[int]) -> str:
-        """What the tokeniser makes of tokens."""
+        """What the tokenizer makes of tokens."""
         filled = next((n for n, one in enumerate(reversed(numbers)) if one != self.padding), len(numbers))
         return self.tokenizer.decode(list(numbers[: len(numbers) - filled]), skip_special_tokens=False)
 
 
 def tokens_of(spec: TaskSpec) -> Tokens:
-    """The tokeniser that the option "tokenizer" names; without one, the tokenizer.json beside the data."""
+    """The tokenizer that the option "tokenizer" names; without one, the tokenizer.json beside the data."""
     given = option(spec, "tokenizer")
     if given == BYTES:
         return Bytes()
     file = tokenizer_in(Path(given).expanduser()) if given else beside_data(spec)
     if not file.is_file():
         template = (
-            "There is no tokeniser {path}. Name the tokenizer.json of the model or its folder, or {bytes} for a model "
-            "that reads text byte by byte."
+            "Tokenizer {path} not found. Name the model's tokenizer.json or its folder, or {bytes} for a model that "
+            "reads text byte by byte."
         )
-        raise DataError("task.tokenizer.missing", template, path=str(file), bytes=BYTES)
+        raise DataError("tokenizer.missing", template, path=str(file), bytes=BYTES)
     return _read(file)
 
 
@@ -167,18 +167,18 @@ def length_of(spec: TaskSpec) -> int:
     """Tokens of a sample: the option "length", `LENGTH` by default."""
     given = option(spec, "length", str(LENGTH))
     if not given.isdigit() or int(given) < 2:
-        template = "The length of a sample must be a whole number of tokens from 2, not {given}."
+        template = "The length of a sample must be a whole number of at least 2 tokens, not {given}."
         raise DataError("task.length", template, given=given)
     return int(given)
 
 
 def _read(file: Path) -> HuggingFace:
-    tokenizers = needed("tokenizers", "text", Message("task.tokenisers", "Tokenisers"))
+    tokenizers = needed("tokenizers", "text", Message("task.tokenizers", "Tokenizers"))
     try:
         tokenizer = tokenizers.Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises a bare Exception
-        template = "{path} is no tokenizer.json that can be read."
-        raise DataError("task.tokenizer.damaged", template, details=str(error), path=str(file)) from error
+        template = "{path} is not a readable tokenizer.json. Choose another file."
+        raise DataError("tokenizer.damaged", template, details=str(error), path=str(file)) from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
     mask = _special(tokenizer, file.parent, "mask_token", MASKS)
@@ -207,7 +207,7 @@ def _said(folder: Path, role: str) -> list[str]:
 
 
 def _around(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The special tokens that the tokeniser puts before and behind a text."""
+    """The special tokens that the tokenizer puts before and behind a text."""
     bare: list[int] = tokenizer.encode("a", add_special_tokens=False).ids
     whole: list[int] = tokenizer.encode("a").ids
     start = next((i for i in range(len(whole)) if bare and whole[i : i + len(bare)] == bare), 0)

@@ -26,9 +26,9 @@ class UserFile:
         self.path = Path(path).expanduser().absolute()
         self._module = import_file(self.path, consent, TaskError)
         if not any(self.defines(name) for name in FUNCTIONS):
-            template = "{file} defines none of {names}. Define what your task needs; the rest has defaults."
+            template = "{file} defines none of {names}. Define those that your task needs; the others have defaults."
             names = ", ".join(f"{name}()" for name in FUNCTIONS)
-            raise TaskError("task.file.nothing", template, file=path, names=names)
+            raise TaskError("task_file.nothing", template, file=path, names=names)
 
     def defines(self, name: str) -> bool:
         """True where the file has a function of this name."""
@@ -64,7 +64,7 @@ class UserFile:
     def _function(self, name: str) -> Any:
         if not self.defines(name):
             template = "{file} has no function {name}, which is needed here. Define it."
-            raise TaskError("task.file.absent", template, file=str(self.path), name=name)
+            raise TaskError("task_file.absent", template, file=str(self.path), name=name)
         return getattr(self._module, name)
 
     @contextmanager
@@ -79,6 +79,6 @@ class UserFile:
             template = "{file}, line {line}: {kind}: {reason}"
             details = "".join(traceback.format_exception(error))
             raise TaskError(
-                "task.file.failed", template, details,
+                "task_file.failed", template, details,
                 file=file or str(self.path), line=line, kind=type(error).__name__, reason=str(error),
             ) from error  # fmt: skip

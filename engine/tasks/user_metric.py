@@ -67,16 +67,26 @@ def to_metric(given: Any, split: Split, file: str) -> Metric:
     if isinstance(given, Real | torch.Tensor):
         given = {"metric": given}
     if not isinstance(given, Mapping):
-        template = "evaluate in {file} returned {kind}; a dict such as {{'accuracy': 0.91, 'n': 1000}} is needed."
-        raise TaskError("task.file.evaluate", template, file=file, kind=type(given).__name__)
+        template = "evaluate in {file} returned {kind}. Return a dict such as {{'accuracy': 0.91, 'n': 1000}}."
+        raise TaskError("task_file.evaluate", template, file=file, kind=type(given).__name__)
     entries = {str(name): value for name, value in cast("Mapping[Any, Any]", given).items()}
     numbers = {name: float(value) for name, value in entries.items() if _is_number(value)}
     name = next((name for name in numbers if name not in BESIDE), None)
     if name is None:
-        raise TaskError("task.file.evaluate", "The dict that evaluate in {file} returned holds no number.", file=file)
+        raise TaskError(
+            "task_file.no_metric",
+            "The dict that evaluate in {file} returned contains no number. Return a "
+            "metric such as {{'accuracy': 0.91}}.",
+            file=file,
+        )
     value, words = numbers[name], _words(name)
     if value != value:
-        raise TaskError("task.not_finite", "evaluate in {file}: {name} is not a number.", file=file, name=name)
+        raise TaskError(
+            "task.metric_not_finite",
+            "evaluate in {file} returned NaN or infinity as {name}. Check the model and the data.",
+            file=file,
+            name=name,
+        )
     is_share = 0 <= value <= 1 and _any(words, PERCENT, PERCENT_AT_END)
     count = int(numbers.get("n", numbers.get("count", 0)))
     counted = is_share and count > 0 and OF_SAMPLES.fullmatch(re.sub(r"[\W_]", "", name.lower()))
@@ -97,14 +107,18 @@ def assumed(metric: Metric, given: Any, file: str) -> tuple[Message, ...]:
     """Which direction was read off the name of a metric; nothing where what was `given` says it."""
     if isinstance(given, Mapping) and "higher_is_better" in given:
         return ()
+    words = {"name": metric.name, "file": file}
+    if metric.higher_is_better:
+        template = (
+            "A higher {name} counts as better, because its name does not say otherwise. If that is wrong, return "
+            "'higher_is_better': False from evaluate in {file}."
+        )
+        return (Message("task_file.higher_is_better", template, words),)
     template = (
-        "A higher {name} counts as better, because its name does not say otherwise. Where that is wrong, let evaluate "
-        "in {file} return 'higher_is_better': False beside it."
-        if metric.higher_is_better
-        else "A lower {name} counts as better, because that is usual for its name. Where that is wrong, let evaluate "
-        "in {file} return 'higher_is_better': True beside it."
+        "A lower {name} counts as better, because that is usual for its name. If that is wrong, return "
+        "'higher_is_better': True from evaluate in {file}."
     )
-    return (Message("task.file.direction", template, {"name": metric.name, "file": file}),)
+    return (Message("task_file.lower_is_better", template, words),)
 
 
 def _words(name: str) -> set[str]:

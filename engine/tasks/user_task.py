@@ -135,9 +135,9 @@ class UserTask:
         if isinstance(batch, list | tuple) and batch:
             return inputs_of(_several(batch)[0])
         template = (
-            "{file} gives batches of type {kind}. Define inputs(batch) there, which returns what the model takes."
+            "{file} gives batches of type {kind}. Define inputs(batch) in it, which returns what the model takes."
         )
-        raise TaskError("task.file.inputs", template, file=self.spec.path, kind=type(cast("Any", batch)).__name__)
+        raise TaskError("task_file.inputs", template, file=self.spec.path, kind=type(cast("Any", batch)).__name__)
 
     def lesson(self, batch: Any) -> Lesson:
         """The outputs for the inputs of a batch, at its tokens where inputs and what is right are [N, T] numbers.
@@ -155,8 +155,8 @@ class UserTask:
             return None
         loss = self.file.call("loss", model, batch)
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-            template = "loss in {file} returned {given}; a tensor with one value is needed."
-            raise TaskError("task.file.loss", template, file=self.spec.path, given=told(loss))
+            template = "loss in {file} returned {given}. Return a tensor with one value."
+            raise TaskError("task_file.loss", template, file=self.spec.path, given=told(loss))
         return loss.reshape(())
 
     def evaluate(self, predict: Any, split: Split, token: CancelToken) -> Job[Metric]:
@@ -187,18 +187,21 @@ class UserTask:
         if self.file.accepts("evaluate", "split"):
             return ()
         template = (
-            "evaluate in {file} takes no split: the samples that are reported have also chosen the weights, which "
-            "flatters them. Let it be evaluate(model, split), with split 'val' or 'test'."
+            "evaluate in {file} takes no split, so the reported samples also chose the weights, which flatters them. "
+            "Define evaluate(model, split), where split is 'val' or 'test'."
         )
-        return (Message("task.file.split", template, {"file": Path(self.spec.path).name}),)
+        return (Message("task_file.split", template, {"file": Path(self.spec.path).name}),)
 
     def _judged(self, predict: Any, split: Split) -> Iterator[Rows]:
         labelled = self._has_labels()
         for batch in self.batches(split):
             inputs = self.inputs(batch)
             if not labelled and self._original is None:
-                template = "{file} has neither labels nor evaluate(model), and there is no original to agree with yet."
-                raise TaskError("task.no_original", template, file=self.spec.path)
+                template = (
+                    "{file} defines neither labels nor evaluate(model), and there is no original to compare with yet. "
+                    "Define one of them."
+                )
+                raise TaskError("task_file.no_original", template, file=self.spec.path)
             answers = logits(ask(predict, inputs))
             if labelled:
                 self._check_labels(batch[1], answers)
@@ -210,11 +213,12 @@ class UserTask:
         highest = int(labels.max()) if len(labels) else 0
         if highest >= answers.shape[1]:
             template = (
-                "{file} has the label {label}, the model {outputs} outputs (0 to {last}). Open the data of this model."
+                "{file} has the label {label}, but the model has {outputs} outputs (0 to {last}). Open the data "
+                "of this model."
             )
             outputs = answers.shape[1]
             raise TaskError(
-                "task.file.classes", template, file=self.spec.path, label=highest, outputs=outputs, last=outputs - 1
+                "task_file.classes", template, file=self.spec.path, label=highest, outputs=outputs, last=outputs - 1
             )
 
     def _has_labels(self) -> bool:
@@ -227,7 +231,10 @@ class UserTask:
         for batch in self.file.iterate("batches", self._names[split]):
             return batch
         raise TaskError(
-            "task.no_batches", "batches({split!r}) in {file} gives none.", split=self._names[split], file=self.spec.path
+            "task_file.no_batches",
+            "batches({split!r}) in {file} returned no batches. Return at least one.",
+            split=self._names[split],
+            file=self.spec.path,
         )
 
     def _seed(self, seed: int | None) -> dict[str, int]:

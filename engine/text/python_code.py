@@ -14,7 +14,7 @@ from ..errors import OpenError
 def identifier(name: str) -> str:
     """A name as it stands in code; raises OpenError for what is none."""
     if not is_identifier(name):
-        template = "{name!r} is not a name in Python. Give it another one in the file that names it."
+        template = "{name!r} is not a Python name. Rename it in the file that uses it."
         raise OpenError("code.name", template, name=name[:80])
     return name
 
@@ -42,7 +42,7 @@ def literal(value: Any) -> str:
             pairs = cast("dict[Any, Any]", value).items()
             return "{" + ", ".join(f"{literal(key)}: {literal(one)}" for key, one in pairs) + "}"
         case _:
-            template = "A value of the type {kind} cannot be written as Python. Give a number or a text."
+            template = "A value of type {kind} cannot be written as Python. Use a number or text."
             raise OpenError("code.value", template, kind=type(value).__name__)
 
 

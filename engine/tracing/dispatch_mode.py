@@ -173,7 +173,7 @@ class Recorder(TorchDispatchMode):
                     if is_lazy(tensor):
                         raise AnalysisError(
                             "analysis.lazy",
-                            "{name} has no shape yet. Run the model once on real data before.",
+                            "{name} has no shape yet. Run the model once on real data first.",
                             name=name,
                         )
                     names.setdefault(id(tensor), []).append(name)

@@ -30,15 +30,15 @@ def refuse(model: nn.Module) -> None:
         if isinstance(module, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
             raise AnalysisError(
                 "analysis.scripted",
-                "{path} is compiled to TorchScript, which has no Python code to repair after a cut. Open the Python "
+                "{path} is compiled to TorchScript and has no Python code to repair after a cut. Open the Python "
                 "class that it was made from, and script the cut model.",
                 path=path or Message("analysis.this_model", "The model"),
             )
         if _is_sharded(type(module)):
             raise AnalysisError(
                 "analysis.sharded",
-                "{path} is spread over processes (FSDP), so that its parameters have no channels here. Cut the model "
-                "first and wrap the result.",
+                "{path} is spread over processes (FSDP), so its parameters have no channels here. Cut the model "
+                "first, then wrap the result.",
                 path=path or Message("analysis.this_model", "The model"),
             )
 
@@ -64,8 +64,8 @@ def failure(error: Exception, model: nn.Module, inputs: Inputs) -> AnalysisError
     if missing:
         return AnalysisError(
             "analysis.missing_input",
-            "The model's forward needs {missing} too, which no example input was given for. Give example inputs for "
-            "all of them, by position or by name, or give {missing} a default in the code.",
+            "The model's forward also needs {missing}. Give example inputs for all of them, by position or by name, "
+            "or give {missing} a default in the code.",
             details=details,
             missing=all_of(missing),
         )

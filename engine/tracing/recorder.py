@@ -59,14 +59,12 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
         tensor, none = Message("analysis.tensor", "one tensor"), Message("analysis.none", "none")
         raise AnalysisError(
             "analysis.outputs",
-            "The model has no output {wanted}. It has {names}.",
+            "The model has no output {wanted}. Choose from {names}.",
             wanted=listed(outputs),
             names=listed([one.path or tensor for one in returned] or [none]),
         )
     if not preserved:
-        raise AnalysisError(
-            "analysis.no_output", "The model's forward returned no tensor, so there is nothing to keep."
-        )
+        raise AnalysisError("analysis.no_output", "The model's forward returned no tensor. Return at least one.")
     given, values = tensors_of(run.inputs), tuple(recorder.number(t) for t in preserved)
     exposed = dict.fromkeys(recorder.exposed)
     if holds_numbers(run.result):  # as far as they were read off tensors

@@ -13,6 +13,7 @@ from ..devices import placed
 from ..errors import Message, SecateurError
 from ..foreign_code.consent import Consent
 from ..jobs import Cancelled, CancelToken, Job, Progress, check
+from ..messages import title
 from ..recovery.checkpoint import Checkpoint, content_of
 from ..recovery.protocol import RecoverySettings
 from ..session.states import State, StateKind
@@ -72,7 +73,7 @@ def compare(
     missed: list[Missed] = []
     metric = yield from _reported(session, state, token)
     for number, one in enumerate(asked, 1):
-        words = {"number": number, "count": len(asked), "title": Message("baselines.title", RULES[one.kind].title)}
+        words = {"number": number, "count": len(asked), "title": title(RULES[one.kind].title)}
         yield Progress(Message("progress.baseline", "Baseline {number} of {count}: {title}", words), number, len(asked))
         try:
             yield Progress("Made", number, len(asked), made=(yield from make(session, state, one, token)))
@@ -189,6 +190,6 @@ def _reported(session: "Session", state: str, token: CancelToken) -> Job[Metric]
     """The state's metric on the test split; the original is refused."""
     one = session.history.state(state)
     if not one.parent:
-        template = "{state} is the original: baselines stand beside a model that was cut."
+        template = "{state} is the original. Choose a cut state to compare with baselines."
         raise SecateurError("baselines.original", template, state=state)
     return (yield from session.judged(state, Split.TEST, token))

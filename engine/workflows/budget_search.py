@@ -122,7 +122,7 @@ def lowest(
     """
     if not 0 < tolerance.loss < 1:
         raise PlanError(
-            "loss.range", "What may be lost is more than 0 and less than 100 %, not {loss:.3g}.", loss=tolerance.loss
+            "loss.range", "The allowed loss must be above 0 and below 100 %, not {loss:.1%}.", loss=tolerance.loss
         )
     original = yield from session.judged(session.states()[0].id, Split.VAL, token)
     search = _Search(session, state, course, tolerance, original, token, scores, [])
@@ -172,7 +172,7 @@ class _Search:
                 raise
             trial = Trial(share, "", note=error.message, final=not brief)
         self.trials.append(trial)
-        judged = Message("progress.judged", "{trial}: judged", {"trial": words})
+        judged = Message("progress.judged", "{trial}: evaluated", {"trial": words})
         told = judged, number + 1, max(self.tolerance.trials, number + 1)
         if trial.state:
             yield Progress(*told, made=self.session.history.state(trial.state))

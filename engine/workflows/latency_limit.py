@@ -56,9 +56,9 @@ class Latency:
         """Why the limit was not met, None where it was."""
         now = self.measured.undisturbed
         if self.slower:
-            template = "It is slower than the original: {now:.3g} against {before:.3g} ms."
+            template = "The result is slower than the original: {now:.3g} ms against {before:.3g} ms."
             return Message("latency.slower", template, {"now": now, "before": self.measured.beside})
-        template = "It takes {now:.3g} ms, more than the {asked:.3g} ms that were asked for."
+        template = "The result takes {now:.3g} ms; the goal was {asked:.3g} ms."
         return None if self.met else Message("latency.missed", template, {"now": now, "asked": self.asked})
 
 

@@ -116,7 +116,7 @@ def _homes(measuring: Measuring, token: CancelToken) -> Job[dict[str, str]]:
     if known is None:
         with temporary_folder() as place:
             nothing = [measuring.analysis.empty()]
-            words = Progress("Reading what the fused blocks belong to")
+            words = Progress("Matching fused blocks to layers")
             written = yield from part_of(words, cut_models(measuring, nothing, place / "0", token), words=False)
             assert written[0] is not None  # nothing is cut from it
             known = homes(written[0])

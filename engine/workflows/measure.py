@@ -37,7 +37,7 @@ class TargetJobs(Opened):
         yield Progress("Measuring")
         timings = yield from time_files(files, self._need().prepared.inputs, target, token)
         if steps:
-            yield Progress("Measuring one further token")
+            yield Progress("Measuring the next token")
             paths, inputs = [path for path, _ in steps], [given for _, given in steps]
             found = yield from measure_steps(paths, inputs, target, token)
             timings = tuple(replace(timing, step=one) for timing, one in zip(timings, found, strict=True))

@@ -184,7 +184,7 @@ def _point(
     except SecateurError as error:
         return Point(share, (), (lack_of_memory(error) or error).message)
     if not made:
-        return Point(share, (), Message(MET, "The state meets this budget already."))
+        return Point(share, (), Message(MET, "The state already meets this budget."))
     try:
         timed = yield from latency_in(session, made, course.goal, token)
     except Cancelled:

@@ -19,7 +19,7 @@ def take_results(history: History, path: Path) -> tuple[State, ...]:
     measured = [state for state in history.states.values() if bench_name(state) in timings]
     if not measured:
         raise SecateurError(
-            "target.strangers", "{path} holds no results of the states of this project.", path=str(path)
+            "target.strangers", "{path} holds no results of this project's states. Choose another file.", path=str(path)
         )
     for state in measured:
         history.add_timing(state.id, timings[bench_name(state)])

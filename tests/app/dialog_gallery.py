@@ -42,8 +42,8 @@ def _consent(window: Any) -> QDialog:
     from secateur.engine.errors import OpenError
 
     template = (
-        "{path} holds more than tensors: loading it can run code that is in the file. If you trust where it comes "
-        "from, allow it; otherwise save only the state_dict()."
+        "{path} holds more than tensors, so loading it can run code from the file. Allow that only if you trust its "
+        "source; otherwise save only the state_dict()."
     )
     error = OpenError("checkpoint.pickle", template, path="weights.pt")
     return Consent(window, error, Refusable("weights.pt", lambda consent: None))
@@ -62,8 +62,8 @@ def _mode(window: Any) -> QDialog:
     from secateur.engine.recipes.steps import Recipe
 
     sentences = (
-        Message("fit.weights", "The model's weights are others than when the recipe was made."),
-        Message("fit.files", "The files of the data are others than they were: names or sizes have changed."),
+        Message("fit.weights", "The model's weights differ from those that the recipe was made with."),
+        Message("fit.files", "The data files have changed: names or sizes differ."),
     )
     fit = Fit(Recipe(1, ()), sentences=sentences, refused={Mode.SAME_INDICES: sentences[0]})
     return ChooseMode(window, "recipe.json", fit)

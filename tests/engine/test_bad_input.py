@@ -238,8 +238,8 @@ REFUSED: dict[str, tuple[Make, Any, str, str]] = {
     "raises": (Raises, (rows(),), "analysis.forward", r"RuntimeError.*odd_nets\.py, line \d+: return self\.second"),
     "gives nothing": (GivesNothing, (rows(),), "analysis.no_output", "no tensor"),
     "gives numbers": (GivesNumbers, (rows(),), "analysis.no_output", "no tensor"),
-    "lacks an input": (NeedsMask, (rows(),), "analysis.missing_input", "needs mask too.*example inputs"),
-    "lacks a named input": (NeedsName, (rows(),), "analysis.missing_input", "needs mask too.*by name"),
+    "lacks an input": (NeedsMask, (rows(),), "analysis.missing_input", "also needs mask.*example inputs"),
+    "lacks a named input": (NeedsName, (rows(),), "analysis.missing_input", "also needs mask.*by name"),
     "scripted": (scripted, (rows(),), "analysis.scripted", "TorchScript.*Python class"),
     "traced": (traced, (rows(),), "analysis.scripted", "TorchScript.*Python class"),
 }
@@ -306,7 +306,7 @@ def test_a_model_on_meta_is_analysed() -> None:
     inputs = (torch.empty(8, 9, device="meta"),)
     made = cut(model, analysis, none, mask, Edits(), inputs)
     assert {name: tuple(p.shape) for name, p in made.model.named_parameters()}["second.weight"] == (6, 8)
-    with pytest.raises(SecateurError, match=r"weights have no values.*Give it weights first"):
+    with pytest.raises(SecateurError, match=r"weights have no values.*load its weights first"):
         finish(verify(model, made.model, analysis, none, mask, inputs, NeverCancelled()))
     assert differences(before, state(model)) == {}
 

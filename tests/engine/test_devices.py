@@ -71,12 +71,12 @@ def test_what_holds_no_tensors_and_what_is_no_module_is_left_alone():
 
 def test_names_are_those_that_torch_sees_and_others_are_refused_with_them():
     assert available()[0] == "cpu" and device_named("cpu") == "cpu"
-    with pytest.raises(SecateurError, match=r"no device quantum here. torch sees: cpu"):
+    with pytest.raises(SecateurError, match=r"Device quantum is not available. Choose one of: cpu"):
         device_named("quantum")
 
 
 def test_a_runtime_without_the_device_is_refused_before_it_starts(tmp_path):
-    with pytest.raises(SecateurError, match="measured on the CPU here, not on cuda:0"):
+    with pytest.raises(SecateurError, match="measures on the CPU here, not on cuda:0"):
         check_target([tmp_path], TargetSpec("onnxruntime", device="cuda:0"))
     assert TargetSpec(device="cuda:0").place != TargetSpec().place == TargetSpec(device="cpu").place
 

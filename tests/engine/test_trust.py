@@ -29,7 +29,7 @@ from tests.engine.session.small import CODE, write_project
 
 EVIL = "import pathlib\n(pathlib.Path(__file__).parent / 'ran').write_text('x')\n" + CODE
 FILTERS = "filter|block.conv1.weight|0"
-ASKED = "If you trust that code"
+ASKED = "if you trust the code"
 Capture = pytest.CaptureFixture[str]
 
 

@@ -23,7 +23,7 @@ MEMORY = 2_000_000_000
 WORKERS = 2
 SAMPLE = 37
 """Every so many cases one is in the sample."""
-BAD = re.compile(r"Traceback \(most recent call last\)|did not expect|Error in sys\.|Fatal Python", re.IGNORECASE)
+BAD = re.compile(r"Traceback \(most recent call last\)|Unexpected error|Error in sys\.|Fatal Python", re.IGNORECASE)
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 
 

@@ -53,7 +53,7 @@ def register_rule(operator: str) -> Callable[[Rule], Rule]:
     """
     namespace, _, name = operator.replace("::", ".").partition(".")
     if not namespace or not name:
-        raise ValueError(f"An operator's name has a namespace: mylib::name, not {operator!r}.")
+        raise ValueError(f"An operator name needs a namespace: mylib::name, not {operator!r}.")
 
     def register(rule: Rule) -> Rule:
         RULES[f"{namespace}.{name}"] = rule

@@ -135,9 +135,11 @@ def check_transition(transition: Transition) -> None:
     """Refuse a step that cannot be cut; raises PlanError."""
     analysis, after = transition.analysis, transition.after
     if (transition.before & ~after).any():
-        raise PlanError("plan.restores", "A cut cannot bring structures back: go back to an earlier state instead.")
+        raise PlanError(
+            "plan.restores", "A cut cannot restore removed structures. Go back to an earlier state instead."
+        )
     if not transition.removed.any():
-        raise PlanError("plan.empty", "Nothing is marked for removal.")
+        raise PlanError("plan.nothing", "Nothing is marked for removal. Mark structures, or plan for a goal.")
     kept = transition.sizes_after
     vanished = set(analysis.block_tensor[after[analysis.block_tensor[:, 0]], 1].tolist())
     for number, tensor in enumerate(analysis.tensors):
@@ -169,7 +171,7 @@ def copy_model(model: nn.Module) -> nn.Module:
 def _uncopied(error: Exception) -> VerificationError:
     return VerificationError(
         "cut.copy",
-        "The model cannot be copied ({text}), so it cannot be cut without touching the original.",
+        "The model cannot be copied ({text}), so it cannot be cut without changing the original.",
         text=f"{type(error).__name__}: {error}",
     )
 
@@ -197,7 +199,7 @@ def rebuild(
     unexpected = cast("list[str]", found.unexpected_keys)
     if unexpected:
         raise VerificationError(
-            "rebuild.unexpected", "The stored weights hold {names}, which the model lacks.", names=unexpected[:5]
+            "rebuild.unexpected", "The stored weights contain {names}, which the model lacks.", names=unexpected[:5]
         )
     return model.eval()
 

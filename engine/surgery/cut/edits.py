@@ -56,11 +56,11 @@ def merged(kind: str, earlier: Iterable[Any], later: Iterable[Any]) -> list[Any]
     return [repair for repairs in places.values() for repair in repairs]
 
 
-REMOVAL, TRAINING, PERMUTATION = "removal", "removal in training mode", "permutation, randomised weights"
-OTHER_INPUTS = "removal, randomised weights, other batches and sizes"
+REMOVAL, TRAINING, PERMUTATION = "removal", "removal in training mode", "permutation, random weights"
+OTHER_INPUTS = "removal, random weights, other batches and sizes"
 COARSE = "removal in float32"
-OTHER_PATHS, IN_A_ROW = "removal, other paths of the code", "removal, calls in a row"
-MILDER = ("near its own", "nearer its own")
+OTHER_PATHS, IN_A_ROW = "removal, other paths of the code", "removal, repeated calls"
+MILDER = ("near the model's weights", "nearer the model's weights")
 """What stands in brackets behind the name of a comparison on weights that are not wholly random."""
 CHECKS = (
     *(REMOVAL, TRAINING, PERMUTATION, OTHER_INPUTS, OTHER_PATHS, IN_A_ROW, COARSE),

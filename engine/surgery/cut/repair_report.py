@@ -1,4 +1,4 @@
-"""The repairs of a cut in words: what was changed in the model's modules, where, and why it had to be."""
+"""Describes the repairs of a cut: what was changed in which modules, and why."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
@@ -12,7 +12,7 @@ from .edits import Edits
 from .module_attributes import RULES
 
 SHOWN = 3
-"""Modules that a sentence names; the others are counted."""
+"""Modules named in a sentence; the rest is counted."""
 Item = TypeVar("Item")
 _REMEMBERING = tuple(kind for kind, _ in RULES)
 
@@ -51,19 +51,18 @@ def _blocks(edits: Edits, original: nn.Module) -> Iterator[Message]:
     removed = {path for path, _ in edits.blocks}
     tops = [one for one in edits.blocks if removed.isdisjoint([*ancestors(one[0])][1:])]
     for (kind, what), group in _grouped(tops, lambda one: (_class_of(original, one[0]).__name__, _returned(one[1]))):
-        returned = Message(f"repair.returns_{what}", RETURNED_TEMPLATES[what])
         yield Message(
             "repair.block",
-            "{kind}: in place of {paths} stands a module that computes nothing and returns {what}.",
-            {"kind": kind, "paths": _listed([path for path, _ in group]), "what": returned},
+            "{kind}: a module that computes nothing and returns {what} replaces {paths}.",
+            {"kind": kind, "paths": _listed([path for path, _ in group]), "what": RETURNED[what]},
         )
 
 
-RETURNED_TEMPLATES = {
-    "input": "its input",
-    "zeros": "zeros",
-    "nothing": "nothing",
-    "expected": "what the code around it expects",
+RETURNED = {
+    "input": Message("repair.returns_input", "its input"),
+    "zeros": Message("repair.returns_zeros", "zeros"),
+    "nothing": Message("repair.returns_nothing", "nothing"),
+    "expected": Message("repair.returns_expected", "what the surrounding code expects"),
 }
 
 
@@ -76,7 +75,7 @@ def _returned(result: Any) -> str:
 
 
 def _remembered(changes: Sequence[_Change]) -> Iterator[Message]:
-    """Layers of torch, whose attributes only repeat what their weights say."""
+    """Layers of torch whose attributes only repeat the sizes of their weights."""
     for kind, group in _grouped(changes, lambda one: one.kind.__name__):
         paths = list(dict.fromkeys(one.path for one in group))
         names = ", ".join(dict.fromkeys(one.name for one in group))
@@ -91,13 +90,14 @@ def _attributes(changes: Sequence[_Change]) -> Iterator[Message]:
     for (kind, name), group in _grouped(changes, lambda one: (one.kind.__name__, one.name)):
         values = {(str(one.old), str(one.new)) for one in group}
         if len(values) > 1:
-            template = "{kind}: {name} in {paths}, for its code computes with it."
+            template = "{kind}: {name} in {paths}, because its code computes with it."
             words = {"kind": kind, "name": name, "paths": listed(map(_changed, group), SHOWN)}
+            yield Message("repair.attributes", template, words)
         else:
-            template = "{kind}: {name} {old} -> {new} in {paths}, for its code computes with it."
+            template = "{kind}: {name} {old} -> {new} in {paths}, because its code computes with it."
             (old, new), paths = next(iter(values)), _listed([one.path for one in group])
             words = {"kind": kind, "name": name, "old": old, "new": new, "paths": paths}
-        yield Message("repair.attribute", template, words)
+            yield Message("repair.attribute", template, words)
 
 
 def _changed(one: _Change) -> Message:
@@ -106,21 +106,19 @@ def _changed(one: _Change) -> Message:
 
 
 def _weights(edits: Edits, original: nn.Module) -> Iterator[Message]:
-    """A layer once, whatever it has besides its weight."""
+    """Scaled weights, each layer once."""
     layers = {name.rpartition(".")[0]: (rows, round(factor, 4)) for name, _, rows, factor, _ in edits.weights[::-1]}
 
     def alike(one: tuple[str, tuple[Any, float]]) -> tuple[str, float, bool]:
         return _class_of(original, one[0]).__name__, one[1][1], one[1][0] is None
 
     for (kind, factor, whole), group in _grouped(reversed(layers.items()), alike):
+        some = Message("repair.all_weights", "the weights") if whole else Message("repair.some_weights", "some weights")
         yield Message(
             "repair.weights",
-            "{kind}: the weights of {paths} are multiplied by {factor}, for the code after it computes with a number "
-            "that follows the smaller size."
-            if whole
-            else "{kind}: some weights of {paths} are multiplied by {factor}, for the code after it computes with a "
-            "number that follows the smaller size.",
-            {"kind": kind, "paths": _listed([path for path, _ in group]), "factor": factor},
+            "{kind}: {some} of {paths} are multiplied by {factor}, because later code computes with a number that "
+            "follows the smaller size.",
+            {"kind": kind, "some": some, "paths": _listed([path for path, _ in group]), "factor": factor},
         )
 
 
@@ -132,8 +130,8 @@ def _attention(edits: Edits, original: nn.Module) -> Iterator[Message]:
     for (kind, old, new), group in _grouped(edits.attention, heads):
         yield Message(
             "repair.attention",
-            "{kind}: the forward of {paths} takes its sizes from the weights (heads {old} -> {new}), for torch's own "
-            "holds that width is heads times head dimension.",
+            "{kind}: the forward of {paths} takes its sizes from the weights (heads {old} -> {new}), because "
+            "PyTorch's own code assumes that the width is heads times head dimension.",
             {"kind": kind, "paths": _listed([one[0] for one in group]), "old": old, "new": new},
         )
 
@@ -143,10 +141,7 @@ def _numbers(edits: Edits, original: nn.Module) -> Iterator[Message]:
         places, paths = {(site, where) for _, site, _, where, _ in group}, list(dict.fromkeys(one[0] for one in group))
         yield Message(
             "repair.numbers",
-            "{count} numbers in the forward of {kind} are replaced ({paths}): the code of {library} holds sizes that "
-            "no attribute expresses."
-            if len(places) > 1
-            else "{count} number in the forward of {kind} is replaced ({paths}): the code of {library} holds a size "
+            "Numbers replaced in the forward of {kind}: {count} ({paths}). The code of {library} holds sizes there "
             "that no attribute expresses.",
             {
                 "count": len(places),
@@ -162,11 +157,8 @@ def _constants(edits: Edits, original: nn.Module) -> Iterator[Message]:
         places, paths = {(one[1], one[3]) for one in group}, list(dict.fromkeys(one[0] for one in group))
         yield Message(
             "repair.constants",
-            "{count} constants that the forward of {kind} combines with other tensors are cut at each use ({paths}). "
-            "Register them as buffers to store them cut."
-            if len(places) > 1
-            else "{count} constant that the forward of {kind} combines with other tensors is cut at each use "
-            "({paths}). Register it as a buffer to store it cut.",
+            "Constants in the forward of {kind} that are cut at each use: {count} ({paths}). Register them as buffers "
+            "to store them cut.",
             {"count": len(places), "kind": kind.__name__, "paths": _listed(paths)},
         )
 
@@ -176,7 +168,7 @@ def _buffers(edits: Edits) -> Iterator[Message]:
         names = list(dict.fromkeys(one[0] for one in group))
         yield Message(
             "repair.buffer",
-            "Buffer {name} is cut when the model is made, for no checkpoint holds it: {paths}.",
+            "Buffer {name} is cut when the model is built, because no checkpoint holds it: {paths}.",
             {"name": name, "paths": _listed(names)},
         )
 
@@ -207,5 +199,5 @@ def _grouped(items: Iterable[Item], key: Callable[[Item], Any]) -> Iterable[tupl
 
 
 def _listed(paths: Sequence[str]) -> Phrase:
-    """Modules in a row: a, b, c and 5 more."""
+    """Module names: a, b, c and 5 more."""
     return listed(map(module_named, paths), SHOWN)

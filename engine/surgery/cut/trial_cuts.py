@@ -60,13 +60,13 @@ def settle(
     """
     yield Progress("Recording one run", 0, 3)
     seen = look(model, inputs, outputs, ignore_unused)
-    yield Progress("Working out what belongs together", 1, 3)
+    yield Progress("Finding coupled structures", 1, 3)
     make = understand(seen, name, token)
     analysis = make({})
     refused: dict[str, Message] = {}
     tried: set[str] = set()
     for _ in range(ROUNDS):
-        yield Progress("Cutting half on trial", 2, 3)
+        yield Progress("Cutting half of the structures on trial", 2, 3)
         trials = _Trials(model, analysis, inputs)
         found = yield from _refused(trials, token)
         if not found:
@@ -78,7 +78,9 @@ def settle(
         analysis = replace(make(refused), known=trials.analysis.known)  # the axes are the same
     else:  # nothing is promised
         left = {
-            s.key: reasons.unrepaired(Message("repair.together", "with the others it does not run"))
+            s.key: reasons.unrepaired(
+                Message("repair.together", "the model does not run when it is cut with the others")
+            )
             for s in analysis.sets
         }
         analysis = make(left | refused)
@@ -179,7 +181,7 @@ def _run_together(
     """Sets that run together: the good ones and as many of the others as can be found by taking them apart."""
     check(token)
     count = {"count": len(good) + len(others)}
-    yield Progress(Message("progress.trials", "Cutting half of {count} sets on trial", count), 2, 3)
+    yield Progress(Message("progress.trials", "Trial cut of half of {count} sets", count), 2, 3)
     failure = trials.fails((*good, *others)) if others else None
     if failure is None:
         return (*good, *others)
@@ -213,7 +215,7 @@ def _refused_alone(trials: _Trials, tried: set[str], token: CancelToken) -> Job[
     for number in range(count if groups else 0):
         check(token)
         words = {"number": number + 1, "count": count}
-        told = Message("progress.alone", "Cutting some sets without others on trial: {number} of {count}", words)
+        told = Message("progress.alone", "Trial cuts of single sets: {number} of {count}", words)
         yield Progress(told, 2, 3)
         chosen = [group for group, code in coded if number in code]
         if trials.fails_at_random(*(group[0] for group in chosen)) is not None:

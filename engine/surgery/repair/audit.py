@@ -116,7 +116,7 @@ class Auditor:
             return found
         first = wrong[0]
         was = {"size": self._alone[first.module, first.site, first.where]}
-        text = Message("audit.size", "a size that was {size} stays what it was", was)
+        text = Message("audit.size", "a size of {size} stayed the same", was)
         return replace(found, matched=found.matched - len(wrong), module=first.module, text=text, axes=(first.axis,))
 
 
@@ -150,7 +150,7 @@ def _compared(
             continue
         if op != step.op or shape != sizes:
             words = {"op": op, "sizes": _x(shape), "other": step.op, "predicted": _x(sizes)}
-            text = Message("audit.gives", "{op} gives {sizes}, predicted {other} with {predicted}", words)
+            text = Message("audit.gives", "{op} returns {sizes}; predicted: {other} with {predicted}", words)
             return Audit(number, len(expected), module, text, axes=step.axes)
         if not _alike(given, other.get(step.call, step.scalars)):
             text = _uses(op, given, step.scalars)
@@ -210,7 +210,7 @@ def _same_script(
     for before, now in zip(expected, done, strict=False):
         if now.op != before.op:
             words = {"op": now.op, "other": before.op}
-            return Audit(matched, total, now.module, Message("audit.runs", "{op} runs where {other} did", words))
+            return Audit(matched, total, now.module, Message("audit.runs", "{op} runs where {other} ran", words))
         if not before.dead and not _alike(now.numbers, other.get(before.call, before.numbers)):
             text = _uses(now.op, now.numbers, before.numbers)
             return Audit(matched, total, now.module, text, factor=True)
@@ -222,7 +222,7 @@ def _same_script(
 
 def _uses(op: str, numbers: Sequence[float], before: Sequence[float]) -> Message:
     words = {"op": op, "numbers": str(tuple(numbers)), "before": str(tuple(before))}
-    return Message("audit.uses", "{op} uses {numbers}, before {before}", words)
+    return Message("audit.uses", "{op} uses {numbers}; before: {before}", words)
 
 
 def _ran(count: int, predicted: int) -> Message:

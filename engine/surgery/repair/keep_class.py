@@ -53,7 +53,7 @@ def own_class(model: nn.Module, analysis: Analysis, inputs: Inputs, token: Cance
     found: Analysis = replace(analysis, known=_of_attributes(analysis.known))
     for turn in range(ROUNDS):
         check(token)
-        yield Progress("Cutting on trial for what the code needs", turn, ROUNDS)
+        yield Progress("Trying cuts that keep the code unchanged", turn, ROUNDS)
         shown: list[Shown] = []
         for number in range(TRIALS):
             one = _trial(model, found, inputs, number)
@@ -70,7 +70,7 @@ def own_class(model: nn.Module, analysis: Analysis, inputs: Inputs, token: Cance
             break
     raise VerificationError(
         "own_class.none",
-        "No plan was found that this model's code survives as it is. Let numbers in it be replaced.",
+        "No plan was found that runs with the model's unchanged class. Allow numbers in its code to be replaced.",
     )
 
 
@@ -85,8 +85,8 @@ def require_own_class(edits: Edits) -> None:
     if foreign:
         raise VerificationError(
             "own_class.foreign",
-            "This cut needs other numbers in the code of {modules}, which is to stay as it is. Nothing was changed. "
-            "Leave structures of these layers out of the plan.",
+            "This cut needs other numbers in the code of {modules}, which must stay unchanged. Nothing was changed. "
+            "Keep the structures of these layers.",
             modules=listed(map(module_named, sorted(foreign)[:3])),
         )
 

@@ -64,8 +64,8 @@ class Repair:
             if better is None:
                 raise VerificationError(
                     "cut.unrepaired",
-                    "The cut model does not do what was planned at {module}: {text}. Nothing was changed. "
-                    "Leave this layer's structures out of the plan.",
+                    "The cut model does not do what was planned at {module}: {text}. Nothing was changed. Keep the "
+                    "structures of this layer.",
                     module=now.module or Message("cut.own_forward", "the model's own forward"),
                     text=now.text,
                     axes=tuple(a for a in (*now.axes, *(one.axis for one in now.wrong[:1])) if a >= 0),

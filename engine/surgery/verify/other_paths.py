@@ -487,10 +487,10 @@ def _sentence(guards: list[Guard], place: Message) -> Message:
             template = "{place} branches on a random number ({code}). Tried: {side}. Not tried: {other}"
             made = Message("path.random_untried", template, words)
         else:
-            template = "{place} branches on values of a tensor ({code}). Tried: {side}. Not tried: {other}"
+            template = "{place} branches on tensor values ({code}). Tried: {side}. Not tried: {other}"
             made = Message("path.value_untried", template, words)
         return made
-    template = "{place} reads values of a tensor ({code}): which branches follow from them is not known"
+    template = "{place} reads tensor values ({code}); which branches follow from them is not known"
     return Message("path.unknown", template, words)
 
 

@@ -277,7 +277,7 @@ class Beside:
                 difference = gap.relative(NOISE * torch.finfo(gap.dtype).eps / tolerance * peak)
                 if difference >= tolerance and not detail:
                     words = {"module": path, "difference": difference}
-                    detail = Message("verify.result", "result of {module} differs by {difference:.1e}", words)
+                    detail = Message("verify.result", "output of {module} differs by {difference:.1e}", words)
                 worst = max(worst, difference)
         return worst, detail
 

@@ -83,18 +83,18 @@ def verify(
     if any(p.is_meta for p in original.parameters()):
         raise VerificationError(
             "verify.weightless",
-            "The model is on the meta device, where weights have no values, so a cut of it cannot be verified. "
-            "Nothing was changed. Give it weights first: move it with to_empty and load them.",
+            "The model is on the meta device, where weights have no values, so a cut cannot be verified. Nothing was "
+            "changed. Move it with to_empty and load its weights first.",
         )
     both = Comparison(original, cut_model, Transition(analysis, before, after), inputs, token, factors)
     total = 5
-    yield Progress("Verifying: removal on the weights as they are", 0, total)
+    yield Progress("Verifying: removal with the model's weights", 0, total)
     both.removal()
     check(token)
-    yield Progress("Verifying: removal with everything randomised", 1, total)
+    yield Progress("Verifying: removal with random weights", 1, total)
     both.other_inputs()
     check(token)
-    yield Progress("Verifying: permutation of the coupled sets", 2, total)
+    yield Progress("Verifying: permutation of coupled sets", 2, total)
     both.permutation()
     check(token)
     yield Progress("Verifying: other paths of the code", 3, total)
@@ -117,8 +117,8 @@ def require(verification: Verification) -> None:
         if not one.passed:
             raise VerificationError(
                 "verify.failed",
-                "The cut failed its verification ({name}: difference {difference:.1e}, allowed {tolerance:.0e}). "
-                "Nothing was changed. First difference: {detail}.",
+                "The cut failed verification ({name}: difference {difference:.1e}, allowed {tolerance:.0e}). Nothing "
+                "was changed. First difference: {detail}.",
                 name=title(one.name),
                 difference=one.difference,
                 tolerance=one.tolerance,
@@ -127,8 +127,8 @@ def require(verification: Verification) -> None:
     if not verification.passed:
         raise VerificationError(
             "verify.inconclusive",
-            "The verification is inconclusive: removing these structures changes the outputs by less than could be "
-            "measured. Nothing was changed.",
+            "The verification is inconclusive: removing these structures changes the outputs by too little to "
+            "measure. Nothing was changed.",
         )
 
 
@@ -259,10 +259,10 @@ class Comparison:
                 return dtype
             why = tried
             words = {"type": _name(dtype), "reason": why}
-            self.skipped.append(Message("verify.no_type", "{type}: the original does not run in it ({reason})", words))
+            self.skipped.append(Message("verify.no_type", "the original does not run in {type} ({reason})", words))
         raise VerificationError(
             "verify.precision",
-            "The original does not run in single or double precision ({text}), so a cut of it cannot be verified. "
+            "The original runs neither in single nor in double precision ({text}), so a cut cannot be verified. "
             "Nothing was changed.",
             text=why,
         )
@@ -292,7 +292,7 @@ class Comparison:
                 one_size = number == len(sizes) - 1 or not chosen
                 self._tell_of(one_size, [n for n in counts if n not in chosen], reasons)
                 if made is None:
-                    template = "randomised weights: the original gives numbers that are not finite on all of them"
+                    template = "random weights: the original outputs NaN or infinity on all of them"
                     self.skipped.append(Message("verify.never_finite", template))
                 self._add(made)
                 return
@@ -305,7 +305,7 @@ class Comparison:
         """
         made: Check | None = None
         for level in LEVELS:
-            name = OTHER_INPUTS if level == ANEW else f"{OTHER_INPUTS} ({level} its own)"
+            name = OTHER_INPUTS if level == ANEW else f"{OTHER_INPUTS} ({level} the model's weights)"
             plain, case = None, given
             for factor in (LARGER, 1.0):
                 calls: Calls = [*given.calls[:-1], rescaled(given.calls[-1], factor)]
@@ -323,7 +323,7 @@ class Comparison:
                 continue
             assert made is not None and isinstance(plain, Run)
             if made.passed and made.effect == 0 and level == ANEW and self._depends(case, plain):
-                made = replace(made, dead=True, detail=Message("verify.dead", "nothing depends on what is removed"))
+                made = replace(made, dead=True, detail=Message("verify.dead", "no output depends on what is removed"))
             if not made.passed and level != LEVELS[-1] and self._magnifies(case):
                 continue
             self._randomised = (case, plain)
@@ -409,7 +409,7 @@ class Comparison:
                 continue
             if not one.passed and (ignored := self._ignored_on(case)):
                 words = {"path": path.name, "names": listed(ignored)}
-                template = "{path}: {names} runs there, which was ignored"
+                template = "{path} runs {names}, which was ignored"
                 self.skipped.append(Message("verify.ignored", template, words))
                 continue
             names.append(path.name)
@@ -423,7 +423,7 @@ class Comparison:
             self._add(made[-1])
         self.skipped += search.untried
         if guards.unwatched:
-            template = "another path of the code: its branches could not be watched"
+            template = "other paths of the code: its branches could not be observed"
             self.skipped.append(Message("verify.unwatched", template))
         self._calls_in_a_row(guards, level)
 
@@ -479,7 +479,7 @@ class Comparison:
 
     def _tell_of(self, one_size: bool, missing: list[int], reasons: list[Phrase]) -> None:
         """Say which inputs the original does not run on."""
-        reason = reasons[-1] if reasons else Message("verify.no_space", "its inputs have no size in space")
+        reason = reasons[-1] if reasons else Message("verify.no_space", "its inputs have no spatial size")
         if one_size:
             template = "another input size: the original runs only at the given one ({reason})"
             words = {"reason": reasons[0] if reasons else reason}
@@ -509,7 +509,7 @@ class Comparison:
         if not made.passed and not self.factors:  # operators after multiplied weights are meant to differ
             return replace(made, detail=self._first_operator(case) or made.detail)
         if made.passed and not made.conclusive:
-            template = "inconclusive: the removal changes the outputs by {effect:.1e} only"
+            template = "inconclusive: the removal changes the outputs by only {effect:.1e}"
             return replace(made, detail=Message("verify.no_effect", template, {"effect": made.effect}))
         return made
 
@@ -534,7 +534,7 @@ class Comparison:
             return finer, tried
         self._single = True
         words = {"type": "float64", "reason": tried}
-        self.skipped.append(Message("verify.no_type", "{type}: the original does not run in it ({reason})", words))
+        self.skipped.append(Message("verify.no_type", "the original does not run in {type} ({reason})", words))
         return None
 
     def _compared(self, name: str, case: _Case, plain: Run, tolerance: float) -> Check | None:
@@ -693,7 +693,7 @@ class Comparison:
             return _in_words(error)
 
     def _not_finite(self, name: str) -> None:
-        template = "{name}: the original itself gives numbers that are not finite"
+        template = "{name}: the original itself outputs NaN or infinity"
         self.skipped.append(Message("verify.not_finite", template, {"name": title(name)}))
 
 

@@ -23,8 +23,8 @@ def _check(data: Data) -> int:
         labels = data.targets(split, every(data, split))
         if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
             template = (
-                "The labels of the split {split} must be class numbers: integers from 0. For other numbers say that "
-                "the purpose is regression."
+                "Labels of the {split} split must be class numbers: integers from 0. For other numbers choose the "
+                "purpose regression."
             )
             raise TaskError("task.labels", template, split=split.value)
         highest = max(highest, int(labels.max()))

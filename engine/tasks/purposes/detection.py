@@ -30,10 +30,12 @@ def _check(data: Data) -> int:
     for split in Split:
         targets: Rows = data.targets(split, every(data, split)) if data.labelled else np.empty(0)
         if targets.dtype != np.object_:
-            raise TaskError("task.detection.data", "A detection needs images with boxes: COCO-style annotations.")
+            raise TaskError("detection.data", "Detection needs images with boxes. Open COCO-style annotations.")
         if not any((~one.crowd).any() for one in targets):
-            template = "No image of the split {split} has a box, so that nothing can be measured on it."
-            raise TaskError("task.detection.empty", template, split=split.value)
+            template = (
+                "No image of the {split} split has a box, so nothing can be measured on it. Add images with boxes."
+            )
+            raise TaskError("detection.empty", template, split=split.value)
     return 0
 
 
@@ -42,10 +44,10 @@ def _answer(outputs: Any, _inputs: Inputs) -> Any:
     found = cast("list[Any]", outputs) if isinstance(outputs, list) else [outputs]
     if not all(isinstance(one, Mapping) and "boxes" in one for one in found):
         template = (
-            "The model answers with {given}; a detection needs boxes, labels and scores of each image, as detectors of "
-            "torchvision give them."
+            "Model output is {given}; detection expects boxes, labels and scores for each image, as torchvision's "
+            "detectors return them."
         )
-        raise TaskError("task.detection.outputs", template, given=type(found[0]).__name__)
+        raise TaskError("detection.outputs", template, given=type(found[0]).__name__)
     return found
 
 
@@ -61,8 +63,8 @@ def _rows(outputs: Any, inputs: Inputs, targets: Sequence[Boxes]) -> Rows:
     for place, (one, right) in enumerate(zip(found, targets, strict=True)):
         said = {name: one[name].detach().cpu() for name in FOUND}
         if not bool(said["boxes"].isfinite().all() & said["scores"].isfinite().all()):
-            template = "The model answers with boxes that are no numbers. Check the preprocessing."
-            raise TaskError("task.not_finite", template)
+            template = "The predicted boxes contain NaN or infinity. Check the preprocessing."
+            raise TaskError("task.boxes_not_finite", template)
         crowd = {"iscrowd": right.crowd.long(), "area": right.area}
         rows[place] = said, {"boxes": right.boxes, "labels": right.labels, **crowd}
     return rows
@@ -126,7 +128,7 @@ def numbering(categories: Sequence[int], classes: int, background: bool, used: C
     if background and 0 in same and 0 not in used and count > 1:
         return numbering(categories[1:], classes, background, used)
     template = (
-        "The data has {count} categories with ids up to {highest}, the model tells {classes} classes apart. Open the "
-        "data that it was trained on."
+        "The data has {count} categories with ids up to {highest}, but the model distinguishes {classes} classes. "
+        "Open the data that it was trained on."
     )
-    raise TaskError("task.detection.classes", template, count=count, highest=categories[-1], classes=classes)
+    raise TaskError("detection.classes", template, count=count, highest=categories[-1], classes=classes)

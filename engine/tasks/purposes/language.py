@@ -26,8 +26,11 @@ def _logits(outputs: Any) -> torch.Tensor:
     """[N, T, vocabulary]."""
     found = main_output(outputs)
     if not isinstance(found, torch.Tensor) or found.ndim != 3:
-        template = "The model answers with {given}; a language model needs [N, tokens, vocabulary]."
-        raise TaskError("task.language.outputs", template, given=told(found))
+        template = (
+            "Model output is {given}; language modelling expects [N, tokens, vocabulary]. Choose another purpose, or "
+            "describe the task in a task.py."
+        )
+        raise TaskError("language.outputs", template, given=told(found))
     return found
 
 
@@ -42,11 +45,11 @@ def _losses(outputs: Any, targets: torch.Tensor) -> torch.Tensor:
     highest = int(targets.max())
     if logits.shape[:2] != targets.shape or highest >= logits.shape[2]:
         template = (
-            "The text has {shape} tokens numbered up to {highest}, the model answers with {given}. Give the tokeniser "
-            "that belongs to the model."
+            "The text has {shape} tokens with ids up to {highest}, but the model output is {given}. Choose the "
+            "tokenizer that belongs to the model."
         )
         shapes: dict[str, Any] = {"shape": list(targets.shape), "given": list(logits.shape)}
-        raise TaskError("task.language.vocabulary", template, highest=highest, **shapes)
+        raise TaskError("language.vocabulary", template, highest=highest, **shapes)
     flat = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=NOT_ASKED, reduction="none")
     return flat.reshape(targets.shape)
 
@@ -64,8 +67,8 @@ def _rows(outputs: Any, _inputs: Inputs, targets: torch.Tensor) -> Rows:
     """[N, 2]: the sum of the losses of a sequence, and how many tokens they are of."""
     sums = _losses(outputs, targets).detach().double().sum(1).cpu().numpy()
     if not np.isfinite(sums).all():
-        template = "The likelihood of some tokens is no number. Check the model and its tokeniser."
-        raise TaskError("task.not_finite", template)
+        template = "The likelihood of some tokens is NaN or infinity. Check the model and its tokenizer."
+        raise TaskError("task.likelihood_not_finite", template)
     return np.stack([sums, _asked(targets).sum(1).cpu().numpy()], 1)
 
 

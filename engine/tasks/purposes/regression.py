@@ -19,8 +19,11 @@ def _check(data: Data) -> int:
     for split in Split if data.labelled else ():
         targets = data.targets(split, every(data, split))
         if not np.issubdtype(targets.dtype, np.number) or not np.isfinite(targets).all():
-            template = "The targets of the split {split} must be numbers; some are missing, infinite or no numbers."
-            raise TaskError("task.regression.targets", template, split=split.value)
+            template = (
+                "Targets of the {split} split must be finite numbers. Fix cells that are missing, infinite or not "
+                "numbers."
+            )
+            raise TaskError("regression.targets", template, split=split.value)
     return 0
 
 
@@ -28,8 +31,11 @@ def _answer(outputs: Any, _inputs: Inputs) -> torch.Tensor:
     """[N, K] numbers."""
     answers = main_output(outputs)
     if not isinstance(answers, torch.Tensor) or answers.ndim not in (1, 2):
-        template = "The model answers with {given}; a regression needs [N] or [N, values]."
-        raise TaskError("task.regression.outputs", template, given=told(answers))
+        template = (
+            "Model output is {given}; regression expects [N] or [N, values]. Choose another purpose, or describe the "
+            "task in a task.py."
+        )
+        raise TaskError("regression.outputs", template, given=told(answers))
     return precise(answers).reshape(len(answers), -1)
 
 
@@ -38,8 +44,11 @@ def _pair(outputs: Any, inputs: Inputs, targets: torch.Tensor) -> tuple[torch.Te
     answers = _answer(outputs, inputs)
     wanted = targets.reshape(len(targets), -1).to(answers.dtype)
     if answers.shape != wanted.shape:
-        template = "The data has {targets} numbers a sample to find, the model answers with {outputs}."
-        raise TaskError("task.regression.width", template, targets=wanted.shape[1], outputs=answers.shape[1])
+        template = (
+            "The data has {targets} target numbers a sample, but the model has {outputs} outputs. Choose as many "
+            "label columns as outputs."
+        )
+        raise TaskError("regression.width", template, targets=wanted.shape[1], outputs=answers.shape[1])
     return answers, wanted
 
 

@@ -32,8 +32,8 @@ def _check(data: Data) -> int:
     looked_at = [(_has_class(mask), bool((mask == IGNORED).any())) for mask in _masks(data, LOOKED_AT)]
     ignored = any(ignores for _, ignores in looked_at) and not any(classes for classes, _ in looked_at)
     if ignored and not any(map(_has_class, _masks(data))):
-        template = "The masks hold 0 and 255 only, and 255 marks what does not count. Write the classes as 0 and 1."
-        raise TaskError("task.segmentation.binary", template)
+        template = "The masks contain only 0 and 255, and 255 marks ignored pixels. Save the classes as 0 and 1."
+        raise TaskError("segmentation.binary", template)
     return 0
 
 
@@ -44,17 +44,14 @@ def _masks(data: Data, most: int | None = None) -> Iterator[NDArray[Any]]:
             masks = data.targets(split, np.array([row]))
             if not np.issubdtype(masks.dtype, np.integer) or masks.ndim != 3:
                 template = (
-                    "The split {split} has targets of shape {shape} and type {dtype}; a segmentation needs masks "
-                    "[height, width] of whole numbers."
+                    "Targets of the {split} split have shape {shape} and type {dtype}; segmentation expects masks "
+                    "[height, width] of integers."
                 )
                 shape, dtype = str(list(masks.shape[1:])), str(masks.dtype)
-                raise TaskError("task.segmentation.masks", template, split=split.value, shape=shape, dtype=dtype)
+                raise TaskError("segmentation.masks", template, split=split.value, shape=shape, dtype=dtype)
             if int(masks.min(initial=0)) < 0:
-                template = (
-                    "The masks hold the number {lowest}. Classes are numbered from 0, and 255 marks what does not "
-                    "count."
-                )
-                raise TaskError("task.segmentation.negative", template, lowest=int(masks.min()))
+                template = "The masks contain the number {lowest}. Number classes from 0; 255 marks ignored pixels."
+                raise TaskError("segmentation.negative", template, lowest=int(masks.min()))
             yield masks[0]
 
 
@@ -67,8 +64,11 @@ def _logits(outputs: Any) -> torch.Tensor:
     """[N, classes, H, W]."""
     found = main_output(outputs)
     if not isinstance(found, torch.Tensor) or found.ndim != 4:
-        template = "The model answers with {given}; a segmentation needs [N, classes, height, width]."
-        raise TaskError("task.segmentation.outputs", template, given=told(found))
+        template = (
+            "Model output is {given}; segmentation expects [N, classes, height, width]. Choose another purpose, or "
+            "describe the task in a task.py."
+        )
+        raise TaskError("segmentation.outputs", template, given=told(found))
     return found
 
 
@@ -82,9 +82,12 @@ def _sized(outputs: Any, targets: torch.Tensor) -> torch.Tensor:
     logits = _logits(outputs)
     highest = int(torch.where(targets == IGNORED, 0, targets).max())
     if highest >= logits.shape[1]:
-        template = "A mask has the class {highest}, the model {outputs} outputs a pixel (0 to {last})."
+        template = (
+            "A mask has the class {highest}, but the model has {outputs} outputs for each pixel (0 to {last}). Open "
+            "the data of this model."
+        )
         count = logits.shape[1]
-        raise TaskError("task.segmentation.classes", template, highest=highest, outputs=count, last=count - 1)
+        raise TaskError("segmentation.classes", template, highest=highest, outputs=count, last=count - 1)
     if logits.shape[2:] == targets.shape[1:]:
         return logits
     return F.interpolate(logits, targets.shape[1:], mode="bilinear", align_corners=False)

@@ -28,8 +28,8 @@ def _answer(outputs: Any, inputs: Inputs) -> torch.Tensor:
     """Cosines [n] of the pairs."""
     first, second = _vectors(outputs, inputs).chunk(2)
     if len(first) != len(second):
-        template = "The model answers with {count} vectors for pairs of sentences; one for each sentence is needed."
-        raise TaskError("task.similarity.count", template, count=len(first) + len(second))
+        template = "The model returned {count} vectors for pairs of sentences; expected one for each sentence."
+        raise TaskError("similarity.count", template, count=len(first) + len(second))
     return F.cosine_similarity(first, second)
 
 
@@ -38,8 +38,11 @@ def _vectors(outputs: Any, inputs: Inputs) -> torch.Tensor:
     named = dict(cast("Mapping[str, Any]", outputs)) if isinstance(outputs, Mapping) else dict[str, Any]()
     found = main_output(named.get("sentence_embedding", outputs))
     if not isinstance(found, torch.Tensor) or found.ndim not in (2, 3):
-        template = "The model answers with {given}; vectors of sentences [N, H] or of tokens [N, T, H] are needed."
-        raise TaskError("task.similarity.outputs", template, given=told(found))
+        template = (
+            "Model output is {given}; similarity expects vectors of sentences [N, H] or of tokens [N, T, H]. Choose "
+            "another purpose, or describe the task in a task.py."
+        )
+        raise TaskError("similarity.outputs", template, given=told(found))
     found = precise(found)
     if found.ndim == 2:
         return found

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 PURPOSES: dict[str, str] = {
     "classification": "Classification",
     "regression": "Regression",
-    "similarity": "Similarity of sentences",
-    "causal": "Language, next token",
-    "masked": "Language, masked tokens",
+    "similarity": "Sentence similarity",
+    "causal": "Language modelling, next token",
+    "masked": "Language modelling, masked tokens",
     "segmentation": "Segmentation",
-    "detection": "Detection of boxes",
+    "detection": "Object detection",
 }
 """Name, which is the module's too, to its title."""
 
@@ -26,14 +26,14 @@ def purpose_of(spec: TaskSpec, *fitting: str, default: str = "") -> "Purpose":
     """The purpose that a specification names, where it fits its data; without a name the default, or the first."""
     name = option(spec, "purpose", default or fitting[0])
     if name in PURPOSES and name not in fitting:
-        template = "{path} can be used for {purposes} only, not for {name}."
-        raise TaskError("task.purpose.unfit", template, path=spec.path, purposes=all_of(fitting), name=name)
+        template = "{path} can be used for {purposes} only, not for {name}. Choose another purpose."
+        raise TaskError("purpose.unfit", template, path=spec.path, purposes=all_of(fitting), name=name)
     return purpose_named(name)
 
 
 def purpose_named(name: str) -> "Purpose":
     """The purpose of that name; raises TaskError with the names there are."""
     if name not in PURPOSES:
-        template = "There is no purpose {name}, only {known}."
+        template = "Unknown purpose {name}. Choose one of {known}."
         raise TaskError("task.purpose", template, name=name, known=", ".join(PURPOSES))
     return import_module(f".{name}", __package__).PURPOSE

@@ -47,8 +47,8 @@ class Delimited:
             for one, cell in zip(seen, first, strict=True):
                 one.look([cell])
         if not len(self._records) or len(set(names)) < len(names):
-            template = "{path} has no lines below its first one, or two columns of one name."
-            raise DataError("task.csv.empty", template, path=str(path))
+            template = "{path} has no rows below its first line, or two columns of the same name. Correct the file."
+            raise DataError("csv.empty", template, path=str(path))
         self._names = {name: place for place, name in enumerate(names)}
         self._empty = {name: one.empty for name, one in zip(names, seen, strict=True)}
         self.kinds = {name: one.kind for name, one in zip(names, seen, strict=True)}
@@ -56,10 +56,8 @@ class Delimited:
     def column(self, name: str) -> "Cells":
         """A column without empty cells."""
         if self._empty[name]:
-            template = "The column {name} of {path} has {count} empty cells."
-            raise DataError(
-                "task.table.empty_cells", template, name=name, path=str(self._path), count=self._empty[name]
-            )
+            template = "Column {name} of {path} has {count} empty cells. Fill them, or remove their rows."
+            raise DataError("table.empty_cells", template, name=name, path=str(self._path), count=self._empty[name])
         held = None if self.kinds[name] is Kind.TEXT else lambda: self._numbers.get(name)
         return Cells(self._records, self._names[name], self.kinds[name], held)
 

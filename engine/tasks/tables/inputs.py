@@ -50,6 +50,6 @@ def check_numbers(names: Sequence[str], columns: Sequence[Column]) -> None:
             values: NDArray[Any] = np.asarray(piece)
             bad = ~np.isfinite(values.reshape(len(values), -1)).all(1)
             if bad.any():
-                template = "The column {name} holds NaN or infinity, first in row {row}."
-                raise TaskError("task.table.not_finite", template, name=name, row=before + int(np.argmax(bad)) + 1)
+                template = "Column {name} contains NaN or infinity, first in row {row}. Correct it."
+                raise TaskError("table.not_finite", template, name=name, row=before + int(np.argmax(bad)) + 1)
         before += len(pieces[0])

@@ -107,8 +107,11 @@ def _check_columns(tables: Sequence[Table], first: Table, roles: Roles) -> None:
     for name in (*roles.features, *roles.labels):
         kinds = {one.kinds.get(name) for one in tables}
         if len(kinds) > 1 and not kinds <= {Kind.WHOLE, Kind.NUMBER}:
-            template = "The files of the splits do not agree on the column {name} ({kind} in the first one)."
-            raise DataError("task.table.splits", template, name=name, kind=title(first.kinds[name]))
+            template = (
+                "Column {name} has different kinds of values in the files of the splits ({kind} in the first one). "
+                "Use one kind in all."
+            )
+            raise DataError("table.splits", template, name=name, kind=title(first.kinds[name]))
 
 
 def _column(tables: Sequence[Table], name: str) -> Column:

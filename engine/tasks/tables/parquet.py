@@ -37,8 +37,8 @@ class Parquet:
         try:
             self._file: Any = parquet.ParquetFile(path)
         except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-            template = "{path} is no Parquet file or is damaged."
-            raise DataError("task.parquet.damaged", template, details=str(error), path=str(path)) from error
+            template = "{path} is damaged or not a Parquet file. Choose another file."
+            raise DataError("parquet.damaged", template, details=str(error), path=str(path)) from error
         self._schema: Any = self._file.schema_arrow
         kinds = {field.name: _kind(field.type) for field in self._schema}
         self.kinds = {name: kind for name, kind in kinds.items() if kind is not None}
@@ -110,17 +110,17 @@ class RowGroups:
         try:
             column = self._file.read_row_group(number, columns=[self._name]).column(self._name)
         except (OSError, ValueError) as error:
-            template = "The column {name} of {path} cannot be read."
+            template = "Column {name} of {path} cannot be read. Choose other columns."
             named = {"name": self._name, "path": str(self._path)}
-            raise DataError("task.parquet.column", template, str(error), **named) from error
+            raise DataError("parquet.column", template, str(error), **named) from error
         if types.is_struct(column.type):
             column = compute.struct_field(column, "bytes")
         if types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         if column.null_count:
-            template = "The column {name} of {path} has {count} empty cells."
+            template = "Column {name} of {path} has {count} empty cells. Fill them, or remove their rows."
             named = {"name": self._name, "path": str(self._path), "count": column.null_count}
-            raise DataError("task.table.empty_cells", template, **named)
+            raise DataError("table.empty_cells", template, **named)
         if self._kind in (Kind.IMAGE, Kind.TEXT):
             return column.to_pylist()
         return self._stacked(column.to_pylist()) if _is_list(column.type) else column.to_numpy()
@@ -148,8 +148,8 @@ class RowGroups:
     def _stacked(self, cells: list[Any]) -> NDArray[Any]:
         """Numbers [n], or lists of them [n, K]."""
         if len({np.shape(cell) for cell in cells}) > 1:
-            template = "The lists in the column {name} of {path} have different lengths."
-            raise DataError("task.table.lists", template, name=self._name, path=str(self._path))
+            template = "Lists in column {name} of {path} have different lengths. Give all the same length."
+            raise DataError("table.lists", template, name=self._name, path=str(self._path))
         return np.array(cells)
 
 

@@ -42,7 +42,7 @@ class Records:
             self._separator = _separator(file, self._ending)
             places = self._found(file)
         if not places:
-            raise DataError("task.csv.nothing", "{path} is empty.", path=str(path))
+            raise DataError("csv.nothing", "{path} is empty. Choose another file.", path=str(path))
         self._places = np.array(places, np.int64)
         self.first = self.take(np.arange(1))[0]
 
@@ -76,8 +76,8 @@ class Records:
     def _require_same(self, file: IO[bytes]) -> None:
         """Places in a file that was written anew are those of something else."""
         if _state_of(file) != self._seen:
-            template = "{path} was changed since it was opened. Open the data again."
-            raise DataError("task.csv.changed", template, path=str(self._path))
+            template = "{path} has changed since it was opened. Open the data again."
+            raise DataError("csv.changed", template, path=str(self._path))
 
     def _found(self, file: IO[bytes]) -> list[int]:
         """Where each record begins; a TSV whose quotation marks enclose no cells is read with them as they stand."""
@@ -113,9 +113,11 @@ class Records:
                 number += 1
                 width = width or len(cells)
                 if len(cells) != width:
-                    template = "Record {number} of {path} has {count} cells, the first one {first}."
+                    template = (
+                        "Record {number} of {path} has {count} cells, but the first has {first}. Correct the file."
+                    )
                     named: dict[str, Any] = {"number": number, "path": str(self._path)}
-                    raise DataError("task.csv.ragged", template, count=len(cells), first=width, **named)
+                    raise DataError("csv.ragged", template, count=len(cells), first=width, **named)
                 if self._separator == TAB and self._quoting != csv.QUOTE_NONE and any(map(_swallowed, cells)):
                     raise csv.Error(f"record {number}: a cell holds a tab and ends on another line")
                 yield begin, cells
@@ -147,16 +149,16 @@ class _Reading:
     def _refused(self, error: BaseException) -> DataError:
         named: dict[str, Any] = {"path": str(self._path), "error": str(error)}
         if isinstance(error, csv.Error):
-            quotes = any(sign in str(error) for sign in ("expected after", "end of data"))
-            template = (
-                "{path} cannot be read as CSV ({error}). Where a cell holds quotation marks, put it into quotation "
-                "marks and double its own."
-                if quotes
-                else "{path} cannot be read as CSV ({error})."
-            )
-            return DataError("task.csv.quotes", template, details=str(error), **named)
-        template = "{path} is no CSV file in UTF-8 that can be read."
-        return DataError("task.csv.damaged", template, details=str(error), path=str(self._path))
+            if any(sign in str(error) for sign in ("expected after", "end of data")):
+                template = (
+                    "{path} cannot be read as CSV ({error}). Put cells with quotation marks into quotation marks, and "
+                    "double the marks inside."
+                )
+                return DataError("csv.quotes", template, details=str(error), **named)
+            template = "{path} cannot be read as CSV ({error}). Correct the file."
+            return DataError("csv.malformed", template, details=str(error), **named)
+        template = "{path} is not a readable CSV file in UTF-8. Save it as UTF-8, or choose another file."
+        return DataError("csv.damaged", template, details=str(error), path=str(self._path))
 
 
 class _Lines:

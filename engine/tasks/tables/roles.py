@@ -55,8 +55,8 @@ def roles_of(table: Table, spec: TaskSpec) -> Roles:
     labels = labels or _label(table, features)
     features = features or _features(kinds, labels)
     if not features:
-        template = "Of the columns {columns} none is left to make inputs of. Say which are the features."
-        raise TaskError("task.table.features", template, columns=", ".join(kinds))
+        template = "No column is left for the inputs among {columns}. Choose the feature columns."
+        raise TaskError("table.features", template, columns=", ".join(kinds))
     _check_kinds(kinds, features)
     purpose = purpose or _purpose(kinds, features, labels)
     if kinds[features[0]] is Kind.TEXT or purpose == "similarity":
@@ -68,8 +68,8 @@ def _check_kinds(kinds: Mapping[str, Kind], features: Sequence[str]) -> None:
     """Refuse inputs that are made of several images, or of columns that do not go together."""
     found = {kinds[name] for name in features}
     if len(features) > 1 and not (found <= {Kind.WHOLE, Kind.NUMBER} or found == {Kind.TEXT}):
-        template = "Inputs are one image, texts or numbers, not {kinds} together. Say which columns are the features."
-        raise TaskError("task.table.mixed", template, kinds=all_of(map(title, sorted(found))))
+        template = "Inputs must be one image, texts or numbers, not {kinds} together. Choose the feature columns."
+        raise TaskError("table.mixed", template, kinds=all_of(map(title, sorted(found))))
 
 
 def _named(kinds: Mapping[str, Kind], given: str) -> tuple[str, ...]:
@@ -77,8 +77,8 @@ def _named(kinds: Mapping[str, Kind], given: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in given.split(",") if name.strip())
     missing = [name for name in names if name not in kinds]
     if missing:
-        template = "There is no column {missing} that can be used, only {columns}."
-        raise TaskError("task.table.column", template, missing=", ".join(missing), columns=", ".join(kinds))
+        template = "Column {missing} does not exist or cannot be used. Choose from {columns}."
+        raise TaskError("table.column", template, missing=", ".join(missing), columns=", ".join(kinds))
     return names
 
 
@@ -105,10 +105,8 @@ def _purpose(kinds: Mapping[str, Kind], features: Sequence[str], labels: Sequenc
     if not labels:
         if kinds[features[0]] is not Kind.TEXT:
             return "classification"
-        template = (
-            "Of the columns {columns} none is called as labels are. Say which one holds them, or what the model is for."
-        )
-        raise TaskError("task.table.purpose", template, columns=", ".join(kinds))
+        template = "No label column found among {columns}. Choose the label column, or the purpose."
+        raise TaskError("table.purpose", template, columns=", ".join(kinds))
     numbers = all(kinds[name] is Kind.NUMBER for name in labels) or len(labels) > 1
     if not numbers:
         return "classification"
@@ -120,13 +118,11 @@ def _texts(kinds: Mapping[str, Kind], names: Sequence[str], count: int) -> tuple
     found = tuple(name for name in names if kinds[name] is Kind.TEXT)
     if count == 1 and len(found) == 2:
         template = (
-            "Two columns hold text, {found}: where the label says how alike they are, say that the model is for "
-            "similarity. Otherwise name the one column that is the feature."
+            "Two columns contain text: {found}. If the label says how similar they are, choose the purpose "
+            "similarity. Otherwise choose one feature column."
         )
-        raise TaskError("task.table.pairs", template, found=all_of(found))
+        raise TaskError("table.pairs", template, found=all_of(found))
     if len(found) != count:
-        template = "{count} of the columns must hold the text; found were: {found}. Say which are the features."
-        raise TaskError(
-            "task.table.texts", template, count=count, found=", ".join(found) or Message("task.table.none", "none")
-        )
+        template = "{count} text columns are needed, but found: {found}. Choose the feature columns."
+        raise TaskError("table.texts", template, count=count, found=", ".join(found) or Message("table.none", "none"))
     return found

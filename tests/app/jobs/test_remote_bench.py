@@ -39,7 +39,7 @@ def test_a_precision_that_a_bench_cannot_measure_is_refused(qtbot, player, windo
     dialog.show()
     dialog.path.setText(str(tmp_path / "away"))
     assert not dialog.accept_button.isEnabled()
-    assert "bench.py measures in fp32 only, not in int8" in dialog.missing.text()
+    assert "bench.py measures only in fp32, not in int8" in dialog.missing.text()
 
 
 def test_results_become_latencies_of_a_target_that_is_not_measured_here(qtbot, player, window, tmp_path) -> None:

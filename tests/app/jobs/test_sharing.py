@@ -27,7 +27,7 @@ from secateur.engine.sources.protocol import ModelSpec
 from ..stand_in import SPEC, state_of
 
 LEFT = Qt.MouseButton.LeftButton
-ABSENT = "The model's weights are not in this bundle, so it can only be looked at."
+ABSENT = "This bundle does not contain the model's weights, so it is read-only."
 
 
 class Window(QMainWindow):

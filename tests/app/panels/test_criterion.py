@@ -35,7 +35,7 @@ def test_all_criteria_are_listed_and_the_one_in_use_is_shown(qtbot, dressed) -> 
 def test_what_needs_data_is_greyed_with_the_reason_until_a_task_is_attached(qtbot, dressed) -> None:
     box = _box(qtbot, task=False)
     can, reason = _entry(box, "wanda")
-    assert not can and "attach a task first" in reason
+    assert not can and "Attach data, or choose" in reason
     assert _entry(box, "l2")[0]
     task = opened().task
     assert task is not None

@@ -141,7 +141,7 @@ def test_sets_that_keep_equal_counts_say_so_and_go_in_step(inspector, qtbot) -> 
     even = Constraint(Counting.EQUAL, axes, 32, tuple(sets), equal_parts("aten.split", 2), "split")
     document.contents.analysis = replace(analysis, constraints=(even,), bundles=(Bundle(tuple(sets), (1, 1), 20),))
     inspector.refresh()
-    assert inspector.coupled.text().endswith("The 2 parts of aten.split keep equal counts.")
+    assert inspector.coupled.text().endswith("The 2 parts of aten.split must keep equal sizes.")
     assert inspector.keep.minimum() == 12
     said = []
     document.announced.connect(said.append)

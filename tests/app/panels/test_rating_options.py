@@ -41,7 +41,7 @@ def test_it_says_formula_cost_and_paper_of_the_criterion(qtbot, player) -> None:
     options = shown(qtbot, player)
     rule = CRITERIA["taylor"]
     assert rule.formula in options.help["formula"].text() and options.help["paper"].text() == rule.paper
-    assert "Forward and backward passes" in options.help["cost"].text()
+    assert "forward and backward passes" in options.help["cost"].text()
     options.close()
 
 
@@ -108,4 +108,4 @@ def test_the_page_of_criteria_says_all_of_each_and_why_one_is_not_available(qtbo
     for rule in CRITERIA.values():
         assert rule.title in texts and f"Score: {rule.formula}" in texts and rule.paper in (*texts, "")
     assert any(text.startswith("Not available. Wanda needs data") for text in texts)
-    assert any(text == "Reads the weights; no data, no forward." for text in texts)
+    assert any(text == "Reads only the weights; needs no data." for text in texts)

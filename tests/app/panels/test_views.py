@@ -265,7 +265,10 @@ def test_data_prepared_otherwise_than_in_training_is_said_until_the_score_is_as_
     document = opened()
     panel = shown(Samples(document), 640, 190)
     assert not panel.hint.isVisible()
-    sentence = "Of 256 samples the model gets 56 right as they are prepared now, and 214 with ImageNet's mean."
+    sentence = (
+        "The model gets 56 of 256 samples right with the current normalisation, and 214 with the normalisation for "
+        "ImageNet."
+    )
     document.take_task(replace(task_info(), notes=(sentence,)))
     document.take_metrics(tuple(replace(one, metrics=opened().states[0].metrics) for one in document.states))
     assert panel.hint.isVisible() and panel.hint.text() == sentence and sentence in document.log

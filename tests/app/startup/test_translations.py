@@ -297,21 +297,6 @@ def test_all_that_jobs_say_of_themselves_is_given_to_translators(tmp_path):
     assert not (missing := told - given), sorted(missing)
 
 
-def test_every_template_of_the_engine_can_be_found_where_it_stands():
-    """Those that a name stands for are called so; other expressions would be given to no translator."""
-    lost = list[str]()
-    for path in (ROOT / "engine").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and len(node.args) > 1 and is_said(getattr(node.func, "id", "")):
-                named = "template" in ast.unparse(node.args[1]).lower()
-                if not named and not [*strings._literals(node.args[1])]:
-                    lost.append(f"{path.name}:{node.lineno}")
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp | ast.JoinedStr):
-                made_up = "template" in ast.unparse(node.targets[0]).lower()
-                lost += [f"{path.name}:{node.lineno}"] if made_up else []
-    assert len(lost) == 2 and {one.partition(":")[0] for one in lost} == {"jobs.py", "comparing.py"}, lost
-
-
 def is_said(name: str) -> bool:
     return name == "Message" or (name.endswith("Error") and name != "OSError")  # the words of that are the system's
 

@@ -99,7 +99,7 @@ def test_from_the_recorder_to_a_colleague_and_to_the_next_version(window, qtbot,
     window.open_source(str(tmp_path / "share.zip"))
     hand.wait(lambda: bool(document.absent) and len(document.states) == 2)
     hand.quiet()
-    assert window.absence.isVisible() and "only be looked at" in window.absence.sentence.text()
+    assert window.absence.isVisible() and "is read-only" in window.absence.sentence.text()
     assert document.removed[one.first + 7] and not window.commands.by_id["file.save"].isEnabled()
     assert window.area.isVisible()
 
@@ -109,7 +109,7 @@ def test_from_the_recorder_to_a_colleague_and_to_the_next_version(window, qtbot,
     qtbot.keyClicks(dialog.source, f"{tmp_path / 'mine' / 'model.py'}:make")
     hand.press(dialog)
     choice = hand.dialog(ChooseMode)
-    assert "No data judges this model" in choice.differences.toPlainText()
+    assert "No data is attached" in choice.differences.toPlainText()
     assert choice.modes[Mode.SAME_INDICES].isChecked()
     hand.press(choice)
     hand.wait(lambda: len(document.states) == 2 and document.contents.present == "s1")

@@ -65,7 +65,7 @@ def _cifar(results: dict[str, harness.Result], protocol: str) -> list[Point]:
         base = results.get(f"{net}/base")
         if rest[1:] and rest[1:] == ["ours-ours", "0"] and base:
             images, epochs = cifar.IMAGES[protocol][0], cifar.EPOCHS[protocol]
-            how = f"{epochs} epochs on {images:,} images, mirrored and not, taught by the original alone"
+            how = f"{epochs} epochs on {images:,} images, with mirrored images, distillation only"
             values = (base["metric"], one["cut"], one["metric"])
             told = (epochs, how, f"cifar {cell}")
             subject = f"{net.replace('resnet', 'ResNet-')}, CIFAR-10 (JPEG)"
@@ -79,7 +79,8 @@ def _language(results: dict[str, harness.Result], protocol: str) -> list[Point]:
     for cell, one in results.items():
         if cell.count("/") != 1 or cell.startswith("original") or original is None:
             continue
-        subject = f"SmolLM2-135M, {cell.replace('/', ' less by ')}"
+        kind, less = cell.split("/")
+        subject = f"SmolLM2-135M, {kind} reduced by {float(less):.0%}"
         kept = one["macs"] / original["macs"]
         values = (original["original"], one["cut"], one["repaired"])
         told = (0, "least squares, no training", f"language {cell}")

@@ -31,7 +31,9 @@ def test_a_stock_model_that_is_better_at_no_more_macs_says_not_worth_pruning() -
     assert said.worth is False and said.better == ("b0",)
     assert said.sentences[0].code == "baselines.stock_better"
     text = str(said.sentences[0])
-    assert text.startswith("Not worth pruning: the stock resnet18 is better (83.0 ± 1.0 % top-1) at 90 % of its MACs")
+    assert text.startswith(
+        "Not worth pruning: the stock model resnet18 is better (83.0 ± 1.0 % top-1) at 90 % of the pruned model's MACs"
+    )
 
 
 @pytest.mark.parametrize(("value", "macs"), [(0.815, 90), (0.83, 101), (0.70, 50)])
@@ -72,7 +74,7 @@ def test_of_several_seeds_the_one_in_the_middle_counts() -> None:
 def test_random_removal_is_at_the_budget_within_a_step_and_no_other_baseline_is() -> None:
     others = [baseline(kind, 0.70, name="b1") for kind in BaselineKind if kind is not BaselineKind.RANDOM]
     said = verdict(RESULT, [baseline(BaselineKind.RANDOM, 0.95, macs=102), *others])
-    assert said.worth is False and "at 102 % of its MACs" in str(said.sentences[0])
+    assert said.worth is False and "at 102 % of the pruned model's MACs" in str(said.sentences[0])
     assert verdict(RESULT, [baseline(BaselineKind.RANDOM, 0.95, macs=103), *others]).better == ()
     result = replace(RESULT, timings=(timing(1.0),))
     slower = replace(baseline(BaselineKind.RANDOM, 0.95), timings=(timing(1.035),))  # its 10th percentile: 1.014
@@ -89,7 +91,7 @@ def test_the_middle_one_is_taken_of_those_seeds_that_cost_no_more() -> None:
 def test_a_better_baseline_at_more_cost_is_not_denied() -> None:
     said = verdict(RESULT, [baseline(BaselineKind.MAGNITUDE, 0.95, macs=200)])
     assert said.worth is None
-    assert str(said.sentences[0]).startswith("None of the baselines that were made is as good at no more cost; not")
+    assert str(said.sentences[0]).startswith("No baseline made so far is as good at the same or lower cost. Not")
 
 
 @pytest.mark.parametrize(("value", "error"), [(math.nan, 0.01), (0.8, math.nan)])
@@ -120,6 +122,6 @@ def test_nothing_is_said_of_a_metric_whose_error_nobody_knows() -> None:
     unknown = replace(RESULT, metric=metric(0.80, error=0.0))
     said = verdict(unknown, [replace(baseline(BaselineKind.STOCK, 0.83), metric=metric(0.83, error=0.0))])
     assert (said.worth, said.better, said.as_good) == (None, (), ())
-    assert "return 'standard_error' too" in str(said.sentences[0])
+    assert "return 'standard_error' from evaluate" in str(said.sentences[0])
     perfect = replace(RESULT, metric=metric(1.0, error=0.0))
     assert verdict(perfect, [baseline(BaselineKind.STOCK, 0.83)]).sentences[0].code == "baselines.incomplete"

@@ -116,7 +116,7 @@ def test_what_data_means_is_said_with_the_data(tmp_path: Path) -> None:
     arguments = parser().parse_args(["prune", "m", "--seed", "3", "--task", str(tmp_path / "pairs.csv"), *said])
     options = (("purpose", "similarity"), ("features", "a,b"), ("tokenizer", "bytes"), ("length", "32"))
     assert task_spec(arguments) == TaskSpec("csv", str(tmp_path / "pairs.csv"), batch=8, options=options)
-    with pytest.raises(TaskError, match="--purpose, --features, --tokenizer, --length say what data means"):
+    with pytest.raises(TaskError, match="--purpose, --features, --tokenizer, --length need data"):
         task_spec(parser().parse_args(["prune", "m", *said]))
 
 
@@ -149,5 +149,5 @@ def test_how_to_train_is_taken_into_the_settings() -> None:
 @pytest.mark.parametrize("words", ["--learning-rate 0", "--temperature 0", "--distillation 2", "--mirror"])
 def test_a_training_that_cannot_be_is_refused_before_anything_is_opened(words: str) -> None:
     given = parser().parse_args(["prune", "bundled:vit", *words.split()])
-    with pytest.raises(SecateurError, match=r"Fine-tuning needs|give the teacher a weight of 1"):
+    with pytest.raises(SecateurError, match=r"Invalid recovery settings|Set the distillation weight to 1"):
         asked_of(given, limits_of(given))

@@ -38,8 +38,8 @@ MAKE = "{mine}/model.py:make"
 SHAPE = ["--input", "1x1x8x8"]
 
 CASES: dict[str, tuple[list[str], str]] = {
-    "no such model": (["inspect", "nothing:at all"], "is no model"),
-    "a file that is no model": (["inspect", "{mine}/notes.txt"], "no"),
+    "no such model": (["inspect", "nothing:at all"], "Unknown model"),
+    "a file that is no model": (["inspect", "{mine}/notes.txt"], "not the model's code"),
     "a torchvision name that does not exist": (["inspect", "torchvision:resnet19"], "resnet19"),
     "a callable that does not exist": (["inspect", "{mine}/model.py:build"], "build"),
     "a file with a syntax error": (["inspect", "{mine}/broken.py:make"], "line 2"),
@@ -48,7 +48,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "a forward that raises": (["inspect", "{mine}/raises.py:make", *SHAPE], "no such thing"),
     "a truncated checkpoint": (["inspect", MAKE, *SHAPE, "--weights", "{mine}/truncated.pt"], "damaged"),
     "a missing checkpoint": (["inspect", MAKE, *SHAPE, "--weights", "{mine}/none.pt"], "none.pt"),
-    "a checkpoint that is none": (["inspect", MAKE, *SHAPE, "--weights", "{mine}/notes.txt"], "no checkpoint"),
+    "a checkpoint that is none": (["inspect", MAKE, *SHAPE, "--weights", "{mine}/notes.txt"], "not a checkpoint"),
     "a checkpoint of another model": (["inspect", MAKE, *SHAPE, "--weights", "{mine}/misfit.pt"], "does not fit"),
     "a pickle without consent": (["inspect", MAKE, *SHAPE, "--weights", "{mine}/pickle.pt"], "--trust-pickle"),
     "truncated data": (["prune", MAKE, "--task", "{mine}/truncated.npz"], "truncated.npz"),
@@ -56,12 +56,15 @@ CASES: dict[str, tuple[list[str], str]] = {
     "a task that raises": (["prune", MAKE, "--task", "{mine}/task.py", *SHAPE], "line 3"),
     "a goal that cannot be reached": (["prune", MAKE, *SHAPE, "--keep-macs", "0.01%"], "MACs"),
     "epochs without data": (["prune", MAKE, *SHAPE, "--epochs", "2"], "--task"),
-    "an export into no folder": (["prune", MAKE, *SHAPE, "--export", "{mine}/none/out.onnx"], "no folder"),
-    "an export to a file that is not written": (["prune", MAKE, *SHAPE, "--export", "{mine}/a.pth"], "No .pth file"),
-    "an export below a file": (["prune", MAKE, *SHAPE, "--export", "{mine}/notes.txt/out.onnx"], "no folder"),
+    "an export into no folder": (["prune", MAKE, *SHAPE, "--export", "{mine}/none/out.onnx"], "does not exist"),
+    "an export to a file that is not written": (
+        ["prune", MAKE, *SHAPE, "--export", "{mine}/a.pth"],
+        "Cannot export to a .pth file",
+    ),
+    "an export below a file": (["prune", MAKE, *SHAPE, "--export", "{mine}/notes.txt/out.onnx"], "does not exist"),
     "an export over a folder": (["prune", MAKE, *SHAPE, "--export", "{mine}/dir.onnx"], "is a folder"),
-    "a recipe that is no JSON": (["run", "{mine}/recipe.json"], "not JSON"),
-    "a missing recipe": (["run", "{mine}/none.json"], "cannot be read"),
+    "a recipe that is no JSON": (["run", "{mine}/recipe.json"], "not valid JSON"),
+    "a missing recipe": (["run", "{mine}/none.json"], "Cannot read"),
 }
 
 
@@ -96,7 +99,7 @@ def test_data_with_other_classes_is_a_sentence(mine: Path, capsys: Capture) -> N
     code = mine / "model.py"
     code.write_text(code.read_text().replace("make(classes=3)", "make(classes=5)"))
     assert main(["prune", f"{code}:make", "--task", str(mine / "data.npz")]) == 1
-    assert "3 classes and the model 5 outputs" in capsys.readouterr().err
+    assert "3 classes, but the model has 5 outputs" in capsys.readouterr().err
 
 
 HUNGRY = """
@@ -120,7 +123,7 @@ make = Hungry
 def test_a_lack_of_memory_says_what_to_lower(mine: Path, capsys: Capture) -> None:
     (mine / "hungry.py").write_text(HUNGRY)
     assert main(["prune", f"{mine}/hungry.py:make", "--task", str(mine / "data.npz")]) == 1
-    told = "There is not enough memory for this: another 562,949,953 MB were asked for. Lower the batch size "
+    told = "Out of memory: another 562,949,953 MB were needed. Lower the batch size "
     err = capsys.readouterr().err
     assert told in err and "(--batch)" in err
 
@@ -137,7 +140,7 @@ def test_an_export_folder_without_permission_is_refused_before_the_work(mine: Pa
     locked.mkdir(mode=0o500)
     assert main(["prune", f"{mine}/model.py:make", *SHAPE, "--export", str(locked / "out.onnx")]) == 1
     captured = capsys.readouterr()
-    assert "may not be written" in captured.err and "Recording" not in captured.err
+    assert "No permission to write" in captured.err and "Recording" not in captured.err
 
 
 def test_a_failure_after_the_work_leaves_no_file(mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
@@ -176,4 +179,4 @@ def test_images_with_other_channels_are_told_in_words(mine: Path, capsys: Captur
     rng = np.random.default_rng(0)
     np.savez(mine / "colour.npz", x=rng.random((30, 3, 8, 8), dtype=np.float32), y=np.arange(30) % 3)
     assert main(["prune", f"{mine}/model.py:make", "--task", f"{mine}/colour.npz"]) == 1
-    assert "The images have 3 channels, the model takes 1" in capsys.readouterr().err
+    assert "The images have 3 channels, but the model takes 1" in capsys.readouterr().err

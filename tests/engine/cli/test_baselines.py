@@ -42,7 +42,7 @@ def test_one_kind_reads_well_and_what_cannot_be_made_is_no_success(project: Path
     assert main(["baselines", str(project), *asked]) == 1
     captured = capsys.readouterr()
     assert "unstructured magnitude" in captured.out and "top-1 (n = 48)" in captured.out
-    assert "No baseline stock: No smaller model of the family" in captured.err
+    assert "Baseline stock not made: No smaller model of the same family" in captured.err
 
 
 def test_a_stock_model_without_its_kind_is_refused(project: Path, capsys: Capture) -> None:

@@ -37,7 +37,7 @@ def test_a_project_is_gone_on_with_or_left_alone(tmp_path: Path) -> None:
     finish(session.save(folder, "s0"))
     check_save(folder, folder)
     check_save(folder, str(tmp_path / "mine" / ".." / "project"))
-    with pytest.raises(ExportError, match="holds a project already"):
+    with pytest.raises(ExportError, match="already holds a project"):
         check_save(folder, "net.py:make")
 
 

@@ -55,7 +55,7 @@ def test_inspect_lists_criteria_with_their_cost_or_why_they_are_not_available(mi
     assert main(["inspect", f"{mine / 'model.py'}:make", "--input", "1x1x8x8", "--json"]) == 0
     found = {one["name"]: one for one in one_object(capsys)["criteria"]}
     assert found["l1"]["available"] and "weights" in found["l1"]["cost"]
-    assert not found["wanda"]["available"] and "attach a task" in found["wanda"]["reason"]
+    assert not found["wanda"]["available"] and "Attach data" in found["wanda"]["reason"]
     assert main(["inspect", *model_and_task(mine), "--batch", "16"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("wanda") and "passes of one batch: at most 3." in line for line in lines)
@@ -149,7 +149,7 @@ def test_a_project_goes_on_from_its_last_state(mine: Path, tmp_path: Path, capsy
     after = one_object(capsys)
     assert after["before"] == before["before"] and after["after"]["macs"] <= 0.5 * after["before"]["macs"]
     assert main(["prune", str(tmp_path / "project"), "--keep-macs", "90%", "--no-recover"]) == 1
-    assert "nothing to remove" in capsys.readouterr().err
+    assert "Nothing was removed" in capsys.readouterr().err
 
 
 def test_a_goal_of_two_costs_is_met_in_rounds_and_asked_and_got_are_said(mine: Path, capsys: Capture) -> None:
@@ -170,10 +170,10 @@ def test_a_locked_module_stays_as_it_is(mine: Path, capsys: Capture) -> None:
     assert main([*argv, "--lock", "stem", "--json"]) == 0
     assert [*one_object(capsys)["got"]["removed"]] == ["filter|block.conv1.weight|0"]
     assert main([*argv, "--lock", "stem", "--lock", "block.bn1"]) == 1
-    assert "unlock some structures of" in capsys.readouterr().err
+    assert "unlock structures in" in capsys.readouterr().err
     assert main([*argv, "--lock", "layer9"]) == 1
     told = capsys.readouterr().err
-    assert "Nothing that can be removed touches layer9" in told and "Measuring" not in told  # before the work
+    assert "No removable structure touches layer9" in told and "Measuring" not in told  # before the work
 
 
 def test_sensitivity_lists_what_each_layer_loses(mine: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -203,7 +203,7 @@ def test_a_sweep_says_what_each_budget_costs_and_its_project_goes_on(
     assert main(["sweep", saved, *argv[:1], "80%,40%,0.1%", *argv[2:], "--save", saved]) == 1
     captured = capsys.readouterr()
     rows = [line.split()[0] for line in captured.out.splitlines() if "%" in line]
-    assert rows == ["100.0", "80.0", "40.0", "0.1"] and "1 of 3 budgets were not reached" in captured.err
+    assert rows == ["100.0", "80.0", "40.0", "0.1"] and "1 of 3 budgets were missed" in captured.err
     assert "): Cutting" not in captured.err  # what the project holds is not made again
 
 
@@ -269,7 +269,7 @@ def test_ctrl_c_is_130(mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capt
     monkeypatch.setattr(inspect_model, "model_spec", stopped)
     assert main(["inspect", f"{mine / 'model.py'}:make"]) == 130
     captured = capsys.readouterr()
-    assert captured.out == "" and captured.err == "Stopped; nothing was written.\n"
+    assert captured.out == "" and captured.err == "Stopped. Nothing was written.\n"
 
 
 def test_plans_for_the_models_own_class_replace_nothing_in_its_code(tmp_path: Path, capsys: Capture) -> None:
@@ -279,16 +279,16 @@ def test_plans_for_the_models_own_class_replace_nothing_in_its_code(tmp_path: Pa
     model.write_text(f"import torch\nfrom torch import nn\n\n{code}\nmake = Encoder\n")
     common = ["prune", f"{model}:make", "--input", "1x7x5", "--keep-params", "60%", "--no-recover", "--json"]
     assert main([*common, "--save", str(tmp_path / "free")]) == 0
-    assert "are replaced" in json.dumps(one_object(capsys)["repairs"])
+    assert "Numbers replaced in" in json.dumps(one_object(capsys)["repairs"])
     assert main([*common, "--own-class", "--save", str(tmp_path / "own")]) == 0
     own = one_object(capsys)
-    assert own["repairs"] and "are replaced" not in json.dumps(own["repairs"])
+    assert own["repairs"] and "Numbers replaced in" not in json.dumps(own["repairs"])
     kept = own["after"]["parameters"] / own["before"]["parameters"]
     assert kept <= 0.6
     assert main(["prune", str(tmp_path / "own"), "--keep-params", "40%", "--no-recover", "--json"]) == 0
-    assert "are replaced" not in json.dumps(one_object(capsys)["repairs"])
+    assert "Numbers replaced in" not in json.dumps(one_object(capsys)["repairs"])
     assert main(["inspect", str(tmp_path / "free"), "--own-class", "--json"]) == 2
-    assert "Open its model to leave that as it is" in capsys.readouterr().err
+    assert "open the model instead of the project" in capsys.readouterr().err
 
 
 def test_modules_that_did_not_run_are_named_and_can_be_ignored(tmp_path: Path, capsys: Capture) -> None:
@@ -298,16 +298,19 @@ def test_modules_that_did_not_run_are_named_and_can_be_ignored(tmp_path: Path, c
     asked = [f"{model}:make", "--input", "1x8"]
     assert main(["inspect", *asked]) == 0
     captured = capsys.readouterr()
-    assert "These did not run on the example input: experts.1." in captured.out and "(--ignore-unused)" in captured.out
-    assert "experts.1 did not run on the example input, and may read it when it does" in captured.out
+    assert (
+        "These modules did not run on the example input: experts.1." in captured.out
+        and "(--ignore-unused)" in captured.out
+    )
+    assert "experts.1 did not run on the example input, but may read this when it runs" in captured.out
     pruning = ["prune", *asked, "--keep-params", "70%", "--no-recover"]
     assert main(pruning) == 0
-    assert "experts.1. What they may read stays" in capsys.readouterr().err
+    assert "experts.1. What they may read is kept" in capsys.readouterr().err
     assert main([*pruning, "--json", "--save", str(tmp_path / "kept")]) == 0
     kept = one_object(capsys)
     assert kept["unused"] == ["experts.1"] and not any("first.weight" in key for key in kept["got"]["removed"])
     assert main(["inspect", str(tmp_path / "kept"), "--ignore-unused", "--json"]) == 2
-    assert "Open its model to ignore them" in capsys.readouterr().err
+    assert "open the model instead of the project" in capsys.readouterr().err
     pruning[pruning.index("70%")] = "42%"
     assert main([*pruning, "--ignore-unused", "--json", "--save", str(tmp_path / "ignored")]) == 0
     ignored = one_object(capsys)

@@ -16,7 +16,7 @@ def test_the_demonstration_says_why_and_writes_report_and_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert demo(tmp_path / "demo", Asked(epochs=0, threads=1)) == 0
-    assert "There is no display" in capsys.readouterr().err
+    assert "No display found" in capsys.readouterr().err
     report = json.loads((tmp_path / "demo" / "report.json").read_text())
     assert report["after"]["macs"] <= 0.5 * report["before"]["macs"] and len(report["timings"]) == 2
     text = (tmp_path / "demo" / "report.md").read_text()

@@ -41,7 +41,7 @@ def test_every_command_that_writes_is_refused(project: Path, capsys: pytest.Capt
         ):
             assert main(command) != 0
             said = capsys.readouterr().err
-            assert "in use by secateur sweep (process" in said or "holds a project already" in said
+            assert "in use by secateur sweep (process" in said or "already holds a project" in said
         assert main(["report", name, "--out", str(project.parent / "report.html")]) == 0  # to read is no harm
     after = {path: path.read_bytes() for path in project.rglob("*") if path.is_file() and "lock" not in path.name}
     assert after == before

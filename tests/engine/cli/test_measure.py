@@ -59,9 +59,9 @@ def test_what_cannot_be_measured_is_said_in_words(
     project: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["measure", project, "--precision", "bf16"]) == 1
-    assert "ONNX Runtime is measured in fp32 and int8 only" in capsys.readouterr().err
+    assert "ONNX Runtime measures only in fp32 and int8" in capsys.readouterr().err
     assert main(["measure", project, "--precision", "int8", "--bench", str(tmp_path / "away")]) == 1
-    assert "fp32 only, not in int8. Choose fp32 for the target. (--precision)" in capsys.readouterr().err
+    assert "only in fp32, not in int8. Choose fp32 for the target. (--precision)" in capsys.readouterr().err
     results = {
         "schema": 1,
         "machine": {"name": "a", "processor": "b", "cores": 2, "onnxruntime": "1"},
@@ -70,4 +70,4 @@ def test_what_cannot_be_measured_is_said_in_words(
     }
     (tmp_path / "r.json").write_text(json.dumps(results))
     assert main(["measure", project, "--results", str(tmp_path / "r.json")]) == 1
-    assert "no results of the states of this project" in capsys.readouterr().err
+    assert "no results of this project's states" in capsys.readouterr().err

@@ -33,7 +33,7 @@ def at_once(captured: str) -> bool:
 @pytest.mark.parametrize("threads", ["100000", "1000000000", "9" * 30])
 def test_threads_beyond_any_machine_are_wrong_usage(mine: Path, capsys: Capture, threads: str) -> None:
     assert main(["inspect", f"{mine}/model.py:make", *SHAPE, "--threads", threads]) == 2
-    assert "threads cannot be used. Choose a number from 1 to" in capsys.readouterr().err
+    assert "Choose a number from 1 to" in capsys.readouterr().err
 
 
 def test_threads_of_a_recipe_are_checked_before_the_work(mine: Path, capsys: Capture) -> None:
@@ -46,7 +46,7 @@ def test_threads_of_a_recipe_are_checked_before_the_work(mine: Path, capsys: Cap
     for command in ("run", "script"):
         assert main([command, str(recipe)]) == 2
         captured = capsys.readouterr().err
-        assert "1000000000 threads cannot be used" in captured and at_once(captured)
+        assert "Cannot use 1000000000 threads" in captured and at_once(captured)
 
 
 @pytest.mark.parametrize("name", ["my-net.py", "my net.py", "class.py", "a'b.py"])
@@ -61,7 +61,7 @@ def test_names_of_300_characters_are_refused_at_once(mine: Path, capsys: Capture
     for argv in (["--export", f"{mine / long}.onnx"], ["--save", str(mine / long)], ["--weights", long]):
         assert main(["prune", model, *CUT, *argv]) in (1, 2)
         captured = capsys.readouterr().err
-        assert "name too long" in captured and at_once(captured) and "did not expect" not in captured
+        assert "name too long" in captured and at_once(captured) and "Unexpected error" not in captured
 
 
 def test_names_that_are_just_short_enough_can_be_written(mine: Path) -> None:
@@ -75,7 +75,10 @@ def test_a_name_that_is_no_utf_8_is_refused_at_once(mine: Path, capsys: Capture)
     torch.save({}, name)
     assert main(["inspect", f"{mine}/model.py:make", *SHAPE, "--weights", name, "--json"]) == 2
     captured = capsys.readouterr()
-    assert "w\\udcff.pt is no UTF-8. Rename" in captured.err and json.loads(captured.out)["error"]["code"] == "cli.name"
+    assert (
+        "w\\udcff.pt is not valid UTF-8. Rename" in captured.err
+        and json.loads(captured.out)["error"]["code"] == "cli.name"
+    )
 
 
 def test_names_of_tensors_do_nothing_to_a_terminal(mine: Path, capsys: Capture) -> None:
@@ -143,6 +146,8 @@ def test_a_project_that_may_not_be_written_is_told_before_the_work(mine: Path, t
         for name in ("measure", "baselines"):
             argv = [name, str(mine / "saved"), "--trust-code"]
             done = command(["--inh-caps=-dac_override", "--bounding-set=-dac_override"], argv, work, dict(os.environ))
-            assert done.returncode == 1 and "may not be written to" in done.stderr and at_once(done.stderr), done.stderr
+            assert done.returncode == 1 and "No permission to write to" in done.stderr and at_once(done.stderr), (
+                done.stderr
+            )
     finally:
         (mine / "saved").chmod(0o700)

@@ -135,7 +135,7 @@ def test_what_a_person_did_since_is_gone_on_with(mine: list[str], tmp_path: Path
     finish(session.save(project, "s3"))
     session.close()
     assert main(["prune", project, *goal]) == 1
-    assert "meets this goal already" in capsys.readouterr().err
+    assert "already meets the goal" in capsys.readouterr().err
 
 
 def test_a_search_goes_on_and_a_stricter_one_begins_where_it_began(
@@ -178,7 +178,7 @@ def test_a_sweep_goes_on_as_it_was_begun_in_its_project(
     assert left_at(project) == left_at(tmp_path / "whole") == "s4"
     assert main(["sweep", project, "--budgets", "80%,60%,40%"]) == 0
     said = capsys.readouterr().err
-    assert "as it was begun: parameters 80%, 60%, 40%, 1 epochs" in said
+    assert "with its first settings: parameters 80%, 60%, 40%, 1 epochs" in said
     assert len(states(project)) == 7 and all(
         one.recovery.epochs == 1 for one in states(project).values() if one.recovery
     )
@@ -196,9 +196,9 @@ def test_the_command_as_it_was_typed_goes_on_and_another_one_is_refused(
     killed(typed, "recover")
     assert list(states(project)) == ["s0", "s1"]
     capsys.readouterr()
-    assert main([*typed, "--rounds", "2"]) != 0 and "holds a project already" in capsys.readouterr().err
+    assert main([*typed, "--rounds", "2"]) != 0 and "already holds a project" in capsys.readouterr().err
     assert main([command, *mine[:1], *goal, *FAST, "--save", project]) != 0
-    assert "holds a project already" in capsys.readouterr().err
+    assert "already holds a project" in capsys.readouterr().err
     for _ in range(2):
         assert main(typed) == 0
         assert len(states(project)) == (3 if command == "prune" else 5)
@@ -225,7 +225,7 @@ def test_a_recipe_that_was_stopped_goes_on_in_its_project(
     other.write_text(Path(recipe).read_text().replace('"epochs": 1', '"epochs": 2'))
     capsys.readouterr()
     assert main(["run", str(other), "--out", str(tmp_path), "--overwrite", "--trust-code", "--save", project]) == 1
-    assert "holds a project already" in capsys.readouterr().err
+    assert "already holds a project" in capsys.readouterr().err
 
 
 def test_a_run_that_goes_on_replaces_its_own_export_and_no_other(

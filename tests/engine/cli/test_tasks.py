@@ -63,7 +63,7 @@ def test_a_language_model_reads_by_the_tokeniser_beside_its_code(
     (tmp_path / "a.txt").write_text("a b c " * 300)
     text = ["--task", str(tmp_path / "a.txt"), "--length", "8", "--batch", "16"]
     assert main(["prune", f"{model}:language", *text]) == 2
-    assert "no tokeniser" in capsys.readouterr().err
+    assert "not found" in capsys.readouterr().err
     write_tokenizer(model.parent)
     done = pruned(capsys, f"{model}:language", *text, "--save", str(tmp_path / "project"))
     original, result = done["metrics"]["original"], done["metrics"]["result"]

@@ -112,7 +112,7 @@ def test_an_object_that_cannot_be_pickled_says_what_to_do(tmp_path):
     asked = request(tmp_path, tmp_path / "net.onnx")
     asked.model.extra = lambda: None
     error = refused(dataclasses.replace(asked, spec=None))
-    assert "by file and callable" in str(error) and left(tmp_path) == []
+    assert "as file.py:callable" in str(error) and left(tmp_path) == []
 
 
 def test_a_forward_that_raises_says_so_before_anything_is_written(tmp_path):

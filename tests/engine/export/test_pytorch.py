@@ -179,7 +179,7 @@ def test_code_named_by_an_export_that_was_made_elsewhere_runs_only_with_consent(
     folder = tmp_path / "moved" / Path(asked.path).name
     code = next(folder.parent.glob("*.py"))
     code.write_text(code.read_text() + f"\nopen({str(tmp_path / 'ran')!r}, 'w').close()\n")
-    with pytest.raises(OpenError, match="If you trust that code, allow it") as caught:
+    with pytest.raises(OpenError, match="if you trust the code") as caught:
         open_model(ModelSpec(str(folder)))
     assert caught.value.message.code == "source.code" and str(code) in str(caught.value)
     assert not (tmp_path / "ran").exists()

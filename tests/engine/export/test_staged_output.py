@@ -40,7 +40,7 @@ def test_a_folder_without_write_permission_is_refused(read_only):
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
-    assert "There is no folder" in str(refused(tmp_path / "gone/a.onnx"))
+    assert "does not exist" in str(refused(tmp_path / "gone/a.onnx"))
 
 
 def test_a_folder_in_place_of_a_file_and_the_other_way_round(tmp_path):

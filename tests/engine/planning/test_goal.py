@@ -112,7 +112,7 @@ def test_a_share_that_cannot_be_is_refused(share: float) -> None:
 
 def test_an_unreachable_goal_says_how_far_one_gets() -> None:
     locked = ~NONE
-    with pytest.raises(PlanError, match=r"The lowest is 100\.0%.*unlock some structures"):
+    with pytest.raises(PlanError, match=r"The lowest possible is 100\.0%.*unlock structures"):
         suggest(ANALYSIS, SCORES, 0.5, NONE, locked)
 
 

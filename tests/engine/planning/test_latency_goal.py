@@ -61,7 +61,7 @@ def test_latency_and_macs_are_limited_together():
 
 def test_a_latency_below_the_overhead_is_refused_with_the_lowest():
     runtime = Invented(CHAIN)
-    with pytest.raises(PlanError, match=r"a latency of at most 0.001 ms. The lowest is .* ms") as refused:
+    with pytest.raises(PlanError, match=r"a latency of at most 0.001 ms. The lowest possible is .* ms") as refused:
         solve(CHAIN, SCORES, Goal((Limit(Cost.LATENCY, amount=1000),), multiple=8), NONE, NONE, table(runtime))
     assert "blocks" not in str(refused.value)
     lowest = refused.value.message.arguments["nearest"]["latency"]
@@ -73,7 +73,7 @@ def test_a_latency_below_the_overhead_is_refused_with_the_lowest():
 
 def test_without_a_table_there_is_no_plan_and_whole_blocks_are_refused():
     goal = Goal((Limit(Cost.LATENCY, 0.5),))
-    with pytest.raises(PlanError, match="Measure them first"):
+    with pytest.raises(PlanError, match="Measure it first"):
         solve(CHAIN, SCORES, goal, NONE, NONE)
     deep = Goal((Limit(Cost.LATENCY, 0.5),), kinds=(Kind.NEURON, Kind.BLOCK))
     with pytest.raises(PlanError, match="whole blocks"):
@@ -104,5 +104,5 @@ def test_a_lock_on_a_block_that_could_not_go_anyway_is_not_blamed():
     made, locked = table(Invented(analysis)), ~analysis.empty()
     assert any(one.kind is Kind.BLOCK for one in analysis.sets) and not made.homes
     goal = Goal((Limit(Cost.LATENCY, 0.5),), multiple=8)
-    with pytest.raises(PlanError, match=r"cannot be reached: keeping 50\.0% of the latency.*unlock some structures of"):
+    with pytest.raises(PlanError, match=r"out of reach: keeping 50\.0% of the latency.*unlock structures in"):
         solve(analysis, tiny_scores(analysis), goal, analysis.empty(), locked, made)

@@ -80,7 +80,7 @@ def recorded(mine: Path) -> list[dict[str, list[int]]]:
 def test_the_same_indices_go_from_new_weights(session: Session, mine: Path) -> None:
     done = run(session, mine, Mode.SAME_INDICES)
     assert [state.removed for state in done.states[1:]] == recorded(mine)
-    assert done.complete and any("weights are others" in str(note) for note in done.notes)
+    assert done.complete and any("weights differ" in str(note) for note in done.notes)
 
 
 def test_the_same_shape_keeps_as_many_of_each_layer_and_scores_say_which(session: Session, mine: Path) -> None:
@@ -108,7 +108,7 @@ def test_the_same_goal_is_planned_for_again_also_where_a_hand_marked(session: Se
     assert done.states[1].macs <= 0.7 * done.states[0].macs
     assert done.states[2].macs <= old[2].macs
     assert not {0, 1} & set(done.states[1].removed.get(FILTERS, []))
-    assert any("marked by hand was planned for instead" in str(note) for note in done.notes)
+    assert any("marked by hand was replaced by a goal" in str(note) for note in done.notes)
 
 
 def test_other_sizes_are_said_and_the_same_indices_refused(session: Session, mine: Path) -> None:
@@ -119,7 +119,7 @@ def test_other_sizes_are_said_and_the_same_indices_refused(session: Session, min
         run(session, mine, Mode.SAME_INDICES, "")
     done = run(session, mine, Mode.SAME_SHAPE, "")
     assert 32 - len(done.states[1].removed[FILTERS]) == kept
-    assert any("block.conv1 (filter) has 32 structures now, it had 24" in str(note) for note in done.notes)
+    assert any("block.conv1 (filter) now has 32 structures instead of 24" in str(note) for note in done.notes)
 
 
 def test_a_layer_that_is_gone_is_listed_and_the_rest_is_done(session: Session, mine: Path) -> None:
@@ -146,7 +146,7 @@ def test_names_with_another_prefix_are_the_same_layers(session: Session, mine: P
     done = run(session, mine, Mode.SAME_INDICES, "")
     moved = {key.replace("|", "|backbone.", 1): indices for key, indices in before[0].items()}
     assert done.states[1].removed == moved
-    assert any("begin otherwise" in str(note) for note in done.notes)
+    assert any("new prefix" in str(note) for note in done.notes)
 
 
 def test_another_model_is_refused_with_a_sentence(session: Session, mine: Path) -> None:
@@ -155,7 +155,7 @@ def test_another_model_is_refused_with_a_sentence(session: Session, mine: Path) 
         recipe = recipe.replace(f"|{name}", f"|other_{name}")
     (mine / "recipe.json").write_text(recipe)
     for mode in (Mode.SAME_INDICES, Mode.SAME_SHAPE):
-        with pytest.raises(PlanError, match="name no structure that this model has"):
+        with pytest.raises(PlanError, match="name no structure of this model"):
             run(session, mine, mode)
 
 
@@ -188,7 +188,7 @@ def test_without_data_the_recovery_and_what_follows_is_left_out(session: Session
 def test_the_command_line_says_what_was_done(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["run", str(mine / "recipe.json"), "--weights", str(mine / "new.pt"), "--threads", "1"]
     assert main([*arguments, "--mode", "same-shape"]) == 0
-    assert "weights are others" in capsys.readouterr().out
+    assert "weights differ" in capsys.readouterr().out
     code = mine / "model.py"
     code.write_text(code.read_text().replace("24", "32"))
     assert main(["run", str(mine / "recipe.json"), "--mode", "same-indices"]) == 1
@@ -205,7 +205,7 @@ def test_reshaping_respects_locks_and_says_where_they_leave_too_little() -> None
     locked[one.first : one.first + 20] = True
     plan = reshaped(analysis, scores, analysis.empty(), {number: 22}, locked)
     assert plan[one.structures].sum() == 2 and not (plan & locked).any()
-    with pytest.raises(PlanError, match="shall keep 2, but 20 of it are locked"):
+    with pytest.raises(PlanError, match="cannot keep 2: 20 of its structures are locked"):
         reshaped(analysis, scores, analysis.empty(), {number: 2}, locked)
 
 
@@ -214,11 +214,11 @@ def test_every_step_says_which_one_it_is_and_what_it_does(session: Session, mine
     finish(run_recipe(mine / "recipe.json", session, mode=Mode.SAME_SHAPE, weights=str(mine / "new.pt")), told.append)
     texts = [str(one.message) for one in told]
     assert "Step 1 of 6: Evaluating the original" in texts
-    assert "Step 4 of 6: Verifying: removal on the weights as they are" in texts
+    assert "Step 4 of 6: Verifying: removal with the model's weights" in texts
     assert all(re.fullmatch(r"Step \d of 6(: .+)?", one) for one in texts)
     assert [one.done for one in told] == sorted(one.done for one in told) and {one.total for one in told} == {6}
 
 
 def test_the_command_line_says_the_step_and_what_it_does(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(mine / "recipe.json"), "--weights", str(mine / "new.pt"), "--mode", "same-shape"]) == 0
-    assert "Step 4 of 6: Verifying: permutation of the coupled sets" in capsys.readouterr().err
+    assert "Step 4 of 6: Verifying: permutation of coupled sets" in capsys.readouterr().err

@@ -128,7 +128,7 @@ def test_script_and_recipe_give_the_same_weights_in_fresh_processes(way, tmp_pat
         "--overwrite",
     )
     assert last(tmp_path / "by script") == last(tmp_path / "by recipe") == recorded
-    assert "the weights that were recorded" in said
+    assert "the same weights as recorded" in said
     by_script, by_recipe = (read_recipe(tmp_path / name / "recipe.json") for name in ("by script", "by recipe"))
     assert msgspec.structs.replace(by_script) == by_recipe  # and the same steps, with the same numbers
 
@@ -139,7 +139,7 @@ def test_plans_can_be_made_anew_by_the_script(tmp_path: Path) -> None:
     state = by_hand(session, mine)
     session.write_script(state, str(mine / "again.py"))
     said = elsewhere(str(mine / "again.py"), str(tmp_path / "anew"), "--plan-again")
-    assert "the weights that were recorded" in said  # the same scores, the same plan
+    assert "the same weights as recorded" in said  # the same scores, the same plan
 
 
 def test_the_script_reads_as_a_person_would_write_it(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_the_script_reads_as_a_person_would_write_it(tmp_path: Path) -> None:
     assert f'"{FILTERS}": "1-3, 17",' in text
     assert 'str(HERE / "model.py:make")' in text and str(tmp_path) not in text
     assert "# Cut 4 structures, marked by hand." in text
-    assert re.search(r"# Cut \d+ structures, planned for keeping 60.0% of the MACs, by scores of taylor\.", text)
+    assert re.search(r"# Cut \d+ structures, planned for keeping 60.0% of the MACs, by taylor scores\.", text)
     assert re.search(r"# [\d,]+ parameters \([\d.]+ %\)", text) and re.search(r"# top-1 [\d.]+.* n = 48\)\.", text)
     assert "RecoverySettings(epochs=1, seed=3, threads=1)" in text
     names = {one.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom) for one in node.names}

@@ -116,23 +116,19 @@ def test_data_that_fails_in_epoch_7_loses_nothing(tmp_path: Path) -> None:
     whole = finish(recover(_net(), _net(), Augmented(), settings))
     path, student = tmp_path / "s1.pt", _net()
     before = {name: value.clone() for name, value in student.state_dict().items()}
-    with pytest.raises(
-        TaskError, match=r"epoch 7, behind 3 batches of it: OSError: the share is gone\. What was trained"
-    ):
+    with pytest.raises(TaskError, match=r"epoch 7 after 3 batches: OSError: the share is gone\. Progress is kept"):
         finish(recover(student, _net(), Failing(7, 3), settings, checkpoint=Checkpoint(path, "broken", "same")))
     assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
     assert [one.name for one in tmp_path.iterdir()] == ["s1.pt"]  # nothing half-written beside it
     job = recover(_net(), _net(), Augmented(), settings, checkpoint=Checkpoint(path, "mended", "same"))
     first = next(job)
-    assert str(first.message) == "Going on at step 51"
+    assert str(first.message) == "Resuming at step 51"
     resumed = finish(job)
     assert all(torch.equal(value, whole.state_dict[name]) for name, value in resumed.state_dict.items())
 
 
 def test_data_that_fails_where_nothing_is_kept_says_that_nothing_was_changed() -> None:
-    with pytest.raises(
-        TaskError, match=r"epoch 2, behind 0 batches of it: .* The model that was to be recovered is as"
-    ):
+    with pytest.raises(TaskError, match=r"epoch 2 after 0 batches: .* The model is unchanged"):
         finish(recover(_net(), _net(), Failing(2, 0), SETTINGS))
 
 
@@ -191,7 +187,7 @@ class Broken(Augmented):
 def test_what_was_trained_is_kept_where_the_loss_or_the_metric_fails(tmp_path: Path, name: str, at: int, what: str):
     whole = _recover(Checkpoint(None))
     path = tmp_path / "s1.pt"
-    with pytest.raises(TaskError, match=rf"The {what} failed in epoch 2, behind \d batches.*mend the {what}, recover"):
+    with pytest.raises(TaskError, match=rf"The {what} failed in epoch 2, after \d batches.*Fix the {what} and recover"):
         job = recover(_net(), _net(), Broken(name, at), SETTINGS, checkpoint=Checkpoint(path, "k", "m"))
         finish(job)
     resumed = _recover(Checkpoint(path, "k2", "m"))

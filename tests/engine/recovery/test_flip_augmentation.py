@@ -71,5 +71,5 @@ def test_the_teacher_answers_for_mirrored_images(mirror: bool) -> None:
 
 
 def test_the_datas_own_loss_does_not_go_with_mirrored_images() -> None:
-    with pytest.raises(SecateurError, match="weight of 1"):
+    with pytest.raises(SecateurError, match="Set the distillation weight to 1"):
         finish(recover(Sided(0.0), Sided(1.0), LeftOnly(), replace(SETTINGS, distillation=0.9)))

@@ -117,7 +117,7 @@ def test_a_loss_may_call_parts_of_the_model() -> None:
 
 def test_a_loss_that_mixes_types_is_told_which_one_is_trained_in() -> None:
     student = _mixed()
-    with pytest.raises(TaskError, match=r"BFloat16.*\. A model in half precision is trained in float32"):
+    with pytest.raises(TaskError, match=r"BFloat16.*\. A half-precision model is trained in float32"):
         finish(recover(student, _mixed(), Weighed(torch.ones(3).bfloat16()), replace(SETTINGS, distillation=0.0)))
     assert not any(one._forward_pre_hooks for one in student.modules())
 

@@ -109,8 +109,8 @@ def test_the_last_structure_of_a_set_is_not_taken_away() -> None:
 def test_a_loss_that_is_no_number_and_a_selection_of_nothing_are_told() -> None:
     net, task, analysis = _subject()
     given = net, analysis, analysis.empty(), "ablation", task
-    with pytest.raises(TaskError, match="nothing is left that could be taken away"):
+    with pytest.raises(TaskError, match="Nothing in the selection can be removed"):
         finish(score(*given, choices=Choices(selection={"nope": [0]})))
     task.given = [(images * torch.nan, labels) for images, labels in task.given]
-    with pytest.raises(TaskError, match="The loss of a calibration batch is not a number"):
+    with pytest.raises(TaskError, match="The loss of a calibration batch is NaN or infinity"):
         finish(score(*given))

@@ -175,15 +175,15 @@ def _surroundings() -> list[Any]:
 @pytest.mark.parametrize(
     ("criterion", "task", "sentence"),
     [
-        ("l3", None, "choose one of l1, l2, taylor"),
-        ("taylor", None, "attach a task first"),
+        ("l3", None, "Choose one of l1, l2, taylor"),
+        ("taylor", None, "Attach data, or choose"),
         ("taylor", ToyTask(loss_of=None), "this task has none"),
-        ("taylor", ToyTask(loss_of=lambda x, y: x.sum() * float("nan")), "not a number"),
+        ("taylor", ToyTask(loss_of=lambda x, y: x.sum() * float("nan")), "NaN or infinity"),
         ("taylor", ToyTask(0), "empty"),
-        ("wanda", None, "attach a task first"),
+        ("wanda", None, "Attach data, or choose"),
         ("wanda", ToyTask(0), "empty"),
         ("ablation", ToyTask(0), "empty"),
-        ("block-influence", ToyTask(64), "has none that could go as a whole"),
+        ("block-influence", ToyTask(64), "no block of this model can be removed"),
     ],
 )
 def test_what_cannot_be_scored_is_told_in_a_sentence(criterion: str, task: ToyTask | None, sentence: str) -> None:
@@ -194,5 +194,5 @@ def test_what_cannot_be_scored_is_told_in_a_sentence(criterion: str, task: ToyTa
 def test_a_model_of_another_state_is_refused() -> None:
     removed = ANALYSIS.empty()
     removed[0] = True
-    with pytest.raises(AnalysisError, match=r"conv1\.weight is not what this state"):
+    with pytest.raises(AnalysisError, match=r"conv1\.weight does not match this state"):
         finish(score(tiny_net(), ANALYSIS, removed, "l1"))

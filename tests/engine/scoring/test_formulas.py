@@ -152,5 +152,5 @@ def test_standardised_scores_have_mean_0_and_deviation_1_in_each_set() -> None:
 
 
 def test_a_choice_that_a_criterion_does_not_leave_is_refused() -> None:
-    with pytest.raises(TaskError, match="leaves no choice of slices"):
+    with pytest.raises(TaskError, match="has no setting for slices"):
         _scores("batchnorm", Choices(slices=Slices.ALL))

@@ -169,6 +169,6 @@ def test_a_factor_that_cannot_be_followed_is_said_to_be_none() -> None:
     task = GivenTask(torch.randn(8, 5), 3)
     analysis = analyse(net, task.example_inputs())
     assert analysis.count == 6
-    with pytest.raises(TaskError, match=r"0\.weight is made of other parameters"):
+    with pytest.raises(TaskError, match=r"0\.weight is computed from other parameters"):
         finish(score(net, analysis, analysis.empty(), "l1", task))
     assert np.isfinite(finish(score(net, analysis, analysis.empty(), "ablation", task))).all()

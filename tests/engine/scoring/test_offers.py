@@ -32,7 +32,7 @@ def test_all_criteria_are_offered_and_each_says_what_it_is() -> None:
 
 def test_without_data_what_needs_it_is_not_available() -> None:
     for name, one in _offers(tiny_analysis(), None).items():
-        assert ("attach a task" in str(one.reason)) == CRITERIA[name].needs_data, name
+        assert ("Attach data" in str(one.reason)) == CRITERIA[name].needs_data, name
 
 
 def test_without_a_loss_what_needs_one_is_not_available() -> None:
@@ -62,9 +62,9 @@ def test_without_blocks_their_influence_is_not_available() -> None:
 def test_costs_are_said_in_passes() -> None:
     analysis = analyse(Transformer().eval(), image())
     found = _offers(analysis, TASK)
-    assert str(found["l1"].cost.message) == "Reads the weights; no data, no forward."
+    assert str(found["l1"].cost.message) == "Reads only the weights; needs no data."
     assert (found["taylor"].cost.forwards, found["taylor"].cost.backwards) == (10, 10)
-    assert "passes of one sample: at most 160 each" in str(found["gates"].cost.message)
+    assert "At most 160 forward and backward passes of one sample each" in str(found["gates"].cost.message)
     assert (found["wanda"].cost.forwards, found["wanda"].cost.backwards) == (10, 0)
     few = sum(one.count for one in analysis.sets if one.kind in (Kind.HEAD, Kind.BLOCK))
     assert found["ablation"].cost.forwards == 4 * (few + 1)

@@ -200,7 +200,7 @@ def test_sensitivity_needs_data(tmp_path: Path):
     session = Session(tmp_path / "session")
     spec = write_project(tmp_path / "mine")
     finish(session.open(replace(spec, task=None, input_shape=(1, 1, 8, 8)), evaluate=False))
-    with pytest.raises(TaskError, match="needs data"):
+    with pytest.raises(TaskError, match="Data needed"):
         finish(session.sensitivity("s0", "l1"))
 
 
@@ -212,7 +212,7 @@ def test_what_a_criterion_did_not_rate_is_left_out_and_said(session: Session):
     goal = Goal((), kinds=tuple(one.kind for one in session.analysis.sets if one.kind is not Kind.BLOCK))
     found = finish(session.sensitivity("s0", "ablation", SHARES, goal, choices))
     assert found.keys == (sets[0].key,)
-    assert any("not rated by ablation, and therefore left out" in str(note) for note in found.notes)
-    with pytest.raises(SecateurError, match="has rated none of these layers"):
+    assert any("left out, because ablation does not score it" in str(note) for note in found.notes)
+    with pytest.raises(SecateurError, match="scores none of these layers"):
         others = tuple(kind for kind in goal.kinds if kind is not Kind.FILTER)
         finish(session.sensitivity("s0", "ablation", SHARES, Goal((), kinds=others), choices))

@@ -52,7 +52,7 @@ def test_a_recovery_goes_on_once_the_users_file_is_mended(tmp_path: Path, task: 
     removed = opened.analysis.empty()
     removed[:4] = True
     cut = finish(session.cut("s0", removed))
-    with pytest.raises(TaskError, match=r"epoch 7, behind 2 batches of it: .*task.py, line 14: OSError.*mend the data"):
+    with pytest.raises(TaskError, match=r"epoch 7, after 2 batches: .*task.py, line 14: OSError.*Fix the data"):
         finish(session.recover(cut.id, SETTINGS))
     assert [one.id for one in session.states()] == ["s0", cut.id]
     file = Path(task.path)
@@ -60,7 +60,7 @@ def test_a_recovery_goes_on_once_the_users_file_is_mended(tmp_path: Path, task: 
     finish(session.attach_task(task))
     said: list[str] = []
     recovered = finish(session.recover(cut.id, SETTINGS), lambda progress: said.append(str(progress.message)))
-    assert "Going on at step 20" in said and recovered.parent == cut.id
+    assert "Resuming at step 20" in said and recovered.parent == cut.id
     assert not list((tmp_path / "session" / "recovery").iterdir())
     session.close()
 
@@ -71,7 +71,7 @@ def test_what_was_cut_is_saved_where_the_recovery_fails(
     saved = tmp_path / "project"
     argv = ["prune", f"{tmp_path / 'model.py'}:make", "--task", task.path, "--keep-params", "80%", "--epochs", "8"]
     assert main([*argv, "--multiple", "1", "--threads", "1", "--save", str(saved)]) == 1
-    assert re.search("What was done until then is saved in .*project", capsys.readouterr().err)
+    assert re.search("Work so far is saved in .*project", capsys.readouterr().err)
     session = Session(saved)
     finish(session.restore())
     assert [one.kind for one in session.states()] == ["original", "cut"]
@@ -88,8 +88,8 @@ def test_a_project_that_cannot_be_written_does_not_take_the_work_along(
     argv = ["prune", model, "--task", task.path, "--keep-params", "80%", "--epochs", "1", "--multiple", "1"]
     assert main([*argv, "--save", str(saved)]) == 1
     err = capsys.readouterr().err
-    found = re.search(r"What was done is kept in (.*): name that in MODEL's place", err)
-    assert found is not None and "could not be written" in err
+    found = re.search(r"Work so far is kept in (.*)\. Pass that folder as MODEL", err)
+    assert found is not None and "Cannot write" in err
     assert main(["prune", found[1], "--keep-params", "60%", "--no-recover", "--multiple", "1"]) == 0
     session = Session(Path(found[1]))
     finish(session.restore())
@@ -105,14 +105,14 @@ def test_a_command_goes_on_where_the_data_failed(
     file, saved, model = Path(task.path), str(tmp_path / "project"), f"{tmp_path / 'model.py'}:make"
     rest = ["--task", task.path, "--keep-params", "80%", "--epochs", "8", "--multiple", "1", "--threads", "1"]
     assert main(["prune", model, *rest, "--save", saved]) == 1
-    assert "mend the data, recover again with the same settings, and it goes on" in capsys.readouterr().err
+    assert "Fix the data and recover again with the same settings to continue" in capsys.readouterr().err
     file.write_text(file.read_text().replace("EPOCH = 7", "EPOCH = -1"))
     again = ["prune", saved, *rest[2:], "--save", saved] if project else ["prune", model, *rest]
     assert main(again) == 0
     said = capsys.readouterr().err
-    assert "Going on at step 20" in said and ("is not made again" in said) is project
+    assert "Resuming at step 20" in said and ("Finished steps are not repeated" in said) is project
     assert main(["prune", model, *rest]) == 0  # once it is done, nothing of it is left to go on with
-    assert "Going on" not in capsys.readouterr().err
+    assert "Resuming" not in capsys.readouterr().err
     if project:
         session = Session(Path(saved))
         finish(session.restore())
@@ -129,7 +129,7 @@ def test_a_loss_that_becomes_no_number_keeps_the_best_and_says_where(
     file.write_text(text.replace("return torch.nn", lost))
     argv = ["prune", f"{tmp_path / 'model.py'}:make", "--task", task.path, "--keep-params", "80%", "--epochs", "8"]
     assert main([*argv, "--multiple", "1", "--threads", "1", "--save", str(saved)]) == 1
-    sentence = r"loss is nan at step 16\. .* Training ended in epoch 6; the weights after epoch \d, the best so far"
+    sentence = r"loss is nan at step 16\. .* Training ended in epoch 6\. The best weights, from epoch \d, are kept"
     assert re.search(sentence, capsys.readouterr().err)
     session = Session(saved)
     finish(session.restore())

@@ -105,7 +105,7 @@ def test_numbers_of_another_model_do_not_outlive_it(
 def test_numbers_that_the_model_does_not_give_are_told(grades: TaskSpec, config: dict[str, object]) -> None:
     info = looked_at(grades, Graded(**config))
     assert info.classes == ("high", "low", "medium") and info.spec == grades
-    assert "numbered so: high 0, low 1, medium 2." in str(info.notes[0])
+    assert "Class numbers: high 0, low 1, medium 2." in str(info.notes[0])
 
 
 @pytest.mark.parametrize(
@@ -132,4 +132,4 @@ def test_numbers_that_a_column_holds_with_names_are_told_as_such(tmp_path: Path)
     columns = {"width": [float(n % 3) for n in range(60)], "label": [n % 3 for n in range(60)]}
     file = write_parquet(tmp_path / "a.parquet", columns, huggingface=json.dumps(noted))
     (note,) = looked_at(TaskSpec("parquet", file), Graded()).notes
-    assert "so: low 0, medium 1, high 2. " in str(note) and str(note).endswith("hold the numbers of its outputs.")
+    assert "so: low 0, medium 1, high 2. " in str(note) and str(note).endswith("holds the model's output numbers.")

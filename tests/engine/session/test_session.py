@@ -283,7 +283,7 @@ def test_a_recovery_that_was_stopped_is_gone_on_with(
     job.close()
     texts: list[str] = []
     resumed = finish(session.recover(cut.id, settings), lambda progress: texts.append(str(progress.message)))
-    assert f"Going on at step {measured[1]:.0f}" in texts
+    assert f"Resuming at step {measured[1]:.0f}" in texts
     assert not [*(session.folder / "recovery").iterdir()]
     whole = finish(session.recover(cut.id, settings))
     assert whole.weights == resumed.weights
@@ -324,7 +324,7 @@ def test_cancelling_an_open_keeps_the_model_that_was_open(
 def test_a_task_attached_later_is_evaluated_first(session: Session, spec: ModelSpec) -> None:
     opened = finish(session.open(replace(spec, task=None, input_shape=(1, 1, 8, 8))))
     assert opened.task is None and opened.state.metrics == ()
-    with pytest.raises(TaskError, match="attach it"):
+    with pytest.raises(TaskError, match="Attach it"):
         finish(session.evaluate("s0", Split.TEST))
     assert spec.task is not None
     info = finish(session.attach_task(spec.task))
@@ -342,7 +342,7 @@ def test_a_model_whose_input_nobody_gave_says_how_to_give_it(session: Session, s
 
 
 def test_data_with_other_classes_is_a_sentence(session: Session, spec: ModelSpec) -> None:
-    with pytest.raises(TaskError, match="3 classes and the model 5 outputs"):
+    with pytest.raises(TaskError, match="3 classes, but the model has 5 outputs"):
         finish(session.open(replace(spec, arguments={"classes": 5})))
     assert session.states() == () and not (session.folder / "events.jsonl").exists()
 

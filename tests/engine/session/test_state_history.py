@@ -100,7 +100,7 @@ def test_a_later_schema_or_another_shape_is_a_sentence(history: History) -> None
     log = history.folder / "events.jsonl"
     text = log.read_text()
     log.write_text(text.replace('"schema":1', '"schema":9'))
-    with pytest.raises(OpenError, match="later version"):
+    with pytest.raises(OpenError, match="newer version"):
         reread(history)
     log.write_text(text.replace('"parent":"s0"', '"parent":7.5'))
     with pytest.raises(OpenError, match="does not know"):

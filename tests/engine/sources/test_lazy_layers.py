@@ -86,10 +86,10 @@ def test_the_whole_road_is_open_to_it(code: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("maker", "shape", "error", "sentence"),
     [
-        ("make", (), "open.lazy", r"take their sizes from the first input\. Enter the input shape"),
-        ("make", (2, 1, 1, 1), "open.lazy_failed", r"did not run on an input of 2x1x1x1.*Let the function that makes"),
+        ("make", (), "open.lazy", r"get their sizes from the first input\. Enter the input shape"),
+        ("make", (2, 1, 1, 1), "open.lazy_failed", r"fails on an input of 2x1x1x1.*in the function that builds it"),
         ("spare", SHAPE, "open.lazy_unused", r"2x1x8x8 does not reach \(spare\.weight\)"),
-        ("program", (2, 4), "source.program", r"a program of torch\.export.*Open the Python class"),
+        ("program", (2, 4), "source.program", r"a torch\.export program.*Open the Python class"),
     ],
 )
 def test_a_sentence_says_what_to_do(code: str, maker: str, shape: tuple[int, ...], error: str, sentence: str) -> None:

@@ -115,9 +115,9 @@ def test_what_is_no_model_is_answered_with_what_is(source):
 
 def test_a_checkpoint_or_a_folder_in_place_of_a_model_says_what_is_missing(tmp_path):
     (tmp_path / "w.pt").write_bytes(b"PK")
-    with pytest.raises(OpenError, match="not the class"):
+    with pytest.raises(OpenError, match="not the model's code"):
         source_of(str(tmp_path / "w.pt"))
-    with pytest.raises(OpenError, match="no export"):
+    with pytest.raises(OpenError, match="does not hold an export"):
         source_of(str(tmp_path))
 
 
@@ -154,5 +154,5 @@ def test_a_detector_is_built_with_the_classes_of_its_checkpoint(hub, tmp_path):
     name = "ssdlite320_mobilenet_v3_large"
     torch.save(get_model(name, weights=None, weights_backbone=None, num_classes=4).state_dict(), tmp_path / "a.pt")
     opened = open_model(ModelSpec(f"torchvision:{name}", str(tmp_path / "a.pt")))
-    assert classes_of(opened.model) == (4, True) and "Built with 4 classes, as the checkpoint has." in notes_of(opened)
+    assert classes_of(opened.model) == (4, True) and "Built with 4 classes, as in the checkpoint." in notes_of(opened)
     assert opened.input_shape == (2, 3, 320, 320)

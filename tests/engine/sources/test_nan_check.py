@@ -46,7 +46,7 @@ def test_a_model_that_answers_with_none_is_refused(
     code.write_text(code.read_text().replace("    return Net(classes)", spoilt))
     judged = ["--task", str(tmp_path / "data.npz")] if data else ["--input", "1x1x8x8"]
     assert main(["prune", f"{code}:make", *judged]) == 2
-    assert f"its answers are none: fc.weight (1 {word} of 48). Open a checkpoint" in capsys.readouterr().err
+    assert f"the outputs do too: fc.weight (1 {word} of 48). Open another checkpoint" in capsys.readouterr().err
 
 
 def test_a_model_that_answers_all_the_same_is_opened_with_a_remark(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_model_that_answers_all_the_same_is_opened_with_a_remark(tmp_path: Pat
     code.write_text(code.read_text().replace("    return Net(classes)", spoilt))
     session = Session()
     opened = finish(session.open(spec))
-    assert any("stem.bias (1 infinite of 16). Its answers are numbers" in str(note) for note in opened.notes)
+    assert any("but the outputs do not: stem.bias (1 infinite of 16)" in str(note) for note in opened.notes)
     session.close()
 
 
@@ -65,7 +65,7 @@ def test_attached_weights_that_are_none_are_refused(tmp_path: Path) -> None:
     finish(session.open(write_project(tmp_path)))
     weights = session.prepared.opened.model.state_dict() | {"fc.bias": torch.tensor([0.0, float("nan"), 1.0])}
     torch.save(weights, tmp_path / "new.pt")
-    with pytest.raises(OpenError, match=r"new\.pt holds weights that are no numbers: fc\.bias \(1 NaN of 3\)"):
+    with pytest.raises(OpenError, match=r"new\.pt contains NaN or infinity: fc\.bias \(1 NaN of 3\)"):
         finish(session.attach("s0", str(tmp_path / "new.pt")))
     assert len(session.states()) == 1
     session.close()

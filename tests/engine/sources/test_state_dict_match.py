@@ -123,7 +123,7 @@ def test_what_stands_beside_the_prefix_is_left_out_and_noted():
     content = {"net." + name: t for name, t in weights.items()} | {"teacher.head.weight": torch.ones(2)}
     found, notes = load(content)
     assert same(found, weights)
-    assert any("Left out 1" in n for n in notes)
+    assert any("Ignored 1" in n for n in notes)
 
 
 def test_half_precision_weights_are_loaded_as_float():
@@ -139,7 +139,7 @@ def test_missing_and_unexpected_keys_are_listed():
     weights["extra.weight"] = torch.ones(2)
     error = misfit(weights)
     assert "missing: fc.bias" in error.details and "unexpected: extra.weight" in error.details
-    assert "tensors missing: 1" in str(error)
+    assert "missing tensors: 1" in str(error)
 
 
 def test_shapes_are_listed_with_both_sides():

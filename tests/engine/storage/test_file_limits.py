@@ -58,7 +58,7 @@ def test_a_checkpoint_that_unpacks_to_far_more_than_it_holds_is_refused(tmp_path
                 bomb_member(target, info.filename, LARGE)
             else:
                 target.writestr(info.filename, source.read(info))
-    with pytest.raises(OpenError, match=r"takes 1\.\d+ MB on disk and unpacks to 1\.07 GB") as caught:
+    with pytest.raises(OpenError, match=r"takes 1\.\d+ MB on disk but unpacks to 1\.07 GB") as caught:
         read_checkpoint(tmp_path / "w.pt")
     assert code_of(caught) == "file.unpacked"
 
@@ -164,7 +164,7 @@ def test_parquet_that_says_one_large_value_often_is_refused(tmp_path: Path) -> N
         cells = pyarrow.DictionaryArray.from_arrays(np.zeros(count, np.int32), [image.getvalue() + bytes(padding)])
         table = pyarrow.table({"image": cells, "label": [n % 2 for n in range(count)]})
         parquet.write_table(table, tmp_path / f"{count}.parquet", store_schema=False)
-    with pytest.raises(DataError, match=r"takes \S+ kB on disk and unpacks to 2 GB"):
+    with pytest.raises(DataError, match=r"takes \S+ kB on disk but unpacks to 2 GB"):
         open_task(TaskSpec("parquet", str(tmp_path / "20000.parquet"))).example_inputs()
     open_task(TaskSpec("parquet", str(tmp_path / "60.parquet"))).example_inputs()
 
@@ -235,4 +235,4 @@ def test_a_history_that_goes_round_in_a_circle_is_refused(tmp_path: Path) -> Non
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     reader.join(10)
-    assert not reader.is_alive() and "does not come of the original" in str(told[0])
+    assert not reader.is_alive() and "does not descend from the original" in str(told[0])

@@ -54,13 +54,13 @@ def test_a_record_that_came_with_a_project_leads_nowhere(tmp_path: Path) -> None
     lock.record.symlink_to(other)
     before = other.read_text()
     assert lock.holder is None
-    with pytest.raises(SecateurError, match="could not be written"):
+    with pytest.raises(SecateurError, match="Cannot write"):
         finish(lock.wait())
     assert other.read_text() == before and not lock.held
     lock.record.unlink(missing_ok=True)
     os.mkfifo(lock.record)
     assert lock.holder is None
-    with pytest.raises(SecateurError, match="could not be written"):
+    with pytest.raises(SecateurError, match="Cannot write"):
         finish(lock.wait())
     assert not lock.held
 
@@ -75,7 +75,7 @@ def test_who_is_second_is_told_who_is_first(tmp_path: Path) -> None:
         assert time.monotonic() - began < 5, "nobody waits for a process that works"
         said = str(caught.value)
         assert said.startswith(f"{tmp_path} is in use by secateur sweep (process {process.pid} on {platform.node()}, ")
-        assert caught.value.message.code == "session.in_use" and said.endswith("or end it.")
+        assert caught.value.message.code == "session.in_use" and said.endswith("or stop it.")
         holder = lock.holder
         assert holder is not None and holder.alive and holder.since
         assert f"since {holder.since[11:16]})" in said

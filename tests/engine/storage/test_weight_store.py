@@ -103,6 +103,8 @@ def small_files() -> Iterator[None]:
 
 @pytest.mark.usefixtures("small_files")
 def test_what_the_disk_refuses_in_the_midst_of_a_file_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(SecateurError, match=r"could not be written: File too large\. Choose another folder"):
+    with pytest.raises(
+        SecateurError, match=r"Cannot write .*: File too large\. Free some space or choose another folder"
+    ):
         WeightStore(tmp_path).put({"w": torch.ones(10_000)})
     assert list(tmp_path.iterdir()) == []

@@ -72,7 +72,8 @@ def test_parts_of_a_split_lose_as_many_but_not_the_same() -> None:
     assert counts(analysis) == [((4, 4, 4), (1, 1, 1), 3)]
     (constraint,) = analysis.constraints
     assert (
-        constraint.kind is Counting.EQUAL and str(constraint.reason) == "The 3 parts of aten.split keep equal counts."
+        constraint.kind is Counting.EQUAL
+        and str(constraint.reason) == "The 3 parts of aten.split must keep equal sizes."
     )
 
 
@@ -131,7 +132,7 @@ def test_what_no_number_leaves_even_is_fixed_with_that_as_the_reason() -> None:
     analysis = analyse(Passing(8, 4), ROWS)  # the first channel passes all units, and with it stays everything
     why = {str(f.reason) for f in analysis.fixed if analysis.tensors[f.tensor].name == "stem.weight" and f.dim == 0}
     assert not analysis.bundles
-    assert any("The 2 parts of aten.split keep equal counts" in one for one in why)
+    assert any("The 2 parts of aten.split must keep equal sizes" in one for one in why)
 
 
 def test_a_trial_takes_from_all_parts_and_what_one_part_cannot_none_can() -> None:

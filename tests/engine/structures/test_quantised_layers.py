@@ -15,6 +15,6 @@ def test_quantised_layers_are_named_and_others_can_be_cut() -> None:
     quantised = quantise(parts, {nn.Linear}, torch.qint8)
     found = analyse(quantised.eval(), (torch.randn(2, 3, 4, 4),))
     (note,) = (one for one in found.notes if one.code == "note.packed")
-    assert "2 layers are quantised (3 and so on)" in str(note)
+    assert "2 layers are quantised (3 and others)" in str(note)
     assert not plain.notes and {one.count for one in plain.sets} == {8, 16}
     assert found.tensors[0].name == "0.weight"

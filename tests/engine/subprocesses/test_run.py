@@ -148,5 +148,5 @@ def test_another_exception_becomes_a_sentence_with_the_traceback_as_details(run)
 
 
 def test_a_killed_process_says_so(run):
-    with pytest.raises(SecateurError, match=r"stopped by the system \(SIGKILL\)"):
+    with pytest.raises(SecateurError, match=r"killed by the system \(SIGKILL\)"):
         finish(run("die"))

@@ -179,7 +179,7 @@ def test_a_stand_in_takes_its_argument_by_name_or_by_position() -> None:
 
 def test_a_stand_in_loads_no_class_that_is_not_there() -> None:
     stand_in = load_pruned.StandIn(nn.Identity(), {"class": "subprocess:Popen", "fields": {}})
-    with pytest.raises(ValueError, match="no loaded dataclass"):
+    with pytest.raises(ValueError, match="not a loaded dataclass"):
         stand_in(torch.zeros(1))
 
 

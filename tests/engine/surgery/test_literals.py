@@ -80,7 +80,7 @@ def test_code_that_changed_since_the_cut_is_refused() -> None:
         for path, site, n, where, value in edits.literals
     )
     apply_edits(smaller, {"literals": other})
-    with pytest.raises(RuntimeError, match="is not the one that the model was cut with"):
+    with pytest.raises(RuntimeError, match="differs from the code that the model was cut with"):
         smaller(*INPUTS)
 
 

@@ -79,7 +79,7 @@ def test_results_of_no_machine_or_of_no_time_are_refused(written: Path, wrong: d
     content["machine"] |= wrong.get("machine", {})
     content["models"][0] |= wrong.get("models", {})
     (written / RESULTS).write_text(json.dumps(content))
-    with pytest.raises(SecateurError, match="names no machine, or holds times that are none"):
+    with pytest.raises(SecateurError, match="names no machine or holds invalid times"):
         read_bench(written / RESULTS)
 
 
@@ -130,7 +130,7 @@ def test_a_file_of_a_fixed_batch_is_not_measured_as_one_of_another(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
-    [({"precision": "int8"}, "bench.py measures in fp32 only, not in int8"), ({"tokens": 8}, "on this machine only")],
+    [({"precision": "int8"}, "bench.py measures only in fp32, not in int8"), ({"tokens": 8}, "on this machine only")],
 )
 def test_what_a_bench_cannot_measure_is_refused_before_anything_is_written(
     tmp_path: Path, changes: dict[str, Any], sentence: str
@@ -147,7 +147,7 @@ def test_a_file_of_ones_own_is_measured_on_random_inputs_and_printed(tmp_path: P
     assert model["file"] == "mine.onnx" and len(model["sha256"]) == 64
     assert run(tmp_path, "absent.onnx").returncode != 0
     (tmp_path / "mine.onnx").unlink()
-    assert "no .onnx file beside this one" in run(tmp_path).stderr
+    assert "no .onnx file beside this script" in run(tmp_path).stderr
 
 
 def test_a_provider_that_is_not_there_or_does_not_start_is_refused(written: Path) -> None:
@@ -173,8 +173,8 @@ def test_what_computed_there_is_part_of_the_target(written: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda text: text[:-9], "cannot be read, or is not what bench.py writes"),
-        (lambda text: text.replace('"median"', '"mean"'), "is not what bench.py writes"),
+        (lambda text: text[:-9], "cannot be read, or bench.py did not write it"),
+        (lambda text: text.replace('"median"', '"mean"'), "bench.py did not write it"),
         (lambda text: text.replace('"schema": 1', '"schema": 7'), "another version of bench.py"),
     ],
 )

@@ -111,7 +111,7 @@ def computes_in(precision: str) -> bool:
 def test_openvino_gives_what_onnxruntime_gives(tmp_path, example, precision):
     file = matmuls(tmp_path / "a.onnx", 2)
     if not computes_in(precision):
-        with pytest.raises(SecateurError, match=f"cannot compute in {precision}"):
+        with pytest.raises(SecateurError, match=f"does not support {precision}"):
             answer("openvino", file, example, precision)
         return
     (plain,) = answer("onnxruntime", file, example)
@@ -200,7 +200,7 @@ def test_targets_that_cannot_be_are_refused(tmp_path, example, target, code):
 
 
 def test_a_file_that_is_not_there_and_one_that_is_no_model(tmp_path, example):
-    with pytest.raises(SecateurError, match=r"no file .*gone\.onnx"):
+    with pytest.raises(SecateurError, match=r"gone\.onnx does not exist"):
         finish(measure([tmp_path / "gone.onnx"], example, QUICK, NEVER))
     (tmp_path / "text.onnx").write_text("hello")
     with pytest.raises(SecateurError, match=r"ONNX Runtime cannot load .*text\.onnx"):

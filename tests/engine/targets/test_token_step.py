@@ -59,5 +59,5 @@ def test_a_cache_that_forgets_is_for_pytorch_alone() -> None:
         step = Step(model, (IDS,))
         for _ in range(2):
             torch.testing.assert_close(step(), expected)
-    with pytest.raises(SecateurError, match="Measure the further token in PyTorch"):
+    with pytest.raises(SecateurError, match="Measure the next token in PyTorch"):
         step_inputs(model, (IDS,))

@@ -82,7 +82,7 @@ def test_a_folder_has_a_file_for_each_split_or_several(tmp_path: Path) -> None:
     assert task.info(None).classes == ("a", "b", "c", "d")
     assert all(rows_of(task, split) == rows_of(whole, split) for split in Split)
     write_npz(tmp_path / "train-2-of-2.npz", images=x[30:60, :4], labels=Y[30:60])
-    with pytest.raises(TaskError, match="hold images_train of different shapes"):
+    with pytest.raises(TaskError, match="contain images_train of different shapes"):
         open_task(spec("arrays", tmp_path))
 
 
@@ -139,12 +139,12 @@ def test_arrays_serve_other_purposes_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
     [
-        ({"pixels": np.zeros((9, 4)), "x_new": np.zeros(9, int)}, "holds pixels, x_new. Expected: x_train"),
+        ({"pixels": np.zeros((9, 4)), "x_new": np.zeros(9, int)}, "contains pixels, x_new. Save it with x_train"),
         ({"x": np.zeros((30, 4)), "y": np.zeros(29, int)}, "30 samples but labels of shape"),
         ({"x": np.zeros((30, 4)), "y": np.zeros(30)}, "class numbers"),
         ({"x": np.zeros((30, 4)), "y": np.full(30, -1)}, "class numbers"),
         ({"x": np.zeros((0, 4)), "y": np.zeros(0, int)}, r"shape \(0, 4\)"),
-        ({"x": np.zeros((2, 4)), "y": np.zeros(2, int)}, "too few"),
+        ({"x": np.zeros((2, 4)), "y": np.zeros(2, int)}, "Too few"),
         ({"x": np.array([["a", "b"]] * 30)}, "bytes, integers or floats"),
         ({"x_train": np.zeros((30, 4)), "y_train": np.zeros(30, int), "x_test": np.zeros((9, 4))}, "same splits"),
         ({"x_train": np.zeros((30, 4)), "x_test": np.zeros((9, 5))}, "different shapes: train"),
@@ -249,9 +249,9 @@ def test_masks_with_a_channel_or_of_truth_values_are_understood(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("y", "sentence"),
     [
-        (np.zeros((40, 4, 4), np.float32), "and type float32; a segmentation needs masks"),
-        (np.zeros(40, np.int64), r"has targets of shape \[\] and type int64"),
-        (np.full((40, 4, 4), -1), "The masks hold the number -1"),
+        (np.zeros((40, 4, 4), np.float32), "and type float32; segmentation expects masks"),
+        (np.zeros(40, np.int64), r"have shape \[\] and type int64"),
+        (np.full((40, 4, 4), -1), "The masks contain the number -1"),
     ],
 )
 def test_what_is_no_mask_is_refused(tmp_path: Path, y: np.ndarray, sentence: str) -> None:

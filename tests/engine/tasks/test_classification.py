@@ -102,7 +102,7 @@ def test_a_seed_fixes_the_order_and_every_sample_comes_once(task: Task) -> None:
 
 
 def test_more_classes_than_outputs_are_refused_in_evaluation_loss_and_info(task: Task) -> None:
-    sentence = "The data has 4 classes, the model answers with 2"
+    sentence = "The data has 4 classes, but the model has 2 outputs"
     model = Brightest(2)
     with pytest.raises(TaskError, match=sentence):
         finish(task.evaluate(model, Split.TEST, NeverCancelled()))
@@ -113,7 +113,7 @@ def test_more_classes_than_outputs_are_refused_in_evaluation_loss_and_info(task:
 
 
 def test_other_channels_than_the_model_takes_are_refused(task: Task) -> None:
-    with pytest.raises(TaskError, match="The images have 1 channels, the model takes 3"):
+    with pytest.raises(TaskError, match="The images have 1 channels, but the model takes 3"):
         task.info(Brightest(4, channels=3))
 
 
@@ -123,12 +123,12 @@ def test_other_sizes_than_the_model_takes_are_refused_with_the_shape(task: Task)
 
 
 def test_answers_that_are_no_logits_are_refused(task: Task) -> None:
-    with pytest.raises(TaskError, match=r"answers with a tensor \[4, 1, 8, 8\]"):
+    with pytest.raises(TaskError, match=r"output is a tensor \[4, 1, 8, 8\]"):
         finish(task.evaluate(nn.Identity(), Split.TEST, NeverCancelled()))
 
 
 def test_answers_that_are_no_numbers_are_refused(task: Task) -> None:
-    with pytest.raises(TaskError, match="no numbers"):
+    with pytest.raises(TaskError, match="NaN or infinity"):
         finish(task.evaluate(lambda x: torch.full((len(x), 4), torch.nan), Split.TEST, NeverCancelled()))
 
 

@@ -95,7 +95,7 @@ def test_a_model_with_other_classes_is_refused(tmp_path: Path) -> None:
     rectangles(tmp_path / "set", {"train": 1, "valid": 1, "test": 1})
     model = faster_rcnn()
     model.roi_heads.box_predictor.cls_score = torch.nn.Linear(48, 5)
-    with pytest.raises(TaskError, match="2 categories with ids up to 7, the model tells 5 classes apart"):
+    with pytest.raises(TaskError, match="2 categories with ids up to 7, but the model distinguishes 5 classes"):
         _open(tmp_path / "set").info(model)
     with pytest.raises(TaskError, match="torchvision's detectors"):
         _open(tmp_path / "set").info(torch.nn.Linear(2, 2))
@@ -123,7 +123,7 @@ def test_boxes_in_a_crowd_count_neither_for_nor_against(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{", "no JSON that can be read"),
+        ("{", "not readable JSON"),
         ('{"info": {}, "images": []}', "lacks annotations, categories"),
         ('{"images": [{"id": 1}], "annotations": [], "categories": []}', "KeyError at 'file_name'"),
         ('{"images": [{"id": 1, "file_name": "no.png"}], "annotations": [], "categories": []}', "no.png"),
@@ -143,7 +143,7 @@ def test_other_data_is_no_detection(tmp_path: Path) -> None:
 
 def test_a_split_without_a_box_is_refused(tmp_path: Path) -> None:
     _one(tmp_path, [], (40, 20))
-    with pytest.raises(TaskError, match="No image of the split train has a box"):
+    with pytest.raises(TaskError, match="No image of the train split has a box"):
         _open(tmp_path)
 
 

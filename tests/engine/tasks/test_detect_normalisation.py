@@ -63,7 +63,7 @@ def test_a_model_that_was_trained_on_other_means_is_noticed(tmp_path: Path) -> N
     expected = int((Bright().eval()(x).argmax(1) == y).sum())
     assert note.arguments["after"] == expected > 220
     assert note.arguments["before"] == int(y.sum())  # all are bright
-    assert "256 samples" in str(note) and "mean 0.485, 0.456, 0.406 and deviation 0.229, 0.224, 0.225" in str(note)
+    assert "256 samples" in str(note) and "mean 0.485, 0.456, 0.406 and std 0.229, 0.224, 0.225" in str(note)
 
 
 def test_the_right_means_give_no_remark(tmp_path: Path) -> None:

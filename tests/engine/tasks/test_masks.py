@@ -49,7 +49,7 @@ def test_splits_are_folders_and_what_is_missing_is_named(tmp_path: Path) -> None
         write_pairs(tmp_path / name, count)
     assert open_task(spec("masks", tmp_path)).info(None).sizes == {"train": 10, "val": 3, "test": 4}
     (tmp_path / "train" / "masks" / "3.png").unlink()
-    with pytest.raises(TaskError, match="not in both: 3"):
+    with pytest.raises(TaskError, match="Not in both: 3"):
         open_task(spec("masks", tmp_path))
     with pytest.raises(TaskError, match="for segmentation only, not for regression"):
         open_task(spec("masks", tmp_path, options=(("purpose", "regression"),)))
@@ -68,7 +68,7 @@ def test_masks_of_different_sizes_ask_for_one(tmp_path: Path) -> None:
     for number in range(0, 20, 2):
         file = tmp_path / "masks" / f"{number}.png"
         Image.open(file).resize((4, 6)).save(file)
-    with pytest.raises(TaskError, match=r"different sizes \(6 x 4 and 8 x 12\). Give the size"):
+    with pytest.raises(TaskError, match=r"different sizes \(6 x 4 and 8 x 12\). Enter the size"):
         list(open_task(spec("masks", tmp_path)).batches(Split.TRAIN))
     (_, y), *_ = open_task(spec("masks", tmp_path, size=(4, 4))).batches(Split.TRAIN)
     assert y.shape == (16, 4, 4)
@@ -78,7 +78,7 @@ def test_masks_of_0_and_255_alone_are_refused_because_255_does_not_count(tmp_pat
     write_pairs(tmp_path)
     for file in (tmp_path / "masks").iterdir():
         Image.fromarray(np.asarray(Image.open(file)) * np.uint8(255)).save(file)
-    with pytest.raises(TaskError, match="0 and 255 only, and 255 marks what does not count"):
+    with pytest.raises(TaskError, match="only 0 and 255, and 255 marks ignored pixels"):
         open_task(spec("masks", tmp_path))
 
 

@@ -45,7 +45,7 @@ def test_the_kind_of_a_folder_follows_from_what_it_holds(tmp_path: Path, holds: 
 
 def test_a_path_that_is_no_task_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.doc").touch()
-    with pytest.raises(TaskError, match="is no task"):
+    with pytest.raises(TaskError, match="not a kind of data"):
         kind_of(str(tmp_path / "notes.doc"))
     with pytest.raises(TaskError, match="does not exist"):
         kind_of(str(tmp_path / "absent.npz"))

@@ -46,10 +46,10 @@ def test_the_one_beside_the_data_is_found_and_files_beside_it_say_what_hides(tmp
 
 
 def test_what_is_no_tokeniser_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match=r"no tokeniser .*tokenizer\.json.* or bytes"):
+    with pytest.raises(TaskError, match=r"Tokenizer .* not found.*tokenizer\.json.* or bytes"):
         tokens_of(spec("csv", tmp_path / "a.csv"))
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(TaskError, match=r"is no tokenizer\.json that can be read"):
+    with pytest.raises(TaskError, match=r"is not a readable tokenizer\.json"):
         tokens_of(spec("csv", tmp_path / "a.csv"))
 
 

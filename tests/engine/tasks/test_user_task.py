@@ -168,11 +168,11 @@ def test_an_error_in_a_neighbour_names_the_neighbour(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("answer = 42\n", "defines none of model"),
-        ("def evaluate(model):\n    return 'good'\n", "returned str; a dict"),
-        ("def evaluate(model):\n    return {'verdict': 'good'}\n", "holds no number"),
-        ("def evaluate(model):\n    return {'loss': float('nan')}\n", "is not a number"),
+        ("def evaluate(model):\n    return 'good'\n", r"returned str\. Return a dict"),
+        ("def evaluate(model):\n    return {'verdict': 'good'}\n", "contains no number"),
+        ("def evaluate(model):\n    return {'loss': float('nan')}\n", "returned NaN or infinity"),
         ("def loss(model, batch):\n    return 0\n", "no function batches"),
-        ("def batches(split):\n    return []\n", "gives none"),
+        ("def batches(split):\n    return []\n", "returned no batches"),
         ("def batches(split):\n    return [{'x': 1}]\n", r"Define inputs\(batch\)"),
     ],
 )
@@ -227,7 +227,7 @@ def test_gradients_flow_through_the_files_loss(tmp_path: Path) -> None:
 
 def test_labels_that_the_model_has_no_output_for_are_refused(tmp_path: Path) -> None:
     task = written(tmp_path, BATCHES.replace("x.argmax(1)", "x.argmax(1) + 30"))
-    with pytest.raises(TaskError, match=r"has the label 3\d, the model 5 outputs \(0 to 4\)"):
+    with pytest.raises(TaskError, match=r"has the label 3\d, but the model has 5 outputs \(0 to 4\)"):
         finish(task.evaluate(nn.Identity(), Split.TEST, NeverCancelled()))
 
 

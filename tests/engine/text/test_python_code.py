@@ -55,7 +55,7 @@ def identifier_of_a_keyword(name: str) -> str:
 
 @pytest.mark.parametrize("name", ["", "class", "a b", "x=None) + exec('1') #", "a.b", "1a", "None"])
 def test_what_is_no_name_is_refused(name: str) -> None:
-    with pytest.raises(OpenError, match="not a name in Python"):
+    with pytest.raises(OpenError, match="is not a Python name"):
         identifier(name)
 
 

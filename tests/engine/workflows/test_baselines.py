@@ -120,7 +120,7 @@ def test_a_cancelled_baseline_leaves_nothing(pruned: Session, tmp_path: Path) ->
     before = {name: tensor.clone() for name, tensor in pruned.standing("s2").original.state_dict().items()}
 
     def listen(progress: Progress) -> None:
-        token.now |= str(progress.message).startswith("Measuring BatchNorm")
+        token.now |= str(progress.message).startswith("Updating BatchNorm")
 
     with pytest.raises(Cancelled):
         finish(pruned.compare("s2", specs(tmp_path), token=token), listen)
@@ -176,7 +176,7 @@ def test_a_baseline_whose_training_was_stopped_is_gone_on_with(
         texts: list[str] = []
         job = session.compare(state, [asked])
         resumed = finish(job, lambda progress: texts.append(str(progress.message))).baselines[-1]
-        assert sum("Going on at step" in text for text in texts) >= 1
+        assert sum("Resuming at step" in text for text in texts) >= 1
         assert not [*(session.folder / "recovery").iterdir()]
     with closing(Session(tmp_path / "other")) as session:
         finish(session.open(write_project(tmp_path / "mine"), evaluate=False))

@@ -83,16 +83,16 @@ def test_where_nothing_smaller_holds_what_is_there_is_the_lowest(session: Sessio
     cut = finish(session.lowest("s0", COURSE, Tolerance(0.04))).states[-1]
     found = finish(session.lowest(cut.id, COURSE, Tolerance(0.04)))
     assert found.states == () and found.stays and found.trials[-1].state == cut.id
-    assert "the lowest already" in str(none_holds(found, 0.04).message)
+    assert "No smaller budget meets" in str(none_holds(found, 0.04).message)
     none = finish(session.lowest("s0", COURSE, Tolerance(1e-6)))
-    assert not none.stays and "No budget that was tried" in str(none_holds(none, 1e-6).message)
+    assert not none.stays and "No budget tried" in str(none_holds(none, 1e-6).message)
 
 
 def test_other_limits_hold_beside_it_and_budgets_that_cannot_be_made_are_trials_with_a_note(session: Session, judged):
     course = Course(Goal((Limit(Cost.PARAMETERS, 0.5),), least_share=0.5), "l1")
     found = finish(session.lowest("s0", course, Tolerance(0.09)))
     assert found.states[-1].parameters <= 0.5 * session.history.state("s0").parameters
-    assert any("cannot be reached" in str(one.note) and not one.holds for one in found.trials)
+    assert any("out of reach" in str(one.note) and not one.holds for one in found.trials)
 
 
 def test_the_search_recovers_briefly_and_the_result_in_full(session: Session, judged, monkeypatch):
@@ -171,4 +171,4 @@ def test_what_fails_for_other_reasons_than_the_budget_ends_the_search(session: S
 def test_where_nothing_could_be_tried_the_last_reason_is_told():
     trial = Trial(0.5, "", note=Message("x", "No plan reaches it."))
     found = Found((trial,), Metric("top-1", 0.9, 10, 0.1, Split.VAL), ())
-    assert str(none_holds(found, 0.01)) == "No budget that was tried loses at most 1.00%. No plan reaches it."
+    assert str(none_holds(found, 0.01)) == "No budget tried loses 1.00% or less. No plan reaches it."

@@ -94,5 +94,5 @@ def test_a_projection_stays_narrower_than_its_layer() -> None:
     made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
     assert finish(verify(model, made.model, analysis, analysis.empty(), mask, inputs, NeverCancelled())).passed
     mask[one.structures] = np.arange(6) < 4
-    with pytest.raises(PlanError, match="at least 3 units stay"):
+    with pytest.raises(PlanError, match="at least 3 units must stay"):
         cut(model, analysis, analysis.empty(), mask, Edits(), inputs)

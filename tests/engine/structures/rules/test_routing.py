@@ -176,7 +176,7 @@ def test_as_many_experts_stay_as_are_chosen_for_a_row() -> None:
         if fits:
             check_plan(analysis, mask)
         else:
-            with pytest.raises(PlanError, match=r"aten\.topk chooses 4 of these, so at least as many stay"):
+            with pytest.raises(PlanError, match=r"aten\.topk selects 4 of these, so at least as many must stay"):
                 check_plan(analysis, mask)
 
 
@@ -188,7 +188,7 @@ def test_widths_that_a_kernel_reads_in_pieces_stay_multiples() -> None:
     assert [(b.sizes, b.most) for b in analysis.bundles if neurons in b.sets] == [((4,), 1)]
     mask, place = analysis.empty(), analysis.sets[neurons].first
     mask[[place, place + 3]] = True
-    with pytest.raises(PlanError, match=r"aten\._grouped_mm takes multiples of 4 only"):
+    with pytest.raises(PlanError, match=r"aten\._grouped_mm accepts only multiples of 4"):
         check_plan(analysis, mask)
     check_plan(analysis, balanced(analysis, mask))
     assert int(balanced(analysis, mask).sum()) == 4

@@ -40,7 +40,7 @@ def repairs(model: nn.Module, inputs: tuple[torch.Tensor, ...], *kinds: Kind) ->
 
 def test_attributes_tell_their_values_before_and_after_once_for_all_modules_of_a_class() -> None:
     told, _ = repairs(nn.Sequential(Attention(), Attention(), nn.Linear(12, 5)), INPUTS, Kind.HEAD)
-    assert "Attention: heads 4 -> 2 in 0, 1, for its code computes with it." in told
+    assert "Attention: heads 4 -> 2 in 0, 1, because its code computes with it." in told
     assert any(one.startswith("Linear: ") and "out_features" in one for one in told)
 
 

@@ -111,7 +111,7 @@ def test_it_can_be_cancelled_between_trials() -> None:
     job = settle(Picky(((3, 9), 0)).eval(), INPUTS, "picky", token)
     with pytest.raises(Cancelled):
         for progress in job:
-            token.on = "sets on trial" in str(progress.message)
+            token.on = "Trial cut" in str(progress.message)
 
 
 class Between(nn.Module):

@@ -140,7 +140,7 @@ def test_structures_keep_their_numbers_and_a_plan_that_breaks_a_constraint_is_re
     assert encoder.own.sets == encoder.free.sets
     mask = encoder.own.empty()
     mask[next(one.first for one in encoder.own.sets if one.kind is Kind.HEAD)] = True
-    with pytest.raises(PlanError, match="Attention's code works one of these sizes out from another"):
+    with pytest.raises(PlanError, match="The code of Attention computes one of these sizes from another"):
         made(encoder, encoder.own, mask)
     made(encoder, encoder.free, mask)
 

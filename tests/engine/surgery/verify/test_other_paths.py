@@ -110,8 +110,7 @@ def test_a_side_that_only_some_modules_took_is_told_with_the_others() -> None:
 def test_values_that_nothing_reaches_are_told() -> None:
     found = searched(nets.impossible)
     assert found.paths == [] and [one.partition(" branches")[2] for one in found.told] == [
-        " on values of a tensor (return net.a(x) if x.sigmoid().mean() <= 1 else net.b(x)). "
-        "Tried: True. Not tried: False"
+        " on tensor values (return net.a(x) if x.sigmoid().mean() <= 1 else net.b(x)). Tried: True. Not tried: False"
     ]
 
 
