@@ -107,7 +107,7 @@ def _text(name: str, analysis: Analysis, total: Costs, held: Memory, found: tupl
 
 
 def _sets(analysis: Analysis) -> str:
-    rows = [["removed with", "", "goes along with"]]
+    rows = [["can be removed", "", "removed with"]]
     rows += [[one.module or "(model)", _plural(one.count, str(one.kind)), _along(one)] for one in analysis.sets]
     return columns(rows, left=3) if len(rows) > 1 else ""
 
