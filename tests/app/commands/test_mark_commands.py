@@ -199,7 +199,7 @@ def test_spare_by_a_rule(window, qtbot) -> None:
 @pytest.mark.parametrize(
     ("names", "value", "words"),
     [
-        ("layer1.0.conv2", "20", "go along with conv1"),
+        ("layer1.0.conv2", "20", "coupled to conv1"),
         ("nosuch", "20", "No layer with that name"),
         ("/conv[/", "20", "regular expression"),
         ("", "120", "from 0 to 100"),
@@ -218,7 +218,7 @@ def test_what_cannot_be_is_said_before_anything_is_pressed(window, qtbot, names,
 def test_every_mark_command_stands_in_the_palette(window, qtbot) -> None:
     palette = Palette(window)
     qtbot.addWidget(palette)
-    palette.fill("keep for a pattern")
+    palette.fill("keep by pattern")
     assert palette.list.topLevelItem(0).text(0) == "Keep by pattern..."
     palette.fill("invert marks")
     assert palette.list.topLevelItem(0).text(1) == command_named("mark.invert").enabled(window.document)

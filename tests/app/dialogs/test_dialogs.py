@@ -208,7 +208,7 @@ def test_the_longest_form_of_data_fits_into_the_smallest_window(qtbot, window):
     [
         ("Python", "net.py", "callable"),
         ("Python", "missing.py:make", "does not exist"),
-        ("Project", "no/such/folder", "not a folder"),
+        ("Secateur project", "no/such/folder", "not a folder"),
         ("torchvision", "", "Enter a model"),
     ],
 )
