@@ -206,9 +206,7 @@ class Inspector(Card):
         self.map.show_cells(scale.fractions(scores), [str(s) for s in states], current)
         self.range.show_ends("0", *highest(document, scale))
         seen = self._show_images(analysis, one)
-        title = self.tr(
-            "{0} in model order. Bright: important. Struck through: marked. Drag over several to mark them."
-        )
+        title = self.tr("{0} in model order. Bright: important. Struck through: marked. Drag to mark several.")
         title = self.tr("{0} as images. Frame colour: score. Struck through: marked.") if seen else title
         _say(self._map_title, title.format(many_of(one.kind).capitalize()))
         self.map.setAccessibleName(self._map_title.text())
@@ -243,7 +241,7 @@ class Inspector(Card):
         self.keep.setEnabled(not (document.locked | document.removed)[place].all())
         self.keep.updateGeometry()
         best = 1 if one.kind in WHOLE else planned_step(analysis, one, max(document.target.multiple, 1))
-        words = self.tr("of {0}, ideally a multiple of {1}") if best > 1 else self.tr("of {0}")
+        words = self.tr("of {0}, best: multiple of {1}") if best > 1 else self.tr("of {0}")
         self._multiple.setText(words.format(left, best))
 
     def _structure(self) -> int:

@@ -227,7 +227,7 @@ def test_the_multiple_that_is_best_is_the_one_that_plans_of_this_set_keep(inspec
     document = inspector.document
     document.set_target(replace(document.target, multiple=multiple))
     count = document.analysis.sets[2].count
-    expected = f"of {count}, ideally a multiple of {best}" if best else f"of {count}"
+    expected = f"of {count}, best: multiple of {best}" if best else f"of {count}"
     assert (count, inspector._multiple.text()) == (32, expected)
 
 
