@@ -325,7 +325,7 @@ def test_a_block_is_not_marked_over_what_is_locked_in_it(desk: Desk):
     block = next(one.first for one in ANALYSIS.sets if one.kind is Kind.BLOCK)
     document.lock(held_by_blocks(ANALYSIS)[block][:1], True)
     document.mark([block], True)
-    assert not document.marked[block] and "locked" in desk.sentences[-1]
+    assert not document.marked[block] and "Locked" in desk.sentences[-1]
     scope = ANALYSIS.empty()
     scope[block] = True
     document.invert(scope)

@@ -106,7 +106,7 @@ def test_the_dialog_says_what_each_takes_and_asks_for_those_that_are_checked(qtb
 def test_beside_a_state_that_was_never_trained_epochs_are_those_of_fresh_weights(qtbot, player, window):
     document = player.document
     dialog = dialog_over(qtbot, window)
-    assert dialog.epochs.text() == "as the state (4)"
+    assert dialog.epochs.text() == "same as the state (4)"
     document.go_to("s1")
     player.settle()
     assert dialog_over(qtbot, window).epochs.text() == f"{RecoverySettings().epochs} for new weights"
@@ -162,7 +162,7 @@ def test_a_click_on_its_point_says_what_it_is(qtbot, player, panel):
     qtbot.mouseMove(panel.plot.viewport(), where)
     qtbot.mouseClick(panel.plot.viewport(), LEFT, pos=where)
     qtbot.waitUntil(panel.card.isVisible, timeout=1000)
-    assert "resnet18, beside s2" in panel.card.title.text()
+    assert "Baseline of s2: resnet18" in panel.card.title.text()
     assert "85.0\u00a0%" in panel.card.facts.text() and "4 epochs" in panel.card.facts.text()
     assert player.document.state.id == "s2"  # a baseline is no state to go to
     qtbot.mouseClick(panel.card.shut, LEFT)

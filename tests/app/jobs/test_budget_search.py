@@ -58,7 +58,7 @@ def test_the_usual_question_takes_no_field_to_be_filled(qtbot, player, window):
     document.set_goal(Goal(0.5, 0.5))
     dialog = dialog_over(qtbot, window)
     assert dialog.cost.cost is Cost.LATENCY and dialog.lose.value() == 0.5
-    assert "onnxruntime" in dialog.estimate.text() and "Roughly" in dialog.estimate.text()
+    assert "onnxruntime" in dialog.estimate.text() and "About" in dialog.estimate.text()
     qtbot.mouseClick(dialog.accept_button, LEFT)
     state, course, tolerance, scores = player.link.asked("lowest")
     assert state == "s0" and scores is document.scores

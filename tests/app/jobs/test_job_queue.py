@@ -172,7 +172,7 @@ def test_an_estimate_says_about_and_what_memory_is_free_but_refuses_nothing() ->
     assert estimate_words(Estimate()) == ""
     assert estimate_words(Estimate(1.0, 130.0, 2.34e9), free=8e9) == "Takes about 2 min and about 2.3 GB of memory."
     words = estimate_words(Estimate(1.0, math.nan, 9e9), free=4e9)
-    assert words == "Takes about 9 GB of memory. Only 4 GB of memory are free now."
+    assert words == "Takes about 9 GB of memory. Only 4 GB of memory is free now."
     assert free_memory() > 1e6
 
 

@@ -28,7 +28,7 @@ def test_the_folder_is_written_for_original_and_present_state_at_what_a_bench_ca
     assert (states, folder) == (("s0",), str(tmp_path / "away"))
     assert target == TargetSpec("onnxruntime", 2, 8, 4)
     player.answer("write_bench", (folder, "python bench.py --out results.json"))
-    assert "run there: python bench.py --out results.json" in player.sentences[-1]
+    assert "run python bench.py --out results.json there" in player.sentences[-1]
 
 
 def test_a_precision_that_a_bench_cannot_measure_is_refused(qtbot, player, window, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_the_dialog_says_what_it_costs_and_asks_the_engine_for_it(qtbot, player,
     dialog.epochs.setValue(4)
     # a training step costs about three forward passes of the cut model and one of the teacher
     said = dialog.estimate.text()
-    assert re.fullmatch(r"2 cuts, 8 epochs in all[.] Takes about 2 min and about \d+ MB of memory[.]", said)
+    assert re.fullmatch(r"2 cuts, 8 epochs in total[.] Takes about 2 min and about \d+ MB of memory[.]", said)
     dialog.cost.setCurrentIndex(1)
     qtbot.mouseClick(dialog.accept_button, LEFT)
     state, course, budgets, scores = player.link.asked("sweep")
@@ -66,7 +66,7 @@ def test_the_dialog_says_what_it_costs_and_asks_the_engine_for_it(qtbot, player,
 def test_one_budget_is_told_as_one(qtbot, player, window, dialog) -> None:
     dialog.budgets.setText("50")
     dialog.epochs.setValue(1)
-    assert dialog.estimate.text().startswith("1 cut, 1 epoch in all.")
+    assert dialog.estimate.text().startswith("1 cut, 1 epoch in total.")
     qtbot.mouseClick(dialog.accept_button, LEFT)
     assert player.document.jobs[0].title == "Sweep over 1 budget"
 
@@ -118,7 +118,7 @@ def test_what_could_not_be_reached_is_said(player) -> None:
     cut, recovered = pair(player, 1, 0.6, 0.9)
     points = (Point(0.6, (cut.id, recovered.id)), Point(0.01, (), Message("any", "It cannot be reached.")))
     player.answer("sweep", Sweep(points, (recovered,)))
-    assert "The sweep reached 1 of 2 budgets" in player.sentences[-1]
+    assert "The sweep met 1 of 2 budgets" in player.sentences[-1]
     assert "1%: It cannot be reached." in document.log
     states, target = player.link.asked("measure")
     assert states == ("s0", "s2") and target == document.target
@@ -144,7 +144,7 @@ def test_it_goes_on_once_where_the_engine_was_lost(player, method: str) -> None:
     assert len(asked()) == 2 and all(one is other for one, other in zip(*asked(), strict=True))
     if method == "sweep":
         player.answer(method, Sweep((Point(0.6, (cut.id, recovered.id)),), (recovered,)))
-        assert "The sweep reached 1 of 1 budgets" in player.sentences[-1]
+        assert "The sweep met 1 of 1 budgets" in player.sentences[-1]
         document.studies.sweep((0.5,))
         assert len(asked()) == 3
     lose(player)

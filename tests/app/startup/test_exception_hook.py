@@ -64,7 +64,7 @@ def test_a_failure_is_a_sentence_with_details_to_copy_and_the_rest_is_counted(mi
     qtbot.waitUntil(lambda: len(dialogs()) == 1, timeout=5000)
     (dialog,) = dialogs()
     qtbot.waitUntil(lambda: dialog.times.text() == "It happened 100 times.", timeout=5000)
-    assert "ValueError: no colour. The program goes on" in dialog.sentence.text()
+    assert "ValueError: no colour. Your work is kept" in dialog.sentence.text()
     assert "Traceback" not in dialog.sentence.text() and "Traceback" in dialog.details.toPlainText()
     qtbot.mouseClick(dialog.copy, LEFT)
     copied = QGuiApplication.clipboard().text()
