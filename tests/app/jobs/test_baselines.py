@@ -176,7 +176,7 @@ def test_the_ledger_says_when_it_was_not_worth_pruning(qtbot, player):
     assert not ledger.verdict.isVisible()
     player.document.beside.take((baseline(player, BaselineKind.STOCK, 0.95),))
     assert ledger.verdict.isVisible() and ledger.verdict.property("role") == "marked"
-    assert "Not worth pruning: the stock resnet18 is better (95.0" in ledger.verdict.text()
+    assert "Not worth pruning: the stock model resnet18 is better (95.0" in ledger.verdict.text()
     player.document.go_to("s0")
     assert not ledger.verdict.isVisible()  # it speaks of the pruned state
 

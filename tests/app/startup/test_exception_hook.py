@@ -68,7 +68,7 @@ def test_a_failure_is_a_sentence_with_details_to_copy_and_the_rest_is_counted(mi
     assert "Traceback" not in dialog.sentence.text() and "Traceback" in dialog.details.toPlainText()
     qtbot.mouseClick(dialog.copy, LEFT)
     copied = QGuiApplication.clipboard().text()
-    assert dialog.sentence.text() in copied and "test_mishaps.py" in copied
+    assert dialog.sentence.text() in copied and "test_exception_hook.py" in copied
     assert capsys.readouterr().err.count("Traceback") == 1
 
 
