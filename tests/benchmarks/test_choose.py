@@ -1,5 +1,7 @@
 """What the program says of recoveries is what the kept results say; tables print from them; every cell has a name."""
 
+from pathlib import Path
+
 import pytest
 
 from secateur.engine.recovery.benchmark_points import benchmark_points
@@ -31,3 +33,16 @@ def test_the_tables_of_the_readme_are_those_of_the_kept_results() -> None:
 
 def test_what_ranks_parts_of_language_models_are_criteria() -> None:
     assert set(language.CRITERIA.values()) <= set(CRITERIA) and set(language.CRITERIA) <= set(language.KINDS)
+
+
+def test_tuned_weights_that_are_missing_are_tuned_by_the_cell_that_needs_them(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SECATEUR_BENCH_WORK", str(tmp_path))
+    weights = tmp_path / "resnet20-short.safetensors"
+
+    def tune(cell: str, protocol: str) -> None:
+        assert (cell, protocol) == ("resnet20/base", "short")
+        weights.touch(exist_ok=False)
+
+    monkeypatch.setattr(cifar, "run", tune)
+    for _ in range(2):
+        assert cifar._weights("resnet20", "short", ["uncut", "0"]) == weights

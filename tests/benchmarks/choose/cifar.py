@@ -1,6 +1,7 @@
 """CIFAR-10 (JPEG), ResNet-20 and ResNet-56: selection ours or Torch-Pruning's, recovery ours or plain fine-tuning.
 
-The published weights are first tuned on the JPEG copies (`base`), then cut to 72.4 % of the MACs (Li et al.'s ResNet-56
+The published weights are first tuned on the JPEG copies (`base`; kept in the work folder, and tuned again by the first
+cell that misses them: `--cell resnet20/base` does that alone), then cut to 72.4 % of the MACs (Li et al.'s ResNet-56
 B), to a half and to 40 %, and recovered for as many epochs again; `uncut` gives the base the same extra epochs. Pairs
 share data, seed and epochs. Torch-Pruning 1.6.1: group Taylor, global and isomorphic, in small steps until the MACs
 are reached. Ours: Taylor. Widths are free for both. Our recovery learns from the original alone, at temperature 4, on
@@ -12,6 +13,7 @@ mirrored images too, with their labels; `default` is what the program does when 
 
 import copy
 import io
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -180,13 +182,14 @@ def _weights(net: str, protocol: str, rest: list[str]) -> Path:
         return next(harness.data("resnet-cifar10").glob(f"{net}-*.th"))
     path = _base_path(net, protocol)
     if not path.exists():
-        raise SystemExit(f"The tuned base of {net} is not there: run {net}/base first.")
+        sys.stderr.write(f"The tuned weights of {net} are not in {path.parent}: tuning them.\n")
+        run(f"{net}/base", protocol)
     return path
 
 
 def _base_path(net: str, protocol: str) -> Path:
-    """Of the short protocol beside the results: two machines tune two bases, and pairs want one."""
-    return (harness.RESULTS if protocol == "short" else harness.work()) / f"{net}-{protocol}.safetensors"
+    """One for all cells of a machine; two machines tune two bases, so pairs belong on one of them."""
+    return harness.work() / f"{net}-{protocol}.safetensors"
 
 
 def _task(protocol: str) -> TaskSpec:
