@@ -5,6 +5,7 @@ Its commands and its snippet run in `tests/resources/test_manual.py`.
 
 import json
 import re
+import tomllib
 from statistics import mean
 
 import pytest
@@ -62,3 +63,12 @@ def test_links_within_the_repository_lead_to_files(path: str):
     page = ROOT / path
     links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+def test_the_newest_version_of_the_changelog_is_that_of_the_package_and_of_the_metadata():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    changelog = re.search(r"^## (\S+) - (\S+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    metadata = (ROOT / "packaging" / "linux" / "org.secateur.Secateur.metainfo.xml").read_text(encoding="utf-8")
+    release = re.search(r'<release version="(\S+)" date="(\S+)"', metadata)
+    assert changelog is not None and release is not None
+    assert changelog.groups() == release.groups() and changelog[1] == version
