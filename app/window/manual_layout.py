@@ -112,8 +112,8 @@ def _fragments(block: QTextBlock) -> list[tuple[int, int, QTextCharFormat]]:
 def _lay_out_block(block: QTextBlock) -> None:
     form, cursor = QTextBlockFormat(block.blockFormat()), QTextCursor(block)
     level, in_table = form.headingLevel(), cursor.currentTable() is not None
+    number = min(level, len(HEADINGS)) - 1
     if level:
-        number = min(level, len(HEADINGS)) - 1
         form.setTopMargin(px(ABOVE[number]))
         form.setBottomMargin(px(BELOW))
     elif form.hasProperty(FENCE):
