@@ -16,8 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from .table import OWN_CLASS, table, times, worst_repair
@@ -86,8 +88,7 @@ def kept(no_onnx: bool) -> tuple[str, ...]:
 
 def run(own: str, name: str, seconds: int, *options: str) -> dict[str, Any]:
     """One cell in a process of its own: a fork of this one, once it has loaded the libraries."""
-    library, cell = import_module(f".{own}", __package__), import_module(".cell", __package__)
-    library.names()
+    cell = _loaded(own)
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as told:
         if (pid := os.fork()) == 0:
             code = 70
@@ -113,6 +114,14 @@ def run(own: str, name: str, seconds: int, *options: str) -> dict[str, Any]:
         said.seek(0)
         told.seek(0)
         return _result(own, name, said.read(), told.read(), os.waitstatus_to_exitcode(status))
+
+
+@cache
+def _loaded(own: str) -> ModuleType:
+    """The module of cells, once all is loaded that the models of a set share."""
+    library = import_module(f".{own}", __package__)
+    library.subject(library.names()[0]).make()
+    return import_module(".cell", __package__)
 
 
 def _process(own: str, name: str, seconds: int, module: str, *options: str) -> dict[str, Any]:
