@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.edits import IN_A_ROW, Edits, Verification
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
-from secateur.engine.surgery.verify.verify import require, verify
+from secateur.engine.surgery.verify.verify import IN_TURN, Comparison, require, verify
 
 Branch = Callable[["Branching", torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -119,7 +121,7 @@ def test_a_path_that_no_input_leads_to_is_told() -> None:
     torch.manual_seed(0)
     result = verified(Hidden().eval(), (torch.randn(4, 12),))
     assert result.passed
-    told = [str(one) for one in result.skipped if "test_other_paths.py line" in str(one)]
+    told = [str(one) for one in result.skipped if f"{Path(__file__).name} line" in str(one)]
     assert len(told) == 1 and "h.max() > 1.5" in told[0] and "Not tried: True" in told[0]
 
 
@@ -135,3 +137,27 @@ def test_a_forward_that_remembers_is_called_in_a_row_and_its_memory_is_named() -
     assert result.passed and [one.name for one in result.checks if one.name == IN_A_ROW]
     assert [str(one) for one in result.skipped if "changes calls" in str(one)]
     assert model.calls == 0
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "from the second call on"])
+def test_the_original_runs_all_calls_in_a_row_only_where_the_first_shows_no_removal(
+    monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    def remembered(self: Branching, _: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return h * 0 if late and self.calls == 1 else h
+
+    runs: list[tuple[int, tuple[str, ...]]] = []
+    real = Comparison._run
+
+    def counted(self: Comparison, case: Any, **how: Any) -> Any:
+        runs.append((len(case.calls), tuple(name for name in ("masked", "cut") if how.get(name))))
+        return real(self, case, **how)
+
+    monkeypatch.setattr(Comparison, "_run", counted)
+    torch.manual_seed(0)
+    made = next(
+        one for one in verified(Branching(remembered).eval(), (torch.randn(4, 12),)).checks if one.name == IN_A_ROW
+    )
+    assert made.passed and made.conclusive
+    assert ((IN_TURN, ()) in runs) is late and (IN_TURN, ("masked",)) in runs and (IN_TURN, ("cut",)) in runs
