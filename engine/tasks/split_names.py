@@ -43,12 +43,12 @@ def split_names(file: UserFile) -> Mapping[Split, str]:
     if said.isdisjoint(PRESENT_NAMES.values()):
         return FORMER_NAMES
     template = (
-        "{file} uses both '{former}' and '{present}', so the names of its splits are unclear. Write SPLITS = ('train', "
+        "{file} uses both '{former}' and '{present}', so the names of its splits are unclear. Add SPLITS = ('train', "
         "'val', 'test') into it, or SPLITS = ('calibrate', 'choose', 'report')."
     )
     present = next(name for name in PRESENT_NAMES.values() if name in said)
     raise TaskError(
-        "task.file.split_names", template, file=str(file.path), former=FORMER_NAMES[Split.TEST], present=present
+        "task_file.split_names", template, file=str(file.path), former=FORMER_NAMES[Split.TEST], present=present
     )
 
 
@@ -56,8 +56,8 @@ def _declared(given: Any, path: Path) -> Mapping[Split, str]:
     """The names that a file declares as `SPLITS`."""
     names = cast("Sequence[Any]", given) if isinstance(given, list | tuple) else ()
     if len(names) != len(Split) or len(set(map(str, names))) != len(Split):
-        template = "SPLITS in {file} is {given}. Write three different names: for training, validation and test."
-        raise TaskError("task.file.declared_splits", template, file=str(path), given=f"{given!r}")
+        template = "SPLITS in {file} is {given}. Use three different names: for training, validation and test."
+        raise TaskError("task_file.declared_splits", template, file=str(path), given=f"{given!r}")
     return {split: str(name) for split, name in zip(Split, names, strict=True)}
 
 
