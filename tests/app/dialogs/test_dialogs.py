@@ -111,7 +111,7 @@ def test_a_table_with_its_columns_and_the_tokeniser(qtbot, window, tmp_path: Pat
     assert "no-such-file does not exist" in dialog.missing.text()
     dialog.data.lines["tokenizer"].setText("bytes")
     qtbot.keyClicks(dialog.data.lines["length"], "1")
-    assert "whole number of at least 2" in dialog.missing.text() and not dialog.accept_button.isEnabled()
+    assert "whole number of 2 or more" in dialog.missing.text() and not dialog.accept_button.isEnabled()
     qtbot.keyClicks(dialog.data.lines["length"], "28")
     press(qtbot, dialog)
     options = (("purpose", "similarity"), ("features", "first, second"), ("tokenizer", "bytes"), ("length", "128"))
