@@ -58,7 +58,7 @@ def test_inspect_lists_criteria_with_their_cost_or_why_they_are_not_available(mi
     assert not found["wanda"]["available"] and "Attach data" in found["wanda"]["reason"]
     assert main(["inspect", *model_and_task(mine), "--batch", "16"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("wanda") and "passes of one batch: at most 3." in line for line in lines)
+    assert any(line.startswith("wanda") and "At most 3 forward passes of one batch each." in line for line in lines)
 
 
 def test_inspect_reads_well(mine: Path, capsys: Capture) -> None:
@@ -66,7 +66,7 @@ def test_inspect_reads_well(mine: Path, capsys: Capture) -> None:
     captured = capsys.readouterr()
     assert "7.2 k parameters" in captured.out and "with an input of 2x1x8x8: " in captured.out
     assert " MACs a sample" in captured.out and " kB at the peak" in captured.out
-    assert "24 filters" in captured.out and "model's output" in captured.out
+    assert "24 filters" in captured.out and "model output" in captured.out
     assert "Recording" not in captured.out and max(map(len, captured.out.splitlines())) < 160
 
 

@@ -187,7 +187,7 @@ class Broken(Augmented):
 def test_what_was_trained_is_kept_where_the_loss_or_the_metric_fails(tmp_path: Path, name: str, at: int, what: str):
     whole = _recover(Checkpoint(None))
     path = tmp_path / "s1.pt"
-    with pytest.raises(TaskError, match=rf"The {what} failed in epoch 2, after \d batches.*Fix the {what} and recover"):
+    with pytest.raises(TaskError, match=rf"The {what} failed in epoch 2 after \d batches.*Fix the {what} and recover"):
         job = recover(_net(), _net(), Broken(name, at), SETTINGS, checkpoint=Checkpoint(path, "k", "m"))
         finish(job)
     resumed = _recover(Checkpoint(path, "k2", "m"))

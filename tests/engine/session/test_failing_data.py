@@ -52,7 +52,7 @@ def test_a_recovery_goes_on_once_the_users_file_is_mended(tmp_path: Path, task: 
     removed = opened.analysis.empty()
     removed[:4] = True
     cut = finish(session.cut("s0", removed))
-    with pytest.raises(TaskError, match=r"epoch 7, after 2 batches: .*task.py, line 14: OSError.*Fix the data"):
+    with pytest.raises(TaskError, match=r"epoch 7 after 2 batches: .*task.py, line 14: OSError.*Fix the data"):
         finish(session.recover(cut.id, SETTINGS))
     assert [one.id for one in session.states()] == ["s0", cut.id]
     file = Path(task.path)

@@ -132,4 +132,6 @@ def test_numbers_that_a_column_holds_with_names_are_told_as_such(tmp_path: Path)
     columns = {"width": [float(n % 3) for n in range(60)], "label": [n % 3 for n in range(60)]}
     file = write_parquet(tmp_path / "a.parquet", columns, huggingface=json.dumps(noted))
     (note,) = looked_at(TaskSpec("parquet", file), Graded()).notes
-    assert "so: low 0, medium 1, high 2. " in str(note) and str(note).endswith("holds the model's output numbers.")
+    assert "Class numbers: low 0, medium 1, high 2. " in str(note) and str(note).endswith(
+        "holds the model's output numbers."
+    )

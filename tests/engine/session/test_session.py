@@ -488,7 +488,7 @@ def test_a_project_from_elsewhere_runs_its_code_only_with_consent(
     finish(Session().open(ModelSpec(str(tmp_path / "project"))))
     shutil.copytree(tmp_path, tmp_path.with_name(tmp_path.name + "_moved"))
     moved = ModelSpec(str(tmp_path.with_name(tmp_path.name + "_moved") / "project"))
-    with pytest.raises(OpenError, match="allow it"):
+    with pytest.raises(OpenError, match="Allow that only if you trust the code"):
         finish(Session().open(moved))
     assert len(finish(Session().open(replace(moved, trust_code=True))).analysis.sets) == len(opened.analysis.sets)
 

@@ -68,7 +68,7 @@ def test_numbers_with_how_they_are_known_n_and_error(page: str) -> None:
 def test_verdict_and_baselines_are_told(page: str) -> None:
     words = Reader(page).words
     assert "random removal" in words and "small net" in words and "87.1" in words
-    assert "not made: magnitude, scratch" in words
+    assert "Not made yet: magnitude, scratch" in words
 
 
 def test_layers_before_and_after(page: str) -> None:

@@ -120,7 +120,7 @@ def test_losses_are_points_of_fractions_and_shares_of_other_metrics_whichever_wa
 
 
 def test_a_tolerance_of_nothing_is_refused(session: Session):
-    with pytest.raises(PlanError, match="more than 0"):
+    with pytest.raises(PlanError, match="above 0"):
         finish(session.lowest("s0", COURSE, Tolerance(0.0)))
 
 

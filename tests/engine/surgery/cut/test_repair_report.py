@@ -48,7 +48,7 @@ def test_replaced_numbers_are_counted_and_say_whose_code_holds_them() -> None:
     told, edits = repairs(Branching(), INPUTS, Kind.HEAD_DIM)
     (line,) = [one for one in told if "forward of Branching" in one]
     count = len({(site, where) for _, site, _, where, _ in edits.literals})
-    assert count > 0 and line.startswith(f"{count} number") and "no attribute expresses" in line and "the model" in line
+    assert count > 0 and f"Branching: {count} (" in line and "no attribute expresses" in line and "the model" in line
 
 
 def test_a_block_says_what_stands_in_its_place_and_nothing_of_what_was_in_it() -> None:
