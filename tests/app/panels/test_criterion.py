@@ -41,7 +41,7 @@ def test_what_needs_data_is_greyed_with_the_reason_until_a_task_is_attached(qtbo
     assert task is not None
     box.document.take_task(task)
     can, words = _entry(box, "wanda")
-    assert can and "Forward passes" in words
+    assert can and "forward passes" in words
 
 
 @pytest.mark.parametrize("name", ["taylor", "gates", "fisher"])

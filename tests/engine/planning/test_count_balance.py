@@ -96,13 +96,13 @@ def test_locks_that_leave_no_way_are_said() -> None:
     locked[24:48] = True
     after = balanced(ANALYSIS, marked, NONE, SCORES, locked, marked)
     assert not after.any()
-    with pytest.raises(PlanError, match=r"keeps 21 and 24 of layer0, layer1\. The 2 parts of aten\.split keep"):
+    with pytest.raises(PlanError, match=r"keeps 21 and 24 in layer0, layer1\. The 2 parts of aten\.split must keep"):
         check_plan(ANALYSIS, marked)
 
 
 def test_too_few_of_what_is_chosen_from_are_refused() -> None:
     marked = NONE.copy()
     marked[48:53] = True
-    with pytest.raises(PlanError, match=r"keeps 19 of layer2\. aten\.topk chooses 20 of these"):
+    with pytest.raises(PlanError, match=r"keeps 19 in layer2\. aten\.topk selects 20 of these"):
         check_counts(ANALYSIS, marked, kept_sizes(ANALYSIS, marked))
     assert not [*broken(ANALYSIS, balanced(ANALYSIS, marked))]

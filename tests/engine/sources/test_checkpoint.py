@@ -57,7 +57,7 @@ def test_a_pickle_runs_nothing_without_consent(tmp_path, tensors, zipped):
 
 def test_the_refusal_says_how_to_consent_and_names_what_the_file_asks_for(tmp_path):
     torch.save({"a": Evil("x")}, tmp_path / "a.pt")
-    with pytest.raises(OpenError, match="allow it") as caught:
+    with pytest.raises(OpenError, match="Allow that only if you trust its source") as caught:
         read_checkpoint(tmp_path / "a.pt")
     assert "open" in caught.value.details
 

@@ -206,7 +206,7 @@ def test_a_wrong_name_lists_what_the_file_offers(tmp_path):
 
 def test_something_else_than_a_module_is_refused(tmp_path):
     file = write(tmp_path / "m.py", "def model():\n    return {'weights': 1}\n")
-    assert "gave dict, not a torch.nn.Module" in str(refused(file))
+    assert "returned dict, not a torch.nn.Module" in str(refused(file))
 
 
 def test_arguments_that_do_not_fit_show_the_signature(tmp_path):

@@ -118,7 +118,7 @@ def test_a_plan_with_uneven_parts_is_refused_in_words() -> None:
             smaller = cut(model, analysis, analysis.empty(), mask, Edits(), ROWS).model
             assert smaller.get_parameter("first.weight").shape[0] == 4
             continue
-        with pytest.raises(PlanError, match=r"keeps 2 and 3 of first\. The 2 parts of aten\.split keep equal"):
+        with pytest.raises(PlanError, match=r"keeps 2 and 3 in first\. The 2 parts of aten\.split must keep equal"):
             cut(model, analysis, analysis.empty(), mask, Edits(), ROWS)
 
 
