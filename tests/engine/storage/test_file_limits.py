@@ -180,7 +180,7 @@ def test_an_image_of_few_bytes_and_many_pixels_is_not_decoded(tmp_path: Path) ->
 
 def test_postscript_that_is_called_an_image_is_not_run(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(POSTSCRIPT)
-    with pytest.raises(DataError, match="no image"):
+    with pytest.raises(DataError, match="not a readable image"):
         ImageReader(TaskSpec("folder", str(tmp_path))).read([str(tmp_path / "a.png")])
 
 
