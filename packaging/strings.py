@@ -179,7 +179,7 @@ def titles() -> Iterator[str]:
     from secateur.engine.surgery.cut.edits import CHECKS
     from secateur.engine.tasks.detect_normalisation import WAYS
     from secateur.engine.tasks.purposes.table import PURPOSES
-    from secateur.engine.tasks.tables.protocol import Kind as Cells
+    from secateur.engine.tasks.tables.protocol import ColumnKind as Cells
 
     for criterion in CRITERIA.values():
         yield from (criterion.title, criterion.formula)

@@ -9,7 +9,7 @@ from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Slot
 from PySide6.QtGui import QColor, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QAbstractItemView, QDialog, QHBoxLayout, QHeaderView, QTreeView, QVBoxLayout, QWidget
 
-from secateur.engine.scoring.criteria import Offer, offers
+from secateur.engine.scoring.criteria import CriterionOffer, offers
 from secateur.engine.scoring.rank_correlation import Agreement, agreement, whole
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.tasks.protocol import TaskInfo
@@ -161,7 +161,7 @@ class Ratings(QDialog):
                         model.item(number).setEnabled(one.reason is None)
                 box.setCurrentIndex(max(0, box.findData(chosen)))
 
-    def _other(self, found: tuple[Offer, ...]) -> str:
+    def _other(self, found: tuple[CriterionOffer, ...]) -> str:
         """A second criterion to begin with: one that is known already, else the first that is available."""
         document = self.document
         free = [one.criterion.name for one in found if one.reason is None and one.criterion.name != document.criterion]

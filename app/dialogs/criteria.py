@@ -5,7 +5,7 @@ from typing import Any
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFrame, QScrollArea, QVBoxLayout, QWidget
 
-from secateur.engine.scoring.criteria import CRITERIA, setting_of, unavailable
+from secateur.engine.scoring.criteria import CRITERIA, context_of, unavailable
 from secateur.engine.scoring.protocol import Criterion
 
 from ..text.translate import engine_words, sentence
@@ -61,7 +61,7 @@ def _status(document: Any, criterion: Criterion) -> str:
     """What it costs for this model, or why it is not available; "" where none is open."""
     if document.analysis is None:
         return ""
-    setting = setting_of(document.analysis, document.removed, document.task)
+    setting = context_of(document.analysis, document.removed, document.task)
     reason = unavailable(criterion, setting)
     if reason is None:
         return sentence(criterion.cost(setting, document.choices).message)

@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, Signal
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.recovery.protocol import RecoverySettings
-from secateur.engine.scoring.partial_scores import Partial
+from secateur.engine.scoring.partial_scores import PartialScores
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.states import Exported, State
 from secateur.engine.structures.analysis import Analysis, Mask
@@ -126,7 +126,7 @@ class Shown(QObject):
         return self.contents.scores.get((self.contents.present, self.contents.rating))
 
     @property
-    def partial(self) -> Partial | None:
+    def partial(self) -> PartialScores | None:
         """Scores so far, while there are no others: to be shown as what they are, for nothing that decides."""
         return self.work.board.so_far((self.contents.present, self.contents.rating))
 

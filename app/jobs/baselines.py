@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.baselines.protocol import LIBRARIES, Baseline, BaselineKind, BaselineSpec
-from secateur.engine.baselines.verdict import Result, Verdict, verdict
+from secateur.engine.baselines.verdict import PrunedResult, Verdict, verdict
 from secateur.engine.errors import SecateurError
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.states import State
@@ -58,7 +58,7 @@ class Beside:
         metric = metric_of(state, Split.TEST)
         if state is None or not made or metric is None:
             return None
-        return verdict(Result(metric, state.macs, state.timings), made)
+        return verdict(PrunedResult(metric, state.macs, state.timings), made)
 
     def missing(self) -> tuple[BaselineKind, ...]:
         """Kinds that the current state has none of."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.recovery.protocol import RecoverySettings
-from secateur.engine.scoring.criteria import CRITERIA, setting_of
+from secateur.engine.scoring.criteria import CRITERIA, context_of
 from secateur.engine.session.states import State
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities
 from secateur.engine.structures.memory.peak import Memory, memory
@@ -161,7 +161,7 @@ class Pace:
         if state is None or document.analysis is None:
             return Estimate()
         removed = from_identities(document.analysis, state.removed)[0]
-        cost = CRITERIA[criterion].cost(setting_of(document.analysis, removed, document.task), choices)
+        cost = CRITERIA[criterion].cost(context_of(document.analysis, removed, document.task), choices)
         each = 1 if cost.samples else self._batch()
         work = float((cost.forwards + BACKWARD * cost.backwards) * each * state.macs)
         held = self._activations(state)

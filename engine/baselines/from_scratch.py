@@ -13,11 +13,11 @@ from torch import nn
 from ..errors import Message
 from ..jobs import CancelToken, Job, Progress
 from ..surgery.cut.cut import copy_model
-from .protocol import BaselineKind, BaselineSpec, Made, Rule, Standing
+from .protocol import BaselineKind, BaselineModel, BaselineRule, BaselineSpec, ComparedState
 from .training import train
 
 
-def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Made]:
+def make(standing: ComparedState, asked: BaselineSpec, token: CancelToken) -> Job[BaselineModel]:
     """The state's own shape with fresh weights, trained with its recovery."""
     yield Progress("Initialising new weights")
     model = copy_model(standing.model)
@@ -27,7 +27,7 @@ def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Mad
     template = "Epochs of training: {epochs}. The original's own training is not counted."
     note = Message("baselines.scratch_budget", template, {"epochs": settings.epochs})
     costs = (standing.parameters, standing.macs, settings.epochs)
-    return Made(model, RULE.title, *costs, standing.removed, standing.edits, notes=(note, *told))
+    return BaselineModel(model, RULE.title, *costs, standing.removed, standing.edits, notes=(note, *told))
 
 
 @torch.no_grad()
@@ -54,7 +54,7 @@ def refresh(model: nn.Module, fresh: nn.Module, seed: int) -> None:
             reset()
 
 
-RULE = Rule(
+RULE = BaselineRule(
     BaselineKind.SCRATCH,
     "same shape, from scratch",
     "Do the kept weights help, or does the shape alone explain the result?",

@@ -14,12 +14,12 @@ from ..errors import Message, SecateurError
 from ..jobs import CancelToken, Job, Progress
 from ..structures.costs import costs
 from ..surgery.cut.cut import copy_model
-from .protocol import BaselineKind, BaselineSpec, Made, Rule, Standing
+from .protocol import BaselineKind, BaselineModel, BaselineRule, BaselineSpec, ComparedState
 from .training import train
 
 LEAST_DIMENSIONS = 2
 """Biases and normalisation, with fewer, stay whole."""
-Place = tuple[nn.Module, str]
+WeightHolder = tuple[nn.Module, str]
 """A module and the name of its parameter."""
 
 
@@ -36,7 +36,7 @@ class Mask(nn.Module):
         return weight * self.get_buffer("kept")
 
 
-def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Made]:
+def make(standing: ComparedState, asked: BaselineSpec, token: CancelToken) -> Job[BaselineModel]:
     """The original with as many zeros as the state has parameters less."""
     yield Progress("Setting the smallest weights to zero")
     model, whole = copy_model(standing.original), costs(standing.analysis)
@@ -51,7 +51,7 @@ def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Mad
     template = "{share:.0%} of the weights are zero, but their MACs are still computed."
     note = Message("baselines.zeros", template, {"share": 1 - standing.parameters / max(whole.parameters, 1)})
     left, epochs = sum(int(p.count_nonzero()) for p in model.parameters()), settings.epochs if trained else 0
-    return Made(model, RULE.title, left, whole.macs, epochs, empty, notes=(note, *told))
+    return BaselineModel(model, RULE.title, left, whole.macs, epochs, empty, notes=(note, *told))
 
 
 def set_zeros(model: nn.Module, count: int) -> None:
@@ -91,13 +91,13 @@ def bake(model: nn.Module) -> None:
                 parametrize.remove_parametrizations(module, name)
 
 
-def _places(model: nn.Module) -> list[list[Place]]:
+def _places(model: nn.Module) -> list[list[WeightHolder]]:
     """Where each weight is held; tied ones have several places.
 
     Recurrent layers stay whole: they keep further references to their weights, past which no zero could be held. So do
     the norms that a weight norm keeps beside the directions: they are factors of whole filters.
     """
-    found: dict[int, list[Place]] = {}
+    found: dict[int, list[WeightHolder]] = {}
     for module in (one for one in model.modules() if not isinstance(one, nn.RNNBase)):
         for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
             own = parameter.ndim >= LEAST_DIMENSIONS and parameter.is_floating_point()
@@ -112,7 +112,7 @@ def _is_norm(module: nn.Module, name: str) -> bool:
     return isinstance(getattr(module, direction, None), nn.Parameter)
 
 
-RULE = Rule(
+RULE = BaselineRule(
     BaselineKind.MAGNITUDE,
     "unstructured magnitude",
     "How good is unstructured pruning at the same number of parameters, and does it run faster?",

@@ -1,7 +1,7 @@
 """What a pruned model is compared with, as plain data, and what makes such a baseline. Loads no torch.
 
-A baseline is one file with one `Rule` value and one line in `table.py`. What it gives stands beside a state of the
-session: measured on the same data and the same target, and trained with the same recovery.
+A baseline is one file with one `BaselineRule` value and one line in `table.py`. Its model is compared with a state of
+the session: measured on the same data and the same target, and trained with the same recovery.
 """
 
 from collections.abc import Callable
@@ -98,7 +98,7 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class PruningRound:
     """A cut on the way to a state, and how it was recovered.
 
     Attributes:
@@ -113,7 +113,7 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ComparedState:
     """A state to compare with, and what it came from, in the engine's process.
 
     Attributes:
@@ -143,7 +143,7 @@ class Standing:
     task: Task
     removed: Mask
     edits: Edits
-    rounds: tuple[Round, ...]
+    rounds: tuple[PruningRound, ...]
     parameters: int
     macs: int
     device: str = CPU
@@ -164,7 +164,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class BaselineModel:
     """A model that a rule made and trained.
 
     Attributes:
@@ -191,7 +191,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class BaselineRule:
     """How a baseline is made.
 
     Attributes:
@@ -204,4 +204,4 @@ class Rule:
     kind: BaselineKind
     title: str
     question: str
-    make: Callable[[Standing, BaselineSpec, CancelToken], Job[Made]]
+    make: Callable[[ComparedState, BaselineSpec, CancelToken], Job[BaselineModel]]

@@ -13,11 +13,11 @@ from ..structures.transition import Transition
 from ..surgery.cut.cut import cut
 from ..surgery.cut.edits import Edits
 from ..surgery.verify.verify import require, verify
-from .protocol import BaselineKind, BaselineSpec, Made, Rule, Standing
+from .protocol import BaselineKind, BaselineModel, BaselineRule, BaselineSpec, ComparedState
 from .training import train
 
 
-def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Made]:
+def make(standing: ComparedState, asked: BaselineSpec, token: CancelToken) -> Job[BaselineModel]:
     """Go the state's rounds again, each cut verified as any other."""
     analysis = standing.analysis
     model, removed, edits, epochs = standing.original, analysis.empty(), Edits(), 0
@@ -35,11 +35,11 @@ def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Mad
             epochs += settings.epochs
         removed = after
     left = costs(analysis, removed)
-    return Made(model, RULE.title, left.parameters, left.macs, epochs, removed, edits, notes=tuple(notes))
+    return BaselineModel(model, RULE.title, left.parameters, left.macs, epochs, removed, edits, notes=tuple(notes))
 
 
 def _cut(
-    standing: Standing, model: Any, way: tuple[Mask, Mask], edits: Edits, token: CancelToken
+    standing: ComparedState, model: Any, way: tuple[Mask, Mask], edits: Edits, token: CancelToken
 ) -> Job[tuple[Any, Edits]]:
     yield Progress("Removing random structures")
     done = cut(model, standing.analysis, *way, edits, standing.inputs)
@@ -48,7 +48,7 @@ def _cut(
     return done.model, done.edits
 
 
-RULE = Rule(
+RULE = BaselineRule(
     BaselineKind.RANDOM,
     "random removal",
     "Is the criterion better than chance at the same budget and with the same recovery?",

@@ -18,9 +18,9 @@ from ..sources.open import open_model
 from ..sources.protocol import ModelSpec, Opened
 from ..structures.analyse import analyse
 from ..structures.costs import costs
-from ..tasks.model_outputs import ask, evaluating, main_output
+from ..tasks.model_outputs import evaluating, main_output, run_model
 from .families import distance, relatives
-from .protocol import BaselineKind, BaselineSpec, Made, Rule, Standing
+from .protocol import BaselineKind, BaselineModel, BaselineRule, BaselineSpec, ComparedState
 from .training import train
 
 RANDOM_WEIGHTS = "source.random"
@@ -30,7 +30,7 @@ TRIED = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class StockModel:
     """A model that was opened.
 
     Attributes:
@@ -44,7 +44,7 @@ class Candidate:
     macs: int
 
 
-def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Made]:
+def make(standing: ComparedState, asked: BaselineSpec, token: CancelToken) -> Job[BaselineModel]:
     """Open it and train it."""
     if asked.source:
         yield Progress(Message("progress.opening", "Opening {source}", {"source": asked.source}))
@@ -60,10 +60,10 @@ def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Mad
         notes = [note for note in notes if note.code != RANDOM_WEIGHTS]
         notes.append(Message("baselines.stock_random", template, {"epochs": settings.epochs}))
     what = (opened.model.eval(), opened.name, found.parameters, found.macs, settings.epochs)
-    return Made(*what, source=opened.spec, notes=tuple(notes))
+    return BaselineModel(*what, source=opened.spec, notes=tuple(notes))
 
 
-def nearest(standing: Standing, token: CancelToken) -> Job[Candidate]:
+def nearest(standing: ComparedState, token: CancelToken) -> Job[StockModel]:
     """Of the nearest names of the family with fewer MACs than the original, the one whose MACs are next to the state's.
 
     Raises:
@@ -72,7 +72,7 @@ def nearest(standing: Standing, token: CancelToken) -> Job[Candidate]:
     source = standing.spec.source
     family, whole = relatives(source)[:TRIED], costs(standing.analysis)
     for _, alike in groupby(family, lambda one: distance(source, one)):
-        best: Candidate | None = None
+        best: StockModel | None = None
         for one in alike:
             check(token)
             yield Progress(Message("progress.looking", "Checking {name}", {"name": one}))
@@ -93,7 +93,7 @@ def nearest(standing: Standing, token: CancelToken) -> Job[Candidate]:
     )
 
 
-def _spec(standing: Standing, source: str, weights: str) -> ModelSpec:
+def _spec(standing: ComparedState, source: str, weights: str) -> ModelSpec:
     """A stock model to open; of the same library, with the arguments that the original was opened with."""
     library, own = source.partition(":")[0], standing.spec.source.partition(":")[0]
     arguments = standing.spec.arguments if library == own and not library.endswith(".py") else {}
@@ -102,13 +102,13 @@ def _spec(standing: Standing, source: str, weights: str) -> ModelSpec:
     return replace(spec, download=original.download)
 
 
-def _opened(spec: ModelSpec, standing: Standing, token: CancelToken) -> Candidate:
+def _opened(spec: ModelSpec, standing: ComparedState, token: CancelToken) -> StockModel:
     opened = open_model(spec, token, standing.consent)
     left = costs(analyse(opened.model, standing.inputs, opened.name, token, spec.outputs))
-    return Candidate(opened, left.parameters, left.macs)
+    return StockModel(opened, left.parameters, left.macs)
 
 
-def _require_same_answer(model: Any, standing: Standing) -> None:
+def _require_same_answer(model: Any, standing: ComparedState) -> None:
     """Refuse a model whose answer has another shape than the original's."""
     shapes = [_answer(one, standing) for one in (model, standing.original)]
     if shapes[0] != shapes[1]:
@@ -116,10 +116,10 @@ def _require_same_answer(model: Any, standing: Standing) -> None:
         raise SecateurError("baselines.stock_outputs", template, its=shapes[0], own=shapes[1])
 
 
-def _answer(model: Any, standing: Standing) -> list[int]:
+def _answer(model: Any, standing: ComparedState) -> list[int]:
     """The shape of what counts of an answer; [] for detections, whose number is no part of the task."""
     with evaluating(model), torch.no_grad():
-        found = ask(model, standing.inputs)
+        found = run_model(model, standing.inputs)
     each = cast("Sequence[Any]", found if isinstance(found, list | tuple) else ())
     if each and all(isinstance(one, Mapping) for one in each):
         return []
@@ -127,7 +127,7 @@ def _answer(model: Any, standing: Standing) -> list[int]:
     return list(main.shape) if isinstance(main, Tensor) else []
 
 
-RULE = Rule(
+RULE = BaselineRule(
     BaselineKind.STOCK,
     "smaller stock model",
     "Would a smaller model of the same family do as well?",

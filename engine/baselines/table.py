@@ -5,8 +5,8 @@ To add one: a file beside `random_removal.py`, a member of `BaselineKind`, and i
 
 from .from_scratch import RULE as FROM_SCRATCH
 from .magnitude import RULE as MAGNITUDE
-from .protocol import BaselineKind, Rule
+from .protocol import BaselineKind, BaselineRule
 from .random_removal import RULE as RANDOM_REMOVAL
 from .stock import RULE as STOCK
 
-RULES: dict[BaselineKind, Rule] = {rule.kind: rule for rule in (RANDOM_REMOVAL, FROM_SCRATCH, STOCK, MAGNITUDE)}
+RULES: dict[BaselineKind, BaselineRule] = {rule.kind: rule for rule in (RANDOM_REMOVAL, FROM_SCRATCH, STOCK, MAGNITUDE)}

@@ -4,19 +4,19 @@ from typing import Any
 
 from ..errors import Message
 from ..jobs import CancelToken, Job
-from ..recovery.consumer_layers import Kept
 from ..recovery.finetune import recover
 from ..recovery.protocol import RecoverySettings
-from .protocol import Standing
+from ..structures.transition import KeptIndices
+from .protocol import ComparedState
 
 
 def train(
     model: Any,
-    standing: Standing,
+    standing: ComparedState,
     settings: RecoverySettings,
     token: CancelToken,
-    kept: Kept | None = None,
-    reference: tuple[Any, Kept] | None = None,
+    kept: KeptIndices | None = None,
+    reference: tuple[Any, KeptIndices] | None = None,
 ) -> Job[tuple[Message, ...]]:
     """Train a model in place, the original as teacher; the best weights by the val split are kept.
 

@@ -21,7 +21,7 @@ STEP = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class PrunedResult:
     """The pruned model, as far as it is compared.
 
     Attributes:
@@ -97,7 +97,7 @@ AS_GOOD = {
 """Code and template for a baseline that is as good as the pruned model."""
 
 
-def verdict(result: Result, baselines: Sequence[Baseline]) -> Verdict:
+def verdict(result: PrunedResult, baselines: Sequence[Baseline]) -> Verdict:
     """Compare a result with its baselines."""
     if not (isfinite(result.metric.value) and isfinite(result.metric.error)):
         return Verdict(None, (), (), (_no_number(result),))
@@ -133,7 +133,7 @@ def gain(metric: Metric, other: Metric) -> float:
     return metric.value - other.value if metric.higher_is_better else other.value - metric.value
 
 
-def no_dearer(baseline: Baseline, result: Result) -> bool:
+def no_dearer(baseline: Baseline, result: PrunedResult) -> bool:
     """Whether a baseline costs no more (random removal: no step more): time where both were timed, else MACs."""
     allowed = 1 + STEP if baseline.asked.kind is BaselineKind.RANDOM else 1
     timed = both_timed(baseline.timings, result.timings)
@@ -153,7 +153,7 @@ def _margin(metric: Metric, other: Metric) -> float:
     return metric.error + other.error
 
 
-def _sentence(code: str, template: str, one: Baseline, result: Result) -> Message:
+def _sentence(code: str, template: str, one: Baseline, result: PrunedResult) -> Message:
     words = {
         "title": one.title,
         "its": _in_words(one.metric),
@@ -164,7 +164,7 @@ def _sentence(code: str, template: str, one: Baseline, result: Result) -> Messag
     return Message(code, template, words)
 
 
-def _no_number(result: Result) -> Message:
+def _no_number(result: PrunedResult) -> Message:
     template = (
         "The pruned model's {name} or its standard error is NaN or infinity, so it cannot be compared with baselines. "
         "Check the model and the data."
@@ -172,7 +172,7 @@ def _no_number(result: Result) -> Message:
     return Message("baselines.no_number", template, {"name": result.metric.name})
 
 
-def _no_error(result: Result) -> Message:
+def _no_error(result: PrunedResult) -> Message:
     template = (
         "The standard error of {name} is unknown, so a difference from the baselines may be chance. Use more test "
         "samples, or return 'standard_error' from evaluate in a task.py."
@@ -180,7 +180,7 @@ def _no_error(result: Result) -> Message:
     return Message("baselines.no_error", template, {"name": result.metric.name})
 
 
-def _none_better(missing: set[BaselineKind], result: Result) -> Message:
+def _none_better(missing: set[BaselineKind], result: PrunedResult) -> Message:
     if missing:
         template = "No baseline made so far is as good at the same or lower cost. Not made yet: {missing}."
         return Message("baselines.incomplete", template, {"missing": listed(map(title, sorted(missing)))})
@@ -188,7 +188,7 @@ def _none_better(missing: set[BaselineKind], result: Result) -> Message:
     return Message("baselines.worth", template, {"own": _in_words(result.metric)})
 
 
-def _cost(one: Baseline, result: Result) -> Message:
+def _cost(one: Baseline, result: PrunedResult) -> Message:
     timed = both_timed(one.timings, result.timings)
     if timed is None:
         share = 100 * one.macs / max(result.macs, 1)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..latency.protocol import LatencyTable
-from ..scoring.criteria import Offer, offers
+from ..scoring.criteria import CriterionOffer, offers
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
 from ..storage.serialization import to_plain
@@ -85,12 +85,12 @@ def _set(one: CoupledSet) -> dict[str, Any]:
     return {**named, "count": one.count, "along": list(one.along)}
 
 
-def _criterion(one: Offer) -> dict[str, Any]:
+def _criterion(one: CriterionOffer) -> dict[str, Any]:
     about = {"name": one.criterion.name, "title": one.criterion.title, "cost": str(one.cost.message)}
     return {**about, "available": one.reason is None, "reason": str(one.reason or "")}
 
 
-def _text(name: str, analysis: Analysis, total: Costs, held: Memory, found: tuple[Offer, ...]) -> str:
+def _text(name: str, analysis: Analysis, total: Costs, held: Memory, found: tuple[CriterionOffer, ...]) -> str:
     kinds = Counter[str]()
     for one in analysis.sets:
         kinds[str(one.kind)] += one.count
@@ -123,7 +123,7 @@ def _fixed(analysis: Analysis) -> str:
     return "\n".join(["fixed", *lines]) if lines else ""
 
 
-def _criteria(found: tuple[Offer, ...]) -> str:
+def _criteria(found: tuple[CriterionOffer, ...]) -> str:
     """What may rate structures, with its cost, and what may not, with the reason."""
     rows = [["can be scored by", ""]]
     rows += [[one.criterion.name, str(one.cost.message)] for one in found if one.reason is None]

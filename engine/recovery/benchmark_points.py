@@ -22,7 +22,7 @@ class Family(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class BenchmarkPoint:
     """One cell of a benchmark.
 
     Attributes:
@@ -53,7 +53,7 @@ class Point:
 
 
 @cache
-def benchmark_points() -> tuple[Point, ...]:
+def benchmark_points() -> tuple[BenchmarkPoint, ...]:
     """All points, in the order of the file."""
     data = resources.files(__package__ or "").joinpath(RESULTS).read_bytes()
-    return from_json(data, tuple[Point, ...])
+    return from_json(data, tuple[BenchmarkPoint, ...])

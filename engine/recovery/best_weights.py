@@ -37,7 +37,7 @@ class Recovered:
     improved: bool = False
 
 
-def better(best: Recovered | None, training: Training, epoch: int) -> Job[Recovered]:
+def better_weights(best: Recovered | None, training: Training, epoch: int) -> Job[Recovered]:
     """The better one of the best so far and the student as it stands; of equal ones the student's weights."""
     copy, step = training.student, training.step
     with modes_kept(copy), placed(training.device, copy), as_given_back(copy, training.own_types):

@@ -24,7 +24,7 @@ CLOSE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class MemoryLayout:
     """Weights [out, in / groups, height, width] of convolutions that may lie in the other order."""
 
     weights: Sequence[nn.Parameter]
@@ -43,7 +43,7 @@ class Layout:
                 one.data = data
 
 
-def layout_of(student: nn.Module, teacher: nn.Module, attempt: Callable[[], None]) -> Layout:
+def layout_of(student: nn.Module, teacher: nn.Module, attempt: Callable[[], None]) -> MemoryLayout:
     """The convolutions of both models on the CPU, if an attempt gives the same answers in either order.
 
     Args:
@@ -54,9 +54,9 @@ def layout_of(student: nn.Module, teacher: nn.Module, attempt: Callable[[], None
     Raises:
         Cancelled: In the attempt; what else it raises is told where it is done in earnest.
     """
-    layout = Layout([*_weights(student, teacher)])
+    layout = MemoryLayout([*_weights(student, teacher)])
     if len(layout.weights) < FEWEST:
-        return Layout(())
+        return MemoryLayout(())
     try:
         before = _answers(student, attempt)
         with layout.channels_last():
@@ -66,7 +66,7 @@ def layout_of(student: nn.Module, teacher: nn.Module, attempt: Callable[[], None
         raise
     except Exception:
         same = False
-    return layout if same else Layout(())
+    return layout if same else MemoryLayout(())
 
 
 def _weights(*models: nn.Module) -> Iterator[nn.Parameter]:

@@ -1,9 +1,9 @@
 """The layers of a cut model that lost inputs, and what flows into them in the original. Loads torch."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,16 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..model_inputs import rows_of
+from ..structures.transition import KeptIndices
 from ..tracing.tree import modules_of
 
-Kept: TypeAlias = Mapping[str, tuple[NDArray[np.int64] | None, ...] | None]
-"""What `Analysis.kept_indices` gives for the student."""
 ALIKE = 1e-5
 """Relative difference below which a weight counts as a slice of the original's."""
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class ConsumerLayer:
     """A linear layer or convolution that lost some of its inputs.
 
     n inputs of the original's layer (channels times places in the kernel), m of them left, r outputs left.
@@ -50,7 +49,7 @@ class Layer:
         return len(self.left) + len(self.gone)
 
 
-def layers_that_read_less(student: nn.Module, teacher: nn.Module, kept: Kept) -> Iterator[Layer]:
+def consumer_layers(student: nn.Module, teacher: nn.Module, kept: KeptIndices) -> Iterator[ConsumerLayer]:
     """Layers whose weight is the original's without some inputs.
 
     Left out are layers that share their weight, grouped convolutions, and layers that were trained since the cut:
@@ -123,7 +122,7 @@ def _is_plain(module: nn.Module) -> bool:
 
 def _layer(
     path: str, teacher: Any, student: Any, rows: NDArray[np.int64] | None, columns: NDArray[np.int64]
-) -> Layer | None:
+) -> ConsumerLayer | None:
     weight: Tensor = teacher.weight.detach()
     each = weight[0, 0].numel()  # places in the kernel
     stay = torch.zeros(weight.shape[1], dtype=torch.bool)
@@ -132,7 +131,7 @@ def _layer(
     chosen = torch.arange(len(weight)) if rows is None else torch.from_numpy(rows)
     left, gone = (torch.nonzero(one).flatten() for one in (inputs, ~inputs))
     factor = _factor(student.weight.detach(), weight.flatten(1).cpu()[chosen][:, left])
-    return None if factor is None else Layer(path, teacher, student, left, gone, chosen, factor)
+    return None if factor is None else ConsumerLayer(path, teacher, student, left, gone, chosen, factor)
 
 
 def _factor(own: Tensor, sliced: Tensor) -> Tensor | None:

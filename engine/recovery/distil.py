@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import SecateurError
-from ..tasks.model_outputs import main_output, precise
+from ..tasks.model_outputs import main_output, widened
 from ..tracing.tree import answers_of
 
 
@@ -54,7 +54,7 @@ def at(answer: Tensor, counts: Tensor | None) -> Tensor:
 
 
 def _distance(student: Tensor, teacher: Tensor, temperature: float, logits: bool | None) -> Tensor:
-    student = precise(student)  # in eight bits the softened distributions of two like models are the same
+    student = widened(student)  # in eight bits the softened distributions of two like models are the same
     teacher = teacher.to(student.dtype)  # a student that is trained in single precision has one in half
     distributions = logits is not False and student.ndim == 2 and student.shape[1] > 1
     if not distributions:

@@ -10,7 +10,7 @@ from ..errors import Message
 from ..messages import Phrase, title
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import costs
-from .benchmark_points import Family, Point, benchmark_points
+from .benchmark_points import BenchmarkPoint, Family, benchmark_points
 from .protocol import RecoverySettings, Repair
 
 FAR = 0.15
@@ -24,7 +24,7 @@ def expectation(
     removed: Mask,
     settings: RecoverySettings,
     metric: str,
-    points: Sequence[Point] | None = None,
+    points: Sequence[BenchmarkPoint] | None = None,
 ) -> Message | None:
     """A message to show before a recovery; None where no benchmark is of this model's family.
 
@@ -74,13 +74,13 @@ FAR_SEEN = (
 )
 
 
-def _distance(one: Point, kept: float, settings: RecoverySettings, metric: str) -> tuple[bool, float]:
+def _distance(one: BenchmarkPoint, kept: float, settings: RecoverySettings, metric: str) -> tuple[bool, float]:
     """By metric first, then by share kept, and by epochs where those are alike."""
     budget = abs(math.log2(max(one.epochs, 1) / max(settings.epochs, 1)))
     return one.metric != metric, abs(one.kept - kept) + 0.02 * budget
 
 
-def _in_words(one: Point, kept: float) -> dict[str, Phrase]:
+def _in_words(one: BenchmarkPoint, kept: float) -> dict[str, Phrase]:
     values = (one.original, one.cut, one.recovered)
     original, cut, recovered = (f"{100 * v:.1f} %" if one.percent else f"{v:.3g}" for v in values)
     numbers: dict[str, Phrase] = {"original": original, "cut": cut, "recovered": recovered}

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..structures.transition import KeptIndices
 from ..tracing.tree import modules_of, tensors_of
-from .consumer_layers import Kept
 from .distil import at, variance_of
 
 
@@ -33,7 +33,7 @@ class Features:
 
     student: nn.Module
     teacher: nn.Module
-    kept: Kept
+    kept: KeptIndices
     paths: list[str] = field(default_factory=list[str])
     heard: tuple[dict[str, Tensor], dict[str, Tensor]] = field(default_factory=lambda: ({}, {}))
 

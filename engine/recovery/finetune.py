@@ -20,13 +20,13 @@ from torch import nn
 from ..devices import CPU, placed
 from ..errors import NO_NUMBERS, Message, SecateurError, TaskError
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
+from ..structures.transition import KeptIndices
 from ..tasks.protocol import Split, Task
 from ..tracing.isolated_forward import same_draws, seed_others
 from .batchnorm import calibrate_batchnorm, trainable_batches
-from .best_weights import Recovered, better
-from .channels_last import Layout, layout_of
+from .best_weights import Recovered, better_weights
+from .channels_last import MemoryLayout, layout_of
 from .checkpoint import Checkpoint, Position, course_of, put_back
-from .consumer_layers import Kept
 from .features import Features
 from .least_squares import reconstruct
 from .mixed_precision import in_single
@@ -59,8 +59,8 @@ def recover(
     settings: RecoverySettings,
     token: CancelToken | None = None,
     outputs: Sequence[str] = (),
-    kept: Kept | None = None,
-    reference: tuple[nn.Module, Kept] | None = None,
+    kept: KeptIndices | None = None,
+    reference: tuple[nn.Module, KeptIndices] | None = None,
     checkpoint: Checkpoint | None = None,
     device: str = CPU,
 ) -> Job[Recovered]:
@@ -103,7 +103,7 @@ def recover(
             ) from error
 
 
-def _run(training: Training, reference: tuple[nn.Module, Kept], checkpoint: Checkpoint) -> Job[Recovered]:
+def _run(training: Training, reference: tuple[nn.Module, KeptIndices], checkpoint: Checkpoint) -> Job[Recovered]:
     found = checkpoint.load()
     best = (yield from _first(training, *reference)) if found is None else None
     models = training.student, training.teacher
@@ -125,13 +125,13 @@ def _trained(
             yield Progress(text, training.step, values=point)
     training.steps = position.batches * training.settings.epochs
     models = training.student, training.teacher
-    layout = layout_of(*models, partial(_attempt, training)) if training.settings.epochs else Layout(())
+    layout = layout_of(*models, partial(_attempt, training)) if training.settings.epochs else MemoryLayout(())
     while position.epoch <= training.settings.epochs and not _stalled(best, position, training.settings):
         try:
             with layout.channels_last():
                 yield from _epoch(training, position, best, checkpoint)
             with _keeping(training, position, best, checkpoint, METRIC, torch.get_rng_state()):
-                best = yield from better(best, training, position.epoch)
+                best = yield from better_weights(best, training, position.epoch)
         except SecateurError as error:
             if error.message.code not in NO_NUMBERS or not best.improved:
                 raise
@@ -161,15 +161,15 @@ def _stopped(error: SecateurError, position: Position, best: Recovered) -> Messa
     return Message("recovery.stopped", template, {**fields, "best": best.best_epoch})
 
 
-def _first(training: Training, reference: nn.Module, kept: Kept) -> Job[Recovered]:
+def _first(training: Training, reference: nn.Module, kept: KeptIndices) -> Job[Recovered]:
     """What is there before any training: as given, and with layers and statistics repaired."""
     copy, task, token = training.student, training.task, training.token
-    best = yield from better(None, training, 0)
+    best = yield from better_weights(None, training, 0)
     repaired = yield from reconstruct(copy, reference, kept, task, training.settings.repair, token)
     with placed(training.device, copy):
         measured = yield from calibrate_batchnorm(copy, task, token)
     if repaired or measured:
-        best = yield from better(best, training, 0)
+        best = yield from better_weights(best, training, 0)
     if training.settings.repair is not Repair.NONE and not repaired:
         yield Progress("No layer could be repaired: none lost inputs, or all were trained since the cut")
     if repaired:  # a repair that made it worse is no place to start from

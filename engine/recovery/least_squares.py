@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..model_inputs import call, filled
 from ..scoring.cancellable_autograd import interruptible
+from ..structures.transition import KeptIndices
 from ..tasks.protocol import Split, Task
 from ..tracing.model_state import state_put_back
-from .consumer_layers import Kept, Layer, drawn_columns, layers_that_read_less
+from .consumer_layers import ConsumerLayer, consumer_layers, drawn_columns
 from .protocol import Repair
 
 BATCHES = 32
@@ -38,10 +39,10 @@ LARGEST = 1 << 28
 """Numbers in the products of one layer's inputs: a layer with more is left as it was cut."""
 
 
-class Moments:
+class InputMoments:
     """Sums over what flows into a layer of the original: of the inputs, and of the products of those left with all."""
 
-    def __init__(self, layer: Layer, products: bool, batches: int) -> None:
+    def __init__(self, layer: ConsumerLayer, products: bool, batches: int) -> None:
         """Take the layer; `products` where least squares need them. It will look at so many batches."""
         self.layer, self.rows = layer, 0
         self.wanted = max(ENOUGH * layer.inputs, FEWEST)
@@ -62,7 +63,7 @@ class Moments:
 
 
 def reconstruct(
-    student: nn.Module, teacher: nn.Module, kept: Kept, task: Task, how: Repair, token: CancelToken | None = None
+    student: nn.Module, teacher: nn.Module, kept: KeptIndices, task: Task, how: Repair, token: CancelToken | None = None
 ) -> Job[int]:
     """Repair the layers of a student that lost inputs, in place; gradients are not needed and no label is read.
 
@@ -78,16 +79,16 @@ def reconstruct(
         How many layers were repaired.
     """
     token = token or NeverCancelled()
-    layers = [*layers_that_read_less(student, teacher, kept)] if how is not Repair.NONE else []
+    layers = [*consumer_layers(student, teacher, kept)] if how is not Repair.NONE else []
     if how is Repair.BIAS:
         layers = [one for one in layers if getattr(one.student, "bias", None) is not None]
     else:
         layers = [one for one in layers if len(one.left) * one.inputs <= LARGEST]
-    made: list[tuple[Layer, Tensor, Tensor | None]] = []
+    made: list[tuple[ConsumerLayer, Tensor, Tensor | None]] = []
     parts = _parts(layers, how)
     batches = min(task.batch_count(Split.TRAIN), BATCHES) or BATCHES
     for number, part in enumerate(parts):
-        moments = [Moments(layer, how is Repair.LEAST_SQUARES, batches) for layer in part]
+        moments = [InputMoments(layer, how is Repair.LEAST_SQUARES, batches) for layer in part]
         yield from _gather(moments, teacher, task, (number, len(parts), batches), token)
         for one in moments:
             check(token)
@@ -102,9 +103,9 @@ def reconstruct(
     return len(made)
 
 
-def _parts(layers: Sequence[Layer], how: Repair) -> list[list[Layer]]:
+def _parts(layers: Sequence[ConsumerLayer], how: Repair) -> list[list[ConsumerLayer]]:
     """Layers whose moments fit into memory together."""
-    parts: list[list[Layer]] = []
+    parts: list[list[ConsumerLayer]] = []
     room = 0
     for layer in layers:
         size = 4 * len(layer.left) * layer.inputs if how is Repair.LEAST_SQUARES else 8 * layer.inputs
@@ -117,7 +118,7 @@ def _parts(layers: Sequence[Layer], how: Repair) -> list[list[Layer]]:
 
 
 def _gather(
-    moments: Sequence[Moments], teacher: nn.Module, task: Task, place: tuple[int, int, int], token: CancelToken
+    moments: Sequence[InputMoments], teacher: nn.Module, task: Task, place: tuple[int, int, int], token: CancelToken
 ) -> Job[None]:
     """Pass over calibration batches until every layer has seen enough; `place`: this pass, passes, batches of each."""
     number, parts, total = place
@@ -133,10 +134,10 @@ def _gather(
 
 
 @contextmanager
-def _heard(moments: Sequence[Moments], present: Tensor | None) -> Generator[None]:
+def _heard(moments: Sequence[InputMoments], present: Tensor | None) -> Generator[None]:
     """Within this, moments look at the inputs of their layers, at the tokens that are present."""
 
-    def listening(one: Moments) -> Any:
+    def listening(one: InputMoments) -> Any:
         def look(_module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
             one.look(given[0] if given else named["input"], present)
 
@@ -150,7 +151,7 @@ def _heard(moments: Sequence[Moments], present: Tensor | None) -> Generator[None
             handle.remove()
 
 
-def _repaired(one: Moments) -> tuple[Tensor, Tensor | None]:
+def _repaired(one: InputMoments) -> tuple[Tensor, Tensor | None]:
     """Weight [r, m] and bias [r] of the student's layer; the bias None where it has none."""
     layer, own, held = one.layer, one.layer.student, cast("Any", one.layer.teacher)
     full: Tensor = held.weight.detach().cpu().double().flatten(1)[layer.rows]
@@ -164,7 +165,7 @@ def _repaired(one: Moments) -> tuple[Tensor, Tensor | None]:
     return weight, factor * (held.bias.detach().cpu().double()[layer.rows] + missing)
 
 
-def _foretelling(one: Moments, mean: Tensor, centred: bool) -> Tensor:
+def _foretelling(one: InputMoments, mean: Tensor, centred: bool) -> Tensor:
     """B [n - m, m]: the removed inputs from those that are left."""
     layer = one.layer
     if one.products is None:

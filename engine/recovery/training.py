@@ -15,7 +15,7 @@ from ..errors import SecateurError, TaskError
 from ..jobs import CancelToken, check
 from ..model_inputs import alike, call, filled
 from ..scoring.cancellable_autograd import interruptible
-from ..tasks.distillation_batch import Lesson
+from ..tasks.distillation_batch import DistillationBatch
 from ..tasks.protocol import Task
 from ..tracing.isolated_forward import quiet_forward
 from ..tracing.model_state import state_put_back
@@ -129,7 +129,7 @@ class Training:
         parts += [] if further is None else [self.settings.features * further]
         return reduce(torch.add, parts)
 
-    def _lesson(self, batch: Any) -> Lesson:
+    def _lesson(self, batch: Any) -> DistillationBatch:
         """As the task says; of a detector the maps: it trains by losses, and boxes that were chosen teach little."""
         lesson = self.task.lesson(batch)
         if self.settings.mirror:

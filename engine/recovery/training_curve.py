@@ -8,7 +8,7 @@ MOST = 240
 """Points of the loss that are kept; measured metrics are kept all."""
 
 
-def noted(job: Job[Result], points: list[dict[str, float]]) -> Job[Result]:
+def with_point(job: Job[Result], points: list[dict[str, float]]) -> Job[Result]:
     """Run a job, and put what it says of its course into a list."""
 
     def told(progress: Progress) -> Iterator[Progress]:

@@ -18,8 +18,8 @@ from ..errors import TaskError
 from ..jobs import CancelToken, Job, Progress, check
 from ..structures.analysis import Analysis, Kind, Mask, from_identities
 from ..tasks.protocol import Metric, Split
-from .gradients import no_data, no_number
-from .protocol import Cost, Criterion, Needs, Setting, Subject
+from .gradients import nan_loss_error, no_batch_error
+from .protocol import Criterion, Needs, PassCost, RatedModel, ScoringContext
 from .score_options import Choices
 
 BATCHES = 4
@@ -29,10 +29,10 @@ FEW = frozenset({Kind.HEAD, Kind.KV_GROUP, Kind.EXPERT, Kind.BLOCK})
 """Kinds of which a model has few enough to measure each."""
 
 BASELINE = -1
-"""In `Subject.known`, the number of the model with nothing taken away."""
+"""In `RatedModel.known`, the number of the model with nothing taken away."""
 
 
-def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] loss without the structure minus loss with it (or what the metric loses); NaN for what is not measured."""
     chosen = structures_of(subject.analysis, subject.removed, subject.choices)
     if not len(chosen):
@@ -70,24 +70,24 @@ def structures_of(analysis: Analysis, removed: Mask, choices: Choices) -> NDArra
     return np.flatnonzero(left & few if (left & few).any() else left)
 
 
-def cost(setting: Setting, choices: Choices) -> Cost:
+def cost(setting: ScoringContext, choices: Choices) -> PassCost:
     """The forwards of a few batches, or of the val split, for each structure and for none taken away."""
     passes = len(structures_of(setting.analysis, setting.removed, choices)) + 1
     split, most = (Split.TRAIN, choices.batches or BATCHES) if setting.loss else (Split.VAL, 0)
     there = (setting.batches or {}).get(split, 0)
-    return Cost(passes * (min(there or most, most or there) or 1))
+    return PassCost(passes * (min(there or most, most or there) or 1))
 
 
-def _batches(subject: Subject) -> list[Any]:
+def _batches(subject: RatedModel) -> list[Any]:
     assert subject.task is not None
     count = subject.choices.batches or BATCHES
     batches = list(islice(subject.task.batches(Split.TRAIN, seed=subject.seed), count))
     if not batches:
-        raise no_data()
+        raise no_batch_error()
     return batches
 
 
-def _without(subject: Subject, structure: int) -> Any:
+def _without(subject: RatedModel, structure: int) -> Any:
     """A context in which the model runs without a structure."""
     from ..structures.transition import Transition
     from ..surgery.verify.masked_model import masked
@@ -99,7 +99,7 @@ def _without(subject: Subject, structure: int) -> Any:
     return masked(subject.model, Transition(subject.analysis, subject.removed, after))
 
 
-def _loss(subject: Subject, batches: list[Any], structure: int, token: CancelToken) -> float | None:
+def _loss(subject: RatedModel, batches: list[Any], structure: int, token: CancelToken) -> float | None:
     """Mean loss of the batches without a structure; None where the task has no loss."""
     from ..tracing.isolated_forward import quiet_forward
     from ..tracing.model_state import state_put_back
@@ -116,11 +116,11 @@ def _loss(subject: Subject, batches: list[Any], structure: int, token: CancelTok
                 return None
             total += float(loss)
     if structure == BASELINE and not isfinite(total):
-        raise no_number()
+        raise nan_loss_error()
     return total / len(batches)
 
 
-def _harm(subject: Subject, structure: int, token: CancelToken, progress: Progress) -> Job[float]:
+def _harm(subject: RatedModel, structure: int, token: CancelToken, progress: Progress) -> Job[float]:
     """The metric without a structure, negative where higher is better."""
 
     def predict(*args: Any, **kwargs: Any) -> Any:

@@ -25,7 +25,7 @@ TURNS = (ATEN.t.default, ATEN.transpose.int, ATEN.detach.default)
 
 
 @dataclass(slots=True)
-class Moments:
+class FeatureMoments:
     """Of the features that enter a weight; arrays broadcast against it, with size 1 where all enter alike.
 
     Attributes:
@@ -57,7 +57,7 @@ class Moments:
         return np.sqrt(self.variance + self.mean**2)
 
 
-class Watching(TorchDispatchMode):
+class FeatureStatistics(TorchDispatchMode):
     """Within it, forward passes are measured.
 
     Attributes:
@@ -68,7 +68,7 @@ class Watching(TorchDispatchMode):
     def __init__(self, weights: dict[str, Any], others: list[Any]) -> None:
         """Watch weights by name; `others` are the model's further parameters and buffers."""
         super().__init__()
-        self.moments: dict[str, Moments] = {}
+        self.moments: dict[str, FeatureMoments] = {}
         self.present: Any | None = None
         self._weights = weights
         self._names: dict[int, str] = {_memory(one): "" for one in others}
@@ -154,7 +154,7 @@ class Watching(TorchDispatchMode):
         shape = self._weights[name].shape
         sizes = tuple(1 if place is None else int(size) for place, size in zip(places, shape, strict=True))
         at = tuple(np.zeros(1, np.int64) if place is None else place for place in places)
-        found = self.moments.setdefault(name, Moments(np.zeros(sizes), np.zeros(sizes), np.zeros(sizes)))
+        found = self.moments.setdefault(name, FeatureMoments(np.zeros(sizes), np.zeros(sizes), np.zeros(sizes)))
         if found.mean.shape == sizes:
             found.add(at, count, mean.cpu().numpy(), variance.cpu().numpy())
 

@@ -1,4 +1,4 @@
-"""From numbers per weight to numbers per structure: pure numpy, by the slices that count (`places.py`).
+"""From numbers per weight to numbers per structure: pure numpy, by the slices that count (`weight_slices.py`).
 
 A weight tensor has an importance for every element. Summed over all dimensions but one it becomes a vector along an
 axis; a structure gets the sum over the indices it owns (one for a filter, many for a head).
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from ..structures.analysis import Analysis, Kind
 from .score_options import Combine
-from .weight_slices import Place, Places
+from .weight_slices import WeightSlice, WeightSlices
 
 Elements = Callable[[str], NDArray[np.floating] | None]
 """Name of a tensor -> importance of each of its elements, in its present shape; None to leave it out."""
 
 
-def structure_sums(places: Places, elements: Elements) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def structure_sums(places: WeightSlices, elements: Elements) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """([S] sums of importances, [S] number of weights they are sums of)."""
     sums, counts = np.zeros(places.structures), np.zeros(places.structures)
     for place, importance in _importances(places, elements):
@@ -29,7 +29,7 @@ def structure_sums(places: Places, elements: Elements) -> tuple[NDArray[np.float
     return sums, counts
 
 
-def combined(places: Places, elements: Elements, how: Combine) -> NDArray[np.float64]:
+def combined(places: WeightSlices, elements: Elements, how: Combine) -> NDArray[np.float64]:
     """[S] importance of each structure, NaN where it has no weight that counts."""
     if how is Combine.MAX:
         return _largest(places, elements)
@@ -37,7 +37,7 @@ def combined(places: Places, elements: Elements, how: Combine) -> NDArray[np.flo
     return sums / counts if how is Combine.MEAN else np.where(counts > 0, sums, np.nan)
 
 
-def counted(places: Places) -> NDArray[np.bool_]:
+def counted(places: WeightSlices) -> NDArray[np.bool_]:
     """[S] True where a structure has weights that count."""
     found = np.zeros(places.structures, dtype=np.bool_)
     for place in places.places:
@@ -45,7 +45,7 @@ def counted(places: Places) -> NDArray[np.bool_]:
     return found
 
 
-def _importances(places: Places, elements: Elements) -> Iterator[tuple[Place, NDArray[np.floating]]]:
+def _importances(places: WeightSlices, elements: Elements) -> Iterator[tuple[WeightSlice, NDArray[np.floating]]]:
     """Each place with its tensor's importances, asked for once a tensor."""
     name, importance = "", None
     for place in places.places:
@@ -55,18 +55,18 @@ def _importances(places: Places, elements: Elements) -> Iterator[tuple[Place, ND
             yield place, importance
 
 
-def _along(place: Place, importance: NDArray[np.floating]) -> NDArray[np.float64]:
+def _along(place: WeightSlice, importance: NDArray[np.floating]) -> NDArray[np.float64]:
     """Sums of importances at each index of a place."""
     others = tuple(d for d in range(importance.ndim) if d != place.dim)
     return importance.sum(axis=others, dtype=np.float64)
 
 
-def _weights(place: Place, importance: NDArray[np.floating]) -> float:
+def _weights(place: WeightSlice, importance: NDArray[np.floating]) -> float:
     """How many weights lie at an index of a place."""
     return importance.size / max(place.size, 1)
 
 
-def _largest(places: Places, elements: Elements) -> NDArray[np.float64]:
+def _largest(places: WeightSlices, elements: Elements) -> NDArray[np.float64]:
     largest = np.full(places.structures, np.nan)
     for place, importance in _importances(places, elements):
         own, number = np.unique(place.structures, return_inverse=True)

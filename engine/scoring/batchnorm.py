@@ -13,22 +13,22 @@ from ..errors import Message
 from ..jobs import CancelToken, Job, Progress, check
 from ..structures.analysis import Analysis
 from .aggregate import combined
-from .protocol import Criterion, Needs, Setting, Subject
+from .protocol import Criterion, Needs, RatedModel, ScoringContext
 from .score_options import Combine
-from .weight_slices import axis_places
+from .weight_slices import axis_slices
 from .weights import to_array
 
 
-def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean |scale| over the BatchNorm channels of a structure, NaN where none is on its way."""
     check(token)
     yield Progress("Reading BatchNorm scales")
-    places = axis_places(subject.analysis, subject.kept, _scales(subject.analysis))
+    places = axis_slices(subject.analysis, subject.kept, _scales(subject.analysis))
     held: dict[str, Any] = dict(subject.model.named_buffers()) | subject.parameters  # frozen ones are buffers
     return combined(places, lambda name: np.abs(to_array(held[name])) if name in held else None, subject.combine)
 
 
-def missing(setting: Setting) -> Message | None:
+def missing(setting: ScoringContext) -> Message | None:
     """Why there is nothing to rate by."""
     scales = _scales(setting.analysis)
     if any(t in scales for one in setting.analysis.sets for t, _ in one.touches):

@@ -16,18 +16,18 @@ from ..jobs import CancelToken, Job
 from ..model_inputs import call, filled
 from ..structures.analysis import Kind, StandIn
 from .gradients import each_batch, forward_cost
-from .protocol import Criterion, Needs, Setting, Subject
+from .protocol import Criterion, Needs, RatedModel, ScoringContext
 from .weight_roles import roles_of
 from .weights import shape_of
 
 
-def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean of 1 - cos for each block, 0 to 2; NaN for everything else."""
-    from .block_similarity import Turning
+    from .block_similarity import BlockSimilarity
 
     assert subject.task is not None
     blocks = list(_blocks(subject))
-    turning = Turning({one.structure: _channels(subject, one.structure) for one in blocks})
+    turning = BlockSimilarity({one.structure: _channels(subject, one.structure) for one in blocks})
     for batch, progress in each_batch(
         subject, token, Message("progress.blocks", "Measuring how much each block changes its input")
     ):
@@ -42,7 +42,7 @@ def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
     return scores
 
 
-def missing(setting: Setting) -> Message | None:
+def missing(setting: ScoringContext) -> Message | None:
     """Why there is nothing to rate."""
     blocks = {one.structure for one in setting.analysis.stand_ins}
     if any(not setting.removed[block] for block in blocks):
@@ -53,7 +53,7 @@ def missing(setting: Setting) -> Message | None:
     )
 
 
-def _blocks(subject: Subject) -> Generator[StandIn]:
+def _blocks(subject: RatedModel) -> Generator[StandIn]:
     """What stands for the result of each block that is left; the first of a block does."""
     seen: set[int] = set()
     for one in subject.analysis.stand_ins:
@@ -63,7 +63,7 @@ def _blocks(subject: Subject) -> Generator[StandIn]:
 
 
 @contextmanager
-def _watched(subject: Subject, turning: Any, blocks: list[StandIn], token: CancelToken) -> Generator[None]:
+def _watched(subject: RatedModel, turning: Any, blocks: list[StandIn], token: CancelToken) -> Generator[None]:
     from ..tracing.isolated_forward import quiet_forward
     from .cancellable_autograd import interruptible
 
@@ -79,7 +79,7 @@ def _watched(subject: Subject, turning: Any, blocks: list[StandIn], token: Cance
             handle.remove()
 
 
-def _channels(subject: Subject, block: int) -> tuple[int, bool]:
+def _channels(subject: RatedModel, block: int) -> tuple[int, bool]:
     """How many features the last weight of a block makes, and whether they lie behind the batch, as in images."""
     analysis = subject.analysis
     outputs = roles_of(analysis).outputs

@@ -20,7 +20,7 @@ from ..surgery.cut.skip_block import argument
 from ..tracing.tree import tensors_of
 
 
-class Turning(TorchDispatchMode):
+class BlockSimilarity(TorchDispatchMode):
     """Within it, passes are measured of the blocks that are watched.
 
     Attributes:

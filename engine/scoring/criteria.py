@@ -13,6 +13,7 @@ from ..errors import Message, SecateurError, TaskError
 from ..jobs import CancelToken, Job, NeverCancelled
 from ..messages import title
 from ..structures.analysis import Analysis, Mask
+from ..structures.transition import KeptIndices
 from ..tasks.protocol import Task, TaskInfo
 from .ablation import ABLATION
 from .aggregate import fill_blocks
@@ -26,15 +27,15 @@ from .l1 import L1
 from .l2 import L2
 from .lamp import LAMP
 from .normalisation import normalised
-from .partial_scores import finished
-from .protocol import Cost, Criterion, Needs, Setting, Subject, no_loss
+from .partial_scores import finished_scores
+from .protocol import Criterion, Needs, PassCost, RatedModel, ScoringContext, no_loss
 from .random_draw import RANDOM
 from .score_options import Choices, Combine, Slices
 from .taylor import TAYLOR
 from .tied_weights import further_uses
 from .wanda import WANDA
 from .weight_roles import factors_of
-from .weight_slices import Kept, Places, places_of
+from .weight_slices import WeightSlices, slices_of
 from .weights import parameters_of
 
 CRITERIA: dict[str, Criterion] = {
@@ -48,7 +49,7 @@ CRITERIA: dict[str, Criterion] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class CriterionOffer:
     """A criterion as it stands for a model and its task.
 
     Attributes:
@@ -58,26 +59,28 @@ class Offer:
     """
 
     criterion: Criterion
-    cost: Cost
+    cost: PassCost
     reason: Message | None
 
 
 def offers(
     analysis: Analysis, removed: Mask, task: TaskInfo | None, choices: Choices | None = None
-) -> tuple[Offer, ...]:
+) -> tuple[CriterionOffer, ...]:
     """All criteria, each with what it costs and why it is not available; needs neither model nor data."""
-    setting, choices = setting_of(analysis, removed, task), choices or Choices()
-    return tuple(Offer(one, one.cost(setting, choices), unavailable(one, setting)) for one in CRITERIA.values())
+    setting, choices = context_of(analysis, removed, task), choices or Choices()
+    return tuple(
+        CriterionOffer(one, one.cost(setting, choices), unavailable(one, setting)) for one in CRITERIA.values()
+    )
 
 
-def setting_of(analysis: Analysis, removed: Mask, task: TaskInfo | None) -> Setting:
+def context_of(analysis: Analysis, removed: Mask, task: TaskInfo | None) -> ScoringContext:
     """What is known of a model and what an attached task shows."""
     if task is None:
-        return Setting(analysis, removed)
-    return Setting(analysis, removed, task.batches, task.batch, task.loss)
+        return ScoringContext(analysis, removed)
+    return ScoringContext(analysis, removed, task.batches, task.batch, task.loss)
 
 
-def unavailable(rule: Criterion, setting: Setting) -> Message | None:
+def unavailable(rule: Criterion, setting: ScoringContext) -> Message | None:
     """Why a criterion is not available, None where it is."""
     if rule.needs_data and setting.batches is None:
         template = "{title} needs data. Attach data, or choose L1 or L2."
@@ -94,7 +97,7 @@ def score(
     criterion: str,
     task: Task | None = None,
     token: CancelToken | None = None,
-    kept_before: Kept | None = None,
+    kept_before: KeptIndices | None = None,
     choices: Choices | None = None,
     seed: int = 0,
     known: MutableMapping[int, float] | None = None,
@@ -120,16 +123,16 @@ def score(
         weights that count; a block gets the mean of what it holds, unless the criterion rates blocks.
     """
     choices = choices or Choices()
-    rule = _criterion(criterion, choices, Setting(analysis, removed, None if task is None else {}))
+    rule = _criterion(criterion, choices, ScoringContext(analysis, removed, None if task is None else {}))
     kept = analysis.kept_indices(removed) if kept_before is None else kept_before
     parameters = parameters_of(model, analysis, kept)
-    places = places_of(analysis, kept, choices.slices or rule.slices or Slices.CONSUMERS)
+    places = slices_of(analysis, kept, choices.slices or rule.slices or Slices.CONSUMERS)
     parameters |= further_uses(parameters, places, rule.needs_data)
     combine = choices.combine or rule.combine or Combine.SUM
     known = {} if known is None else known
     made = _running(model, analysis, parameters, places) if rule.reads_weights else {}
-    subject = Subject(model, analysis, removed, kept, parameters, places, combine, task, choices, seed, known, made)
-    passes = rule.cost(Setting(analysis, removed), choices)
+    subject = RatedModel(model, analysis, removed, kept, parameters, places, combine, task, choices, seed, known, made)
+    passes = rule.cost(ScoringContext(analysis, removed), choices)
 
     def finish(scores: NDArray[np.float64]) -> NDArray[np.float64]:
         filled = fill_blocks(analysis, np.where(removed, np.nan, scores))
@@ -137,18 +140,18 @@ def score(
 
     with _undisturbed(model), np.errstate(invalid="ignore"):
         try:
-            return (yield from finished(rule.rate(subject, token or NeverCancelled()), finish, passes.samples))
+            return (yield from finished_scores(rule.rate(subject, token or NeverCancelled()), finish, passes.samples))
         except (SecateurError, GeneratorExit):
             raise
         except Exception as error:
             raise _failed(error) from error
 
 
-def _running(model: Any, analysis: Analysis, parameters: dict[str, Any], places: Places) -> dict[str, Any]:
+def _running(model: Any, analysis: Analysis, parameters: dict[str, Any], places: WeightSlices) -> dict[str, Any]:
     """The weights that run where layers make them; raises where a factor counts and nobody sees what is made of it."""
-    from .reparametrised_weights import running
+    from .reparametrised_weights import running_weights
 
-    made = running(model, parameters)
+    made = running_weights(model, parameters)
     counting = {one.tensor for one in places.places}
     for weight, group in factors_of(analysis.tensors).items():
         if any(analysis.tensors[n].name in counting and analysis.tensors[n].name not in made for n in group):
@@ -161,7 +164,7 @@ def _running(model: Any, analysis: Analysis, parameters: dict[str, Any], places:
     return made
 
 
-def _criterion(name: str, choices: Choices, setting: Setting) -> Criterion:
+def _criterion(name: str, choices: Choices, setting: ScoringContext) -> Criterion:
     """The rule of a name; raises TaskError where it, or a choice about it, cannot be."""
     rule = CRITERIA.get(name)
     if rule is None:

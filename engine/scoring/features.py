@@ -15,12 +15,12 @@ from ..jobs import CancelToken, Job
 from ..model_inputs import call, filled
 from .aggregate import combined
 from .gradients import each_batch
-from .partial_scores import so_far
-from .protocol import Subject
+from .partial_scores import with_partial_scores
+from .protocol import RatedModel
 
 
 def rate_by(
-    subject: Subject, token: CancelToken, importance: Callable[[Any, Any], NDArray[np.float64]]
+    subject: RatedModel, token: CancelToken, importance: Callable[[Any, Any], NDArray[np.float64]]
 ) -> Job[NDArray[np.float64]]:
     """[S] combined importances of the weights that count; what entered no measured product is left out.
 
@@ -29,14 +29,14 @@ def rate_by(
         token: Cancels.
         importance: (weight as an array, `Moments` of what enters it) -> importance of each element.
     """
-    from .activation_statistics import Watching
+    from .activation_statistics import FeatureStatistics
     from .weights import as_array
 
     assert subject.task is not None
     names = {place.tensor for place in subject.places.places}
     weights = {name: one for name, one in subject.parameters.items() if name in names}
     others = [one for name, one in subject.parameters.items() if name not in names]
-    watching = Watching(weights, [*others, *subject.model.buffers()])
+    watching = FeatureStatistics(weights, [*others, *subject.model.buffers()])
 
     def elements(name: str) -> NDArray[np.floating] | None:
         found = watching.moments.get(name)
@@ -49,18 +49,18 @@ def rate_by(
         subject, token, Message("progress.features", "Measuring the inputs of each layer")
     ):
         _run(subject, watching, batch, token)
-        yield so_far(progress, scores)
+        yield with_partial_scores(progress, scores)
     return scores()
 
 
-def _run(subject: Subject, watching: Any, batch: Any, token: CancelToken) -> None:
+def _run(subject: RatedModel, watching: Any, batch: Any, token: CancelToken) -> None:
     from ..tracing.isolated_forward import quiet_forward
     from .cancellable_autograd import interruptible
-    from .tied_weights import untied
+    from .tied_weights import untied_weights
 
     assert subject.task is not None
     inputs = subject.task.inputs(batch)
     watching.present = filled(inputs)
-    with untied(subject), quiet_forward(subject.model), interruptible(token), watching:
+    with untied_weights(subject), quiet_forward(subject.model), interruptible(token), watching:
         call(subject.model, inputs)
     watching.forget()

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from ..errors import Message
 from ..jobs import CancelToken, Job
 from .aggregate import combined
-from .gradients import Changes, over_samples, sample_cost
-from .protocol import Criterion, Needs, Subject
+from .gradients import WeightChanges, over_samples, sample_cost
+from .protocol import Criterion, Needs, RatedModel
 from .score_options import Combine, Slices
 
 
-def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean over samples of the sum of (w g)^2, NaN where no weight that counts got a gradient."""
     totals = np.zeros(subject.analysis.count)
 
-    def add(changes: Changes) -> None:
+    def add(changes: WeightChanges) -> None:
         squares = {name: np.square(change) for name, change in changes.items()}
         np.add(totals, combined(subject.places, squares.get, subject.combine), out=totals)
 

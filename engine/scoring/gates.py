@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from ..errors import Message
 from ..jobs import CancelToken, Job
 from .aggregate import counted, structure_sums
-from .gradients import Changes, over_samples, sample_cost
-from .protocol import Criterion, Needs, Subject
+from .gradients import WeightChanges, over_samples, sample_cost
+from .protocol import Criterion, Needs, RatedModel
 from .score_options import Normalise
 
 
-def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean over samples of |sum of w g|, in units of the loss."""
     sizes = np.zeros(subject.analysis.count)
 
-    def add(changes: Changes) -> None:
+    def add(changes: WeightChanges) -> None:
         np.add(sizes, np.abs(structure_sums(subject.places, changes.get)[0]), out=sizes)
 
     def scores(samples: int) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jobs import CancelToken, Job, Progress, check
-from .protocol import Criterion, Needs, Subject
+from .protocol import Criterion, Needs, RatedModel
 from .score_options import Slices
 from .weights import as_array
 
@@ -20,7 +20,7 @@ REFERENCES = 128
 Floats = NDArray[np.floating]
 
 
-def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean distance to the other structures of the set, NaN where there are none."""
     random = np.random.default_rng(subject.seed)
     scores = np.full(subject.analysis.count, np.nan)
@@ -33,7 +33,7 @@ def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
     return scores
 
 
-def _distances(subject: Subject, there: NDArray[np.intp], random: np.random.Generator) -> NDArray[np.float64]:
+def _distances(subject: RatedModel, there: NDArray[np.intp], random: np.random.Generator) -> NDArray[np.float64]:
     """[there] mean distance to the references, itself left out."""
     count = min(len(there), REFERENCES)
     chosen = np.sort(random.permutation(len(there))[:count])
@@ -55,7 +55,7 @@ def _squared(rows: Floats, chosen: NDArray[np.intp]) -> NDArray[np.float64]:
     return norms[:, None] + norms[chosen] - 2.0 * (rows @ rows[chosen].T)
 
 
-def _rows(subject: Subject, there: NDArray[np.intp]) -> Iterator[Floats]:
+def _rows(subject: RatedModel, there: NDArray[np.intp]) -> Iterator[Floats]:
     """[there, f] the weights of each structure on each place where all own equally many."""
     for place in subject.places.places:
         start, stop = np.searchsorted(place.structures, (there[0], there[-1] + 1))

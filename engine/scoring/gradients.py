@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from ..errors import Message, TaskError
 from ..jobs import CancelToken, Job, Progress, check
 from ..tasks.protocol import Split
-from .partial_scores import so_far
-from .protocol import Cost, Setting, Subject, no_loss
+from .partial_scores import with_partial_scores
+from .protocol import PassCost, RatedModel, ScoringContext, no_loss
 from .samples import samples_of
 from .score_options import Choices
 
@@ -27,35 +27,35 @@ BATCHES = 32
 SAMPLES = 256
 """At most so many samples where each gets a pass of its own."""
 
-Changes = dict[str, NDArray[np.float32]]
+WeightChanges = dict[str, NDArray[np.float32]]
 """Tensor name -> w g of each of its elements."""
 
 
-def batch_cost(setting: Setting, choices: Choices) -> Cost:
+def batch_cost(setting: ScoringContext, choices: Choices) -> PassCost:
     """A forward and a backward of each batch that is looked at."""
     batches = batches_of(setting, choices)
-    return Cost(batches, batches)
+    return PassCost(batches, batches)
 
 
-def sample_cost(setting: Setting, choices: Choices) -> Cost:
+def sample_cost(setting: ScoringContext, choices: Choices) -> PassCost:
     """A forward and a backward of each sample that is looked at."""
     batches = batches_of(setting, choices)
     samples = batches * setting.batch if choices.batches else min(SAMPLES, batches * setting.batch)
-    return Cost(samples, samples, samples=True)
+    return PassCost(samples, samples, samples=True)
 
 
-def forward_cost(setting: Setting, choices: Choices) -> Cost:
+def forward_cost(setting: ScoringContext, choices: Choices) -> PassCost:
     """A forward of each batch that is looked at."""
-    return Cost(batches_of(setting, choices))
+    return PassCost(batches_of(setting, choices))
 
 
-def batches_of(setting: Setting, choices: Choices) -> int:
+def batches_of(setting: ScoringContext, choices: Choices) -> int:
     """How many batches are looked at; as many as asked for where nobody knows how many there are."""
     asked = choices.batches or BATCHES
     return min((setting.batches or {}).get(Split.TRAIN, 0) or asked, asked)
 
 
-def each_batch(subject: Subject, token: CancelToken, shown: Message) -> Iterator[tuple[Any, Progress]]:
+def each_batch(subject: RatedModel, token: CancelToken, shown: Message) -> Iterator[tuple[Any, Progress]]:
     """(calibration batch, progress after it), shuffled by the seed; raises where there is none."""
     assert subject.task is not None
     asked = subject.choices.batches or BATCHES
@@ -65,25 +65,25 @@ def each_batch(subject: Subject, token: CancelToken, shown: Message) -> Iterator
         check(token)
         yield batch, Progress(shown, number, total)
     if not number:
-        raise no_data()
+        raise no_batch_error()
 
 
-def no_data() -> TaskError:
+def no_batch_error() -> TaskError:
     """The error for a task without a batch to calibrate with."""
     return TaskError("scoring.no_data", "The train split is empty. Add data to it.")
 
 
-def no_number() -> TaskError:
+def nan_loss_error() -> TaskError:
     """The error for a loss that is none."""
     template = "The loss of a calibration batch is NaN or infinity. Check the data and the preprocessing."
     return TaskError("scoring.loss", template)
 
 
 def over_samples(
-    subject: Subject,
+    subject: RatedModel,
     token: CancelToken,
     shown: Message,
-    add: Callable[[Changes], None],
+    add: Callable[[WeightChanges], None],
     scores: Callable[[int], NDArray[np.float64]],
 ) -> Job[NDArray[np.float64]]:
     """Hand w g of each sample to `add`; returns what `scores` then makes of that many; it is asked on the way too.
@@ -99,23 +99,23 @@ def over_samples(
             check(token)
             add(changes_of(subject, sample, token))
             count += 1
-            yield so_far(Progress(shown, count, total), partial(scores, count))
+            yield with_partial_scores(Progress(shown, count, total), partial(scores, count))
             if count == most:
                 return scores(count)
     return scores(count)
 
 
-def changes_of(subject: Subject, batch: Any, token: CancelToken) -> Changes:
+def changes_of(subject: RatedModel, batch: Any, token: CancelToken) -> WeightChanges:
     """Changes w g of each element of the weights that count, for one batch; 0 for what the batch did not use."""
     import torch
 
     from ..tracing.model_state import state_put_back
     from .cancellable_autograd import interruptible
-    from .tied_weights import untied
+    from .tied_weights import untied_weights
 
     names = sorted({p.tensor for p in subject.places.places})
     interrupted = interruptible(token, [subject.parameters[n] for n in names])
-    with torch.enable_grad(), untied(subject), interrupted, state_put_back(subject.model):
+    with torch.enable_grad(), untied_weights(subject), interrupted, state_put_back(subject.model):
         loss, weights = _loss_of(subject, batch, names)
         gradients: tuple[Any, ...] = torch.autograd.grad(loss, [w for _, w in weights], allow_unused=True)
     changes = {n: _change(subject.parameters[n], None) for n in names if n in subject.made}
@@ -124,14 +124,14 @@ def changes_of(subject: Subject, batch: Any, token: CancelToken) -> Changes:
     return changes
 
 
-def _loss_of(subject: Subject, batch: Any, names: list[str]) -> tuple[Any, list[tuple[str, Any]]]:
+def _loss_of(subject: RatedModel, batch: Any, names: list[str]) -> tuple[Any, list[tuple[str, Any]]]:
     """(loss, names and weights to take gradients for): parameters, and what layers made of parameters in this pass."""
     weights = [(n, subject.parameters[n]) for n in names if n not in subject.made]
     if len(weights) == len(names):
         return _loss(subject, batch), weights
-    from .reparametrised_weights import making
+    from .reparametrised_weights import recording_weights
 
-    with making(subject.model, {n: subject.parameters[n] for n in names if n in subject.made}) as found:
+    with recording_weights(subject.model, {n: subject.parameters[n] for n in names if n in subject.made}) as found:
         loss = _loss(subject, batch)
     return loss, weights + [(n, one) for n, made in found.running.items() for one in made]
 
@@ -144,11 +144,11 @@ def _change(weight: Any, gradient: Any | None) -> NDArray[np.float32]:
     return (weight.detach() * gradient).float().cpu().numpy()
 
 
-def _loss(subject: Subject, batch: Any) -> Any:
+def _loss(subject: RatedModel, batch: Any) -> Any:
     assert subject.task is not None
     loss = subject.task.loss(subject.model, batch)
     if loss is None:
         raise TaskError.saying(no_loss(Message("scoring.this_one", "This criterion")))
     if not bool(loss.isfinite()):
-        raise no_number()
+        raise nan_loss_error()
     return loss

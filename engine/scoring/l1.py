@@ -5,12 +5,12 @@ from numpy.typing import NDArray
 
 from ..jobs import CancelToken, Job, Progress, check
 from .aggregate import combined
-from .protocol import Criterion, Needs, Subject
+from .protocol import Criterion, Needs, RatedModel
 from .score_options import Combine, Slices
 from .weights import as_array
 
 
-def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean |w|; the mean, not the sum, so that layers of equal shape compare after cuts of different size."""
     check(token)
     yield Progress("Reading weights")

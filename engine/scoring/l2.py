@@ -5,12 +5,12 @@ from numpy.typing import NDArray
 
 from ..jobs import CancelToken, Job, Progress, check
 from .aggregate import combined
-from .protocol import Criterion, Needs, Subject
+from .protocol import Criterion, Needs, RatedModel
 from .score_options import Combine, Slices
 from .weights import as_array
 
 
-def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] root of the mean of w^2: the L2 norm over the root of the number of weights; of the sum: the norm itself."""
     check(token)
     yield Progress("Reading weights")

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from ..jobs import CancelToken, Job, Progress, check
 from .aggregate import combined
-from .protocol import Criterion, Needs, Subject
+from .protocol import Criterion, Needs, RatedModel
 from .score_options import Combine, Slices
 from .weights import as_array
 
 
-def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] energy over the energy of all in the set that rank no lower, above 0 and up to 1."""
     check(token)
     yield Progress("Reading weights")

@@ -17,7 +17,7 @@ LEAST = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Partial:
+class PartialScores:
     """Scores so far.
 
     Attributes:
@@ -33,14 +33,14 @@ class Partial:
     samples: bool
 
 
-def so_far(progress: Progress, scores: Callable[[], Scores]) -> Progress:
+def with_partial_scores(progress: Progress, scores: Callable[[], Scores]) -> Progress:
     """The progress of a rating; at a quarter and at half of the way with its raw scores so far."""
     due = progress.total >= LEAST and progress.done in [progress.total // part for part in PARTS]
     return replace(progress, so_far=scores()) if due else progress
 
 
-def finished(job: Job[Scores], finish: Callable[[Scores], Scores], samples: bool) -> Job[Scores]:
-    """A rating whose raw scores are finished, those of the way as `Partial`."""
+def finished_scores(job: Job[Scores], finish: Callable[[Scores], Scores], samples: bool) -> Job[Scores]:
+    """A rating whose raw scores are finished, those of the way as `PartialScores`."""
     with closing(job):
         while True:
             try:
@@ -48,6 +48,6 @@ def finished(job: Job[Scores], finish: Callable[[Scores], Scores], samples: bool
             except StopIteration as stop:
                 return finish(stop.value)
             if progress.so_far is not None:
-                told = Partial(finish(progress.so_far), progress.done, progress.total, samples)
+                told = PartialScores(finish(progress.so_far), progress.done, progress.total, samples)
                 progress = replace(progress, so_far=told)
             yield progress

@@ -16,9 +16,10 @@ from ..errors import Message
 from ..jobs import CancelToken, Job
 from ..messages import Phrase
 from ..structures.analysis import Analysis, Kind, Mask
+from ..structures.transition import KeptIndices
 from ..tasks.protocol import Task
 from .score_options import Choices, Combine, Normalise, Slices
-from .weight_slices import Kept, Places
+from .weight_slices import WeightSlices
 
 
 class Needs(StrEnum):
@@ -30,7 +31,7 @@ class Needs(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class ScoringContext:
     """What is known before a score is asked for: plain data, so that the window can list what is available.
 
     Attributes:
@@ -49,7 +50,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class PassCost:
     """What a score costs at most.
 
     Attributes:
@@ -75,7 +76,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class RatedModel:
     """A model that is rated, as it stands now.
 
     Attributes:
@@ -84,22 +85,22 @@ class Subject:
         removed: [S] what the model no longer has.
         kept: `analysis.kept_indices(removed)`.
         parameters: Canonical name -> the `torch.nn.Parameter` that the model still has; further uses of tied ones stand
-            under their own names, as copies where data is measured (`untying.py`).
+            under their own names, as copies where data is measured (`tied_weights.py`).
         places: Where the weights that count lie.
         combine: How they are combined.
         task: What the model is for; never None for a criterion that needs data.
         choices: As they were made.
         seed: Of what is random.
         known: Structure -> what was measured before; what is measured now is added.
-        made: Name of a parameter -> the weight that runs in its place, where a layer makes one (`making.py`).
+        made: Name of a parameter -> the weight that a layer computes from it (`reparametrised_weights.py`).
     """
 
     model: Any
     analysis: Analysis
     removed: Mask
-    kept: Kept
+    kept: KeptIndices
     parameters: dict[str, Any]
-    places: Places
+    places: WeightSlices
     combine: Combine
     task: Task | None
     choices: Choices
@@ -108,15 +109,15 @@ class Subject:
     made: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-Rate = Callable[[Subject, CancelToken], Job[NDArray[np.float64]]]
+RateFunction = Callable[[RatedModel, CancelToken], Job[NDArray[np.float64]]]
 
 
-def _always(setting: Setting) -> Message | None:
+def _always(setting: ScoringContext) -> Message | None:
     return None
 
 
-def _nothing(setting: Setting, choices: Choices) -> Cost:
-    return Cost()
+def _nothing(setting: ScoringContext, choices: Choices) -> PassCost:
+    return PassCost()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +145,13 @@ class Criterion:
     formula: str
     paper: str
     needs: Needs
-    rate: Rate
+    rate: RateFunction
     slices: Slices | None = None
     combine: Combine | None = None
     normalise: Normalise = Normalise.NONE
     kinds: tuple[Kind, ...] = ()
-    missing: Callable[[Setting], Message | None] = _always
-    cost: Callable[[Setting, Choices], Cost] = _nothing
+    missing: Callable[[ScoringContext], Message | None] = _always
+    cost: Callable[[ScoringContext, Choices], PassCost] = _nothing
 
     @property
     def needs_data(self) -> bool:

@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jobs import CancelToken, Job, Progress, check
-from .protocol import Criterion, Needs, Subject
+from .protocol import Criterion, Needs, RatedModel
 
 
-def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] uniform in 0..1 by the seed; a structure keeps its draw when others are cut."""
     check(token)
     yield Progress("Drawing")

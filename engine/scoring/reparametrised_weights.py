@@ -17,7 +17,7 @@ from ..tracing.tree import tensors_of
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
-class Making(TorchFunctionMode):
+class WeightRecorder(TorchFunctionMode):
     """Within it, the weights that run are found.
 
     Attributes:
@@ -56,7 +56,7 @@ class Making(TorchFunctionMode):
         return (one, *sources[0][1:]) if sources else (one, "", None)
 
 
-def running(model: nn.Module, parameters: dict[str, Any]) -> dict[str, Any]:
+def running_weights(model: nn.Module, parameters: dict[str, Any]) -> dict[str, Any]:
     """Name of a parameter -> the weight that convolutions, linear layers and embeddings make of it, where they do.
 
     A layer that may do so is run once on zeros. Layers that are torch's own, without a hook, run their parameter.
@@ -70,7 +70,9 @@ def running(model: nn.Module, parameters: dict[str, Any]) -> dict[str, Any]:
             held = {id(parameter) for parameter in one.parameters()}
             try:
                 given = _zeros(one)
-                with making(one, {n: p for n, p in parameters.items() if id(p) in held and p.ndim > 1}) as result:
+                with recording_weights(
+                    one, {n: p for n, p in parameters.items() if id(p) in held and p.ndim > 1}
+                ) as result:
                     one(given)
             except Exception:  # it takes something else than torch's layer does
                 continue
@@ -78,9 +80,9 @@ def running(model: nn.Module, parameters: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def making(model: nn.Module, weights: dict[str, Any]) -> Making:
+def recording_weights(model: nn.Module, weights: dict[str, Any]) -> WeightRecorder:
     """A context that finds what a model makes of some of its parameters, by name."""
-    return Making(weights, [*model.parameters(), *model.buffers()])
+    return WeightRecorder(weights, [*model.parameters(), *model.buffers()])
 
 
 def _may_make(module: nn.Module) -> bool:

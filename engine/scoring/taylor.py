@@ -11,12 +11,12 @@ from ..errors import Message
 from ..jobs import CancelToken, Job
 from .aggregate import counted, structure_sums
 from .gradients import batch_cost, changes_of, each_batch
-from .partial_scores import so_far
-from .protocol import Criterion, Needs, Subject
+from .partial_scores import with_partial_scores
+from .protocol import Criterion, Needs, RatedModel
 from .score_options import Slices
 
 
-def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] root mean square over batches of the sum of w g: the change of the loss, in units of the loss."""
     squares, batches = np.zeros(subject.analysis.count), 0
 
@@ -27,7 +27,7 @@ def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
     for batch, progress in each_batch(subject, token, shown):
         squares += np.square(structure_sums(subject.places, changes_of(subject, batch, token).get)[0])
         batches += 1
-        yield so_far(progress, scores)
+        yield with_partial_scores(progress, scores)
     return scores()
 
 

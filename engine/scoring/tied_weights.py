@@ -9,11 +9,11 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .protocol import Subject
-from .weight_slices import Places
+from .protocol import RatedModel
+from .weight_slices import WeightSlices
 
 
-def further_uses(parameters: dict[str, Any], places: Places, measured: bool) -> dict[str, Any]:
+def further_uses(parameters: dict[str, Any], places: WeightSlices, measured: bool) -> dict[str, Any]:
     """Name of each further use -> the tied parameter; where data is measured, one of its own with the same values."""
     there = {one.names[0]: parameters[one.tensor] for one in places.tied if one.tensor in parameters}
     if not measured:  # an embedding is the largest weight of many models
@@ -24,7 +24,7 @@ def further_uses(parameters: dict[str, Any], places: Places, measured: bool) -> 
 
 
 @contextmanager
-def untied(subject: Subject) -> Generator[None]:
+def untied_weights(subject: RatedModel) -> Generator[None]:
     """The modules of a further use have its copy inside, and the tied parameter afterwards."""
     found = list(_further_uses(subject)) if subject.places.tied else []
     try:
@@ -36,7 +36,7 @@ def untied(subject: Subject) -> Generator[None]:
             setattr(module, attribute, parameter)
 
 
-def _further_uses(subject: Subject) -> Iterator[tuple[Any, str, Any, Any]]:
+def _further_uses(subject: RatedModel) -> Iterator[tuple[Any, str, Any, Any]]:
     """(module, attribute, tied parameter, its copy), as far as the model still has them."""
     modules = dict(subject.model.named_modules())
     for one in subject.places.tied:

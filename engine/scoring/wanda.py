@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from ..jobs import CancelToken, Job
 from .features import rate_by
 from .gradients import forward_cost
-from .protocol import Criterion, Needs, Subject
+from .protocol import Criterion, Needs, RatedModel
 from .score_options import Combine, Slices
 
 
-def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean |w| times the root mean square of the feature that it multiplies."""
     return (yield from rate_by(subject, token, _importance))
 

@@ -16,7 +16,7 @@ PARAMETRISED = ".parametrizations."
 
 
 @dataclass(frozen=True, slots=True)
-class Tied:
+class TiedUse:
     """A further use of a tied tensor, in which its dimensions are for something else.
 
     Attributes:
@@ -33,7 +33,7 @@ class Tied:
 
 
 @dataclass(frozen=True, slots=True)
-class Roles:
+class WeightRoles:
     """What the dimensions of the weights are for; T tensors.
 
     Attributes:
@@ -46,11 +46,11 @@ class Roles:
 
     outputs: tuple[tuple[int, ...], ...]
     inputs: tuple[tuple[int, ...], ...]
-    tied: dict[int, Tied] = field(default_factory=dict[int, Tied])
+    tied: dict[int, TiedUse] = field(default_factory=dict[int, TiedUse])
     grouped: dict[int, int] = field(default_factory=dict[int, int])
 
 
-def roles_of(analysis: Analysis) -> Roles:
+def roles_of(analysis: Analysis) -> WeightRoles:
     """Outputs on dimension 0 and inputs on dimension 1, or the other way round; in stacks behind the expert's number.
 
     Which way round a stack lies shows at the set that begins on it: its first parameter computes it.
@@ -69,7 +69,7 @@ def roles_of(analysis: Analysis) -> Roles:
     groups = {module: axis for module, what, axis, _ in analysis.sizes if what == "groups"}
     owners = [owner_of(one.module) if inputs == (0,) else "" for one, (_, inputs) in zip(analysis.tensors, pairs)]
     grouped = {n: groups[owner] for n, owner in enumerate(owners) if owner in groups}
-    return Roles(tuple(outputs for outputs, _ in pairs), tuple(inputs for _, inputs in pairs), others, grouped)
+    return WeightRoles(tuple(outputs for outputs, _ in pairs), tuple(inputs for _, inputs in pairs), others, grouped)
 
 
 def _roles(
@@ -115,14 +115,14 @@ def _are_lengths(shape: tuple[int, ...], directions: tuple[int, ...]) -> bool:
     return not shape or (len(shape) == len(directions) and len(same) <= 1 and prod(shape) == prod(same))
 
 
-def _tied(tensor: TensorInfo, types: dict[str, str]) -> Tied | None:
+def _tied(tensor: TensorInfo, types: dict[str, str]) -> TiedUse | None:
     """The use of a tensor under those of its names whose modules have it the other way round; None without any."""
     if not tensor.parameter or len(tensor.shape) < 2:
         return None
     modules = {name: types.get(name.rpartition(".")[0]) for name in (tensor.name, *tensor.aliases)}
     made = {name: _made(tensor, type_name) for name, type_name in modules.items() if type_name is not None}
     names = tuple(name for name in made if made[name] != made.get(tensor.name, 0))
-    return Tied(tensor.name, names, (made[names[0]],), (1 - made[names[0]],)) if names else None
+    return TiedUse(tensor.name, names, (made[names[0]],), (1 - made[names[0]],)) if names else None
 
 
 def _made(tensor: TensorInfo, type_name: str) -> int:

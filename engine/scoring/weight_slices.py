@@ -14,19 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..structures.analysis import Analysis, CoupledSet
+from ..structures.transition import KeptIndices
 from .score_options import Slices
-from .weight_roles import Roles, Tied, owner_of, roles_of
+from .weight_roles import TiedUse, WeightRoles, owner_of, roles_of
 
-Kept = dict[str, tuple[NDArray[np.int64] | None, ...] | None]
-"""What `Analysis.kept_indices` gives."""
-Spot = tuple[int, int, str]
+SliceKey = tuple[int, int, str]
 """(tensor, dimension, name of its use)."""
-Use = tuple[str, tuple[int, ...], tuple[int, ...]]
+WeightUse = tuple[str, tuple[int, ...], tuple[int, ...]]
 """(name, dimensions that it computes, dimensions that it reads)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WeightSlice:
     """A dimension of a tensor that counts, and who owns what of it.
 
     Attributes:
@@ -45,7 +44,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class WeightSlices:
     """The slices that count for a score.
 
     Attributes:
@@ -54,16 +53,16 @@ class Places:
         tied: Further uses of tied tensors.
     """
 
-    places: tuple[Place, ...]
+    places: tuple[WeightSlice, ...]
     structures: int
-    tied: tuple[Tied, ...] = ()
+    tied: tuple[TiedUse, ...] = ()
 
 
-def places_of(analysis: Analysis, kept: Kept, slices: Slices) -> Places:
+def slices_of(analysis: Analysis, kept: KeptIndices, slices: Slices) -> WeightSlices:
     """The slices that count: of the weights that compute the structures, of those that read them, or of both."""
     roles = roles_of(analysis)
 
-    def counts(one: CoupledSet) -> set[Spot]:
+    def counts(one: CoupledSet) -> set[SliceKey]:
         uses = {t: tuple(_uses(analysis, roles, one, t)) for t, _ in one.touches}
         produced = _produced(analysis, uses, one.touches)
         read = {(t, d, name) for t, d in one.touches for name, _, inputs in uses[t] if d in inputs}
@@ -74,14 +73,16 @@ def places_of(analysis: Analysis, kept: Kept, slices: Slices) -> Places:
     return _places(analysis, kept, counts, tuple(roles.tied.values()))
 
 
-def axis_places(analysis: Analysis, kept: Kept, tensors: set[int]) -> Places:
+def axis_slices(analysis: Analysis, kept: KeptIndices, tensors: set[int]) -> WeightSlices:
     """Every dimension of these tensors that structures lie on."""
     return _places(
         analysis, kept, lambda one: {(t, d, analysis.tensors[t].name) for t, d in one.touches if t in tensors}
     )
 
 
-def _produced(analysis: Analysis, uses: dict[int, tuple[Use, ...]], touches: tuple[tuple[int, int], ...]) -> set[Spot]:
+def _produced(
+    analysis: Analysis, uses: dict[int, tuple[WeightUse, ...]], touches: tuple[tuple[int, int], ...]
+) -> set[SliceKey]:
     made = {(t, d, name) for t, d in touches for name, outputs, _ in uses[t] if d in outputs}
     rated = ((t, d) for t, d in touches if len(analysis.tensors[t].shape) < 2 or uses[t][0][1])
     first = next(((t, d) for t, d in rated if analysis.tensors[t].parameter), None)
@@ -92,7 +93,7 @@ def _produced(analysis: Analysis, uses: dict[int, tuple[Use, ...]], touches: tup
     return made if vector.module in beside else {*made, (*first, vector.name)}
 
 
-def _uses(analysis: Analysis, roles: Roles, one: CoupledSet, tensor: int) -> Iterator[Use]:
+def _uses(analysis: Analysis, roles: WeightRoles, one: CoupledSet, tensor: int) -> Iterator[WeightUse]:
     """Each use of a tensor, as a set lies on it."""
     if tensor in roles.grouped and roles.grouped[tensor] in analysis.axes_of(one):
         yield analysis.tensors[tensor].name, (0,), ()
@@ -104,18 +105,18 @@ def _uses(analysis: Analysis, roles: Roles, one: CoupledSet, tensor: int) -> Ite
 
 
 def _places(
-    analysis: Analysis, kept: Kept, counts: Callable[[CoupledSet], set[Spot]], tied: tuple[Tied, ...] = ()
-) -> Places:
+    analysis: Analysis, kept: KeptIndices, counts: Callable[[CoupledSet], set[SliceKey]], tied: tuple[TiedUse, ...] = ()
+) -> WeightSlices:
     """The places that count for each set, those of one dimension of a use together."""
-    owners: dict[Spot, list[CoupledSet]] = {}
+    owners: dict[SliceKey, list[CoupledSet]] = {}
     for one in analysis.sets:
         for spot in counts(one):
             owners.setdefault(spot, []).append(one)
     found = (_place(analysis, kept, spot, owners[spot]) for spot in sorted(owners))
-    return Places(tuple(place for place in found if place is not None), analysis.count, tied)
+    return WeightSlices(tuple(place for place in found if place is not None), analysis.count, tied)
 
 
-def _place(analysis: Analysis, kept: Kept, spot: Spot, owners: list[CoupledSet]) -> Place | None:
+def _place(analysis: Analysis, kept: KeptIndices, spot: SliceKey, owners: list[CoupledSet]) -> WeightSlice | None:
     """What sets own of a dimension; None where it lies on no axis or its tensor is gone."""
     tensor, dim = analysis.tensors[spot[0]], spot[1]
     dims, axis = kept.get(tensor.name, (None,) * len(tensor.shape)), tensor.axes[dim]
@@ -126,7 +127,7 @@ def _place(analysis: Analysis, kept: Kept, spot: Spot, owners: list[CoupledSet])
     now[slice(None) if left is None else left] = np.arange(tensor.shape[dim] if left is None else len(left))
     structures, indices = zip(*(_owned(analysis, one, axis) for one in owners), strict=True)
     structure, index = np.concatenate(structures), now[np.concatenate(indices)]
-    return Place(spot[2], dim, int((now >= 0).sum()), structure[index >= 0], index[index >= 0])
+    return WeightSlice(spot[2], dim, int((now >= 0).sum()), structure[index >= 0], index[index >= 0])
 
 
 def _owned(analysis: Analysis, one: CoupledSet, axis: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from ..errors import AnalysisError
 from ..structures.analysis import Analysis, TensorInfo
-from .protocol import Subject
-from .weight_slices import Kept
+from ..structures.transition import KeptIndices
+from .protocol import RatedModel
 
 
-def parameters_of(model: Any, analysis: Analysis, kept: Kept) -> dict[str, Any]:
+def parameters_of(model: Any, analysis: Analysis, kept: KeptIndices) -> dict[str, Any]:
     """Canonical name -> parameter, for those that the model still has; their shapes are checked against `kept`."""
     named = dict(model.named_parameters(remove_duplicate=False))
     found: dict[str, Any] = {}
@@ -30,12 +30,12 @@ def parameters_of(model: Any, analysis: Analysis, kept: Kept) -> dict[str, Any]:
     return found
 
 
-def as_array(subject: Subject, name: str) -> NDArray[np.float32]:
+def as_array(subject: RatedModel, name: str) -> NDArray[np.float32]:
     """A weight as it runs, as float32 (float64 stays), without a copy where possible."""
     return to_array(subject.made[name] if name in subject.made else subject.parameters[name])
 
 
-def shape_of(subject: Subject, name: str) -> tuple[int, ...]:
+def shape_of(subject: RatedModel, name: str) -> tuple[int, ...]:
     """The present shape of a parameter."""
     return tuple(subject.parameters[name].shape)
 
@@ -46,6 +46,6 @@ def to_array(tensor: Any) -> NDArray[np.float32]:
     return (values if values.element_size() >= 4 else values.float()).numpy()
 
 
-def _shape_now(tensor: TensorInfo, kept: Kept) -> tuple[int, ...]:
+def _shape_now(tensor: TensorInfo, kept: KeptIndices) -> tuple[int, ...]:
     dims = kept.get(tensor.name) or (None,) * len(tensor.shape)
     return tuple(n if k is None else len(k) for n, k in zip(tensor.shape, dims, strict=True))

@@ -26,7 +26,7 @@ from .trials import remaining, removals, trials
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class TrialModel:
     """What is cut on trial.
 
     Attributes:
@@ -53,7 +53,7 @@ class Subject:
 
 
 def sensitivity(
-    subject: Subject, numbers: tuple[int, ...], shares: tuple[float, ...], points: Points, token: CancelToken
+    subject: TrialModel, numbers: tuple[int, ...], shares: tuple[float, ...], points: Points, token: CancelToken
 ) -> Job[Sensitivity]:
     """The metric of every set at every share.
 
@@ -96,13 +96,13 @@ def sensitivity(
     return Sensitivity(subject.criterion, baseline, keys, np.array(shares), removed, values, errors, tuple(notes))
 
 
-def _rated(subject: Subject, number: int) -> bool:
+def _rated(subject: TrialModel, number: int) -> bool:
     """Whether all that a set still has has a score: else its order would be that of its numbers."""
     there = subject.analysis.sets[number].structures
     return bool(np.isfinite(subject.scores[there][~subject.removed[there]]).all())
 
 
-def _left_out(subject: Subject, number: int) -> Message:
+def _left_out(subject: TrialModel, number: int) -> Message:
     one = subject.analysis.sets[number]
     words = {"layer": one.module or one.name, "criterion": subject.criterion}
     return Message("sensitivity.no_score", "{layer}: left out, because {criterion} does not score it", words)
@@ -114,7 +114,7 @@ def _number(found: Mapping[tuple[int, int], Metric], pair: tuple[int, int], base
 
 
 def _known(
-    subject: Subject, point: tuple[int, int], points: Points, token: CancelToken, shown: Progress
+    subject: TrialModel, point: tuple[int, int], points: Points, token: CancelToken, shown: Progress
 ) -> Job[Metric]:
     """The metric without so many of the weakest of a set (-1: as it is); measured unless it was before."""
     yield shown
@@ -135,7 +135,7 @@ def _known(
     return metric
 
 
-def _smaller(subject: Subject, mask: Mask) -> nn.Module:
+def _smaller(subject: TrialModel, mask: Mask) -> nn.Module:
     return cut(subject.model, subject.analysis, subject.removed, mask, subject.edits, subject.inputs).model.eval()
 
 

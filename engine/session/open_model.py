@@ -28,8 +28,8 @@ from ..sources.protocol import ModelSpec, Opened
 from ..structures.analysis import Analysis
 from ..surgery.cut.trial_cuts import settle
 from ..surgery.repair.keep_class import own_class
-from ..tasks.detect_normalisation import better_prepared
-from ..tasks.model_outputs import ask, channels_taken, classes_of, evaluating, tokens_taken
+from ..tasks.detect_normalisation import better_normalisation
+from ..tasks.model_outputs import channels_taken, classes_of, evaluating, run_model, tokens_taken
 from ..tasks.open import NAMED, RESIZED, TABLES, open_task
 from ..tasks.protocol import BFLOAT16, CLASSES, DTYPE, GREY, Metric, Split, Task, TaskInfo, TaskSpec, one_mean, option
 from ..tasks.tokens import FILE, LENGTH, WITH_TEXT, beside_data
@@ -97,7 +97,7 @@ def _with_numbers(opened: Opened, inputs: Inputs) -> Opened:
     if not (named := no_numbers(opened.model)):
         return opened
     with evaluating(opened.model):
-        answers = [one.tensor for one in outputs_of(ask(opened.model, inputs)) if one.tensor.is_floating_point()]
+        answers = [one.tensor for one in outputs_of(run_model(opened.model, inputs)) if one.tensor.is_floating_point()]
     if not all(bool(one.isfinite().all()) for one in answers):
         template = "The weights contain NaN or infinity, so the outputs do too: {weights}. Open another checkpoint."
         raise OpenError("open.no_numbers", template, weights=named)
@@ -127,7 +127,7 @@ def _runs(model: Any, inputs: Inputs) -> bool:
     """Whether a model takes these inputs."""
     try:
         with evaluating(model):
-            ask(model, copied(inputs))
+            run_model(model, copied(inputs))
     except TaskError:
         return False
     return True
@@ -148,7 +148,7 @@ def _opened_task(spec: TaskSpec, model: Any, consent: Consent) -> Task:
         return task
     try:
         with evaluating(model):
-            ask(model, few(looked_at(model, task.example_inputs()), SMALL_BATCH))
+            run_model(model, few(looked_at(model, task.example_inputs()), SMALL_BATCH))
     except TaskError as error:
         if error.message.code == "task.channels":
             return open_task(replace(spec, options=(*spec.options, (GREY, other))), consent)
@@ -207,7 +207,7 @@ def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Me
     samples = info.sizes.get(Split.TEST, 0) or metric.count  # of a language model it counts tokens
     seconds = (time.monotonic() - began) / max(samples, 1)
     info = replace(info, seconds=seconds, notes=(*_numbering(info, model), *getattr(task, "remarks", ())))
-    remark = yield from better_prepared(task, model, token)
+    remark = yield from better_normalisation(task, model, token)
     if remark is None:
         return (metric,), info
     return (metric,), replace(info, notes=(*info.notes, remark.message), better=remark.spec)
@@ -263,7 +263,7 @@ def check_outputs(model: Any, inputs: Inputs, task: Task) -> None:
     """Raise TaskError when the data has more or fewer classes than the model."""
     classes = len(task.info(None).classes)
     with evaluating(model):
-        found = ask(model, inputs)
+        found = run_model(model, inputs)
     outputs = found.shape[1] if isinstance(found, Tensor) and found.ndim == 2 else classes
     if classes and outputs != classes:
         template = (

@@ -9,12 +9,11 @@ from typing import Any
 
 from torch import nn
 
-from ..baselines.protocol import Baseline, Standing
+from ..baselines.protocol import Baseline, ComparedState
 from ..devices import CPU, available, device_named
 from ..errors import OpenError, TaskError
 from ..foreign_code.consent import Consent
 from ..recovery.checkpoint import Checkpoint, let_go
-from ..recovery.consumer_layers import Kept
 from ..recovery.protocol import RecoverySettings
 from ..sharing.bundle import Bundle
 from ..storage.folder_lock import Holder
@@ -23,7 +22,7 @@ from ..storage.temporary_folders import TemporaryFolder
 from ..storage.weight_store import GIGABYTE
 from ..structures.analysis import Analysis, Mask, from_identities
 from ..structures.costs import costs
-from ..structures.transition import Transition
+from ..structures.transition import KeptIndices, Transition
 from ..surgery.cut.edits import Edits
 from ..tasks.protocol import Metric, Task
 from ..workflows import baselines
@@ -111,13 +110,13 @@ class Opened(Place):
         """The history that is looked at: that of a bundle where only its numbers are here."""
         return self.history if self._shown is None else self._shown.history
 
-    def standing(self, state: str) -> Standing:
+    def standing(self, state: str) -> ComparedState:
         """A state as baselines are made for it."""
         live, task, one = self._need(), self._need_task(), self.history.state(state)
         opened, rounds = live.prepared.opened, baselines.rounds_of(self, self.history.path_to(state))
         made = (opened.model, opened.factory, self._model(state), live.prepared.spec, live.analysis)
         costs = (one.parameters, one.macs)
-        return Standing(*made, live.prepared.inputs, task, live.mask(one), one.edits, rounds, *costs, self.device)
+        return ComparedState(*made, live.prepared.inputs, task, live.mask(one), one.edits, rounds, *costs, self.device)
 
     def use_device(self, device: str) -> str:
         """Train and judge there from now on; returns its name. Raises SecateurError where there is none such."""
@@ -181,7 +180,7 @@ class Opened(Place):
         let_go(folder)
         return Checkpoint(folder / f"{mendable}.pt", key, mendable)
 
-    def _cut_from(self, state: State) -> tuple[nn.Module, Kept] | None:
+    def _cut_from(self, state: State) -> tuple[nn.Module, KeptIndices] | None:
         """The model that a state was cut from, and what the state keeps of it; None for no cut."""
         live = self._need()
         if state.kind is not StateKind.CUT:

@@ -27,10 +27,10 @@ from ..recipes.replay import Replay, beside, fit_of, steps_again
 from ..recipes.steps import Open
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings, Repair
-from ..recovery.training_curve import noted, thinned
+from ..recovery.training_curve import thinned, with_point
 from ..scoring.criteria import score as rate
 from ..scoring.score_options import Choices
-from ..sensitivity.measure import Subject, sensitivity
+from ..sensitivity.measure import TrialModel, sensitivity
 from ..sensitivity.protocol import SHARES, Sensitivity
 from ..sensitivity.trials import sets_of
 from ..sharing.bundle import Bundle, is_bundle, read_bundle, take_weights
@@ -254,7 +254,7 @@ class Session(Handing):
         )
         reference = self._cut_from(parent) if settings.repair is not Repair.NONE else None
         told = (live.analysis.outputs, kept, reference or (teacher, {}), checkpoint, self.device)
-        result = yield from noted(fine_tune(student, teacher, task, settings, token, *told), checkpoint.points)
+        result = yield from with_point(fine_tune(student, teacher, task, settings, token, *told), checkpoint.points)
         check(token)
         student.load_state_dict(result.state_dict)
         course = {"curve": thinned(checkpoint.points), "device": self.device, "stopped": result.stopped}
@@ -318,7 +318,7 @@ class Session(Handing):
         numbers = sets_of(live.analysis, removed, goal or Goal(()))
         inputs = live.prepared.inputs
         told = (one.edits, inputs, task, scores, criterion, self.device)
-        subject = Subject(self._model(state), live.analysis, removed, *told)
+        subject = TrialModel(self._model(state), live.analysis, removed, *told)
         file = points_of(self.cache / "sensitivity", one, live, task.spec)
         points = Stored(file, Metric)
         return (yield from sensitivity(subject, numbers, shares, points, token))

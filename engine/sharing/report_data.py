@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from ..baselines.protocol import Baseline
-from ..baselines.verdict import Result, verdict
+from ..baselines.verdict import PrunedResult, verdict
 from ..planning.infeasibility import asked_in_words
 from ..recipes.compatibility import shown
 from ..recovery.protocol import RecoverySettings, Repair
@@ -49,7 +49,7 @@ def facts_of(
     metric = metric_pair(original, last)
     layers = [_layer(key, count, last) for key, count in widths.items()]
     layers = [one for one in layers if one.before != one.after] + [one for one in layers if one.before == one.after]
-    said = verdict(Result(metric[1], last.macs, last.timings), beside) if metric and beside else None
+    said = verdict(PrunedResult(metric[1], last.macs, last.timings), beside) if metric and beside else None
     return Facts(
         title=model_name(history),
         written=time.strftime("%Y-%m-%d %H:%M"),

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..adapters.torchvision_detection import resized
 from ..errors import DataError
 from .boxes import Boxes
-from .coco_files import Annotated, annotation_files, read_annotations
+from .coco_files import AnnotatedImage, annotation_files, read_annotations
 from .detection import DetectionTask
 from .images import ImageReader, image_size
 from .protocol import Split, TaskSpec
@@ -20,7 +20,7 @@ from .purposes.table import purpose_of
 from .splitting import divide, seed_of
 
 
-class Boxed:
+class CocoImages:
     """Images with boxes (`Data`).
 
     Attributes:
@@ -33,14 +33,14 @@ class Boxed:
 
     labelled = True
 
-    def __init__(self, spec: TaskSpec, found: dict[Split, list[Annotated]], names: dict[int, str]) -> None:
+    def __init__(self, spec: TaskSpec, found: dict[Split, list[AnnotatedImage]], names: dict[int, str]) -> None:
         """Divide the images that were found."""
         self.title = Path(spec.path).name
         self.categories = tuple(sorted(names))
         self.classes = tuple(names[number] for number in self.categories)
         self.used = {one for images in found.values() for image in images for one in image.categories}
         rows = divide({split: len(images) for split, images in found.items()}, seed_of(spec))
-        self._images: dict[Split, list[Annotated]] = {}
+        self._images: dict[Split, list[AnnotatedImage]] = {}
         for split, (source, taken) in rows.items():
             self._images[split] = [found[source][row] for row in map(int, taken)]
         self._spec, self._reader = spec, ImageReader(replace(spec, size=None))
@@ -61,11 +61,11 @@ class Boxed:
             found[place] = self._target(self._images[split][row])
         return found
 
-    def _image(self, one: Annotated) -> Tensor:
+    def _image(self, one: AnnotatedImage) -> Tensor:
         pixels = self._reader.read([str(one.file)])
         return (pixels if self._spec.size is None else resized(pixels, self._spec.size))[0]
 
-    def _target(self, one: Annotated) -> Boxes:
+    def _target(self, one: AnnotatedImage) -> Boxes:
         boxes = torch.tensor(one.boxes, dtype=torch.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         area = torch.tensor(one.areas, dtype=torch.float32)
@@ -88,7 +88,7 @@ def open_coco(spec: TaskSpec) -> DetectionTask:
         )
         raise DataError("coco.missing", template, path=spec.path)
     purpose = purpose_of(spec, "detection")
-    found: dict[Split, list[Annotated]] = {}
+    found: dict[Split, list[AnnotatedImage]] = {}
     names: dict[int, str] = {}
     for split, file in files.items():
         found[split], said = read_annotations(file, root)
@@ -96,4 +96,4 @@ def open_coco(spec: TaskSpec) -> DetectionTask:
         if said != names:
             template = "{path} has other categories than the other splits. Give all splits the same ids and names."
             raise DataError("coco.splits", template, path=str(file))
-    return DetectionTask(spec, Boxed(spec, found, names), purpose)
+    return DetectionTask(spec, CocoImages(spec, found, names), purpose)

@@ -19,7 +19,7 @@ Entry: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Annotated:
+class AnnotatedImage:
     """An image with its boxes.
 
     Attributes:
@@ -60,7 +60,7 @@ def annotation_files(root: Path) -> dict[Split, Path]:
     return {Split.TRAIN: _preferred(files)} if files else {}
 
 
-def read_annotations(file: Path, root: Path) -> tuple[list[Annotated], dict[int, str]]:
+def read_annotations(file: Path, root: Path) -> tuple[list[AnnotatedImage], dict[int, str]]:
     """The images of a file in its order, and the names of the categories by their ids.
 
     Raises:
@@ -72,7 +72,7 @@ def read_annotations(file: Path, root: Path) -> tuple[list[Annotated], dict[int,
         listed = {one["id"]: str(one["file_name"]) for one in content["images"]}
         folder = _folder_of(list(listed.values()), file, root)
         sizes = {one["id"]: _size(one) for one in content["images"]}
-        images = {number: Annotated(folder / name, size=sizes[number]) for number, name in listed.items()}
+        images = {number: AnnotatedImage(folder / name, size=sizes[number]) for number, name in listed.items()}
         for one in content["annotations"]:
             _add(images[one["image_id"]], one)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -92,7 +92,7 @@ def _size(one: Entry) -> tuple[int, int] | None:
     return (width, height) if width > 0 and height > 0 else None
 
 
-def _add(image: Annotated, one: Entry) -> None:
+def _add(image: AnnotatedImage, one: Entry) -> None:
     """A box to its image; one without an area holds nothing."""
     x, y, width, height = (float(number) for number in one["bbox"])
     if width > 0 and height > 0:

@@ -36,7 +36,7 @@ class Data(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class RowParts:
     """Which rows are read together, where the data is larger than memory.
 
     Attributes:
@@ -49,22 +49,22 @@ class Parts:
 
 
 @runtime_checkable
-class InParts(Protocol):
+class PartitionedData(Protocol):
     """Data of which a part at a time is read."""
 
-    def parts(self, split: Split) -> Parts | None:
+    def parts(self, split: Split) -> RowParts | None:
         """The parts of a split's rows; None where all are as near."""
         ...
 
 
-def shuffled(data: Data, split: Split, seed: int) -> NDArray[np.int64]:
+def shuffled_rows(data: Data, split: Split, seed: int) -> NDArray[np.int64]:
     """All rows in a random order that the seed gives.
 
     Where they lie in parts, parts are drawn and the rows of as many as are held at a time are mixed: every row comes
     once, and no part is read twice.
     """
     random, size = np.random.default_rng(seed), data.size(split)
-    parts = data.parts(split) if isinstance(data, InParts) else None
+    parts = data.parts(split) if isinstance(data, PartitionedData) else None
     if parts is None:
         return random.permutation(size)
     order = random.permutation(np.unique(parts.numbers))
@@ -75,6 +75,6 @@ def shuffled(data: Data, split: Split, seed: int) -> NDArray[np.int64]:
     return rows[np.argsort(window[rows], kind="stable")]
 
 
-def every(data: Data, split: Split) -> NDArray[np.int64]:
+def all_rows(data: Data, split: Split) -> NDArray[np.int64]:
     """All rows of a split."""
     return np.arange(data.size(split))

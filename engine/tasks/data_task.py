@@ -14,11 +14,11 @@ from ..bfloat16 import narrowed
 from ..errors import TaskError
 from ..jobs import CancelToken, Job
 from ..model_inputs import Inputs, call, inputs_of, named_arrays
-from .data import Data, every, shuffled
-from .distillation_batch import Lesson
+from .data import Data, all_rows, shuffled_rows
+from .distillation_batch import DistillationBatch
 from .evaluate import measure
 from .image_samples import sample
-from .model_outputs import ask, evaluating, main_output
+from .model_outputs import evaluating, main_output, run_model
 from .protocol import BFLOAT16, DTYPE, Metric, Sample, Split, TaskInfo, TaskSpec, option
 from .purposes.protocol import Purpose, Rows
 from .tokens import in_words
@@ -83,11 +83,11 @@ class DataTask:
         """The model's inputs in a batch."""
         return self._taken(batch[0])
 
-    def lesson(self, batch: Any) -> Lesson:
+    def lesson(self, batch: Any) -> DistillationBatch:
         """The outputs for the inputs of a batch, of models of tokens at those that count."""
         inputs, positions = self.inputs(batch), self.purpose.counts
         counts = None if positions is None else positions(inputs, batch[1])
-        return Lesson(inputs, counts, self.purpose.logits)
+        return DistillationBatch(inputs, counts, self.purpose.logits)
 
     def loss(self, model: Any, batch: Any) -> torch.Tensor | None:
         """The purpose's loss of a batch; None without targets."""
@@ -112,7 +112,7 @@ class DataTask:
 
     def _ordered(self, split: Split, seed: int | None) -> Iterator[NDArray[np.int64]]:
         """The rows of each batch."""
-        order = every(self._data, split) if seed is None else shuffled(self._data, split, seed)
+        order = all_rows(self._data, split) if seed is None else shuffled_rows(self._data, split, seed)
         for start in range(0, len(order), self.spec.batch):
             yield order[start : start + self.spec.batch]
 
@@ -120,11 +120,11 @@ class DataTask:
         """The rows of each batch."""
         for batch in self.batches(split):
             inputs, targets = self.inputs(batch), batch[1]
-            outputs = ask(predict, inputs)
+            outputs = run_model(predict, inputs)
             if self._data.labelled:
                 self._check_classes(outputs)
             else:
-                targets = self.purpose.answer(ask(self._original, inputs), inputs)
+                targets = self.purpose.answer(run_model(self._original, inputs), inputs)
             yield self.purpose.rows(outputs, inputs, targets)
 
     def _taken(self, given: Any) -> Inputs:
@@ -152,7 +152,7 @@ class DataTask:
         said = [""] * len(rows)
         if model is not None:
             with evaluating(model):
-                outputs = ask(model, self._taken(inputs))
+                outputs = run_model(model, self._taken(inputs))
             if self._data.labelled:
                 self._check_classes(outputs)
             said = [self._word(one) for one in self.purpose.answer(outputs, inputs).cpu().numpy()]

@@ -16,12 +16,12 @@ from ..errors import Message
 from ..jobs import CancelToken, Job, Progress, check
 from ..messages import title
 from .image_samples import per_channel
-from .model_outputs import ask, evaluating, logits
+from .model_outputs import evaluating, logits, run_model
 from .protocol import Split, Task, TaskSpec, option
 
-Moments = tuple[tuple[float, ...], tuple[float, ...]]
+MeanAndStd = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and deviation per channel, of pixels from 0 to 1."""
-WAYS: dict[int, dict[str, Moments]] = {
+WAYS: dict[int, dict[str, MeanAndStd]] = {
     3: {
         "ImageNet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
         "CIFAR-10": ((0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)),
@@ -56,7 +56,7 @@ class _Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class NormalisationHint:
     """That another preparation is clearly better.
 
     Attributes:
@@ -68,7 +68,7 @@ class Remark:
     spec: TaskSpec
 
 
-def better_prepared(task: Task, model: Any, token: CancelToken) -> Job[Remark | None]:
+def better_normalisation(task: Task, model: Any, token: CancelToken) -> Job[NormalisationHint | None]:
     """A remark where the model answers clearly more often right with other means and deviations; None otherwise.
 
     Args:
@@ -98,7 +98,7 @@ def better_prepared(task: Task, model: Any, token: CancelToken) -> Job[Remark | 
         return None
     best = max(sure, key=sure.__getitem__)
     mean, std = ways[best]
-    return Remark(
+    return NormalisationHint(
         Message(
             "task.preparation",
             "The model gets {before} of {count} samples right with the current normalisation, and {after} with the "
@@ -116,7 +116,7 @@ def better_prepared(task: Task, model: Any, token: CancelToken) -> Job[Remark | 
     )
 
 
-def _pixels(task: Task, now: Moments) -> Iterator[_Seen]:
+def _pixels(task: Task, now: MeanAndStd) -> Iterator[_Seen]:
     """The first samples of the val split as pixels from 0 to 1; nothing where they are no such images."""
     count = 0
     if task.spec.kind not in KINDS or option(task.spec, "purpose", "classification") != "classification":
@@ -139,11 +139,11 @@ def _is(x: Any, kind: torch.dtype, dims: int) -> bool:
     return isinstance(x, torch.Tensor) and x.dtype == kind and x.ndim == dims
 
 
-def _right(task: Task, model: Any, seen: _Seen, way: Moments) -> NDArray[np.float64]:
+def _right(task: Task, model: Any, seen: _Seen, way: MeanAndStd) -> NDArray[np.float64]:
     """[N] 1 where the model answers with the right class."""
     x = (seen.pixels - per_channel(way[0], seen.pixels)) / per_channel(way[1], seen.pixels)
     with evaluating(model):
-        answer = logits(ask(model, task.inputs((x, seen.labels))))
+        answer = logits(run_model(model, task.inputs((x, seen.labels))))
     return (answer.argmax(1).cpu() == seen.labels).double().numpy()
 
 
@@ -153,5 +153,5 @@ def _lead(found: NDArray[np.float64], asked: NDArray[np.float64]) -> tuple[float
     return float(differences.mean()), float(differences.std(ddof=1) / np.sqrt(len(differences)))
 
 
-def _same(one: Moments, other: Moments) -> bool:
+def _same(one: MeanAndStd, other: MeanAndStd) -> bool:
     return all(np.allclose(np.broadcast_arrays(a, b)[0], b) for a, b in zip(one, other, strict=True))

@@ -34,7 +34,7 @@ from .boxes import Boxes
 from .data import Data
 from .data_task import SHOWN, SHOWN_FROM, DataTask
 from .image_samples import sample
-from .model_outputs import ask, evaluating
+from .model_outputs import evaluating, run_model
 from .protocol import Sample, Split, TaskInfo, TaskSpec
 from .purposes.detection import numbering
 from .purposes.protocol import Purpose, Rows
@@ -43,7 +43,7 @@ SHOWN_SCORE = 0.5
 """Boxes that are shown have at least this score."""
 
 
-class Annotated(Data, Protocol):
+class BoxData(Data, Protocol):
     """Data of images with boxes.
 
     Attributes:
@@ -61,7 +61,7 @@ class DetectionTask(DataTask):
     The labels of a batch are category ids; what the model calls them is known with the model.
     """
 
-    def __init__(self, spec: TaskSpec, data: Annotated, purpose: Purpose) -> None:
+    def __init__(self, spec: TaskSpec, data: BoxData, purpose: Purpose) -> None:
         """Judge and train by `data`."""
         super().__init__(spec, data, purpose)
         self._known: dict[int, int] | None = None
@@ -103,13 +103,13 @@ class DetectionTask(DataTask):
     def _found(self, predict: Any, images: Any) -> Any:
         """Boxes in each image: what a model or a file answers, or what is made of the maps that a file gives."""
         if isinstance(predict, nn.Module):
-            return ask(predict, (images,))
+            return run_model(predict, (images,))
         if in_two_stages(self._original):
-            found = [ask(predict, {IMAGES: torch.as_tensor(image)[None]}) for image in images]
+            found = [run_model(predict, {IMAGES: torch.as_tensor(image)[None]}) for image in images]
             return [{name: one[name] for name in FOUND} for one in found]
         size = self._size_of_file()
         given = torch.cat([resized(image[None], size) for image in images])
-        answer = ask(predict, {IMAGES: given, MAPS: True})
+        answer = run_model(predict, {IMAGES: given, MAPS: True})
         maps = {name: torch.as_tensor(answer[name]) for name in maps_of(self._original)}
         found = boxes_of(self._original, maps, size)
         scales = [torch.tensor([image.shape[-1] / size[1], image.shape[-2] / size[0]] * 2) for image in images]
@@ -129,7 +129,7 @@ class DetectionTask(DataTask):
                     "RetinaNet, SSD, FCOS), and {given} is not one. Define its loss and metric in a task.py."
                 )
                 raise TaskError("detection.model", template, given=type(model).__name__)
-            data = cast("Annotated", self._data)
+            data = cast("BoxData", self._data)
             self._known = numbering(data.categories, *classes_of(model), data.used)
         return self._known
 
@@ -140,7 +140,7 @@ class DetectionTask(DataTask):
         said = [""] * len(images)
         if model is not None:
             with evaluating(model):
-                found = self.purpose.answer(ask(model, (images,)), (images,))
+                found = self.purpose.answer(run_model(model, (images,)), (images,))
             ids = {number: category for category, number in self._numbers(model).items()}
             said = [self._words([ids.get(n, -1) for n in _sure(one)]) for one in found]
         words = [self._words(one.labels.tolist()) for one in targets]
@@ -148,7 +148,7 @@ class DetectionTask(DataTask):
 
     def _words(self, categories: Sequence[int]) -> str:
         """How often each category occurs: "2 cat, 1 dog"."""
-        names = dict(zip(cast("Annotated", self._data).categories, self._data.classes, strict=True))
+        names = dict(zip(cast("BoxData", self._data).categories, self._data.classes, strict=True))
         counted = Counter(names[one] for one in categories if one in names)
         return ", ".join(f"{count} {name}" for name, count in counted.most_common(SHOWN)) or "nothing"
 

@@ -7,7 +7,7 @@ from ..model_inputs import Inputs
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class DistillationBatch:
     """What both are asked, and which part of the answer counts.
 
     Attributes:

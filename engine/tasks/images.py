@@ -64,7 +64,7 @@ class ImageReader:
     def _decoded(self, image: Image.Image) -> torch.Tensor:
         """[C, H, W] uint8, fitted into the size where one is given."""
         pixels: torch.Tensor = functional.pil_to_tensor(image)
-        return pixels if self._spec.size is None else fitted(pixels, self._spec.size)
+        return pixels if self._spec.size is None else resized(pixels, self._spec.size)
 
 
 def opened_image(image: Path | bytes, name: str) -> Image.Image:
@@ -99,7 +99,7 @@ def image_size(file: Path) -> tuple[int, int]:
         raise DataError("folder.unreadable", template, details=str(error), file=str(file)) from error
 
 
-def fitted(image: torch.Tensor, size: tuple[int, int], exact: bool = False) -> torch.Tensor:
+def resized(image: torch.Tensor, size: tuple[int, int], exact: bool = False) -> torch.Tensor:
     """An image [C, H, W] resized so that it just covers a size and cropped in the middle, as is usual in evaluation.
 
     Args:

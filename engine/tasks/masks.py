@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, Message
 from ..messages import all_of
 from .data_task import DataTask
-from .images import UNREADABLE, ImageReader, fitted, opened_image
+from .images import UNREADABLE, ImageReader, opened_image, resized
 from .protocol import Split, TaskSpec
 from .purposes.table import purpose_of
 from .splitting import divide, seed_of, split_folders
@@ -22,7 +22,7 @@ IMAGES, MASKS = "images", "masks"
 Pairs = list[tuple[Path, Path]]
 
 
-class Masked:
+class MaskedImages:
     """Images with masks (`Data`).
 
     Attributes:
@@ -72,7 +72,7 @@ class Masked:
             template = "The mask {file} has several channels. Save it with one channel that holds class numbers."
             raise DataError("masks.channels", template, file=str(file))
         mask = torch.from_numpy(classes.astype(np.int64))[None]
-        return (mask if self._size is None else fitted(mask, self._size, exact=True))[0].numpy()
+        return (mask if self._size is None else resized(mask, self._size, exact=True))[0].numpy()
 
 
 def open_masks(spec: TaskSpec) -> DataTask:
@@ -81,7 +81,7 @@ def open_masks(spec: TaskSpec) -> DataTask:
     purpose = purpose_of(spec, "segmentation")
     named = split_folders(root, _folders(root))
     found = {split: _pairs(folder) for split, folder in (named or {Split.TRAIN: root}).items()}
-    return DataTask(spec, Masked(spec, found), purpose)
+    return DataTask(spec, MaskedImages(spec, found), purpose)
 
 
 def _folders(root: Path) -> list[Path]:

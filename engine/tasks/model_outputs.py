@@ -21,7 +21,7 @@ def logits(outputs: Any) -> torch.Tensor:
     found = main_output(outputs)
     if not isinstance(found, torch.Tensor) or found.ndim != 2:
         template = "Model output is {given}; classification expects [N, classes]. Describe the task in a task.py."
-        raise TaskError("task.outputs", template, given=told(found))
+        raise TaskError("task.outputs", template, given=described_type(found))
     return found
 
 
@@ -37,19 +37,19 @@ def main_output(outputs: Any) -> Any:
     return main_output(several[0] if by_name is None else by_name)
 
 
-def precise(answers: torch.Tensor) -> torch.Tensor:
+def widened(answers: torch.Tensor) -> torch.Tensor:
     """The same answers in 32 bits at least: targets that are brought to fewer are no longer what was asked for."""
     return answers if answers.dtype == torch.float64 else answers.float()
 
 
-def told(given: Any) -> Phrase:
+def described_type(given: Any) -> Phrase:
     """What code has given in place of what was needed, for a sentence: a tensor by its shape, else the type."""
     if isinstance(given, torch.Tensor):
         return Message("task.tensor", "a tensor {shape}", {"shape": str(list(given.shape))})
     return type(given).__name__
 
 
-def finite(answers: torch.Tensor) -> torch.Tensor:
+def require_finite(answers: torch.Tensor) -> torch.Tensor:
     """The same answers; raises TaskError where some are no numbers."""
     if not bool(answers.isfinite().all()):
         template = "The model's outputs contain NaN or infinity. Check the preprocessing."
@@ -67,7 +67,7 @@ def evaluating(predict: Any) -> Generator[None]:
         yield
 
 
-def ask(predict: Any, inputs: Inputs) -> Any:
+def run_model(predict: Any, inputs: Inputs) -> Any:
     """The outputs for a batch, without gradients.
 
     The mode is entered for this one call: a job is a generator, and a mode around a `yield` would leak to its caller.

@@ -6,7 +6,7 @@ from typing import Any
 from ..errors import Message, TaskError
 
 
-def needed(module: str, extra: str, what: Message) -> Any:
+def require_package(module: str, extra: str, what: Message) -> Any:
     """A module of an extra; raises TaskError with the command that installs it."""
     try:
         return import_module(module)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import Message
 from ..jobs import CancelToken, Job
 from ..model_inputs import Inputs
-from .distillation_batch import Lesson
+from .distillation_batch import DistillationBatch
 
 
 class Split(StrEnum):
@@ -221,7 +221,7 @@ class Task(Protocol):
         """The model's inputs in a batch, positional or by name."""
         ...
 
-    def lesson(self, batch: Any) -> Lesson:
+    def lesson(self, batch: Any) -> DistillationBatch:
         """What a student is to learn from its teacher of a batch."""
         ...
 

@@ -33,10 +33,10 @@ CHUNK = 4 * 2**20
 """Characters of a file that are read at a time, and as many more at most to the end of the line."""
 
 
-Asked: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
+Question: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 """What the model is given and which tokens are right, both [n, T]."""
 
-Ask: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], Asked]
+Ask: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], Question]
 """Makes questions of sequences [n, T] and their numbers [n] in the split that they were given in."""
 
 
@@ -52,7 +52,9 @@ class Sequences:
     classes: tuple[str, ...] = ()
     labelled = True
 
-    def __init__(self, title: str, stored: Mapping[Split, "Stored"], ask: Mapping[Split, Ask], seed: int) -> None:
+    def __init__(
+        self, title: str, stored: Mapping[Split, "StoredSequences"], ask: Mapping[Split, Ask], seed: int
+    ) -> None:
         """Take the tokens of splits, divided further by the seed where splits are missing."""
         self.title = title
         self._stored, self._ask = stored, ask
@@ -70,7 +72,7 @@ class Sequences:
         """Right tokens [n, T]."""
         return self._asked(split, rows)[1]
 
-    def _asked(self, split: Split, rows: NDArray[np.int64]) -> Asked:
+    def _asked(self, split: Split, rows: NDArray[np.int64]) -> Question:
         source, taken = self._rows[split]
         numbers = taken[rows]
         return self._ask[source](self._stored[source].take(numbers), numbers)
@@ -89,12 +91,12 @@ def language_task(spec: TaskSpec, texts: Mapping[Split, Iterable[str]]) -> DataT
     stored = {split: store(some, tokens, length) for split, some in texts.items()}
     masked = option(spec, "purpose") == "masked"
     ask: dict[Split, Ask] = {
-        split: Hiding(tokens, seed, place) if masked else _next for place, split in enumerate(stored)
+        split: TokenMasking(tokens, seed, place) if masked else _next for place, split in enumerate(stored)
     }
     return DataTask(spec, Sequences(Path(spec.path).name, stored, ask, seed), purpose)
 
 
-class Stored:
+class StoredSequences:
     """Sequences of equal length in a temporary file, of which only what is read comes into memory."""
 
     def __init__(self, numbers: NDArray[np.int32], before: Sequence[int], after: Sequence[int]) -> None:
@@ -111,7 +113,7 @@ class Stored:
         return np.concatenate([around[0], self._numbers[rows].astype(np.int64), around[1]], 1)
 
 
-def store(texts: Iterable[str], tokens: Tokens, length: int) -> Stored:
+def store(texts: Iterable[str], tokens: Tokens, length: int) -> StoredSequences:
     """Texts one behind the other as sequences of `length`, the tokenizer's own tokens around each; the rest is left.
 
     The file has no name and is gone with what is returned.
@@ -133,16 +135,16 @@ def store(texts: Iterable[str], tokens: Tokens, length: int) -> Stored:
     except OSError as error:
         template = "The disk is full: the tokens of the text do not fit in {folder}. Free some space there."
         raise TaskError("text.disk", template, str(error), folder=tempfile.gettempdir()) from error
-    return Stored(numbers, tokens.before, tokens.after)
+    return StoredSequences(numbers, tokens.before, tokens.after)
 
 
-def _next(rows: NDArray[np.int64], _numbers: NDArray[np.int64]) -> Asked:
+def _next(rows: NDArray[np.int64], _numbers: NDArray[np.int64]) -> Question:
     """The tokens, and at each position the one that follows."""
     last = np.full((len(rows), 1), NOT_ASKED)
     return rows, np.concatenate([rows[:, 1:], last], 1)
 
 
-class Hiding:
+class TokenMasking:
     """Hides some tokens of every sequence, always the same ones, at least one."""
 
     def __init__(self, tokens: Tokens, seed: int, place: int) -> None:
@@ -153,7 +155,7 @@ class Hiding:
         self._mask, self._tokens = tokens.mask, tokens
         self._seed = seed, place
 
-    def __call__(self, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> Asked:
+    def __call__(self, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> Question:
         """The tokens with some hidden, and those at their positions."""
         length = rows.shape[1]
         drawn: list[Any] = [np.random.default_rng((*self._seed, number)).random(length) for number in numbers.tolist()]

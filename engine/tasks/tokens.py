@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, Message
 from ..storage.file_limits import parse_json, read_whole
-from .packages import needed
+from .packages import require_package
 from .protocol import BYTES, TaskSpec, option
 
 FILE = "tokenizer.json"
@@ -173,7 +173,7 @@ def length_of(spec: TaskSpec) -> int:
 
 
 def _read(file: Path) -> HuggingFace:
-    tokenizers = needed("tokenizers", "text", Message("task.tokenizers", "Tokenizers"))
+    tokenizers = require_package("tokenizers", "text", Message("task.tokenizers", "Tokenizers"))
     try:
         tokenizer = tokenizers.Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises a bare Exception

@@ -30,11 +30,11 @@ OF_SAMPLES = re.compile(
     "(calibrate|train|choose|val|valid|validation|eval|report|test)?(top[0-9]+|(top1)?(acc|accuracy))"
 )
 """Names, by their letters, of shares of samples each of which is right or wrong."""
-BESIDE = ("n", "count", "standard_error", "higher_is_better", "percent")
+DESCRIBING = ("n", "count", "standard_error", "higher_is_better", "percent")
 """Entries that say more about the first one instead of being a metric."""
 
 
-class Answering(nn.Module):
+class StoppableModel(nn.Module):
     """A module around whatever answers, also a session of an exported file, that stops when the token is set.
 
     Attributes:
@@ -71,7 +71,7 @@ def to_metric(given: Any, split: Split, file: str) -> Metric:
         raise TaskError("task_file.evaluate", template, file=file, kind=type(given).__name__)
     entries = {str(name): value for name, value in cast("Mapping[Any, Any]", given).items()}
     numbers = {name: float(value) for name, value in entries.items() if _is_number(value)}
-    name = next((name for name in numbers if name not in BESIDE), None)
+    name = next((name for name in numbers if name not in DESCRIBING), None)
     if name is None:
         raise TaskError(
             "task_file.no_metric",
@@ -103,7 +103,7 @@ def to_metric(given: Any, split: Split, file: str) -> Metric:
     )
 
 
-def assumed(metric: Metric, given: Any, file: str) -> tuple[Message, ...]:
+def assumed_direction(metric: Metric, given: Any, file: str) -> tuple[Message, ...]:
     """Which direction was read off the name of a metric; nothing where what was `given` says it."""
     if isinstance(given, Mapping) and "higher_is_better" in given:
         return ()

@@ -20,18 +20,18 @@ from ..foreign_code.consent import Consent
 from ..jobs import CancelToken, Job, Progress, check
 from ..model_inputs import Inputs, few, inputs_of, named_arrays
 from ..tracing.isolated_forward import same_draws
-from .distillation_batch import Lesson
+from .distillation_batch import DistillationBatch
 from .evaluate import measure
 from .ignore_index import NOT_ASKED
 from .image_samples import sample
-from .model_outputs import ask, evaluating, logits, told
+from .model_outputs import described_type, evaluating, logits, run_model
 from .protocol import FORMER_NAMES, Metric, Sample, Split, TaskInfo, TaskSpec
 from .purposes.classification import PURPOSE as CLASSIFICATION
 from .purposes.protocol import Rows
 from .split_names import split_names
 from .tokens import in_words
 from .user_file import UserFile
-from .user_metric import Answering, assumed, to_metric
+from .user_metric import StoppableModel, assumed_direction, to_metric
 
 SHOWN = 5
 FIRST = (Split.TRAIN, Split.VAL)
@@ -139,7 +139,7 @@ class UserTask:
         )
         raise TaskError("task_file.inputs", template, file=self.spec.path, kind=type(cast("Any", batch)).__name__)
 
-    def lesson(self, batch: Any) -> Lesson:
+    def lesson(self, batch: Any) -> DistillationBatch:
         """The outputs for the inputs of a batch, at its tokens where inputs and what is right are [N, T] numbers.
 
         They are logits where the batch or the metric says so: by class numbers, tokens, or what the largest answer is.
@@ -147,7 +147,7 @@ class UserTask:
         inputs, right = self.inputs(batch), _right(batch)
         tokens = right is not None and right.ndim == 2 and _reads(inputs, right)
         chosen = tokens or (right is not None and right.ndim == 1) or not self.file.defines("evaluate")
-        return Lesson(inputs, right != NOT_ASKED if tokens else None, chosen or None)
+        return DistillationBatch(inputs, right != NOT_ASKED if tokens else None, chosen or None)
 
     def loss(self, model: Any, batch: Any) -> Any | None:
         """The file's loss, a scalar; None where it has none."""
@@ -156,7 +156,7 @@ class UserTask:
         loss = self.file.call("loss", model, batch)
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
             template = "loss in {file} returned {given}. Return a tensor with one value."
-            raise TaskError("task_file.loss", template, file=self.spec.path, given=told(loss))
+            raise TaskError("task_file.loss", template, file=self.spec.path, given=described_type(loss))
         return loss.reshape(())
 
     def evaluate(self, predict: Any, split: Split, token: CancelToken) -> Job[Metric]:
@@ -169,7 +169,7 @@ class UserTask:
                 )
                 given = self._own(predict, split, token)
                 metric = to_metric(given, split, self.spec.path)
-                self.remarks = (*assumed(metric, given, Path(self.spec.path).name), *self._one_split())
+                self.remarks = (*assumed_direction(metric, given, Path(self.spec.path).name), *self._one_split())
                 return metric
             with evaluating(self._original):
                 judged, agreement = self._judged(predict, split), not self._has_labels()
@@ -177,7 +177,7 @@ class UserTask:
 
     def _own(self, predict: Any, split: Split, token: CancelToken) -> Any:
         """What the file's `evaluate` returns; its model looks at the token at every call, so that it can be stopped."""
-        model = Answering(predict, token)
+        model = StoppableModel(predict, token)
         accepted = {"split": self._names[split]} if self.file.accepts("evaluate", "split") else {}
         with torch.no_grad():
             return self.file.call("evaluate", model, **accepted)
@@ -202,10 +202,10 @@ class UserTask:
                     "Define one of them."
                 )
                 raise TaskError("task_file.no_original", template, file=self.spec.path)
-            answers = logits(ask(predict, inputs))
+            answers = logits(run_model(predict, inputs))
             if labelled:
                 self._check_labels(batch[1], answers)
-            right = batch[1] if labelled else CLASSIFICATION.answer(ask(self._original, inputs), inputs)
+            right = batch[1] if labelled else CLASSIFICATION.answer(run_model(self._original, inputs), inputs)
             yield CLASSIFICATION.rows(answers, inputs, right)
 
     def _check_labels(self, labels: torch.Tensor, answers: torch.Tensor) -> None:
@@ -247,7 +247,7 @@ class UserTask:
         predicted: list[str] = []
         if model is not None:
             with evaluating(model):
-                outputs = ask(model, inputs)
+                outputs = run_model(model, inputs)
             predicted = _words(outputs)
         x = next((x for _, x in named_arrays(inputs) if x.ndim), None)
         if x is None:

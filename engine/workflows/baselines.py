@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from ..baselines.protocol import Baseline, BaselineSpec, Made, Round, Standing
+from ..baselines.protocol import Baseline, BaselineModel, BaselineSpec, ComparedState, PruningRound
 from ..baselines.table import RULES
-from ..baselines.verdict import Result, Verdict, verdict
+from ..baselines.verdict import PrunedResult, Verdict, verdict
 from ..devices import placed
 from ..errors import Message, SecateurError
 from ..foreign_code.consent import Consent
@@ -94,7 +94,7 @@ def compare(
         yield Progress("Measured", made=session.states()[0])
     now = session.history.state(state)
     beside = session.baselines(state)
-    said = verdict(Result(metric, now.macs, now.timings), beside)
+    said = verdict(PrunedResult(metric, now.macs, now.timings), beside)
     return Comparison(now, beside, tuple(missed), said)
 
 
@@ -133,13 +133,13 @@ def make(
     return kept
 
 
-def rounds_of(session: "Opened", path: Sequence[State]) -> tuple[Round, ...]:
+def rounds_of(session: "Opened", path: Sequence[State]) -> tuple[PruningRound, ...]:
     """How a state came about: its cuts with what they took, and what recovered them."""
-    rounds: list[Round] = []
+    rounds: list[PruningRound] = []
     for one in path:
         if one.kind is StateKind.CUT:
             locked, _ = from_identities(session.analysis, one.plan.locked if one.plan else {})
-            rounds.append(Round(budget_of(session.analysis, one), locked))
+            rounds.append(PruningRound(budget_of(session.analysis, one), locked))
         elif one.recovery is not None and rounds:
             rounds[-1] = replace(rounds[-1], recoveries=(*rounds[-1].recoveries, one.recovery))
     return tuple(rounds)
@@ -165,7 +165,7 @@ def as_state(one: Baseline) -> State:
     return State(*identity, one.parameters, one.macs, metrics=(one.metric,), timings=one.timings)
 
 
-def _record(state: str, asked: BaselineSpec, made: Made, metric: Metric, standing: Standing) -> Baseline:
+def _record(state: str, asked: BaselineSpec, made: BaselineModel, metric: Metric, standing: ComparedState) -> Baseline:
     """All but the id and the weights, which the session gives."""
     removed = {} if made.removed is None else identities(standing.analysis, made.removed)
     return Baseline(

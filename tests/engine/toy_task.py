@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from secateur.engine.jobs import Job, Progress, check
-from secateur.engine.tasks.distillation_batch import Lesson
+from secateur.engine.tasks.distillation_batch import DistillationBatch
 from secateur.engine.tasks.protocol import Metric, Split, TaskInfo, TaskSpec
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -56,9 +56,9 @@ class ToyTask:
         """The images."""
         return (batch[0],)
 
-    def lesson(self, batch: Any) -> Lesson:
+    def lesson(self, batch: Any) -> DistillationBatch:
         """All of the outputs, which are logits."""
-        return Lesson(self.inputs(batch), logits=True)
+        return DistillationBatch(self.inputs(batch), logits=True)
 
     def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> Tensor | None:
         """The task's loss, or None."""

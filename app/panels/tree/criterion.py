@@ -4,7 +4,7 @@ from PySide6.QtCore import QSignalBlocker, Qt, Slot
 from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import QWidget
 
-from secateur.engine.scoring.criteria import Offer, offers
+from secateur.engine.scoring.criteria import CriterionOffer, offers
 
 from ...document.document import Aspect, Document
 from ...text.translate import engine_words, sentence
@@ -45,7 +45,7 @@ class CriterionBox(ComboBox):
                 self.setCurrentIndex(place)
             self.setToolTip(str(self.itemData(place, Qt.ItemDataRole.ToolTipRole)))
 
-    def _fill(self, found: tuple[Offer, ...]) -> None:
+    def _fill(self, found: tuple[CriterionOffer, ...]) -> None:
         with QSignalBlocker(self):
             self.clear()
             for number, one in enumerate(found):
@@ -55,7 +55,7 @@ class CriterionBox(ComboBox):
                 if isinstance(model, QStandardItemModel):
                     model.item(number).setEnabled(one.reason is None)
 
-    def _help(self, one: Offer) -> str:
+    def _help(self, one: CriterionOffer) -> str:
         """Why it is not available, or what it computes, what that costs, and where it comes from."""
         if one.reason is not None:
             return self.tr("Not available. {reason}").format(reason=sentence(one.reason))

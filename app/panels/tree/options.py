@@ -8,7 +8,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFormLayout, QWidget
 
 from secateur.engine.planning.protocol import Ranking
-from secateur.engine.scoring.criteria import CRITERIA, setting_of, unavailable
+from secateur.engine.scoring.criteria import CRITERIA, context_of, unavailable
 from secateur.engine.scoring.protocol import Criterion
 from secateur.engine.scoring.score_options import Choices, Combine, Normalise, Slices
 
@@ -151,7 +151,7 @@ class RatingOptions(Card):
         document = self.document
         if document.analysis is None:
             return ""
-        setting = setting_of(document.analysis, document.removed, document.task)
+        setting = context_of(document.analysis, document.removed, document.task)
         return sentence(unavailable(rule, setting) or rule.cost(setting, document.choices).message)
 
     def _changed(self, _aspects: frozenset[Aspect]) -> None:

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from ...errors import TaskError
 from ...model_inputs import Inputs
-from ..data import Data, every
-from ..model_outputs import finite, logits
+from ..data import Data, all_rows
+from ..model_outputs import logits, require_finite
 from ..protocol import Split
 from .protocol import Purpose, Rows
 
@@ -20,7 +20,7 @@ def _check(data: Data) -> int:
     """As many classes as the names or the highest label say."""
     highest = -1
     for split in Split if data.labelled else ():
-        labels = data.targets(split, every(data, split))
+        labels = data.targets(split, all_rows(data, split))
         if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
             template = (
                 "Labels of the {split} split must be class numbers: integers from 0. For other numbers choose the "
@@ -42,7 +42,7 @@ def _loss(outputs: Any, _inputs: Inputs, targets: torch.Tensor) -> torch.Tensor:
 
 def top1_rows(outputs: Any, _inputs: Inputs, targets: torch.Tensor) -> Rows:
     """[N, 1]: 1 where the largest logit is at the right class."""
-    right = finite(logits(outputs)).argmax(1).cpu() == targets.cpu()
+    right = require_finite(logits(outputs)).argmax(1).cpu() == targets.cpu()
     return right.double().numpy()[:, None]
 
 

@@ -17,8 +17,8 @@ from ...adapters.torchvision_detection import FOUND
 from ...errors import Message, TaskError
 from ...model_inputs import Inputs
 from ..boxes import Boxes
-from ..data import Data, every
-from ..packages import needed
+from ..data import Data, all_rows
+from ..packages import require_package
 from ..protocol import Split
 from .protocol import Purpose, Rows
 
@@ -28,7 +28,7 @@ GROUPS = 20
 
 def _check(data: Data) -> int:
     for split in Split:
-        targets: Rows = data.targets(split, every(data, split)) if data.labelled else np.empty(0)
+        targets: Rows = data.targets(split, all_rows(data, split)) if data.labelled else np.empty(0)
         if targets.dtype != np.object_:
             raise TaskError("detection.data", "Detection needs images with boxes. Open COCO-style annotations.")
         if not any((~one.crowd).any() for one in targets):
@@ -73,8 +73,10 @@ def _rows(outputs: Any, inputs: Inputs, targets: Sequence[Boxes]) -> Rows:
 def _mean_average_precision(rows: Rows) -> float:
     """0 to 1; not a number where no image has a box."""
     what = Message("task.detections", "Detections")
-    needed("faster_coco_eval", "detection", what)
-    metric = needed("torchmetrics.detection", "detection", what).MeanAveragePrecision(backend="faster_coco_eval")
+    require_package("faster_coco_eval", "detection", what)
+    metric = require_package("torchmetrics.detection", "detection", what).MeanAveragePrecision(
+        backend="faster_coco_eval"
+    )
     metric.warn_on_many_detections = False
     metric.update([said for said, _ in rows], [right for _, right in rows])
     value = float(metric.compute()["map"])

@@ -14,7 +14,7 @@ from ...errors import TaskError
 from ...model_inputs import Inputs
 from ..data import Data
 from ..ignore_index import NOT_ASKED
-from ..model_outputs import main_output, told
+from ..model_outputs import described_type, main_output
 from .protocol import Purpose, Rows, bootstrap
 
 
@@ -30,7 +30,7 @@ def _logits(outputs: Any) -> torch.Tensor:
             "Model output is {given}; language modelling expects [N, tokens, vocabulary]. Choose another purpose, or "
             "describe the task in a task.py."
         )
-        raise TaskError("language.outputs", template, given=told(found))
+        raise TaskError("language.outputs", template, given=described_type(found))
     return found
 
 

@@ -9,15 +9,15 @@ from torch.nn import functional as F
 
 from ...errors import TaskError
 from ...model_inputs import Inputs
-from ..data import Data, every
-from ..model_outputs import finite, main_output, precise, told
+from ..data import Data, all_rows
+from ..model_outputs import described_type, main_output, require_finite, widened
 from ..protocol import Split
 from .protocol import Purpose, Rows, bootstrap
 
 
 def _check(data: Data) -> int:
     for split in Split if data.labelled else ():
-        targets = data.targets(split, every(data, split))
+        targets = data.targets(split, all_rows(data, split))
         if not np.issubdtype(targets.dtype, np.number) or not np.isfinite(targets).all():
             template = (
                 "Targets of the {split} split must be finite numbers. Fix cells that are missing, infinite or not "
@@ -35,8 +35,8 @@ def _answer(outputs: Any, _inputs: Inputs) -> torch.Tensor:
             "Model output is {given}; regression expects [N] or [N, values]. Choose another purpose, or describe the "
             "task in a task.py."
         )
-        raise TaskError("regression.outputs", template, given=told(answers))
-    return precise(answers).reshape(len(answers), -1)
+        raise TaskError("regression.outputs", template, given=described_type(answers))
+    return widened(answers).reshape(len(answers), -1)
 
 
 def _pair(outputs: Any, inputs: Inputs, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -59,7 +59,7 @@ def _loss(outputs: Any, inputs: Inputs, targets: torch.Tensor) -> torch.Tensor:
 def _rows(outputs: Any, inputs: Inputs, targets: torch.Tensor) -> Rows:
     """[N, 1]: squared error, averaged over the values of a sample."""
     answers, wanted = _pair(outputs, inputs, targets)
-    return (finite(answers).cpu().double() - wanted.cpu().double()).square().mean(1, keepdim=True).numpy()
+    return (require_finite(answers).cpu().double() - wanted.cpu().double()).square().mean(1, keepdim=True).numpy()
 
 
 def _root(rows: Rows) -> float:

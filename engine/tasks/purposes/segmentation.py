@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from ...errors import TaskError
 from ...model_inputs import Inputs
-from ..data import Data, every
-from ..model_outputs import finite, main_output, told
+from ..data import Data, all_rows
+from ..model_outputs import described_type, main_output, require_finite
 from ..protocol import Split
 from .protocol import Purpose, Rows, bootstrap
 
@@ -40,7 +40,7 @@ def _check(data: Data) -> int:
 def _masks(data: Data, most: int | None = None) -> Iterator[NDArray[Any]]:
     """Masks [height, width] of each split, the first ones; raises TaskError for what is none."""
     for split in Split:
-        for row in every(data, split)[:most]:
+        for row in all_rows(data, split)[:most]:
             masks = data.targets(split, np.array([row]))
             if not np.issubdtype(masks.dtype, np.integer) or masks.ndim != 3:
                 template = (
@@ -68,7 +68,7 @@ def _logits(outputs: Any) -> torch.Tensor:
             "Model output is {given}; segmentation expects [N, classes, height, width]. Choose another purpose, or "
             "describe the task in a task.py."
         )
-        raise TaskError("segmentation.outputs", template, given=told(found))
+        raise TaskError("segmentation.outputs", template, given=described_type(found))
     return found
 
 
@@ -101,7 +101,7 @@ def _loss(outputs: Any, _inputs: Inputs, targets: torch.Tensor) -> torch.Tensor:
 
 def _rows(outputs: Any, _inputs: Inputs, targets: torch.Tensor) -> Rows:
     """[N, 2 C]: pixels in the intersection, then in the union, of each class."""
-    logits = finite(_sized(outputs, targets))
+    logits = require_finite(_sized(outputs, targets))
     classes = logits.shape[1]
     said, right = logits.argmax(1).cpu().numpy(), targets.cpu().numpy()
     return np.stack([_overlaps(one[mask != IGNORED], mask[mask != IGNORED], classes) for one, mask in zip(said, right)])

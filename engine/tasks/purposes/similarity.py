@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ...errors import TaskError
 from ...model_inputs import MASK, Inputs
 from ..data import Data
-from ..model_outputs import finite, main_output, precise, told
+from ..model_outputs import described_type, main_output, require_finite, widened
 from .protocol import Purpose, Rows, bootstrap
 from .regression import PURPOSE as REGRESSION
 
@@ -42,8 +42,8 @@ def _vectors(outputs: Any, inputs: Inputs) -> torch.Tensor:
             "Model output is {given}; similarity expects vectors of sentences [N, H] or of tokens [N, T, H]. Choose "
             "another purpose, or describe the task in a task.py."
         )
-        raise TaskError("similarity.outputs", template, given=told(found))
-    found = precise(found)
+        raise TaskError("similarity.outputs", template, given=described_type(found))
+    found = widened(found)
     if found.ndim == 2:
         return found
     mask = _mask(inputs)
@@ -72,7 +72,7 @@ def _loss(outputs: Any, inputs: Inputs, targets: torch.Tensor) -> torch.Tensor:
 
 def _rows(outputs: Any, inputs: Inputs, targets: torch.Tensor) -> Rows:
     """[n, 2]: cosine and score."""
-    cosines = finite(_answer(outputs, inputs))
+    cosines = require_finite(_answer(outputs, inputs))
     return np.stack([one.cpu().double().numpy() for one in (cosines, targets)], 1)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from .protocol import Kind, Values
+from .protocol import ColumnKind, Values
 from .records import Records
 
 BYTES, HELD = 8, 2**28
@@ -53,18 +53,18 @@ class Delimited:
         self._empty = {name: one.empty for name, one in zip(names, seen, strict=True)}
         self.kinds = {name: one.kind for name, one in zip(names, seen, strict=True)}
 
-    def column(self, name: str) -> "Cells":
+    def column(self, name: str) -> "DelimitedColumn":
         """A column without empty cells."""
         if self._empty[name]:
             template = "Column {name} of {path} has {count} empty cells. Fill them, or remove their rows."
             raise DataError("table.empty_cells", template, name=name, path=str(self._path), count=self._empty[name])
-        held = None if self.kinds[name] is Kind.TEXT else lambda: self._numbers.get(name)
-        return Cells(self._records, self._names[name], self.kinds[name], held)
+        held = None if self.kinds[name] is ColumnKind.TEXT else lambda: self._numbers.get(name)
+        return DelimitedColumn(self._records, self._names[name], self.kinds[name], held)
 
     @cached_property
     def _numbers(self) -> dict[str, NDArray[Any]]:
         """Columns of numbers, read in one go, where there is room for them: epochs then parse nothing."""
-        names = [name for name, kind in self.kinds.items() if kind is not Kind.TEXT and not self._empty[name]]
+        names = [name for name, kind in self.kinds.items() if kind is not ColumnKind.TEXT and not self._empty[name]]
         if BYTES * len(names) * len(self._records) > HELD:
             return {}
         found: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
@@ -78,11 +78,11 @@ class Delimited:
         return ()
 
 
-class Cells:
+class DelimitedColumn:
     """A column of a CSV file (a `Column`)."""
 
     def __init__(
-        self, records: Records, place: int, kind: Kind, held: Callable[[], NDArray[Any] | None] | None = None
+        self, records: Records, place: int, kind: ColumnKind, held: Callable[[], NDArray[Any] | None] | None = None
     ) -> None:
         """Take the cells at a place of each record; `held` gives all of them where they are in memory."""
         self._records, self._place, self._kind, self._held = records, place, kind, held
@@ -109,14 +109,14 @@ class Cells:
 
     def _values(self, records: Sequence[Sequence[str]]) -> Values:
         cells = [record[self._place] for record in records]
-        if self._kind is Kind.TEXT:
+        if self._kind is ColumnKind.TEXT:
             return cells
         return numbers(cells, self._kind)
 
 
-def numbers(cells: Sequence[str], kind: Kind) -> NDArray[Any]:
+def numbers(cells: Sequence[str], kind: ColumnKind) -> NDArray[Any]:
     """[n] cells of a column of numbers."""
-    return np.array(cells, np.int64 if kind is Kind.WHOLE else np.float64)
+    return np.array(cells, np.int64 if kind is ColumnKind.WHOLE else np.float64)
 
 
 class _Seen:
@@ -136,17 +136,17 @@ class _Seen:
         self._whole = self._whole and all(map(_is_whole, given))
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ColumnKind:
         """What all cells that are not empty are."""
         if not (self._given and self._numbers):
-            return Kind.TEXT
-        return Kind.WHOLE if self._whole and not self.empty else Kind.NUMBER
+            return ColumnKind.TEXT
+        return ColumnKind.WHOLE if self._whole and not self.empty else ColumnKind.NUMBER
 
 
-def _are_names(first: Sequence[str], kinds: Sequence[Kind]) -> bool:
+def _are_names(first: Sequence[str], kinds: Sequence[ColumnKind]) -> bool:
     """Whether a first line holds names: no number, or a word above a column of numbers (other names may be numbers)."""
     words = [not _is_number(cell) and cell.strip().lower() not in MISSING for cell in first]
-    above = (word and kind is not Kind.TEXT for word, kind in zip(words, kinds, strict=True))
+    above = (word and kind is not ColumnKind.TEXT for word, kind in zip(words, kinds, strict=True))
     return not any(map(_is_number, first)) or any(above)
 
 

@@ -12,15 +12,15 @@ from ..image_samples import standardise
 from ..images import ImageReader
 from ..protocol import TaskSpec
 from ..tokens import length_of, tokens_of
-from .protocol import Column, Kind, Values
+from .protocol import Column, ColumnKind, Values
 
 Encode: TypeAlias = Callable[[Sequence[Values]], Any]
 """Some rows of the feature columns as a tensor [n, ...] or tensors by name."""
 
 
-def encoder(kind: Kind, spec: TaskSpec) -> Encode:
+def encoder(kind: ColumnKind, spec: TaskSpec) -> Encode:
     """What makes inputs of columns of a kind."""
-    return {Kind.IMAGE: _images, Kind.TEXT: _texts}.get(kind, _numbers)(spec)
+    return {ColumnKind.IMAGE: _images, ColumnKind.TEXT: _texts}.get(kind, _numbers)(spec)
 
 
 def _images(spec: TaskSpec) -> Encode:

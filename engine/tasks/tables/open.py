@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ...messages import title
-from ..data import Parts
+from ..data import RowParts
 from ..data_task import DataTask
 from ..protocol import CLASSES, Split, TaskSpec, option
 from ..purposes.table import purpose_of
@@ -20,14 +20,14 @@ from ..texts import LANGUAGE, language_task
 from .delimited import Delimited
 from .inputs import Encode, check_numbers, encoder
 from .parquet import Parquet
-from .protocol import Chained, Column, Kind, Table, Values, whole
-from .roles import Roles, roles_of
+from .protocol import Chained, Column, ColumnKind, Table, Values, whole
+from .roles import ColumnRoles, roles_of
 
 PURPOSES = ("classification", "regression", "similarity")
 """What tables are for, beside language."""
 
 
-class Columns:
+class TableRows:
     """Rows of tables (`Data`).
 
     Attributes:
@@ -55,11 +55,11 @@ class Columns:
         source, taken = self._rows[split]
         return self._encode([column.take(taken[rows]) for column in self._features[source]])
 
-    def parts(self, split: Split) -> Parts | None:
+    def parts(self, split: Split) -> RowParts | None:
         """Which rows are read together; of several columns the first one says."""
         source, taken = self._rows[split]
         found = self._features[source][0].parts()
-        return None if found is None else Parts(np.searchsorted(found[0], taken, side="right") - 1, found[1])
+        return None if found is None else RowParts(np.searchsorted(found[0], taken, side="right") - 1, found[1])
 
     def targets(self, split: Split, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Labels [n] or [n, K]."""
@@ -87,7 +87,7 @@ def _open(spec: TaskSpec, suffixes: tuple[str, ...], read: Callable[[Path], Tabl
     if roles.purpose in LANGUAGE:
         return language_task(spec, {split: _texts(columns[0]) for split, columns in features.items()})
     kind = first.kinds[roles.features[0]]
-    if kind in (Kind.WHOLE, Kind.NUMBER):
+    if kind in (ColumnKind.WHOLE, ColumnKind.NUMBER):
         for columns in features.values():
             check_numbers(roles.features, columns)
     labels = {
@@ -97,16 +97,16 @@ def _open(spec: TaskSpec, suffixes: tuple[str, ...], read: Callable[[Path], Tabl
     names = names or (first.classes(roles.labels[0]) if roles.labels else ())
     if roles.purpose == "classification":
         targets, names = _in_order(targets, names, json.loads(option(spec, CLASSES, "[]")))
-    data = Columns(spec, features, targets, encoder(kind, spec))
+    data = TableRows(spec, features, targets, encoder(kind, spec))
     data.classes = names
     return DataTask(spec, data, purpose_of(spec, *PURPOSES, default=roles.purpose))
 
 
-def _check_columns(tables: Sequence[Table], first: Table, roles: Roles) -> None:
+def _check_columns(tables: Sequence[Table], first: Table, roles: ColumnRoles) -> None:
     """Refuse files that lack a column, or hold something else in it."""
     for name in (*roles.features, *roles.labels):
         kinds = {one.kinds.get(name) for one in tables}
-        if len(kinds) > 1 and not kinds <= {Kind.WHOLE, Kind.NUMBER}:
+        if len(kinds) > 1 and not kinds <= {ColumnKind.WHOLE, ColumnKind.NUMBER}:
             template = (
                 "Column {name} has different kinds of values in the files of the splits ({kind} in the first one). "
                 "Use one kind in all."
@@ -124,7 +124,9 @@ def _texts(column: Column) -> Iterator[str]:
     return (str(cell) for piece in column.pieces() for cell in piece)
 
 
-def _targets(labels: dict[Split, list[Values]], roles: Roles) -> tuple[dict[Split, NDArray[Any]], tuple[str, ...]]:
+def _targets(
+    labels: dict[Split, list[Values]], roles: ColumnRoles
+) -> tuple[dict[Split, NDArray[Any]], tuple[str, ...]]:
     """Labels as the purpose takes them, and the names of classes that are written as text."""
     if roles.purpose != "classification":
         return {split: _side_by_side(columns) for split, columns in labels.items()}, ()

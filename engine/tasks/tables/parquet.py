@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ...errors import DataError, Message
 from ...storage.file_limits import UNPACKED, check_special, check_unpacked, parse_json
-from ..packages import needed
-from .protocol import HELD, Kind, Values
+from ..packages import require_package
+from .protocol import HELD, ColumnKind, Values
 
 CELL = 8
 """Bytes of a number: as many cells as a file says there are, however they are packed, take this each."""
@@ -43,9 +43,9 @@ class Parquet:
         kinds = {field.name: _kind(field.type) for field in self._schema}
         self.kinds = {name: kind for name, kind in kinds.items() if kind is not None}
 
-    def column(self, name: str) -> "RowGroups":
+    def column(self, name: str) -> "ParquetColumn":
         """A column, of which a row group at a time is read."""
-        return RowGroups(self._path, self._file, name, self.kinds[name])
+        return ParquetColumn(self._path, self._file, name, self.kinds[name])
 
     def classes(self, name: str) -> tuple[str, ...]:
         """What the library `datasets` wrote of a column."""
@@ -57,10 +57,10 @@ class Parquet:
             return ()
 
 
-class RowGroups:
+class ParquetColumn:
     """A column of a Parquet file (a `Column`); row groups are kept as long as they fit into `HELD` bytes."""
 
-    def __init__(self, path: Path, file: Any, name: str, kind: Kind) -> None:
+    def __init__(self, path: Path, file: Any, name: str, kind: ColumnKind) -> None:
         """Read nothing yet."""
         self._path, self._file, self._name, self._kind = path, file, name, kind
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
@@ -83,7 +83,7 @@ class RowGroups:
         read = {number: self._group(number) for number in needed_now}  # those first that the others may push out
         places = zip(groups.tolist(), (rows - self._starts[groups]).tolist(), strict=True)
         cells = [read[group][place] for group, place in places]
-        return cells if self._kind in (Kind.IMAGE, Kind.TEXT) else self._stacked(cells)
+        return cells if self._kind in (ColumnKind.IMAGE, ColumnKind.TEXT) else self._stacked(cells)
 
     def pieces(self) -> Iterator[Values]:
         """One row group after another."""
@@ -121,14 +121,14 @@ class RowGroups:
             template = "Column {name} of {path} has {count} empty cells. Fill them, or remove their rows."
             named = {"name": self._name, "path": str(self._path), "count": column.null_count}
             raise DataError("table.empty_cells", template, **named)
-        if self._kind in (Kind.IMAGE, Kind.TEXT):
+        if self._kind in (ColumnKind.IMAGE, ColumnKind.TEXT):
             return column.to_pylist()
         return self._stacked(column.to_pylist()) if _is_list(column.type) else column.to_numpy()
 
     def _check_repeats(self, number: int) -> None:
         """Raise an error where a row group says each of a few large values often, so that it unpacks to far more."""
         rows = int(self._file.metadata.row_group(number).num_rows)
-        if self._kind not in (Kind.IMAGE, Kind.TEXT) or self._repeats[number] * rows <= UNPACKED:
+        if self._kind not in (ColumnKind.IMAGE, ColumnKind.TEXT) or self._repeats[number] * rows <= UNPACKED:
             return
         types, compute = _arrow("types"), _arrow("compute")
         leaves = [path for path in (self._name, f"{self._name}.bytes") if path in _paths(self._file)]
@@ -176,25 +176,25 @@ def _paths(file: Any) -> list[str]:
 
 
 def _arrow(module: str) -> Any:
-    return needed(f"pyarrow.{module}", "parquet", Message("task.parquet", "Parquet files"))
+    return require_package(f"pyarrow.{module}", "parquet", Message("task.parquet", "Parquet files"))
 
 
-def _kind(given: Any) -> Kind | None:
+def _kind(given: Any) -> ColumnKind | None:
     """The kind of an Arrow type, None for what cannot be used."""
     types = _arrow("types")
     if types.is_dictionary(given):
         return _kind(given.value_type)
     if _is_list(given):
         inner = _kind(given.value_type)
-        return Kind.NUMBER if inner in (Kind.WHOLE, Kind.NUMBER) else None
+        return ColumnKind.NUMBER if inner in (ColumnKind.WHOLE, ColumnKind.NUMBER) else None
     if types.is_struct(given):
         inner = {given.field(i).name: given.field(i).type for i in range(given.num_fields)}
-        return Kind.IMAGE if "bytes" in inner and _kind(inner["bytes"]) is Kind.IMAGE else None
+        return ColumnKind.IMAGE if "bytes" in inner and _kind(inner["bytes"]) is ColumnKind.IMAGE else None
     tests = (
-        (Kind.IMAGE, (types.is_binary, types.is_large_binary)),
-        (Kind.TEXT, (types.is_string, types.is_large_string)),
-        (Kind.WHOLE, (types.is_integer, types.is_boolean)),
-        (Kind.NUMBER, (types.is_floating,)),
+        (ColumnKind.IMAGE, (types.is_binary, types.is_large_binary)),
+        (ColumnKind.TEXT, (types.is_string, types.is_large_string)),
+        (ColumnKind.WHOLE, (types.is_integer, types.is_boolean)),
+        (ColumnKind.NUMBER, (types.is_floating,)),
     )
     return next((kind for kind, those in tests if any(test(given) for test in those)), None)
 

@@ -15,7 +15,7 @@ HELD = 256 * 2**20
 """Bytes of a file that are held in memory; what is smaller is read once."""
 
 
-class Kind(StrEnum):
+class ColumnKind(StrEnum):
     """What the cells of a column are."""
 
     IMAGE = "image"
@@ -48,7 +48,7 @@ class Table(Protocol):
     """A file with columns. Parquet and CSV are its members."""
 
     @property
-    def kinds(self) -> Mapping[str, Kind]:
+    def kinds(self) -> Mapping[str, ColumnKind]:
         """Name of each column that can be used to its kind, in order."""
         ...
 

@@ -13,7 +13,7 @@ from secateur.app.panels.tradeoff.points import Cost as Axis
 from secateur.app.panels.tradeoff.points import trade_off
 from secateur.engine.baselines import families
 from secateur.engine.baselines.protocol import LIBRARIES, Baseline, BaselineKind, BaselineSpec
-from secateur.engine.baselines.verdict import Result, verdict
+from secateur.engine.baselines.verdict import PrunedResult, verdict
 from secateur.engine.errors import Message
 from secateur.engine.planning.goal import suggest
 from secateur.engine.recovery.protocol import RecoverySettings
@@ -149,7 +149,7 @@ def test_one_click_in_the_legend_makes_one_and_it_appears_with_its_mark(qtbot, p
     points = {p.state: p for p in trade_off(document, Axis.MACS).points}
     assert points["b0"].mark == "random" and points["b0"].y == pytest.approx(88.0)
     assert "b0" not in {p.state for p in trade_off(document, Axis.MACS).front}
-    said = verdict(Result(reported(0.9), document.state.macs), (made,))
+    said = verdict(PrunedResult(reported(0.9), document.state.macs), (made,))
     player.answer("compare", Comparison(document.state, (made,), (), said))
     assert [entry.text() for entry in panel.legend.entries][1:] == offered[1:]
 
@@ -184,7 +184,7 @@ def test_the_ledger_says_when_it_was_not_worth_pruning(qtbot, player):
 def test_what_could_not_be_made_is_said_and_other_data_end_them_all(qtbot, player):
     document = player.document
     document.beside.start((BaselineSpec(BaselineKind.STOCK),))
-    said = verdict(Result(reported(0.9), document.state.macs), ())
+    said = verdict(PrunedResult(reported(0.9), document.state.macs), ())
     missed = Missed(BaselineSpec(BaselineKind.STOCK), Message("any", "No smaller model is known."))
     player.answer("compare", Comparison(document.state, (), (missed,), said))
     assert [str(one) for one in player.failures] == ["No smaller model is known."]

@@ -9,7 +9,7 @@ from secateur.app.panels.layers.panel import Layers
 from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.model import Column
 from secateur.engine.errors import EngineLost, TaskError
-from secateur.engine.scoring.partial_scores import Partial
+from secateur.engine.scoring.partial_scores import PartialScores
 from secateur.engine.scoring.score_options import Choices, Slices
 from tests.app.demo_analysis import scores_of
 from tests.app.playing import Player, play
@@ -27,7 +27,7 @@ def player(qapp) -> Player:
 
 def partly(player: Player, done: int = 8, seed: int = 3, samples: bool = False) -> np.ndarray:
     scores = scores_of(player.document.contents.analysis, seed=seed)  # type: ignore[arg-type]
-    player.get_on("score", Partial(scores, done, 32, samples), done, 32)
+    player.get_on("score", PartialScores(scores, done, 32, samples), done, 32)
     return scores
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from secateur.engine.recovery.benchmark_points import RESULTS, Family, Point
+from secateur.engine.recovery.benchmark_points import RESULTS, BenchmarkPoint, Family
 from secateur.engine.storage.serialization import to_json
 
 from . import cifar, fashion, harness
@@ -12,9 +12,9 @@ FILE = Path(__file__).resolve().parents[3] / "engine" / "recovery" / RESULTS
 FAMILIES = {"resnet": Family.CONVOLUTIONAL, "vit": Family.TRANSFORMER}
 
 
-def points(folder: Path = harness.RESULTS) -> list[Point]:
+def points(folder: Path = harness.RESULTS) -> list[BenchmarkPoint]:
     """All points of the results in a folder, the long protocol's before the short one's."""
-    found: list[Point] = []
+    found: list[BenchmarkPoint] = []
     for protocol in ("full", "short"):
         read = {name: harness.read(folder / f"{name}-{protocol}.jsonl") for name in ("fashion", "cifar", "language")}
         found += _fashion(read["fashion"], protocol) + _cifar(read["cifar"], protocol)
@@ -29,9 +29,9 @@ def write(folder: Path = harness.RESULTS) -> int:
     return len(some)
 
 
-def _halves(results: dict[str, harness.Result]) -> list[Point]:
+def _halves(results: dict[str, harness.Result]) -> list[BenchmarkPoint]:
     """The bundled networks at half of their MACs (`tests.benchmarks.recovery`)."""
-    found: list[Point] = []
+    found: list[BenchmarkPoint] = []
     for cell, one in results.items():
         net = cell.split("/")[0]
         subject = f"{'ResNet' if net == 'resnet' else 'ViT'}, Fashion-MNIST"
@@ -41,8 +41,8 @@ def _halves(results: dict[str, harness.Result]) -> list[Point]:
     return found
 
 
-def _fashion(results: dict[str, harness.Result], protocol: str) -> list[Point]:
-    found: list[Point] = []
+def _fashion(results: dict[str, harness.Result], protocol: str) -> list[BenchmarkPoint]:
+    found: list[BenchmarkPoint] = []
     for cell, one in results.items():
         net, what, seed = cell.split("/")
         whole = results.get(f"{net}/uncut/0")
@@ -58,8 +58,8 @@ def _fashion(results: dict[str, harness.Result], protocol: str) -> list[Point]:
     return found
 
 
-def _cifar(results: dict[str, harness.Result], protocol: str) -> list[Point]:
-    found: list[Point] = []
+def _cifar(results: dict[str, harness.Result], protocol: str) -> list[BenchmarkPoint]:
+    found: list[BenchmarkPoint] = []
     for cell, one in results.items():
         net, *rest = cell.split("/")
         base = results.get(f"{net}/base")
@@ -73,8 +73,8 @@ def _cifar(results: dict[str, harness.Result], protocol: str) -> list[Point]:
     return found
 
 
-def _language(results: dict[str, harness.Result], protocol: str) -> list[Point]:
-    found: list[Point] = []
+def _language(results: dict[str, harness.Result], protocol: str) -> list[BenchmarkPoint]:
+    found: list[BenchmarkPoint] = []
     original = results.get("original")
     for cell, one in results.items():
         if cell.count("/") != 1 or cell.startswith("original") or original is None:
@@ -101,7 +101,7 @@ def _point(
     metric: tuple[str, bool],
     values: tuple[dict[str, Any], ...],
     told: tuple[int, str, str],
-) -> Point:
+) -> BenchmarkPoint:
     original, cut, recovered = (round(float(one["value"]), 4) for one in values)
     name, percent = metric
-    return Point(family, subject, round(kept, 4), name, percent, original, cut, recovered, *told)
+    return BenchmarkPoint(family, subject, round(kept, 4), name, percent, original, cut, recovered, *told)

@@ -4,7 +4,7 @@ from copy import deepcopy
 
 import numpy as np
 
-from secateur.engine.baselines.protocol import Round, Standing
+from secateur.engine.baselines.protocol import ComparedState, PruningRound
 from secateur.engine.foreign_code.consent import FULL_CONSENT
 from secateur.engine.jobs import finish
 from secateur.engine.planning.goal import solve
@@ -22,7 +22,7 @@ from tests.engine.toy_task import ToyTask
 GOAL = Goal((Limit(Cost.MACS, 0.5),))
 
 
-def half(epochs: int | None = 1, source: str = "net.py:make") -> Standing:
+def half(epochs: int | None = 1, source: str = "net.py:make") -> ComparedState:
     """The net without half of its MACs, as if it had been recovered for some epochs (it was not)."""
     net, task = tiny_net.build(0), ToyTask(96)
     inputs = task.example_inputs()
@@ -33,7 +33,7 @@ def half(epochs: int | None = 1, source: str = "net.py:make") -> Standing:
     smaller = cut(net, analysis, nothing, removed, Edits(), inputs)
     left = costs(analysis, removed)
     recoveries = () if epochs is None else (RecoverySettings(epochs=epochs, threads=1),)
-    return Standing(
+    return ComparedState(
         original=net,
         factory=lambda: deepcopy(tiny_net.build(1)),
         model=smaller.model,
@@ -43,7 +43,7 @@ def half(epochs: int | None = 1, source: str = "net.py:make") -> Standing:
         task=task,
         removed=removed,
         edits=smaller.edits,
-        rounds=(Round(GOAL, np.zeros_like(removed), recoveries),),
+        rounds=(PruningRound(GOAL, np.zeros_like(removed), recoveries),),
         parameters=left.parameters,
         macs=left.macs,
         consent=FULL_CONSENT,

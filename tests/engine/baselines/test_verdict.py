@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
-from secateur.engine.baselines.verdict import Result, verdict
+from secateur.engine.baselines.verdict import PrunedResult, verdict
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, Split
 
@@ -23,7 +23,7 @@ def timing(median: float, batch: int = 1) -> Timing:
     return Timing(TargetSpec(batch=batch), median, median * 0.98, median * 1.02, 100, "")
 
 
-RESULT = Result(metric(0.80), 100)
+RESULT = PrunedResult(metric(0.80), 100)
 
 
 def test_a_stock_model_that_is_better_at_no_more_macs_says_not_worth_pruning() -> None:

@@ -8,12 +8,14 @@ import pytest
 
 from secateur.engine.cli import prune
 from secateur.engine.cli.main import main
-from secateur.engine.recovery.benchmark_points import Family, Point
+from secateur.engine.recovery.benchmark_points import BenchmarkPoint, Family
 from secateur.engine.recovery.expected_result import expectation
 from tests.engine.session.small import write_project
 
 Capture = pytest.CaptureFixture[str]
-POINT = Point(Family.CONVOLUTIONAL, "a ResNet", 0.55, "top-1", True, 0.9, 0.3, 0.88, 2, "2 epochs", "fashion a/cell")
+POINT = BenchmarkPoint(
+    Family.CONVOLUTIONAL, "a ResNet", 0.55, "top-1", True, 0.9, 0.3, 0.88, 2, "2 epochs", "fashion a/cell"
+)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.recovery import finetune
-from secateur.engine.recovery.channels_last import Layout, layout_of
+from secateur.engine.recovery.channels_last import MemoryLayout, layout_of
 from secateur.engine.recovery.finetune import recover
 from secateur.engine.recovery.protocol import RecoverySettings
 from tests.engine.tiny_net import TinyNet
@@ -121,7 +121,7 @@ def test_a_recovery_is_the_same_but_for_rounding(monkeypatch: pytest.MonkeyPatch
     net = TinyNet(width=12, hidden=(8, 8), heads=2).eval()
     settings = RecoverySettings(epochs=2, threads=1, learning_rate=1e-3)
     laid = finish(recover(net, net, ToyTask(128), settings))
-    monkeypatch.setattr(finetune, "layout_of", lambda *_: Layout(()))
+    monkeypatch.setattr(finetune, "layout_of", lambda *_: MemoryLayout(()))
     usual = finish(recover(net, net, ToyTask(128), settings))
     assert laid.best_epoch == usual.best_epoch
     for name, value in laid.state_dict.items():

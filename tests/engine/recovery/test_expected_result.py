@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from secateur.engine.recovery.benchmark_points import Family, Point
+from secateur.engine.recovery.benchmark_points import BenchmarkPoint, Family
 from secateur.engine.recovery.expected_result import expectation, family_of
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
@@ -11,9 +11,9 @@ from secateur.engine.structures.costs import costs
 from tests.engine.builders import tiny_analysis
 
 
-def point(kept: float, cut: float = 0.5, epochs: int = 3, family: Family = Family.TRANSFORMER) -> Point:
+def point(kept: float, cut: float = 0.5, epochs: int = 3, family: Family = Family.TRANSFORMER) -> BenchmarkPoint:
     values = ("top-1", True, 0.9, cut, 0.85)
-    return Point(family, "a net", kept, *values, epochs, f"{epochs} epochs", f"cell {kept}/{epochs}")
+    return BenchmarkPoint(family, "a net", kept, *values, epochs, f"{epochs} epochs", f"cell {kept}/{epochs}")
 
 
 @pytest.fixture(scope="module")

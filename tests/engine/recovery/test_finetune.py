@@ -12,7 +12,7 @@ from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.jobs import Cancelled, Job, Progress, finish
 from secateur.engine.recovery.finetune import Recovered, recover
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
-from secateur.engine.tasks.model_outputs import ask
+from secateur.engine.tasks.model_outputs import run_model
 from secateur.engine.tasks.protocol import Metric, Split
 from tests.engine.tiny_net import TinyNet
 from tests.engine.toy_task import ToyTask
@@ -329,7 +329,7 @@ class _Table(nn.Module):
 
 def test_a_table_that_was_made_while_judging_can_be_trained_with() -> None:
     model = _Table().eval()
-    ask(model, ToyTask().example_inputs())
+    run_model(model, ToyTask().example_inputs())
     model(*ToyTask().example_inputs()).sum().backward()
     assert model.linear.weight.grad is not None
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from secateur.engine.jobs import Cancelled, NeverCancelled, finish
-from secateur.engine.recovery.consumer_layers import columns_of, drawn_columns, layers_that_read_less
+from secateur.engine.recovery.consumer_layers import columns_of, consumer_layers, drawn_columns
 from secateur.engine.recovery.least_squares import RIDGE, reconstruct
 from secateur.engine.recovery.protocol import Repair
 from secateur.engine.structures.analyse import analyse
@@ -109,7 +109,7 @@ def test_a_layer_that_was_trained_since_the_cut_is_left_alone() -> None:
     student, kept = _half(model)
     with torch.no_grad():
         student[3].weight += 0.1 * torch.randn_like(student[3].weight)
-    assert [*layers_that_read_less(student, model, kept)] == []
+    assert [*consumer_layers(student, model, kept)] == []
 
 
 def test_a_bias_is_repaired_once() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from secateur.engine.jobs import Job, Progress
-from secateur.engine.tasks.distillation_batch import Lesson
+from secateur.engine.tasks.distillation_batch import DistillationBatch
 from secateur.engine.tasks.protocol import Metric, Split, TaskInfo, TaskSpec
 
 
@@ -47,9 +47,9 @@ class GivenTask:
         """The inputs."""
         return (batch[0],)
 
-    def lesson(self, batch: Any) -> Lesson:
+    def lesson(self, batch: Any) -> DistillationBatch:
         """All of the outputs, which are logits."""
-        return Lesson(self.inputs(batch), logits=True)
+        return DistillationBatch(self.inputs(batch), logits=True)
 
     def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> Tensor | None:
         """Mean cross entropy."""

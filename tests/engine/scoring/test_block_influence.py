@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from secateur.engine.jobs import finish
-from secateur.engine.scoring.block_similarity import Turning
+from secateur.engine.scoring.block_similarity import BlockSimilarity
 from secateur.engine.scoring.criteria import score
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, StandIn
@@ -109,7 +109,7 @@ class PreActivated(nn.Module):
 
 def test_a_block_that_changes_its_input_in_place_is_compared_with_what_it_was_given() -> None:
     torch.manual_seed(0)
-    net, x, turning = nn.Sequential(PreActivated()), torch.randn(2, 8, 6, 6), Turning({0: (8, True)})
+    net, x, turning = nn.Sequential(PreActivated()), torch.randn(2, 8, 6, 6), BlockSimilarity({0: (8, True)})
     handles = turning.watch(net, StandIn(0, "0", {"copy": "0"}))
     given = x.clone()
     with torch.no_grad(), turning:

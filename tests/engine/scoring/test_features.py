@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from secateur.engine.jobs import finish
-from secateur.engine.scoring.activation_statistics import Watching
+from secateur.engine.scoring.activation_statistics import FeatureStatistics
 from secateur.engine.scoring.criteria import score
 from secateur.engine.scoring.score_options import Choices, Normalise
 from secateur.engine.structures.analyse import analyse
@@ -24,7 +24,9 @@ IMAGES = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 def _moments(model: nn.Module, name: str, *given: Tensor, passes: int = 1) -> tuple[Any, Any]:
     """(mean, variance) of what enters a weight."""
-    watching = Watching({name: model.get_parameter(name)}, [p for n, p in model.named_parameters() if n != name])
+    watching = FeatureStatistics(
+        {name: model.get_parameter(name)}, [p for n, p in model.named_parameters() if n != name]
+    )
     with quiet_forward(model), watching:
         for part in range(passes):
             model(*(one.chunk(passes)[part] for one in given))

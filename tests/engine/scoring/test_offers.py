@@ -9,7 +9,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import finish
-from secateur.engine.scoring.criteria import CRITERIA, Offer, offers, score
+from secateur.engine.scoring.criteria import CRITERIA, CriterionOffer, offers, score
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind
@@ -20,7 +20,7 @@ from tests.engine.nets import Transformer, image
 TASK = TaskInfo("toy", {}, (), "top-1", (), batches={"train": 10, "val": 3}, batch=16)
 
 
-def _offers(analysis: Analysis, task: TaskInfo | None, choices: Choices | None = None) -> dict[str, Offer]:
+def _offers(analysis: Analysis, task: TaskInfo | None, choices: Choices | None = None) -> dict[str, CriterionOffer]:
     return {one.criterion.name: one for one in offers(analysis, analysis.empty(), task, choices)}
 
 

@@ -6,7 +6,7 @@ import torch
 
 from secateur.engine.jobs import Progress, finish
 from secateur.engine.scoring.criteria import score
-from secateur.engine.scoring.partial_scores import Partial
+from secateur.engine.scoring.partial_scores import PartialScores
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.structures.analyse import analyse
 from tests.engine.nets import Residual
@@ -26,7 +26,7 @@ def test_partial_scores_are_those_of_as_many_batches(criterion, parts) -> None:
     told: list[Progress] = []
     whole = finish(score(net, analysis, analysis.empty(), criterion, task), told.append)
     made = [one.so_far for one in told if one.so_far is not None]
-    assert all(isinstance(one, Partial) for one in made)
+    assert all(isinstance(one, PartialScores) for one in made)
     assert tuple(one.done for one in made) == parts and made[0].samples == (criterion in ("gates", "fisher"))
     for one in made:
         looked = Choices(batches=one.done // 8 if one.samples else one.done)

@@ -11,7 +11,7 @@ from secateur.engine.jobs import finish
 from secateur.engine.scoring.criteria import score
 from secateur.engine.scoring.score_options import Choices, Slices
 from secateur.engine.scoring.tied_weights import further_uses
-from secateur.engine.scoring.weight_slices import places_of
+from secateur.engine.scoring.weight_slices import slices_of
 from secateur.engine.scoring.weights import parameters_of
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
@@ -92,6 +92,6 @@ def test_weights_that_are_only_read_are_not_copied() -> None:
     tied, _ = _pair()
     analysis = analyse(tied, (torch.zeros(2, 6, dtype=torch.int64),))
     kept = analysis.kept_indices(analysis.empty())
-    parameters, places = parameters_of(tied, analysis, kept), places_of(analysis, kept, Slices.ALL)
+    parameters, places = parameters_of(tied, analysis, kept), slices_of(analysis, kept, Slices.ALL)
     read, measured = (further_uses(parameters, places, one) for one in (False, True))
     assert [one is tied.embedding.weight for one in (*read.values(), *measured.values())] == [True, False]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from secateur.engine.adapters.torchvision_detection import resized, with_maps
 from secateur.engine.errors import TaskError
-from secateur.engine.tasks.model_outputs import ask
+from secateur.engine.tasks.model_outputs import run_model
 from secateur.engine.tasks.open import kind_of, open_task
 from secateur.engine.tasks.protocol import Split, TaskSpec
 
@@ -159,7 +159,7 @@ def test_a_file_is_judged_by_the_boxes_that_follow_from_its_maps(tmp_path: Path)
 
     images = torch.rand(2, 3, 64, 64)
     for image, one in zip(images, task._found(file, images), strict=True):
-        (expected,) = ask(model, ([image],))
+        (expected,) = run_model(model, ([image],))
         assert len(expected["boxes"]) > 5 and torch.allclose(one["boxes"], expected["boxes"], atol=1e-4)
     wide = resized(images[:1], (64, 128))  # the file takes one size: boxes go back to the image's own
     (one,), (narrow,) = task._found(file, wide), task._found(file, resized(wide, (64, 64)))

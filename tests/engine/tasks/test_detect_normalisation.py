@@ -11,7 +11,7 @@ from torch import nn
 
 from secateur.engine.errors import Message
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.tasks.detect_normalisation import better_prepared
+from secateur.engine.tasks.detect_normalisation import better_normalisation
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, Task
 
@@ -43,7 +43,7 @@ def images(seed: int = 0) -> NDArray[np.uint8]:
 
 def notes_of(task: Task) -> tuple[Message, ...]:
     model = Bright().train()
-    found = finish(better_prepared(task, model, NeverCancelled()))
+    found = finish(better_normalisation(task, model, NeverCancelled()))
     assert model.training and model.dropout.training
     assert found is None or found.spec.mean == pytest.approx(MEAN)
     return () if found is None else (found.message,)

@@ -3,7 +3,7 @@
 import pytest
 
 from secateur.engine.tasks.protocol import Metric, Split
-from secateur.engine.tasks.user_metric import assumed, to_metric
+from secateur.engine.tasks.user_metric import assumed_direction, to_metric
 
 LOWER = "loss val_loss valLoss WER wer cer eer ppl nll mape MAPE fid fid50k bits_per_byte top1-error RMSE mean_error"
 COMPOUND = "valloss testloss mseloss bceloss crossentropyloss pixelerror errorrate distances MAEs perplexities"
@@ -39,9 +39,9 @@ def test_what_is_said_beside_it_counts_more_than_its_name() -> None:
 
 def test_a_direction_that_was_read_off_the_name_is_told() -> None:
     for name, direction in (("nll", "A lower nll"), ("reward", "A higher reward")):
-        (remark,) = assumed(metric(name), {name: 0.5}, "task.py")
+        (remark,) = assumed_direction(metric(name), {name: 0.5}, "task.py")
         assert str(remark).startswith(direction) and "evaluate in task.py" in str(remark)
-    assert assumed(metric("nll"), {"nll": 0.5, "higher_is_better": False}, "task.py") == ()
+    assert assumed_direction(metric("nll"), {"nll": 0.5, "higher_is_better": False}, "task.py") == ()
 
 
 @pytest.mark.parametrize("name", ["accuracy", "val_acc", "top-1", "top5", "Top1Accuracy", "test accuracy"])

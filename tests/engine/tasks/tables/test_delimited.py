@@ -14,7 +14,7 @@ from secateur.engine.tasks.protocol import Split, Task
 from secateur.engine.tasks.tables import records
 from secateur.engine.tasks.tables.delimited import Delimited
 from secateur.engine.tasks.tables.inputs import check_numbers
-from secateur.engine.tasks.tables.protocol import Chained, Kind, whole
+from secateur.engine.tasks.tables.protocol import Chained, ColumnKind, whole
 from secateur.engine.tracing.tree import tensors_of
 
 from ..makers import spec
@@ -128,7 +128,9 @@ def test_records_are_found_where_they_lie(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
     table = Delimited(tmp_path / "a.csv")
     column, labels = table.column("text"), table.column("label")
-    assert table.named and dict(table.kinds) == {"text": Kind.TEXT, "label": Kind.WHOLE} and len(column) == 60
+    assert (
+        table.named and dict(table.kinds) == {"text": ColumnKind.TEXT, "label": ColumnKind.WHOLE} and len(column) == 60
+    )
     rows = np.array([59, 0, 31, 31])
     assert column.take(rows) == [cells[row] for row in rows]
     assert np.array_equal(labels.take(rows), [1, 0, 1, 1])
@@ -203,7 +205,7 @@ def test_whole_numbers_beyond_64_bits_are_numbers_like_others(tmp_path: Path) ->
     lines = [f"{2**63 + 4096 * n},{2**62 + n},{n / 4},{n % 2}" for n in range(30)]
     path = write_csv(tmp_path / "a.csv", "hash,large,width,label", *lines)
     kinds = Delimited(Path(path)).kinds
-    assert (kinds["hash"], kinds["large"], kinds["label"]) == (Kind.NUMBER, Kind.WHOLE, Kind.WHOLE)
+    assert (kinds["hash"], kinds["large"], kinds["label"]) == (ColumnKind.NUMBER, ColumnKind.WHOLE, ColumnKind.WHOLE)
     x, y = next(opened(path, features="width").batches(Split.TRAIN))
     assert torch.equal(y, (4 * x[:, 0]).long() % 2)
     x, _ = next(opened(path, features="hash").batches(Split.TRAIN))

@@ -12,7 +12,7 @@ import torch
 
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.tasks.data import Parts, shuffled
+from secateur.engine.tasks.data import RowParts, shuffled_rows
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split
 from secateur.engine.tracing.tree import tensors_of
@@ -172,10 +172,10 @@ def test_rows_of_one_part_are_mixed_with_those_of_others(tmp_path: Path) -> None
         def size(self, split: Split) -> int:
             return 100
 
-        def parts(self, split: Split) -> Parts:
-            return Parts(np.arange(100) // 10, 4)
+        def parts(self, split: Split) -> RowParts:
+            return RowParts(np.arange(100) // 10, 4)
 
-    order = shuffled(Sorted(), Split.TRAIN, 3)  # type: ignore[arg-type]
+    order = shuffled_rows(Sorted(), Split.TRAIN, 3)  # type: ignore[arg-type]
     assert sorted(order) == list(range(100))
     windows = [set((order[start : start + 40] // 10).tolist()) for start in (0, 40, 80)]
     assert [len(window) for window in windows] == [4, 4, 2] and not windows[0] & windows[1]
