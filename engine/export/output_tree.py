@@ -35,7 +35,7 @@ class Answers(tuple[Any, ...]):
 
 
 def made_of(parts: Sequence[tuple[str, Any]]) -> Any:
-    """A nested result from the paths of its tensors, as `tracing.reading.exported_outputs` gives them."""
+    """A nested result from the paths of its tensors, as `tracing.tree.exported_outputs` gives them."""
     if [path for path, _ in parts] == [""]:
         return parts[0][1]
     below: dict[str, list[tuple[str, Any]]] = {}

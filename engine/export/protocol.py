@@ -24,7 +24,7 @@ class ExportRequest:
         edits: The repairs of the cut, all of them.
         name: For a person; stored in the file.
         macs: Multiply-accumulates of one sample; stored in the file.
-        step: The file is to hold one further token of a language model (`tracing.decoding.Decoding`); the inputs too.
+        step: The file is to hold one further token of a language model (`targets.token_step.Decoding`); the inputs too.
     """
 
     model: Any

@@ -19,7 +19,7 @@ from ..jobs import Job, Progress
 from ..model_inputs import Inputs, call, read
 from ..recovery.mixed_precision import in_single
 from ..targets.token_step import Decoding
-from ..tracing.tree import as_tensors, copied, exported_outputs, named_tensors, tensors_of
+from ..tracing.tree import as_tensors, copied_inputs, exported_outputs, named_tensors, tensors_of
 from .exporter_options import first_line, free_batch, plain, quiet
 from .model_package import unpack
 
@@ -102,7 +102,7 @@ def _answers(model: nn.Module, inputs: Inputs) -> list[str]:
     """Paths of the tensors that the model answers with."""
     try:
         with torch.no_grad():
-            return [one.path for one in exported_outputs(call(model, copied(inputs)))]
+            return [one.path for one in exported_outputs(call(model, copied_inputs(inputs)))]
     except Exception as error:
         raise ExportError(
             "export.example", "The model does not run on its example inputs: {error}", error=first_line(error)

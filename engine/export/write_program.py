@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import ExportError
 from ..jobs import Job, Progress
 from ..model_inputs import Inputs, call, read
-from ..tracing.tree import as_tensors, copied, exported_outputs
+from ..tracing.tree import as_tensors, copied_inputs, exported_outputs
 from .exporter_options import first_line, free_batch, plain, quiet
 from .loaded_program import ABOUT
 from .model_package import unpack
@@ -51,7 +51,7 @@ def export_program_here(
     with quiet():
         try:
             with torch.no_grad():
-                output = call(model, copied(inputs))
+                output = call(model, copied_inputs(inputs))
             shown = model if _is_plain(output) else _Flat(model, inputs).eval()
             shapes = None if fixed else free_batch(shown, inputs)
             args, named = ((), dict(inputs)) if isinstance(inputs, Mapping) else (inputs, None)

@@ -1,7 +1,7 @@
 """What constraints say about a plan: which one it breaks, and the marks that keep them all. Numpy only.
 
-An analysis says which sets lose structures in step (`Bundle`). Marks on one of them are evened out on the others: the
-weakest go along, the strongest are spared.
+An analysis says which sets lose structures in step (`CountBundle`). Marks on one of them are evened out on the others:
+the weakest go along, the strongest stay.
 """
 
 from collections.abc import Iterator
@@ -11,28 +11,28 @@ from numpy.typing import NDArray
 
 from ..errors import Message, PlanError
 from ..messages import all_of, listed, module_named
-from ..structures.analysis import Analysis, Bundle, Constraint, Counting, Kind, Mask
+from ..structures.analysis import Analysis, Constraint, CountBundle, CountRule, Kind, Mask
 from ..structures.costs import kept_sizes
 from ..structures.types import inside
 
 LAST = np.inf
 
 
-def all_bundles(analysis: Analysis) -> Iterator[Bundle]:
+def all_bundles(analysis: Analysis) -> Iterator[CountBundle]:
     """Every set in the bundle that it belongs to; most are alone and lose all but one, blocks all."""
     bound = {number for bundle in analysis.bundles for number in bundle.sets}
     yield from analysis.bundles
     for number, one in enumerate(analysis.sets):
         if number not in bound:
-            yield Bundle((number,), (1,), one.count - (one.kind is not Kind.BLOCK))
+            yield CountBundle((number,), (1,), one.count - (one.kind is not Kind.BLOCK))
 
 
-def bundle_of(analysis: Analysis, set_number: int) -> Bundle:
+def bundle_of(analysis: Analysis, set_number: int) -> CountBundle:
     """The bundle of a set."""
     return next(bundle for bundle in all_bundles(analysis) if set_number in bundle.sets)
 
 
-def left(analysis: Analysis, bundle: Bundle, removed: Mask, markable: Mask) -> int:
+def left(analysis: Analysis, bundle: CountBundle, removed: Mask, markable: Mask) -> int:
     """How many steps a state can still lose."""
     steps: list[int] = []
     for number, size in zip(bundle.sets, bundle.sizes, strict=True):
@@ -61,14 +61,14 @@ def check_counts(analysis: Analysis, removed: Mask, kept: NDArray[np.int64]) -> 
     one = next(broken(analysis, removed, kept), None)
     if one is None:
         return
-    if one.kind is Counting.WHOLE:
+    if one.kind is CountRule.WHOLE:
         counts = [sum(int((~removed[analysis.sets[n].structures]).sum()) for n in one.sets)]
     else:
         counts = _sizes(one, kept)
     match one.kind:
-        case Counting.AT_LEAST:
+        case CountRule.AT_LEAST:
             advice = Message("advice.keep_more", "Keep more there.")
-        case Counting.WHOLE:
+        case CountRule.WHOLE:
             advice = Message("advice.keep_all", "Keep all there.")
         case _:
             advice = Message("advice.mark_as_many", "Mark as many there as that takes.")
@@ -135,7 +135,7 @@ def weakest_first(
     return structures[np.lexsort((-structures, values, spared))]
 
 
-def _steps(analysis: Analysis, bundle: Bundle, marked: Mask, touched: Mask | None) -> int:
+def _steps(analysis: Analysis, bundle: CountBundle, marked: Mask, touched: Mask | None) -> int:
     """How many steps are meant by marks."""
     steps: list[int] = []
     for number, size in zip(bundle.sets, bundle.sizes, strict=True):
@@ -146,12 +146,12 @@ def _steps(analysis: Analysis, bundle: Bundle, marked: Mask, touched: Mask | Non
 
 
 def _holds(analysis: Analysis, one: Constraint, kept: NDArray[np.int64], removed: Mask) -> bool:
-    if one.kind is Counting.WHOLE:
+    if one.kind is CountRule.WHOLE:
         return not any(removed[analysis.sets[n].structures].any() for n in one.sets)
     sizes = _sizes(one, kept)
-    if one.kind is Counting.EQUAL:
+    if one.kind is CountRule.EQUAL:
         return len(set(sizes)) == 1
-    return sizes[0] >= one.number if one.kind is Counting.AT_LEAST else sizes[0] % one.number == 0
+    return sizes[0] >= one.number if one.kind is CountRule.AT_LEAST else sizes[0] % one.number == 0
 
 
 def _sizes(one: Constraint, kept: NDArray[np.int64]) -> list[int]:

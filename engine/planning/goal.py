@@ -1,7 +1,7 @@
 """The plan for a goal: which structures go so that every limited cost is at or under its limit. Numpy only.
 
-`search.py` finds the widths, `depth.py` lets whole blocks compete with them, `obstacles.py` says what stands in the
-way of a goal that cannot be reached.
+`search.py` finds the widths, `block_pruning.py` lets whole blocks compete with them, and `infeasibility.py` says why a
+goal cannot be reached.
 """
 
 from collections.abc import Iterable
@@ -43,7 +43,7 @@ def suggest(
         keep_macs: Share of the original's MACs to stay at or under, above 0 and up to 1.
         removed: [S] what the present state no longer has; stays removed.
         locked: [S] what must not be marked.
-        multiple: Kept widths are multiples of this (see `classes.step` for heads and small layers).
+        multiple: Kept widths are multiples of this (see `isomorphic_classes.step` for heads and small layers).
         kinds: Kinds of structures to choose from, None for `DEFAULT_KINDS`.
 
     Returns:

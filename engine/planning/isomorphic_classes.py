@@ -12,7 +12,7 @@ from math import ceil, gcd
 import numpy as np
 from numpy.typing import NDArray
 
-from ..structures.analysis import Analysis, Bundle, CoupledSet, Kind, Mask
+from ..structures.analysis import Analysis, CountBundle, CoupledSet, Kind, Mask
 from .count_balance import all_bundles, left
 from .protocol import Goal, Ranking
 
@@ -176,7 +176,7 @@ def _shares(scores: NDArray[np.float64], markable: Mask) -> NDArray[np.float64]:
 
 def _candidate(
     analysis: Analysis,
-    bundle: Bundle,
+    bundle: CountBundle,
     rank: NDArray[np.float64],
     value: NDArray[np.float64],
     removed: Mask,

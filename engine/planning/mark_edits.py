@@ -104,7 +104,7 @@ def grown(
     """([S] marks grown to whole groups, [S] what was touched).
 
     In every set with marks the weakest of what would stay go along, until what is kept makes a width that is a multiple
-    of `multiple` (`planning.classes.step`: heads and small layers have steps of their own).
+    of `multiple` (`planning.isomorphic_classes.step`: heads and small layers have steps of their own).
     """
     from .count_balance import weakest_first
     from .isomorphic_classes import step

@@ -60,10 +60,10 @@ class Goal:
             A coupled set belongs to the module that it is shown under.
         least: Structures that every coupled set keeps, unless it goes with its whole block.
         least_share: The same as a share of the original's structures.
-        multiple: Kept widths are multiples of this (see `classes.step` for heads and small layers).
+        multiple: Kept widths are multiples of this (see `isomorphic_classes.step` for heads and small layers).
         multiples: The same for single kinds, where it is another one.
         kinds: Kinds of structures to choose from, () for `DEFAULT_KINDS`. With blocks among others, whole blocks
-            compete with them (`depth.py`).
+            compete with them (`block_pruning.py`).
         dtype: Type of the weights in the file whose size is limited, a key of `BYTES`.
         ranking: What competes by its scores.
         target: Where the latency is limited, None for the default target; its multiple is that of the goal.

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ..errors import SecateurError
 from ..tasks.model_outputs import main_output, widened
-from ..tracing.tree import answers_of
+from ..tracing.tree import preserved_outputs
 
 
 def distillation_loss(
@@ -35,7 +35,7 @@ def distillation_loss(
     metric of its own and no class numbers), both distances are added up: no answer but the teacher's own brings both to
     zero.
     """
-    answers = ([t for t in answers_of(one, chosen) if t.is_floating_point()] for one in (student, teacher))
+    answers = ([t for t in preserved_outputs(one, chosen) if t.is_floating_point()] for one in (student, teacher))
     pairs = list(zip(*answers, strict=True))
     if not pairs:
         raise SecateurError(

@@ -63,7 +63,8 @@ class Features:
             present: [N, T] flags of the tokens that count, None where all do.
         """
         pairs = [self._pair(path) for path in self.paths]
-        alike = [(at(s, present), at(t.to(s.dtype), present)) for s, t in filter(None, pairs)]  # see `single.py`
+        # Types differ under autocast, see `mixed_precision.py`.
+        alike = [(at(s, present), at(t.to(s.dtype), present)) for s, t in filter(None, pairs)]
         found = [F.mse_loss(s, t) / variance_of(t) for s, t in alike]
         return torch.stack(found).mean() if found else None
 

@@ -22,7 +22,7 @@ from ..errors import NO_NUMBERS, Message, SecateurError, TaskError
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
 from ..structures.transition import KeptIndices
 from ..tasks.protocol import Split, Task
-from ..tracing.isolated_forward import same_draws, seed_others
+from ..tracing.isolated_forward import seed_others, seeded
 from .batchnorm import calibrate_batchnorm, trainable_batches
 from .best_weights import Recovered, better_weights
 from .channels_last import MemoryLayout, layout_of
@@ -144,7 +144,7 @@ def _trained(
 
 def _attempt(training: Training) -> None:
     """A step on a batch of which nothing stays, not even what it draws."""
-    with same_draws():
+    with seeded():
         batch = next(trainable_batches(training.student, training.task, seed=training.settings.seed), None)
         if batch is not None:
             training.attempt(batch)

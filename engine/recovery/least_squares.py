@@ -23,7 +23,7 @@ from ..model_inputs import call, filled
 from ..scoring.cancellable_autograd import interruptible
 from ..structures.transition import KeptIndices
 from ..tasks.protocol import Split, Task
-from ..tracing.model_state import state_put_back
+from ..tracing.model_state import model_state_restored
 from .consumer_layers import ConsumerLayer, consumer_layers, drawn_columns
 from .protocol import Repair
 
@@ -125,7 +125,7 @@ def _gather(
     for done, batch in enumerate(islice(task.batches(Split.TRAIN, seed=0), BATCHES), start=1):
         check(token)
         inputs = task.inputs(batch)
-        with state_put_back(teacher), torch.no_grad(), interruptible(token), _heard(moments, filled(inputs)):
+        with model_state_restored(teacher), torch.no_grad(), interruptible(token), _heard(moments, filled(inputs)):
             teacher.eval()
             call(teacher, inputs)
         yield Progress("Recording the inputs of layers", number * total + done, parts * total)

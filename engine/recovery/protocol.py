@@ -9,7 +9,7 @@ from ..errors import SecateurError
 
 
 class Repair(StrEnum):
-    """What is done before, or without, any training; see `reconstruct.py`."""
+    """What is done before, or without, any training; see `least_squares.py`."""
 
     NONE = "none"
     BIAS = "bias"

@@ -8,7 +8,7 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from ..tracing.isolated_forward import as_written, same_draws
+from ..tracing.isolated_forward import seeded, uncompiled
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def pinned(seed: int, threads: int) -> Generator[None]:
     All is as before afterwards.
     """
     before = torch.get_num_threads()
-    with same_draws(seed), as_written():
+    with seeded(seed), uncompiled():
         try:
             torch.set_num_threads(threads or max((os.cpu_count() or 2) - 1, 1))
             yield

@@ -18,7 +18,7 @@ from ..scoring.cancellable_autograd import interruptible
 from ..tasks.distillation_batch import DistillationBatch
 from ..tasks.protocol import Task
 from ..tracing.isolated_forward import quiet_forward
-from ..tracing.model_state import state_put_back
+from ..tracing.model_state import model_state_restored
 from .distil import distillation_loss
 from .features import Features
 from .flip_augmentation import mirrored
@@ -42,7 +42,7 @@ class Training:
         settings: As asked.
         optimizer: Over the student's trainable parameters.
         token: Cancels.
-        chosen: Paths of the outputs that the student learns; () for the default (`tracing.reading.outputs_of`).
+        chosen: Paths of the outputs that the student learns; () for the default (`tracing.tree.outputs_of`).
         features: Results of blocks to learn too, None for none.
         steps: Steps in all, for the schedule.
         step: Steps done.
@@ -118,7 +118,7 @@ class Training:
                 outputs = heard[-1][1] if same else call(self.student, lesson.inputs)
             finally:
                 handle.remove()
-            with torch.no_grad(), state_put_back(self.teacher):
+            with torch.no_grad(), model_state_restored(self.teacher):
                 taught = call(self.teacher, lesson.inputs)
         parts = [] if own is None else [(1.0 - share) * own]
         if share > 0.0 or own is None:

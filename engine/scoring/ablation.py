@@ -102,7 +102,7 @@ def _without(subject: RatedModel, structure: int) -> Any:
 def _loss(subject: RatedModel, batches: list[Any], structure: int, token: CancelToken) -> float | None:
     """Mean loss of the batches without a structure; None where the task has no loss."""
     from ..tracing.isolated_forward import quiet_forward
-    from ..tracing.model_state import state_put_back
+    from ..tracing.model_state import model_state_restored
     from .cancellable_autograd import interruptible
 
     assert subject.task is not None
@@ -110,7 +110,7 @@ def _loss(subject: RatedModel, batches: list[Any], structure: int, token: Cancel
     with quiet_forward(subject.model), interruptible(token), _without(subject, structure):
         for batch in batches:
             check(token)
-            with state_put_back(subject.model):
+            with model_state_restored(subject.model):
                 loss = subject.task.loss(subject.model, batch)
             if loss is None:
                 return None

@@ -194,10 +194,10 @@ def _failed(error: Exception) -> TaskError:
 @contextmanager
 def _undisturbed(model: Any) -> Generator[None]:
     """Eval mode and gradients for all parameters inside; the model as it was afterwards."""
-    from ..tracing.isolated_forward import as_written
-    from ..tracing.model_state import state_put_back
+    from ..tracing.isolated_forward import uncompiled
+    from ..tracing.model_state import model_state_restored
 
-    with as_written(), state_put_back(model):
+    with uncompiled(), model_state_restored(model):
         model.eval()
         for parameter in model.parameters():
             if parameter.is_floating_point():

@@ -109,13 +109,13 @@ def changes_of(subject: RatedModel, batch: Any, token: CancelToken) -> WeightCha
     """Changes w g of each element of the weights that count, for one batch; 0 for what the batch did not use."""
     import torch
 
-    from ..tracing.model_state import state_put_back
+    from ..tracing.model_state import model_state_restored
     from .cancellable_autograd import interruptible
     from .tied_weights import untied_weights
 
     names = sorted({p.tensor for p in subject.places.places})
     interrupted = interruptible(token, [subject.parameters[n] for n in names])
-    with torch.enable_grad(), untied_weights(subject), interrupted, state_put_back(subject.model):
+    with torch.enable_grad(), untied_weights(subject), interrupted, model_state_restored(subject.model):
         loss, weights = _loss_of(subject, batch, names)
         gradients: tuple[Any, ...] = torch.autograd.grad(loss, [w for _, w in weights], allow_unused=True)
     changes = {n: _change(subject.parameters[n], None) for n in names if n in subject.made}

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..planning.count_balance import all_bundles
 from ..planning.goal import DEFAULT_KINDS, outside_scope
 from ..planning.protocol import Goal
-from ..structures.analysis import Analysis, Bundle, CoupledSet, Kind, Mask
+from ..structures.analysis import Analysis, CountBundle, CoupledSet, Kind, Mask
 
 
 def sets_of(analysis: Analysis, removed: Mask, goal: Goal) -> tuple[int, ...]:
@@ -43,7 +43,9 @@ def _with_choice(analysis: Analysis, gone: Mask, kinds: frozenset[Kind]) -> Iter
             yield number
 
 
-def _counts(analysis: Analysis, removed: Mask, number: int, bundle: Bundle, shares: tuple[float, ...]) -> list[int]:
+def _counts(
+    analysis: Analysis, removed: Mask, number: int, bundle: CountBundle, shares: tuple[float, ...]
+) -> list[int]:
     one = analysis.sets[number]
     size, left = bundle.sizes[bundle.sets.index(number)], remaining(one, removed)
     most = max((left - (one.count - size * bundle.most)) // size, 0)

@@ -34,7 +34,7 @@ from ..tasks.open import NAMED, RESIZED, TABLES, open_task
 from ..tasks.protocol import BFLOAT16, CLASSES, DTYPE, GREY, Metric, Split, Task, TaskInfo, TaskSpec, one_mean, option
 from ..tasks.tokens import FILE, LENGTH, WITH_TEXT, beside_data
 from ..text.format import thousands
-from ..tracing.tree import copied, outputs_of, tensors_of
+from ..tracing.tree import copied_inputs, outputs_of, tensors_of
 
 LARGEST = 1 << 27
 """Values that a sample of example inputs may have: half a gigabyte; large volumes of scans have less."""
@@ -127,7 +127,7 @@ def _runs(model: Any, inputs: Inputs) -> bool:
     """Whether a model takes these inputs."""
     try:
         with evaluating(model):
-            run_model(model, copied(inputs))
+            run_model(model, copied_inputs(inputs))
     except TaskError:
         return False
     return True

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import OpenError
 from ..storage.serialization import decoded
-from ..structures.analysis import NOTHING_KNOWN, Analysis
+from ..structures.analysis import NO_KNOWN_REPAIRS, Analysis
 from ..structures.types import NOTHING_HELD
 
 SCHEMA = 1
@@ -39,7 +39,7 @@ def analysis_to_json(analysis: Analysis) -> bytes:
         literals=nothing,
         constants=nothing,
         stand_ins=nothing,
-        known=NOTHING_KNOWN,
+        known=NO_KNOWN_REPAIRS,
         activations=NOTHING_HELD,
     )
     return msgspec.json.encode({"schema": SCHEMA, "analysis": msgspec.to_builtins(small, enc_hook=_encoded)})

@@ -11,17 +11,17 @@ from ..gc_pause import uncollected
 from ..jobs import CancelToken, NeverCancelled, check
 from ..tracing.record import Record
 from ..tracing.recorder import record
-from ..tracing.saved_tensors import kept
+from ..tracing.saved_tensors import saved_tensors
 from ..tracing.tree import Inputs
 from .analysis import Analysis
-from .apply_rules import walk
+from .apply_rules import apply_rules
 from .blocks.blocks import find_blocks
 from .build_analysis import build
 from .compiled import compiled_notes
 from .quantised_layers import packed_notes
 from .reparameterised_blocks import merging_notes
 from .solver.solve import solve
-from .unread_parameters import Unused, names_of, unused_in, unused_note
+from .unread_parameters import UnreadParameters, names_of, unread_parameters, unused_note
 
 
 @uncollected()
@@ -50,11 +50,11 @@ def analyse(
         Cancelled: The token was set.
     """
     token = NeverCancelled() if token is None else token
-    return understand(look(model, inputs, outputs, ignore_unused), name, token)({})
+    return solve_runs(record_runs(model, inputs, outputs, ignore_unused), name, token)({})
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RecordedRuns:
     """What a model did.
 
     Attributes:
@@ -68,11 +68,13 @@ class Seen:
     run: Record
     training: Record | None = None
     notes: tuple[Message, ...] = ()
-    unused: tuple[Unused, ...] = ()
+    unused: tuple[UnreadParameters, ...] = ()
     ignore_unused: bool = False
 
 
-def look(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), ignore_unused: bool = False) -> Seen:
+def record_runs(
+    model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), ignore_unused: bool = False
+) -> RecordedRuns:
     """Run a model as often as it takes to see all its parameters at work.
 
     Args:
@@ -85,23 +87,23 @@ def look(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), ignore_u
         AnalysisError: The forward raised or returned no tensor.
     """
     run, training = record(model, inputs, outputs), None
-    unused = unused_in(model, [run])
+    unused = unread_parameters(model, [run])
     if unused:
         with suppress(AnalysisError):  # it trains on other inputs: what is unused in evaluation stays so
             training = record(model, inputs, training=True)
-            unused = unused_in(model, [run, training])
+            unused = unread_parameters(model, [run, training])
     notes = (*merging_notes(model), *packed_notes(model), *compiled_notes(model), *unused_note(unused, ignore_unused))
-    return Seen(run, training, notes, unused, ignore_unused)
+    return RecordedRuns(run, training, notes, unused, ignore_unused)
 
 
 @uncollected()
-def understand(seen: Seen, name: str, token: CancelToken) -> Callable[[Mapping[str, Message]], Analysis]:
+def solve_runs(seen: RecordedRuns, name: str, token: CancelToken) -> Callable[[Mapping[str, Message]], Analysis]:
     """Solve what was seen; the result makes the analysis without the sets that are refused (set key to reason)."""
     check(token)
-    context = walk(seen.run, token, seen.training, () if seen.ignore_unused else seen.unused)
+    context = apply_rules(seen.run, token, seen.training, () if seen.ignore_unused else seen.unused)
     solution = solve(context.labels)
     check(token)
-    held, blocks = kept(seen.run), find_blocks(context, solution)
+    held, blocks = saved_tensors(seen.run), find_blocks(context, solution)
 
     @uncollected()
     def make(refused: Mapping[str, Message]) -> Analysis:

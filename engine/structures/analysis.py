@@ -1,4 +1,4 @@
-"""The analysis of a model as plain data: numpy arrays and the small dataclasses of `parts.py`, no torch.
+"""The analysis of a model as plain data: numpy arrays and the small dataclasses of `types.py`, no torch.
 
 It takes nothing and computes nothing but lookups: `solve.py` builds it, `costs.py` counts with it, planning marks on
 it, surgery cuts by it, and the window shows it. All indices are in the original model's coordinates.
@@ -11,50 +11,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message
-from ..tracing.record import Output
+from ..tracing.record import RecordedOutput
 from .op_sequence import Operation
 from .types import (
+    NO_KNOWN_REPAIRS,
     NOTHING_HELD,
-    NOTHING_KNOWN,
     Activations,
-    Bundle,
+    AuditStep,
     Constant,
     Constraint,
-    Counting,
+    CostingOperators,
+    CountBundle,
+    CountRule,
     CoupledSet,
-    Fixed,
+    FixedAxis,
     Kind,
-    Known,
+    KnownRepairs,
     Literal,
     ModuleInfo,
-    Operators,
     Slice,
     StandIn,
-    Step,
     TensorInfo,
     set_key,
 )
 
 __all__ = [
-    "NOTHING_KNOWN",
+    "NO_KNOWN_REPAIRS",
     "Activations",
     "Analysis",
-    "Bundle",
+    "AuditStep",
     "Constant",
     "Constraint",
-    "Counting",
+    "CostingOperators",
+    "CountBundle",
+    "CountRule",
     "CoupledSet",
-    "Fixed",
+    "FixedAxis",
     "Kind",
-    "Known",
+    "KnownRepairs",
     "Literal",
     "Mask",
     "ModuleInfo",
-    "Operators",
-    "Output",
+    "RecordedOutput",
     "Slice",
     "StandIn",
-    "Step",
     "TensorInfo",
     "from_identities",
     "identities",
@@ -95,7 +95,7 @@ class Analysis:
         literals: Sizes and scales written in forwards.
         constants: Tensors of the code's own, where forwards combine them with others.
         outputs: Paths of the outputs that were chosen to be preserved, () for the default
-            (`tracing.reading.outputs_of`).
+            (`tracing.tree.outputs_of`).
         trained: Some parameters work in training mode alone (auxiliary heads): a cut is verified there too.
         weightless: The run knew shapes only, and so does the audit of a cut model.
         stand_ins: What stands in place of the modules of removed blocks; the first of a block is for its own module.
@@ -114,16 +114,16 @@ class Analysis:
     tensors: tuple[TensorInfo, ...]
     modules: tuple[ModuleInfo, ...]
     sets: tuple[CoupledSet, ...]
-    fixed: tuple[Fixed, ...]
+    fixed: tuple[FixedAxis, ...]
     index: NDArray[np.int32]
     axis_start: NDArray[np.int64]
     member_start: NDArray[np.int64]
     member_position: NDArray[np.int64]
-    operators: Operators
+    operators: CostingOperators
     block_tensor: NDArray[np.int32]
     block_operator: NDArray[np.int32]
     notes: tuple[Message, ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[AuditStep, ...] = ()
     script: tuple[Operation, ...] = ()
     block_calls: tuple[tuple[int, int, int], ...] = ()
     sizes: tuple[tuple[str, str, int, int], ...] = ()
@@ -135,11 +135,11 @@ class Analysis:
     stand_ins: tuple[StandIn, ...] = ()
     activations: Activations = NOTHING_HELD
     constraints: tuple[Constraint, ...] = ()
-    bundles: tuple[Bundle, ...] = ()
-    known: Known = NOTHING_KNOWN
+    bundles: tuple[CountBundle, ...] = ()
+    known: KnownRepairs = NO_KNOWN_REPAIRS
     recorded: str = ""
     unused: tuple[str, ...] = ()
-    returned: tuple[Output, ...] = ()
+    returned: tuple[RecordedOutput, ...] = ()
 
     @property
     def count(self) -> int:

@@ -9,15 +9,17 @@ from ..jobs import CancelToken, check
 from ..tracing.record import Record
 from . import reasons
 from .constants import Constants
-from .dead_code import keep_idle
+from .dead_code import keep_dead_code
 from .liveness import liveness
 from .rules import RULES, Context, elementwise, quantised, routing
 from .rules.recurrent import tie_units
 from .solver.labels import Dim, Dims, FixedLabels, LabelArray, Labels
-from .unread_parameters import Run, Unused, keep_unused
+from .unread_parameters import Run, UnreadParameters, keep_unused
 
 
-def walk(record: Record, token: CancelToken, training: Record | None = None, unused: Sequence[Unused] = ()) -> Context:
+def apply_rules(
+    record: Record, token: CancelToken, training: Record | None = None, unused: Sequence[UnreadParameters] = ()
+) -> Context:
     """All statements about labels that the record makes, with the labels of every value.
 
     Args:
@@ -53,7 +55,7 @@ def walk(record: Record, token: CancelToken, training: Record | None = None, unu
                 context.labels.fix(dim, reasons.unused(), source.module)
     keep_unused(context.labels, runs, unused)
     tie_units(context)
-    keep_idle(context.labels, idle, alive)
+    keep_dead_code(context.labels, idle, alive)
     context.labels.settle()
     return context
 
@@ -103,7 +105,7 @@ def _apply(context: Context) -> None:
     call = context.call
     rule = routing.pointed(context) or RULES.get(call.op)
     if rule is None:
-        rule = elementwise.pointwise if call.pointwise or not any(True for _ in call.refs()) else unknown
+        rule = elementwise.pointwise if call.pointwise or not any(True for _ in call.refs()) else fix_unknown
     rule(context)
 
 
@@ -116,7 +118,7 @@ def _run_for_nothing(context: Context) -> None:
     context.dims.update(before)
 
 
-def unknown(context: Context) -> None:
+def fix_unknown(context: Context) -> None:
     """An operator without a rule fixes what it touches and all that reads its results, its name as the reason."""
     call, labels = context.call, context.labels
     touched = [dim for value in call.refs() for dim in context.dims[value] if dim is not None]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from ..tracing.record import Call
 from .op_sequence import changes_layout_only
 from .rules import attention
-from .types import Step
+from .types import AuditStep
 
 SAME = {
     "aten.addmm": "aten.mm",
@@ -75,6 +75,6 @@ def measures(call: Call, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     return (*sizes, start, whole - max(start, end) if call.arguments["step"] == 1 else 0)
 
 
-def may_be_absent(step: Step, sizes: Sequence[int]) -> bool:
+def may_be_absent(step: AuditStep, sizes: Sequence[int]) -> bool:
     """A slice that leaves out nothing is none to torch; one for nobody may leave out nothing in a cut model."""
     return step.op == "aten.slice" and (step.dead or not any(sizes[-2:]))

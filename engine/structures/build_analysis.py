@@ -9,30 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message
-from ..tracing.record import Kept
+from ..tracing.record import SavedTensors
 from . import reasons
 from .analysis import (
     Analysis,
+    AuditStep,
     Constant,
+    CostingOperators,
     CoupledSet,
-    Fixed,
+    FixedAxis,
     Kind,
     ModuleInfo,
-    Operators,
     StandIn,
-    Step,
     TensorInfo,
     set_key,
 )
 from .audit_fields import is_audited, measured_values, measures, name_of, scalars
 from .axes import Axes, csr
-from .blocks.blocks import Block
-from .count_constraints.bundles import countable
+from .blocks.blocks import RemovableBlock
+from .count_constraints.bundles import constrain_counts
 from .memory.activations import activations
 from .name_sets import NamedSet, name_sets
 from .op_sequence import digest, operations
 from .rules import Context
-from .rules.context import Cost
+from .rules.context import OperatorCost
 from .shape_literals import find_literals
 from .solver.labels import Dim
 from .solver.solve import Solution
@@ -42,10 +42,10 @@ from .unsupported_ops import unruled
 def build(
     context: Context,
     solution: Solution,
-    found: tuple[list[Block], list[Message]],
+    found: tuple[list[RemovableBlock], list[Message]],
     name: str,
     refused: Mapping[str, Message],
-    kept: Kept,
+    kept: SavedTensors,
 ) -> Analysis:
     """The analysis of a solved record, without the sets that are refused (set key to reason)."""
     record = context.record
@@ -57,7 +57,7 @@ def build(
     constants = tuple(_constants(context, axes))
     sizes = tuple(sorted(set(_sizes(context, axes))))  # the last to number axes: what follows counts them
     named, left_out = _refuse(context, name_sets(context, solution, axes, tensor_axes), refused)
-    named, stay, counts, together = countable(context.labels.counted, named, solution, axes)
+    named, stay, counts, together = constrain_counts(context.labels.counted, named, solution, axes)
     for one, reason, module in stay:
         left_out += _left_out(context, one, reason, module)
     why = {b.path: refused.get(set_key(Kind.BLOCK, b.path, -1)) for b in found[0]}
@@ -127,7 +127,7 @@ def _constants(context: Context, axes: Axes) -> Iterator[Constant]:
             yield Constant(one.module, one.site, one.number, one.where, context.record.shapes[one.value], numbers)
 
 
-def _inside(block: Block, costing: Sequence[int]) -> Iterator[int]:
+def _inside(block: RemovableBlock, costing: Sequence[int]) -> Iterator[int]:
     """Places, among the calls that cost something, of those that a block makes."""
     for first, last in block.ranges:
         yield from range(bisect_left(costing, first), bisect_left(costing, last))
@@ -147,10 +147,10 @@ def _members(
 
 def _refuse(
     context: Context, named: list[NamedSet], refused: Mapping[str, Message]
-) -> tuple[list[NamedSet], list[Fixed]]:
+) -> tuple[list[NamedSet], list[FixedAxis]]:
     """Sets that stay, and what the others fix."""
     stay: list[NamedSet] = []
-    fixed: list[Fixed] = []
+    fixed: list[FixedAxis] = []
     for one in named:
         first, first_dim = one.touches[0]
         reason = refused.get(set_key(one.kind, context.record.sources[first].name, first_dim, one.part))
@@ -161,27 +161,29 @@ def _refuse(
     return stay, fixed
 
 
-def _left_out(context: Context, one: NamedSet, reason: Message, module: str = "") -> Iterator[Fixed]:
+def _left_out(context: Context, one: NamedSet, reason: Message, module: str = "") -> Iterator[FixedAxis]:
     """What stays with a set."""
     for tensor, dim in one.touches:
         source = context.record.sources[tensor]
         if source.parameter:
-            yield Fixed(tensor, dim, source.shape[dim], reason, module or source.module)
+            yield FixedAxis(tensor, dim, source.shape[dim], reason, module or source.module)
 
 
 def _pairs(pairs: Any) -> NDArray[np.int32]:
     return np.array(list(pairs), dtype=np.int32).reshape(-1, 2)
 
 
-def _number_sets(context: Context, named: list[NamedSet], blocks: list[Block]) -> list[CoupledSet]:
+def _number_sets(context: Context, named: list[NamedSet], blocks: list[RemovableBlock]) -> list[CoupledSet]:
     """Sets in tree order: a block stands before the sets of its own layers."""
     sources = context.record.sources
-    entries: list[tuple[tuple[int, int], Block | NamedSet]] = [((min(b.sources), -len(b.sources)), b) for b in blocks]
+    entries: list[tuple[tuple[int, int], RemovableBlock | NamedSet]] = [
+        ((min(b.sources), -len(b.sources)), b) for b in blocks
+    ]
     entries += [((s.touches[0][0], 1), s) for s in named]
     sets: list[CoupledSet] = []
     first = 0
     for _, entry in sorted(entries, key=lambda e: e[0]):
-        if isinstance(entry, Block):
+        if isinstance(entry, RemovableBlock):
             sets.append(CoupledSet(Kind.BLOCK, entry.path, -1, entry.path, first, 1, (), entry.along))
         else:
             tensor, dim = entry.touches[0]
@@ -224,7 +226,7 @@ def _indices(sets: list[CoupledSet], named: list[NamedSet], count: int) -> NDArr
     return index
 
 
-def _operators(context: Context, axes: Axes) -> tuple[Operators, list[int]]:
+def _operators(context: Context, axes: Axes) -> tuple[CostingOperators, list[int]]:
     """The costing operators, those without a rule as constants, and the numbers of their calls."""
     record = context.record
     fed = _fed(context)
@@ -232,7 +234,7 @@ def _operators(context: Context, axes: Axes) -> tuple[Operators, list[int]]:
     rows: list[list[int]] = []
     costing: list[int] = []
     ruled = {cost.number for cost in context.costs}
-    constants = (Cost(n, (), c.flops // 2) for n, c in enumerate(record.calls) if c.flops and n not in ruled)
+    constants = (OperatorCost(n, (), c.flops // 2) for n, c in enumerate(record.calls) if c.flops and n not in ruled)
     for cost in sorted((*context.costs, *constants), key=lambda c: c.number):
         number, macs = cost.number, cost.macs
         row: list[int] = []
@@ -246,7 +248,7 @@ def _operators(context: Context, axes: Axes) -> tuple[Operators, list[int]]:
         rows.append(row + [-1] * (4 - len(row)))
         costing.append(number)
     return (
-        Operators(
+        CostingOperators(
             np.array(constant, dtype=np.int64),
             np.array(rows, dtype=np.int32).reshape(-1, 4),
             tuple(record.calls[n].module for n in costing),
@@ -272,8 +274,8 @@ def _fed(context: Context) -> set[int]:
     return calls
 
 
-def _steps(context: Context, axes: Axes) -> Sequence[Step]:
-    found: list[Step] = []
+def _steps(context: Context, axes: Axes) -> Sequence[AuditStep]:
+    found: list[AuditStep] = []
     record = context.record
     for number, call in enumerate(record.calls):
         if not is_audited(call):
@@ -284,13 +286,13 @@ def _steps(context: Context, axes: Axes) -> Sequence[Step]:
             numbers += [axes.number(dim) for dim in context.counts.get(number, (None, None))]
         sizes = measures(call, record.shapes)
         dead = number in context.dead
-        found.append(Step(name_of(call), call.module, sizes, tuple(numbers), scalars(call), number, dead))
+        found.append(AuditStep(name_of(call), call.module, sizes, tuple(numbers), scalars(call), number, dead))
     return found
 
 
-def _fixed(context: Context, solution: Solution) -> Sequence[Fixed]:
+def _fixed(context: Context, solution: Solution) -> Sequence[FixedAxis]:
     """Every dimension of a parameter of which an index must stay, with the first reason of each."""
-    found: list[Fixed] = []
+    found: list[FixedAxis] = []
     statements = context.labels.fixed
     for number, source in enumerate(context.record.sources):
         for dim, labels in enumerate(context.dims[source.value]):
@@ -305,5 +307,5 @@ def _fixed(context: Context, solution: Solution) -> Sequence[Fixed]:
                 unsaid = reasons.conflict() if reason == len(statements) else reasons.all_or_none()
                 message = statements[reason].reason if known else unsaid
                 module = statements[reason].module if known else source.module
-                found.append(Fixed(number, dim, counts[reason], message, module))
+                found.append(FixedAxis(number, dim, counts[reason], message, module))
     return found

@@ -7,7 +7,7 @@ time that the code hands it over. Where it is read in another way, what it meets
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..tracing.record import Handed
+from ..tracing.record import PassedConstant
 from . import reasons
 from .rules import Context
 from .solver.labels import Dim, Dims
@@ -17,7 +17,7 @@ from .solver.labels import Dim, Dims
 class _Open:
     """A constant within the function that it is handed to: what labels it had before, and those that it got."""
 
-    handed: Handed
+    handed: PassedConstant
     before: Dims
     fresh: Dims
 
@@ -28,7 +28,7 @@ class Constants:
     def __init__(self, context: Context) -> None:
         """Take the walk's state."""
         self._context = context
-        self._begin: dict[int, list[Handed]] = {}
+        self._begin: dict[int, list[PassedConstant]] = {}
         self._end: dict[int, list[_Open]] = {}
         for handed in context.record.handed:
             if handed.first < handed.last:
@@ -46,7 +46,7 @@ class Constants:
         for number in sorted(self._end):
             self.before(number)
 
-    def _open(self, handed: Handed) -> None:
+    def _open(self, handed: PassedConstant) -> None:
         context, record = self._context, self._context.record
         sizes, calls = record.shapes[handed.value], record.calls[handed.first : handed.last]
         floating = record.dtypes[handed.value].startswith(("float", "bfloat", "complex"))
@@ -65,7 +65,7 @@ class Constants:
         for dim in (d for d in one.fresh if d is not None and id(d) not in met):
             context.labels.fix(dim, reasons.constant(self._reader(handed)), handed.module)
 
-    def _met(self, handed: Handed) -> Iterator[Dim]:
+    def _met(self, handed: PassedConstant) -> Iterator[Dim]:
         """Dimensions of constants that lie beside labelled ones of the same size in an operator index by index."""
         dims, constants = self._context.dims, self._context.record.constants
         for call in self._context.record.calls[handed.first : handed.last]:
@@ -75,7 +75,7 @@ class Constants:
                 pairs = zip(reversed(first), reversed(second), strict=False)
                 yield from (a for a, b in pairs if a is not None and b is not None and len(a) == len(b))
 
-    def _reader(self, handed: Handed) -> str:
+    def _reader(self, handed: PassedConstant) -> str:
         """The operator that reads a constant together with something else."""
         constants, calls = self._context.record.constants, self._context.record.calls[handed.first : handed.last]
         return next((call.op for call in calls if not constants.issuperset(call.refs())), calls[0].op)

@@ -9,7 +9,7 @@ from .solver.labels import FixedLabels, LabelArray, Labels
 from .solver.solve import components
 
 
-def keep_idle(labels: Labels, idle: Sequence[FixedLabels], alive: Sequence[LabelArray]) -> None:
+def keep_dead_code(labels: Labels, idle: Sequence[FixedLabels], alive: Sequence[LabelArray]) -> None:
     """Say what stays, and which sizes are equal, of what is made for nobody.
 
     Args:

@@ -63,9 +63,9 @@ def changed(call: Call) -> set[int]:
     return found
 
 
-def shared_memory(record: Record) -> "Shared":
+def shared_memory(record: Record) -> "SharedMemory":
     """Which values lie in the same memory: views, and what is changed in place."""
-    shared = Shared()
+    shared = SharedMemory()
     for call in record.calls:
         if call.op in VIEWS:
             shared.join([next(call.refs()), *call.outputs])
@@ -74,7 +74,7 @@ def shared_memory(record: Record) -> "Shared":
     return shared
 
 
-def _needed(record: Record, shared: "Shared", changes: list[list[int]], also: list[bool]) -> list[bool]:
+def _needed(record: Record, shared: "SharedMemory", changes: list[list[int]], also: list[bool]) -> list[bool]:
     """Calls that the outputs, parameters and buffers that are changed in place, and `also` these calls depend on.
 
     `changes` are the classes of memory that each call changes.
@@ -91,7 +91,7 @@ def _needed(record: Record, shared: "Shared", changes: list[list[int]], also: li
     return live
 
 
-class Shared:
+class SharedMemory:
     """Values in classes of shared memory (union-find)."""
 
     def __init__(self) -> None:

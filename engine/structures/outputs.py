@@ -4,13 +4,13 @@ from collections.abc import Iterable
 
 from ..errors import Message
 from ..messages import Phrase, listed
-from ..tracing.record import Output
+from ..tracing.record import RecordedOutput
 
 SHOWN = 8
 """Outputs that a sentence names."""
 
 
-def outputs_in_words(returned: Iterable[Output]) -> tuple[Message, ...]:
+def outputs_in_words(returned: Iterable[RecordedOutput]) -> tuple[Message, ...]:
     """A sentence on the outputs that are preserved, and one on the others where there are any."""
     every = tuple(returned)
     preserved, narrower = (_named(one for one in every if one.preserved is kept) for kept in (True, False))
@@ -24,15 +24,15 @@ def outputs_in_words(returned: Iterable[Output]) -> tuple[Message, ...]:
     return tuple(found)
 
 
-def _named(outputs: Iterable[Output]) -> Phrase:
+def _named(outputs: Iterable[RecordedOutput]) -> Phrase:
     """Names with shapes; tensors below one name together: "logits 2x1000, hidden_states (13 tensors)"."""
-    below: dict[str, list[Output]] = {}
+    below: dict[str, list[RecordedOutput]] = {}
     for one in outputs:
         below.setdefault(one.path.partition(".")[0], []).append(one)
     return listed((_one(name, parts) for name, parts in below.items()), SHOWN)
 
 
-def _one(name: str, parts: list[Output]) -> Phrase:
+def _one(name: str, parts: list[RecordedOutput]) -> Phrase:
     if len(parts) > 1:
         return Message("outputs.several", "{name} ({count} tensors)", {"name": name, "count": len(parts)})
     shape = "x".join(map(str, parts[0].shape)) or Message("outputs.number", "one number")

@@ -14,7 +14,7 @@ METHODS = ("reparameterize", "switch_to_deploy")
 PRODUCTS = (nn.modules.conv._ConvNd, nn.Linear)  # pyright: ignore[reportPrivateUsage] - the common class of six
 
 
-def merging_method(module: nn.Module) -> str:
+def merge_method(module: nn.Module) -> str:
     """The method of a module's class that merges its branches, "" where it has none."""
     return _method_of(type(module))
 
@@ -26,7 +26,7 @@ def _method_of(kind: type[nn.Module]) -> str:
 
 def merging_notes(model: nn.Module) -> Iterator[Message]:
     """What to know of blocks that can be merged, and of those that are: a remark each, none where there are none."""
-    blocks = [(merging_method(one), _layers(one)) for one in modules_of(model).values() if merging_method(one)]
+    blocks = [(merge_method(one), _layers(one)) for one in modules_of(model).values() if merge_method(one)]
     apart = [method for method, layers in blocks if len(layers) > 1]
     merged = [layers for _, layers in blocks if len(layers) == 1 and isinstance(layers[0], PRODUCTS)]
     if apart:

@@ -11,14 +11,14 @@ from ..tracing.record import FunctionCall, Given
 from .axes import Axes
 from .rules import Context
 from .solver.labels import Dim
-from .types import Literal, Step
+from .types import AuditStep, Literal
 
 Counted: TypeAlias = Iterator[tuple[Given, Dim]]
 """Numbers with the labels that each of them counts."""
 Reader: TypeAlias = Callable[[Context, FunctionCall], Counted]
 
 
-def find_literals(context: Context, axes: Axes, steps: Iterable[Step]) -> Iterator[Literal]:
+def find_literals(context: Context, axes: Axes, steps: Iterable[AuditStep]) -> Iterator[Literal]:
     """The numbers in forwards that must change with a cut, or must not; `steps` are the operators compared."""
     shown = {axis for step in steps if not step.dead for axis in step.axes}
     for call in context.record.functions:

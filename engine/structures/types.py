@@ -97,7 +97,7 @@ class CoupledSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
+class FixedAxis:
     """An axis of a parameter that cannot be cut, or only in part.
 
     Attributes:
@@ -125,7 +125,7 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
-class Operators:
+class CostingOperators:
     """The operators that cost multiply-accumulates: `macs = constant * product of kept sizes`, at batch 1.
 
     Attributes:
@@ -178,7 +178,7 @@ NOTHING_HELD = Activations(
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class AuditStep:
     """What an operator's result must measure after any cut: the audit of a cut model compares with it.
 
     Attributes:
@@ -200,7 +200,7 @@ class Step:
     dead: bool = False
 
 
-class Counting(StrEnum):
+class CountRule(StrEnum):
     """What a constraint says about counts."""
 
     EQUAL = "equal counts"
@@ -223,7 +223,7 @@ class Constraint:
         module: Module whose operator caused it.
     """
 
-    kind: Counting
+    kind: CountRule
     axes: tuple[int, ...]
     number: int
     sets: tuple[int, ...]
@@ -232,7 +232,7 @@ class Constraint:
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
+class CountBundle:
     """Coupled sets that lose structures in step, so that all constraints hold: the smallest step, and how many.
 
     Attributes:
@@ -270,7 +270,7 @@ class Literal:
 
     Attributes:
         module: Path of the module.
-        site: Place in its code (`surgery.runtime.call_site`).
+        site: Place in its code (`runtime.load_pruned.call_site`).
         number: It is the module's k-th call from there.
         where: Place among the arguments.
         value: As the code gave it.
@@ -300,7 +300,7 @@ class Constant:
 
     Attributes:
         module: Path of the module.
-        site: Place in its code (`surgery.runtime.call_site`).
+        site: Place in its code (`runtime.load_pruned.call_site`).
         number: It is the module's k-th call from there.
         where: Place among the arguments.
         shape: Its size in the original.
@@ -326,7 +326,7 @@ def set_key(kind: Kind, name: str, dim: int, part: int = 0) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownRepairs:
     """What trial cuts have shown about a model's code: a first guess for the next cut, no more.
 
     Attributes:
@@ -342,4 +342,4 @@ class Known:
     given: tuple[tuple[str, str, str], ...] = ()
 
 
-NOTHING_KNOWN = Known()
+NO_KNOWN_REPAIRS = KnownRepairs()

@@ -19,7 +19,7 @@ from ..tracing.record import Record
 from ..tracing.tree import modules_of
 from . import reasons
 from .solver.labels import Dim, LabelArray, Labels
-from .value_uses import innermost
+from .value_uses import innermost_calls
 
 MODULES_NAMED = 4
 """Modules that a sentence names."""
@@ -33,7 +33,7 @@ Run: TypeAlias = tuple[Record, Mapping[int, Sequence[Dim]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Unused:
+class UnreadParameters:
     """A parameter that no operator read.
 
     Attributes:
@@ -49,7 +49,7 @@ class Unused:
     makes: tuple[int, ...] = ()
 
 
-def unused_in(model: nn.Module, runs: Sequence[Record]) -> tuple[Unused, ...]:
+def unread_parameters(model: nn.Module, runs: Sequence[Record]) -> tuple[UnreadParameters, ...]:
     """Parameters that none of these runs of a model read, and norms without any that did not run."""
     sources, modules = runs[0].sources, modules_of(model)
     read = [{value for call in run.calls for value in call.refs()} for run in runs]
@@ -60,18 +60,18 @@ def unused_in(model: nn.Module, runs: Sequence[Record]) -> tuple[Unused, ...]:
     owners = [tuple(dict.fromkeys(name.rpartition(".")[0] for name in (one.name, *one.aliases))) for one in sources]
     running = {call.path for run in runs for call in run.module_calls}
     running.update(p for some, one in zip(owners, known, strict=True) if one for own in some for p in _around(own))
-    found: list[Unused] = []
+    found: list[UnreadParameters] = []
     for source, own, one in zip(sources, owners, known, strict=True):
         module = modules.get(source.module.partition(PARAMETRISED)[0])
         if one or not source.floating or not source.parameter:
             continue
         idle = [path for path in _around(source.module) if path and path not in running]
         reads, makes = _sizes(module, source.shape)
-        found.append(Unused(idle[-1] if idle else source.name, own, reads, makes))
+        found.append(UnreadParameters(idle[-1] if idle else source.name, own, reads, makes))
     for path, module in modules.items():
         if isinstance(module, NORMS) and path not in running and next(module.parameters(), None) is None:
             idle = [one for one in _around(path) if one and one not in running]
-            found.append(Unused(idle[-1], (path,), _normalised(module)))
+            found.append(UnreadParameters(idle[-1], (path,), _normalised(module)))
     return tuple(found)
 
 
@@ -113,12 +113,12 @@ def _sizes(module: nn.Module | None, shape: tuple[int, ...]) -> tuple[tuple[int,
     return tuple(size for size in reads if size > 1), tuple(size for size in makes if size > 1)
 
 
-def names_of(unused: Sequence[Unused]) -> tuple[str, ...]:
+def names_of(unused: Sequence[UnreadParameters]) -> tuple[str, ...]:
     """What did not run, each once; a single number fits everything, and so tells nothing."""
     return tuple(dict.fromkeys(one.name for one in unused if one.reads or one.makes))
 
 
-def unused_note(unused: Sequence[Unused], ignored: bool) -> Iterator[Message]:
+def unused_note(unused: Sequence[UnreadParameters], ignored: bool) -> Iterator[Message]:
     """What to know of a model of which something did not run; nothing of any other."""
     if every := names_of(unused):
         names = listed(every, MODULES_NAMED)
@@ -165,7 +165,7 @@ class _Seen:
         return self.fitting(self.sizes)
 
 
-def keep_unused(labels: Labels, runs: Sequence[Run], unused: Sequence[Unused]) -> None:
+def keep_unused(labels: Labels, runs: Sequence[Run], unused: Sequence[UnreadParameters]) -> None:
     """Fix what parameters that no run read may read.
 
     That is every axis of one of its sizes. A layer that fits none of them takes several together or a part of one:
@@ -205,7 +205,7 @@ def _seen(runs: Sequence[Run], wanted: set[str]) -> dict[str, _Seen]:
     seen: dict[str, _Seen] = {}
     for record, dims in runs:
         values: dict[str, set[int]] = {}
-        _, around = innermost(record)
+        _, around = innermost_calls(record)
         for place, call in enumerate(record.module_calls):
             caller = record.module_calls[around[place]].path if around[place] >= 0 else ""
             for path in wanted.intersection((call.path, caller)):

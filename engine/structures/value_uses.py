@@ -8,7 +8,7 @@ from ..tracing.record import ModuleCall, Record
 from .liveness import changed, shared_memory
 
 
-class Usage:
+class ValueUses:
     """An index over a record.
 
     Attributes:
@@ -43,7 +43,7 @@ class Usage:
         for number, source in enumerate(record.sources):
             for path in _upwards(source.name.rpartition(".")[0]):
                 self.tensors.setdefault(path, []).append(number)
-        self._inside = innermost(record)
+        self._inside = innermost_calls(record)
         self._memory = shared_memory(record)
         self._changes = {self._memory.of(v): n for n, call in enumerate(record.calls) for v in changed(call)}
 
@@ -101,7 +101,7 @@ class Usage:
         return inside
 
 
-class Sums:
+class ScopeSums:
     """Sums of a number per call over ranges of calls."""
 
     def __init__(self, calls: int, numbers: Mapping[int, int]) -> None:
@@ -120,7 +120,7 @@ def _upwards(path: str) -> Iterator[str]:
     yield ""
 
 
-def innermost(record: Record) -> tuple[list[int], list[int]]:
+def innermost_calls(record: Record) -> tuple[list[int], list[int]]:
     """([calls] the module call in which each ran, [module calls] the one around each); -1 for none."""
     inside = [-1] * len(record.calls)
     around = [-1] * len(record.module_calls)

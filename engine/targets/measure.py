@@ -27,7 +27,7 @@ def measure(
     """Latency of each model on the target, interleaved; of the prompt where the target has one.
 
     Args:
-        models: What `TARGETS[target.runtime].takes`: ONNX files, or folders that `export.parcel.pack` wrote.
+        models: What `TARGETS[target.runtime].takes`: ONNX files, or folders that `export.model_package.pack` wrote.
         inputs: Example inputs of the models, positional or by name, arrays or tensors [N, ...]; repeated or cut to
             `target.batch`.
         target: Runtime, threads, batch and seconds a model.
@@ -45,7 +45,7 @@ def measure_steps(
     """Latency of one further token of each model behind the target's prompt, interleaved.
 
     Args:
-        models: As of `measure`; files are those of `tracing.decoding.Decoding`.
+        models: As of `measure`; files are those of `targets.token_step.Decoding`.
         inputs: Of each model: the tokens of a prompt, or what its file takes.
         target: As of `measure`.
         token: Kills the process within a tenth of a second.

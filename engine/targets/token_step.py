@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import SecateurError
 from ..model_inputs import Inputs
-from ..tracing.model_state import state_put_back
+from ..tracing.model_state import model_state_restored
 
 IDS, PAST = "input_ids", "past"
 NAMES = ("cache", "past_key_values")
@@ -36,7 +36,7 @@ def cache_of(model: nn.Module, tokens: Tensor) -> Any:
     name, cache = _name(model), None
     if name:
         try:
-            with state_put_back(model), torch.inference_mode():
+            with model_state_restored(model), torch.inference_mode():
                 cache = getattr(model(tokens, use_cache=True), name, None)
         except Exception as error:  # whatever the model's own code raises
             template = "The model does not run on a prompt of {tokens} tokens: {error}"

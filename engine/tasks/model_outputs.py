@@ -12,8 +12,8 @@ from torch import nn
 from ..errors import Message, SecateurError, TaskError
 from ..messages import Phrase
 from ..model_inputs import Inputs, call, named_arrays
-from ..tracing.isolated_forward import as_written, draws_put_back
-from ..tracing.model_state import state_put_back
+from ..tracing.isolated_forward import random_state_restored, uncompiled
+from ..tracing.model_state import model_state_restored
 
 
 def logits(outputs: Any) -> torch.Tensor:
@@ -60,7 +60,11 @@ def require_finite(answers: torch.Tensor) -> torch.Tensor:
 @contextmanager
 def evaluating(predict: Any) -> Generator[None]:
     """Put a module into evaluation mode; all of its state, and what draws at random, is as before afterwards."""
-    with draws_put_back(), as_written(), state_put_back(*[predict] if isinstance(predict, nn.Module) else []):
+    with (
+        random_state_restored(),
+        uncompiled(),
+        model_state_restored(*[predict] if isinstance(predict, nn.Module) else []),
+    ):
         for module in predict.modules() if isinstance(predict, nn.Module) else ():
             if module.training:
                 module.training = False

@@ -19,7 +19,7 @@ from ..errors import Message, TaskError
 from ..foreign_code.consent import Consent
 from ..jobs import CancelToken, Job, Progress, check
 from ..model_inputs import Inputs, few, inputs_of, named_arrays
-from ..tracing.isolated_forward import same_draws
+from ..tracing.isolated_forward import seeded
 from .distillation_batch import DistillationBatch
 from .evaluate import measure
 from .ignore_index import NOT_ASKED
@@ -121,7 +121,7 @@ class UserTask:
         """
         digest = hashlib.sha256()
         for split in FIRST if self.file.defines("batches") else ():
-            with same_draws(), suppress(TaskError):
+            with seeded(), suppress(TaskError):
                 for path, one in named_arrays(self._first(split)):
                     digest.update(f"{FORMER_NAMES[split]} {path}\n".encode() + _bytes_of(one))
         return digest.digest()

@@ -29,7 +29,7 @@ def is_plain(value: object) -> bool:
     return hasattr(value, "__dict__") and not isinstance(value, other) and not callable(value)
 
 
-class Reads:
+class AttributeReads:
     """What was read of one model's attributes."""
 
     def __init__(self, model: nn.Module) -> None:

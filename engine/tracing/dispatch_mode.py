@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..errors import AnalysisError
 from . import shapes
-from .record import Call, FunctionCall, Handed, ModuleCall, Ref, Source
+from .record import Call, FunctionCall, ModuleCall, ParameterSource, PassedConstant, Ref
 from .schema import ATOMS, literal, operator
 from .tree import modules_of, named_tensors, outline, tensors_of
 
@@ -20,7 +20,7 @@ Frame: TypeAlias = tuple[str, tuple[str, ...], tuple[int, ...], int, dict[str, i
 STORES = ("_parameters", "_buffers")
 
 
-class Recorder(TorchDispatchMode):
+class OperatorRecorder(TorchDispatchMode):
     """Numbers every tensor that it meets and notes every operator."""
 
     def __init__(self, weightless: bool, briefly: bool) -> None:
@@ -33,11 +33,11 @@ class Recorder(TorchDispatchMode):
         self.shapes: list[tuple[int, ...]] = []
         self.dtypes: list[str] = []
         self.ends: list[int] = []
-        self.sources: list[Source] = []
+        self.sources: list[ParameterSource] = []
         self.stack: list[Frame] = []
         self.raised = ""
         self.constants: set[int] = set()
-        self.handed: list[Handed] = []
+        self.handed: list[PassedConstant] = []
         self.inputs: frozenset[int] = frozenset()
         self._execute = shapes.run if weightless else None
         self._briefly = briefly
@@ -181,7 +181,7 @@ class Recorder(TorchDispatchMode):
         for key, (tensor, is_parameter) in found.items():
             first, *aliases = names[key]
             self.sources.append(
-                Source(
+                ParameterSource(
                     first, tuple(aliases), first.rpartition(".")[0], self.number(tensor), tuple(tensor.shape),
                     is_parameter, tensor.is_floating_point() or tensor.is_complex(),
                 )

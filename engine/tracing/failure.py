@@ -20,7 +20,7 @@ TORCH = Path(torch.__file__).resolve().parent
 LIBRARIES = ("site-packages", "dist-packages")
 
 
-def refuse(model: nn.Module) -> None:
+def require_plain_module(model: nn.Module) -> None:
     """Refuse what holds a model but is no plain module, with what to do instead.
 
     Raises:
@@ -48,7 +48,7 @@ def _is_sharded(kind: type) -> bool:
     return any(one.__name__ in ("FullyShardedDataParallel", "FSDPModule") for one in kind.__mro__)
 
 
-def failure(error: Exception, model: nn.Module, inputs: Inputs) -> AnalysisError:
+def forward_error(error: Exception, model: nn.Module, inputs: Inputs) -> AnalysisError:
     """The error for a forward that raised.
 
     Args:

@@ -14,8 +14,8 @@ from torch.overrides import (
 )
 
 from ..runtime.load_pruned import WATCHED, call_site, numbers
-from .dispatch_mode import Recorder
-from .record import FunctionCall, Given, Handed
+from .dispatch_mode import OperatorRecorder
+from .record import FunctionCall, Given, PassedConstant
 from .tree import tensors_of
 
 LAYERS = frozenset(
@@ -32,7 +32,7 @@ EXPOSING = frozenset(("numpy", "__array__", "tolist", "__dlpack__"))
 """Functions that hand the values of a tensor to code which works without torch."""
 
 
-def says_nothing(module: nn.Module) -> bool:
+def has_no_literals(module: nn.Module) -> bool:
     """A layer of torch that hands no number to torch which a cut could change: there is nothing to watch."""
     own = vars(module)
     if own["_forward_hooks"] or own["_forward_pre_hooks"]:
@@ -40,10 +40,10 @@ def says_nothing(module: nn.Module) -> bool:
     return type(module) in LAYERS or (type(module) in CONVOLUTIONS and own["groups"] == 1)
 
 
-class Functions(TorchFunctionMode):
+class FunctionRecorder(TorchFunctionMode):
     """Notes the calls of functions with numbers among their arguments that each module's own forward makes."""
 
-    def __init__(self, recorder: Recorder, constants: bool) -> None:
+    def __init__(self, recorder: OperatorRecorder, constants: bool) -> None:
         """Take who notes the operators; whether constants that are handed over are to be noted too."""
         super().__init__()
         self._recorder = recorder
@@ -92,7 +92,7 @@ class Functions(TorchFunctionMode):
         given = tuple(_given(name, args, kwargs)) if name in WATCHED else ()
         number = self._note(name, site, args, given, tuple(self._number(t) for t in tensors_of(result)))
         module, last = self._stack[-1][0], len(self._recorder.calls)
-        self._recorder.handed += [Handed(module, site, number, where, v, first, last) for where, v in values]
+        self._recorder.handed += [PassedConstant(module, site, number, where, v, first, last) for where, v in values]
         return result
 
     def around(self, run: Callable[..., Any]) -> Callable[..., Any]:

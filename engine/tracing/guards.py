@@ -48,7 +48,7 @@ class GuardKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Observation:
     """One comparison in one run.
 
     Attributes:
@@ -103,7 +103,7 @@ class Guard:
     branches: bool
     taken: frozenset[bool]
     raising: frozenset[bool]
-    sights: tuple[Sight, ...]
+    sights: tuple[Observation, ...]
 
     @property
     def open(self) -> bool:
@@ -180,7 +180,7 @@ class _Entry:
     origin: _Origin
     operator: str
     branches: bool
-    sights: list[Sight] = field(default_factory=list[Sight])
+    sights: list[Observation] = field(default_factory=list[Observation])
 
 
 MOST_SIGHTS = 64
@@ -239,7 +239,7 @@ class Guards:
         found = [self._guard(number, key, entry) for number, (key, entry) in enumerate(self._entries.items())]
         return tuple(sorted(found, key=lambda one: (one.file, one.line, one.number)))
 
-    def note(self, key: _Key, line: int, origin: _Origin, operator: str, branches: bool, sight: Sight) -> None:
+    def note(self, key: _Key, line: int, origin: _Origin, operator: str, branches: bool, sight: Observation) -> None:
         """Keep one comparison."""
         entry = self._entries.get(key)
         if entry is None:
@@ -501,7 +501,7 @@ class _Watch(TorchFunctionMode):
         right: float, taken: bool | None,
     ) -> None:  # fmt: skip
         key = _Key(frame.f_code, frame.f_lasti, self._module_of(frame), part)
-        self._guards.note(key, line, origin, symbol, branches, Sight(self._run, left, right, taken))
+        self._guards.note(key, line, origin, symbol, branches, Observation(self._run, left, right, taken))
 
     def _module_of(self, frame: FrameType | None) -> str:
         """The innermost module of which a method runs."""

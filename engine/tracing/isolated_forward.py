@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .lru_caches import making_anew
-from .model_state import state_put_back
+from .lru_caches import cleared_caches
+from .model_state import model_state_restored
 from .tree import modules_of
 
 
@@ -31,12 +31,12 @@ def quiet_forward(model: nn.Module, training: bool = False, twin: bool = False, 
     fast_path = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
         if not twin:
-            stack.enter_context(state_put_back(model))
+            stack.enter_context(model_state_restored(model))
         stack.enter_context(torch.no_grad())
         stack.enter_context(cast("AbstractContextManager[Any]", sdpa_kernel(SDPBackend.MATH)))
-        stack.enter_context(same_draws(seed))
-        stack.enter_context(making_anew(model))
-        stack.enter_context(as_written())
+        stack.enter_context(seeded(seed))
+        stack.enter_context(cleared_caches(model))
+        stack.enter_context(uncompiled())
         try:
             torch.backends.mha.set_fastpath_enabled(False)
             if any(flag != training for _, flag in modes):
@@ -52,16 +52,16 @@ def quiet_forward(model: nn.Module, training: bool = False, twin: bool = False, 
 
 
 @contextmanager
-def as_written() -> Generator[None]:
+def uncompiled() -> Generator[None]:
     """What is compiled runs as it was written: each cut would be compiled anew, which takes longer than it saves."""
     with torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext():
         yield
 
 
 @contextmanager
-def same_draws(seed: int = 0) -> Generator[None]:
+def seeded(seed: int = 0) -> Generator[None]:
     """The same random numbers at every run; the global generators are as before afterwards."""
-    with draws_put_back():
+    with random_state_restored():
         # `manual_seed` is for all devices, which takes longer than some models.
         torch.manual_seed(seed) if torch.accelerator.is_available() else torch.default_generator.manual_seed(seed)
         seed_others(seed)
@@ -69,7 +69,7 @@ def same_draws(seed: int = 0) -> Generator[None]:
 
 
 @contextmanager
-def draws_put_back() -> Generator[None]:
+def random_state_restored() -> Generator[None]:
     """Whatever is drawn inside, the global generators of torch, Python and NumPy are as before afterwards."""
     own, arrays = random.getstate(), np.random.get_state()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()

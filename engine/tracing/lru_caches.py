@@ -21,7 +21,7 @@ cached: Any = type(functools.lru_cache(lambda: None))
 
 
 @contextmanager
-def making_anew(model: nn.Module) -> Generator[None]:
+def cleared_caches(model: nn.Module) -> Generator[None]:
     """Within this, no function of the model's code finds tensors that it made before, nor afterwards those of now."""
     functions = list(_cached_functions(model))
     _forget_tensors(functions)

@@ -147,7 +147,7 @@ class ModelState:
 
 
 @contextmanager
-def state_put_back(*models: nn.Module) -> Generator[None]:
+def model_state_restored(*models: nn.Module) -> Generator[None]:
     """Whatever happens to models inside, they are as before afterwards."""
     states = [ModelState(model) for model in models]
     try:

@@ -56,7 +56,7 @@ class ModuleCall:
         first: First operator call inside.
         last: Behind the last one.
         places: Where each input stood: "0" (by position), "mask" (by name), "positions.1" (the second in a tuple).
-        result: What it returned, as `reading.outline` puts it, each tensor a `Ref`.
+        result: What it returned, as `tree.outline` puts it, each tensor a `Ref`.
     """
 
     path: str
@@ -79,7 +79,7 @@ class FunctionCall:
     Attributes:
         module: Path of the module.
         function: Name ("reshape").
-        site: Where in the code (`surgery.runtime.call_site`).
+        site: Where in the code (`runtime.load_pruned.call_site`).
         number: It was the module's k-th call from there.
         given: The numbers, as the code gave them; attention that was given no scale has the default one.
         input: Value of the first argument, -1 where that is no tensor.
@@ -96,12 +96,12 @@ class FunctionCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Handed:
+class PassedConstant:
     """A constant that a module's own forward hands to a torch function together with other tensors.
 
     Attributes:
         module: Path of the module.
-        site: Where in the code (`surgery.runtime.call_site`).
+        site: Where in the code (`runtime.load_pruned.call_site`).
         number: It was the module's k-th call from there.
         where: Place among the arguments ("1", "0.2", "other").
         value: The constant.
@@ -119,7 +119,7 @@ class Handed:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ParameterSource:
     """A parameter or buffer: canonical name, tied names, owner and what it is."""
 
     name: str
@@ -132,7 +132,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class RecordedOutput:
     """A tensor, or an array, that the model returned.
 
     Attributes:
@@ -175,7 +175,7 @@ class Record:
 
     calls: tuple[Call, ...]
     module_calls: tuple[ModuleCall, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[ParameterSource, ...]
     modules: tuple[tuple[str, str, str, bool], ...]
     shapes: tuple[tuple[int, ...], ...]
     inputs: tuple[int, ...]
@@ -187,14 +187,14 @@ class Record:
     weightless: bool = False
     dtypes: tuple[str, ...] = ()
     ends: tuple[int, ...] = ()
-    returned: tuple[Output, ...] = ()
+    returned: tuple[RecordedOutput, ...] = ()
     exposed: tuple[int, ...] = ()
     constants: frozenset[int] = frozenset()
-    handed: tuple[Handed, ...] = ()
+    handed: tuple[PassedConstant, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class SavedTensors:
     """What holds memory in a run, were all floating parameters trained.
 
     Attributes:

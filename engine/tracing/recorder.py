@@ -17,16 +17,16 @@ from torch.utils._pytree import tree_map_only
 from ..errors import AnalysisError, Message
 from ..gc_pause import uncollected
 from ..messages import listed
-from .attribute_reads import Reads
-from .dispatch_mode import Recorder
-from .failure import failure, refuse
-from .function_literals import Functions, says_nothing
+from .attribute_reads import AttributeReads
+from .dispatch_mode import OperatorRecorder
+from .failure import forward_error, require_plain_module
+from .function_literals import FunctionRecorder, has_no_literals
 from .guards import Guards
 from .isolated_forward import quiet_forward
-from .record import Call, FunctionCall, Output, Record
-from .shadow_model import isolated as isolated_twin
-from .shadow_model import stand_in
-from .shadow_model import weightless as weightless_twin
+from .record import Call, FunctionCall, Record, RecordedOutput
+from .shadow_model import isolated_copy as isolated_twin
+from .shadow_model import stand_in_tensor
+from .shadow_model import weightless_copy as weightless_twin
 from .tree import Inputs, call, holds_numbers, modules_of, outputs_of, tensors_of
 
 CALLED = "_compiled_call_impl"
@@ -48,11 +48,11 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
     Raises:
         AnalysisError: The forward raised, gave no tensor, or none under the chosen paths.
     """
-    refuse(model)
+    require_plain_module(model)
     run = _first_run(model, inputs, training)
     recorder, error = run.recorder, run.error
     if error is not None:
-        raise failure(error, model, inputs) from error
+        raise forward_error(error, model, inputs) from error
     returned = outputs_of(run.result, outputs)
     preserved = [one.tensor for one in returned if one.preserved]
     if outputs and not preserved:
@@ -84,7 +84,7 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
         weightless=run.weightless,
         dtypes=tuple(recorder.dtypes),
         ends=tuple(recorder.ends),
-        returned=tuple(Output(one.path, tuple(one.tensor.shape), one.preserved) for one in returned),
+        returned=tuple(RecordedOutput(one.path, tuple(one.tensor.shape), one.preserved) for one in returned),
         exposed=tuple(exposed),
         constants=frozenset(recorder.constants),
         handed=tuple(recorder.handed),
@@ -111,7 +111,7 @@ class Attempt:
     module: str
     functions: tuple[FunctionCall, ...]
     weights: tuple[int, ...]
-    reads: Reads | None = None
+    reads: AttributeReads | None = None
 
 
 @uncollected()
@@ -135,7 +135,7 @@ def attempt(
     """
     # A twin even where there are no weights: a forward may keep what it made (a bias table), and not make it again.
     own = _isolated(model)
-    reads = Reads(own) if reading and own is not model else None
+    reads = AttributeReads(own) if reading and own is not model else None
     with nullcontext() if reads is None else reads.noted():
         run = _run(
             own, inputs, weightless=weightless, briefly=True, watched=watched, twin=own is not model, guards=guards
@@ -147,7 +147,7 @@ def attempt(
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    recorder: Recorder
+    recorder: OperatorRecorder
     inputs: Inputs
     result: Any
     error: Exception | None
@@ -188,11 +188,11 @@ def _run(
 
     Where it is not watched, the numbers in forwards are not noted.
     """
-    given: Inputs = tree_map_only(torch.Tensor, stand_in if weightless else torch.clone, inputs)
-    recorder = Recorder(weightless, briefly)
+    given: Inputs = tree_map_only(torch.Tensor, stand_in_tensor if weightless else torch.clone, inputs)
+    recorder = OperatorRecorder(weightless, briefly)
     (recorder.weigh if briefly else recorder.note_sources)(model)
     recorder.inputs = frozenset(id(t) for t in tensors_of(given))
-    functions = Functions(recorder, constants=not briefly) if watched else None
+    functions = FunctionRecorder(recorder, constants=not briefly) if watched else None
     branches = nullcontext() if guards is None else guards.watching(model, given)
     with (
         quiet_forward(model, training, twin),
@@ -208,14 +208,14 @@ def _run(
 
 
 @contextmanager
-def _listening(model: nn.Module, recorder: Recorder, functions: Functions | None) -> Generator[None]:
+def _listening(model: nn.Module, recorder: OperatorRecorder, functions: FunctionRecorder | None) -> Generator[None]:
     """Tell a recorder when the forward of each of a model's modules begins and ends."""
     before: list[tuple[dict[str, Any], Any]] = []
     for path, module in modules_of(model).items():
         own = vars(module)
         before.append((own, own.get(CALLED)))
         run = cast("Callable[..., Any]", module._call_impl)  # pyright: ignore[reportPrivateUsage]
-        if functions is not None and says_nothing(module):
+        if functions is not None and has_no_literals(module):
             run = functions.around(run)
         own[CALLED] = _noted(recorder, path, run)
     try:
@@ -228,7 +228,7 @@ def _listening(model: nn.Module, recorder: Recorder, functions: Functions | None
                 own[CALLED] = other
 
 
-def _noted(recorder: Recorder, path: str, run: Callable[..., Any]) -> Callable[..., Any]:
+def _noted(recorder: OperatorRecorder, path: str, run: Callable[..., Any]) -> Callable[..., Any]:
     def noted(*args: Any, **kwargs: Any) -> Any:
         recorder.enter(path, args, kwargs)
         result = None

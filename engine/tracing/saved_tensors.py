@@ -13,11 +13,11 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .record import Call, Kept, Record, Ref
+from .record import Call, Record, Ref, SavedTensors
 from .tree import tensors_of
 
 
-def kept(record: Record) -> Kept:
+def saved_tensors(record: Record) -> SavedTensors:
     """Follow which values have gradients and ask what is saved for these."""
     owners = list(range(len(record.shapes)))
     trained = {s.value for s in record.sources if s.parameter and s.floating}
@@ -39,7 +39,9 @@ def kept(record: Record) -> Kept:
         saved += [(number, owners[call.outputs[n]]) for n in answer.results]
         copies += [(number, call.reads[n]) for n in answer.copies]
     own = {owners[s.value] for s in record.sources}
-    return Kept(tuple(owners), tuple((number, value) for number, value in saved if value not in own), tuple(copies))
+    return SavedTensors(
+        tuple(owners), tuple((number, value) for number, value in saved if value not in own), tuple(copies)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ COMPILED = "_compiled_call_impl"
 """Where a module keeps its compiled forward (`Module.compile`), which calls the original."""
 
 
-def twin(model: nn.Module, make: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
+def shadow_copy(model: nn.Module, make: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
     """A deep copy in which other tensors stand in for the model's; tied ones stay tied.
 
     Args:
@@ -123,7 +123,7 @@ def _held(modules: Iterable[nn.Module]) -> Iterator[torch.Tensor]:
                     yield value
 
 
-def weightless(model: nn.Module) -> nn.Module:
+def weightless_copy(model: nn.Module) -> nn.Module:
     """A twin whose floating tensors are on the meta device: they have shapes and strides, but neither values nor bytes.
 
     Whole numbers and flags keep their values, as forwards branch on them.
@@ -131,19 +131,19 @@ def weightless(model: nn.Module) -> nn.Module:
     Raises:
         TypeError: A tensor is of a kind that meta tensors cannot stand in for (sparse, a subclass).
     """
-    return twin(model, stand_in)
+    return shadow_copy(model, stand_in_tensor)
 
 
-def isolated(model: nn.Module) -> nn.Module:
+def isolated_copy(model: nn.Module) -> nn.Module:
     """A twin that has the model's own parameters, and copies of all that a forward may change."""
     changed = {id(module.weight) for module in modules_of(model).values() if _renorms(module)}
 
     def make(tensor: torch.Tensor) -> torch.Tensor:
         if isinstance(tensor, nn.Parameter) and id(tensor) not in changed:
             return tensor
-        return keeping_kind(tensor, tensor.detach().clone())
+        return of_same_kind(tensor, tensor.detach().clone())
 
-    return twin(model, make)
+    return shadow_copy(model, make)
 
 
 def _renorms(module: nn.Module) -> TypeGuard[nn.Embedding | nn.EmbeddingBag]:
@@ -151,18 +151,18 @@ def _renorms(module: nn.Module) -> TypeGuard[nn.Embedding | nn.EmbeddingBag]:
     return isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.max_norm is not None
 
 
-def stand_in(tensor: torch.Tensor) -> torch.Tensor:
+def stand_in_tensor(tensor: torch.Tensor) -> torch.Tensor:
     """A meta tensor for a floating one, a copy of any other."""
     if type(tensor) not in PLAIN or tensor.layout is not torch.strided:
         if nn.parameter.is_lazy(tensor):
             return tensor
         raise TypeError(f"{type(tensor).__name__} in layout {tensor.layout}")
     if has_no_values(tensor.dtype):
-        return keeping_kind(tensor, on_meta(tensor))
+        return of_same_kind(tensor, meta_like(tensor))
     return tensor.detach().to("cpu", copy=True) if not tensor.is_meta else tensor
 
 
-def keeping_kind(original: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
+def of_same_kind(original: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
     """The new tensor as what the original is: a parameter with the same attributes, or a plain tensor."""
     if type(original) is torch.Tensor or not isinstance(original, nn.Parameter):
         return made
@@ -177,6 +177,6 @@ def has_no_values(dtype: torch.dtype) -> bool:
     return dtype.is_floating_point or dtype.is_complex
 
 
-def on_meta(tensor: torch.Tensor) -> torch.Tensor:
+def meta_like(tensor: torch.Tensor) -> torch.Tensor:
     """Size, strides and type of a tensor, on the meta device."""
     return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")

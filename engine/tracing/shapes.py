@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch.utils._pytree import tree_map_only
 
-from .shadow_model import has_no_values, on_meta
+from .shadow_model import has_no_values, meta_like
 
 BLANK, VALUED = 1, 2
 ITSELF = "itself"
@@ -61,7 +61,7 @@ def run(func: Any, args: Any, kwargs: Any) -> Any:
     if kinds == BLANK:
         return func(*args, **kwargs)
     _check_written(func, args)
-    args, kwargs = tree_map_only(torch.Tensor, lambda t: t if t.is_meta else on_meta(t), (args, kwargs))
+    args, kwargs = tree_map_only(torch.Tensor, lambda t: t if t.is_meta else meta_like(t), (args, kwargs))
     return func(*args, **kwargs)
 
 
@@ -131,7 +131,7 @@ def _with_values(func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _blank(tensor: torch.Tensor) -> torch.Tensor:
-    return on_meta(tensor) if has_no_values(tensor.dtype) else tensor
+    return meta_like(tensor) if has_no_values(tensor.dtype) else tensor
 
 
 def _device(kwargs: Any, device: str) -> Any:

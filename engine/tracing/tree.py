@@ -56,7 +56,7 @@ def as_tensors(inputs: Inputs) -> Inputs:
     return mapped(inputs, torch.as_tensor)
 
 
-def copied(inputs: Inputs) -> Inputs:
+def copied_inputs(inputs: Inputs) -> Inputs:
     """The inputs with copies of all tensors, since a forward may change what it is given."""
     return tree_map_only(torch.Tensor, torch.clone, inputs)
 
@@ -156,7 +156,7 @@ def outputs_of(result: Any, chosen: Sequence[str] = ()) -> list[OutputTensor]:
     return found
 
 
-def answers_of(result: Any, chosen: Sequence[str] = ()) -> list[torch.Tensor]:
+def preserved_outputs(result: Any, chosen: Sequence[str] = ()) -> list[torch.Tensor]:
     """The tensors of a result that are preserved; see `outputs_of`."""
     return [one.tensor for one in outputs_of(result, chosen) if one.preserved]
 

@@ -4,7 +4,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secateur.engine.errors import Message
-from secateur.engine.structures.analysis import Analysis, CoupledSet, Fixed, Kind, ModuleInfo, Operators, TensorInfo
+from secateur.engine.structures.analysis import (
+    Analysis,
+    CostingOperators,
+    CoupledSet,
+    FixedAxis,
+    Kind,
+    ModuleInfo,
+    TensorInfo,
+)
 
 CLASSES = 10
 
@@ -17,7 +25,7 @@ class _Builder:
         self.tensors: list[TensorInfo] = []
         self.modules: list[ModuleInfo] = []
         self.operators: list[tuple[str, int, tuple[int, ...]]] = []
-        self.fixed: list[Fixed] = []
+        self.fixed: list[FixedAxis] = []
 
     def axis(self, length: int) -> int:
         self.axes.append(length)
@@ -77,7 +85,7 @@ class _Builder:
             axis_start=start,
             member_start=np.concatenate([[0], np.cumsum([len(m) for m in members])]).astype(np.int64),
             member_position=np.concatenate(members).astype(np.int64),
-            operators=Operators(
+            operators=CostingOperators(
                 np.array([c for _, c, _ in self.operators], np.int64),
                 operator_axes,
                 paths,
@@ -117,7 +125,7 @@ def small_resnet(widths: tuple[int, ...] = (32, 64, 128), blocks: int = 2) -> An
         "Its 10 outputs are the classes of the model's answer: without one of them it would be another model.",
     )
     into = Message("fixed.input", "Its input is the image itself, with 1 channel.")
-    b.fixed = [Fixed(len(b.tensors) - 2, 0, CLASSES, said, "fc"), Fixed(0, 1, 1, into, "")]
+    b.fixed = [FixedAxis(len(b.tensors) - 2, 0, CLASSES, said, "fc"), FixedAxis(0, 1, 1, into, "")]
     return b.build("Small ResNet", sets)
 
 
@@ -197,5 +205,5 @@ def llama(layers: int = 4, width: int = 256, hidden: int = 928, heads: int = 16)
         sets.append((Kind.NEURON, f"{path}.mlp.gate_proj.weight", neurons, f"{path}.mlp.gate_proj"))
     b.linear("lm_head", -1, residual, 1000)
     said = Message("fixed.output", "Its outputs are the words of the model's answer.")
-    b.fixed = [Fixed(len(b.tensors) - 1, 0, 1000, said, "lm_head")]
+    b.fixed = [FixedAxis(len(b.tensors) - 1, 0, 1000, said, "lm_head")]
     return b.build("Llama", sets)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from secateur.engine.errors import Message
 from secateur.engine.structures.analysis import (
     Analysis,
+    CostingOperators,
     CoupledSet,
-    Fixed,
+    FixedAxis,
     Kind,
     Mask,
     ModuleInfo,
-    Operators,
     TensorInfo,
 )
 
@@ -162,17 +162,17 @@ def _attention_positions(inner: NDArray[np.int64], factor: int) -> NDArray[np.in
     return np.concatenate([qkv, AXIS_START[4] + inner, [factor]]).astype(np.int64)
 
 
-def _fixed(number: dict[str, int]) -> tuple[Fixed, ...]:
+def _fixed(number: dict[str, int]) -> tuple[FixedAxis, ...]:
     into = Message("fixed.input", "This is the model's input.")
     out = Message("fixed.output", "This is the model's output: removing a class changes what the model says.")
     return (
-        Fixed(number["conv1.weight"], 1, 1, into, ""),
-        Fixed(number["fc.weight"], 0, CLASSES, out, "fc"),
-        Fixed(number["fc.bias"], 0, CLASSES, out, "fc"),
+        FixedAxis(number["conv1.weight"], 1, 1, into, ""),
+        FixedAxis(number["fc.weight"], 0, CLASSES, out, "fc"),
+        FixedAxis(number["fc.bias"], 0, CLASSES, out, "fc"),
     )
 
 
-def _operators() -> Operators:
+def _operators() -> CostingOperators:
     rows: list[tuple[str, str, int, tuple[int, ...]]] = [("conv1", "aten.convolution", 9 * PIXELS, (0,))]
     for block, hidden in (("layer1.0", 1), ("layer1.1", 2)):
         rows.append((f"{block}.conv1", "aten.convolution", 9 * PIXELS, (0, hidden)))
@@ -183,7 +183,7 @@ def _operators() -> Operators:
     rows.append(("attn.proj", "aten.addmm", PIXELS, (4, 0)))
     rows.append(("fc", "aten.addmm", CLASSES, (0,)))
     axes = np.array([(*a, -1, -1, -1, -1)[:4] for _, _, _, a in rows], np.int32)
-    return Operators(
+    return CostingOperators(
         np.array([r[2] for r in rows], np.int64), axes, tuple(r[0] for r in rows), tuple(r[1] for r in rows)
     )
 

@@ -28,7 +28,7 @@ from secateur.engine.surgery.verify.run_comparison import Run
 from secateur.engine.surgery.verify.verify import verify
 from secateur.engine.surgery.verify.weights import Weights
 from secateur.engine.tracing.recorder import attempt, record
-from secateur.engine.tracing.tree import answers_of, call, copied
+from secateur.engine.tracing.tree import call, copied_inputs, preserved_outputs
 from tests.engine.odd_nets import (
     Base,
     CatchesItsChild,
@@ -104,7 +104,7 @@ def whole_road(model: nn.Module, inputs: Any) -> int:
         quiet = Run(Weights(made.model, own), [inputs]).outputs
         with torch.random.fork_rng(devices=()), torch.no_grad():
             torch.manual_seed(0)
-            plainly = answers_of(call(made.model.eval(), copied(inputs)))
+            plainly = preserved_outputs(call(made.model.eval(), copied_inputs(inputs)))
         assert all(torch.allclose(a, b, atol=1e-3, equal_nan=True) for a, b in zip(quiet, plainly, strict=True))
     return int(mask.sum())
 

@@ -6,7 +6,7 @@ import numpy as np
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.planning.count_balance import bundle_of
-from secateur.engine.structures.analysis import Analysis, CoupledSet, Fixed, Kind, Mask, TensorInfo
+from secateur.engine.structures.analysis import Analysis, CoupledSet, FixedAxis, Kind, Mask, TensorInfo
 from secateur.engine.structures.costs import Costs, marginal
 
 from ...document.document import Selection
@@ -151,7 +151,7 @@ def _reasons(analysis: Analysis, module: str) -> tuple[str, str]:
     return title.format(module), "\n".join(dict.fromkeys(_reason(f, module) for f in found))
 
 
-def _reason(fixed: Fixed, module: str) -> str:
+def _reason(fixed: FixedAxis, module: str) -> str:
     """Why, and which module's operator is the cause where that is another one."""
     said = sentence(fixed.reason)
     if not fixed.module or fixed.module == module:

@@ -1,7 +1,7 @@
 """Blocks: what may go as a whole and leave a model that runs.
 
 Members of a Sequential, ModuleList or ModuleDict whose result has the shape, type and labels of one of their inputs,
-which is handed on in their place; and residual branches (`branches.py`), in whose place stand zeros.
+which is handed on in their place; and residual branches (`residual_branches.py`), in whose place stand zeros.
 """
 
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ from ...tracing.record import ModuleCall
 from .. import reasons
 from ..rules import Context
 from ..solver.solve import Solution
-from ..value_uses import Sums, Usage
-from .residual_branches import Branch, find_branches
-from .stand_ins import alike, handed_on, place_of, returned
+from ..value_uses import ScopeSums, ValueUses
+from .residual_branches import ResidualBranch, find_branches
+from .stand_ins import alike, passed_values, place_of, stand_in_result
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class RemovableBlock:
     """What may go as a whole.
 
     Attributes:
@@ -40,10 +40,10 @@ class Block:
         return tuple(path for path, _ in self.stand_ins if path != self.path)
 
 
-def find_blocks(context: Context, solution: Solution) -> tuple[list[Block], list[Message]]:
+def find_blocks(context: Context, solution: Solution) -> tuple[list[RemovableBlock], list[Message]]:
     """All blocks in the order in which they ran, an outer one before those inside it; and what stays that might go."""
-    usage = Usage(context.record)
-    costs = Sums(
+    usage = ValueUses(context.record)
+    costs = ScopeSums(
         len(context.record.calls), {c.number: max(context.record.calls[c.number].flops, 1) for c in context.costs}
     )
     notes: list[Message] = []
@@ -62,7 +62,7 @@ def find_blocks(context: Context, solution: Solution) -> tuple[list[Block], list
     return list(_once(ordered, costs)), notes
 
 
-def _steps(context: Context, usage: Usage) -> Iterator[ModuleCall]:
+def _steps(context: Context, usage: ValueUses) -> Iterator[ModuleCall]:
     """Calls of the members of lists of modules; a single layer is no block."""
     lists = {path for path, _, _, is_list in context.record.modules if is_list}
     composed = {path.rpartition(".")[0] for path, _, _, _ in context.record.modules}
@@ -72,8 +72,8 @@ def _steps(context: Context, usage: Usage) -> Iterator[ModuleCall]:
 
 
 def _from_step(
-    context: Context, solution: Solution, usage: Usage, call: ModuleCall, notes: list[Message]
-) -> Block | None:
+    context: Context, solution: Solution, usage: ValueUses, call: ModuleCall, notes: list[Message]
+) -> RemovableBlock | None:
     made = [v for v in dict.fromkeys(call.outputs) if v not in call.inputs and usage.needed_after(v, call.last)]
     like = [v for v in call.inputs if made and alike(context, solution, v, made[0])]
     if not like or not usage.closed(call):
@@ -82,24 +82,24 @@ def _from_step(
         notes.append(reasons.also_makes(call.path))
         return None
     sources = usage.vanishing(call.path, ((call.first, call.last),))
-    result = returned(call, {made[0]: handed_on(usage, call, place_of(call, like[0]), made[0])})
+    result = stand_in_result(call, {made[0]: passed_values(usage, call, place_of(call, like[0]), made[0])})
     if sources is None or result is None:
         return None
-    return Block(call.path, tuple(sources), ((call.first, call.last),), ((call.path, result),))
+    return RemovableBlock(call.path, tuple(sources), ((call.first, call.last),), ((call.path, result),))
 
 
-def _from_branch(usage: Usage, costs: Sums, branch: Branch) -> Block | None:
+def _from_branch(usage: ValueUses, costs: ScopeSums, branch: ResidualBranch) -> RemovableBlock | None:
     calls = (branch.call, *branch.feeding)
     ranges = tuple((c.first, c.last) for c in calls)
     sources = [usage.vanishing(c.path, ranges) for c in calls]
     name = max(calls, key=lambda c: costs.over([(c.first, c.last)])).path
     numbers = [n for held in sources for n in held or ()]
-    return None if None in sources else Block(name, tuple(numbers), ranges, branch.stand_ins)
+    return None if None in sources else RemovableBlock(name, tuple(numbers), ranges, branch.stand_ins)
 
 
-def _once(ordered: list[Block], costs: Sums) -> Iterator[Block]:
+def _once(ordered: list[RemovableBlock], costs: ScopeSums) -> Iterator[RemovableBlock]:
     """Without those that hold everything that costs in a block around them: these are the same."""
-    around: list[Block] = []
+    around: list[RemovableBlock] = []
     for block in ordered:
         first, last = block.ranges[0]
         around = [b for b in around if b.ranges[0][1] >= last]

@@ -8,8 +8,8 @@ from typing import Any
 from ...tracing.record import Call, ModuleCall, Ref
 from ..rules import Context
 from ..solver.solve import Solution
-from ..value_uses import Usage
-from .stand_ins import alike, handed_on, place_of, returned
+from ..value_uses import ValueUses
+from .stand_ins import alike, passed_values, place_of, stand_in_result
 
 ADDS = ("aten.add", "aten.add_")
 KEEPS_ZERO = frozenset(
@@ -24,7 +24,7 @@ KEEPS_ZERO = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
+class ResidualBranch:
     """A residual branch: its module's call, the modules that feed nothing else, what stands in for each."""
 
     call: ModuleCall
@@ -32,7 +32,7 @@ class Branch:
     stand_ins: tuple[tuple[str, Any], ...]
 
 
-def find_branches(context: Context, solution: Solution, usage: Usage) -> Iterator[Branch]:
+def find_branches(context: Context, solution: Solution, usage: ValueUses) -> Iterator[ResidualBranch]:
     """Every residual branch, in the order of the additions."""
     for number, call in enumerate(context.record.calls):
         operands = [a.value for a in call.arguments.values() if isinstance(a, Ref)]
@@ -61,12 +61,12 @@ class _Search:
 
     context: Context
     solution: Solution
-    usage: Usage
+    usage: ValueUses
     number: int
     value: int
     stream: int
 
-    def branch(self) -> Branch | None:
+    def branch(self) -> ResidualBranch | None:
         """The branch, None where the operand is none."""
         found = self._module()
         if found is None:
@@ -173,7 +173,7 @@ class _Search:
         inside = all(around.first <= u < around.last for u in uses)
         return number in dead or (inside and not self.usage.answers.intersection(made))
 
-    def _with(self, call: ModuleCall, result: int, feeding: list[ModuleCall], dead: set[int]) -> Branch | None:
+    def _with(self, call: ModuleCall, result: int, feeding: list[ModuleCall], dead: set[int]) -> ResidualBranch | None:
         """The branch without these modules too, if what is left between them then runs on the stream's shape."""
         changed: set[int] = set()  # values that now look like the result
         stand_ins: list[tuple[str, Any]] = []
@@ -190,15 +190,15 @@ class _Search:
             entry = (
                 None
                 if given is None or len(made) != 1
-                else returned(one, {made[0]: handed_on(self.usage, one, given, made[0])})
+                else stand_in_result(one, {made[0]: passed_values(self.usage, one, given, made[0])})
             )
             if entry is None:
                 return None
             changed.add(made[0])
             stand_ins.append((one.path, entry))
         given = self._given(call, result, changed)
-        entry = None if given is None else returned(call, {result: {"zeros": given}})
-        return None if entry is None else Branch(call, tuple(feeding), ((call.path, entry), *stand_ins))
+        entry = None if given is None else stand_in_result(call, {result: {"zeros": given}})
+        return None if entry is None else ResidualBranch(call, tuple(feeding), ((call.path, entry), *stand_ins))
 
     def _given(self, call: ModuleCall, result: int, changed: set[int]) -> str | None:
         """Where the module is given something that looks like the result."""

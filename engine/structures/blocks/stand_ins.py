@@ -9,7 +9,7 @@ from ...tracing.record import ModuleCall, Ref
 from ..rules import Context
 from ..solver.labels import Dim
 from ..solver.solve import Solution
-from ..value_uses import Usage
+from ..value_uses import ValueUses
 
 
 def alike(context: Context, solution: Solution, first: int, second: int) -> bool:
@@ -34,7 +34,7 @@ def _same(solution: Solution, first: Dim, second: Dim) -> bool:
     return bool(np.all((a == b) | fixed))
 
 
-def handed_on(usage: Usage, call: ModuleCall, given: str, result: int) -> dict[str, str]:
+def passed_values(usage: ValueUses, call: ModuleCall, given: str, result: int) -> dict[str, str]:
     """What stands for a result: what was given there, or a copy of it where code behind changes either in place.
 
     That change would otherwise reach the other one too, which the block kept apart.
@@ -48,7 +48,7 @@ def place_of(call: ModuleCall, value: int) -> str:
     return call.places[call.inputs.index(value)]
 
 
-def returned(call: ModuleCall, entries: dict[int, Any]) -> Any | None:
+def stand_in_result(call: ModuleCall, entries: dict[int, Any]) -> Any | None:
     """What a stand-in returns in place of a module: its result with these entries for its tensors, None for others.
 
     Args:
@@ -57,8 +57,8 @@ def returned(call: ModuleCall, entries: dict[int, Any]) -> Any | None:
             Further values that the module returned as it was given them are handed on.
 
     Returns:
-        As `surgery.runtime.StandIn` takes it; None where the result cannot be made again: it holds numbers, which may
-        be sizes, or is of a class of its own.
+        As `runtime.load_pruned.StandIn` takes it; None where the result cannot be made again: it holds numbers, which
+        may be sizes, or is of a class of its own.
     """
     passed = {v: {"input": p} for p, v in zip(call.places, call.inputs, strict=True) if v in call.outputs}
     try:
@@ -67,12 +67,12 @@ def returned(call: ModuleCall, entries: dict[int, Any]) -> Any | None:
         return None
 
 
-def instead(call: ModuleCall, entry: Any) -> Iterator[tuple[int, int | None]]:
+def replacements(call: ModuleCall, entry: Any) -> Iterator[tuple[int, int | None]]:
     """What a stand-in gives in place of each tensor of a result: (value, that input, or None for fresh memory).
 
     Args:
         call: The module's call.
-        entry: What `returned` made of it.
+        entry: What `stand_in_result` made of it.
     """
     given = dict(zip(call.places, call.inputs, strict=True))
     waiting: list[tuple[Any, Any]] = [(call.result, entry)]

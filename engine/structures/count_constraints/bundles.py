@@ -18,26 +18,26 @@ from ...errors import Message
 from .. import reasons
 from ..axes import Axes
 from ..name_sets import NamedSet
-from ..solver.labels import Counted
+from ..solver.labels import CountLabels
 from ..solver.solve import Solution
-from ..types import Bundle, Constraint, Counting
+from ..types import Constraint, CountBundle, CountRule
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
-    """Sets by their numbers in a list of named ones; otherwise as `Bundle`."""
+class NamedBundle:
+    """Sets by their numbers in a list of named ones; otherwise as `CountBundle`."""
 
     sets: tuple[int, ...]
     sizes: tuple[int, ...]
     most: int
 
-    def renumbered(self, numbers: Sequence[int]) -> Bundle:
+    def renumbered(self, numbers: Sequence[int]) -> CountBundle:
         """With the numbers that the sets have in the analysis."""
-        return Bundle(tuple(numbers[n] for n in self.sets), self.sizes, self.most)
+        return CountBundle(tuple(numbers[n] for n in self.sets), self.sizes, self.most)
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class CountStatement:
     """A statement about counts with the axes of its parts.
 
     Attributes:
@@ -50,7 +50,7 @@ class Count:
         weights: [parts, sets] indices that each structure of a set takes from each part.
     """
 
-    kind: Counting
+    kind: CountRule
     number: int
     length: int
     reason: Message
@@ -66,7 +66,7 @@ class Count:
     @property
     def sets(self) -> NDArray[np.int64]:
         """Sets whose counts matter."""
-        told = self.differences if self.kind is Counting.EQUAL else self.weights
+        told = self.differences if self.kind is CountRule.EQUAL else self.weights
         return np.flatnonzero(told.any(axis=0))
 
     def told(self, numbers: Sequence[int]) -> Constraint:
@@ -75,9 +75,9 @@ class Count:
         return Constraint(self.kind, self.axes, self.number or self.length, sets, self.reason, self.module)
 
 
-def countable(
-    counted: Sequence[Counted], named: list[NamedSet], solution: Solution, axes: Axes
-) -> tuple[list[NamedSet], list[tuple[NamedSet, Message, str]], list[Count], list[Together]]:
+def constrain_counts(
+    counted: Sequence[CountLabels], named: list[NamedSet], solution: Solution, axes: Axes
+) -> tuple[list[NamedSet], list[tuple[NamedSet, Message, str]], list[CountStatement], list[NamedBundle]]:
     """Sets of which some can go, those that must stay, the statements that matter, and who goes with whom.
 
     Args:
@@ -91,7 +91,7 @@ def countable(
     """
     left: list[tuple[NamedSet, Message, str]] = []
     while True:
-        counts = count(counted, named, solution, axes)
+        counts = count_statements(counted, named, solution, axes)
         together, stay = bundles(counts, np.array([len(one.bases) for one in named], np.int64))
         if not stay:
             return named, left, counts, together
@@ -100,13 +100,15 @@ def countable(
         named = [one for n, one in enumerate(named) if n not in numbers]
 
 
-def count(counted: Sequence[Counted], named: Sequence[NamedSet], solution: Solution, axes: Axes) -> list[Count]:
+def count_statements(
+    counted: Sequence[CountLabels], named: Sequence[NamedSet], solution: Solution, axes: Axes
+) -> list[CountStatement]:
     """The statements that some set has to do with, each once."""
-    found: dict[tuple[Counting, tuple[int, ...], int], Count] = {}
+    found: dict[tuple[CountRule, tuple[int, ...], int], CountStatement] = {}
     for one in counted:
         numbers = tuple(axes.number(part) for part in one.parts)
         weights = np.stack([_weights(part, named, solution) for part in one.parts])
-        made = Count(one.kind, one.number, len(one.parts[0]), one.reason, one.module, numbers, weights)
+        made = CountStatement(one.kind, one.number, len(one.parts[0]), one.reason, one.module, numbers, weights)
         if len(made.sets):
             found.setdefault((one.kind, numbers, one.number), made)
     return list(found.values())
@@ -118,7 +120,9 @@ def _weights(part: NDArray[np.int64], named: Sequence[NamedSet], solution: Solut
     return np.array([times[one.bases[0]] for one in named], np.int64)
 
 
-def bundles(counts: Sequence[Count], sizes: NDArray[np.int64]) -> tuple[list[Together], list[tuple[int, Count]]]:
+def bundles(
+    counts: Sequence[CountStatement], sizes: NDArray[np.int64]
+) -> tuple[list[NamedBundle], list[tuple[int, CountStatement]]]:
     """Sets that go together, and those that cannot go with what keeps them.
 
     Args:
@@ -128,41 +132,41 @@ def bundles(counts: Sequence[Count], sizes: NDArray[np.int64]) -> tuple[list[Tog
     spare = sizes - 1
     limited = set[int]()
     for one in counts:
-        if one.kind is not Counting.EQUAL:
+        if one.kind is not CountRule.EQUAL:
             limited.update(one.sets.tolist())
-        if one.kind is Counting.AT_LEAST:
+        if one.kind is CountRule.AT_LEAST:
             spare = np.minimum(spare, _spare(one, sizes))
-    equal = [one for one in counts if one.kind is Counting.EQUAL]
-    found: list[Together] = []
+    equal = [one for one in counts if one.kind is CountRule.EQUAL]
+    found: list[NamedBundle] = []
     for group in _groups(equal):
         limited.difference_update(group)
         rows = np.concatenate([one.differences for one in equal])[:, sorted(group)]
         found += _together(sorted(group), rows, spare[sorted(group)])
-    found += [Together((n,), (1,), int(spare[n])) for n in sorted(limited)]
-    multiples = [one for one in counts if one.kind is Counting.MULTIPLE]
+    found += [NamedBundle((n,), (1,), int(spare[n])) for n in sorted(limited)]
+    multiples = [one for one in counts if one.kind is CountRule.MULTIPLE]
     found = [whole for one in found if (whole := _whole(one, multiples)).most > 0]
     reached = {n for one in found for n in one.sets}
     stay = {int(n): one for one in reversed(counts) for n in one.sets if int(n) not in reached}
     return found, sorted(stay.items(), key=lambda pair: pair[0])
 
 
-def _whole(one: Together, multiples: Sequence[Count]) -> Together:
+def _whole(one: NamedBundle, multiples: Sequence[CountStatement]) -> NamedBundle:
     """As many steps at once as make multiples everywhere."""
     times = 1
     for each in multiples:
         lost = sum(int(each.weights[0][n]) * size for n, size in zip(one.sets, one.sizes, strict=True))
         times = lcm(times, each.number // gcd(each.number, lost))
-    return Together(one.sets, tuple(size * times for size in one.sizes), one.most // times)
+    return NamedBundle(one.sets, tuple(size * times for size in one.sizes), one.most // times)
 
 
-def _spare(one: Count, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+def _spare(one: CountStatement, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     """[sets] how many structures each set may lose, so that enough stay whatever the others on the axis lose."""
     lost = one.weights[0] * sizes
     share = (one.length - one.number) / max(1, int(lost.sum()))
     return np.where(lost > 0, np.floor(sizes * share + 1e-9).astype(np.int64), sizes)
 
 
-def _groups(equal: Sequence[Count]) -> list[set[int]]:
+def _groups(equal: Sequence[CountStatement]) -> list[set[int]]:
     """Sets that depend on one another, directly or by others."""
     groups: list[set[int]] = []
     for one in equal:
@@ -172,7 +176,7 @@ def _groups(equal: Sequence[Count]) -> list[set[int]]:
     return groups
 
 
-def _together(sets: Sequence[int], rows: NDArray[np.int64], spare: NDArray[np.int64]) -> list[Together]:
+def _together(sets: Sequence[int], rows: NDArray[np.int64], spare: NDArray[np.int64]) -> list[NamedBundle]:
     """The step of a group, without those of its sets that are too small for one."""
     active = spare > 0
     while active.any():
@@ -181,7 +185,7 @@ def _together(sets: Sequence[int], rows: NDArray[np.int64], spare: NDArray[np.in
             sizes: list[int] = step.tolist()
             most = min(int(lose) // size for lose, size in zip(spare, sizes, strict=True) if size)
             chosen = tuple(n for n, size in zip(sets, sizes, strict=True) if size)
-            return [Together(chosen, tuple(size for size in sizes if size), most)]
+            return [NamedBundle(chosen, tuple(size for size in sizes if size), most)]
         active[np.flatnonzero(active)[int(np.argmin(spare[active]))]] = False
     return []
 

@@ -10,9 +10,9 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis import Analysis, Bundle, Constraint, Counting, Kind
+from ..analysis import Analysis, Constraint, CountBundle, CountRule, Kind
 from ..name_sets import FACTORS
-from .bundles import Count, bundles
+from .bundles import CountStatement, bundles
 
 
 class _Taken(NamedTuple):
@@ -41,9 +41,9 @@ def constrained(analysis: Analysis, added: Sequence[Constraint]) -> Analysis:
     """
     told: dict[object, Constraint] = {}
     for one in (*analysis.constraints, *added):
-        told.setdefault((one.kind, one.axes, one.number, one.sets if one.kind is Counting.WHOLE else ()), one)
-    whole = [one for one in told.values() if one.kind is Counting.WHOLE]
-    counted = [one for one in told.values() if one.kind is not Counting.WHOLE]
+        told.setdefault((one.kind, one.axes, one.number, one.sets if one.kind is CountRule.WHOLE else ()), one)
+    whole = [one for one in told.values() if one.kind is CountRule.WHOLE]
+    counted = [one for one in told.values() if one.kind is not CountRule.WHOLE]
     axes = _axes(analysis, {axis for one in counted for axis in one.axes if axis >= 0})
     still = {number for one in whole for number in one.sets}
     for one in counted:
@@ -61,25 +61,25 @@ def constrained(analysis: Analysis, added: Sequence[Constraint]) -> Analysis:
         constraints=(*whole, *(one.told(every) for one in counts if len(one.sets))),
         bundles=(
             *(one.renumbered(every) for one in together),
-            *(Bundle((number,), (1,), 0) for number in sorted(still)),
+            *(CountBundle((number,), (1,), 0) for number in sorted(still)),
         ),
     )
 
 
-def _whole(one: Constraint | Count, sets: Collection[int]) -> Constraint:
+def _whole(one: Constraint | CountStatement, sets: Collection[int]) -> Constraint:
     """None of these sets loses anything, for the reason of another constraint."""
-    return Constraint(Counting.WHOLE, (), 0, tuple(sorted(sets)), one.reason, one.module)
+    return Constraint(CountRule.WHOLE, (), 0, tuple(sorted(sets)), one.reason, one.module)
 
 
-def _count(analysis: Analysis, one: Constraint, axes: _Axes, still: Collection[int]) -> Count:
+def _count(analysis: Analysis, one: Constraint, axes: _Axes, still: Collection[int]) -> CountStatement:
     """A constraint with what the structures that may go take from its axes."""
     weights = np.zeros((len(one.axes), len(analysis.sets)), np.int64)
     for row, axis in enumerate(one.axes):
         for number, taken in axes.get(axis, {}).items():
             weights[row, number] = 0 if number in still else taken.each[0]
-    equal = one.kind is Counting.EQUAL
+    equal = one.kind is CountRule.EQUAL
     length = one.number if equal else int(np.diff(analysis.axis_start)[one.axes[0]])
-    return Count(one.kind, 0 if equal else one.number, length, one.reason, one.module, one.axes, weights)
+    return CountStatement(one.kind, 0 if equal else one.number, length, one.reason, one.module, one.axes, weights)
 
 
 def _overlapping(analysis: Analysis, axes: Sequence[dict[int, _Taken]], still: Collection[int]) -> set[int]:

@@ -6,15 +6,17 @@ from functools import cache
 
 import numpy as np
 
-from ...tracing.record import Kept, ModuleCall
+from ...tracing.record import ModuleCall, SavedTensors
 from ..analysis import Activations
 from ..axes import Axes
-from ..blocks.blocks import Block
-from ..blocks.stand_ins import instead
+from ..blocks.blocks import RemovableBlock
+from ..blocks.stand_ins import replacements
 from ..rules import Context
 
 
-def activations(context: Context, axes: Axes, kept: Kept, blocks: Sequence[tuple[int, Block]]) -> Activations:
+def activations(
+    context: Context, axes: Axes, kept: SavedTensors, blocks: Sequence[tuple[int, RemovableBlock]]
+) -> Activations:
     """Every piece of memory that is not the model's own.
 
     Args:
@@ -61,7 +63,7 @@ def bytes_of(dtype: str) -> int:
     return 1 if bits is None else max(1, int(bits[0]) // 8)
 
 
-def _lives(context: Context, kept: Kept) -> tuple[dict[int, int], dict[int, int]]:
+def _lives(context: Context, kept: SavedTensors) -> tuple[dict[int, int], dict[int, int]]:
     """For each owner of memory the call at whose end it is there, and the first at whose end it is freed."""
     record = context.record
     own = {kept.owners[s.value] for s in record.sources}
@@ -80,7 +82,7 @@ def _lives(context: Context, kept: Kept) -> tuple[dict[int, int], dict[int, int]
 
 
 def _handed(
-    context: Context, kept: Kept, blocks: Sequence[tuple[int, Block]], row: dict[int, int]
+    context: Context, kept: SavedTensors, blocks: Sequence[tuple[int, RemovableBlock]], row: dict[int, int]
 ) -> Iterator[tuple[int, int, int, int]]:
     """What modules that stand in for those of blocks give in place of results (see `Activations.handed`)."""
     calls: dict[str, list[ModuleCall]] = {}
@@ -89,7 +91,7 @@ def _handed(
     for structure, block in blocks:
         for path, entry in block.stand_ins:
             for call in calls[path]:
-                for value, given in instead(call, entry):
+                for value, given in replacements(call, entry):
                     result = row.get(kept.owners[value], -1)
                     other = -1 if given is None else row.get(kept.owners[given], -1)
                     if result >= 0 and (given is None or other >= 0):

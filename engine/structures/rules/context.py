@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from ...tracing.record import Call, Handed, Record, Ref
+from ...tracing.record import Call, PassedConstant, Record, Ref
 from ..solver.labels import Dim, Dims, LabelArray, Labels
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class OperatorCost:
     """Multiply-accumulates of a call, as the product of these axes and what no axis expresses.
 
     Attributes:
@@ -50,14 +50,14 @@ class Context:
     dims: dict[int, Dims] = field(default_factory=dict[int, Dims])
     parameters: set[int] = field(default_factory=set[int])
     producers: list[tuple[str, Dim]] = field(default_factory=list[tuple[str, Dim]])
-    costs: list[Cost] = field(default_factory=list[Cost])
+    costs: list[OperatorCost] = field(default_factory=list[OperatorCost])
     sizes: list[tuple[str, str, Dim]] = field(default_factory=list[tuple[str, str, Dim]])
     counts: dict[int, tuple[Dim, Dim]] = field(default_factory=dict[int, tuple[Dim, Dim]])
     groups: dict[int, Dim] = field(default_factory=dict[int, Dim])
     points: dict[int, LabelArray] = field(default_factory=dict[int, LabelArray])
     used: frozenset[int] = frozenset()
     dead: frozenset[int] = frozenset()
-    constants: list[tuple[Handed, Dims]] = field(default_factory=list[tuple[Handed, Dims]])
+    constants: list[tuple[PassedConstant, Dims]] = field(default_factory=list[tuple[PassedConstant, Dims]])
     number: int = 0
 
     @property
@@ -92,7 +92,7 @@ class Context:
 
     def cost(self, *dims: Dim, macs: int | None = None) -> None:
         """The call at hand costs a product of axes; `macs` where these are one summand of all that it costs."""
-        self.costs.append(Cost(self.number, dims, self.call.flops // 2 if macs is None else macs))
+        self.costs.append(OperatorCost(self.number, dims, self.call.flops // 2 if macs is None else macs))
 
     def give(self, dims: Sequence[Dim], number: int = 0) -> None:
         """Set the labels of a result."""

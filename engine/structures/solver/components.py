@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def merged(count: int, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+def merged_components(count: int, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
     """[count] the component of each number when `first` and `second` [pairs] are the same, in order of their least.
 
     Roots hang themselves below smaller neighbours until no pair has two (Shiloach and Vishkin 1982). Each round leaves

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...errors import Message
 from .. import reasons
-from ..analysis import Counting, Kind
+from ..analysis import CountRule, Kind
 
 LabelArray: TypeAlias = NDArray[np.int64]
 Dim: TypeAlias = LabelArray | None
@@ -45,7 +45,7 @@ class FixedLabels:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class CountLabels:
     """How many labels must stay, whichever these are.
 
     Attributes:
@@ -56,7 +56,7 @@ class Counted:
         module: Module whose operator said so.
     """
 
-    kind: Counting
+    kind: CountRule
     parts: tuple[LabelArray, ...]
     number: int
     reason: Message
@@ -64,7 +64,7 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
-class Apart:
+class SeparateLabels:
     """An axis that code takes into equal parts for nobody.
 
     Attributes:
@@ -91,7 +91,7 @@ class Labels:
         counted: How many must stay, whichever.
         hints: (kind, labels): what the structures on these labels are called.
         shared: Labels of which every index stands for several of a flat axis (key/value heads with their query heads).
-        refined: (relation, relation, shift) of relations that got common factors (`refining.py`).
+        refined: (relation, relation, shift) of relations that got common factors (`split_relations.py`).
         apart: What code that runs for nobody takes apart.
         axes: Labels of the axes of parameters, of each of which something stays.
         position: Index that each label stands for on the axis for which it was made.
@@ -103,11 +103,11 @@ class Labels:
         self.equal: list[tuple[LabelArray, LabelArray]] = []
         self.fixed: list[FixedLabels] = []
         self.relations: list[Relation] = []
-        self.counted: list[Counted] = []
+        self.counted: list[CountLabels] = []
         self.hints: list[tuple[Kind, LabelArray]] = []
         self.shared: list[LabelArray] = []
         self.refined: set[tuple[int, int, int]] = set()
-        self.apart: list[Apart] = []
+        self.apart: list[SeparateLabels] = []
         self.axes: list[LabelArray] = []
         self._positions: list[LabelArray] = []
         self._repeated: list[tuple[LabelArray, Dims, Dims]] = []
@@ -158,23 +158,23 @@ class Labels:
 
     def count_equal(self, parts: Sequence[LabelArray], reason: Message, module: str) -> None:
         """Of each of these equally long arrays as many labels stay as of the others."""
-        self.counted.append(Counted(Counting.EQUAL, tuple(parts), 0, reason, module))
+        self.counted.append(CountLabels(CountRule.EQUAL, tuple(parts), 0, reason, module))
 
     def count_least(self, dim: LabelArray, least: int, reason: Message, module: str) -> None:
         """At least so many of the labels stay."""
-        self.counted.append(Counted(Counting.AT_LEAST, (dim,), least, reason, module))
+        self.counted.append(CountLabels(CountRule.AT_LEAST, (dim,), least, reason, module))
 
     def count_multiple(self, dim: LabelArray, number: int, reason: Message, module: str) -> None:
         """As many of the labels stay as some multiple of a number has."""
-        self.counted.append(Counted(Counting.MULTIPLE, (dim,), number, reason, module))
+        self.counted.append(CountLabels(CountRule.MULTIPLE, (dim,), number, reason, module))
 
-    def uncount(self, counted: Counted) -> None:
+    def uncount(self, counted: CountLabels) -> None:
         """What cannot be counted is said in a stronger way: index by index, or half must be enough, or not at all."""
         self.counted = [one for one in self.counted if one is not counted]
         first, *others = counted.parts
         for other in others:
             self.tie(first, other)
-        if counted.kind is Counting.AT_LEAST and len(first) // 2 < counted.number:
+        if counted.kind is CountRule.AT_LEAST and len(first) // 2 < counted.number:
             self.fix(first, counted.reason, counted.module)
 
     @contextmanager
@@ -261,7 +261,7 @@ class Labels:
         module, reason = self._for_nothing or "", reasons.split(len(parts))
         self.count_multiple(np.concatenate(parts), len(parts), reason, module)
         made = self.new(len(parts[0]))
-        self.apart.append(Apart(made, tuple(parts), reason, module))
+        self.apart.append(SeparateLabels(made, tuple(parts), reason, module))
         return made
 
     def merge(self, dims: Dims, sizes: tuple[int, ...]) -> Dim:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
-Parts: TypeAlias = list[tuple[int, ...]]
+ShapeFactors: TypeAlias = list[tuple[int, ...]]
 """For each dimension of a shape, the sizes it consists of."""
 
 
@@ -28,7 +28,7 @@ def segments(before: Sequence[int], after: Sequence[int]) -> list[tuple[slice, s
     return found[::-1]
 
 
-def refine(before: Sequence[int], after: Sequence[int]) -> tuple[Parts, Parts] | None:
+def refine(before: Sequence[int], after: Sequence[int]) -> tuple[ShapeFactors, ShapeFactors] | None:
     """The finest common factors of two shapes: for each dimension of either, the sizes it consists of.
 
     Sizes of one never carry a factor. None when the boundaries do not nest (6 as 2 x 3 and as 3 x 2).
@@ -39,8 +39,8 @@ def refine(before: Sequence[int], after: Sequence[int]) -> tuple[Parts, Parts] |
     if any(b % a for a, b in pairwise(bounds)):
         return None
 
-    def parts(shape: Sequence[int]) -> Parts:
-        found: Parts = []
+    def parts(shape: Sequence[int]) -> ShapeFactors:
+        found: ShapeFactors = []
         below = 1
         for size in reversed(shape):
             inside = [b for b in bounds if below <= b <= below * size]

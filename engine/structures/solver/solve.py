@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .components import merged
+from .components import merged_components
 from .labels import LabelArray, Labels, Relation
-from .split_relations import agree, flat_positions, grids
+from .split_relations import apply_relation, flat_positions, grids
 
 MAX_ROUNDS = 64
 
@@ -98,7 +98,7 @@ def _joined(component: NDArray[np.int64], edges: list[NDArray[np.int64]]) -> NDA
     if not edges:
         return component
     first, second = component[np.concatenate(edges, axis=1)]
-    return merged(int(component.max(initial=-1)) + 1, first, second)[component]
+    return merged_components(int(component.max(initial=-1)) + 1, first, second)[component]
 
 
 def _reasons(component: NDArray[np.int64], forced: list[tuple[LabelArray, NDArray[np.int64]]]) -> NDArray[np.int64]:
@@ -126,7 +126,7 @@ def _relate(
         for factor in relation.factors:
             _keep_whole(factor, component, reason, len(labels.fixed), forced)
     if not edges and not forced:
-        agree(labels, component, reason, edges, forced)
+        apply_relation(labels, component, reason, edges, forced)
     return edges, forced
 
 

@@ -9,7 +9,7 @@ from .labels import LabelArray, Labels, Relation
 from .shape_factors import refine
 
 
-def agree(
+def apply_relation(
     labels: Labels,
     component: NDArray[np.int64],
     reason: NDArray[np.int64],

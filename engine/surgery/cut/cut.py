@@ -15,10 +15,10 @@ from ...errors import PlanError, VerificationError
 from ...gc_pause import uncollected
 from ...planning.count_balance import check_counts
 from ...runtime import load_pruned
-from ...structures.analysis import Analysis, Known, Mask
+from ...structures.analysis import Analysis, KnownRepairs, Mask
 from ...structures.costs import kept_sizes
 from ...structures.transition import KeptIndices, Transition
-from ...tracing.shadow_model import keeping_kind, stand_in, twin
+from ...tracing.shadow_model import of_same_kind, shadow_copy, stand_in_tensor
 from ...tracing.tree import Inputs, modules_of
 from ..repair.audit import Auditor
 from ..repair.candidates import Sizes
@@ -75,7 +75,7 @@ class Rehearsal(NamedTuple):
 
     model: nn.Module
     edits: Edits
-    known: Known
+    known: KnownRepairs
 
 
 def rehearse(
@@ -236,11 +236,11 @@ def _sliced(model: nn.Module, keeps: KeptIndices, weightless: bool = False) -> n
     def make(tensor: torch.Tensor) -> torch.Tensor:
         kept = keeps.get(named.get(id(tensor), ""), ())
         if weightless and not kept:
-            return stand_in(tensor)
-        return tensor if kept is None else keeping_kind(tensor, slice_tensor(tensor.data, kept, weightless))
+            return stand_in_tensor(tensor)
+        return tensor if kept is None else of_same_kind(tensor, slice_tensor(tensor.data, kept, weightless))
 
     try:
-        return twin(model, make)
+        return shadow_copy(model, make)
     except Exception as error:
         raise _uncopied(error) from error
 

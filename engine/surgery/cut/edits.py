@@ -9,11 +9,13 @@ from ...messages import Phrase
 
 @dataclass(frozen=True, slots=True)
 class Edits:
-    """Repairs that make a model's code run with the smaller tensors; JSON-able, applied by `runtime.apply_edits`.
+    """Repairs that make a model's code run with the smaller tensors; `runtime.load_pruned.apply_edits` applies them.
+
+    They can be written as JSON.
 
     Attributes:
         blocks: (module path, what it returns): modules of removed blocks, in whose place one stands that computes
-            nothing; what it returns as in `structures.parts.StandIn`.
+            nothing; what it returns as in `structures.types.StandIn`.
         attributes: (module path, attribute, value): what a module remembers of its sizes.
         attention: Paths of `nn.MultiheadAttention` modules whose forward takes its sizes from the weights:
             (path, number of heads, head dimension of the original for the scale).

@@ -19,7 +19,7 @@ from ...jobs import CancelToken, Job, Progress, check
 from ...messages import Phrase
 from ...planning.count_balance import balanced
 from ...structures import reasons
-from ...structures.analyse import look, understand
+from ...structures.analyse import record_runs, solve_runs
 from ...structures.analysis import Analysis, CoupledSet, Kind, Mask
 from ...structures.transition import Transition
 from ...structures.types import inside
@@ -59,9 +59,9 @@ def settle(
         AnalysisError: The forward raised or returned no tensor.
     """
     yield Progress("Recording one run", 0, 3)
-    seen = look(model, inputs, outputs, ignore_unused)
+    seen = record_runs(model, inputs, outputs, ignore_unused)
     yield Progress("Finding coupled structures", 1, 3)
-    make = understand(seen, name, token)
+    make = solve_runs(seen, name, token)
     analysis = make({})
     refused: dict[str, Message] = {}
     tried: set[str] = set()

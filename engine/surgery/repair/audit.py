@@ -10,11 +10,11 @@ from torch import nn
 from ...errors import Message
 from ...messages import Phrase
 from ...runtime.load_pruned import PrunedAttention, StandIn, own_class
-from ...structures.analysis import Analysis, Mask, Step
+from ...structures.analysis import Analysis, AuditStep, Mask
 from ...structures.audit_fields import SPELLED, is_audited, may_be_absent, measures, name_of, scalars
 from ...structures.costs import kept_sizes
 from ...structures.op_sequence import operations
-from ...tracing.attribute_reads import Reads
+from ...tracing.attribute_reads import AttributeReads
 from ...tracing.recorder import Attempt, attempt
 from ...tracing.tree import Inputs, modules_of
 from .weight_folding.folding import Folding
@@ -60,7 +60,7 @@ class Audit:
     axes: tuple[int, ...] = ()
     ran: int = 0
     factor: bool = False
-    reads: Reads | None = None
+    reads: AttributeReads | None = None
 
     @property
     def passed(self) -> bool:
@@ -125,7 +125,7 @@ def _compared(
     removed: Mask,
     run: Attempt,
     own: Collection[str],
-    predicted: list[tuple[Step, tuple[int, ...]]],
+    predicted: list[tuple[AuditStep, tuple[int, ...]]],
     other: Mapping[int, tuple[float, ...]],
 ) -> Audit:
     """How far a run is as predicted.
@@ -167,8 +167,8 @@ def _compared(
 
 
 def _present(
-    expected: Sequence[tuple[Step, tuple[int, ...]]], done: Sequence[tuple[str, tuple[int, ...]]]
-) -> Iterator[tuple[Step, tuple[int, ...]]]:
+    expected: Sequence[tuple[AuditStep, tuple[int, ...]]], done: Sequence[tuple[str, tuple[int, ...]]]
+) -> Iterator[tuple[AuditStep, tuple[int, ...]]]:
     """What is expected without the slices that leave out nothing, where these did not run."""
     place = 0
     for step, sizes in expected:
@@ -246,7 +246,7 @@ def _with_other_numbers(model: nn.Module) -> set[str]:
     return {path for path, module in modules_of(model).items() if own_class(module) is not type(module)}
 
 
-def _expected(analysis: Analysis, removed: Mask) -> list[tuple[Step, tuple[int, ...]]]:
+def _expected(analysis: Analysis, removed: Mask) -> list[tuple[AuditStep, tuple[int, ...]]]:
     kept = kept_sizes(analysis, removed)
     gone = _gone(analysis, removed)
     return [

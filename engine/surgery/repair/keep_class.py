@@ -18,7 +18,7 @@ from ...jobs import CancelToken, Job, Progress, check
 from ...messages import listed, module_named
 from ...planning.count_balance import all_bundles
 from ...runtime import load_pruned
-from ...structures.analysis import Analysis, Kind, Known, Literal, Mask
+from ...structures.analysis import Analysis, Kind, KnownRepairs, Literal, Mask
 from ...structures.costs import kept_sizes
 from ...structures.count_constraints.extend import constrained
 from ...structures.transition import Transition
@@ -74,9 +74,9 @@ def own_class(model: nn.Module, analysis: Analysis, inputs: Inputs, token: Cance
     )
 
 
-def _of_attributes(known: Known) -> Known:
+def _of_attributes(known: KnownRepairs) -> KnownRepairs:
     """Without the numbers that were replaced, so that attributes are tried again."""
-    return Known(known.attributes)
+    return KnownRepairs(known.attributes)
 
 
 def require_own_class(edits: Edits) -> None:

@@ -6,7 +6,7 @@ A guess is never trusted: the audit confirms all of it at once, or it is undone.
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
-from ...structures.analysis import Known
+from ...structures.analysis import KnownRepairs
 from ...structures.types import inside
 from ..cut.edits import Edits
 from .candidates import Site, Sizes
@@ -15,7 +15,7 @@ Values: TypeAlias = dict[tuple[str, str], Any]
 """Attributes by (module path, name)."""
 
 
-def learnt(sizes: Sizes, first: Mapping[tuple[str, str], Any], edits: Edits, known: Known) -> Known:
+def learnt(sizes: Sizes, first: Mapping[tuple[str, str], Any], edits: Edits, known: KnownRepairs) -> KnownRepairs:
     """What is known after a cut.
 
     An attribute of a module whose numbers were replaced too may have a wrong value that these make up for: it tells
@@ -40,14 +40,14 @@ def learnt(sizes: Sizes, first: Mapping[tuple[str, str], Any], edits: Edits, kno
             found[path, name] = (path, name, tuple(_both(a, b) for a, b in zip(axes, earlier, strict=False)))
     gone = [path for path, _ in edits.blocks]
     own = (one for one in sizes.followed() if one not in replaced and not any(inside(one[0], path) for path in gone))
-    return Known(
+    return KnownRepairs(
         tuple(found.values()),
         tuple(dict.fromkeys([*known.literals, *replaced])),
         tuple(dict.fromkeys([*known.given, *own])),
     )
 
 
-def guess(sizes: Sizes, known: Known, now: Mapping[tuple[str, str], Any]) -> tuple[Values, list[Site]]:
+def guess(sizes: Sizes, known: KnownRepairs, now: Mapping[tuple[str, str], Any]) -> tuple[Values, list[Site]]:
     """Values of attributes and replaced numbers for a cut, where what is known leaves one choice.
 
     Args:

@@ -18,9 +18,9 @@ from torch.overrides import TorchFunctionMode
 
 from ...runtime import load_pruned
 from ...runtime.load_pruned import StandIn, own_class
-from ...tracing.attribute_reads import Reads
+from ...tracing.attribute_reads import AttributeReads
 from ...tracing.recorder import attempt
-from ...tracing.tree import Inputs, answers_of, modules_of
+from ...tracing.tree import Inputs, modules_of, preserved_outputs
 from ..verify.run_comparison import TOLERANCE, worst_difference
 
 Values: TypeAlias = Mapping[tuple[str, str], int]
@@ -104,7 +104,7 @@ class _Way:
     absent: list[str] | None = None
     answer: list[Tensor] = field(default_factory=list[Tensor])
     error: Exception | None = None
-    reads: Reads | None = None
+    reads: AttributeReads | None = None
 
 
 class _Watching(TorchFunctionMode):
@@ -142,7 +142,7 @@ def _hooked(
     looked = {path: modules[path] for path in paths if not isinstance(modules.get(path), (StandIn, type(None)))}
 
     def answered(_module: nn.Module, _args: Any, result: Any) -> None:
-        way.answer = answers_of(result, outputs)
+        way.answer = preserved_outputs(result, outputs)
 
     def ended(*_: Any) -> None:
         way.running.pop()

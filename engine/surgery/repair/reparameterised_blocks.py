@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from ...runtime.load_pruned import set_remembered
-from ...structures.reparameterised_blocks import merging_method
+from ...structures.reparameterised_blocks import merge_method
 from ...structures.types import inside
-from ...tracing.attribute_reads import Reads
+from ...tracing.attribute_reads import AttributeReads
 from ...tracing.tree import modules_of
 from ..cut.module_attributes import remembered
 from .candidates import Sizes
@@ -35,7 +35,7 @@ def merging_numbers(smaller: nn.Module, sizes: Sizes) -> list[tuple[str, str, An
     """
     changes: list[tuple[str, str, Any]] = []
     for path, module in reversed(modules_of(smaller).items()):  # what a block holds is merged by it, or before it
-        method = merging_method(module)
+        method = merge_method(module)
         options = {n: v for n, v in sizes.attributes(smaller, path).items() if "." not in n} if method else {}
         if not options:
             continue
@@ -59,7 +59,7 @@ def _combinations(module: nn.Module, options: dict[str, list[Any]]) -> Iterator[
 def _read(module: nn.Module, method: str, values: dict[str, Any]) -> dict[str, Any]:
     """Those of the values that merging reads."""
     alone = _with(module, values)
-    reads = Reads(alone)
+    reads = AttributeReads(alone)
     with reads.noted():
         _merge(alone, method)
     return {name: value for name, value in values.items() if reads.has("", name)}

@@ -12,7 +12,7 @@ from torch import nn
 from ...errors import Message, VerificationError
 from ...runtime import load_pruned
 from ...runtime.load_pruned import StandIn
-from ...structures.analysis import NOTHING_KNOWN, Known
+from ...structures.analysis import NO_KNOWN_REPAIRS, KnownRepairs
 from ...tracing.tree import modules_of
 from ..cut.edits import Edits, merged
 from .audit import Audit, Auditor
@@ -44,7 +44,7 @@ class Repair:
     edits: Edits
     run: Auditor
     closely: bool = False
-    known: Known = NOTHING_KNOWN
+    known: KnownRepairs = NO_KNOWN_REPAIRS
     first: Values = field(default_factory=dict[tuple[str, str], Any])
 
     def until_it_runs(self) -> Edits:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...errors import Message
 from ...structures import reasons
-from ...structures.analysis import Analysis, Constraint, Counting, Kind, Known, Literal
+from ...structures.analysis import Analysis, Constraint, CountRule, Kind, KnownRepairs, Literal
 from ...structures.types import inside
 from .candidates import ancestors
 
@@ -27,7 +27,7 @@ class Shown:
     """
 
     kept: NDArray[np.int64]
-    known: Known
+    known: KnownRepairs
     foreign: bool = False
     given: dict[Literal, int | float] = field(default_factory=dict[Literal, int | float])
     attention: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ def equal_sizes(analysis: Analysis, shown: Sequence[Shown]) -> list[Constraint]:
 def all_stay(analysis: Analysis, shown: Sequence[Shown]) -> list[Constraint]:
     """What stays where nothing is known to be equal: head dimensions first; all on an axis; all of a module."""
     places = _Places(analysis)
-    still = {n for one in analysis.constraints if one.kind is Counting.WHOLE for n in one.sets}
+    still = {n for one in analysis.constraints if one.kind is CountRule.WHOLE for n in one.sets}
     free = [n for n, one in enumerate(analysis.sets) if n not in still and one.kind is not Kind.BLOCK]
     axes = {n: analysis.axes_of(analysis.sets[n]) for n in free}
 
@@ -137,8 +137,8 @@ def _attention(analysis: Analysis, shown: Sequence[Shown]) -> Iterator[Constrain
 
 def _equal(analysis: Analysis, axis: int, other: int, why: Message, module: str) -> Constraint:
     size = int(np.diff(analysis.axis_start)[axis])
-    return Constraint(Counting.EQUAL, (min(axis, other), max(axis, other)), size, (), why, module)
+    return Constraint(CountRule.EQUAL, (min(axis, other), max(axis, other)), size, (), why, module)
 
 
 def _stay(sets: tuple[int, ...], why: Message, module: str) -> Constraint:
-    return Constraint(Counting.WHOLE, (), 0, sets, why, module)
+    return Constraint(CountRule.WHOLE, (), 0, sets, why, module)

@@ -1,7 +1,7 @@
 """The masked original: what a cut model must equal. Made from the analysis's slices alone, independent of surgery.
 
 Every slice of a removed structure is absent (NaN) in every parameter and buffer; a removed block is skipped by a hook.
-`absent.py` says what operators make of that: sums and statistics run over what remains.
+`nan_masking.py` says what operators make of that: sums and statistics run over what remains.
 """
 
 from collections.abc import Generator, Mapping

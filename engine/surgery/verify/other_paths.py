@@ -40,7 +40,7 @@ class Path:
     Attributes:
         name: What is other than in the example, in words.
         inputs: What the model is run on.
-        seed: Of the random states (`quiet.same_draws`).
+        seed: Of the random states (`isolated_forward.seeded`).
     """
 
     name: Phrase

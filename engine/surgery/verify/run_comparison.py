@@ -21,7 +21,7 @@ from ...runtime.load_pruned import StandIn, apply_edits
 from ...structures.analysis import StandIn as StandInFor
 from ...tracing.guards import Guards
 from ...tracing.isolated_forward import quiet_forward
-from ...tracing.tree import Inputs, answers_of, call, copied, modules_of, tensors_of
+from ...tracing.tree import Inputs, call, copied_inputs, modules_of, preserved_outputs, tensors_of
 from ..cut.skip_block import skip
 from .fixed_randomness import SameDraws
 from .precision import AtLeast
@@ -70,7 +70,7 @@ class Run:
             token: Stops the run between two modules.
             guards: Where to note the branches that the code takes.
             seed: Of the random numbers.
-            edits: Repairs for this run alone, as `runtime.apply_edits` takes them.
+            edits: Repairs for this run alone, as `runtime.load_pruned.apply_edits` takes them.
         """
         own = weights.twin()  # what a forward does to its own state is not there for the next run
         apply_edits(own, edits or {})
@@ -90,10 +90,10 @@ class Run:
             stack.enter_context(SameDraws() if draws else nullcontext())
             stack.enter_context(nullcontext() if within is None else within(own))
             self.outputs: list[torch.Tensor] = []
-            for inputs in map(copied, calls):
+            for inputs in map(copied_inputs, calls):
                 with nullcontext() if guards is None else guards.watching(own, inputs):
                     result = call(own, inputs)
-                self.outputs += answers_of(result, chosen)
+                self.outputs += preserved_outputs(result, chosen)
                 while hooks:  # further calls are there for their outputs
                     hooks.pop().remove()
 
@@ -227,7 +227,7 @@ class Beside:
     """Compares each result of a run with the one in a trail as it comes, so that one trail is all that is kept."""
 
     def __init__(self, trail: Trail) -> None:
-        """Compare with a trail, in which NaN says that an index is absent (`absent.py`)."""
+        """Compare with a trail, in which NaN says that an index is absent (`nan_masking.py`)."""
         self._trail = trail
         self._known: dict[str, list[list[Kept | None]]] = {}
         for path, results in trail.results:

@@ -25,7 +25,7 @@ from ...structures.analysis import Analysis, Kind, Mask, StandIn
 from ...structures.transition import KeptIndices, Transition
 from ...tracing.guards import Guards, watched
 from ...tracing.recorder import attempt
-from ...tracing.shadow_model import weightless
+from ...tracing.shadow_model import weightless_copy
 from ...tracing.tree import tensors_of
 from ..cut.edits import COARSE, IN_A_ROW, OTHER_INPUTS, OTHER_PATHS, PERMUTATION, REMOVAL, TRAINING, Check, Verification
 from ..cut.indexing import InRange, reads_regions
@@ -239,7 +239,7 @@ class Comparison:
     def _blank(self) -> nn.Module | None:
         """The original without weights, if it runs so on the given inputs: if its code asks for no values."""
         try:
-            blank = weightless(self.original)
+            blank = weightless_copy(self.original)
         except Exception:  # tensors of kinds that have no stand-in
             return None
         return blank if self._attempt(blank, self.inputs) is None else None

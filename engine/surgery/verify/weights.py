@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import (
 )
 
 from ...structures.transition import KeptIndices
-from ...tracing.shadow_model import keeping_kind, twin
+from ...tracing.shadow_model import of_same_kind, shadow_copy
 from ..cut.slice_tensors import slice_tensor
 from ..repair.weight_folding.scaling import Rates, times
 from .input_variants import as_type, type_in
@@ -45,7 +45,7 @@ class Weights:
     Attributes:
         model: Its weights are read and never changed.
         dtype: What floating weights are cast to; complex ones to the complex type that goes with it.
-        level: One of `randomise.LEVELS`, "" for the weights as they are.
+        level: One of `random_weights.LEVELS`, "" for the weights as they are.
         orders: By tensor and dimension: which index stands at each place, where some change places.
         gone: What is absent (NaN) in a masked run.
         vanished: Tensors that are absent throughout.
@@ -214,12 +214,12 @@ class Weights:
             if name is None:
                 made = as_type(own, self.dtype)
             elif isinstance(tensor, nn.Parameter) and not self.copies:
-                return keeping_kind(tensor, own)  # another parameter, the same memory
+                return of_same_kind(tensor, own)  # another parameter, the same memory
             else:
                 made = self.masked(name, self.value(name))
-            return keeping_kind(tensor, own.clone() if made is own or _same_memory(made, own) else made)
+            return of_same_kind(tensor, own.clone() if made is own or _same_memory(made, own) else made)
 
-        return twin(self.model, make)
+        return shadow_copy(self.model, make)
 
     def reading(self) -> AbstractContextManager[Any]:
         """Within it, operators read weights as they should be, and leave out what is absent."""

@@ -11,7 +11,7 @@ from secateur.app.document.document import Aspect, Selection
 from secateur.app.panels.inspector import Inspector
 from secateur.app.panels.inspector.slice_patterns import indices_text, lines
 from secateur.engine.errors import Message
-from secateur.engine.structures.analysis import Bundle, Constraint, Counting, Fixed, Output
+from secateur.engine.structures.analysis import Constraint, CountBundle, CountRule, FixedAxis, RecordedOutput
 from secateur.engine.structures.costs import marginal
 from secateur.engine.structures.reasons import equal_parts
 from tests.app.stand_in import opened
@@ -125,7 +125,9 @@ def test_what_is_fixed_says_why(inspector) -> None:
 
 def test_extents_of_kernels_are_not_called_inputs(inspector) -> None:
     document = inspector.document
-    kernel = Fixed(document.analysis.tensors.index(document.analysis.tensors[0]), 2, 3, Message("k", "A kernel."), "")
+    kernel = FixedAxis(
+        document.analysis.tensors.index(document.analysis.tensors[0]), 2, 3, Message("k", "A kernel."), ""
+    )
     document.contents.analysis = replace(document.analysis, fixed=(*document.analysis.fixed, kernel))
     document.select(Selection("conv1", 0))
     assert inspector._why_title.text() == "Why the inputs of conv1 are fixed"
@@ -138,8 +140,8 @@ def test_sets_that_keep_equal_counts_say_so_and_go_in_step(inspector, qtbot) -> 
     sets = [n for n, s in enumerate(analysis.sets) if s.kind == "filter"][:2]
     assert sets[0] == 2
     axes = tuple(analysis.tensors[analysis.sets[n].touches[0][0]].axes[0] for n in sets)
-    even = Constraint(Counting.EQUAL, axes, 32, tuple(sets), equal_parts("aten.split", 2), "split")
-    document.contents.analysis = replace(analysis, constraints=(even,), bundles=(Bundle(tuple(sets), (1, 1), 20),))
+    even = Constraint(CountRule.EQUAL, axes, 32, tuple(sets), equal_parts("aten.split", 2), "split")
+    document.contents.analysis = replace(analysis, constraints=(even,), bundles=(CountBundle(tuple(sets), (1, 1), 20),))
     inspector.refresh()
     assert inspector.coupled.text().endswith("The 2 parts of aten.split must keep equal sizes.")
     assert inspector.keep.minimum() == 12
@@ -265,13 +267,13 @@ def test_the_run_says_which_dimension_a_layer_writes() -> None:
     from dataclasses import replace as other
 
     from secateur.app.panels.inspector.coupling_graph import Flows
-    from secateur.engine.structures.analysis import Step
+    from secateur.engine.structures.analysis import AuditStep
     from tests.app.demo_analysis import small_resnet
 
     analysis = small_resnet()
     hidden = analysis.tensors[[t.name for t in analysis.tensors].index("layer1.0.conv1.weight")].axes
     # as a transposed layer would have it: what is computed lies on the second dimension
-    steps = (Step("aten.mm", "layer1.0.conv1", (2, 32), (-1, hidden[1]), (), 0),)
+    steps = (AuditStep("aten.mm", "layer1.0.conv1", (2, 32), (-1, hidden[1]), (), 0),)
     flow = Flows(other(analysis, steps=steps)).of(analysis.sets[2].first)
     assert "layer1.0.conv1" in [box.module for box in flow.readers]
 
@@ -317,7 +319,7 @@ def test_escape_drops_the_rubber_band(inspector, qtbot) -> None:
 def test_why_not_names_the_module_that_is_the_cause(qtbot, dressed) -> None:
     document = opened()
     assert document.analysis is not None
-    cause = Fixed(document.analysis.fixed[0].tensor, 0, 10, Message("x", "aten.topk runs over it."), "head.topk")
+    cause = FixedAxis(document.analysis.fixed[0].tensor, 0, 10, Message("x", "aten.topk runs over it."), "head.topk")
     document.contents.analysis = replace(document.analysis, fixed=(cause,))
     inspector = Inspector(document)
     qtbot.addWidget(inspector)
@@ -328,7 +330,10 @@ def test_why_not_names_the_module_that_is_the_cause(qtbot, dressed) -> None:
 def test_with_nothing_selected_it_lists_what_is_preserved_and_what_may_become_narrower(qtbot, dressed) -> None:
     document = opened()
     assert document.analysis is not None
-    returned = (Output("logits", (2, 10), True), *(Output(f"hidden_states.{n}", (2, 64), False) for n in range(3)))
+    returned = (
+        RecordedOutput("logits", (2, 10), True),
+        *(RecordedOutput(f"hidden_states.{n}", (2, 64), False) for n in range(3)),
+    )
     document.contents.analysis = replace(document.analysis, returned=returned)
     inspector = Inspector(document)
     qtbot.addWidget(inspector)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind, ModuleInfo, Operators, TensorInfo
+from secateur.engine.structures.analysis import Analysis, CostingOperators, CoupledSet, Kind, ModuleInfo, TensorInfo
 
 
 def stack(layers: int, width: int) -> Analysis:
@@ -30,7 +30,7 @@ def stack(layers: int, width: int) -> Analysis:
         axis_start=np.arange(layers + 1, dtype=np.int64) * width,
         member_start=np.arange(count + 1, dtype=np.int64),
         member_position=np.arange(count, dtype=np.int64),
-        operators=Operators(constant, axes, tuple(names), ("aten.mm",) * (layers + 1)),
+        operators=CostingOperators(constant, axes, tuple(names), ("aten.mm",) * (layers + 1)),
         block_tensor=np.zeros((0, 2), np.int32),
         block_operator=np.zeros((0, 2), np.int32),
     )

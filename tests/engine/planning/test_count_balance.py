@@ -12,14 +12,16 @@ from secateur.engine.planning.count_balance import balanced, broken, check_count
 from secateur.engine.planning.goal import check_plan, keep, suggest
 from secateur.engine.planning.marks import below
 from secateur.engine.structures import reasons
-from secateur.engine.structures.analysis import Bundle, Constraint, Counting, Mask
+from secateur.engine.structures.analysis import Constraint, CountBundle, CountRule, Mask
 from secateur.engine.structures.costs import costs, kept_sizes
 from tests.engine.planning.stacks import stack
 
 PLAIN = stack(layers=4, width=24)
-EVEN = Constraint(Counting.EQUAL, (0, 1), 24, (0, 1), reasons.equal_parts("aten.split", 2), "split")
-LEAST = Constraint(Counting.AT_LEAST, (2,), 20, (2,), reasons.at_least("aten.topk", 20), "router")
-ANALYSIS = replace(PLAIN, constraints=(EVEN, LEAST), bundles=(Bundle((0, 1), (1, 1), 23), Bundle((2,), (1,), 4)))
+EVEN = Constraint(CountRule.EQUAL, (0, 1), 24, (0, 1), reasons.equal_parts("aten.split", 2), "split")
+LEAST = Constraint(CountRule.AT_LEAST, (2,), 20, (2,), reasons.at_least("aten.topk", 20), "router")
+ANALYSIS = replace(
+    PLAIN, constraints=(EVEN, LEAST), bundles=(CountBundle((0, 1), (1, 1), 23), CountBundle((2,), (1,), 4))
+)
 NONE = ANALYSIS.empty()
 SCORES = np.random.default_rng(0).random(ANALYSIS.count)
 
@@ -63,7 +65,7 @@ def test_keeping_some_of_one_set_keeps_as_many_of_the_other() -> None:
 def test_keep_refuses_what_constraints_do_not_allow() -> None:
     with pytest.raises(PlanError, match=r"layer2 \(neuron\) can keep 20 to 24, not 19"):
         keep(ANALYSIS, SCORES, NONE, 2, 19)
-    steps = replace(ANALYSIS, bundles=(Bundle((0, 1), (2, 1), 11),))
+    steps = replace(ANALYSIS, bundles=(CountBundle((0, 1), (2, 1), 11),))
     with pytest.raises(PlanError, match=r"can keep 2 to 24 in steps of 2, not 9"):
         keep(steps, SCORES, NONE, 0, 9)
 

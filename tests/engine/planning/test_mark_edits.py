@@ -5,7 +5,7 @@ import pytest
 
 from secateur.engine.errors import Message, PlanError
 from secateur.engine.planning import mark_edits
-from secateur.engine.structures.analysis import Bundle, Constraint, Counting, Kind
+from secateur.engine.structures.analysis import Constraint, CountBundle, CountRule, Kind
 
 from ...app.demo_analysis import scores_of, small_resnet
 
@@ -73,8 +73,8 @@ def test_sets_that_keep_equal_counts_follow_a_threshold():
     filters = [n for n, s in enumerate(ANALYSIS.sets) if s.kind is Kind.FILTER][:2]
     axes = tuple(ANALYSIS.tensors[ANALYSIS.sets[n].touches[0][0]].axes[0] for n in filters)
     reason = Message("counted.equal", "The 2 parts keep equal counts.")
-    even = Constraint(Counting.EQUAL, axes, ANALYSIS.sets[FILTERS].count, tuple(filters), reason, "split")
-    bundle = Bundle(tuple(filters), (1, 1), ANALYSIS.sets[FILTERS].count - 1)
+    even = Constraint(CountRule.EQUAL, axes, ANALYSIS.sets[FILTERS].count, tuple(filters), reason, "split")
+    bundle = CountBundle(tuple(filters), (1, 1), ANALYSIS.sets[FILTERS].count - 1)
     analysis = replace(ANALYSIS, constraints=(even,), bundles=(bundle,))
     after = mark_edits.below(analysis, SCORES, NONE, NONE, NONE, [FILTERS], float(np.median(SCORES[PLACE])))
     other = analysis.sets[filters[1]].structures

@@ -5,7 +5,7 @@ import pytest
 
 from secateur.engine.planning import mark_edits, selection_rules
 from secateur.engine.planning.selection_rules import Rule, Which
-from secateur.engine.structures.analysis import Bundle, Constraint, Counting, Kind
+from secateur.engine.structures.analysis import Constraint, CountBundle, CountRule, Kind
 from secateur.engine.structures.reasons import equal_parts
 from tests.app.demo_analysis import scores_of, small_resnet
 
@@ -118,8 +118,8 @@ def test_keep_takes_the_nearest_number_that_constraints_allow(analysis, scores) 
     reason = equal_parts("aten.chunk", 2)
     bound = replace(
         analysis,
-        bundles=(Bundle((2,), (4,), 7),),
-        constraints=(Constraint(Counting.MULTIPLE, (1,), 4, (2,), reason, ""),),
+        bundles=(CountBundle((2,), (4,), 7),),
+        constraints=(Constraint(CountRule.MULTIPLE, (1,), 4, (2,), reason, ""),),
     )
     rule = Rule(bound.sets[2].module, which=Which.KEEP_COUNT, low=13)
     after, _ = selection_rules._kept(bound, scores, bound.empty(), bound.empty(), bound.empty(), (2, rule)), None

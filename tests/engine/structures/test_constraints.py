@@ -14,8 +14,8 @@ from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.planning.count_balance import balanced
 from secateur.engine.structures import reasons
 from secateur.engine.structures.analyse import analyse
-from secateur.engine.structures.analysis import Analysis, Counting
-from secateur.engine.structures.count_constraints.bundles import Count, bundles
+from secateur.engine.structures.analysis import Analysis, CountRule
+from secateur.engine.structures.count_constraints.bundles import CountStatement, bundles
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import settle
@@ -72,7 +72,7 @@ def test_parts_of_a_split_lose_as_many_but_not_the_same() -> None:
     assert counts(analysis) == [((4, 4, 4), (1, 1, 1), 3)]
     (constraint,) = analysis.constraints
     assert (
-        constraint.kind is Counting.EQUAL
+        constraint.kind is CountRule.EQUAL
         and str(constraint.reason) == "The 3 parts of aten.split must keep equal sizes."
     )
 
@@ -153,7 +153,7 @@ def test_every_step_is_even_and_small_groups_without_one_have_none(sizes: list[i
     kinds = st.lists(st.integers(0, 2), min_size=len(sizes), max_size=len(sizes))
     rows = [np.array([data.draw(kinds), data.draw(kinds)], np.int64) for _ in range(data.draw(st.integers(1, 2)))]
     reason = reasons.equal_parts("aten.split", 2)
-    made = [Count(Counting.EQUAL, 0, 0, reason, "", (0, 1), weights) for weights in rows]
+    made = [CountStatement(CountRule.EQUAL, 0, 0, reason, "", (0, 1), weights) for weights in rows]
     given_counts = [one for one in made if len(one.sets)]
     found, stay = bundles(given_counts, np.array(sizes, np.int64))
     told = {int(n) for one in given_counts for n in one.sets}
@@ -169,7 +169,7 @@ def test_every_step_is_even_and_small_groups_without_one_have_none(sizes: list[i
         assert not any(all(way[n] for n in told) and _even(given_counts, way) for way in ways)
 
 
-def _even(given_counts: list[Count], way: tuple[int, ...]) -> bool:
+def _even(given_counts: list[CountStatement], way: tuple[int, ...]) -> bool:
     return all((c.differences @ np.array(way) == 0).all() for c in given_counts)
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from secateur.engine.errors import AnalysisError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.structures.analyse import analyse
-from secateur.engine.structures.analysis import Analysis, Output
+from secateur.engine.structures.analysis import Analysis, RecordedOutput
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
@@ -147,7 +147,10 @@ def test_a_tensor_that_no_operator_touches_may_be_returned() -> None:
 
 def test_outputs_that_are_preserved_and_those_that_may_become_narrower_are_told() -> None:
     analysis = analyse(Named().eval(), INPUTS, outputs=("logits",))
-    assert analysis.returned == (Output("logits", (2, 3), True), Output("hidden_states.0", (2, 10), False))
+    assert analysis.returned == (
+        RecordedOutput("logits", (2, 3), True),
+        RecordedOutput("hidden_states.0", (2, 10), False),
+    )
 
 
 def test_a_plain_object_is_cut_and_verified_by_what_it_holds() -> None:

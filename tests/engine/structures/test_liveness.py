@@ -9,7 +9,7 @@ from torch import nn
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.planning.count_balance import all_bundles
 from secateur.engine.structures.analyse import analyse
-from secateur.engine.structures.analysis import Counting
+from secateur.engine.structures.analysis import CountRule
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.verify.verify import verify
@@ -163,7 +163,7 @@ def test_what_is_taken_apart_for_nothing_stays_divisible(apart: Callable[[torch.
     torch.manual_seed(0)
     analysis = prove(Rows(Apart(apart), 8, 8), features(), "first.weight")
     (one,) = analysis.constraints
-    assert (one.kind, one.number) == (Counting.MULTIPLE, 2)
+    assert (one.kind, one.number) == (CountRule.MULTIPLE, 2)
     assert [(bundle.sizes, bundle.most) for bundle in analysis.bundles] == [((2,), 3)]
 
 
@@ -223,4 +223,4 @@ def test_whatever_number_is_left_of_an_axis_code_that_runs_for_nothing_runs(
 def test_what_is_taken_apart_for_nothing_is_no_set_of_its_own() -> None:
     assert len(analyse(Rows(Apart(normed), 8, 8), features()).sets) == 1
     halves = analyse(Rows(Apart(compared), 8, 8), features())
-    assert [one.kind for one in halves.constraints].count(Counting.EQUAL) >= 1
+    assert [one.kind for one in halves.constraints].count(CountRule.EQUAL) >= 1

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from secateur.engine.tracing.attribute_reads import Reads
+from secateur.engine.tracing.attribute_reads import AttributeReads
 from secateur.engine.tracing.tree import modules_of
 
 
@@ -54,7 +54,7 @@ class Parent(nn.Module):
 def test_only_what_is_read_is_noted_and_the_classes_come_back() -> None:
     model = Parent()
     kinds = [type(one) for one in (*modules_of(model).values(), model.config, model.config.inner)]
-    reads = Reads(model)
+    reads = AttributeReads(model)
     with reads.noted():
         noted = model(torch.ones(1))
     assert [type(one) for one in (*modules_of(model).values(), model.config, model.config.inner)] == kinds
@@ -76,7 +76,7 @@ def test_what_allows_no_other_class_counts_as_read() -> None:
 
     model = nn.Linear(2, 2)
     model.closed = Closed()  # type: ignore[assignment]
-    reads = Reads(model)
+    reads = AttributeReads(model)
     with reads.noted():
         model(torch.ones(1, 2))
     assert reads.has("", "closed.size")

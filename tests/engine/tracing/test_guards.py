@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from secateur.engine.model_inputs import Inputs, call
 from secateur.engine.tracing.guards import Guard, GuardKind, Guards, watched
 from secateur.engine.tracing.isolated_forward import quiet_forward
-from secateur.engine.tracing.shadow_model import isolated
+from secateur.engine.tracing.shadow_model import isolated_copy
 from tests.engine import branching_nets as nets
 from tests.engine.branching_nets import Branching
 
@@ -26,7 +26,7 @@ BATCH, SIZE, VALUE, RANDOM = GuardKind
 
 
 def run(model: nn.Module, inputs: Inputs, guards: Guards | None) -> object:
-    twin = isolated(model)
+    twin = isolated_copy(model)
     with quiet_forward(twin):
         if guards is None:
             return call(twin, inputs)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from secateur.engine.tasks.model_outputs import evaluating
-from secateur.engine.tracing.model_state import state_put_back
+from secateur.engine.tracing.model_state import model_state_restored
 from tests.engine.test_bad_input import differences, state
 
 
@@ -124,7 +124,7 @@ def test_what_a_forward_changes_is_put_back(change: Callable[[Any, torch.Tensor]
     model = Changed(change).eval()
     before, inside = state(model), content(model)
     held = vars(model).copy()
-    with state_put_back(model):
+    with model_state_restored(model):
         for _ in range(3):
             model(torch.randn(2, 4))
         assert differences(before, state(model)) or inside != content(model)
@@ -135,14 +135,14 @@ def test_what_a_forward_changes_is_put_back(change: Callable[[Any, torch.Tensor]
 
 def test_it_is_put_back_where_the_forward_raises() -> None:
     model = Changed(count)
-    with pytest.raises(RuntimeError), state_put_back(model):
+    with pytest.raises(RuntimeError), model_state_restored(model):
         model(torch.randn(2, 5))
     assert model.calls == model.tracker.calls == 0
 
 
 def test_a_gradient_can_be_taken_across() -> None:
     model = Changed(average)
-    with state_put_back(model):
+    with model_state_restored(model):
         found = model(torch.randn(2, 4)).sum()
         (gradient,) = torch.autograd.grad(found, [model.layer.weight])
     assert gradient.shape == (4, 4) and model.mean.eq(0).all()

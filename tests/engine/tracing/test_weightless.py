@@ -11,7 +11,7 @@ import transformers
 from torch import nn
 
 from secateur.engine.tracing import recorder
-from secateur.engine.tracing.shadow_model import isolated, weightless
+from secateur.engine.tracing.shadow_model import isolated_copy, weightless_copy
 from secateur.engine.tracing.tree import Inputs
 from tests.engine.nets import Concat, Residual, Rotary, Tied, TorchAttention, Transformer, image, tokens
 
@@ -102,7 +102,7 @@ def test_a_model_without_weights_is_recorded(monkeypatch: pytest.MonkeyPatch) ->
     assert [c.op for c in seen.calls] == [c.op for c in recorder.record(llama(), padded()).calls]
 
 
-@pytest.mark.parametrize("make", [isolated, weightless])
+@pytest.mark.parametrize("make", [isolated_copy, weightless_copy])
 def test_a_twin_is_a_deep_copy_but_for_its_tensors(make: Callable[[nn.Module], nn.Module]) -> None:
     model = nn.ModuleDict(
         {"tied": Tied(), "lstm": nn.LSTM(3, 4), "norm": nn.BatchNorm1d(3).eval(), "residual": Residual()}

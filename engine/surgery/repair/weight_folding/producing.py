@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ....tracing.record import Call, Record, Ref, Source
+from ....tracing.record import Call, ParameterSource, Record, Ref
 from .degrees import Degree
 from .homogeneous import PRODUCTS, RULES
 from .moves import MOVES, moved
@@ -31,7 +31,7 @@ CONVOLUTIONS = ("aten.convolution", "aten._convolution")
 class Scaled(NamedTuple):
     """A parameter to be multiplied: which indices (None: all) of which dimension."""
 
-    source: Source
+    source: ParameterSource
     dim: int
     rows: NDArray[np.int64] | None
 
@@ -107,7 +107,7 @@ class Producers:
             seen.add(value)
         return list(layers), seen
 
-    def _parameters(self, call: Call) -> Iterator[tuple[str, int, Source, list[Call]]]:
+    def _parameters(self, call: Call) -> Iterator[tuple[str, int, ParameterSource, list[Call]]]:
         """(argument, its channel dimension, parameter, the moves from it to the argument) of a layer."""
         transposed = call.op in CONVOLUTIONS and call.arguments["transposed"]
         if transposed and call.arguments["groups"] > 1:

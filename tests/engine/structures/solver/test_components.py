@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import coo_array, csgraph
 
-from secateur.engine.structures.solver.components import merged
+from secateur.engine.structures.solver.components import merged_components
 
 
 @st.composite
@@ -23,13 +23,13 @@ def _expected(count, first, second):
 def test_they_are_those_of_scipy(drawn):
     count, some = drawn
     first, second = np.array(some, dtype=np.int64).reshape(-1, 2).T
-    assert merged(count, first, second).tolist() == _expected(count, first, second).tolist()
+    assert merged_components(count, first, second).tolist() == _expected(count, first, second).tolist()
 
 
 def test_a_long_chain_in_any_order_is_one_component():
     order = np.random.default_rng(0).permutation(20_000)
-    assert not merged(len(order), order[:-1], order[1:]).any()
+    assert not merged_components(len(order), order[:-1], order[1:]).any()
 
 
 def test_nothing_is_nothing():
-    assert merged(0, np.zeros(0, np.int64), np.zeros(0, np.int64)).shape == (0,)
+    assert merged_components(0, np.zeros(0, np.int64), np.zeros(0, np.int64)).shape == (0,)

@@ -11,7 +11,7 @@ from secateur.engine.errors import PlanError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.planning.count_balance import balanced, broken
 from secateur.engine.runtime.load_pruned import own_class as class_of
-from secateur.engine.structures.analysis import Analysis, Counting, Kind, Mask
+from secateur.engine.structures.analysis import Analysis, CountRule, Kind, Mask
 from secateur.engine.surgery.cut.cut import Cut, cut
 from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
@@ -167,7 +167,7 @@ def test_sizes_that_share_one_remembered_number_stay_equal() -> None:
     assert made(given, given.free, uneven).edits.literals
     mask = half(given.own)
     assert not made(given, given.own, mask).edits.literals
-    (shared,) = [one for one in given.own.constraints if one.kind is Counting.EQUAL]
+    (shared,) = [one for one in given.own.constraints if one.kind is CountRule.EQUAL]
     assert [given.own.sets[n].kind for n in shared.sets] == [Kind.HEAD_DIM, Kind.HEAD_DIM]
     assert loses(given.own, mask, Kind.HEAD_DIM) == [4, 4]
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.structures.analysis import NOTHING_KNOWN, Analysis, Known
+from secateur.engine.structures.analysis import NO_KNOWN_REPAIRS, Analysis, KnownRepairs
 from secateur.engine.structures.transition import Transition
 from secateur.engine.surgery.cut import trial_cuts as settling
 from secateur.engine.surgery.cut.cut import Rehearsal, cut
@@ -74,7 +74,7 @@ def test_a_cut_after_the_trials_takes_the_repairs_that_these_found(audits: list[
     torch.manual_seed(0)
     model = Heads().eval()
     analysis = settled(model)
-    searched = halved(model, replace(analysis, known=NOTHING_KNOWN))
+    searched = halved(model, replace(analysis, known=NO_KNOWN_REPAIRS))
     audits.clear()
     assert halved(model, analysis) == searched and searched.literals and ("", "heads", 2) in searched.attributes
     assert audits == [False, True, True]  # as it is; all repairs at once; which of the numbers are needed
@@ -97,9 +97,9 @@ def test_a_wrong_guess_is_undone(audits: list[bool]) -> None:
     model = Heads().eval()
     analysis = settled(model)
     heads = next(one[2][0] for one in analysis.known.attributes if one[:2] == ("", "heads"))
-    wrong = Known((*analysis.known.attributes, ("", "rows", (heads,))), analysis.known.literals)
+    wrong = KnownRepairs((*analysis.known.attributes, ("", "rows", (heads,))), analysis.known.literals)
     audits.clear()
-    assert halved(model, replace(analysis, known=wrong)) == halved(model, replace(analysis, known=NOTHING_KNOWN))
+    assert halved(model, replace(analysis, known=wrong)) == halved(model, replace(analysis, known=NO_KNOWN_REPAIRS))
     assert audits[:2] == [False, False]
 
 
@@ -135,7 +135,7 @@ def test_what_some_sets_alone_have_needed_is_not_put_into_a_cut_of_all(library: 
     widths, _ = halves(analysis)
     searched, learned = (
         cut(model, replace(analysis, known=known), analysis.empty(), widths, Edits(), inputs).edits
-        for known in (NOTHING_KNOWN, analysis.known)
+        for known in (NO_KNOWN_REPAIRS, analysis.known)
     )
     assert analysis.known.literals and not searched.literals
     assert learned == searched

@@ -9,17 +9,17 @@ from torch import nn
 from secateur.engine.model_inputs import Inputs, call
 from secateur.engine.surgery.verify.other_paths import LARGER, Path, PathSearch, resized
 from secateur.engine.tracing.guards import Guards, watched
-from secateur.engine.tracing.isolated_forward import quiet_forward, same_draws
-from secateur.engine.tracing.shadow_model import isolated
-from secateur.engine.tracing.tree import copied, tensors_of
+from secateur.engine.tracing.isolated_forward import quiet_forward, seeded
+from secateur.engine.tracing.shadow_model import isolated_copy
+from secateur.engine.tracing.tree import copied_inputs, tensors_of
 from tests.engine import branching_nets as nets
 from tests.engine.branching_nets import Branching
 
 
 def run(model: nn.Module, path: Path, guards: Guards | None) -> object:
     def once(guards: Guards | None) -> object:
-        twin, given = isolated(model), copied(path.inputs)
-        with quiet_forward(twin), same_draws(path.seed):
+        twin, given = isolated_copy(model), copied_inputs(path.inputs)
+        with quiet_forward(twin), seeded(path.seed):
             if guards is None:
                 return call(twin, given)
             with guards.watching(twin, given):
