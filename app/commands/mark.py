@@ -17,11 +17,11 @@ _RATED = preconditions.all_of(_EDITABLE, preconditions.rated)
 
 def _ask(which: str, then: str = "mark", here: bool = False) -> Any:
     def run(window: Any) -> None:
-        from secateur.engine.planning.selection_rules import Which
+        from secateur.engine.planning.selection_rules import StructureChoice
 
         from ..dialogs.mark import ask
 
-        ask(window, Which[which], then, here)
+        ask(window, StructureChoice[which], then, here)
 
     return run
 

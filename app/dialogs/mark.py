@@ -8,7 +8,7 @@ from PySide6.QtCore import Slot
 
 from secateur.engine.errors import PlanError
 from secateur.engine.planning import selection_rules
-from secateur.engine.planning.selection_rules import KEEPS, SCORED, Rule, Which
+from secateur.engine.planning.selection_rules import KEEPS, SCORED, SelectionRule, StructureChoice
 from secateur.engine.structures.analysis import Kind, Mask
 from secateur.engine.structures.costs import costs
 
@@ -35,7 +35,9 @@ class MarkDialog(FormDialog):
         told: What it would do, in words.
     """
 
-    def __init__(self, window: Any, which: Which = Which.LOWEST_EACH, then: str = MARK, names: str = "") -> None:
+    def __init__(
+        self, window: Any, which: StructureChoice = StructureChoice.LOWEST_EACH, then: str = MARK, names: str = ""
+    ) -> None:
         """Ask in a window, beginning with a rule."""
         sentence = window.tr("Choose layers, a kind and a rule. Nothing changes until you press the button.")
         super().__init__(window, window.tr("Mark by rule"), sentence, window.tr("Mark"))
@@ -74,78 +76,78 @@ class MarkDialog(FormDialog):
             self.kind.addItem(many_of(kind), str(kind))
         self.add_row(self.kind.accessibleName(), self.kind)
 
-    def _add_rules(self, which: Which) -> None:
+    def _add_rules(self, which: StructureChoice) -> None:
         self.which = ComboBox(self.tr("Rule"))
         for one, words in (
-            (Which.LOWEST_EACH, self.tr("the lowest scores, % of each layer")),
-            (Which.LOWEST_ALL, self.tr("the lowest scores, % of all layers together")),
-            (Which.BELOW, self.tr("scores below")),
-            (Which.BETWEEN, self.tr("scores from, to")),
-            (Which.NUMBERS, self.tr("by index")),
-            (Which.ALL, self.tr("all of them")),
-            (Which.KEEP_SHARE, self.tr("all but the best; keep % of each layer")),
-            (Which.KEEP_COUNT, self.tr("all but the best; keep a number of each layer")),
+            (StructureChoice.LOWEST_EACH, self.tr("the lowest scores, % of each layer")),
+            (StructureChoice.LOWEST_ALL, self.tr("the lowest scores, % of all layers together")),
+            (StructureChoice.BELOW, self.tr("scores below")),
+            (StructureChoice.BETWEEN, self.tr("scores from, to")),
+            (StructureChoice.NUMBERS, self.tr("by index")),
+            (StructureChoice.ALL, self.tr("all of them")),
+            (StructureChoice.KEEP_SHARE, self.tr("all but the best; keep % of each layer")),
+            (StructureChoice.KEEP_COUNT, self.tr("all but the best; keep a number of each layer")),
         ):
             self.which.addItem(words, str(one))
         self.which.setCurrentIndex(self.which.findData(str(which)))
         self.add_row(self.which.accessibleName(), self.which)
 
-    def rule(self) -> Rule:
+    def rule(self) -> SelectionRule:
         """What the fields say; raises ValueError where they say nothing that can be."""
-        kind, which = self.kind.currentData(), Which(self.which.currentData())
-        made = Rule(self.names.text(), None if kind is None else Kind(kind), which)
+        kind, which = self.kind.currentData(), StructureChoice(self.which.currentData())
+        made = SelectionRule(self.names.text(), None if kind is None else Kind(kind), which)
         selection_rules.matcher(made.names)
         text = self.value.text().replace("%", " ")
-        if which is Which.ALL:
+        if which is StructureChoice.ALL:
             return made
-        if which is Which.NUMBERS:
+        if which is StructureChoice.NUMBERS:
             return replace(made, numbers=selection_rules.ranges(text))
         given = numbers(text)
-        if len(given) != (2 if which is Which.BETWEEN else 1) or any(one < 0 for one in given):
+        if len(given) != (2 if which is StructureChoice.BETWEEN else 1) or any(one < 0 for one in given):
             raise ValueError(text)
-        if which in (Which.LOWEST_EACH, Which.LOWEST_ALL, Which.KEEP_SHARE):
+        if which in (StructureChoice.LOWEST_EACH, StructureChoice.LOWEST_ALL, StructureChoice.KEEP_SHARE):
             if given[0] > 100:
                 raise ValueError(text)
             return replace(made, low=given[0] / 100)
-        if which is Which.KEEP_COUNT and (given[0] < 1 or given[0] != int(given[0])):
+        if which is StructureChoice.KEEP_COUNT and (given[0] < 1 or given[0] != int(given[0])):
             raise ValueError(text)
         return replace(made, low=given[0], high=given[-1])
 
     @Slot(int)
     def _chosen(self, _number: int) -> None:
         """Another rule needs another value."""
-        self.value.setText(self._begin(Which(self.which.currentData())))
+        self.value.setText(self._begin(StructureChoice(self.which.currentData())))
         self._word()
         self.check()
 
-    def _begin(self, which: Which) -> str:
+    def _begin(self, which: StructureChoice) -> str:
         """A value to begin with."""
         scores = self._document.scores
         known = np.zeros(0) if scores is None else scores[np.isfinite(scores)]
         low, high = np.percentile(known, [20, 40]) if len(known) else (0.1, 0.2)
         return {
-            Which.BELOW: f"{low:.3g}",
-            Which.BETWEEN: f"{low:.3g}, {high:.3g}",
-            Which.NUMBERS: "0-7",
-            Which.LOWEST_EACH: "20",
-            Which.LOWEST_ALL: "20",
-            Which.KEEP_SHARE: "50",
-            Which.KEEP_COUNT: "16",
+            StructureChoice.BELOW: f"{low:.3g}",
+            StructureChoice.BETWEEN: f"{low:.3g}, {high:.3g}",
+            StructureChoice.NUMBERS: "0-7",
+            StructureChoice.LOWEST_EACH: "20",
+            StructureChoice.LOWEST_ALL: "20",
+            StructureChoice.KEEP_SHARE: "50",
+            StructureChoice.KEEP_COUNT: "16",
         }.get(which, "")
 
     def _word(self) -> None:
-        which = Which(self.which.currentData())
+        which = StructureChoice(self.which.currentData())
         titles = {
-            Which.BELOW: self.tr("Score"),
-            Which.BETWEEN: self.tr("Scores"),
-            Which.NUMBERS: self.tr("Indices"),
-            Which.KEEP_COUNT: self.tr("Keep"),
-            Which.KEEP_SHARE: self.tr("Keep, %"),
+            StructureChoice.BELOW: self.tr("Score"),
+            StructureChoice.BETWEEN: self.tr("Scores"),
+            StructureChoice.NUMBERS: self.tr("Indices"),
+            StructureChoice.KEEP_COUNT: self.tr("Keep"),
+            StructureChoice.KEEP_SHARE: self.tr("Keep, %"),
         }
         title = titles.get(which, self.tr("Share, %"))
         self._value_title.setText(title)  # type: ignore[union-attr]
         self.value.setAccessibleName(title)
-        self.form.setRowVisible(self.value, which is not Which.ALL)
+        self.form.setRowVisible(self.value, which is not StructureChoice.ALL)
         self.form.setRowVisible(self.then, which not in KEEPS)
 
     def _problem(self) -> str:
@@ -172,22 +174,22 @@ class MarkDialog(FormDialog):
     def _wrong(self) -> str:
         if not is_valid(selection_rules.matcher, self.names.text()):
             return self.tr("The regular expression between the slashes is invalid. Correct it.")
-        which = Which(self.which.currentData())
+        which = StructureChoice(self.which.currentData())
         return {
-            Which.NUMBERS: self.tr("Enter numbers and ranges separated by commas: 0-7, 12."),
-            Which.BETWEEN: self.tr("Enter two scores: from, to."),
-            Which.BELOW: self.tr("Enter a score."),
-            Which.KEEP_COUNT: self.tr("Enter a whole number of 1 or more."),
+            StructureChoice.NUMBERS: self.tr("Enter numbers and ranges separated by commas: 0-7, 12."),
+            StructureChoice.BETWEEN: self.tr("Enter two scores: from, to."),
+            StructureChoice.BELOW: self.tr("Enter a score."),
+            StructureChoice.KEEP_COUNT: self.tr("Enter a whole number of 1 or more."),
         }.get(which, self.tr("Enter a share from 0 to 100 %."))
 
-    def _no_layer(self, rule: Rule) -> str:
+    def _no_layer(self, rule: SelectionRule) -> str:
         along = selection_rules.along_with(self._document.analysis, rule)
         if along:
             words = self.tr("These layers are coupled to {0}. Enter those layers instead.")
             return words.format(", ".join(along[:3]))
         return self.tr("No layer with that name has structures of that kind.")
 
-    def _result(self, rule: Rule) -> tuple[Mask, Mask]:
+    def _result(self, rule: SelectionRule) -> tuple[Mask, Mask]:
         """([S] marks, or locks; [S] what it touches)."""
         document = self._document
         given = (document.analysis, document.scores)
@@ -200,7 +202,7 @@ class MarkDialog(FormDialog):
             return document.marked & ~touched, touched
         return document.marked, touched
 
-    def action(self, rule: Rule) -> str:
+    def action(self, rule: SelectionRule) -> str:
         """What is done: to keep so many is to mark the others."""
         return MARK if rule.which in KEEPS else str(self.then.currentData())
 
@@ -219,7 +221,7 @@ class MarkDialog(FormDialog):
         return words
 
     def _word_button(self) -> None:
-        which = Which(self.which.currentData())
+        which = StructureChoice(self.which.currentData())
         words = {UNMARK: self.tr("Unmark"), LOCK: self.tr("Lock"), UNLOCK: self.tr("Unlock")}
         keep = which in KEEPS
         text = self.tr("Keep") if keep else words.get(str(self.then.currentData()), self.tr("Mark"))
@@ -235,19 +237,21 @@ class MarkDialog(FormDialog):
             return
         document.take_marks(self._words(rule, action, int(touched.sum())), after, touched)
 
-    def _words(self, rule: Rule, action: str, count: int) -> str:
+    def _words(self, rule: SelectionRule, action: str, count: int) -> str:
         """The step's words."""
         where = rule.names.strip() or self.tr("all layers")
-        if rule.which is Which.KEEP_SHARE:
+        if rule.which is StructureChoice.KEEP_SHARE:
             return self.tr("keep {0} % of {1}").format(f"{100 * rule.low:g}", where)
-        if rule.which is Which.KEEP_COUNT:
+        if rule.which is StructureChoice.KEEP_COUNT:
             return self.tr("keep {0} of {1}").format(int(rule.low), where)
         meant = counted(count, self.tr("{count} structure"), self.tr("{count} structures"))
         verb = self.tr("mark {0} in {1}") if action == MARK else self.tr("unmark {0} in {1}")
         return verb.format(meant, where)
 
 
-def ask(window: Any, which: Which = Which.LOWEST_EACH, then: str = MARK, here: bool = False) -> None:
+def ask(
+    window: Any, which: StructureChoice = StructureChoice.LOWEST_EACH, then: str = MARK, here: bool = False
+) -> None:
     """Open the dialog over a window; `here` begins with the selected layer."""
     chosen = window.document.selection
     MarkDialog(window, which, then, chosen.module if here and chosen.set_number >= 0 else "").open()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from secateur.engine.baselines.protocol import Baseline
 from secateur.engine.devices import CPU
-from secateur.engine.latency.block_modules import times
+from secateur.engine.latency.block_modules import module_times
 from secateur.engine.latency.protocol import LatencyTable
 from secateur.engine.latency.savings import Saving
 from secateur.engine.planning import protocol as planning
@@ -142,7 +142,7 @@ class Contents:
         """By module, its share of the predicted time of what the plan leaves; {} where nothing predicts it."""
         if self.table is None or self.analysis is None:
             return {}
-        return times(self.analysis, self.table, self.removed | self.marked)
+        return module_times(self.analysis, self.table, self.removed | self.marked)
 
     def decided(self) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
         """What was decided by hand: identities of what must stay, and of what goes."""

@@ -12,7 +12,7 @@ from ..structures.costs import costs
 from ..structures.transition import Transition
 from ..surgery.cut.cut import cut
 from ..surgery.cut.edits import Edits
-from ..surgery.verify.verify import require, verify
+from ..surgery.verify.verify import require_verified, verify
 from .protocol import BaselineKind, BaselineModel, BaselineRule, BaselineSpec, ComparedState
 from .training import train
 
@@ -44,7 +44,7 @@ def _cut(
     yield Progress("Removing random structures")
     done = cut(model, standing.analysis, *way, edits, standing.inputs)
     proof = yield from verify(model, done.model, standing.analysis, *way, standing.inputs, token, done.factors)
-    require(proof)
+    require_verified(proof)
     return done.model, done.edits
 
 

@@ -15,7 +15,7 @@ from ..export.staged_output import check_destination, require_free
 from ..export.table import EXPORTERS, format_of
 from ..jobs import Job, NeverCancelled
 from ..planning.goal import reached, solve, touching
-from ..planning.infeasibility import asked_in_words
+from ..planning.infeasibility import goal_text
 from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..recovery.expected_result import expectation
 from ..recovery.protocol import Repair
@@ -139,7 +139,7 @@ def pruned(
         reporter.note(str(expected))
     goal, found, made = _made(session, begun, course, tolerance, scores, partial(kept, session, folder, reporter))
     if not made:
-        words = asked_in_words(asked.goal)
+        words = goal_text(asked.goal)
         template = "The model already meets the goal ({asked}). Nothing was removed."
         raise SecateurError("cli.nothing_to_do", template, asked=words)
     note_no_recovery(asked, opened, notes)

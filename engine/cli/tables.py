@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import Message
-from ..planning.infeasibility import amount, cost_named
+from ..planning.infeasibility import amount_text, cost_name
 from ..planning.protocol import Reached
 from ..session.states import Exported, State
 from ..storage.serialization import to_plain
@@ -53,7 +53,7 @@ def comparison(before: State, after: State) -> str:
 def asked_and_got(reached: Sequence[Reached]) -> list[str]:
     """A line for each limited cost."""
     return [
-        f"{cost_named(one.cost)}: asked for {amount(one.cost, one.asked)}, got {amount(one.cost, one.got)}"
+        f"{cost_name(one.cost)}: asked for {amount_text(one.cost, one.asked)}, got {amount_text(one.cost, one.got)}"
         for one in reached
     ]
 

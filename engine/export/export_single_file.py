@@ -11,7 +11,7 @@ from ..recovery.mixed_precision import in_single
 from ..session.states import Exported
 from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.run import run_killable
-from ..targets.token_step import Decoding
+from ..targets.token_step import StepModel
 from .exporter_options import TRACED_BATCH
 from .model_package import bytes_of, input_shape, pack
 from .protocol import ExportRequest
@@ -37,7 +37,7 @@ def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_b
     yield Progress("Packing the model", 0, 4)
     with temporary_folder() as place, staged_file(path) as temporary:
         folder = place
-        model = Decoding(request.model).eval() if request.step else request.model
+        model = StepModel(request.model).eval() if request.step else request.model
         coarse = in_bfloat16(model) and form == "program"
         with nullcontext() if coarse else in_single(request.model):
             inputs = request.inputs if coarse else widened(request.inputs)

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_map
 
 from ..model_inputs import batch_size, mapped
 from .exporter_options import quiet
-from .output_tree import made_of
+from .output_tree import output_from_paths
 from .protocol import Predictor
 
 ABOUT = "about.json"
@@ -47,7 +47,7 @@ def predictor(path: str, threads: int = 1) -> Predictor:
     def predict(*inputs: Any, **named: Any) -> Any:
         with torch.inference_mode():
             found = in_turn(*inputs, **named) if one_by_one else run(*inputs, **named)
-            return found if paths is None else made_of(list(zip(paths, found, strict=True)))
+            return found if paths is None else output_from_paths(list(zip(paths, found, strict=True)))
 
     def in_turn(*inputs: Any, **named: Any) -> Any:
         given = {"inputs": inputs, "named": named}

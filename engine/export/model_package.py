@@ -25,7 +25,7 @@ from ..sources.protocol import PYTHON_FILE, ModelSpec
 from ..sources.python_file import parse
 from ..storage.paths import change_model, relative_to
 from ..storage.safetensors_io import write_tensors
-from ..surgery.cut.edits import PLACES, Edits, merged
+from ..surgery.cut.edits import PLACES, Edits, merged_repairs
 
 MODULE = "module.pt"
 
@@ -117,7 +117,7 @@ def _merged(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
     before = {tuple(edit[:2]): edit[2] for edit in earlier.get("slices", ())}
     within = [(n, d, [before[n, d][i] for i in kept] if (n, d) in before else kept) for n, d, kept in later["slices"]]
     later = later | {"slices": within, "constants": _constants(earlier.get("constants", ()), later["constants"])}
-    return {kind: [list(one) for one in merged(kind, earlier.get(kind, ()), later[kind])] for kind in PLACES}
+    return {kind: [list(one) for one in merged_repairs(kind, earlier.get(kind, ()), later[kind])] for kind in PLACES}
 
 
 def _constants(earlier: Sequence[Any], later: Sequence[Any]) -> list[Any]:

@@ -44,7 +44,7 @@ def name_blocks(path: Path) -> None:
     onnx.save(model, str(path))
 
 
-def homes(path: Path) -> dict[str, str]:
+def node_modules(path: Path) -> dict[str, str]:
     """The module that each block of a file belongs to, that of its first node; {} where the file does not say."""
     model, found = onnx.load(str(path), load_external_data=False), dict[str, str]()
     for node, home in zip(model.graph.node, _told(model), strict=True):

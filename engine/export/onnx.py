@@ -10,7 +10,7 @@ from ..jobs import CancelToken, Job
 from ..session.states import Exported
 from ..targets.onnxruntime_target import feeder, open_session
 from .export_single_file import export_file
-from .output_tree import made_of
+from .output_tree import output_from_paths
 from .protocol import ExportRequest, Predictor
 
 
@@ -42,6 +42,6 @@ def predictor(path: str, threads: int = 1) -> Predictor:
 
     def predict(*inputs: Any, **named: Any) -> Any:
         found = session.run(None, feed(*inputs, **named))
-        return made_of(list(zip(paths, map(torch.as_tensor, found), strict=True)))
+        return output_from_paths(list(zip(paths, map(torch.as_tensor, found), strict=True)))
 
     return predict

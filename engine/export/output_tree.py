@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-class Answers(tuple[Any, ...]):
+class NamedOutputs(tuple[Any, ...]):
     """Named results: `answers.logits`, `answers["logits"]` and `answers[0]` are one, as in a dict or a dataclass."""
 
     _names: tuple[str, ...]
 
-    def __new__(cls, parts: Mapping[str, Any]) -> "Answers":
+    def __new__(cls, parts: Mapping[str, Any]) -> "NamedOutputs":
         """Take the parts in order."""
         made = super().__new__(cls, parts.values())
         made._names = tuple(parts)
@@ -34,7 +34,7 @@ class Answers(tuple[Any, ...]):
         return self[name]
 
 
-def made_of(parts: Sequence[tuple[str, Any]]) -> Any:
+def output_from_paths(parts: Sequence[tuple[str, Any]]) -> Any:
     """A nested result from the paths of its tensors, as `tracing.tree.exported_outputs` gives them."""
     if [path for path, _ in parts] == [""]:
         return parts[0][1]
@@ -42,7 +42,7 @@ def made_of(parts: Sequence[tuple[str, Any]]) -> Any:
     for path, tensor in parts:
         first, _, rest = path.partition(".")
         below.setdefault(first, []).append((rest, tensor))
-    made = {name: made_of(one) for name, one in below.items()}
+    made = {name: output_from_paths(one) for name, one in below.items()}
     if not all(name.isdigit() for name in made):
-        return Answers(made)
+        return NamedOutputs(made)
     return tuple(made.get(str(number)) for number in range(1 + max(map(int, made))))

@@ -18,7 +18,7 @@ from ..errors import ExportError
 from ..jobs import Job, Progress
 from ..model_inputs import Inputs, call, read
 from ..recovery.mixed_precision import in_single
-from ..targets.token_step import Decoding
+from ..targets.token_step import StepModel
 from ..tracing.tree import as_tensors, copied_inputs, exported_outputs, named_tensors, tensors_of
 from .exporter_options import first_line, free_batch, plain, quiet
 from .model_package import unpack
@@ -35,7 +35,7 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     """Export the parcel `job["parcel"]` to `job["path"]`."""
     yield Progress("Rebuilding the model", 0, 4)
     model = unpack(job["parcel"])
-    model = Decoding(model).eval() if job["step"] else model
+    model = StepModel(model).eval() if job["step"] else model
     inputs = as_tensors(read(job["inputs"]))
     yield Progress("Exporting to ONNX", 1, 4)
     export_onnx_here(model, inputs, job["path"], job["properties"])

@@ -15,7 +15,7 @@ from .block_names import block_of, module_of
 from .protocol import LatencyTable
 
 
-def homes_of(blocks: tuple[tuple[str, str], ...], files: Mapping[str, str] | None) -> tuple[str, ...]:
+def block_modules(blocks: tuple[tuple[str, str], ...], files: Mapping[str, str] | None) -> tuple[str, ...]:
     """[blocks] the module of each, "" for none.
 
     Args:
@@ -27,9 +27,9 @@ def homes_of(blocks: tuple[tuple[str, str], ...], files: Mapping[str, str] | Non
     return tuple(files.get(block_of(name), "") for name, _ in blocks)
 
 
-def times(analysis: Analysis, table: LatencyTable, removed: Mask) -> dict[str, float]:
+def module_times(analysis: Analysis, table: LatencyTable, removed: Mask) -> dict[str, float]:
     """Share of the predicted time of what a plan leaves, 0..1, by module; what belongs to none is left out."""
-    kept, alive = kept_sizes(analysis, removed)[None], running(analysis, table, removed)
+    kept, alive = kept_sizes(analysis, removed)[None], running_blocks(analysis, table, removed)
     each = table.by_block(kept)[0] * alive
     whole, found = max(float(each.sum()) + max(table.overhead, 0.0), 1.0), dict[str, float]()
     for home, time in zip(table.homes, each.tolist(), strict=False):
@@ -38,14 +38,14 @@ def times(analysis: Analysis, table: LatencyTable, removed: Mask) -> dict[str, f
     return found
 
 
-def running(analysis: Analysis, table: LatencyTable, removed: Mask) -> NDArray[np.bool_]:
+def running_blocks(analysis: Analysis, table: LatencyTable, removed: Mask) -> NDArray[np.bool_]:
     """[blocks] the fused blocks that a plan leaves."""
-    alive, pairs = np.ones(len(table.blocks), np.bool_), vanishing(analysis, table)
+    alive, pairs = np.ones(len(table.blocks), np.bool_), vanishing_blocks(analysis, table)
     alive[pairs[removed[pairs[:, 0]], 1]] = False
     return alive
 
 
-def vanishing(analysis: Analysis, table: LatencyTable) -> NDArray[np.int64]:
+def vanishing_blocks(analysis: Analysis, table: LatencyTable) -> NDArray[np.int64]:
     """[*, 2] (structure, fused block): fused blocks that vanish with a whole block."""
     held: dict[str, list[int]] = {}  # by module, the fused blocks of it and of all that lies in it
     for number, home in enumerate(table.homes):

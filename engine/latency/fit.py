@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ..errors import SecateurError
 from ..targets.protocol import TargetSpec
-from .fused_blocks import Block, blocks_of
-from .protocol import LatencyTable, Sample, Trust
+from .fused_blocks import FusedBlock, blocks_of
+from .protocol import LatencySample, LatencyTable, TableErrors
 
 LEAST = 5
 """Samples without which there is no table."""
@@ -26,7 +26,9 @@ FACTOR = (0.5, 2.0)
 """Bounds of what the sum of the blocks is multiplied by: profiled blocks are slower, and run in another order."""
 
 
-def fit(samples: Sequence[Sample], target: TargetSpec, machine: str, multiple: int, itself: float) -> LatencyTable:
+def fit(
+    samples: Sequence[LatencySample], target: TargetSpec, machine: str, multiple: int, itself: float
+) -> LatencyTable:
     """The table of some samples.
 
     Args:
@@ -53,12 +55,12 @@ def fit(samples: Sequence[Sample], target: TargetSpec, machine: str, multiple: i
     busy = float(np.median([sample.wall / sample.seconds for sample in samples])) - 1
     original = round(float(whole[0]) * 1e9)
     told = (target, machine, multiple, original, fitted.overhead * 1e9)
-    return LatencyTable(*told, *fitted.terms(), Trust(tuple(errors), itself, max(busy, 0.0)))
+    return LatencyTable(*told, *fitted.terms(), TableErrors(tuple(errors), itself, max(busy, 0.0)))
 
 
-def _at_one_speed(samples: Sequence[Sample]) -> list[Sample]:
+def _at_one_speed(samples: Sequence[LatencySample]) -> list[LatencySample]:
     """The samples at the speed that the machine had in the median: the original, which ran beside each, tells."""
-    usual, found = float(np.median([sample.original for sample in samples])), list[Sample]()
+    usual, found = float(np.median([sample.original for sample in samples])), list[LatencySample]()
     for one in samples:
         faster = usual / one.original
         kernels = tuple(replace(kernel, seconds=faster * kernel.seconds) for kernel in one.kernels)
@@ -70,7 +72,7 @@ def _at_one_speed(samples: Sequence[Sample]) -> list[Sample]:
 class _Fitted:
     """Coefficients [monomials] of each block in seconds, already multiplied by the factor, and the overhead."""
 
-    blocks: list[Block]
+    blocks: list[FusedBlock]
     coefficients: list[NDArray[np.float64]]
     overhead: float
 
@@ -99,9 +101,9 @@ class _Fitted:
         return constant, axes, padding, np.array([row[3] for row in rows], np.int32), names
 
 
-def _fitted(blocks: list[Block], whole: NDArray[np.float64], known: NDArray[np.int64]) -> _Fitted:
+def _fitted(blocks: list[FusedBlock], whole: NDArray[np.float64], known: NDArray[np.int64]) -> _Fitted:
     """Fitted to some of the samples alone."""
-    shared: dict[tuple[object, ...], list[Block]] = defaultdict(list)
+    shared: dict[tuple[object, ...], list[FusedBlock]] = defaultdict(list)
     for block in blocks:
         shared[block.shape].append(block)
     floor = SMALL * float(np.mean([block.seconds.mean() for block in blocks])) if blocks else 0.0
@@ -114,7 +116,7 @@ def _fitted(blocks: list[Block], whole: NDArray[np.float64], known: NDArray[np.i
     return _Fitted(blocks, [factor * some for some in coefficients], overhead)
 
 
-def _coefficients(alike: list[Block], known: NDArray[np.int64], floor: float) -> NDArray[np.float64]:
+def _coefficients(alike: list[FusedBlock], known: NDArray[np.int64], floor: float) -> NDArray[np.float64]:
     """[monomials] of blocks of one shape, from all of their measurements."""
     from scipy import optimize  # Slow to import, and a session rarely measures latencies.
 
@@ -127,7 +129,7 @@ def _coefficients(alike: list[Block], known: NDArray[np.int64], floor: float) ->
     return found / scale
 
 
-def _features(block: Block) -> NDArray[np.float64]:
+def _features(block: FusedBlock) -> NDArray[np.float64]:
     """[K, monomials]."""
     columns = [block.sizes[:, list(monomial)].prod(axis=1) for monomial in block.monomials]
     return np.stack(columns, axis=1).astype(np.float64)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..targets.protocol import Kernel
 from .block_names import block_of, is_block
-from .protocol import Sample
+from .protocol import LatencySample
 
 MIXED = 16
 """What widths are rounded up to where a runtime pads them in some of the models."""
@@ -28,7 +28,7 @@ Monomial: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Width:
+class BlockWidth:
     """A size in a block that changes with the plan: kept positions of an axis, padded.
 
     A negative padding rounds down: with the whole width it tells an axis that keeps everything from all others, which
@@ -40,7 +40,7 @@ class Width:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class FusedBlock:
     """A fused block in K samples.
 
     Attributes:
@@ -57,14 +57,14 @@ class Block:
     name: str
     kind: str
     shape: tuple[object, ...]
-    widths: tuple[Width, ...]
+    widths: tuple[BlockWidth, ...]
     sizes: NDArray[np.int64]
     monomials: tuple[Monomial, ...]
     seconds: NDArray[np.float64]
     alike: NDArray[np.bool_]
 
 
-def blocks_of(samples: Sequence[Sample]) -> list[Block]:
+def blocks_of(samples: Sequence[LatencySample]) -> list[FusedBlock]:
     """The blocks that all samples have, in the order of the first one's run."""
     by_name = [_named(sample.kernels) for sample in samples]
     common = [name for name in by_name[0] if all(name in some for some in by_name)]
@@ -97,14 +97,14 @@ def _attributed(kernels: Sequence[Kernel], common: frozenset[str]) -> dict[str, 
     return seconds
 
 
-def _block(name: str, seen: Sequence[Kernel], seconds: Sequence[float], kept: NDArray[np.int64]) -> Block:
+def _block(name: str, seen: Sequence[Kernel], seconds: Sequence[float], kept: NDArray[np.int64]) -> FusedBlock:
     """One block, seen in every sample."""
     every = [tuple(len(shape) for shape in one.sizes) for one in seen]
     ranks = Counter(every).most_common(1)[0][0]
     alike = np.array([one == ranks for one in every])
     some, here = [one for one, same in zip(seen, alike, strict=True) if same], kept[alike]
     flat = np.array([[size for shape in one.sizes for size in shape] for one in some], np.int64)
-    widths, pattern = list[Width](), list[int | tuple[int, float]]()
+    widths, pattern = list[BlockWidth](), list[int | tuple[int, float]]()
     for column in flat.reshape(len(some), -1).T:
         width = None if (column == column[0]).all() else _width(column, here)
         if width is not None and width not in widths:
@@ -115,10 +115,10 @@ def _block(name: str, seen: Sequence[Kernel], seconds: Sequence[float], kept: ND
     for n in odd:
         others = [other for other in range(count) if other != n]
         monomials += ((len(widths),), *((len(widths), other) for other in others))
-        widths.append(Width(widths[n].axis, -int(kept[0, widths[n].axis])))
+        widths.append(BlockWidth(widths[n].axis, -int(kept[0, widths[n].axis])))
     sizes = np.stack([_padded(kept[:, w.axis], w.padding) for w in widths], axis=1) if widths else kept[:, :0]
     shape = (some[0].kind, ranks, *pattern, *odd)
-    return Block(name, some[0].kind, shape, tuple(widths), sizes, monomials, np.array(seconds), alike)
+    return FusedBlock(name, some[0].kind, shape, tuple(widths), sizes, monomials, np.array(seconds), alike)
 
 
 def _is_odd(sizes: NDArray[np.int64]) -> bool:
@@ -127,20 +127,20 @@ def _is_odd(sizes: NDArray[np.int64]) -> bool:
     return int(sizes[0]) % shared > 0
 
 
-def _width(column: NDArray[np.int64], kept: NDArray[np.int64]) -> Width | None:
+def _width(column: NDArray[np.int64], kept: NDArray[np.int64]) -> BlockWidth | None:
     """The axis whose kept sizes, padded, a size is a constant multiple of; None where there is none."""
     for padding in PADDINGS:
         padded = _padded(kept[:, :-1], padding)
         fits = (padded * column[0] == padded[0] * column[:, None]).all(axis=0) & (padded[0] > 0)
         if fits.any():
-            return Width(int(np.flatnonzero(fits)[0]), padding)
+            return BlockWidth(int(np.flatnonzero(fits)[0]), padding)
     least, most = kept[:, :-1], _padded(kept[:, :-1], MIXED)  # padded in some models only: the axis alone is known
     between = ((least <= column[:, None]) & (column[:, None] <= most)).all(axis=0) & (least != least[0]).any(axis=0)
     off = np.where(between, np.abs(most - column[:, None]).sum(axis=0), np.iinfo(np.int64).max)
-    return Width(int(np.argmin(off)), MIXED) if between.any() else None
+    return BlockWidth(int(np.argmin(off)), MIXED) if between.any() else None
 
 
-def _factor(column: NDArray[np.int64], width: Width, kept: NDArray[np.int64]) -> float:
+def _factor(column: NDArray[np.int64], width: BlockWidth, kept: NDArray[np.int64]) -> float:
     return float(column[0] / _padded(kept[0, width.axis], width.padding))
 
 

@@ -9,7 +9,7 @@ from ..targets.protocol import Kernel, TargetSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class LatencySample:
     """A plan that was cut, written and measured on the target.
 
     Attributes:
@@ -28,7 +28,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class TableErrors:
     """How far a table can be trusted.
 
     Attributes:
@@ -85,7 +85,7 @@ class LatencyTable:
     padding: NDArray[np.int32]
     block: NDArray[np.int32]
     blocks: tuple[tuple[str, str], ...]
-    trust: Trust
+    trust: TableErrors
     homes: tuple[str, ...] = ()
 
     def nanoseconds(self, kept: NDArray[np.int64], alive: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:

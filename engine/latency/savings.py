@@ -7,7 +7,7 @@ import numpy as np
 
 from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
 from ..structures.costs import costs, kept_sizes
-from .block_modules import running
+from .block_modules import running_blocks
 from .protocol import LatencyTable
 
 HALF = 0.5
@@ -51,7 +51,9 @@ def savings(analysis: Analysis, table: LatencyTable, removed: Mask | None = None
     sets = [one for one in analysis.sets if one.kind is not Kind.BLOCK]
     plans = [_halved(removed, one) for one in sets]
     kept = np.stack([kept_sizes(analysis, plan) for plan in (removed, *plans)])
-    alive = np.broadcast_to(running(analysis, table, removed), (len(kept), len(table.blocks)))  # no plan takes a block
+    alive = np.broadcast_to(
+        running_blocks(analysis, table, removed), (len(kept), len(table.blocks))
+    )  # no plan takes a block
     times, before = table.nanoseconds(kept, alive), costs(analysis, removed)
     found: list[Saving] = []
     for one, plan, time in zip(sets, plans, times[1:].tolist(), strict=True):

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..structures.analysis import Kind, Mask
-from .cost_meter import Amounts, Meter, meter_of
-from .isomorphic_classes import DEFAULT_KINDS, Candidate, candidates, held_by_blocks
-from .local_search import Counts, start_walk
+from .cost_meter import Amounts, CostMeter, meter_of
+from .isomorphic_classes import DEFAULT_KINDS, RemovalOption, held_by_blocks, removal_options
+from .local_search import Counts, start_search
 from .protocol import Cost, Goal
 from .search import Problem, finest
 
@@ -25,7 +25,7 @@ ALL = Goal((), kinds=tuple(DEFAULT_KINDS))
 
 
 @dataclass(frozen=True, slots=True)
-class Blocks:
+class RemovableBlocks:
     """The blocks that may go.
 
     Attributes:
@@ -35,7 +35,7 @@ class Blocks:
         value: [S] what each structure is worth, 0 where unknown.
     """
 
-    options: list[Candidate]
+    options: list[RemovalOption]
     order: list[int]
     held: list[NDArray[np.int64]]
     value: NDArray[np.float64]
@@ -51,7 +51,7 @@ class Blocks:
 
 
 def depth_and_width(
-    meter: Meter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
+    meter: CostMeter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
 ) -> Mask | None:
     """[S] the plan that loses the least, None where none of them reaches the goal."""
     blocks = _blocks(meter, scores, goal, removed, locked, limits)
@@ -66,18 +66,18 @@ def depth_and_width(
     return finest(whole, np.concatenate([above, kept]), np.concatenate([below, kept]))
 
 
-def lowest(
-    meter: Meter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
+def fewest_blocks(
+    meter: CostMeter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
 ) -> Problem:
     """The widths beside as few blocks as there can be: all that may go are gone."""
     blocks = _blocks(meter, scores, goal, removed, locked, limits)
     marked, implied = blocks.gone(removed, len(blocks.order))
-    return Problem(meter, marked, candidates(meter.analysis, scores, implied, locked, _widths(goal)), limits)
+    return Problem(meter, marked, removal_options(meter.analysis, scores, implied, locked, _widths(goal)), limits)
 
 
 def _tried(
-    meter: Meter,
-    blocks: Blocks,
+    meter: CostMeter,
+    blocks: RemovableBlocks,
     scores: NDArray[np.float64],
     goal: Goal,
     removed: Mask,
@@ -91,7 +91,7 @@ def _tried(
     found = False
     for number in range(len(blocks.order) + 1):
         marked, implied = blocks.gone(removed, number)
-        widths = candidates(meter.analysis, scores, implied, locked, _widths(goal))
+        widths = removal_options(meter.analysis, scores, implied, locked, _widths(goal))
         options = [replace(option, value=blocks.value[option.order]) for option in widths]
         problem = Problem(meter, marked, options, limits)
         if problem.holds(meter.measure(marked)):
@@ -117,27 +117,27 @@ def _lost(problem: Problem, value: NDArray[np.float64], implied: Mask, above: Co
 
 
 def _blocks(
-    meter: Meter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
-) -> Blocks:
+    meter: CostMeter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
+) -> RemovableBlocks:
     analysis = meter.analysis
     held = held_by_blocks(analysis)
-    value = _worth(meter, candidates(analysis, scores, removed, analysis.empty(), ALL), removed)
-    found = candidates(analysis, scores, removed, locked, replace(goal, kinds=(Kind.BLOCK,)))
+    value = _worth(meter, removal_options(analysis, scores, removed, analysis.empty(), ALL), removed)
+    found = removal_options(analysis, scores, removed, locked, replace(goal, kinds=(Kind.BLOCK,)))
     own = _worth(meter, found, removed)
-    options: list[Candidate] = []
+    options: list[RemovalOption] = []
     for option in found:
         inside = held[int(option.order[0])]
         rated = value[inside].any()
         options.append(replace(option, value=np.array([value[inside].sum()]) if rated else own[option.order]))
         value[option.order] = 0.0 if rated else own[option.order]
-    blocks = Blocks(options, [], [held[int(option.order[0])] for option in options], value)
-    walk = start_walk(meter, options, limits, np.ones(len(options), np.int64), removed)
+    blocks = RemovableBlocks(options, [], [held[int(option.order[0])] for option in options], value)
+    walk = start_search(meter, options, limits, np.ones(len(options), np.int64), removed)
     while not walk.met and walk.counts.any():
         blocks.order.append(walk.take_cheapest(np.zeros_like(walk.counts)))
     return blocks
 
 
-def _worth(meter: Meter, options: list[Candidate], removed: Mask) -> NDArray[np.float64]:
+def _worth(meter: CostMeter, options: list[RemovalOption], removed: Mask) -> NDArray[np.float64]:
     """[S] class-relative score times what one structure saves, as a share of the original; 0 for others.
 
     A peak is no sum: where nothing else is limited, what a structure saves are MACs.
@@ -148,7 +148,7 @@ def _worth(meter: Meter, options: list[Candidate], removed: Mask) -> NDArray[np.
     value = np.zeros(meter.analysis.count)
     if options:
         counts = np.array([option.remaining for option in options], np.int64)
-        saved = (start_walk(sizes, options, original, counts, removed).savings() / original).sum(axis=1)
+        saved = (start_search(sizes, options, original, counts, removed).savings() / original).sum(axis=1)
         for option, share in zip(options, saved, strict=True):
             value[option.order] = option.value * share
     return value

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PlanError
-from ..latency.block_modules import running, vanishing
+from ..latency.block_modules import running_blocks, vanishing_blocks
 from ..latency.protocol import LatencyTable
 from ..structures.analysis import Analysis, Mask
 from ..structures.costs import kept_sizes
@@ -23,7 +23,7 @@ Amounts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Meter:
+class CostMeter:
     """K costs as sums of N terms.
 
     Attributes:
@@ -78,7 +78,7 @@ class Meter:
 
 def meter_of(
     analysis: Analysis, costs: tuple[Cost, ...], dtype: str = "float32", latencies: LatencyTable | None = None
-) -> Meter:
+) -> CostMeter:
     """A meter of these costs; `dtype` of the weights in a file, and `latencies` where one of the costs is a latency."""
     if Cost.LATENCY in costs and latencies is None:
         template = "A latency limit needs a latency table of the target. Measure it first."
@@ -99,8 +99,8 @@ def meter_of(
     if latencies is not None and Cost.LATENCY in costs:
         count = len(latencies.blocks)
         nothing = np.zeros((count, len(costs)), np.int64), np.full((count, 1), -1, np.int32)
-        parts.append(_Part(*nothing, vanishing(analysis, latencies)))
-    return Meter(analysis, costs, *_joined(parts), latencies)
+        parts.append(_Part(*nothing, vanishing_blocks(analysis, latencies)))
+    return CostMeter(analysis, costs, *_joined(parts), latencies)
 
 
 def predicted(
@@ -111,7 +111,7 @@ def predicted(
     held = removed[analysis.block_tensor[:, 0]].any() or removed[analysis.block_operator[:, 0]].any()
     if held and not table.homes:
         return None
-    alive = running(analysis, table, removed)[None] if held else None
+    alive = running_blocks(analysis, table, removed)[None] if held else None
     return int(table.nanoseconds(kept[None], alive)[0])
 
 
@@ -123,7 +123,7 @@ def no_blocks() -> PlanError:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Terms of one origin; the fields are those of `Meter`."""
+    """Terms of one origin; the fields are those of `CostMeter`."""
 
     constant: NDArray[np.int64]
     axes: NDArray[np.int32]

@@ -32,7 +32,7 @@ def bundle_of(analysis: Analysis, set_number: int) -> CountBundle:
     return next(bundle for bundle in all_bundles(analysis) if set_number in bundle.sets)
 
 
-def left(analysis: Analysis, bundle: CountBundle, removed: Mask, markable: Mask) -> int:
+def steps_left(analysis: Analysis, bundle: CountBundle, removed: Mask, markable: Mask) -> int:
     """How many steps a state can still lose."""
     steps: list[int] = []
     for number, size in zip(bundle.sets, bundle.sizes, strict=True):
@@ -42,7 +42,9 @@ def left(analysis: Analysis, bundle: CountBundle, removed: Mask, markable: Mask)
     return max(min(steps), 0)
 
 
-def broken(analysis: Analysis, removed: Mask, kept: NDArray[np.int64] | None = None) -> Iterator[Constraint]:
+def broken_constraints(
+    analysis: Analysis, removed: Mask, kept: NDArray[np.int64] | None = None
+) -> Iterator[Constraint]:
     """Constraints that do not hold without these structures; those of removed blocks go with them.
 
     `kept` are the sizes of axes then (`costs.kept_sizes`), where they are known.
@@ -58,7 +60,7 @@ def broken(analysis: Analysis, removed: Mask, kept: NDArray[np.int64] | None = N
 
 def check_counts(analysis: Analysis, removed: Mask, kept: NDArray[np.int64]) -> None:
     """Raise `PlanError` where a constraint does not hold without these structures, at these sizes of axes."""
-    one = next(broken(analysis, removed, kept), None)
+    one = next(broken_constraints(analysis, removed, kept), None)
     if one is None:
         return
     if one.kind is CountRule.WHOLE:
@@ -109,12 +111,12 @@ def balanced(
         return after
     removed = analysis.empty() if removed is None else removed
     locked = analysis.empty() if locked is None else locked
-    uneven = {number for one in broken(analysis, removed | marked) for number in one.sets}
+    uneven = {number for one in broken_constraints(analysis, removed | marked) for number in one.sets}
     for bundle in analysis.bundles:
         if uneven.isdisjoint(bundle.sets) or (touched is not None and len(bundle.sets) == 1):
             continue
         steps = _steps(analysis, bundle, marked, touched)
-        steps = min(steps, left(analysis, bundle, removed, ~removed & (~locked | marked)))
+        steps = min(steps, steps_left(analysis, bundle, removed, ~removed & (~locked | marked)))
         for number, size in zip(bundle.sets, bundle.sizes, strict=True):
             one = analysis.sets[number]
             here = one.first + np.flatnonzero((~removed & ~locked)[one.structures])

@@ -15,11 +15,11 @@ from ..errors import PlanError
 from ..latency.protocol import LatencyTable
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.types import inside
-from .block_pruning import depth_and_width, lowest
-from .cost_meter import Amounts, Meter, meter_of, no_blocks
+from .block_pruning import depth_and_width, fewest_blocks
+from .cost_meter import Amounts, CostMeter, meter_of, no_blocks
 from .count_balance import balanced
-from .infeasibility import cost_named, unreachable
-from .isomorphic_classes import DEFAULT_KINDS, candidates
+from .infeasibility import cost_name, unreachable
+from .isomorphic_classes import DEFAULT_KINDS, removal_options
 from .marks import check_plan as check_plan
 from .marks import keep as keep
 from .protocol import Cost, Goal, Limit, Planned, Reached
@@ -102,7 +102,7 @@ def reached(
     return tuple(Reached(*row) for row in rows)
 
 
-def _measured(analysis: Analysis, goal: Goal, latencies: LatencyTable | None) -> tuple[Meter, Amounts, Amounts]:
+def _measured(analysis: Analysis, goal: Goal, latencies: LatencyTable | None) -> tuple[CostMeter, Amounts, Amounts]:
     """The meter of the goal's costs, what the original costs, and the limits in the same unit."""
     if not goal.limits or len({limit.cost for limit in goal.limits}) < len(goal.limits):
         raise PlanError(
@@ -111,7 +111,7 @@ def _measured(analysis: Analysis, goal: Goal, latencies: LatencyTable | None) ->
     for limit in goal.limits:
         if not limit.amount > 0 and not 0.0 < limit.share <= 1.0:
             template = "A goal cannot keep {share:.0%} of {cost}. Choose more than 0 and at most 100 %."
-            raise PlanError("plan.share", template, cost=cost_named(limit.cost), share=limit.share)
+            raise PlanError("plan.share", template, cost=cost_name(limit.cost), share=limit.share)
     meter = meter_of(analysis, tuple(limit.cost for limit in goal.limits), goal.dtype, latencies)
     original = meter.measure(analysis.empty())
     limits = [limit.amount or int(limit.share * int(o) + 0.5) for limit, o in zip(goal.limits, original, strict=True)]
@@ -119,28 +119,28 @@ def _measured(analysis: Analysis, goal: Goal, latencies: LatencyTable | None) ->
 
 
 def _plan(
-    meter: Meter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
+    meter: CostMeter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
 ) -> Mask | None:
     """[S] the plan, None where the goal cannot be reached."""
     barred = locked | outside_scope(meter.analysis, goal)
     if _blocks_compete(goal):
         return depth_and_width(meter, scores, goal, removed, barred, limits)
-    problem = Problem(meter, removed, candidates(meter.analysis, scores, removed, barred, goal), limits)
+    problem = Problem(meter, removed, removal_options(meter.analysis, scores, removed, barred, goal), limits)
     if not problem.holds(problem.costs(problem.counts(np.inf))):
         return None
     return finest(problem, *problem.bracket())
 
 
 def _nearest(
-    meter: Meter, scores: NDArray[np.float64], removed: Mask, goal: Goal, locked: Mask, rated: bool = False
+    meter: CostMeter, scores: NDArray[np.float64], removed: Mask, goal: Goal, locked: Mask, rated: bool = False
 ) -> Amounts:
     """[K] the lowest costs that a goal's freedom allows; `rated`: as if everything had a score."""
     scores = np.nan_to_num(scores) if rated else scores
     barred, limits = locked | outside_scope(meter.analysis, goal), np.zeros(len(meter.costs), np.int64)
     if _blocks_compete(goal):
-        problem = lowest(meter, scores, goal, removed, barred, limits)
+        problem = fewest_blocks(meter, scores, goal, removed, barred, limits)
     else:
-        problem = Problem(meter, removed, candidates(meter.analysis, scores, removed, barred, goal), limits)
+        problem = Problem(meter, removed, removal_options(meter.analysis, scores, removed, barred, goal), limits)
     return problem.costs(problem.counts(np.inf))
 
 

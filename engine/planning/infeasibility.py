@@ -27,7 +27,7 @@ COSTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Relaxation:
     """One condition less: what to do, what it stands for ("locks", "scope" ...), the goal and the locks then.
 
     `rated` is as if everything had a score.
@@ -112,7 +112,7 @@ class _Missed:
         return _share(self.lowest, self.unlocked([one]))
 
 
-def _obstacles(missed: _Missed, ways: Iterator[Way]) -> Iterator[tuple[str, Message, bool]]:
+def _obstacles(missed: _Missed, ways: Iterator[Relaxation]) -> Iterator[tuple[str, Message, bool]]:
     """What helps when it is relaxed alone: (name, advice, whether it is enough)."""
     for way in ways:
         found = missed.nearest(way.goal, way.locked, way.rated)
@@ -164,20 +164,20 @@ def _share(before: Amounts, after: Amounts) -> float:
     return float(((before - after) / np.maximum(before, 1)).max())
 
 
-def _ways(goal: Goal, locked: Mask, blocks: bool, unrated: int) -> Iterator[Way]:
+def _ways(goal: Goal, locked: Mask, blocks: bool, unrated: int) -> Iterator[Relaxation]:
     if unrated:
         template = "choose a criterion that scores every structure ({count} have no score and are kept)"
-        yield Way(Message("advice.unrated", template, {"count": unrated}), "scores", goal, locked, True)
+        yield Relaxation(Message("advice.unrated", template, {"count": unrated}), "scores", goal, locked, True)
     if locked.any():
-        yield Way(Message("advice.unlock", "unlock structures"), "locks", goal, np.zeros_like(locked))
+        yield Relaxation(Message("advice.unlock", "unlock structures"), "locks", goal, np.zeros_like(locked))
     if goal.scope:
-        yield Way(Message("advice.scope", "widen the scope"), "scope", replace(goal, scope=()), locked)
+        yield Relaxation(Message("advice.scope", "widen the scope"), "scope", replace(goal, scope=()), locked)
     if goal.least > 1 or goal.least_share:
         advice = Message("advice.minimum", "lower the minimum to keep")
-        yield Way(advice, "minimum", replace(goal, least=1, least_share=0.0), locked)
+        yield Relaxation(advice, "minimum", replace(goal, least=1, least_share=0.0), locked)
     if goal.multiple > 1 or goal.multiples:
         advice = Message("advice.multiple", "use a smaller multiple")
-        yield Way(advice, "multiple", replace(goal, multiple=1, multiples={}), locked)
+        yield Relaxation(advice, "multiple", replace(goal, multiple=1, multiples={}), locked)
     kinds = DEFAULT_KINDS | {Kind.BLOCK} if blocks else DEFAULT_KINDS
     if not kinds <= set(goal.kinds):
         more = bool(DEFAULT_KINDS - set(goal.kinds or DEFAULT_KINDS))
@@ -186,15 +186,15 @@ def _ways(goal: Goal, locked: Mask, blocks: bool, unrated: int) -> Iterator[Way]
             if more
             else Message("advice.blocks", "allow removing whole blocks")
         )
-        yield Way(advice, "kinds", replace(goal, kinds=tuple(kinds | set(goal.kinds))), locked)
+        yield Relaxation(advice, "kinds", replace(goal, kinds=tuple(kinds | set(goal.kinds))), locked)
 
 
-def cost_named(cost: Cost) -> Message:
+def cost_name(cost: Cost) -> Message:
     """What a cost is called inside a sentence: "the MACs"."""
     return COSTS[cost]
 
 
-def asked_in_words(goal: Goal) -> Phrase:
+def goal_text(goal: Goal) -> Phrase:
     """What a goal limits: "keeping 50.0% of the MACs and at most 3 MB of the file size"."""
     return all_of(_asked(goal, number) for number in range(len(goal.limits)))
 
@@ -202,9 +202,9 @@ def asked_in_words(goal: Goal) -> Phrase:
 def _asked(goal: Goal, number: int) -> Message:
     limit = goal.limits[number]
     if limit.amount and limit.cost is Cost.LATENCY:
-        most = {"most": amount(limit.cost, limit.amount)}
+        most = {"most": amount_text(limit.cost, limit.amount)}
         return Message("goal.latency", "a latency of at most {most}", most)
-    words = {"cost": cost_named(limit.cost), "share": limit.share, "most": amount(limit.cost, limit.amount)}
+    words = {"cost": cost_name(limit.cost), "share": limit.share, "most": amount_text(limit.cost, limit.amount)}
     if limit.amount:
         return Message("goal.amount", "{cost} at most {most}", words)
     return Message("goal.share", "keeping {share:.1%} of {cost}", words)
@@ -213,11 +213,11 @@ def _asked(goal: Goal, number: int) -> Message:
 def _got(goal: Goal, number: int, lowest: int, original: int) -> str:
     limit = goal.limits[number]
     if limit.amount:
-        return amount(limit.cost, lowest, up=True)
+        return amount_text(limit.cost, lowest, up=True)
     return f"{np.ceil(lowest / max(original, 1) * 1000) / 1000:.1%}"
 
 
-def amount(cost: Cost, value: int, up: bool = False) -> str:
+def amount_text(cost: Cost, value: int, up: bool = False) -> str:
     """An amount of a cost in words: 1,234 or 1.23 MB or 4.56 ms; rounded `up`, the least can be asked for."""
     if up and value and cost not in (Cost.PARAMETERS, Cost.MACS):
         last = 10 ** max(len(str(value)) - 3, 0)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..structures.analysis import Analysis, CountBundle, CoupledSet, Kind, Mask
-from .count_balance import all_bundles, left
+from .count_balance import all_bundles, steps_left
 from .protocol import Goal, Ranking
 
 DEFAULT_KINDS = frozenset(
@@ -25,7 +25,7 @@ DEEP = tuple(kind for kind in Kind if kind in DEFAULT_KINDS or kind is Kind.BLOC
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class RemovalOption:
     """Coupled sets that lose structures in step, most often one alone, as planning sees them at a state.
 
     Attributes:
@@ -55,13 +55,13 @@ class Candidate:
         return int(self.allowed[np.flatnonzero(distance == distance.min())[-1]])
 
 
-def candidates(
+def removal_options(
     analysis: Analysis,
     scores: NDArray[np.float64],
     removed: Mask,
     locked: Mask,
     goal: Goal,
-) -> list[Candidate]:
+) -> list[RemovalOption]:
     """What of the goal's kinds can lose something; a structure without a score (NaN) is never marked."""
     kinds = goal.kinds or DEFAULT_KINDS
     barred = with_their_blocks(analysis, locked) if Kind.BLOCK in kinds else locked
@@ -152,7 +152,7 @@ def _rank(
     rank: NDArray[np.float64],
     value: NDArray[np.float64],
 ) -> None:
-    """Fill in what `Candidate` says about the structures of one class; the strongest block of a class stays."""
+    """Fill in what `RemovalOption` says about the structures of one class; the strongest block of a class stays."""
     numbers = np.concatenate([one.first + np.flatnonzero(markable[one.structures]) for one in members])
     values = scores[numbers]
     within = np.concatenate([_shares(scores[one.structures], markable[one.structures]) for one in members])
@@ -182,9 +182,9 @@ def _candidate(
     removed: Mask,
     markable: Mask,
     goal: Goal,
-) -> Candidate:
+) -> RemovalOption:
     sets = [analysis.sets[number] for number in bundle.sets]
-    steps = left(analysis, bundle, removed, markable)
+    steps = steps_left(analysis, bundle, removed, markable)
     remaining = [int((~removed[one.structures]).sum()) for one in sets]
     weakest: list[NDArray[np.int64]] = []
     for one in sets:
@@ -200,4 +200,4 @@ def _candidate(
     fits = (kept % whole == 0) & (kept >= least if sets[0].kind is not Kind.BLOCK else kept >= 0)
     fits[-1] = True  # nothing goes
     allowed = sum(remaining) - order.shape[1] * np.arange(steps, -1, -1, dtype=np.int64)[fits]
-    return Candidate(sets[0], order.ravel(), ranks, value[order.ravel()], allowed)
+    return RemovalOption(sets[0], order.ravel(), ranks, value[order.ravel()], allowed)

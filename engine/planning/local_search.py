@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import kept_sizes
 from ..structures.memory.peak import memory, peaks
-from .cost_meter import Amounts, Meter
-from .isomorphic_classes import Candidate
+from .cost_meter import Amounts, CostMeter
+from .isomorphic_classes import RemovalOption
 
 CLOSE, EXCHANGES, TRIES = 0.01, 4, 6
 """Of a limit, what a plan may be under it; how often, and giving back which steps, it is tried to come closer."""
@@ -44,7 +44,7 @@ class Move:
 
 
 @dataclass(slots=True)
-class Walk:
+class LocalSearch:
     """A plan that changes in single steps. C candidates, P positions, A axes, N terms of K costs.
 
     Attributes:
@@ -61,8 +61,8 @@ class Walk:
             with its own (heads with their dimensions or with the groups that serve them).
     """
 
-    meter: Meter
-    options: list[Candidate]
+    meter: CostMeter
+    options: list[RemovalOption]
     limits: Amounts
     counts: Counts
     removed: Mask
@@ -107,7 +107,7 @@ class Walk:
                 move = self._to(move.option, self._free(move))
             self._take(move, after[best])
 
-    def close_in(self) -> "Walk":
+    def close_in(self) -> "LocalSearch":
         """The walk with steps exchanged for smaller ones elsewhere, as long as limits are further off than `CLOSE`."""
         widths = [number for number, option in enumerate(self.options) if option.one.kind is not Kind.BLOCK]
         walk = self
@@ -118,7 +118,7 @@ class Walk:
             walk = other
         return walk
 
-    def _exchanged(self, widths: list[int]) -> "Walk | None":
+    def _exchanged(self, widths: list[int]) -> "LocalSearch | None":
         """With one or two steps given back, the largest first, and others taken; None where that comes no closer."""
         ups = [self._move(n, 1) for n in widths if self.counts[n] < self.options[n].remaining]
         if not ups:
@@ -240,7 +240,9 @@ class Walk:
         return _positions(self.meter.analysis, structures)
 
 
-def start_walk(meter: Meter, options: list[Candidate], limits: Amounts, counts: Counts, removed: Mask) -> Walk:
+def start_search(
+    meter: CostMeter, options: list[RemovalOption], limits: Amounts, counts: Counts, removed: Mask
+) -> LocalSearch:
     """A walk from a plan: `removed` is what it removes, `counts` what each candidate keeps."""
     analysis = meter.analysis
     held = analysis.member_position[np.repeat(removed, np.diff(analysis.member_start))]
@@ -249,7 +251,7 @@ def start_walk(meter: Meter, options: list[Candidate], limits: Amounts, counts: 
     dead = np.bincount(gone, minlength=len(meter.constant)).astype(np.int64)
     kept, costs = kept_sizes(analysis, removed), meter.measure(removed)
     beside = _beside(analysis, options)
-    return Walk(meter, options, limits, counts.copy(), removed.copy(), holders, kept, dead, costs, beside)
+    return LocalSearch(meter, options, limits, counts.copy(), removed.copy(), holders, kept, dead, costs, beside)
 
 
 def _positions(analysis: Analysis, structures: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -259,7 +261,7 @@ def _positions(analysis: Analysis, structures: NDArray[np.int64]) -> NDArray[np.
     return analysis.member_position[np.repeat(first, count) + place]
 
 
-def _beside(analysis: Analysis, options: list[Candidate]) -> list[frozenset[int]]:
+def _beside(analysis: Analysis, options: list[RemovalOption]) -> list[frozenset[int]]:
     """[C] candidates that share positions, directly or through others, each with itself."""
     together = [{number} for number in range(len(options))]
     owner = np.full(int(analysis.axis_start[-1]), -1)

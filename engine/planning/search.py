@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..structures.analysis import Mask
-from .cost_meter import Amounts, Meter
-from .isomorphic_classes import Candidate
-from .local_search import Counts, start_walk
+from .cost_meter import Amounts, CostMeter
+from .isomorphic_classes import RemovalOption
+from .local_search import Counts, start_search
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class Problem:
         limits: [K] amounts to stay at or under.
     """
 
-    meter: Meter
+    meter: CostMeter
     removed: Mask
-    options: list[Candidate]
+    options: list[RemovalOption]
     limits: Amounts
 
     def mask(self, counts: Counts) -> Mask:
@@ -72,7 +72,7 @@ class Problem:
 
 def finest(problem: Problem, above: Counts, below: Counts) -> Mask:
     """[S] the plan between two counts that is as close to the limits as whole steps allow."""
-    walk = start_walk(problem.meter, problem.options, problem.limits, above, problem.mask(above))
+    walk = start_search(problem.meter, problem.options, problem.limits, above, problem.mask(above))
     walk.down_to(below)
     walk.up()
     return walk.close_in().removed

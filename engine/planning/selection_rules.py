@@ -18,7 +18,7 @@ from . import mark_edits
 Scores = NDArray[np.float64] | None
 
 
-class Which(StrEnum):
+class StructureChoice(StrEnum):
     """Which structures of the matching layers are meant."""
 
     ALL = "all"
@@ -31,12 +31,14 @@ class Which(StrEnum):
     KEEP_COUNT = "keep a number"
 
 
-SCORED = frozenset({Which.LOWEST_EACH, Which.LOWEST_ALL, Which.BELOW, Which.BETWEEN})
-KEEPS = frozenset({Which.KEEP_SHARE, Which.KEEP_COUNT})
+SCORED = frozenset(
+    {StructureChoice.LOWEST_EACH, StructureChoice.LOWEST_ALL, StructureChoice.BELOW, StructureChoice.BETWEEN}
+)
+KEEPS = frozenset({StructureChoice.KEEP_SHARE, StructureChoice.KEEP_COUNT})
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class SelectionRule:
     """A rule.
 
     Attributes:
@@ -50,7 +52,7 @@ class Rule:
 
     names: str = ""
     kind: Kind | None = None
-    which: Which = Which.ALL
+    which: StructureChoice = StructureChoice.ALL
     low: float = 0.0
     high: float = 0.0
     numbers: tuple[tuple[int, int], ...] = ()
@@ -82,26 +84,26 @@ def ranges(text: str) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-def sets_of(analysis: Analysis, rule: Rule) -> list[int]:
+def sets_of(analysis: Analysis, rule: SelectionRule) -> list[int]:
     """Numbers of the coupled sets that a rule is about."""
     named = matcher(rule.names)
     kinds = {rule.kind} if rule.kind is not None else set(Kind) - {Kind.BLOCK}
     return [n for n, one in enumerate(analysis.sets) if one.kind in kinds and named(one.module)]
 
 
-def along_with(analysis: Analysis, rule: Rule) -> list[str]:
+def along_with(analysis: Analysis, rule: SelectionRule) -> list[str]:
     """Layers that a rule names and that have no structures of their own: with which others they go."""
     named = matcher(rule.names)
     return list(dict.fromkeys(one.module for one in analysis.sets if any(named(path) for path in one.along)))
 
 
-def named(analysis: Analysis, scores: Scores, removed: Mask, rule: Rule) -> Mask:
+def named(analysis: Analysis, scores: Scores, removed: Mask, rule: SelectionRule) -> Mask:
     """[S] the structures that a rule means, whatever their marks and locks; for "keep" all of the sets."""
     numbers = sets_of(analysis, rule)
     inside = np.isin(analysis.set_numbers(), numbers) & ~removed
     if rule.which in SCORED:
         return _by_score(analysis, scores, inside, numbers, rule)
-    if rule.which is Which.NUMBERS:
+    if rule.which is StructureChoice.NUMBERS:
         wanted = np.zeros_like(inside)
         for first, last in rule.numbers:
             wanted |= (analysis.index >= first) & (analysis.index <= last)
@@ -109,16 +111,16 @@ def named(analysis: Analysis, scores: Scores, removed: Mask, rule: Rule) -> Mask
     return inside
 
 
-def _by_score(analysis: Analysis, scores: Scores, inside: Mask, numbers: list[int], rule: Rule) -> Mask:
+def _by_score(analysis: Analysis, scores: Scores, inside: Mask, numbers: list[int], rule: SelectionRule) -> Mask:
     if scores is None:
         return np.zeros_like(inside)
     known = inside & np.isfinite(scores)
-    if rule.which is Which.BELOW:
+    if rule.which is StructureChoice.BELOW:
         return known & _less(scores, rule.low)
-    if rule.which is Which.BETWEEN:
+    if rule.which is StructureChoice.BETWEEN:
         return known & ~_less(scores, rule.low) & (_less(scores, rule.high) | (scores == rule.high))
     found = np.zeros_like(inside)
-    parts = [slice(0, analysis.count)] if rule.which is Which.LOWEST_ALL else []
+    parts = [slice(0, analysis.count)] if rule.which is StructureChoice.LOWEST_ALL else []
     parts = parts or [analysis.sets[number].structures for number in numbers]
     for part in parts:
         here = part.start + np.flatnonzero(known[part])
@@ -142,7 +144,7 @@ def _less(scores: NDArray[np.float64], bound: float) -> Mask:
 
 
 def marked_by(
-    analysis: Analysis, scores: Scores, marked: Mask, removed: Mask, locked: Mask, rule: Rule
+    analysis: Analysis, scores: Scores, marked: Mask, removed: Mask, locked: Mask, rule: SelectionRule
 ) -> tuple[Mask, Mask]:
     """([S] marks with those of a rule, [S] what it touched); of every layer the best structure stays.
 
@@ -161,7 +163,7 @@ def marked_by(
 
 
 def _kept(
-    analysis: Analysis, scores: Scores, marked: Mask, removed: Mask, locked: Mask, asked: tuple[int, Rule]
+    analysis: Analysis, scores: Scores, marked: Mask, removed: Mask, locked: Mask, asked: tuple[int, SelectionRule]
 ) -> Mask:
     """One set keeps a share of what the original had, or a number: the nearest that it can keep."""
     from .count_balance import bundle_of
@@ -171,7 +173,7 @@ def _kept(
     size = bundle.sizes[bundle.sets.index(number)]
     left = one.count - int(np.count_nonzero(removed[one.structures]))
     held = int(np.count_nonzero((locked & ~removed)[one.structures]))
-    wanted = rule.low * one.count if rule.which is Which.KEEP_SHARE else rule.low
+    wanted = rule.low * one.count if rule.which is StructureChoice.KEEP_SHARE else rule.low
     lowest = max(one.count - size * bundle.most, held)
     steps = int((left - min(max(wanted, lowest), left)) / size + 0.5)
     count = left - size * min(steps, (left - lowest) // size)

@@ -18,7 +18,7 @@ from ..export.staged_output import require_free
 from ..foreign_code.consent import FULL_CONSENT, Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, part_of
 from ..planning.goal import solve
-from ..planning.infeasibility import asked_in_words
+from ..planning.infeasibility import goal_text
 from ..planning.marks import check_plan
 from ..planning.protocol import Cost, Goal, Limit
 from ..planning.same_shape import reshaped
@@ -321,7 +321,7 @@ def _best(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
         run.missing += missing
         run.again = True
         template = "Planned again ({goal}), because the recorded structures do not match."
-        run.notes.append(Message("replay.again", template, {"goal": asked_in_words(goal)}))
+        run.notes.append(Message("replay.again", template, {"goal": goal_text(goal)}))
         return (yield from _planned_again(step.intent, goal, run, token))
     return _same_indices(step, run)
 
@@ -383,7 +383,7 @@ def _goal(step: Plan, run: _Run) -> Goal:
     kinds = {key.partition("|")[0] for key in step.outcome.removed} & set(Kind)
     goal = Goal((Limit(Cost.MACS, step.outcome.macs / before),), kinds=tuple(sorted(map(Kind, kinds))))
     template = "A plan that was marked by hand was replaced by a goal with the same result: {goal}."
-    run.notes.append(Message("replay.goal", template, {"goal": asked_in_words(goal)}))
+    run.notes.append(Message("replay.goal", template, {"goal": goal_text(goal)}))
     return goal
 
 

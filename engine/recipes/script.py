@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..devices import CPU
-from ..planning.infeasibility import asked_in_words
+from ..planning.infeasibility import goal_text
 from ..planning.protocol import Goal
 from ..session.states import PlanIntent
 from ..storage.atomic_files import write
@@ -267,7 +267,7 @@ def _constants(writer: _Writer) -> list[str]:
 
 def _plan_words(intent: PlanIntent, goal: Goal | None, count: int) -> str:
     by = f", by {intent.criterion} scores" if intent.criterion else ""
-    how = f"planned for {asked_in_words(goal)}{by}" if goal is not None else "marked by hand"
+    how = f"planned for {goal_text(goal)}{by}" if goal is not None else "marked by hand"
     return f"# Cut {counted(count, 'structure')}, {comment(how)}."
 
 

@@ -27,7 +27,7 @@ from ..sources.open import open_model
 from ..sources.protocol import ModelSpec, Opened
 from ..structures.analysis import Analysis
 from ..surgery.cut.trial_cuts import settle
-from ..surgery.repair.keep_class import own_class
+from ..surgery.repair.keep_class import keep_own_class
 from ..tasks.detect_normalisation import better_normalisation
 from ..tasks.model_outputs import channels_taken, classes_of, evaluating, run_model, tokens_taken
 from ..tasks.open import NAMED, RESIZED, TABLES, open_task
@@ -184,7 +184,7 @@ def analysed(prepared: Prepared, token: CancelToken) -> Job[Analysis]:
     """The analysis of a prepared model: what it offers has been cut on trial."""
     opened, inputs, spec = prepared.opened, prepared.inputs, prepared.spec
     analysis = yield from settle(opened.model, inputs, opened.name, token, spec.outputs, spec.ignore_unused)
-    return (yield from own_class(opened.model, analysis, inputs, token)) if spec.own_class else analysis
+    return (yield from keep_own_class(opened.model, analysis, inputs, token)) if spec.own_class else analysis
 
 
 def judged(task: Task, model: Any, split: Split, token: CancelToken, shown: str | Message) -> Job[Metric]:

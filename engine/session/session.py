@@ -48,7 +48,7 @@ from ..structures.analysis import Mask, identities
 from ..surgery.cut.cut import cut as operate
 from ..surgery.cut.repair_report import explain
 from ..surgery.repair.keep_class import require_own_class
-from ..surgery.verify.verify import require, verify
+from ..surgery.verify.verify import require_verified, verify
 from ..targets.protocol import TargetSpec
 from ..tasks.protocol import Metric, Split, TaskInfo, TaskSpec
 from ..workflows import baselines
@@ -237,7 +237,7 @@ class Session(Handing):
             require_own_class(done.edits)
         yield Progress("Verifying the cut")
         verification = yield from verify(model, done.model, live.analysis, before, after, inputs, token, done.factors)
-        require(verification)
+        require_verified(verification)
         check(token)
         repairs = explain(done.edits, live.prepared.opened.model)
         fields = {"verification": verification, "plan": plan or PlanIntent(), "repairs": repairs}

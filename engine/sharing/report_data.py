@@ -7,7 +7,7 @@ from typing import Any
 
 from ..baselines.protocol import Baseline
 from ..baselines.verdict import PrunedResult, verdict
-from ..planning.infeasibility import asked_in_words
+from ..planning.infeasibility import goal_text
 from ..recipes.compatibility import shown
 from ..recovery.protocol import RecoverySettings, Repair
 from ..session.state_history import History
@@ -189,7 +189,7 @@ def _step(before: State, one: State, original: State) -> StepTold:
 
 def _intent(plan: PlanIntent) -> list[tuple[str, str]]:
     goal = plan.asked
-    lines = [("Goal", str(asked_in_words(goal)) if goal is not None else "marked by hand")]
+    lines = [("Goal", str(goal_text(goal)) if goal is not None else "marked by hand")]
     if plan.criterion and goal is not None:
         lines.append(("Chosen by", f"{plan.criterion} scores, seed {plan.seed}, ranked by {goal.ranking}"))
         lines.append(("Widths", f"multiples of {goal.multiple}, at least {goal.least}"))

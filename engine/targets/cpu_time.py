@@ -8,7 +8,7 @@ import numpy as np
 from .protocol import Run
 
 
-class Clocked:
+class CpuTimedRun:
     """A run that also notes the processor's time of its process.
 
     Attributes:
@@ -27,7 +27,7 @@ class Clocked:
         self.own.append(time.process_time() - start)
 
 
-def undisturbed(times: Sequence[float], own: Sequence[float]) -> float:
+def undisturbed_seconds(times: Sequence[float], own: Sequence[float]) -> float:
     """Seconds of a run if nobody else had wanted the processor.
 
     On one thread a run that waits for nothing lasts as long as its process computes: what is longer went to others. On

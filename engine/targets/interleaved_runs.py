@@ -6,12 +6,12 @@ from itertools import chain
 
 from ..devices import CPU
 from .bench import in_turns
-from .cpu_time import Clocked
+from .cpu_time import CpuTimedRun
 from .protocol import Run
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class TimingRound:
     """One turn of each of several models.
 
     Attributes:
@@ -23,7 +23,9 @@ class Round:
     own: list[list[float]]
 
 
-def rounds(ready: Sequence[tuple[Run, float]], seconds: float, device: str) -> Iterator[tuple[float, Round]]:
+def timing_rounds(
+    ready: Sequence[tuple[Run, float]], seconds: float, device: str
+) -> Iterator[tuple[float, TimingRound]]:
     """Rounds until each model had its seconds, with the share of that which is done.
 
     On another device than the CPU the processor only waits: what it takes says nothing, and the clock stands for it.
@@ -33,19 +35,19 @@ def rounds(ready: Sequence[tuple[Run, float]], seconds: float, device: str) -> I
         seconds: For each.
         device: That of the target.
     """
-    clocked = [Clocked(run) for run, _ in ready]
+    clocked = [CpuTimedRun(run) for run, _ in ready]
     turns = [(run, once) for run, (_, once) in zip(clocked, ready, strict=True)]
     times: list[list[float]] = [[] for _ in ready]
     own = [one.own for one in clocked] if device == CPU else times
     for share in in_turns(turns, times, seconds):
-        yield share, Round([list(some) for some in times], [list(some) for some in own])
+        yield share, TimingRound([list(some) for some in times], [list(some) for some in own])
         for some in (*times, *(one.own for one in clocked)):
             some.clear()
 
 
-def joined(some: Sequence[Round]) -> Round:
+def joined_rounds(some: Sequence[TimingRound]) -> TimingRound:
     """All of them as one."""
-    return Round(_chained([one.times for one in some]), _chained([one.own for one in some]))
+    return TimingRound(_chained([one.times for one in some]), _chained([one.own for one in some]))
 
 
 def _chained(some: Sequence[list[list[float]]]) -> list[list[float]]:

@@ -14,7 +14,7 @@ MOST = 200
 """Runs that are profiled at most."""
 
 
-class Gathered:
+class KernelTimes:
     """Times of blocks by name, which is another for each block of a run."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..jobs import Job, Progress
 from .bench import LEAST, turn
-from .interleaved_runs import Round
+from .interleaved_runs import TimingRound
 from .protocol import Run
 
 CALM = 0.05
@@ -29,7 +29,7 @@ BRIEF = 0.1
 LOOKS = 5
 """How often it is timed where nobody knows its usual speed: the fastest is taken for that."""
 
-Found = TypeVar("Found")
+Measured = TypeVar("Measured")
 Speed = Callable[[], Job[float]]
 
 
@@ -43,7 +43,7 @@ def speed_of(run: Run, once: float) -> Speed:
     return speed
 
 
-def usual_of(speed: Speed) -> Job[float]:
+def usual_speed_of(speed: Speed) -> Job[float]:
     """Seconds of the original at the speed that the machine has when it is left alone."""
     seen: list[float] = []
     for _ in range(LOOKS):
@@ -51,9 +51,9 @@ def usual_of(speed: Speed) -> Job[float]:
     return min(seen)
 
 
-def calmest_rounds(
-    rounds: Iterable[Round], enough: float, usual: float, patience: float = PATIENCE
-) -> Job[list[Round]]:
+def quietest_rounds(
+    rounds: Iterable[TimingRound], enough: float, usual: float, patience: float = PATIENCE
+) -> Job[list[TimingRound]]:
     """The rounds in which the original had its usual speed; the calmest where patience ends before there are enough.
 
     Args:
@@ -62,7 +62,7 @@ def calmest_rounds(
         usual: Seconds of the original's run at the usual speed.
         patience: Seconds that a slower machine is waited for.
     """
-    end, seen, calm, spent, needed = time.monotonic() + patience, list[tuple[float, Round]](), 0, 0.0, LEAST
+    end, seen, calm, spent, needed = time.monotonic() + patience, list[tuple[float, TimingRound]](), 0, 0.0, LEAST
     for one in rounds:
         slower = float(np.median(one.times[0])) / usual - 1
         seen.append((slower, one))
@@ -75,7 +75,9 @@ def calmest_rounds(
     return [one for _, one in sorted(seen, key=lambda each: each[0])[:needed]]
 
 
-def calmest(measure: Callable[[], Job[Found]], speed: Speed, usual: float, patience: float = PATIENCE) -> Job[Found]:
+def quietest(
+    measure: Callable[[], Job[Measured]], speed: Speed, usual: float, patience: float = PATIENCE
+) -> Job[Measured]:
     """What is measured while the original has its usual speed, or the closest to that of several attempts.
 
     Args:

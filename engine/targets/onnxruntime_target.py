@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..devices import CPU
 from ..model_inputs import Inputs, as_array, call, named_arrays
 from ..storage.temporary_folders import temporary_folder
-from .kernel_times import Gathered, repeat
+from .kernel_times import KernelTimes, repeat
 from .protocol import Kernel, Loaded, Run, TargetSpec
 
 KERNEL = "_kernel_time"
@@ -53,7 +53,7 @@ class OnnxRuntime:
             run = partial(session.run, None, call(feeder(session), inputs))
             repeat(run, target.seconds)
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-        gathered = Gathered()
+        gathered = KernelTimes()
         for event in events:
             if event.get("cat") == "Node" and event["name"].endswith(KERNEL):
                 told = event["args"]

@@ -11,7 +11,7 @@ import numpy as np
 from ..devices import CPU
 from ..errors import SecateurError
 from ..model_inputs import Inputs, call
-from .kernel_times import Gathered, repeat
+from .kernel_times import KernelTimes, repeat
 from .onnxruntime_target import feed_by
 from .protocol import Kernel, Loaded, Run, TargetSpec
 
@@ -61,7 +61,7 @@ class OpenVino:
         request: Any = compiled.create_infer_request()
         request.infer(_feed(model, inputs))
         shapes = {node.get_friendly_name(): _shapes(node) for node in compiled.get_runtime_model().get_ordered_ops()}
-        gathered = Gathered()
+        gathered = KernelTimes()
 
         def run() -> None:
             request.infer()

@@ -23,7 +23,7 @@ from .protocol import TargetSpec, Timing
 RESULTS = "results.json"
 
 
-class Machine(msgspec.Struct, frozen=True):
+class MachineFacts(msgspec.Struct, frozen=True):
     """The facts of a machine."""
 
     name: str
@@ -32,7 +32,7 @@ class Machine(msgspec.Struct, frozen=True):
     onnxruntime: str
 
 
-class Target(msgspec.Struct, frozen=True):
+class BenchSettings(msgspec.Struct, frozen=True):
     """What was asked of the bench."""
 
     runtime: str
@@ -52,7 +52,7 @@ class Target(msgspec.Struct, frozen=True):
         return " ".join([self.provider.removesuffix("ExecutionProvider"), *given])
 
 
-class Model(msgspec.Struct, frozen=True):
+class BenchedModel(msgspec.Struct, frozen=True):
     """What was measured of a file, in milliseconds."""
 
     file: str
@@ -62,13 +62,13 @@ class Model(msgspec.Struct, frozen=True):
     runs: int
 
 
-class Results(msgspec.Struct, frozen=True):
+class BenchResults(msgspec.Struct, frozen=True):
     """What `bench.py` writes."""
 
     schema: int
-    machine: Machine
-    target: Target
-    models: tuple[Model, ...]
+    machine: MachineFacts
+    target: BenchSettings
+    models: tuple[BenchedModel, ...]
 
 
 def write_bench(folder: Path, files: Mapping[str, Path], inputs: Inputs, target: TargetSpec) -> tuple[str, str]:
@@ -115,7 +115,7 @@ def check_bench(target: TargetSpec) -> None:
 def read_bench(path: Path) -> dict[str, Timing]:
     """Timings by the names of the files; raises OpenError where they are no results of `bench.py`."""
     try:
-        results = from_json(read_whole(path), Results)
+        results = from_json(read_whole(path), BenchResults)
     except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
         template = "{path} cannot be read, or bench.py did not write it. Choose another file."
         raise OpenError("target.results", template, details=str(error), path=str(path)) from error

@@ -51,7 +51,7 @@ def cache_of(model: nn.Module, tokens: Tensor) -> Any:
 
 
 def step_inputs(model: nn.Module, inputs: Inputs) -> Inputs:
-    """Inputs of `Decoding`: the last token [N, 1], and the cache of tokens [N, T] as (keys, values) of each layer.
+    """Inputs of `StepModel`: the last token [N, 1], and the cache of tokens [N, T] as (keys, values) of each layer.
 
     Raises:
         SecateurError: There is no cache, or its layers hold more than keys and values of all tokens.
@@ -68,7 +68,7 @@ def step_inputs(model: nn.Module, inputs: Inputs) -> Inputs:
     return {IDS: tokens[:, -1:], PAST: past}
 
 
-class Decoding(nn.Module):
+class StepModel(nn.Module):
     """A model as it answers one further token: its cache comes in and goes out as tensors."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -88,7 +88,7 @@ class Decoding(nn.Module):
         return answer.logits, [(one.keys, one.values) for one in kept]
 
 
-class Step:
+class TokenStep:
     """A run of one further token, always behind the same tokens."""
 
     def __init__(self, model: nn.Module, inputs: Inputs) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..devices import CPU, kind_of, moved, synchronize
 from ..model_inputs import Inputs, call, named_arrays
-from .kernel_times import Gathered, repeat
+from .kernel_times import KernelTimes, repeat
 from .protocol import Kernel, Loaded, Run, TargetSpec
 
 
@@ -33,7 +33,7 @@ class TorchEager:
 
         from ..export.model_package import unpack
         from ..tracing.tree import as_tensors
-        from .token_step import Step
+        from .token_step import TokenStep
 
         torch.set_num_threads(threads)
         if torch.get_num_interop_threads() != 1:
@@ -44,7 +44,7 @@ class TorchEager:
             """A run on these inputs, over only when the device has computed it."""
             given = moved(as_tensors(inputs), device)
             with _computing(device, precision):
-                once = Step(model, given) if step else lambda: call(model, given)
+                once = TokenStep(model, given) if step else lambda: call(model, given)
 
             def run() -> object:
                 with torch.inference_mode(), _computing(device, precision):
@@ -67,7 +67,7 @@ class TorchEager:
         from ..tracing.tree import as_tensors
 
         torch.set_num_threads(target.threads)
-        model, given, gathered = unpack(path).to(target.device), as_tensors(inputs), Gathered()
+        model, given, gathered = unpack(path).to(target.device), as_tensors(inputs), KernelTimes()
         given = moved(given, target.device)
         clock = _Clock(gathered, target.device)
         clock.watch(model)
@@ -93,7 +93,7 @@ def _computing(device: str, precision: str) -> Any:
 class _Clock:
     """Tells modules from what lies between them."""
 
-    def __init__(self, gathered: Gathered, device: str = CPU) -> None:
+    def __init__(self, gathered: KernelTimes, device: str = CPU) -> None:
         self.gathered, self.device = gathered, device
         self.start()
 

@@ -6,7 +6,7 @@ from ..errors import SecateurError
 from ..jobs import Job, Progress
 from ..model_inputs import Inputs, at_batch, batch_size, read
 from .bench import warm
-from .interleaved_runs import Round, joined, rounds
+from .interleaved_runs import TimingRound, joined_rounds, timing_rounds
 from .protocol import Loaded, Run, Target, TargetSpec
 from .table import target_named
 
@@ -19,11 +19,11 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     loaded = [load(runtime, path, target, job["step"]) for path in job["models"]]
     given = [at_batch(read(path), target.batch) for path in job["inputs"]]
     ready = [warmed(*one) for one in zip(loaded, given, job["models"], strict=True)]
-    every = list[Round]()
-    for share, one in rounds(ready, target.seconds, target.device):
+    every = list[TimingRound]()
+    for share, one in timing_rounds(ready, target.seconds, target.device):
         every.append(one)
         yield Progress("Measuring", round(100 * share), 100)
-    found = joined(every)
+    found = joined_rounds(every)
     return {"times": found.times, "own": found.own}
 
 

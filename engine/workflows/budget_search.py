@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import Message, PlanError, SecateurError, of_the_cut
 from ..jobs import CancelToken, Job, Progress, part_of
-from ..planning.infeasibility import cost_named
+from ..planning.infeasibility import cost_name
 from ..planning.protocol import Cost, Limit
 from ..session.states import State
 from ..tasks.protocol import Metric, Split
@@ -161,7 +161,7 @@ class _Search:
         Anything else that fails (data, disk, a process) says nothing of the budget: it ends the search, which goes on
         from there when it is started again.
         """
-        numbers = {"number": number + 1, "share": share, "cost": cost_named(self.tolerance.cost)}
+        numbers = {"number": number + 1, "share": share, "cost": cost_name(self.tolerance.cost)}
         words = Message("progress.trial", "Trial {number} ({share:.0%} of {cost})", numbers)
         result = Message("progress.result", "The result: {trial}", {"trial": words})
         shown = Progress(words, number, self.tolerance.trials) if brief else Progress(result)

@@ -19,10 +19,10 @@ from ..errors import Message, PlanError, VerificationError
 from ..export.export_batch import write_several
 from ..export.model_package import input_shape, pack
 from ..jobs import CancelToken, Job, Progress, check, part_of
-from ..latency.block_modules import homes_of
+from ..latency.block_modules import block_modules
 from ..latency.block_names import VERSION
 from ..latency.fit import fit
-from ..latency.protocol import LatencyTable, Sample
+from ..latency.protocol import LatencySample, LatencyTable
 from ..latency.sample_plans import SAMPLES, samples, steps
 from ..latency.savings import paying_step
 from ..model_inputs import at_size
@@ -100,7 +100,7 @@ def latency_table(measuring: Measuring, token: CancelToken, multiple: int, count
     seen = [sample for plan in plans if (sample := _sample(kept_sizes(analysis, plan), store)) is not None]
     table = fit(seen, measuring.target, measuring.machine, multiple, _itself(measuring, store))
     files = (yield from _homes(measuring, token)) if _takes_files(measuring) else None
-    return replace(table, homes=homes_of(table.blocks, files))
+    return replace(table, homes=block_modules(table.blocks, files))
 
 
 def _takes_files(measuring: Measuring) -> bool:
@@ -109,7 +109,9 @@ def _takes_files(measuring: Measuring) -> bool:
 
 def _homes(measuring: Measuring, token: CancelToken) -> Job[dict[str, str]]:
     """The module of each block of the original's file; written once, as what was measured."""
-    from ..export.name_fused_blocks import homes  # Brings onnx, which a session that opens and scores does not need.
+    from ..export.name_fused_blocks import (
+        node_modules,  # Brings onnx, which a session that opens and scores does not need.
+    )
 
     kept = Stored(measuring.file.with_suffix(".homes"), dict[str, str])
     known = kept.get("original")
@@ -119,7 +121,7 @@ def _homes(measuring: Measuring, token: CancelToken) -> Job[dict[str, str]]:
             words = Progress("Matching fused blocks to layers")
             written = yield from part_of(words, cut_models(measuring, nothing, place / "0", token), words=False)
             assert written[0] is not None  # nothing is cut from it
-            known = homes(written[0])
+            known = node_modules(written[0])
         kept.put("original", known)
     return known
 
@@ -220,10 +222,10 @@ def _parcels(models: Iterator[tuple[Any, Edits]], measuring: Measuring, folder: 
         yield path
 
 
-def _sample(kept: NDArray[np.int64], store: Stored[Profile]) -> Sample | None:
+def _sample(kept: NDArray[np.int64], store: Stored[Profile]) -> LatencySample | None:
     """What was measured of a plan that keeps so much."""
     one = store.get(_key(kept))
-    return None if one is None else Sample(kept, one.seconds, one.original, one.wall, one.kernels)
+    return None if one is None else LatencySample(kept, one.seconds, one.original, one.wall, one.kernels)
 
 
 def _key(kept: NDArray[np.int64]) -> str:

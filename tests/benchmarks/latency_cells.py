@@ -13,7 +13,7 @@ import numpy as np
 
 from secateur.engine.jobs import Job, NeverCancelled, finish
 from secateur.engine.latency.fit import fit
-from secateur.engine.latency.protocol import LatencyTable, Sample
+from secateur.engine.latency.protocol import LatencySample, LatencyTable
 from secateur.engine.latency.sample_plans import SAMPLES, drawn, samples
 from secateur.engine.model_inputs import Inputs
 from secateur.engine.session.session import Session
@@ -74,7 +74,8 @@ def run(model: str, target: TargetSpec, work: Path, anew: bool, patience: float)
     measured = _in_mixed_order(place, files, inputs, target, patience)
     seen, itself, small = measured[: len(files)], measured[len(files) : -AGAIN], measured[-AGAIN:]
     rows = [
-        Sample(kept_sizes(opened.analysis, p), s.seconds, s.original, s.wall, s.kernels) for p, s in zip(known, seen)
+        LatencySample(kept_sizes(opened.analysis, p), s.seconds, s.original, s.wall, s.kernels)
+        for p, s in zip(known, seen)
     ]
     table = fit(rows, target, measuring.machine, MULTIPLE, abs(itself[0].seconds / itself[0].original - 1))
     return _result(opened.analysis, table, tried, seen[len(known) :], itself) | _again(small)

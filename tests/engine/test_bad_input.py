@@ -24,7 +24,7 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
-from secateur.engine.surgery.verify.run_comparison import Run
+from secateur.engine.surgery.verify.run_comparison import ComparedRun
 from secateur.engine.surgery.verify.verify import verify
 from secateur.engine.surgery.verify.weights import Weights
 from secateur.engine.tracing.recorder import attempt, record
@@ -101,7 +101,7 @@ def whole_road(model: nn.Module, inputs: Any) -> int:
         result = finish(verify(model, made.model, analysis, none, mask, inputs, NeverCancelled()))
         assert result.passed, result
         own = next((p.dtype for p in made.model.parameters() if p.is_floating_point()), torch.float32)
-        quiet = Run(Weights(made.model, own), [inputs]).outputs
+        quiet = ComparedRun(Weights(made.model, own), [inputs]).outputs
         with torch.random.fork_rng(devices=()), torch.no_grad():
             torch.manual_seed(0)
             plainly = preserved_outputs(call(made.model.eval(), copied_inputs(inputs)))

@@ -144,12 +144,12 @@ class StructureTree(QTreeView):
     @Slot()
     def _ask_pattern(self) -> None:
         """Keep a share in every layer that is called as the current one."""
-        from secateur.engine.planning.selection_rules import Which
+        from secateur.engine.planning.selection_rules import StructureChoice
 
         from ...dialogs.mark import MarkDialog
 
         names = self.rows.module(self.currentIndex())
-        self.document.requested.emit(lambda window: MarkDialog(window, Which.KEEP_SHARE, names=names).open())
+        self.document.requested.emit(lambda window: MarkDialog(window, StructureChoice.KEEP_SHARE, names=names).open())
 
     def chosen(self, whole_sets: bool = False) -> list[int]:
         """The selected structures; with `whole_sets` also all of a selected set."""

@@ -21,15 +21,15 @@ from ...structures.transition import KeptIndices, Transition
 from ...tracing.shadow_model import of_same_kind, shadow_copy, stand_in_tensor
 from ...tracing.tree import Inputs, modules_of
 from ..repair.audit import Auditor
-from ..repair.candidates import Sizes
-from ..repair.kv_repeats import recounted
-from ..repair.layer_index import renumbered
+from ..repair.candidates import AxisSizes
+from ..repair.kv_repeats import kv_repeats
+from ..repair.layer_index import layer_indices
 from ..repair.reparameterised_blocks import merging_numbers
-from ..repair.search import Repair, merge_attributes
+from ..repair.search import RepairSearch, merge_attributes
 from ..repair.weight_folding.folding import Folding
 from ..repair.weight_folding.scaling import Factors, relative_factors, scale
 from .edits import Edits
-from .module_attributes import has_usual_sizes, remembered
+from .module_attributes import has_usual_sizes, module_attributes
 from .slice_tensors import slice_tensor, sliced_constants
 
 
@@ -100,15 +100,15 @@ def rehearse(
     edits = _with_known_repairs(smaller, analysis, transition.after, edits)
     folding = Folding(model, transition, inputs)
     run = Auditor(smaller, analysis, transition.after, inputs, folding)
-    repair = Repair(smaller, Sizes(transition), edits, run, known=analysis.known)
+    repair = RepairSearch(smaller, AxisSizes(transition), edits, run, known=analysis.known)
     edits = repair.until_it_runs()
     if folding.asked:
         run()  # the last audit may have been of a repair that was undone
     edits = replace(edits, weights=folding.weights)
     if lasting:
         weights = edits.weights
-        counted = recounted(smaller, transition, inputs)
-        for numbers in (counted, renumbered(model, smaller), merging_numbers(smaller, repair.sizes)):
+        counted = kv_repeats(smaller, transition, inputs)
+        for numbers in (counted, layer_indices(model, smaller), merging_numbers(smaller, repair.sizes)):
             edits = _with_numbers(smaller, numbers, edits, lambda: run().passed and folding.weights == weights)
     return Rehearsal(smaller, edits, repair.known)
 
@@ -260,7 +260,7 @@ def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edi
     attention = {a[0]: a for a in edits.attention}
     attributes: list[tuple[str, str, Any]] = []
     for path, module in modules_of(model).items():
-        own = remembered(module, counts.get((path, "groups")))
+        own = module_attributes(module, counts.get((path, "groups")))
         if load_pruned.takes_sizes(module) and (path in attention or _is_cut(analysis, path, kept)):
             assert isinstance(module, nn.MultiheadAttention)
             heads: int = counts.get((path, "heads"), cast("int", module.num_heads))

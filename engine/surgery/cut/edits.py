@@ -47,7 +47,7 @@ PLACES = {"blocks": (0,), "attributes": (0, 1), "attention": (0,), "literals": (
 """Which fields of a repair say where it is; of a literal its k-th call does not: all calls are replaced together."""
 
 
-def merged(kind: str, earlier: Iterable[Any], later: Iterable[Any]) -> list[Any]:
+def merged_repairs(kind: str, earlier: Iterable[Any], later: Iterable[Any]) -> list[Any]:
     """Repairs of one kind from two cuts, one after the other: of the same place those of the later one count."""
     places: dict[tuple[Any, ...], list[Any]] = {}
     for repairs in (earlier, later):

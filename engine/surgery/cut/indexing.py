@@ -20,7 +20,7 @@ def reads_regions(script: Iterable[Operation]) -> bool:
     return any(one.op in REGIONS for one in script)
 
 
-class InRange(TorchDispatchMode):
+class RegionsInRange(TorchDispatchMode):
     """Within it, regions of images that are not there raise IndexError."""
 
     @classmethod

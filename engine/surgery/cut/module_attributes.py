@@ -9,7 +9,7 @@ from torch import nn
 from ...structures.rules.recurrent import GATES
 
 
-def remembered(module: nn.Module, groups: int | None) -> dict[str, Any]:
+def module_attributes(module: nn.Module, groups: int | None) -> dict[str, Any]:
     """The attributes that a module of torch should have for the tensors that it has now.
 
     Args:

@@ -7,7 +7,7 @@ from torch import nn
 
 from ...errors import Message
 from ...messages import Phrase, listed, module_named
-from ..repair.candidates import ancestors
+from ..repair.candidates import ancestor_paths
 from .edits import Edits
 from .module_attributes import RULES
 
@@ -49,7 +49,7 @@ def explain(edits: Edits, original: nn.Module) -> tuple[Message, ...]:
 
 def _blocks(edits: Edits, original: nn.Module) -> Iterator[Message]:
     removed = {path for path, _ in edits.blocks}
-    tops = [one for one in edits.blocks if removed.isdisjoint([*ancestors(one[0])][1:])]
+    tops = [one for one in edits.blocks if removed.isdisjoint([*ancestor_paths(one[0])][1:])]
     for (kind, what), group in _grouped(tops, lambda one: (_class_of(original, one[0]).__name__, _returned(one[1]))):
         yield Message(
             "repair.block",

@@ -20,7 +20,7 @@ from ...tracing.tree import Inputs, modules_of
 from .weight_folding.folding import Folding
 
 
-class Wrong(NamedTuple):
+class WrongNumber(NamedTuple):
     """A number that a forward gives to torch: module, call site, place among the arguments, axis (-1 for a factor)."""
 
     module: str
@@ -55,7 +55,7 @@ class Audit:
     total: int
     module: str = ""
     text: Phrase = ""
-    wrong: tuple[Wrong, ...] = ()
+    wrong: tuple[WrongNumber, ...] = ()
     right: int = 0
     axes: tuple[int, ...] = ()
     ran: int = 0
@@ -179,7 +179,7 @@ def _present(
             yield step, sizes
 
 
-def _checked(analysis: Analysis, removed: Mask, run: Attempt) -> Iterator[tuple[Wrong, bool]]:
+def _checked(analysis: Analysis, removed: Mask, run: Attempt) -> Iterator[tuple[WrongNumber, bool]]:
     """Numbers that forwards gave to torch, and whether each is what is predicted, in the order of the run."""
     kept = kept_sizes(analysis, removed)
     literals = {(one.module, one.site, one.number, one.where): one for one in analysis.literals}
@@ -191,7 +191,7 @@ def _checked(analysis: Analysis, removed: Mask, run: Attempt) -> Iterator[tuple[
                 expected = int(kept[literal.axis]) if size else literal.value
                 # A bound below zero is counted from the end, and may be right.
                 right = _alike((value,), (expected,)) or (size and value < 0)
-                yield Wrong(call.module, call.site, where, literal.axis), right
+                yield WrongNumber(call.module, call.site, where, literal.axis), right
 
 
 def _same_script(

@@ -9,8 +9,8 @@ from torch import nn
 from ...structures.analysis import Literal
 from ...structures.transition import Transition
 from ...tracing.attribute_reads import DEPTH, is_plain
-from ..cut.edits import merged
-from ..cut.module_attributes import remembered
+from ..cut.edits import merged_repairs
+from ..cut.module_attributes import module_attributes
 
 Site: TypeAlias = tuple[str, str, int, str, Any]
 """A replaced number: module path, call site, k-th call or -1, place among the arguments, value; see `Edits`."""
@@ -18,7 +18,7 @@ ORDINARY = frozenset(vars(nn.Module()))
 """What every module has."""
 
 
-class Sizes:
+class AxisSizes:
     """Old and new sizes of the axes that each module has to do with."""
 
     def __init__(self, transition: Transition) -> None:
@@ -45,7 +45,7 @@ class Sizes:
         old, new = int(self._old[axis]), int(self._new[axis])
         if own:
             self._own.setdefault(module, {}).setdefault(old, set()).add(new)
-        for path in ancestors(module):
+        for path in ancestor_paths(module):
             self._all.setdefault(path, {}).setdefault(old, set()).add(new)
             self._axes.setdefault(path, set()).add(axis)
 
@@ -84,7 +84,7 @@ class Sizes:
         """
         module = model.get_submodule(path)
         scope = path if scope is None else scope
-        if remembered(module, None):
+        if module_attributes(module, None):
             return {}
         found: dict[str, list[Any]] = {}
         for name, value in _numbers_in(vars(module), DEPTH):
@@ -139,7 +139,7 @@ class Sizes:
         places = {(path, site, where) for path, site, _, where, _ in old}
         factors = {(site, where) for _, site, where in places}
         new = [one for path in {one[0] for one in old} for one in self.literals(path, factors)]
-        return merged("literals", old, (one for one in new if (one[0], one[1], one[3]) in places))
+        return merged_repairs("literals", old, (one for one in new if (one[0], one[1], one[3]) in places))
 
 
 def _by_call(numbers: Mapping[int, set[int | float]]) -> Iterator[tuple[int, int | float]]:
@@ -151,7 +151,7 @@ def _by_call(numbers: Mapping[int, set[int | float]]) -> Iterator[tuple[int, int
         yield from ((number, next(iter(values))) for number, values in numbers.items() if len(values) == 1)
 
 
-def ancestors(path: str) -> Iterator[str]:
+def ancestor_paths(path: str) -> Iterator[str]:
     """The path and those above it, "" last."""
     while path:
         yield path

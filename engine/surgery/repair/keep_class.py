@@ -27,7 +27,7 @@ from ...tracing.tree import Inputs
 from ..cut.cut import rehearse
 from ..cut.edits import Edits
 from ..cut.trial_cuts import trial_mask
-from .size_constraints import Shown, all_stay, equal_sizes
+from .size_constraints import TrialOutcome, all_stay, equal_sizes
 
 ROUNDS = 12
 """How often constraints are added before it is given up."""
@@ -35,7 +35,7 @@ TRIALS = 3
 """Plans of a round; the first loses half of everything."""
 
 
-def own_class(model: nn.Module, analysis: Analysis, inputs: Inputs, token: CancelToken) -> Job[Analysis]:
+def keep_own_class(model: nn.Module, analysis: Analysis, inputs: Inputs, token: CancelToken) -> Job[Analysis]:
     """The analysis with the constraints under which a cut needs no replaced number and no replaced forward.
 
     Args:
@@ -54,7 +54,7 @@ def own_class(model: nn.Module, analysis: Analysis, inputs: Inputs, token: Cance
     for turn in range(ROUNDS):
         check(token)
         yield Progress("Trying cuts that keep the code unchanged", turn, ROUNDS)
-        shown: list[Shown] = []
+        shown: list[TrialOutcome] = []
         for number in range(TRIALS):
             one = _trial(model, found, inputs, number)
             if one is not None:
@@ -91,19 +91,19 @@ def require_own_class(edits: Edits) -> None:
         )
 
 
-def _trial(model: nn.Module, analysis: Analysis, inputs: Inputs, number: int) -> Shown | None:
+def _trial(model: nn.Module, analysis: Analysis, inputs: Inputs, number: int) -> TrialOutcome | None:
     """Cut a plan on trial; None where it does not run whatever is replaced."""
     mask = _plan(analysis, number)
     kept = kept_sizes(analysis, mask)
     if not mask.any():
-        return Shown(kept, analysis.known)
+        return TrialOutcome(kept, analysis.known)
     try:
         smaller, edits, known = rehearse(model, Transition(analysis, analysis.empty(), mask), Edits(), inputs)
     except SecateurError:
         return None
     given = _given(smaller, analysis, inputs, kept) if edits.literals else {}
     attention = tuple(one[0] for one in edits.attention)
-    return Shown(kept, known, bool(edits.literals or edits.constants or attention), given, attention)
+    return TrialOutcome(kept, known, bool(edits.literals or edits.constants or attention), given, attention)
 
 
 def _plan(analysis: Analysis, number: int) -> Mask:

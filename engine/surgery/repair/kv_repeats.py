@@ -10,13 +10,13 @@ from torch import nn
 
 from ...structures.transition import Transition
 from ...tracing.tree import Inputs, modules_of
-from .masked_attention import Unmasked
+from .masked_attention import MaskedAttention
 
 REPEATS = "repeats"
 """What rules call them in `Analysis.sizes`: how often one index of an axis is repeated."""
 
 
-def recounted(model: nn.Module, transition: Transition, inputs: Inputs) -> list[tuple[str, str, int]]:
+def kv_repeats(model: nn.Module, transition: Transition, inputs: Inputs) -> list[tuple[str, str, int]]:
     """(path, attribute, value) for attributes that still hold the count of before the cut.
 
     Nothing is guessed: it must be what makes attention do the same with a mask as without, or, where no mask can be
@@ -34,7 +34,7 @@ def recounted(model: nn.Module, transition: Transition, inputs: Inputs) -> list[
         changed = {path: now for path, (was, now) in members.items() if was != now}
         if not names or not changed:
             continue
-        ways = Unmasked(model, inputs, analysis.outputs, analysis.weightless, tuple(members))
+        ways = MaskedAttention(model, inputs, analysis.outputs, analysis.weightless, tuple(members))
         chosen = ways.fitting(names, lambda name, by=changed: {(path, name): now for path, now in by.items()})
         chosen = names if chosen is None and len(names) == 1 else chosen or ()
         changes += [(path, name, now) for name in sorted(chosen) for path, now in changed.items()]

@@ -17,7 +17,7 @@ from ...tracing.tree import modules_of
 NUMBER = "layer_idx"
 
 
-def renumbered(before: nn.Module, after: nn.Module) -> list[tuple[str, str, int]]:
+def layer_indices(before: nn.Module, after: nn.Module) -> list[tuple[str, str, int]]:
     """(path, attribute, value) for layers whose slot changes, as layers before them are gone.
 
     Layers exchange slots with their like only: at the same place in their block, of one class, and with equal flags

@@ -9,13 +9,15 @@ from typing import Any, TypeAlias, cast
 from ...structures.analysis import KnownRepairs
 from ...structures.types import inside
 from ..cut.edits import Edits
-from .candidates import Site, Sizes
+from .candidates import AxisSizes, Site
 
 Values: TypeAlias = dict[tuple[str, str], Any]
 """Attributes by (module path, name)."""
 
 
-def learnt(sizes: Sizes, first: Mapping[tuple[str, str], Any], edits: Edits, known: KnownRepairs) -> KnownRepairs:
+def learn_repairs(
+    sizes: AxisSizes, first: Mapping[tuple[str, str], Any], edits: Edits, known: KnownRepairs
+) -> KnownRepairs:
     """What is known after a cut.
 
     An attribute of a module whose numbers were replaced too may have a wrong value that these make up for: it tells
@@ -47,7 +49,9 @@ def learnt(sizes: Sizes, first: Mapping[tuple[str, str], Any], edits: Edits, kno
     )
 
 
-def guess(sizes: Sizes, known: KnownRepairs, now: Mapping[tuple[str, str], Any]) -> tuple[Values, list[Site]]:
+def guess_repairs(
+    sizes: AxisSizes, known: KnownRepairs, now: Mapping[tuple[str, str], Any]
+) -> tuple[Values, list[Site]]:
     """Values of attributes and replaced numbers for a cut, where what is known leaves one choice.
 
     Args:
@@ -68,7 +72,7 @@ def guess(sizes: Sizes, known: KnownRepairs, now: Mapping[tuple[str, str], Any])
     return values, sites
 
 
-def _followed(sizes: Sizes, old: Any, axes: Sequence[tuple[int, ...]]) -> Any | None:
+def _followed(sizes: AxisSizes, old: Any, axes: Sequence[tuple[int, ...]]) -> Any | None:
     """The new value, None where it stays or where nobody knows."""
     numbers = _numbers(old)
     new = [sizes.after(number, own) for number, own in zip(numbers, axes, strict=False)]

@@ -30,7 +30,7 @@ Masks: TypeAlias = dict[str, Tensor]
 
 
 @dataclass(slots=True)
-class Unmasked:
+class MaskedAttention:
     """One model's attention without a mask, and what it does when it is given one.
 
     Attributes:

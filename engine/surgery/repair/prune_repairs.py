@@ -11,11 +11,13 @@ from typing import Any, TypeAlias
 from ...runtime import load_pruned
 from .candidates import Site
 
-Place: TypeAlias = tuple[str, str, str]
+LiteralPlace: TypeAlias = tuple[str, str, str]
 """Where a number stands: module path, call site, place among the arguments."""
 
 
-def needed(literals: Sequence[Site], repeated: Mapping[Place, set[Any]], run: Callable[[], object]) -> list[Site]:
+def needed_repairs(
+    literals: Sequence[Site], repeated: Mapping[LiteralPlace, set[Any]], run: Callable[[], object]
+) -> list[Site]:
     """The replacements without those that the code gives by itself.
 
     Args:
@@ -23,7 +25,7 @@ def needed(literals: Sequence[Site], repeated: Mapping[Place, set[Any]], run: Ca
         repeated: What those must be in which the batch, or another number that no axis has, is a factor.
         run: Runs the model with the replacements.
     """
-    given = defaultdict[Place, set[tuple[Any, Any]]](set)
+    given = defaultdict[LiteralPlace, set[tuple[Any, Any]]](set)
 
     def note(
         mode: load_pruned.OwnCalls, site: str, _number: int, changes: dict[str, Any], numbers: dict[str, Any]
@@ -44,7 +46,7 @@ def needed(literals: Sequence[Site], repeated: Mapping[Place, set[Any]], run: Ca
     return [(*one[:4], parts.get(place) or one[4]) for place, one in kept if place not in needless]
 
 
-def _place(site: Site) -> Place:
+def _place(site: Site) -> LiteralPlace:
     return site[0], site[1], site[3]
 
 

@@ -16,14 +16,14 @@ from ...structures.reparameterised_blocks import merge_method
 from ...structures.types import inside
 from ...tracing.attribute_reads import AttributeReads
 from ...tracing.tree import modules_of
-from ..cut.module_attributes import remembered
-from .candidates import Sizes
+from ..cut.module_attributes import module_attributes
+from .candidates import AxisSizes
 
 LIMIT = 256
 """Combinations of values that are tried in one block."""
 
 
-def merging_numbers(smaller: nn.Module, sizes: Sizes) -> list[tuple[str, str, Any]]:
+def merging_numbers(smaller: nn.Module, sizes: AxisSizes) -> list[tuple[str, str, Any]]:
     """(path, attribute, value) for what merging reads and a cut changed, so that a merged block fits its weights.
 
     Nothing is guessed: the block is merged, on a copy, with each combination of values that its sizes may have now,
@@ -70,7 +70,7 @@ def _fits(module: nn.Module, method: str, values: dict[str, Any]) -> bool:
     alone = _with(module, values)
     if not _merge(alone, method):
         return False
-    own = [(one, remembered(one, None)) for one in alone.modules()]
+    own = [(one, module_attributes(one, None)) for one in alone.modules()]
     return all(getattr(one, name, value) == value for one, sizes in own for name, value in sizes.items())
 
 

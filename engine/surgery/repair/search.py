@@ -14,19 +14,19 @@ from ...runtime import load_pruned
 from ...runtime.load_pruned import StandIn
 from ...structures.analysis import NO_KNOWN_REPAIRS, KnownRepairs
 from ...tracing.tree import modules_of
-from ..cut.edits import Edits, merged
+from ..cut.edits import Edits, merged_repairs
 from .audit import Audit, Auditor
-from .candidates import Site, Sizes, ancestors
-from .joint_attributes import together
-from .learned_repairs import Values, guess, learnt
-from .prune_repairs import needed
-from .sequential_attributes import in_turn
+from .candidates import AxisSizes, Site, ancestor_paths
+from .joint_attributes import joint_groups
+from .learned_repairs import Values, guess_repairs, learn_repairs
+from .prune_repairs import needed_repairs
+from .sequential_attributes import sequential_attributes
 
 LIMIT = 400
 
 
 @dataclass(slots=True)
-class Repair:
+class RepairSearch:
     """The search for repairs of one cut model.
 
     Attributes:
@@ -40,7 +40,7 @@ class Repair:
     """
 
     model: nn.Module
-    sizes: Sizes
+    sizes: AxisSizes
     edits: Edits
     run: Auditor
     closely: bool = False
@@ -72,18 +72,18 @@ class Repair:
                 )
             now = better
         if self.edits.literals:
-            self._replace_literals(needed(self.edits.literals, self.sizes.repeated(), self.run))
-        self.known = learnt(self.sizes, self.first, self.edits, self.known)
+            self._replace_literals(needed_repairs(self.edits.literals, self.sizes.repeated(), self.run))
+        self.known = learn_repairs(self.sizes, self.first, self.edits, self.known)
         return self.edits
 
     def _try_known(self) -> Audit | None:
         """All that earlier cuts have shown, at once: it is enough, or it is undone."""
         present = {path for path, module in modules_of(self.model).items() if not isinstance(module, StandIn)}
         keys = [(path, name) for path, name, _ in self.known.attributes if path in present]
-        values, sites = guess(self.sizes, self.known, self._values(keys))
+        values, sites = guess_repairs(self.sizes, self.known, self._values(keys))
         edits, old = self.edits, self._values(values)
         self._set(values)
-        self._replace_literals(merged("literals", edits.literals, [one for one in sites if one[0] in present]))
+        self._replace_literals(merged_repairs("literals", edits.literals, [one for one in sites if one[0] in present]))
         after = self.run() if self.edits != edits or values else None
         if after is not None and after.passed:
             self._accept(values, old)
@@ -142,7 +142,7 @@ class Repair:
         """Modules whose code may be wrong, of each class the first; looked at closely, all."""
         culprits = [*(one.module for one in now.wrong[:1]), now.module]
         seen = set[type]()
-        for path in (*culprits, *(p for c in culprits for p in ancestors(c))):
+        for path in (*culprits, *(p for c in culprits for p in ancestor_paths(c))):
             kind = type(self.model.get_submodule(path))
             if self.closely or kind not in seen:
                 seen.add(kind)
@@ -185,7 +185,7 @@ class Repair:
         held = self._values((path, name) for path, names in found for name in names)
         calls = [one for one in now.wrong if (one.module, one.site) == (now.wrong[0].module, now.wrong[0].site)]
         wrong = {self.sizes.before(one.axis) for one in calls if not one.factor}
-        for group in together(found, held, wrong):
+        for group in joint_groups(found, held, wrong):
             everywhere = [self._everywhere(path, name, value) for (path, name), value in group.items()]
             values = {key: value for one in everywhere for key, value in one.items()}
             old = self._values(values)
@@ -196,7 +196,7 @@ class Repair:
 
     def _try_in_turn(self, now: Audit) -> Audit | None:
         """Attributes that make it run further only one after the other; what was not needed is undone."""
-        found = in_turn(now, self._options, self._attempted)
+        found = sequential_attributes(now, self._options, self._attempted)
         if found is None:
             return None
         values, better = found
@@ -299,7 +299,7 @@ class Repair:
                 break
             factors |= found
             added = [site for path in paths for site in self.sizes.literals(path, factors)]
-            sites = merged("literals", before, added)
+            sites = merged_repairs("literals", before, added)
             if set(sites) == set(before):
                 break
             self._replace_literals(sites)

@@ -13,7 +13,7 @@ Options: TypeAlias = Callable[[Audit], Iterable[Group]]
 """Changes that may help where an audit ended."""
 
 
-def in_turn(first: Audit, options: Options, run: Callable[[Group], Audit]) -> tuple[Group, Audit] | None:
+def sequential_attributes(first: Audit, options: Options, run: Callable[[Group], Audit]) -> tuple[Group, Audit] | None:
     """Values that make it run further than the first audit, and the audit with them; None where none are found.
 
     Args:

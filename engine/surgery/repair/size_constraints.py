@@ -11,11 +11,11 @@ from ...errors import Message
 from ...structures import reasons
 from ...structures.analysis import Analysis, Constraint, CountRule, Kind, KnownRepairs, Literal
 from ...structures.types import inside
-from .candidates import ancestors
+from .candidates import ancestor_paths
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class TrialOutcome:
     """What a trial cut showed.
 
     Attributes:
@@ -33,7 +33,7 @@ class Shown:
     attention: tuple[str, ...] = ()
 
 
-def equal_sizes(analysis: Analysis, shown: Sequence[Shown]) -> list[Constraint]:
+def equal_sizes(analysis: Analysis, shown: Sequence[TrialOutcome]) -> list[Constraint]:
     """What trials told to be equal: where one told it, and in every other module of the same code."""
     places = _Places(analysis)
     found = list(_attention(analysis, shown))
@@ -45,7 +45,7 @@ def equal_sizes(analysis: Analysis, shown: Sequence[Shown]) -> list[Constraint]:
     return found
 
 
-def all_stay(analysis: Analysis, shown: Sequence[Shown]) -> list[Constraint]:
+def all_stay(analysis: Analysis, shown: Sequence[TrialOutcome]) -> list[Constraint]:
     """What stays where nothing is known to be equal: head dimensions first; all on an axis; all of a module."""
     places = _Places(analysis)
     still = {n for one in analysis.constraints if one.kind is CountRule.WHOLE for n in one.sets}
@@ -82,13 +82,13 @@ class _Places:
             if one.axis >= 0:
                 self._roles[one.module][_role(one)] = one.axis
         for tensor in analysis.tensors:
-            for path in ancestors(tensor.module):
+            for path in ancestor_paths(tensor.module):
                 name = tensor.name.removeprefix(f"{path}." if path else "")
                 self._roles[path] |= {(name, str(d)): axis for d, axis in enumerate(tensor.axes) if axis >= 0}
 
-    def same(self, one: Literal, seen: Sequence[Shown]) -> int | None:
+    def same(self, one: Literal, seen: Sequence[TrialOutcome]) -> int | None:
         """The axis that had the given size in every trial: of the module itself, else of one around it."""
-        for path in ancestors(one.module):
+        for path in ancestor_paths(one.module):
             for axis in dict.fromkeys(self._roles[path].values()):
                 if self._length[axis] == one.value and all(each.kept[axis] == each.given[one] for each in seen):
                     return axis
@@ -109,7 +109,7 @@ class _Places:
         return reasons.own_code(self._kinds[one.module] or "the model")
 
 
-def _literals(shown: Sequence[Shown]) -> list[Literal]:
+def _literals(shown: Sequence[TrialOutcome]) -> list[Literal]:
     return list(dict.fromkeys(chain.from_iterable(one.given for one in shown)))
 
 
@@ -117,7 +117,7 @@ def _role(one: Literal) -> tuple[str, ...]:
     return one.site, str(one.number), one.where
 
 
-def _attention(analysis: Analysis, shown: Sequence[Shown]) -> Iterator[Constraint]:
+def _attention(analysis: Analysis, shown: Sequence[TrialOutcome]) -> Iterator[Constraint]:
     """Torch's own attention takes heads times their dimensions for the width of its queries."""
     axes = {f"{t.name}.{dim}": axis for t in analysis.tensors for dim, axis in enumerate(t.axes)}
     why = reasons.own_attention()

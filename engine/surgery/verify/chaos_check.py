@@ -6,7 +6,7 @@ import torch
 from torch.utils._pytree import tree_map_only
 
 from ...tracing.tree import Inputs
-from .run_comparison import TOLERANCE, Run, worst_difference
+from .run_comparison import TOLERANCE, ComparedRun, worst_difference
 
 CHANGE = {torch.float64: 2.0**-32, torch.float32: 2.0**-14}
 """Relative change by which a network is tried, far above the rounding of its type."""
@@ -14,7 +14,7 @@ MARGIN = 10
 """Roundings on the way that one change of all numbers stands for."""
 
 
-def chaotic(dtype: torch.dtype, plain: Run, run: Callable[[float], Run]) -> bool:
+def is_chaotic(dtype: torch.dtype, plain: ComparedRun, run: Callable[[float], ComparedRun]) -> bool:
     """Rounding alone would exceed the tolerance: small changes of all numbers come out many times as large.
 
     Args:
@@ -26,7 +26,7 @@ def chaotic(dtype: torch.dtype, plain: Run, run: Callable[[float], Run]) -> bool
     return moved / CHANGE[dtype] * MARGIN * torch.finfo(dtype).eps > TOLERANCE[dtype]
 
 
-def nudged(inputs: Inputs, share: float) -> Inputs:
+def perturbed(inputs: Inputs, share: float) -> Inputs:
     """Inputs of which every floating number is larger by up to a share of itself."""
     generator = torch.Generator().manual_seed(3)
 

@@ -13,12 +13,12 @@ from ...messages import module_named
 from ...structures.analysis import StandIn
 from ...structures.audit_fields import AUDITED, SAME
 from ...tracing.tree import Inputs, modules_of, tensors_of
-from .run_comparison import TOLERANCE, Run, fitting, kept, relative_difference
+from .run_comparison import TOLERANCE, ComparedRun, common_entries, relative_difference, sampled_result
 from .weights import Weights
 
 
 @dataclass(slots=True)
-class Made:
+class OperatorResult:
     """A result of an operator: the operator, the module whose forward called it, and the tensor."""
 
     op: str
@@ -26,7 +26,7 @@ class Made:
     result: torch.Tensor
 
 
-class Operators(TorchDispatchMode):
+class OperatorResults(TorchDispatchMode):
     """Keeps the first result of every product, norm and statistic, in order.
 
     Attributes:
@@ -36,7 +36,7 @@ class Operators(TorchDispatchMode):
     def __init__(self, left_out: Sequence[str]) -> None:
         """Take the paths of the modules that do not count."""
         super().__init__()
-        self.made: list[Made] = []
+        self.made: list[OperatorResult] = []
         self._left_out = tuple(f"{path}." for path in left_out)
         self._stack: list[str] = [""]
 
@@ -46,10 +46,10 @@ class Operators(TorchDispatchMode):
         op, path = str(func.overloadpacket), self._stack[-1]
         op = SAME.get(op, op)
         if op in AUDITED and not f"{path}.".startswith(self._left_out):
-            self.made += [Made(op, path, t.clone()) for t in tensors_of(result)[:1]]
+            self.made += [OperatorResult(op, path, t.clone()) for t in tensors_of(result)[:1]]
         return result
 
-    def on(self, model: nn.Module) -> "Operators":
+    def on(self, model: nn.Module) -> "OperatorResults":
         """Listen to the forwards of a model's modules; the context to run it in."""
         for path, module in modules_of(model).items():
             module.register_forward_pre_hook(self._entering(path))
@@ -63,29 +63,31 @@ class Operators(TorchDispatchMode):
         self._stack.pop()
 
 
-def operators_of(
+def operator_results(
     weights: Weights,
     calls: Sequence[Inputs],
     left_out: Sequence[str],
     training: bool,
     draws: bool,
     skips: Iterable[StandIn] = (),
-) -> list[Made]:
+) -> list[OperatorResult]:
     """Run a model and keep the results of its operators; up to where it raises."""
-    seen = Operators(left_out)
+    seen = OperatorResults(left_out)
     try:
-        Run(weights, calls, training=training, draws=draws, skips=skips, within=seen.on)
+        ComparedRun(weights, calls, training=training, draws=draws, skips=skips, within=seen.on)
     except Exception:  # what it did before that is still compared
         return seen.made
     return seen.made
 
 
-def first_difference(reference: list[Made], other: list[Made], dtype: torch.dtype) -> Message | None:
+def first_difference(
+    reference: list[OperatorResult], other: list[OperatorResult], dtype: torch.dtype
+) -> Message | None:
     """The first operator that differs, in words; None where none does or where the runs do not go side by side."""
     for mine, its in zip(reference, other, strict=False):
         if (mine.op, mine.module) != (its.op, its.module):
             return None
-        pair = fitting(kept(mine.result), its.result)
+        pair = common_entries(sampled_result(mine.result), its.result)
         if pair is not None:
             difference = relative_difference(*pair)
             if difference >= TOLERANCE[dtype]:

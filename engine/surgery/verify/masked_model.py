@@ -15,7 +15,7 @@ from torch import nn
 
 from ...structures.transition import Transition
 from ..cut.skip_block import skip
-from .nan_masking import NAN, Absent
+from .nan_masking import NAN, NanMasking
 
 Indices: TypeAlias = NDArray[np.int64]
 Gone: TypeAlias = Mapping[str, Mapping[int, Indices]]
@@ -51,7 +51,7 @@ def gone_slices(transition: Transition) -> Gone:
     return gone
 
 
-def without(tensor: torch.Tensor, gone: Mapping[int, Indices]) -> torch.Tensor:
+def with_nan(tensor: torch.Tensor, gone: Mapping[int, Indices]) -> torch.Tensor:
     """A copy of a floating or complex tensor with NaN where a structure goes, by dimension."""
     copy = tensor.detach().clone()
     for dim, index in gone.items():
@@ -68,14 +68,14 @@ def masked(model: nn.Module, transition: Transition) -> Generator[None]:
     gone, vanished = gone_slices(transition), transition.vanishing
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     floating = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point() or tensor.is_complex()}
-    state = {name: without(tensor, gone[name]) for name, tensor in floating.items() if name in gone}
+    state = {name: with_nan(tensor, gone[name]) for name, tensor in floating.items() if name in gone}
     state |= {name: torch.full_like(tensor, NAN) for name, tensor in floating.items() if name in vanished}
     own = {name: tensors[name].data for name in state}
     handles = [handle for s in transition.stand_ins if (handle := skip(model, s)) is not None]
     try:
         for name, tensor in state.items():
             tensors[name].data = tensor
-        with Absent():
+        with NanMasking():
             yield
     finally:
         for name, tensor in own.items():

@@ -35,7 +35,7 @@ NAN = float("nan")
 INFINITY = float("inf")
 
 
-class Matrix(NamedTuple):
+class MaskedWeight(NamedTuple):
     """A weight whose absent entries are whole indices of its dimensions.
 
     Attributes:
@@ -47,10 +47,10 @@ class Matrix(NamedTuple):
     gone: Mapping[int, NDArray[np.int64]]
 
 
-class Stored(Protocol):
+class WholeWeights(Protocol):
     """Weights that an operator is handed as a model stores them."""
 
-    def matrix(self, tensor: torch.Tensor) -> Matrix | None:
+    def matrix(self, tensor: torch.Tensor) -> MaskedWeight | None:
         """A weight with what of it is absent; None for a tensor that is no weight, or another view of one."""
         ...
 
@@ -59,10 +59,10 @@ class Stored(Protocol):
         ...
 
 
-class Absent(TorchDispatchMode):
+class NanMasking(TorchDispatchMode):
     """Within it, operators leave out the entries that are NaN."""
 
-    def __init__(self, stored: Stored | None = None) -> None:
+    def __init__(self, stored: WholeWeights | None = None) -> None:
         """Take the weights with which products are called as they are stored, None where they hold their NaN."""
         super().__init__()
         self._stored = stored
@@ -214,7 +214,7 @@ def _convolution(func: Any, given: Given) -> Any:
 def _rows_times(first: int) -> Callable[..., torch.Tensor]:
     """Rows [M, K], the argument at that place, times a known weight [K, N]."""
 
-    def product(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], weight: Matrix) -> torch.Tensor:
+    def product(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], weight: MaskedWeight) -> torch.Tensor:
         """The product of what is present; where no term is, nothing is."""
         rows, gone, results = args[first], _index(weight, 0, args[first]), _index(weight, 1, args[first])
         filled, absent = _present_of(rows, gone)
@@ -228,7 +228,7 @@ def _rows_times(first: int) -> Callable[..., torch.Tensor]:
     return product
 
 
-def _known_convolution(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], weight: Matrix) -> torch.Tensor:
+def _known_convolution(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], weight: MaskedWeight) -> torch.Tensor:
     """As `_convolution`, by a known weight: [O, I / groups, ...], or [I, O / groups, ...] of a transposed one."""
     source, bias, transposed, groups = args[0], args[2], args[6], args[8]
     inputs, outputs = (0, 1) if transposed else (1, 0)
@@ -255,7 +255,7 @@ def _known_convolution(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
     return result if len(results) == 0 else result.index_fill_(1, results, NAN)
 
 
-def _index(weight: Matrix, dim: int, near: torch.Tensor) -> torch.Tensor:
+def _index(weight: MaskedWeight, dim: int, near: torch.Tensor) -> torch.Tensor:
     """What of a weight's dimension is absent."""
     return torch.from_numpy(weight.gone.get(dim, np.zeros(0, dtype=np.int64))).to(near.device)
 

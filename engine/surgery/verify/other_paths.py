@@ -34,7 +34,7 @@ SHIFTS = (10.0, -10.0, 3.0, -3.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class CodePath:
     """A way through a model's code, by what leads there.
 
     Attributes:
@@ -49,7 +49,7 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class InputAxis:
     """Dimensions of the inputs that have one size, and are changed together.
 
     Attributes:
@@ -77,7 +77,7 @@ class Axis:
         return Message("path.size_of", "size {size} in dimension {dimension} of {inputs}", words)
 
 
-Candidate: TypeAlias = tuple[Phrase, Callable[[], Inputs], int]
+InputCandidate: TypeAlias = tuple[Phrase, Callable[[], Inputs], int]
 """Its name, which tells it from others, what makes its inputs, and the seed."""
 
 
@@ -92,7 +92,7 @@ class PathSearch:
         self,
         guards: Guards,
         inputs: Inputs,
-        run: Callable[[Path], object],
+        run: Callable[[CodePath], object],
         most: int = 24,
         seconds: float = math.inf,
     ) -> None:
@@ -114,16 +114,16 @@ class PathSearch:
         self._axes = _axes(inputs)
         self._elements = sum(tensor.numel() for tensor in tensors_of(inputs))
         self._tried: set[str] = set()
-        self._beyond: dict[int, Path] = {}
+        self._beyond: dict[int, CodePath] = {}
         self._aimed: Counter[tuple[str, int]] = Counter()
         self._pace = 0.0
 
-    def __iter__(self) -> Iterator[Path]:
+    def __iter__(self) -> Iterator[CodePath]:
         """Make the runs."""
         began = time.monotonic()
         for seed in SEEDS if self._guards.drawn & {"Python", "NumPy"} else ():
             self._tried.add(str(_seeded(seed)))
-            yield Path(_seeded(seed), self._inputs, seed)
+            yield CodePath(_seeded(seed), self._inputs, seed)
         for _ in range(self._most):
             path = self._next(self._seconds - (time.monotonic() - began))
             if path is None:
@@ -164,15 +164,15 @@ class PathSearch:
     def _ways(self) -> set[tuple[int, bool]]:
         return {(one.number, side) for one in self._guards.found() for side in one.taken}
 
-    def _next(self, seconds: float) -> Path | None:
+    def _next(self, seconds: float) -> CodePath | None:
         """The most promising path that was not tried and runs in that time, by the runs made so far."""
         for name, make, seed in self._candidates([one for one in self._guards.found() if one.open], seconds):
             if str(name) not in self._tried:
                 self._tried.add(str(name))
-                return Path(name, make(), seed)
+                return CodePath(name, make(), seed)
         return None
 
-    def _candidates(self, wanted: list[Guard], seconds: float) -> Iterator[Candidate]:
+    def _candidates(self, wanted: list[Guard], seconds: float) -> Iterator[InputCandidate]:
         if seconds < self._pace:
             return
         most = self._elements * min(LARGER, seconds / self._pace if self._pace else LARGER)
@@ -201,12 +201,12 @@ class PathSearch:
         if any(one.kind is GuardKind.RANDOM for one in wanted):
             yield from ((_seeded(seed), lambda: self._inputs, seed) for seed in SEEDS)
 
-    def _base(self, guard: Guard) -> Path | None:
+    def _base(self, guard: Guard) -> CodePath | None:
         """The path that leads to a guard to which the example does not."""
         runs = [sight.run for sight in guard.sights]
         return None if 0 in runs else next((self._beyond[run] for run in runs if run in self._beyond), None)
 
-    def _at(self, axis: Axis, size: int, most: float, base: Path | None = None) -> Iterator[Candidate]:
+    def _at(self, axis: InputAxis, size: int, most: float, base: CodePath | None = None) -> Iterator[InputCandidate]:
         """The example, or what led to a branch, at another size, unless that is too large."""
         inputs = self._inputs if base is None else base.inputs
         elements = sum(_elements(path, tensor, axis, size) for path, tensor in named_tensors(inputs))
@@ -215,7 +215,7 @@ class PathSearch:
             name = name if base is None else listed([base.name, name])
             yield name, lambda: resized(inputs, axis.places, size), 0 if base is None else base.seed
 
-    def _runs_along(self, axis: Axis) -> list[tuple[int, WatchedRun]]:
+    def _runs_along(self, axis: InputAxis) -> list[tuple[int, WatchedRun]]:
         """Runs that differ from the first in the size of one axis alone, with that size; the first one is first."""
         first = self._guards.runs[0]
         found = [(axis.size, first)]
@@ -227,12 +227,12 @@ class PathSearch:
                     found.append((sizes.pop(), run))
         return found
 
-    def _known(self, axis: Axis) -> bool:
+    def _known(self, axis: InputAxis) -> bool:
         """A run was made, or tried, at another size of this axis, alone or with others."""
         changed = (self._guards.runs[0].changed(run) for run in self._guards.runs[1:])
         return any(one and one >= axis.places for one in changed)
 
-    def _changes(self, guard: Guard, axis: Axis) -> list[tuple[int, int, float, float]]:
+    def _changes(self, guard: Guard, axis: InputAxis) -> list[tuple[int, int, float, float]]:
         """(size, another size, left - right there and there) for each of a guard's comparisons in a run."""
         runs = self._runs_along(axis)
         if not _gaps(guard, runs[0][1]):  # other inputs led there, perhaps at another batch size
@@ -249,7 +249,7 @@ class PathSearch:
             return [(size, size + 1, gap, gap + 1) for gap in _gaps(guard, run)]
         return changes
 
-    def _aims(self, guard: Guard, axis: Axis) -> list[int]:
+    def _aims(self, guard: Guard, axis: InputAxis) -> list[int]:
         """Sizes at which the other side should be taken, the nearest first; some may be below one."""
         changes, size = self._changes(guard, axis), axis.size
         if guard.modulus and (guard.places & axis.places or any(a != b for *_, a, b in changes)):
@@ -266,7 +266,7 @@ class PathSearch:
                 aims |= {*islice(leading, 2)}
         return sorted(aims, key=lambda one: abs(one - size))
 
-    def _guesses(self, guard: Guard, axis: Axis) -> list[int]:
+    def _guesses(self, guard: Guard, axis: InputAxis) -> list[int]:
         """Sizes in the direction of the aims, where a run at one of these came to the guard and went the old way.
 
         What is rounded on the way makes predictions poor.
@@ -277,7 +277,7 @@ class PathSearch:
             return []
         return [2 * size, 4 * size] if aims[0] > size else [size // 2, size // 4]
 
-    def _compares_sizes(self, guard: Guard, axis: Axis) -> bool:
+    def _compares_sizes(self, guard: Guard, axis: InputAxis) -> bool:
         """Both sides of a comparison change with the axis, and not their difference."""
         values = [{s.right for s in guard.sights if s.run == run.number} for _, run in self._runs_along(axis)]
         return any(one and one != values[0] for one in values)
@@ -335,12 +335,12 @@ def resized(inputs: Inputs, places: frozenset[Place], size: int) -> Inputs:
     return tree_map_only(torch.Tensor, change, inputs)
 
 
-def _axes(inputs: Inputs) -> tuple[Axis, ...]:
+def _axes(inputs: Inputs) -> tuple[InputAxis, ...]:
     """The batch, all other dimensions of the same size together, and each of these alone where there are several."""
     named = list(named_tensors(inputs))
     batch = batch_size(inputs)
     first = frozenset((path, 0) for path, tensor in named if tensor.dim() and tensor.shape[0] == batch)
-    found = [Axis(first, batch, batch=True)] if first else []
+    found = [InputAxis(first, batch, batch=True)] if first else []
     tensors = dict(named)
     places: dict[int, set[Place]] = {}
     space: set[Place] = set()
@@ -352,21 +352,21 @@ def _axes(inputs: Inputs) -> tuple[Axis, ...]:
                 space.add((path, dim))
     for size, together in places.items():
         own = all(dim == 1 and tensors[path].dim() > 3 for path, dim in together)  # channels of images
-        found.append(Axis(frozenset(together), size, space=together <= space, whole=not own))
+        found.append(InputAxis(frozenset(together), size, space=together <= space, whole=not own))
     for size, together in places.items():
         for dim in sorted({dim for _, dim in together}):
             alone = frozenset(place for place in together if place[1] == dim)
             if len(alone) < len(together):
-                found.append(Axis(alone, size, space=alone <= space))
+                found.append(InputAxis(alone, size, space=alone <= space))
     return tuple(found)
 
 
-def _elements(path: str, tensor: torch.Tensor, axis: Axis, size: int) -> int:
+def _elements(path: str, tensor: torch.Tensor, axis: InputAxis, size: int) -> int:
     times = sum(place[0] == path for place in axis.places)
     return tensor.numel() * size**times // max(axis.size, 1) ** times
 
 
-def _size_in(run: WatchedRun, axis: Axis) -> int | None:
+def _size_in(run: WatchedRun, axis: InputAxis) -> int | None:
     sizes = {run.shapes[path][dim] for path, dim in axis.places if dim < len(run.shapes.get(path, ()))}
     return sizes.pop() if len(sizes) == 1 else None
 
@@ -398,7 +398,7 @@ def _seeded(seed: int) -> Message:
     return Message("path.seed", "random seed {seed}", {"seed": seed})
 
 
-def _other_values(inputs: Inputs) -> Iterator[Candidate]:
+def _other_values(inputs: Inputs) -> Iterator[InputCandidate]:
     """The example with its numbers scaled and shifted, with low and high token ids, with other masks."""
     tensors = tensors_of(inputs)
     if any(one.is_floating_point() for one in tensors):

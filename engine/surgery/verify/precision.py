@@ -14,7 +14,7 @@ FACTORIES = frozenset(
 )  # fmt: skip
 
 
-class AtLeast(TorchDispatchMode):
+class MinimumPrecision(TorchDispatchMode):
     """Within it, a floating type is never made less; operators that do not know it are computed by others.
 
     Models convert to float32 what they hold to be delicate (a softmax, a norm); in a comparison in float64 that would

@@ -24,7 +24,7 @@ from ...tracing.isolated_forward import quiet_forward
 from ...tracing.tree import Inputs, call, copied_inputs, modules_of, preserved_outputs, tensors_of
 from ..cut.skip_block import skip
 from .fixed_randomness import SameDraws
-from .precision import AtLeast
+from .precision import MinimumPrecision
 from .weights import Weights
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -38,7 +38,7 @@ Seen: TypeAlias = Callable[[str, list[torch.Tensor]], None]
 """Is told of each module's results as they come: its path, its tensors, which a later operator may change in place."""
 
 
-class Run:
+class ComparedRun:
     """Calls of a model in a row, and their outputs."""
 
     def __init__(
@@ -86,7 +86,7 @@ class Run:
             stack.enter_context(quiet_forward(own, training, twin=True, seed=seed))
             stack.enter_context(weights.reading())
             if weights.dtype is torch.float64 or not weights.plain:
-                stack.enter_context(AtLeast(weights.dtype))
+                stack.enter_context(MinimumPrecision(weights.dtype))
             stack.enter_context(SameDraws() if draws else nullcontext())
             stack.enter_context(nullcontext() if within is None else within(own))
             self.outputs: list[torch.Tensor] = []
@@ -105,7 +105,7 @@ class Run:
         )
 
 
-class Kept(NamedTuple):
+class ResultSample(NamedTuple):
     """What is kept of a result.
 
     Attributes:
@@ -123,7 +123,7 @@ class Kept(NamedTuple):
     there: torch.Tensor | None = None
 
 
-class Trail:
+class RunTrace:
     """The results of every module of a run, in their order: of each as many entries as tell how it went.
 
     Attributes:
@@ -132,17 +132,19 @@ class Trail:
 
     def __init__(self) -> None:
         """Nothing was seen."""
-        self.results: list[tuple[str, list[Kept | None]]] = []
-        self._latest: list[tuple[torch.Tensor, int, Kept | None]] = []
+        self.results: list[tuple[str, list[ResultSample | None]]] = []
+        self._latest: list[tuple[torch.Tensor, int, ResultSample | None]] = []
 
     def keep(self, path: str, results: list[torch.Tensor]) -> None:
         """Keep copies, as a later operator may change a result in place. What a container passes on is kept once."""
         known = {id(one): made for one, version, made in self._latest if one._version == version}
-        self._latest = [(one, one._version, known[id(one)] if id(one) in known else kept(one)) for one in results]
+        self._latest = [
+            (one, one._version, known[id(one)] if id(one) in known else sampled_result(one)) for one in results
+        ]
         self.results.append((path, [made for *_, made in self._latest]))
 
 
-def kept(result: torch.Tensor) -> Kept | None:
+def sampled_result(result: torch.Tensor) -> ResultSample | None:
     """What is kept of a result; None of one without numbers to compare."""
     if not _continuous(result):
         return None
@@ -160,13 +162,13 @@ def kept(result: torch.Tensor) -> Kept | None:
             step = _step(math.prod(shape))
             values = _spread(result, shape, step, dim, index if len(index) < len(lost) else None)
             if not bool(values.sum().isnan()):
-                return Kept(values, shape, step, result.shape)
+                return ResultSample(values, shape, step, result.shape)
     there = ~result.isnan()
     values = result[there]
     step = _step(values.numel())
     whole = values.numel() == result.numel()
     shape = tuple(result.shape) if whole else None
-    return Kept(values[::step].clone(), shape, step, result.shape, None if whole else there)
+    return ResultSample(values[::step].clone(), shape, step, result.shape, None if whole else there)
 
 
 def _ends(result: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -223,18 +225,18 @@ class _Gap:
         return self.apart / scale if scale > 0 else float("inf")
 
 
-class Beside:
+class TraceComparison:
     """Compares each result of a run with the one in a trail as it comes, so that one trail is all that is kept."""
 
-    def __init__(self, trail: Trail) -> None:
+    def __init__(self, trail: RunTrace) -> None:
         """Compare with a trail, in which NaN says that an index is absent (`nan_masking.py`)."""
         self._trail = trail
-        self._known: dict[str, list[list[Kept | None]]] = {}
+        self._known: dict[str, list[list[ResultSample | None]]] = {}
         for path, results in trail.results:
             self._known.setdefault(path, []).append(results)
         self._times: Counter[str] = Counter()
         self._gaps: dict[tuple[str, int], list[_Gap]] = {}
-        self._latest: list[tuple[torch.Tensor, int, Kept | None, _Gap | None]] = []
+        self._latest: list[tuple[torch.Tensor, int, ResultSample | None, _Gap | None]] = []
 
     def see(self, path: str, results: list[torch.Tensor]) -> None:
         """A module gave results. What is present stands in them in the trail's order; what does not fit is left out."""
@@ -247,11 +249,11 @@ class Beside:
         else:
             self._latest = []
 
-    def _apart(self, mine: Kept | None, its: torch.Tensor) -> "_Gap | None":
+    def _apart(self, mine: ResultSample | None, its: torch.Tensor) -> "_Gap | None":
         for one, version, other, gap in self._latest:  # what a container passes on
             if one is its and version == its._version and other is mine:
                 return gap
-        pair = fitting(mine, its)
+        pair = common_entries(mine, its)
         return None if pair is None else _gap(*pair)
 
     def worst(self, left_out: Collection[str] = ()) -> tuple[float, Phrase]:
@@ -295,7 +297,7 @@ def _stopping(token: CancelToken) -> Callable[..., None]:
     return lambda *_: check(token)
 
 
-def fitting(reference: Kept | None, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+def common_entries(reference: ResultSample | None, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
     """The entries of a result that were kept, beside the cut model's; None where they do not fit."""
     if reference is None or not _continuous(other):
         return None
@@ -305,7 +307,7 @@ def fitting(reference: Kept | None, other: torch.Tensor) -> tuple[torch.Tensor, 
     if shape is not None and tuple(other.shape) == shape:
         return reference.values, _spread(other, shape, reference.step)
     if shape is not None and other.shape == reference.whole:  # absent in both, as after a block that is gone
-        its = kept(other)
+        its = sampled_result(other)
         same = its is not None and its.shape == shape and len(its.values) == len(reference.values)
         return (reference.values, its.values) if its is not None and same else None
     count = math.prod(shape) if shape is not None else 0 if there is None else int(there.sum())

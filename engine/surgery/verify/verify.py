@@ -28,17 +28,17 @@ from ...tracing.recorder import attempt
 from ...tracing.shadow_model import weightless_copy
 from ...tracing.tree import tensors_of
 from ..cut.edits import COARSE, IN_A_ROW, OTHER_INPUTS, OTHER_PATHS, PERMUTATION, REMOVAL, TRAINING, Check, Verification
-from ..cut.indexing import InRange, reads_regions
+from ..cut.indexing import RegionsInRange, reads_regions
 from ..repair.weight_folding.scaling import Factors, Rates, rates_of
-from .chaos_check import chaotic, nudged
-from .first_difference import first_difference, operators_of
+from .chaos_check import is_chaotic, perturbed
+from .first_difference import first_difference, operator_results
 from .fixed_randomness import draws
 from .input_variants import cast_inputs, other_sizes, rescaled, with_batch
 from .masked_model import Gone, gone_slices
-from .other_paths import Path, PathSearch
+from .other_paths import CodePath, PathSearch
 from .permutation import Permutation, permuted
 from .random_weights import ANEW, LEVELS
-from .run_comparison import TOLERANCE, Beside, Run, Seen, Trail, worst_difference
+from .run_comparison import TOLERANCE, ComparedRun, RunTrace, Seen, TraceComparison, worst_difference
 from .weights import WeightChanged, Weights
 
 """Analysis, what was gone before, what is gone after."""
@@ -86,7 +86,7 @@ def verify(
             "The model is on the meta device, where weights have no values, so a cut cannot be verified. Nothing was "
             "changed. Move it with to_empty and load its weights first.",
         )
-    both = Comparison(original, cut_model, Transition(analysis, before, after), inputs, token, factors)
+    both = CutVerification(original, cut_model, Transition(analysis, before, after), inputs, token, factors)
     total = 5
     yield Progress("Verifying: removal with the model's weights", 0, total)
     both.removal()
@@ -107,7 +107,7 @@ def verify(
     return Verification(tuple(both.checks), tuple(both.skipped))
 
 
-def require(verification: Verification) -> None:
+def require_verified(verification: Verification) -> None:
     """Refuse a cut that failed.
 
     Raises:
@@ -160,7 +160,7 @@ class _Case:
 
 
 @dataclass
-class Comparison:
+class CutVerification:
     """One cut, and what was found of it.
 
     Attributes:
@@ -186,9 +186,9 @@ class Comparison:
     """The original's code does not run on weights that are read in another type than they are stored in."""
     _single: bool = False
     """The original does not run in double precision."""
-    _given: Run | None = None
+    _given: ComparedRun | None = None
     """The original's run on the given inputs, until it was compared with."""
-    _randomised: tuple[_Case, Run] | None = None
+    _randomised: tuple[_Case, ComparedRun] | None = None
     """The original's run on other weights and inputs, shared by two checks."""
     _base: Inputs = ()
     """Inputs of the given batch, at the smallest size at which the original runs."""
@@ -254,7 +254,7 @@ class Comparison:
         why: Phrase = ""
         for dtype in (torch.float64, torch.float32) if self.small else (torch.float32, torch.float64):
             tried = self._tried(_Case(dtype=dtype, calls=[self.inputs]))
-            if isinstance(tried, Run):
+            if isinstance(tried, ComparedRun):
                 self._given = tried
                 return dtype
             why = tried
@@ -312,16 +312,16 @@ class Comparison:
                 case = replace(given, calls=calls, level=level)
                 # What a removal changes shows in the first call; the masked run is of all of them.
                 plain = self._tried(replace(case, calls=case.calls[:1]))
-                if isinstance(plain, Run) and plain.finite:
+                if isinstance(plain, ComparedRun) and plain.finite:
                     found = self._decided(name, case, plain)
                     if found is not None:
                         made = found
                         break
-                elif not isinstance(plain, Run) and factor == 1.0:
+                elif not isinstance(plain, ComparedRun) and factor == 1.0:
                     raise _DoesNotRun(plain)
             else:
                 continue
-            assert made is not None and isinstance(plain, Run)
+            assert made is not None and isinstance(plain, ComparedRun)
             if made.passed and made.effect == 0 and level == ANEW and self._depends(case, plain):
                 made = replace(made, dead=True, detail=Message("verify.dead", "no output depends on what is removed"))
             if not made.passed and level != LEVELS[-1] and self._magnifies(case):
@@ -339,7 +339,7 @@ class Comparison:
         for number, one in enumerate(case.calls):
             alone = replace(case, calls=[one], dtype=getattr(torch, made.dtype))
             plain = self._tried(alone)
-            single = self._compared(made.name, alone, plain, made.tolerance) if isinstance(plain, Run) else None
+            single = self._compared(made.name, alone, plain, made.tolerance) if isinstance(plain, ComparedRun) else None
             if single is not None and not single.passed:
                 words["count"] = batch_size(one)
                 if number == 0:
@@ -362,7 +362,7 @@ class Comparison:
             self._not_finite(PERMUTATION)
             return
 
-        def difference(case: _Case, plain: Run) -> float:
+        def difference(case: _Case, plain: ComparedRun) -> float:
             found = self._run(case, moved=moved).outputs
             return worst_difference(plain.outputs[: len(found)], found)
 
@@ -377,7 +377,7 @@ class Comparison:
         guards, base = Guards(), self._base
         level = self._randomised[0].level if self._randomised is not None and self._blank is not None else ""
 
-        def run(path: Path) -> None:
+        def run(path: CodePath) -> None:
             """Run for the shapes only where the code asks for no values: that costs nearly nothing."""
             if self._blank is not None and not path.seed:
                 if self._attempt(self._blank, path.inputs, guards) is None:
@@ -389,7 +389,7 @@ class Comparison:
         begin = time.monotonic()
         for inputs in (base, *self._calls):
             try:
-                run(Path("", inputs))
+                run(CodePath("", inputs))
             except Cancelled:
                 raise
             except Exception:  # as its comparison has said
@@ -404,7 +404,7 @@ class Comparison:
             yield Progress(Message("progress.path", "Verifying: {path}", {"path": path.name}), 3, 5)
             case = _Case(dtype=self.base, calls=[path.inputs], level=level, seed=path.seed)
             plain = self._tried(case)
-            one = self._decided(OTHER_PATHS, case, plain) if isinstance(plain, Run) else None
+            one = self._decided(OTHER_PATHS, case, plain) if isinstance(plain, ComparedRun) else None
             if one is None:
                 continue
             if not one.passed and (ignored := self._ignored_on(case)):
@@ -437,7 +437,7 @@ class Comparison:
         for calls in (case.calls[:1], case.calls):
             plain = self._tried(replace(case, calls=calls))
             try:
-                made = self._decided(IN_A_ROW, case, plain) if isinstance(plain, Run) else None
+                made = self._decided(IN_A_ROW, case, plain) if isinstance(plain, ComparedRun) else None
             except _DoesNotRun:  # in one of the later calls
                 made = None
                 break
@@ -464,7 +464,7 @@ class Comparison:
         for inputs in (self._base, self.inputs):
             case = _Case(dtype=torch.float32, calls=[inputs])
             plain = self._tried(case)
-            if isinstance(plain, Run):
+            if isinstance(plain, ComparedRun):
                 self._add(self._decided(COARSE, case, plain))
                 return
 
@@ -497,7 +497,7 @@ class Comparison:
             template = "batch of {count}: the original does not run ({reason})"
             self.skipped.append(Message("verify.batch", template, {"count": count, "reason": reason}))
 
-    def _decided(self, name: str, case: _Case, plain: Run) -> Check | None:
+    def _decided(self, name: str, case: _Case, plain: ComparedRun) -> Check | None:
         """A comparison, in double precision where single leaves a doubt; None where the original gives no numbers."""
         if not plain.finite:
             self._not_finite(name)
@@ -522,7 +522,7 @@ class Comparison:
             return replace(made, detail=Message("verify.no_effect", template, {"effect": made.effect}))
         return made
 
-    def _depends(self, case: _Case, plain: Run) -> bool:
+    def _depends(self, case: _Case, plain: ComparedRun) -> bool:
         """The outputs depend on what stays, so that they would show it if something else had been removed."""
         analysis, before, after = self.transition.analysis, self.transition.before, self.transition.after
         other = before.copy()
@@ -533,20 +533,20 @@ class Comparison:
         found = self._run(case, masked=True, gone=gone_slices(Transition(analysis, before, other)))
         return worst_difference(found.outputs, plain.outputs) >= 100 * TOLERANCE[case.dtype]
 
-    def _finer(self, case: _Case) -> tuple[_Case, Run] | None:
+    def _finer(self, case: _Case) -> tuple[_Case, ComparedRun] | None:
         """The same in double precision with the original's run; None where it is already, or that does not run."""
         if case.dtype is torch.float64 or self._single:
             return None
         finer = replace(case, dtype=torch.float64)
         tried = self._tried(finer)
-        if isinstance(tried, Run):
+        if isinstance(tried, ComparedRun):
             return finer, tried
         self._single = True
         words = {"type": "float64", "reason": tried}
         self.skipped.append(Message("verify.no_type", "the original does not run in {type} ({reason})", words))
         return None
 
-    def _compared(self, name: str, case: _Case, plain: Run, tolerance: float) -> Check | None:
+    def _compared(self, name: str, case: _Case, plain: ComparedRun, tolerance: float) -> Check | None:
         """Both models on a case; None where the original gives numbers that are not finite in one of its calls.
 
         Args:
@@ -558,21 +558,21 @@ class Comparison:
         Raises:
             _DoesNotRun: The original raises in one of the others.
         """
-        trail = Trail()
+        trail = RunTrace()
         try:
             reference = self._run(case, masked=True, seen=trail.keep)
         except Cancelled:
             raise
         except Exception:
             tried = self._tried(case)
-            if isinstance(tried, Run):
+            if isinstance(tried, ComparedRun):
                 raise
             raise _DoesNotRun(tried) from None
         if not reference.finite and not self._run(case).finite:
             return None
         effect = worst_difference(reference.outputs[: len(plain.outputs)], plain.outputs)
         try:
-            beside, multiplied = Beside(trail), {path for *_, results in self.factors for path in results}
+            beside, multiplied = TraceComparison(trail), {path for *_, results in self.factors for path in results}
             found = self._run(case, cut=True, seen=beside.see)
             on_the_way, detail = beside.worst(multiplied)
             difference = max(worst_difference(reference.outputs, found.outputs), on_the_way)
@@ -591,7 +591,7 @@ class Comparison:
         def magnifies(cut: bool) -> bool:
             try:
                 plain = self._run(case, cut=cut)
-                return chaotic(case.dtype, plain, lambda share: self._run(case, cut=cut, nudge=share))
+                return is_chaotic(case.dtype, plain, lambda share: self._run(case, cut=cut, nudge=share))
             except Cancelled:
                 raise
             except Exception:
@@ -603,8 +603,10 @@ class Comparison:
         analysis, after = self.transition.analysis, self.transition.after
         gone = [s.name for s in analysis.sets if s.kind is Kind.BLOCK and after[s.first]]
         calls = [cast_inputs(one, case.dtype) for one in case.calls]
-        reference = operators_of(self._weights(case, masked=True), calls, gone, case.training, self.draws, self.skips)
-        other = operators_of(self._weights(case, cut=True), calls, gone, case.training, self.draws)
+        reference = operator_results(
+            self._weights(case, masked=True), calls, gone, case.training, self.draws, self.skips
+        )
+        other = operator_results(self._weights(case, cut=True), calls, gone, case.training, self.draws)
         return first_difference(reference, other, case.dtype)
 
     def _weights(
@@ -643,7 +645,7 @@ class Comparison:
         nudge: float = 0.0,
         seen: Seen | None = None,
         guards: Guards | None = None,
-    ) -> Run:
+    ) -> ComparedRun:
         """Run the original or the cut model.
 
         Args:
@@ -657,11 +659,11 @@ class Comparison:
             guards: Where to note the branches that the code takes.
         """
         calls = [cast_inputs(one, case.dtype) for one in case.calls]
-        calls = [nudged(one, nudge) for one in calls] if nudge else calls
+        calls = [perturbed(one, nudge) for one in calls] if nudge else calls
 
-        def run() -> Run:
+        def run() -> ComparedRun:
             """Run it once."""
-            return Run(
+            return ComparedRun(
                 self._weights(case, cut=cut, masked=masked, gone=gone, moved=moved, nudge=nudge),
                 calls,
                 chosen=() if case.training else self.transition.analysis.outputs,
@@ -669,7 +671,7 @@ class Comparison:
                 seen=seen,
                 draws=self.draws,
                 skips=self.skips if masked and gone is None else (),
-                within=(lambda _: InRange()) if reads_regions(self.transition.analysis.script) else None,
+                within=(lambda _: RegionsInRange()) if reads_regions(self.transition.analysis.script) else None,
                 token=self.token,
                 guards=guards,
                 seed=case.seed,
@@ -692,7 +694,7 @@ class Comparison:
             self._copies = False
             raise
 
-    def _tried(self, case: _Case) -> Run | Phrase:
+    def _tried(self, case: _Case) -> ComparedRun | Phrase:
         """A run of the original, or why it does not run on these inputs."""
         try:
             return self._run(case)

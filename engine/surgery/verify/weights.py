@@ -1,9 +1,9 @@
 """What the operators of a verification read in place of a model's weights.
 
-A verification runs both models on other weights than they hold: in a finer type, drawn at random, exchanged, absent. No
-copy of a model is made for that. The models keep their weights as they are stored, and `Reading` hands each operator
-its own weight as it should be, which is dropped behind it. The same parameter is the same each time, and what the cut
-model reads is the slice of what the original reads.
+A verification runs both models on other weights than they hold: in a finer type, drawn at random, exchanged, absent. It
+makes no copy of a model. The models keep their weights as they are stored; `ReplacedWeights` hands each operator the
+weight that it should read, and drops it afterwards. The same parameter is the same each time, and what the cut model
+reads is the slice of what the original reads.
 
 Buffers are small and forwards change them, so each run has copies of its own.
 """
@@ -28,8 +28,8 @@ from ...tracing.shadow_model import of_same_kind, shadow_copy
 from ..cut.slice_tensors import slice_tensor
 from ..repair.weight_folding.scaling import Rates, times
 from .input_variants import as_type, type_in
-from .masked_model import Gone, Indices, without
-from .nan_masking import KNOWN_PRODUCTS, NAN, Absent, Matrix
+from .masked_model import Gone, Indices, with_nan
+from .nan_masking import KNOWN_PRODUCTS, NAN, MaskedWeight, NanMasking
 from .precision import LOWER
 from .random_weights import fresh_rows, randomised, uniform
 
@@ -148,7 +148,7 @@ class Weights:
             return value
         if name in self.vanished:
             return torch.full_like(value, NAN)
-        return without(value, self.gone[name]) if self.gone.get(name) else value
+        return with_nan(value, self.gone[name]) if self.gone.get(name) else value
 
     def find(self, tensor: torch.Tensor) -> str | None:
         """Name of the parameter that a tensor is a view of; None for any other."""
@@ -159,7 +159,7 @@ class Weights:
                 return name
         return None
 
-    def matrix(self, tensor: torch.Tensor) -> Matrix | None:
+    def matrix(self, tensor: torch.Tensor) -> MaskedWeight | None:
         """A parameter with two dimensions, or turned round, with what of it is absent; None for any other tensor."""
         name = self.find(tensor)
         own = None if name is None else self._own[name]
@@ -173,8 +173,8 @@ class Weights:
         if name in self.vanished:
             gone = {0: np.arange(own.shape[0])}
         if turned:
-            return Matrix(value.t(), {1 - dim: index for dim, index in gone.items()})
-        return Matrix(value, gone)
+            return MaskedWeight(value.t(), {1 - dim: index for dim, index in gone.items()})
+        return MaskedWeight(value, gone)
 
     def dtype_of(self, wanted: torch.dtype | None) -> torch.dtype | None:
         """The type into which code converts a weight: no less than it is read in."""
@@ -225,20 +225,20 @@ class Weights:
         """Within it, operators read weights as they should be, and leave out what is absent."""
         masked = bool(self.gone or self.vanished)
         if self.copies:
-            return Absent() if masked else nullcontext()
+            return NanMasking() if masked else nullcontext()
         if self.plain:
             return nullcontext()
         stack = ExitStack()
         if self.converted:
-            stack.enter_context(Handing(self))
-        stack.enter_context(Reading(self, Absent(self) if masked else None))
+            stack.enter_context(MatchingTypes(self))
+        stack.enter_context(ReplacedWeights(self, NanMasking(self) if masked else None))
         return stack
 
 
-class Reading(TorchDispatchMode):
+class ReplacedWeights(TorchDispatchMode):
     """Within it, operators read other weights than a model holds."""
 
-    def __init__(self, weights: Weights, absent: Absent | None) -> None:
+    def __init__(self, weights: Weights, absent: NanMasking | None) -> None:
         """Take what they read, and what leaves out the absent part of it."""
         super().__init__()
         self._weights, self._absent = weights, absent
@@ -296,7 +296,7 @@ class Reading(TorchDispatchMode):
                         raise WeightChanged
 
 
-class Handing(TorchFunctionMode):
+class MatchingTypes(TorchFunctionMode):
     """Within it, functions that compare the types of their arguments are called with weights as they should be."""
 
     def __init__(self, weights: Weights) -> None:

@@ -13,7 +13,7 @@ from secateur.app.document.document import Selection
 from secateur.app.panels.tree.model import Column
 from secateur.app.window.command_palette import Palette
 from secateur.app.window.main_window import MainWindow
-from secateur.engine.planning.selection_rules import Which
+from secateur.engine.planning.selection_rules import StructureChoice
 from secateur.engine.structures.analysis import Kind
 from tests.app.branches import begun
 
@@ -70,7 +70,7 @@ def test_mark_the_lowest(window, qtbot) -> None:
 
 def test_layers_that_have_nothing_of_what_is_meant_are_not_counted(window, qtbot) -> None:
     dialog = give(window, "mark.lowest")
-    dialog.which.setCurrentIndex(dialog.which.findData(str(Which.NUMBERS)))
+    dialog.which.setCurrentIndex(dialog.which.findData(str(StructureChoice.NUMBERS)))
     dialog.which.activated.emit(dialog.which.currentIndex())
     type_into(qtbot, dialog.value, "100-101")
     layers = [one for one in window.document.analysis.sets if one.count > 100]
@@ -78,7 +78,7 @@ def test_layers_that_have_nothing_of_what_is_meant_are_not_counted(window, qtbot
     dialog.reject()
 
 
-@pytest.mark.parametrize("which", [Which.LOWEST_EACH, Which.KEEP_COUNT])
+@pytest.mark.parametrize("which", [StructureChoice.LOWEST_EACH, StructureChoice.KEEP_COUNT])
 def test_what_is_no_finite_number_is_refused_in_words(window, qtbot, which) -> None:
     dialog = give(window, "mark.lowest")
     dialog.which.setCurrentIndex(dialog.which.findData(str(which)))

@@ -12,7 +12,7 @@ from secateur.app.panels.ledger_figures import ledger_figures
 from secateur.app.panels.tradeoff.points import Cost as Axis
 from secateur.app.panels.tradeoff.points import best_cost, trade_off
 from secateur.engine.jobs import Cancelled
-from secateur.engine.latency.protocol import LatencyTable, Trust
+from secateur.engine.latency.protocol import LatencyTable, TableErrors
 from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.sources.protocol import ModelSpec
@@ -34,7 +34,7 @@ def table() -> LatencyTable:
     block = np.zeros(len(operators.constant), np.int32)
     original = 1_000_000 + costs(ANALYSIS).macs
     terms = operators.constant.astype(np.float64), operators.axes, padding, block
-    return LatencyTable(TARGET, "", 4, original, 1e6, *terms, (("all", "Net"),), Trust((0.01,), 0.0, 0.0))
+    return LatencyTable(TARGET, "", 4, original, 1e6, *terms, (("all", "Net"),), TableErrors((0.01,), 0.0, 0.0))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.rows import rows_of
 from secateur.app.theme import tokens
 from secateur.engine import analyse
-from secateur.engine.latency.protocol import LatencyTable, Trust
+from secateur.engine.latency.protocol import LatencyTable, TableErrors
 from secateur.engine.latency.savings import Saving
 from secateur.engine.sensitivity.protocol import Trial
 from tests.app.demo_analysis import small_resnet, wide
@@ -180,7 +180,7 @@ def test_a_measured_target_tells_each_layers_time_and_where_removal_buys_none(sh
         tuple((m, "Conv") for m in modules),
         (times, nothing, np.ones_like(nothing), np.arange(2, dtype=np.int32)),
     )
-    trust = Trust((0.02,), 0.0, 0.0)
+    trust = TableErrors((0.02,), 0.0, 0.0)
     table = LatencyTable(document.target, "", 1, 5000, 1000.0, *terms, blocks, trust, modules)
     document.contents.latencies[document.target] = table
     key = document.analysis.sets[2].key

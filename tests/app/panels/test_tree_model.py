@@ -9,7 +9,7 @@ from PySide6.QtCore import QModelIndex, Qt
 
 from secateur.app.panels.tree.model import Column, Role, TreeModel
 from secateur.app.panels.tree.query import parse
-from secateur.engine.latency.protocol import LatencyTable, Trust
+from secateur.engine.latency.protocol import LatencyTable, TableErrors
 from secateur.engine.structures.costs import costs
 from tests.app.demo_analysis import llama, scores_of, wide
 from tests.app.stand_in import opened
@@ -250,7 +250,7 @@ def table_of(model: TreeModel, nanoseconds: dict[str, float]) -> LatencyTable:
     )
     blocks, whole = tuple((name, "Conv") for name in nanoseconds), round(sum(nanoseconds.values()))
     target = model.document.target
-    return LatencyTable(target, "", 1, whole, 0.0, *terms, blocks, Trust((), 0.0, 0.0), tuple(nanoseconds))
+    return LatencyTable(target, "", 1, whole, 0.0, *terms, blocks, TableErrors((), 0.0, 0.0), tuple(nanoseconds))
 
 
 def test_time_is_shown_only_where_the_target_was_measured_and_summed_up(model) -> None:

@@ -36,7 +36,7 @@ from secateur.engine.errors import Message, PlanError
 from secateur.engine.jobs import Progress, finish
 from secateur.engine.messages import listed, module_named, of_kind
 from secateur.engine.planning.goal import solve
-from secateur.engine.planning.infeasibility import asked_in_words
+from secateur.engine.planning.infeasibility import goal_text
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.session import Session
@@ -310,7 +310,7 @@ def test_a_sentence_within_a_sentence_is_translated_with_it(translated):
 
 def test_goals_in_words_are_translated_with_their_costs(translated):
     limits = (Limit(Cost.MACS, 0.5), Limit(Cost.SIZE, amount=3_000_000), Limit(Cost.LATENCY, amount=10**7))
-    said = sentence(Message("a.b", "Planned again ({goal}).", {"goal": asked_in_words(Goal(limits))}))
+    said = sentence(Message("a.b", "Planned again ({goal}).", {"goal": goal_text(Goal(limits))}))
     assert "50.0%" in said and "3 MB" in said and "10 ms" in said
     assert not english(said)
 

@@ -28,7 +28,7 @@ from secateur.engine.structures.costs import costs
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import settle
-from secateur.engine.surgery.repair.keep_class import own_class
+from secateur.engine.surgery.repair.keep_class import keep_own_class
 from secateur.engine.surgery.verify.run_comparison import worst_difference
 from secateur.engine.surgery.verify.verify import verify
 from secateur.engine.tracing.isolated_forward import quiet_forward
@@ -113,7 +113,7 @@ class Cell:
         """Half of what plans leave that need no replaced number and no replaced forward."""
 
         def halved() -> None:
-            narrowed = finish(own_class(self.model, analysis, self.inputs, NEVER))
+            narrowed = finish(keep_own_class(self.model, analysis, self.inputs, NEVER))
             for mask, what in zip(halves(narrowed), ("own widths", "own depth"), strict=True):
                 self._cut_and_verify(narrowed, mask, what)
 

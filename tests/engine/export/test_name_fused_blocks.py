@@ -8,7 +8,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from secateur.engine.export.name_fused_blocks import homes, name_blocks
+from secateur.engine.export.name_fused_blocks import name_blocks, node_modules
 from secateur.engine.export.write_onnx import export_onnx_here
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.latency.block_names import block_of
@@ -80,7 +80,7 @@ def test_layers_keep_their_names_where_a_single_head_takes_other_nodes(tmp_path)
         model = nn.Sequential(Attention(heads), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 4)).eval()
         export_onnx_here(model, (torch.randn(2, 5, 32),), path, homes=True)
         name_blocks(path)
-        graph, where = onnx.load(path).graph, homes(path)
+        graph, where = onnx.load(path).graph, node_modules(path)
         heavy = [block_of(node.name) for node in graph.node if node.op_type in ("MatMul", "Gemm")]
         products.append({block: where[block] for block in heavy})
         counts.append(len(graph.node))

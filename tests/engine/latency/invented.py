@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from secateur.engine.latency.protocol import Sample
+from secateur.engine.latency.protocol import LatencySample
 from secateur.engine.latency.sample_plans import samples
 from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.structures.costs import kept_sizes
@@ -47,7 +47,7 @@ class Invented:
         """Of a run."""
         return sum(seconds for _, _, seconds in self.layers(plan))
 
-    def sample(self, plan: Mask, number: int = 0, slower: float = 1.0) -> Sample:
+    def sample(self, plan: Mask, number: int = 0, slower: float = 1.0) -> LatencySample:
         """As it is measured, on a machine that may be slower just then."""
         kernels: list[Kernel] = []
         for n, (a, b, seconds) in enumerate(self.layers(plan)):
@@ -63,9 +63,11 @@ class Invented:
         off = 1 + self.noise * float(np.random.default_rng(number).normal())
         kept = kept_sizes(self.analysis, plan)
         original = slower * self.seconds(self.analysis.empty())
-        return Sample(kept, slower * off * self.seconds(plan), original, slower * self.seconds(plan), tuple(kernels))
+        return LatencySample(
+            kept, slower * off * self.seconds(plan), original, slower * self.seconds(plan), tuple(kernels)
+        )
 
-    def samples(self, multiple: int = 8, count: int = 12) -> list[Sample]:
+    def samples(self, multiple: int = 8, count: int = 12) -> list[LatencySample]:
         """What a table is made of; in the last third the machine is half as fast."""
         plans = enumerate(samples(self.analysis, multiple, count))
         return [self.sample(plan, n, 1.0 if n < 2 * count / 3 else 2.0) for n, plan in plans]

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.export.name_fused_blocks import homes, name_blocks
+from secateur.engine.export.name_fused_blocks import name_blocks, node_modules
 from secateur.engine.export.write_onnx import export_onnx_here
-from secateur.engine.latency.block_modules import homes_of, times, vanishing
-from secateur.engine.latency.protocol import LatencyTable, Trust
+from secateur.engine.latency.block_modules import block_modules, module_times, vanishing_blocks
+from secateur.engine.latency.protocol import LatencyTable, TableErrors
 from secateur.engine.planning.cost_meter import predicted
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import Cost, Goal, Limit
@@ -49,24 +49,24 @@ def table(names: tuple[str, ...] = tuple(EACH)) -> LatencyTable:
     nothing = np.full((count, 1), -1, np.int32)
     terms = (np.array([*EACH.values()]), nothing, np.ones_like(nothing), np.arange(count, dtype=np.int32))
     blocks, whole = tuple((name, "Conv") for name in EACH), round(sum(EACH.values())) + 100
-    return LatencyTable(TargetSpec(), "", 1, whole, 100.0, *terms, blocks, Trust((), 0.0, 0.0), names)
+    return LatencyTable(TargetSpec(), "", 1, whole, 100.0, *terms, blocks, TableErrors((), 0.0, 0.0), names)
 
 
 def test_a_file_says_which_module_each_fused_block_belongs_to(model: nn.Module, tmp_path) -> None:
     path = tmp_path / "net.onnx"
     export_onnx_here(model, (torch.randn(2, 1, 8, 8),), path, homes=True)
     name_blocks(path)
-    found = {home for home in homes(path).values() if home}
+    found = {home for home in node_modules(path).values() if home}
     assert found == {"0", "1.0.inner", "1.0.outer", "1.1.inner", "1.1.outer", "2", "3"} | {"1.0", "1.1"} & found
-    blocks = tuple((f"{block}.0_fused", "Conv") for block in homes(path))
-    assert homes_of(blocks, homes(path)) == tuple(homes(path).values())
+    blocks = tuple((f"{block}.0_fused", "Conv") for block in node_modules(path))
+    assert block_modules(blocks, node_modules(path)) == tuple(node_modules(path).values())
     export_onnx_here(model, (torch.randn(2, 1, 8, 8),), path)  # a file that is handed out says nothing of the code
-    assert homes(path) == {}
+    assert node_modules(path) == {}
 
 
 def test_modules_of_eager_pytorch_name_themselves() -> None:
     told = (("before 1.0.inner 1", "between"), ("1.0.inner 1", "Conv2d"), ("1.0.norm 2", "BatchNorm2d"))
-    assert homes_of(told, None) == ("1.0.inner", "1.0.inner", "1.0.norm")
+    assert block_modules(told, None) == ("1.0.inner", "1.0.inner", "1.0.norm")
 
 
 def test_without_a_block_its_fused_blocks_cost_nothing(analysis) -> None:
@@ -74,14 +74,17 @@ def test_without_a_block_its_fused_blocks_cost_nothing(analysis) -> None:
     gone = analysis.empty()
     gone[first.first] = True
     made = table()
-    assert {made.homes[n] for s, n in vanishing(analysis, made) if s == first.first} == {"1.0.inner", "1.0.outer"}
+    assert {made.homes[n] for s, n in vanishing_blocks(analysis, made) if s == first.first} == {
+        "1.0.inner",
+        "1.0.outer",
+    }
     assert predicted(analysis, made, analysis.empty()) == 11_300
     assert predicted(analysis, made, gone) == 11_300 - 5_000
     assert predicted(analysis, table(()), gone) is None
     profiled = replace(made, overhead=-600.0)  # what profiling costs six blocks, four of which are left
     assert predicted(analysis, profiled, analysis.empty()) == 11_200 - 600
     assert predicted(analysis, profiled, gone) == 11_200 - 5_000 - 400
-    shares = times(analysis, made, gone)
+    shares = module_times(analysis, made, gone)
     assert shares["1.1.inner"] == pytest.approx(4000 / 6300) and "1.0.inner" not in {k for k, v in shares.items() if v}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from secateur.engine.jobs import finish
 from secateur.engine.latency.fit import fit
-from secateur.engine.latency.protocol import LatencyTable, Trust
+from secateur.engine.latency.protocol import LatencyTable, TableErrors
 from secateur.engine.latency.sample_plans import steps
 from secateur.engine.latency.savings import paying_step, savings
 from secateur.engine.planning.cost_meter import predicted
@@ -40,7 +40,7 @@ def test_a_block_that_is_gone_saves_no_more_and_takes_its_sets_along(tmp_path: P
     operators, ones = analysis.operators, np.ones_like(analysis.operators.axes)
     told = (operators.constant.astype(float), operators.axes, ones, np.arange(len(ones), dtype=np.int32))
     blocks = tuple((f"{module} 1", "Conv") for module in operators.module)
-    table = LatencyTable(TargetSpec(), "", 1, 0, 0.0, *told, blocks, Trust((), 0, 0), homes=operators.module)
+    table = LatencyTable(TargetSpec(), "", 1, 0, 0.0, *told, blocks, TableErrors((), 0, 0), homes=operators.module)
     gone = analysis.empty()
     for one in analysis.sets:
         gone[one.structures] = one.kind is Kind.BLOCK

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secateur.engine.errors import PlanError
-from secateur.engine.planning.count_balance import balanced, broken, check_counts
+from secateur.engine.planning.count_balance import balanced, broken_constraints, check_counts
 from secateur.engine.planning.goal import check_plan, keep, suggest
 from secateur.engine.planning.marks import below
 from secateur.engine.structures import reasons
@@ -107,4 +107,4 @@ def test_too_few_of_what_is_chosen_from_are_refused() -> None:
     marked[48:53] = True
     with pytest.raises(PlanError, match=r"keeps 19 in layer2\. aten\.topk selects 20 of these"):
         check_counts(ANALYSIS, marked, kept_sizes(ANALYSIS, marked))
-    assert not [*broken(ANALYSIS, balanced(ANALYSIS, marked))]
+    assert not [*broken_constraints(ANALYSIS, balanced(ANALYSIS, marked))]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from secateur.engine.errors import PlanError
 from secateur.engine.planning.cost_meter import meter_of
 from secateur.engine.planning.goal import DEFAULT_KINDS, solve, suggest
-from secateur.engine.planning.isomorphic_classes import candidates, isomorphic_class, step
+from secateur.engine.planning.isomorphic_classes import isomorphic_class, removal_options, step
 from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
 from secateur.engine.structures.analysis import CoupledSet, Kind, Mask
 from secateur.engine.structures.costs import costs
@@ -156,7 +156,7 @@ def test_the_lock_raises_the_lowest_count_to_a_whole_step() -> None:
     filters = _set("layer1.0.conv1.weight", Kind.FILTER)
     locked = NONE.copy()
     locked[filters.first : filters.first + 9] = True
-    found = candidates(ANALYSIS, SCORES, NONE, locked, Goal((), multiple=8))
+    found = removal_options(ANALYSIS, SCORES, NONE, locked, Goal((), multiple=8))
     assert next(c for c in found if c.one is filters).allowed.tolist() == [16, 24]
 
 
@@ -190,7 +190,7 @@ def test_each_set_by_itself_loses_the_same_share() -> None:
 
 def test_the_whole_model_may_compete_across_shapes() -> None:
     goal = Goal((Limit(Cost.MACS, 0.5),), ranking=Ranking.MODEL)
-    options = candidates(ANALYSIS, SCORES, NONE, NONE, goal)
+    options = removal_options(ANALYSIS, SCORES, NONE, NONE, goal)
     ranks = np.concatenate([option.rank for option in options])
     order = np.argsort(np.concatenate([SCORES[option.order] for option in options]))
     assert len(options) > 2 and (np.argsort(ranks) == order).all()

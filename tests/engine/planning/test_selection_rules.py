@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from secateur.engine.planning import mark_edits, selection_rules
-from secateur.engine.planning.selection_rules import Rule, Which
+from secateur.engine.planning.selection_rules import SelectionRule, StructureChoice
 from secateur.engine.structures.analysis import Constraint, CountBundle, CountRule, Kind
 from secateur.engine.structures.reasons import equal_parts
 from tests.app.demo_analysis import scores_of, small_resnet
@@ -20,14 +20,14 @@ def scores(analysis):
     return scores_of(analysis)
 
 
-def marks(analysis, scores, rule: Rule, locked=None) -> np.ndarray:
+def marks(analysis, scores, rule: SelectionRule, locked=None) -> np.ndarray:
     nothing = analysis.empty()
     return selection_rules.marked_by(analysis, scores, nothing, nothing, nothing if locked is None else locked, rule)[0]
 
 
 def test_names_are_globs_paths_or_regular_expressions(analysis) -> None:
     def found(names: str) -> list[str]:
-        return [analysis.sets[n].module for n in selection_rules.sets_of(analysis, Rule(names))]
+        return [analysis.sets[n].module for n in selection_rules.sets_of(analysis, SelectionRule(names))]
 
     assert found("layer3.*.conv1") == ["layer3.0.conv1", "layer3.1.conv1"]
     assert found("layer2.0") == ["layer2.0.conv1", "layer2.0.conv2"]
@@ -38,13 +38,13 @@ def test_names_are_globs_paths_or_regular_expressions(analysis) -> None:
 
 
 def test_whole_blocks_are_meant_only_when_they_are_asked_for(analysis) -> None:
-    assert all(analysis.sets[n].kind is not Kind.BLOCK for n in selection_rules.sets_of(analysis, Rule()))
-    blocks = selection_rules.sets_of(analysis, Rule(kind=Kind.BLOCK))
+    assert all(analysis.sets[n].kind is not Kind.BLOCK for n in selection_rules.sets_of(analysis, SelectionRule()))
+    blocks = selection_rules.sets_of(analysis, SelectionRule(kind=Kind.BLOCK))
     assert [analysis.sets[n].module for n in blocks] == ["layer1.0", "layer1.1", "layer2.1", "layer3.1"]
 
 
 def test_the_lowest_of_each_layer_are_its_weakest(analysis, scores) -> None:
-    after = marks(analysis, scores, Rule("layer2", which=Which.LOWEST_EACH, low=0.25))
+    after = marks(analysis, scores, SelectionRule("layer2", which=StructureChoice.LOWEST_EACH, low=0.25))
     for one in analysis.sets:
         place = one.structures
         if one.module.startswith("layer2") and one.kind is not Kind.BLOCK:
@@ -55,7 +55,7 @@ def test_the_lowest_of_each_layer_are_its_weakest(analysis, scores) -> None:
 
 
 def test_the_lowest_of_all_compete_across_layers(analysis, scores) -> None:
-    after = marks(analysis, scores, Rule(kind=Kind.FILTER, which=Which.LOWEST_ALL, low=0.1))
+    after = marks(analysis, scores, SelectionRule(kind=Kind.FILTER, which=StructureChoice.LOWEST_ALL, low=0.1))
     inside = [s for one in analysis.sets if one.kind is Kind.FILTER for s in range(one.first, one.first + one.count)]
     expected = sorted(inside, key=lambda s: scores[s])[: round(0.1 * len(inside))]
     assert np.flatnonzero(after).tolist() == sorted(expected)
@@ -71,8 +71,8 @@ def test_of_equal_scores_the_first_are_the_lowest(analysis, scores) -> None:
 
 
 def test_scores_below_and_between(analysis, scores) -> None:
-    below = marks(analysis, scores, Rule("layer3", which=Which.BELOW, low=0.2))
-    between = marks(analysis, scores, Rule("layer3", which=Which.BETWEEN, low=0.1, high=0.2))
+    below = marks(analysis, scores, SelectionRule("layer3", which=StructureChoice.BELOW, low=0.2))
+    between = marks(analysis, scores, SelectionRule("layer3", which=StructureChoice.BETWEEN, low=0.1, high=0.2))
     inside = np.zeros(analysis.count, bool)
     for one in analysis.sets:
         inside[one.structures] = one.module.startswith("layer3") and one.kind is not Kind.BLOCK
@@ -82,7 +82,9 @@ def test_scores_below_and_between(analysis, scores) -> None:
 
 def test_numbers_are_the_original_ones(analysis, scores) -> None:
     after = marks(
-        analysis, scores, Rule("layer1.0.conv1", which=Which.NUMBERS, numbers=selection_rules.ranges("0-2, 30"))
+        analysis,
+        scores,
+        SelectionRule("layer1.0.conv1", which=StructureChoice.NUMBERS, numbers=selection_rules.ranges("0-2, 30")),
     )
     one = next(s for s in analysis.sets if s.module == "layer1.0.conv1")
     assert (np.flatnonzero(after) - one.first).tolist() == [0, 1, 2, 30]
@@ -92,7 +94,7 @@ def test_numbers_are_the_original_ones(analysis, scores) -> None:
 
 
 def test_keep_half_of_a_pattern_keeps_the_best_of_each_layer(analysis, scores) -> None:
-    after = marks(analysis, scores, Rule("layer3.*.conv1", which=Which.KEEP_SHARE, low=0.5))
+    after = marks(analysis, scores, SelectionRule("layer3.*.conv1", which=StructureChoice.KEEP_SHARE, low=0.5))
     for one in analysis.sets:
         if one.module in ("layer3.0.conv1", "layer3.1.conv1"):
             kept = scores[one.structures][~after[one.structures]]
@@ -107,7 +109,7 @@ def test_keep_a_number_replaces_marks_but_not_locks(analysis, scores) -> None:
     marked[one.first : one.first + 30] = True
     locked[one.first + 3] = True
     marked[one.first + 3] = False
-    rule = Rule("layer1.0.conv1", which=Which.KEEP_COUNT, low=8)
+    rule = SelectionRule("layer1.0.conv1", which=StructureChoice.KEEP_COUNT, low=8)
     after, _ = selection_rules.marked_by(analysis, scores, marked, nothing, locked, rule)
     assert (~after[one.structures]).sum() == 8 and not after[one.first + 3]
 
@@ -121,21 +123,21 @@ def test_keep_takes_the_nearest_number_that_constraints_allow(analysis, scores) 
         bundles=(CountBundle((2,), (4,), 7),),
         constraints=(Constraint(CountRule.MULTIPLE, (1,), 4, (2,), reason, ""),),
     )
-    rule = Rule(bound.sets[2].module, which=Which.KEEP_COUNT, low=13)
+    rule = SelectionRule(bound.sets[2].module, which=StructureChoice.KEEP_COUNT, low=13)
     after, _ = selection_rules._kept(bound, scores, bound.empty(), bound.empty(), bound.empty(), (2, rule)), None
     assert (~after[bound.sets[2].structures]).sum() == 12
 
 
 def test_no_rule_empties_a_layer(analysis, scores) -> None:
-    after = marks(analysis, scores, Rule("layer1.0.conv1"))
+    after = marks(analysis, scores, SelectionRule("layer1.0.conv1"))
     one = next(s for s in analysis.sets if s.module == "layer1.0.conv1")
     left = np.flatnonzero(~after[one.structures])
     assert left.tolist() == [int(np.argmax(scores[one.structures]))]
 
 
 def test_what_goes_along_is_named_where_a_layer_has_nothing_of_its_own(analysis) -> None:
-    assert selection_rules.sets_of(analysis, Rule("layer1.0.conv2")) == []
-    assert "conv1" in selection_rules.along_with(analysis, Rule("layer1.0.conv2"))
+    assert selection_rules.sets_of(analysis, SelectionRule("layer1.0.conv2")) == []
+    assert "conv1" in selection_rules.along_with(analysis, SelectionRule("layer1.0.conv2"))
 
 
 def test_inverting_twice_gives_the_marks_back(analysis, scores) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from secateur.engine.errors import PlanError
 from secateur.engine.planning.goal import DEFAULT_KINDS, in_scope, solve, suggest, touching
-from secateur.engine.planning.infeasibility import amount
+from secateur.engine.planning.infeasibility import amount_text
 from secateur.engine.planning.isomorphic_classes import step
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.storage.serialization import from_json, to_json
@@ -307,6 +307,9 @@ def test_locks_that_are_named_are_said_to_be_enough_only_where_they_are():
 
 
 def test_the_least_that_is_told_can_be_asked_for():
-    assert amount(Cost.SIZE, 313_200) == "313 kB" and amount(Cost.SIZE, 313_200, up=True) == "314 kB"
-    assert amount(Cost.LATENCY, 1_234_000, up=True) == "1.24 ms" and amount(Cost.PEAK, 999_900, up=True) == "1 MB"
-    assert amount(Cost.MACS, 313_201, up=True) == "313,201" and amount(Cost.SIZE, 40, up=True) == "40 bytes"
+    assert amount_text(Cost.SIZE, 313_200) == "313 kB" and amount_text(Cost.SIZE, 313_200, up=True) == "314 kB"
+    assert (
+        amount_text(Cost.LATENCY, 1_234_000, up=True) == "1.24 ms"
+        and amount_text(Cost.PEAK, 999_900, up=True) == "1 MB"
+    )
+    assert amount_text(Cost.MACS, 313_201, up=True) == "313,201" and amount_text(Cost.SIZE, 40, up=True) == "40 bytes"

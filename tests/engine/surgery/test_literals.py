@@ -13,7 +13,7 @@ from secateur.engine.runtime.load_pruned import apply_edits, with_numbers
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits, merged
+from secateur.engine.surgery.cut.edits import Edits, merged_repairs
 from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
 from secateur.engine.surgery.verify.verify import verify
 
@@ -89,8 +89,8 @@ def test_values_of_single_calls_give_way_to_one_that_all_have() -> None:
     one, other = ("blocks", "Model.forward+3", 0, "1", 8), ("blocks", "Model.forward+3", 1, "1", 6)
     apart = ("blocks", "Model.forward+9", -1, "1", 5)
     both = ("blocks", "Model.forward+3", -1, "1", 4)
-    assert merged("literals", [one, other, apart], [both]) == [both, apart]
-    assert merged("literals", [both, apart], [one, other]) == [one, other, apart]
+    assert merged_repairs("literals", [one, other, apart], [both]) == [both, apart]
+    assert merged_repairs("literals", [both, apart], [one, other]) == [one, other, apart]
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import pytest
 
 from secateur.engine.jobs import finish
-from secateur.engine.targets.interleaved_runs import Round
-from secateur.engine.targets.noise import ATTEMPTS, calmest, calmest_rounds, usual_of
+from secateur.engine.targets.interleaved_runs import TimingRound
+from secateur.engine.targets.noise import ATTEMPTS, quietest, quietest_rounds, usual_speed_of
 
 IMPATIENT, PATIENT = -1.0, 60.0
 
@@ -35,12 +35,12 @@ def attempts():
 def told(*originals: float):
     """Rounds in which the original and another model ran twice, a tenth of a second in all."""
     for seconds in originals:
-        yield Round([[seconds, seconds], [0.05 - seconds] * 2], [[0.0], [0.0]])
+        yield TimingRound([[seconds, seconds], [0.05 - seconds] * 2], [[0.0], [0.0]])
 
 
 def seen(rounds, enough: float, patience: float) -> list[float]:
     """What the original took in those that count."""
-    return [one.times[0][0] for one in finish(calmest_rounds(rounds, enough, usual=0.01, patience=patience))]
+    return [one.times[0][0] for one in finish(quietest_rounds(rounds, enough, usual=0.01, patience=patience))]
 
 
 def test_rounds_at_the_usual_speed_count():
@@ -58,33 +58,33 @@ def test_the_calmest_rounds_count_where_patience_ends():
 
 def test_one_at_the_usual_speed_counts_at_once():
     measure, made = attempts()
-    assert finish(calmest(measure, speeds(1.0, 1.04), usual=1.0, patience=IMPATIENT)) == 0 and len(made) == 1
+    assert finish(quietest(measure, speeds(1.0, 1.04), usual=1.0, patience=IMPATIENT)) == 0 and len(made) == 1
 
 
 @pytest.mark.parametrize("slow", [(1.4, 1.0), (1.0, 1.4)])  # before it, after it
 def test_one_while_the_original_was_slower_is_made_again(slow):
     measure, made = attempts()
-    assert finish(calmest(measure, speeds(*slow, 1.0, 1.0), usual=1.0, patience=IMPATIENT)) == 1 == made[-1]
+    assert finish(quietest(measure, speeds(*slow, 1.0, 1.0), usual=1.0, patience=IMPATIENT)) == 1 == made[-1]
 
 
 def test_of_all_that_were_disturbed_the_calmest_counts():
     slow = [2.0] * (2 * ATTEMPTS)
     slow[2] = slow[3] = 1.5  # before and after the second
     measure, made = attempts()
-    assert finish(calmest(measure, speeds(*slow), usual=1.0, patience=IMPATIENT)) == 1 and len(made) == ATTEMPTS
+    assert finish(quietest(measure, speeds(*slow), usual=1.0, patience=IMPATIENT)) == 1 and len(made) == ATTEMPTS
 
 
 def test_the_fastest_of_some_looks_is_the_usual_speed():
-    assert finish(usual_of(speeds(1.4, 1.0, 1.9, 1.1, 1.0))) == 1.0
+    assert finish(usual_speed_of(speeds(1.4, 1.0, 1.9, 1.1, 1.0))) == 1.0
 
 
 def test_an_attempt_waits_for_the_usual_speed():
     measure, made = attempts()
-    assert finish(calmest(measure, speeds(1.9, 1.4, 1.0, 1.0), usual=1.0, patience=PATIENT)) == 0 and len(made) == 1
+    assert finish(quietest(measure, speeds(1.9, 1.4, 1.0, 1.0), usual=1.0, patience=PATIENT)) == 0 and len(made) == 1
 
 
 def test_attempts_go_on_as_long_as_patience_lasts():
     disturbed = [1.0, 2.0] * (ATTEMPTS + 1)  # slower after each
     measure, made = attempts()
-    found = finish(calmest(measure, speeds(*disturbed, 1.0, 1.0), usual=1.0, patience=PATIENT))
+    found = finish(quietest(measure, speeds(*disturbed, 1.0, 1.0), usual=1.0, patience=PATIENT))
     assert found == made[-1] == ATTEMPTS + 1

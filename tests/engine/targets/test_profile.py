@@ -8,8 +8,8 @@ from onnx import TensorProto, helper
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.targets.cpu_time import Clocked, undisturbed
-from secateur.engine.targets.kernel_times import Gathered
+from secateur.engine.targets.cpu_time import CpuTimedRun, undisturbed_seconds
+from secateur.engine.targets.kernel_times import KernelTimes
 from secateur.engine.targets.profile import profile
 from secateur.engine.targets.protocol import TargetSpec
 
@@ -62,7 +62,7 @@ def test_eager_torch_is_seen_module_by_module(tmp_path):
 
 
 def test_the_fastest_runs_of_a_block_count():
-    gathered = Gathered()
+    gathered = KernelTimes()
     for seconds in (1.0, 9.0, 2.0, 3.0, 9.0):
         gathered.add("a", "Conv", [(1, 2)], seconds)
     gathered.add("b", "Relu", [], 1.0)
@@ -73,8 +73,8 @@ def test_the_fastest_runs_of_a_block_count():
 def test_what_others_took_of_one_thread_does_not_count():
     import time
 
-    clocked = Clocked(lambda: time.sleep(0.02))  # as waiting for a processor that somebody else has
+    clocked = CpuTimedRun(lambda: time.sleep(0.02))  # as waiting for a processor that somebody else has
     clocked()
     assert clocked.own[0] < 0.01
-    assert undisturbed([0.02], clocked.own) == clocked.own[0]
-    assert undisturbed([0.02], [0.04]) == 0.02  # two threads
+    assert undisturbed_seconds([0.02], clocked.own) == clocked.own[0]
+    assert undisturbed_seconds([0.02], [0.04]) == 0.02  # two threads

@@ -8,7 +8,7 @@ from torch import nn
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.model_inputs import call
-from secateur.engine.targets.token_step import Decoding, Step, step_inputs, tokens_in
+from secateur.engine.targets.token_step import StepModel, TokenStep, step_inputs, tokens_in
 
 IDS = torch.randint(0, 64, (2, 9), generator=torch.Generator().manual_seed(0))
 
@@ -28,7 +28,7 @@ def test_a_step_says_what_the_whole_says_at_its_end(kind: str) -> None:
     model = language_model(kind)
     with torch.inference_mode():
         expected = model(torch.cat([IDS, IDS[:, -1:]], 1)).logits[:, -1:]
-        step = Step(model, (IDS,))
+        step = TokenStep(model, (IDS,))
         for _ in range(3):  # each behind the same tokens
             torch.testing.assert_close(step(), expected)
 
@@ -37,7 +37,7 @@ def test_the_cache_goes_in_and_out_as_tensors() -> None:
     model = language_model()
     inputs = step_inputs(model, {"input_ids": IDS, "attention_mask": torch.ones_like(IDS)})
     with torch.inference_mode():
-        logits, kept = call(Decoding(model), inputs)
+        logits, kept = call(StepModel(model), inputs)
         again = model(torch.cat([IDS, IDS[:, -1:]], 1)).logits[:, -1:]
     torch.testing.assert_close(logits, again)
     assert [tuple(keys.shape) for keys, _ in kept] == [(2, 2, 10, 8)] * 2
@@ -47,16 +47,16 @@ def test_what_has_no_tokens_or_no_cache_is_refused_in_words() -> None:
     with pytest.raises(SecateurError, match="takes no tokens"):
         tokens_in((torch.rand(2, 3),))
     with pytest.raises(SecateurError, match="keeps no cache"):
-        Step(nn.Embedding(64, 8), (IDS,))
+        TokenStep(nn.Embedding(64, 8), (IDS,))
     with pytest.raises(SecateurError, match="does not run on a prompt of 9 tokens"):
-        Step(language_model(), (IDS + 1000,))
+        TokenStep(language_model(), (IDS + 1000,))
 
 
 def test_a_cache_that_forgets_is_for_pytorch_alone() -> None:
     model = language_model("Mistral", sliding_window=4)
     with torch.inference_mode():
         expected = model(torch.cat([IDS, IDS[:, -1:]], 1)).logits[:, -1:]
-        step = Step(model, (IDS,))
+        step = TokenStep(model, (IDS,))
         for _ in range(2):
             torch.testing.assert_close(step(), expected)
     with pytest.raises(SecateurError, match="Measure the next token in PyTorch"):

@@ -10,7 +10,7 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
-from secateur.engine.surgery.repair.joint_attributes import together
+from secateur.engine.surgery.repair.joint_attributes import joint_groups
 from secateur.engine.surgery.verify.verify import verify
 
 INPUTS = (torch.randn(2, 5, 20, generator=torch.Generator().manual_seed(0)),)
@@ -79,7 +79,7 @@ def test_a_layer_and_the_module_around_it_change_together() -> None:
 def test_those_that_can_have_several_values_are_tried_with_those_that_can_have_one() -> None:
     suspects = [("a", {"heads": [2], "width": [8, 10]}), ("", {"depth": [3]})]
     held = {("a", "heads"): 4, ("a", "width"): 20, ("", "depth"): 6}
-    assert list(together(suspects, held, {4})) == [
+    assert list(joint_groups(suspects, held, {4})) == [
         {("a", "heads"): 2, ("a", "width"): 8},
         {("a", "heads"): 2, ("a", "width"): 10},
         {("a", "heads"): 2, ("", "depth"): 3},
@@ -89,4 +89,4 @@ def test_those_that_can_have_several_values_are_tried_with_those_that_can_have_o
 def test_lists_of_sizes_are_held_where_one_of_them_is_wrong() -> None:
     held = {("", "sizes"): [8, 3], ("", "width"): 8, ("", "other"): 5}
     found = {"sizes": [[4, 3]], "width": [4], "other": [2]}
-    assert next(together([("", found)], held, {8})) == {("", "sizes"): [4, 3], ("", "width"): 4}
+    assert next(joint_groups([("", found)], held, {8})) == {("", "sizes"): [4, 3], ("", "width"): 4}

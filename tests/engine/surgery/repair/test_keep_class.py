@@ -9,13 +9,13 @@ from torch import nn
 
 from secateur.engine.errors import PlanError
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.planning.count_balance import balanced, broken
+from secateur.engine.planning.count_balance import balanced, broken_constraints
 from secateur.engine.runtime.load_pruned import own_class as class_of
 from secateur.engine.structures.analysis import Analysis, CountRule, Kind, Mask
 from secateur.engine.surgery.cut.cut import Cut, cut
 from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
-from secateur.engine.surgery.repair.keep_class import own_class
+from secateur.engine.surgery.repair.keep_class import keep_own_class
 from secateur.engine.surgery.verify.verify import verify
 
 NEVER = NeverCancelled()
@@ -86,7 +86,9 @@ def opened(model: nn.Module) -> SimpleNamespace:
     torch.manual_seed(0)
     inputs = (torch.randn(2, 7, 5),)
     free = finish(settle(model.eval(), inputs, "net", NEVER))
-    return SimpleNamespace(model=model, inputs=inputs, free=free, own=finish(own_class(model, free, inputs, NEVER)))
+    return SimpleNamespace(
+        model=model, inputs=inputs, free=free, own=finish(keep_own_class(model, free, inputs, NEVER))
+    )
 
 
 def made(given: SimpleNamespace, analysis: Analysis, mask: Mask) -> Cut:
@@ -131,7 +133,7 @@ def test_any_plan_that_keeps_the_constraints_does_without(encoder: SimpleNamespa
                 one.kind is not Kind.BLOCK
             )
         mask = balanced(encoder.own, mask)
-        assert not [*broken(encoder.own, mask)]
+        assert not [*broken_constraints(encoder.own, mask)]
         if mask.any():
             assert not made(encoder, encoder.own, mask).edits.literals
 
@@ -154,9 +156,9 @@ def test_removed_blocks_take_their_constraints_along(encoder: SimpleNamespace) -
     heads = next(one for one in encoder.own.sets if one.kind is Kind.HEAD and one.module.startswith("attention.1"))
     mask[width.first : width.first + 12] = True
     mask[heads.first : heads.first + 3] = True
-    assert [*broken(encoder.own, mask)]
+    assert [*broken_constraints(encoder.own, mask)]
     mask[block.first] = True
-    assert not [*broken(encoder.own, mask)]
+    assert not [*broken_constraints(encoder.own, mask)]
     assert not made(encoder, encoder.own, mask).edits.literals
 
 

@@ -15,7 +15,7 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.edits import IN_A_ROW, Edits, Verification
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
-from secateur.engine.surgery.verify.verify import IN_TURN, Comparison, require, verify
+from secateur.engine.surgery.verify.verify import IN_TURN, CutVerification, require_verified, verify
 
 Branch = Callable[["Branching", torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -78,7 +78,7 @@ def test_a_cut_that_is_wrong_on_another_path_is_refused(branch: Branch) -> None:
     result = verified(Branching(branch).eval(), (torch.randn(4, 12),))
     assert not result.passed
     with pytest.raises(VerificationError, match="failed verification"):
-        require(result)
+        require_verified(result)
 
 
 @pytest.mark.parametrize("branch", BRANCHES, ids=lambda one: one.__name__)

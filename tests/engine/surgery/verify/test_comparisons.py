@@ -18,12 +18,12 @@ from secateur.engine.structures.transition import Transition
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.edits import Edits, Verification
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
-from secateur.engine.surgery.verify.chaos_check import chaotic, nudged
+from secateur.engine.surgery.verify.chaos_check import is_chaotic, perturbed
 from secateur.engine.surgery.verify.input_variants import other_sizes, rescaled, with_batch
-from secateur.engine.surgery.verify.masked_model import gone_slices, without
+from secateur.engine.surgery.verify.masked_model import gone_slices, with_nan
 from secateur.engine.surgery.verify.random_weights import LEVELS, randomised
-from secateur.engine.surgery.verify.run_comparison import Beside, Run, Trail, worst_difference
-from secateur.engine.surgery.verify.verify import require, verify
+from secateur.engine.surgery.verify.run_comparison import ComparedRun, RunTrace, TraceComparison, worst_difference
+from secateur.engine.surgery.verify.verify import require_verified, verify
 from secateur.engine.surgery.verify.weights import Weights
 from secateur.engine.tracing.tree import tensors_of
 from tests.engine.nets import Residual, TorchAttention, Transformer, image, rows, tokens
@@ -174,7 +174,7 @@ def test_an_effect_too_small_to_measure_is_called_inconclusive() -> None:
     assert all(c.passed and not c.conclusive for c in result.checks if c.effect is not None)
     assert str(result.checks[0].detail).startswith("inconclusive")
     with pytest.raises(VerificationError, match="inconclusive"):
-        require(result)
+        require_verified(result)
 
 
 def test_randomised_weights_are_finite_positive_where_they_must_be_and_all_others() -> None:
@@ -186,7 +186,7 @@ def test_randomised_weights_are_finite_positive_where_they_must_be_and_all_other
         assert all((after[n] != t).all() for n, t in before.items() if t.numel())
         assert all((t > 0).all() for n, t in after.items() if n.endswith("running_var"))
         assert all(len(t.unique()) > 0.9 * t.numel() for n, t in after.items() if n in dict(model.named_parameters()))
-        assert Run(weights, [(image()[0].double(),)]).finite
+        assert ComparedRun(weights, [(image()[0].double(),)]).finite
     assert all(torch.equal(model.state_dict()[n], t) for n, t in before.items())
 
 
@@ -239,14 +239,14 @@ def test_masks_orders_weights_and_inputs_are_made_on_the_models_device() -> None
         there |= {id(b): torch.empty(b.shape, dtype=b.dtype, device="cuda") for b in model.buffers()}
         replace(model, there)
         gone = gone_slices(Transition(analysis, analysis.empty(), mask))
-        made = [without(tensor, gone[name]) for name, tensor in model.named_parameters() if name in gone]
+        made = [with_nan(tensor, gone[name]) for name, tensor in model.named_parameters() if name in gone]
         for name, tensor in model.named_parameters():
             made += [randomised(name, tensor.detach(), level, parameter=True) for level in LEVELS[:1]]
         example = {
             "x": torch.empty(2, 3, 32, 32, device="cuda"),
             "ids": torch.zeros(2, 5, dtype=torch.int64, device="cuda"),
         }
-        for inputs in (with_batch(example, 3), *other_sizes(example), nudged(example, 0.1)):
+        for inputs in (with_batch(example, 3), *other_sizes(example), perturbed(example, 0.1)):
             made += tensors_of(inputs)
     assert {tensor.device.type for tensor in made} == {"cuda"}
 
@@ -266,10 +266,10 @@ def test_a_network_that_makes_much_of_rounding_is_noticed() -> None:
     for times, expected in ((2, False), (60, True)):
         model = Steep(times)
 
-        def run(share: float, model: nn.Module = model) -> Run:
-            return Run(Weights(model, torch.float64, nudge=share), [nudged(inputs, share)])
+        def run(share: float, model: nn.Module = model) -> ComparedRun:
+            return ComparedRun(Weights(model, torch.float64, nudge=share), [perturbed(inputs, share)])
 
-        assert chaotic(torch.float64, Run(Weights(model, torch.float64), [inputs]), run) is expected
+        assert is_chaotic(torch.float64, ComparedRun(Weights(model, torch.float64), [inputs]), run) is expected
         assert model.weight.item() == 3.9
 
 
@@ -313,14 +313,14 @@ class Precise(nn.Module):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_table_made_in_double_precision_may_become_single_in_a_single_model(dtype: torch.dtype) -> None:
     model, given = Precise().to(dtype).eval(), (torch.randn(2, 9, dtype=dtype),)
-    assert torch.equal(Run(Weights(model, dtype), [given]).outputs[0], model(*given))
+    assert torch.equal(ComparedRun(Weights(model, dtype), [given]).outputs[0], model(*given))
 
 
 def test_what_a_container_passes_on_is_kept_as_it_was() -> None:
     inner = nn.Sequential(nn.Linear(9, 6), nn.ReLU(inplace=True))
-    model, trail = nn.Sequential(nn.Sequential(inner), nn.Linear(6, 3)), Trail()
+    model, trail = nn.Sequential(nn.Sequential(inner), nn.Linear(6, 3)), RunTrace()
     given = (torch.randn(4, 9),)
-    Run(Weights(model, torch.float32), [given], seen=trail.keep)
+    ComparedRun(Weights(model, torch.float32), [given], seen=trail.keep)
     kept = {path: results[0].values for path, results in trail.results if results[0] is not None}
     assert torch.equal(kept["0.0.0"], inner[0](given[0]).flatten()) and (kept["0.0.0"] < 0).any()
     assert torch.equal(kept["0.0.1"], inner(given[0]).flatten())
@@ -331,12 +331,12 @@ def test_what_a_container_passes_on_is_kept_as_it_was() -> None:
 def test_a_result_on_the_way_is_compared_as_it_comes(wrong: bool) -> None:
     """The fault is taken back before the end: only what the module gave shows it."""
     model, given = nn.Sequential(nn.Linear(9, 6), nn.ReLU(inplace=True), nn.Linear(6, 3)), (torch.randn(4, 9),)
-    trail = Trail()
-    plain = Run(Weights(model, torch.float32), [given], seen=trail.keep)
-    beside = Beside(trail)
+    trail = RunTrace()
+    plain = ComparedRun(Weights(model, torch.float32), [given], seen=trail.keep)
+    beside = TraceComparison(trail)
     if wrong:
         model[0].register_forward_hook(lambda _module, _args, result: result - 2 * (result < 0))
-    again = Run(Weights(model, torch.float32), [given], seen=beside.see)
+    again = ComparedRun(Weights(model, torch.float32), [given], seen=beside.see)
     assert torch.equal(plain.outputs[0], again.outputs[0])
     difference, detail = beside.worst()
     assert (difference > 0.1 and "output of 0 differs" in str(detail)) if wrong else (difference, detail) == (0.0, "")

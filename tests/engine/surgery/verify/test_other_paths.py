@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from secateur.engine.model_inputs import Inputs, call
-from secateur.engine.surgery.verify.other_paths import LARGER, Path, PathSearch, resized
+from secateur.engine.surgery.verify.other_paths import LARGER, CodePath, PathSearch, resized
 from secateur.engine.tracing.guards import Guards, watched
 from secateur.engine.tracing.isolated_forward import quiet_forward, seeded
 from secateur.engine.tracing.shadow_model import isolated_copy
@@ -16,7 +16,7 @@ from tests.engine import branching_nets as nets
 from tests.engine.branching_nets import Branching
 
 
-def run(model: nn.Module, path: Path, guards: Guards | None) -> object:
+def run(model: nn.Module, path: CodePath, guards: Guards | None) -> object:
     def once(guards: Guards | None) -> object:
         twin, given = isolated_copy(model), copied_inputs(path.inputs)
         with quiet_forward(twin), seeded(path.seed):
@@ -31,7 +31,7 @@ def run(model: nn.Module, path: Path, guards: Guards | None) -> object:
 class Searched:
     def __init__(self, model: nn.Module, inputs: Inputs, most: int = 24) -> None:
         self.model, self.inputs, self.guards = model.eval(), inputs, Guards()
-        run(model, Path("", inputs), self.guards)
+        run(model, CodePath("", inputs), self.guards)
         before = len(self.guards.runs)
         search = PathSearch(self.guards, inputs, lambda path: run(self.model, path, self.guards), most)
         self.paths = [*search]
@@ -74,7 +74,7 @@ def test_the_other_side_is_found(way: Callable[..., torch.Tensor], name: str) ->
 def test_chance_is_tried_under_other_seeds() -> None:
     found = searched(nets.by_chance)
     assert [one.seed for one in found.paths] == [1, 2, 3]
-    ways = {str(run(found.model, one, None)) for one in (Path("", found.inputs), *found.paths)}
+    ways = {str(run(found.model, one, None)) for one in (CodePath("", found.inputs), *found.paths)}
     assert len(ways) == 2
 
 
@@ -123,9 +123,9 @@ def test_runs_and_sizes_are_bounded() -> None:
     elements: list[int] = []
     guards, inputs = Guards(), (torch.randn(2, 3, 8, 8),)
     model = Branching(nets.impossible).eval()
-    run(model, Path("", inputs), guards)
+    run(model, CodePath("", inputs), guards)
 
-    def counted(path: Path) -> object:
+    def counted(path: CodePath) -> object:
         elements.append(sum(one.numel() for one in tensors_of(path.inputs)))
         return run(model, path, guards)
 

@@ -13,7 +13,7 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.surgery.cut.cut import copy_model, cut
 from secateur.engine.surgery.cut.edits import Edits, Verification
-from secateur.engine.surgery.verify.verify import require, verify
+from secateur.engine.surgery.verify.verify import require_verified, verify
 from tests.engine.nets import Concat, Residual, TorchAttention, Transformer, image, tokens
 
 CASES = [
@@ -73,7 +73,7 @@ def test_a_cut_with_one_wrong_index_fails(net: type[nn.Module], inputs: tuple[to
     result = verified(model, smaller, analysis, mask, inputs)
     assert not result.checks[0].passed  # the removal on the weights as they are
     with pytest.raises(VerificationError, match="failed verification"):
-        require(result)
+        require_verified(result)
 
 
 def exchange_one(model: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask, touch: tuple[int, int]) -> None:
@@ -141,7 +141,7 @@ def test_removing_what_nothing_depends_on_is_verified_as_that(count: int) -> Non
     assert smaller.get_parameter("first.weight").shape[0] == 16 - count
     result = verified(model, smaller, analysis, mask, image())
     assert result.passed and [c.name for c in result.checks if c.dead]
-    require(result)
+    require_verified(result)
     with torch.no_grad():
         smaller.get_parameter("first.weight")[0] = model.first.weight[9]
     assert not verified(model, smaller, analysis, mask, image()).passed
