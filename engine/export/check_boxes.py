@@ -1,4 +1,4 @@
-"""Run a detector's ONNX file in a process that never saw the model, and compare the boxes that it finds."""
+"""Runs a detector's ONNX file in a fresh process and compares the boxes that it finds."""
 
 from typing import Any
 

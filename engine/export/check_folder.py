@@ -1,4 +1,4 @@
-"""Follow the README of a PyTorch export in a process without Secateur, and compare. Run by path.
+"""Follows the README of a PyTorch export in a process without Secateur and compares. Run by path.
 
 What it needs of the engine it loads under another name, so that no export can import Secateur.
 

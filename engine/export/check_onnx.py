@@ -1,4 +1,4 @@
-"""Run an ONNX file in a process that never saw the model, and compare. Imports onnxruntime, not torch."""
+"""Runs an ONNX file in a fresh process and compares. Imports onnxruntime, not torch."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Load an exported program in a process that never saw the model's code, and compare."""
+"""Loads an exported program in a process without the model's code and compares."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How far a file's outputs are from the model's: arrays only, so that the checking process needs no torch."""
+"""Difference between the outputs of a file and of the model. Arrays only: the checking process needs no torch."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Several models as ONNX files that are only measured: one process writes them all, and nothing compares them."""
+"""Writes several models as ONNX files to be measured: in one process, without comparing them."""
 
 from collections.abc import Iterable
 from pathlib import Path

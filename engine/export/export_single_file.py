@@ -1,4 +1,4 @@
-"""What the exporters of a single file share: written by a killable process, checked in a fresh one, put in place."""
+"""Shared by exporters of a single file: write in a killable process, check in a fresh one, move into place."""
 
 from contextlib import nullcontext
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What both of torch's exporters need: which dimensions are free, silence, and one line of an error."""
+"""Options of torch's two exporters: free dimensions, silenced warnings, and the first line of an error."""
 
 import contextlib
 import inspect

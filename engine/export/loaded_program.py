@@ -1,4 +1,4 @@
-"""A program that `torch.export` wrote, as a function."""
+"""Loads a `torch.export` program as a function."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""A model packed as files, so that another process can rebuild it: for timing, and as an export.
+"""Packs a model as files so that another process can rebuild it: for timing, and as an export.
 
 The other process opens the same source, brings the module to the recorded shapes and loads the weights. A module that
 came without a source is pickled instead; such a parcel never leaves this machine.

@@ -1,4 +1,4 @@
-"""Names in an ONNX graph by which a runtime's fused blocks are found again, whatever it fuses and in which layout.
+"""Renames the nodes of an ONNX graph so that fused blocks can be found in a runtime's profile.
 
 A runtime calls a fused block after one of the nodes in it or after their last result, as it likes. Nodes that most
 runtimes fuse with the one before share a name here, "block12" with a number behind it. The number says which operator

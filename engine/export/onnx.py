@@ -1,4 +1,4 @@
-"""Export to ONNX: one file that onnxruntime runs at any batch size."""
+"""Exporter to ONNX: one file that onnxruntime runs at any batch size."""
 
 import json
 from typing import Any

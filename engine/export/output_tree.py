@@ -1,4 +1,4 @@
-"""What a file answers, in the form in which the model does: by position, by name, by attribute."""
+"""Gives a file's outputs the structure of the model's output: by position, name and attribute."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Export of the cut model's rewritten graph: a `torch.export` program that runs without the model's class."""
+"""Exporter to a `torch.export` program, which runs without the model's class."""
 
 from ..adapters.torchvision_detection import in_two_stages
 from ..errors import ExportError

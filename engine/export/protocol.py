@@ -1,4 +1,4 @@
-"""What is exported, as data, and what an exporter is."""
+"""What to export, as plain data, and the protocol of exporters."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

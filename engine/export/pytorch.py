@@ -1,4 +1,4 @@
-"""Export to PyTorch: weights, shapes, and one file that loads them into the user's own class without Secateur."""
+"""Exporter to PyTorch: weights, shapes, and a loader that works without Secateur."""
 
 import shutil
 import sys

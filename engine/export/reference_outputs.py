@@ -1,4 +1,4 @@
-"""What the live model computes on real inputs, at two batch sizes: what a file must compute too."""
+"""Outputs of the live model on real inputs at two batch sizes, for a file to be compared with."""
 
 from typing import Any
 

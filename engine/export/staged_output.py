@@ -1,4 +1,4 @@
-"""Put a file or folder in its place as the last step: written under a temporary name beside it, moved once checked.
+"""Writes files and folders under a temporary name and moves them into place once they are checked.
 
 Whatever goes wrong before leaves nothing behind, and what cannot be written is refused before minutes of work.
 """

@@ -1,4 +1,4 @@
-"""The formats that Secateur exports to, by name. To add one is to add a file and a line here.
+"""The table of export formats by name. To add one, add a file and a line here.
 
 The table is plain data, so that a window lists it without torch; an exporter is imported when it is asked for.
 """

@@ -1,4 +1,4 @@
-"""What the exporting process does for a detector in two stages: write all of it, from an image to boxes.
+"""The exporting process for a two-stage detector: writes everything from the image to the boxes.
 
 Which boxes the first stage chooses depends on the image, which torch's present exporter cannot follow; the earlier one,
 which records what runs, can.

@@ -1,4 +1,4 @@
-"""What the exporting process does: rebuild the model from its parcel and write it with `torch.export`."""
+"""The exporting process: rebuilds the packed model and writes it with `torch.export`."""
 
 import inspect
 import json

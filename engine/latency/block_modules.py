@@ -1,4 +1,4 @@
-"""Where fused blocks belong: the module whose operator each begins with. So it is known what goes with a whole block.
+"""Assigns fused blocks to modules, so that it is known which of them vanish with a removed block.
 
 A fused block goes with a removed block when its module lies in one of those that go. What a runtime adds by itself, a
 change of layout, belongs to none and stays: a prediction without a block is rather too slow than too fast.

@@ -1,4 +1,4 @@
-"""Names by which a fused block is found again in what a runtime says: "block12.3" is the fourth node of a block."""
+"""Names of fused blocks in a runtime's profile: "block12.3" is the fourth node of block 12."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""From samples to a table: the time of each kind of block against its widths, and what blocks do not explain.
+"""Fits a latency table to samples: seconds of each kind of fused block by its widths, and the overhead.
 
 Blocks of one shape share their measurements. Their times are fitted by products of widths with coefficients that are
 not negative (least squares of relative errors); the sum over all blocks is then set against the times of the whole

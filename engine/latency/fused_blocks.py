@@ -1,4 +1,4 @@
-"""Fused blocks of several cut models, matched with each other and with the axes of the analysis. Numpy only.
+"""Matches the fused blocks of several cut models with each other and with the analysis' axes. Numpy only.
 
 A runtime names what it runs after the operators in it, which have names for that
 (`export/name_fused_blocks.py`): the same name means the same block in every cut model. What it adds in some of them

@@ -1,4 +1,4 @@
-"""What is measured of a few cut models, and the table that predicts every other plan from it. Plain data, no torch."""
+"""Plain data of a latency table: the measured samples and the table that predicts other plans. No torch."""
 
 from dataclasses import dataclass
 

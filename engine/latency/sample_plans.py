@@ -1,4 +1,4 @@
-"""Which plans are cut and measured for a table: every width varies by itself, from all to a tenth. Numpy only."""
+"""Chooses the plans to measure for a table: all widths vary independently, from all to a tenth. Numpy only."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What removal saves on a target, set by set: where it buys time and where it does not. Numpy only."""
+"""How much time removal saves on a target, for each coupled set. Numpy only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

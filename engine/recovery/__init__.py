@@ -1,1 +1,1 @@
-"""Recovery: bring a cut model back to what it knew, with the original as its teacher."""
+"""Recovery: repairs and fine-tunes a cut model, with the original as its teacher."""

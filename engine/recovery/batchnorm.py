@@ -1,4 +1,4 @@
-"""The first step of recovery: measure BatchNorm again, because a cut changes what flows into it. Loads torch."""
+"""Recalibrates BatchNorm statistics, the first step of a recovery. Loads torch."""
 
 from collections.abc import Iterator
 from itertools import islice

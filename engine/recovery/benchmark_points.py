@@ -1,4 +1,4 @@
-"""Points of our own benchmarks: what a cut cost, and what a recovery brought back.
+"""Results of our own benchmarks: the metric after a cut and after its recovery.
 
 They lie in `benchmark_results.json`, which `python -m tests.benchmarks.choose --expectations` writes from kept results.
 """

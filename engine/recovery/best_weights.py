@@ -1,4 +1,4 @@
-"""The best weights of a recovery, by the metric on the val split. Loads torch."""
+"""Keeps the best weights of a recovery, by the metric on the val split. Loads torch."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Convolutions are trained with their channels last in memory, where the model's code allows it. Loads torch.
+"""Trains convolutions in the channels-last memory format where the model's code allows it. Loads torch.
 
 That is the order in which the CPU's kernels work; in the usual one they bring everything into it and back. Only the
 weights of convolutions are laid out so, the rest follows. Code that insists on the usual order (`view` behind a

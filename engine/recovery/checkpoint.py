@@ -1,4 +1,4 @@
-"""A recovery that was killed goes on where it stopped: what it needs for that, in one file. Loads torch.
+"""Checkpoints of a running recovery, from which it resumes after a kill. Loads torch.
 
 The file holds tensors and plain numbers only, and is read as such (`weights_only`): nothing in it is run. It belongs to
 one recovery (`key`) and is written every half minute, or less often where writing takes long; the steps since then are

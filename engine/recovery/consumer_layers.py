@@ -1,4 +1,4 @@
-"""The layers of a cut model that lost inputs, and what flows into them in the original. Loads torch."""
+"""Finds the layers of a cut model that lost inputs, and their inputs in the original. Loads torch."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What a student learns from its teacher: a loss between the outputs of two models. Loads torch."""
+"""The distillation loss between the outputs of student and teacher. Loads torch."""
 
 from collections.abc import Sequence
 from typing import Any

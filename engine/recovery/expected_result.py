@@ -1,4 +1,4 @@
-"""Tells what to expect of a recovery, from the nearest cut in our own benchmarks. Loads no torch.
+"""Predicts the result of a recovery from the nearest cut in our own benchmarks. Loads no torch.
 
 Each point (`benchmark_points.py`) names the cell of the benchmark that it comes from.
 """

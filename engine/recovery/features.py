@@ -1,4 +1,4 @@
-"""What a student learns from its teacher on the way: results of blocks, on the channels that both have. Loads torch.
+"""Feature distillation: a loss between the results of blocks, on the channels that both models have. Loads torch.
 
 Blocks are the members of `nn.Sequential` and `nn.ModuleList` that hold layers themselves; where a model has none, its
 layers. A cut block gives fewer channels: they are compared with the same channels of the teacher's (feature

@@ -1,4 +1,4 @@
-"""Fine-tune a cut model with the original as its teacher, and give back the best weights that were seen. Loads torch.
+"""Fine-tunes a cut model with the original as its teacher, and returns the best weights. Loads torch.
 
 Neither model is changed: training works on a copy. The input itself is a candidate for the best, by the metric on the
 val split, so a recovery never returns something worse than it was given.

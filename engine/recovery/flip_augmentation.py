@@ -1,4 +1,4 @@
-"""Mirrored images: more to learn from, and the teacher answers, so nobody has to know what they show. Loads torch."""
+"""Mirrors training images; the teacher's outputs serve as targets, so labels are not needed. Loads torch."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Recovery without training: what a layer lost with its inputs is put back from the inputs that it kept. Loads torch.
+"""Repairs layers that lost inputs, without training: by bias or by least squares over kept inputs. Loads torch.
 
 A layer of the original computes W x + b. Without the removed inputs x_r it computes W_k x_k + b. Two repairs:
 

@@ -1,4 +1,4 @@
-"""A student in half precision is trained in single precision, judged and given back in its own types. Loads torch.
+"""Trains a half-precision student in single precision and returns it in its own types. Loads torch.
 
 A bfloat16 has 8 bits of precision: steps below 1/512 of a weight are rounded away, and those of a fine-tuning mostly
 are. Every model that was cut runs in single precision, since its verification did. With AdamW this takes 16 bytes a

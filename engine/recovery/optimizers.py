@@ -1,4 +1,4 @@
-"""The optimisers that a recovery can train with, one line each. Loads torch."""
+"""The optimisers for recovery, one line each. Loads torch."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""How a cut model is brought back, as plain data."""
+"""Settings of a recovery, as plain data."""
 
 import math
 from dataclasses import dataclass

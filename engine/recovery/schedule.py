@@ -1,4 +1,4 @@
-"""The learning rate over a recovery: one cycle (Smith and Topin 2017) with cosine flanks."""
+"""The learning-rate schedule: one cycle (Smith and Topin 2017) with cosine annealing."""
 
 from math import cos, pi
 

@@ -1,4 +1,4 @@
-"""What keeps a recovery from being noticed anywhere else: modes, flags, random state, threads, copies. Loads torch."""
+"""Undoes the side effects of a recovery: modes, flags, random state, threads, copies. Loads torch."""
 
 import os
 from collections.abc import Generator

@@ -1,4 +1,4 @@
-"""The steps of a recovery: forward of student and teacher, loss, gradient, update. Loads torch."""
+"""The training step: forward of student and teacher, loss, gradient, update. Loads torch."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext

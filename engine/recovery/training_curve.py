@@ -1,4 +1,4 @@
-"""The course of a recovery, kept with its state: what the window draws live and a report draws later."""
+"""The training curve of a recovery, stored with its state."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""From a source's description to an opened model: build, read the checkpoint, adapt the number of classes, load.
+"""Builds a model from its source: call the factory, read the checkpoint, adapt the classes, load.
 
 Every source goes this road, so that a checkpoint behaves the same wherever the class came from.
 """

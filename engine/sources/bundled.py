@@ -1,4 +1,4 @@
-"""The two networks that come with Secateur, trained, with the data that judges them."""
+"""The two trained sample networks that ship with Secateur, and their data."""
 
 import inspect
 from importlib.resources import files

@@ -1,4 +1,4 @@
-"""Read a checkpoint file without running what is in it: safetensors, or torch's own format with `weights_only`.
+"""Reads a checkpoint without running code from it: safetensors, or torch's format with `weights_only`.
 
 A pickle that needs more than tensors is refused until the user consents; a file that is none says so in a sentence.
 """

@@ -1,4 +1,4 @@
-"""An earlier export of ours: the recorded source builds the original, its shapes and repairs make it small again."""
+"""Opens an earlier PyTorch export: builds the original from its source and applies the recorded shapes and repairs."""
 
 from dataclasses import replace
 from pathlib import Path

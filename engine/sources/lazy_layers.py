@@ -1,4 +1,4 @@
-"""Lazy layers get their sizes before anything else is done with a model: a checkpoint, a copy and a cut need shapes."""
+"""Initialises lazy layers when a model is opened, because checkpoints, copies and cuts need their shapes."""
 
 import traceback
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Which Python files a model, a task or a recipe names, and what consent to run them comes with it.
+"""Finds the Python files that a model, task or recipe names, and the consent to run them.
 
 What the user names in this run (an argument, a dialog, a line of Python) is consent to that very code (`by_hand`).
 What a file names (a recipe, a project, a bundle, an export, a session) needs that file's seal (`require_consent`).

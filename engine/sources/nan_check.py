@@ -1,4 +1,4 @@
-"""Weights that are no numbers, by name: said as they are loaded, before they make a metric or a score. Loads torch."""
+"""Finds weights that are NaN or infinite when they are loaded. Loads torch."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Open a model: the table of sources, and the one function that asks them in turn."""
+"""Opens a model: the table of sources, and the function that tries them in order."""
 
 from pathlib import Path
 

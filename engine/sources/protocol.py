@@ -1,4 +1,4 @@
-"""What to open, as plain data, and what opening gives."""
+"""What to open, as plain data, and the protocol of sources."""
 
 import re
 from collections.abc import Callable

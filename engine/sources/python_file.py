@@ -1,4 +1,4 @@
-"""A model of the user's own: `path/to/file.py:callable`, the callable being a function, a class or a module itself."""
+"""Source `path/to/file.py:callable`: a function, a class or a module in the user's own file."""
 
 import inspect
 from collections.abc import Callable

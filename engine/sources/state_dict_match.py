@@ -1,4 +1,4 @@
-"""Find in a checkpoint the state dict that fits a model, and load it.
+"""Finds the state dict in a checkpoint that fits a model, and loads it.
 
 Checkpoints wrap their tensors ("state_dict", "model", "ema") and prefix their names ("module.", "_orig_mod.", "net.").
 Rather than to guess from names, every candidate is compared with the model's own keys, and the best fit is taken.

@@ -1,4 +1,4 @@
-"""timm's models by name, where timm is installed. Weights come from a file, never from the network."""
+"""Source `timm:NAME`, where timm is installed. Weights come from a file, never from the network."""
 
 import difflib
 from importlib.util import find_spec

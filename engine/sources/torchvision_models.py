@@ -1,4 +1,4 @@
-"""torchvision's models by name. Weights come from a file or from torch's cache on disk, never from the network."""
+"""Source `torchvision:NAME`. Weights come from a file or torch's cache, never from the network."""
 
 import difflib
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Cut: plan and model in, smaller model out, verified. The original is never touched."""
+"""Surgery: cuts a model according to a plan, repairs its code, and verifies the result. The original stays as it is."""

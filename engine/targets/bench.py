@@ -1,4 +1,4 @@
-"""Measures ONNX files on this machine, and writes what it found as JSON: `python bench.py a.onnx b.onnx`.
+"""Measures ONNX files on this machine and writes the results as JSON: `python bench.py a.onnx b.onnx`.
 
 Stands alone: a copy of this file, the models, Python, numpy and onnxruntime are all that it needs. Every model is run
 in turns with the others, so that a machine that slows down slows all of them down. Where another provider than the CPU

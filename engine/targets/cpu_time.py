@@ -1,4 +1,4 @@
-"""What a run costs when other programs want the processor too."""
+"""Corrects the time of a run for what other programs took of the CPU."""
 
 import time
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Models timed in turns, round by round."""
+"""Times several models in turns, round by round."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What profiles of many runs say of each fused block, in the order of the run."""
+"""Collects the time of each fused block over many profiled runs, in execution order."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""What measures, in words: a latency of one machine says nothing about another."""
+"""Describes the machine that measures, because a latency holds for one machine only."""
 
 import os
 

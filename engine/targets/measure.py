@@ -1,4 +1,4 @@
-"""Measure the latency of models in a process of its own, where nothing else of Secateur runs.
+"""Measures the latency of models in a separate process, where nothing else of Secateur runs.
 
 All models of one call are measured in turns, so that a machine that slows down slows all of them down.
 """

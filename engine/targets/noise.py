@@ -1,4 +1,4 @@
-"""Measure again what a busy machine has disturbed: it changes its speed for a while, and not of all models alike.
+"""Repeats measurements that a busy machine disturbed, judged by the speed of the original model.
 
 A neighbour on the same core or memory makes a large model half as slow again and a small one less or more than that, so
 that the share of one in the other holds for the usual speed only. So does a virtual machine whose processors are put

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU, on exported files."""
+"""ONNX Runtime on the CPU, for exported files."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence

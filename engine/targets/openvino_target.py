@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, on exported files. Its extra is `secateur[openvino]`."""
+"""OpenVINO on the CPU, for exported files. Needs the extra `secateur[openvino]`."""
 
 import sys
 from collections.abc import Generator

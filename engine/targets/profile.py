@@ -1,4 +1,4 @@
-"""Profile a model in a process of its own: the time of the whole beside the original's, and of each fused block."""
+"""Profiles a model in a separate process: its time beside the original's, and that of each fused block."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass

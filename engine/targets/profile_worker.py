@@ -1,4 +1,4 @@
-"""What the profiling process does: time two models in turns, then the fused blocks of the second."""
+"""The profiling process: times two models in turns, then the fused blocks of the second."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Where a model will run, as plain data, and what a measurement of it says."""
+"""Plain data of targets and measurements, and the protocol that each runtime implements."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Another machine as a target: what is carried there, and the results that come back.
+"""Measuring on another machine: writes the folder to copy there, and reads the results.
 
 A folder with `bench.py`, ONNX files, inputs and what these were made for is all that the other machine gets. Each file
 is named by its state and the content of its weights, so that the results find their states again.

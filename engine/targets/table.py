@@ -1,4 +1,4 @@
-"""The targets that Secateur measures on, by name. To add one is to add a file and a line here."""
+"""The table of targets by name. To add one, add a file and a line here."""
 
 from ..errors import SecateurError
 from .onnxruntime_target import OnnxRuntime

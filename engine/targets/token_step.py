@@ -1,4 +1,4 @@
-"""One further token of a language model, behind tokens that its cache holds. Loads torch.
+"""One decoding step of a language model, with the earlier tokens in its cache. Loads torch.
 
 The cache is the model's own, as the library transformers has it: an answer with `cache` (`past_key_values` in older
 versions), whose layers hold keys and values, and a forward that takes it again by that name.

@@ -1,4 +1,4 @@
-"""Eager PyTorch, on models packed for another process."""
+"""Eager PyTorch, for models that were packed for another process."""
 
 import time
 from functools import partial

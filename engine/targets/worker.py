@@ -1,4 +1,4 @@
-"""What the measuring process does: load every model, warm up, then time them in turns."""
+"""The measuring process: loads every model, warms up, then times them in turns."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Data in an .npz, or in a folder with one for each split; without named splits it is divided by a seed."""
+"""Data in an .npz or a folder of them; without named splits it is divided by a seed."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Images in the binary files that MNIST and its kin (idx), and CIFAR (its binary version), are published as."""
+"""Images in the binary formats of MNIST (idx) and CIFAR."""
 
 import gzip
 import math

@@ -1,4 +1,4 @@
-"""What is right of an image with boxes."""
+"""The boxes and labels of an image, as targets of detection."""
 
 from dataclasses import dataclass
 

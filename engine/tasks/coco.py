@@ -1,4 +1,4 @@
-"""Images with boxes: a folder of images and a COCO-style JSON of annotations, one for each split or one to divide."""
+"""Images with COCO-style annotations: one JSON file for each split, or one to divide."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Finds and reads COCO-style annotations: which file belongs to which split, where its images lie, what is in them."""
+"""Finds and reads COCO-style annotations: the file of each split, its images, and their boxes."""
 
 import re
 from collections.abc import Mapping, Sequence

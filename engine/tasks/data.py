@@ -1,4 +1,4 @@
-"""What a built-in task reads from: samples of three splits with what is right of them, wherever they lie."""
+"""The protocol of data: the samples and targets of three splits."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable

@@ -1,4 +1,4 @@
-"""A built-in task: some data, and what the model is for.
+"""The built-in task: some data, and a purpose that defines loss and metric.
 
 Where the data does not say what is right, recovery distils, and the metric compares with what the original says.
 """

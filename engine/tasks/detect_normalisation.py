@@ -1,4 +1,4 @@
-"""Was the data prepared as the model was trained? Other usual means and deviations are tried on a few samples.
+"""Detects a wrong normalisation by trying other usual means and deviations on a few samples.
 
 A better way is told, never taken unasked. Samples are paired, so that a few are enough: the difference of two shares of
 right answers on the same samples has the standard error of the mean of the differences, each -1, 0 or 1.

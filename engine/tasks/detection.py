@@ -1,4 +1,4 @@
-"""A task of detection: the detector computes its losses itself, and its boxes are judged.
+"""The detection task: the detector computes its own losses, and its boxes are evaluated.
 
 A live model answers with boxes, and so does the file of one in two stages. The file of another holds the network up to
 the maps of its heads, at one size of image; the boxes are chosen here, by the original's anchors and thresholds, and

@@ -1,4 +1,4 @@
-"""What a student is to learn from its teacher of a batch. Loads no torch."""
+"""What student and teacher are compared on in a batch. Loads no torch."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""A metric over batches as a job, with n and its standard error."""
+"""Evaluates a metric over batches as a job, with n and its standard error."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""A folder of images with one sub-folder a class, below `train`, `val` and `test` where the data is divided already."""
+"""A folder of images with one sub-folder a class, below `train`, `val` and `test` where it is already split."""
 
 import json
 import os

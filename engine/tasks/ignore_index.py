@@ -1,4 +1,4 @@
-"""The target that stands where nothing is asked of a language model."""
+"""The target value that a language model's loss and metric ignore."""
 
 NOT_ASKED = -100
 """What torch's cross entropy leaves out."""

@@ -1,4 +1,4 @@
-"""From stored pixels to a model's input, and back to something to look at."""
+"""Preprocesses pixels into a model's input, and turns an input back into a picture to show."""
 
 from typing import Any
 

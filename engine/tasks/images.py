@@ -1,4 +1,4 @@
-"""Decodes images from files or bytes to what a model takes; decoded ones are kept while they fit into `CACHE_BYTES`."""
+"""Decodes images from files or bytes; decoded ones are cached up to `CACHE_BYTES`."""
 
 import warnings
 from collections.abc import Hashable, Sequence

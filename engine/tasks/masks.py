@@ -1,4 +1,4 @@
-"""Segmentation: a folder `images` and a folder `masks` of the same names, below `train`, `val` and `test` or not.
+"""Segmentation data: folders `images` and `masks` with equal names, below `train`, `val` and `test` or not.
 
 A mask is an image of one channel (or with a palette) whose values are the classes; 255 does not count.
 """

@@ -1,4 +1,4 @@
-"""What a model answers: the logits among its outputs, in evaluation mode, with sentences for what can go wrong."""
+"""Runs a model in evaluation mode and finds the logits among its outputs, with errors for what can go wrong."""
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Arrays on disk by split: names of arrays in an .npz, or files of a folder that are called train, val and test.
+"""Reads arrays by split: from the names of arrays in an .npz, or from files called train, val and test.
 
 An array's name says a split and what it holds, in either order: `x_train`, `train_images`, `y_val`, `test_labels`;
 without a split it is that of its file, or is divided later. Nothing is ever unpickled.

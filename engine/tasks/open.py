@@ -1,4 +1,4 @@
-"""Opens a task from its specification: a table from kind to opener, one file each. Opening loads torch."""
+"""Opens a task from its specification: a table from kind to opener. Opening loads torch."""
 
 from collections.abc import Callable
 from pathlib import Path

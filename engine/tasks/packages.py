@@ -1,4 +1,4 @@
-"""Packages that only some data needs: imported when they are needed, with a sentence where they are not installed."""
+"""Imports optional packages when they are needed, with an error that says how to install them."""
 
 from importlib import import_module
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a model is for, as plain data: the task's specification, its samples and its metrics (no torch)."""
+"""Plain data of tasks: specification, splits, samples and metrics, and the protocol of tasks (no torch)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Which files hold which split: one file that is divided later, or a folder with `train`, `val` and `test` files."""
+"""Finds the files of each split: one file to divide, or a folder with `train`, `val` and `test` files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which names of the splits a user's `task.py` expects: train, val and test, or those of version 0.1.
+"""Decides which names of the splits a user's `task.py` expects: train, val and test, or those of version 0.1.
 
 `batches(split)` and `evaluate(model, split)` get "train", "val" or "test". Version 0.1 said "calibrate", "choose" and
 "report"; a file that was written for it still gets these. What counts, in this order:

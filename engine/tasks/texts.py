@@ -1,4 +1,4 @@
-"""Text for language models: cut into sequences of equal length, each position asked for the next or a hidden token.
+"""Text for language models: sequences of equal length, with the next token or a hidden one as the target.
 
 A plain text file, a folder with `train`, `val` and `test` texts, or a column of texts in a table.
 """

@@ -1,4 +1,4 @@
-"""From text to token numbers: by a Hugging Face `tokenizer.json`, or byte by byte where the user says so."""
+"""Tokenisers: a Hugging Face `tokenizer.json`, or one token for each byte."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

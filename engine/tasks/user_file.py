@@ -1,4 +1,4 @@
-"""Runs the functions of a Python file of the user's; an error in it becomes a sentence with file, line and cause."""
+"""Runs the functions of a user's Python file; an error becomes a sentence with file, line and cause."""
 
 import inspect
 import traceback

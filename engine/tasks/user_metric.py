@@ -1,4 +1,4 @@
-"""What the user's `evaluate(model) -> dict` gets and gives: a module that can be stopped, and a metric."""
+"""Reads the result of the user's `evaluate(model)` as a metric, and makes the model stoppable."""
 
 import math
 import re

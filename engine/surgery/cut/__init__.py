@@ -1,1 +1,1 @@
-"""Make the smaller model: slice tensors, set attributes, skip blocks, try cuts."""
+"""Makes the smaller model: slices tensors, sets attributes, skips blocks, tries cuts."""

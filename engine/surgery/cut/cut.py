@@ -1,4 +1,4 @@
-"""Cut a model: slice its tensors, drop its blocks, repair what modules remember, audit that it runs as predicted."""
+"""Cuts a model: slices tensors, drops blocks, repairs the code, and checks that it runs as predicted."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a cut changed besides the tensors, and the numbers that show that it did what was planned."""
+"""The repairs that a cut made besides slicing, and the result of its verification, as plain data."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Operators that read beyond their input where an index is out of range: here that raises.
+"""Makes operators raise where they would silently read outside of their input.
 
 What lies there is chance, and a model that runs on it cannot be compared with anything.
 """

@@ -1,4 +1,4 @@
-"""What modules of torch remember of their sizes: one function a class, read off the weights after a cut."""
+"""Sizes stored in torch's own modules (`in_channels` ...), computed from the weights after a cut."""
 
 from collections.abc import Callable
 from functools import cache

@@ -1,4 +1,4 @@
-"""Skip a block of the original by a hook, so that the masked original computes what it would without the block."""
+"""Skips a block of the original with a hook, for the masked original."""
 
 from collections.abc import Sequence
 from dataclasses import fields

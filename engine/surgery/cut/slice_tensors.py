@@ -1,4 +1,4 @@
-"""Tensors and constants cut to the indices that they keep."""
+"""Slices tensors and constants to the indices that are kept."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

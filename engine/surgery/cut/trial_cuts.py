@@ -1,4 +1,4 @@
-"""The analysis that holds: half of everything is cut on trial, and half of some sets without the others.
+"""Tests an analysis with trial cuts, and fixes what cannot be cut: half of everything, then some sets alone.
 
 So that what the window offers can be cut. An analysis alone knows the operators; only a trial knows the model's code.
 What no repair brings to run is fixed, with the reason.

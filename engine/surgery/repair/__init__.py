@@ -1,1 +1,1 @@
-"""Make the forward fit the smaller tensors: attributes, literals, repeats, and the audit that finds what is needed."""
+"""Adapts a model's code to the smaller tensors: attributes, literals, repeats, and the audit that finds them."""

@@ -1,4 +1,4 @@
-"""Compare what a cut model does, operator by operator, with what the analysis predicts."""
+"""Compares each operator of a cut model with what the analysis predicts."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

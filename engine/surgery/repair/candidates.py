@@ -1,4 +1,4 @@
-"""What could make a cut model's code run: values for what modules remember, and numbers for what their code writes."""
+"""Candidate values for attributes and literals that may make a cut model's code run."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum

@@ -1,4 +1,4 @@
-"""Attributes that may have to change together, where no one alone makes a cut model's code run further."""
+"""Groups of attributes to change together, where changing one alone does not help."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise

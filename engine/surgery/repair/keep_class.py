@@ -1,4 +1,4 @@
-"""Plans that leave the model's code as it is: what its sizes have to do with one another, learnt from cuts on trial.
+"""Finds, by trial cuts, the constraints under which a model's code needs no change.
 
 Any plan can be cut, if need be with other numbers in a forward. Where the code computes a size from another one
 (`reshape(batch, tokens, width)` after the heads are put together), only plans that keep the two equal need none. A

@@ -1,4 +1,4 @@
-"""Counts that a run may pass without reading them: how many query heads each key/value head serves.
+"""Repairs stored counts of query heads for each key/value head, which a run may not read.
 
 torch's attention finds it out by itself, so that a run shows no fault; the same code repeats keys by a number that a
 module remembers as soon as it is given a mask, or exported. That number follows the heads.

@@ -1,4 +1,4 @@
-"""Layers that number themselves: which slot of a shared cache is theirs, once some of them are gone.
+"""Renumbers layers that store their own index, such as their slot in a shared cache, when others are removed.
 
 Nothing is renumbered where a block goes: modules, state-dict names and lists in a configuration keep their places. Only
 `layer_idx`, by which attention finds its slot in a cache, must leave no hole before the last one: code asks the first

@@ -1,4 +1,4 @@
-"""What one cut has shown about a model's code, told to the next: which numbers follow which axes.
+"""Remembers which axes an attribute or literal follows, as a first guess for the next cut.
 
 A guess is never trusted: the audit confirms all of it at once, or it is undone.
 """

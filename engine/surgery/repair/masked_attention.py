@@ -1,4 +1,4 @@
-"""Attention that runs without a mask, run with the one that says the same: nothing hidden, or what comes later.
+"""Runs attention that has no mask with an equivalent one, to reach the code for masks.
 
 With a mask, and in an export, libraries take another way through their code than the example's run: they repeat keys
 and values by a count that they remember. Both ways give the same where that count is right: the model itself tells it.

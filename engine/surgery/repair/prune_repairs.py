@@ -1,4 +1,4 @@
-"""Which replaced numbers a repaired model still needs, and what they are at any batch size.
+"""Drops literal repairs that are not needed, and expresses the others for any batch size.
 
 A number in which the batch is a factor becomes a part of what the code gives: the example's batch has no place in it.
 """

@@ -1,4 +1,4 @@
-"""Blocks that their own code merges into one layer after training (MobileOne, FastViT): what merging reads follows.
+"""Repairs what blocks read when they merge into one layer after training (MobileOne, FastViT).
 
 No run reads it, so that no audit asks for it; yet the smaller model is merged before it is used.
 """

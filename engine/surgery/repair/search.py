@@ -1,4 +1,4 @@
-"""Make a cut model's own code run: what modules remember first, then the numbers that their code writes.
+"""Searches for the repairs that make a cut model's code run: attributes first, then literals.
 
 A repair is accepted only if the audit gets further with it; what did not help is undone.
 """

@@ -1,4 +1,4 @@
-"""Attributes that make a cut model's code run only one after the other: each puts the first wrong number right.
+"""Repairs attributes one after the other, each by the first wrong number that the audit finds.
 
 Whether it runs further shows only once all of them have changed; which number is wrong first shows after each.
 """

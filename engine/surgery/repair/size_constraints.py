@@ -1,4 +1,4 @@
-"""Sizes that are one to a model's code: constraints made of what trial cuts showed."""
+"""Makes constraints from trial cuts: sizes that a model's code treats as one."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field

@@ -1,1 +1,1 @@
-"""Prove that a cut did exactly what was planned: masked original and cut model side by side."""
+"""Verifies that a cut did exactly what was planned, by comparing the masked original with the cut model."""

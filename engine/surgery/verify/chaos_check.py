@@ -1,4 +1,4 @@
-"""Can a comparison tell a fault from rounding? Not where a network makes much of every small change."""
+"""Detects networks that amplify rounding so much that a comparison cannot show a fault."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Which operator differs first: both runs once more, operator by operator, when a comparison has failed."""
+"""Finds the first operator that differs after a comparison has failed, by running both models again."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

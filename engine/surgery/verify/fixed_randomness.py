@@ -1,4 +1,4 @@
-"""Random numbers that are the same at every place of a tensor, so that a smaller tensor has the same ones.
+"""Makes random operators draw one number for all positions, so that a smaller tensor gets the same.
 
 A forward that draws noise as wide as its features draws other numbers when it is cut. What a comparison needs is no
 chance, only the same numbers in both runs: each call draws one, which stands at all places.

@@ -1,4 +1,4 @@
-"""Other inputs and another precision for a model: what a verification runs besides the example."""
+"""Other inputs for a verification: other batch and input sizes, scales and precisions."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,4 +1,4 @@
-"""The masked original: what a cut model must equal. Made from the analysis's slices alone, independent of surgery.
+"""The masked original, which a cut model must equal. Built from the analysis' slices alone, not by surgery.
 
 Every slice of a removed structure is absent (NaN) in every parameter and buffer; a removed block is skipped by a hook.
 `nan_masking.py` says what operators make of that: sums and statistics run over what remains.

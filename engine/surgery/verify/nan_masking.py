@@ -1,4 +1,4 @@
-"""What a model computes without some of its indices: NaN stands for what is absent.
+"""Computes operators without some indices: NaN marks the entries that are absent.
 
 Parameters hold NaN at the indices that go. Operators that combine index by index, move or look up carry the NaN along
 by themselves; products leave absent terms out, and every statistic (mean, variance, maximum, norm ...) runs over what

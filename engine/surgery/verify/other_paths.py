@@ -1,4 +1,4 @@
-"""Inputs on which a model's Python code takes a way that no run has taken yet, and words for the ways left untried.
+"""Searches for inputs that lead a model's Python code through branches that no run has taken.
 
 `tracing/guards.py` says where the code branches on sizes and values and which way it went. Here inputs are made that
 should lead the other way (a batch just above the bound, another length, larger numbers), and each is confirmed by a

@@ -1,4 +1,4 @@
-"""The permutation check: structures of a coupled set may change places without changing the function.
+"""The permutation check: permuting the structures of a coupled set must not change the outputs.
 
 It tests the analysis itself: no surgery, no zeros, and it goes through every normalisation.
 """

@@ -1,4 +1,4 @@
-"""A forward in one precision throughout, whatever the model's own code converts to on the way."""
+"""Runs a forward in one precision throughout, whatever the model's code converts to."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Other weights for a verification, on which shows what trained ones hide: a layer scale near zero, a norm of zeros.
+"""Random weights for a verification: they show what trained ones hide, such as a layer scale near zero.
 
 Each number follows from the weight's name and its place alone, so that any part of a weight can be made without the
 others, and again. The numbers come from one table, which is read round and round.

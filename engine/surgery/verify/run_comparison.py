@@ -1,4 +1,4 @@
-"""One forward with everything on the way, and how far another is apart from it."""
+"""Records the intermediate results of a forward, and measures how far another forward differs."""
 
 import math
 from collections import Counter

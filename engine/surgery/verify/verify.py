@@ -1,4 +1,4 @@
-"""Show that a cut did exactly what was planned, by comparisons that share no code with the cut.
+"""Verifies a cut by comparisons that share no code with the cut.
 
 Removal (the cut model against the masked original) on the weights as they are and with everything randomised, at
 batches of one and of more, at another size, on rescaled inputs and in a second call; permutation of the coupled sets.

@@ -1,4 +1,4 @@
-"""What the operators of a verification read in place of a model's weights.
+"""Replaces the weights that operators read during a verification, without copying the model.
 
 A verification runs both models on other weights than they hold: in a finer type, drawn at random, exchanged, absent. It
 makes no copy of a model. The models keep their weights as they are stored; `ReplacedWeights` hands each operator the

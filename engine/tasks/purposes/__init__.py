@@ -1,1 +1,1 @@
-"""What a model is for: how its answers are compared with what is right. One file each, and a line in the table."""
+"""Purposes of a model: a loss and a metric each. To add one, add a file and a line in `table.py`."""

@@ -1,4 +1,4 @@
-"""What a purpose is: a loss to train by, and a metric that comes with its uncertainty.
+"""The protocol of purposes: a loss to train by, and a metric with its uncertainty.
 
 A purpose turns a batch of answers into a row of numbers for each sample, and all the rows into one metric. The same
 rows drawn again and again (a bootstrap) say how far the metric would vary with other samples.

@@ -1,4 +1,4 @@
-"""The purposes by name. To add one is to add a file that holds a `PURPOSE`, and a line here. Loads no torch."""
+"""The table of purposes by name. To add one, add a file with a `PURPOSE` and a line here. Loads no torch."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING

@@ -1,1 +1,1 @@
-"""Data in columns: how the files are read, which column is what, and how columns become a model's inputs."""
+"""Data in tables: reads files, assigns roles to columns, and converts columns to a model's inputs."""

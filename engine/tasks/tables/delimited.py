@@ -1,4 +1,4 @@
-"""CSV and TSV files, with or without a first line of names."""
+"""CSV and TSV files, with or without a header line."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""From columns to what a model takes: images, texts or numbers."""
+"""Converts columns to a model's inputs: images, texts or numbers."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias

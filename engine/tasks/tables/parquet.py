@@ -1,4 +1,4 @@
-"""Parquet files, as data sets are often published: images as bytes (or {bytes, path}), texts, numbers, labels."""
+"""Parquet files: images as bytes (or {bytes, path}), texts, numbers, labels."""
 
 from collections import OrderedDict
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A table: named columns, each of one kind, read when they are used and no more of it than is used."""
+"""The protocol of tables: named columns, each of one kind, read only when and as far as they are used."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The records of a CSV file: where each begins is held, its cells are read when they are used."""
+"""The records of a CSV file: their offsets are kept in memory, their cells are read when they are used."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""Which column is what, and what the model is for: as the user says, or as names and kinds of the columns suggest."""
+"""Assigns roles to columns, and a purpose to the table: as the user says, or by names and kinds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
