@@ -1,1 +1,1 @@
-"""Baselines: what a pruned model has to be better than, to have been worth the pruning."""
+"""Baselines that a pruned model has to beat."""

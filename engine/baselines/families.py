@@ -1,4 +1,4 @@
-"""Smaller models of the same family, found by the names that a library gives its models.
+"""Finds smaller models of the same family by name.
 
 A name is read as words and numbers: resnet50 is (resnet, 50), regnet_y_8gf is (regnet, y, 8, gf). The family are the
 models that the same file of the library defines and whose names begin with the same word; those are nearest that differ

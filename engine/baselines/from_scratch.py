@@ -1,4 +1,4 @@
-"""The same shape trained from scratch: fresh weights in the cut model (Liu et al. 2019). Loads torch.
+"""Baseline: the same shape trained from scratch with fresh weights (Liu et al. 2019). Loads torch.
 
 Fresh weights come from the original's own factory, so that its author's way to initialise holds, and every tensor draws
 its entries anew from those by the seed: a factory that hands out trained weights gives nothing learned away. Layers of

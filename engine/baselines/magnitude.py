@@ -1,4 +1,4 @@
-"""Unstructured magnitude pruning: as few weights other than zero as the state has parameters. Loads torch.
+"""Baseline: unstructured magnitude pruning to as many non-zero weights. Loads torch.
 
 The smallest weights of the whole model go (global L1, Han et al. 2015), chosen by torch's own pruning; the zeros stay
 zeros through the same recovery. The tensors keep their shapes: what a runtime makes of zeros is measured.

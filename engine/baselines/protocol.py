@@ -1,4 +1,4 @@
-"""What a pruned model is compared with, as plain data, and what makes such a baseline. Loads no torch.
+"""Baselines as plain data, and the protocol of their rules. Loads no torch.
 
 A baseline is one file with one `BaselineRule` value and one line in `table.py`. Its model is compared with a state of
 the session: measured on the same data and the same target, and trained with the same recovery.

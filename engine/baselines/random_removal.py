@@ -1,4 +1,4 @@
-"""Random removal: the same goals by scores that are drawn, the same recovery. Loads torch."""
+"""Baseline: random removal for the same goals, with the same recovery. Loads torch."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""The stock smaller model: the next one of the same family, or one that the user names. Loads torch.
+"""Baseline: the next smaller stock model of the family, or one that the user names. Loads torch.
 
 It is opened as any model, with the original's number of classes, and trained with the state's own recovery, the
 original as its teacher. Where its weights are random, it has to learn everything in those epochs, and a note says so.

@@ -1,4 +1,4 @@
-"""The table of baselines; importing it loads torch.
+"""The table of baselines. Importing it loads torch.
 
 To add one: a file beside `random_removal.py`, a member of `BaselineKind`, and its value here.
 """

@@ -1,4 +1,4 @@
-"""How every baseline is trained: with the recovery of the state that it stands beside. Loads torch."""
+"""Trains a baseline with the recovery settings of the state that it is compared with. Loads torch."""
 
 from typing import Any
 

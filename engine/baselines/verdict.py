@@ -1,4 +1,4 @@
-"""Was it worth pruning? The result beside its baselines: a sentence as data. Loads no torch.
+"""Decides whether pruning was worth it, by comparing the result with its baselines. Loads no torch.
 
 A baseline is *better* when its metric is better by more than both standard errors together and it costs no more. It is
 *as good* when the metrics are apart by no more than that, at no more cost. Where both were timed at the same place, it

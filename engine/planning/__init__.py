@@ -1,1 +1,1 @@
-"""Planning: from scores and a goal to the set of structures that will go; nothing is destroyed by planning."""
+"""Planning: from scores and a goal to the set of structures to remove. Nothing is changed by planning."""

@@ -1,4 +1,4 @@
-"""Depth and width in one plan: whole blocks compete with filters and heads at equal cost. Numpy only.
+"""Plans depth and width together: whole blocks compete with filters and heads at equal cost. Numpy only.
 
 A structure is worth its class-relative score times the cost that it saves: so an average head and an average filter
 have one price per cost, as a common ratio for all classes means it. A block is worth the sum of what it holds, measured

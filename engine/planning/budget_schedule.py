@@ -1,4 +1,4 @@
-"""Budgets between a state and a goal: geometric, so that every round takes the same share of what is left."""
+"""The budgets of several rounds, spaced geometrically between a state and a goal."""
 
 from dataclasses import replace
 

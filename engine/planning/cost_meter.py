@@ -1,4 +1,4 @@
-"""Measures the costs that a goal limits, of one plan or of many that differ by a step. Numpy only.
+"""Measures the costs that a goal limits, for one plan or many that differ by a step. Numpy only.
 
 Parameters, MACs and bytes of a file are sums of terms: a constant times the kept sizes of axes, gone with a block. So
 only the terms of what is limited are computed. The peak of the activations is no sum

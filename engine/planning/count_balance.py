@@ -1,4 +1,4 @@
-"""What constraints say about a plan: which one it breaks, and the marks that keep them all. Numpy only.
+"""Checks the constraints of a plan, and adjusts marks so that they hold. Numpy only.
 
 An analysis says which sets lose structures in step (`CountBundle`). Marks on one of them are evened out on the others:
 the weakest go along, the strongest stay.

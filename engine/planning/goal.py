@@ -1,4 +1,4 @@
-"""The plan for a goal: which structures go so that every limited cost is at or under its limit. Numpy only.
+"""Plans for a goal: every limited cost at or under its limit. Numpy only.
 
 `search.py` finds the widths, `block_pruning.py` lets whole blocks compete with them, and `infeasibility.py` says why a
 goal cannot be reached.

@@ -1,4 +1,4 @@
-"""What stands in the way of a goal that cannot be reached: every condition is relaxed in turn. Numpy only."""
+"""Explains why a goal cannot be reached, by relaxing each condition in turn. Numpy only."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace

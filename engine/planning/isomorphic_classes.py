@@ -1,4 +1,4 @@
-"""What may be ranked with what: isomorphic classes, and the widths that a target likes.
+"""Isomorphic classes: which structures are ranked together, and which widths suit a target.
 
 A score compares structures whose slices have equal shapes (Fang et al. 2024, isomorphic pruning): filters of two equal
 layers, but not a filter with a head. Each class loses the same share of its weakest; within it layers compete.

@@ -1,4 +1,4 @@
-"""Single steps between two plans: the finest way to a goal that whole steps allow, with exact marginal costs.
+"""Refines a plan by single steps with exact marginal costs.
 
 A step takes the weakest structures of one set down to its next allowed count, or gives the last ones back. What it
 saves depends on every other set, so it is computed anew after each step, for all sets at once.

@@ -1,4 +1,4 @@
-"""How gestures become marks: pure functions from masks to masks, numpy only, quick enough for a dragged slider.
+"""Edits marks: pure functions from masks to masks, fast enough for a dragged slider. Numpy only.
 
 Masks are [S] bool arrays; the given ones are never changed. What is removed already or locked stays as it is.
 """

@@ -1,4 +1,4 @@
-"""What a plan is asked for, and what it came to: plain data, part of recipes. Loads neither torch nor the solver."""
+"""Goals, limits and plans, as plain data that recipes hold. Loads neither torch nor the solver."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The shape of an earlier plan with structures that scores choose anew: every coupled set keeps a given number."""
+"""Plans the shape of an earlier plan with new scores: every coupled set keeps a given number."""
 
 from collections.abc import Mapping
 

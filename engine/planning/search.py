@@ -1,4 +1,4 @@
-"""The search for a plan of one goal: bisection over one ratio for all classes, then single steps. Numpy only.
+"""Searches the plan for one goal: bisection over one ratio for all classes, then single steps. Numpy only.
 
 One global ratio says how much of its weakest each isomorphic class loses; kept counts are rounded to what the target
 likes; the ratio is found by bisection on exact costs. Rounding leaves a gap between the last ratio that costs too much

@@ -1,4 +1,4 @@
-"""Marks by a rule: which layers by name and kind, and which of their structures; numpy only, quick enough to preview.
+"""Marks by rule: which layers by name and kind, and which of their structures. Numpy only.
 
 Names are globs ("layer3.*.conv1", with commas between several; a name alone means all below it too) or, between
 slashes, a regular expression ("/conv[12]$/"). Masks are [S]; the given ones are never changed.

@@ -1,1 +1,1 @@
-"""Scoring: how much each structure matters, by one of several criteria; nothing is left behind in the model."""
+"""Scoring: rates how much each structure matters, by one of several criteria. The model is left as it was."""

@@ -1,4 +1,4 @@
-"""Measured ablation: what the loss rises by when a structure is really taken away, one after the other.
+"""Measured ablation: how much the loss rises when a structure is removed, one structure at a time.
 
 Michel et al. 2019 rate heads so. Nothing is estimated: the model runs without the structure, as the masked original
 that cuts are verified against, so norms and statistics are those of the cut model. It costs a few batches for each

@@ -1,4 +1,4 @@
-"""Mean and variance of what enters each weight, over samples and positions, from forward passes on calibration data.
+"""Mean and variance of each weight's input features, from forward passes on calibration data.
 
 It watches the operators beneath the modules, so that a product counts however a model writes it: a layer, attention in
 one function, experts in one stack. A product whose second operand is a parameter, a view of it, or made of parameters

@@ -1,4 +1,4 @@
-"""From numbers per weight to numbers per structure: pure numpy, by the slices that count (`weight_slices.py`).
+"""Combines importances of weights into scores of structures. Pure numpy, over `weight_slices.py`.
 
 A weight tensor has an importance for every element. Summed over all dimensions but one it becomes a vector along an
 axis; a structure gets the sum over the indices it owns (one for a filter, many for a head).

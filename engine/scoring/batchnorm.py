@@ -1,4 +1,4 @@
-"""BatchNorm scale: the size of the factor by which a channel leaves its BatchNorm (network slimming, Liu et al. 2017).
+"""BatchNorm scale: the absolute scale of a channel's BatchNorm (network slimming, Liu et al. 2017).
 
 A BatchNorm is told by what it holds, a vector `weight` beside running statistics, or where it keeps none by its type.
 Where it was folded into the layer before it, nothing of it is left to rate by.

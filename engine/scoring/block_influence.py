@@ -1,4 +1,4 @@
-"""Block influence: how much a block turns what runs through it (ShortGPT, Men et al. 2024).
+"""Block influence: how much a block changes the direction of its input (ShortGPT, Men et al. 2024).
 
 One minus the cosine of a feature vector before and after the block, averaged over samples and positions. For a residual
 branch that may go, before and after are the two sides of the addition that takes its result in.

@@ -1,4 +1,4 @@
-"""How far each block turns the vectors that run through it, watched during forward passes. Loads torch.
+"""Cosine similarity between the input and output of each block, measured during forward passes. Loads torch.
 
 What a block is given is copied before it runs, because it may be changed in place. The result of a residual branch is
 followed through operators that keep zero (as in `structures.branches`) to the addition that takes it in.

@@ -1,4 +1,4 @@
-"""Stop inside a forward or backward pass: a batch of a large model takes longer than a person waits for a cancel.
+"""Cancels inside a forward or backward pass: one batch of a large model can take long.
 
 The token is looked at before every module's forward and at every gradient computed for a parameter. Loads torch.
 """

@@ -1,4 +1,4 @@
-"""The table of criteria, what each costs, whether it is available, and the one function that scores by any of them."""
+"""The table of criteria, their cost and availability, and the function that scores by any of them."""
 
 from collections.abc import Generator, MutableMapping
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What enters each weight on calibration data, as importances of its elements: the part that Wanda and FLAP share.
+"""Importances from each weight's input features on calibration data: the part that Wanda and FLAP share.
 
 Forward passes only; the model runs in eval mode, without gradients, attention as plain products. What stands at tokens
 that only fill up a batch does not count.

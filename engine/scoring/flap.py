@@ -1,4 +1,4 @@
-"""Fluctuation: how much what a structure hands on varies, times the weights that read it (FLAP, An et al. 2023).
+"""Fluctuation: the variance of a structure's output times the weights that read it (FLAP, An et al. 2023).
 
 A feature that hardly varies can be replaced by its mean, which a bias can hold; so the variance counts, not the size.
 As in the paper the scores of each set are standardised, so that layers of different scale compare.

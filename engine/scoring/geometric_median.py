@@ -1,4 +1,4 @@
-"""Geometric median: how far a structure is from the others of its set; what lies in their midst can be replaced (FPGM).
+"""Geometric median: the distance of a structure to the others of its set (FPGM); close ones can be replaced.
 
 The distance of two structures is the root mean square of the differences of their weights, over all slices that count.
 It is exact up to `REFERENCES` structures; larger sets are compared with so many of them, drawn by the seed.

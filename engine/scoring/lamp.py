@@ -1,4 +1,4 @@
-"""LAMP: the share of a structure's energy in that of all that are at least as strong in its layer (Lee et al. 2021).
+"""LAMP: a structure's energy as a share of that of all stronger ones in its layer (Lee et al. 2021).
 
 The paper scores single weights, w^2 over the sum of the squares of all weights of the layer that are not smaller. Here
 a structure takes the place of a weight, the sum of the squares of its weights that of w^2, and its coupled set that of

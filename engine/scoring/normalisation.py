@@ -1,4 +1,4 @@
-"""Scores of a coupled set brought to one scale, so that sets can be compared with each other."""
+"""Normalises the scores of each coupled set, so that sets can be compared with each other."""
 
 from collections.abc import Callable
 

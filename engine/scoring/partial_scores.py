@@ -1,4 +1,4 @@
-"""Scores after a part of what is looked at: to be shown meanwhile, by name, and for nothing that decides."""
+"""Preliminary scores from a part of the data: for display only, never for a decision."""
 
 from collections.abc import Callable
 from contextlib import closing

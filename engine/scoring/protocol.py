@@ -1,4 +1,4 @@
-"""What a criterion is: plain facts for the window, and one function that rates the structures of a model.
+"""The protocol of criteria: plain facts for the window, and a function that rates structures.
 
 A criterion is one file with one `Criterion` value and one line in `criteria.py`. Nothing here imports torch, so the
 window can list criteria.

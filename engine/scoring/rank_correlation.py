@@ -1,4 +1,4 @@
-"""How far two ratings agree: Spearman's rank correlation over each layer and over the whole model. Numpy only."""
+"""Spearman's rank correlation between two ratings, for each layer and the whole model. Numpy only."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The weights that run where layers make them of parameters: weight norm, spectral norm, standardised convolutions.
+"""Finds weights that layers compute from parameters: weight norm, spectral norm, standardised convolutions.
 
 One factor of a weight says nothing by itself: a row of weight norm's direction times 100 leaves the model as it is.
 What is made of parameters alone and has the shape of one of them is the weight that runs in its place. It is looked at

@@ -1,4 +1,4 @@
-"""A batch taken apart into batches of one sample, for what a gradient of the whole batch cannot tell.
+"""Splits a batch into batches of one sample, for gradients of each sample.
 
 What has as many rows as the batch has samples is cut into rows: tensors on their first dimension, and lists of things
 that are no batches themselves (texts, targets of a detector). A batch in which nothing can be cut is one sample.

@@ -1,4 +1,4 @@
-"""What may be chosen about a score besides its criterion: plain data, for recipes, the command line and the window.
+"""Options of a score besides its criterion, as plain data.
 
 None of a choice means the criterion's own default, which is what its paper does.
 """

@@ -1,4 +1,4 @@
-"""Each use of a tied tensor by itself: what is measured of the head is not that of the embedding with the same numbers.
+"""Separates the uses of a tied tensor, so that head and embedding are measured apart.
 
 The gradient of a shared tensor is the sum over its uses. What a width loses is what the head reads of it; what the
 embedding writes into it is read by others again, and would count twice. So a further use gets a copy of its own, which

@@ -1,4 +1,4 @@
-"""What the dimensions of a weight are for: which it computes, and which it reads.
+"""The roles of a weight's dimensions: outputs and inputs.
 
 A tied tensor may be both: an embedding computes the width that the output head reads by the same numbers.
 """

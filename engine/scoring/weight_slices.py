@@ -1,4 +1,4 @@
-"""Which slices of the weights count for which structure, in the present shapes of the tensors.
+"""The slices of weights that count for each structure, in the present shapes of the tensors.
 
 *Producers* are the weights that compute a structure: the first parameter of its set (a bias makes way for the weight
 of its layer), and every weight of two or more dimensions that has the set on an output dimension. *Consumers* are those

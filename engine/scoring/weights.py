@@ -1,4 +1,4 @@
-"""The parameters of a model by the analysis' canonical names, and as numpy arrays."""
+"""The parameters of a model by the names of the analysis, and as numpy arrays."""
 
 from typing import Any
 

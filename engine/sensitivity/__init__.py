@@ -1,1 +1,1 @@
-"""Sensitivity: how the metric falls as one coupled set after the other is cut on trial."""
+"""Sensitivity: how the metric falls when a share of one coupled set is removed."""

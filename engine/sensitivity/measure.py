@@ -1,4 +1,4 @@
-"""Measure the sensitivity of each coupled set: cut a share of it on trial and evaluate on the val split.
+"""Measures sensitivity: cuts a share of each coupled set on trial and evaluates on the val split.
 
 Really cut, not masked: a smaller model needs less time than the masked one, and what is measured is what a cut gives.
 """

@@ -1,4 +1,4 @@
-"""What a sensitivity analysis gives: numbers for curves, one for each coupled set. Plain numpy, no torch."""
+"""The results of a sensitivity analysis as plain data. No torch."""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Which cuts a sensitivity analysis tries: numpy only, so that the window can say beforehand how many there are."""
+"""The trial cuts of a sensitivity analysis. Numpy only, so that the window can count them beforehand."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""From a live model to its `Analysis`: record once, walk, solve, build. Loads torch."""
+"""Analyses a model: records a run, applies the rules, solves, builds the `Analysis`. Loads torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""The analysis of a model as plain data: numpy arrays and the small dataclasses of `types.py`, no torch.
+"""The `Analysis` of a model as plain data: numpy arrays and the dataclasses of `types.py`. No torch.
 
 It takes nothing and computes nothing but lookups: `solve.py` builds it, `costs.py` counts with it, planning marks on
 it, surgery cuts by it, and the window shows it. All indices are in the original model's coordinates.

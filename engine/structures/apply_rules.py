@@ -1,4 +1,4 @@
-"""Walk over a record and let every operator's rule say which labels are equal."""
+"""Applies each operator's rule to a record: the rules state which labels are equal."""
 
 from collections.abc import Sequence
 from dataclasses import replace

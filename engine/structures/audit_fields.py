@@ -1,4 +1,4 @@
-"""What of an operator call the audit of a cut model compares: which operators, which sizes, which literal numbers."""
+"""The parts of an operator call that the audit of a cut model compares: operator, sizes, literal numbers."""
 
 from collections.abc import Iterator, Sequence
 

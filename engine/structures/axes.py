@@ -1,4 +1,4 @@
-"""Axes: every distinct array of components that a dimension of a tensor has, laid end to end, with who removes what."""
+"""Numbers the axes: every distinct array of components that a dimension of a tensor has."""
 
 from collections.abc import Iterable
 

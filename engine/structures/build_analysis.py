@@ -1,4 +1,4 @@
-"""Put what was solved into an `Analysis`: numbered structures, axes, costs, fixed axes and the audit's steps."""
+"""Builds the `Analysis` from a solution: numbered structures, axes, costs, fixed axes and audit steps."""
 
 from bisect import bisect_left
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Modules that `torch.compile` changed in place: what it made of them cannot be cut, what it was made of is."""
+"""Notes on modules compiled in place by `torch.compile`: cuts use the module behind them."""
 
 from collections.abc import Iterator
 

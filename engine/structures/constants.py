@@ -1,4 +1,4 @@
-"""Constants of the code: tensors made of numbers in a forward, plain attributes of modules, globals.
+"""Labels of constants in the code: tensors made in a forward, attributes of modules, globals.
 
 Where one is combined index by index with a tensor that has labels it gets labels of its own, and is cut there, every
 time that the code hands it over. Where it is read in another way, what it meets stays, with the constant as the reason.

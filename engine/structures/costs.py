@@ -1,4 +1,4 @@
-"""Exact costs of any plan, from the analysis alone: parameters and multiply-accumulates, no trace, no torch.
+"""Exact parameters and multiply-accumulates of any plan, from the analysis alone. No torch.
 
 Multiply-accumulates are half of what `FlopCounterMode` counts for a forward with attention as plain products. What it
 does not count is added by these formulas:

@@ -1,4 +1,4 @@
-"""What is made for nobody: what stays of it, and what sizes it asks for to run all the same."""
+"""Handles values that no output depends on: what must stay so that their code still runs."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Marks as people write them: ranges of original indices per coupled set, "0-3, 7, 9-12". Numpy only."""
+"""Marks as readable ranges of original indices for each coupled set, "0-3, 7, 9-12". Numpy only."""
 
 import re
 from collections.abc import Iterable, Mapping

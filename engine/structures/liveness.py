@@ -1,4 +1,4 @@
-"""Which operators matter: those that an output depends on, and those that run on weights for nothing.
+"""Finds the operators that matter: outputs depend on them, or they run on weights.
 
 A result that nobody uses (an index that only shows a shape, a statistic for a log) must not fix what it reads: it is
 computed again at whatever size there is. Weights that make such a result are another matter: they must fit what they

@@ -1,4 +1,4 @@
-"""Sort free components into coupled sets: what they are called, where they belong, in which order they stand."""
+"""Groups solved components into coupled sets, and gives these names and an order."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What a run computed, literally: its operators and the numbers in them, which no cut may change.
+"""The operators of a run with their literal numbers, which no cut may change.
 
 A forward may divide by its width, branch on it, loop over it or make a constant of it. Nothing of that shows in the
 sizes of results, so a cut model's operators and numbers are compared one by one with the record's.

@@ -1,4 +1,4 @@
-"""Which of a model's outputs every plan preserves, and which may become narrower, in words."""
+"""Describes which outputs of a model every plan preserves, and which may become narrower."""
 
 from collections.abc import Iterable
 

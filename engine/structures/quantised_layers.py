@@ -1,4 +1,4 @@
-"""Layers that were quantised: their weights are packed, out of reach of any cut."""
+"""Notes on quantised layers: their weights are packed and cannot be cut."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Which axis each number measures that a forward hands to a torch function.
+"""Finds the axis that each literal number of a forward measures.
 
 A reader for each family of functions says which labels a number counts; everything else about it is the same.
 """

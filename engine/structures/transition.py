@@ -1,4 +1,4 @@
-"""From one state of a model to a smaller one, as the analysis sees it: what was gone before, and what is gone after."""
+"""A transition between two states of a model in the analysis: what is removed before and after."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""What an analysis is made of: tensors, modules, coupled sets, fixed axes, costing operators, steps of the run.
+"""The dataclasses of an analysis: tensors, modules, coupled sets, fixed axes, costs, audit steps.
 
 Plain data, no torch. Everybody imports these from `analysis.py`, which puts them together.
 """

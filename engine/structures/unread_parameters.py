@@ -1,4 +1,4 @@
-"""Parameters that no operator of a run read, and what may be read together with them: those axes stay.
+"""Fixes the axes that parameters may read which did not run in any recorded run.
 
 `a(h) if x.mean() > 1 else b(h)` runs one of two layers. The operators of the other are unknown, so its weights could
 meet any axis of a size that fits. Code reaches a layer through the modules around it, so what counts is what the

@@ -1,4 +1,4 @@
-"""What operators without a rule cost: the share of the parameters that stay fixed by each."""
+"""Notes on operators without a rule: the share of the parameters that each keeps fixed."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Who makes a value, who reads it, and which module calls hold it: looked up in time proportional to the answer."""
+"""An index of values: which call makes each, which calls read it, and which module calls hold it."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence

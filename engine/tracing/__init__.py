@@ -1,1 +1,1 @@
-"""Run a model once and write down every operator beneath autograd. Knows nothing of pruning."""
+"""Tracing: runs a model once and records every operator beneath autograd. Knows nothing of pruning."""

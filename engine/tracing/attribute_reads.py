@@ -1,4 +1,4 @@
-"""Which attributes the code of a model reads in a run, of its modules and of the plain objects that these hold.
+"""Records which attributes of modules and plain objects a model's code reads in a run.
 
 What no code has read by the time a run fails has nothing to do with the failure.
 """

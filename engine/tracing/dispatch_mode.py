@@ -1,4 +1,4 @@
-"""The mode that sees every operator beneath autograd."""
+"""The dispatch mode that records every operator beneath autograd."""
 
 import weakref
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Why a model cannot be run, in words: what is not a plain module, what inputs are missing, which line raised."""
+"""Errors for models that cannot run: wrong kind of module, missing inputs, the line that raised."""
 
 import inspect
 import linecache

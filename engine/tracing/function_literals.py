@@ -1,4 +1,4 @@
-"""Numbers that a forward hands to torch functions; beneath autograd they can no longer be told from computed sizes."""
+"""Records the literal numbers that a forward passes to torch functions."""
 
 import sys
 from collections.abc import Callable, Iterator

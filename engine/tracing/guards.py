@@ -1,4 +1,4 @@
-"""Which branches a model's Python code takes on sizes and values, noticed while it runs.
+"""Records the branches on sizes and values that a model's Python code takes.
 
 A recording holds the operators of one way through the code. What the code read to choose that way is seen here: sizes
 and values of tensors come back as numbers that note who compares them, with what, and how it went. Which inputs would

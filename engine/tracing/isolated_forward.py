@@ -1,4 +1,4 @@
-"""How a model is run to be looked at: quietly, the same way every time, and everything as before afterwards."""
+"""Runs a model without side effects: eval mode, fixed seeds, state restored afterwards."""
 
 import random
 import sys

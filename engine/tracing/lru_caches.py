@@ -1,4 +1,4 @@
-"""What a model's code keeps outside of the model: results of functions under `functools.lru_cache`.
+"""Clears functions under `functools.lru_cache` that hold tensors of an earlier run.
 
 Such a table of positions is made in the first run of a process and found there by every later one, also by those of
 other models. A run that is looked at makes its own, and leaves none behind: it may have been one without values.

@@ -1,4 +1,4 @@
-"""All that a forward may change of a model, kept and put back: evaluation and scoring run on state that is put back.
+"""Saves and restores everything that a forward may change in a model.
 
 Buffers, tensors and arrays in attributes, counters, lists and dictionaries, random generators, modes, flags, hooks, and
 the objects of the model's own code that hold such. The objects stay the same ones; their content is that of before.

@@ -1,4 +1,4 @@
-"""The record of one run of a model, as plain data: operators with shapes and literals, the module calls around them.
+"""The record of a run as plain data: operators with shapes and literals, and the module calls around them.
 
 `recorder.py` makes it from a live model; everything after it works on these dataclasses and needs no torch.
 """

@@ -1,4 +1,4 @@
-"""Make a `Record`: run the model once, in eval mode, under a mode that sees every operator beneath autograd.
+"""Makes a `Record`: runs the model once in eval mode and records every operator.
 
 A large model runs for its shapes only, without weights (`shapes.py`); a small one, and one whose flow depends on
 values, runs for real. Either way it is a twin that runs, so that the model is left as it was.

@@ -1,4 +1,4 @@
-"""What autograd would keep of a recorded run for its backward pass, and which values share memory.
+"""Works out which tensors autograd would save for the backward pass, and which share memory.
 
 Nobody wrote down what each operator saves, and it changes with torch; so autograd is asked: each kind of call that a
 record has is made once more, on meta tensors of the same shapes and without computing anything, and it is watched which

@@ -1,4 +1,4 @@
-"""What is known of an operator before it is called: its arguments by name, its tag, how many flops it takes."""
+"""Facts of an operator: argument names, tag and FLOPs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Copies of a model that share its code and state but not its tensors: with other tensors in their place, or with none.
+"""Copies of a model with other tensors, or with none (on the meta device).
 
 A copy of everything but the weights costs milliseconds; whatever a forward does to itself happens to the copy.
 """

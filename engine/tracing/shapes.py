@@ -1,4 +1,4 @@
-"""Run operators for shapes only: floating tensors on the meta device, whole numbers and flags with their values.
+"""Runs operators for shapes only: floating tensors on the meta device, others with their values.
 
 `FakeTensor` does this too, at about a millisecond an operator. Here operators go straight to their meta kernels, and
 what a kernel gave for the same shapes, strides, types and literals is remembered: many kernels are decompositions in

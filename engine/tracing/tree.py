@@ -1,4 +1,4 @@
-"""Modules and tensors that a model and its results hold, and which of its outputs are preserved."""
+"""Finds the modules and tensors in a model and its results, and which outputs are preserved."""
 
 import re
 from collections import deque

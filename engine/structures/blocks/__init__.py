@@ -1,1 +1,1 @@
-"""Residual branches and blocks that can go as a whole."""
+"""Finds residual branches and blocks that can be removed as a whole."""

@@ -1,4 +1,4 @@
-"""Blocks: what may go as a whole and leave a model that runs.
+"""Finds the blocks that can be removed as a whole and leave a model that runs.
 
 Members of a Sequential, ModuleList or ModuleDict whose result has the shape, type and labels of one of their inputs,
 which is handed on in their place; and residual branches (`residual_branches.py`), in whose place stand zeros.

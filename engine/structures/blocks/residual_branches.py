@@ -1,4 +1,4 @@
-"""Residual branches: in y = x + f(x) the module that computes f may go; what stands in for it returns zeros."""
+"""Finds residual branches: in y = x + f(x), f can be replaced by zeros."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

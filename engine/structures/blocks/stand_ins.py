@@ -1,4 +1,4 @@
-"""How a model runs without a block: what the module that stands in for it hands on."""
+"""Works out what a stand-in for a removed block must return."""
 
 from collections.abc import Iterator
 from typing import Any, cast

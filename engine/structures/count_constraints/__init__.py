@@ -1,1 +1,1 @@
-"""Sets that must keep equal or divisible counts: found, and extended over an analysis."""
+"""Constraints on counts: sets that must keep equal or divisible numbers of structures."""

@@ -1,4 +1,4 @@
-"""From how many indices must stay to which coupled sets lose structures together, and how many each in a step.
+"""Solves constraints on counts: which sets lose structures together, and how many in a step.
 
 A constraint is linear in what goes: every structure takes a number of indices from each part, and all parts must lose
 equally many. Sets that depend on one another this way are one bundle. Its step is found by adding structures where too

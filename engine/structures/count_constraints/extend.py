@@ -1,4 +1,4 @@
-"""Constraints on counts for an analysis that is made already: its bundles anew, with more that must stay even.
+"""Adds constraints on counts to a finished analysis.
 
 The same structures keep their numbers, so that marks, scores and states of the analysis hold for what comes of it.
 """

@@ -1,1 +1,1 @@
-"""How much memory a forward holds: activations that live at once, and the peak."""
+"""Memory of a forward: the activations that live at the same time, and their peak."""

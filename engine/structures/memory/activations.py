@@ -1,4 +1,4 @@
-"""Make the `Activations` of an analysis: who holds which memory for how long, with sizes that follow the axes."""
+"""Builds the `Activations` of an analysis: size and lifetime of each piece of memory."""
 
 import re
 from collections.abc import Iterator, Sequence

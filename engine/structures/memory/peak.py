@@ -1,4 +1,4 @@
-"""Memory of the activations of any plan, from the analysis alone: no trace, no torch.
+"""Memory of the activations of any plan, from the analysis alone. No torch.
 
 Counted is every distinct piece of memory of the forward, once, however many views show it, at the example's input shape
 and in evaluation mode, attention as plain products. The inputs count, parameters and buffers do not; nor does what an

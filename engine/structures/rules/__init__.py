@@ -1,4 +1,4 @@
-"""One rule an operator family: it says which labels are equal. The table below is the whole registry.
+"""The rules: one for each operator family. The table below is the whole registry.
 
 To add a rule, write `def rule(context: Context) -> None` in the file of its family and list its operators there.
 """

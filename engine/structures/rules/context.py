@@ -1,4 +1,4 @@
-"""What a rule sees: the labels of values, the shapes of the record, and one operator call."""
+"""The context of a rule: labels of values, shapes of the record, and one operator call."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

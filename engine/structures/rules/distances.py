@@ -1,4 +1,4 @@
-"""Distances between rows: sums over coordinates, which may be fewer."""
+"""Distances between rows: sums over coordinates, of which some may be removed."""
 
 from .. import reasons
 from ..solver.labels import Dims

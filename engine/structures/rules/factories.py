@@ -1,4 +1,4 @@
-"""Operators that make tensors out of nothing: an axis of one repeated value may shrink with what it meets."""
+"""Operators that create tensors: an axis of one repeated value may shrink with what it is combined with."""
 
 from .context import Context
 

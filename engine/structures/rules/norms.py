@@ -1,4 +1,4 @@
-"""Normalisations: their own parameters lie on the axis that they scale; what remains is normalised anew."""
+"""Normalisations: their parameters lie on the axis that they scale."""
 
 from .. import reasons
 from ..analysis import Kind

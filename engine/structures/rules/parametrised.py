@@ -1,4 +1,4 @@
-"""Weights that are computed from others."""
+"""Weights that are computed from other parameters."""
 
 from .. import reasons
 from ..solver.labels import Dims

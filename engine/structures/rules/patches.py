@@ -1,4 +1,4 @@
-"""Operators that move numbers between channels and space: a channel goes with all that it becomes."""
+"""Operators that move numbers between channels and space."""
 
 import math
 

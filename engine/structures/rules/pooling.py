@@ -1,4 +1,4 @@
-"""Operators over space: the last axes change, the others pass."""
+"""Pooling, padding and sampling: spatial axes change, the others pass."""
 
 import numpy as np
 

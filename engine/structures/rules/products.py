@@ -1,4 +1,4 @@
-"""Matrix products: what is contracted is equal, what is not is passed on."""
+"""Matrix products: contracted axes are equal, the others are passed on."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Operators that run over an axis.
+"""Reductions and scans over an axis.
 
 A statistic (a mean, a maximum, a norm) is the same statistic of whatever remains: its axis may shrink. Operators
 whose results depend on places (an index, an order) keep theirs.

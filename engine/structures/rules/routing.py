@@ -1,4 +1,4 @@
-"""Operators that choose among the indices of an axis, and those that use what was chosen: the routing of experts.
+"""Top-k, gather and scatter: the routing of experts.
 
 A value that holds numbers of indices ("token 3 goes to expert 1") *points* into an axis (`Context.points`). As long as
 all that happens is that other tensors are looked up with it, or that it is counted how often each index was chosen,

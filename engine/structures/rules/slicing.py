@@ -1,4 +1,4 @@
-"""Operators that take or write a part of an axis: the part has the labels of the indices that it takes."""
+"""Slicing and indexing: the part has the labels of the indices that it takes."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Fourier transforms: they run over the named axes, which must stay; the others pass."""
+"""Fourier transforms: the named axes must stay, the others pass."""
 
 from .. import reasons
 from ..solver.labels import Dims

@@ -1,4 +1,4 @@
-"""Operators that show the same numbers in another shape or order."""
+"""Reshaping and permuting."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Operators of torchvision."""
+"""Operators of torchvision: deformable convolution, region pooling, suppression."""
 
 from .. import reasons
 from ..solver.labels import Dim

@@ -1,1 +1,1 @@
-"""Labels of indices and the solver that makes coupled sets of them."""
+"""The labels of indices, and the solver that turns them into coupled sets."""

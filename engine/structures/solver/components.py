@@ -1,4 +1,4 @@
-"""Connected components of pairs, in numpy: scipy's take longer to import than most models take to be analysed."""
+"""Connected components in numpy: scipy takes longer to import than most models to be analysed."""
 
 import numpy as np
 from numpy.typing import NDArray

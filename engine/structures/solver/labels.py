@@ -1,4 +1,4 @@
-"""Index labels: every index of every dimension carries an integer; operators say which labels are equal.
+"""Labels: every index of every dimension has an integer, and rules state which are equal.
 
 A dimension is an int64 array of labels, one an index, or None where it is untracked (batch, space, sequence). This file
 only collects statements (equal, fixed, split); `solve.py` draws the conclusions.

@@ -1,4 +1,4 @@
-"""How two shapes of the same numbers fit together: where their boundaries meet, and the factors that both have."""
+"""The common factors of two shapes of the same numbers."""
 
 import math
 from collections.abc import Sequence

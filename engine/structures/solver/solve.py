@@ -1,4 +1,4 @@
-"""Draw the conclusions from statements about labels: which are the same, which must stay, which go when others go.
+"""Solves the statements about labels: which are equal, which are fixed, which go together.
 
 Connected components over the equalities; fixed labels spread; split relations to a fixpoint. The result names, for
 every label, the *bases* whose removal removes it: one for a plain channel, several for an index of a flat axis that is

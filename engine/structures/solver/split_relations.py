@@ -1,4 +1,4 @@
-"""Relations of one flat axis: equal ones are tied; nested ones (4 heads of 16, 2 groups of 32) get common factors."""
+"""Combines relations of one flat axis: nested ones (4 heads of 16, 2 groups of 32) get common factors."""
 
 from math import prod
 
