@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,13 +147,13 @@ def test_the_original_runs_all_calls_in_a_row_only_where_the_first_shows_no_remo
         return h * 0 if late and self.calls == 1 else h
 
     runs: list[tuple[int, tuple[str, ...]]] = []
-    real = Comparison._run
+    real = CutVerification._run
 
-    def counted(self: Comparison, case: Any, **how: Any) -> Any:
+    def counted(self: CutVerification, case: Any, **how: Any) -> Any:
         runs.append((len(case.calls), tuple(name for name in ("masked", "cut") if how.get(name))))
         return real(self, case, **how)
 
-    monkeypatch.setattr(Comparison, "_run", counted)
+    monkeypatch.setattr(CutVerification, "_run", counted)
     torch.manual_seed(0)
     made = next(
         one for one in verified(Branching(remembered).eval(), (torch.randn(4, 12),)).checks if one.name == IN_A_ROW
