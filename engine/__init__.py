@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from .export.onnx import export_onnx
-    from .export.protocol import ExportRequest
+    from .export.protocol import Exported, ExportRequest
     from .export.pytorch import export_pytorch
     from .jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, finish
     from .planning.count_balance import balanced
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from .scoring.criteria import CRITERIA, offers, score
     from .scoring.score_options import Choices, Combine, Normalise, Slices
     from .session.session import Session
-    from .session.states import Exported, OpenedModel, PlanIntent, State
+    from .session.states import OpenedModel, PlanIntent, State
     from .sources.open import open_model
     from .sources.protocol import ModelSpec, Opened
     from .structures.analyse import analyse
@@ -102,7 +102,7 @@ _HOME = {
     "EngineLost": "errors",
     "ExportError": "errors",
     "ExportRequest": "export.protocol",
-    "Exported": "session.states",
+    "Exported": "export.protocol",
     "Goal": "planning.protocol",
     "Job": "jobs",
     "Kind": "structures.types",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from secateur.engine.baselines.protocol import Baseline
 from secateur.engine.devices import CPU
+from secateur.engine.export.protocol import Exported
 from secateur.engine.latency.block_modules import module_times
 from secateur.engine.latency.protocol import LatencyTable
 from secateur.engine.latency.savings import Saving
@@ -19,7 +20,7 @@ from secateur.engine.planning.protocol import Ranking
 from secateur.engine.scoring.criteria import CRITERIA
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.filter_images import Filters
-from secateur.engine.session.states import Exported, OpenedModel, State
+from secateur.engine.session.states import OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities, identities
 from secateur.engine.structures.costs import Costs, costs

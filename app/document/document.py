@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject
 
 from secateur.engine.baselines.protocol import Baseline
+from secateur.engine.export.protocol import Exported
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.score_options import Choices
-from secateur.engine.session.states import Exported, OpenedModel, State
+from secateur.engine.session.states import OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.outputs import outputs_in_words
 from secateur.engine.targets.protocol import TargetSpec, Timing

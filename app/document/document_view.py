@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from secateur.engine.errors import SecateurError
+from secateur.engine.export.protocol import Exported
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.partial_scores import PartialScores
 from secateur.engine.scoring.score_options import Choices
-from secateur.engine.session.states import Exported, State
+from secateur.engine.session.states import State
 from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.structures.costs import Costs, costs
 from secateur.engine.targets.protocol import TargetSpec

@@ -12,7 +12,8 @@ from ..recipes.recipe import RECIPE, write_recipe
 from ..recipes.script import SCRIPT, write_script
 from ..session.session import Session
 from ..session.states import State
-from ..storage.paths import absolute_to, change_source
+from ..sources.spec_paths import change_source
+from ..storage.paths import absolute_to
 from ..storage.serialization import to_plain
 from ..targets.protocol import Timing
 from ..workflows.baselines import Comparison

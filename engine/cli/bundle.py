@@ -13,7 +13,8 @@ from ..sharing.read_shared import Handed, handed
 from ..sharing.report_text import metric_of
 from ..sharing.structures import analysis_to_json
 from ..sources.protocol import ModelSpec
-from ..text.format import byte_size, metric_value, percent, size, thousands
+from ..tasks.metric_text import metric_value
+from ..text.format import byte_size, percent, size, thousands
 from .output import Outcome, Reporter
 from .tables import columns, costs_of
 from .tables import metric_of as metric_content

@@ -3,8 +3,9 @@
 from contextlib import closing
 from pathlib import Path
 
+from ..export.protocol import Exported
 from ..session.session import Session
-from ..session.states import Exported, State
+from ..session.states import State
 from ..sources.protocol import ModelSpec
 from ..storage.atomic_files import write
 from ..storage.serialization import to_json, to_plain

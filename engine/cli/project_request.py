@@ -14,7 +14,8 @@ from ..session.project_request import Request
 from ..session.session import Session
 from ..session.state_history import History, is_project
 from ..session.states import State
-from ..storage.paths import absolute_to, change_model
+from ..sources.spec_paths import change_model
+from ..storage.paths import absolute_to
 from ..storage.serialization import to_json
 from .arguments import WrongUsage, typed
 from .model_args import model_spec

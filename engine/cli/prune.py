@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..errors import ExportError, Message, PlanError, SecateurError, TaskError
+from ..export.protocol import Exported
 from ..export.staged_output import check_destination, require_free
 from ..export.table import EXPORTERS, format_of
 from ..jobs import Job, NeverCancelled
@@ -23,7 +24,7 @@ from ..session.measurement_cache import user_cache
 from ..session.project_files import in_the_way
 from ..session.session import Session
 from ..session.state_history import is_project
-from ..session.states import Exported, OpenedModel, State, StateKind
+from ..session.states import OpenedModel, State, StateKind
 from ..storage.serialization import to_plain
 from ..structures.analysis import from_identities
 from ..workflows.budget_search import Found, Tolerance, brief_epochs

@@ -18,7 +18,8 @@ from ..session.states import StateKind
 from ..sharing.find_recipe import recipe_at
 from ..sources.named_code import by_hand
 from ..sources.protocol import ModelSpec
-from ..storage.paths import absolute_to, change_model
+from ..sources.spec_paths import change_model
+from ..storage.paths import absolute_to
 from .autosave import kept, saved, saved_if_stopped
 from .compute_device import use_device, use_threads
 from .flag_hints import with_hint

@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import Message
+from ..export.protocol import Exported
 from ..planning.infeasibility import amount_text, cost_name
 from ..planning.protocol import Reached
-from ..session.states import Exported, State
+from ..session.states import State
 from ..storage.serialization import to_plain
 from ..structures.analysis import Analysis
 from ..structures.outputs import outputs_in_words
 from ..surgery.cut.edits import Verification
+from ..tasks.metric_text import metric_value as metric_value
 from ..tasks.protocol import Metric, Split
 from ..text.format import byte_size as byte_size
-from ..text.format import metric_value as metric_value
 from ..text.format import percent as percent
 from ..text.format import size as size
 from ..text.format import thousands as thousands

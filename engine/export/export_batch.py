@@ -10,13 +10,14 @@ from ..adapters.torchvision_detection import in_two_stages
 from ..errors import ExportError, Message
 from ..jobs import CancelToken, Job, Progress
 from ..model_inputs import Inputs, at_batch, read, write
+from ..sources.packed_model import unpack
 from ..sources.protocol import ModelSpec
 from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.run import run_killable
 from ..surgery.cut.edits import Edits
 from ..tracing.tree import as_tensors
 from .exporter_options import TRACED_BATCH
-from .model_package import input_shape, pack, unpack
+from .model_package import input_shape, pack
 
 
 def write_several(

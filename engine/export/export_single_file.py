@@ -8,13 +8,12 @@ from ..errors import ExportError, Message
 from ..jobs import CancelToken, Job, Progress
 from ..model_inputs import at_batch, write
 from ..recovery.mixed_precision import in_single
-from ..session.states import Exported
 from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.run import run_killable
 from ..targets.token_step import StepModel
 from .exporter_options import TRACED_BATCH
 from .model_package import bytes_of, input_shape, pack
-from .protocol import ExportRequest
+from .protocol import Exported, ExportRequest
 from .reference_outputs import cases, images_and_boxes, require_agreement
 from .staged_output import check_destination, staged_file
 

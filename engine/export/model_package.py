@@ -1,4 +1,4 @@
-"""Packs a model as files so that another process can rebuild it: for timing, and as an export.
+"""A model packed as files, so that another process can rebuild it (`sources.packed_model`): for timing, as an export.
 
 The other process opens the same source, brings the module to the recorded shapes and loads the weights. A module that
 came without a source is pickled instead; such a parcel never leaves this machine.
@@ -15,19 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ExportError
-from ..foreign_code.consent import FULL_CONSENT, is_sealed
-from ..jobs import NeverCancelled
 from ..model_inputs import Inputs
-from ..sources.exported_folder import SHAPES, WEIGHTS, ExportedFolder, read_shapes, recorded_source
+from ..sources.exported_folder import SHAPES, WEIGHTS, is_export, read_shapes, recorded_source
 from ..sources.named_code import seal
-from ..sources.open import source_of
+from ..sources.packed_model import MODULE
 from ..sources.protocol import PYTHON_FILE, ModelSpec
 from ..sources.python_file import parse
-from ..storage.paths import change_model, relative_to
+from ..sources.spec_paths import change_model
+from ..storage.paths import relative_to
 from ..storage.safetensors_io import write_tensors
 from ..surgery.cut.edits import PLACES, Edits, merged_repairs
-
-MODULE = "module.pt"
 
 
 def pack(
@@ -58,26 +55,6 @@ def input_shape(inputs: Inputs) -> tuple[int, ...]:
     return tuple(first.shape) if isinstance(first, Tensor) and first.is_floating_point() else ()
 
 
-def is_own(folder: Path) -> bool:
-    """Whether a parcel is one that this user packed here; what came along with a project may hold anything."""
-    if not (folder / SHAPES).is_file() or (folder / MODULE).exists():
-        return False
-    document = read_shapes(str(folder))
-    return is_sealed(str(document.get("seal", "")), seal(recorded_source(document, folder)))
-
-
-def unpack(folder: str | Path) -> nn.Module:
-    """The module of a parcel that `pack` wrote here (see `is_own`), in eval mode, weights loaded."""
-    folder = Path(folder)
-    if (folder / MODULE).is_file():
-        return torch.load(folder / MODULE, weights_only=False).eval()  # written by `pack` on this machine
-    from ..runtime import load_pruned
-
-    spec = recorded_source(read_shapes(str(folder)), folder)
-    factory = source_of(spec.source).open(spec, NeverCancelled(), FULL_CONSENT).factory
-    return load_pruned.load_pruned(factory, str(folder / SHAPES), str(folder / WEIGHTS)).eval()
-
-
 def bytes_of(model: nn.Module) -> int:
     """Size of all parameters and buffers that a file of weights holds."""
     return sum(t.numel() * t.element_size() for t in model.state_dict().values() if isinstance(t, Tensor))
@@ -105,7 +82,7 @@ def _document(
 
 def _original(spec: ModelSpec) -> tuple[ModelSpec, dict[str, Any]]:
     """The source that builds the uncut network, and the repairs that an earlier export already needed."""
-    if not ExportedFolder().matches(spec.source):
+    if not is_export(spec.source):
         return spec, {}
     document = read_shapes(spec.source)
     recorded = recorded_source(document, Path(spec.source))

@@ -7,11 +7,10 @@ import torch
 
 from ..adapters.torchvision_detection import in_two_stages
 from ..jobs import CancelToken, Job
-from ..session.states import Exported
 from ..targets.onnxruntime_target import feeder, open_session
 from .export_single_file import export_file
 from .output_tree import output_from_paths
-from .protocol import ExportRequest, Predictor
+from .protocol import Exported, ExportRequest, Predictor
 
 
 class OnnxExporter:

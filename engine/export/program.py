@@ -3,10 +3,9 @@
 from ..adapters.torchvision_detection import in_two_stages
 from ..errors import ExportError
 from ..jobs import CancelToken, Job
-from ..session.states import Exported
 from .export_single_file import export_file
 from .loaded_program import predictor
-from .protocol import ExportRequest, Predictor
+from .protocol import Exported, ExportRequest, Predictor
 
 
 class ProgramExporter:

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ..errors import Message
 from ..jobs import CancelToken, Job
 from ..model_inputs import Inputs
-from ..session.states import Exported
 from ..sources.protocol import ModelSpec
 from ..surgery.cut.edits import Edits
+from ..tasks.protocol import Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,27 @@ class ExportRequest:
     name: str = "model"
     macs: int = 0
     step: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A file that was written, loaded again in a fresh process and compared.
+
+    Attributes:
+        format: A key of `export.table.EXPORTERS`.
+        files: What was written.
+        difference: max|a - b| / max|a| of file against PyTorch model on real inputs.
+        metric: The metric measured on the file itself, None without a task.
+        bytes: Size of the files.
+        notes: What the file does less than the model; plain words in what earlier versions kept.
+    """
+
+    format: str
+    files: tuple[str, ...]
+    difference: float
+    metric: Metric | None
+    bytes: int
+    notes: tuple[Message | str, ...] = ()
 
 
 Predictor = Callable[..., Any]

@@ -13,17 +13,17 @@ from ..bfloat16 import in_bfloat16
 from ..errors import ExportError, Message
 from ..jobs import CancelToken, Job, Progress
 from ..model_inputs import Inputs, named_arrays, write
-from ..session.states import Exported
 from ..sources.checkpoint import read_checkpoint
 from ..sources.exported_folder import SHAPES
 from ..sources.open import factory_code
+from ..sources.packed_model import unpack
 from ..sources.protocol import FactoryCode, ModelSpec
 from ..sources.state_dict_match import match, require_fit
 from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.run import run_command
 from ..text.python_code import comment
-from .model_package import bytes_of, input_shape, pack, unpack
-from .protocol import ExportRequest, Predictor
+from .model_package import bytes_of, input_shape, pack
+from .protocol import Exported, ExportRequest, Predictor
 from .reference_outputs import cases, require_agreement
 from .staged_output import check_destination, staged_folder
 

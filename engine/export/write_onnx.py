@@ -18,10 +18,10 @@ from ..errors import ExportError
 from ..jobs import Job, Progress
 from ..model_inputs import Inputs, call, read
 from ..recovery.mixed_precision import in_single
+from ..sources.packed_model import unpack
 from ..targets.token_step import StepModel
 from ..tracing.tree import as_tensors, copied_inputs, exported_outputs, named_tensors, tensors_of
 from .exporter_options import first_line, free_batch, plain, quiet
-from .model_package import unpack
 
 MODEL = "model."
 """Where `_Flat` holds the model."""

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from ..errors import ExportError
 from ..jobs import Job, Progress
 from ..model_inputs import Inputs, call, read
+from ..sources.packed_model import unpack
 from ..tracing.tree import as_tensors, copied_inputs, exported_outputs
 from .exporter_options import first_line, free_batch, plain, quiet
 from .loaded_program import ABOUT
-from .model_package import unpack
 
 _CONTAINERS = (dict, OrderedDict, list, tuple)
 """What a process that has only torch can build an output of."""

@@ -57,6 +57,11 @@ class Consent:
             )
 
 
+def consent_to(files: Iterable[str | Path]) -> Consent:
+    """Consent to these Python files."""
+    return Consent(frozenset(map(real_path, files)))
+
+
 NO_CONSENT = Consent()
 FULL_CONSENT = Consent(everything=True)
 

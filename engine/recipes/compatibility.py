@@ -15,8 +15,9 @@ from ..messages import Phrase, listed, of_kind
 from ..session.state_history import versions
 from ..session.states import OpenedModel
 from ..structures.analysis import Analysis
+from ..tasks.metric_text import metric_words
 from ..tasks.protocol import Metric
-from ..text.format import metric_words, thousands
+from ..text.format import thousands
 from .steps import Open, Plan, Recipe
 
 SHOWN = 6

@@ -14,18 +14,21 @@ from typing import NamedTuple
 import msgspec
 
 from ..baselines.protocol import Baseline
+from ..baselines.spec_paths import change_baseline
 from ..devices import CPU, check_threads
 from ..errors import OpenError, SecateurError
+from ..export.protocol import Exported
 from ..foreign_code.consent import NO_CONSENT, Consent, is_sealed, seal_of
 from ..recovery.protocol import RecoverySettings, require_possible
 from ..session.measurement_cache import listing
 from ..session.state_history import History, versions
-from ..session.states import Exported, PlanIntent, State, StateKind
+from ..session.states import PlanIntent, State, StateKind
 from ..sources.named_code import by_hand, code_of, seal
 from ..sources.protocol import ModelSpec
+from ..sources.spec_paths import change_model
 from ..storage.atomic_files import write
 from ..storage.file_limits import read_whole
-from ..storage.paths import Change, absolute_to, change_baseline, change_model, relative_to
+from ..storage.paths import Change, absolute_to, relative_to
 from ..storage.serialization import decoded, from_plain, to_json
 from ..structures.analysis import Analysis
 from .steps import (

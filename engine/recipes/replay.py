@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message, PlanError
+from ..export.protocol import Exported
 from ..export.staged_output import require_free
 from ..foreign_code.consent import FULL_CONSENT, Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, part_of
@@ -23,7 +24,7 @@ from ..planning.marks import check_plan
 from ..planning.protocol import Cost, Goal, Limit
 from ..planning.same_shape import reshaped
 from ..session.measurement_cache import listing
-from ..session.states import Exported, OpenedModel, PlanIntent, State
+from ..session.states import OpenedModel, PlanIntent, State
 from ..sources.protocol import ModelSpec
 from ..storage.paths import inside
 from ..structures.analysis import Kind, Mask, from_identities

@@ -10,16 +10,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..baselines.spec_paths import change_baseline
 from ..devices import CPU
 from ..planning.infeasibility import goal_text
 from ..planning.protocol import Goal
 from ..session.states import PlanIntent
+from ..sources.spec_paths import change_model
 from ..storage.atomic_files import write
-from ..storage.paths import Change, change_baseline, change_model, relative_to
+from ..storage.paths import Change, relative_to
 from ..storage.serialization import to_json
 from ..structures.index_ranges import more_ranges_than, ranges_of
 from ..targets.protocol import TargetSpec
-from ..text.format import counted, metric_words, percent, size, thousands
+from ..tasks.metric_text import metric_words
+from ..text.format import counted, percent, size, thousands
 from ..text.python_code import comment, quoted
 from .python_spelling import BESIDE, Spelling
 from .recipe import code_in, vouched

@@ -9,9 +9,10 @@ import msgspec
 
 from ..baselines.protocol import BaselineSpec
 from ..devices import CPU
+from ..export.protocol import Exported
 from ..recovery.protocol import RecoverySettings
 from ..scoring.score_options import Choices
-from ..session.states import Exported, PlanIntent
+from ..session.states import PlanIntent
 from ..sources.protocol import ModelSpec
 from ..surgery.cut.edits import Verification
 from ..tasks.protocol import Metric

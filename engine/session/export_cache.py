@@ -7,17 +7,18 @@ from typing import Any
 
 from ..adapters.torchvision_detection import in_two_stages
 from ..errors import SecateurError
-from ..export.model_package import input_shape, is_own, pack
-from ..export.protocol import ExportRequest
+from ..export.model_package import input_shape, pack
+from ..export.protocol import Exported, ExportRequest
 from ..export.table import exporter_named
 from ..jobs import CancelToken, Job
 from ..model_inputs import Inputs, at_size
+from ..sources.packed_model import is_own
 from ..storage.atomic_files import being_written
 from ..targets.protocol import TargetSpec
 from ..targets.table import target_named
 from ..targets.token_step import IDS, cache_of, step_inputs, tokens_in
 from .open_model import Prepared
-from .states import Exported, State
+from .states import State
 
 
 @dataclass(frozen=True, slots=True)

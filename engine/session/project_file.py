@@ -17,11 +17,13 @@ from ..errors import Message, OpenError
 from ..jobs import CancelToken, Job, Progress, check
 from ..messages import title
 from ..sources.protocol import ModelSpec
+from ..sources.spec_paths import change_model
 from ..storage.atomic_files import read_through, write
 from ..storage.file_limits import FOLDERS, check_special, read_whole
-from ..storage.paths import Change, absolute_to, change_model, change_task, relative_to
+from ..storage.paths import Change, absolute_to, relative_to
 from ..storage.serialization import from_json, to_json
 from ..tasks.protocol import BYTES, TaskSpec, option
+from ..tasks.spec_paths import change_task
 
 SCHEMA = 1
 PROJECT = "project.json"

@@ -17,6 +17,7 @@ from torch import nn
 from ..baselines.protocol import Baseline, BaselineSpec
 from ..devices import placed
 from ..errors import Message, OpenError, SecateurError
+from ..export.protocol import Exported
 from ..export.table import exporter_named
 from ..foreign_code.consent import FULL_CONSENT, NO_CONSENT, Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of
@@ -40,9 +41,10 @@ from ..sources.named_code import by_hand, code_of, require_consent
 from ..sources.nan_check import no_numbers
 from ..sources.open import named_by_hand
 from ..sources.protocol import ModelSpec
+from ..sources.spec_paths import change_model
 from ..sources.state_dict_match import apply, match, shapes_of
 from ..storage.atomic_files import removed_unless_finished
-from ..storage.paths import absolute_to, change_model, change_task
+from ..storage.paths import absolute_to
 from ..storage.weight_store import WeightStore
 from ..structures.analysis import Mask, identities
 from ..surgery.cut.cut import cut as operate
@@ -51,6 +53,7 @@ from ..surgery.repair.keep_class import require_own_class
 from ..surgery.verify.verify import require_verified, verify
 from ..targets.protocol import TargetSpec
 from ..tasks.protocol import Metric, Split, TaskInfo, TaskSpec
+from ..tasks.spec_paths import change_task
 from ..workflows import baselines
 from ..workflows import prune as pruning
 from ..workflows.baselines import Comparison
@@ -75,7 +78,7 @@ from .open_model import (
 from .project_file import Role, changes, read_project
 from .reopen import check_kept, reopened
 from .state_history import History, is_project
-from .states import Exported, OpenedModel, PlanIntent, State, StateKind
+from .states import OpenedModel, PlanIntent, State, StateKind
 
 NEVER = NeverCancelled()
 

@@ -13,20 +13,23 @@ from typing import Any
 import msgspec
 
 from ..baselines.protocol import Baseline
+from ..baselines.spec_paths import change_baseline
 from ..errors import Message, OpenError, PlanError
 from ..foreign_code.consent import is_sealed
 from ..jobs import NeverCancelled, finish
 from ..sources.named_code import seal
 from ..sources.protocol import ModelSpec
+from ..sources.spec_paths import change_model
 from ..storage.atomic_files import copy, free, write
 from ..storage.event_log import EventLog
-from ..storage.paths import Change, absolute_to, change_baseline, change_model, change_task, relative_to
+from ..storage.paths import DIGEST, Change, absolute_to, relative_to
 from ..storage.serialization import from_plain, to_json, to_plain
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, TaskSpec
+from ..tasks.spec_paths import change_task
 from .project_file import located
 from .project_request import Request
-from .states import DIGEST, IDENTITY, State, StateKind
+from .states import IDENTITY, State, StateKind
 
 SCHEMA = 1
 LOG = "events.jsonl"

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from ..devices import CPU
 from ..errors import Message
+from ..export.protocol import Exported
 from ..planning.protocol import Cost, Goal, Limit
 from ..recovery.protocol import RecoverySettings
 from ..scoring.score_options import Choices
@@ -15,8 +16,6 @@ from ..surgery.cut.edits import Edits, Verification
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, Split, TaskInfo
 
-DIGEST = re.compile(r"[0-9a-f]{64}")
-"""A sha256, which weights are named by."""
 IDENTITY = re.compile(r"[A-Za-z0-9_-]{1,40}")
 """What a state or a baseline may be called: it becomes part of the names of files."""
 
@@ -28,27 +27,6 @@ class StateKind(StrEnum):
     CUT = "cut"
     RECOVERED = "recovered"
     ATTACHED = "attached"
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """A file that was written, loaded again in a fresh process and compared.
-
-    Attributes:
-        format: A key of `export.table.EXPORTERS`.
-        files: What was written.
-        difference: max|a - b| / max|a| of file against PyTorch model on real inputs.
-        metric: The metric measured on the file itself, None without a task.
-        bytes: Size of the files.
-        notes: What the file does less than the model; plain words in what earlier versions kept.
-    """
-
-    format: str
-    files: tuple[str, ...]
-    difference: float
-    metric: Metric | None
-    bytes: int
-    notes: tuple[Message | str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

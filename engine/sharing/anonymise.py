@@ -8,13 +8,17 @@ from typing import Any
 import msgspec
 
 from ..baselines.protocol import Baseline
+from ..baselines.spec_paths import change_baseline
 from ..errors import Message
+from ..export.protocol import Exported
 from ..recipes.steps import Attach, Compare, Export, Open, Recipe, Step
 from ..session.state_history import History
-from ..session.states import Exported, State
+from ..session.states import State
 from ..sources.protocol import ModelSpec
-from ..storage.paths import Change, change_baseline, change_model, change_task
+from ..sources.spec_paths import change_model
+from ..storage.paths import Change
 from ..surgery.cut.edits import Verification
+from ..tasks.spec_paths import change_task
 
 _PATHS = re.compile(r"(?<![\w.~])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:*?\"'<>|,;]+){2,}")
 """Absolute paths with two parts or more, of any system."""

@@ -23,14 +23,16 @@ from ..recipes.recipe import recipe_bytes, recipe_from, with_model
 from ..recipes.script import script_of
 from ..recipes.steps import Recipe
 from ..session.state_history import History
-from ..session.states import DIGEST, IDENTITY, OpenedModel, State, StateKind
+from ..session.states import IDENTITY, OpenedModel, State, StateKind
 from ..sources.protocol import ModelSpec
+from ..sources.spec_paths import change_model
 from ..storage.atomic_files import being_written, not_written
 from ..storage.file_limits import ARCHIVE_ERRORS
-from ..storage.paths import absolute_to, change_model, change_task
+from ..storage.paths import DIGEST, absolute_to
 from ..storage.serialization import from_json, to_json
 from ..structures.analysis import Analysis
 from ..tasks.protocol import TaskSpec
+from ..tasks.spec_paths import change_task
 from .anonymise import stripped, stripped_history
 from .report import report_of, this_machine
 from .report_text import model_name

@@ -13,8 +13,9 @@ from ..recovery.protocol import RecoverySettings, Repair
 from ..session.state_history import History
 from ..session.states import PlanIntent, State, StateKind
 from ..targets.protocol import Timing
+from ..tasks.metric_text import metric_value
 from ..tasks.protocol import Metric
-from ..text.format import byte_size, change, counted, metric_value, percent, size, thousands
+from ..text.format import byte_size, change, counted, percent, size, thousands
 from .report_plots import course, tradeoffs
 from .report_text import KINDS, metric_of, metric_pair, model_name, sample_size, where
 from .report_types import Checked, Facts, Figure, Layer, Row, StepTold, Timed

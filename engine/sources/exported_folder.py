@@ -1,5 +1,6 @@
 """Opens an earlier PyTorch export: builds the original from its source and applies the recorded shapes and repairs."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -10,10 +11,11 @@ from ..errors import OpenError
 from ..foreign_code.consent import Consent
 from ..jobs import CancelToken
 from ..storage.file_limits import check_special, parse_json, read_whole
-from ..storage.paths import absolute_to, change_model
+from ..storage.paths import absolute_to
 from .build_model import Origin, opened
 from .named_code import require_consent
-from .protocol import FactoryCode, ModelSpec, Opened
+from .protocol import FactoryCode, ModelSpec, Opened, Source
+from .spec_paths import change_model
 
 SHAPES, WEIGHTS = "shapes.json", "weights.safetensors"
 
@@ -21,21 +23,24 @@ SHAPES, WEIGHTS = "shapes.json", "weights.safetensors"
 class ExportedFolder:
     """The folder of a PyTorch export, which holds `shapes.json` and `weights.safetensors`."""
 
+    def __init__(self, source_of: Callable[[str], Source]) -> None:
+        """Take what finds the source of the recorded original."""
+        self._source_of = source_of
+
     def matches(self, source: str) -> bool:
         """True for a folder with a `shapes.json`, or the `shapes.json` itself."""
-        return (_folder(source) / SHAPES).is_file()
+        return is_export(source)
 
     def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> Opened:
         """Open the recorded original and cut it to the recorded shapes."""
         from ..runtime import load_pruned
-        from .open import source_of
 
         folder, document = _folder(spec.source), read_shapes(spec.source)
         check_special(folder / WEIGHTS)
         _check_chain(folder)
         recorded = replace(recorded_source(document, folder), download=spec.download)
         own = require_consent(recorded, str(document.get("seal", "")), folder, consent.everything)
-        base = source_of(recorded.source).open(recorded, token, own)
+        base = self._source_of(recorded.source).open(recorded, token, own)
 
         def make() -> Any:
             return load_pruned.load_pruned(base.factory, str(folder / SHAPES), str(folder / WEIGHTS))
@@ -46,9 +51,13 @@ class ExportedFolder:
 
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """The original's code: an export of an export repeats the recorded source."""
-        from .open import factory_code
+        recorded = recorded_source(read_shapes(spec.source), _folder(spec.source))
+        return self._source_of(recorded.source).code(recorded, folder)
 
-        return factory_code(recorded_source(read_shapes(spec.source), _folder(spec.source)), folder)
+
+def is_export(source: str) -> bool:
+    """Whether a path is the folder of an export, or its `shapes.json`."""
+    return (_folder(source) / SHAPES).is_file()
 
 
 def read_shapes(source: str) -> dict[str, Any]:
@@ -75,7 +84,7 @@ def _check_chain(folder: Path) -> None:
     while True:
         source = recorded_source(read_shapes(str(folder)), folder).source
         folder = _folder(source)
-        if not ExportedFolder().matches(source):
+        if not is_export(source):
             return
         if folder.resolve() in seen:
             template = "{folder} names itself as its own source. Export again from the model."

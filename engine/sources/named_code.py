@@ -8,7 +8,7 @@ Without it the user is asked (`--trust-code`, a dialog).
 import os
 from pathlib import Path
 
-from ..foreign_code.consent import FULL_CONSENT, NO_CONSENT, Consent, is_sealed, real_path, seal_of
+from ..foreign_code.consent import FULL_CONSENT, NO_CONSENT, Consent, consent_to, is_sealed, seal_of
 from ..tasks.protocol import TaskSpec
 from .protocol import PYTHON_FILE, ModelSpec
 
@@ -18,7 +18,7 @@ Named = ModelSpec | TaskSpec | str | None
 
 def by_hand(*named: Named) -> Consent:
     """Consent to what the user named in this run."""
-    return Consent(frozenset(map(real_path, code_of(*named))))
+    return consent_to(code_of(*named))
 
 
 def code_of(*named: Named) -> list[str]:
@@ -29,7 +29,7 @@ def code_of(*named: Named) -> list[str]:
             case ModelSpec():
                 found += code_of(one.source, one.task)
             case TaskSpec():
-                found += [_absolute(one.path)] if one.kind == "file" else []
+                found += one.code
             case str():
                 python = PYTHON_FILE.fullmatch(one)
                 found += [_absolute(python["file"])] if python else []

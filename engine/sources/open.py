@@ -13,9 +13,6 @@ from .python_file import PythonFile
 from .timm_models import TimmModels
 from .torchvision_models import TorchvisionModels
 
-SOURCES: tuple[Source, ...] = (Bundled(), TorchvisionModels(), TimmModels(), PythonFile(), ExportedFolder())
-"""Asked in this order; the first that matches opens."""
-
 
 def open_model(spec: ModelSpec, token: CancelToken | None = None, consent: Consent | None = None) -> Opened:
     """Open what `spec` names: in eval mode, on the CPU, with its weights; raises OpenError.
@@ -68,3 +65,7 @@ def source_of(source: str) -> Source:
         "bundled:vit or the folder of an export.",
         source=source,
     )
+
+
+SOURCES: tuple[Source, ...] = (Bundled(), TorchvisionModels(), TimmModels(), PythonFile(), ExportedFolder(source_of))
+"""Asked in this order; the first that matches opens. An export asks them again for the model that it was made from."""

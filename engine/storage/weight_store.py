@@ -15,9 +15,9 @@ from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariable
 
 from ..errors import Message, OpenError
 from ..jobs import CancelToken, Job, Progress, part_of
-from ..session.states import DIGEST
 from .atomic_files import being_written, copy
 from .file_limits import check_special
+from .paths import DIGEST
 from .safetensors_io import write_tensors
 
 GIGABYTE = 1_000_000_000

@@ -31,7 +31,7 @@ class TorchEager:
         """
         import torch
 
-        from ..export.model_package import unpack
+        from ..sources.packed_model import unpack
         from ..tracing.tree import as_tensors
         from .token_step import TokenStep
 
@@ -63,7 +63,7 @@ class TorchEager:
         """
         import torch
 
-        from ..export.model_package import unpack
+        from ..sources.packed_model import unpack
         from ..tracing.tree import as_tensors
 
         torch.set_num_threads(target.threads)

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import DataError, Message
-from ..foreign_code.consent import Consent
-from ..sources.named_code import by_hand
+from ..foreign_code.consent import Consent, consent_to
 from .protocol import Task, TaskSpec
 
 FORMS = Message(
@@ -46,7 +45,7 @@ def open_task(spec: TaskSpec, consent: Consent | None = None) -> Task:
         raise DataError(
             "task.kind", "Unknown kind of task {kind}. Choose one of {kinds}.", kind=spec.kind, kinds=", ".join(OPENERS)
         )
-    return OPENERS[spec.kind](spec, by_hand(spec) if consent is None else consent)
+    return OPENERS[spec.kind](spec, consent_to(spec.code) if consent is None else consent)
 
 
 def kind_of(path: str) -> str:

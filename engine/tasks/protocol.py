@@ -1,8 +1,10 @@
 """Plain data of tasks: specification, splits, samples and metrics, and the protocol of tasks (no torch)."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -66,6 +68,11 @@ class TaskSpec:
     size: tuple[int, int] | None = None
     batch: int = 64
     options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The Python files that opening it imports, absolute."""
+        return (os.path.abspath(Path(self.path).expanduser()),) if self.kind == "file" else ()
 
     def same_data(self, other: "TaskSpec | None") -> bool:
         """Whether the other one reads the same, whatever the size of its batches."""

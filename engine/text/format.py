@@ -1,9 +1,6 @@
-"""Numbers in words for command line, scripts and reports: three significant digits, units, n and standard error."""
+"""Numbers in words for command line, scripts and reports: three significant digits, units."""
 
 import math
-
-from ..errors import Message
-from ..tasks.protocol import Metric
 
 
 def thousands(number: int) -> str:
@@ -28,23 +25,6 @@ def byte_size(number: int) -> str:
 def percent(value: float) -> str:
     """0.914 as 91.4 %."""
     return f"{100 * value:.1f} %"
-
-
-def metric_value(metric: Metric | None) -> str:
-    """A metric's value with its standard error."""
-    if metric is None:
-        return ""
-    if not metric.percent:
-        return f"{metric.value:.4g}" + (f" ± {metric.error:.2g}" if metric.error else "")
-    error = f" ± {100 * metric.error:.1f}" if metric.error else ""
-    return f"{100 * metric.value:.1f}{error} %"
-
-
-def metric_words(metric: Metric) -> Message:
-    """top-1 91.4 ± 0.6 % (test split, n = 2,000)."""
-    words = {"name": metric.name, "value": metric_value(metric), "split": metric.split.value}
-    template = "{name} {value} ({split} split, n = {count})"
-    return Message("metric.on_split", template, words | {"count": thousands(metric.count)})
 
 
 def change(before: float, after: float) -> str:

@@ -23,9 +23,9 @@ from ..latency.block_modules import block_modules
 from ..latency.block_names import VERSION
 from ..latency.fit import fit
 from ..latency.protocol import LatencySample, LatencyTable
-from ..latency.sample_plans import SAMPLES, samples, steps
 from ..latency.savings import paying_step
 from ..model_inputs import at_size
+from ..planning.sample_plans import SAMPLES, samples, steps
 from ..session.measurement_cache import Stored, named_by
 from ..session.open_model import Prepared
 from ..storage.serialization import to_plain

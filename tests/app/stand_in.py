@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from secateur.app.document.document import Aspect, CurvePoint, Document, JobView
-from secateur.engine.session.states import Exported, OpenedModel, State, StateKind
+from secateur.engine.export.protocol import Exported
+from secateur.engine.session.states import OpenedModel, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask, identities
 from secateur.engine.structures.costs import costs

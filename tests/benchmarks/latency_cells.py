@@ -14,8 +14,8 @@ import numpy as np
 from secateur.engine.jobs import Job, NeverCancelled, finish
 from secateur.engine.latency.fit import fit
 from secateur.engine.latency.protocol import LatencySample, LatencyTable
-from secateur.engine.latency.sample_plans import SAMPLES, drawn, samples
 from secateur.engine.model_inputs import Inputs
+from secateur.engine.planning.sample_plans import SAMPLES, drawn, samples
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask

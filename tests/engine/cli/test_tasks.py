@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from secateur.engine.cli.main import main
-from secateur.engine.storage.paths import change_task, relative_to
+from secateur.engine.storage.paths import relative_to
 from secateur.engine.tasks.protocol import TaskSpec
+from secateur.engine.tasks.spec_paths import change_task
 
 from ..tasks.tables.makers import write_csv
 from ..tasks.test_tokens import write_tokenizer

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from secateur.engine.latency.protocol import LatencySample
-from secateur.engine.latency.sample_plans import samples
+from secateur.engine.planning.sample_plans import samples
 from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.structures.costs import kept_sizes
 from secateur.engine.targets.protocol import Kernel

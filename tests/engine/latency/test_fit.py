@@ -8,8 +8,8 @@ import pytest
 from secateur.engine.errors import SecateurError
 from secateur.engine.latency.fit import fit
 from secateur.engine.latency.protocol import LatencyTable
-from secateur.engine.latency.sample_plans import drawn, samples, steps
 from secateur.engine.planning.marks import check_plan
+from secateur.engine.planning.sample_plans import drawn, samples, steps
 from secateur.engine.structures.costs import kept_sizes
 from secateur.engine.targets.protocol import Kernel, TargetSpec
 from tests.engine.builders import tiny_analysis

@@ -9,9 +9,9 @@ import pytest
 from secateur.engine.jobs import finish
 from secateur.engine.latency.fit import fit
 from secateur.engine.latency.protocol import LatencyTable, TableErrors
-from secateur.engine.latency.sample_plans import steps
 from secateur.engine.latency.savings import paying_step, savings
 from secateur.engine.planning.cost_meter import predicted
+from secateur.engine.planning.sample_plans import steps
 from secateur.engine.session.session import Session
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.costs import costs

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from secateur.engine.errors import OpenError
+from secateur.engine.export.protocol import Exported
 from secateur.engine.recipes.recipe import read_recipe, recipe_of, write_recipe
 from secateur.engine.recipes.steps import Attach, Export, Open, Plan, Recipe, Score
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.score_options import Choices, Combine, Normalise, Slices
 from secateur.engine.session.state_history import History
-from secateur.engine.session.states import Exported, PlanIntent, State, StateKind
+from secateur.engine.session.states import PlanIntent, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.storage.serialization import from_plain
 from secateur.engine.structures.analysis import from_identities, identities

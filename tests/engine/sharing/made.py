@@ -5,12 +5,13 @@ from pathlib import Path
 
 from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
 from secateur.engine.errors import Message
+from secateur.engine.export.protocol import Exported
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recipes.recipe import recipe_of
 from secateur.engine.recipes.steps import Recipe
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.state_history import History
-from secateur.engine.session.states import Exported, PlanIntent, State, StateKind
+from secateur.engine.session.states import PlanIntent, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import identities
 from secateur.engine.structures.costs import costs

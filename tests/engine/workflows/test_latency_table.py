@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from secateur.engine.jobs import Cancelled, finish
-from secateur.engine.latency.sample_plans import SAMPLES, STEPS
+from secateur.engine.planning.sample_plans import SAMPLES, STEPS
 from secateur.engine.session.session import Session
 from secateur.engine.structures.costs import costs
 from secateur.engine.targets.profile import Profile

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..planning.count_balance import balanced
-from ..planning.isomorphic_classes import RemovalOption, removal_options
-from ..planning.protocol import Goal
 from ..structures.analysis import Analysis, Mask
+from .count_balance import balanced
+from .isomorphic_classes import RemovalOption, removal_options
+from .protocol import Goal
 
 SAMPLES = 12
 """Cut models that are measured, the original among them."""
