@@ -18,7 +18,8 @@ memory:
     both, token = (opened.model, smaller.model), NeverCancelled()
     print(finish(verify(*both, analysis, nothing, marked, inputs, token, smaller.factors)).difference)
 
-Or as a session, which keeps every state on disk and verifies each cut by itself:
+Or as a session, which keeps every state on disk and verifies each cut by itself; what takes several steps
+(`prune_state`, `sweep_budgets`, `search_budget`, `compare_with_baselines`) or writes files are functions that take one:
 
     session = Session()
     opened = finish(session.open(ModelSpec("bundled:resnet")))
@@ -27,7 +28,7 @@ Or as a session, which keeps every state on disk and verifies each cut by itself
     marked = suggest(opened.analysis, scores, keep_macs=0.5, removed=nothing, locked=nothing, multiple=16)
     smaller = finish(session.cut("s0", marked))
     recovered = finish(session.recover(smaller.id, RecoverySettings(epochs=3)))
-    finish(session.export(recovered.id, "onnx", "smaller.onnx"))
+    finish(export_state(session, recovered.id, "onnx", "smaller.onnx"))
 
 Long functions return a `Job`, a generator of `Progress`; `finish` runs it to its end. Every name is loaded when it is
 first used, so that importing this module costs nothing.
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from .planning.goal import solve, suggest
     from .planning.marks import check_plan, keep
     from .planning.protocol import Cost, Goal, Limit, Planned, Ranking
+    from .recipes.apply_recipe import apply_recipe, open_recipe, recipe_fit
     from .recipes.compatibility import Mode
     from .recipes.recipe import read_recipe, write_recipe
     from .recipes.replay import replay, run_recipe
@@ -66,8 +68,9 @@ if TYPE_CHECKING:
     from .runtime.load_pruned import load_pruned
     from .scoring.criteria import CRITERIA, offers, score
     from .scoring.score_options import Choices, Combine, Normalise, Slices
-    from .session.session import Session
+    from .scripting import Session
     from .session.states import OpenedModel, PlanIntent, State
+    from .sharing.session_files import save_bundle, save_project, save_recipe, save_report, save_script, session_recipe
     from .sources.open import open_model
     from .sources.protocol import ModelSpec, Opened
     from .structures.analyse import analyse
@@ -85,18 +88,28 @@ if TYPE_CHECKING:
     from .targets.protocol import TargetSpec, Timing
     from .tasks.open import open_task
     from .tasks.protocol import Metric, Split, TaskInfo, TaskSpec
+    from .workflows.baselines import Comparison, compare_with_baselines, make_baseline
+    from .workflows.budget_search import LossLimit, SearchResult, search_budget
+    from .workflows.export import export_state
+    from .workflows.latency_table import forget_latencies, latency_savings, latency_table, liked_multiple
+    from .workflows.measure import measure_states
+    from .workflows.prune import PruneSettings, prune_state
+    from .workflows.remote_bench import read_remote_bench, write_remote_bench
+    from .workflows.sensitivity import measure_sensitivity
+    from .workflows.sweep import Sweep, sweep_budgets
 
 _HOME = {
-    "CRITERIA": "scoring.criteria",
     "Analysis": "structures.analysis",
     "AnalysisError": "errors",
     "Baseline": "baselines.protocol",
     "BaselineKind": "baselines.protocol",
     "BaselineSpec": "baselines.protocol",
+    "CRITERIA": "scoring.criteria",
     "CancelToken": "jobs",
     "Cancelled": "jobs",
     "Choices": "scoring.score_options",
     "Combine": "scoring.score_options",
+    "Comparison": "workflows.baselines",
     "Cost": "planning.protocol",
     "Edits": "surgery.cut.edits",
     "EngineLost": "errors",
@@ -107,6 +120,7 @@ _HOME = {
     "Job": "jobs",
     "Kind": "structures.types",
     "Limit": "planning.protocol",
+    "LossLimit": "workflows.budget_search",
     "Memory": "structures.memory.peak",
     "Message": "errors",
     "Metric": "tasks.protocol",
@@ -122,14 +136,17 @@ _HOME = {
     "PlanIntent": "session.states",
     "Planned": "planning.protocol",
     "Progress": "jobs",
+    "PruneSettings": "workflows.prune",
     "Ranking": "planning.protocol",
     "RecoverySettings": "recovery.protocol",
     "Repair": "recovery.protocol",
+    "SearchResult": "workflows.budget_search",
     "SecateurError": "errors",
-    "Session": "session.session",
+    "Session": "scripting",
     "Slices": "scoring.score_options",
     "Split": "tasks.protocol",
     "State": "session.states",
+    "Sweep": "workflows.sweep",
     "TargetSpec": "targets.protocol",
     "TaskError": "errors",
     "TaskInfo": "tasks.protocol",
@@ -138,38 +155,61 @@ _HOME = {
     "Verification": "surgery.cut.edits",
     "VerificationError": "errors",
     "analyse": "structures.analyse",
+    "apply_recipe": "recipes.apply_recipe",
     "balanced": "planning.count_balance",
     "check_plan": "planning.marks",
+    "compare_with_baselines": "workflows.baselines",
     "costs": "structures.costs",
     "cut": "surgery.cut.cut",
     "export_onnx": "export.onnx",
     "export_pytorch": "export.pytorch",
+    "export_state": "workflows.export",
     "finish": "jobs",
+    "forget_latencies": "workflows.latency_table",
     "from_identities": "structures.analysis",
     "identities": "structures.analysis",
     "indices_of": "structures.index_ranges",
     "keep": "planning.marks",
+    "latency_savings": "workflows.latency_table",
+    "latency_table": "workflows.latency_table",
+    "liked_multiple": "workflows.latency_table",
     "load_pruned": "runtime.load_pruned",
+    "make_baseline": "workflows.baselines",
     "marginal": "structures.costs",
     "marks_of": "structures.index_ranges",
     "measure": "targets.measure",
+    "measure_sensitivity": "workflows.sensitivity",
+    "measure_states": "workflows.measure",
     "memory": "structures.memory.peak",
     "offers": "scoring.criteria",
     "open_model": "sources.open",
+    "open_recipe": "recipes.apply_recipe",
     "open_task": "tasks.open",
+    "prune_state": "workflows.prune",
     "ranges_of": "structures.index_ranges",
     "read_recipe": "recipes.recipe",
+    "read_remote_bench": "workflows.remote_bench",
+    "recipe_fit": "recipes.apply_recipe",
     "recover": "recovery.finetune",
     "register_rule": "structures.rules",
     "replay": "recipes.replay",
     "run_recipe": "recipes.replay",
+    "save_bundle": "sharing.session_files",
+    "save_project": "sharing.session_files",
+    "save_recipe": "sharing.session_files",
+    "save_report": "sharing.session_files",
+    "save_script": "sharing.session_files",
     "score": "scoring.criteria",
     "script_of": "recipes.script",
+    "search_budget": "workflows.budget_search",
+    "session_recipe": "sharing.session_files",
     "settle": "surgery.cut.trial_cuts",
     "solve": "planning.goal",
     "suggest": "planning.goal",
+    "sweep_budgets": "workflows.sweep",
     "verify": "surgery.verify.verify",
     "write_recipe": "recipes.recipe",
+    "write_remote_bench": "workflows.remote_bench",
     "write_script": "recipes.script",
 }
 """Where each public name is defined."""
@@ -185,6 +225,7 @@ __all__ = [
     "Cancelled",
     "Choices",
     "Combine",
+    "Comparison",
     "Cost",
     "Edits",
     "EngineLost",
@@ -195,6 +236,7 @@ __all__ = [
     "Job",
     "Kind",
     "Limit",
+    "LossLimit",
     "Memory",
     "Message",
     "Metric",
@@ -210,14 +252,17 @@ __all__ = [
     "PlanIntent",
     "Planned",
     "Progress",
+    "PruneSettings",
     "Ranking",
     "RecoverySettings",
     "Repair",
+    "SearchResult",
     "SecateurError",
     "Session",
     "Slices",
     "Split",
     "State",
+    "Sweep",
     "TargetSpec",
     "TaskError",
     "TaskInfo",
@@ -226,38 +271,61 @@ __all__ = [
     "Verification",
     "VerificationError",
     "analyse",
+    "apply_recipe",
     "balanced",
     "check_plan",
+    "compare_with_baselines",
     "costs",
     "cut",
     "export_onnx",
     "export_pytorch",
+    "export_state",
     "finish",
+    "forget_latencies",
     "from_identities",
     "identities",
     "indices_of",
     "keep",
+    "latency_savings",
+    "latency_table",
+    "liked_multiple",
     "load_pruned",
+    "make_baseline",
     "marginal",
     "marks_of",
     "measure",
+    "measure_sensitivity",
+    "measure_states",
     "memory",
     "offers",
     "open_model",
+    "open_recipe",
     "open_task",
+    "prune_state",
     "ranges_of",
     "read_recipe",
+    "read_remote_bench",
+    "recipe_fit",
     "recover",
     "register_rule",
     "replay",
     "run_recipe",
+    "save_bundle",
+    "save_project",
+    "save_recipe",
+    "save_report",
+    "save_script",
     "score",
     "script_of",
+    "search_budget",
+    "session_recipe",
     "settle",
     "solve",
     "suggest",
+    "sweep_budgets",
     "verify",
     "write_recipe",
+    "write_remote_bench",
     "write_script",
 ]
 

@@ -6,7 +6,7 @@ from typing import Any
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QFileDialog
 
-from secateur.engine.session.project_files import in_the_way
+from secateur.engine.sharing.project_files import in_the_way
 
 from .folder import FolderDialog
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from secateur.engine.planning.protocol import Cost
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
-from secateur.engine.workflows.prune import BUDGETS
+from secateur.engine.workflows.sweep import BUDGETS
 
 from ..text.translate import counted
 from ..widgets.cost_box import ORDER, CostBox

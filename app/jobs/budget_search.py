@@ -9,8 +9,8 @@ from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.states import State
 from secateur.engine.tasks.protocol import Split
-from secateur.engine.workflows.budget_search import Found, Tolerance, Trial
-from secateur.engine.workflows.prune import Course
+from secateur.engine.workflows.budget_search import LossLimit, SearchResult, Trial
+from secateur.engine.workflows.prune import PruneSettings
 
 from ..document.aspects import Aspect
 from ..document.search_trial import Tried
@@ -67,8 +67,10 @@ class Lowest:
         goal = replace(
             contents.wanted, limits=(Limit(cost, most),), target=document.target if cost is Cost.LATENCY else None
         )
-        course = Course(goal, document.criterion, recovery, locked=locked, marked=by_hand, choices=document.choices)
-        tolerance = Tolerance(points / 100, cost, trials, brief)
+        course = PruneSettings(
+            goal, document.criterion, recovery, locked=locked, marked=by_hand, choices=document.choices
+        )
+        tolerance = LossLimit(points / 100, cost, trials, brief)
         began, self._tried = contents.present, []
 
         def arrived(made: tuple[Any, ...]) -> None:
@@ -84,7 +86,7 @@ class Lowest:
             words, lambda found: self._found(found, began, tolerance), "lowest", *arguments, arrived=arrived
         )
 
-    def _tell(self, trial: Trial, tolerance: Tolerance) -> None:
+    def _tell(self, trial: Trial, tolerance: LossLimit) -> None:
         which = (trial.share, trial.final)
         if which not in self._tried:  # it is told again where the search goes on after a loss of the engine
             self._tried.append(which)
@@ -94,7 +96,7 @@ class Lowest:
             self._document.announce(Aspect.STATES)
         self._document.work.say(told(one, self.in_percent))
 
-    def _found(self, found: Found, began: str, tolerance: Tolerance) -> None:
+    def _found(self, found: SearchResult, began: str, tolerance: LossLimit) -> None:
         document = self._document
         document.take_arrivals(found.states)
         limit = loss_words(tolerance.loss, self.in_percent)

@@ -19,7 +19,7 @@ from secateur.engine.scoring.criteria import CRITERIA, context_of
 from secateur.engine.session.states import State
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities
 from secateur.engine.structures.memory.peak import Memory, memory
-from secateur.engine.workflows.prune import Course
+from secateur.engine.workflows.prune import PruneSettings
 
 from ..text.format import about, size
 
@@ -200,7 +200,7 @@ class Pace:
         need = sum(SINGLE * one.parameters + target.batch * self._peak(one) for one in states)
         return Estimate(float(len(names)), UNKNOWN, need)
 
-    def _sweep(self, name: str, course: Course, shares: tuple[float, ...], *_rest: Any) -> Estimate:
+    def _sweep(self, name: str, course: PruneSettings, shares: tuple[float, ...], *_rest: Any) -> Estimate:
         """Its work is not said: what was made before is not made again, so that its time would teach nothing."""
         settings = course.recovery
         epochs = settings.epochs if settings is not None else 0

@@ -17,7 +17,8 @@ from secateur.engine.sensitivity.protocol import SHARES, Sensitivity
 from secateur.engine.session.states import State
 from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.targets.protocol import TargetSpec
-from secateur.engine.workflows.prune import BUDGETS, Course, Sweep
+from secateur.engine.workflows.prune import PruneSettings
+from secateur.engine.workflows.sweep import BUDGETS, Sweep
 
 from ..document.aspects import Aspect
 from ..document.sensitivity_curves import Curves
@@ -124,12 +125,12 @@ class Studies:
         arguments = (contents.present, course, shares, document.scores)
         document.work.run(title, self._swept, "sweep", *arguments, arrived=document.take_arrivals)
 
-    def course(self, cost: Cost, recovery: RecoverySettings | None) -> Course:
+    def course(self, cost: Cost, recovery: RecoverySettings | None) -> PruneSettings:
         """What a sweep does for each of its budgets."""
         document, contents = self._document, self._document.contents
         locked, by_hand = contents.decided()
         goal, choices = replace(contents.wanted, limits=(Limit(cost, 1.0),)), document.choices
-        return Course(goal, document.criterion, recovery, locked=locked, marked=by_hand, choices=choices)
+        return PruneSettings(goal, document.criterion, recovery, locked=locked, marked=by_hand, choices=choices)
 
     def _swept(self, done: Sweep) -> None:
         document = self._document

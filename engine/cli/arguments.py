@@ -11,7 +11,7 @@ from ..baselines.protocol import BaselineKind
 from ..planning.protocol import Cost
 from ..recipes.compatibility import Mode
 from ..sensitivity.protocol import SHARES
-from ..workflows.prune import BUDGETS
+from ..workflows.sweep import BUDGETS
 from .options import (
     about_choice,
     about_measuring,

@@ -8,6 +8,7 @@ from ..jobs import Job, Progress, Result, followed, part_of
 from ..session.project_request import Request
 from ..session.session import Session
 from ..session.states import State
+from ..sharing.session_files import save_project
 from .output import Reporter
 
 
@@ -26,7 +27,9 @@ def kept(
             if asked is not None and (session.history.request != asked):
                 session.history.ask(asked)
             with suppress(SecateurError):
-                yield from part_of(Progress("Saving the project"), session.save(folder, progress.made.id), words=False)
+                yield from part_of(
+                    Progress("Saving the project"), save_project(session, folder, progress.made.id), words=False
+                )
         yield progress
 
     return reporter.finish(followed(job, told))
@@ -53,12 +56,12 @@ def saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -
 def saved(session: Session, folder: str | None, state: str, reporter: Reporter) -> str:
     """The project's folder, "" where none was asked for; where it cannot be written the session's own folder stays."""
     try:
-        return reporter.finish(session.save(folder, state)) if folder else ""
+        return reporter.finish(save_project(session, folder, state)) if folder else ""
     except SecateurError:
         _stays(session, reporter)
         raise
 
 
 def _stays(session: Session, reporter: Reporter) -> None:
-    words = f"Work so far is kept in {session.stay()}. Pass that folder as MODEL to continue, then delete it."
-    reporter.note(words)
+    folder = session.location.stay()
+    reporter.note(f"Work so far is kept in {folder}. Pass that folder as MODEL to continue, then delete it.")

@@ -12,11 +12,12 @@ from ..recipes.recipe import RECIPE, write_recipe
 from ..recipes.script import SCRIPT, write_script
 from ..session.session import Session
 from ..session.states import State
+from ..sharing.session_files import session_recipe
 from ..sources.spec_paths import change_source
 from ..storage.paths import absolute_to
 from ..storage.serialization import to_plain
 from ..targets.protocol import Timing
-from ..workflows.baselines import Comparison
+from ..workflows.baselines import Comparison, compare_with_baselines
 from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
 from .latency_text import measured_target, where
@@ -36,10 +37,10 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         state = arguments.state or session.present.id
         try:
             target = None if arguments.no_timing else measured_target(arguments)
-            done = reporter.finish(session.compare(state, _asked(arguments), target))
+            done = reporter.finish(compare_with_baselines(session, state, _asked(arguments), target))
         finally:
-            write_recipe(folder / RECIPE, session.recipe(state))
-            write_script(folder / SCRIPT, session.recipe(state))
+            write_recipe(folder / RECIPE, session_recipe(session, state))
+            write_script(folder / SCRIPT, session_recipe(session, state))
         original = session.states()[0]
     content = {
         "command": "baselines",

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from ..errors import SecateurError
 from ..export.staged_output import check_destination
+from ..session.bundle_file import Bundle, is_bundle, read_bundle
 from ..session.session import Session
 from ..session.state_history import is_project
-from ..sharing.bundle import Bundle, is_bundle, read_bundle, write_bundle
+from ..session.structures_file import analysis_to_json
+from ..sharing.bundle import write_bundle
 from ..sharing.read_shared import Handed, handed
 from ..sharing.report_text import metric_of
-from ..sharing.structures import analysis_to_json
 from ..sources.protocol import ModelSpec
 from ..tasks.metric_text import metric_value
 from ..text.format import byte_size, percent, size, thousands

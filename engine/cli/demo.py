@@ -10,6 +10,7 @@ from ..sources.protocol import ModelSpec
 from ..storage.atomic_files import write
 from ..storage.serialization import to_json, to_plain
 from ..targets.protocol import TargetSpec, Timing
+from ..workflows.measure import measure_states
 from .output import Reporter, standard_output_kept
 from .prune import Pruned, check_export, pruned, write_export
 from .prune_request import Asked
@@ -32,7 +33,7 @@ def demo(folder: Path, asked: Asked | None = None) -> int:
         exported = write_export(session, done.result, onnx, reporter, overwrite=True)
         assert exported is not None
         target = TargetSpec(batch=BATCH)
-        timings = reporter.finish(session.measure((opened.state.id, done.result.id), target))
+        timings = reporter.finish(measure_states(session, (opened.state.id, done.result.id), target))
         states = (session.history.state(opened.state.id), session.history.state(done.result.id))
     files = _write(folder, done, states, exported, timings)
     for file in files:

@@ -15,6 +15,7 @@ from ..storage.serialization import to_plain
 from ..structures.analysis import Analysis, CoupledSet
 from ..structures.costs import Costs, costs
 from ..structures.memory.peak import Memory, memory
+from ..workflows.latency_table import forget_latencies, latency_table
 from .compute_device import use_threads
 from .flag_hints import with_hint
 from .latency_text import multiple_for, savings_rows, table_content, target_of, trusted, where
@@ -50,9 +51,9 @@ def _latencies(session: Session, arguments: argparse.Namespace, reporter: Report
     """The table of the target, at the multiple of widths that saves time there."""
     target = target_of(arguments)
     if arguments.again:
-        session.forget_latencies(target)
+        forget_latencies(session, target)
     target = replace(target, multiple=multiple_for(session, target, reporter))
-    return reporter.finish(session.latencies(target))
+    return reporter.finish(latency_table(session, target))
 
 
 def _content(analysis: Analysis, total: Costs, held: Memory) -> dict[str, Any]:

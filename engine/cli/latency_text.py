@@ -14,8 +14,9 @@ from ..storage.serialization import to_plain
 from ..structures.analysis import Analysis
 from ..targets.protocol import TargetSpec
 from ..targets.table import target_named
-from ..workflows.budget_search import Found
+from ..workflows.budget_search import SearchResult
 from ..workflows.latency_limit import Latency
+from ..workflows.latency_table import liked_multiple
 from .output import Reporter
 from .tables import columns, percent
 
@@ -48,7 +49,7 @@ def _device(arguments: argparse.Namespace, runtime: str) -> str:
 
 def multiple_for(session: Session, target: TargetSpec, reporter: Reporter) -> int:
     """The multiple of widths that saves time on the target, measured once; says which."""
-    found = reporter.finish(session.liked_multiple(target))
+    found = reporter.finish(liked_multiple(session, target))
     if not found:
         reporter.note(f"On {where(target)}, no multiple of the width saves time. Widths are multiples of {USUAL}.")
         return USUAL
@@ -127,7 +128,7 @@ def flat_note(analysis: Analysis, table: LatencyTable, cut: State) -> Sequence[s
     return [f"Removal saves no time in {', '.join(flat)}."] if flat else []
 
 
-def loss_lines(found: Found) -> list[str]:
+def loss_lines(found: SearchResult) -> list[str]:
     """Every budget that was tried, with what it lost."""
     original = found.original
     unit = "points" if original.percent else "%"
@@ -140,7 +141,7 @@ def loss_lines(found: Found) -> list[str]:
     return columns(rows).splitlines()
 
 
-def none_holds(found: Found, loss: float) -> SecateurError:
+def none_holds(found: SearchResult, loss: float) -> SecateurError:
     """The error where every budget that was tried loses too much, or only what is there already does not."""
     if found.stays:
         template = "No smaller budget meets the limit: each one tried loses more than {loss:.2%}."

@@ -8,13 +8,14 @@ from typing import Any
 
 from ..export.staged_output import require_free
 from ..session.session import Session
-from ..session.state_history import History
+from ..session.state_history import StateHistory
 from ..session.states import State
 from ..storage.folder_lock import ENGINE, FolderLock
 from ..storage.serialization import to_plain
 from ..targets.protocol import Latency, Timing
 from ..targets.remote import not_a_bench
-from ..workflows.remote_bench import take_results
+from ..workflows.measure import measure_states
+from ..workflows.remote_bench import take_results, write_remote_bench
 from .compute_device import use_device
 from .latency_text import measured_target, speed, where
 from .model_args import project_folder, project_spec
@@ -36,8 +37,8 @@ def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         reporter.finish(session.open(spec, evaluate=False))
         ids = tuple(dict.fromkeys((session.states()[0].id, session.present.id)))
         if arguments.bench:
-            return _written(*reporter.finish(session.write_bench(ids, arguments.bench, target)))
-        reporter.finish(session.measure(ids, target))
+            return _written(*reporter.finish(write_remote_bench(session, ids, arguments.bench, target)))
+        reporter.finish(measure_states(session, ids, target))
         return _outcome([session.history.state(one) for one in ids])
 
 
@@ -46,7 +47,7 @@ def _taken(folder: Path, results: Path, reporter: Reporter) -> tuple[State, ...]
     lock = FolderLock(folder, ENGINE)
     reporter.finish(lock.wait())
     try:
-        history = History(folder)
+        history = StateHistory(folder)
         history.read()
         return take_results(history, results)
     finally:

@@ -12,7 +12,7 @@ from ..errors import OpenError
 from ..session.open_model import asks_for
 from ..session.project_request import Request
 from ..session.session import Session
-from ..session.state_history import History, is_project
+from ..session.state_history import StateHistory, is_project
 from ..session.states import State
 from ..sources.spec_paths import change_model
 from ..storage.paths import absolute_to
@@ -123,11 +123,11 @@ def continued(arguments: argparse.Namespace, reporter: Reporter) -> argparse.Nam
     return found
 
 
-def _history(folder: str | None) -> History | None:
+def _history(folder: str | None) -> StateHistory | None:
     """What a project's folder tells; None for anything else."""
     if not folder or not is_project(folder):
         return None
-    history = History(Path(folder).absolute())
+    history = StateHistory(Path(folder).absolute())
     history.read()
     return history
 

@@ -21,15 +21,16 @@ from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..recovery.expected_result import expectation
 from ..recovery.protocol import Repair
 from ..session.measurement_cache import user_cache
-from ..session.project_files import in_the_way
 from ..session.session import Session
 from ..session.state_history import is_project
 from ..session.states import OpenedModel, State, StateKind
+from ..sharing.project_files import in_the_way
 from ..storage.serialization import to_plain
 from ..structures.analysis import from_identities
-from ..workflows.budget_search import Found, Tolerance, brief_epochs
+from ..workflows.budget_search import LossLimit, SearchResult, brief_epochs, search_budget
+from ..workflows.export import export_state
 from ..workflows.latency_limit import Latency, latency_in, table_for
-from ..workflows.prune import Course
+from ..workflows.prune import PruneSettings, prune_state
 from .autosave import kept, saved, saved_if_stopped
 from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
@@ -80,7 +81,7 @@ class Pruned:
     notes: tuple[str, ...]
     expected: Message | None = None
     latency: Latency | None = None
-    found: Found | None = None
+    found: SearchResult | None = None
 
 
 def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -154,7 +155,7 @@ def pruned(
 
 
 def _expected(
-    session: Session, start: State, course: Course, scores: NDArray[Any], opened: OpenedModel, reporter: Reporter
+    session: Session, start: State, course: PruneSettings, scores: NDArray[Any], opened: OpenedModel, reporter: Reporter
 ) -> Message | None:
     """What our benchmarks saw of such a cut and its recovery; None without a recovery, or where none is alike."""
     if course.recovery is None or opened.task is None:
@@ -168,8 +169,8 @@ def _expected(
     return expectation(opened.analysis, plan.removed, course.recovery, opened.task.metric)
 
 
-def _tolerance(asked: Asked, course: Course) -> Tolerance:
-    return Tolerance(
+def _tolerance(asked: Asked, course: PruneSettings) -> LossLimit:
+    return LossLimit(
         asked.loss, asked.lowered, epochs=brief_epochs(course.recovery.epochs) if course.recovery else None
     )
 
@@ -177,15 +178,15 @@ def _tolerance(asked: Asked, course: Course) -> Tolerance:
 def _made(
     session: Session,
     start: State,
-    course: Course,
-    tolerance: Tolerance | None,
+    course: PruneSettings,
+    tolerance: LossLimit | None,
     scores: NDArray[Any] | None,
     run: Callable[[Job[Any]], Any],
-) -> tuple[Goal, Found | None, tuple[State, ...]]:
+) -> tuple[Goal, SearchResult | None, tuple[State, ...]]:
     """The goal that was reached, what a search for it found, and the states on the way."""
     if tolerance is None:
-        return course.goal, None, run(session.prune(start.id, course, scores))
-    found: Found = run(session.lowest(start.id, course, tolerance, scores))
+        return course.goal, None, run(prune_state(session, start.id, course, scores))
+    found: SearchResult = run(search_budget(session, start.id, course, tolerance, scores))
     if not found.states:
         raise none_holds(found, tolerance.loss)
     others = tuple(limit for limit in course.goal.limits if limit.cost is not tolerance.cost)
@@ -228,13 +229,13 @@ def write_export(
     if not path:
         return None
     check_export(path, overwrite)
-    return reporter.finish(session.export(state.id, format_of(path), path))
+    return reporter.finish(export_state(session, state.id, format_of(path), path))
 
 
 def reserved(session: Session, folder: str | None, model: str, reporter: Reporter, overwrite: bool) -> None:
     """Let no other process write to the project until this one is done; refuse one that may not be written to."""
     if folder:
-        reporter.finish(session.hold(folder))
+        reporter.finish(session.location.hold(folder))
         check_save(folder, model, overwrite)  # what another process made of it until now
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..foreign_code.consent import FULL_CONSENT
 from ..recipes.compatibility import Mode
+from ..recipes.find_recipe import recipe_at
 from ..recipes.recipe import code_in, recipe_bytes, vouched, with_model
 from ..recipes.replay import Replay, beside, replay
 from ..recipes.steps import Export, Open, OpenIntent, Recipe
@@ -15,7 +16,6 @@ from ..session.measurement_cache import user_cache
 from ..session.project_request import Request
 from ..session.session import Session
 from ..session.states import StateKind
-from ..sharing.find_recipe import recipe_at
 from ..sources.named_code import by_hand
 from ..sources.protocol import ModelSpec
 from ..sources.spec_paths import change_model

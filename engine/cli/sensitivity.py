@@ -10,6 +10,7 @@ from ..sensitivity.protocol import Sensitivity
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
 from ..structures.analysis import Analysis
+from ..workflows.sensitivity import measure_sensitivity
 from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
 from .model_args import model_spec
@@ -30,7 +31,9 @@ def sensitivity(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         if not session.has_task:
             raise TaskError("cli.no_data", "{what} needs data. Add --task.", what="sensitivity")
         criterion, state = arguments.criterion or "taylor", session.present.id
-        job = session.sensitivity(state, criterion, tuple(arguments.shares), goal, choices=choices_of(arguments))
+        job = measure_sensitivity(
+            session, state, criterion, tuple(arguments.shares), goal, choices=choices_of(arguments)
+        )
         found = reporter.finish(job)
     content = {
         "command": "sensitivity",

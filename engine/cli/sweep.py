@@ -10,7 +10,7 @@ from ..planning.protocol import Cost, Limit
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
 from ..session.states import State
-from ..workflows.prune import MET, Point
+from ..workflows.sweep import MET, Point, sweep_budgets
 from .autosave import kept, saved, saved_if_stopped
 from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
@@ -44,7 +44,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             scores, criterion = scored(session, start, asked, data, reporter, notes)
             course = asked.course_on(opened.analysis, criterion, data)
             session.history.ask(request := request_of(arguments, start))
-            job = session.sweep(start.id, course, tuple(arguments.budgets), scores)
+            job = sweep_budgets(session, start.id, course, tuple(arguments.budgets), scores)
             done = kept(session, arguments.save, reporter, job)
             last = done.states[-1] if done.states else start
             session.history.ask(replace(request, result=last.id))

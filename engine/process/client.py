@@ -18,7 +18,7 @@ from ..errors import EngineLost
 from .events import Event, Failed, Finished, Logged, lost
 from .wire import Wire
 
-SESSION = "secateur.engine.process.window_session:kept"
+SESSION = "secateur.engine.process.window_session:WindowSession"
 UNREAD = 500
 """Events that may wait to be read before log lines are left out."""
 

@@ -1,14 +1,85 @@
-"""The window's session: what it measures by content is kept for later sessions of this user too."""
+"""What the window may ask of its engine process: a session, and the functions that work on it, put together by name.
+
+The names are those that `app.jobs` sends over the wire.
+"""
 
 import os
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
+from ..recipes.apply_recipe import apply_recipe, open_recipe, recipe_fit
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
+from ..sharing.session_files import save_bundle, save_project, save_recipe, save_report, save_script
 from ..storage.folder_lock import PROGRAM, Holder, this_process
+from ..workflows.baselines import compare_with_baselines
+from ..workflows.budget_search import search_budget
+from ..workflows.export import export_state
+from ..workflows.latency_table import latency_savings, latency_table
+from ..workflows.measure import measure_states
+from ..workflows.prune import prune_state
+from ..workflows.remote_bench import read_remote_bench, write_remote_bench
+from ..workflows.sensitivity import measure_sensitivity
+from ..workflows.sweep import sweep_budgets
+
+CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {
+        "apply_recipe": apply_recipe,
+        "attach": Session.attach,
+        "attach_task": Session.attach_task,
+        "baselines": Session.baselines,
+        "compare": compare_with_baselines,
+        "cut": Session.cut,
+        "evaluate": Session.evaluate,
+        "export": export_state,
+        "filters": Session.filters,
+        "fit": recipe_fit,
+        "judge_original": Session.judge_original,
+        "latencies": latency_table,
+        "lowest": search_budget,
+        "measure": measure_states,
+        "open": Session.open,
+        "open_recipe": open_recipe,
+        "prune": prune_state,
+        "recover": Session.recover,
+        "restore": Session.restore,
+        "save": save_project,
+        "savings": latency_savings,
+        "score": Session.score,
+        "sensitivity": measure_sensitivity,
+        "states": Session.states,
+        "sweep": sweep_budgets,
+        "take_bench": read_remote_bench,
+        "use_device": Session.use_device,
+        "write_bench": write_remote_bench,
+        "write_bundle": save_bundle,
+        "write_recipe": save_recipe,
+        "write_report": save_report,
+        "write_script": save_script,
+    }
+)
+"""Methods of a session, and functions that take one first; those that return a job take a `token` too."""
 
 
-def kept(folder: Path) -> Session:
-    """A session in a folder of its own, with the user's own cache, in an engine process that a window has started."""
-    window = Holder(this_process().host, os.getppid(), f"the window of {PROGRAM.capitalize()}")
-    return Session(folder, cache=user_cache(), exclusive=True, holder=window)
+class WindowSession:
+    """A session in an engine process that a window has started.
+
+    Attributes:
+        session: Its own folder, and the user's own cache: what it measures by content is kept for later sessions too.
+        calls: What the window may call, by name.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Work in a folder of the window's."""
+        window = Holder(this_process().host, os.getppid(), f"the window of {PROGRAM.capitalize()}")
+        self.session = Session(folder, cache=user_cache(), exclusive=True, holder=window)
+        self.calls: dict[str, Callable[..., Any]] = {
+            name: partial(function, self.session) for name, function in CALLS.items()
+        }
+
+    def close(self) -> None:
+        """Forget the model."""
+        self.session.close()

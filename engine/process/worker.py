@@ -15,10 +15,10 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import SecateurError, unexpected
 from ..jobs import Cancelled, CancelToken, Job, check
@@ -34,7 +34,7 @@ BEHIND = 5
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A method of the session to run, with the event that stops it."""
+    """What to run, by name, with the event that stops it."""
 
     number: int
     method: str
@@ -86,7 +86,21 @@ class Inbox:
             self.calls.put(None)
 
 
-def serve(session: Any, inbox: Inbox, outbox: Outbox) -> None:
+class Served(Protocol):
+    """What the process works on.
+
+    Attributes:
+        calls: What the window may call, by name; what returns a job takes a `token`.
+    """
+
+    calls: Mapping[str, Callable[..., Any]]
+
+    def close(self) -> None:
+        """It was the last call."""
+        ...
+
+
+def serve(session: Served, inbox: Inbox, outbox: Outbox) -> None:
     """Run calls until the window says that it was the last."""
     while (call := inbox.calls.get()) is not None:
         _send(outbox, _answer(session, call, outbox))
@@ -101,7 +115,7 @@ def _send(outbox: Outbox, event: Finished | Failed) -> None:
         outbox.send(Failed(event.call, unexpected(error)))
 
 
-def _answer(session: Any, call: Call, outbox: Outbox) -> Finished | Failed:
+def _answer(session: Served, call: Call, outbox: Outbox) -> Finished | Failed:
     try:
         return Finished(call.number, run(session, call, outbox))
     except SecateurError as error:
@@ -110,10 +124,10 @@ def _answer(session: Any, call: Call, outbox: Outbox) -> Finished | Failed:
         return Failed(call.number, lack_of_memory(error) or unusable(error) or unexpected(error))
 
 
-def run(session: Any, call: Call, outbox: Outbox) -> Any:
+def run(session: Served, call: Call, outbox: Outbox) -> Any:
     """Run one call; a job is looked after between its steps. Raises what the call raises."""
     check(call.token)
-    method: Callable[..., Any] | None = None if call.method.startswith("_") else getattr(session, call.method, None)
+    method = session.calls.get(call.method)
     if method is None:
         raise SecateurError("engine.unknown_call", "Unknown engine call {name}.", name=call.method)
     if not inspect.isgeneratorfunction(method):
@@ -170,7 +184,7 @@ def main() -> None:
         serve(session, inbox, outbox)
 
 
-def _load(session: str) -> Callable[[Path], Any]:
+def _load(session: str) -> Callable[[Path], Served]:
     """What makes a session, "module:name"; nothing that is made meanwhile is ever garbage, so none is looked for."""
     module, _, name = session.partition(":")
     gc.disable()

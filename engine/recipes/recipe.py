@@ -21,7 +21,7 @@ from ..export.protocol import Exported
 from ..foreign_code.consent import NO_CONSENT, Consent, is_sealed, seal_of
 from ..recovery.protocol import RecoverySettings, require_possible
 from ..session.measurement_cache import listing
-from ..session.state_history import History, versions
+from ..session.state_history import StateHistory, versions
 from ..session.states import PlanIntent, State, StateKind
 from ..sources.named_code import by_hand, code_of, seal
 from ..sources.protocol import ModelSpec
@@ -55,29 +55,29 @@ LARGEST = (1 << 31) - 1
 RECIPE = "recipe.json"
 
 
-class Found(NamedTuple):
+class RecipeContext(NamedTuple):
     """What a recipe's next version is held against: structures of each coupled set, and a hash of the data's files."""
 
     widths: Mapping[str, int] = MappingProxyType({})
     data: str = ""
 
 
-NOTHING = Found()
+NOTHING = RecipeContext()
 replaced = msgspec.structs.replace
 
 
 def recipe_of(
-    history: History, state: str, analysis: Analysis, threads: int = 1, consent: Consent = NO_CONSENT
+    history: StateHistory, state: str, analysis: Analysis, threads: int = 1, consent: Consent = NO_CONSENT
 ) -> Recipe:
     """The steps from the original to a state; sealed where all code that it names is consented to."""
     assert history.spec is not None
     path, task = history.path_to(state), history.task
     intent = OpenIntent(replace(history.spec, task=task), threads, versions=history.versions or versions())
-    found = Found({one.key: one.count for one in analysis.sets}, "" if task is None else listing(task.path))
+    found = RecipeContext({one.key: one.count for one in analysis.sets}, "" if task is None else listing(task.path))
     return sealed(recorded(path, intent, history.folder, tuple(history.baselines.values()), found), history, consent)
 
 
-def sealed(recipe: Recipe, history: History, consent: Consent) -> Recipe:
+def sealed(recipe: Recipe, history: StateHistory, consent: Consent) -> Recipe:
     """A recipe with this user's seal, where consent, or seals in its history, cover all code that it names."""
     for one in history.baselines.values():
         if one.source is not None and is_sealed(one.seal, seal(source := replace(one.source, task=None))):
@@ -90,7 +90,7 @@ def recorded(
     opening: OpenIntent,
     folder: Path,
     baselines: Sequence[Baseline] = (),
-    found: Found = NOTHING,
+    found: RecipeContext = NOTHING,
 ) -> Recipe:
     """The steps along states; needs no model.
 

@@ -1,14 +1,13 @@
 """Run a recipe, on the model that it was made for or on its next version.
 
 Without a mode: the same indices where the model still has them, the same goal planned again where it does not. What no
-longer matches is listed, never passed over in silence (`matching.py`).
+longer matches is listed, never passed over in silence (`compatibility.py`).
 """
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,19 +23,19 @@ from ..planning.marks import check_plan
 from ..planning.protocol import Cost, Goal, Limit
 from ..planning.same_shape import reshaped
 from ..session.measurement_cache import listing
+from ..session.session import Session
 from ..session.states import OpenedModel, PlanIntent, State
 from ..sources.protocol import ModelSpec
 from ..storage.paths import inside
 from ..structures.analysis import Kind, Mask, from_identities
 from ..tasks.protocol import Split
+from ..workflows.baselines import make_baseline
+from ..workflows.export import export_state
 from ..workflows.latency_limit import table_for
-from ..workflows.prune import known
+from ..workflows.prune import made_before
 from .compatibility import Fit, Mode, fit, shown
 from .recipe import code_in, read_recipe, vouched, with_model
 from .steps import Attach, Compare, Cut, Export, Open, Plan, Recipe, Recover, Step
-
-if TYPE_CHECKING:
-    from ..session.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ def beside(recipe: Path) -> Destination:
 class _Run:
     """Where a replay stands."""
 
-    session: "Session"
+    session: Session
     opened: OpenedModel
     consent: Consent
     destination: Destination
@@ -122,12 +121,12 @@ class _Run:
 
     def known(self, alike: Callable[[State], bool]) -> State | None:
         """What the run that was stopped had made of the present state."""
-        return known(self.session, self.session.history.state(self.state), alike) if self.resumed else None
+        return made_before(self.session, self.session.history.state(self.state), alike) if self.resumed else None
 
 
 def run_recipe(
     path: Path,
-    session: "Session",
+    session: Session,
     trust_pickle: bool = False,
     token: CancelToken | None = None,
     mode: Mode | None = None,
@@ -155,7 +154,7 @@ def run_recipe(
 
 def replay(
     recipe: Recipe,
-    session: "Session",
+    session: Session,
     trust_pickle: bool = False,
     token: CancelToken | None = None,
     mode: Mode | None = None,
@@ -190,7 +189,7 @@ def replay(
     return (yield from steps_again(recipe, session, opened, mode, token, consent, destination, bool(project)))
 
 
-def fit_of(recipe: Recipe, session: "Session", opened: OpenedModel) -> Fit:
+def fit_of(recipe: Recipe, session: Session, opened: OpenedModel) -> Fit:
     """How a recipe fits what a session has opened."""
     task = session.history.task
     return fit(recipe, opened, listing(task.path) if task is not None else "")
@@ -198,7 +197,7 @@ def fit_of(recipe: Recipe, session: "Session", opened: OpenedModel) -> Fit:
 
 def steps_again(
     recipe: Recipe,
-    session: "Session",
+    session: Session,
     opened: OpenedModel,
     mode: Mode | None,
     token: CancelToken,
@@ -279,10 +278,10 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
         case Attach():
             yield from _made(run, (yield from session.attach(run.state, step.intent.weights, token=token)))
         case Compare():
-            yield from session.baseline(run.state, step.intent, token, run.consent)
+            yield from make_baseline(session, run.state, step.intent, token, run.consent)
         case Export() if run.mode is None:
             path = str(run.destination.path(step))
-            run.exported.append((yield from session.export(run.state, step.intent.format, path, token)))
+            run.exported.append((yield from export_state(session, run.state, step.intent.format, path, token)))
             run.destination = replace(run.destination, own=run.destination.own | {path})
         case Export():
             template = "{path} was not written: it holds the previous version. Export this version."

@@ -130,7 +130,8 @@ def _part(step: Step, writer: _Writer) -> str:
             lines = _baseline(step, writer)
         case Export():
             path = writer.spelling.of(writer.change(step.intent.path))
-            lines = [f"finish(session.export(state.id, {quoted(step.intent.format)}, {path}))"]
+            writer.spelling.use("export_state")
+            lines = [f"finish(export_state(session, state.id, {quoted(step.intent.format)}, {path}))"]
         case Score():  # Made where a plan is made again.
             pass
     return "\n".join(lines)
@@ -138,13 +139,14 @@ def _part(step: Step, writer: _Writer) -> str:
 
 def _baseline(step: Compare, writer: _Writer) -> list[str]:
     asked = writer.spelling.of(change_baseline(step.intent, writer.change), 8)
+    writer.spelling.use("make_baseline")
     lines = ["# Was it worth it? A baseline to compare with this state.", f"asked = {asked}"]
-    return [*lines, "print(finish(session.baseline(state.id, asked)).metric)", *_metrics(step.outcome)]
+    return [*lines, "print(finish(make_baseline(session, state.id, asked)).metric)", *_metrics(step.outcome)]
 
 
 def _opening(step: Open, writer: _Writer) -> list[str]:
     writer.original = step.outcome
-    writer.spelling.use("Session", "finish")
+    writer.spelling.use("Session", "finish", "save_project")
     spec = change_model(step.intent.model.without_consent, writer.change)
     weights = step.intent.model.weights
     consent = [f'trust_pickle="{PICKLE}" in sys.argv'] if weights and not weights.endswith(SAFE) else []
@@ -200,7 +202,8 @@ def _planned_again(intent: PlanIntent, goal: Goal, spelling: Spelling) -> list[s
     table = ""
     if goal.timed:
         target = replace(goal.target or TargetSpec(), multiple=goal.multiple)
-        lines += [f"    table = finish(session.latencies({spelling.of(target, 40)}))"]
+        spelling.use("latency_table")
+        lines += [f"    table = finish(latency_table(session, {spelling.of(target, 48)}))"]
         table = ", table"
     lines += [f"    marks = solve(opened.analysis, scores, plan.goal, gone, locked{table}).removed"]
     return lines
@@ -220,7 +223,7 @@ def _end(writer: _Writer) -> str:
     lines = [f"same = state.weights == {recorded}"]
     lines += ['print(f"{state.parameters:,} parameters, {state.macs:,} MACs, weights {state.weights[:12]}")']
     lines += ['print("the same weights as recorded" if same else "other weights than recorded")']
-    lines += ["if FOLDER:", "    finish(session.save(FOLDER, state.id))", "session.close()"]
+    lines += ["if FOLDER:", "    finish(save_project(session, FOLDER, state.id))", "session.close()"]
     return "\n".join(lines)
 
 

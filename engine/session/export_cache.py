@@ -20,6 +20,9 @@ from ..targets.token_step import IDS, cache_of, step_inputs, tokens_in
 from .open_model import Prepared
 from .states import State
 
+CODE = 12
+"""Characters by which a file tells what code wrote it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Artifacts:
@@ -82,7 +85,7 @@ class Artifacts:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _onnx_path(self, state: State, size: tuple[int, ...] = ()) -> Path:
-        return self.folder / f"{'-'.join([state.weights, self.code, *map(str, size)])}.onnx"
+        return self.folder / f"{'-'.join([state.weights, self.code[:CODE], *map(str, size)])}.onnx"
 
     def _onnx(self, model: Any, state: State, size: tuple[int, ...], token: CancelToken) -> Job[Path]:
         path = self._onnx_path(state, size)
@@ -91,7 +94,7 @@ class Artifacts:
         return path
 
     def _parcel(self, model: Any, state: State) -> Path:
-        path = self.folder / f"{state.weights}-{self.code}"
+        path = self.folder / f"{state.weights}-{self.code[:CODE]}"
         if not is_own(path):
             shutil.rmtree(path, ignore_errors=True)
             unfinished = path.with_suffix(".part")

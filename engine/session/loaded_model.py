@@ -14,7 +14,7 @@ from .states import State
 
 
 @dataclass(slots=True)
-class Live:
+class LoadedModel:
     """An opened model.
 
     Attributes:

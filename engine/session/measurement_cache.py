@@ -25,7 +25,7 @@ from ..tasks.protocol import TaskSpec
 from .states import State
 
 if TYPE_CHECKING:
-    from .loaded_model import Live  # brings torch
+    from .loaded_model import LoadedModel  # brings torch
 
 SCHEMA = 3
 """Of what is kept: files of another one are not read, they have other names."""
@@ -99,7 +99,7 @@ def named_by(folder: Path, content: object) -> Path:
     return folder / f"{hashlib.sha256(to_json([SCHEMA, content])).hexdigest()}.jsonl"
 
 
-def points_of(folder: Path, state: State, live: "Live", task: TaskSpec, how: tuple[object, ...] = ()) -> Path:
+def points_of(folder: Path, state: State, live: "LoadedModel", task: TaskSpec, how: tuple[object, ...] = ()) -> Path:
     """The file of what is measured of a state on a task, in a folder of such files.
 
     Args:
@@ -123,7 +123,7 @@ def points_of(folder: Path, state: State, live: "Live", task: TaskSpec, how: tup
     return named_by(folder, content)
 
 
-def _given(live: "Live") -> str:
+def _given(live: "LoadedModel") -> str:
     """What tells the data of a task apart that no files tell apart; "" where files do."""
     tell = getattr(live.task, "given", None)
     return "" if tell is None else str(tell())

@@ -15,12 +15,14 @@ from ..sources.protocol import ModelSpec
 from ..storage.weight_store import WeightStore
 from ..structures.analysis import Analysis, from_identities
 from ..tasks.protocol import CLASSES, TaskInfo, option
-from .loaded_model import Live
+from .loaded_model import LoadedModel
 from .open_model import analysed, described, numbered, prepare
-from .state_history import History
+from .state_history import StateHistory
 
 
-def reopened(history: History, store: WeightStore, asked: ModelSpec, token: CancelToken, consent: Consent) -> Job[Live]:
+def reopened(
+    history: StateHistory, store: WeightStore, asked: ModelSpec, token: CancelToken, consent: Consent
+) -> Job[LoadedModel]:
     """Open the model of a history again, with the weights that it had; nothing is trained or evaluated.
 
     Args:
@@ -49,10 +51,10 @@ def reopened(history: History, store: WeightStore, asked: ModelSpec, token: Canc
     info = None if prepared.task is None else described(prepared.task, prepared.opened.model)
     if info is not None and (note := _renumbered(history, info)) is not None:
         info = replace(info, notes=(*info.notes, note))
-    return Live(prepared, analysis, prepared.task, info, opened, consent)
+    return LoadedModel(prepared, analysis, prepared.task, info, opened, consent)
 
 
-def _renumbered(history: History, info: TaskInfo) -> Message | None:
+def _renumbered(history: StateHistory, info: TaskInfo) -> Message | None:
     """Where classes have other numbers than when states were judged: take these, and mark what was measured as stale.
 
     Versions before numbered words by the alphabet, whatever the model's configuration says.
@@ -98,7 +100,7 @@ def load_original(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
         raise _changed(Message("session.no_fit", "its layers no longer fit the stored weights"), str(error)) from error
 
 
-def check_structures(analysis: Analysis, history: History) -> None:
+def check_structures(analysis: Analysis, history: StateHistory) -> None:
     """Raise OpenError when the model lacks structures that a state has removed."""
     if missing := _missing(analysis, history):
         template = "{count} of the removed structures are missing in it"
@@ -106,7 +108,7 @@ def check_structures(analysis: Analysis, history: History) -> None:
         raise _changed(lacking, "\n".join(sorted(missing)))
 
 
-def _missing(analysis: Analysis, history: History) -> set[str]:
+def _missing(analysis: Analysis, history: StateHistory) -> set[str]:
     """Structures that a state has removed and the model lacks."""
     return {name for state in history.states.values() for name in from_identities(analysis, state.removed)[1]}
 

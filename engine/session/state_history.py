@@ -35,7 +35,7 @@ SCHEMA = 1
 LOG = "events.jsonl"
 
 
-class History:
+class StateHistory:
     """What was opened, and the states that came of it.
 
     Attributes:
@@ -251,7 +251,7 @@ class History:
         """Raise OpenError where a folder holds a project with states or baselines that this history does not have."""
         if not is_project(str(folder)):
             return
-        there = History(folder)
+        there = StateHistory(folder)
         there.read()
         lost = len(there.weights - self.weights)
         if lost:

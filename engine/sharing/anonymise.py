@@ -12,7 +12,7 @@ from ..baselines.spec_paths import change_baseline
 from ..errors import Message
 from ..export.protocol import Exported
 from ..recipes.steps import Attach, Compare, Export, Open, Recipe, Step
-from ..session.state_history import History
+from ..session.state_history import StateHistory
 from ..session.states import State
 from ..sources.protocol import ModelSpec
 from ..sources.spec_paths import change_model
@@ -29,9 +29,9 @@ def stripped(recipe: Recipe) -> Recipe:
     return Recipe(recipe.schema, tuple(_stripped(step) for step in recipe.steps))
 
 
-def stripped_history(history: History) -> History:
+def stripped_history(history: StateHistory) -> StateHistory:
     """A history in memory whose paths are names of files; consent and seals are left out."""
-    bare = History(Path())
+    bare = StateHistory(Path())
     spec = history.spec
     bare.spec = None if spec is None else _spec(spec)
     bare.task = None if history.task is None else change_task(history.task, base_name)

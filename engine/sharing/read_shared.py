@@ -5,14 +5,15 @@ from pathlib import Path
 
 from ..errors import OpenError
 from ..foreign_code.consent import NO_CONSENT
-from ..recipes.recipe import RECIPE, Found, read_recipe, recorded, sealed
+from ..recipes.find_recipe import recipe_in
+from ..recipes.recipe import RECIPE, RecipeContext, read_recipe, recorded, sealed
 from ..recipes.steps import Attach, Cut, Open, OpenIntent, Recipe, Recover
-from ..session.state_history import History, is_project, versions
+from ..session.bundle_file import is_bundle, read_bundle
+from ..session.state_history import StateHistory, is_project, versions
 from ..session.states import State
+from ..session.structures_file import STRUCTURES
 from ..sources.named_code import by_hand
 from ..storage.file_limits import JSON_BYTES, read_whole
-from .bundle import is_bundle, read_bundle
-from .structures import STRUCTURES
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Handed:
         machine: Where it was made, "" for here.
     """
 
-    history: History
+    history: StateHistory
     recipe: Recipe
     state: str
     structures: bytes
@@ -48,10 +49,10 @@ def handed(path: Path, state: str = "") -> Handed:
     """
     if is_bundle(path):
         bundle = read_bundle(path)
-        history, recipe, saved = bundle.history, bundle.recipe, bundle.manifest.state
+        history, recipe, saved = bundle.history, recipe_in(bundle), bundle.manifest.state
         structures, weights, machine = b"", None, bundle.manifest.machine
     elif is_project(str(path)):
-        history = History(path)
+        history = StateHistory(path)
         history.read()
         recipe, saved = _recipe(path, history)
         file = path / STRUCTURES
@@ -64,7 +65,7 @@ def handed(path: Path, state: str = "") -> Handed:
     return Handed(history, recipe, saved, structures, weights, machine)
 
 
-def _recipe(folder: Path, history: History) -> tuple[Recipe, str]:
+def _recipe(folder: Path, history: StateHistory) -> tuple[Recipe, str]:
     """The recipe with all that was measured since it was saved, and the state that it leads to."""
     file = folder / RECIPE
     known = read_recipe(file) if file.is_file() else None
@@ -74,7 +75,7 @@ def _recipe(folder: Path, history: History) -> tuple[Recipe, str]:
     return _of(history, state, known), state
 
 
-def _of(history: History, state: str, known: Recipe | None) -> Recipe:
+def _of(history: StateHistory, state: str, known: Recipe | None) -> Recipe:
     """The recipe of a state; threads and widths from one that the model was open for."""
     assert history.spec is not None
     first = known.steps[0] if known is not None else None
@@ -82,7 +83,7 @@ def _of(history: History, state: str, known: Recipe | None) -> Recipe:
     model = replace(history.spec, task=history.task)
     told = opening.intent
     intent = OpenIntent(model, told.threads, told.dtype, history.versions or told.versions or versions())
-    found = Found(opening.outcome.widths, opening.outcome.data)
+    found = RecipeContext(opening.outcome.widths, opening.outcome.data)
     path: list[State] = history.path_to(state)
     consent = by_hand(history.spec, history.task) if history.is_sealed else NO_CONSENT
     recipe = recorded(path, intent, history.folder, tuple(history.baselines.values()), found)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..recipes.script import script_of
 from ..recipes.steps import Open, Recipe
-from ..session.state_history import History, versions
+from ..session.state_history import StateHistory, versions
 from ..storage.atomic_files import write
 from ..storage.serialization import to_json
 from .anonymise import base_name, stripped, stripped_history
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 STYLE, TEMPLATE = "report.css", "report.j2"
 
 
-def report_of(history: History, recipe: Recipe, state: str, machine: str = "") -> str:
+def report_of(history: StateHistory, recipe: Recipe, state: str, machine: str = "") -> str:
     """The report of a state of a history; neither the model nor its data are opened.
 
     Args:
@@ -46,7 +46,7 @@ def report_of(history: History, recipe: Recipe, state: str, machine: str = "") -
     return render(facts)
 
 
-def write_report(path: Path, history: History, recipe: Recipe, state: str) -> Path:
+def write_report(path: Path, history: StateHistory, recipe: Recipe, state: str) -> Path:
     """Write a report atomically; returns the path."""
     write(path, report_of(history, recipe, state).encode())
     return path
@@ -60,7 +60,7 @@ def render(facts: Facts) -> str:
     return _environment().get_template(TEMPLATE).render(facts=facts, style=style).lstrip()
 
 
-def environment(history: History, first: Open, machine: str = "") -> list[tuple[str, str]]:
+def environment(history: StateHistory, first: Open, machine: str = "") -> list[tuple[str, str]]:
     """What the numbers depend on, in words, without a path or a name of a person."""
     spec, made = history.spec, history.versions or versions()
     threads = f"{first.intent.threads} ({first.intent.dtype})"

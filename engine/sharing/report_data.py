@@ -10,7 +10,7 @@ from ..baselines.verdict import PrunedResult, verdict
 from ..planning.infeasibility import goal_text
 from ..recipes.compatibility import shown
 from ..recovery.protocol import RecoverySettings, Repair
-from ..session.state_history import History
+from ..session.state_history import StateHistory
 from ..session.states import PlanIntent, State, StateKind
 from ..targets.protocol import Timing
 from ..tasks.metric_text import metric_value
@@ -27,7 +27,7 @@ ROWS = 400
 
 
 def facts_of(
-    history: History,
+    history: StateHistory,
     result: str,
     widths: Mapping[str, int],
     environment: Sequence[tuple[str, str]],
@@ -242,7 +242,7 @@ def _skipped(one: State) -> list[str]:
     return found + [f"{one.id}: {repair}" for repair in one.repairs]
 
 
-def _timed(history: History) -> list[tuple[str, tuple[Timing, ...]]]:
+def _timed(history: StateHistory) -> list[tuple[str, tuple[Timing, ...]]]:
     named = [(f"{KINDS[one.kind]} {one.id}", one.timings) for one in history.states.values()]
     return named + [(f"{one.title} {one.id}", one.timings) for one in history.baselines.values()]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from ..baselines.protocol import Baseline
-from ..session.state_history import History
+from ..session.state_history import StateHistory
 from ..session.states import State
 from ..tasks.metric_text import metric_value
 from ..tasks.protocol import Split
@@ -12,7 +12,7 @@ from .report_text import KINDS, metric_of, where
 from .report_types import Curve
 
 
-def tradeoffs(history: History, last: State, beside: Sequence[Baseline]) -> list[Plot]:
+def tradeoffs(history: StateHistory, last: State, beside: Sequence[Baseline]) -> list[Plot]:
     """The metric against the MACs, and against the latency at the place where the result was timed last."""
     original = next(iter(history.states.values()))
     first = metric_of(original)

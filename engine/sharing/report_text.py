@@ -1,6 +1,6 @@
 """What a report and a bundle call a model, its data, a state's metric and a place where latency was measured."""
 
-from ..session.state_history import History
+from ..session.state_history import StateHistory
 from ..session.states import State, StateKind
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, Split, TaskSpec
@@ -15,7 +15,7 @@ KINDS = {
 }
 
 
-def model_name(history: History) -> str:
+def model_name(history: StateHistory) -> str:
     """The model for a person: resnet18, model.py:make; never a path."""
     return base_name(history.spec.source) if history.spec is not None else "model"
 

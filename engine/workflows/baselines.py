@@ -1,8 +1,7 @@
 """Baselines of a state: made once, kept beside the states, measured with it in turns, and what they say about it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -12,22 +11,20 @@ from ..baselines.verdict import PrunedResult, Verdict, verdict
 from ..devices import placed
 from ..errors import Message, SecateurError
 from ..foreign_code.consent import Consent
-from ..jobs import Cancelled, CancelToken, Job, Progress, check
-from ..messages import title
+from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
 from ..recovery.checkpoint import Checkpoint, content_of
 from ..recovery.protocol import RecoverySettings
+from ..session.session import Session
 from ..session.states import State, StateKind
-from ..sources.named_code import by_hand, code_of, require_consent, seal
-from ..sources.open import open_model
+from ..sources.named_code import by_hand, seal
 from ..structures.analysis import from_identities, identities
-from ..surgery.cut.cut import rebuild
 from ..targets.protocol import TargetSpec
 from ..tasks.protocol import Metric, Split
 from .equal_budget import budget_of
+from .measurable import measurable
+from .measure import measure_states
 
-if TYPE_CHECKING:
-    from ..session.opened import Opened
-    from ..session.session import Session
+NEVER = NeverCancelled()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +52,12 @@ class Comparison:
     verdict: Verdict
 
 
-def compare(
-    session: "Session", state: str, asked: Sequence[BaselineSpec], target: TargetSpec | None, token: CancelToken
+def compare_with_baselines(
+    session: Session,
+    state: str,
+    asked: Sequence[BaselineSpec],
+    target: TargetSpec | None = None,
+    token: CancelToken = NEVER,
 ) -> Job[Comparison]:
     """Make what is asked for and was not made yet, measure all of it with the state, and judge.
 
@@ -76,7 +77,7 @@ def compare(
         words = {"number": number, "count": len(asked), "title": title(RULES[one.kind].title)}
         yield Progress(Message("progress.baseline", "Baseline {number} of {count}: {title}", words), number, len(asked))
         try:
-            yield Progress("Made", number, len(asked), made=(yield from make(session, state, one, token)))
+            yield Progress("Made", number, len(asked), made=(yield from make_baseline(session, state, one, token)))
         except Cancelled:
             raise
         except SecateurError as error:
@@ -85,12 +86,12 @@ def compare(
         names = [session.states()[0].id, state]
         for one in session.baselines(state):
             try:
-                session.measurable(one.id)
+                measurable(session, one.id)
             except SecateurError as error:
                 missed.append(Missed(one.asked, error.message))
             else:
                 names.append(one.id)
-        yield from session.measure(tuple(names), target, token)
+        yield from measure_states(session, tuple(names), target, token)
         yield Progress("Measured", made=session.states()[0])
     now = session.history.state(state)
     beside = session.baselines(state)
@@ -98,8 +99,8 @@ def compare(
     return Comparison(now, beside, tuple(missed), said)
 
 
-def make(
-    session: "Session", state: str, asked: BaselineSpec, token: CancelToken, consent: Consent | None = None
+def make_baseline(
+    session: Session, state: str, asked: BaselineSpec, token: CancelToken = NEVER, consent: Consent | None = None
 ) -> Job[Baseline]:
     """One baseline, made before or now; of one that is cancelled or fails only a training to go on with is kept.
 
@@ -120,7 +121,7 @@ def make(
         return trainings[-1]
 
     allowed = by_hand(asked.source) if consent is None else consent
-    standing = replace(session.standing(state), resumed=resumed, consent=allowed)
+    standing = replace(standing_of(session, state), resumed=resumed, consent=allowed)
     made = yield from RULES[asked.kind].make(standing, asked, token)
     yield Progress("Evaluating the baseline")
     with placed(session.device, made.model):
@@ -133,7 +134,27 @@ def make(
     return kept
 
 
-def rounds_of(session: "Opened", path: Sequence[State]) -> tuple[PruningRound, ...]:
+def standing_of(session: Session, state: str) -> ComparedState:
+    """A state as baselines are made for it."""
+    opened, one = session.prepared.opened, session.history.state(state)
+    return ComparedState(
+        original=opened.model,
+        factory=opened.factory,
+        model=session.model(state),
+        spec=session.prepared.spec,
+        analysis=session.analysis,
+        inputs=session.prepared.inputs,
+        task=session.task,
+        removed=session.removed(state),
+        edits=one.edits,
+        rounds=rounds_of(session, session.history.path_to(state)),
+        parameters=one.parameters,
+        macs=one.macs,
+        device=session.device,
+    )
+
+
+def rounds_of(session: Session, path: Sequence[State]) -> tuple[PruningRound, ...]:
     """How a state came about: its cuts with what they took, and what recovered them."""
     rounds: list[PruningRound] = []
     for one in path:
@@ -143,26 +164,6 @@ def rounds_of(session: "Opened", path: Sequence[State]) -> tuple[PruningRound, .
         elif one.recovery is not None and rounds:
             rounds[-1] = replace(rounds[-1], recoveries=(*rounds[-1].recoveries, one.recovery))
     return tuple(rounds)
-
-
-def model_of(session: "Opened", one: Baseline, factory: Callable[[], nn.Module], consent: Consent) -> nn.Module:
-    """A baseline's module again, with its weights; a source's Python file runs only by its seal or with consent."""
-    weights = session.store.get(one.weights)
-    if one.source is None:
-        removed, _ = from_identities(session.analysis, one.removed)
-        return rebuild(factory, session.analysis, removed, one.edits, weights).eval()
-    source = replace(one.source.without_consent, task=None)
-    if not all(map(consent.covers, code_of(source))):
-        consent = require_consent(source, one.seal, session.folder, trusted=False)
-    model: nn.Module = open_model(replace(source, weights=""), consent=consent).factory()
-    model.load_state_dict(weights)
-    return model.eval()
-
-
-def as_state(one: Baseline) -> State:
-    """A baseline as what runtimes measure."""
-    identity = (one.id, "", StateKind.ORIGINAL, one.removed, one.edits, one.weights)
-    return State(*identity, one.parameters, one.macs, metrics=(one.metric,), timings=one.timings)
 
 
 def _record(state: str, asked: BaselineSpec, made: BaselineModel, metric: Metric, standing: ComparedState) -> Baseline:
@@ -186,7 +187,7 @@ def _record(state: str, asked: BaselineSpec, made: BaselineModel, metric: Metric
     )
 
 
-def _reported(session: "Session", state: str, token: CancelToken) -> Job[Metric]:
+def _reported(session: Session, state: str, token: CancelToken) -> Job[Metric]:
     """The state's metric on the test split; the original is refused."""
     one = session.history.state(state)
     if not one.parent:

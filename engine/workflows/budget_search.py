@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message, PlanError, SecateurError, of_the_cut
-from ..jobs import CancelToken, Job, Progress, part_of
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, part_of
 from ..planning.infeasibility import cost_name
 from ..planning.protocol import Cost, Limit
 from ..session.states import State
@@ -23,8 +23,9 @@ from .latency_limit import latency_in
 
 if TYPE_CHECKING:
     from ..session.session import Session
-    from .prune import Course
+    from .prune import PruneSettings
 
+NEVER = NeverCancelled()
 TRIALS = 6
 """Budgets that are tried at most."""
 BRIEF = 0.4
@@ -36,7 +37,7 @@ CLOSE = 0.03
 
 
 @dataclass(frozen=True, slots=True)
-class Tolerance:
+class LossLimit:
     """What may be lost.
 
     Attributes:
@@ -44,7 +45,7 @@ class Tolerance:
             original's value (0.005 of a perplexity of 20 is 0.1).
         cost: What shall be as low as possible.
         trials: Budgets that are tried at most.
-        epochs: Of the recovery while it is searched, None for those of the course; the result gets all of them.
+        epochs: Of the recovery while it is searched, None for those of the settings; the result gets all of them.
     """
 
     loss: float
@@ -60,7 +61,7 @@ class Trial:
     Attributes:
         share: Of the cost, as asked.
         state: What it ended in, "" where it could not be made.
-        loss: Of the metric on the val split, as `Tolerance.loss` counts.
+        loss: Of the metric on the val split, as `LossLimit.loss` counts.
         error: Standard error of the loss, as if the two metrics had been measured on different samples.
         holds: Whether the loss is at most what was asked, and the latency too where that is limited.
         note: Why there is no state, or why it is too slow; else None.
@@ -79,7 +80,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """What a search gave.
 
     Attributes:
@@ -98,37 +99,37 @@ class Found:
         return not self.states and any(one.final and one.holds for one in self.trials)
 
 
-def lowest(
+def search_budget(
     session: "Session",
     state: str,
-    course: "Course",
-    tolerance: Tolerance,
-    token: CancelToken,
+    settings: "PruneSettings",
+    limit: LossLimit,
     scores: NDArray[np.float64] | None = None,
-) -> Job[Found]:
+    token: CancelToken = NEVER,
+) -> Job[SearchResult]:
     """Search the smallest budget of a cost that loses no more of the metric than is tolerated.
 
     Args:
         session: Gets the states; what it has of them is not made again, so that a stopped search goes on.
         state: Where to start.
-        course: How a budget is reached; its limits hold beside the one that is searched, and no larger budget than its
-            own share of that cost is tried.
-        tolerance: What may be lost, and of which cost.
-        token: Cancels.
+        settings: How a budget is reached; its limits hold beside the one that is searched, and no larger budget than
+            its own share of that cost is tried.
+        limit: What may be lost, and of which cost.
         scores: [S] of the state, where they are known.
+        token: Cancels.
 
     Raises:
-        PlanError: The tolerance is no positive number.
+        PlanError: The limit is no positive number.
     """
-    if not 0 < tolerance.loss < 1:
+    if not 0 < limit.loss < 1:
         raise PlanError(
-            "loss.range", "The allowed loss must be above 0 and below 100 %, not {loss:.1%}.", loss=tolerance.loss
+            "loss.range", "The allowed loss must be above 0 and below 100 %, not {loss:.1%}.", loss=limit.loss
         )
     original = yield from session.judged(session.states()[0].id, Split.VAL, token)
-    search = _Search(session, state, course, tolerance, original, token, scores, [])
-    asked = (one.share for one in course.goal.limits if one.cost is tolerance.cost and one.share)
+    search = _Search(session, state, settings, limit, original, token, scores, [])
+    asked = (one.share for one in settings.goal.limits if one.cost is limit.cost and one.share)
     low, high, best = 0.0, min(asked, default=1.0), None
-    for number in range(tolerance.trials):
+    for number in range(limit.trials):
         share = (low + high) / 2
         trial = yield from search.tried(share, number, brief=True)
         low, high, best = (low, share, trial) if trial.holds else (share, high, best)
@@ -137,9 +138,9 @@ def lowest(
     while best is not None:
         trial = yield from search.tried(best.share, len(search.trials), brief=False)
         if trial.holds:
-            return Found(tuple(search.trials), original, search.way(trial))
+            return SearchResult(tuple(search.trials), original, search.way(trial))
         best = search.wider(best.share)
-    return Found(tuple(search.trials), original, ())
+    return SearchResult(tuple(search.trials), original, ())
 
 
 @dataclass(slots=True)
@@ -148,8 +149,8 @@ class _Search:
 
     session: "Session"
     state: str
-    course: "Course"
-    tolerance: Tolerance
+    settings: "PruneSettings"
+    limit: LossLimit
     original: Metric
     token: CancelToken
     scores: NDArray[np.float64] | None
@@ -161,10 +162,10 @@ class _Search:
         Anything else that fails (data, disk, a process) says nothing of the budget: it ends the search, which goes on
         from there when it is started again.
         """
-        numbers = {"number": number + 1, "share": share, "cost": cost_name(self.tolerance.cost)}
+        numbers = {"number": number + 1, "share": share, "cost": cost_name(self.limit.cost)}
         words = Message("progress.trial", "Trial {number} ({share:.0%} of {cost})", numbers)
         result = Message("progress.result", "The result: {trial}", {"trial": words})
-        shown = Progress(words, number, self.tolerance.trials) if brief else Progress(result)
+        shown = Progress(words, number, self.limit.trials) if brief else Progress(result)
         try:
             trial = yield from part_of(shown, self._made(share, brief))
         except SecateurError as error:
@@ -173,7 +174,7 @@ class _Search:
             trial = Trial(share, "", note=error.message, final=not brief)
         self.trials.append(trial)
         judged = Message("progress.judged", "{trial}: evaluated", {"trial": words})
-        told = judged, number + 1, max(self.tolerance.trials, number + 1)
+        told = judged, number + 1, max(self.limit.trials, number + 1)
         if trial.state:
             yield Progress(*told, made=self.session.history.state(trial.state))
         yield Progress(*told, made=trial)
@@ -194,32 +195,32 @@ class _Search:
         return tuple(self.session.history.state(one.id) for one in reversed(states))
 
     def _made(self, share: float, brief: bool) -> Job[Trial]:
-        from .prune import prune  # the window reads trials, and starts without what prunes
+        from .prune import prune_state  # the window reads trials, and starts without what prunes
 
-        course = self.at(share, brief)
-        made = yield from prune(self.session, self.state, course, self.token, self.scores, not brief)
+        settings = self.at(share, brief)
+        made = yield from prune_state(self.session, self.state, settings, self.scores, self.token, report=not brief)
         last = made[-1] if made else self.session.history.state(self.state)
         metric = yield from self.session.judged(last.id, Split.VAL, self.token)
         loss, error = lost(self.original, metric)
-        timed = yield from latency_in(self.session, made, course.goal, self.token)
-        searched = self.tolerance.cost is Cost.LATENCY
+        timed = yield from latency_in(self.session, made, settings.goal, self.token)
+        searched = self.limit.cost is Cost.LATENCY
         got = share if timed is None or not searched else timed.share
         slow = None if timed is None or (searched and not timed.slower) else timed.shortfall
         return Trial(share, last.id, loss, error, self.holds(loss) and slow is None, slow, not brief, got)
 
     def holds(self, loss: float) -> bool:
         """Whether a loss is tolerated."""
-        return loss <= self.tolerance.loss + ROUNDING
+        return loss <= self.limit.loss + ROUNDING
 
-    def at(self, share: float, brief: bool) -> "Course":
-        """The course to a budget."""
-        course, cost = self.course, self.tolerance.cost
-        others = tuple(limit for limit in course.goal.limits if limit.cost is not cost)
-        goal = replace(course.goal, limits=(Limit(cost, share), *others))
-        recovery = course.recovery
-        if brief and recovery is not None and self.tolerance.epochs is not None:
-            recovery = replace(recovery, epochs=min(recovery.epochs, self.tolerance.epochs))
-        return replace(course, goal=goal, recovery=recovery)
+    def at(self, share: float, brief: bool) -> "PruneSettings":
+        """The settings that lead to a budget."""
+        settings, cost = self.settings, self.limit.cost
+        others = tuple(one for one in settings.goal.limits if one.cost is not cost)
+        goal = replace(settings.goal, limits=(Limit(cost, share), *others))
+        recovery = settings.recovery
+        if brief and recovery is not None and self.limit.epochs is not None:
+            recovery = replace(recovery, epochs=min(recovery.epochs, self.limit.epochs))
+        return replace(settings, goal=goal, recovery=recovery)
 
 
 def brief_epochs(epochs: int) -> int:

@@ -1,4 +1,4 @@
-"""Courses whose goal limits the latency: the table that plans, and cuts that are measured before they recover."""
+"""Goals that limit the latency: the table that plans, and cuts that are measured before they recover."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -69,7 +69,11 @@ def target_for(goal: Goal) -> TargetSpec:
 
 def table_for(session: "Session", goal: Goal, token: CancelToken) -> Job[LatencyTable | None]:
     """The table that a goal is planned with; None where it limits no latency."""
-    return (yield from session.latencies(target_for(goal), token)) if goal.timed else None
+    if not goal.timed:
+        return None
+    from .latency_table import latency_table  # brings torch, which the window's settings of a pruning do not need
+
+    return (yield from latency_table(session, target_for(goal), token))
 
 
 def in_time(
@@ -133,4 +137,6 @@ def _timing(session: "Session", state: State, target: TargetSpec, token: CancelT
     known = [one for one in session.history.state(state.id).timings if (one.target.place, one.machine) == here]
     if known and known[0].beside:  # at most one
         return known[0]
-    return (yield from session.measure((session.states()[0].id, state.id), target, token))[1]
+    from .measure import measure_states  # brings torch
+
+    return (yield from measure_states(session, (session.states()[0].id, state.id), target, token))[1]

@@ -18,16 +18,17 @@ from numpy.typing import NDArray
 from ..errors import Message, PlanError, VerificationError
 from ..export.export_batch import write_several
 from ..export.model_package import input_shape, pack
-from ..jobs import CancelToken, Job, Progress, check, part_of
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of
 from ..latency.block_modules import block_modules
 from ..latency.block_names import VERSION
 from ..latency.fit import fit
 from ..latency.protocol import LatencySample, LatencyTable
-from ..latency.savings import paying_step
+from ..latency.savings import Saving, paying_step, savings
 from ..model_inputs import at_size
 from ..planning.sample_plans import SAMPLES, samples, steps
 from ..session.measurement_cache import Stored, named_by
 from ..session.open_model import Prepared
+from ..session.session import Session
 from ..storage.serialization import to_plain
 from ..storage.temporary_folders import temporary_folder
 from ..structures.analysis import Analysis, Mask
@@ -39,6 +40,7 @@ from ..targets.profile import Profile, profile, usual_speed
 from ..targets.protocol import TargetSpec
 from ..targets.table import target_named
 
+NEVER = NeverCancelled()
 Made = TypeVar("Made")
 AT_ONCE = 4
 """Models that one process exports: what a stopped run loses at most."""
@@ -85,7 +87,38 @@ class Measuring:
         return named_by(self.folder, content)
 
 
-def latency_table(measuring: Measuring, token: CancelToken, multiple: int, count: int = SAMPLES) -> Job[LatencyTable]:
+def latency_table(session: Session, target: TargetSpec, token: CancelToken = NEVER) -> Job[LatencyTable]:
+    """The table that predicts the latency of any plan on a target; what is missing in it is measured first.
+
+    Widths in it are multiples of `target.multiple`.
+    """
+    return (yield from measured_table(measuring_for(session, target), token, target.multiple))
+
+
+def latency_savings(
+    session: Session, state: str, target: TargetSpec, token: CancelToken = NEVER
+) -> Job[tuple[Saving, ...]]:
+    """What half of each set of a state saves on a target, and where removal buys no time there."""
+    table = yield from latency_table(session, target, token)
+    return savings(session.analysis, table, session.removed(state))
+
+
+def liked_multiple(session: Session, target: TargetSpec, token: CancelToken = NEVER) -> Job[int]:
+    """The multiple of widths that saves time on a target, as measured; 0 where none does."""
+    return (yield from paying_multiple(measuring_for(session, target), token))
+
+
+def forget_latencies(session: Session, target: TargetSpec) -> None:
+    """Measure anew what is asked next of a target, where the machine was busy before."""
+    measuring_for(session, target).file.unlink(missing_ok=True)
+
+
+def measuring_for(session: Session, target: TargetSpec) -> Measuring:
+    """What is measured of a session's model on a target."""
+    return Measuring(session.prepared, session.analysis, target, session.location.cache / "latency")
+
+
+def measured_table(measuring: Measuring, token: CancelToken, multiple: int, count: int = SAMPLES) -> Job[LatencyTable]:
     """Measure what is missing, and make the table.
 
     Args:
@@ -126,7 +159,7 @@ def _homes(measuring: Measuring, token: CancelToken) -> Job[dict[str, str]]:
     return known
 
 
-def liked_multiple(measuring: Measuring, token: CancelToken) -> Job[int]:
+def paying_multiple(measuring: Measuring, token: CancelToken) -> Job[int]:
     """The multiple of widths from which on removal saves time on the target; 0 where none of `STEPS` does.
 
     A few structures are taken out of every set at once, on cut models that are measured and kept as those of a table.

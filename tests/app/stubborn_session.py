@@ -13,6 +13,8 @@ class StubbornSession:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.restored = False
+        methods = (self.open, self.restore, self.was_restored, self.deaf, self.spin, self.die)
+        self.calls = {method.__name__: method for method in methods}
 
     def open(self) -> str:
         return "opened"

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from secateur.engine.cli.main import main as secateur
-from secateur.engine.session.state_history import History, is_project
+from secateur.engine.session.state_history import StateHistory, is_project
 from tests.engine.session.small import write_project
 
 RESULTS = Path(__file__).parent / "results" / "kills.jsonl"
@@ -149,7 +149,7 @@ class Folder:
         found = {line for file in self.path.glob("points/*/*.jsonl") for line in file.read_text().splitlines()[:-1]}
         if not is_project(str(self.project)):
             return found
-        history = History(self.project)
+        history = StateHistory(self.project)
         history.read()
         for digest in history.weights:
             data = (self.project / "weights" / f"{digest}.safetensors").read_bytes()
@@ -162,7 +162,7 @@ class Folder:
         found: dict[str, Any] = {}
         if is_project(str(self.project)):
             self.held()
-            history = History(self.project)
+            history = StateHistory(self.project)
             history.read()
             states, beside = history.states.values(), history.baselines.values()
             found["states"] = [(one.id, one.parent, one.weights, sorted(map(repr, one.metrics))) for one in states]

@@ -32,6 +32,7 @@ from secateur.engine.tasks.arrays import Arrays
 from secateur.engine.tasks.data_task import DataTask
 from secateur.engine.tasks.protocol import Split, TaskSpec
 from secateur.engine.tasks.purposes.table import purpose_named
+from secateur.engine.workflows.export import export_state
 from secateur.resources import fashion_mnist
 from secateur.resources.samples import NETS
 
@@ -168,7 +169,7 @@ def _run(
 
 def _export(session: Session, state: State, folder: Path) -> Path:
     path = folder / f"{state.id}.onnx"
-    finish(session.export(state.id, "onnx", str(path)), say)
+    finish(export_state(session, state.id, "onnx", str(path)), say)
     return path
 
 

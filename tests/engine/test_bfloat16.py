@@ -18,6 +18,7 @@ from secateur.engine.model_inputs import read, write
 from secateur.engine.scoring.criteria import CRITERIA, offers, score
 from secateur.engine.session.open_model import opened_task, prepare
 from secateur.engine.session.session import Session
+from secateur.engine.sharing.session_files import save_project
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analyse import analyse
@@ -200,13 +201,13 @@ def test_a_session_of_float32_weights_is_reopened_in_float32(tmp_path: Path) -> 
     spec = project(tmp_path / "mine")
     session = Session()
     finish(session.open(replace(spec, float32=True)))
-    finish(session.save(str(tmp_path / "saved"), "s0"))
+    finish(save_project(session, str(tmp_path / "saved"), "s0"))
     session.close()
     log = tmp_path / "saved" / "events.jsonl"
     log.write_text(log.read_text().replace('"float32":true', '"float32":false'))
     again = Session()
     finish(again.open(ModelSpec(str(tmp_path / "saved"))))
-    model = again._model("s0")  # pyright: ignore[reportPrivateUsage]
+    model = again.model("s0")  # pyright: ignore[reportPrivateUsage]
     assert types(model.state_dict()) == {torch.float32}
     again.close()
 

@@ -20,9 +20,12 @@ from secateur.engine.recipes.recipe import read_recipe
 from secateur.engine.recipes.replay import run_recipe
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.session import Session
+from secateur.engine.sharing.session_files import save_project
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import Split, TaskSpec
+from secateur.engine.workflows.export import export_state
+from secateur.engine.workflows.measure import measure_states
 
 from .named_net import write
 
@@ -83,15 +86,15 @@ def smaller(session: Session, spec: ModelSpec) -> Any:
 
 def test_the_whole_road_with_inputs_by_name(user, session, tmp_path) -> None:
     state = smaller(session, spec_of(user, ("logits",)))
-    model = session._model(state.id)
+    model = session.model(state.id)
     assert model.second.out_features < 20  # embedding is no output that must stay
 
-    onnx = finish(session.export(state.id, "onnx", str(tmp_path / "small.onnx")))
+    onnx = finish(export_state(session, state.id, "onnx", str(tmp_path / "small.onnx")))
     loaded = onnxruntime.InferenceSession(onnx.files[0])
     assert {one.name for one in loaded.get_inputs()} == {"words", "side", "mask"}
     assert [one.name for one in loaded.get_outputs()] == ["logits", "hidden_states.0", "hidden_states.1", "embedding"]
-    folder = finish(session.export(state.id, "pytorch", str(tmp_path / "small")))
-    program = finish(session.export(state.id, "program", str(tmp_path / "small.pt2")))
+    folder = finish(export_state(session, state.id, "pytorch", str(tmp_path / "small")))
+    program = finish(export_state(session, state.id, "program", str(tmp_path / "small.pt2")))
     measured = finish(session.evaluate(state.id, Split.TEST))
     assert program.notes == () and onnx.metric == folder.metric == program.metric == measured
 
@@ -100,14 +103,14 @@ def test_the_whole_road_with_inputs_by_name(user, session, tmp_path) -> None:
         found, expected = exporter_named(exported.format).predictor(path)(**given, detailed=True), model(**given)
         assert torch.allclose(found.logits, expected.logits, atol=1e-5)
         assert torch.allclose(found.hidden_states[0], expected.hidden_states[0], atol=1e-5)
-    timings = finish(session.measure((state.id,), TargetSpec(batch=3, seconds=0.05)))
-    timings += finish(session.measure((state.id,), TargetSpec("torch", batch=3, seconds=0.05)))
+    timings = finish(measure_states(session, (state.id,), TargetSpec(batch=3, seconds=0.05)))
+    timings += finish(measure_states(session, (state.id,), TargetSpec("torch", batch=3, seconds=0.05)))
     assert all(one.median > 0 for one in timings)
 
 
 def test_a_recipe_and_a_project_keep_the_names_and_the_outputs(user, session, tmp_path) -> None:
     state = smaller(session, spec_of(user, ("logits",)))
-    saved = Path(finish(session.save(str(tmp_path / "project"), state.id)))
+    saved = Path(finish(save_project(session, str(tmp_path / "project"), state.id)))
     assert read_recipe(saved / "recipe.json").steps[0].intent.model.outputs == ("logits",)  # type: ignore[union-attr]
     again = Session()
     done = finish(run_recipe(saved / "recipe.json", again))
@@ -120,7 +123,7 @@ def test_a_recipe_and_a_project_keep_the_names_and_the_outputs(user, session, tm
 
 def test_the_readme_of_an_export_shows_how_the_model_is_called(user, session, tmp_path) -> None:
     finish(session.open(spec_of(user)))
-    finish(session.export("s0", "pytorch", str(tmp_path / "out")))
+    finish(export_state(session, "s0", "pytorch", str(tmp_path / "out")))
     shown = (tmp_path / "out" / "README.txt").read_text()
     assert "model(words=..., side=..., mask=..., detailed=True), with words int64 [N, 5], side float32 [N, 3]" in shown
     code = "\n".join(line[4:] for line in shown.splitlines() if line.startswith("    ") or not line)
@@ -148,7 +151,7 @@ def test_data_with_other_names_does_not_replace_the_data(user, session, tmp_path
 
 def test_a_project_keeps_the_outputs_it_was_made_for(user, session, tmp_path) -> None:
     finish(session.open(spec_of(user, ("logits",))))
-    saved = finish(session.save(str(tmp_path / "project"), "s0"))
+    saved = finish(save_project(session, str(tmp_path / "project"), "s0"))
     with pytest.raises(OpenError, match=r"\(logits\)"):
         finish(Session(tmp_path / "new").open(ModelSpec(saved, outputs=("embedding",))))
 
@@ -178,7 +181,7 @@ def test_the_command_line_does_the_same(user, tmp_path, capsys) -> None:
 
 def test_recipes_from_before_there_were_outputs_are_read(user, session, tmp_path) -> None:
     finish(session.open(spec_of(user)))
-    recipe = Path(finish(session.save(str(tmp_path / "project"), "s0"))) / "recipe.json"
+    recipe = Path(finish(save_project(session, str(tmp_path / "project"), "s0"))) / "recipe.json"
     written = json.loads(recipe.read_text())
     del written["steps"][0]["intent"]["model"]["outputs"]
     recipe.write_text(json.dumps(written))
@@ -190,12 +193,14 @@ def test_a_transformers_model_takes_the_whole_road(session, tmp_path) -> None:
     (tmp_path / "bert.py").write_text(BERT)
     (tmp_path / "task.py").write_text(BERT_TASK)
     state = smaller(session, spec_of((f"{tmp_path / 'bert.py'}:make", str(tmp_path / "task.py"))))
-    saved = Path(finish(session.save(str(tmp_path / "project"), state.id)))  # without the files, which take long
+    saved = Path(
+        finish(save_project(session, str(tmp_path / "project"), state.id))
+    )  # without the files, which take long
     again = Session()
     assert finish(run_recipe(saved / "recipe.json", again)).states[-1].weights == state.weights
     again.close()
-    onnx = finish(session.export(state.id, "onnx", str(tmp_path / "small.onnx")))
-    folder = finish(session.export(state.id, "pytorch", str(tmp_path / "small")))
+    onnx = finish(export_state(session, state.id, "onnx", str(tmp_path / "small.onnx")))
+    folder = finish(export_state(session, state.id, "pytorch", str(tmp_path / "small")))
     loaded = onnxruntime.InferenceSession(onnx.files[0])
     assert [one.name for one in loaded.get_inputs()] == ["input_ids", "attention_mask"]
     assert onnx.metric is not None and onnx.metric == folder.metric and onnx.metric.name == "top-1"

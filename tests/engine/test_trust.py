@@ -20,11 +20,15 @@ import pytest
 from secateur.engine.cli.main import main
 from secateur.engine.errors import OpenError, SecateurError
 from secateur.engine.jobs import finish
+from secateur.engine.recipes.apply_recipe import apply_recipe, open_recipe
 from secateur.engine.recipes.recipe import read_recipe
 from secateur.engine.session.session import Session
 from secateur.engine.session.state_history import LOG
+from secateur.engine.sharing.session_files import save_project, save_recipe
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import from_identities
+from secateur.engine.workflows.export import export_state
+from secateur.engine.workflows.measurable import measurable
 from tests.engine.session.small import CODE, write_project
 
 EVIL = "import pathlib\n(pathlib.Path(__file__).parent / 'ran').write_text('x')\n" + CODE
@@ -58,7 +62,7 @@ def saved(tmp_path: Path) -> Path:
     session = Session()
     opened = finish(session.open(write_project(tmp_path / "mine")))
     cut = finish(session.cut("s0", from_identities(opened.analysis, {FILTERS: [1, 2, 3]})[0]))
-    finish(session.save(str(tmp_path / "mine" / "project"), cut.id))
+    finish(save_project(session, str(tmp_path / "mine" / "project"), cut.id))
     session.close()
     return tmp_path / "mine" / "project"
 
@@ -110,7 +114,7 @@ def test_a_stock_baseline_of_a_recipe_runs_its_file_with_consent_only(tmp_path: 
     session = Session()
     finish(session.open(ModelSpec("bundled:resnet"), evaluate=False))
     with pytest.raises(OpenError, match=ASKED):
-        finish(session.apply_recipe(str(path)))
+        finish(apply_recipe(session, str(path)))
     assert not ran(tmp_path)
     session.close()
 
@@ -125,7 +129,7 @@ def test_a_stock_baseline_of_a_bundle_runs_its_file_with_consent_only(saved: Pat
     assert main(["run", str(away / "share.zip"), "--model", source]) == 2 and not ran(away)
     session = Session()
     with pytest.raises(OpenError, match=ASKED):
-        finish(session.open_recipe(str(away / "share.zip"), source=source))
+        finish(open_recipe(session, str(away / "share.zip"), source=source))
     assert not ran(away)
     session.close()
 
@@ -159,7 +163,9 @@ def test_bytecode_beside_a_file_is_not_run_in_its_place(tmp_path: Path) -> None:
         py_compile.compile(str(tmp_path / "evil.txt"), str(cached), str(tmp_path / f"{name}.py"), True, -1, mode)
     session = Session()
     finish(session.open(ModelSpec(f"{tmp_path / 'model.py'}:make", input_shape=(1, 1, 8, 8))))
-    finish(session.export("s0", "pytorch", str(tmp_path / "out")))  # its check imports the model in another process
+    finish(
+        export_state(session, "s0", "pytorch", str(tmp_path / "out"))
+    )  # its check imports the model in another process
     session.close()
     assert not ran(tmp_path)
 
@@ -186,7 +192,7 @@ def test_a_recipe_is_never_sealed_for_code_that_this_user_did_not_name(saved: Pa
     opened = finish(session.open(ModelSpec("bundled:resnet"), evaluate=False))
     foreign = read_recipe(written(tmp_path / "r", "../evil.py:make")).steps[0]
     session.history.spec = foreign.intent.model  # type: ignore[union-attr]
-    session.write_recipe(opened.state.id, str(tmp_path / "r" / "again.json"))
+    save_recipe(session, opened.state.id, str(tmp_path / "r" / "again.json"))
     assert main(["run", str(tmp_path / "r" / "again.json")]) == 2 and not ran(tmp_path)
     session.close()
 
@@ -195,7 +201,7 @@ def test_files_to_measure_in_a_strangers_project_are_not_loaded(saved: Path, tmp
     """`measure PROJECT` keeps parcels in the project's folder: one that lies there already may hold a pickle."""
     session = Session(saved)
     finish(session.open(ModelSpec(str(saved)), evaluate=False))
-    artifacts, model, state = session.measurable("s0")
+    artifacts, model, state = measurable(session, "s0")
     from secateur.engine.targets.protocol import TargetSpec
 
     target = TargetSpec("torch")
@@ -266,7 +272,7 @@ def test_a_file_name_becomes_no_code(tmp_path: Path) -> None:
     (tmp_path / name).write_text(CODE)
     session = Session()
     finish(session.open(ModelSpec(f"{tmp_path / name}:make", input_shape=(1, 1, 8, 8))))
-    finish(session.export("s0", "pytorch", str(tmp_path / "out")))
+    finish(export_state(session, "s0", "pytorch", str(tmp_path / "out")))
     assert not ran(tmp_path) and (tmp_path / "out" / "README.txt").is_file()
     session.close()
 
@@ -286,7 +292,7 @@ def test_names_of_inputs_become_no_code(tmp_path: Path) -> None:
     session = Session()
     finish(session.open(ModelSpec(f"{tmp_path / 'net.py'}:Net", task=TaskSpec("file", str(tmp_path / "net.py")))))
     with contextlib.suppress(SecateurError):
-        finish(session.export("s0", "pytorch", str(tmp_path / "out")))
+        finish(export_state(session, "s0", "pytorch", str(tmp_path / "out")))
     assert not ran(tmp_path)
     session.close()
 

@@ -20,7 +20,7 @@ from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.structures.types import Kind
 from secateur.engine.tasks.protocol import Metric, Split
-from secateur.engine.workflows.budget_search import Found, Tolerance, Trial
+from secateur.engine.workflows.budget_search import LossLimit, SearchResult, Trial
 
 from ..playing import Player, top1
 from ..stand_in import state_of
@@ -62,7 +62,7 @@ def test_the_usual_question_takes_no_field_to_be_filled(qtbot, player, window):
     qtbot.mouseClick(dialog.accept_button, LEFT)
     state, course, tolerance, scores = player.link.asked("lowest")
     assert state == "s0" and scores is document.scores
-    assert tolerance == Tolerance(0.005, Cost.LATENCY, 6, 2)  # two of five epochs while it is searched
+    assert tolerance == LossLimit(0.005, Cost.LATENCY, 6, 2)  # two of five epochs while it is searched
     assert course.goal.limits == (Limit(Cost.LATENCY, 1.0),) and course.goal.target == document.target
     assert course.recovery.epochs == document.recovery.epochs and window.fronts == ["tradeoff"]
     assert "A search is running" in command_named("run.lowest").enabled(document) and not document.busy
@@ -150,7 +150,7 @@ def test_the_result_is_gone_to_and_one_undo_leads_back(player):
     trial = Trial(0.7, "s1", 0.003, 0.0089, True, final=True)
     player.make("lowest", result, trial)
     assert player.sentences[-1].startswith("Result, 70.0 % of the MACs: within the limit")
-    player.answer("lowest", Found((trial,), top1(0.914), (result,)))
+    player.answer("lowest", SearchResult((trial,), top1(0.914), (result,)))
     assert document.state.id == "s1" and "Found: 70% of the MACs" in player.sentences[-1]
     assert "90.9\u00a0%" in player.sentences[-1]  # as reported
     player.settle()
@@ -168,7 +168,7 @@ def test_what_was_searched_by_its_latency_is_measured_beside_the_result(player):
         Trial(0.7, "s2", 0.003, 0.009, True, final=True),
     )
     player.make("lowest", *states, *trials)
-    player.answer("lowest", Found(trials, top1(0.914), states[1:]))
+    player.answer("lowest", SearchResult(trials, top1(0.914), states[1:]))
     measured, target = player.link.asked("measure")
     assert measured == ("s0", "s2", "s1") and target == document.target
 
@@ -176,5 +176,5 @@ def test_what_was_searched_by_its_latency_is_measured_beside_the_result(player):
 def test_nothing_that_holds_is_said_and_changes_nothing(player):
     document = player.document
     document.lowest.start(0.5, Cost.MACS, 6, 2, 1.0, document.recovery)
-    player.answer("lowest", Found((Trial(0.5, "", note=Message("any", "no")),), top1(0.914), ()))
+    player.answer("lowest", SearchResult((Trial(0.5, "", note=Message("any", "no")),), top1(0.914), ()))
     assert document.state.id == "s0" and "Every budget tried loses more than 0.50 points" in player.sentences[-1]

@@ -18,7 +18,7 @@ from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.recovery.protocol import Repair
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.structures.analysis import identities
-from secateur.engine.workflows.prune import Point, Sweep
+from secateur.engine.workflows.sweep import Point, Sweep
 
 from ..playing import Player
 from ..stand_in import state_of

@@ -42,7 +42,11 @@ from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.session import Session
 from secateur.engine.storage.serialization import from_json, to_json
 from secateur.engine.surgery.cut.edits import OTHER_INPUTS, Check, Verification
-from secateur.engine.workflows.prune import Course
+from secateur.engine.workflows.baselines import compare_with_baselines
+from secateur.engine.workflows.export import export_state
+from secateur.engine.workflows.prune import PruneSettings
+from secateur.engine.workflows.sensitivity import measure_sensitivity
+from secateur.engine.workflows.sweep import sweep_budgets
 from tests.app.demo_analysis import scores_of, small_resnet
 from tests.app.pseudo import Pseudo, pseudo
 from tests.app.stand_in import StandIn, task_info, travelled
@@ -286,11 +290,11 @@ def test_all_that_jobs_say_of_themselves_is_given_to_translators(tmp_path):
     finish(session.open(write_project(tmp_path / "mine")), hear)
     for criterion in ("l1", "taylor", "fisher", "wanda", "batchnorm"):
         finish(session.score("s0", criterion), hear)
-    course = Course(Goal((Limit(Cost.MACS, 0.5),)), "l1", RecoverySettings(epochs=1, threads=1))
-    swept = finish(session.sweep("s0", course, (0.8, 0.5)), hear)
-    finish(session.sensitivity("s0", "l1", (0.5,)), hear)
-    finish(session.export(swept.states[-1].id, "pytorch", str(tmp_path / "out")), hear)
-    finish(session.compare(swept.states[-1].id, [BaselineSpec(BaselineKind.SCRATCH)], None), hear)
+    course = PruneSettings(Goal((Limit(Cost.MACS, 0.5),)), "l1", RecoverySettings(epochs=1, threads=1))
+    swept = finish(sweep_budgets(session, "s0", course, (0.8, 0.5)), hear)
+    finish(measure_sensitivity(session, "s0", "l1", (0.5,)), hear)
+    finish(export_state(session, swept.states[-1].id, "pytorch", str(tmp_path / "out")), hear)
+    finish(compare_with_baselines(session, swept.states[-1].id, [BaselineSpec(BaselineKind.SCRATCH)], None), hear)
     session.close()
     given = {text for one in strings.texts().values() for text in one}
     assert len(told) > 20 and "Budget {number} of {count} ({share:.0%})" in told

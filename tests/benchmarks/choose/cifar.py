@@ -38,6 +38,7 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.costs import costs
 from secateur.engine.tasks.protocol import Metric, Split, Task, TaskSpec
+from secateur.engine.workflows.baselines import standing_of
 
 from . import harness, models
 
@@ -69,7 +70,7 @@ def run(cell: str, protocol: str) -> harness.Result:
     with closing(Session()) as session:
         spec = ModelSpec(f"{models.__file__}:{net}", str(_weights(net, protocol, rest)), task=_task(protocol))
         finish(session.open(replace(spec, trust_pickle=True), evaluate=False), harness.say)
-        standing = session.standing("s0")
+        standing = standing_of(session, "s0")
         task, teacher, whole = standing.task, standing.original, costs(session.analysis).macs
         seed = int(rest[-1]) if rest[1:] else 0
         if rest[0] == "base":
@@ -113,13 +114,13 @@ def _ours(session: Session, keep: float, seed: int) -> nn.Module:
     nothing = session.analysis.empty()
     goal = Goal((Limit(Cost.MACS, keep),))
     marked = solve(session.analysis, scores, goal, nothing, nothing).removed
-    return session.standing(finish(session.cut("s0", marked), harness.say).id).model
+    return standing_of(session, finish(session.cut("s0", marked), harness.say).id).model
 
 
 def _theirs(session: Session, keep: float, seed: int) -> nn.Module:
     """Torch-Pruning's own steps until the MACs are at or under the same share."""
     tp: Any = import_module("torch_pruning")
-    standing = session.standing("s0")
+    standing = standing_of(session, "s0")
     model: Any = copy.deepcopy(standing.original).eval()
     given: Any = standing.inputs
     pruner: Any = tp.pruner.BasePruner(

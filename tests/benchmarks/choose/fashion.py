@@ -21,7 +21,8 @@ from secateur.engine.scoring.criteria import CRITERIA
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import Metric, Split, TaskSpec
-from secateur.engine.workflows.prune import Course
+from secateur.engine.workflows.baselines import make_baseline
+from secateur.engine.workflows.prune import PruneSettings, prune_state
 from secateur.resources import fashion_mnist
 
 from . import harness, models
@@ -72,7 +73,9 @@ def run(cell: str, protocol: str) -> harness.Result:
         kinds = CRITERIA[criterion].kinds
         goal = Goal((Limit(Cost.MACS, keep),), multiple=1 if kinds else 16, kinds=tuple(kinds))
         try:
-            made = finish(session.prune("s0", Course(goal, criterion, settings, seed=int(seed))), harness.say)
+            made = finish(
+                prune_state(session, "s0", PruneSettings(goal, criterion, settings, seed=int(seed))), harness.say
+            )
         except (PlanError, TaskError) as refused:
             return {"refused": str(refused)}
         cut = finish(session.evaluate(made[0].id, Split.TEST), harness.say)
@@ -84,12 +87,12 @@ def run(cell: str, protocol: str) -> harness.Result:
 def _baseline(session: Session, net: str, kind: BaselineKind, settings: RecoverySettings) -> harness.Result:
     """A baseline beside half of the MACs; the state itself need not be trained for it."""
     goal = Goal((Limit(Cost.MACS, 0.5),), multiple=16)
-    (cut,) = finish(session.prune("s0", Course(goal, "taylor", None)), harness.say)
+    (cut,) = finish(prune_state(session, "s0", PruneSettings(goal, "taylor", None)), harness.say)
     none = replace(settings, epochs=0)
     state = finish(session.recover(cut.id, none), harness.say)
     source = f"{models.__file__}:{net}_stock" if kind is BaselineKind.STOCK else ""
     asked = BaselineSpec(kind, settings.epochs, settings.seed, source)
-    made = finish(session.baseline(state.id, asked), harness.say)
+    made = finish(make_baseline(session, state.id, asked), harness.say)
     return {"metric": _plain(made.metric), "macs": made.macs, "parameters": made.parameters, "epochs": made.epochs}
 
 

@@ -30,6 +30,8 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Kind
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import Metric, Split, TaskSpec
+from secateur.engine.workflows.baselines import standing_of
+from secateur.engine.workflows.measure import measure_states
 
 from . import harness, models, packages
 
@@ -73,7 +75,7 @@ def run(cell: str, protocol: str) -> harness.Result:
 
 def train(session: Session, protocol: str) -> harness.Result:
     """The sentiment classifier, made once; where it is tuned, the epoch is chosen on the val split."""
-    standing = session.standing("s0")
+    standing = standing_of(session, "s0")
     model, task = copy.deepcopy(standing.model), standing.task
     fit_head(model, task)
     if EPOCHS[protocol]:
@@ -130,7 +132,7 @@ def lowest(analysis: Analysis, scores: np.ndarray, share: float) -> np.ndarray:
 
 def evaluated(session: Session, state: str) -> Metric:
     """The metric on the test set."""
-    standing = session.standing(state)
+    standing = standing_of(session, state)
     return finish(standing.task.evaluate(trimmed(standing.model), Split.TEST, NeverCancelled()), harness.say)
 
 
@@ -177,7 +179,9 @@ def speed() -> harness.Result:
         scores = finish(session.score("s0", "l1"), harness.say)
         state = finish(session.cut("s0", lowest(session.analysis, scores, 0.4)), harness.say)
         for batch in (2, 16):
-            timings = finish(session.measure(("s0", state.id), TargetSpec(batch=batch, seconds=4.0)), harness.say)
+            timings = finish(
+                measure_states(session, ("s0", state.id), TargetSpec(batch=batch, seconds=4.0)), harness.say
+            )
             whole, cut = timings
             found.append(
                 {"batch": batch, "original": whole.median, "pruned": cut.median, "low": whole.low, "high": whole.high}

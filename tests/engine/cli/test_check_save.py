@@ -12,11 +12,12 @@ from secateur.engine.cli.prune import check_save
 from secateur.engine.errors import ExportError
 from secateur.engine.jobs import Job, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit
-from secateur.engine.session import handing
-from secateur.engine.session.project_files import UNFINISHED, in_the_way
 from secateur.engine.session.session import Session
+from secateur.engine.sharing import session_files
+from secateur.engine.sharing.project_files import UNFINISHED, in_the_way
+from secateur.engine.sharing.session_files import save_project
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.workflows.prune import Course
+from secateur.engine.workflows.prune import PruneSettings, prune_state
 from tests.engine.session.small import write_project
 
 
@@ -34,7 +35,7 @@ def test_a_file_where_a_folder_should_be_is_refused(tmp_path: Path) -> None:
 def test_a_project_is_gone_on_with_or_left_alone(tmp_path: Path) -> None:
     session, folder = Session(tmp_path / "session"), str(tmp_path / "project")
     finish(session.open(write_project(tmp_path / "mine")))
-    finish(session.save(folder, "s0"))
+    finish(save_project(session, folder, "s0"))
     check_save(folder, folder)
     check_save(folder, str(tmp_path / "mine" / ".." / "project"))
     with pytest.raises(ExportError, match="already holds a project"):
@@ -47,18 +48,18 @@ def test_a_first_save_that_was_killed_is_gone_on_with(
 ) -> None:
     session, folder, killed = Session(tmp_path / "session"), tmp_path / "project", tmp_path / "killed"
     finish(session.open(write_project(tmp_path / "mine")))
-    real = getattr(handing, name)
+    real = getattr(session_files, name)
 
     def seen(*arguments: Any) -> Any:
         shutil.copytree(folder, killed)  # as a kill would leave it
         return real(*arguments)
 
-    monkeypatch.setattr(handing, name, seen)
-    finish(session.save(str(folder), "s0"))
+    monkeypatch.setattr(session_files, name, seen)
+    finish(save_project(session, str(folder), "s0"))
     monkeypatch.undo()
     assert (killed / "recipe.json").exists() and not (killed / "events.jsonl").exists()
     check_save(str(killed), "net.py:make")
-    finish(session.save(str(killed), "s0"))
+    finish(save_project(session, str(killed), "s0"))
     assert sorted(path.name for path in killed.iterdir()) == sorted(path.name for path in folder.iterdir())
     assert not (killed / UNFINISHED).exists() and len(_states(killed, tmp_path / "again")) == 1
 
@@ -70,8 +71,8 @@ def test_a_first_save_that_was_killed_hands_nothing_of_others_over(
     finish(session.open(write_project(tmp_path / "mine")))
     folder.mkdir()
     (folder / "recipe.py").write_text("mine")
-    monkeypatch.setattr(handing, "write_script", lambda *_: shutil.copytree(folder, killed))
-    finish(session.save(str(folder), "s0"))
+    monkeypatch.setattr(session_files, "write_script", lambda *_: shutil.copytree(folder, killed))
+    finish(save_project(session, str(folder), "s0"))
     assert [path.name for path in in_the_way(killed)] == ["recipe.py"]
     with pytest.raises(ExportError, match=r"recipe\.py is there already"):
         check_save(str(killed), "net.py:make")
@@ -80,10 +81,10 @@ def test_a_first_save_that_was_killed_hands_nothing_of_others_over(
 def test_every_state_is_in_the_project_as_soon_as_it_is_made(tmp_path: Path) -> None:
     session, folder, seen = Session(tmp_path / "session"), tmp_path / "project", list[int]()
     finish(session.open(write_project(tmp_path / "mine")))
-    course = Course(Goal((Limit(Cost.PARAMETERS, 0.5),)), "l1", rounds=2)
+    course = PruneSettings(Goal((Limit(Cost.PARAMETERS, 0.5),)), "l1", rounds=2)
 
     def watched() -> Job[None]:
-        for progress in session.prune("s0", course):
+        for progress in prune_state(session, "s0", course):
             yield progress
             if progress.made is not None:  # as a kill would find it now
                 assert sorted(session.history.states) == sorted(_states(folder, tmp_path / f"again {len(seen)}"))
@@ -97,7 +98,7 @@ def test_a_project_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     session, taken = Session(tmp_path / "session"), tmp_path / "taken"
     finish(session.open(write_project(tmp_path / "mine")))
     taken.write_text("a file")
-    job = session.prune("s0", Course(Goal((Limit(Cost.PARAMETERS, 0.5),)), "l1"))
+    job = prune_state(session, "s0", PruneSettings(Goal((Limit(Cost.PARAMETERS, 0.5),)), "l1"))
     assert kept(session, str(taken), Reporter(quiet=True), job)
     assert taken.read_text() == "a file"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from secateur.engine.cli.main import main
-from secateur.engine.session.state_history import History
+from secateur.engine.session.state_history import StateHistory
 from tests.engine.session.small import write_project
 from tests.engine.storage.test_folder_lock import held
 
@@ -75,6 +75,6 @@ def test_a_sweep_and_baselines_at_once_lose_nothing(project: Path) -> None:
 
 
 def _counts(project: Path) -> tuple[int, int]:
-    history = History(project)
+    history = StateHistory(project)
     history.read()
     return len(history.states), len(history.baselines)

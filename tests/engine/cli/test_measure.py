@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from secateur.engine.cli.main import main
-from secateur.engine.session.state_history import History
+from secateur.engine.session.state_history import StateHistory
 
 CODE = """
 import torch
@@ -47,7 +47,7 @@ def test_the_states_of_a_project_are_measured_here_and_elsewhere(
     subprocess.run(command, cwd=tmp_path / "away", check=True, capture_output=True)
     there = measured(capsys, project, "--results", str(tmp_path / "away" / "results.json"))
     assert there["timings"]["s1"]["target"]["machine"] and there["timings"]["s1"]["target"]["batch"] == 2
-    history = History(Path(project))
+    history = StateHistory(Path(project))
     history.read()
     places = [[(t.target.precision, t.target.batch) for t in state.timings] for state in history.states.values()]
     assert places == [[("int8", 4), ("fp32", 2)]] * 2

@@ -7,14 +7,17 @@ from typing import Any
 
 import pytest
 
-from secateur.engine.cli import autosave
+from secateur.engine.cli import autosave, prune
 from secateur.engine.cli.arguments import WrongUsage, given, parser, typed
 from secateur.engine.cli.main import main
 from secateur.engine.jobs import Job, finish
+from secateur.engine.recipes import replay
 from secateur.engine.session.session import Session
-from secateur.engine.session.state_history import History
+from secateur.engine.session.state_history import StateHistory
 from secateur.engine.session.states import State
+from secateur.engine.sharing.session_files import save_project
 from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.workflows.export import export_state
 from tests.engine.session.small import write_project
 
 Capture = pytest.CaptureFixture[str]
@@ -36,16 +39,18 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Runs a command and kills it when a step of the session is asked for the n-th time: it saves nothing any more."""
 
     def run(command: list[str], step: str, number: int = 1) -> None:
-        count, real = iter(range(1, 100)), getattr(Session, step)
+        homes, name = ([prune, replay], "export_state") if step == "export" else ([Session], step)
+        count, real = iter(range(1, 100)), getattr(homes[0], name)
 
-        def stopped(self: Session, *args: Any, **kwargs: Any) -> Job[Any]:
+        def stopped(session: Session, *args: Any, **kwargs: Any) -> Job[Any]:
             if next(count) == number:
                 monkeypatch.setattr(autosave, "saved", lambda *_: "")
                 raise Killed
-            return (yield from real(self, *args, **kwargs))
+            return (yield from real(session, *args, **kwargs))
 
         with monkeypatch.context() as patch:
-            patch.setattr(Session, step, stopped)
+            for home in homes:
+                patch.setattr(home, name, stopped)
             with pytest.raises(Killed):
                 main(command)
         monkeypatch.undo()
@@ -54,7 +59,7 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def states(project: Path | str) -> dict[str, State]:
-    history = History(Path(project))
+    history = StateHistory(Path(project))
     history.read()
     return history.states
 
@@ -132,7 +137,7 @@ def test_what_a_person_did_since_is_gone_on_with(mine: list[str], tmp_path: Path
     marks = session.removed("s2").copy()
     marks[next(n for n, gone in enumerate(marks) if not gone)] = True
     assert opened.state.id == "s0" and finish(session.cut("s2", marks)).id == "s3"
-    finish(session.save(project, "s3"))
+    finish(save_project(session, project, "s3"))
     session.close()
     assert main(["prune", project, *goal]) == 1
     assert "already meets the goal" in capsys.readouterr().err
@@ -235,12 +240,12 @@ def test_a_run_that_goes_on_replaces_its_own_export_and_no_other(
     typed = ["prune", *mine, "--keep-macs", "60%", *FAST, "--save", project]
     with pytest.MonkeyPatch.context() as patch:  # killed once the file is written, and nothing says so yet
 
-        def written(self: Session, *args: Any, real: Callable[..., Job[Any]] = Session.export, **kwargs: Any) -> Any:
-            yield from real(self, *args, **kwargs)
+        def written(*args: Any) -> Any:
+            yield from export_state(*args)
             patch.setattr(autosave, "saved", lambda *_: "")
             raise Killed
 
-        patch.setattr(Session, "export", written)
+        patch.setattr(prune, "export_state", written)
         with pytest.raises(Killed):
             main([*typed, "--export", own])
     Path(other).write_text("mine")

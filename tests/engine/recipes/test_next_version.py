@@ -12,11 +12,13 @@ from secateur.engine.cli.main import main
 from secateur.engine.errors import PlanError
 from secateur.engine.jobs import Progress, finish
 from secateur.engine.planning.goal import suggest
+from secateur.engine.recipes.apply_recipe import recipe_fit
 from secateur.engine.recipes.compatibility import Mode
 from secateur.engine.recipes.replay import Replay, run_recipe
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import PlanIntent
+from secateur.engine.sharing.session_files import save_recipe
 from secateur.engine.structures.analysis import from_identities
 from tests.engine.builders import tiny_analysis, tiny_scores
 
@@ -41,7 +43,7 @@ def mine(tmp_path: Path) -> Path:
     left = [i for i in range(24) if i not in first.removed.get(FILTERS, []) and i > 1]
     by_hand = from_identities(opened.analysis, {FILTERS: left[:2]})[0]
     second = finish(session.cut(first.id, by_hand))
-    session.write_recipe(second.id, str(folder / "recipe.json"))
+    save_recipe(session, second.id, str(folder / "recipe.json"))
     torch.manual_seed(5)
     fresh = opened_model(folder)
     for parameter in fresh.parameters():
@@ -128,7 +130,7 @@ def test_a_layer_that_is_gone_is_listed_and_the_rest_is_done(session: Session, m
     widths = sum(WIDTH in one for one in recorded(mine))
     done = run(session, mine, Mode.SAME_INDICES)
     assert bool(done.missing) == bool(widths) or not done.complete
-    fit = session.fit(str(mine / "recipe.json"))
+    fit = recipe_fit(session, str(mine / "recipe.json"))
     assert any("old (residual width)" in str(sentence) for sentence in fit.sentences)
 
 
@@ -173,7 +175,7 @@ def test_without_data_the_recovery_and_what_follows_is_left_out(session: Session
     opened = finish(maker.open(write_project(folder)))
     cut = finish(maker.cut("s0", from_identities(opened.analysis, {FILTERS: [1]})[0]))
     state = finish(maker.recover(cut.id, RecoverySettings(epochs=1, threads=1)))
-    maker.write_recipe(state.id, str(folder / "recipe.json"))
+    save_recipe(maker, state.id, str(folder / "recipe.json"))
     maker.close()
     text = (folder / "recipe.json").read_text()
     start = text.index('"task": {')

@@ -15,7 +15,7 @@ from secateur.engine.recipes.recipe import read_recipe, recipe_of, write_recipe
 from secateur.engine.recipes.steps import Attach, Export, Open, Plan, Recipe, Score
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.score_options import Choices, Combine, Normalise, Slices
-from secateur.engine.session.state_history import History
+from secateur.engine.session.state_history import StateHistory
 from secateur.engine.session.states import PlanIntent, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.storage.serialization import from_plain
@@ -35,12 +35,12 @@ def removed(*structures: int) -> dict[str, list[int]]:
 
 
 @pytest.fixture
-def history(tmp_path: Path) -> History:
+def history(tmp_path: Path) -> StateHistory:
     """Original, a planned cut, a dead branch, a recovered state, a second cut by hand, weights from elsewhere."""
     code = tmp_path / "code"
     task = TaskSpec("file", str(code / "task.py"))
     spec = ModelSpec(f"{code / 'model.py'}:make", str(code / "w.pt"), trust_pickle=True, task=task)
-    history = History(tmp_path / "session")
+    history = StateHistory(tmp_path / "session")
     history.open(spec, task, State("s0", "", StateKind.ORIGINAL, {}, Edits(), "aa", 10, 100, metrics=(METRIC,)))
     check = Verification((Check("removal", 1e-16, 0.1, 1e-9, "float64"),))
     plan = PlanIntent("taylor", 0.5, 16, removed(3), ("filter",), 7)
@@ -56,32 +56,32 @@ def history(tmp_path: Path) -> History:
     return history
 
 
-def test_the_steps_are_the_path_to_the_state_in_order(history: History) -> None:
+def test_the_steps_are_the_path_to_the_state_in_order(history: StateHistory) -> None:
     recipe = recipe_of(history, "s5", ANALYSIS)
     names = [msgspec.to_builtins(step)["step"] for step in recipe.steps]
     assert names == ["open", "score", "plan", "cut", "recover", "export", "plan", "cut", "attach"]
 
 
-def test_each_plan_names_only_what_it_marks_in_original_coordinates(history: History) -> None:
+def test_each_plan_names_only_what_it_marks_in_original_coordinates(history: StateHistory) -> None:
     first, second = (step for step in recipe_of(history, "s4", ANALYSIS).steps if isinstance(step, Plan))
     assert from_identities(ANALYSIS, first.outcome.removed)[0].nonzero()[0].tolist() == [0, 2]
     assert from_identities(ANALYSIS, second.outcome.removed)[0].nonzero()[0].tolist() == [1]
     assert (first.intent.keep_macs, first.intent.multiple, first.intent.seed) == (0.5, 16, 7)
 
 
-def test_a_recipe_never_carries_consent_to_pickles(history: History) -> None:
+def test_a_recipe_never_carries_consent_to_pickles(history: StateHistory) -> None:
     first = recipe_of(history, "s1", ANALYSIS).steps[0]
     assert isinstance(first, Open) and history.spec is not None
     assert history.spec.trust_pickle and not first.intent.model.trust_pickle
 
 
-def test_a_written_recipe_reads_back_equal(history: History, tmp_path: Path) -> None:
+def test_a_written_recipe_reads_back_equal(history: StateHistory, tmp_path: Path) -> None:
     recipe = recipe_of(history, "s5", ANALYSIS)
     write_recipe(tmp_path / "r" / "recipe.json", recipe)
     assert read_recipe(tmp_path / "r" / "recipe.json") == recipe
 
 
-def test_paths_are_relative_to_the_recipe_and_move_with_it(history: History, tmp_path: Path) -> None:
+def test_paths_are_relative_to_the_recipe_and_move_with_it(history: StateHistory, tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     (here / "code").mkdir(parents=True)
     history.spec = replace(history.spec, source=f"{here}/code/model.py:make", weights=f"{here}/code/w.pt")  # type: ignore[type-var]
@@ -124,7 +124,7 @@ def test_a_missing_recipe_is_a_sentence(tmp_path: Path) -> None:
         read_recipe(tmp_path / "recipe.json")
 
 
-def test_the_file_is_for_people_and_says_its_schema(history: History, tmp_path: Path) -> None:
+def test_the_file_is_for_people_and_says_its_schema(history: StateHistory, tmp_path: Path) -> None:
     write_recipe(tmp_path / "recipe.json", recipe_of(history, "s1", ANALYSIS))
     text = (tmp_path / "recipe.json").read_text()
     content = json.loads(text)
@@ -135,7 +135,7 @@ def test_the_file_is_for_people_and_says_its_schema(history: History, tmp_path: 
     assert cut["outcome"]["verification"]["checks"][0]["difference"] == 1e-16
 
 
-def test_numpy_numbers_in_metrics_are_written_as_numbers(history: History, tmp_path: Path) -> None:
+def test_numpy_numbers_in_metrics_are_written_as_numbers(history: StateHistory, tmp_path: Path) -> None:
     metric = replace(METRIC, value=np.float32(0.5), count=np.int64(3))  # type: ignore[arg-type]
     state = history.add_metric("s1", metric)
     write_recipe(tmp_path / "recipe.json", recipe_of(history, state.id, ANALYSIS))
@@ -144,7 +144,7 @@ def test_numpy_numbers_in_metrics_are_written_as_numbers(history: History, tmp_p
     assert recipe.steps[-1].outcome.metrics[0].value == 0.5
 
 
-def test_choices_about_scores_come_back_and_older_recipes_have_none(history: History, tmp_path: Path) -> None:
+def test_choices_about_scores_come_back_and_older_recipes_have_none(history: StateHistory, tmp_path: Path) -> None:
     choices = Choices(Combine.MAX, Slices.ALL, Normalise.L2, 8, {"head|a.weight|0": [2]})
     state = history.state("s1")
     assert state.plan is not None

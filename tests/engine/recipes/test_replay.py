@@ -19,6 +19,7 @@ from secateur.engine.recipes.steps import Open, Plan, Recipe
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import PlanIntent, State
+from secateur.engine.sharing.session_files import session_recipe
 from secateur.engine.sources.protocol import ModelSpec
 
 from ..session.small import write_project
@@ -36,7 +37,7 @@ def recorded(tmp_path: Path) -> tuple[Path, State, Session]:
     cut = finish(session.cut("s0", suggest(opened.analysis, scores, 0.6, nothing, nothing, 4), GOAL))
     state = finish(session.recover(cut.id, RecoverySettings(epochs=1, threads=1)))
     path = tmp_path / "mine" / "recipe.json"
-    write_recipe(path, session.recipe(state.id))
+    write_recipe(path, session_recipe(session, state.id))
     return path, state, session
 
 
@@ -50,7 +51,7 @@ def test_a_recipe_that_was_trained_on_another_device_says_so(
 ) -> None:
     path, state, session = recorded
     session.history.put(replace(state, device="cuda:7"))
-    write_recipe(path, session.recipe(state.id))
+    write_recipe(path, session_recipe(session, state.id))
     first = read_recipe(path).steps[0]
     assert isinstance(first, Open) and first.intent.device == "cuda:7"
     assert 'session.use_device("cuda:7")' in script_of(read_recipe(path))

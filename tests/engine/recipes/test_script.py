@@ -24,12 +24,14 @@ from secateur.engine.recipes.script import script_of, write_script
 from secateur.engine.recipes.steps import Open, Plan, Recipe
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.session.session import Session
-from secateur.engine.session.state_history import History
+from secateur.engine.session.state_history import StateHistory
 from secateur.engine.session.states import PlanIntent
+from secateur.engine.sharing.session_files import save_project, save_recipe, save_script, session_recipe
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import from_identities
 from secateur.engine.structures.index_ranges import indices_of, ranges_of
 from secateur.engine.tasks.protocol import TaskSpec
+from secateur.engine.workflows.export import export_state
 from tests.conftest import ROOT
 
 from ..session.small import write_project
@@ -81,7 +83,7 @@ def repaired(session: Session, folder: Path) -> str:
     marks = from_identities(opened.analysis, {FILTERS: list(range(0, 12))})[0]
     cut = finish(session.cut("s0", marks))
     state = finish(session.recover(cut.id, RecoverySettings(epochs=0, threads=1, repair=Repair.LEAST_SQUARES)))
-    finish(session.export(state.id, "pytorch", str(folder / "out")))
+    finish(export_state(session, state.id, "pytorch", str(folder / "out")))
     return state.id
 
 
@@ -104,7 +106,7 @@ def elsewhere(*command: str) -> str:
 
 def last(folder: Path) -> str:
     """sha256 of the weights of a project's last state."""
-    history = History(folder)
+    history = StateHistory(folder)
     history.read()
     return list(history.states.values())[-1].weights
 
@@ -115,8 +117,8 @@ def test_script_and_recipe_give_the_same_weights_in_fresh_processes(way, tmp_pat
     session, mine = Session(tmp_path / "session"), tmp_path / "mine"
     state = way(session, mine)
     recorded = session.history.state(state).weights
-    session.write_script(state, str(mine / "again.py"))
-    session.write_recipe(state, str(mine / "recipe.json"))
+    save_script(session, state, str(mine / "again.py"))
+    save_recipe(session, state, str(mine / "recipe.json"))
     said = elsewhere(str(mine / "again.py"), str(tmp_path / "by script"))
     elsewhere(
         "-m",
@@ -137,7 +139,7 @@ def test_plans_can_be_made_anew_by_the_script(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     session, mine = Session(tmp_path / "session"), tmp_path / "mine"
     state = by_hand(session, mine)
-    session.write_script(state, str(mine / "again.py"))
+    save_script(session, state, str(mine / "again.py"))
     said = elsewhere(str(mine / "again.py"), str(tmp_path / "anew"), "--plan-again")
     assert "the same weights as recorded" in said  # the same scores, the same plan
 
@@ -145,7 +147,7 @@ def test_plans_can_be_made_anew_by_the_script(tmp_path: Path) -> None:
 def test_the_script_reads_as_a_person_would_write_it(tmp_path: Path) -> None:
     session, mine = Session(), tmp_path / "mine"
     state = by_hand(session, mine)
-    text = script_of(session.recipe(state), mine)
+    text = script_of(session_recipe(session, state), mine)
     assert f'"{FILTERS}": "1-3, 17",' in text
     assert 'str(HERE / "model.py:make")' in text and str(tmp_path) not in text
     assert "# Cut 4 structures, marked by hand." in text
@@ -160,7 +162,7 @@ def test_the_script_reads_as_a_person_would_write_it(tmp_path: Path) -> None:
 
 def test_many_marks_lie_in_a_file_beside_the_script(tmp_path: Path) -> None:
     session, mine = Session(), tmp_path / "mine"
-    recipe = session_recipe(session, mine)
+    recipe = small_recipe(session, mine)
     many = {f"filter|layer{number}.weight|0": list(range(0, 400, 2)) for number in range(20)}
     big = Recipe(1, tuple(marked(step, many) if isinstance(step, Plan) else step for step in recipe.steps))
     files = write_script(tmp_path / "big.py", big)
@@ -173,7 +175,7 @@ def test_many_marks_lie_in_a_file_beside_the_script(tmp_path: Path) -> None:
 
 def test_nothing_in_a_recipe_becomes_code(tmp_path: Path) -> None:
     session, mine = Session(), tmp_path / "mine"
-    recipe = session_recipe(session, mine)
+    recipe = small_recipe(session, mine)
     nasty = 'x"""\nimport os; os.abort() #\\" \x0c\n"'
     first = recipe.steps[0]
     assert isinstance(first, Open)
@@ -215,9 +217,9 @@ def test_ranges_are_read_back() -> None:
     assert indices_of(ranges_of(named)) == {"a": [1, 2, 3, 9], "b": [0], "c": []}
 
 
-def session_recipe(session: Session, folder: Path) -> Recipe:
+def small_recipe(session: Session, folder: Path) -> Recipe:
     opened = finish(session.open(write_project(folder)))
-    return session.recipe(finish(session.cut("s0", from_identities(opened.analysis, {FILTERS: [1]})[0])).id)
+    return session_recipe(session, finish(session.cut("s0", from_identities(opened.analysis, {FILTERS: [1]})[0])).id)
 
 
 def marked(step: Plan, removed: dict[str, list[int]]) -> Plan:
@@ -226,18 +228,18 @@ def marked(step: Plan, removed: dict[str, list[int]]) -> Plan:
 
 def test_a_saved_project_has_both(tmp_path: Path) -> None:
     session, mine = Session(), tmp_path / "mine"
-    session_recipe(session, mine)
-    folder = Path(finish(session.save(str(tmp_path / "project"), "s1")))
-    assert read_recipe(folder / "recipe.json") == session.recipe("s1")
-    assert (folder / "recipe.py").read_text() == script_of(session.recipe("s1"), folder)
+    small_recipe(session, mine)
+    folder = Path(finish(save_project(session, str(tmp_path / "project"), "s1")))
+    assert read_recipe(folder / "recipe.json") == session_recipe(session, "s1")
+    assert (folder / "recipe.py").read_text() == script_of(session_recipe(session, "s1"), folder)
     session.close()
 
 
 def test_the_command_line_prints_or_writes_it_without_opening_the_model(tmp_path: Path, capsys) -> None:
     session, mine = Session(), tmp_path / "mine"
-    session_recipe(session, mine)
-    folder = Path(finish(session.save(str(tmp_path / "project"), "s1")))
-    recipe = session.recipe("s1")
+    small_recipe(session, mine)
+    folder = Path(finish(save_project(session, str(tmp_path / "project"), "s1")))
+    recipe = session_recipe(session, "s1")
     session.close()
     (mine / "model.py").unlink()
     assert main(["script", str(folder)]) == 0

@@ -19,6 +19,7 @@ from secateur.engine.sensitivity.trials import removals, sets_of, trials
 from secateur.engine.session.session import Session
 from secateur.engine.structures.analysis import Kind, identities
 from secateur.engine.tasks.protocol import Split
+from secateur.engine.workflows.sensitivity import measure_sensitivity
 from tests.engine.session.small import write_project
 
 SHARES = (0.25, 0.5, 0.9)
@@ -34,7 +35,7 @@ def session(tmp_path: Path) -> Session:
 
 def evaluations(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[Split]:
     """The splits that the task is evaluated on from now on."""
-    task, seen = session._need_task(), list[Split]()
+    task, seen = session.task, list[Split]()
     evaluate = task.evaluate
 
     def counted(predict: object, split: Split, token: object):
@@ -46,7 +47,7 @@ def evaluations(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[Split
 
 
 def test_each_value_is_the_metric_of_the_cut_state(session: Session):
-    found = finish(session.sensitivity("s0", "l1", SHARES, FILTERS))
+    found = finish(measure_sensitivity(session, "s0", "l1", SHARES, FILTERS))
     filters = next(one for one in session.analysis.sets if one.kind is Kind.FILTER)
     row = found.keys.index(filters.key)
     scores = finish(session.score("s0", "l1"))[filters.structures]
@@ -66,7 +67,7 @@ def test_every_point_is_told_when_it_is_measured_and_their_number_is_known_befor
         if progress.made is not None:
             told.append(progress.made)
 
-    found = finish(session.sensitivity("s0", "l1", SHARES, FILTERS), listen)
+    found = finish(measure_sensitivity(session, "s0", "l1", SHARES, FILTERS), listen)
     assert (told[0].set_number, told[0].metric) == (-1, found.metric)
     values = {(one.set_number, one.removed): one.metric.value for one in told[1:]}
     numbers = sets_of(session.analysis, session.removed("s0"), FILTERS)
@@ -79,7 +80,7 @@ def test_every_point_is_told_when_it_is_measured_and_their_number_is_known_befor
 
 
 def test_a_block_goes_whole_or_not_at_all(session: Session):
-    found = finish(session.sensitivity("s0", "l1", SHARES, FILTERS))
+    found = finish(measure_sensitivity(session, "s0", "l1", SHARES, FILTERS))
     block = next(n for n, key in enumerate(found.keys) if key.startswith("block"))
     assert found.removed[block].tolist() == [0, 1, 1] and found.values[block][0] == found.metric.value
     assert found.values[block][1] == found.values[block][2]
@@ -114,14 +115,14 @@ def test_halves_of_an_equal_split_lose_as_many_in_one_cut(tmp_path: Path, monkey
     session = Session(tmp_path / "session")
     finish(session.open(spec, evaluate=False))
     seen = evaluations(session, monkeypatch)
-    found = finish(session.sensitivity("s0", "l1", (0.5, 0.9), Goal((), scope=("stem",))))
+    found = finish(measure_sensitivity(session, "s0", "l1", (0.5, 0.9), Goal((), scope=("stem",))))
     assert len(found.keys) == 2 and found.removed.tolist() == [[3, 5], [3, 5]] and found.notes == ()
     assert (found.values[0] == found.values[1]).all() and len(seen) == 1 + 2
     session.close()
 
 
 def test_a_trial_whose_answers_are_no_numbers_is_left_out(session: Session, monkeypatch: pytest.MonkeyPatch):
-    task = session._need_task()
+    task = session.task
     evaluate, full = task.evaluate, session.history.state("s0").parameters
 
     def failing(predict: nn.Module, split: Split, token: object):
@@ -130,22 +131,22 @@ def test_a_trial_whose_answers_are_no_numbers_is_left_out(session: Session, monk
         return (yield from evaluate(predict, split, token))  # type: ignore[arg-type]
 
     monkeypatch.setattr(task, "evaluate", failing)
-    found = finish(session.sensitivity("s0", "l1", SHARES, FILTERS))
+    found = finish(measure_sensitivity(session, "s0", "l1", SHARES, FILTERS))
     assert np.isnan(found.values).any() and not np.isnan(found.values).all()
     assert any("The answers hold NaN." in str(note) for note in found.notes)
 
 
 def test_a_scope_says_which_sets(session: Session):
-    found = finish(session.sensitivity("s0", "l1", (0.5,), Goal((), scope=("block",))))
+    found = finish(measure_sensitivity(session, "s0", "l1", (0.5,), Goal((), scope=("block",))))
     assert found.keys == ("filter|block.conv1.weight|0",) and found.values.shape == (1, 1)
 
 
 def test_what_was_measured_is_taken_from_the_disk(session: Session, monkeypatch: pytest.MonkeyPatch):
-    first = finish(session.sensitivity("s0", "l1", SHARES, FILTERS))
-    again = Session(cache=session.cache)
+    first = finish(measure_sensitivity(session, "s0", "l1", SHARES, FILTERS))
+    again = Session(cache=session.location.cache)
     finish(again.open(session.history.spec, evaluate=False))  # type: ignore[arg-type]
     seen = evaluations(again, monkeypatch)
-    second = finish(again.sensitivity("s0", "l1", (*SHARES, 0.7), FILTERS))
+    second = finish(measure_sensitivity(again, "s0", "l1", (*SHARES, 0.7), FILTERS))
     assert (second.values[:, :3] == first.values).all() and len(seen) == 1  # filters at 70 %: the block is the same
     again.close()
 
@@ -159,7 +160,7 @@ def test_a_later_session_of_the_window_measures_nothing_twice(tmp_path: Path, mo
         session = make(tmp_path / folder)
         finish(session.open(spec, evaluate=False))
         seen = evaluations(session, monkeypatch)
-        found.append(finish(session.sensitivity("s0", "l1", SHARES, Goal((), kinds=(Kind.FILTER,)))))
+        found.append(finish(measure_sensitivity(session, "s0", "l1", SHARES, Goal((), kinds=(Kind.FILTER,)))))
         assert len(seen) == evaluated
         session.close()
     assert (found[0].values == found[1].values).all()
@@ -174,26 +175,26 @@ def test_a_cancelled_run_goes_on_where_it_stood(session: Session, monkeypatch: p
 
     seen = evaluations(session, monkeypatch)
     with pytest.raises(Cancelled):
-        finish(session.sensitivity("s0", "l1", SHARES, FILTERS, token=token), stop_at_the_third)
+        finish(measure_sensitivity(session, "s0", "l1", SHARES, FILTERS, token=token), stop_at_the_third)
     before = len(seen)
-    found = finish(session.sensitivity("s0", "l1", SHARES, FILTERS))
+    found = finish(measure_sensitivity(session, "s0", "l1", SHARES, FILTERS))
     assert before >= 3 and len(seen) == 1 + 4 and set(seen) == {Split.VAL}
     assert np.isfinite(found.values).all() and session.states() == states
 
 
 def test_other_data_is_measured_anew(session: Session, monkeypatch: pytest.MonkeyPatch):
-    finish(session.sensitivity("s0", "l1", (0.5,)))
+    finish(measure_sensitivity(session, "s0", "l1", (0.5,)))
     write_project(Path(session.history.task.path).parent, count=30)  # type: ignore[union-attr]
     seen = evaluations(session, monkeypatch)
-    finish(session.sensitivity("s0", "l1", (0.5,)))
+    finish(measure_sensitivity(session, "s0", "l1", (0.5,)))
     assert len(seen) == 3  # as it is, filters, width
 
 
 def test_a_damaged_cache_is_begun_anew(session: Session):
-    first = finish(session.sensitivity("s0", "l1", (0.5,)))
-    (file,) = (session.cache / "sensitivity").iterdir()
+    first = finish(measure_sensitivity(session, "s0", "l1", (0.5,)))
+    (file,) = (session.location.cache / "sensitivity").iterdir()
     file.write_bytes(b"{]\n" + file.read_bytes())
-    assert (finish(session.sensitivity("s0", "l1", (0.5,))).values == first.values).all()
+    assert (finish(measure_sensitivity(session, "s0", "l1", (0.5,))).values == first.values).all()
 
 
 def test_sensitivity_needs_data(tmp_path: Path):
@@ -201,7 +202,7 @@ def test_sensitivity_needs_data(tmp_path: Path):
     spec = write_project(tmp_path / "mine")
     finish(session.open(replace(spec, task=None, input_shape=(1, 1, 8, 8)), evaluate=False))
     with pytest.raises(TaskError, match="Data needed"):
-        finish(session.sensitivity("s0", "l1"))
+        finish(measure_sensitivity(session, "s0", "l1"))
 
 
 def test_what_a_criterion_did_not_rate_is_left_out_and_said(session: Session):
@@ -210,9 +211,9 @@ def test_what_a_criterion_did_not_rate_is_left_out_and_said(session: Session):
     chosen[sets[0].structures] = True
     choices = Choices(selection=identities(session.analysis, chosen))
     goal = Goal((), kinds=tuple(one.kind for one in session.analysis.sets if one.kind is not Kind.BLOCK))
-    found = finish(session.sensitivity("s0", "ablation", SHARES, goal, choices))
+    found = finish(measure_sensitivity(session, "s0", "ablation", SHARES, goal, choices))
     assert found.keys == (sets[0].key,)
     assert any("left out, because ablation does not score it" in str(note) for note in found.notes)
     with pytest.raises(SecateurError, match="scores none of these layers"):
         others = tuple(kind for kind in goal.kinds if kind is not Kind.FILTER)
-        finish(session.sensitivity("s0", "ablation", SHARES, Goal((), kinds=others), choices))
+        finish(measure_sensitivity(session, "s0", "ablation", SHARES, Goal((), kinds=others), choices))

@@ -14,6 +14,8 @@ class SlowSession:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        names = ("where", "echo", "count", "spin", "silent", "fail", "stumble", "leave", "unpicklable", "say", "die")
+        self.calls = {name: getattr(self, name) for name in names}
 
     def where(self) -> str:
         return str(self.folder)

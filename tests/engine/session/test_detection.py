@@ -22,6 +22,10 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, TaskSpec
+from secateur.engine.workflows.baselines import standing_of
+from secateur.engine.workflows.export import export_state
+from secateur.engine.workflows.latency_table import latency_table
+from secateur.engine.workflows.measure import measure_states
 
 from ..detector_nets import faster_rcnn, fcos, rectangles, taught
 
@@ -121,15 +125,15 @@ def test_a_cut_detector_in_two_stages_is_a_file_that_finds_the_same_in_images_of
         for one in opened.analysis.sets:
             removed[one.first : one.first + one.count // 2] = True
         cut = finish(session.cut("s0", removed))
-        exported = finish(session.export(cut.id, "onnx", str(tmp_path / "small.onnx")))
+        exported = finish(export_state(session, cut.id, "onnx", str(tmp_path / "small.onnx")))
         with pytest.raises(ExportError, match="its two stages"):
-            finish(session.export(cut.id, "program", str(tmp_path / "small.pt2")))
-        model: Any = session.standing(cut.id).model
-        (timed,) = finish(session.measure((cut.id,), TargetSpec(seconds=0.05)))
+            finish(export_state(session, cut.id, "program", str(tmp_path / "small.pt2")))
+        model: Any = standing_of(session, cut.id).model
+        (timed,) = finish(measure_states(session, (cut.id,), TargetSpec(seconds=0.05)))
         with pytest.raises(SecateurError, match="one image"):
-            finish(session.measure((cut.id,), TargetSpec(seconds=0.05, batch=4)))
+            finish(measure_states(session, (cut.id,), TargetSpec(seconds=0.05, batch=4)))
         with pytest.raises(SecateurError, match="cannot be predicted"):
-            finish(session.latencies(TargetSpec(seconds=0.05)))
+            finish(latency_table(session, TargetSpec(seconds=0.05)))
     assert exported.difference < 1e-4 and exported.metric is not None and exported.metric.count == 2
     assert timed.median > 0
     file = onnxruntime.InferenceSession(tmp_path / "small.onnx")
@@ -161,6 +165,6 @@ def test_what_a_cut_costs_a_detector_is_measured_and_comes_back(tmp_path: Path) 
     back = finish(session.evaluate(recovered.id, Split.TEST))
     assert after.value < before.value / 2 < back.value
     for form, name in (("onnx", "small.onnx"), ("pytorch", "small")):
-        exported = finish(session.export(recovered.id, form, str(tmp_path / name)))
+        exported = finish(export_state(session, recovered.id, form, str(tmp_path / name)))
         assert exported.metric.value == pytest.approx(back.value, abs=0.02) and exported.metric.name == "mAP"
     session.close()

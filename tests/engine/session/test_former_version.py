@@ -17,9 +17,9 @@ from torch import Tensor
 from secateur.engine.foreign_code.consent import FULL_CONSENT
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.recipes.replay import run_recipe
+from secateur.engine.session.bundle_file import read_bundle
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import State, StateKind
-from secateur.engine.sharing.bundle import read_bundle
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import from_identities
 from secateur.engine.tasks.open import open_task

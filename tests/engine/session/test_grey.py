@@ -5,6 +5,7 @@ from pathlib import Path
 
 from secateur.engine.jobs import finish
 from secateur.engine.session.session import Session
+from secateur.engine.sharing.session_files import save_project
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import TaskSpec, option
 from tests.engine.tasks.makers import write_folder
@@ -24,7 +25,7 @@ def test_images_are_read_as_greys_where_the_model_takes_one_channel(tmp_path: Pa
         assert opened.task.samples[0].shape == (1, 8, 8) and option(opened.task.spec, "grey") == "yes"
         other = finish(session.attach_task(TaskSpec("folder", str(tmp_path / "RGB"))))
         assert other.samples[0].shape == (1, 8, 8)
-        finish(session.save(str(tmp_path / "project"), "s0"))
+        finish(save_project(session, str(tmp_path / "project"), "s0"))
     with closing(Session(tmp_path / "again")) as session:
         again = finish(session.open(ModelSpec(str(tmp_path / "project"), trust_code=True)))
         assert again.task is not None and again.task.samples[0].shape == (1, 8, 8)

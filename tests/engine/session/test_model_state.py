@@ -13,6 +13,7 @@ from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.scoring.criteria import CRITERIA
 from secateur.engine.session.session import Session
 from secateur.engine.tasks.protocol import Split
+from secateur.engine.workflows.sensitivity import measure_sensitivity
 from tests.engine.session.small import CODE, write_project
 from tests.engine.test_bad_input import differences, state
 
@@ -56,7 +57,7 @@ def test_opening_judging_rating_cutting_and_recovering_leave_the_model_as_it_was
         known = finish(session.score("s0", name)) if name != "ablation" else np.zeros(0)
         assert differences(before, state(model)) == {}, name
         assert np.isfinite(known[~np.isnan(known)]).all()
-    finish(session.sensitivity("s0", "l1", (0.5,)))
+    finish(measure_sensitivity(session, "s0", "l1", (0.5,)))
     assert differences(before, state(model)) == {}
     mask = session.analysis.empty()
     mask[session.analysis.sets[-1].structures] = True

@@ -18,11 +18,13 @@ from secateur.engine.jobs import Cancelled, NeverCancelled, Progress, finish
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.project_file import PROJECT, WINDOW, Role, digest_of, read_project
 from secateur.engine.session.session import Session
-from secateur.engine.session.state_history import LOG, History
+from secateur.engine.session.state_history import LOG, StateHistory
 from secateur.engine.session.states import OpenedModel
+from secateur.engine.sharing.session_files import save_project
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.storage import atomic_files, folder_lock
 from secateur.engine.targets.protocol import TargetSpec
+from secateur.engine.workflows.measure import measure_states
 
 from .small import write_project
 
@@ -37,7 +39,7 @@ def saved(tmp_path: Path) -> Path:
     marked[:4] = True
     cut = finish(session.cut("s0", marked))
     (tmp_path / "session" / WINDOW).write_text("the window's own")
-    finish(session.save(str(tmp_path / "project"), cut.id))
+    finish(save_project(session, str(tmp_path / "project"), cut.id))
     session.close()
     return tmp_path / "project"
 
@@ -82,7 +84,7 @@ def test_data_that_changed_is_named_and_metrics_are_stale_until_they_are_measure
     assert session.history.state("s0").stale and session.history.state("s0").metrics
     again = finish(session.judged("s0", session.history.state("s0").metrics[0].split))
     assert not session.history.state("s0").stale and session.history.state("s0").metrics == (again,)
-    reread = History(session.folder)
+    reread = StateHistory(session.folder)
     reread.read()
     assert not reread.state("s0").stale
 
@@ -100,14 +102,14 @@ def test_code_that_changed_is_named_and_another_comment_is_a_change_too(session:
 def test_latencies_of_code_that_changed_are_measured_anew_by_files_of_that_code(session: Session, saved: Path) -> None:
     target = TargetSpec("torch", seconds=0.02)
     finish(session.open(ModelSpec(str(saved)), evaluate=False))
-    finish(session.measure(("s0", "s1"), target))
-    finish(session.save(str(saved), "s1"))
+    finish(measure_states(session, ("s0", "s1"), target))
+    finish(save_project(session, str(saved), "s1"))
     before = {path.name for path in (session.folder / "artifacts").iterdir()}
     code = saved.parent / "mine" / "model.py"
     code.write_text(code.read_text().replace("(x + self.bn2", "(2 * x + self.bn2"))
     finish(session.open(ModelSpec(str(saved)), evaluate=False))
     assert not any(state.timings for state in session.states())
-    finish(session.measure(("s0",), target))
+    finish(measure_states(session, ("s0",), target))
     now = {path.name for path in (session.folder / "artifacts").iterdir()}
     assert len(before) == 2 and len(now - before) == 1
 
@@ -121,7 +123,7 @@ def test_points_of_a_module_that_changed_beside_the_file_are_not_taken(tmp_path:
         sys.modules.pop("blocks_of_mine", None)
         with closing(Session(tmp_path / "session")) as session:
             finish(session.open(spec, evaluate=False))
-            session._need().opened = 2e9  # nothing has changed since
+            session.loaded.opened = 2e9  # nothing has changed since
             names.append(session._ablation_file(session.history.state("s0"), Choices(), 0).name)
     assert names[0] == names[1] != names[2]
 
@@ -137,7 +139,7 @@ def test_a_file_that_moved_is_asked_for_and_what_lay_beside_it_is_found_with_it(
     found = opened(session, saved, moved=((old, str(elsewhere / "model.py")),), trust_code=True)
     assert found.changed == ()
     assert session.history.task is not None and session.history.task.path == str(elsewhere / "data.npz")
-    finish(session.save(str(saved.parent / "again"), "s1"))
+    finish(save_project(session, str(saved.parent / "again"), "s1"))
     project, _ = read_project(saved.parent / "again")
     assert project is not None
     assert {part.role: Path(part.path).parent for part in project.parts} == {
@@ -210,7 +212,7 @@ def test_a_damaged_history_of_a_session_is_set_aside_and_written_anew(tmp_path: 
     assert aside.read_bytes() == lines[0] + b"\x00\x00\n" + lines[1]
     assert any(str(aside) in sentence for sentence in map(str, found.changed))
     assert found.state.parameters == 5 and two.folder == one.folder
-    reread = History(one.folder)
+    reread = StateHistory(one.folder)
     reread.read()
     assert reread.notes == ()
     two.close()
@@ -230,7 +232,7 @@ def test_another_model_gets_a_folder_of_its_own_and_the_session_before_stays(ses
     before = session.folder
     found = finish(session.open(spec, True, str(tmp_path / "next")))
     assert found.folder == str(tmp_path / "next") == str(session.folder)
-    reread = History(before)
+    reread = StateHistory(before)
     reread.read()
     assert list(reread.states) == ["s0"]
 
@@ -251,7 +253,7 @@ def test_a_project_that_cannot_be_written_whole_is_not_there(session: Session, s
     opened(session, saved)
     session.store.path(session.states()[-1].weights).unlink()  # the original's are written before these are missed
     with pytest.raises(SecateurError, match="Cannot write"):
-        finish(session.save(str(tmp_path / "half"), "s1"))
+        finish(save_project(session, str(tmp_path / "half"), "s1"))
     assert not (tmp_path / "half").exists()
 
 
@@ -259,10 +261,10 @@ def test_a_project_with_results_of_another_session_is_not_written_over(session: 
     before = {path: path.read_bytes() for path in saved.rglob("*") if path.is_file()}
     finish(session.open(ModelSpec(f"{saved.parent / 'mine' / 'model.py'}:make", input_shape=(1, 1, 8, 8))))
     with pytest.raises(OpenError, match="another project, with 1 results"):
-        finish(session.save(str(saved), "s0"))
+        finish(save_project(session, str(saved), "s0"))
     assert before == {path: path.read_bytes() for path in saved.rglob("*") if path.is_file()}
     opened(session, saved)
-    finish(session.save(str(saved), "s1"))  # all that it has is here
+    finish(save_project(session, str(saved), "s1"))  # all that it has is here
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -284,13 +286,13 @@ def test_saving_tells_how_far_it_is_and_leaves_nothing_when_it_is_cancelled(
             token.set()
 
     with pytest.raises(Cancelled):
-        finish(session.save(str(target), "s1", token), hear)
+        finish(save_project(session, str(target), "s1", token), hear)
     arguments = [one.message.arguments for one in told]
     names = [one.get("name", one.get("file")) for one in arguments]
     assert names.count("data.npz") > 10 and names.count("model.py") > 1
     assert [*map(str, target.rglob("*"))] == ([str(target / "notes.txt")] if there else [])
     assert target.exists() == there
-    finish(session.save(str(target), "s1"))
+    finish(save_project(session, str(target), "s1"))
     assert opened(session, target).changed == ()
 
 

@@ -15,13 +15,15 @@ from secateur.engine.export.onnx import export_onnx
 from secateur.engine.export.protocol import ExportRequest
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.session.session import Session
-from secateur.engine.session.state_history import History
+from secateur.engine.session.state_history import StateHistory
+from secateur.engine.sharing.session_files import save_project
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.targets.protocol import Latency, TargetSpec, Timing
 from secateur.engine.targets.token_step import step_inputs
 from secateur.engine.tasks.protocol import TaskSpec
+from secateur.engine.workflows.measure import measure_states
 
 CODE = """
 import torch
@@ -72,7 +74,7 @@ def project(model: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     neurons = next(one for one in opened.analysis.sets if one.kind is Kind.NEURON)
     removed[neurons.first : neurons.first + 16] = True
     cut = finish(session.cut("s0", removed))
-    saved = finish(session.save(str(folder / "saved"), cut.id))
+    saved = finish(save_project(session, str(folder / "saved"), cut.id))
     session.close()
     return saved
 
@@ -83,9 +85,9 @@ def test_both_numbers_of_both_states_are_measured_and_kept(project: str, runtime
     session = Session(Path(project))
     finish(session.restore())
     target = TargetSpec(runtime, tokens=24, seconds=0.1)
-    timings = finish(session.measure(("s0", "s1"), target))
+    timings = finish(measure_states(session, ("s0", "s1"), target))
     session.close()
-    history = History(Path(project))
+    history = StateHistory(Path(project))
     history.read()
     for timing, state in zip(timings, history.states.values(), strict=True):
         assert timing.target == target and timing.median > 0 and timing in state.timings
@@ -93,7 +95,7 @@ def test_both_numbers_of_both_states_are_measured_and_kept(project: str, runtime
 
 
 def test_the_command_line_shows_two_rows_a_state(project: str, capsys: pytest.CaptureFixture[str]) -> None:
-    history = History(Path(project))
+    history = StateHistory(Path(project))
     history.read()
     target = TargetSpec("torch", tokens=24)
     step, timing = Latency(2.0, 1.0, 3.0, 9), Timing(target, 8.0, 7.0, 9.0, 9, "2 cores")

@@ -10,6 +10,7 @@ import pytest
 from secateur.engine.jobs import finish
 from secateur.engine.session.session import Session
 from secateur.engine.session.state_history import LOG
+from secateur.engine.sharing.session_files import save_project
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import Split, TaskSpec, option
 from tests.engine.tasks.tables.makers import write_csv
@@ -49,7 +50,7 @@ def saved(tmp_path: Path, task: TaskSpec) -> ModelSpec:
     marked[:4] = True
     cut = finish(session.cut("s0", marked))
     finish(session.evaluate(cut.id, Split.TEST))
-    finish(session.save(str(tmp_path / "project"), cut.id))
+    finish(save_project(session, str(tmp_path / "project"), cut.id))
     session.close()
     return ModelSpec(str(tmp_path / "project"), trust_code=True)
 
@@ -84,7 +85,7 @@ def test_states_that_were_judged_with_other_numbers_of_classes_are_stale(session
     assert [state.stale for state in session.states()] == [True, True]
     assert any("low 0, medium 1, high 2. Earlier measurements" in str(note) for note in opened.notes)
     finish(session.judged("s0", Split.TEST))
-    finish(session.save(str(log.parent.parent / "again"), "s0"))
+    finish(save_project(session, str(log.parent.parent / "again"), "s0"))
     again = finish(session.open(replace(saved, source=str(log.parent.parent / "again"))))
     assert [state.stale for state in session.states()] == [False, True]
     assert not any("Earlier measurements" in str(note) for note in again.notes)

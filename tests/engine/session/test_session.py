@@ -20,6 +20,7 @@ from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.session import session as session_module
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import OpenedModel, PlanIntent, StateKind
+from secateur.engine.sharing.session_files import save_project
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Kind, Mask, from_identities
 from secateur.engine.structures.costs import costs
@@ -27,6 +28,9 @@ from secateur.engine.surgery.cut.edits import Check, Verification
 from secateur.engine.targets import bench
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import Split, TaskSpec
+from secateur.engine.workflows.export import export_state
+from secateur.engine.workflows.measure import measure_states
+from secateur.engine.workflows.remote_bench import read_remote_bench
 
 from .small import write_project
 
@@ -133,7 +137,7 @@ def test_the_original_is_never_touched(session: Session, opened: OpenedModel) ->
     before = weights_of(session, "s0")
     cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
     finish(session.recover(cut.id, SETTINGS))
-    model = session._need().prepared.opened.model
+    model = session.loaded.prepared.opened.model
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
@@ -146,7 +150,7 @@ def test_recovery_learns_and_leaves_the_cut_state_as_it_was(session: Session, op
     assert (state.parent, state.kind, state.recovery, state.removed) == (cut.id, "recovered", settings, cut.removed)
     assert [point["metric"] for point in points if "metric" in point]
     assert finish(session.evaluate(state.id, Split.TEST)).value > 0.8 > opened.state.metrics[0].value
-    assert all(torch.equal(before[n], v) for n, v in session._model(cut.id).state_dict().items())
+    assert all(torch.equal(before[n], v) for n, v in session.model(cut.id).state_dict().items())
 
 
 def test_a_measured_metric_belongs_to_its_state(session: Session, opened: OpenedModel) -> None:
@@ -172,13 +176,13 @@ def test_a_session_goes_on_with_an_ablation_that_was_cancelled(session: Session,
     token.set()
     with pytest.raises(Cancelled):
         next(job)
-    (file,) = (session.cache / "ablation").iterdir()
+    (file,) = (session.location.cache / "ablation").iterdir()
     before = file.read_bytes()
     scores = finish(session.score("s0", "ablation"))
     assert before and np.isfinite(scores).any() and file.read_bytes().startswith(before)
     keys = [json.loads(line)["key"] for line in file.read_bytes().splitlines()]
     assert len(set(keys)) == len(keys) == np.isfinite(scores).sum() + 1  # each once, and the original
-    with closing(Session(cache=session.cache)) as later:  # what was measured serves the next session too
+    with closing(Session(cache=session.location.cache)) as later:  # what was measured serves the next session too
         finish(later.open(session.prepared.spec))
         assert np.array_equal(finish(later.score("s0", "ablation")), scores, equal_nan=True)
     assert file.read_bytes().count(b"\n") == len(keys)
@@ -196,7 +200,7 @@ def test_restoring_gives_every_state_with_identical_weights_and_trains_nothing(
     cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
     recovered = finish(session.recover(cut.id, SETTINGS))
     finish(session.evaluate(recovered.id, Split.TEST))
-    states = {one.id: session._model(one.id).state_dict() for one in session.states()}
+    states = {one.id: session.model(one.id).state_dict() for one in session.states()}
     monkeypatch.setattr(session_module, "fine_tune", _forbidden)
     monkeypatch.setattr(session_module, "judged", _forbidden)
     session.close()
@@ -205,7 +209,7 @@ def test_restoring_gives_every_state_with_identical_weights_and_trains_nothing(
     assert other.states() == session.states()
     assert again.state == session.history.state("s0") and again.task is not None and again.name == opened.name
     for one in (recovered.id, "s0", cut.id, recovered.id):
-        model = other._model(one)
+        model = other.model(one)
         assert all(torch.equal(value, model.state_dict()[name]) for name, value in states[one].items())
 
 
@@ -267,7 +271,7 @@ def test_a_second_cut_is_repaired_towards_the_state_that_it_was_made_from(
     told.clear()
     finish(session.recover(trained.id, settings), lambda progress: told.append(str(progress.message)))
     assert any(text.startswith("No layer could be repaired") for text in told)
-    assert all(torch.equal(before[n], v) for n, v in session._model(again.id).state_dict().items())
+    assert all(torch.equal(before[n], v) for n, v in session.model(again.id).state_dict().items())
 
 
 def test_a_recovery_that_was_stopped_is_gone_on_with(
@@ -300,7 +304,7 @@ def test_a_job_cancelled_anywhere_leaves_everything_as_it_was(
         "cut": lambda token: session.cut(cut.id, first_of(opened, Kind.WIDTH, 4), token=token),
         "recover": lambda token: session.recover(cut.id, replace(SETTINGS, epochs=2), token),
         "attach_task": lambda token: session.attach_task(TaskSpec("arrays", str(tmp_path / "mine/data.npz")), token),
-        "export": lambda token: session.export(cut.id, "onnx", str(out), token),
+        "export": lambda token: export_state(session, cut.id, "onnx", str(out), token),
     }[job]
     steps = range(100) if job != "export" else (1, 5)
     for after in steps:
@@ -385,7 +389,7 @@ def test_weights_in_a_pickle_are_attached_only_with_consent(
 
 def test_an_export_is_kept_with_the_metric_of_the_file(session: Session, opened: OpenedModel, tmp_path: Path) -> None:
     cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
-    exported = finish(session.export(cut.id, "onnx", str(tmp_path / "m.onnx")))
+    exported = finish(export_state(session, cut.id, "onnx", str(tmp_path / "m.onnx")))
     metric = finish(session.evaluate(cut.id, Split.TEST))
     assert exported.metric is not None and abs(exported.metric.value - metric.value) < 0.03
     assert session.history.state(cut.id).exports == (exported,) and Path(exported.files[0]).exists()
@@ -394,7 +398,7 @@ def test_an_export_is_kept_with_the_metric_of_the_file(session: Session, opened:
 def test_timings_belong_to_their_states(session: Session, opened: OpenedModel) -> None:
     cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
     target = TargetSpec(runtime="torch", seconds=0.05)
-    timings = finish(session.measure(("s0", cut.id), target))
+    timings = finish(measure_states(session, ("s0", cut.id), target))
     assert [session.history.state(s).timings for s in ("s0", cut.id)] == [(t,) for t in timings]
 
 
@@ -403,16 +407,16 @@ def test_a_saved_project_opens_elsewhere_with_all_its_states(
 ) -> None:
     cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
     recovered = finish(session.recover(cut.id, SETTINGS))
-    finish(session.save(str(tmp_path / "project"), recovered.id))
-    finish(session.save(str(tmp_path / "project"), recovered.id))
+    finish(save_project(session, str(tmp_path / "project"), recovered.id))
+    finish(save_project(session, str(tmp_path / "project"), recovered.id))
     written = ["events.jsonl", "project.json", "recipe.json", "recipe.py", "structures.json", "weights"]
     assert sorted(p.name for p in (tmp_path / "project").iterdir()) == written
     other = Session(tmp_path / "other")
     again = finish(other.open(ModelSpec(str(tmp_path / "project"))))
     assert other.states() == session.states() and again.state == opened.state
     assert all(
-        torch.equal(v, other._model(recovered.id).state_dict()[n])
-        for n, v in session._model(recovered.id).state_dict().items()
+        torch.equal(v, other.model(recovered.id).state_dict()[n])
+        for n, v in session.model(recovered.id).state_dict().items()
     )
 
 
@@ -421,7 +425,7 @@ def test_a_project_that_cannot_be_opened_leaves_the_open_model_alone(
 ) -> None:
     other = Session(tmp_path / "other")
     finish(other.open(write_project(tmp_path / "theirs")))
-    project = finish(other.save(str(tmp_path / "project"), "s0"))
+    project = finish(save_project(other, str(tmp_path / "project"), "s0"))
     (tmp_path / "theirs" / "model.py").unlink()
     before = log_of(session)
     with pytest.raises(OpenError):
@@ -431,7 +435,7 @@ def test_a_project_that_cannot_be_opened_leaves_the_open_model_alone(
 
 
 def test_a_project_may_be_opened_with_another_task(session: Session, opened: OpenedModel, tmp_path: Path) -> None:
-    project = finish(session.save(str(tmp_path / "project"), "s0"))
+    project = finish(save_project(session, str(tmp_path / "project"), "s0"))
     other = Session(tmp_path / "other")
     task = TaskSpec("arrays", str(tmp_path / "mine" / "data.npz"), batch=7)
     assert finish(other.open(ModelSpec(project, task=task))).task is not None
@@ -439,7 +443,7 @@ def test_a_project_may_be_opened_with_another_task(session: Session, opened: Ope
 
 
 def test_a_disk_bound_removes_what_can_be_made_again_and_no_state(session: Session, opened: OpenedModel) -> None:
-    finish(session.measure(("s0",), TargetSpec(runtime="torch", seconds=0.05)))
+    finish(measure_states(session, ("s0",), TargetSpec(runtime="torch", seconds=0.05)))
     assert list((session.folder / "artifacts").iterdir())
     session.store.bound = 0
     cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 4)))
@@ -484,7 +488,7 @@ def test_a_project_from_elsewhere_runs_its_code_only_with_consent(
     session: Session, opened: OpenedModel, spec: ModelSpec, tmp_path: Path
 ) -> None:
     finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
-    finish(session.save(str(tmp_path / "project"), "s1"))
+    finish(save_project(session, str(tmp_path / "project"), "s1"))
     finish(Session().open(ModelSpec(str(tmp_path / "project"))))
     shutil.copytree(tmp_path, tmp_path.with_name(tmp_path.name + "_moved"))
     moved = ModelSpec(str(tmp_path.with_name(tmp_path.name + "_moved") / "project"))
@@ -507,7 +511,7 @@ def test_results_of_a_bench_come_back_to_the_states_that_they_are_of(
     }
     path = tmp_path / "results.json"
     path.write_text(json.dumps(results))
-    states = session.take_bench(str(path))
+    states = read_remote_bench(session, str(path))
     assert [(one.id, one.timings[-1].median, one.timings[-1].target.machine) for one in states] == [
         ("s0", 2.0, "jetson"), (cut.id, 3.0, "jetson"),
     ]  # fmt: skip

@@ -11,7 +11,7 @@ from secateur.engine.session.states import State
 from secateur.engine.targets.machine_name import machine_of
 from secateur.engine.targets.profile import Profile
 from secateur.engine.targets.protocol import Kernel, TargetSpec, Timing
-from secateur.engine.workflows import latency_table
+from secateur.engine.workflows import latency_table, measure
 
 BASE, EACH = 1e-4, 1e-7
 """Seconds of a run, and more for each weight."""
@@ -31,7 +31,7 @@ class Weighed:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.slower, self.measured, self.profiled = 1.0, list[tuple[str, ...]](), 0
         monkeypatch.setattr(latency_table, "profile", self._profile)
-        monkeypatch.setattr(Session, "measure", lambda session, *arguments: self._measure(session, *arguments))
+        monkeypatch.setattr(measure, "measure_states", self._measure)
 
     def _profile(self, original: Path, model: Path, inputs, target, token, usual=0.0):
         self.profiled += 1

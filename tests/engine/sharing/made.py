@@ -10,7 +10,7 @@ from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recipes.recipe import recipe_of
 from secateur.engine.recipes.steps import Recipe
 from secateur.engine.recovery.protocol import RecoverySettings
-from secateur.engine.session.state_history import History
+from secateur.engine.session.state_history import StateHistory
 from secateur.engine.session.states import PlanIntent, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import identities
@@ -32,11 +32,11 @@ def timing(median: float) -> Timing:
     return Timing(TargetSpec(), median, median * 0.95, median * 1.1, 200, "Some CPU, 2 cores, onnxruntime 1.22")
 
 
-def made_history(folder: Path) -> tuple[History, Recipe]:
+def made_history(folder: Path) -> tuple[StateHistory, Recipe]:
     """Original, cut for a goal, recovered and exported, another cut, two baselines; the recipe of the recovered one."""
     task = TaskSpec("arrays", str(folder / "secret" / "data.npz"))
     spec = ModelSpec(f"{folder / 'secret' / 'model.py'}:make", str(folder / "secret" / "w.pt"), task=task)
-    history, whole = History(folder / "session"), costs(ANALYSIS)
+    history, whole = StateHistory(folder / "session"), costs(ANALYSIS)
     original = State("s0", "", StateKind.ORIGINAL, {}, Edits(), SHA, whole.parameters, whole.macs)
     own = (metric(0.912), metric(0.92, Split.VAL))
     history.open(spec, task, replace(original, metrics=own, timings=(timing(2.0),)))

@@ -12,12 +12,15 @@ import pytest
 from secateur.engine.cli.main import main
 from secateur.engine.errors import OpenError
 from secateur.engine.jobs import Cancelled, finish
+from secateur.engine.recipes.apply_recipe import apply_recipe, open_recipe
 from secateur.engine.recipes.compatibility import Mode
 from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.session import bundle_file as bundling
+from secateur.engine.session.bundle_file import is_bundle, read_bundle
 from secateur.engine.session.session import Session
-from secateur.engine.sharing import bundle as bundling
-from secateur.engine.sharing.bundle import is_bundle, read_bundle, write_bundle
-from secateur.engine.sharing.structures import analysis_from_json, analysis_to_json
+from secateur.engine.session.structures_file import analysis_from_json, analysis_to_json
+from secateur.engine.sharing.bundle import write_bundle
+from secateur.engine.sharing.session_files import save_bundle, save_project
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import from_identities
 from secateur.engine.structures.costs import costs
@@ -184,7 +187,7 @@ def project(tmp_path: Path) -> Path:
     opened = finish(session.open(write_project(tmp_path / "mine")))
     cut = finish(session.cut("s0", from_identities(opened.analysis, {FILTERS: [1, 2, 3]})[0]))
     state = finish(session.recover(cut.id, RecoverySettings(epochs=1, threads=1)))
-    finish(session.save(str(tmp_path / "project"), state.id))
+    finish(save_project(session, str(tmp_path / "project"), state.id))
     session.close()
     return tmp_path / "project"
 
@@ -205,9 +208,9 @@ def test_from_a_project_to_a_colleague_without_the_data(project: Path, tmp_path:
     with pytest.raises(OpenError, match="is read-only"):
         finish(session.score("s0", "l1"))
     code = str(tmp_path / "mine" / "model.py") + ":make"
-    again = finish(session.open_recipe(str(out), source=code))
+    again = finish(open_recipe(session, str(out), source=code))
     assert not again.absent and again.task is None
-    done = finish(session.apply_recipe(str(out), Mode.SAME_INDICES))
+    done = finish(apply_recipe(session, str(out), Mode.SAME_INDICES))
     assert done.states[1].removed == {FILTERS: [1, 2, 3]} and any("needs data" in str(note) for note in done.notes)
     session.close()
 
@@ -229,7 +232,7 @@ def test_with_weights_it_is_the_whole_session(project: Path, tmp_path: Path) -> 
     original = Session(project)
     finish(original.open(ModelSpec(str(project)), evaluate=False))
     assert [one.weights for one in states] == [one.weights for one in original.states()]
-    ours, theirs = session._model("s2").state_dict(), original._model("s2").state_dict()
+    ours, theirs = session.model("s2").state_dict(), original.model("s2").state_dict()
     assert all((ours[name] == theirs[name]).all() for name in theirs)
     original.close()
     session.close()
@@ -244,7 +247,7 @@ def test_code_that_a_recipe_names_runs_with_consent_only(project: Path, tmp_path
     moved.write_bytes((project / "recipe.json").read_bytes())
     for path in (out, moved):
         with pytest.raises(OpenError, match="if you trust the code"):
-            finish(session.open_recipe(str(path)))
+            finish(open_recipe(session, str(path)))
     capsys.readouterr()
     assert main(["run", str(out)]) == 2
     assert "if you trust the code" in capsys.readouterr().err
@@ -254,7 +257,7 @@ def test_code_that_a_recipe_names_runs_with_consent_only(project: Path, tmp_path
 def test_a_bundle_that_is_cancelled_is_not_there(project: Path, tmp_path: Path) -> None:
     session, stop = Session(), threading.Event()
     finish(session.open(ModelSpec(str(project)), evaluate=False))
-    job = session.write_bundle("s2", str(tmp_path / "x.zip"), True, stop)
+    job = save_bundle(session, "s2", str(tmp_path / "x.zip"), True, stop)
     while "Weights" not in str(next(job).message):
         pass
     stop.set()

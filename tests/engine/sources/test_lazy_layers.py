@@ -11,6 +11,7 @@ from secateur.engine.session.session import Session
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
+from secateur.engine.workflows.export import export_state
 
 CODE = """
 import torch
@@ -78,7 +79,7 @@ def test_the_whole_road_is_open_to_it(code: str, tmp_path: Path) -> None:
     session = Session(tmp_path / "session")
     finish(session.open(ModelSpec(f"{code}:make", input_shape=SHAPE)))
     made = finish(session.cut("s0", trial_mask(session.analysis)))
-    exported = finish(session.export(made.id, "pytorch", str(tmp_path / "small")))
+    exported = finish(export_state(session, made.id, "pytorch", str(tmp_path / "small")))
     session.close()
     assert made.verification is not None and made.verification.passed and exported.difference < 1e-4
 

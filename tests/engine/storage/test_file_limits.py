@@ -18,7 +18,7 @@ from PIL import Image
 from secateur.engine.errors import DataError, OpenError
 from secateur.engine.model_inputs import named_arrays
 from secateur.engine.recipes.recipe import read_recipe
-from secateur.engine.session.state_history import LOG, History
+from secateur.engine.session.state_history import LOG, StateHistory
 from secateur.engine.sources.checkpoint import read_checkpoint
 from secateur.engine.sources.state_dict_match import match
 from secateur.engine.storage import file_limits
@@ -228,7 +228,7 @@ def test_a_history_that_goes_round_in_a_circle_is_refused(tmp_path: Path) -> Non
 
     def read() -> None:
         try:
-            History(tmp_path / "circle").read()
+            StateHistory(tmp_path / "circle").read()
         except OpenError as error:
             told.append(error)
 

@@ -16,6 +16,7 @@ import pytest
 from secateur.engine.errors import OpenError, SecateurError
 from secateur.engine.jobs import finish
 from secateur.engine.session.session import Session
+from secateur.engine.sharing.session_files import save_project
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.storage import folder_lock
 from secateur.engine.storage.folder_lock import ENGINE, FolderLock, Holder, this_process
@@ -126,8 +127,8 @@ def test_a_process_is_called_by_its_command(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_folder_made_for_a_lock_goes_with_it(tmp_path: Path) -> None:
     session = Session()
-    finish(session.hold(tmp_path / "new" / "deep"))
-    assert (tmp_path / "new" / "deep" / ENGINE).exists() and session.holds(tmp_path / "new" / "deep")
+    finish(session.location.hold(tmp_path / "new" / "deep"))
+    assert (tmp_path / "new" / "deep" / ENGINE).exists() and session.location.holds(tmp_path / "new" / "deep")
     session.close()
     assert not list(tmp_path.iterdir())
 
@@ -137,8 +138,8 @@ def test_a_session_is_alone_in_its_folder_and_in_the_project_it_writes(tmp_path:
     session = Session(tmp_path / "session")
     finish(session.open(spec))
     with held(project), pytest.raises(OpenError, match="in use by secateur sweep"):
-        finish(session.save(str(project), "s0"))
-    finish(session.save(str(project), "s0"))
+        finish(save_project(session, str(project), "s0"))
+    finish(save_project(session, str(project), "s0"))
     assert not FolderLock(project, ENGINE).taken()
     with held(project):
         with pytest.raises(OpenError, match="in use"):
@@ -148,7 +149,7 @@ def test_a_session_is_alone_in_its_folder_and_in_the_project_it_writes(tmp_path:
         reading.close()
     with held(tmp_path / "new"), pytest.raises(OpenError, match="in use"):
         finish(session.open(spec, folder=str(tmp_path / "new")))
-    assert session.folder == tmp_path / "session" and session.holds(session.folder)
+    assert session.folder == tmp_path / "session" and session.location.holds(session.folder)
     session.close()
 
 
@@ -156,15 +157,15 @@ def test_a_window_holds_the_project_that_it_opened_or_saved(tmp_path: Path) -> N
     spec, project = write_project(tmp_path / "mine"), tmp_path / "project"
     session = Session(tmp_path / "session", exclusive=True, holder=Holder("here", 7, "the window"))
     finish(session.open(spec))
-    finish(session.save(str(project), "s0"))
+    finish(save_project(session, str(project), "s0"))
     with pytest.raises(OpenError, match=r"in use by the window \(process 7 on here"):
         finish(FolderLock(project, ENGINE).wait())
     finish(session.open(ModelSpec(str(project)), folder=str(tmp_path / "next")))  # it holds it already, and goes on
-    assert session.holds(project) and FolderLock(project, ENGINE).taken()
+    assert session.location.holds(project) and FolderLock(project, ENGINE).taken()
     assert not FolderLock(tmp_path / "session", ENGINE).taken()
     with pytest.raises(SecateurError):
         finish(session.open(ModelSpec("nothing.py:make"), folder=str(tmp_path / "third")))
-    assert session.holds(project)
+    assert session.location.holds(project)
     finish(session.open(spec, folder=str(tmp_path / "last")))
     assert not FolderLock(project, ENGINE).taken()
     session.close()

@@ -64,7 +64,7 @@ def test_what_is_kept_or_of_others_stays(place: Path) -> None:
 
 def test_a_session_that_stays_is_not_removed(place: Path) -> None:
     session = Session()
-    folder = session.stay()
+    folder = session.location.stay()
     session.close()
     temporary_folders.remove_left.cache_clear()
     assert remove_left() == 0 and folder.is_dir()

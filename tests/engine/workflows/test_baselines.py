@@ -19,13 +19,15 @@ from secateur.engine.recipes.replay import run_recipe
 from secateur.engine.recovery import checkpoint
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.session import Session
+from secateur.engine.sharing.session_files import save_project, session_recipe
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.targets.protocol import TargetSpec
-from secateur.engine.workflows.baselines import rounds_of
-from secateur.engine.workflows.prune import Course
+from secateur.engine.workflows.baselines import compare_with_baselines, rounds_of, standing_of
+from secateur.engine.workflows.measure import measure_states
+from secateur.engine.workflows.prune import PruneSettings, prune_state
 from tests.engine.session.small import write_project
 
-COURSE = Course(Goal((Limit(Cost.MACS, 0.5),), multiple=4), "l1", RecoverySettings(epochs=1, threads=1))
+COURSE = PruneSettings(Goal((Limit(Cost.MACS, 0.5),), multiple=4), "l1", RecoverySettings(epochs=1, threads=1))
 STOCK = "from torch import nn\n\n\ndef small():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))\n"
 
 
@@ -34,7 +36,7 @@ def pruned(tmp_path: Path) -> Iterator[Session]:
     """A session with a cut (s1) and its recovery (s2)."""
     session = Session(tmp_path / "session")
     finish(session.open(write_project(tmp_path / "mine"), evaluate=False))
-    finish(session.prune("s0", COURSE))
+    finish(prune_state(session, "s0", COURSE))
     (tmp_path / "stock.py").write_text(STOCK)
     yield session
     session.close()
@@ -48,7 +50,9 @@ def specs(folder: Path) -> list[BaselineSpec]:
 def test_every_kind_stands_beside_the_state_with_n_costs_and_time(pruned: Session, tmp_path: Path) -> None:
     made: list[Any] = []
     target = TargetSpec("torch", seconds=0.02)
-    done = finish(pruned.compare("s2", specs(tmp_path), target), lambda p: made.append(p.made) if p.made else None)
+    done = finish(
+        compare_with_baselines(pruned, "s2", specs(tmp_path), target), lambda p: made.append(p.made) if p.made else None
+    )
     assert [one.asked.kind for one in made[:-1]] == [*BaselineKind]  # told as they come, the original's time last
     assert made[-1] == pruned.history.state("s0") and made[-1].timings
     assert pruned.baselines() == pruned.baselines("s2") == done.baselines and not pruned.baselines("s1")
@@ -64,40 +68,44 @@ def test_every_kind_stands_beside_the_state_with_n_costs_and_time(pruned: Sessio
 
 def test_what_was_made_is_not_made_again_and_a_failure_keeps_nobody(pruned: Session, tmp_path: Path) -> None:
     magnitude, stock = BaselineSpec(BaselineKind.MAGNITUDE), BaselineSpec(BaselineKind.STOCK)
-    first = finish(pruned.compare("s2", [stock, magnitude]))
+    first = finish(compare_with_baselines(pruned, "s2", [stock, magnitude]))
     assert [one.asked for one in first.baselines] == [magnitude]
     assert first.missed[0].asked == stock and first.missed[0].reason.code == "baselines.no_family"
     said: list[Progress] = []
-    again = finish(pruned.compare("s2", [magnitude]), said.append)
+    again = finish(compare_with_baselines(pruned, "s2", [magnitude]), said.append)
     assert again.baselines == first.baselines and not any("Fine-tuning" in str(one.message) for one in said)
 
 
 def test_a_project_keeps_them_and_measures_them_elsewhere(pruned: Session, tmp_path: Path) -> None:
-    made = finish(pruned.compare("s2", specs(tmp_path)))
-    finish(pruned.save(str(tmp_path / "saved"), "s2"))
+    made = finish(compare_with_baselines(pruned, "s2", specs(tmp_path)))
+    finish(save_project(pruned, str(tmp_path / "saved"), "s2"))
     other = Session(tmp_path / "other")
     finish(other.open(ModelSpec(str(tmp_path / "saved")), evaluate=False))
     assert other.baselines("s2") == made.baselines
-    timings = finish(other.measure(("s2", *(one.id for one in made.baselines)), TargetSpec("torch", seconds=0.02)))
+    timings = finish(
+        measure_states(other, ("s2", *(one.id for one in made.baselines)), TargetSpec("torch", seconds=0.02))
+    )
     assert len(timings) == 5 and all(one.timings for one in other.baselines("s2"))
     other.close()
 
 
 def test_a_moved_project_asks_before_it_runs_the_stock_models_file(pruned: Session, tmp_path: Path) -> None:
-    made = finish(pruned.compare("s2", [s for s in specs(tmp_path) if s.kind is BaselineKind.STOCK]))
+    made = finish(compare_with_baselines(pruned, "s2", [s for s in specs(tmp_path) if s.kind is BaselineKind.STOCK]))
     pruned.history.put_baseline(replace(made.baselines[0], seal="made by somebody else"))
-    folder = finish(pruned.save(str(tmp_path / "project"), "s2"))
+    folder = finish(save_project(pruned, str(tmp_path / "project"), "s2"))
     later = Session()
     finish(later.open(ModelSpec(folder), evaluate=False))
     with pytest.raises(OpenError) as refused:
-        finish(later.measure(("b0",), TargetSpec("torch", seconds=0.02)))
+        finish(measure_states(later, ("b0",), TargetSpec("torch", seconds=0.02)))
     later.close()
     assert refused.value.message.code == "source.code" and "stock.py" in str(refused.value)
 
 
 def test_a_recipe_makes_them_again_bit_for_bit(pruned: Session, tmp_path: Path) -> None:
-    made = finish(pruned.compare("s2", [one for one in specs(tmp_path) if one.kind is not BaselineKind.STOCK]))
-    write_recipe(tmp_path / RECIPE, pruned.recipe("s2"))
+    made = finish(
+        compare_with_baselines(pruned, "s2", [one for one in specs(tmp_path) if one.kind is not BaselineKind.STOCK])
+    )
+    write_recipe(tmp_path / RECIPE, session_recipe(pruned, "s2"))
     other = Session(tmp_path / "other")
     done = finish(run_recipe(tmp_path / RECIPE, other))
     again = other.baselines(done.states[-1].id)
@@ -117,15 +125,15 @@ def test_a_cancelled_baseline_leaves_nothing(pruned: Session, tmp_path: Path) ->
             return self.now
 
     token = Later()
-    before = {name: tensor.clone() for name, tensor in pruned.standing("s2").original.state_dict().items()}
+    before = {name: tensor.clone() for name, tensor in standing_of(pruned, "s2").original.state_dict().items()}
 
     def listen(progress: Progress) -> None:
         token.now |= str(progress.message).startswith("Updating BatchNorm")
 
     with pytest.raises(Cancelled):
-        finish(pruned.compare("s2", specs(tmp_path), token=token), listen)
+        finish(compare_with_baselines(pruned, "s2", specs(tmp_path), token=token), listen)
     assert pruned.baselines("s2") == ()
-    after = pruned.standing("s2").original.state_dict()
+    after = standing_of(pruned, "s2").original.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
 
 
@@ -141,12 +149,12 @@ def test_marks_by_hand_stand_for_their_macs_and_rounds_for_themselves(pruned: Se
 
 def test_the_original_has_no_baselines(pruned: Session) -> None:
     with pytest.raises(SecateurError) as refused:
-        finish(pruned.compare("s0", [BaselineSpec(BaselineKind.RANDOM)]))
+        finish(compare_with_baselines(pruned, "s0", [BaselineSpec(BaselineKind.RANDOM)]))
     assert refused.value.message.code == "baselines.original"
 
 
 def test_other_data_forgets_what_was_trained_on_the_data_before(pruned: Session, tmp_path: Path) -> None:
-    finish(pruned.compare("s2", [BaselineSpec(BaselineKind.MAGNITUDE)]))
+    finish(compare_with_baselines(pruned, "s2", [BaselineSpec(BaselineKind.MAGNITUDE)]))
     others = write_project(tmp_path / "others").task
     assert others is not None
     finish(pruned.attach_task(others))
@@ -162,8 +170,8 @@ def test_a_baseline_whose_training_was_stopped_is_gone_on_with(
     course, asked = replace(COURSE, recovery=RecoverySettings(epochs=2, threads=1), rounds=2), BaselineSpec(kind)
     with closing(Session(tmp_path / "session")) as session:
         finish(session.open(write_project(tmp_path / "mine"), evaluate=False))
-        state = finish(session.prune("s0", course))[-1].id
-        job, measured = session.compare(state, [asked]), 0
+        state = finish(prune_state(session, "s0", course))[-1].id
+        job, measured = compare_with_baselines(session, state, [asked]), 0
         while measured < 3:  # random: after the first epoch of the second round
             values = next(job).values
             measured += "metric" in values and bool(values["step"])
@@ -171,15 +179,15 @@ def test_a_baseline_whose_training_was_stopped_is_gone_on_with(
         kept = [*(session.folder / "recovery").iterdir()]
         assert not session.baselines() and len(kept) == (2 if kind is BaselineKind.RANDOM else 1)
         another = replace(asked, seed=1, epochs=1)  # does not take what the first one goes on with
-        assert len(finish(session.compare(state, [another])).baselines) == 1
+        assert len(finish(compare_with_baselines(session, state, [another])).baselines) == 1
         assert [*(session.folder / "recovery").iterdir()] == kept
         texts: list[str] = []
-        job = session.compare(state, [asked])
+        job = compare_with_baselines(session, state, [asked])
         resumed = finish(job, lambda progress: texts.append(str(progress.message))).baselines[-1]
         assert sum("Resuming at step" in text for text in texts) >= 1
         assert not [*(session.folder / "recovery").iterdir()]
     with closing(Session(tmp_path / "other")) as session:
         finish(session.open(write_project(tmp_path / "mine"), evaluate=False))
-        state = finish(session.prune("s0", course))[-1].id
-        (whole,) = finish(session.compare(state, [asked])).baselines
+        state = finish(prune_state(session, "s0", course))[-1].id
+        (whole,) = finish(compare_with_baselines(session, state, [asked])).baselines
     assert whole.weights == resumed.weights

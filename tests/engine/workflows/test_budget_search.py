@@ -18,13 +18,22 @@ from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.project_file import read_project
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import StateKind
+from secateur.engine.sharing.session_files import save_bundle, save_project
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import Metric, Split
-from secateur.engine.workflows.budget_search import CLOSE, Found, Tolerance, Trial, brief_epochs, lost
-from secateur.engine.workflows.prune import Course
+from secateur.engine.workflows.budget_search import (
+    CLOSE,
+    LossLimit,
+    SearchResult,
+    Trial,
+    brief_epochs,
+    lost,
+    search_budget,
+)
+from secateur.engine.workflows.prune import PruneSettings, prune_state
 from tests.engine.session.small import write_project
 
-COURSE = Course(Goal(()), "l1")
+COURSE = PruneSettings(Goal(()), "l1")
 
 
 @pytest.fixture
@@ -53,7 +62,9 @@ def judged(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str,
 
 def test_the_smallest_budget_that_holds_is_found_on_the_choose_split_and_reported_once(session: Session, judged):
     made: list[Any] = []
-    found = finish(session.lowest("s0", COURSE, Tolerance(0.04)), lambda p: made.append(p.made) if p.made else None)
+    found = finish(
+        search_budget(session, "s0", COURSE, LossLimit(0.04)), lambda p: made.append(p.made) if p.made else None
+    )
     assert [one for one in made if isinstance(one, Trial)] == [*found.trials]  # told one by one
     judged_before = [one for one, after in pairwise(made) if isinstance(after, Trial) and after.state]
     assert all(any(m.split is Split.VAL for m in one.metrics) for one in judged_before)  # each behind its state
@@ -68,29 +79,29 @@ def test_the_smallest_budget_that_holds_is_found_on_the_choose_split_and_reporte
 
 
 def test_what_is_there_is_not_made_again(session: Session, judged):
-    first = finish(session.lowest("s0", COURSE, Tolerance(0.04)))
+    first = finish(search_budget(session, "s0", COURSE, LossLimit(0.04)))
     states, evaluations = len(session.states()), len(judged)
-    again = finish(session.lowest("s0", COURSE, Tolerance(0.04)))
+    again = finish(search_budget(session, "s0", COURSE, LossLimit(0.04)))
     assert again == first and len(session.states()) == states and len(judged) == evaluations
 
 
 def test_where_no_budget_holds_there_is_no_result(session: Session, judged):
-    found = finish(session.lowest("s0", COURSE, Tolerance(1e-6)))
+    found = finish(search_budget(session, "s0", COURSE, LossLimit(1e-6)))
     assert found.states == () and not any(one.holds for one in found.trials)
 
 
 def test_where_nothing_smaller_holds_what_is_there_is_the_lowest(session: Session, judged):
-    cut = finish(session.lowest("s0", COURSE, Tolerance(0.04))).states[-1]
-    found = finish(session.lowest(cut.id, COURSE, Tolerance(0.04)))
+    cut = finish(search_budget(session, "s0", COURSE, LossLimit(0.04))).states[-1]
+    found = finish(search_budget(session, cut.id, COURSE, LossLimit(0.04)))
     assert found.states == () and found.stays and found.trials[-1].state == cut.id
     assert "No smaller budget meets" in str(none_holds(found, 0.04).message)
-    none = finish(session.lowest("s0", COURSE, Tolerance(1e-6)))
+    none = finish(search_budget(session, "s0", COURSE, LossLimit(1e-6)))
     assert not none.stays and "No budget tried" in str(none_holds(none, 1e-6).message)
 
 
 def test_other_limits_hold_beside_it_and_budgets_that_cannot_be_made_are_trials_with_a_note(session: Session, judged):
-    course = Course(Goal((Limit(Cost.PARAMETERS, 0.5),), least_share=0.5), "l1")
-    found = finish(session.lowest("s0", course, Tolerance(0.09)))
+    course = PruneSettings(Goal((Limit(Cost.PARAMETERS, 0.5),), least_share=0.5), "l1")
+    found = finish(search_budget(session, "s0", course, LossLimit(0.09)))
     assert found.states[-1].parameters <= 0.5 * session.history.state("s0").parameters
     assert any("out of reach" in str(one.note) and not one.holds for one in found.trials)
 
@@ -104,8 +115,8 @@ def test_the_search_recovers_briefly_and_the_result_in_full(session: Session, ju
         return (yield from recover(state, settings, token))
 
     monkeypatch.setattr(session, "recover", watched)
-    course = Course(Goal(()), "l1", RecoverySettings(epochs=2, threads=1))
-    found = finish(session.lowest("s0", course, Tolerance(0.9, trials=1, epochs=1)))
+    course = PruneSettings(Goal(()), "l1", RecoverySettings(epochs=2, threads=1))
+    found = finish(search_budget(session, "s0", course, LossLimit(0.9, trials=1, epochs=1)))
     assert wanted == [1, 2] and found.states[-1].kind is StateKind.RECOVERED
 
 
@@ -121,7 +132,7 @@ def test_losses_are_points_of_fractions_and_shares_of_other_metrics_whichever_wa
 
 def test_a_tolerance_of_nothing_is_refused(session: Session):
     with pytest.raises(PlanError, match="above 0"):
-        finish(session.lowest("s0", COURSE, Tolerance(0.0)))
+        finish(search_budget(session, "s0", COURSE, LossLimit(0.0)))
 
 
 def test_trials_get_a_part_of_the_epochs_and_at_least_one():
@@ -131,10 +142,10 @@ def test_trials_get_a_part_of_the_epochs_and_at_least_one():
 def test_the_result_is_the_present_state_of_its_project_though_another_was_tried_last(
     session: Session, judged, tmp_path: Path
 ):
-    found = finish(session.lowest("s0", COURSE, Tolerance(0.0505)))
+    found = finish(search_budget(session, "s0", COURSE, LossLimit(0.0505)))
     result = found.states[-1]
     assert session.states()[-1].id != result.id  # a smaller budget was tried behind it, and lost too much
-    finish(session.save(str(tmp_path / "project"), result.id))
+    finish(save_project(session, str(tmp_path / "project"), result.id))
     with closing(Session(tmp_path / "project")) as other:
         finish(other.open(ModelSpec(str(tmp_path / "project")), evaluate=False))
         assert other.present.id == result.id
@@ -142,10 +153,10 @@ def test_the_result_is_the_present_state_of_its_project_though_another_was_tried
             raise KeyboardInterrupt  # nothing was made yet
         kept, _ = read_project(tmp_path / "project")
         assert kept is not None and kept.state == result.id
-        further = finish(other.prune(result.id, replace(COURSE, goal=Goal((Limit(Cost.MACS, 0.2),)))))
+        further = finish(prune_state(other, result.id, replace(COURSE, goal=Goal((Limit(Cost.MACS, 0.2),)))))
         assert other.present.id == further[-1].id
     assert session.present.id == session.states()[-1].id  # nobody has said which
-    finish(session.write_bundle(result.id, str(tmp_path / "mine/shared.zip"), True))
+    finish(save_bundle(session, result.id, str(tmp_path / "mine/shared.zip"), True))
     with closing(Session(tmp_path / "shared")) as other:
         finish(other.open(ModelSpec(str(tmp_path / "mine/shared.zip"), trust_code=True), evaluate=False))
         assert other.present.id == result.id
@@ -162,13 +173,13 @@ def test_what_fails_for_other_reasons_than_the_budget_ends_the_search(session: S
 
     with monkeypatch.context() as broken, pytest.raises(TaskError, match="The disk of the data is gone"):
         broken.setattr(session, "recover", recover)
-        finish(session.lowest("s0", course, Tolerance(0.9, trials=2, epochs=1)))
+        finish(search_budget(session, "s0", course, LossLimit(0.9, trials=2, epochs=1)))
     cuts = [one.id for one in session.states()]
-    found = finish(session.lowest("s0", course, Tolerance(0.9, trials=2, epochs=1)))
+    found = finish(search_budget(session, "s0", course, LossLimit(0.9, trials=2, epochs=1)))
     assert found.states and cuts[-1] in [one.id for one in session.states() if one.kind is StateKind.CUT]
 
 
 def test_where_nothing_could_be_tried_the_last_reason_is_told():
     trial = Trial(0.5, "", note=Message("x", "No plan reaches it."))
-    found = Found((trial,), Metric("top-1", 0.9, 10, 0.1, Split.VAL), ())
+    found = SearchResult((trial,), Metric("top-1", 0.9, 10, 0.1, Split.VAL), ())
     assert str(none_holds(found, 0.01)) == "No budget tried loses 1.00% or less. No plan reaches it."

@@ -14,6 +14,7 @@ from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import PlanIntent, State
 from secateur.engine.structures.analysis import Kind, Mask, identities
+from secateur.engine.workflows.baselines import make_baseline
 from secateur.engine.workflows.equal_budget import budget_of
 from tests.engine.session.small import write_project
 
@@ -60,7 +61,7 @@ def made(session: Session, removed: Mask, goal: Goal, by_hand: Mask | None = Non
 
 
 def random_beside(session: Session, state: State) -> Baseline:
-    return finish(session.baseline(state.id, BaselineSpec(BaselineKind.RANDOM, epochs=0)))
+    return finish(make_baseline(session, state.id, BaselineSpec(BaselineKind.RANDOM, epochs=0)))
 
 
 @pytest.mark.parametrize("more", [some_filters, lambda session: half_of_the_rest(session, planned(session, GOAL))])

@@ -10,9 +10,11 @@ from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import State, StateKind
-from secateur.engine.workflows.budget_search import Tolerance
+from secateur.engine.workflows.budget_search import LossLimit, search_budget
 from secateur.engine.workflows.latency_limit import latency_of, table_for
-from secateur.engine.workflows.prune import Course
+from secateur.engine.workflows.measure import measure_states
+from secateur.engine.workflows.prune import PruneSettings, prune_state
+from secateur.engine.workflows.sweep import sweep_budgets
 from tests.engine.session.small import write_project
 from tests.engine.session.weighed import TORCH, Weighed
 
@@ -33,13 +35,13 @@ def taken(session: Session, runtime: Weighed, state: str = "s0") -> float:
     return runtime.seconds(session.history.state(state))
 
 
-def course(limit: Limit) -> Course:
-    return Course(Goal((limit,), target=TORCH), "l1")
+def course(limit: Limit) -> PruneSettings:
+    return PruneSettings(Goal((limit,), target=TORCH), "l1")
 
 
 def test_a_cut_is_as_fast_as_asked_and_measured_in_turns_with_the_original(session: Session, runtime: Weighed):
     asked = 0.6 * taken(session, runtime)
-    (cut,) = finish(session.prune("s0", course(Limit(Cost.LATENCY, amount=round(asked * 1e9)))))
+    (cut,) = finish(prune_state(session, "s0", course(Limit(Cost.LATENCY, amount=round(asked * 1e9)))))
     assert 0.85 * asked < taken(session, runtime, cut.id) <= asked * 1.02
     assert ("s0", cut.id) in runtime.measured and session.history.state(cut.id).timings[0].target.runtime == "torch"
 
@@ -47,12 +49,14 @@ def test_a_cut_is_as_fast_as_asked_and_measured_in_turns_with_the_original(sessi
 def test_a_cut_that_is_measured_to_be_too_slow_is_cut_deeper_before_it_is_recovered(session: Session, runtime: Weighed):
     runtime.slower = 1.2
     goal = course(Limit(Cost.LATENCY, amount=round(0.7 * taken(session, runtime) * 1e9)))
-    (cut,) = finish(session.prune("s0", goal))
+    (cut,) = finish(prune_state(session, "s0", goal))
     assert taken(session, runtime, cut.id) <= 0.7 * taken(session, runtime) * 1.02
     cuts = [one for one in session.states() if one.kind is StateKind.CUT]
     assert len(cuts) > 1 and all(one.parent == "s0" for one in cuts)
     count = len(runtime.measured)
-    assert finish(session.prune("s0", goal))[0].id == cut.id and len(runtime.measured) == count  # all that is known
+    assert (
+        finish(prune_state(session, "s0", goal))[0].id == cut.id and len(runtime.measured) == count
+    )  # all that is known
 
 
 def test_a_course_that_was_stopped_behind_a_corrected_cut_goes_on_from_where_it_began(
@@ -63,12 +67,12 @@ def test_a_course_that_was_stopped_behind_a_corrected_cut_goes_on_from_where_it_
     finish(session.attach_task(task))
     limit = Limit(Cost.LATENCY, amount=round(0.7 * taken(session, runtime) * 1e9))
     asked = replace(course(limit), recovery=RecoverySettings(epochs=1, threads=1))
-    for progress in session.prune("s0", asked):
+    for progress in prune_state(session, "s0", asked):
         if progress.text == "Cut":
             break
     left = session.states()[-1]
     assert left.kind is StateKind.CUT and left.plan != asked.intent(asked.goal)  # the limit was corrected
-    made = finish(session.prune("s0", asked))
+    made = finish(prune_state(session, "s0", asked))
     assert [one.kind for one in made] == [StateKind.CUT, StateKind.RECOVERED] and made[0].id == left.id
 
 
@@ -77,7 +81,7 @@ def test_what_was_asked_predicted_and_measured_is_told_and_a_slower_cut_is_calle
 ):
     runtime.slower = 9.0
     goal = course(Limit(Cost.LATENCY, 0.7)).goal
-    (cut,) = finish(session.prune("s0", course(Limit(Cost.LATENCY, 0.7))))
+    (cut,) = finish(prune_state(session, "s0", course(Limit(Cost.LATENCY, 0.7))))
     table = finish(table_for(session, goal, NeverCancelled()))
     assert table is not None
     found = finish(latency_of(session, cut, goal, table, NeverCancelled()))
@@ -89,7 +93,7 @@ def test_what_was_asked_predicted_and_measured_is_told_and_a_slower_cut_is_calle
 
 def test_what_another_machine_measured_is_not_held_against_the_table_of_this_one(session: Session, runtime: Weighed):
     goal = course(Limit(Cost.LATENCY, 0.7)).goal
-    (cut,) = finish(session.prune("s0", course(Limit(Cost.LATENCY, 0.7))))
+    (cut,) = finish(prune_state(session, "s0", course(Limit(Cost.LATENCY, 0.7))))
     for state in session.states():  # as in a project that was carried here
         away = (replace(one, median=99 * one.median, machine="an older computer") for one in state.timings)
         session.history.put(replace(state, timings=tuple(away)))
@@ -103,36 +107,38 @@ def test_what_another_machine_measured_is_not_held_against_the_table_of_this_one
 def test_a_cut_is_held_against_the_original_of_the_same_turns(
     session: Session, runtime: Weighed, monkeypatch: pytest.MonkeyPatch
 ):
-    sweep = Course(Goal((Limit(Cost.LATENCY, 1.0),), target=TORCH), "l1")
+    sweep = PruneSettings(Goal((Limit(Cost.LATENCY, 1.0),), target=TORCH), "l1")
     fair = Weighed.seconds
 
     def seconds(self: Weighed, state: State) -> float:  # the machine becomes faster behind the first measurement
         return fair(self, state) * (1.0 if len(self.measured) == 1 else 0.94)
 
     monkeypatch.setattr(Weighed, "seconds", seconds)
-    first = finish(session.sweep("s0", sweep, (0.8, 0.6)))
+    first = finish(sweep_budgets(session, "s0", sweep, (0.8, 0.6)))
     count, measured = len(session.states()), len(runtime.measured)
-    again = finish(session.sweep("s0", sweep, (0.8, 0.6)))
+    again = finish(sweep_budgets(session, "s0", sweep, (0.8, 0.6)))
     assert [one.states for one in again.points] == [one.states for one in first.points]
     assert (len(session.states()), len(runtime.measured)) == (count, measured)
 
 
 def test_measured_turns_tell_the_time_of_the_original_among_them(session: Session):
-    (cut,) = finish(session.prune("s0", Course(Goal((Limit(Cost.MACS, 0.5),)), "l1")))
+    (cut,) = finish(prune_state(session, "s0", PruneSettings(Goal((Limit(Cost.MACS, 0.5),)), "l1")))
     target = replace(TORCH, seconds=0.02)
-    original, timing = finish(session.measure(("s0", cut.id), target))
+    original, timing = finish(measure_states(session, ("s0", cut.id), target))
     assert timing.beside == original.undisturbed == original.beside
-    assert finish(session.measure((cut.id,), target))[0].beside == 0.0
+    assert finish(measure_states(session, (cut.id,), target))[0].beside == 0.0
 
 
 def test_without_a_limit_of_the_latency_nothing_is_measured(session: Session, runtime: Weighed):
-    finish(session.prune("s0", Course(Goal((Limit(Cost.MACS, 0.5),)), "l1")))
+    finish(prune_state(session, "s0", PruneSettings(Goal((Limit(Cost.MACS, 0.5),)), "l1")))
     assert not runtime.measured
 
 
 def test_budgets_that_turn_out_slower_than_asked_say_so(session: Session, runtime: Weighed):
     runtime.slower = 9.0
-    done = finish(session.sweep("s0", Course(Goal((Limit(Cost.LATENCY, 1.0),), target=TORCH), "l1"), (0.8, 0.6)))
+    done = finish(
+        sweep_budgets(session, "s0", PruneSettings(Goal((Limit(Cost.LATENCY, 1.0),), target=TORCH), "l1"), (0.8, 0.6))
+    )
     assert all(one.states and "slower than the original" in str(one.note) for one in done.points)
 
 
@@ -143,7 +149,11 @@ def test_a_search_for_the_fastest_tells_the_measured_share_and_takes_nothing_slo
     runtime.slower, task = slower, write_project(session.folder.parent / "user").task
     assert task is not None
     finish(session.attach_task(task))
-    found = finish(session.lowest("s0", Course(Goal((), target=TORCH), "l1"), Tolerance(0.99, Cost.LATENCY, trials=2)))
+    found = finish(
+        search_budget(
+            session, "s0", PruneSettings(Goal((), target=TORCH), "l1"), LossLimit(0.99, Cost.LATENCY, trials=2)
+        )
+    )
     whole = taken(session, runtime)
     made = [one for one in found.trials if one.state]
     cuts = {one.state: next(s for s in session.states() if s.id == one.state) for one in made}

@@ -13,7 +13,8 @@ from secateur.engine.session.session import Session
 from secateur.engine.structures.costs import costs
 from secateur.engine.targets.profile import Profile
 from secateur.engine.targets.protocol import Kernel, TargetSpec
-from secateur.engine.workflows import latency_table
+from secateur.engine.workflows import latency_table as latency_tables
+from secateur.engine.workflows.latency_table import latency_table, liked_multiple, measuring_for
 from tests.engine.session.small import write_project
 
 TORCH = TargetSpec("torch", multiple=8)
@@ -42,28 +43,28 @@ def runtime(monkeypatch):
         return Profile(BASE + EACH * size, BASE + EACH * whole, 1.0, 1.0, kernels)
         yield
 
-    monkeypatch.setattr(latency_table, "profile", profile)
+    monkeypatch.setattr(latency_tables, "profile", profile)
     return measured
 
 
 def test_samples_are_measured_once_and_other_weights_do_not_matter(session, runtime, tmp_path):
-    table = finish(session.latencies(TORCH))
+    table = finish(latency_table(session, TORCH))
     count = len(runtime)
     assert SAMPLES / 2 < count <= SAMPLES  # a plan that is drawn twice is one
     assert table.original == pytest.approx(1e9 * (BASE + EACH * runtime[0]), rel=0.01)
     assert table.target == TORCH and table.multiple == 8 and "torch" in table.machine
-    again = finish(session.latencies(TORCH))
+    again = finish(latency_table(session, TORCH))
     assert len(runtime) == count and again.trust == table.trust
-    assert finish(session.liked_multiple(TORCH)) == 1  # the time is proportional to the weights
+    assert finish(liked_multiple(session, TORCH)) == 1  # the time is proportional to the weights
     assert count < len(runtime) <= count + len(STEPS)
     with closing(Session(cache=tmp_path / "cache")) as other:
         model = (tmp_path / "user" / "model.py").read_text().replace("manual_seed(0)", "manual_seed(1)")
         (tmp_path / "user" / "model.py").write_text(model)
         finish(other.open(replace(write_project(tmp_path / "elsewhere"), task=None, input_shape=(2, 1, 8, 8))))
         before = len(runtime)
-        finish(other.latencies(TORCH))
+        finish(latency_table(other, TORCH))
         assert len(runtime) == before
-        finish(other.latencies(replace(TORCH, batch=2)))
+        finish(latency_table(other, replace(TORCH, batch=2)))
         assert len(runtime) > before
 
 
@@ -82,12 +83,12 @@ def test_code_that_computes_something_else_has_samples_of_its_own(session, tmp_p
         code.write_text(text)
         with closing(Session(tmp_path / "other", cache=tmp_path / "cache")) as other:
             finish(other.open(spec))
-            same = other._measuring(TORCH).file == session._measuring(TORCH).file
+            same = measuring_for(other, TORCH).file == measuring_for(session, TORCH).file
         assert same == (after not in text)
 
 
 def test_a_stop_keeps_what_was_measured(session, runtime, monkeypatch):
-    stop, measured = threading.Event(), latency_table.profile
+    stop, measured = threading.Event(), latency_tables.profile
 
     def stops(*arguments):
         found = yield from measured(*arguments)
@@ -95,32 +96,32 @@ def test_a_stop_keeps_what_was_measured(session, runtime, monkeypatch):
             stop.set()
         return found
 
-    monkeypatch.setattr(latency_table, "profile", stops)
+    monkeypatch.setattr(latency_tables, "profile", stops)
     with pytest.raises(Cancelled):
-        finish(session.latencies(TORCH, stop))
+        finish(latency_table(session, TORCH, stop))
     assert len(runtime) == 8  # those that were written already are measured: the runtime here is never asked to stop
     first = list(runtime)
-    finish(session.latencies(TORCH))
+    finish(latency_table(session, TORCH))
     assert len(set(runtime[len(first) :]) & set(first)) == 0
 
 
 def test_what_is_damaged_in_a_cache_is_measured_anew_and_no_more(session, runtime, tmp_path):
-    finish(session.latencies(TORCH))
+    finish(latency_table(session, TORCH))
     (file,) = (tmp_path / "cache" / "latency").glob("*.jsonl")
     lines, count = file.read_text().splitlines(), len(runtime)
     lines[2:5] = [lines[2][:20], '{"kept": 1}', '{"key": "a", "value": {"seconds": "long"}}']
     file.write_text("\n".join(lines) + "\n")
-    finish(session.latencies(TORCH))
+    finish(latency_table(session, TORCH))
     again = len(runtime)
     assert count < again <= count + 3
-    finish(session.latencies(TORCH))
+    finish(latency_table(session, TORCH))
     assert len(runtime) == again
 
 
 @pytest.mark.slow
 def test_a_real_table_is_of_convolutions_and_says_how_far_it_is_off(session):
     """Slow: a dozen models are cut, exported and measured."""
-    table = finish(session.latencies(TargetSpec("onnxruntime", multiple=8)))
+    table = finish(latency_table(session, TargetSpec("onnxruntime", multiple=8)))
     assert [kind for _, kind in table.blocks].count("Conv") == 3
     assert len(table.trust.errors) > 4 and np.isfinite(table.trust.errors).all()
     assert costs(session.analysis).macs > 0 < table.original

@@ -15,15 +15,17 @@ from secateur.engine.recipes.steps import Plan
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import State, StateKind
+from secateur.engine.sharing.session_files import session_recipe
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.costs import costs
 from secateur.engine.tasks.protocol import TaskSpec
-from secateur.engine.workflows.prune import Course
+from secateur.engine.workflows.prune import PruneSettings, prune_state
+from secateur.engine.workflows.sweep import sweep_budgets
 
 from ..session.small import write_project
 
 ONE_EPOCH = RecoverySettings(epochs=1, threads=1)
-HALF = Course(Goal((Limit(Cost.MACS, 0.5),)), "l1")
+HALF = PruneSettings(Goal((Limit(Cost.MACS, 0.5),)), "l1")
 
 
 @pytest.fixture
@@ -53,8 +55,8 @@ def counted(session: Session, monkeypatch: pytest.MonkeyPatch, *names: str) -> d
 
 
 def test_rounds_score_cut_and_recover_down_to_the_goal(session: Session):
-    course = Course(Goal((Limit(Cost.PARAMETERS, 0.4),)), "taylor", ONE_EPOCH, rounds=3)
-    made = finish(session.prune("s0", course))
+    course = PruneSettings(Goal((Limit(Cost.PARAMETERS, 0.4),)), "taylor", ONE_EPOCH, rounds=3)
+    made = finish(prune_state(session, "s0", course))
     assert [one.kind for one in made] == [StateKind.CUT, StateKind.RECOVERED] * 3
     whole = session.history.state("s0").parameters
     shares = [one.parameters / whole for one in made[::2]]
@@ -64,9 +66,11 @@ def test_rounds_score_cut_and_recover_down_to_the_goal(session: Session):
 
 
 def test_a_recipe_of_rounds_runs_again_and_its_goals_are_planned_again(session: Session, tmp_path: Path):
-    made = finish(session.prune("s0", Course(Goal((Limit(Cost.SIZE, amount=14_000),), multiple=4), "l1", rounds=2)))
+    made = finish(
+        prune_state(session, "s0", PruneSettings(Goal((Limit(Cost.SIZE, amount=14_000),), multiple=4), "l1", rounds=2))
+    )
     path = tmp_path / "mine" / "recipe.json"
-    write_recipe(path, session.recipe(made[-1].id))
+    write_recipe(path, session_recipe(session, made[-1].id))
     plans = [step.intent.goal for step in read_recipe(path).steps if isinstance(step, Plan)]
     assert len(plans) == 2 and plans[-1] == Goal((Limit(Cost.SIZE, amount=14_000),), multiple=4)
     assert finish(run_recipe(path, Session(tmp_path / "same"))).states[-1].weights == made[-1].weights
@@ -81,7 +85,7 @@ def test_a_recipe_of_rounds_runs_again_and_its_goals_are_planned_again(session: 
 
 def test_an_unreachable_goal_is_refused_before_the_first_round_cuts(session: Session):
     with pytest.raises(PlanError, match="out of reach"):
-        finish(session.prune("s0", Course(Goal((Limit(Cost.MACS, 0.001),)), "l1", rounds=4)))
+        finish(prune_state(session, "s0", PruneSettings(Goal((Limit(Cost.MACS, 0.001),)), "l1", rounds=4)))
     assert len(session.states()) == 1
 
 
@@ -90,20 +94,20 @@ def test_a_training_that_cannot_be_is_refused_before_anything_is_scored(
 ):
     calls = counted(session, monkeypatch, "score", "cut")
     with pytest.raises(SecateurError, match="a temperature above 0"):
-        finish(session.prune("s0", replace(HALF, recovery=replace(ONE_EPOCH, temperature=0.0))))
+        finish(prune_state(session, "s0", replace(HALF, recovery=replace(ONE_EPOCH, temperature=0.0))))
     assert not any(calls.values()) and len(session.states()) == 1
 
 
 def test_what_a_hand_locked_stays_and_what_it_marked_goes_in_every_round(session: Session):
     key = "filter|block.conv1.weight|0"
-    course = Course(Goal((Limit(Cost.MACS, 0.5),)), "l1", rounds=2, locked={key: [0, 1]}, marked={key: [2, 3]})
-    first, last = finish(session.prune("s0", course))
+    course = PruneSettings(Goal((Limit(Cost.MACS, 0.5),)), "l1", rounds=2, locked={key: [0, 1]}, marked={key: [2, 3]})
+    first, last = finish(prune_state(session, "s0", course))
     assert {2, 3} <= set(first.removed[key]) <= set(last.removed[key]) and not {0, 1} & set(last.removed[key])
 
 
 def test_a_sweep_scores_once_and_gives_a_point_for_each_budget(session: Session, monkeypatch: pytest.MonkeyPatch):
     calls = counted(session, monkeypatch, "score")
-    done = finish(session.sweep("s0", HALF, (0.4, 0.8, 0.6, 0.0001)))
+    done = finish(sweep_budgets(session, "s0", HALF, (0.4, 0.8, 0.6, 0.0001)))
     assert calls == {"score": 1} and [point.share for point in done.points] == [0.8, 0.6, 0.4, 0.0001]
     whole = session.history.state("s0").macs
     got = [one.macs / whole for one in done.states]
@@ -122,8 +126,8 @@ def test_every_state_of_a_sweep_is_told_when_it_is_there(session: Session):
         if str(progress.message).startswith("Budget"):
             places.add((progress.done, progress.total))
 
-    course = Course(HALF.goal, "l1", ONE_EPOCH)
-    done = finish(session.sweep("s0", course, (0.6, 0.8)), listen)
+    course = PruneSettings(HALF.goal, "l1", ONE_EPOCH)
+    done = finish(sweep_budgets(session, "s0", course, (0.6, 0.8)), listen)
     assert [one.kind for one in told if not one.metrics] == [StateKind.CUT] * 2
     assert {one.id: one for one in told} == {one.id: one for one in session.states() if one.parent}
     assert told[-1] == done.states[-1] and places == {(0, 2), (1, 2)}
@@ -132,35 +136,35 @@ def test_every_state_of_a_sweep_is_told_when_it_is_there(session: Session):
 def test_a_cancelled_sweep_goes_on_after_the_process_is_gone(
     session: Session, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
 ):
-    course, token = Course(HALF.goal, "l1", ONE_EPOCH), threading.Event()
+    course, token = PruneSettings(HALF.goal, "l1", ONE_EPOCH), threading.Event()
 
     def stop_in_the_second(progress: Progress) -> None:
         if str(progress.message).startswith("Budget 2 of 3") and "step" in progress.values:
             token.set()
 
     with pytest.raises(Cancelled):
-        finish(session.sweep("s0", course, (0.8, 0.6, 0.4), token=token), stop_in_the_second)
+        finish(sweep_budgets(session, "s0", course, (0.8, 0.6, 0.4), token=token), stop_in_the_second)
     assert [one.kind.value for one in session.states()] == ["original", "cut", "recovered", "cut"]
     session.close()
     again = Session(session.folder)
     finish(again.restore())
     calls = counted(again, monkeypatch, "cut", "recover")
-    done = finish(again.sweep("s0", course, (0.8, 0.6, 0.4)))
+    done = finish(sweep_budgets(again, "s0", course, (0.8, 0.6, 0.4)))
     assert calls == {"cut": 1, "recover": 2} and done.points[0].states == ("s1", "s2")
     assert len(again.states()) == 7
 
 
 def test_what_was_made_on_other_data_is_made_anew(session: Session, tmp_path: Path):
-    course = Course(HALF.goal, "l1", ONE_EPOCH)
-    first = finish(session.prune("s0", course))
-    assert [one.id for one in finish(session.prune("s0", course))] == [one.id for one in first]
+    course = PruneSettings(HALF.goal, "l1", ONE_EPOCH)
+    first = finish(prune_state(session, "s0", course))
+    assert [one.id for one in finish(prune_state(session, "s0", course))] == [one.id for one in first]
     other = write_project(tmp_path / "other", count=36).task
     assert other is not None
     finish(session.attach_task(other))
-    second = finish(session.prune("s0", course))
+    second = finish(prune_state(session, "s0", course))
     assert not {one.id for one in second} & {one.id for one in first} and not second[-1].former
     session.history.mark_stale()
-    third = finish(session.prune("s0", course))
+    third = finish(prune_state(session, "s0", course))
     assert not {one.id for one in third} & {one.id for one in second}
     session.close()
     again = Session(session.folder)
@@ -169,14 +173,16 @@ def test_what_was_made_on_other_data_is_made_anew(session: Session, tmp_path: Pa
 
 
 def test_data_in_smaller_batches_are_the_same_data(session: Session):
-    made = finish(session.prune("s0", Course(HALF.goal, "l1", ONE_EPOCH)))
+    made = finish(prune_state(session, "s0", PruneSettings(HALF.goal, "l1", ONE_EPOCH)))
     metrics = session.history.state(made[-1].id).metrics
     task = session.history.task
     assert task is not None and metrics
     finish(session.attach_task(replace(task, batch=8)))
     assert session.history.task is not None and session.history.task.batch == 8
     assert session.history.state(made[-1].id).metrics == metrics
-    assert [one.id for one in finish(session.prune("s0", Course(HALF.goal, "l1", ONE_EPOCH)))] == [o.id for o in made]
+    assert [one.id for one in finish(prune_state(session, "s0", PruneSettings(HALF.goal, "l1", ONE_EPOCH)))] == [
+        o.id for o in made
+    ]
 
 
 def test_options_in_another_order_are_the_same_data():
@@ -186,11 +192,11 @@ def test_options_in_another_order_are_the_same_data():
 
 
 def test_rounds_that_wait_for_data_to_be_mended_go_on(session: Session):
-    course = Course(Goal((Limit(Cost.PARAMETERS, 0.4),)), "l1", ONE_EPOCH, rounds=2)
-    for progress in session.prune("s0", course):
+    course = PruneSettings(Goal((Limit(Cost.PARAMETERS, 0.4),)), "l1", ONE_EPOCH, rounds=2)
+    for progress in prune_state(session, "s0", course):
         if progress.text == "Cut" and len(session.states()) == 4:
             break
     session.history.mark_stale()
     assert [one.kind.value for one in session.states()] == ["original", "cut", "recovered", "cut"]
-    made = finish(session.prune("s0", course))
+    made = finish(prune_state(session, "s0", course))
     assert [one.id for one in made] == ["s1", "s2", "s3", "s4"]

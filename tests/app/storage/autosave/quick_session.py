@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from secateur.engine.process.window_session import kept
+from secateur.engine.process.window_session import WindowSession
 from secateur.engine.recovery import checkpoint
-from secateur.engine.session.session import Session
 
 checkpoint.SECONDS = 0.3
 checkpoint.SHARE = 0
 
 
-def quick(folder: Path) -> Session:
+def quick(folder: Path) -> WindowSession:
     """See the module."""
-    return kept(folder)
+    return WindowSession(folder)

@@ -7,11 +7,11 @@ from pathlib import Path
 from ..errors import OpenError
 from ..recipes.recipe import RECIPE
 from ..recipes.script import SCRIPT
-from ..sharing.structures import STRUCTURES
+from ..session.project_file import PROJECT, WINDOW
+from ..session.state_history import LOG, is_project
+from ..session.structures_file import STRUCTURES
 from ..storage.atomic_files import write
 from ..storage.file_limits import read_whole
-from .project_file import PROJECT, WINDOW
-from .state_history import LOG, is_project
 
 FILES = (RECIPE, SCRIPT, STRUCTURES, PROJECT, WINDOW, LOG)
 """In the order that they are written: the log comes last."""

@@ -1,0 +1,39 @@
+"""Write a state of a session as a file of a format, compared with the model and measured."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import Message
+from ..export.protocol import Exported
+from ..export.table import exporter_named
+from ..jobs import CancelToken, Job, NeverCancelled
+from ..session.open_model import judged
+from ..session.session import Session
+from ..storage.atomic_files import removed_unless_finished
+from ..storage.paths import absolute_to
+from ..tasks.protocol import Split
+
+NEVER = NeverCancelled()
+
+
+def export_state(session: Session, state: str, format: str, path: str, token: CancelToken = NEVER) -> Job[Exported]:
+    """Write a state as a file, compare the file with the model, and measure the metric on the file.
+
+    Args:
+        session: Of the state; keeps where it was written.
+        state: Which.
+        format: A key of `export.table.EXPORTERS`.
+        path: File, or folder, to write.
+        token: Cancels; nothing is written then.
+    """
+    one, artifacts = session.history.state(state), session.artifacts()
+    exporter, path = exporter_named(format), absolute_to(Path.cwd())(path)
+    with removed_unless_finished(Path(path)):
+        exported = yield from exporter.export(artifacts.request(session.model(state), one, path), token)
+        if session.has_task:
+            shown = Message("progress.on_file", "Measuring the metric on the file")
+            metric = yield from judged(session.task, exporter.predictor(path), Split.TEST, token, shown)
+            exported = replace(exported, metric=metric)
+        artifacts.remember(one, exported)
+        session.history.put(replace(one, exports=(*one.exports, exported)))
+    return exported

@@ -1,0 +1,52 @@
+"""What can be measured on a target: a state, or a baseline that was kept beside one."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from torch import nn
+
+from ..baselines.protocol import Baseline
+from ..foreign_code.consent import Consent
+from ..session.export_cache import Artifacts
+from ..session.measurement_cache import file_of, fingerprint
+from ..session.session import Session
+from ..session.states import State, StateKind
+from ..sources.named_code import code_of, require_consent
+from ..sources.open import open_model
+from ..structures.analysis import from_identities
+from ..surgery.cut.cut import rebuild
+
+
+def measurable(session: Session, name: str) -> tuple[Artifacts, nn.Module, State]:
+    """What is measured of a state or a baseline, and who writes its files."""
+    beside = session.history.baselines.get(name)
+    if beside is None:
+        return session.artifacts(), session.model(name), session.history.state(name)
+    prepared, code = session.prepared, session.analysis.recorded
+    factory = prepared.opened.factory
+    if beside.source is not None:
+        opened = replace(prepared.opened, name=beside.title)
+        prepared = replace(prepared, spec=beside.source, opened=opened)
+        code = fingerprint(file_of(beside.source))[0]
+    model = model_of(session, beside, factory, session.loaded.consent)
+    return Artifacts(session.folder / "artifacts", prepared, code), model, as_state(beside)
+
+
+def model_of(session: Session, one: Baseline, factory: Callable[[], nn.Module], consent: Consent) -> nn.Module:
+    """A baseline's module again, with its weights; a source's Python file runs only by its seal or with consent."""
+    weights = session.store.get(one.weights)
+    if one.source is None:
+        removed, _ = from_identities(session.analysis, one.removed)
+        return rebuild(factory, session.analysis, removed, one.edits, weights).eval()
+    source = replace(one.source.without_consent, task=None)
+    if not all(map(consent.covers, code_of(source))):
+        consent = require_consent(source, one.seal, session.folder, trusted=False)
+    model: nn.Module = open_model(replace(source, weights=""), consent=consent).factory()
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def as_state(one: Baseline) -> State:
+    """A baseline as what runtimes measure."""
+    identity = (one.id, "", StateKind.ORIGINAL, one.removed, one.edits, one.weights)
+    return State(*identity, one.parameters, one.macs, metrics=(one.metric,), timings=one.timings)
