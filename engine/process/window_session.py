@@ -20,7 +20,6 @@ from ..workflows.budget_search import search_budget
 from ..workflows.export import export_state
 from ..workflows.latency_table import latency_savings, latency_table
 from ..workflows.measure import measure_states
-from ..workflows.prune import prune_state
 from ..workflows.remote_bench import read_remote_bench, write_remote_bench
 from ..workflows.sensitivity import measure_sensitivity
 from ..workflows.sweep import sweep_budgets
@@ -43,7 +42,6 @@ CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "measure": measure_states,
         "open": Session.open,
         "open_recipe": open_recipe,
-        "prune": prune_state,
         "recover": Session.recover,
         "restore": Session.restore,
         "save": save_project,

@@ -10,11 +10,23 @@ import pytest
 
 from tests.conftest import ROOT
 
-ENGINE, WINDOW = "neither the window nor Qt", "touches no tensor"  # words of the contracts
+ENGINE, WINDOW, LAYERS = "neither the window nor Qt", "touches no tensor", "A layer of the engine"  # in the contracts
 VIOLATIONS = {
-    "the window imported by the engine": ("engine/planted.py", "from secateur.app import document\n", ENGINE),
-    "Qt imported by the engine": ("engine/planted.py", "import PySide6.QtCore\n", ENGINE),
+    "the window imported by the engine": ("engine/text/planted.py", "from secateur.app import document\n", ENGINE),
+    "Qt imported by the engine": ("engine/text/planted.py", "import PySide6.QtCore\n", ENGINE),
     "torch imported by the window": ("app/planted.py", "def late():\n    import torch\n", WINDOW),
+    "a workflow imported by the session": ("engine/session/planted.py", "from ..workflows import prune\n", LAYERS),
+    "the session imported by a step, late": (
+        "engine/planning/planted.py",
+        "def late():\n    from ..session import session\n",
+        LAYERS,
+    ),
+    "one of two packages side by side imported by the other": (
+        "engine/export/planted.py",
+        "from ..baselines import protocol\n",
+        LAYERS,
+    ),
+    "a module that is in no layer": ("engine/planted.py", "", LAYERS),
 }
 
 
