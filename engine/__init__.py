@@ -99,12 +99,12 @@ if TYPE_CHECKING:
     from .workflows.sweep import Sweep, sweep_budgets
 
 _HOME = {
+    "CRITERIA": "scoring.criteria",
     "Analysis": "structures.analysis",
     "AnalysisError": "errors",
     "Baseline": "baselines.protocol",
     "BaselineKind": "baselines.protocol",
     "BaselineSpec": "baselines.protocol",
-    "CRITERIA": "scoring.criteria",
     "CancelToken": "jobs",
     "Cancelled": "jobs",
     "Choices": "scoring.score_options",

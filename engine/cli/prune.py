@@ -130,16 +130,16 @@ def pruned(
     for note in opened.notes:
         reporter.note(with_hint(note))
     scores, criterion = scored(session, begun, asked, opened.task is not None, reporter, notes)
-    course = asked.course_on(opened.analysis, criterion, opened.task is not None)
-    tolerance = _tolerance(asked, course) if asked.loss else None
+    settings = asked.settings_on(opened.analysis, criterion, opened.task is not None)
+    loss_limit = _loss_limit(asked, settings) if asked.loss else None
     expected = None
     if begun is not session.present:
         reporter.note(f"Resuming an earlier run from {begun.id}. Finished steps are not repeated.")
     elif not asked.loss:
-        expected = _expected(session, begun, course, scores, opened, reporter)
+        expected = _expected(session, begun, settings, scores, opened, reporter)
     if expected is not None:
         reporter.note(str(expected))
-    goal, found, made = _made(session, begun, course, tolerance, scores, partial(kept, session, folder, reporter))
+    goal, found, made = _made(session, begun, settings, loss_limit, scores, partial(kept, session, folder, reporter))
     if not made:
         words = goal_text(asked.goal)
         template = "The model already meets the goal ({asked}). Nothing was removed."
@@ -155,43 +155,48 @@ def pruned(
 
 
 def _expected(
-    session: Session, start: State, course: PruneSettings, scores: NDArray[Any], opened: OpenedModel, reporter: Reporter
+    session: Session,
+    start: State,
+    settings: PruneSettings,
+    scores: NDArray[Any],
+    opened: OpenedModel,
+    reporter: Reporter,
 ) -> Message | None:
     """What our benchmarks saw of such a cut and its recovery; None without a recovery, or where none is alike."""
-    if course.recovery is None or opened.task is None:
+    if settings.recovery is None or opened.task is None:
         return None
-    locked, _ = from_identities(opened.analysis, course.locked)
-    table = reporter.finish(table_for(session, course.goal, NeverCancelled()))
+    locked, _ = from_identities(opened.analysis, settings.locked)
+    table = reporter.finish(table_for(session, settings.goal, NeverCancelled()))
     try:
-        plan = solve(opened.analysis, scores, course.goal, session.removed(start.id), locked, table)
+        plan = solve(opened.analysis, scores, settings.goal, session.removed(start.id), locked, table)
     except PlanError:  # the pruning itself will say it
         return None
-    return expectation(opened.analysis, plan.removed, course.recovery, opened.task.metric)
+    return expectation(opened.analysis, plan.removed, settings.recovery, opened.task.metric)
 
 
-def _tolerance(asked: Asked, course: PruneSettings) -> LossLimit:
+def _loss_limit(asked: Asked, settings: PruneSettings) -> LossLimit:
     return LossLimit(
-        asked.loss, asked.lowered, epochs=brief_epochs(course.recovery.epochs) if course.recovery else None
+        asked.loss, asked.lowered, epochs=brief_epochs(settings.recovery.epochs) if settings.recovery else None
     )
 
 
 def _made(
     session: Session,
     start: State,
-    course: PruneSettings,
-    tolerance: LossLimit | None,
+    settings: PruneSettings,
+    loss_limit: LossLimit | None,
     scores: NDArray[Any] | None,
     run: Callable[[Job[Any]], Any],
 ) -> tuple[Goal, SearchResult | None, tuple[State, ...]]:
     """The goal that was reached, what a search for it found, and the states on the way."""
-    if tolerance is None:
-        return course.goal, None, run(prune_state(session, start.id, course, scores))
-    found: SearchResult = run(search_budget(session, start.id, course, tolerance, scores))
+    if loss_limit is None:
+        return settings.goal, None, run(prune_state(session, start.id, settings, scores))
+    found: SearchResult = run(search_budget(session, start.id, settings, loss_limit, scores))
     if not found.states:
-        raise none_holds(found, tolerance.loss)
-    others = tuple(limit for limit in course.goal.limits if limit.cost is not tolerance.cost)
-    limits = (Limit(tolerance.cost, found.trials[-1].share), *others)
-    return replace(course.goal, limits=limits), found, found.states
+        raise none_holds(found, loss_limit.loss)
+    others = tuple(limit for limit in settings.goal.limits if limit.cost is not loss_limit.cost)
+    limits = (Limit(loss_limit.cost, found.trials[-1].share), *others)
+    return replace(settings.goal, limits=limits), found, found.states
 
 
 def at_liked_multiple(session: Session, asked: Asked, given: int | None, reporter: Reporter) -> Asked:

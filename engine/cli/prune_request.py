@@ -53,18 +53,18 @@ class Asked:
         """Share of the MACs to keep, None where that is not limited."""
         return next((limit.share for limit in self.goal.limits if limit.cost is Cost.MACS), None)
 
-    def course(self, criterion: str, data: bool) -> PruneSettings:
+    def settings(self, criterion: str, data: bool) -> PruneSettings:
         """The way to the goal by a criterion, but for the locks; recovers where there is data."""
         epochs = self.recovery.epochs if self.epochs is None else self.epochs
-        settings = replace(self.recovery, epochs=epochs, seed=self.seed, threads=self.threads)
-        wanted = data and (epochs > 0 or settings.repair is not Repair.NONE)
-        recovery = settings if wanted else None
+        training = replace(self.recovery, epochs=epochs, seed=self.seed, threads=self.threads)
+        wanted = data and (epochs > 0 or training.repair is not Repair.NONE)
+        recovery = training if wanted else None
         return PruneSettings(self.goal, criterion, recovery, self.rounds, self.seed, choices=self.choices)
 
-    def course_on(self, analysis: Analysis, criterion: str, data: bool) -> PruneSettings:
+    def settings_on(self, analysis: Analysis, criterion: str, data: bool) -> PruneSettings:
         """The way to the goal on a model. Raises PlanError for locks on what is not there."""
         locked = identities(analysis, touching(analysis, self.locks))
-        return replace(self.course(criterion, data), locked=locked)
+        return replace(self.settings(criterion, data), locked=locked)
 
 
 def asked_of(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Asked:

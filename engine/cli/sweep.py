@@ -42,9 +42,9 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         start = session.states()[0]
         with saved_if_stopped(session, arguments.save, reporter):
             scores, criterion = scored(session, start, asked, data, reporter, notes)
-            course = asked.course_on(opened.analysis, criterion, data)
+            settings = asked.settings_on(opened.analysis, criterion, data)
             session.history.ask(request := request_of(arguments, start))
-            job = sweep_budgets(session, start.id, course, tuple(arguments.budgets), scores)
+            job = sweep_budgets(session, start.id, settings, tuple(arguments.budgets), scores)
             done = kept(session, arguments.save, reporter, job)
             last = done.states[-1] if done.states else start
             session.history.ask(replace(request, result=last.id))

@@ -12,6 +12,7 @@ from ..devices import placed
 from ..errors import Message, SecateurError
 from ..foreign_code.consent import Consent
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
+from ..messages import title
 from ..recovery.checkpoint import Checkpoint, content_of
 from ..recovery.protocol import RecoverySettings
 from ..session.session import Session

@@ -61,9 +61,13 @@ def test_choices_about_scores_reach_the_course_and_ranking_the_goal() -> None:
     given = ["--combine", "max", "--slices", "all", "--normalise", "l2", "--ranking", "model", "--seed", "3"]
     arguments = parser().parse_args(["prune", "m", "--criterion", "l2", *given])
     asked = asked_of(arguments, limits_of(arguments))
-    course = asked.course("l2", False)
-    assert course.choices == Choices(Combine.MAX, Slices.ALL, Normalise.L2)
-    assert (course.goal.ranking, course.seed, course.intent(course.goal).choices) == ("model", 3, course.choices)
+    settings = asked.settings("l2", False)
+    assert settings.choices == Choices(Combine.MAX, Slices.ALL, Normalise.L2)
+    assert (settings.goal.ranking, settings.seed, settings.intent(settings.goal).choices) == (
+        "model",
+        3,
+        settings.choices,
+    )
 
 
 def test_a_criterion_that_rates_blocks_chooses_among_blocks() -> None:
@@ -94,8 +98,8 @@ def test_arguments_make_one_goal() -> None:
     assert asked.goal.limits == limits and asked.goal.scope == ("layer1", "*.conv1") and asked.goal.dtype == "float16"
     assert (asked.goal.least, asked.goal.least_share, asked.goal.multiples) == (1, 0.25, {"head": 2})
     assert Kind.BLOCK in asked.goal.kinds and Kind.FILTER in asked.goal.kinds and asked.goal.multiple == 8
-    course = asked.course("l1", data=True)
-    assert (course.rounds, course.recovery.epochs) == (3, 2) and asked.course("l1", data=False).recovery is None  # type: ignore[union-attr]
+    settings = asked.settings("l1", data=True)
+    assert (settings.rounds, settings.recovery.epochs) == (3, 2) and asked.settings("l1", data=False).recovery is None  # type: ignore[union-attr]
 
 
 def test_half_of_the_macs_are_kept_where_nothing_is_limited() -> None:
@@ -130,10 +134,10 @@ def test_usage_loads_neither_torch_nor_qt() -> None:
 
 def test_a_repair_without_training_is_a_recovery_of_no_epochs() -> None:
     given = parser().parse_args(["prune", "bundled:vit", "--no-recover", "--repair", "least-squares"])
-    recovery = asked_of(given, limits_of(given)).course("l1", data=True).recovery
+    recovery = asked_of(given, limits_of(given)).settings("l1", data=True).recovery
     assert recovery is not None and (recovery.epochs, recovery.repair) == (0, Repair.LEAST_SQUARES)
     plain = parser().parse_args(["prune", "bundled:vit", "--no-recover"])
-    assert asked_of(plain, limits_of(plain)).course("l1", data=True).recovery is None
+    assert asked_of(plain, limits_of(plain)).settings("l1", data=True).recovery is None
 
 
 def test_how_to_train_is_taken_into_the_settings() -> None:
@@ -143,7 +147,7 @@ def test_how_to_train_is_taken_into_the_settings() -> None:
     wanted = RecoverySettings(
         3, 0.1, 1.0, 4.0, optimizer=Optimizer.SGD, patience=2, features=0.5, mirror=True, half=True
     )
-    assert asked_of(given, limits_of(given)).course("l1", data=True).recovery == wanted
+    assert asked_of(given, limits_of(given)).settings("l1", data=True).recovery == wanted
 
 
 @pytest.mark.parametrize("words", ["--learning-rate 0", "--temperature 0", "--distillation 2", "--mirror"])

@@ -81,10 +81,10 @@ def test_a_first_save_that_was_killed_hands_nothing_of_others_over(
 def test_every_state_is_in_the_project_as_soon_as_it_is_made(tmp_path: Path) -> None:
     session, folder, seen = Session(tmp_path / "session"), tmp_path / "project", list[int]()
     finish(session.open(write_project(tmp_path / "mine")))
-    course = PruneSettings(Goal((Limit(Cost.PARAMETERS, 0.5),)), "l1", rounds=2)
+    settings = PruneSettings(Goal((Limit(Cost.PARAMETERS, 0.5),)), "l1", rounds=2)
 
     def watched() -> Job[None]:
-        for progress in prune_state(session, "s0", course):
+        for progress in prune_state(session, "s0", settings):
             yield progress
             if progress.made is not None:  # as a kill would find it now
                 assert sorted(session.history.states) == sorted(_states(folder, tmp_path / f"again {len(seen)}"))

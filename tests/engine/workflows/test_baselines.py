@@ -27,7 +27,7 @@ from secateur.engine.workflows.measure import measure_states
 from secateur.engine.workflows.prune import PruneSettings, prune_state
 from tests.engine.session.small import write_project
 
-COURSE = PruneSettings(Goal((Limit(Cost.MACS, 0.5),), multiple=4), "l1", RecoverySettings(epochs=1, threads=1))
+SETTINGS = PruneSettings(Goal((Limit(Cost.MACS, 0.5),), multiple=4), "l1", RecoverySettings(epochs=1, threads=1))
 STOCK = "from torch import nn\n\n\ndef small():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))\n"
 
 
@@ -36,7 +36,7 @@ def pruned(tmp_path: Path) -> Iterator[Session]:
     """A session with a cut (s1) and its recovery (s2)."""
     session = Session(tmp_path / "session")
     finish(session.open(write_project(tmp_path / "mine"), evaluate=False))
-    finish(prune_state(session, "s0", COURSE))
+    finish(prune_state(session, "s0", SETTINGS))
     (tmp_path / "stock.py").write_text(STOCK)
     yield session
     session.close()
@@ -144,7 +144,7 @@ def test_marks_by_hand_stand_for_their_macs_and_rounds_for_themselves(pruned: Se
     (one,) = rounds_of(pruned, pruned.history.path_to(by_hand.id))
     assert one.goal.limits == (Limit(Cost.MACS, amount=by_hand.macs),) and one.recoveries == ()
     (other,) = rounds_of(pruned, pruned.history.path_to("s2"))
-    assert other.goal == COURSE.goal and other.recoveries == (COURSE.recovery,)
+    assert other.goal == SETTINGS.goal and other.recoveries == (SETTINGS.recovery,)
 
 
 def test_the_original_has_no_baselines(pruned: Session) -> None:
@@ -167,10 +167,10 @@ def test_a_baseline_whose_training_was_stopped_is_gone_on_with(
 ) -> None:
     monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
     monkeypatch.setattr(checkpoint, "SHARE", 0)
-    course, asked = replace(COURSE, recovery=RecoverySettings(epochs=2, threads=1), rounds=2), BaselineSpec(kind)
+    settings, asked = replace(SETTINGS, recovery=RecoverySettings(epochs=2, threads=1), rounds=2), BaselineSpec(kind)
     with closing(Session(tmp_path / "session")) as session:
         finish(session.open(write_project(tmp_path / "mine"), evaluate=False))
-        state = finish(prune_state(session, "s0", course))[-1].id
+        state = finish(prune_state(session, "s0", settings))[-1].id
         job, measured = compare_with_baselines(session, state, [asked]), 0
         while measured < 3:  # random: after the first epoch of the second round
             values = next(job).values
@@ -188,6 +188,6 @@ def test_a_baseline_whose_training_was_stopped_is_gone_on_with(
         assert not [*(session.folder / "recovery").iterdir()]
     with closing(Session(tmp_path / "other")) as session:
         finish(session.open(write_project(tmp_path / "mine"), evaluate=False))
-        state = finish(prune_state(session, "s0", course))[-1].id
+        state = finish(prune_state(session, "s0", settings))[-1].id
         (whole,) = finish(compare_with_baselines(session, state, [asked])).baselines
     assert whole.weights == resumed.weights

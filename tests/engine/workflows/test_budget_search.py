@@ -33,7 +33,7 @@ from secateur.engine.workflows.budget_search import (
 from secateur.engine.workflows.prune import PruneSettings, prune_state
 from tests.engine.session.small import write_project
 
-COURSE = PruneSettings(Goal(()), "l1")
+SETTINGS = PruneSettings(Goal(()), "l1")
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def judged(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str,
 def test_the_smallest_budget_that_holds_is_found_on_the_choose_split_and_reported_once(session: Session, judged):
     made: list[Any] = []
     found = finish(
-        search_budget(session, "s0", COURSE, LossLimit(0.04)), lambda p: made.append(p.made) if p.made else None
+        search_budget(session, "s0", SETTINGS, LossLimit(0.04)), lambda p: made.append(p.made) if p.made else None
     )
     assert [one for one in made if isinstance(one, Trial)] == [*found.trials]  # told one by one
     judged_before = [one for one, after in pairwise(made) if isinstance(after, Trial) and after.state]
@@ -79,29 +79,29 @@ def test_the_smallest_budget_that_holds_is_found_on_the_choose_split_and_reporte
 
 
 def test_what_is_there_is_not_made_again(session: Session, judged):
-    first = finish(search_budget(session, "s0", COURSE, LossLimit(0.04)))
+    first = finish(search_budget(session, "s0", SETTINGS, LossLimit(0.04)))
     states, evaluations = len(session.states()), len(judged)
-    again = finish(search_budget(session, "s0", COURSE, LossLimit(0.04)))
+    again = finish(search_budget(session, "s0", SETTINGS, LossLimit(0.04)))
     assert again == first and len(session.states()) == states and len(judged) == evaluations
 
 
 def test_where_no_budget_holds_there_is_no_result(session: Session, judged):
-    found = finish(search_budget(session, "s0", COURSE, LossLimit(1e-6)))
+    found = finish(search_budget(session, "s0", SETTINGS, LossLimit(1e-6)))
     assert found.states == () and not any(one.holds for one in found.trials)
 
 
 def test_where_nothing_smaller_holds_what_is_there_is_the_lowest(session: Session, judged):
-    cut = finish(search_budget(session, "s0", COURSE, LossLimit(0.04))).states[-1]
-    found = finish(search_budget(session, cut.id, COURSE, LossLimit(0.04)))
+    cut = finish(search_budget(session, "s0", SETTINGS, LossLimit(0.04))).states[-1]
+    found = finish(search_budget(session, cut.id, SETTINGS, LossLimit(0.04)))
     assert found.states == () and found.stays and found.trials[-1].state == cut.id
     assert "No smaller budget meets" in str(none_holds(found, 0.04).message)
-    none = finish(search_budget(session, "s0", COURSE, LossLimit(1e-6)))
+    none = finish(search_budget(session, "s0", SETTINGS, LossLimit(1e-6)))
     assert not none.stays and "No budget tried" in str(none_holds(none, 1e-6).message)
 
 
 def test_other_limits_hold_beside_it_and_budgets_that_cannot_be_made_are_trials_with_a_note(session: Session, judged):
-    course = PruneSettings(Goal((Limit(Cost.PARAMETERS, 0.5),), least_share=0.5), "l1")
-    found = finish(search_budget(session, "s0", course, LossLimit(0.09)))
+    settings = PruneSettings(Goal((Limit(Cost.PARAMETERS, 0.5),), least_share=0.5), "l1")
+    found = finish(search_budget(session, "s0", settings, LossLimit(0.09)))
     assert found.states[-1].parameters <= 0.5 * session.history.state("s0").parameters
     assert any("out of reach" in str(one.note) and not one.holds for one in found.trials)
 
@@ -115,8 +115,8 @@ def test_the_search_recovers_briefly_and_the_result_in_full(session: Session, ju
         return (yield from recover(state, settings, token))
 
     monkeypatch.setattr(session, "recover", watched)
-    course = PruneSettings(Goal(()), "l1", RecoverySettings(epochs=2, threads=1))
-    found = finish(search_budget(session, "s0", course, LossLimit(0.9, trials=1, epochs=1)))
+    settings = PruneSettings(Goal(()), "l1", RecoverySettings(epochs=2, threads=1))
+    found = finish(search_budget(session, "s0", settings, LossLimit(0.9, trials=1, epochs=1)))
     assert wanted == [1, 2] and found.states[-1].kind is StateKind.RECOVERED
 
 
@@ -132,7 +132,7 @@ def test_losses_are_points_of_fractions_and_shares_of_other_metrics_whichever_wa
 
 def test_a_tolerance_of_nothing_is_refused(session: Session):
     with pytest.raises(PlanError, match="above 0"):
-        finish(search_budget(session, "s0", COURSE, LossLimit(0.0)))
+        finish(search_budget(session, "s0", SETTINGS, LossLimit(0.0)))
 
 
 def test_trials_get_a_part_of_the_epochs_and_at_least_one():
@@ -142,7 +142,7 @@ def test_trials_get_a_part_of_the_epochs_and_at_least_one():
 def test_the_result_is_the_present_state_of_its_project_though_another_was_tried_last(
     session: Session, judged, tmp_path: Path
 ):
-    found = finish(search_budget(session, "s0", COURSE, LossLimit(0.0505)))
+    found = finish(search_budget(session, "s0", SETTINGS, LossLimit(0.0505)))
     result = found.states[-1]
     assert session.states()[-1].id != result.id  # a smaller budget was tried behind it, and lost too much
     finish(save_project(session, str(tmp_path / "project"), result.id))
@@ -153,7 +153,7 @@ def test_the_result_is_the_present_state_of_its_project_though_another_was_tried
             raise KeyboardInterrupt  # nothing was made yet
         kept, _ = read_project(tmp_path / "project")
         assert kept is not None and kept.state == result.id
-        further = finish(prune_state(other, result.id, replace(COURSE, goal=Goal((Limit(Cost.MACS, 0.2),)))))
+        further = finish(prune_state(other, result.id, replace(SETTINGS, goal=Goal((Limit(Cost.MACS, 0.2),)))))
         assert other.present.id == further[-1].id
     assert session.present.id == session.states()[-1].id  # nobody has said which
     finish(save_bundle(session, result.id, str(tmp_path / "mine/shared.zip"), True))
@@ -165,7 +165,7 @@ def test_the_result_is_the_present_state_of_its_project_though_another_was_tried
 
 
 def test_what_fails_for_other_reasons_than_the_budget_ends_the_search(session: Session, judged, monkeypatch):
-    course = replace(COURSE, recovery=RecoverySettings(epochs=2, threads=1))
+    settings = replace(SETTINGS, recovery=RecoverySettings(epochs=2, threads=1))
 
     def recover(*arguments: object) -> Any:
         raise TaskError("task.read", "The disk of the data is gone.")
@@ -173,9 +173,9 @@ def test_what_fails_for_other_reasons_than_the_budget_ends_the_search(session: S
 
     with monkeypatch.context() as broken, pytest.raises(TaskError, match="The disk of the data is gone"):
         broken.setattr(session, "recover", recover)
-        finish(search_budget(session, "s0", course, LossLimit(0.9, trials=2, epochs=1)))
+        finish(search_budget(session, "s0", settings, LossLimit(0.9, trials=2, epochs=1)))
     cuts = [one.id for one in session.states()]
-    found = finish(search_budget(session, "s0", course, LossLimit(0.9, trials=2, epochs=1)))
+    found = finish(search_budget(session, "s0", settings, LossLimit(0.9, trials=2, epochs=1)))
     assert found.states and cuts[-1] in [one.id for one in session.states() if one.kind is StateKind.CUT]
 
 

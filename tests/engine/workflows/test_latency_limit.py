@@ -35,28 +35,27 @@ def taken(session: Session, runtime: Weighed, state: str = "s0") -> float:
     return runtime.seconds(session.history.state(state))
 
 
-def course(limit: Limit) -> PruneSettings:
+def settings(limit: Limit) -> PruneSettings:
     return PruneSettings(Goal((limit,), target=TORCH), "l1")
 
 
 def test_a_cut_is_as_fast_as_asked_and_measured_in_turns_with_the_original(session: Session, runtime: Weighed):
     asked = 0.6 * taken(session, runtime)
-    (cut,) = finish(prune_state(session, "s0", course(Limit(Cost.LATENCY, amount=round(asked * 1e9)))))
+    (cut,) = finish(prune_state(session, "s0", settings(Limit(Cost.LATENCY, amount=round(asked * 1e9)))))
     assert 0.85 * asked < taken(session, runtime, cut.id) <= asked * 1.02
     assert ("s0", cut.id) in runtime.measured and session.history.state(cut.id).timings[0].target.runtime == "torch"
 
 
 def test_a_cut_that_is_measured_to_be_too_slow_is_cut_deeper_before_it_is_recovered(session: Session, runtime: Weighed):
     runtime.slower = 1.2
-    goal = course(Limit(Cost.LATENCY, amount=round(0.7 * taken(session, runtime) * 1e9)))
+    goal = settings(Limit(Cost.LATENCY, amount=round(0.7 * taken(session, runtime) * 1e9)))
     (cut,) = finish(prune_state(session, "s0", goal))
     assert taken(session, runtime, cut.id) <= 0.7 * taken(session, runtime) * 1.02
     cuts = [one for one in session.states() if one.kind is StateKind.CUT]
     assert len(cuts) > 1 and all(one.parent == "s0" for one in cuts)
     count = len(runtime.measured)
-    assert (
-        finish(prune_state(session, "s0", goal))[0].id == cut.id and len(runtime.measured) == count
-    )  # all that is known
+    again = finish(prune_state(session, "s0", goal))  # all that is known
+    assert again[0].id == cut.id and len(runtime.measured) == count
 
 
 def test_a_course_that_was_stopped_behind_a_corrected_cut_goes_on_from_where_it_began(
@@ -66,7 +65,7 @@ def test_a_course_that_was_stopped_behind_a_corrected_cut_goes_on_from_where_it_
     assert task is not None
     finish(session.attach_task(task))
     limit = Limit(Cost.LATENCY, amount=round(0.7 * taken(session, runtime) * 1e9))
-    asked = replace(course(limit), recovery=RecoverySettings(epochs=1, threads=1))
+    asked = replace(settings(limit), recovery=RecoverySettings(epochs=1, threads=1))
     for progress in prune_state(session, "s0", asked):
         if progress.text == "Cut":
             break
@@ -80,8 +79,8 @@ def test_what_was_asked_predicted_and_measured_is_told_and_a_slower_cut_is_calle
     session: Session, runtime: Weighed
 ):
     runtime.slower = 9.0
-    goal = course(Limit(Cost.LATENCY, 0.7)).goal
-    (cut,) = finish(prune_state(session, "s0", course(Limit(Cost.LATENCY, 0.7))))
+    goal = settings(Limit(Cost.LATENCY, 0.7)).goal
+    (cut,) = finish(prune_state(session, "s0", settings(Limit(Cost.LATENCY, 0.7))))
     table = finish(table_for(session, goal, NeverCancelled()))
     assert table is not None
     found = finish(latency_of(session, cut, goal, table, NeverCancelled()))
@@ -92,8 +91,8 @@ def test_what_was_asked_predicted_and_measured_is_told_and_a_slower_cut_is_calle
 
 
 def test_what_another_machine_measured_is_not_held_against_the_table_of_this_one(session: Session, runtime: Weighed):
-    goal = course(Limit(Cost.LATENCY, 0.7)).goal
-    (cut,) = finish(prune_state(session, "s0", course(Limit(Cost.LATENCY, 0.7))))
+    goal = settings(Limit(Cost.LATENCY, 0.7)).goal
+    (cut,) = finish(prune_state(session, "s0", settings(Limit(Cost.LATENCY, 0.7))))
     for state in session.states():  # as in a project that was carried here
         away = (replace(one, median=99 * one.median, machine="an older computer") for one in state.timings)
         session.history.put(replace(state, timings=tuple(away)))

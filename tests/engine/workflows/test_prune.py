@@ -55,8 +55,8 @@ def counted(session: Session, monkeypatch: pytest.MonkeyPatch, *names: str) -> d
 
 
 def test_rounds_score_cut_and_recover_down_to_the_goal(session: Session):
-    course = PruneSettings(Goal((Limit(Cost.PARAMETERS, 0.4),)), "taylor", ONE_EPOCH, rounds=3)
-    made = finish(prune_state(session, "s0", course))
+    settings = PruneSettings(Goal((Limit(Cost.PARAMETERS, 0.4),)), "taylor", ONE_EPOCH, rounds=3)
+    made = finish(prune_state(session, "s0", settings))
     assert [one.kind for one in made] == [StateKind.CUT, StateKind.RECOVERED] * 3
     whole = session.history.state("s0").parameters
     shares = [one.parameters / whole for one in made[::2]]
@@ -100,8 +100,8 @@ def test_a_training_that_cannot_be_is_refused_before_anything_is_scored(
 
 def test_what_a_hand_locked_stays_and_what_it_marked_goes_in_every_round(session: Session):
     key = "filter|block.conv1.weight|0"
-    course = PruneSettings(Goal((Limit(Cost.MACS, 0.5),)), "l1", rounds=2, locked={key: [0, 1]}, marked={key: [2, 3]})
-    first, last = finish(prune_state(session, "s0", course))
+    settings = PruneSettings(Goal((Limit(Cost.MACS, 0.5),)), "l1", rounds=2, locked={key: [0, 1]}, marked={key: [2, 3]})
+    first, last = finish(prune_state(session, "s0", settings))
     assert {2, 3} <= set(first.removed[key]) <= set(last.removed[key]) and not {0, 1} & set(last.removed[key])
 
 
@@ -126,8 +126,8 @@ def test_every_state_of_a_sweep_is_told_when_it_is_there(session: Session):
         if str(progress.message).startswith("Budget"):
             places.add((progress.done, progress.total))
 
-    course = PruneSettings(HALF.goal, "l1", ONE_EPOCH)
-    done = finish(sweep_budgets(session, "s0", course, (0.6, 0.8)), listen)
+    settings = PruneSettings(HALF.goal, "l1", ONE_EPOCH)
+    done = finish(sweep_budgets(session, "s0", settings, (0.6, 0.8)), listen)
     assert [one.kind for one in told if not one.metrics] == [StateKind.CUT] * 2
     assert {one.id: one for one in told} == {one.id: one for one in session.states() if one.parent}
     assert told[-1] == done.states[-1] and places == {(0, 2), (1, 2)}
@@ -136,35 +136,35 @@ def test_every_state_of_a_sweep_is_told_when_it_is_there(session: Session):
 def test_a_cancelled_sweep_goes_on_after_the_process_is_gone(
     session: Session, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
 ):
-    course, token = PruneSettings(HALF.goal, "l1", ONE_EPOCH), threading.Event()
+    settings, token = PruneSettings(HALF.goal, "l1", ONE_EPOCH), threading.Event()
 
     def stop_in_the_second(progress: Progress) -> None:
         if str(progress.message).startswith("Budget 2 of 3") and "step" in progress.values:
             token.set()
 
     with pytest.raises(Cancelled):
-        finish(sweep_budgets(session, "s0", course, (0.8, 0.6, 0.4), token=token), stop_in_the_second)
+        finish(sweep_budgets(session, "s0", settings, (0.8, 0.6, 0.4), token=token), stop_in_the_second)
     assert [one.kind.value for one in session.states()] == ["original", "cut", "recovered", "cut"]
     session.close()
     again = Session(session.folder)
     finish(again.restore())
     calls = counted(again, monkeypatch, "cut", "recover")
-    done = finish(sweep_budgets(again, "s0", course, (0.8, 0.6, 0.4)))
+    done = finish(sweep_budgets(again, "s0", settings, (0.8, 0.6, 0.4)))
     assert calls == {"cut": 1, "recover": 2} and done.points[0].states == ("s1", "s2")
     assert len(again.states()) == 7
 
 
 def test_what_was_made_on_other_data_is_made_anew(session: Session, tmp_path: Path):
-    course = PruneSettings(HALF.goal, "l1", ONE_EPOCH)
-    first = finish(prune_state(session, "s0", course))
-    assert [one.id for one in finish(prune_state(session, "s0", course))] == [one.id for one in first]
+    settings = PruneSettings(HALF.goal, "l1", ONE_EPOCH)
+    first = finish(prune_state(session, "s0", settings))
+    assert [one.id for one in finish(prune_state(session, "s0", settings))] == [one.id for one in first]
     other = write_project(tmp_path / "other", count=36).task
     assert other is not None
     finish(session.attach_task(other))
-    second = finish(prune_state(session, "s0", course))
+    second = finish(prune_state(session, "s0", settings))
     assert not {one.id for one in second} & {one.id for one in first} and not second[-1].former
     session.history.mark_stale()
-    third = finish(prune_state(session, "s0", course))
+    third = finish(prune_state(session, "s0", settings))
     assert not {one.id for one in third} & {one.id for one in second}
     session.close()
     again = Session(session.folder)
@@ -192,11 +192,11 @@ def test_options_in_another_order_are_the_same_data():
 
 
 def test_rounds_that_wait_for_data_to_be_mended_go_on(session: Session):
-    course = PruneSettings(Goal((Limit(Cost.PARAMETERS, 0.4),)), "l1", ONE_EPOCH, rounds=2)
-    for progress in prune_state(session, "s0", course):
+    settings = PruneSettings(Goal((Limit(Cost.PARAMETERS, 0.4),)), "l1", ONE_EPOCH, rounds=2)
+    for progress in prune_state(session, "s0", settings):
         if progress.text == "Cut" and len(session.states()) == 4:
             break
     session.history.mark_stale()
     assert [one.kind.value for one in session.states()] == ["original", "cut", "recovered", "cut"]
-    made = finish(prune_state(session, "s0", course))
+    made = finish(prune_state(session, "s0", settings))
     assert [one.id for one in made] == ["s1", "s2", "s3", "s4"]
