@@ -26,7 +26,6 @@ from ..errors import Message, OpenError, SecateurError, TaskError
 from ..foreign_code.consent import NO_CONSENT, Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of
 from ..recovery.checkpoint import Checkpoint, let_go
-from ..recovery.consumer_layers import Kept
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings, Repair
 from ..recovery.training_curve import thinned, with_point
@@ -45,7 +44,7 @@ from ..storage.serialization import to_plain
 from ..storage.weight_store import GIGABYTE, WeightStore
 from ..structures.analysis import Analysis, Mask, from_identities, identities
 from ..structures.costs import costs
-from ..structures.transition import Transition
+from ..structures.transition import KeptIndices, Transition
 from ..surgery.cut.cut import cut as operate
 from ..surgery.cut.edits import Edits
 from ..surgery.cut.repair_report import explain
@@ -592,7 +591,7 @@ class Session:
     def _fresh(self, state: State) -> nn.Module:
         return self.loaded.fresh(state, self.store)
 
-    def _cut_from(self, state: State) -> tuple[nn.Module, Kept] | None:
+    def _cut_from(self, state: State) -> tuple[nn.Module, KeptIndices] | None:
         """The model that a state was cut from, and what the state keeps of it; None for no cut."""
         loaded = self.loaded
         if state.kind is not StateKind.CUT:

@@ -3,7 +3,7 @@
 from ..jobs import CancelToken, Job, NeverCancelled
 from ..planning.protocol import Goal
 from ..scoring.score_options import Choices
-from ..sensitivity.measure import Subject, sensitivity
+from ..sensitivity.measure import TrialModel, sensitivity
 from ..sensitivity.protocol import SHARES, Sensitivity
 from ..sensitivity.trials import sets_of
 from ..session.measurement_cache import Stored, points_of
@@ -38,7 +38,7 @@ def measure_sensitivity(
     one, task = session.history.state(state), session.task
     scores = yield from session.score(state, criterion, choices, seed, token)
     removed = session.removed(state)
-    subject = Subject(
+    subject = TrialModel(
         model=session.model(state),
         analysis=session.analysis,
         removed=removed,
