@@ -21,14 +21,14 @@ from .model_package import input_shape, pack
 
 
 def write_several(
-    models: Iterable[tuple[nn.Module, Edits]], inputs: Inputs, spec: ModelSpec | None, folder: Path, token: CancelToken
+    models: Iterable[tuple[nn.Module, Edits]], inputs: Inputs, spec: ModelSpec, folder: Path, token: CancelToken
 ) -> Job[list[Path]]:
     """Write each model into a folder; returns the files in the same order.
 
     Args:
         models: Live modules in eval mode, with the repairs of their cuts; one at a time is asked for.
         inputs: Example inputs of them.
-        spec: Where the original came from; None pickles the modules.
+        spec: Where the original came from.
         folder: Where "0.onnx" and so on are written.
         token: Kills the process within a tenth of a second.
 

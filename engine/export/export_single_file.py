@@ -1,15 +1,21 @@
-"""Shared by exporters of a single file: write in a killable process, check in a fresh one, move into place."""
+"""What the exporters of a single file share: written by a killable process, checked in a fresh one, put in place.
 
+A model that was handed over as an object, which no other process can build, is written in this one.
+"""
+
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
+from ..adapters.torchvision_detection import images_of
 from ..bfloat16 import in_bfloat16, widened
 from ..errors import ExportError, Message
-from ..jobs import CancelToken, Job, Progress
-from ..model_inputs import at_batch, write
+from ..jobs import CancelToken, Job, Progress, check
+from ..model_inputs import Inputs, at_batch, write
 from ..recovery.mixed_precision import in_single
 from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.run import run_killable
+from ..surgery.cut.cut import copy_model
 from ..targets.token_step import StepModel
 from .exporter_options import TRACED_BATCH
 from .model_package import bytes_of, input_shape, pack
@@ -41,7 +47,8 @@ def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_b
         with nullcontext() if coarse else in_single(request.model):
             inputs = request.inputs if coarse else widened(request.inputs)
             write(folder / "cases.npz", (images_and_boxes if form == "boxes" else cases)(model, inputs))
-        pack(folder, request.model, request.edits, request.spec, input_shape(request.inputs))
+        if request.spec is not None:
+            pack(folder, request.model, request.edits, request.spec, input_shape(request.inputs))
         notes: tuple[Message, ...] = ()
         if in_bfloat16(model) and not coarse:
             template = "The file computes in float32 instead of bfloat16, which ONNX Runtime does not support on CPUs."
@@ -63,15 +70,42 @@ def _made(
     request: ExportRequest, folder: Path, temporary: Path, token: CancelToken, form: str, fixed: bool
 ) -> Job[float]:
     """Write the file and check it; returns the difference."""
-    inputs = folder / "inputs.npz"
-    write(inputs, at_batch(request.inputs, 1 if fixed else TRACED_BATCH))
+    inputs = at_batch(request.inputs, 1 if fixed else TRACED_BATCH)
     parameters = sum(p.numel() for p in request.model.parameters())
     properties = {"name": request.name, "parameters": str(parameters), "macs": str(request.macs)}
-    job = {"parcel": str(folder), "inputs": str(inputs), "path": str(temporary), "properties": properties}
     writer, checker = (f"secateur.engine.export.{verb}_{form}:main" for verb in ("write", "check"))
-    what = Message("process.export", "The export")
-    yield from run_killable(writer, job | {"fixed": fixed, "step": request.step}, token, what, error=ExportError)
+    if request.spec is None:
+        yield Progress("Exporting in this process", 1, 4)
+        _write_here(request, inputs, temporary, properties, form, fixed)
+    else:
+        write(folder / "inputs.npz", inputs)
+        job = {"parcel": str(folder), "inputs": str(folder / "inputs.npz"), "path": str(temporary)}
+        job |= {"properties": properties, "fixed": fixed, "step": request.step}
+        what = Message("process.export", "The export")
+        yield from run_killable(writer, job, token, what, error=ExportError)
+    check(token)
     job = {"path": str(temporary), "cases": str(folder / "cases.npz")}
     what = Message("process.check", "The check of the file")
     result = yield from run_killable(checker, job, token, what, error=ExportError)
     return require_agreement(result["difference"], coarse=in_bfloat16(request.model) and form == "program")
+
+
+def _write_here(
+    request: ExportRequest, inputs: Inputs, path: Path, properties: Mapping[str, str], form: str, fixed: bool
+) -> None:
+    """Write the file in this process, from a copy of the model: exporters change what they trace."""
+    copied = copy_model(request.model)
+    model = Decoding(copied).eval() if request.step else copied
+    match form:  # imported here: sessions start without onnx and the exporters
+        case "boxes":
+            from .write_boxes import export_boxes_here
+
+            export_boxes_here(model, images_of(inputs)[:1], str(path), properties)
+        case "program":
+            from .write_program import export_program_here
+
+            export_program_here(model, inputs, path, fixed, properties)
+        case _:
+            from .write_onnx import export_onnx_here
+
+            export_onnx_here(model, inputs, path, properties)

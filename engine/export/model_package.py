@@ -1,7 +1,7 @@
 """A model packed as files, so that another process can rebuild it (`sources.packed_model`): for timing, as an export.
 
 The other process opens the same source, brings the module to the recorded shapes and loads the weights. A module that
-came without a source is pickled instead; such a parcel never leaves this machine.
+came without a source is written too, to be loaded by whoever has its class.
 """
 
 import json
@@ -11,14 +11,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from ..errors import ExportError
 from ..model_inputs import Inputs
 from ..sources.exported_folder import SHAPES, WEIGHTS, is_export, read_shapes, recorded_source
 from ..sources.named_code import seal
-from ..sources.packed_model import MODULE
 from ..sources.protocol import PYTHON_FILE, ModelSpec
 from ..sources.python_file import parse
 from ..sources.spec_paths import change_model
@@ -33,17 +30,14 @@ def pack(
     """Write a model into an existing folder.
 
     Args:
-        folder: Where `shapes.json` and `weights.safetensors`, or `module.pt`, are written.
+        folder: Where `shapes.json` and `weights.safetensors` are written.
         model: The live module, on the CPU.
         edits: The repairs of its cut.
-        spec: Where the original came from; None pickles the module.
+        spec: Where the original came from; None where it was handed over as an object.
         input_shape: Example input shape with batch, () where a shape alone does not make the inputs.
     """
-    if spec is None:
-        _pickle(folder / MODULE, model)
-        return
     write_weights(folder / WEIGHTS, model)
-    source, earlier = _original(spec)
+    source, earlier = (None, {}) if spec is None else _original(spec)
     text = json.dumps(_document(model, _merged(earlier, asdict(edits)), source, input_shape, folder), indent=1)
     (folder / SHAPES).write_text(text + "\n", encoding="utf-8")
     (folder / WEIGHTS).chmod((folder / SHAPES).stat().st_mode)  # safetensors lets only the owner read its files
@@ -67,13 +61,13 @@ def write_weights(path: Path, model: nn.Module) -> None:
 
 
 def _document(
-    model: nn.Module, edits: dict[str, Any], source: ModelSpec, input_shape: tuple[int, ...], folder: Path
+    model: nn.Module, edits: dict[str, Any], source: ModelSpec | None, input_shape: tuple[int, ...], folder: Path
 ) -> dict[str, Any]:
     shapes = {name: list(t.shape) for name, t in model.state_dict().items() if isinstance(t, Tensor)}
     return {
         "schema": 1,
-        "source": asdict(change_model(_portable(source), relative_to(folder))),
-        "seal": seal(_portable(source)),
+        "source": None if source is None else asdict(change_model(_portable(source), relative_to(folder))),
+        "seal": "" if source is None else seal(_portable(source)),
         "input_shape": list(input_shape),
         "edits": edits,
         "shapes": shapes,
@@ -123,15 +117,3 @@ def _portable(spec: ModelSpec) -> ModelSpec:
     elif Path(source).exists():
         source = os.path.normpath(Path(source).absolute())
     return replace(spec.without_consent, source=source, weights="", task=None)
-
-
-def _pickle(path: Path, model: nn.Module) -> None:
-    try:
-        torch.save(model, path)
-    except Exception as error:  # pickling runs the user's code
-        raise ExportError(
-            "export.not_picklable",
-            "The model cannot be sent to another process ({error}). Open it as file.py:callable instead of as an "
-            "object.",
-            error=str(error),
-        ) from error

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from ..adapters.torchvision_detection import in_two_stages
-from ..jobs import CancelToken, Job
+from ..jobs import CancelToken, Job, NeverCancelled
 from ..targets.onnxruntime_target import feeder, open_session
 from .export_single_file import export_file
 from .output_tree import output_from_paths
@@ -18,19 +18,19 @@ class OnnxExporter:
 
     def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
         """Write `request.path`; see `export_onnx`."""
-        return export_onnx(request, token)
+        return export_onnx(request, token=token)
 
     def predictor(self, path: str, threads: int = 1) -> Predictor:
         """The file as a function; see `predictor`."""
         return predictor(path, threads)
 
 
-def export_onnx(request: ExportRequest, token: CancelToken) -> Job[Exported]:
+def export_onnx(request: ExportRequest, *, token: CancelToken | None = None) -> Job[Exported]:
     """Write an ONNX file that computes what the model computes, at any batch size; see `export_file`.
 
     That of a detector in two stages takes one image at a time, of any size, and gives its boxes.
     """
-    return export_file(request, token, "boxes" if in_two_stages(request.model) else "onnx")
+    return export_file(request, token or NeverCancelled(), "boxes" if in_two_stages(request.model) else "onnx")
 
 
 def predictor(path: str, threads: int = 1) -> Predictor:

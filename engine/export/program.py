@@ -2,7 +2,7 @@
 
 from ..adapters.torchvision_detection import in_two_stages
 from ..errors import ExportError
-from ..jobs import CancelToken, Job
+from ..jobs import CancelToken, Job, NeverCancelled
 from .export_single_file import export_file
 from .loaded_program import predictor
 from .protocol import Exported, ExportRequest, Predictor
@@ -13,14 +13,14 @@ class ProgramExporter:
 
     def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
         """Write `request.path`; see `export_program`."""
-        return export_program(request, token)
+        return export_program(request, token=token)
 
     def predictor(self, path: str, threads: int = 1) -> Predictor:
         """The file as a function, in this process (with the threads that it has)."""
         return predictor(path, threads)
 
 
-def export_program(request: ExportRequest, token: CancelToken) -> Job[Exported]:
+def export_program(request: ExportRequest, *, token: CancelToken | None = None) -> Job[Exported]:
     """Write a `torch.export` program; see `export_file`. Where its batch cannot be free, it is 1."""
     if in_two_stages(request.model):
         raise ExportError(
@@ -28,4 +28,4 @@ def export_program(request: ExportRequest, token: CancelToken) -> Job[Exported]:
             "torch.export cannot hold this detector, because it selects boxes between its two stages. Export it to "
             "ONNX, or to a PyTorch folder.",
         )
-    return export_file(request, token, "program", may_fix_batch=True)
+    return export_file(request, token or NeverCancelled(), "program", may_fix_batch=True)

@@ -21,11 +21,12 @@ class ExportRequest:
         inputs: Real inputs [N, ...], positional or by name; the file is compared on these.
         path: File, or folder, to write.
         spec: Where the original came from, so that another process can build it; None when it was handed over as an
-            object, then the module must be picklable.
+            object, which this process exports itself.
         edits: The repairs of the cut, all of them.
         name: For a person; stored in the file.
         macs: Multiply-accumulates of one sample; stored in the file.
-        step: The file is to hold one further token of a language model (`targets.token_step.Decoding`); the inputs too.
+        step: The file is to hold one further token of a language model (`targets.token_step.StepModel`); the inputs too.
+        factory: Makes the original network, of one that was handed over as an object: a folder is checked with it.
     """
 
     model: Any
@@ -36,6 +37,7 @@ class ExportRequest:
     name: str = "model"
     macs: int = 0
     step: bool = False
+    factory: Callable[[], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

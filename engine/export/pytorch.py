@@ -2,29 +2,30 @@
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..adapters.torchvision_detection import plain
+from ..adapters.torchvision_detection import plain, with_maps
 from ..bfloat16 import in_bfloat16
 from ..errors import ExportError, Message
-from ..jobs import CancelToken, Job, Progress
+from ..jobs import CancelToken, Job, NeverCancelled, Progress
 from ..model_inputs import Inputs, named_arrays, write
 from ..sources.checkpoint import read_checkpoint
-from ..sources.exported_folder import SHAPES
+from ..sources.exported_folder import SHAPES, WEIGHTS
 from ..sources.open import factory_code
 from ..sources.packed_model import unpack
-from ..sources.protocol import FactoryCode, ModelSpec
+from ..sources.protocol import FactoryCode
 from ..sources.state_dict_match import match, require_fit
 from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.run import run_command
 from ..text.python_code import comment
+from .compare import difference
 from .model_package import bytes_of, input_shape, pack
 from .protocol import Exported, ExportRequest, Predictor
-from .reference_outputs import cases, require_agreement
+from .reference_outputs import cases, outputs_of, require_agreement
 from .staged_output import check_destination, staged_folder
 
 LOADER, README = "load_pruned.py", "README.txt"
@@ -36,21 +37,21 @@ class PyTorchExporter:
 
     def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
         """Write the folder `request.path`; see `export_pytorch`."""
-        return export_pytorch(request, token)
+        return export_pytorch(request, token=token)
 
     def predictor(self, path: str, threads: int = 1) -> Predictor:
         """The model that the folder holds, rebuilt in this process (with the threads that it has)."""
         return unpack(path)
 
 
-def export_pytorch(request: ExportRequest, token: CancelToken) -> Job[Exported]:
+def export_pytorch(request: ExportRequest, *, token: CancelToken | None = None) -> Job[Exported]:
     """Write the folder, then follow its README in a process that cannot import Secateur, and compare.
 
     Raises:
         ExportError: Nothing is left behind, an older export of that name is still there.
     """
     path = Path(request.path).expanduser().absolute()
-    if request.spec is None:
+    if request.spec is None and request.factory is None:
         raise ExportError(
             "export.no_source",
             "The model was passed as an object, so an export would lack the code that builds it. Open it as "
@@ -60,8 +61,12 @@ def export_pytorch(request: ExportRequest, token: CancelToken) -> Job[Exported]:
     yield Progress("Writing weights and shapes", 0, 2)
     with staged_folder(path, _is_export) as folder:
         pack(folder, request.model, request.edits, request.spec, input_shape(request.inputs))
-        code = _add_loader(folder, request.spec, plain(request.inputs))
-        difference = yield from _check(folder, code, request, token)
+        made = _by_the_user(request.model) if request.spec is None else factory_code(request.spec, folder)
+        code = _add_loader(folder, made, plain(request.inputs))
+        if request.factory is not None and request.spec is None:
+            difference = _check_here(folder, request.factory, request)
+        else:
+            difference = yield from _check(folder, code, request, token or NeverCancelled())
     files = sorted(one for one in path.iterdir() if one.is_file())
     return Exported("pytorch", tuple(map(str, files)), difference, None, sum(one.stat().st_size for one in files))
 
@@ -81,7 +86,7 @@ def read_weights(
     """
     path = Path(path).expanduser()
     if (path / SHAPES).is_file():
-        path = path / "weights.safetensors"
+        path = path / WEIGHTS
     found = match(read_checkpoint(path, trust_pickle), shapes, str(path))
     require_fit(found)
     return found.tensors
@@ -91,12 +96,18 @@ def _is_export(folder: Path) -> bool:
     return (folder / SHAPES).is_file() and (folder / LOADER).is_file()
 
 
-def _add_loader(folder: Path, spec: ModelSpec, inputs: Inputs) -> str:
+def _by_the_user(model: nn.Module) -> FactoryCode:
+    """What stands for the code of a model that was handed over as an object: only its user knows how it is made."""
+    kind = type(model)
+    what = f"Return the original network here, before it was pruned: {kind.__module__}.{kind.__qualname__}"
+    return FactoryCode(f"def make_model():\n    raise NotImplementedError({what!r})")
+
+
+def _add_loader(folder: Path, made: FactoryCode, inputs: Inputs) -> str:
     """Copy the loader and what the factory needs, write the README; returns the code that stands in it."""
     from ..runtime import load_pruned
 
     shutil.copyfile(load_pruned.__file__, folder / LOADER)
-    made = factory_code(spec, folder)
     for file in made.copies:
         shutil.copyfile(file, folder / file.name)
     code = _code(made, inputs)
@@ -149,3 +160,14 @@ def _check(folder: Path, code: str, request: ExportRequest, token: CancelToken) 
         what = Message("process.loading", "Loading the exported folder")
         result = yield from run_command(command, job, token, what, error=ExportError)
     return require_agreement(result["difference"], coarse=in_bfloat16(request.model))
+
+
+def _check_here(folder: Path, factory: Callable[[], nn.Module], request: ExportRequest) -> float:
+    """Load the folder in this process, which alone has the model's class, and compare; returns the difference."""
+    from ..runtime import load_pruned
+
+    loaded = with_maps(load_pruned.load_pruned(factory, str(folder / SHAPES), str(folder / WEIGHTS)))
+    expected = cases(request.model, request.inputs)
+    found = (outputs_of(loaded, inputs) for inputs, _ in expected)
+    worst = max(difference(outputs, again) for (_, outputs), again in zip(expected, found, strict=True))
+    return require_agreement(worst, coarse=in_bfloat16(request.model))

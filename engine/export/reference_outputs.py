@@ -28,7 +28,7 @@ def cases(model: nn.Module, inputs: Inputs) -> list[Case]:
         )
     given = batch_size(inputs)
     looked_at = [at_batch(inputs, batch) for batch in (1, given if given > 2 else 3)]
-    return [(one, _outputs_of(model, one)) for one in looked_at]
+    return [(one, outputs_of(model, one)) for one in looked_at]
 
 
 def images_and_boxes(detector: nn.Module, inputs: Inputs) -> list[Case]:
@@ -45,7 +45,7 @@ def images_and_boxes(detector: nn.Module, inputs: Inputs) -> list[Case]:
     height, width = images.shape[-2:]
     tall = resized(images[-1:], (height + height // 4, width - width // 4))
     looked_at = [images[:1], tall]
-    found = [_outputs_of(detector, {IMAGES: [one[0]]}) for one in looked_at]
+    found = [outputs_of(detector, {IMAGES: [one[0]]}) for one in looked_at]
     if not any(len(expected[0]) for expected in found):
         raise ExportError(
             "export.nothing_found",
@@ -79,7 +79,7 @@ def require_agreement(difference: float, coarse: bool = False) -> float:
     return difference
 
 
-def _outputs_of(model: nn.Module, inputs: Inputs) -> list[NDArray[Any]]:
+def outputs_of(model: nn.Module, inputs: Inputs) -> list[NDArray[Any]]:
     """What the live model computes in evaluation mode; raises ExportError where it does not run."""
     try:
         with evaluating(model), torch.no_grad():

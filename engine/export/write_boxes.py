@@ -5,6 +5,7 @@ which records what runs, can.
 """
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -32,12 +33,23 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     model = unpack(job["parcel"])
     image: Tensor = images_of(as_tensors(read(job["inputs"])))[:1]
     yield Progress("Exporting to ONNX", 1, 4)
-    with torch.no_grad():
-        found = [path for path, _ in named_tensors(model([image[0]])[0])]
-    told = {**job["properties"], "outputs": json.dumps(found)}
-    _export(_OneImage(model).eval(), image, job["path"], found)
-    put(onnx.load(job["path"]), job["path"], told)
+    export_boxes_here(model, image, job["path"], job["properties"])
     return {}
+
+
+def export_boxes_here(model: nn.Module, image: Tensor, path: str, properties: Mapping[str, str]) -> None:
+    """Write a detector to an ONNX file, in this process; cannot be interrupted, and changes the detector.
+
+    Args:
+        model: In eval mode.
+        image: [1, 3, H, W].
+        path: File to write.
+        properties: Stored as the file's metadata, beside the names of the outputs.
+    """
+    with torch.no_grad():
+        found = [name for name, _ in named_tensors(model([image[0]])[0])]
+    _export(_OneImage(model).eval(), image, path, found)
+    put(onnx.load(path), path, {**properties, "outputs": json.dumps(found)})
 
 
 class _OneImage(nn.Module):

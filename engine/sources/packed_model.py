@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from ..foreign_code.consent import FULL_CONSENT, is_sealed
@@ -11,12 +10,10 @@ from .exported_folder import SHAPES, WEIGHTS, read_shapes, recorded_source
 from .named_code import seal
 from .open import source_of
 
-MODULE = "module.pt"
-
 
 def is_own(folder: Path) -> bool:
     """Whether a parcel is one that this user packed here; what came along with a project may hold anything."""
-    if not (folder / SHAPES).is_file() or (folder / MODULE).exists():
+    if not (folder / SHAPES).is_file():
         return False
     document = read_shapes(str(folder))
     return is_sealed(str(document.get("seal", "")), seal(recorded_source(document, folder)))
@@ -25,8 +22,6 @@ def is_own(folder: Path) -> bool:
 def unpack(folder: str | Path) -> nn.Module:
     """The module of a parcel that `pack` wrote here (see `is_own`), in eval mode, weights loaded."""
     folder = Path(folder)
-    if (folder / MODULE).is_file():
-        return torch.load(folder / MODULE, weights_only=False).eval()  # written by `pack` on this machine
     from ..runtime import load_pruned
 
     spec = recorded_source(read_shapes(str(folder)), folder)

@@ -5,7 +5,7 @@ import pytest
 from secateur.engine.export.onnx import export_onnx
 from secateur.engine.export.program import export_program
 from secateur.engine.export.pytorch import export_pytorch
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 
 from .nets import cut_by_hand, request
 
@@ -16,7 +16,7 @@ def onnx_export(tmp_path_factory):
     folder = tmp_path_factory.mktemp("onnx")
     asked = request(folder, folder / "net.onnx")
     cut_by_hand(asked.model)
-    return asked, finish(export_onnx(asked, NeverCancelled()))
+    return asked, finish(export_onnx(asked))
 
 
 @pytest.fixture(scope="package")
@@ -25,7 +25,7 @@ def pytorch_export(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pytorch")
     asked = request(folder, folder / "pruned")
     cut_by_hand(asked.model)
-    return asked, finish(export_pytorch(asked, NeverCancelled()))
+    return asked, finish(export_pytorch(asked))
 
 
 @pytest.fixture(scope="package")
@@ -34,4 +34,4 @@ def program_export(tmp_path_factory):
     folder = tmp_path_factory.mktemp("program")
     asked = request(folder, folder / "net.pt2")
     cut_by_hand(asked.model)
-    return asked, finish(export_program(asked, NeverCancelled()))
+    return asked, finish(export_program(asked))

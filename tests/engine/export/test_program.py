@@ -14,7 +14,7 @@ from secateur.engine.errors import ExportError
 from secateur.engine.export.loaded_program import predictor
 from secateur.engine.export.program import export_program
 from secateur.engine.export.table import EXPORTERS, format_of
-from secateur.engine.jobs import Cancelled, NeverCancelled, finish
+from secateur.engine.jobs import Cancelled, finish
 
 from .nets import inputs, request
 from .test_onnx import left
@@ -65,7 +65,7 @@ def test_the_predictor_of_a_program_is_the_model(program_export):
 def test_several_inputs_and_nested_outputs_keep_their_form(tmp_path):
     asked = request(tmp_path, tmp_path / "two.pt2", "TwoHeads")
     scale = torch.rand(4, 1)
-    exported = finish(export_program(dataclasses.replace(asked, inputs=(inputs(4), scale)), NeverCancelled()))
+    exported = finish(export_program(dataclasses.replace(asked, inputs=(inputs(4), scale))))
     expected, found = asked.model(inputs(4), scale), predictor(exported.files[0])(inputs(4), scale)
     assert torch.allclose(found["logits"], expected["logits"], rtol=1e-4)
     assert torch.allclose(found["softmax"][0], expected["softmax"][0], rtol=1e-3, atol=1e-6)
@@ -74,14 +74,14 @@ def test_several_inputs_and_nested_outputs_keep_their_form(tmp_path):
 
 def test_an_output_of_the_users_class_becomes_a_tuple_of_its_tensors(tmp_path):
     asked = request(tmp_path, tmp_path / "net.pt2", "Answers")
-    exported = finish(export_program(asked, NeverCancelled()))
+    exported = finish(export_program(asked))
     (found,) = predictor(exported.files[0])(inputs(3))
     assert torch.allclose(found, asked.model(inputs(3)).logits, rtol=1e-4)
 
 
 def test_a_model_that_decides_by_its_batch_is_written_for_one_sample_with_a_note(tmp_path):
     asked = request(tmp_path, tmp_path / "net.pt2", "OneByOne")
-    exported = finish(export_program(asked, NeverCancelled()))
+    exported = finish(export_program(asked))
     assert len(exported.notes) == 1 and "one sample at a time" in str(exported.notes[0])
     found = predictor(exported.files[0])(inputs(5))
     one_by_one = torch.cat([asked.model(inputs(5)[n : n + 1]) for n in range(5)])
@@ -93,7 +93,7 @@ def test_a_program_that_computes_something_else_is_refused_and_the_old_one_stays
     path = tmp_path / "net.pt2"
     path.write_text("an older file")
     with pytest.raises(ExportError) as caught:
-        finish(export_program(request(tmp_path, path, "Forgetful"), NeverCancelled()))
+        finish(export_program(request(tmp_path, path, "Forgetful")))
     assert caught.value.message.code == "export.differs" and "Nothing was written" in str(caught.value)
     assert left(tmp_path) == ["net.pt2"] and path.read_text() == "an older file"
 
@@ -106,7 +106,7 @@ def test_cancelling_leaves_nothing(tmp_path):
             return self.on
 
     token = Token()
-    job = export_program(request(tmp_path, tmp_path / "net.pt2"), token)
+    job = export_program(request(tmp_path, tmp_path / "net.pt2"), token=token)
     while next(job).text != "Exporting the program":
         pass
     token.on = True

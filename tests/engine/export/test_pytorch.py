@@ -13,7 +13,7 @@ import torch
 from secateur.engine.errors import ExportError, OpenError
 from secateur.engine.export.model_package import pack
 from secateur.engine.export.pytorch import PyTorchExporter, export_pytorch, read_weights
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.sources.exported_folder import recorded_source
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
@@ -25,7 +25,7 @@ from .nets import inputs, request
 
 def refused(asked):
     with pytest.raises(ExportError) as caught:
-        finish(export_pytorch(asked, NeverCancelled()))
+        finish(export_pytorch(asked))
     return caught.value
 
 
@@ -76,7 +76,7 @@ def test_bundled_networks_take_their_class_along(tmp_path):
     opened = open_model(spec)
     asked = request(tmp_path, tmp_path / "vit")
     asked = dataclasses.replace(asked, model=opened.model, spec=spec, inputs=(torch.rand(4, 1, 28, 28),))
-    exported = finish(export_pytorch(asked, NeverCancelled()))
+    exported = finish(export_pytorch(asked))
     assert exported.difference == 0.0 and (tmp_path / "vit/models.py").is_file()
 
 
@@ -91,8 +91,8 @@ def test_a_folder_that_computes_something_else_is_refused_and_the_old_export_sta
 
 def test_an_older_export_is_replaced_and_other_folders_are_not(tmp_path):
     path = tmp_path / "pruned"
-    finish(export_pytorch(request(tmp_path, path, "Net"), NeverCancelled()))
-    finish(export_pytorch(request(tmp_path, path, "make"), NeverCancelled()))
+    finish(export_pytorch(request(tmp_path, path, "Net")))
+    finish(export_pytorch(request(tmp_path, path, "make")))
     assert "net.py:make" in (path / "shapes.json").read_text()
     (path / "load_pruned.py").unlink()
     (path / "thesis.tex").write_text("years of work")

@@ -13,7 +13,7 @@ from secateur.engine.cli.main import main
 from secateur.engine.cli.measure import _outcome
 from secateur.engine.export.onnx import export_onnx
 from secateur.engine.export.protocol import ExportRequest
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.session.session import Session
 from secateur.engine.session.state_history import StateHistory
 from secateur.engine.sharing.session_files import save_project
@@ -50,7 +50,7 @@ def test_the_file_of_a_step_takes_the_cache_and_any_batch(model: str, tmp_path: 
     spec = ModelSpec(model)
     live, ids = open_model(spec).model, torch.randint(0, 256, (2, 12))
     inputs, path = step_inputs(live, (ids,)), str(tmp_path / "step.onnx")
-    finish(export_onnx(ExportRequest(live, inputs, path, spec, step=True), NeverCancelled()))
+    finish(export_onnx(ExportRequest(live, inputs, path, spec, step=True)))
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     assert [one.name for one in session.get_inputs()][:3] == ["input_ids", "past.0.0", "past.0.1"]
     other = torch.randint(0, 256, (5, 12))
