@@ -42,8 +42,18 @@ def _cut(
     standing: ComparedState, model: Any, way: tuple[Mask, Mask], edits: Edits, token: CancelToken
 ) -> Job[tuple[Any, Edits]]:
     yield Progress("Removing random structures")
-    done = cut(model, standing.analysis, *way, edits, standing.inputs)
-    proof = yield from verify(model, done.model, standing.analysis, *way, standing.inputs, token, done.factors)
+    before, after = way
+    done = cut(model, standing.analysis, after, standing.inputs, before=before, edits=edits)
+    proof = yield from verify(
+        model,
+        done.model,
+        standing.analysis,
+        after,
+        standing.inputs,
+        before=before,
+        factors=done.factors,
+        token=token,
+    )
     require_verified(proof)
     return done.model, done.edits
 

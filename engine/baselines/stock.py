@@ -104,7 +104,7 @@ def _spec(standing: ComparedState, source: str, weights: str) -> ModelSpec:
 
 def _opened(spec: ModelSpec, standing: ComparedState, token: CancelToken) -> StockModel:
     opened = open_model(spec, token, standing.consent)
-    left = costs(analyse(opened.model, standing.inputs, opened.name, token, spec.outputs))
+    left = costs(analyse(opened.model, standing.inputs, opened.name, token=token, outputs=spec.outputs))
     return StockModel(opened, left.parameters, left.macs)
 
 

@@ -34,7 +34,17 @@ def train(
     Returns:
         What to know of the training: why it ended before its time, where it did.
     """
-    told = (standing.task, settings, token, standing.spec.outputs, kept, reference, standing.resumed(model, settings))
-    done = yield from recover(model, standing.original, *told, device=standing.device)
+    done = yield from recover(
+        model,
+        standing.original,
+        standing.task,
+        settings,
+        outputs=standing.spec.outputs,
+        kept=kept,
+        reference=reference,
+        checkpoint=standing.resumed(model, settings),
+        device=standing.device,
+        token=token,
+    )
     model.load_state_dict(done.state_dict)
     return () if done.stopped is None else (done.stopped,)

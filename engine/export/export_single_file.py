@@ -95,7 +95,7 @@ def _write_here(
 ) -> None:
     """Write the file in this process, from a copy of the model: exporters change what they trace."""
     copied = copy_model(request.model)
-    model = Decoding(copied).eval() if request.step else copied
+    model = StepModel(copied).eval() if request.step else copied
     match form:  # imported here: sessions start without onnx and the exporters
         case "boxes":
             from .write_boxes import export_boxes_here

@@ -25,7 +25,7 @@ class ExportRequest:
         edits: The repairs of the cut, all of them.
         name: For a person; stored in the file.
         macs: Multiply-accumulates of one sample; stored in the file.
-        step: The file is to hold one further token of a language model (`targets.token_step.StepModel`); the inputs too.
+        step: The file is to hold one further token of a language model (`targets.token_step`); the inputs too.
         factory: Makes the original network, of one that was handed over as an object: a folder is checked with it.
     """
 

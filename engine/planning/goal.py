@@ -30,8 +30,9 @@ def suggest(
     analysis: Analysis,
     scores: NDArray[np.float64],
     keep_macs: float,
-    removed: Mask,
-    locked: Mask,
+    *,
+    removed: Mask | None = None,
+    locked: Mask | None = None,
     multiple: int = 1,
     kinds: frozenset[Kind] | None = None,
 ) -> Mask:
@@ -41,9 +42,9 @@ def suggest(
         analysis: Of the original model.
         scores: [S] higher is more important, NaN where unknown (never marked).
         keep_macs: Share of the original's MACs to stay at or under, above 0 and up to 1.
-        removed: [S] what the present state no longer has; stays removed.
-        locked: [S] what must not be marked.
-        multiple: Kept widths are multiples of this (see `isomorphic_classes.step` for heads and small layers).
+        removed: [S] what the present state no longer has; stays removed. None for nothing.
+        locked: [S] what must not be marked, None for nothing.
+        multiple: KeptIndices widths are multiples of this (see `isomorphic_classes.step` for heads and small layers).
         kinds: Kinds of structures to choose from, None for `DEFAULT_KINDS`.
 
     Returns:
@@ -61,8 +62,8 @@ def solve(
     analysis: Analysis,
     scores: NDArray[np.float64],
     goal: Goal,
-    removed: Mask,
-    locked: Mask,
+    removed: Mask | None = None,
+    locked: Mask | None = None,
     latencies: LatencyTable | None = None,
 ) -> Planned:
     """Plan for any goal: all limits hold, as closely as whole steps allow.
@@ -71,13 +72,15 @@ def solve(
         analysis: Of the original model.
         scores: [S] higher is more important, NaN where unknown (never marked).
         goal: What is asked.
-        removed: [S] what the present state no longer has, and what a hand has marked; stays removed.
-        locked: [S] what must not be marked: locks, and what a hand has spared.
+        removed: [S] what the present state no longer has, and what a hand has marked; stays removed. None for nothing.
+        locked: [S] what must not be marked: locks, and what a hand has spared. None for nothing.
         latencies: Of the target, where the goal limits the latency.
 
     Raises:
         PlanError: The goal cannot be reached; says what is nearest, and what stands in the way.
     """
+    removed = analysis.empty() if removed is None else removed
+    locked = analysis.empty() if locked is None else locked
     meter, original, limits = _measured(analysis, goal, latencies)
     told = not goal.timed or (latencies is not None and bool(latencies.homes))
     if Kind.BLOCK in goal.kinds and not told:

@@ -57,12 +57,13 @@ def recover(
     teacher: nn.Module,
     task: Task,
     settings: RecoverySettings,
-    token: CancelToken | None = None,
+    *,
     outputs: Sequence[str] = (),
     kept: KeptIndices | None = None,
     reference: tuple[nn.Module, KeptIndices] | None = None,
     checkpoint: Checkpoint | None = None,
     device: str = CPU,
+    token: CancelToken | None = None,
 ) -> Job[Recovered]:
     """Repair layers, measure BatchNorm's statistics again, then fine-tune; the same seed and threads, the same weights.
 
@@ -71,7 +72,6 @@ def recover(
         teacher: The original; left as it is.
         task: Batches, the metric that chooses, and the loss; without one the student learns from the teacher alone.
         settings: Epochs, learning rate and the rest.
-        token: Stops within a step, also a long one.
         outputs: Paths of the outputs to learn from the teacher, as the analysis was made with them.
         kept: What the student keeps of each of the teacher's tensors (`Analysis.kept_indices`).
         reference: The model that the student was cut from and what it keeps of its tensors, for a repair; by default
@@ -79,6 +79,7 @@ def recover(
         checkpoint: Where to keep what it takes to go on after a kill; what lies there already is gone on with. None
             for nowhere.
         device: Where models are trained and judged; layers are repaired on the CPU. Bit for bit the same holds there.
+        token: Cancels within a step, also a long one.
 
     Raises:
         SecateurError: The settings cannot be, the model or data failed, or the loss is no number before any repair or

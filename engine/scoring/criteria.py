@@ -13,7 +13,6 @@ from ..errors import Message, SecateurError, TaskError
 from ..jobs import CancelToken, Job, NeverCancelled
 from ..messages import title
 from ..structures.analysis import Analysis, Mask
-from ..structures.transition import KeptIndices
 from ..tasks.protocol import Task, TaskInfo
 from .ablation import ABLATION
 from .aggregate import fill_blocks
@@ -96,11 +95,12 @@ def score(
     removed: Mask,
     criterion: str,
     task: Task | None = None,
-    token: CancelToken | None = None,
-    kept_before: KeptIndices | None = None,
+    *,
     choices: Choices | None = None,
     seed: int = 0,
+    kept_before: Kept | None = None,
     known: MutableMapping[int, float] | None = None,
+    token: CancelToken | None = None,
 ) -> Job[NDArray[np.float64]]:
     """Rate all structures of a model; the model is left exactly as it was, also when cancelled or when it raises.
 
@@ -112,11 +112,11 @@ def score(
         removed: [S] what the model no longer has.
         criterion: A key of `CRITERIA`.
         task: Gives the data and the loss for criteria that need them.
-        token: Cancels.
-        kept_before: `analysis.kept_indices(removed)`, where the caller has it.
         choices: How slices are combined, which count, how scores are normalised; the criterion's own where not said.
         seed: Of what is random: the order of the data, draws, samples.
+        kept_before: `analysis.kept_indices(removed)`, where the caller has it.
         known: What ablation has measured before, of this model, task and choices; it adds to it.
+        token: Cancels the job.
 
     Returns:
         [S] scores in original coordinates, higher is more important. NaN for what is removed, and for what has no

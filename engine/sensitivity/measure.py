@@ -136,7 +136,9 @@ def _known(
 
 
 def _smaller(subject: TrialModel, mask: Mask) -> nn.Module:
-    return cut(subject.model, subject.analysis, subject.removed, mask, subject.edits, subject.inputs).model.eval()
+    return cut(
+        subject.model, subject.analysis, mask, subject.inputs, before=subject.removed, edits=subject.edits
+    ).model.eval()
 
 
 def _key(analysis: Analysis, mask: Mask) -> str:

@@ -183,8 +183,10 @@ def with_tokenizer(task: TaskSpec, model: ModelSpec) -> TaskSpec:
 def analysed(prepared: Prepared, token: CancelToken) -> Job[Analysis]:
     """The analysis of a prepared model: what it offers has been cut on trial."""
     opened, inputs, spec = prepared.opened, prepared.inputs, prepared.spec
-    analysis = yield from settle(opened.model, inputs, opened.name, token, spec.outputs, spec.ignore_unused)
-    return (yield from keep_own_class(opened.model, analysis, inputs, token)) if spec.own_class else analysis
+    analysis = yield from settle(
+        opened.model, inputs, name=opened.name, token=token, outputs=spec.outputs, ignore_unused=spec.ignore_unused
+    )
+    return (yield from keep_own_class(opened.model, analysis, inputs, token)) if spec.keep_own_class else analysis
 
 
 def judged(task: Task, model: Any, split: Split, token: CancelToken, shown: str | Message) -> Job[Metric]:

@@ -480,10 +480,10 @@ class Session:
             loaded.mask(one),
             criterion,
             loaded.task,
-            token,
             choices=choices,
             seed=seed,
             known=known,
+            token=token,
         )
         return (yield from job)
 
@@ -508,11 +508,13 @@ class Session:
         after = before | removed
         yield Progress("Cutting")
         model, inputs = self.model(state), loaded.prepared.inputs
-        done = operate(model, loaded.analysis, before, after, parent.edits, inputs)
+        done = operate(model, loaded.analysis, after, inputs, before=before, edits=parent.edits)
         if loaded.prepared.spec.own_class:
             require_own_class(done.edits)
         yield Progress("Verifying the cut")
-        verification = yield from verify(model, done.model, loaded.analysis, before, after, inputs, token, done.factors)
+        verification = yield from verify(
+            model, done.model, loaded.analysis, after, inputs, before=before, factors=done.factors, token=token
+        )
         require_verified(verification)
         check(token)
         repairs = explain(done.edits, loaded.prepared.opened.model)
@@ -538,7 +540,7 @@ class Session:
             teacher,
             task,
             settings,
-            token,
+            token=token,
             outputs=loaded.analysis.outputs,
             kept=loaded.analysis.kept_indices(loaded.mask(parent)),
             reference=(self._cut_from(parent) if settings.repair is not Repair.NONE else None) or (teacher, {}),

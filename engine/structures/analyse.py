@@ -29,9 +29,10 @@ def analyse(
     model: nn.Module,
     inputs: Inputs,
     name: str = "model",
-    token: CancelToken | None = None,
+    *,
     outputs: Sequence[str] = (),
     ignore_unused: bool = False,
+    token: CancelToken | None = None,
 ) -> Analysis:
     """What can be removed from a model, what goes along, what is fixed and why, and what everything costs.
 
@@ -40,10 +41,10 @@ def analyse(
         inputs: Example inputs, positional as a tuple or by name as a mapping; first dimension the batch (2 or more
             tells batch from structure).
         name: The model's name for a person.
-        token: Stops the analysis.
         outputs: Paths of the outputs that must stay ("logits", "0"); by default all, except what
             transformers' own models compute on the way.
         ignore_unused: Let go what modules might read that did not run on the example inputs.
+        token: Cancels the analysis.
 
     Raises:
         AnalysisError: The forward raised or returned no tensor.

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..devices import CPU, check_threads, device_named, kind_of
 from ..errors import Message, SecateurError
-from ..jobs import CancelToken, Job
+from ..jobs import CancelToken, Job, NeverCancelled
 from ..messages import all_of
 from ..model_inputs import Inputs, at_size, write
 from ..storage.temporary_folders import temporary_folder
@@ -22,7 +22,7 @@ from .table import target_named
 
 
 def measure(
-    models: Sequence[str | Path], inputs: Inputs, target: TargetSpec, token: CancelToken
+    models: Sequence[str | Path], inputs: Inputs, target: TargetSpec, *, token: CancelToken | None = None
 ) -> Job[tuple[Timing, ...]]:
     """Latency of each model on the target, interleaved; of the prompt where the target has one.
 
@@ -34,7 +34,8 @@ def measure(
         token: Kills the process within a tenth of a second.
     """
     require_inputs(inputs)
-    rows = yield from _times(models, [at_size(inputs, target.lengths)] * len(models), target, token, step=False)
+    given = [at_size(inputs, target.lengths)] * len(models)
+    rows = yield from _times(models, given, target, token or NeverCancelled(), step=False)
     machine = machine_of(target)
     return tuple(_timing(target, times, own, machine) for times, own in rows)
 

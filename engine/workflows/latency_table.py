@@ -240,7 +240,7 @@ def _cut(
             yield model, Edits()
             continue
         try:
-            done = cut(model, analysis, analysis.empty(), plan, Edits(), inputs)
+            done = cut(model, analysis, plan, inputs)
         except (PlanError, VerificationError):
             fails.add(number)
             continue

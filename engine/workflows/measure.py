@@ -26,7 +26,7 @@ def measure_states(
             steps.append((yield from artifacts.step(model, one, target, token)))
         files.append((yield from artifacts.file(model, one, target, token)))
     yield Progress("Measuring")
-    timings = yield from time_files(files, session.prepared.inputs, target, token)
+    timings = yield from time_files(files, session.prepared.inputs, target, token=token)
     if steps:
         yield Progress("Measuring the next token")
         paths, inputs = [path for path, _ in steps], [given for _, given in steps]

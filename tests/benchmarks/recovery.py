@@ -134,8 +134,7 @@ def benchmark(net: str, seeds: int, test: DataTask) -> Result:
         opened = finish(session.open(ModelSpec(f"bundled:{net}"), evaluate=False), say)
         original = opened.state
         scores = finish(session.score(original.id, "taylor"), say)
-        nothing = opened.analysis.empty()
-        marked = suggest(opened.analysis, scores, KEEP_MACS, nothing, nothing, TargetSpec().multiple)
+        marked = suggest(opened.analysis, scores, KEEP_MACS, multiple=TargetSpec().multiple)
         cut = finish(session.cut(original.id, marked), say)
         assert cut.verification is not None
         settings = [replace(RecoverySettings(), seed=seed, threads=1) for seed in range(seeds)]
@@ -181,7 +180,7 @@ def _speed(whole: Path, smaller: Path, batch: int, test: DataTask) -> Speed:
     again = whole.with_name("again.onnx")
     shutil.copy(whole, again)
     target = TargetSpec(threads=1, batch=batch, seconds=4.0)
-    timings = finish(measure((whole, smaller, again), test.example_inputs(), target, NEVER), say)
+    timings = finish(measure((whole, smaller, again), test.example_inputs(), target), say)
     original, pruned, second = (timing.median for timing in timings)
     return Speed(batch, original, second, pruned, timings[0].machine)
 

@@ -39,11 +39,10 @@ def ours(model: Any, inputs: Any) -> Any:
     """(analysis, mask, cut) of half of everything."""
     from secateur.engine.structures.analyse import analyse
     from secateur.engine.surgery.cut.cut import cut
-    from secateur.engine.surgery.cut.edits import Edits
 
     analysis = analyse(model, inputs)
     mask = halves(analysis)
-    return analysis, mask, cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
+    return analysis, mask, cut(model, analysis, mask, inputs)
 
 
 def theirs(model: Any, example: Any) -> Any:
@@ -69,7 +68,7 @@ def torchvision_cell(name: str, verified: bool) -> Iterator[dict[str, Any]]:
     import torch
     import torchvision
 
-    from secateur.engine.jobs import NeverCancelled, finish
+    from secateur.engine.jobs import finish
     from secateur.engine.surgery.verify.verify import verify
 
     size = 299 if name == "inception_v3" else 224
@@ -104,11 +103,7 @@ def torchvision_cell(name: str, verified: bool) -> Iterator[dict[str, Any]]:
     if not verified:
         return
     analysis, mask, made = cutting
-    seconds, done = timed(
-        lambda: finish(
-            verify(model, made.model, analysis, analysis.empty(), mask, (image,), NeverCancelled(), made.factors)
-        )
-    )
+    seconds, done = timed(lambda: finish(verify(model, made.model, analysis, mask, (image,), factors=made.factors)))
     yield result | {"verification": seconds, "verified": done.passed}
 
 
@@ -214,7 +209,7 @@ def verify_cell(name: str, _verified: bool) -> Iterator[dict[str, Any]]:
     import torch
     import torchvision
 
-    from secateur.engine.jobs import NeverCancelled, finish
+    from secateur.engine.jobs import finish
     from secateur.engine.surgery.verify.verify import verify
 
     torch.manual_seed(0)
@@ -233,11 +228,7 @@ def verify_cell(name: str, _verified: bool) -> Iterator[dict[str, Any]]:
     _, (analysis, mask, made) = _cpu(lambda: ours(model, inputs))
     stored = sum(p.numel() * p.element_size() for one in (model, made.model) for p in one.parameters()) / 1e9
     before = memory("VmRSS")
-    seconds, done = _cpu(
-        lambda: finish(
-            verify(model, made.model, analysis, analysis.empty(), mask, inputs, NeverCancelled(), made.factors)
-        )
-    )
+    seconds, done = _cpu(lambda: finish(verify(model, made.model, analysis, mask, inputs, factors=made.factors)))
     checks = [(str(c.name), c.dtype, c.difference) for c in done.checks]
     yield {
         "forward": plain, "verification": seconds, "forwards": seconds / min(plain), "verified": done.passed,

@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from secateur.engine.errors import SecateurError
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.planning.count_balance import balanced
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind, Mask, from_identities, identities
 from secateur.engine.structures.costs import costs
@@ -32,7 +32,6 @@ from secateur.engine.tracing.isolated_forward import quiet_forward
 from .toy_nets import TOYS, Toy
 
 Inputs = tuple[torch.Tensor, ...]
-NEVER = NeverCancelled()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def examine(name: str, net: nn.Module, inputs: Inputs, by_value: bool = False) -
     """Settle a network, cut each of its sets alone and all together, verify, count and spoil every cut once."""
     net = net.eval()
     try:
-        analysis = finish(settle(net, inputs, name, NEVER))
+        analysis = finish(settle(net, inputs, name=name))
     except Exception as error:  # whatever it is, it is a fault
         return Outcome(name, 0.0, 0.0, 0, 0, (0, 0), {}, {}, (f"{type(error).__name__}: {error}",))
     faults = [*unexplained(analysis)]
@@ -81,7 +80,7 @@ def examine(name: str, net: nn.Module, inputs: Inputs, by_value: bool = False) -
         if not np.array_equal(from_identities(analysis, identities(analysis, mask))[0], mask):
             faults.append(f"{title}: a recipe of it means something else")
         try:
-            made = cut(net, analysis, analysis.empty(), mask, Edits(), inputs)
+            made = cut(net, analysis, mask, inputs)
         except SecateurError as error:
             faults.append(f"{title}: {error}")
             continue
@@ -120,7 +119,7 @@ def half_of(analysis: Analysis, sets: Sequence[CoupledSet]) -> Mask:
 
 def check(net: nn.Module, made: Cut, analysis: Analysis, mask: Mask, inputs: Inputs) -> Verification:
     """Every comparison of a cut."""
-    return finish(verify(net, made.model, analysis, analysis.empty(), mask, inputs, NEVER, made.factors))
+    return finish(verify(net, made.model, analysis, mask, inputs, factors=made.factors))
 
 
 def not_as_planned(

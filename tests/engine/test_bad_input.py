@@ -19,10 +19,9 @@ from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from secateur.engine.errors import SecateurError
-from secateur.engine.jobs import Cancelled, NeverCancelled, finish
+from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
 from secateur.engine.surgery.verify.run_comparison import ComparedRun
 from secateur.engine.surgery.verify.verify import verify
@@ -94,11 +93,11 @@ def plain(value: Any) -> Any:
 
 def whole_road(model: nn.Module, inputs: Any) -> int:
     """Settle, cut half of everything, verify; gives how many structures went."""
-    analysis = finish(settle(model, inputs, "odd", NeverCancelled()))
-    mask, none = trial_mask(analysis), analysis.empty()
+    analysis = finish(settle(model, inputs, name="odd"))
+    mask = trial_mask(analysis)
     if mask.any():
-        made = cut(model, analysis, none, mask, Edits(), inputs)
-        result = finish(verify(model, made.model, analysis, none, mask, inputs, NeverCancelled()))
+        made = cut(model, analysis, mask, inputs)
+        result = finish(verify(model, made.model, analysis, mask, inputs))
         assert result.passed, result
         own = next((p.dtype for p in made.model.parameters() if p.is_floating_point()), torch.float32)
         quiet = ComparedRun(Weights(made.model, own), [inputs]).outputs
@@ -274,14 +273,14 @@ def test_a_cancelled_job_leaves_it_as_it_was() -> None:
         model = ChangesItself()
         before = state(model)
         try:
-            analysis = finish(settle(model, (rows(),), "odd", After(times)))
+            analysis = finish(settle(model, (rows(),), name="odd", token=After(times)))
         except Cancelled:
             stopped += 1
         else:
-            mask, none = trial_mask(analysis), analysis.empty()
-            made = cut(model, analysis, none, mask, Edits(), (rows(),))
+            mask = trial_mask(analysis)
+            made = cut(model, analysis, mask, (rows(),))
             with pytest.raises(Cancelled):
-                finish(verify(model, made.model, analysis, none, mask, (rows(),), After(1)))
+                finish(verify(model, made.model, analysis, mask, (rows(),), token=After(1)))
         assert differences(before, state(model)) == {}
     assert stopped
 
@@ -289,7 +288,7 @@ def test_a_cancelled_job_leaves_it_as_it_was() -> None:
 def test_a_job_that_is_closed_midway_leaves_it_as_it_was() -> None:
     model = ChangesItself()
     before = state(model)
-    job = settle(model, (rows(),), "odd", NeverCancelled())
+    job = settle(model, (rows(),), name="odd")
     next(job)
     next(job)
     job.close()
@@ -300,14 +299,14 @@ def test_a_model_on_meta_is_analysed() -> None:
     with torch.device("meta"):
         model = Base()
     before = state(model)
-    analysis = finish(settle(model, (torch.empty(8, 9, device="meta"),), "meta", NeverCancelled()))
+    analysis = finish(settle(model, (torch.empty(8, 9, device="meta"),), name="meta"))
     assert len(analysis.sets) == 2
-    mask, none = trial_mask(analysis), analysis.empty()
+    mask = trial_mask(analysis)
     inputs = (torch.empty(8, 9, device="meta"),)
-    made = cut(model, analysis, none, mask, Edits(), inputs)
+    made = cut(model, analysis, mask, inputs)
     assert {name: tuple(p.shape) for name, p in made.model.named_parameters()}["second.weight"] == (6, 8)
     with pytest.raises(SecateurError, match=r"weights have no values.*load its weights first"):
-        finish(verify(model, made.model, analysis, none, mask, inputs, NeverCancelled()))
+        finish(verify(model, made.model, analysis, mask, inputs))
     assert differences(before, state(model)) == {}
 
 

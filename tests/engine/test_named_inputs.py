@@ -78,8 +78,7 @@ def smaller(session: Session, spec: ModelSpec) -> Any:
     """The state after opening, rating by Taylor, cutting to half and one epoch."""
     opened = finish(session.open(spec))
     scores = finish(session.score("s0", "taylor"))
-    nothing = opened.analysis.empty()
-    cut = finish(session.cut("s0", suggest(opened.analysis, scores, 0.6, nothing, nothing, 1)))
+    cut = finish(session.cut("s0", suggest(opened.analysis, scores, 0.6, multiple=1)))
     assert cut.verification is not None and cut.verification.passed and cut.macs <= 0.6 * opened.state.macs
     return finish(session.recover(cut.id, RecoverySettings(epochs=1, threads=1)))
 

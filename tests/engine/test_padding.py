@@ -18,7 +18,6 @@ from secateur.engine.scoring.protocol import Needs
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.tasks.protocol import Split
 from tests.engine.scoring.given_task import GivenTask
 
@@ -152,7 +151,7 @@ def test_no_repair_depends_on_what_fills_up(how: Repair, middle: type[nn.Module]
         for one in analysis.sets:
             if one.kind is Kind.NEURON:
                 mask[one.first : one.first + 6] = True
-        student = cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model
+        student = cut(model, analysis, mask, inputs).model
         assert finish(reconstruct(student, model, analysis.kept_indices(mask), Texts(), how)) == (
             3 if middle is None else 4
         )

@@ -8,18 +8,16 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from secateur.engine.errors import PlanError
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.planning.count_balance import balanced
 from secateur.engine.structures.analysis import Analysis, Kind, Mask, from_identities, identities
 from secateur.engine.structures.costs import costs
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import settle
 from secateur.engine.surgery.verify.verify import verify
 from secateur.engine.tracing.isolated_forward import quiet_forward
 from tests.engine.random_nets import SIDE, Plan, RandomNet, plans
 
-NEVER = NeverCancelled()
 FEW = settings(
     max_examples=12,
     derandomize=True,
@@ -47,17 +45,17 @@ def holds(plan: Plan, seed: int) -> None:
     inputs = (torch.randn(3, 3, SIDE, SIDE),)
     before = {n: t.clone() for n, t in model.state_dict().items()}
     randomness = torch.get_rng_state()
-    analysis = finish(settle(model, inputs, "random", NEVER))
-    mask, none = random_mask(analysis, seed), analysis.empty()
+    analysis = finish(settle(model, inputs, name="random"))
+    mask = random_mask(analysis, seed)
     assert np.array_equal(from_identities(analysis, identities(analysis, mask))[0], mask)
     if mask.any():
         try:
-            made = cut(model, analysis, none, mask, Edits(), inputs)
+            made = cut(model, analysis, mask, inputs)
         except PlanError as error:  # two sets share an axis, and together they leave nothing of it
             assume(error.message.code != "plan.empties")
             raise
         smaller = made.model
-        result = finish(verify(model, smaller, analysis, none, mask, inputs, NEVER, made.factors))
+        result = finish(verify(model, smaller, analysis, mask, inputs, factors=made.factors))
         assert all(c.passed for c in result.checks), result
         with quiet_forward(smaller), FlopCounterMode(display=False) as counter:
             smaller(inputs[0][:1])

@@ -43,30 +43,39 @@ class Cut:
 
 
 @uncollected()
-def cut(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: Inputs) -> Cut:
+def cut(
+    model: nn.Module,
+    analysis: Analysis,
+    removed: Mask,
+    inputs: Inputs,
+    *,
+    before: Mask | None = None,
+    edits: Edits | None = None,
+) -> Cut:
     """A new, smaller model; the given one is not touched.
 
     Args:
-        model: The model at the state in which `before` is gone, with `edits` applied.
+        model: The original, or a model that was cut from it before: without `before`, with `edits` applied.
         analysis: Of the original.
-        before: What is gone already.
-        after: What shall be gone, with all of `before`.
-        edits: Repairs so far.
+        removed: [S] everything that is to be gone afterwards, all of `before` included.
         inputs: The example inputs that the analysis was made with.
+        before: [S] what the model lacks already; None for the original.
+        edits: Repairs of the cuts before (`Cut.edits`); None for the original.
 
     Raises:
         PlanError: The plan is empty, empties a coupled set, breaks a constraint or brings something back.
         VerificationError: The smaller model could not be made to run as predicted.
     """
+    before, edits = analysis.empty() if before is None else before, edits or Edits()
     earlier = edits.weights
-    transition = Transition(analysis, before, after)
+    transition = Transition(analysis, before, removed)
     smaller, edits, _ = rehearse(model, transition, edits, inputs, lasting=True)
     if analysis.weightless:
         smaller = _sliced(model, transition.kept_of_before)
         # Buffers that no file holds are sliced already, as all others.
         load_pruned.apply_edits(smaller, _plain(replace(edits, slices=())))
     factors = relative_factors(earlier, edits.weights)
-    scale(smaller, analysis, after, factors)
+    scale(smaller, analysis, removed, factors)
     return Cut(smaller, edits, factors)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from torch import nn
 
 from ...errors import Message, SecateurError
-from ...jobs import CancelToken, Job, Progress, check
+from ...jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ...messages import Phrase
 from ...planning.count_balance import balanced
 from ...structures import reasons
@@ -37,10 +37,11 @@ Sets = tuple[CoupledSet, ...]
 def settle(
     model: nn.Module,
     inputs: Inputs,
-    name: str,
-    token: CancelToken,
+    *,
+    name: str = "model",
     outputs: Sequence[str] = (),
     ignore_unused: bool = False,
+    token: CancelToken | None = None,
 ) -> Job[Analysis]:
     """Analyse a model and make sure that what it offers can be cut.
 
@@ -48,9 +49,9 @@ def settle(
         model: Any module; left as it was found.
         inputs: Example inputs, positional or by name, batch first.
         name: The model's name for a person.
-        token: Stops the job.
         outputs: Paths of the outputs that must stay; see `analyse`.
         ignore_unused: Let go what modules might read that did not run on the example inputs.
+        token: Cancels the job.
 
     Returns:
         The analysis; sets whose removal the model's code does not survive are fixed in it.
@@ -58,6 +59,7 @@ def settle(
     Raises:
         AnalysisError: The forward raised or returned no tensor.
     """
+    token = token or NeverCancelled()
     yield Progress("Recording one run", 0, 3)
     seen = record_runs(model, inputs, outputs, ignore_unused)
     yield Progress("Finding coupled structures", 1, 3)

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from ...errors import Message, VerificationError
-from ...jobs import Cancelled, CancelToken, Job, Progress, check
+from ...jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
 from ...messages import Phrase, listed, title
 from ...model_inputs import Inputs, batch_size
 from ...structures.analysis import Analysis, Kind, Mask, StandIn
@@ -59,23 +59,24 @@ def verify(
     original: nn.Module,
     cut_model: nn.Module,
     analysis: Analysis,
-    before: Mask,
-    after: Mask,
+    removed: Mask,
     inputs: Inputs,
-    token: CancelToken,
+    *,
+    before: Mask | None = None,
     factors: Factors = (),
+    token: CancelToken | None = None,
 ) -> Job[Verification]:
     """All comparisons of a cut.
 
     Args:
-        original: The model that was cut, at state `before`; not touched.
+        original: The model that was cut; not touched.
         cut_model: What the cut gave; not touched.
         analysis: Of the original.
-        before: What was gone already.
-        after: What is gone now.
+        removed: [S] everything that is gone now.
         inputs: Example inputs.
-        token: Stops the job.
+        before: [S] what was gone before the cut already; None for nothing.
         factors: What the cut multiplied (`Cut.factors`); the masked original knows nothing of it.
+        token: Cancels the job.
 
     Returns:
         Numbers for each comparison; look at `passed`.
@@ -86,7 +87,9 @@ def verify(
             "The model is on the meta device, where weights have no values, so a cut cannot be verified. Nothing was "
             "changed. Move it with to_empty and load its weights first.",
         )
-    both = CutVerification(original, cut_model, Transition(analysis, before, after), inputs, token, factors)
+    token = token or NeverCancelled()
+    transition = Transition(analysis, analysis.empty() if before is None else before, removed)
+    both = CutVerification(original, cut_model, transition, inputs, token, factors)
     total = 5
     yield Progress("Verifying: removal with the model's weights", 0, total)
     both.removal()

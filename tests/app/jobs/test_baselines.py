@@ -42,8 +42,8 @@ def player(player: Player) -> Player:
     """The original, and a recovered state that keeps half of the MACs; both judged on the test split."""
     document = player.document
     assert document.analysis is not None and document.scores is not None and document.original is not None
-    analysis, nothing = document.analysis, document.analysis.empty()
-    gone = suggest(analysis, document.scores, 0.5, nothing, nothing)
+    analysis = document.analysis
+    gone = suggest(analysis, document.scores, 0.5)
     cut = state_of(analysis, "s1", "s0", StateKind.CUT, gone)
     recovered = state_of(analysis, "s2", "s1", StateKind.RECOVERED, gone)
     recovered = replace(on_report(recovered, 0.90), recovery=RecoverySettings(epochs=4))

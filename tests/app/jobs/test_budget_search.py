@@ -48,8 +48,8 @@ def dialog_over(qtbot, window) -> FindLowest:
 def tried(player, number: int, share: float, accuracy: float) -> State:
     """What a trial ends in: judged on the val split alone."""
     document = player.document
-    analysis, nothing = document.analysis, document.analysis.empty()
-    gone = suggest(analysis, document.scores, share, nothing, nothing)
+    analysis = document.analysis
+    gone = suggest(analysis, document.scores, share)
     return state_of(analysis, f"s{number}", "s0", StateKind.RECOVERED, gone, accuracy)
 
 

@@ -38,8 +38,8 @@ def dialog(qtbot, window) -> SweepDialog:
 def pair(player, number: int, share: float, accuracy: float) -> tuple[State, State]:
     """A cut at a share of the MACs, and what was recovered from it."""
     document = player.document
-    analysis, nothing = document.analysis, document.analysis.empty()
-    gone = suggest(analysis, document.scores, share, nothing, nothing)
+    analysis = document.analysis
+    gone = suggest(analysis, document.scores, share)
     cut = state_of(analysis, f"s{number}", "s0", StateKind.CUT, gone)
     return cut, state_of(analysis, f"s{number + 1}", cut.id, StateKind.RECOVERED, gone, accuracy)
 

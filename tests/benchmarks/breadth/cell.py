@@ -63,12 +63,12 @@ class Cell:
     def run_onnx(self) -> None:
         """Only the export of the model without half of everything."""
         analysis = self._analysed()
-        made = cut(self.model, analysis, analysis.empty(), halves(analysis)[0], Edits(), self.inputs)
+        made = cut(self.model, analysis, halves(analysis)[0], self.inputs)
         self._onnx(made.model)
 
     def _analysed(self) -> Analysis:
         outputs = self.subject.outputs
-        return self._timed("analyse", lambda: finish(settle(self.model, self.inputs, "", NEVER, outputs)))
+        return self._timed("analyse", lambda: finish(settle(self.model, self.inputs, name="", outputs=outputs)))
 
     def run(self, onnx: bool) -> None:
         """All stages, the export to ONNX if asked."""
@@ -89,8 +89,7 @@ class Cell:
     def _cut_and_verify(self, analysis: Analysis, mask: Mask, what: str) -> nn.Module | None:
         if not mask.any():
             return None
-        nothing = analysis.empty()
-        made = self._timed(f"cut {what}", lambda: cut(self.model, analysis, nothing, mask, Edits(), self.inputs))
+        made = self._timed(f"cut {what}", lambda: cut(self.model, analysis, mask, self.inputs))
         counted = costs(analysis, mask).parameters
         actual = sum(p.numel() for p in made.model.parameters())
         if counted != actual:
@@ -99,7 +98,7 @@ class Cell:
         self.result[f"repairs {what}"] = repairs(made.edits)
         done = self._timed(
             f"verify {what}",
-            lambda: finish(verify(self.model, made.model, analysis, nothing, mask, self.inputs, NEVER, made.factors)),
+            lambda: finish(verify(self.model, made.model, analysis, mask, self.inputs, factors=made.factors)),
         )
         self.result[f"verified {what}"] = done.passed
         self.result[f"difference {what}"] = done.difference

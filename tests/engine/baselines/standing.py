@@ -15,7 +15,6 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.costs import costs
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from tests.engine import tiny_net
 from tests.engine.toy_task import ToyTask
 
@@ -30,7 +29,7 @@ def half(epochs: int | None = 1, source: str = "net.py:make") -> ComparedState:
     nothing = analysis.empty()
     scores = finish(score(net, analysis, nothing, "l1"))
     removed = solve(analysis, scores, GOAL, nothing, nothing).removed
-    smaller = cut(net, analysis, nothing, removed, Edits(), inputs)
+    smaller = cut(net, analysis, removed, inputs)
     left = costs(analysis, removed)
     recoveries = () if epochs is None else (RecoverySettings(epochs=epochs, threads=1),)
     return ComparedState(

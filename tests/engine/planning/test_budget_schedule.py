@@ -22,7 +22,7 @@ def test_each_round_keeps_the_same_share_of_what_the_round_before_kept():
 
 
 def test_rounds_begin_at_what_the_state_costs():
-    gone = suggest(ANALYSIS, tiny_scores(ANALYSIS), 0.5, NONE, NONE)
+    gone = suggest(ANALYSIS, tiny_scores(ANALYSIS), 0.5)
     now = costs(ANALYSIS, gone).macs / costs(ANALYSIS).macs
     first, _ = round_goals(ANALYSIS, Goal((Limit(Cost.MACS, now / 4),)), gone, 2)
     assert first.limits[0].share == pytest.approx(now / 2)

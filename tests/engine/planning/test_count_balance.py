@@ -36,7 +36,7 @@ def test_a_suggestion_keeps_the_constraints_and_its_goal_and_takes_the_weakest(
     share: float, multiple: int, seed: int
 ) -> None:
     scores = np.random.default_rng(seed).random(ANALYSIS.count)
-    plan = suggest(ANALYSIS, scores, share, NONE, NONE, multiple)
+    plan = suggest(ANALYSIS, scores, share, multiple=multiple)
     check_plan(ANALYSIS, plan)
     assert costs(ANALYSIS, plan).macs <= share * costs(ANALYSIS, NONE).macs + 1
     first, second, third, _ = gone(plan)
@@ -51,7 +51,7 @@ def test_a_suggestion_evens_out_what_was_marked_by_hand() -> None:
     by_hand[:5] = True
     locked = NONE.copy()
     locked[5:24] = True
-    plan = suggest(ANALYSIS, SCORES, 0.9, by_hand, locked)
+    plan = suggest(ANALYSIS, SCORES, 0.9, removed=by_hand, locked=locked)
     assert gone(plan)[:2] == [5, 5] and plan[by_hand].all() and not plan[locked].any()
 
 

@@ -36,11 +36,11 @@ def _kept(mask: Mask, one: CoupledSet) -> int:
 def test_any_goal_is_met_from_below_or_refused_with_how_far_one_gets(keep: float, multiple: int, seed: int) -> None:
     scores = tiny_scores(ANALYSIS, seed)
     try:
-        plan = suggest(ANALYSIS, scores, keep, NONE, NONE, multiple)
+        plan = suggest(ANALYSIS, scores, keep, multiple=multiple)
     except PlanError as refused:
         lowest = refused.message.arguments["lowest"]
         assert keep < lowest
-        assert costs(ANALYSIS, suggest(ANALYSIS, scores, lowest, NONE, NONE, multiple)).macs <= lowest * ALL
+        assert costs(ANALYSIS, suggest(ANALYSIS, scores, lowest, multiple=multiple)).macs <= lowest * ALL
         return
     assert costs(ANALYSIS, plan).macs <= keep * ALL + 1
     for one in ANALYSIS.sets:
@@ -57,7 +57,7 @@ def test_any_goal_is_met_from_below_or_refused_with_how_far_one_gets(keep: float
 def test_no_single_step_back_fits_between_the_plan_and_the_goal(keep: float, multiple: int, seed: int) -> None:
     scores = tiny_scores(ANALYSIS, seed)
     try:
-        plan = suggest(ANALYSIS, scores, keep, NONE, NONE, multiple)
+        plan = suggest(ANALYSIS, scores, keep, multiple=multiple)
     except PlanError:
         return
     for one in ANALYSIS.sets:
@@ -76,7 +76,7 @@ def test_sets_of_equal_shape_compete_and_others_do_not() -> None:
     scores[weak.structures] = 1.0 + np.arange(weak.count) / 100
     width = _set("conv1.weight", Kind.WIDTH)
     scores[width.structures] = 1e-9 * (1 + np.arange(width.count))
-    plan = suggest(ANALYSIS, scores, 0.7, NONE, NONE)
+    plan = suggest(ANALYSIS, scores, 0.7)
     assert _kept(plan, weak) < _kept(plan, strong) == strong.count
     assert _kept(plan, width) > width.count // 2
 
@@ -86,57 +86,57 @@ def test_locked_structures_are_never_marked() -> None:
     filters = _set("layer1.0.conv1.weight", Kind.FILTER)
     locked[filters.first + np.argsort(SCORES[filters.structures])[:20]] = True
     for multiple in (1, 8):
-        plan = suggest(ANALYSIS, SCORES, 0.5, NONE, locked, multiple)
+        plan = suggest(ANALYSIS, SCORES, 0.5, locked=locked, multiple=multiple)
         assert not (plan & locked).any() and costs(ANALYSIS, plan).macs <= 0.5 * ALL
 
 
 def test_what_is_removed_stays_removed_and_widths_stay_multiples() -> None:
-    first = suggest(ANALYSIS, SCORES, 0.7, NONE, NONE, 4)
+    first = suggest(ANALYSIS, SCORES, 0.7, multiple=4)
     scores = np.where(first, np.nan, SCORES)
-    second = suggest(ANALYSIS, scores, 0.4, first, NONE, 4)
+    second = suggest(ANALYSIS, scores, 0.4, removed=first, multiple=4)
     assert (second & first).sum() == first.sum() < second.sum()
     assert all(_kept(second, s) % 4 == 0 for s in ANALYSIS.sets if s.kind in (Kind.FILTER, Kind.WIDTH))
 
 
 def test_a_goal_that_is_met_already_marks_nothing() -> None:
-    removed = suggest(ANALYSIS, SCORES, 0.5, NONE, NONE)
-    assert (suggest(ANALYSIS, SCORES, 0.6, removed, NONE) == removed).all()
-    assert not suggest(ANALYSIS, SCORES, 1.0, NONE, NONE).any()
+    removed = suggest(ANALYSIS, SCORES, 0.5)
+    assert (suggest(ANALYSIS, SCORES, 0.6, removed=removed) == removed).all()
+    assert not suggest(ANALYSIS, SCORES, 1.0).any()
 
 
 @pytest.mark.parametrize("share", [0.0, -0.5, 1.5, float("nan")])
 def test_a_share_that_cannot_be_is_refused(share: float) -> None:
     with pytest.raises(PlanError, match="more than 0 and at most 100"):
-        suggest(ANALYSIS, SCORES, share, NONE, NONE)
+        suggest(ANALYSIS, SCORES, share)
 
 
 def test_an_unreachable_goal_says_how_far_one_gets() -> None:
     locked = ~NONE
     with pytest.raises(PlanError, match=r"The lowest possible is 100\.0%.*unlock structures"):
-        suggest(ANALYSIS, SCORES, 0.5, NONE, locked)
+        suggest(ANALYSIS, SCORES, 0.5, locked=locked)
 
 
 def test_structures_without_a_score_are_never_marked() -> None:
     scores = SCORES.copy()
     width = _set("conv1.weight", Kind.WIDTH)
     scores[width.structures] = np.nan
-    assert not suggest(ANALYSIS, scores, 0.5, NONE, NONE)[width.structures].any()
+    assert not suggest(ANALYSIS, scores, 0.5)[width.structures].any()
 
 
 def test_blocks_go_only_when_asked_and_never_all_of_a_class() -> None:
     scores = np.where(np.isnan(SCORES), 1.0, SCORES)
     scores[_set("layer1.1", Kind.BLOCK).first] = 0.5
-    plan = suggest(ANALYSIS, scores, 0.65, NONE, NONE, kinds=frozenset({Kind.BLOCK}))
+    plan = suggest(ANALYSIS, scores, 0.65, kinds=frozenset({Kind.BLOCK}))
     assert [ANALYSIS.set_of(int(s)).module for s in np.flatnonzero(plan)] == ["layer1.1"]
     with pytest.raises(PlanError):
-        suggest(ANALYSIS, scores, 0.2, NONE, NONE, kinds=frozenset({Kind.BLOCK}))
+        suggest(ANALYSIS, scores, 0.2, kinds=frozenset({Kind.BLOCK}))
 
 
 def test_heads_and_head_dimensions_in_one_plan_are_counted_exactly() -> None:
     kinds = frozenset({Kind.HEAD, Kind.HEAD_DIM, Kind.BLOCK, Kind.FILTER})
     scores = np.where(np.isnan(SCORES), 5.0, SCORES)
     for keep in (0.5, 0.7, 0.9):
-        assert costs(ANALYSIS, suggest(ANALYSIS, scores, keep, NONE, NONE, kinds=kinds)).macs <= keep * ALL
+        assert costs(ANALYSIS, suggest(ANALYSIS, scores, keep, kinds=kinds)).macs <= keep * ALL
 
 
 def test_a_multiple_counts_the_channels_that_a_head_owns() -> None:
@@ -173,7 +173,7 @@ def test_a_plan_for_26000_structures_takes_well_under_a_second() -> None:
     scores = np.random.default_rng(0).random(analysis.count)
     start = time.process_time()
     for multiple in (1, 16):
-        suggest(analysis, scores, 0.5, analysis.empty(), analysis.empty(), multiple)
+        suggest(analysis, scores, 0.5, multiple=multiple)
     assert (time.process_time() - start) / 2 < 0.5
 
 

@@ -117,7 +117,7 @@ def test_two_limits_hold_together_and_one_of_them_closely():
     planned = solve(ANALYSIS, SCORES, goal, NONE, NONE)
     assert all(one.got <= one.asked for one in planned.reached)
     assert any(one.got >= 0.97 * one.asked for one in planned.reached)
-    assert planned.removed.sum() > suggest(ANALYSIS, SCORES, 0.7, NONE, NONE).sum()
+    assert planned.removed.sum() > suggest(ANALYSIS, SCORES, 0.7).sum()
 
 
 def test_an_amount_means_what_its_share_means():

@@ -32,12 +32,14 @@ def mine(tmp_path: Path) -> Path:
     """A recorded cut for a goal with a lock, a second one by hand, and a checkpoint of the next version."""
     session, folder = Session(), tmp_path / "mine"
     opened = finish(session.open(write_project(folder)))
-    locked, nothing = {FILTERS: [0, 1]}, opened.analysis.empty()
+    locked = {FILTERS: [0, 1]}
     spared = from_identities(opened.analysis, locked)[0]
     scores = finish(session.score("s0", "l1"))
     first = finish(
         session.cut(
-            "s0", suggest(opened.analysis, scores, 0.7, nothing, spared, 4), PlanIntent("l1", 0.7, 4, locked=locked)
+            "s0",
+            suggest(opened.analysis, scores, 0.7, locked=spared, multiple=4),
+            PlanIntent("l1", 0.7, 4, locked=locked),
         )
     )
     left = [i for i in range(24) if i not in first.removed.get(FILTERS, []) and i > 1]

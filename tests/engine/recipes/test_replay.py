@@ -32,9 +32,8 @@ def recorded(tmp_path: Path) -> tuple[Path, State, Session]:
     """A recipe of cut, recovery and export, the state it leads to, and its session."""
     session = Session(tmp_path / "session")
     opened = finish(session.open(write_project(tmp_path / "mine")))
-    nothing = opened.analysis.empty()
     scores = finish(session.score("s0", "l1"))
-    cut = finish(session.cut("s0", suggest(opened.analysis, scores, 0.6, nothing, nothing, 4), GOAL))
+    cut = finish(session.cut("s0", suggest(opened.analysis, scores, 0.6, multiple=4), GOAL))
     state = finish(session.recover(cut.id, RecoverySettings(epochs=1, threads=1)))
     path = tmp_path / "mine" / "recipe.json"
     write_recipe(path, session_recipe(session, state.id))

@@ -49,7 +49,7 @@ def _net() -> Noisy:
 
 def _recover(checkpoint: Checkpoint, stop_at: int = 0) -> Recovered:
     token = threading.Event()
-    job = recover(_net(), _net(), Augmented(), SETTINGS, token, checkpoint=checkpoint)
+    job = recover(_net(), _net(), Augmented(), SETTINGS, token=token, checkpoint=checkpoint)
     if not stop_at:
         return finish(job)
     for progress in job:
@@ -82,7 +82,7 @@ def test_the_course_of_a_resumed_run_is_that_of_the_whole_training(
     monkeypatch.setattr(resume, "SECONDS", 0.0)
 
     def course(checkpoint: Checkpoint, stop_at: float = float("inf")) -> list[float]:
-        job = recover(_net(), _net(), Augmented(), SETTINGS, threading.Event(), checkpoint=checkpoint)
+        job = recover(_net(), _net(), Augmented(), SETTINGS, token=threading.Event(), checkpoint=checkpoint)
         for progress in (watched := with_point(job, checkpoint.points)):
             if "loss" in progress.values and progress.values["step"] >= stop_at:
                 watched.close()

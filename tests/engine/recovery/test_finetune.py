@@ -122,7 +122,7 @@ def test_what_the_user_froze_is_not_trained() -> None:
 def test_a_cancel_stops_before_the_next_batch_and_leaves_nothing() -> None:
     student, teacher, task, token = _student(), _student(), ToyTask(), threading.Event()
     before = [_traces(student), _traces(teacher), _process()]
-    job = recover(student, teacher, task, _settings(epochs=50), token)
+    job = recover(student, teacher, task, _settings(epochs=50), token=token)
     _until_training(job)
     served = task.served
     token.set()
@@ -145,7 +145,7 @@ def test_a_cancel_stops_inside_a_batch() -> None:
             return x
 
     student = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), Slow(), Slow(), Slow())
-    job = recover(student, TEACHER, ToyTask(), _settings(), token)
+    job = recover(student, TEACHER, ToyTask(), _settings(), token=token)
     with pytest.raises(Cancelled):
         finish(job)
     assert Slow.passed % 3 == 1

@@ -13,7 +13,6 @@ from secateur.engine.recovery.least_squares import RIDGE, reconstruct
 from secateur.engine.recovery.protocol import Repair
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.tasks.protocol import Split
 from tests.engine.toy_task import ToyTask
 
@@ -39,7 +38,7 @@ def _half(model: nn.Module) -> tuple[Any, Any]:
     mask = analysis.empty()
     for one in analysis.sets:
         mask[one.first + one.count // 2 : one.first + one.count] = True
-    return cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model, analysis.kept_indices(mask)
+    return cut(model, analysis, mask, inputs).model, analysis.kept_indices(mask)
 
 
 def _inputs_of(model: Any, place: int) -> Tensor:

@@ -63,7 +63,7 @@ def _mixed() -> nn.Sequential:
 
 def _recover(checkpoint: Checkpoint, stop_at: int = 99) -> Recovered | None:
     token = threading.Event()
-    job = recover(_mixed(), _mixed(), Halves(), SETTINGS, token, checkpoint=checkpoint)
+    job = recover(_mixed(), _mixed(), Halves(), SETTINGS, token=token, checkpoint=checkpoint)
     if stop_at == 99:
         return finish(job)
     for progress in job:

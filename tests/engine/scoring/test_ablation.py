@@ -16,7 +16,6 @@ from secateur.engine.scoring.score_options import Choices
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, identities
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from tests.engine.nets import Transformer
 from tests.engine.scoring.given_task import GivenTask
 
@@ -32,7 +31,7 @@ def _subject() -> tuple[Transformer, GivenTask, Analysis]:
 def _without(net: nn.Module, task: GivenTask, analysis: Analysis, structure: int) -> nn.Module:
     after = analysis.empty()
     after[structure] = True
-    return cut(net, analysis, analysis.empty(), after, Edits(), task.example_inputs()).model
+    return cut(net, analysis, after, task.example_inputs()).model
 
 
 def _loss(net: nn.Module, task: GivenTask) -> float:
@@ -80,7 +79,7 @@ def test_without_a_loss_the_metric_takes_its_place() -> None:
 def test_a_cancelled_ablation_goes_on_where_it_stopped() -> None:
     net, task, analysis = _subject()
     known, token = dict[int, float](), threading.Event()
-    job = score(net, analysis, analysis.empty(), "ablation", task, token, known=known)
+    job = score(net, analysis, analysis.empty(), "ablation", task, token=token, known=known)
     for _ in range(5):
         next(job)
     token.set()

@@ -15,7 +15,6 @@ from secateur.engine.scoring.criteria import CRITERIA, score
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.tasks.protocol import Split
 from tests.engine.builders import HEAD_DIM, INNER, tiny_analysis, tiny_net
 from tests.engine.toy_task import ToyTask
@@ -90,7 +89,7 @@ def test_scores_of_a_cut_model_come_in_original_coordinates(criterion: str) -> N
     removed = REAL.empty()
     for one in REAL.sets:
         removed[one.first + 1 : one.first + (0 if one.kind is Kind.BLOCK else 3)] = True
-    small: Any = cut(tiny_net(), REAL, REAL.empty(), removed, Edits(), ToyTask(2).example_inputs()).model
+    small: Any = cut(tiny_net(), REAL, removed, ToyTask(2).example_inputs()).model
     scores = finish(score(small, REAL, removed, criterion, ToyTask(64)))
     rated = np.zeros(REAL.count, np.bool_)
     for one in REAL.sets:
@@ -126,7 +125,7 @@ def test_a_score_leaves_nothing_behind(criterion: str, end: str) -> None:
     if end == "raised":
         net.fc.register_forward_pre_hook(_raises)
     before = _flags(net), _surroundings()
-    job = score(net, REAL, REAL.empty(), criterion, ToyTask(64), token)
+    job = score(net, REAL, REAL.empty(), criterion, ToyTask(64), token=token)
     if end == "success":
         finish(job)
     elif end == "raised" and CRITERIA[criterion].needs_data:
@@ -147,7 +146,7 @@ def test_a_score_is_cancelled_in_the_middle_of_a_pass(criterion: str) -> None:
     net.fc.register_forward_hook(lambda *_: reached.append(1))
     before = _flags(net), _surroundings()
     with pytest.raises(Cancelled):
-        finish(score(net, REAL, REAL.empty(), criterion, ToyTask(64), token))
+        finish(score(net, REAL, REAL.empty(), criterion, ToyTask(64), token=token))
     assert len(reached) <= 1 and (_flags(net), _surroundings()) == before
 
 

@@ -18,7 +18,6 @@ from secateur.engine.scoring.criteria import score
 from secateur.engine.scoring.score_options import Choices, Slices
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from tests.engine.norm_nets import Standardised
 from tests.engine.scoring.given_task import GivenTask
 
@@ -117,7 +116,7 @@ def test_a_cut_model_is_rated_by_the_weights_that_run_in_it(maker: str) -> None:
     first = next(one for one in analysis.sets if one.count == 6)
     removed = analysis.empty()
     removed[first.first + 1 : first.first + 3] = True
-    small: Any = cut(net, analysis, analysis.empty(), removed, Edits(), TASK.example_inputs()).model
+    small: Any = cut(net, analysis, removed, TASK.example_inputs()).model
     gate, squares = torch.ones(4, requires_grad=True), torch.zeros(4)
     for images, labels in TASK.given:
         loss = nn.functional.cross_entropy(small[1:](small[0](images) * gate[:, None, None]), labels)

@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from secateur.engine.errors import PlanError
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.planning.count_balance import balanced
 from secateur.engine.structures import reasons
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, CountRule
 from secateur.engine.structures.count_constraints.bundles import CountStatement, bundles
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import settle
 from tests.engine.structures.rules.proof import prove
 
@@ -115,11 +114,11 @@ def test_a_plan_with_uneven_parts_is_refused_in_words() -> None:
         mask = analysis.empty()
         mask[gone] = True
         if not refused:
-            smaller = cut(model, analysis, analysis.empty(), mask, Edits(), ROWS).model
+            smaller = cut(model, analysis, mask, ROWS).model
             assert smaller.get_parameter("first.weight").shape[0] == 4
             continue
         with pytest.raises(PlanError, match=r"keeps 2 and 3 in first\. The 2 parts of aten\.split must keep equal"):
-            cut(model, analysis, analysis.empty(), mask, Edits(), ROWS)
+            cut(model, analysis, mask, ROWS)
 
 
 def test_channels_that_pass_by_go_in_steps_that_all_units_can_halve() -> None:
@@ -142,8 +141,8 @@ def test_a_trial_takes_from_all_parts_and_what_one_part_cannot_none_can() -> Non
                 raise ValueError("not the second")
             return super().forward(x)
 
-    analysis = finish(settle(Stubborn(), ROWS, "stubborn", NeverCancelled()))
-    assert not analysis.sets and len(finish(settle(Chunks(), ROWS, "", NeverCancelled())).sets) == 3
+    analysis = finish(settle(Stubborn(), ROWS, name="stubborn"))
+    assert not analysis.sets and len(finish(settle(Chunks(), ROWS, name="")).sets) == 3
 
 
 @given(st.lists(st.integers(1, 12), min_size=2, max_size=5), st.data())

@@ -8,13 +8,12 @@ import torchvision
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.costs import costs, marginal
 from secateur.engine.structures.rules import RULES
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import settle
 from secateur.engine.tracing.isolated_forward import quiet_forward
 from tests.engine.nets import (
@@ -60,9 +59,9 @@ def test_costs_of_a_swin_transformer_are_those_of_the_cut_model() -> None:
 
 def assert_exact(model: nn.Module, inputs: tuple[torch.Tensor], seed: int) -> None:
     """A random part of every set and some of the blocks are cut; what is left costs what was foretold."""
-    analysis = finish(settle(model, inputs, "model", NeverCancelled()))
+    analysis = finish(settle(model, inputs, name="model"))
     mask = random_plan(analysis, seed)
-    smaller = cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model
+    smaller = cut(model, analysis, mask, inputs).model
     for plan, one in ((analysis.empty(), model), (mask, smaller)):
         counted = costs(analysis, plan)
         with quiet_forward(one), FlopCounterMode(display=False) as counter:

@@ -11,11 +11,10 @@ import torch
 from torch import nn
 
 from secateur.engine.errors import AnalysisError
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, RecordedOutput
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
 from secateur.engine.surgery.verify.verify import verify
 from secateur.engine.tracing.tree import outputs_of
@@ -48,9 +47,9 @@ def test_inputs_by_name_are_recorded_cut_and_verified() -> None:
     model = Named().eval()
     analysis = analyse(model, INPUTS, outputs=("logits",))
     mask = trial_mask(analysis)
-    made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
+    made = cut(model, analysis, mask, INPUTS)
     assert made.model.get_parameter("first.weight").shape == (5, 6)
-    assert finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled())).passed
+    assert finish(verify(model, made.model, analysis, mask, INPUTS)).passed
 
 
 def _fixed(analysis: Analysis) -> set[str]:
@@ -159,12 +158,12 @@ def test_a_plain_object_is_cut_and_verified_by_what_it_holds() -> None:
     analysis = analyse(model, inputs, outputs=("logits",))
     mask = trial_mask(analysis)
     assert mask.any()
-    made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
-    result = finish(verify(model, made.model, analysis, analysis.empty(), mask, inputs, NeverCancelled()))
+    made = cut(model, analysis, mask, inputs)
+    result = finish(verify(model, made.model, analysis, mask, inputs))
     assert result.passed
     with torch.no_grad():
         made.model.get_parameter("second.bias").add_(1)
-    assert not finish(verify(model, made.model, analysis, analysis.empty(), mask, inputs, NeverCancelled())).passed
+    assert not finish(verify(model, made.model, analysis, mask, inputs)).passed
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -6,12 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.planning.count_balance import all_bundles
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import CountRule
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.verify.verify import verify
 from tests.engine.structures.rules.between import Rows, features, sequences
 from tests.engine.structures.rules.proof import prove
@@ -213,8 +212,8 @@ def test_whatever_number_is_left_of_an_axis_code_that_runs_for_nothing_runs(
             mask = analysis.empty()
             for number, size in zip(bundle.sets, bundle.sizes, strict=True):
                 mask[analysis.sets[number].first :][: size * steps] = True
-            made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
-            result = finish(verify(model, made.model, analysis, analysis.empty(), mask, inputs, NeverCancelled()))
+            made = cut(model, analysis, mask, inputs)
+            result = finish(verify(model, made.model, analysis, mask, inputs))
             assert all(c.passed for c in result.checks), result
             numbers.add(int(mask.sum()))
     assert max(numbers) >= 2

@@ -5,10 +5,9 @@ import copy
 import torch
 from torch import nn
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
 from secateur.engine.surgery.verify.verify import verify
 
@@ -41,9 +40,9 @@ def test_an_auxiliary_head_is_cut_along_and_verified_in_training_mode() -> None:
     assert not model.training
     assert {s.name for s in analysis.sets} == {"first.weight", "second.weight", "hidden.weight"}
     mask = trial_mask(analysis)
-    made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
+    made = cut(model, analysis, mask, INPUTS)
     assert made.model.get_parameter("hidden.weight").shape == (6, 4)
-    result = finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled()))
+    result = finish(verify(model, made.model, analysis, mask, INPUTS))
     assert result.passed and "removal in training mode" in [c.name for c in result.checks]
 
 
@@ -53,6 +52,6 @@ def test_a_wrong_index_in_the_auxiliary_head_fails_verification() -> None:
     mask, other = analysis.empty(), analysis.empty()
     hidden = next(s for s in analysis.sets if s.name == "hidden.weight")
     mask[hidden.first : hidden.first + 3], other[hidden.first + 1 : hidden.first + 4] = True, True
-    made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
-    result = finish(verify(model, made.model, analysis, analysis.empty(), other, INPUTS, NeverCancelled()))
+    made = cut(model, analysis, mask, INPUTS)
+    result = finish(verify(model, made.model, analysis, other, INPUTS))
     assert not result.passed and result.difference > 1e-3

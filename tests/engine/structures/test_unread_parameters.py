@@ -4,11 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
 
 ROWS = (torch.randn(2, 8),)
@@ -37,13 +36,13 @@ def survives(model: nn.Module, analysis: Analysis, *inputs: torch.Tensor) -> Non
     """Without half of everything that is offered, a model runs on other inputs too."""
     mask = trial_mask(analysis)
     assert mask.any()
-    made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
+    made = cut(model, analysis, mask, inputs)
     made.model(*(x.abs() + 2 for x in inputs))
 
 
 def test_the_branch_that_did_not_run_keeps_what_it_reads_and_what_it_joins() -> None:
     model = Branches(nn.Linear(64, 64), nn.Linear(64, 64)).eval()
-    analysis = finish(settle(model, ROWS, "", NeverCancelled()))
+    analysis = finish(settle(model, ROWS, name=""))
     assert offered(analysis) == {"free.weight"} and analysis.unused == ("other",)
     survives(model, analysis, *ROWS)
     fixed = {analysis.tensors[f.tensor].name: f.reason for f in analysis.fixed if f.dim == 0}
@@ -54,7 +53,7 @@ def test_the_branch_that_did_not_run_keeps_what_it_reads_and_what_it_joins() -> 
 
 def test_what_did_not_run_is_ignored_on_the_users_word() -> None:
     model = Branches(nn.Linear(64, 64), nn.Linear(64, 64)).eval()
-    analysis = finish(settle(model, ROWS, "", NeverCancelled(), ignore_unused=True))
+    analysis = finish(settle(model, ROWS, name="", ignore_unused=True))
     assert offered(analysis) == {"first.weight", "one.weight", "free.weight"} and analysis.unused == ("other",)
     assert [note.code for note in analysis.notes] == ["note.unused_ignored"]
     with pytest.raises(RuntimeError):

@@ -5,12 +5,11 @@ import json
 import torch
 from torch import nn
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.runtime.load_pruned import apply_edits
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.surgery.cut.cut import Cut, cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
 from secateur.engine.surgery.verify.verify import verify
 
@@ -57,8 +56,8 @@ def halved(model: nn.Module) -> Cut:
     """Half of the heads and head dimensions go; verified at another batch size too."""
     analysis = analyse(model, INPUTS)
     mask = trial_mask(analysis, tuple(s for s in analysis.sets if s.kind in (Kind.HEAD, Kind.HEAD_DIM)))
-    made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
-    result = finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled()))
+    made = cut(model, analysis, mask, INPUTS)
+    result = finish(verify(model, made.model, analysis, mask, INPUTS))
     assert result.passed and any("other batches" in check.name for check in result.checks)
     return made
 
@@ -94,9 +93,9 @@ def test_a_second_cut_halves_again() -> None:
     heads = next(s for s in analysis.sets if s.kind is Kind.HEAD)
     first, second = analysis.empty(), analysis.empty()
     first[heads.first : heads.first + 2] = second[heads.first : heads.first + 3] = True
-    once = cut(model, analysis, analysis.empty(), first, Edits(), INPUTS)
-    twice = cut(once.model, analysis, first, second, once.edits, INPUTS)
-    assert finish(verify(once.model, twice.model, analysis, first, second, INPUTS, NeverCancelled())).passed
+    once = cut(model, analysis, first, INPUTS)
+    twice = cut(once.model, analysis, second, INPUTS, before=first, edits=once.edits)
+    assert finish(verify(once.model, twice.model, analysis, second, INPUTS, before=first)).passed
     assert (1, 4) in [value for *_, value in twice.edits.literals]
     assert twice.model(torch.randn(5, 8, 16)).shape == (5, 8, 5)
 

@@ -11,13 +11,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.runtime import load_pruned
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.structures.costs import costs
 from secateur.engine.surgery.cut.cut import Cut, cut, rebuild
-from secateur.engine.surgery.cut.edits import Edits, Verification
+from secateur.engine.surgery.cut.edits import Verification
 from secateur.engine.surgery.cut.trial_cuts import settle
 from secateur.engine.surgery.verify.verify import verify
 from secateur.engine.tracing.isolated_forward import quiet_forward
@@ -25,7 +25,6 @@ from secateur.engine.tracing.tree import Inputs, call
 from tests.engine.block_nets import WIDTH, Branches, Decoder, Numbered, sequence
 from tests.engine.nets import Transformer, image
 
-NEVER = NeverCancelled()
 TOKENS = {"input_ids": torch.arange(14).reshape(2, 7) * 3 % 50}
 BOTH = {**TOKENS, "decoder_input_ids": torch.arange(10).reshape(2, 5) * 7 % 50}
 SMALL: dict[str, Any] = {"vocab_size": 50, "bos_token_id": 1, "eos_token_id": 2}
@@ -109,11 +108,11 @@ def made(build: Callable[[], nn.Module], inputs: Inputs) -> tuple[nn.Module, Ana
 def without(model: nn.Module, analysis: Analysis, inputs: Inputs, gone: list[int]) -> tuple[Mask, Cut]:
     mask = analysis.empty()
     mask[gone] = True
-    return mask, cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
+    return mask, cut(model, analysis, mask, inputs)
 
 
 def verified(model: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask, inputs: Inputs) -> Verification:
-    return finish(verify(model, smaller, analysis, analysis.empty(), mask, inputs, NEVER))
+    return finish(verify(model, smaller, analysis, mask, inputs))
 
 
 @pytest.mark.parametrize(("build", "inputs", "count"), CASES, ids=lambda v: getattr(v, "__name__", "") or None)
@@ -151,14 +150,14 @@ def test_an_outer_block_and_what_is_inside_it_are_cut_together_or_one_after_the_
     number = {s.name: s.first for s in analysis.sets if s.kind is Kind.BLOCK}
     first = analysis.empty()
     first[number["steps.1.mixer"]] = True
-    one = cut(model, analysis, analysis.empty(), first, Edits(), inputs)
+    one = cut(model, analysis, first, inputs)
     second = first.copy()
     second[number["steps.1"]] = True
     for one_set in analysis.sets:  # and half of everything else
         if one_set.kind is not Kind.BLOCK:
             second[one_set.first : one_set.first + one_set.count // 2] = True
-    two = cut(one.model, analysis, first, second, one.edits, inputs)
-    assert finish(verify(one.model, two.model, analysis, first, second, inputs, NEVER)).passed
+    two = cut(one.model, analysis, second, inputs, before=first, edits=one.edits)
+    assert finish(verify(one.model, two.model, analysis, second, inputs, before=first)).passed
     assert verified(model, two.model, analysis, second, inputs).passed
     assert costs(analysis, second).parameters == sum(p.numel() for p in two.model.parameters())
     again = rebuild(Decoder, analysis, second, two.edits, two.model.state_dict())
@@ -248,5 +247,5 @@ def test_settled_blocks_are_tried_apart_from_what_is_inside_them() -> None:
             return x + self.down(torch.relu(y))
 
     model = nn.Sequential(nn.Linear(5, WIDTH), Stubborn(), nn.Linear(WIDTH, 3))
-    analysis = finish(settle(model.eval(), (torch.randn(4, 5),), "stubborn", NEVER))
+    analysis = finish(settle(model.eval(), (torch.randn(4, 5),), name="stubborn"))
     assert {(s.kind, s.name) for s in analysis.sets} == {(Kind.BLOCK, "1"), (Kind.WIDTH, "0.weight")}

@@ -3,11 +3,10 @@
 import torch
 from torch import nn
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.verify.verify import verify
 
 INPUTS = (torch.randn(2, 3, 8, 8),)
@@ -67,8 +66,8 @@ def test_a_module_that_blocks_share_is_no_false_alarm() -> None:
     analysis = analyse(model, INPUTS)
     mask = analysis.empty()
     mask[next(s.first for s in analysis.sets if s.kind is Kind.BLOCK)] = True
-    made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
-    assert finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled())).passed
+    made = cut(model, analysis, mask, INPUTS)
+    assert finish(verify(model, made.model, analysis, mask, INPUTS)).passed
 
 
 def test_every_block_beside_changes_in_place_verifies_and_leaves_the_stream_alone() -> None:
@@ -81,8 +80,8 @@ def test_every_block_beside_changes_in_place_verifies_and_leaves_the_stream_alon
     for chosen in (*([b] for b in blocks), blocks):
         mask = analysis.empty()
         mask[[b.first for b in chosen]] = True
-        made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
-        result = finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled()))
+        made = cut(model, analysis, mask, INPUTS)
+        result = finish(verify(model, made.model, analysis, mask, INPUTS))
         assert result.passed, (chosen, result)
         smaller = made.model
     with torch.no_grad():  # all units gone: y is x

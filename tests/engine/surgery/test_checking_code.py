@@ -5,9 +5,8 @@ import math
 import torch
 from torch import nn
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
 from secateur.engine.surgery.verify.verify import verify
 
@@ -59,10 +58,10 @@ class Layers(nn.Module):
 def test_attention_that_checks_its_width_and_takes_windows_by_strides_loses_all_kinds() -> None:
     torch.manual_seed(0)
     model = Layers().eval()
-    analysis = finish(settle(model, INPUTS, "windowed", NeverCancelled()))
+    analysis = finish(settle(model, INPUTS, name="windowed"))
     assert not any(f.reason.code in ("fixed.sliced", "fixed.unrepaired") for f in analysis.fixed), analysis.fixed
     assert {"residual width", "head", "head dimension"} <= {str(s.kind) for s in analysis.sets}
     mask = trial_mask(analysis, tuple(s for s in analysis.sets if s.count > 1))
-    smaller = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS).model
-    result = finish(verify(model, smaller, analysis, analysis.empty(), mask, INPUTS, NeverCancelled()))
+    smaller = cut(model, analysis, mask, INPUTS).model
+    result = finish(verify(model, smaller, analysis, mask, INPUTS))
     assert result.passed, result

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.runtime.load_pruned import apply_edits, with_numbers
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
@@ -47,8 +47,8 @@ def halved(kind: Kind) -> tuple[nn.Module, nn.Module, Edits]:
     model = Branching().eval()
     analysis = analyse(model, INPUTS)
     mask = trial_mask(analysis, tuple(s for s in analysis.sets if s.kind is kind))
-    made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
-    result = finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled()))
+    made = cut(model, analysis, mask, INPUTS)
+    result = finish(verify(model, made.model, analysis, mask, INPUTS))
     assert result.passed
     return model, made.model, made.edits
 
@@ -116,7 +116,7 @@ def test_a_frozen_object_that_holds_a_size_is_left_alone() -> None:
     torch.manual_seed(0)
     model, inputs = Held().eval(), (torch.randn(3, 9),)
     analysis = analyse(model, inputs)
-    made = cut(model, analysis, analysis.empty(), trial_mask(analysis), Edits(), inputs)
+    made = cut(model, analysis, trial_mask(analysis), inputs)
     assert [value for *_, value in made.edits.literals] == [6] and model.shape.width == 12
     assert made.model(*inputs).shape == (3, 5)
 
@@ -140,9 +140,9 @@ def test_which_one_of_each_pair_is_taken_stays() -> None:
     (pairs,) = (s for s in analysis.sets if s.count == 4)
     mask = analysis.empty()
     mask[pairs.first] = True
-    made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
+    made = cut(model, analysis, mask, INPUTS)
     assert made.edits.literals and not any(where.endswith("start") for _, _, _, where, _ in made.edits.literals)
-    assert finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled())).passed
+    assert finish(verify(model, made.model, analysis, mask, INPUTS)).passed
 
 
 class Shuffled(nn.Module):
@@ -170,8 +170,8 @@ def test_groups_of_a_shuffle_go_though_no_result_shows_how_many_there_are(groups
     (pair,) = (s for s in analysis.sets if s.count == 2)
     mask = analysis.empty()
     mask[pair.first] = True
-    made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
-    assert finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled())).passed
+    made = cut(model, analysis, mask, INPUTS)
+    assert finish(verify(model, made.model, analysis, mask, INPUTS)).passed
     if groups:
         assert ("", "groups", 1) in made.edits.attributes and not made.edits.literals
     else:
@@ -197,13 +197,13 @@ class Repeats(nn.Module):
 def test_how_often_keys_are_repeated_is_replaced() -> None:
     torch.manual_seed(0)
     model = Repeats().eval()
-    analysis = finish(settle(model, INPUTS, "repeats", NeverCancelled()))
+    analysis = finish(settle(model, INPUTS, name="repeats"))
     (heads,) = (s for s in analysis.sets if s.kind is Kind.HEAD)
     mask = analysis.empty()
     mask[heads.first] = True
-    made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
+    made = cut(model, analysis, mask, INPUTS)
     assert [value for _, site, _, _, value in made.edits.literals if "repeat" in site] == [1, 1]
-    assert finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled())).passed
+    assert finish(verify(model, made.model, analysis, mask, INPUTS)).passed
     assert {made.model.get_parameter(f"{name}.weight").shape for name in ("query", "key")} == {(8, 12)}
 
 

@@ -7,18 +7,17 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits, Verification
+from secateur.engine.surgery.cut.edits import Verification
 from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
 from secateur.engine.surgery.verify.verify import verify
 from tests.engine.nets import image, tokens
 from tests.engine.norm_nets import BETWEEN, BareLayerNorm, Between, Gated, Standardised, TorchRMS
 from tests.engine.surgery.verify.test_verification import exchange_one
 
-NEVER = NeverCancelled()
 TOKENS = {"rms norm": Gated, "torch's rms norm": TorchRMS, "layer norm without weight": BareLayerNorm}
 GROUPED = ("group norm", "group norm by function", "group norm without weight")
 NETS: dict[str, tuple[Callable[[], nn.Module], tuple[torch.Tensor, ...]]] = {
@@ -30,7 +29,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], tuple[torch.Tensor, ...]]] = {
 def settled(name: str) -> tuple[nn.Module, tuple[torch.Tensor, ...], Analysis]:
     torch.manual_seed(0)
     model, inputs = NETS[name][0]().eval(), NETS[name][1]
-    return model, inputs, finish(settle(model, inputs, name, NEVER))
+    return model, inputs, finish(settle(model, inputs, name=name))
 
 
 def width_of(name: str, analysis: Analysis) -> dict[Kind, int]:
@@ -42,7 +41,7 @@ def width_of(name: str, analysis: Analysis) -> dict[Kind, int]:
 def verified(
     model: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask, inputs: tuple[torch.Tensor, ...]
 ) -> Verification:
-    return finish(verify(model, smaller, analysis, analysis.empty(), mask, inputs, NEVER))
+    return finish(verify(model, smaller, analysis, mask, inputs))
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -53,7 +52,7 @@ def test_the_width_under_a_statistic_is_free_cut_and_verified(name: str) -> None
     for kind in expected:
         sets = tuple(s for s in analysis.sets if s.kind is kind)
         mask = trial_mask(analysis, sets)
-        smaller = cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model
+        smaller = cut(model, analysis, mask, inputs).model
         result = verified(model, smaller, analysis, mask, inputs)
         assert result.passed and all(c.conclusive for c in result.checks), (kind, result)
 
@@ -64,7 +63,7 @@ def test_one_wrong_index_under_a_statistic_fails(name: str) -> None:
     for kind in width_of(name, analysis):
         one = next(s for s in analysis.sets if s.kind is kind)
         mask = trial_mask(analysis, (one,))
-        smaller = cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model
+        smaller = cut(model, analysis, mask, inputs).model
         exchange_one(model, smaller, analysis, mask, one.touches[0])
         assert not verified(model, smaller, analysis, mask, inputs).checks[0].passed
 
@@ -74,16 +73,16 @@ def test_a_second_removal_on_top_of_the_first_is_verified(name: str) -> None:
     model, inputs, analysis = settled(name)
     both, first = trial_mask(analysis), analysis.empty()
     first[np.flatnonzero(both)[::2]] = True
-    step = cut(model, analysis, analysis.empty(), first, Edits(), inputs)
-    twice = cut(step.model, analysis, first, both, step.edits, inputs)
-    result = finish(verify(step.model, twice.model, analysis, first, both, inputs, NEVER))
+    step = cut(model, analysis, first, inputs)
+    twice = cut(step.model, analysis, both, inputs, before=first, edits=step.edits)
+    result = finish(verify(step.model, twice.model, analysis, both, inputs, before=first))
     assert result.passed and result.checks[0].conclusive
 
 
 def test_a_statistic_that_keeps_counting_what_is_gone_fails() -> None:
     model, inputs, analysis = settled("rms norm")
     mask = trial_mask(analysis, tuple(s for s in analysis.sets if s.kind is Kind.WIDTH))
-    smaller = cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model
+    smaller = cut(model, analysis, mask, inputs).model
     with torch.no_grad():  # as if the mean were taken over 24 where 12 remain
         smaller.get_parameter("norms.0.weight").mul_(2**0.5)
     assert not verified(model, smaller, analysis, mask, inputs).checks[0].passed
@@ -92,7 +91,7 @@ def test_a_statistic_that_keeps_counting_what_is_gone_fails() -> None:
 def test_a_group_norm_with_the_wrong_number_of_groups_is_seen_before_any_comparison() -> None:
     model, inputs, analysis = settled("group norm")
     groups = next(s for s in analysis.sets if s.kind is Kind.GROUP)
-    made = cut(model, analysis, analysis.empty(), trial_mask(analysis, (groups,)), Edits(), inputs)
+    made = cut(model, analysis, trial_mask(analysis, (groups,)), inputs)
     assert ("between", "num_groups", 2) in made.edits.attributes
     assert made.model.get_submodule("between").num_channels == 8
 
@@ -100,7 +99,7 @@ def test_a_group_norm_with_the_wrong_number_of_groups_is_seen_before_any_compari
 def test_the_count_in_a_mean_by_hand_stays_what_it_was() -> None:
     model, inputs, analysis = settled("divided sum")
     mask = trial_mask(analysis, tuple(s for s in analysis.sets if s.kind is Kind.WIDTH))
-    made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
+    made = cut(model, analysis, mask, inputs)
     replaced = [(path, site.split()[-1], where, value) for path, site, _, where, value in made.edits.literals]
     assert replaced == [("between", "div", "1", 16)]
 
@@ -141,7 +140,7 @@ class Padded(nn.Module):
 def test_the_border_of_an_absent_channel_is_absent_too() -> None:
     torch.manual_seed(0)
     model, inputs = Padded().eval(), image(8)
-    analysis = finish(settle(model, inputs, "padded", NEVER))
+    analysis = finish(settle(model, inputs, name="padded"))
     mask = trial_mask(analysis)
-    smaller = cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model
+    smaller = cut(model, analysis, mask, inputs).model
     assert verified(model, smaller, analysis, mask, inputs).passed

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.runtime.load_pruned import load_pruned
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.surgery.cut.cut import cut, rebuild, shapes
@@ -20,8 +20,6 @@ from secateur.engine.surgery.verify.verify import verify
 from secateur.engine.tracing import recorder
 from tests.engine.nets import Ghost, OneBatch, Residual, Rotary, Tied, WithOwnAttention, image, rows, tokens
 
-NEVER = NeverCancelled()
-
 
 @pytest.mark.parametrize(
     ("net", "inputs"), [(Rotary, rows()), (Tied, tokens()), (OneBatch, image()), (WithOwnAttention, tokens())]
@@ -29,11 +27,11 @@ NEVER = NeverCancelled()
 def test_it_is_cut_verified_and_comes_back(net: type[nn.Module], inputs: tuple[torch.Tensor], tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = net().eval()
-    analysis = finish(settle(model, inputs, "odd", NEVER))
-    mask, none = trial_mask(analysis), analysis.empty()
+    analysis = finish(settle(model, inputs, name="odd"))
+    mask = trial_mask(analysis)
     assert mask.any()
-    made = cut(model, analysis, none, mask, Edits(), inputs)
-    result = finish(verification.verify(model, made.model, analysis, none, mask, inputs, NEVER))
+    made = cut(model, analysis, mask, inputs)
+    result = finish(verify(model, made.model, analysis, mask, inputs))
     assert result.passed, result
     again = rebuild(net, analysis, mask, made.edits, made.model.state_dict())
     described = {"schema": 1, "shapes": shapes(analysis, mask), "edits": asdict(made.edits)}
@@ -48,13 +46,13 @@ def test_it_is_cut_verified_and_comes_back(net: type[nn.Module], inputs: tuple[t
 
 
 def test_the_width_of_tied_embeddings_goes_from_both_uses() -> None:
-    analysis = finish(settle(Tied(), tokens(), "tied", NEVER))
+    analysis = finish(settle(Tied(), tokens(), name="tied"))
     assert any(s.name == "embed.weight" for s in analysis.sets)
 
 
 def test_a_file_that_lacks_a_tied_tensor_under_every_name_is_refused(tmp_path: Path) -> None:
     model = Tied().eval()
-    analysis = finish(settle(model, tokens(), "tied", NEVER))
+    analysis = finish(settle(model, tokens(), name="tied"))
     described = {"schema": 1, "shapes": shapes(analysis, analysis.empty()), "edits": asdict(Edits())}
     (tmp_path / "shapes.json").write_text(json.dumps(described))
     lacking = {n: t.clone() for n, t in model.state_dict().items() if n not in ("out.weight", "embed.weight")}
@@ -65,34 +63,34 @@ def test_a_file_that_lacks_a_tied_tensor_under_every_name_is_refused(tmp_path: P
 
 def test_a_counter_in_the_users_model_is_not_moved() -> None:
     model = Rotary()
-    finish(settle(model, rows(), "rotary", NEVER))
+    finish(settle(model, rows(), name="rotary"))
     assert float(model.calls) == 0.0
 
 
 def test_a_subclass_of_attention_keeps_its_own_forward_and_its_heads() -> None:
-    analysis = finish(settle(WithOwnAttention().eval(), tokens(), "own", NEVER))
+    analysis = finish(settle(WithOwnAttention().eval(), tokens(), name="own"))
     assert not any(s.kind in (Kind.HEAD, Kind.HEAD_DIM) for s in analysis.sets)
 
 
 def test_a_large_model_is_verified_in_float32_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verification, "SMALL", 0)
     model = Residual().eval()
-    analysis = finish(settle(model, image(), "large", NEVER))
-    mask, none = trial_mask(analysis), analysis.empty()
-    made = cut(model, analysis, none, mask, Edits(), image())
-    result = finish(verification.verify(model, made.model, analysis, none, mask, image(), NEVER))
+    analysis = finish(settle(model, image(), name="large"))
+    mask = trial_mask(analysis)
+    made = cut(model, analysis, mask, image())
+    result = finish(verify(model, made.model, analysis, mask, image()))
     assert result.passed
     assert {c.dtype for c in result.checks} == {"float32"}
 
 
 def test_a_depth_wise_layer_over_channels_that_go_in_pairs_has_a_group_for_each() -> None:
     model, inputs = Ghost().eval(), image()
-    analysis = finish(settle(model, inputs, "ghost", NEVER))
+    analysis = finish(settle(model, inputs, name="ghost"))
     assert {s.name: s.count for s in analysis.sets} == {"primary.weight": 8}
     mask = trial_mask(analysis)
-    made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
+    made = cut(model, analysis, mask, inputs)
     assert vars(made.model.get_submodule("depthwise"))["groups"] == 8
-    assert finish(verification.verify(model, made.model, analysis, analysis.empty(), mask, inputs, NEVER)).passed
+    assert finish(verify(model, made.model, analysis, mask, inputs)).passed
 
 
 class Remembering(nn.Module):
@@ -118,10 +116,10 @@ def test_what_one_forward_keeps_for_the_next_is_no_difference(size: int, monkeyp
     monkeypatch.setattr(recorder, "SMALL", size)  # recorded without weights, and with them
     torch.manual_seed(0)
     model, inputs = Remembering().eval(), (torch.randn(2, 5, 9),)
-    analysis = finish(settle(model, inputs, "remembering", NEVER))
+    analysis = finish(settle(model, inputs, name="remembering"))
     assert analysis.weightless == (size == 0) and not model.kept
     assert {str(one.kind) for one in analysis.sets} >= {str(Kind.HEAD)}
     mask = trial_mask(analysis)
-    made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
+    made = cut(model, analysis, mask, inputs)
     assert ("", "heads", 2) in made.edits.attributes and not made.model.get_submodule("").kept
-    assert finish(verify(model, made.model, analysis, analysis.empty(), mask, inputs, NEVER)).passed
+    assert finish(verify(model, made.model, analysis, mask, inputs)).passed

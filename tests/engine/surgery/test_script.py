@@ -3,15 +3,12 @@
 import torch
 from torch import nn
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
 from secateur.engine.surgery.verify.verify import verify
 from tests.engine.nets import rows
-
-NEVER = NeverCancelled()
 
 
 class Constant(nn.Module):
@@ -32,7 +29,7 @@ def test_a_constant_made_of_a_width_is_kept_behind_a_choice_by_the_inputs() -> N
     torch.manual_seed(0)
     model = Constant().eval()
     analysis = analyse(model, rows())
-    mask, none = trial_mask(analysis), analysis.empty()
-    made = cut(model, analysis, none, mask, Edits(), rows())
+    mask = trial_mask(analysis)
+    made = cut(model, analysis, mask, rows())
     assert [one[-1] for one in made.edits.literals] == [12.0]
-    assert finish(verify(model, made.model, analysis, none, mask, rows(), NEVER)).passed
+    assert finish(verify(model, made.model, analysis, mask, rows())).passed

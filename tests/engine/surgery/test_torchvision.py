@@ -6,16 +6,14 @@ import torch
 import torchvision
 from torch.utils.flop_counter import FlopCounterMode
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.structures.costs import costs
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
 from secateur.engine.surgery.verify.verify import verify
 from secateur.engine.tracing.isolated_forward import quiet_forward
 
-NEVER = NeverCancelled()
 KINDS = {
     "resnet18": {Kind.FILTER, Kind.WIDTH, Kind.BLOCK},
     "resnet50": {Kind.FILTER, Kind.WIDTH, Kind.BLOCK},
@@ -34,15 +32,15 @@ def test_every_kind_of_structure_is_cut_and_verified(name: str) -> None:
     torch.manual_seed(0)
     model = torchvision.models.get_model(name, weights=None).eval()
     inputs = (torch.randn(2, 3, *([224] * 2 if name == "vit_b_16" else [64] * 2)),)
-    analysis = finish(settle(model, inputs, name, NEVER))
+    analysis = finish(settle(model, inputs, name=name))
     assert {s.kind for s in analysis.sets} == KINDS[name]
     for kind in KINDS[name]:
         mask = half(analysis, kind)
-        made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
-        result = finish(verify(model, made.model, analysis, analysis.empty(), mask, inputs, NEVER))
+        made = cut(model, analysis, mask, inputs)
+        result = finish(verify(model, made.model, analysis, mask, inputs))
         assert result.passed, (name, kind, result)
     everything = trial_mask(analysis)
-    smaller = cut(model, analysis, analysis.empty(), everything, Edits(), inputs).model
+    smaller = cut(model, analysis, everything, inputs).model
     with quiet_forward(smaller), FlopCounterMode(display=False) as counter:
         smaller(inputs[0][:1])
     counted = costs(analysis, everything)

@@ -14,14 +14,13 @@ import pytest
 from onnx import TensorProto, helper
 
 from secateur.engine.errors import SecateurError
-from secateur.engine.jobs import Cancelled, NeverCancelled, finish
+from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.targets.bench import processor
 from secateur.engine.targets.measure import measure
 from secateur.engine.targets.openvino_target import _core
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.targets.table import TARGETS
 
-NEVER = NeverCancelled()
 QUICK = TargetSpec(seconds=0.3)
 SIZES = {"x": (40, 24), "y": (1, 1)}
 
@@ -49,7 +48,7 @@ def test_ten_times_the_macs_take_longer_and_the_numbers_are_ordered(tmp_path, ex
     target = TargetSpec(batch=8, seconds=0.4)
     files = [matmuls(tmp_path / "one.onnx", 2), matmuls(tmp_path / "ten.onnx", 20)]
     seen = []
-    one, ten = finish(measure(files, example, target, NEVER), seen.append)
+    one, ten = finish(measure(files, example, target), seen.append)
     assert ten.median > 2 * one.median
     for timing in (one, ten):
         assert 0 < timing.low <= timing.median <= timing.high and timing.runs >= 10 and timing.target == target
@@ -67,7 +66,7 @@ def test_eager_torch_is_measured_from_a_parcel(tmp_path):
     spec = ModelSpec("bundled:resnet")
     pack(tmp_path, open_model(spec).model, Edits(), spec, (2, 1, 28, 28))
     inputs = (np.zeros((2, 1, 28, 28), dtype=np.float32),)
-    (timing,) = finish(measure([tmp_path], inputs, TargetSpec("torch", seconds=0.2), NEVER))
+    (timing,) = finish(measure([tmp_path], inputs, TargetSpec("torch", seconds=0.2)))
     assert timing.median > 0 and "torch" in timing.machine
 
 
@@ -99,7 +98,7 @@ def test_int8_computes_with_quantised_weights(tmp_path, example):
     file = matmuls(tmp_path / "a.onnx", 2)
     plain, small = (answer("onnxruntime", file, example, one)[0] for one in ("fp32", "int8"))
     assert not np.allclose(plain, small, rtol=1e-4) and close_to(small, plain, 0.05)
-    (timing,) = finish(measure([file], example, replace(QUICK, precision="int8"), NEVER))
+    (timing,) = finish(measure([file], example, replace(QUICK, precision="int8")))
     assert timing.median > 0 and timing.target.precision == "int8"
 
 
@@ -120,7 +119,7 @@ def test_openvino_gives_what_onnxruntime_gives(tmp_path, example, precision):
     assert close_to(found, plain, 1e-5 if precision == "fp32" else 0.05)
     if precision != "fp32":
         assert not close_to(found, plain, 1e-5)
-    (timing,) = finish(measure([file], example, replace(QUICK, runtime="openvino", precision=precision), NEVER))
+    (timing,) = finish(measure([file], example, replace(QUICK, runtime="openvino", precision=precision)))
     assert timing.median > 0 and "openvino" in timing.machine
 
 
@@ -139,10 +138,10 @@ def test_other_sizes_of_the_inputs_are_measured(tmp_path):
     file = tmp_path / "a.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), file)
     inputs = (np.zeros((2, 1, 8, 8), np.float32),)
-    (timing,) = finish(measure([file], inputs, replace(QUICK, size=(40, 24)), NEVER))
+    (timing,) = finish(measure([file], inputs, replace(QUICK, size=(40, 24))))
     assert timing.target.size == (40, 24)
     with pytest.raises(SecateurError, match="cannot run"):
-        finish(measure([file], inputs, QUICK, NEVER))
+        finish(measure([file], inputs, QUICK))
 
 
 @pytest.fixture
@@ -168,7 +167,7 @@ def test_cancelling_kills_the_worker_within_a_second(tmp_path, example, started)
             return self.on
 
     token = Token()
-    job = measure([matmuls(tmp_path / "a.onnx", 2)], example, TargetSpec(seconds=60), token)
+    job = measure([matmuls(tmp_path / "a.onnx", 2)], example, TargetSpec(seconds=60), token=token)
     while next(job).text != "Measuring":
         pass
     ((process, _),) = started
@@ -195,30 +194,30 @@ def test_cancelling_kills_the_worker_within_a_second(tmp_path, example, started)
 )
 def test_targets_that_cannot_be_are_refused(tmp_path, example, target, code):
     with pytest.raises(SecateurError) as caught:
-        finish(measure([matmuls(tmp_path / "a.onnx", 1)], example, target, NEVER))
+        finish(measure([matmuls(tmp_path / "a.onnx", 1)], example, target))
     assert caught.value.message.code == code
 
 
 def test_a_file_that_is_not_there_and_one_that_is_no_model(tmp_path, example):
     with pytest.raises(SecateurError, match=r"gone\.onnx does not exist"):
-        finish(measure([tmp_path / "gone.onnx"], example, QUICK, NEVER))
+        finish(measure([tmp_path / "gone.onnx"], example, QUICK))
     (tmp_path / "text.onnx").write_text("hello")
     with pytest.raises(SecateurError, match=r"ONNX Runtime cannot load .*text\.onnx"):
-        finish(measure([tmp_path / "text.onnx"], example, QUICK, NEVER))
+        finish(measure([tmp_path / "text.onnx"], example, QUICK))
 
 
 def test_a_model_that_cannot_run_at_the_targets_batch_says_so(tmp_path, example):
     with pytest.raises(SecateurError, match=r"cannot run at batch 3"):
-        finish(measure([matmuls(tmp_path / "a.onnx", 1, batch=2)], example, TargetSpec(batch=3, seconds=0.2), NEVER))
+        finish(measure([matmuls(tmp_path / "a.onnx", 1, batch=2)], example, TargetSpec(batch=3, seconds=0.2)))
 
 
 def test_no_inputs_is_a_sentence(tmp_path):
     with pytest.raises(SecateurError, match="example inputs"):
-        finish(measure([matmuls(tmp_path / "a.onnx", 1)], (), QUICK, NEVER))
+        finish(measure([matmuls(tmp_path / "a.onnx", 1)], (), QUICK))
 
 
 def test_threads_are_pinned_before_the_runtime_loads(tmp_path, example, started):
-    finish(measure([matmuls(tmp_path / "a.onnx", 1)], example, TargetSpec(threads=2, seconds=0.05), NEVER))
+    finish(measure([matmuls(tmp_path / "a.onnx", 1)], example, TargetSpec(threads=2, seconds=0.05)))
     assert started[0][1]["env"]["OMP_NUM_THREADS"] == "2"
 
 

@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
 from secateur.engine.tracing import recorder
 from secateur.engine.tracing.recorder import record
@@ -75,9 +74,9 @@ def test_each_run_makes_its_own(size: int, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_model_with_such_a_table_is_cut() -> None:
     torch.manual_seed(0)
     model, inputs = Tables().eval(), (torch.randn(2, 9),)
-    analysis = finish(settle(model, inputs, "tables", NeverCancelled()))
+    analysis = finish(settle(model, inputs, name="tables"))
     mask = trial_mask(analysis)
-    assert cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model.get_parameter("up.weight").shape == (
+    assert cut(model, analysis, mask, inputs).model.get_parameter("up.weight").shape == (
         3,
         9,
     )

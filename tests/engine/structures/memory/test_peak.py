@@ -17,7 +17,6 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.structures.memory.peak import Memory, memory
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.tracing.recorder import quiet_forward
 from tests.engine.nets import Concat, Ghost, Residual, Rotary, Tied, TorchAttention, Transformer, image, rows, tokens
 from tests.engine.plans import random_plan
@@ -133,5 +132,5 @@ def assert_exact(model: nn.Module, inputs: tuple[torch.Tensor], seed: int) -> No
 def assert_equal(model: nn.Module, analysis: Analysis, inputs: tuple[torch.Tensor], mask: Mask) -> None:
     """What is foretold is what is measured on the cut model, to the byte."""
     if mask.any():
-        model = cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model
+        model = cut(model, analysis, mask, inputs).model
     assert memory(analysis, mask) == measured(model, inputs)

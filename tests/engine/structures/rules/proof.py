@@ -4,12 +4,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.planning.count_balance import balanced
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.surgery.cut.cut import Cut, cut
-from secateur.engine.surgery.cut.edits import Edits, Verification
+from secateur.engine.surgery.cut.edits import Verification
 from secateur.engine.surgery.verify.verify import verify
 from secateur.engine.tracing.tree import Inputs
 
@@ -33,7 +33,7 @@ def prove(model: nn.Module, inputs: Inputs, *expected: str) -> Analysis:
     sets = [n for n, s in enumerate(analysis.sets) if s.kind is not Kind.BLOCK and s.count > 1]
     assert sets
     for mask in (*(half(analysis, n) for n in sets), half(analysis, *sets)):
-        made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
+        made = cut(model, analysis, mask, inputs)
         result = _verified(model, made, analysis, mask, inputs)
         assert result.passed, (analysis.sets[int(analysis.set_numbers()[np.flatnonzero(mask)[0]])].key, result)
         _exchange(model, made.model, analysis, mask)
@@ -52,8 +52,7 @@ def half(analysis: Analysis, *numbers: int) -> Mask:
 
 
 def _verified(model: nn.Module, made: Cut, analysis: Analysis, mask: Mask, inputs: Inputs) -> Verification:
-    none, token = analysis.empty(), NeverCancelled()
-    return finish(verify(model, made.model, analysis, none, mask, inputs, token, made.factors))
+    return finish(verify(model, made.model, analysis, mask, inputs, factors=made.factors))
 
 
 def _exchange(model: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask) -> None:

@@ -8,12 +8,11 @@ import torch
 from torch import nn
 
 from secateur.engine.errors import PlanError
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.planning.count_balance import bundle_of
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.verify.verify import verify
 
 from .between import Rows, features, sequences
@@ -91,8 +90,8 @@ def test_a_projection_stays_narrower_than_its_layer() -> None:
     assert (one.count, bundle.most) == (6, 3)
     mask = analysis.empty()
     mask[one.first :][:3] = True
-    made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
-    assert finish(verify(model, made.model, analysis, analysis.empty(), mask, inputs, NeverCancelled())).passed
+    made = cut(model, analysis, mask, inputs)
+    assert finish(verify(model, made.model, analysis, mask, inputs)).passed
     mask[one.structures] = np.arange(6) < 4
     with pytest.raises(PlanError, match="at least 3 units must stay"):
-        cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
+        cut(model, analysis, mask, inputs)

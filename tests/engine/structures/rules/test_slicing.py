@@ -5,10 +5,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from secateur.engine.errors import VerificationError
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.verify.verify import verify
 from tests.engine.nets import image
 
@@ -187,7 +186,7 @@ def test_a_slice_that_would_begin_at_another_channel_is_repaired_or_refused() ->
     before = next(s for s in analysis.sets if (s.name, s.dim) == ("first.weight", 0) and s.count == 8)
     mask[before.first : before.first + 2] = True  # two that stand before the part: the shape of the part stays
     try:
-        smaller = cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model
+        smaller = cut(model, analysis, mask, inputs).model
     except VerificationError as error:
         assert "aten.slice" in str(error)
     else:
@@ -223,7 +222,7 @@ def test_all_that_stands_behind_a_slice_goes_though_torch_then_sees_no_slice() -
     taken, behind = analysis.sets
     mask = analysis.empty()
     mask[taken.first] = mask[behind.structures] = True
-    made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
-    result = finish(verify(model, made.model, analysis, analysis.empty(), mask, inputs, NeverCancelled()))
+    made = cut(model, analysis, mask, inputs)
+    result = finish(verify(model, made.model, analysis, mask, inputs))
     assert result.passed
     assert made.model(*inputs).shape == (3, 4)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind
 from secateur.engine.structures.solver.shape_factors import refine, segments
@@ -78,7 +78,7 @@ def test_factors_that_were_shared_once_are_shared_whenever_it_is_solved_again() 
     found = {(s.tensor, s.dim): s.indices.tolist() for s in analysis.slices(head.first)}
     assert found["between.qkv.weight", 0] == found["between.mix.weight", 0] == list(range(12))
     assert found["between.out.weight", 1] == [0, 1, 2, 3, 8, 9, 10, 11]
-    assert "fixed.unrepaired" not in {f.reason.code for f in finish(settle(model, inputs, "", NeverCancelled())).fixed}
+    assert "fixed.unrepaired" not in {f.reason.code for f in finish(settle(model, inputs, name="")).fixed}
 
 
 class Shuffles(nn.Module):

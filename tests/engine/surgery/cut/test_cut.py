@@ -11,12 +11,11 @@ import torch
 from safetensors.torch import save_file
 
 from secateur.engine.errors import PlanError
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.runtime.load_pruned import PrunedAttention, apply_edits, load_pruned
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.surgery.cut.cut import cut, rebuild, shapes
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
 from secateur.engine.surgery.verify.verify import verify
 from tests.engine.nets import Residual, Stubborn, TorchAttention, Transformer, image, tokens
@@ -27,7 +26,7 @@ def test_the_original_is_not_touched() -> None:
     before = {n: t.clone() for n, t in model.state_dict().items()}
     names = {id(p) for p in model.parameters()}
     analysis = analyse(model, image())
-    smaller = cut(model, analysis, analysis.empty(), trial_mask(analysis), Edits(), image()).model
+    smaller = cut(model, analysis, trial_mask(analysis), image()).model
     assert all(torch.equal(before[n], t) for n, t in model.state_dict().items())
     assert not names & {id(p) for p in smaller.parameters()}
     assert type(smaller) is type(model)
@@ -38,7 +37,7 @@ def test_modules_remember_their_new_sizes() -> None:
     analysis = analyse(model, image())
     mask = trial_mask(analysis)
     mask[[s.first for s in analysis.sets if s.kind is Kind.BLOCK]] = False
-    smaller = cut(model, analysis, analysis.empty(), mask, Edits(), image()).model
+    smaller = cut(model, analysis, mask, image()).model
     modules: dict[str, Any] = dict(smaller.named_modules())
     assert (modules["stem.0"].out_channels, modules["stem.1"].num_features) == (6, 6)
     assert (modules["hidden"].in_features, modules["hidden"].out_features, modules["head"].in_features) == (40, 12, 12)
@@ -48,7 +47,7 @@ def test_modules_remember_their_new_sizes() -> None:
 def test_a_cut_model_trains() -> None:
     model = Transformer().eval()
     analysis = analyse(model, image())
-    smaller = cut(model, analysis, analysis.empty(), trial_mask(analysis), Edits(), image()).model.train()
+    smaller = cut(model, analysis, trial_mask(analysis), image()).model.train()
     smaller(*image()).square().mean().backward()
     assert all(p.grad is not None and p.grad.shape == p.shape for p in smaller.parameters())
 
@@ -58,13 +57,13 @@ def test_cuts_compose_in_original_coordinates() -> None:
     analysis = analyse(model, inputs)
     both, first = trial_mask(analysis), analysis.empty()
     first[np.flatnonzero(both)[::2]] = True
-    once = cut(model, analysis, analysis.empty(), both, Edits(), inputs)
-    step = cut(model, analysis, analysis.empty(), first, Edits(), inputs)
-    twice = cut(step.model, analysis, first, both, step.edits, inputs)
+    once = cut(model, analysis, both, inputs)
+    step = cut(model, analysis, first, inputs)
+    twice = cut(step.model, analysis, both, inputs, before=first, edits=step.edits)
     direct, stepped = once.model.state_dict(), twice.model.state_dict()
     assert direct.keys() == stepped.keys()
     assert all(torch.equal(direct[n], stepped[n]) for n in direct)
-    result = finish(verify(step.model, twice.model, analysis, first, both, inputs, NeverCancelled()))
+    result = finish(verify(step.model, twice.model, analysis, both, inputs, before=first))
     assert result.passed
 
 
@@ -75,7 +74,7 @@ def test_a_state_comes_back_from_a_fresh_model_and_from_the_exported_files(
     model = net().eval()
     analysis = analyse(model, inputs)
     mask = trial_mask(analysis)
-    made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
+    made = cut(model, analysis, mask, inputs)
     again = rebuild(net, analysis, mask, made.edits, made.model.state_dict())
     described = {"schema": 1, "shapes": shapes(analysis, mask), "edits": asdict(made.edits)}
     (tmp_path / "shapes.json").write_text(json.dumps(described))
@@ -121,25 +120,25 @@ def test_a_plan_that_empties_a_layer_is_refused() -> None:
     one = next(s for s in analysis.sets if s.kind is Kind.FILTER)
     mask[one.structures] = True
     with pytest.raises(PlanError, match=r"removes all 12 indices of blocks\.0\.conv1\.weight.*Keep at least one"):
-        cut(model, analysis, analysis.empty(), mask, Edits(), image())
+        cut(model, analysis, mask, image())
 
 
 def test_an_empty_plan_and_one_that_restores_are_refused() -> None:
     model = Residual().eval()
     analysis = analyse(model, image())
     with pytest.raises(PlanError, match="Nothing is marked"):
-        cut(model, analysis, analysis.empty(), analysis.empty(), Edits(), image())
+        cut(model, analysis, analysis.empty(), image())
     with pytest.raises(PlanError, match="earlier state"):
-        cut(model, analysis, trial_mask(analysis), analysis.empty(), Edits(), image())
+        cut(model, analysis, analysis.empty(), image(), before=trial_mask(analysis))
 
 
 def test_what_no_repair_reaches_is_fixed_with_the_models_own_words() -> None:
-    analysis = finish(settle(Stubborn().eval(), image(), "stubborn", NeverCancelled()))
+    analysis = finish(settle(Stubborn().eval(), image(), name="stubborn"))
     assert [s.name for s in analysis.sets] == ["second.weight"]
     reason = next(f.reason for f in analysis.fixed if f.reason.code == "fixed.unrepaired")
     assert "sixteen channels, please" in str(reason)
 
 
 def test_every_spelling_of_attention_is_repaired() -> None:
-    analysis = finish(settle(Transformer().eval(), image(), "transformer", NeverCancelled()))
+    analysis = finish(settle(Transformer().eval(), image(), name="transformer"))
     assert {s.kind for s in analysis.sets} == {Kind.HEAD, Kind.HEAD_DIM, Kind.NEURON, Kind.WIDTH, Kind.BLOCK}

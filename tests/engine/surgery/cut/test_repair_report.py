@@ -32,7 +32,7 @@ def repairs(model: nn.Module, inputs: tuple[torch.Tensor, ...], *kinds: Kind) ->
     analysis = analyse(model.eval(), inputs)
     mask = trial_mask(analysis, tuple(s for s in analysis.sets if s.kind in kinds))
     assert mask.any()
-    edits = cut(model, analysis, analysis.empty(), mask, Edits(), inputs).edits
+    edits = cut(model, analysis, mask, inputs).edits
     told = explain(edits, model)
     assert all(one.code.startswith("repair.") for one in told)
     return [str(one) for one in told], edits

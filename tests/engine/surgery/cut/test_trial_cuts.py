@@ -7,13 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.jobs import Cancelled, NeverCancelled, finish
+from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis
 from secateur.engine.structures.transition import Transition
 from secateur.engine.surgery.cut import trial_cuts as module
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
 
 INPUTS = (torch.randn(2, 6, generator=torch.Generator().manual_seed(0)),)
@@ -55,9 +54,9 @@ def trials(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def settled(model: nn.Module) -> Analysis:
-    analysis = finish(settle(model.eval(), INPUTS, "picky", NeverCancelled()))
+    analysis = finish(settle(model.eval(), INPUTS, name="picky"))
     if analysis.sets:
-        cut(model, analysis, analysis.empty(), trial_mask(analysis), Edits(), INPUTS)  # what is offered runs
+        cut(model, analysis, trial_mask(analysis), INPUTS)  # what is offered runs
     return analysis
 
 
@@ -108,7 +107,7 @@ def test_it_can_be_cancelled_between_trials() -> None:
             return self.on
 
     token = Token()
-    job = settle(Picky(((3, 9), 0)).eval(), INPUTS, "picky", token)
+    job = settle(Picky(((3, 9), 0)).eval(), INPUTS, name="picky", token=token)
     with pytest.raises(Cancelled):
         for progress in job:
             token.on = "Trial cut" in str(progress.message)
@@ -169,7 +168,7 @@ class Iterated(nn.Module):
 def test_two_sets_that_only_run_together_are_not_offered_alone() -> None:
     analysis = settled(Iterated())
     for one in analysis.sets:
-        cut(Iterated().eval(), analysis, analysis.empty(), trial_mask(analysis, (one,)), Edits(), INPUTS)
+        cut(Iterated().eval(), analysis, trial_mask(analysis, (one,)), INPUTS)
     assert {s.name for s in analysis.sets} == set()
 
 

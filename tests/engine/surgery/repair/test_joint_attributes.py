@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.edits import Edits
@@ -59,9 +59,9 @@ class Shaped(nn.Module):
 def halved(model: nn.Module) -> Edits:
     torch.manual_seed(0)
     analysis = analyse(model.eval(), INPUTS)
-    mask, none = trial_mask(analysis), analysis.empty()
-    made = cut(model, analysis, none, mask, Edits(), INPUTS)
-    assert finish(verify(model, made.model, analysis, none, mask, INPUTS, NeverCancelled(), made.factors)).passed
+    mask = trial_mask(analysis)
+    made = cut(model, analysis, mask, INPUTS)
+    assert finish(verify(model, made.model, analysis, mask, INPUTS, factors=made.factors)).passed
     assert not made.edits.literals
     return made.edits
 

@@ -13,7 +13,6 @@ from secateur.engine.planning.count_balance import balanced, broken_constraints
 from secateur.engine.runtime.load_pruned import own_class as class_of
 from secateur.engine.structures.analysis import Analysis, CountRule, Kind, Mask
 from secateur.engine.surgery.cut.cut import Cut, cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
 from secateur.engine.surgery.repair.keep_class import keep_own_class
 from secateur.engine.surgery.verify.verify import verify
@@ -85,16 +84,13 @@ class Torchs(nn.Module):
 def opened(model: nn.Module) -> SimpleNamespace:
     torch.manual_seed(0)
     inputs = (torch.randn(2, 7, 5),)
-    free = finish(settle(model.eval(), inputs, "net", NEVER))
-    return SimpleNamespace(
-        model=model, inputs=inputs, free=free, own=finish(keep_own_class(model, free, inputs, NEVER))
-    )
+    free = finish(settle(model.eval(), inputs, name="net"))
+    return SimpleNamespace(model=model, inputs=inputs, free=free, own=finish(keep_own_class(model, free, inputs, NEVER)))
 
 
 def made(given: SimpleNamespace, analysis: Analysis, mask: Mask) -> Cut:
-    none = analysis.empty()
-    done = cut(given.model, analysis, none, mask, Edits(), given.inputs)
-    proof = finish(verify(given.model, done.model, analysis, none, mask, given.inputs, NEVER, done.factors))
+    done = cut(given.model, analysis, mask, given.inputs)
+    proof = finish(verify(given.model, done.model, analysis, mask, given.inputs, factors=done.factors))
     assert proof.passed, proof
     return done
 

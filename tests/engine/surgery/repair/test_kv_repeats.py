@@ -10,7 +10,6 @@ from torch.nn import functional as F
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 
 
 class Attention(nn.Module):
@@ -59,7 +58,7 @@ def _halved(model: nn.Module) -> tuple[Any, Tensor]:
         if one.kind is Kind.HEAD:
             mask[one.first : one.first + one.count // 2] = True
     assert mask.any()
-    return cut(model, analysis, analysis.empty(), mask, Edits(), (given,)).model, given
+    return cut(model, analysis, mask, (given,)).model, given
 
 
 def test_the_cut_model_takes_a_mask_that_its_example_had_not() -> None:
@@ -108,7 +107,7 @@ def test_decoders_take_padded_batches_after_a_cut(name: str, heads: int, pairs: 
     for one in analysis.sets:
         if one.kind in (Kind.HEAD, Kind.KV_GROUP):
             mask[one.first : one.first + max(1, one.count // (2 if one.kind is Kind.KV_GROUP else 4))] = True
-    smaller: Any = cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model
+    smaller: Any = cut(model, analysis, mask, inputs).model
     padded = torch.ones_like(ids)
     padded[0, 4:] = 0
     with torch.no_grad():

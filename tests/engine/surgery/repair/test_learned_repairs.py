@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.structures.analysis import NO_KNOWN_REPAIRS, Analysis, KnownRepairs
 from secateur.engine.structures.transition import Transition
 from secateur.engine.surgery.cut import trial_cuts as settling
@@ -18,8 +18,6 @@ from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
 from secateur.engine.surgery.repair.audit import Auditor
 from secateur.engine.surgery.verify.verify import verify
 from tests.benchmarks.breadth.cell import halves
-
-NEVER = NeverCancelled()
 
 
 class Heads(nn.Module):
@@ -59,14 +57,14 @@ def audits(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 
 def settled(model: nn.Module) -> Analysis:
-    return finish(settle(model, INPUTS, "heads", NEVER))
+    return finish(settle(model, INPUTS, name="heads"))
 
 
 def halved(model: nn.Module, analysis: Analysis) -> Edits:
     """Repairs of a cut to half, which is verified."""
-    mask, none = trial_mask(analysis), analysis.empty()
-    made = cut(model, analysis, none, mask, Edits(), INPUTS)
-    assert finish(verify(model, made.model, analysis, none, mask, INPUTS, NEVER)).passed
+    mask = trial_mask(analysis)
+    made = cut(model, analysis, mask, INPUTS)
+    assert finish(verify(model, made.model, analysis, mask, INPUTS)).passed
     return made.edits
 
 
@@ -88,7 +86,7 @@ def test_a_quarter_takes_the_sizes_of_a_quarter(audits: list[bool]) -> None:
     for one in analysis.sets:
         mask[one.first : one.first + one.count // 4] = True
     audits.clear()
-    made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
+    made = cut(model, analysis, mask, INPUTS)
     assert ("", "heads", 3) in made.edits.attributes and audits.count(False) == 1
 
 
@@ -131,11 +129,10 @@ def test_what_some_sets_alone_have_needed_is_not_put_into_a_cut_of_all(library: 
     torch.manual_seed(0)
     subject = import_module(f"tests.benchmarks.breadth.{library}").subject(name)
     model, inputs = subject.make().eval(), subject.inputs()
-    analysis = finish(settle(model, inputs, name, NEVER))
+    analysis = finish(settle(model, inputs, name=name))
     widths, _ = halves(analysis)
     searched, learned = (
-        cut(model, replace(analysis, known=known), analysis.empty(), widths, Edits(), inputs).edits
-        for known in (NO_KNOWN_REPAIRS, analysis.known)
+        cut(model, replace(analysis, known=known), widths, inputs).edits for known in (NO_KNOWN_REPAIRS, analysis.known)
     )
     assert analysis.known.literals and not searched.literals
     assert learned == searched

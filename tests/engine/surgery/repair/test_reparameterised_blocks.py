@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
 
 
@@ -73,7 +72,7 @@ def uneven(model: nn.Module) -> nn.Module:
     for one in analysis.sets:
         gone = 6 if one.module == "stem" else 8
         mask[one.first : one.first + gone] = True
-    return cut(model, analysis, analysis.empty(), mask, Edits(), (IMAGES,)).model
+    return cut(model, analysis, mask, (IMAGES,)).model
 
 
 def test_a_cut_block_merges_to_what_it_computes(net: nn.Module) -> None:
@@ -92,7 +91,7 @@ def test_a_block_without_weights_follows_too(net: nn.Module) -> None:
         weightless = Net().eval()
     analysis = analyse(weightless, (IMAGES.to("meta"),))
     half = trial_mask(analysis)
-    smaller = cut(weightless, analysis, analysis.empty(), half, Edits(), (IMAGES.to("meta"),)).model
+    smaller = cut(weightless, analysis, half, (IMAGES.to("meta"),)).model
     assert [getattr(smaller.get_submodule("deep"), name) for name in ("reads", "gives", "parts")] == [8, 8, 8]
 
 

@@ -4,11 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.repair.audit import Auditor
 from secateur.engine.surgery.verify.verify import verify
 
@@ -70,9 +69,9 @@ def test_half_the_heads_go(net: type[nn.Module], name: str) -> None:
     model = net().eval()
     analysis = analyse(model, INPUTS)
     mask = heads_halved(analysis)
-    made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
+    made = cut(model, analysis, mask, INPUTS)
     assert (name, "heads", 2) in made.edits.attributes and not made.edits.literals
-    assert finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled())).passed
+    assert finish(verify(model, made.model, analysis, mask, INPUTS)).passed
 
 
 class Configured(nn.Module):
@@ -105,6 +104,6 @@ def test_numbers_that_nobody_reads_are_not_tried(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Auditor, "__call__", lambda *args, **given: audits.append(True) or real(*args, **given))
     model = Configured().eval()
     analysis = analyse(model, INPUTS)
-    made = cut(model, analysis, analysis.empty(), heads_halved(analysis), Edits(), INPUTS)
+    made = cut(model, analysis, heads_halved(analysis), INPUTS)
     assert [one[:2] for one in made.edits.attributes if one[0] == ""] == [("", "config.heads")]
     assert len(audits) < 10

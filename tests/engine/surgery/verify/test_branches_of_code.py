@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from secateur.engine.errors import VerificationError
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import IN_A_ROW, Edits, Verification
+from secateur.engine.surgery.cut.edits import IN_A_ROW, Verification
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
 from secateur.engine.surgery.verify.verify import IN_TURN, CutVerification, require_verified, verify
 
@@ -65,10 +65,10 @@ BRANCHES = [one_sample, many_samples, large_mean, large_peak, counted, drawn]
 
 def verified(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Verification:
     analysis = analyse(model, inputs)
-    none, mask = analysis.empty(), trial_mask(analysis)
+    mask = trial_mask(analysis)
     assert mask.any()
-    made = cut(model, analysis, none, mask, Edits(), inputs)
-    return finish(verify(model, made.model, analysis, none, mask, inputs, NeverCancelled(), made.factors))
+    made = cut(model, analysis, mask, inputs)
+    return finish(verify(model, made.model, analysis, mask, inputs, factors=made.factors))
 
 
 @pytest.mark.parametrize("branch", BRANCHES, ids=lambda one: one.__name__)

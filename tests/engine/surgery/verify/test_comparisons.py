@@ -10,13 +10,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from secateur.engine.errors import VerificationError
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.runtime.load_pruned import replace
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.structures.transition import Transition
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import Edits, Verification
+from secateur.engine.surgery.cut.edits import Verification
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
 from secateur.engine.surgery.verify.chaos_check import is_chaotic, perturbed
 from secateur.engine.surgery.verify.input_variants import other_sizes, rescaled, with_batch
@@ -28,8 +28,6 @@ from secateur.engine.surgery.verify.weights import Weights
 from secateur.engine.tracing.tree import tensors_of
 from tests.engine.nets import Residual, TorchAttention, Transformer, image, rows, tokens
 from tests.engine.surgery.verify.test_verification import exchange_one
-
-NEVER = NeverCancelled()
 
 
 class Turned(nn.Module):
@@ -83,13 +81,13 @@ class Held:
 def trial(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[Analysis, Mask, nn.Module]:
     analysis = analyse(model, inputs)
     mask = trial_mask(analysis)
-    return analysis, mask, cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model
+    return analysis, mask, cut(model, analysis, mask, inputs).model
 
 
 def verified(
     model: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask, inputs: tuple[torch.Tensor, ...]
 ) -> Verification:
-    return finish(verify(model, smaller, analysis, analysis.empty(), mask, inputs, NEVER))
+    return finish(verify(model, smaller, analysis, mask, inputs))
 
 
 def spoiled(model: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask) -> None:
@@ -289,13 +287,13 @@ def test_where_rounding_is_all_that_differs_the_finest_type_decides() -> None:
     torch.manual_seed(0)
     model, inputs = Flat().eval(), rows()
     analysis = analyse(model, inputs)
-    mask, none = trial_mask(analysis), analysis.empty()
-    made = cut(model, analysis, none, mask, Edits(), inputs)
-    result = finish(verify(model, made.model, analysis, none, mask, inputs, NEVER))
+    mask = trial_mask(analysis)
+    made = cut(model, analysis, mask, inputs)
+    result = finish(verify(model, made.model, analysis, mask, inputs))
     assert result.passed and [c.dtype for c in result.checks] == ["float64"] * 4
     weight = made.model.get_parameter("first.weight").data
     weight[0] = model.first.weight.data[0]
-    wrong = finish(verify(model, made.model, analysis, none, mask, inputs, NEVER))
+    wrong = finish(verify(model, made.model, analysis, mask, inputs))
     assert not wrong.checks[-1].passed and wrong.checks[-1].dtype == "float64"
 
 

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from secateur.engine.errors import VerificationError
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.surgery.cut.cut import copy_model, cut
-from secateur.engine.surgery.cut.edits import Edits, Verification
+from secateur.engine.surgery.cut.edits import Verification
 from secateur.engine.surgery.verify.verify import require_verified, verify
 from tests.engine.nets import Concat, Residual, TorchAttention, Transformer, image, tokens
 
@@ -37,7 +37,7 @@ def half_of(analysis: Analysis, kind: Kind) -> Mask:
 
 
 def verified(model: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask, inputs: object) -> Verification:
-    return finish(verify(model, smaller, analysis, analysis.empty(), mask, inputs, NeverCancelled()))  # type: ignore[arg-type]
+    return finish(verify(model, smaller, analysis, mask, inputs))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("net", "inputs", "kind"), CASES, ids=lambda v: getattr(v, "__name__", None) or str(v)[:16])
@@ -47,7 +47,7 @@ def test_a_cut_equals_the_masked_original(net: type[nn.Module], inputs: tuple[to
     analysis = analyse(model, inputs)
     mask = half_of(analysis, kind)
     assert mask.any()
-    smaller = cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model
+    smaller = cut(model, analysis, mask, inputs).model
     result = verified(model, smaller, analysis, mask, inputs)
     assert result.passed
     assert all(c.difference < (1e-9 if c.dtype == "float64" else 1e-4) for c in result.checks)
@@ -65,9 +65,9 @@ def test_a_cut_with_one_wrong_index_fails(net: type[nn.Module], inputs: tuple[to
         blocks = [s.first for s in analysis.sets if s.kind is Kind.BLOCK]
         other = analysis.empty()
         other[blocks[-1]] = True
-        smaller = cut(model, analysis, analysis.empty(), other, Edits(), inputs).model
+        smaller = cut(model, analysis, other, inputs).model
     else:
-        smaller = cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model
+        smaller = cut(model, analysis, mask, inputs).model
         one = next(s for s in analysis.sets if s.kind is kind)
         exchange_one(model, smaller, analysis, mask, one.touches[0])
     result = verified(model, smaller, analysis, mask, inputs)
@@ -96,7 +96,7 @@ def test_a_wrong_analysis_fails_the_permutation() -> None:
     model = Concat().eval()
     analysis = analyse(model, image())
     mask = half_of(analysis, Kind.FILTER)
-    smaller = cut(model, analysis, analysis.empty(), mask, Edits(), image()).model
+    smaller = cut(model, analysis, mask, image()).model
     # The analysis takes the joined channels of two filters for each other.
     one = next(s for s in analysis.sets if s.key == "filter|right.weight|0")
     low, high = analysis.member_start[one.first : one.first + 2]
@@ -113,7 +113,7 @@ def test_removing_what_has_no_effect_is_inconclusive() -> None:
         model.hidden.bias.zero_()
     analysis = analyse(model, image())
     mask = half_of(analysis, Kind.FILTER)
-    smaller = cut(model, analysis, analysis.empty(), mask, Edits(), image()).model
+    smaller = cut(model, analysis, mask, image()).model
     result = verified(model, smaller, analysis, mask, image())
     assert not result.checks[0].conclusive and result.checks[1].conclusive and result.passed
 
@@ -137,7 +137,7 @@ def test_removing_what_nothing_depends_on_is_verified_as_that(count: int) -> Non
     unused = next(s for s in analysis.sets if not s.along)
     mask = analysis.empty()
     mask[unused.first : unused.first + count] = True
-    smaller = cut(model, analysis, analysis.empty(), mask, Edits(), image()).model
+    smaller = cut(model, analysis, mask, image()).model
     assert smaller.get_parameter("first.weight").shape[0] == 16 - count
     result = verified(model, smaller, analysis, mask, image())
     assert result.passed and [c.name for c in result.checks if c.dead]
@@ -151,7 +151,7 @@ def test_verification_touches_neither_model() -> None:
     model = Transformer().train()
     analysis = analyse(model, image())
     mask = half_of(analysis, Kind.HEAD)
-    smaller = cut(model, analysis, analysis.empty(), mask, Edits(), image()).model
+    smaller = cut(model, analysis, mask, image()).model
     states = [copy_model(m).state_dict() for m in (model, smaller)]
     verified(model, smaller, analysis, mask, image())
     for module, state in zip((model, smaller), states, strict=True):

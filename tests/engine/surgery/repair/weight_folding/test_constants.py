@@ -10,11 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.runtime.load_pruned import apply_edits, resize
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut, rebuild
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.repair_report import explain
 from secateur.engine.surgery.cut.trial_cuts import settle
 from secateur.engine.surgery.verify.verify import verify
@@ -113,14 +112,14 @@ def test_a_model_with_cut_constants_is_cut_further_pickled_and_made_anew() -> No
     torch.manual_seed(0)
     model = Sequence(ADDED["attribute"]).eval()
     model.added = copy.copy(in_place)
-    analysis = finish(settle(model, INPUTS, "model", NeverCancelled()))
+    analysis = finish(settle(model, INPUTS, name="model"))
     numbers = [n for n, one in enumerate(analysis.sets) if one.name == "first.weight"]
     first = half(analysis, *numbers)
-    made = cut(model, analysis, analysis.empty(), first, Edits(), INPUTS)
+    made = cut(model, analysis, first, INPUTS)
     more = first.copy()
     more[analysis.sets[numbers[0]].first + 1] = more[analysis.sets[numbers[0]].first] = True
-    again = cut(made.model, analysis, first, more, made.edits, INPUTS)
-    result = finish(verify(made.model, again.model, analysis, first, more, INPUTS, NeverCancelled()))
+    again = cut(made.model, analysis, more, INPUTS, before=first, edits=made.edits)
+    result = finish(verify(made.model, again.model, analysis, more, INPUTS, before=first))
     assert result.passed, result
     expected = again.model(*INPUTS)
     assert torch.equal(pickle.loads(pickle.dumps(again.model))(*INPUTS), expected)
@@ -146,7 +145,7 @@ def test_other_numbers_than_those_of_the_cut_are_refused_by_the_constant() -> No
     model = Sequence(ADDED["attribute"]).eval()
     analysis = analyse(model, INPUTS)
     numbers = [n for n, one in enumerate(analysis.sets) if one.name == "first.weight"]
-    smaller = cut(model, analysis, analysis.empty(), half(analysis, *numbers), Edits(), INPUTS).model
+    smaller = cut(model, analysis, half(analysis, *numbers), INPUTS).model
     smaller.table = sinusoid(6, 8)
     with pytest.raises(RuntimeError, match="a constant of the code has 8 in place of 16"):
         smaller(*INPUTS)

@@ -12,12 +12,11 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.runtime.load_pruned import load_pruned
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.surgery.cut.cut import Cut, cut, rebuild, shapes
-from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.repair_report import explain
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
 from secateur.engine.surgery.verify.verify import verify
@@ -73,12 +72,11 @@ def halved(model: nn.Module, kind: Kind | None = Kind.HEAD_DIM) -> tuple[Analysi
     analysis = analyse(model.eval(), INPUTS)
     mask = trial_mask(analysis, tuple(s for s in analysis.sets if kind in (s.kind, None)))
     assert mask.any()
-    return analysis, mask, cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
+    return analysis, mask, cut(model, analysis, mask, INPUTS)
 
 
 def passes(model: nn.Module, analysis: Analysis, mask: Mask, made: Cut) -> bool:
-    none, token = analysis.empty(), NeverCancelled()
-    return finish(verify(model, made.model, analysis, none, mask, INPUTS, token, made.factors)).passed
+    return finish(verify(model, made.model, analysis, mask, INPUTS, factors=made.factors)).passed
 
 
 @pytest.mark.parametrize(
@@ -133,13 +131,12 @@ def test_factors_of_two_cuts_are_those_of_one() -> None:
     places = np.flatnonzero(both).reshape(-1, 2)
     first = analysis.empty()
     first[places[:, 0]] = True
-    one = cut(model, analysis, analysis.empty(), first, Edits(), INPUTS)
-    two = cut(one.model, analysis, first, both, one.edits, INPUTS)
+    one = cut(model, analysis, first, INPUTS)
+    two = cut(one.model, analysis, both, INPUTS, before=first, edits=one.edits)
     assert two.edits.weights == once.edits.weights
     for name, tensor in once.model.state_dict().items():
         torch.testing.assert_close(two.model.state_dict()[name], tensor)
-    token = NeverCancelled()
-    assert finish(verify(one.model, two.model, analysis, first, both, INPUTS, token, two.factors)).passed
+    assert finish(verify(one.model, two.model, analysis, both, INPUTS, before=first, factors=two.factors)).passed
 
 
 def test_a_state_comes_back_with_its_weights_as_they_are(tmp_path: Path) -> None:
