@@ -2,21 +2,34 @@
 
 Knows no Qt; loads torch on use.
 
-The window, the command line and this module are three faces of the same few functions. Step by step, everything in
-memory:
+In one call, from a live model or the name of one:
 
-    from secateur.engine import ModelSpec, TaskSpec, analyse, costs, cut, finish, open_model, score, suggest, verify
+    import torch
+    from secateur.engine import prune
+
+    smaller = prune(model, torch.randn(2, 3, 224, 224), keep_macs=0.5)
+    print(smaller.report)
+    smaller.model                     # the same class, smaller, ready to train
+    smaller.export_onnx("smaller.onnx")
+
+With data, it measures the metric before and after, and recovers what was lost:
+
+    from secateur.engine import RecoverySettings
+
+    smaller = prune("bundled:resnet", keep_macs=0.5, task="bundled", recovery=RecoverySettings(epochs=3))
+
+Step by step, everything in memory:
+
+    from secateur.engine import ModelSpec, analyse, costs, cut, finish, open_model, score, suggest, verify
 
     opened = open_model(ModelSpec("torchvision:resnet18"))
     inputs = (torch.randn(2, 3, 224, 224),)
     analysis = analyse(opened.model, inputs)
     scores = finish(score(opened.model, analysis, analysis.empty(), "l1"))
-    nothing = analysis.empty()
-    marked = suggest(analysis, scores, keep_macs=0.5, removed=nothing, locked=nothing, multiple=16)
+    marked = suggest(analysis, scores, keep_macs=0.5, multiple=16)
     print(costs(analysis, marked).macs)
-    smaller = cut(opened.model, analysis, nothing, marked, Edits(), inputs)
-    both, token = (opened.model, smaller.model), NeverCancelled()
-    print(finish(verify(*both, analysis, nothing, marked, inputs, token, smaller.factors)).difference)
+    smaller = cut(opened.model, analysis, marked, inputs)
+    print(finish(verify(opened.model, smaller.model, analysis, marked, inputs, factors=smaller.factors)).difference)
 
 Or as a session, which keeps every state on disk and verifies each cut by itself; what takes several steps
 (`prune_state`, `sweep_budgets`, `search_budget`, `compare_with_baselines`) or writes files are functions that take one:
@@ -24,8 +37,7 @@ Or as a session, which keeps every state on disk and verifies each cut by itself
     session = Session()
     opened = finish(session.open(ModelSpec("bundled:resnet")))
     scores = finish(session.score("s0", "taylor"))
-    nothing = opened.analysis.empty()
-    marked = suggest(opened.analysis, scores, keep_macs=0.5, removed=nothing, locked=nothing, multiple=16)
+    marked = suggest(opened.analysis, scores, keep_macs=0.5, multiple=16)
     smaller = finish(session.cut("s0", marked))
     recovered = finish(session.recover(smaller.id, RecoverySettings(epochs=3)))
     finish(export_state(session, recovered.id, "onnx", "smaller.onnx"))
@@ -58,6 +70,7 @@ if TYPE_CHECKING:
     from .planning.goal import solve, suggest
     from .planning.marks import check_plan, keep
     from .planning.protocol import Cost, Goal, Limit, Planned, Ranking
+    from .pruning import Pruned, PruningReport, prune
     from .recipes.apply_recipe import apply_recipe, open_recipe, recipe_fit
     from .recipes.compatibility import Mode
     from .recipes.recipe import read_recipe, write_recipe
@@ -136,7 +149,9 @@ _HOME = {
     "PlanIntent": "session.states",
     "Planned": "planning.protocol",
     "Progress": "jobs",
+    "Pruned": "pruning",
     "PruneSettings": "workflows.prune",
+    "PruningReport": "pruning",
     "Ranking": "planning.protocol",
     "RecoverySettings": "recovery.protocol",
     "Repair": "recovery.protocol",
@@ -185,6 +200,7 @@ _HOME = {
     "open_model": "sources.open",
     "open_recipe": "recipes.apply_recipe",
     "open_task": "tasks.open",
+    "prune": "pruning",
     "prune_state": "workflows.prune",
     "ranges_of": "structures.index_ranges",
     "read_recipe": "recipes.recipe",
@@ -253,6 +269,8 @@ __all__ = [
     "Planned",
     "Progress",
     "PruneSettings",
+    "Pruned",
+    "PruningReport",
     "Ranking",
     "RecoverySettings",
     "Repair",
@@ -301,6 +319,7 @@ __all__ = [
     "open_model",
     "open_recipe",
     "open_task",
+    "prune",
     "prune_state",
     "ranges_of",
     "read_recipe",

@@ -1,13 +1,14 @@
 """The specifications that the arguments of a command mean."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import OpenError, TaskError
 from ..export.staged_output import check_writable
 from ..session.state_history import is_project
 from ..sources.protocol import ModelSpec
-from ..tasks.protocol import BATCHES, OPTIONS, TaskSpec
+from ..tasks.protocol import OPTIONS, TaskSpec
 
 
 def model_spec(arguments: argparse.Namespace) -> ModelSpec:
@@ -47,7 +48,7 @@ def project_folder(arguments: argparse.Namespace) -> Path:
 
 def task_spec(arguments: argparse.Namespace) -> TaskSpec | None:
     """The task that the arguments name, None without one."""
-    from ..tasks.open import RESIZED, kind_of
+    from ..tasks.open import task_at
 
     given = {name: getattr(arguments, name) for name in OPTIONS if name != "seed"}  # --seed is not that of the splits
     options = tuple((name, str(value)) for name, value in given.items() if value is not None)
@@ -56,8 +57,12 @@ def task_spec(arguments: argparse.Namespace) -> TaskSpec | None:
             names = ", ".join(f"--{name}" for name, _ in options) or "--batch"
             raise TaskError("cli.no_task", "{names} need data. Add --task.", names=names)
         return None
-    path = "" if arguments.task == "bundled" else arguments.task
-    kind, shape = kind_of(path), arguments.input or ()
-    size = (shape[2], shape[3]) if kind in RESIZED and len(shape) == 4 else None
-    batch = arguments.batch or BATCHES.get(kind, TaskSpec("").batch)
-    return TaskSpec(kind, path, arguments.mean or (), arguments.std or (), size, batch, options)
+    shape = arguments.input or ()
+    spec = task_at(arguments.task, (shape[2], shape[3]) if len(shape) == 4 else None)
+    return replace(
+        spec,
+        mean=arguments.mean or (),
+        std=arguments.std or (),
+        batch=arguments.batch or spec.batch,
+        options=options,
+    )

@@ -98,7 +98,7 @@ def score(
     *,
     choices: Choices | None = None,
     seed: int = 0,
-    kept_before: Kept | None = None,
+    kept_before: KeptIndices | None = None,
     known: MutableMapping[int, float] | None = None,
     token: CancelToken | None = None,
 ) -> Job[NDArray[np.float64]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..adapters.torchvision_detection import looked_at
 from ..bfloat16 import in_bfloat16, narrowed
@@ -22,6 +22,7 @@ from ..foreign_code.consent import Consent
 from ..jobs import CancelToken, Job, Progress, check
 from ..messages import Phrase, listed
 from ..model_inputs import Inputs, few, named_arrays
+from ..sources.build_model import open_module
 from ..sources.nan_check import no_numbers
 from ..sources.open import open_model
 from ..sources.protocol import ModelSpec, Opened
@@ -63,10 +64,20 @@ class Prepared:
     inputs: Inputs
 
 
-def prepare(spec: ModelSpec, token: CancelToken, consent: Consent) -> Job[Prepared]:
-    """Open a model and its task, of code what is consented to; raises OpenError or TaskError with a sentence."""
+def prepare(
+    spec: ModelSpec, token: CancelToken, consent: Consent, module: nn.Module | None = None, examples: Inputs = ()
+) -> Job[Prepared]:
+    """Open a model and its task, of code what is consented to; raises OpenError or TaskError with a sentence.
+
+    Args:
+        spec: What to open; without a source where a module is given.
+        token: Cancels the job.
+        consent: What of foreign code may run.
+        module: A model that is handed over as an object, left as it is; None where the source names one.
+        examples: Inputs [N, ...], () for those of the task, the source or the shape that was asked for.
+    """
     yield Progress("Opening the model")
-    opened = open_model(spec, token, consent)
+    opened = open_model(spec, token, consent) if module is None else open_module(module, spec)
     check(token)
     given = spec.task or opened.task
     as_opened = replace(opened.spec or spec, task=None if given is None else with_tokenizer(given, spec))
@@ -75,13 +86,18 @@ def prepare(spec: ModelSpec, token: CancelToken, consent: Consent) -> Job[Prepar
     if task is not None:
         as_opened = replace(as_opened, task=task.spec)
     check(token)
-    inputs = example_inputs(spec.input_shape, task, opened.input_shape, opened.model)
+    if examples:
+        inputs = looked_at(opened.model, examples)
+        if task is not None:
+            same_shape(example_inputs((), task, (), opened.model), inputs, task.spec)
+    else:
+        inputs = example_inputs(spec.input_shape, task, opened.input_shape, opened.model)
     if not as_opened.float32 and in_bfloat16(opened.model):
         either = task is None or option(task.spec, DTYPE) == BFLOAT16
         tried = (inputs, narrowed(inputs)) if either else (inputs,)
-        found = next((one for one in tried if _runs(opened.model, one)), None)
+        found = next((one for one in tried if runs(opened.model, one)), None)
         if found is None:
-            wide = yield from prepare(replace(spec, float32=True), token, consent)
+            wide = yield from prepare(replace(spec, float32=True), token, consent, module, examples)
             template = "The model's code or data needs float32, so the model was converted from bfloat16."
             notes = (*wide.opened.notes, Message("open.float32", template))
             return replace(wide, opened=replace(wide.opened, notes=notes))
@@ -117,13 +133,13 @@ def opened_task(spec: TaskSpec, model: Any, consent: Consent) -> Task:
     if not in_bfloat16(model):
         return task
     given = example_inputs((), task, (), model)
-    if not any(one.is_floating_point() for one in tensors_of(given)) or _runs(model, given):
+    if not any(one.is_floating_point() for one in tensors_of(given)) or runs(model, given):
         return task
     half = open_task(replace(task.spec, options=(*task.spec.options, (DTYPE, BFLOAT16))), consent)
-    return half if _runs(model, example_inputs((), half, (), model)) else task
+    return half if runs(model, example_inputs((), half, (), model)) else task
 
 
-def _runs(model: Any, inputs: Inputs) -> bool:
+def runs(model: Any, inputs: Inputs) -> bool:
     """Whether a model takes these inputs."""
     try:
         with evaluating(model):

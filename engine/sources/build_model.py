@@ -69,6 +69,23 @@ def opened(origin: Origin, spec: ModelSpec, token: CancelToken) -> Opened:
     )
 
 
+def open_module(module: nn.Module, spec: ModelSpec) -> Opened:
+    """Open a model that is handed over as an object: a copy of it, which the factory copies again.
+
+    Args:
+        module: Any module, on any device and in any mode; left as it is.
+        spec: Without a source; a shape that it has finishes lazy layers.
+
+    Raises:
+        OpenError: It cannot be copied, or it is nothing that can be cut.
+    """
+    origin = Origin(module, type(module).__name__)
+    model = _build(origin, spec)
+    return Opened(
+        model=model, factory=partial(copy.deepcopy, model), name=origin.name, input_shape=(), task=None, notes=()
+    )
+
+
 def _with_weights(
     origin: Origin, spec: ModelSpec, token: CancelToken
 ) -> tuple[nn.Module, ModelSpec, tuple[Message, ...]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..errors import DataError, Message
 from ..foreign_code.consent import Consent, consent_to
-from .protocol import Task, TaskSpec
+from .protocol import BATCHES, Task, TaskSpec
 
 FORMS = Message(
     "task.forms",
@@ -61,6 +61,18 @@ def kind_of(path: str) -> str:
             "task.unknown_file", "{path} is not a kind of data that can be read. Name {forms}.", path=path, forms=FORMS
         )
     return kind
+
+
+def task_at(path: str, size: tuple[int, int] | None = None) -> TaskSpec:
+    """The specification of the data at a path, where nothing else is said of it; "bundled" is the sample.
+
+    Args:
+        path: File or folder.
+        size: (height, width) that images are resized to, where they are decoded at all; None for as they are.
+    """
+    path = "" if path == "bundled" else path
+    kind = kind_of(path)
+    return TaskSpec(kind, path, size=size if kind in RESIZED else None, batch=BATCHES.get(kind, TaskSpec("").batch))
 
 
 def _kind_of_folder(folder: Path) -> str:

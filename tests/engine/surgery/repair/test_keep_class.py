@@ -85,7 +85,9 @@ def opened(model: nn.Module) -> SimpleNamespace:
     torch.manual_seed(0)
     inputs = (torch.randn(2, 7, 5),)
     free = finish(settle(model.eval(), inputs, name="net"))
-    return SimpleNamespace(model=model, inputs=inputs, free=free, own=finish(keep_own_class(model, free, inputs, NEVER)))
+    return SimpleNamespace(
+        model=model, inputs=inputs, free=free, own=finish(keep_own_class(model, free, inputs, NEVER))
+    )
 
 
 def made(given: SimpleNamespace, analysis: Analysis, mask: Mask) -> Cut:
