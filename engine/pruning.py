@@ -23,12 +23,12 @@ from .jobs import CancelToken, Job, NeverCancelled, Progress, check, finish
 from .model_inputs import Inputs, at_batch, batch_size, inputs_of, mapped
 from .planning.budget_schedule import round_goals
 from .planning.goal import reached, solve, touching
-from .planning.infeasibility import asked_in_words
+from .planning.infeasibility import goal_text
 from .planning.protocol import Cost, Goal, Limit, Reached
 from .recovery.finetune import recover
 from .recovery.protocol import RecoverySettings, require_possible
 from .runtime.load_pruned import load_pruned
-from .scoring.criteria import CRITERIA, score, setting_of, unavailable
+from .scoring.criteria import CRITERIA, context_of, score, unavailable
 from .scoring.score_options import Choices
 from .session.open_model import Prepared, analysed, first_look, judged, prepare, runs
 from .session.states import Exported
@@ -42,10 +42,11 @@ from .surgery.cut.cut import copy_model, cut
 from .surgery.cut.edits import Edits, Verification
 from .surgery.cut.repair_report import explain
 from .surgery.repair.keep_class import require_own_class
-from .surgery.verify.verify import require, verify
+from .surgery.verify.verify import require_verified, verify
+from .tasks.metric_text import metric_value
 from .tasks.open import task_at
 from .tasks.protocol import Metric, Split, TaskSpec
-from .text.format import metric_value, percent, size, thousands
+from .text.format import percent, size, thousands
 from .tracing.tree import as_tensors, modules_of
 
 MULTIPLE = 16
@@ -382,7 +383,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     analysis = yield from analysed(prepared, token)
     locked, nothing = touching(analysis, asked.lock), analysis.empty()
     rule = CRITERIA["taylor"]
-    usual = "l1" if unavailable(rule, setting_of(analysis, nothing, info)) else rule.name
+    usual = "l1" if unavailable(rule, context_of(analysis, nothing, info)) else rule.name
     criterion = asked.criterion or usual
     model, removed, edits, verification = original, nothing, Edits(), Verification()
     notes = [*prepared.opened.notes, *analysis.notes, *(info.notes if info else ())]
@@ -402,7 +403,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
         verification = yield from verify(
             model, done.model, analysis, after, inputs, before=removed, factors=done.factors, token=token
         )
-        require(verification)
+        require_verified(verification)
         if asked.recovery is not None and task is not None:
             recovered = yield from recover(
                 done.model,
@@ -420,7 +421,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
         model, removed, edits = done.model, after, done.edits
     if not removed.any():
         template = "The model meets this goal already ({asked}). Choose a lower limit."
-        raise PlanError("prune.met", template, asked=asked_in_words(asked.goal))
+        raise PlanError("prune.met", template, asked=goal_text(asked.goal))
     metric = None
     if task is not None:
         with placed(asked.device, model):

@@ -13,6 +13,7 @@ from ..errors import Message, SecateurError, TaskError
 from ..jobs import CancelToken, Job, NeverCancelled
 from ..messages import title
 from ..structures.analysis import Analysis, Mask
+from ..structures.transition import KeptIndices
 from ..tasks.protocol import Task, TaskInfo
 from .ablation import ABLATION
 from .aggregate import fill_blocks

@@ -202,7 +202,7 @@ def analysed(prepared: Prepared, token: CancelToken) -> Job[Analysis]:
     analysis = yield from settle(
         opened.model, inputs, name=opened.name, token=token, outputs=spec.outputs, ignore_unused=spec.ignore_unused
     )
-    return (yield from keep_own_class(opened.model, analysis, inputs, token)) if spec.keep_own_class else analysis
+    return (yield from keep_own_class(opened.model, analysis, inputs, token)) if spec.own_class else analysis
 
 
 def judged(task: Task, model: Any, split: Split, token: CancelToken, shown: str | Message) -> Job[Metric]:
