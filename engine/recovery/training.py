@@ -101,7 +101,7 @@ class Training:
 
     def _loss(self, batch: Any) -> Tensor:
         """The task's own loss and the distance to the teacher, in one forward of the student."""
-        share, features, lesson = self.settings.distillation, self.features, self._lesson(batch)
+        share, features, distillation_batch = self.settings.distillation, self.features, self._distillation_batch(batch)
         heard: list[tuple[Any, Any]] = []
 
         def hear(_module: Any, given: Any, named: Any, outputs: Any) -> None:
@@ -114,29 +114,29 @@ class Training:
                 if share == 0.0 and own is not None and features is None:
                     return own
                 # a detector's losses come of another run than its maps, a loss of one's own may have changed the inputs
-                same = heard and not family(self.student) and alike(heard[-1][0], lesson.inputs)
-                outputs = heard[-1][1] if same else call(self.student, lesson.inputs)
+                same = heard and not family(self.student) and alike(heard[-1][0], distillation_batch.inputs)
+                outputs = heard[-1][1] if same else call(self.student, distillation_batch.inputs)
             finally:
                 handle.remove()
             with torch.no_grad(), model_state_restored(self.teacher):
-                taught = call(self.teacher, lesson.inputs)
+                taught = call(self.teacher, distillation_batch.inputs)
         parts = [] if own is None else [(1.0 - share) * own]
         if share > 0.0 or own is None:
-            told = lesson.counts, lesson.logits
+            told = distillation_batch.counts, distillation_batch.logits
             distance = distillation_loss(outputs, taught, self.settings.temperature, self.chosen, *told)
             parts.append(distance if own is None else share * distance)
-        further = features.distance(filled(lesson.inputs)) if features is not None else None
+        further = features.distance(filled(distillation_batch.inputs)) if features is not None else None
         parts += [] if further is None else [self.settings.features * further]
         return reduce(torch.add, parts)
 
-    def _lesson(self, batch: Any) -> DistillationBatch:
+    def _distillation_batch(self, batch: Any) -> DistillationBatch:
         """As the task says; of a detector the maps: it trains by losses, and boxes that were chosen teach little."""
-        lesson = self.task.lesson(batch)
+        distillation_batch = self.task.distillation_batch(batch)
         if self.settings.mirror:
-            lesson = replace(lesson, inputs=mirrored(lesson.inputs))
+            distillation_batch = replace(distillation_batch, inputs=mirrored(distillation_batch.inputs))
         if not family(self.student):
-            return lesson
-        return replace(lesson, inputs=asked_for_maps(lesson.inputs))
+            return distillation_batch
+        return replace(distillation_batch, inputs=asked_for_maps(distillation_batch.inputs))
 
     def _require_finite(self, loss: Tensor) -> None:
         if not bool(torch.isfinite(loss)):

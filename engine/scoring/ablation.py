@@ -32,15 +32,15 @@ BASELINE = -1
 """In `RatedModel.known`, the number of the model with nothing taken away."""
 
 
-def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] loss without the structure minus loss with it (or what the metric loses); NaN for what is not measured."""
-    chosen = structures_of(subject.analysis, subject.removed, subject.choices)
+    chosen = structures_of(rated.analysis, rated.removed, rated.choices)
     if not len(chosen):
         template = "Nothing in the selection can be removed any more. Select other structures."
         raise TaskError("scoring.nothing_selected", template)
-    batches = _batches(subject)
-    losses = _loss(subject, batches[:1], BASELINE, token) is not None
-    known = subject.known
+    batches = _batches(rated)
+    losses = _loss(rated, batches[:1], BASELINE, token) is not None
+    known = rated.known
     for done, structure in enumerate([BASELINE, *chosen.tolist()]):
         check(token)
         progress = Progress("Removing structures one at a time", done, len(chosen))
@@ -48,10 +48,10 @@ def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
         if structure in known:
             continue
         if losses:
-            known[structure] = _loss(subject, batches, structure, token) or 0.0
+            known[structure] = _loss(rated, batches, structure, token) or 0.0
         else:
-            known[structure] = yield from _harm(subject, structure, token, progress)
-    scores = np.full(subject.analysis.count, np.nan)
+            known[structure] = yield from _harm(rated, structure, token, progress)
+    scores = np.full(rated.analysis.count, np.nan)
     scores[chosen] = [known[structure] - known[BASELINE] for structure in chosen.tolist()]
     return scores
 
@@ -70,48 +70,48 @@ def structures_of(analysis: Analysis, removed: Mask, choices: Choices) -> NDArra
     return np.flatnonzero(left & few if (left & few).any() else left)
 
 
-def cost(setting: ScoringContext, choices: Choices) -> PassCost:
+def cost(context: ScoringContext, choices: Choices) -> PassCost:
     """The forwards of a few batches, or of the val split, for each structure and for none taken away."""
-    passes = len(structures_of(setting.analysis, setting.removed, choices)) + 1
-    split, most = (Split.TRAIN, choices.batches or BATCHES) if setting.loss else (Split.VAL, 0)
-    there = (setting.batches or {}).get(split, 0)
+    passes = len(structures_of(context.analysis, context.removed, choices)) + 1
+    split, most = (Split.TRAIN, choices.batches or BATCHES) if context.loss else (Split.VAL, 0)
+    there = (context.batches or {}).get(split, 0)
     return PassCost(passes * (min(there or most, most or there) or 1))
 
 
-def _batches(subject: RatedModel) -> list[Any]:
-    assert subject.task is not None
-    count = subject.choices.batches or BATCHES
-    batches = list(islice(subject.task.batches(Split.TRAIN, seed=subject.seed), count))
+def _batches(rated: RatedModel) -> list[Any]:
+    assert rated.task is not None
+    count = rated.choices.batches or BATCHES
+    batches = list(islice(rated.task.batches(Split.TRAIN, seed=rated.seed), count))
     if not batches:
         raise no_batch_error()
     return batches
 
 
-def _without(subject: RatedModel, structure: int) -> Any:
+def _without(rated: RatedModel, structure: int) -> Any:
     """A context in which the model runs without a structure."""
     from ..structures.transition import Transition
     from ..surgery.verify.masked_model import masked
 
     if structure == BASELINE:
         return nullcontext()
-    after = subject.removed.copy()
+    after = rated.removed.copy()
     after[structure] = True
-    return masked(subject.model, Transition(subject.analysis, subject.removed, after))
+    return masked(rated.model, Transition(rated.analysis, rated.removed, after))
 
 
-def _loss(subject: RatedModel, batches: list[Any], structure: int, token: CancelToken) -> float | None:
+def _loss(rated: RatedModel, batches: list[Any], structure: int, token: CancelToken) -> float | None:
     """Mean loss of the batches without a structure; None where the task has no loss."""
     from ..tracing.isolated_forward import quiet_forward
     from ..tracing.model_state import model_state_restored
     from .cancellable_autograd import interruptible
 
-    assert subject.task is not None
+    assert rated.task is not None
     total = 0.0
-    with quiet_forward(subject.model), interruptible(token), _without(subject, structure):
+    with quiet_forward(rated.model), interruptible(token), _without(rated, structure):
         for batch in batches:
             check(token)
-            with model_state_restored(subject.model):
-                loss = subject.task.loss(subject.model, batch)
+            with model_state_restored(rated.model):
+                loss = rated.task.loss(rated.model, batch)
             if loss is None:
                 return None
             total += float(loss)
@@ -120,7 +120,7 @@ def _loss(subject: RatedModel, batches: list[Any], structure: int, token: Cancel
     return total / len(batches)
 
 
-def _harm(subject: RatedModel, structure: int, token: CancelToken, progress: Progress) -> Job[float]:
+def _harm(rated: RatedModel, structure: int, token: CancelToken, progress: Progress) -> Job[float]:
     """The metric without a structure, negative where higher is better."""
 
     def predict(*args: Any, **kwargs: Any) -> Any:
@@ -132,12 +132,12 @@ def _harm(subject: RatedModel, structure: int, token: CancelToken, progress: Pro
 
         # A pass at a time, because what lies around a `yield` would reach whoever waits for it. What is masked needs
         # operators as autograd sees them, which inference mode does not show.
-        quiet = quiet_forward(subject.model)
-        with torch.inference_mode(False), quiet, interruptible(token), _without(subject, structure):
-            return subject.model(*args, **kwargs)
+        quiet = quiet_forward(rated.model)
+        with torch.inference_mode(False), quiet, interruptible(token), _without(rated, structure):
+            return rated.model(*args, **kwargs)
 
-    assert subject.task is not None
-    with closing(subject.task.evaluate(predict, Split.VAL, token)) as job:
+    assert rated.task is not None
+    with closing(rated.task.evaluate(predict, Split.VAL, token)) as job:
         while True:
             try:
                 next(job)

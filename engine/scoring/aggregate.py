@@ -20,58 +20,58 @@ Elements = Callable[[str], NDArray[np.floating] | None]
 """Name of a tensor -> importance of each of its elements, in its present shape; None to leave it out."""
 
 
-def structure_sums(places: WeightSlices, elements: Elements) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def structure_sums(slices: WeightSlices, elements: Elements) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """([S] sums of importances, [S] number of weights they are sums of)."""
-    sums, counts = np.zeros(places.structures), np.zeros(places.structures)
-    for place, importance in _importances(places, elements):
-        np.add.at(sums, place.structures, _along(place, importance)[place.indices])
-        np.add.at(counts, place.structures, _weights(place, importance))
+    sums, counts = np.zeros(slices.structures), np.zeros(slices.structures)
+    for part, importance in _importances(slices, elements):
+        np.add.at(sums, part.structures, _along(part, importance)[part.indices])
+        np.add.at(counts, part.structures, _weights(part, importance))
     return sums, counts
 
 
-def combined(places: WeightSlices, elements: Elements, how: Combine) -> NDArray[np.float64]:
+def combined(slices: WeightSlices, elements: Elements, how: Combine) -> NDArray[np.float64]:
     """[S] importance of each structure, NaN where it has no weight that counts."""
     if how is Combine.MAX:
-        return _largest(places, elements)
-    sums, counts = structure_sums(places, elements)
+        return _largest(slices, elements)
+    sums, counts = structure_sums(slices, elements)
     return sums / counts if how is Combine.MEAN else np.where(counts > 0, sums, np.nan)
 
 
-def counted(places: WeightSlices) -> NDArray[np.bool_]:
+def counted(slices: WeightSlices) -> NDArray[np.bool_]:
     """[S] True where a structure has weights that count."""
-    found = np.zeros(places.structures, dtype=np.bool_)
-    for place in places.places:
-        found[place.structures] = True
+    found = np.zeros(slices.structures, dtype=np.bool_)
+    for part in slices.slices:
+        found[part.structures] = True
     return found
 
 
-def _importances(places: WeightSlices, elements: Elements) -> Iterator[tuple[WeightSlice, NDArray[np.floating]]]:
-    """Each place with its tensor's importances, asked for once a tensor."""
+def _importances(slices: WeightSlices, elements: Elements) -> Iterator[tuple[WeightSlice, NDArray[np.floating]]]:
+    """Each slice with its tensor's importances, asked for once a tensor."""
     name, importance = "", None
-    for place in places.places:
-        if place.tensor != name:
-            name, importance = place.tensor, elements(place.tensor)
+    for part in slices.slices:
+        if part.tensor != name:
+            name, importance = part.tensor, elements(part.tensor)
         if importance is not None:
-            yield place, importance
+            yield part, importance
 
 
-def _along(place: WeightSlice, importance: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Sums of importances at each index of a place."""
-    others = tuple(d for d in range(importance.ndim) if d != place.dim)
+def _along(part: WeightSlice, importance: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Sums of importances at each index of a slice."""
+    others = tuple(d for d in range(importance.ndim) if d != part.dim)
     return importance.sum(axis=others, dtype=np.float64)
 
 
-def _weights(place: WeightSlice, importance: NDArray[np.floating]) -> float:
-    """How many weights lie at an index of a place."""
-    return importance.size / max(place.size, 1)
+def _weights(part: WeightSlice, importance: NDArray[np.floating]) -> float:
+    """How many weights lie at an index of a slice."""
+    return importance.size / max(part.size, 1)
 
 
-def _largest(places: WeightSlices, elements: Elements) -> NDArray[np.float64]:
-    largest = np.full(places.structures, np.nan)
-    for place, importance in _importances(places, elements):
-        own, number = np.unique(place.structures, return_inverse=True)
-        sums = np.bincount(number, _along(place, importance)[place.indices])
-        largest[own] = np.fmax(largest[own], sums / (np.bincount(number) * _weights(place, importance)))
+def _largest(slices: WeightSlices, elements: Elements) -> NDArray[np.float64]:
+    largest = np.full(slices.structures, np.nan)
+    for part, importance in _importances(slices, elements):
+        own, number = np.unique(part.structures, return_inverse=True)
+        sums = np.bincount(number, _along(part, importance)[part.indices])
+        largest[own] = np.fmax(largest[own], sums / (np.bincount(number) * _weights(part, importance)))
     return largest
 
 

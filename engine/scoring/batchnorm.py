@@ -19,19 +19,19 @@ from .weight_slices import axis_slices
 from .weights import to_array
 
 
-def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean |scale| over the BatchNorm channels of a structure, NaN where none is on its way."""
     check(token)
     yield Progress("Reading BatchNorm scales")
-    places = axis_slices(subject.analysis, subject.kept, _scales(subject.analysis))
-    held: dict[str, Any] = dict(subject.model.named_buffers()) | subject.parameters  # frozen ones are buffers
-    return combined(places, lambda name: np.abs(to_array(held[name])) if name in held else None, subject.combine)
+    slices = axis_slices(rated.analysis, rated.kept, _scales(rated.analysis))
+    held: dict[str, Any] = dict(rated.model.named_buffers()) | rated.parameters  # frozen ones are buffers
+    return combined(slices, lambda name: np.abs(to_array(held[name])) if name in held else None, rated.combine)
 
 
-def missing(setting: ScoringContext) -> Message | None:
+def missing(context: ScoringContext) -> Message | None:
     """Why there is nothing to rate by."""
-    scales = _scales(setting.analysis)
-    if any(t in scales for one in setting.analysis.sets for t, _ in one.touches):
+    scales = _scales(context.analysis)
+    if any(t in scales for one in context.analysis.sets for t, _ in one.touches):
         return None
     return Message(
         "scoring.no_batchnorm",

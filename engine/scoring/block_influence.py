@@ -21,31 +21,31 @@ from .weight_roles import roles_of
 from .weights import shape_of
 
 
-def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean of 1 - cos for each block, 0 to 2; NaN for everything else."""
     from .block_similarity import BlockSimilarity
 
-    assert subject.task is not None
-    blocks = list(_blocks(subject))
-    turning = BlockSimilarity({one.structure: _channels(subject, one.structure) for one in blocks})
+    assert rated.task is not None
+    blocks = list(_blocks(rated))
+    turning = BlockSimilarity({one.structure: _channels(rated, one.structure) for one in blocks})
     for batch, progress in each_batch(
-        subject, token, Message("progress.blocks", "Measuring how much each block changes its input")
+        rated, token, Message("progress.blocks", "Measuring how much each block changes its input")
     ):
-        with _watched(subject, turning, blocks, token):
-            inputs = subject.task.inputs(batch)
+        with _watched(rated, turning, blocks, token):
+            inputs = rated.task.inputs(batch)
             turning.present = filled(inputs)
-            call(subject.model, inputs)
+            call(rated.model, inputs)
         yield progress
-    scores = np.full(subject.analysis.count, np.nan)
+    scores = np.full(rated.analysis.count, np.nan)
     for block, (total, count) in turning.sums.items():
         scores[block] = total / count
     return scores
 
 
-def missing(setting: ScoringContext) -> Message | None:
+def missing(context: ScoringContext) -> Message | None:
     """Why there is nothing to rate."""
-    blocks = {one.structure for one in setting.analysis.stand_ins}
-    if any(not setting.removed[block] for block in blocks):
+    blocks = {one.structure for one in context.analysis.stand_ins}
+    if any(not context.removed[block] for block in blocks):
         return None
     return Message(
         "scoring.no_blocks",
@@ -53,25 +53,25 @@ def missing(setting: ScoringContext) -> Message | None:
     )
 
 
-def _blocks(subject: RatedModel) -> Generator[StandIn]:
+def _blocks(rated: RatedModel) -> Generator[StandIn]:
     """What stands for the result of each block that is left; the first of a block does."""
     seen: set[int] = set()
-    for one in subject.analysis.stand_ins:
-        if one.structure not in seen and not subject.removed[one.structure]:
+    for one in rated.analysis.stand_ins:
+        if one.structure not in seen and not rated.removed[one.structure]:
             yield one
         seen.add(one.structure)
 
 
 @contextmanager
-def _watched(subject: RatedModel, turning: Any, blocks: list[StandIn], token: CancelToken) -> Generator[None]:
+def _watched(rated: RatedModel, turning: Any, blocks: list[StandIn], token: CancelToken) -> Generator[None]:
     from ..tracing.isolated_forward import quiet_forward
     from .cancellable_autograd import interruptible
 
     handles: list[Any] = []
     try:
         for one in blocks:
-            handles += turning.watch(subject.model, one)
-        with quiet_forward(subject.model), interruptible(token), turning:
+            handles += turning.watch(rated.model, one)
+        with quiet_forward(rated.model), interruptible(token), turning:
             yield
     finally:
         turning.forget()
@@ -79,15 +79,15 @@ def _watched(subject: RatedModel, turning: Any, blocks: list[StandIn], token: Ca
             handle.remove()
 
 
-def _channels(subject: RatedModel, block: int) -> tuple[int, bool]:
+def _channels(rated: RatedModel, block: int) -> tuple[int, bool]:
     """How many features the last weight of a block makes, and whether they lie behind the batch, as in images."""
-    analysis = subject.analysis
+    analysis = rated.analysis
     outputs = roles_of(analysis).outputs
     held: list[int] = sorted(analysis.block_tensor[analysis.block_tensor[:, 0] == block, 1].tolist())
     shapes = [
-        (shape_of(subject, analysis.tensors[t].name), outputs[t][-1])
+        (shape_of(rated, analysis.tensors[t].name), outputs[t][-1])
         for t in held
-        if analysis.tensors[t].name in subject.parameters and outputs[t]
+        if analysis.tensors[t].name in rated.parameters and outputs[t]
     ]
     shape, dim = shapes[-1] if shapes else ((0, 0), 0)
     return shape[dim], len(shape) > 2

@@ -67,9 +67,9 @@ def offers(
     analysis: Analysis, removed: Mask, task: TaskInfo | None, choices: Choices | None = None
 ) -> tuple[CriterionOffer, ...]:
     """All criteria, each with what it costs and why it is not available; needs neither model nor data."""
-    setting, choices = context_of(analysis, removed, task), choices or Choices()
+    context, choices = context_of(analysis, removed, task), choices or Choices()
     return tuple(
-        CriterionOffer(one, one.cost(setting, choices), unavailable(one, setting)) for one in CRITERIA.values()
+        CriterionOffer(one, one.cost(context, choices), unavailable(one, context)) for one in CRITERIA.values()
     )
 
 
@@ -80,14 +80,14 @@ def context_of(analysis: Analysis, removed: Mask, task: TaskInfo | None) -> Scor
     return ScoringContext(analysis, removed, task.batches, task.batch, task.loss)
 
 
-def unavailable(rule: Criterion, setting: ScoringContext) -> Message | None:
+def unavailable(rule: Criterion, context: ScoringContext) -> Message | None:
     """Why a criterion is not available, None where it is."""
-    if rule.needs_data and setting.batches is None:
+    if rule.needs_data and context.batches is None:
         template = "{title} needs data. Attach data, or choose L1 or L2."
         return Message("scoring.no_task", template, {"title": title(rule.title)})
-    if rule.needs is Needs.LOSS and not setting.loss:
+    if rule.needs is Needs.LOSS and not context.loss:
         return no_loss(title(rule.title))
-    return rule.missing(setting)
+    return rule.missing(context)
 
 
 def score(
@@ -127,12 +127,12 @@ def score(
     rule = _criterion(criterion, choices, ScoringContext(analysis, removed, None if task is None else {}))
     kept = analysis.kept_indices(removed) if kept_before is None else kept_before
     parameters = parameters_of(model, analysis, kept)
-    places = slices_of(analysis, kept, choices.slices or rule.slices or Slices.CONSUMERS)
-    parameters |= further_uses(parameters, places, rule.needs_data)
+    slices = slices_of(analysis, kept, choices.slices or rule.slices or Slices.CONSUMERS)
+    parameters |= further_uses(parameters, slices, rule.needs_data)
     combine = choices.combine or rule.combine or Combine.SUM
     known = {} if known is None else known
-    made = _running(model, analysis, parameters, places) if rule.reads_weights else {}
-    subject = RatedModel(model, analysis, removed, kept, parameters, places, combine, task, choices, seed, known, made)
+    made = _running(model, analysis, parameters, slices) if rule.reads_weights else {}
+    rated = RatedModel(model, analysis, removed, kept, parameters, slices, combine, task, choices, seed, known, made)
     passes = rule.cost(ScoringContext(analysis, removed), choices)
 
     def finish(scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -141,19 +141,19 @@ def score(
 
     with _undisturbed(model), np.errstate(invalid="ignore"):
         try:
-            return (yield from finished_scores(rule.rate(subject, token or NeverCancelled()), finish, passes.samples))
+            return (yield from finished_scores(rule.rate(rated, token or NeverCancelled()), finish, passes.samples))
         except (SecateurError, GeneratorExit):
             raise
         except Exception as error:
             raise _failed(error) from error
 
 
-def _running(model: Any, analysis: Analysis, parameters: dict[str, Any], places: WeightSlices) -> dict[str, Any]:
+def _running(model: Any, analysis: Analysis, parameters: dict[str, Any], slices: WeightSlices) -> dict[str, Any]:
     """The weights that run where layers make them; raises where a factor counts and nobody sees what is made of it."""
     from .reparametrised_weights import running_weights
 
     made = running_weights(model, parameters)
-    counting = {one.tensor for one in places.places}
+    counting = {one.tensor for one in slices.slices}
     for weight, group in factors_of(analysis.tensors).items():
         if any(analysis.tensors[n].name in counting and analysis.tensors[n].name not in made for n in group):
             raise TaskError(
@@ -165,7 +165,7 @@ def _running(model: Any, analysis: Analysis, parameters: dict[str, Any], places:
     return made
 
 
-def _criterion(name: str, choices: Choices, setting: ScoringContext) -> Criterion:
+def _criterion(name: str, choices: Choices, context: ScoringContext) -> Criterion:
     """The rule of a name; raises TaskError where it, or a choice about it, cannot be."""
     rule = CRITERIA.get(name)
     if rule is None:
@@ -177,7 +177,7 @@ def _criterion(name: str, choices: Choices, setting: ScoringContext) -> Criterio
     if choices.slices is not None and rule.slices is None:
         template = "{title} has no setting for slices. Leave it out."
         raise TaskError("scoring.no_slices", template, title=title(rule.title))
-    reason = unavailable(rule, setting)
+    reason = unavailable(rule, context)
     if reason is not None:
         raise TaskError.saying(reason)
     return rule

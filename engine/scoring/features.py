@@ -20,47 +20,45 @@ from .protocol import RatedModel
 
 
 def rate_by(
-    subject: RatedModel, token: CancelToken, importance: Callable[[Any, Any], NDArray[np.float64]]
+    rated: RatedModel, token: CancelToken, importance: Callable[[Any, Any], NDArray[np.float64]]
 ) -> Job[NDArray[np.float64]]:
     """[S] combined importances of the weights that count; what entered no measured product is left out.
 
     Args:
-        subject: What is rated.
+        rated: What is rated.
         token: Cancels.
         importance: (weight as an array, `Moments` of what enters it) -> importance of each element.
     """
     from .activation_statistics import FeatureStatistics
     from .weights import as_array
 
-    assert subject.task is not None
-    names = {place.tensor for place in subject.places.places}
-    weights = {name: one for name, one in subject.parameters.items() if name in names}
-    others = [one for name, one in subject.parameters.items() if name not in names]
-    watching = FeatureStatistics(weights, [*others, *subject.model.buffers()])
+    assert rated.task is not None
+    names = {part.tensor for part in rated.slices.slices}
+    weights = {name: one for name, one in rated.parameters.items() if name in names}
+    others = [one for name, one in rated.parameters.items() if name not in names]
+    watching = FeatureStatistics(weights, [*others, *rated.model.buffers()])
 
     def elements(name: str) -> NDArray[np.floating] | None:
         found = watching.moments.get(name)
-        return None if found is None else importance(as_array(subject, name), found)
+        return None if found is None else importance(as_array(rated, name), found)
 
     def scores() -> NDArray[np.float64]:
-        return combined(subject.places, elements, subject.combine)
+        return combined(rated.slices, elements, rated.combine)
 
-    for batch, progress in each_batch(
-        subject, token, Message("progress.features", "Measuring the inputs of each layer")
-    ):
-        _run(subject, watching, batch, token)
+    for batch, progress in each_batch(rated, token, Message("progress.features", "Measuring the inputs of each layer")):
+        _run(rated, watching, batch, token)
         yield with_partial_scores(progress, scores)
     return scores()
 
 
-def _run(subject: RatedModel, watching: Any, batch: Any, token: CancelToken) -> None:
+def _run(rated: RatedModel, watching: Any, batch: Any, token: CancelToken) -> None:
     from ..tracing.isolated_forward import quiet_forward
     from .cancellable_autograd import interruptible
     from .tied_weights import untied_weights
 
-    assert subject.task is not None
-    inputs = subject.task.inputs(batch)
+    assert rated.task is not None
+    inputs = rated.task.inputs(batch)
     watching.present = filled(inputs)
-    with untied_weights(subject), quiet_forward(subject.model), interruptible(token), watching:
-        call(subject.model, inputs)
+    with untied_weights(rated), quiet_forward(rated.model), interruptible(token), watching:
+        call(rated.model, inputs)
     watching.forget()

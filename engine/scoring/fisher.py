@@ -15,16 +15,16 @@ from .protocol import Criterion, Needs, RatedModel
 from .score_options import Combine, Slices
 
 
-def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean over samples of the sum of (w g)^2, NaN where no weight that counts got a gradient."""
-    totals = np.zeros(subject.analysis.count)
+    totals = np.zeros(rated.analysis.count)
 
     def add(changes: WeightChanges) -> None:
         squares = {name: np.square(change) for name, change in changes.items()}
-        np.add(totals, combined(subject.places, squares.get, subject.combine), out=totals)
+        np.add(totals, combined(rated.slices, squares.get, rated.combine), out=totals)
 
     shown = Message("progress.fisher", "Measuring the Fisher information")
-    return (yield from over_samples(subject, token, shown, add, lambda samples: totals / samples))
+    return (yield from over_samples(rated, token, shown, add, lambda samples: totals / samples))
 
 
 FISHER = Criterion(

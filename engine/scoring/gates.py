@@ -17,18 +17,18 @@ from .protocol import Criterion, Needs, RatedModel
 from .score_options import Normalise
 
 
-def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean over samples of |sum of w g|, in units of the loss."""
-    sizes = np.zeros(subject.analysis.count)
+    sizes = np.zeros(rated.analysis.count)
 
     def add(changes: WeightChanges) -> None:
-        np.add(sizes, np.abs(structure_sums(subject.places, changes.get)[0]), out=sizes)
+        np.add(sizes, np.abs(structure_sums(rated.slices, changes.get)[0]), out=sizes)
 
     def scores(samples: int) -> NDArray[np.float64]:
-        return np.where(counted(subject.places), sizes / samples, np.nan)
+        return np.where(counted(rated.slices), sizes / samples, np.nan)
 
     shown = Message("progress.gates", "Measuring gate gradients")
-    return (yield from over_samples(subject, token, shown, add, scores))
+    return (yield from over_samples(rated, token, shown, add, scores))
 
 
 GATES = Criterion(

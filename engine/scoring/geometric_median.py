@@ -20,25 +20,25 @@ REFERENCES = 128
 Floats = NDArray[np.floating]
 
 
-def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean distance to the other structures of the set, NaN where there are none."""
-    random = np.random.default_rng(subject.seed)
-    scores = np.full(subject.analysis.count, np.nan)
-    for number, one in enumerate(subject.analysis.sets, 1):
+    random = np.random.default_rng(rated.seed)
+    scores = np.full(rated.analysis.count, np.nan)
+    for number, one in enumerate(rated.analysis.sets, 1):
         check(token)
-        there = one.first + np.flatnonzero(~subject.removed[one.structures])
+        there = one.first + np.flatnonzero(~rated.removed[one.structures])
         if len(there) > 1:
-            scores[there] = _distances(subject, there, random)
-        yield Progress("Comparing weights", number, len(subject.analysis.sets))
+            scores[there] = _distances(rated, there, random)
+        yield Progress("Comparing weights", number, len(rated.analysis.sets))
     return scores
 
 
-def _distances(subject: RatedModel, there: NDArray[np.intp], random: np.random.Generator) -> NDArray[np.float64]:
+def _distances(rated: RatedModel, there: NDArray[np.intp], random: np.random.Generator) -> NDArray[np.float64]:
     """[there] mean distance to the references, itself left out."""
     count = min(len(there), REFERENCES)
     chosen = np.sort(random.permutation(len(there))[:count])
     squares, weights = np.zeros((len(there), count)), 0
-    for rows in _rows(subject, there):
+    for rows in _rows(rated, there):
         squares += _squared(rows, chosen)
         weights += rows.shape[1]
     if not weights:
@@ -55,14 +55,14 @@ def _squared(rows: Floats, chosen: NDArray[np.intp]) -> NDArray[np.float64]:
     return norms[:, None] + norms[chosen] - 2.0 * (rows @ rows[chosen].T)
 
 
-def _rows(subject: RatedModel, there: NDArray[np.intp]) -> Iterator[Floats]:
-    """[there, f] the weights of each structure on each place where all own equally many."""
-    for place in subject.places.places:
-        start, stop = np.searchsorted(place.structures, (there[0], there[-1] + 1))
-        each = np.bincount(place.structures[start:stop] - there[0], minlength=there[-1] + 1 - there[0])
+def _rows(rated: RatedModel, there: NDArray[np.intp]) -> Iterator[Floats]:
+    """[there, f] the weights of each structure on each slice where all own equally many."""
+    for part in rated.slices.slices:
+        start, stop = np.searchsorted(part.structures, (there[0], there[-1] + 1))
+        each = np.bincount(part.structures[start:stop] - there[0], minlength=there[-1] + 1 - there[0])
         if stop > start and len(each[each > 0]) == len(there) and (each[each > 0] == each.max()).all():
-            weights = np.moveaxis(as_array(subject, place.tensor), place.dim, 0)
-            yield weights.reshape(len(weights), -1)[place.indices[start:stop]].reshape(len(there), -1)
+            weights = np.moveaxis(as_array(rated, part.tensor), part.dim, 0)
+            yield weights.reshape(len(weights), -1)[part.indices[start:stop]].reshape(len(there), -1)
 
 
 GEOMETRIC_MEDIAN = Criterion(

@@ -31,37 +31,37 @@ WeightChanges = dict[str, NDArray[np.float32]]
 """Tensor name -> w g of each of its elements."""
 
 
-def batch_cost(setting: ScoringContext, choices: Choices) -> PassCost:
+def batch_cost(context: ScoringContext, choices: Choices) -> PassCost:
     """A forward and a backward of each batch that is looked at."""
-    batches = batches_of(setting, choices)
+    batches = batches_of(context, choices)
     return PassCost(batches, batches)
 
 
-def sample_cost(setting: ScoringContext, choices: Choices) -> PassCost:
+def sample_cost(context: ScoringContext, choices: Choices) -> PassCost:
     """A forward and a backward of each sample that is looked at."""
-    batches = batches_of(setting, choices)
-    samples = batches * setting.batch if choices.batches else min(SAMPLES, batches * setting.batch)
+    batches = batches_of(context, choices)
+    samples = batches * context.batch if choices.batches else min(SAMPLES, batches * context.batch)
     return PassCost(samples, samples, samples=True)
 
 
-def forward_cost(setting: ScoringContext, choices: Choices) -> PassCost:
+def forward_cost(context: ScoringContext, choices: Choices) -> PassCost:
     """A forward of each batch that is looked at."""
-    return PassCost(batches_of(setting, choices))
+    return PassCost(batches_of(context, choices))
 
 
-def batches_of(setting: ScoringContext, choices: Choices) -> int:
+def batches_of(context: ScoringContext, choices: Choices) -> int:
     """How many batches are looked at; as many as asked for where nobody knows how many there are."""
     asked = choices.batches or BATCHES
-    return min((setting.batches or {}).get(Split.TRAIN, 0) or asked, asked)
+    return min((context.batches or {}).get(Split.TRAIN, 0) or asked, asked)
 
 
-def each_batch(subject: RatedModel, token: CancelToken, shown: Message) -> Iterator[tuple[Any, Progress]]:
+def each_batch(rated: RatedModel, token: CancelToken, shown: Message) -> Iterator[tuple[Any, Progress]]:
     """(calibration batch, progress after it), shuffled by the seed; raises where there is none."""
-    assert subject.task is not None
-    asked = subject.choices.batches or BATCHES
-    total = min(subject.task.batch_count(Split.TRAIN) or asked, asked)
+    assert rated.task is not None
+    asked = rated.choices.batches or BATCHES
+    total = min(rated.task.batch_count(Split.TRAIN) or asked, asked)
     number = 0
-    for number, batch in enumerate(islice(subject.task.batches(Split.TRAIN, seed=subject.seed), asked), 1):
+    for number, batch in enumerate(islice(rated.task.batches(Split.TRAIN, seed=rated.seed), asked), 1):
         check(token)
         yield batch, Progress(shown, number, total)
     if not number:
@@ -80,7 +80,7 @@ def nan_loss_error() -> TaskError:
 
 
 def over_samples(
-    subject: RatedModel,
+    rated: RatedModel,
     token: CancelToken,
     shown: Message,
     add: Callable[[WeightChanges], None],
@@ -90,14 +90,14 @@ def over_samples(
 
     Where samples have a loss only together (`DataTask.together`), a batch counts as one.
     """
-    assert subject.task is not None
-    together = getattr(subject.task, "together", False)
-    count, most = 0, sys.maxsize if subject.choices.batches else SAMPLES
-    for batch, progress in each_batch(subject, token, shown):
-        total = min(most, progress.total * (1 if together else subject.task.spec.batch))
-        for sample in [batch] if together else samples_of(batch, subject.task.inputs(batch)):
+    assert rated.task is not None
+    together = getattr(rated.task, "together", False)
+    count, most = 0, sys.maxsize if rated.choices.batches else SAMPLES
+    for batch, progress in each_batch(rated, token, shown):
+        total = min(most, progress.total * (1 if together else rated.task.spec.batch))
+        for sample in [batch] if together else samples_of(batch, rated.task.inputs(batch)):
             check(token)
-            add(changes_of(subject, sample, token))
+            add(changes_of(rated, sample, token))
             count += 1
             yield with_partial_scores(Progress(shown, count, total), partial(scores, count))
             if count == most:
@@ -105,7 +105,7 @@ def over_samples(
     return scores(count)
 
 
-def changes_of(subject: RatedModel, batch: Any, token: CancelToken) -> WeightChanges:
+def changes_of(rated: RatedModel, batch: Any, token: CancelToken) -> WeightChanges:
     """Changes w g of each element of the weights that count, for one batch; 0 for what the batch did not use."""
     import torch
 
@@ -113,26 +113,26 @@ def changes_of(subject: RatedModel, batch: Any, token: CancelToken) -> WeightCha
     from .cancellable_autograd import interruptible
     from .tied_weights import untied_weights
 
-    names = sorted({p.tensor for p in subject.places.places})
-    interrupted = interruptible(token, [subject.parameters[n] for n in names])
-    with torch.enable_grad(), untied_weights(subject), interrupted, model_state_restored(subject.model):
-        loss, weights = _loss_of(subject, batch, names)
+    names = sorted({p.tensor for p in rated.slices.slices})
+    interrupted = interruptible(token, [rated.parameters[n] for n in names])
+    with torch.enable_grad(), untied_weights(rated), interrupted, model_state_restored(rated.model):
+        loss, weights = _loss_of(rated, batch, names)
         gradients: tuple[Any, ...] = torch.autograd.grad(loss, [w for _, w in weights], allow_unused=True)
-    changes = {n: _change(subject.parameters[n], None) for n in names if n in subject.made}
+    changes = {n: _change(rated.parameters[n], None) for n in names if n in rated.made}
     for (n, w), g in zip(weights, gradients, strict=True):
-        changes[n] = changes[n] + _change(w, g) if n in subject.made else _change(w, g)
+        changes[n] = changes[n] + _change(w, g) if n in rated.made else _change(w, g)
     return changes
 
 
-def _loss_of(subject: RatedModel, batch: Any, names: list[str]) -> tuple[Any, list[tuple[str, Any]]]:
+def _loss_of(rated: RatedModel, batch: Any, names: list[str]) -> tuple[Any, list[tuple[str, Any]]]:
     """(loss, names and weights to take gradients for): parameters, and what layers made of parameters in this pass."""
-    weights = [(n, subject.parameters[n]) for n in names if n not in subject.made]
+    weights = [(n, rated.parameters[n]) for n in names if n not in rated.made]
     if len(weights) == len(names):
-        return _loss(subject, batch), weights
+        return _loss(rated, batch), weights
     from .reparametrised_weights import recording_weights
 
-    with recording_weights(subject.model, {n: subject.parameters[n] for n in names if n in subject.made}) as found:
-        loss = _loss(subject, batch)
+    with recording_weights(rated.model, {n: rated.parameters[n] for n in names if n in rated.made}) as found:
+        loss = _loss(rated, batch)
     return loss, weights + [(n, one) for n, made in found.running.items() for one in made]
 
 
@@ -144,9 +144,9 @@ def _change(weight: Any, gradient: Any | None) -> NDArray[np.float32]:
     return (weight.detach() * gradient).float().cpu().numpy()
 
 
-def _loss(subject: RatedModel, batch: Any) -> Any:
-    assert subject.task is not None
-    loss = subject.task.loss(subject.model, batch)
+def _loss(rated: RatedModel, batch: Any) -> Any:
+    assert rated.task is not None
+    loss = rated.task.loss(rated.model, batch)
     if loss is None:
         raise TaskError.saying(no_loss(Message("scoring.this_one", "This criterion")))
     if not bool(loss.isfinite()):

@@ -10,11 +10,11 @@ from .score_options import Combine, Slices
 from .weights import as_array
 
 
-def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean |w|; the mean, not the sum, so that layers of equal shape compare after cuts of different size."""
     check(token)
     yield Progress("Reading weights")
-    return combined(subject.places, lambda name: np.abs(as_array(subject, name)), subject.combine)
+    return combined(rated.slices, lambda name: np.abs(as_array(rated, name)), rated.combine)
 
 
 L1 = Criterion(

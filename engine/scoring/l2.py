@@ -10,11 +10,11 @@ from .score_options import Combine, Slices
 from .weights import as_array
 
 
-def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] root of the mean of w^2: the L2 norm over the root of the number of weights; of the sum: the norm itself."""
     check(token)
     yield Progress("Reading weights")
-    return np.sqrt(combined(subject.places, lambda name: np.square(as_array(subject, name)), subject.combine))
+    return np.sqrt(combined(rated.slices, lambda name: np.square(as_array(rated, name)), rated.combine))
 
 
 L2 = Criterion(

@@ -15,13 +15,13 @@ from .score_options import Combine, Slices
 from .weights import as_array
 
 
-def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] energy over the energy of all in the set that rank no lower, above 0 and up to 1."""
     check(token)
     yield Progress("Reading weights")
-    energies = combined(subject.places, lambda name: np.square(as_array(subject, name)), subject.combine)
+    energies = combined(rated.slices, lambda name: np.square(as_array(rated, name)), rated.combine)
     scores = np.full(len(energies), np.nan)
-    for one in subject.analysis.sets:
+    for one in rated.analysis.sets:
         scores[one.structures] = _shares(energies[one.structures])
     return scores
 

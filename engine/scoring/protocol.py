@@ -86,7 +86,7 @@ class RatedModel:
         kept: `analysis.kept_indices(removed)`.
         parameters: Canonical name -> the `torch.nn.Parameter` that the model still has; further uses of tied ones stand
             under their own names, as copies where data is measured (`tied_weights.py`).
-        places: Where the weights that count lie.
+        slices: The slices of weights that count.
         combine: How they are combined.
         task: What the model is for; never None for a criterion that needs data.
         choices: As they were made.
@@ -100,7 +100,7 @@ class RatedModel:
     removed: Mask
     kept: KeptIndices
     parameters: dict[str, Any]
-    places: WeightSlices
+    slices: WeightSlices
     combine: Combine
     task: Task | None
     choices: Choices
@@ -112,11 +112,11 @@ class RatedModel:
 RateFunction = Callable[[RatedModel, CancelToken], Job[NDArray[np.float64]]]
 
 
-def _always(setting: ScoringContext) -> Message | None:
+def _always(context: ScoringContext) -> Message | None:
     return None
 
 
-def _nothing(setting: ScoringContext, choices: Choices) -> PassCost:
+def _nothing(context: ScoringContext, choices: Choices) -> PassCost:
     return PassCost()
 
 

@@ -7,11 +7,11 @@ from ..jobs import CancelToken, Job, Progress, check
 from .protocol import Criterion, Needs, RatedModel
 
 
-def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] uniform in 0..1 by the seed; a structure keeps its draw when others are cut."""
     check(token)
     yield Progress("Drawing")
-    return np.random.default_rng(subject.seed).random(subject.analysis.count)
+    return np.random.default_rng(rated.seed).random(rated.analysis.count)
 
 
 RANDOM = Criterion(

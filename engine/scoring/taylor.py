@@ -16,16 +16,16 @@ from .protocol import Criterion, Needs, RatedModel
 from .score_options import Slices
 
 
-def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] root mean square over batches of the sum of w g: the change of the loss, in units of the loss."""
-    squares, batches = np.zeros(subject.analysis.count), 0
+    squares, batches = np.zeros(rated.analysis.count), 0
 
     def scores() -> NDArray[np.float64]:
-        return np.where(counted(subject.places), np.sqrt(squares / batches), np.nan)
+        return np.where(counted(rated.slices), np.sqrt(squares / batches), np.nan)
 
     shown = Message("progress.taylor", "Measuring how the loss depends on each structure")
-    for batch, progress in each_batch(subject, token, shown):
-        squares += np.square(structure_sums(subject.places, changes_of(subject, batch, token).get)[0])
+    for batch, progress in each_batch(rated, token, shown):
+        squares += np.square(structure_sums(rated.slices, changes_of(rated, batch, token).get)[0])
         batches += 1
         yield with_partial_scores(progress, scores)
     return scores()

@@ -13,9 +13,9 @@ from .protocol import RatedModel
 from .weight_slices import WeightSlices
 
 
-def further_uses(parameters: dict[str, Any], places: WeightSlices, measured: bool) -> dict[str, Any]:
+def further_uses(parameters: dict[str, Any], slices: WeightSlices, measured: bool) -> dict[str, Any]:
     """Name of each further use -> the tied parameter; where data is measured, one of its own with the same values."""
-    there = {one.names[0]: parameters[one.tensor] for one in places.tied if one.tensor in parameters}
+    there = {one.names[0]: parameters[one.tensor] for one in slices.tied if one.tensor in parameters}
     if not measured:  # an embedding is the largest weight of many models
         return there
     from torch import nn
@@ -24,9 +24,9 @@ def further_uses(parameters: dict[str, Any], places: WeightSlices, measured: boo
 
 
 @contextmanager
-def untied_weights(subject: RatedModel) -> Generator[None]:
+def untied_weights(rated: RatedModel) -> Generator[None]:
     """The modules of a further use have its copy inside, and the tied parameter afterwards."""
-    found = list(_further_uses(subject)) if subject.places.tied else []
+    found = list(_further_uses(rated)) if rated.slices.tied else []
     try:
         for module, attribute, _, copy in found:
             setattr(module, attribute, copy)
@@ -36,11 +36,11 @@ def untied_weights(subject: RatedModel) -> Generator[None]:
             setattr(module, attribute, parameter)
 
 
-def _further_uses(subject: RatedModel) -> Iterator[tuple[Any, str, Any, Any]]:
+def _further_uses(rated: RatedModel) -> Iterator[tuple[Any, str, Any, Any]]:
     """(module, attribute, tied parameter, its copy), as far as the model still has them."""
-    modules = dict(subject.model.named_modules())
-    for one in subject.places.tied:
+    modules = dict(rated.model.named_modules())
+    for one in rated.slices.tied:
         for path, _, attribute in (name.rpartition(".") for name in one.names):
             parameter = getattr(modules.get(path), attribute, None)
-            if parameter is not None and parameter is subject.parameters.get(one.tensor):
-                yield modules[path], attribute, parameter, subject.parameters[one.names[0]]
+            if parameter is not None and parameter is rated.parameters.get(one.tensor):
+                yield modules[path], attribute, parameter, rated.parameters[one.names[0]]

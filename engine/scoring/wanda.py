@@ -16,9 +16,9 @@ from .protocol import Criterion, Needs, RatedModel
 from .score_options import Combine, Slices
 
 
-def rate(subject: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
+def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean |w| times the root mean square of the feature that it multiplies."""
-    return (yield from rate_by(subject, token, _importance))
+    return (yield from rate_by(rated, token, _importance))
 
 
 def _importance(weight: NDArray[np.float32], features: Any) -> NDArray[np.float64]:

@@ -48,12 +48,12 @@ class WeightSlices:
     """The slices that count for a score.
 
     Attributes:
-        places: In the order of their tensors.
+        slices: In the order of their tensors.
         structures: S, the number of structures.
         tied: Further uses of tied tensors.
     """
 
-    places: tuple[WeightSlice, ...]
+    slices: tuple[WeightSlice, ...]
     structures: int
     tied: tuple[TiedUse, ...] = ()
 
@@ -70,12 +70,12 @@ def slices_of(analysis: Analysis, kept: KeptIndices, slices: Slices) -> WeightSl
             return read or produced
         return produced if slices is Slices.PRODUCERS else produced | read
 
-    return _places(analysis, kept, counts, tuple(roles.tied.values()))
+    return _collected(analysis, kept, counts, tuple(roles.tied.values()))
 
 
 def axis_slices(analysis: Analysis, kept: KeptIndices, tensors: set[int]) -> WeightSlices:
     """Every dimension of these tensors that structures lie on."""
-    return _places(
+    return _collected(
         analysis, kept, lambda one: {(t, d, analysis.tensors[t].name) for t, d in one.touches if t in tensors}
     )
 
@@ -104,19 +104,19 @@ def _uses(analysis: Analysis, roles: WeightRoles, one: CoupledSet, tensor: int) 
         yield other.names[0], other.outputs, other.inputs
 
 
-def _places(
+def _collected(
     analysis: Analysis, kept: KeptIndices, counts: Callable[[CoupledSet], set[SliceKey]], tied: tuple[TiedUse, ...] = ()
 ) -> WeightSlices:
-    """The places that count for each set, those of one dimension of a use together."""
+    """The slices that count for each set; those of one dimension of a use are one."""
     owners: dict[SliceKey, list[CoupledSet]] = {}
     for one in analysis.sets:
         for spot in counts(one):
             owners.setdefault(spot, []).append(one)
-    found = (_place(analysis, kept, spot, owners[spot]) for spot in sorted(owners))
+    found = (_slice(analysis, kept, spot, owners[spot]) for spot in sorted(owners))
     return WeightSlices(tuple(place for place in found if place is not None), analysis.count, tied)
 
 
-def _place(analysis: Analysis, kept: KeptIndices, spot: SliceKey, owners: list[CoupledSet]) -> WeightSlice | None:
+def _slice(analysis: Analysis, kept: KeptIndices, spot: SliceKey, owners: list[CoupledSet]) -> WeightSlice | None:
     """What sets own of a dimension; None where it lies on no axis or its tensor is gone."""
     tensor, dim = analysis.tensors[spot[0]], spot[1]
     dims, axis = kept.get(tensor.name, (None,) * len(tensor.shape)), tensor.axes[dim]

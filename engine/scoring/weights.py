@@ -30,14 +30,14 @@ def parameters_of(model: Any, analysis: Analysis, kept: KeptIndices) -> dict[str
     return found
 
 
-def as_array(subject: RatedModel, name: str) -> NDArray[np.float32]:
+def as_array(rated: RatedModel, name: str) -> NDArray[np.float32]:
     """A weight as it runs, as float32 (float64 stays), without a copy where possible."""
-    return to_array(subject.made[name] if name in subject.made else subject.parameters[name])
+    return to_array(rated.made[name] if name in rated.made else rated.parameters[name])
 
 
-def shape_of(subject: RatedModel, name: str) -> tuple[int, ...]:
+def shape_of(rated: RatedModel, name: str) -> tuple[int, ...]:
     """The present shape of a parameter."""
-    return tuple(subject.parameters[name].shape)
+    return tuple(rated.parameters[name].shape)
 
 
 def to_array(tensor: Any) -> NDArray[np.float32]:

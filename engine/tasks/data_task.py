@@ -83,7 +83,7 @@ class DataTask:
         """The model's inputs in a batch."""
         return self._taken(batch[0])
 
-    def lesson(self, batch: Any) -> DistillationBatch:
+    def distillation_batch(self, batch: Any) -> DistillationBatch:
         """The outputs for the inputs of a batch, of models of tokens at those that count."""
         inputs, positions = self.inputs(batch), self.purpose.counts
         counts = None if positions is None else positions(inputs, batch[1])

@@ -228,7 +228,7 @@ class Task(Protocol):
         """The model's inputs in a batch, positional or by name."""
         ...
 
-    def lesson(self, batch: Any) -> DistillationBatch:
+    def distillation_batch(self, batch: Any) -> DistillationBatch:
         """What a student is to learn from its teacher of a batch."""
         ...
 

@@ -139,7 +139,7 @@ class UserTask:
         )
         raise TaskError("task_file.inputs", template, file=self.spec.path, kind=type(cast("Any", batch)).__name__)
 
-    def lesson(self, batch: Any) -> DistillationBatch:
+    def distillation_batch(self, batch: Any) -> DistillationBatch:
         """The outputs for the inputs of a batch, at its tokens where inputs and what is right are [N, T] numbers.
 
         They are logits where the batch or the metric says so: by class numbers, tokens, or what the largest answer is.

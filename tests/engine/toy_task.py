@@ -56,7 +56,7 @@ class ToyTask:
         """The images."""
         return (batch[0],)
 
-    def lesson(self, batch: Any) -> DistillationBatch:
+    def distillation_batch(self, batch: Any) -> DistillationBatch:
         """All of the outputs, which are logits."""
         return DistillationBatch(self.inputs(batch), logits=True)
 

@@ -47,7 +47,7 @@ class GivenTask:
         """The inputs."""
         return (batch[0],)
 
-    def lesson(self, batch: Any) -> DistillationBatch:
+    def distillation_batch(self, batch: Any) -> DistillationBatch:
         """All of the outputs, which are logits."""
         return DistillationBatch(self.inputs(batch), logits=True)
 

@@ -122,6 +122,6 @@ def test_a_student_learns_at_the_tokens_that_are_asked_for(text: Path) -> None:
     for purpose in ("causal", "masked"):
         task = opened(text, tokenizer="bytes", length="16", purpose=purpose)
         batch = next(task.batches(Split.TRAIN))
-        lesson = task.lesson(batch)
-        assert torch.equal(lesson.counts, batch[1] != NOT_ASKED)
-        assert lesson.counts.any() and not lesson.counts.all()
+        distillation_batch = task.distillation_batch(batch)
+        assert torch.equal(distillation_batch.counts, batch[1] != NOT_ASKED)
+        assert distillation_batch.counts.any() and not distillation_batch.counts.all()

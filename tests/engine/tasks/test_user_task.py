@@ -235,10 +235,10 @@ def test_batches_of_tokens_say_where_a_student_learns_from_its_teacher(tmp_path:
     tokens = "torch.ones(2, 3).long(), torch.tensor([[4, -100, 5], [-100, -100, 6]])"
     text = f"import torch\n\ndef batches(split):\n    yield {tokens}\n"
     task = written(tmp_path, text)
-    lesson = task.lesson(next(task.batches(Split.TRAIN)))
-    assert lesson.counts.tolist() == [[True, False, True], [False, False, True]]
+    distillation_batch = task.distillation_batch(next(task.batches(Split.TRAIN)))
+    assert distillation_batch.counts.tolist() == [[True, False, True], [False, False, True]]
     task = written(tmp_path, BATCHES)
-    assert task.lesson(next(task.batches(Split.TRAIN))).counts is None
+    assert task.distillation_batch(next(task.batches(Split.TRAIN))).counts is None
 
 
 EVALUATE = "\n\ndef evaluate(predict, split):\n    return 0.5\n"
@@ -269,9 +269,9 @@ def inputs(batch):
 )
 def test_answers_are_logits_where_the_batch_or_the_metric_says_so(tmp_path: Path, text: str, logits: bool | None):
     task = written(tmp_path, text)
-    lesson = task.lesson(next(task.batches(Split.TRAIN)))
-    assert lesson.logits is logits
-    assert (lesson.counts is not None) == ("ones(4, 3).long()}" in text)
+    distillation_batch = task.distillation_batch(next(task.batches(Split.TRAIN)))
+    assert distillation_batch.logits is logits
+    assert (distillation_batch.counts is not None) == ("ones(4, 3).long()}" in text)
 
 
 def test_a_loader_over_a_stream_is_opened_though_it_refuses_to_say_its_length(tmp_path: Path) -> None:
