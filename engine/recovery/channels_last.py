@@ -31,7 +31,7 @@ class MemoryLayout:
 
     @contextmanager
     def channels_last(self) -> Generator[None]:
-        """Within this they lie so; afterwards their values are where they were before, in the usual order."""
+        """Store the weights channels-last inside; restore the usual order in the same memory afterwards."""
         before = [(one, one.data) for one in self.weights]
         try:
             for one, data in before:

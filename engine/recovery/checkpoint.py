@@ -59,7 +59,7 @@ class Checkpoint:
         mendable: The same without what the files of the data hold: where these failed, they will be changed.
         written: When it was last written, in seconds of the monotonic clock.
         pause: Seconds until it may be written again.
-        points: The course so far, as `recovery.training_curve.with_point` writes it down; thinned, it is kept too.
+        points: The course so far, as `recovery.training_curve.recorded_curve` writes it down; thinned, it is kept too.
     """
 
     path: Path | None

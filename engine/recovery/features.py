@@ -44,7 +44,7 @@ class Features:
 
     @contextmanager
     def listening(self) -> Generator[None]:
-        """Within this, forwards of both models are heard."""
+        """Record forwards of both models inside."""
         handles: list[Any] = []
         for heard, model in zip(self.heard, (self.student, self.teacher), strict=True):
             heard.clear()

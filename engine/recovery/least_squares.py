@@ -135,7 +135,7 @@ def _gather(
 
 @contextmanager
 def _heard(moments: Sequence[InputMoments], present: Tensor | None) -> Generator[None]:
-    """Within this, moments look at the inputs of their layers, at the tokens that are present."""
+    """Record the inputs of the layers inside, at the tokens that are present."""
 
     def listening(one: InputMoments) -> Any:
         def look(_module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:

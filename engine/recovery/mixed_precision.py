@@ -26,7 +26,7 @@ Types = Mapping[str, torch.dtype]
 
 @contextmanager
 def in_single(model: nn.Module) -> Generator[Types]:
-    """Within this the model's tensors in half precision are float32; yields their types."""
+    """Convert the model's half-precision tensors to float32 inside; yields their types."""
     own = {name: one.dtype for name, one in _tensors(model).items() if one.dtype in HALF}
     _cast(model, dict.fromkeys(own, torch.float32))
     try:
@@ -37,7 +37,7 @@ def in_single(model: nn.Module) -> Generator[Types]:
 
 @contextmanager
 def widening(model: nn.Module, own: Types) -> Generator[None]:
-    """Within this a model that trains in single precision, and each of its parts, takes half precision too.
+    """Let a model that trains in single precision, and each of its parts, take half precision inside.
 
     Raises:
         TaskError: A loss mixes both otherwise.
@@ -62,7 +62,7 @@ def widening(model: nn.Module, own: Types) -> Generator[None]:
 
 @contextmanager
 def as_given_back(model: nn.Module, own: Types) -> Generator[None]:
-    """Within this a model that trains in single precision is rounded to its own types; afterwards it is as before."""
+    """Round a model that trains in single precision to its own types inside; restore it afterwards."""
     tensors = _tensors(model)
     trained = [(tensors[name], tensors[name].data) for name in own]
     _cast(model, own)

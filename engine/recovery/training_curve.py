@@ -5,18 +5,18 @@ from collections.abc import Iterator, Sequence
 from ..jobs import Job, Progress, Result, followed
 
 MOST = 240
-"""Points of the loss that are kept; measured metrics are kept all."""
+"""Points of the loss that are kept; all measured metrics are kept."""
 
 
-def with_point(job: Job[Result], points: list[dict[str, float]]) -> Job[Result]:
-    """Run a job, and put what it says of its course into a list."""
+def recorded_curve(job: Job[Result], points: list[dict[str, float]]) -> Job[Result]:
+    """Run a job and append the points of its training curve to a list."""
 
-    def told(progress: Progress) -> Iterator[Progress]:
+    def record(progress: Progress) -> Iterator[Progress]:
         if "step" in progress.values and len(progress.values) > 1:
             points.append(dict(progress.values))
         yield progress
 
-    return (yield from followed(job, told))
+    return (yield from followed(job, record))
 
 
 def thinned(points: Sequence[dict[str, float]]) -> tuple[dict[str, float], ...]:

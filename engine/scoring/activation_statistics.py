@@ -58,7 +58,7 @@ class FeatureMoments:
 
 
 class FeatureStatistics(TorchDispatchMode):
-    """Within it, forward passes are measured.
+    """Context manager that measures forward passes.
 
     Attributes:
         moments: By the name of the weight.

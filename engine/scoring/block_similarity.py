@@ -21,7 +21,7 @@ from ..tracing.tree import tensors_of
 
 
 class BlockSimilarity(TorchDispatchMode):
-    """Within it, passes are measured of the blocks that are watched.
+    """Context manager that measures the watched blocks in forward passes.
 
     Attributes:
         sums: Block -> (sum of 1 - cos, number of vectors).

@@ -18,7 +18,7 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTran
 
 
 class WeightRecorder(TorchFunctionMode):
-    """Within it, the weights that run are found.
+    """Context manager that finds the weights that layers compute.
 
     Attributes:
         running: Name of a parameter -> what was made of it and met data, each time that it was made.

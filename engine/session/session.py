@@ -28,7 +28,7 @@ from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of
 from ..recovery.checkpoint import Checkpoint, let_go
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings, Repair
-from ..recovery.training_curve import thinned, with_point
+from ..recovery.training_curve import recorded_curve, thinned
 from ..scoring.criteria import score as rate
 from ..scoring.score_options import Choices
 from ..sources.checkpoint import read_checkpoint
@@ -547,7 +547,7 @@ class Session:
             checkpoint=checkpoint,
             device=self.device,
         )
-        result = yield from with_point(job, checkpoint.points)
+        result = yield from recorded_curve(job, checkpoint.points)
         check(token)
         student.load_state_dict(result.state_dict)
         made = self._keep(

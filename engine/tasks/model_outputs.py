@@ -17,7 +17,7 @@ from ..tracing.model_state import model_state_restored
 
 
 def logits(outputs: Any) -> torch.Tensor:
-    """The logits [N, classes] among what a model answers: the tensor itself, `.logits`, or the first of several."""
+    """The logits [N, classes] among a model's outputs: the tensor itself, `.logits`, or the first of several."""
     found = main_output(outputs)
     if not isinstance(found, torch.Tensor) or found.ndim != 2:
         template = "Model output is {given}; classification expects [N, classes]. Describe the task in a task.py."
@@ -38,19 +38,19 @@ def main_output(outputs: Any) -> Any:
 
 
 def widened(answers: torch.Tensor) -> torch.Tensor:
-    """The same answers in 32 bits at least: targets that are brought to fewer are no longer what was asked for."""
+    """The outputs in at least 32 bits, because targets must not be rounded to fewer."""
     return answers if answers.dtype == torch.float64 else answers.float()
 
 
 def described_type(given: Any) -> Phrase:
-    """What code has given in place of what was needed, for a sentence: a tensor by its shape, else the type."""
+    """Describes a value for an error: a tensor by its shape, anything else by its type."""
     if isinstance(given, torch.Tensor):
         return Message("task.tensor", "a tensor {shape}", {"shape": str(list(given.shape))})
     return type(given).__name__
 
 
 def require_finite(answers: torch.Tensor) -> torch.Tensor:
-    """The same answers; raises TaskError where some are no numbers."""
+    """The outputs; raises TaskError where some are NaN or infinite."""
     if not bool(answers.isfinite().all()):
         template = "The model's outputs contain NaN or infinity. Check the preprocessing."
         raise TaskError("task.not_finite", template)

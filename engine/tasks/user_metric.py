@@ -35,14 +35,14 @@ DESCRIBING = ("n", "count", "standard_error", "higher_is_better", "percent")
 
 
 class StoppableModel(nn.Module):
-    """A module around whatever answers, also a session of an exported file, that stops when the token is set.
+    """A module around a model or an exported file's session that raises `Cancelled` when the token is set.
 
     Attributes:
         anchor: Says on which device and in which type inputs are expected, as users ask `next(model.parameters())`.
     """
 
     def __init__(self, predict: Any, token: CancelToken) -> None:
-        """Answer by `predict`, and look at `token` before every call."""
+        """Call `predict`, and check `token` before every call."""
         super().__init__()
         if isinstance(predict, nn.Module):
             self.model = predict
@@ -53,7 +53,7 @@ class StoppableModel(nn.Module):
         self.eval()
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
-        """Whatever `predict` answers."""
+        """The outputs of `predict`."""
         check(self._token)
         return self._answer(*inputs, **named)
 

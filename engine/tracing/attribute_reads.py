@@ -42,7 +42,7 @@ class AttributeReads:
 
     @contextmanager
     def noted(self) -> Generator[None]:
-        """Within this, what is read is noted; the objects have other classes."""
+        """Record reads inside; the objects have other classes meanwhile."""
         own: dict[int, Any] = {key: type(owner) for key, owner in self._owners.items()}
         for key, owner in self._owners.items():
             try:

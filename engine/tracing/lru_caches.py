@@ -22,7 +22,7 @@ cached: Any = type(functools.lru_cache(lambda: None))
 
 @contextmanager
 def cleared_caches(model: nn.Module) -> Generator[None]:
-    """Within this, no function of the model's code finds tensors that it made before, nor afterwards those of now."""
+    """Hide cached tensors of earlier runs inside, and drop those that are cached inside afterwards."""
     functions = list(_cached_functions(model))
     _forget_tensors(functions)
     try:

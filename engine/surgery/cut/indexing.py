@@ -21,7 +21,7 @@ def reads_regions(script: Iterable[Operation]) -> bool:
 
 
 class RegionsInRange(TorchDispatchMode):
-    """Within it, regions of images that are not there raise IndexError."""
+    """Context manager in which regions outside of an image raise IndexError."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:

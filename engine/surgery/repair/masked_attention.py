@@ -191,7 +191,7 @@ def _absent(places: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, 
 
 @contextmanager
 def _having(model: nn.Module, values: Iterable[Values]) -> Generator[None]:
-    """Within it, attributes have other values."""
+    """Set attributes to other values inside."""
     old: list[tuple[Any, str, int]] = []
     for (path, name), value in chain.from_iterable(one.items() for one in values):
         module = model.get_submodule(path)

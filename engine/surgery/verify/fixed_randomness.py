@@ -47,7 +47,7 @@ def draws(script: Iterable[Operation]) -> bool:
 
 
 class SameDraws(TorchDispatchMode):
-    """Within it, a call draws one number for all places: another at each call, the same in each run."""
+    """Context manager in which each random call draws one number for all positions, the same in each run."""
 
     def __init__(self) -> None:
         """Start with the first call."""

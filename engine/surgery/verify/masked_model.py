@@ -61,7 +61,7 @@ def with_nan(tensor: torch.Tensor, gone: Mapping[int, Indices]) -> torch.Tensor:
 
 @contextmanager
 def masked(model: nn.Module, transition: Transition) -> Generator[None]:
-    """Within this, the model computes what it would without the structures; afterwards it is as before.
+    """Context in which the model computes what it would without the structures; it is restored afterwards.
 
     The model is a private copy of the caller's: its parameters are exchanged in place.
     """

@@ -60,7 +60,7 @@ class WholeWeights(Protocol):
 
 
 class NanMasking(TorchDispatchMode):
-    """Within it, operators leave out the entries that are NaN."""
+    """Context manager in which operators leave out the entries that are NaN."""
 
     def __init__(self, stored: WholeWeights | None = None) -> None:
         """Take the weights with which products are called as they are stored, None where they hold their NaN."""

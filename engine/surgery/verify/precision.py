@@ -15,7 +15,7 @@ FACTORIES = frozenset(
 
 
 class MinimumPrecision(TorchDispatchMode):
-    """Within it, a floating type is never made less; operators that do not know it are computed by others.
+    """Context manager that never lowers a floating type; operators without it are computed by others.
 
     Models convert to float32 what they hold to be delicate (a softmax, a norm); in a comparison in float64 that would
     be the least precise step. They also ask their weights for a type, which may be stored in less than they are read.

@@ -222,7 +222,7 @@ class Weights:
         return shadow_copy(self.model, make)
 
     def reading(self) -> AbstractContextManager[Any]:
-        """Within it, operators read weights as they should be, and leave out what is absent."""
+        """Context in which operators read the replaced weights and leave out what is absent."""
         masked = bool(self.gone or self.vanished)
         if self.copies:
             return NanMasking() if masked else nullcontext()
@@ -236,7 +236,7 @@ class Weights:
 
 
 class ReplacedWeights(TorchDispatchMode):
-    """Within it, operators read other weights than a model holds."""
+    """Context manager in which operators read other weights than the model holds."""
 
     def __init__(self, weights: Weights, absent: NanMasking | None) -> None:
         """Take what they read, and what leaves out the absent part of it."""
@@ -297,7 +297,7 @@ class ReplacedWeights(TorchDispatchMode):
 
 
 class MatchingTypes(TorchFunctionMode):
-    """Within it, functions that compare the types of their arguments are called with weights as they should be."""
+    """Context manager that gives replaced weights to functions which compare the types of their arguments."""
 
     def __init__(self, weights: Weights) -> None:
         """Take what they are called with."""

@@ -16,7 +16,7 @@ from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import Recovered, recover
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
-from secateur.engine.recovery.training_curve import with_point
+from secateur.engine.recovery.training_curve import recorded_curve
 from tests.engine.toy_task import ToyTask
 
 
@@ -83,7 +83,7 @@ def test_the_course_of_a_resumed_run_is_that_of_the_whole_training(
 
     def course(checkpoint: Checkpoint, stop_at: float = float("inf")) -> list[float]:
         job = recover(_net(), _net(), Augmented(), SETTINGS, token=threading.Event(), checkpoint=checkpoint)
-        for progress in (watched := with_point(job, checkpoint.points)):
+        for progress in (watched := recorded_curve(job, checkpoint.points)):
             if "loss" in progress.values and progress.values["step"] >= stop_at:
                 watched.close()
         return sorted({point["step"] for point in checkpoint.points})
