@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from secateur.engine.sensitivity.protocol import Sensitivity, Trial
+from secateur.engine.sensitivity.protocol import Sensitivity, SensitivityPoint
 from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.tasks.protocol import Metric
 
@@ -60,7 +60,7 @@ class Curves:
     _points: dict[int, dict[int, Metric]] = field(default_factory=dict[int, dict[int, Metric]])
     _made: dict[int, Curve] = field(default_factory=dict[int, Curve])
 
-    def take(self, trials: Iterable[Trial]) -> None:
+    def take(self, trials: Iterable[SensitivityPoint]) -> None:
         """Keep points that were just measured."""
         for trial in trials:
             if trial.set_number < 0:

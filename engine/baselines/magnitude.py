@@ -23,7 +23,7 @@ WeightHolder = tuple[nn.Module, str]
 """A module and the name of its parameter."""
 
 
-class Mask(nn.Module):
+class ZeroMask(nn.Module):
     """A weight with some of its entries held at zero."""
 
     def __init__(self, kept: Tensor) -> None:
@@ -79,7 +79,7 @@ def set_zeros(model: nn.Module, count: int) -> None:
         for other, its_name in tied:
             setattr(other, its_name, getattr(module, name))
         for other, its_name in tied:
-            parametrize.register_parametrization(other, its_name, Mask(kept), unsafe=True)
+            parametrize.register_parametrization(other, its_name, ZeroMask(kept), unsafe=True)
 
 
 def bake(model: nn.Module) -> None:
@@ -87,7 +87,7 @@ def bake(model: nn.Module) -> None:
     for module in list(model.modules()):
         held: Any = getattr(module, "parametrizations", None)
         for name in list(held) if parametrize.is_parametrized(module) else ():
-            if any(isinstance(one, Mask) for one in held[name]):
+            if any(isinstance(one, ZeroMask) for one in held[name]):
                 parametrize.remove_parametrizations(module, name)
 
 

@@ -18,7 +18,7 @@ That has 8 bits, and what is rounded after sums in another order differs in the 
 UNPAIRED = 0.02
 """Share of a detector's boxes, at least one box, that may have no partner; see `difference_of_boxes`."""
 
-Case = tuple[Inputs, list[NDArray[Any]]]
+ReferenceCase = tuple[Inputs, list[NDArray[Any]]]
 """Inputs as arrays, positional or by name, and the model's outputs, at one batch size."""
 
 

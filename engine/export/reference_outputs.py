@@ -12,10 +12,10 @@ from ..errors import ExportError
 from ..model_inputs import Inputs, as_array, at_batch, batch_size, call, named_arrays
 from ..tasks.model_outputs import evaluating
 from ..tracing.tree import exported_outputs
-from .compare import COARSE, TOLERANCE, Case
+from .compare import COARSE, TOLERANCE, ReferenceCase
 
 
-def cases(model: nn.Module, inputs: Inputs) -> list[Case]:
+def cases(model: nn.Module, inputs: Inputs) -> list[ReferenceCase]:
     """Inputs and outputs at batch 1 and at the batch of `inputs`, or 3 where that is 1 or 2.
 
     The model is traced at batch 2: a file in which that number is frozen fails here.
@@ -31,7 +31,7 @@ def cases(model: nn.Module, inputs: Inputs) -> list[Case]:
     return [(one, outputs_of(model, one)) for one in looked_at]
 
 
-def images_and_boxes(detector: nn.Module, inputs: Inputs) -> list[Case]:
+def images_and_boxes(detector: nn.Module, inputs: Inputs) -> list[ReferenceCase]:
     """Images [1, 3, H, W] of two sizes, one after the other, and what a detector finds in each.
 
     Args:

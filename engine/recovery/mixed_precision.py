@@ -20,12 +20,12 @@ HALF = (torch.bfloat16, torch.float16)
 NAMED = ("BFloat16", "Half")
 """As errors of torch name them."""
 
-Types = Mapping[str, torch.dtype]
+OwnTypes = Mapping[str, torch.dtype]
 """Own types of a student's parameters and buffers in half precision, by name."""
 
 
 @contextmanager
-def in_single(model: nn.Module) -> Generator[Types]:
+def in_single(model: nn.Module) -> Generator[OwnTypes]:
     """Convert the model's half-precision tensors to float32 inside; yields their types."""
     own = {name: one.dtype for name, one in _tensors(model).items() if one.dtype in HALF}
     _cast(model, dict.fromkeys(own, torch.float32))
@@ -36,7 +36,7 @@ def in_single(model: nn.Module) -> Generator[Types]:
 
 
 @contextmanager
-def widening(model: nn.Module, own: Types) -> Generator[None]:
+def widening(model: nn.Module, own: OwnTypes) -> Generator[None]:
     """Let a model that trains in single precision, and each of its parts, take half precision inside.
 
     Raises:
@@ -61,7 +61,7 @@ def widening(model: nn.Module, own: Types) -> Generator[None]:
 
 
 @contextmanager
-def as_given_back(model: nn.Module, own: Types) -> Generator[None]:
+def as_given_back(model: nn.Module, own: OwnTypes) -> Generator[None]:
     """Round a model that trains in single precision to its own types inside; restore it afterwards."""
     tensors = _tensors(model)
     trained = [(tensors[name], tensors[name].data) for name in own]
@@ -79,7 +79,7 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor for some in named for name, tensor in some}
 
 
-def _cast(model: nn.Module, types: Types) -> None:
+def _cast(model: nn.Module, types: OwnTypes) -> None:
     """In place, so that an optimiser keeps its parameters."""
     tensors = _tensors(model)
     for name, kind in types.items():

@@ -8,9 +8,9 @@ from torch import nn
 
 from .protocol import Optimizer, RecoverySettings
 
-Make = Callable[[list[dict[str, Any]], RecoverySettings], torch.optim.Optimizer]
+MakeOptimizer = Callable[[list[dict[str, Any]], RecoverySettings], torch.optim.Optimizer]
 
-OPTIMIZERS: dict[Optimizer, Make] = {
+OPTIMIZERS: dict[Optimizer, MakeOptimizer] = {
     Optimizer.ADAMW: lambda groups, s: torch.optim.AdamW(groups, lr=s.learning_rate),
     Optimizer.ADAM: lambda groups, s: torch.optim.Adam(groups, lr=s.learning_rate),
     Optimizer.SGD: lambda groups, s: torch.optim.SGD(groups, lr=s.learning_rate, momentum=0.9, nesterov=True),

@@ -22,7 +22,7 @@ from ..tracing.model_state import model_state_restored
 from .distil import distillation_loss
 from .features import Features
 from .flip_augmentation import mirrored
-from .mixed_precision import Types, widening
+from .mixed_precision import OwnTypes, widening
 from .protocol import RecoverySettings
 from .schedule import one_cycle
 from .side_effects import modes_kept
@@ -61,7 +61,7 @@ class Training:
     steps: int = 0
     step: int = 0
     device: str = CPU
-    own_types: Types = field(default_factory=dict[str, torch.dtype])
+    own_types: OwnTypes = field(default_factory=dict[str, torch.dtype])
 
     def train_on(self, batch: Any) -> float:
         """One update on a batch; returns its loss."""

@@ -21,7 +21,7 @@ from ..surgery.cut.cut import cut
 from ..surgery.cut.edits import Edits
 from ..tasks.protocol import Metric, Split, Task
 from ..tracing.tree import Inputs
-from .protocol import Points, Sensitivity, Trial
+from .protocol import PointStore, Sensitivity, SensitivityPoint
 from .trials import remaining, removals, trials
 
 
@@ -53,7 +53,7 @@ class TrialModel:
 
 
 def sensitivity(
-    subject: TrialModel, numbers: tuple[int, ...], shares: tuple[float, ...], points: Points, token: CancelToken
+    subject: TrialModel, numbers: tuple[int, ...], shares: tuple[float, ...], points: PointStore, token: CancelToken
 ) -> Job[Sensitivity]:
     """The metric of every set at every share.
 
@@ -114,7 +114,7 @@ def _number(found: Mapping[tuple[int, int], Metric], pair: tuple[int, int], base
 
 
 def _known(
-    subject: TrialModel, point: tuple[int, int], points: Points, token: CancelToken, shown: Progress
+    subject: TrialModel, point: tuple[int, int], points: PointStore, token: CancelToken, shown: Progress
 ) -> Job[Metric]:
     """The metric without so many of the weakest of a set (-1: as it is); measured unless it was before."""
     yield shown
@@ -131,7 +131,7 @@ def _known(
         with placed(subject.device, model):
             metric = yield from part_of(shown, subject.task.evaluate(model, Split.VAL, token), words=False)
         points.put(key, metric)
-    yield replace(shown, made=Trial(number, count, metric))
+    yield replace(shown, made=SensitivityPoint(number, count, metric))
     return metric
 
 

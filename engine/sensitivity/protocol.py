@@ -45,7 +45,7 @@ class Sensitivity:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class SensitivityPoint:
     """A point of a curve: how a cut on trial scores.
 
     Attributes:
@@ -59,7 +59,7 @@ class Trial:
     metric: Metric
 
 
-class Points(Protocol):
+class PointStore(Protocol):
     """Where measured points are kept, so that none is measured twice."""
 
     def get(self, key: str) -> Metric | None:

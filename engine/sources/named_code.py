@@ -12,16 +12,16 @@ from ..foreign_code.consent import FULL_CONSENT, NO_CONSENT, Consent, consent_to
 from ..tasks.protocol import TaskSpec
 from .protocol import PYTHON_FILE, ModelSpec
 
-Named = ModelSpec | TaskSpec | str | None
+CodeOwner = ModelSpec | TaskSpec | str | None
 """What names code: a model, a task, or a model's source."""
 
 
-def by_hand(*named: Named) -> Consent:
+def by_hand(*named: CodeOwner) -> Consent:
     """Consent to what the user named in this run."""
     return consent_to(code_of(*named))
 
 
-def code_of(*named: Named) -> list[str]:
+def code_of(*named: CodeOwner) -> list[str]:
     """The Python files that opening something imports, absolute; of an export or a project only itself knows."""
     found: list[str] = []
     for one in named:

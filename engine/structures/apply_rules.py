@@ -14,7 +14,7 @@ from .liveness import liveness
 from .rules import RULES, Context, elementwise, quantised, routing
 from .rules.recurrent import tie_units
 from .solver.labels import Dim, Dims, FixedLabels, LabelArray, Labels
-from .unread_parameters import Run, UnreadParameters, keep_unused
+from .unread_parameters import LabelledRun, UnreadParameters, keep_unused
 
 
 def apply_rules(
@@ -37,7 +37,7 @@ def apply_rules(
         if source.parameter:
             context.labels.axes += [dim for dim in context.dims[source.value] if dim is not None]
     idle, alive = list[FixedLabels](), list[LabelArray]()
-    runs: list[Run] = [(record, context.dims)]
+    runs: list[LabelledRun] = [(record, context.dims)]
     used = _statements(context, token, idle, alive)
     if training is not None:
         # The same parameters, so the same labels; structures are named and costs are counted by the main run.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from ..tracing.record import Call
+from ..tracing.record import OperatorCall
 from .op_sequence import changes_layout_only
 from .rules import attention
 from .types import AuditStep
@@ -27,12 +27,12 @@ SPELLED = (*PARTS, "aten.mul", "aten.div", "aten.mean", "aten.cat", "aten._softm
 """Operators that lead to the same products in more than one order or shape."""
 
 
-def name_of(call: Call) -> str:
+def name_of(call: OperatorCall) -> str:
     """The operator, spellings of one product alike."""
     return SAME.get(call.op, call.op)
 
 
-def is_audited(call: Call) -> bool:
+def is_audited(call: OperatorCall) -> bool:
     """A call of an operator that is compared; scaling only where it is by a literal number."""
     name = name_of(call)
     if changes_layout_only(call):
@@ -40,7 +40,7 @@ def is_audited(call: Call) -> bool:
     return name in PARTS or (name in AUDITED and (name not in ("aten.mul", "aten.div") or bool(scalars(call))))
 
 
-def scalars(call: Call) -> tuple[float, ...]:
+def scalars(call: OperatorCall) -> tuple[float, ...]:
     """The literal numbers of a call which a size may hide in: floating ones, whole ones that scale, and steps."""
     if name_of(call) == "aten.as_strided":
         return tuple(_steps(call.arguments["stride"], call.arguments["strides"]))
@@ -56,14 +56,14 @@ def _steps(after: Sequence[int], before: Sequence[int]) -> Iterator[float]:
         yield float(stride) / max((one for one in before if one and stride % one == 0), default=1)
 
 
-def measured_values(call: Call) -> tuple[int, ...]:
+def measured_values(call: OperatorCall) -> tuple[int, ...]:
     """The results of a call whose sizes are compared; of a group norm the means, which show the number of groups."""
     if call.op in PARTS:
         return call.outputs
     return call.outputs[1:2] if call.op == "aten.native_group_norm" else call.outputs[:1]
 
 
-def measures(call: Call, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+def measures(call: OperatorCall, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     """The numbers of a call that are compared: sizes of results, of a slice what it leaves out before and behind."""
     sizes = tuple(s for o in measured_values(call) for s in shapes[o])
     if call.op != "aten.slice":

@@ -9,7 +9,7 @@ from .solver.labels import Dim, LabelArray
 from .solver.solve import Solution
 
 
-class Axes:
+class AxisTable:
     """Gives equal arrays of components one number; arrays of which nothing can go have -1."""
 
     def __init__(self, solution: Solution) -> None:

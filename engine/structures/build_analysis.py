@@ -25,7 +25,7 @@ from .analysis import (
     set_key,
 )
 from .audit_fields import is_audited, measured_values, measures, name_of, scalars
-from .axes import Axes, csr
+from .axes import AxisTable, csr
 from .blocks.blocks import RemovableBlock
 from .count_constraints.bundles import constrain_counts
 from .memory.activations import activations
@@ -49,7 +49,7 @@ def build(
 ) -> Analysis:
     """The analysis of a solved record, without the sets that are refused (set key to reason)."""
     record = context.record
-    axes = Axes(solution)
+    axes = AxisTable(solution)
     tensor_axes = [tuple(axes.number(d) for d in context.dims[s.value]) for s in record.sources]
     operators, costing = _operators(context, axes)
     steps = tuple(_steps(context, axes))
@@ -109,7 +109,7 @@ def _tensors(context: Context, axes: Sequence[tuple[int, ...]]) -> tuple[TensorI
     )
 
 
-def _sizes(context: Context, axes: Axes) -> Iterator[tuple[str, str, int, int]]:
+def _sizes(context: Context, axes: AxisTable) -> Iterator[tuple[str, str, int, int]]:
     """(module, what, axis, repeats) of the sizes that modules remember.
 
     Heads are counted once though every sample of the batch has them; groups each for itself, also tied ones.
@@ -119,7 +119,7 @@ def _sizes(context: Context, axes: Axes) -> Iterator[tuple[str, str, int, int]]:
         yield module, what, axis, repeats
 
 
-def _constants(context: Context, axes: Axes) -> Iterator[Constant]:
+def _constants(context: Context, axes: AxisTable) -> Iterator[Constant]:
     """Where the code's own tensors are combined with what may shrink."""
     for one, dims in context.constants:
         numbers = tuple(axes.number(dim) for dim in dims)
@@ -134,7 +134,7 @@ def _inside(block: RemovableBlock, costing: Sequence[int]) -> Iterator[int]:
 
 
 def _members(
-    numbered: Sequence[tuple[NamedSet, int]], solution: Solution, axes: Axes, total: int
+    numbered: Sequence[tuple[NamedSet, int]], solution: Solution, axes: AxisTable, total: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(starts [total + 1], positions): where each structure has its indices, over all axes."""
     structure = np.full(len(solution.reason), -1, dtype=np.int64)
@@ -226,7 +226,7 @@ def _indices(sets: list[CoupledSet], named: list[NamedSet], count: int) -> NDArr
     return index
 
 
-def _operators(context: Context, axes: Axes) -> tuple[CostingOperators, list[int]]:
+def _operators(context: Context, axes: AxisTable) -> tuple[CostingOperators, list[int]]:
     """The costing operators, those without a rule as constants, and the numbers of their calls."""
     record = context.record
     fed = _fed(context)
@@ -274,7 +274,7 @@ def _fed(context: Context) -> set[int]:
     return calls
 
 
-def _steps(context: Context, axes: Axes) -> Sequence[AuditStep]:
+def _steps(context: Context, axes: AxisTable) -> Sequence[AuditStep]:
     found: list[AuditStep] = []
     record = context.record
     for number, call in enumerate(record.calls):

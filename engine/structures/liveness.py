@@ -8,7 +8,7 @@ read, and what they make stays as it is.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..tracing.record import Call, Record
+from ..tracing.record import OperatorCall, Record
 
 VIEWS = frozenset(
     f"aten.{name}"
@@ -53,7 +53,7 @@ def liveness(record: Record) -> Liveness:
     return Liveness(tuple(live), idle, frozenset(read.union(record.outputs, record.exposed)))
 
 
-def changed(call: Call) -> set[int]:
+def changed(call: OperatorCall) -> set[int]:
     """Values that a call changes in place: what it returns too, and all that it takes if it returns nothing."""
     if not call.outputs:
         return set(call.reads)

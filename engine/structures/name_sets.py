@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .analysis import Kind
-from .axes import Axes, sources_of
+from .axes import AxisTable, sources_of
 from .rules import Context
 from .solver.solve import Solution
 
@@ -51,7 +51,9 @@ class NamedSet:
     part: int = 0
 
 
-def name_sets(context: Context, solution: Solution, axes: Axes, tensor_axes: list[tuple[int, ...]]) -> list[NamedSet]:
+def name_sets(
+    context: Context, solution: Solution, axes: AxisTable, tensor_axes: list[tuple[int, ...]]
+) -> list[NamedSet]:
     """The coupled sets in order of their first parameter; structures of parts that are counted apart are apart."""
     counted = {axes.number(part) for one in context.labels.counted for part in one.parts} - {-1}
     kinds = _kinds(context, solution)

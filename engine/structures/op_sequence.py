@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from ..tracing.record import Call, Record, Ref
+from ..tracing.record import OperatorCall, Record, Ref
 
 PASSING = frozenset(
     f"aten.{name}"
@@ -51,7 +51,7 @@ class Operation:
 
 
 def operations(
-    calls: Iterable[Call], weights: Iterable[int], dead: Collection[int] = frozenset()
+    calls: Iterable[OperatorCall], weights: Iterable[int], dead: Collection[int] = frozenset()
 ) -> Iterator[Operation]:
     """The operators that compute, up to the first on whose values the further course depends.
 
@@ -72,7 +72,7 @@ def operations(
             yield Operation(call.op, call.module, numbers, number, number in dead)
 
 
-def changes_layout_only(call: Call) -> bool:
+def changes_layout_only(call: OperatorCall) -> bool:
     """An `as_strided` that leaves every element at its index: torch gives sizes of one other strides in this way."""
     if call.op not in ("aten.as_strided", "aten.as_strided_"):
         return False
@@ -105,7 +105,7 @@ def _plain(value: Any) -> str:
     return repr(value) if known else type(value).__name__
 
 
-def _numbers(call: Call) -> Iterator[float]:
+def _numbers(call: OperatorCall) -> Iterator[float]:
     """Of a pointwise operator all numbers; of others floats and what fills a tensor, as whole numbers are sizes."""
     for name, value in call.arguments.items():
         if name == "constant":
@@ -114,7 +114,7 @@ def _numbers(call: Call) -> Iterator[float]:
             yield float(value)
 
 
-def _counts(call: Call, name: str, value: Any) -> bool:
+def _counts(call: OperatorCall, name: str, value: Any) -> bool:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or (name in ("alpha", "beta") and value == 1):
         return False
     return call.pointwise or isinstance(value, float) or name in FILLING

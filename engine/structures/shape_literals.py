@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from ..runtime.load_pruned import FILLED, SCALED
-from ..tracing.record import FunctionCall, Given
-from .axes import Axes
+from ..tracing.record import FunctionCall, LiteralArgument
+from .axes import AxisTable
 from .rules import Context
 from .solver.labels import Dim
 from .types import AuditStep, Literal
 
-Counted: TypeAlias = Iterator[tuple[Given, Dim]]
+Counted: TypeAlias = Iterator[tuple[LiteralArgument, Dim]]
 """Numbers with the labels that each of them counts."""
 Reader: TypeAlias = Callable[[Context, FunctionCall], Counted]
 
 
-def find_literals(context: Context, axes: Axes, steps: Iterable[AuditStep]) -> Iterator[Literal]:
+def find_literals(context: Context, axes: AxisTable, steps: Iterable[AuditStep]) -> Iterator[Literal]:
     """The numbers in forwards that must change with a cut, or must not; `steps` are the operators compared."""
     shown = {axis for step in steps if not step.dead for axis in step.axes}
     for call in context.record.functions:
@@ -44,7 +44,7 @@ def find_literals(context: Context, axes: Axes, steps: Iterable[AuditStep]) -> I
             yield Literal(call.module, call.site, call.number, where, value, -1)
 
 
-def _only_one(call: FunctionCall, counted: Sequence[tuple[Given, Dim]], axes: Axes) -> bool:
+def _only_one(call: FunctionCall, counted: Sequence[tuple[LiteralArgument, Dim]], axes: AxisTable) -> bool:
     """No other size of the call is left to torch."""
     repeated = sum(axes.counted(dim)[1] > 1 for _, dim in counted)
     return repeated == 1 and all(value != -1 for _, value, _ in call.given)

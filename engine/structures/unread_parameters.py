@@ -28,7 +28,7 @@ NORMS = (nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)
 """Of which some have no parameters, and take one size all the same."""
 PARAMETRISED = ".parametrizations."
 """Behind the path of a module: where torch keeps what a parameter of it is computed from."""
-Run: TypeAlias = tuple[Record, Mapping[int, Sequence[Dim]]]
+LabelledRun: TypeAlias = tuple[Record, Mapping[int, Sequence[Dim]]]
 """A record, and the labels of its values."""
 
 
@@ -165,7 +165,7 @@ class _Seen:
         return self.fitting(self.sizes)
 
 
-def keep_unused(labels: Labels, runs: Sequence[Run], unused: Sequence[UnreadParameters]) -> None:
+def keep_unused(labels: Labels, runs: Sequence[LabelledRun], unused: Sequence[UnreadParameters]) -> None:
     """Fix what parameters that no run read may read.
 
     That is every axis of one of its sizes. A layer that fits none of them takes several together or a part of one:
@@ -200,7 +200,7 @@ def keep_unused(labels: Labels, runs: Sequence[Run], unused: Sequence[UnreadPara
         labels.fix(every_label, reasons.unused_reader(listed(names, MODULES_NAMED)), names[0])
 
 
-def _seen(runs: Sequence[Run], wanted: set[str]) -> dict[str, _Seen]:
+def _seen(runs: Sequence[LabelledRun], wanted: set[str]) -> dict[str, _Seen]:
     """What the code of modules saw: of those that are wanted and ran."""
     seen: dict[str, _Seen] = {}
     for record, dims in runs:

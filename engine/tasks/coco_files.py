@@ -15,7 +15,7 @@ FOLDER, PREFERRED = "annotations", "instances"
 LISTS = ("images", "annotations", "categories")
 BEGINNING = 4096
 """Bytes of a file that tell what it is."""
-Entry: TypeAlias = Mapping[str, Any]
+CocoEntry: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +86,13 @@ def read_annotations(file: Path, root: Path) -> tuple[list[AnnotatedImage], dict
     return list(images.values()), names
 
 
-def _size(one: Entry) -> tuple[int, int] | None:
+def _size(one: CocoEntry) -> tuple[int, int] | None:
     """Width and height of an entry of the list of images, where it has them."""
     width, height = int(one.get("width") or 0), int(one.get("height") or 0)
     return (width, height) if width > 0 and height > 0 else None
 
 
-def _add(image: AnnotatedImage, one: Entry) -> None:
+def _add(image: AnnotatedImage, one: CocoEntry) -> None:
     """A box to its image; one without an area holds nothing."""
     x, y, width, height = (float(number) for number in one["bbox"])
     if width > 0 and height > 0:

@@ -33,10 +33,10 @@ CHUNK = 4 * 2**20
 """Characters of a file that are read at a time, and as many more at most to the end of the line."""
 
 
-Question: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
+TokensAndTargets: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 """What the model is given and which tokens are right, both [n, T]."""
 
-Ask: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], Question]
+MakeTargets: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], TokensAndTargets]
 """Makes questions of sequences [n, T] and their numbers [n] in the split that they were given in."""
 
 
@@ -53,7 +53,7 @@ class Sequences:
     labelled = True
 
     def __init__(
-        self, title: str, stored: Mapping[Split, "StoredSequences"], ask: Mapping[Split, Ask], seed: int
+        self, title: str, stored: Mapping[Split, "StoredSequences"], ask: Mapping[Split, MakeTargets], seed: int
     ) -> None:
         """Take the tokens of splits, divided further by the seed where splits are missing."""
         self.title = title
@@ -72,7 +72,7 @@ class Sequences:
         """Right tokens [n, T]."""
         return self._asked(split, rows)[1]
 
-    def _asked(self, split: Split, rows: NDArray[np.int64]) -> Question:
+    def _asked(self, split: Split, rows: NDArray[np.int64]) -> TokensAndTargets:
         source, taken = self._rows[split]
         numbers = taken[rows]
         return self._ask[source](self._stored[source].take(numbers), numbers)
@@ -90,7 +90,7 @@ def language_task(spec: TaskSpec, texts: Mapping[Split, Iterable[str]]) -> DataT
     tokens, length, seed = tokens_of(spec), length_of(spec), seed_of(spec)
     stored = {split: store(some, tokens, length) for split, some in texts.items()}
     masked = option(spec, "purpose") == "masked"
-    ask: dict[Split, Ask] = {
+    ask: dict[Split, MakeTargets] = {
         split: TokenMasking(tokens, seed, place) if masked else _next for place, split in enumerate(stored)
     }
     return DataTask(spec, Sequences(Path(spec.path).name, stored, ask, seed), purpose)
@@ -138,7 +138,7 @@ def store(texts: Iterable[str], tokens: Tokens, length: int) -> StoredSequences:
     return StoredSequences(numbers, tokens.before, tokens.after)
 
 
-def _next(rows: NDArray[np.int64], _numbers: NDArray[np.int64]) -> Question:
+def _next(rows: NDArray[np.int64], _numbers: NDArray[np.int64]) -> TokensAndTargets:
     """The tokens, and at each position the one that follows."""
     last = np.full((len(rows), 1), NOT_ASKED)
     return rows, np.concatenate([rows[:, 1:], last], 1)
@@ -155,7 +155,7 @@ class TokenMasking:
         self._mask, self._tokens = tokens.mask, tokens
         self._seed = seed, place
 
-    def __call__(self, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> Question:
+    def __call__(self, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> TokensAndTargets:
         """The tokens with some hidden, and those at their positions."""
         length = rows.shape[1]
         drawn: list[Any] = [np.random.default_rng((*self._seed, number)).random(length) for number in numbers.tolist()]

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..errors import AnalysisError
 from . import shapes
-from .record import Call, FunctionCall, ModuleCall, ParameterSource, PassedConstant, Ref
+from .record import FunctionCall, ModuleCall, OperatorCall, ParameterSource, PassedConstant, Ref
 from .schema import ATOMS, literal, operator
 from .tree import modules_of, named_tensors, outline, tensors_of
 
@@ -26,7 +26,7 @@ class OperatorRecorder(TorchDispatchMode):
     def __init__(self, weightless: bool, briefly: bool) -> None:
         """Take whether the model will run for its shapes only; a brief run counts no flops and notes no modules."""
         super().__init__()
-        self.calls: list[Call] = []
+        self.calls: list[OperatorCall] = []
         self.functions: list[FunctionCall] = []
         self.exposed: list[int] = []
         self.module_calls: list[ModuleCall] = []
@@ -109,7 +109,7 @@ class OperatorRecorder(TorchDispatchMode):
         flops = 0 if count is None else int(count(*args, **kwargs, out_val=result))
         module = self.stack[-1][0] if self.stack else ""
         self.calls.append(
-            Call(known.name, arguments, numbers, module, known.pointwise, flops, tuple(reads), known.overload)
+            OperatorCall(known.name, arguments, numbers, module, known.pointwise, flops, tuple(reads), known.overload)
         )
         return result
 

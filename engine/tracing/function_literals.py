@@ -15,7 +15,7 @@ from torch.overrides import (
 
 from ..runtime.load_pruned import WATCHED, call_site, numbers
 from .dispatch_mode import OperatorRecorder
-from .record import FunctionCall, Given, PassedConstant
+from .record import FunctionCall, LiteralArgument, PassedConstant
 from .tree import tensors_of
 
 LAYERS = frozenset(
@@ -109,7 +109,9 @@ class FunctionRecorder(TorchFunctionMode):
 
         return alone
 
-    def _note(self, name: str, site: str, args: tuple[Any, ...], given: tuple[Given, ...], outputs: Any) -> int:
+    def _note(
+        self, name: str, site: str, args: tuple[Any, ...], given: tuple[LiteralArgument, ...], outputs: Any
+    ) -> int:
         module, *_, counts = self._stack[-1]
         first = self._number(args[0]) if args and isinstance(args[0], torch.Tensor) else -1
         number = counts.get(site, 0)
@@ -129,7 +131,7 @@ def _tensors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[st
             yield from ((f"{where}.{n}", one) for n, one in parts if isinstance(one, torch.Tensor))
 
 
-def _given(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Given]:
+def _given(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[LiteralArgument]:
     if name in ("__getitem__", "__setitem__"):
         yield from _bounds(args[0], args[1])
         return
@@ -139,7 +141,7 @@ def _given(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator
         yield "scale", float(args[0].shape[-1] ** -0.5) if args else 0.0, -1  # what torch takes where none is given
 
 
-def _bounds(tensor: torch.Tensor, index: Any) -> Iterator[Given]:
+def _bounds(tensor: torch.Tensor, index: Any) -> Iterator[LiteralArgument]:
     """Bounds of the slices in x[index], each with the dimension of x; so in x[index] = values."""
     many = isinstance(index, tuple)
     parts = cast("tuple[Any, ...]", index) if many else (index,)

@@ -34,7 +34,7 @@ from .attribute_reads import is_plain
 from .tree import modules_of, named_tensors
 
 Result = TypeVar("Result")
-Place: TypeAlias = tuple[str, int]
+InputDimension: TypeAlias = tuple[str, int]
 """A dimension of an input: path of the tensor ("0", "input_ids"), number of the dimension."""
 
 
@@ -95,7 +95,7 @@ class Guard:
     module: str
     kind: GuardKind
     dimension: int | None
-    places: frozenset[Place]
+    places: frozenset[InputDimension]
     read: str
     operator: str
     bound: float | None
@@ -127,7 +127,7 @@ class WatchedRun:
     batch: int
     raised: bool
 
-    def changed(self, other: "WatchedRun") -> frozenset[Place] | None:
+    def changed(self, other: "WatchedRun") -> frozenset[InputDimension] | None:
         """Dimensions of inputs that have another size in another run; None where the tensors are others."""
         if {key: len(shape) for key, shape in self.shapes.items()} != {k: len(s) for k, s in other.shapes.items()}:
             return None
@@ -158,7 +158,7 @@ class _Origin(NamedTuple):
     read: str
     sort: int
     dimension: int
-    places: frozenset[Place]
+    places: frozenset[InputDimension]
     modulus: int
     both: bool = False
 
@@ -447,7 +447,7 @@ class _Watch(TorchFunctionMode):
 
     def _sized(self, tensor: torch.Tensor, dim: int, size: int) -> "WatchedInt":
         path = self._inputs.get(id(tensor))
-        places = frozenset[Place]() if path is None or dim < 0 else frozenset(((path, dim),))
+        places = frozenset[InputDimension]() if path is None or dim < 0 else frozenset(((path, dim),))
         return WatchedInt.of(size, _Origin("shape", SIZE, dim, places, 0))
 
     def _valued(self, tensor: torch.Tensor, name: str, result: Any) -> Any:
@@ -465,7 +465,7 @@ class _Watch(TorchFunctionMode):
         if sort == CONSTANT:
             return
         path = self._inputs.get(id(args[0])) if name == "__len__" else None
-        places = frozenset[Place]() if path is None else frozenset(((path, 0),))
+        places = frozenset[InputDimension]() if path is None else frozenset(((path, 0),))
         origin = _Origin(name.strip("_"), sort, 0 if name == "__len__" else -1, places, 0)
         if name in TRUTHS:
             self._note(frame, "", _line(frame), origin, "bool", True, float(result), math.nan, bool(result))

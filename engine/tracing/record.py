@@ -16,7 +16,7 @@ class Ref:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class OperatorCall:
     """One operator call.
 
     Attributes:
@@ -68,7 +68,7 @@ class ModuleCall:
     result: Any = None
 
 
-Given: TypeAlias = tuple[str, int | float, int]
+LiteralArgument: TypeAlias = tuple[str, int | float, int]
 """A number among the arguments of a function: where it stands, its value, and the dimension that it bounds (or -1)."""
 
 
@@ -90,7 +90,7 @@ class FunctionCall:
     function: str
     site: str
     number: int
-    given: tuple[Given, ...]
+    given: tuple[LiteralArgument, ...]
     input: int
     outputs: tuple[int, ...]
 
@@ -173,7 +173,7 @@ class Record:
         handed: Where these meet other tensors.
     """
 
-    calls: tuple[Call, ...]
+    calls: tuple[OperatorCall, ...]
     module_calls: tuple[ModuleCall, ...]
     sources: tuple[ParameterSource, ...]
     modules: tuple[tuple[str, str, str, bool], ...]

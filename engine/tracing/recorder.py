@@ -23,7 +23,7 @@ from .failure import forward_error, require_plain_module
 from .function_literals import FunctionRecorder, has_no_literals
 from .guards import Guards
 from .isolated_forward import quiet_forward
-from .record import Call, FunctionCall, Record, RecordedOutput
+from .record import FunctionCall, OperatorCall, Record, RecordedOutput
 from .shadow_model import isolated_copy as isolated_twin
 from .shadow_model import stand_in_tensor
 from .shadow_model import weightless_copy as weightless_twin
@@ -105,7 +105,7 @@ class Attempt:
         reads: Attributes that were read, None where nobody knows.
     """
 
-    calls: tuple[Call, ...]
+    calls: tuple[OperatorCall, ...]
     shapes: tuple[tuple[int, ...], ...]
     error: Exception | None
     module: str

@@ -13,7 +13,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .record import Call, Record, Ref, SavedTensors
+from .record import OperatorCall, Record, Ref, SavedTensors
 from .tree import tensors_of
 
 
@@ -66,7 +66,7 @@ class _Answer:
 _ANSWERS: dict[Any, _Answer] = {}
 
 
-def _answer(call: Call, record: Record, trained: set[int]) -> _Answer:
+def _answer(call: OperatorCall, record: Record, trained: set[int]) -> _Answer:
     """What is known of calls of this kind: the same operator, flags and gradients; sizes do not matter."""
     wanted = tuple(v in trained for v in call.reads)
     kinds = tuple(str(a) if isinstance(a, (bool, str)) else type(a).__name__ for a in call.arguments.values())
@@ -81,7 +81,7 @@ def _answer(call: Call, record: Record, trained: set[int]) -> _Answer:
     return found
 
 
-def _ask(call: Call, record: Record, wanted: tuple[bool, ...]) -> _Answer:
+def _ask(call: OperatorCall, record: Record, wanted: tuple[bool, ...]) -> _Answer:
     """Make the call under autograd."""
     function = _function(call)
     packed: dict[int, torch.Tensor] = {}
@@ -135,7 +135,7 @@ class _Hollow(TorchDispatchMode):
         return tuple(next(made, 0) if isinstance(r.type, torch.TensorType) else 0 for r in schema.returns)
 
 
-def _most(call: Call, record: Record, wanted: tuple[bool, ...]) -> _Answer:
+def _most(call: OperatorCall, record: Record, wanted: tuple[bool, ...]) -> _Answer:
     """The most that a call may save; views as its signature has them."""
     returns = _function(call)._schema.returns
     shown = 0 if any(r.alias_info is not None for r in returns) and call.reads else -1
@@ -146,7 +146,7 @@ def _most(call: Call, record: Record, wanted: tuple[bool, ...]) -> _Answer:
     )
 
 
-def _function(call: Call) -> Any:
+def _function(call: OperatorCall) -> Any:
     namespace, _, name = call.op.partition(".")
     return getattr(getattr(getattr(torch.ops, namespace), name), call.overload or "default")
 

@@ -23,7 +23,7 @@ from secateur.engine.jobs import finish
 from secateur.engine.planning.count_balance import balanced
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind, Mask, from_identities, identities
 from secateur.engine.structures.costs import costs
-from secateur.engine.surgery.cut.cut import Cut, copy_model, cut
+from secateur.engine.surgery.cut.cut import CutModel, copy_model, cut
 from secateur.engine.surgery.cut.edits import Edits, Verification
 from secateur.engine.surgery.cut.trial_cuts import settle
 from secateur.engine.surgery.verify.verify import verify
@@ -90,7 +90,7 @@ def examine(name: str, net: nn.Module, inputs: Inputs, by_value: bool = False) -
         edits, removed = made.edits, 1 - costs(analysis, mask).parameters / costs(analysis).parameters
         if len(sets) == 1 and sets[0].kind is not Kind.BLOCK:
             seen = any(
-                not check(net, Cut(spoilt, edits, made.factors), analysis, mask, inputs).passed
+                not check(net, CutModel(spoilt, edits, made.factors), analysis, mask, inputs).passed
                 for spoilt in spoils(net, made.model, analysis, mask, sets[0])
             )
             tried, noticed = tried + 1, noticed + seen
@@ -117,13 +117,13 @@ def half_of(analysis: Analysis, sets: Sequence[CoupledSet]) -> Mask:
     return balanced(analysis, mask)
 
 
-def check(net: nn.Module, made: Cut, analysis: Analysis, mask: Mask, inputs: Inputs) -> Verification:
+def check(net: nn.Module, made: CutModel, analysis: Analysis, mask: Mask, inputs: Inputs) -> Verification:
     """Every comparison of a cut."""
     return finish(verify(net, made.model, analysis, mask, inputs, factors=made.factors))
 
 
 def not_as_planned(
-    net: nn.Module, made: Cut, analysis: Analysis, mask: Mask, inputs: Inputs, by_value: bool
+    net: nn.Module, made: CutModel, analysis: Analysis, mask: Mask, inputs: Inputs, by_value: bool
 ) -> Iterator[str]:
     """How a cut differs from what the analysis says: comparisons that fail, wrong costs, no gradient."""
     result, smaller = check(net, made, analysis, mask, inputs), made.model

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Any
 
-from ...tracing.record import Call, ModuleCall, Ref
+from ...tracing.record import ModuleCall, OperatorCall, Ref
 from ..rules import Context
 from ..solver.solve import Solution
 from ..value_uses import ValueUses
@@ -178,10 +178,10 @@ class _Search:
         changed: set[int] = set()  # values that now look like the result
         stand_ins: list[tuple[str, Any]] = []
         inside = {n for m in feeding for n in _range(m)}
-        todo: list[tuple[int, ModuleCall | Call]] = [(m.first, m) for m in feeding]
+        todo: list[tuple[int, ModuleCall | OperatorCall]] = [(m.first, m) for m in feeding]
         todo += [(n, self.context.record.calls[n]) for n in dead - inside]
         for _, one in sorted(todo, key=lambda t: t[0]):
-            if isinstance(one, Call):
+            if isinstance(one, OperatorCall):
                 if not self._runs(one, result, changed):
                     return None
                 continue
@@ -207,7 +207,7 @@ class _Search:
                 return place_of(call, value)
         return None
 
-    def _runs(self, call: Call, result: int, changed: set[int]) -> bool:
+    def _runs(self, call: OperatorCall, result: int, changed: set[int]) -> bool:
         """A call between the modules still runs: on what it ran on, or index by index on the stream's shape."""
         refs = list(call.refs())
         if not changed.intersection(refs):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...errors import Message
 from .. import reasons
-from ..axes import Axes
+from ..axes import AxisTable
 from ..name_sets import NamedSet
 from ..solver.labels import CountLabels
 from ..solver.solve import Solution
@@ -76,7 +76,7 @@ class CountStatement:
 
 
 def constrain_counts(
-    counted: Sequence[CountLabels], named: list[NamedSet], solution: Solution, axes: Axes
+    counted: Sequence[CountLabels], named: list[NamedSet], solution: Solution, axes: AxisTable
 ) -> tuple[list[NamedSet], list[tuple[NamedSet, Message, str]], list[CountStatement], list[NamedBundle]]:
     """Sets of which some can go, those that must stay, the statements that matter, and who goes with whom.
 
@@ -101,7 +101,7 @@ def constrain_counts(
 
 
 def count_statements(
-    counted: Sequence[CountLabels], named: Sequence[NamedSet], solution: Solution, axes: Axes
+    counted: Sequence[CountLabels], named: Sequence[NamedSet], solution: Solution, axes: AxisTable
 ) -> list[CountStatement]:
     """The statements that some set has to do with, each once."""
     found: dict[tuple[CountRule, tuple[int, ...], int], CountStatement] = {}

@@ -8,14 +8,14 @@ import numpy as np
 
 from ...tracing.record import ModuleCall, SavedTensors
 from ..analysis import Activations
-from ..axes import Axes
+from ..axes import AxisTable
 from ..blocks.blocks import RemovableBlock
 from ..blocks.stand_ins import replacements
 from ..rules import Context
 
 
 def activations(
-    context: Context, axes: Axes, kept: SavedTensors, blocks: Sequence[tuple[int, RemovableBlock]]
+    context: Context, axes: AxisTable, kept: SavedTensors, blocks: Sequence[tuple[int, RemovableBlock]]
 ) -> Activations:
     """Every piece of memory that is not the model's own.
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from ...tracing.record import Call, PassedConstant, Record, Ref
+from ...tracing.record import OperatorCall, PassedConstant, Record, Ref
 from ..solver.labels import Dim, Dims, LabelArray, Labels
 
 
@@ -61,7 +61,7 @@ class Context:
     number: int = 0
 
     @property
-    def call(self) -> Call:
+    def call(self) -> OperatorCall:
         """The call at hand."""
         return self.record.calls[self.number]
 

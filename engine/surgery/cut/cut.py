@@ -34,7 +34,7 @@ from .slice_tensors import slice_tensor, sliced_constants
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class CutModel:
     """A smaller model and all repairs since the original; by what its weights are multiplied besides being cut."""
 
     model: nn.Module
@@ -51,7 +51,7 @@ def cut(
     *,
     before: Mask | None = None,
     edits: Edits | None = None,
-) -> Cut:
+) -> CutModel:
     """A new, smaller model; the given one is not touched.
 
     Args:
@@ -69,17 +69,17 @@ def cut(
     before, edits = analysis.empty() if before is None else before, edits or Edits()
     earlier = edits.weights
     transition = Transition(analysis, before, removed)
-    smaller, edits, _ = rehearse(model, transition, edits, inputs, lasting=True)
+    smaller, edits, _ = try_cut(model, transition, edits, inputs, lasting=True)
     if analysis.weightless:
         smaller = _sliced(model, transition.kept_of_before)
         # Buffers that no file holds are sliced already, as all others.
         load_pruned.apply_edits(smaller, _plain(replace(edits, slices=())))
     factors = relative_factors(earlier, edits.weights)
     scale(smaller, analysis, removed, factors)
-    return Cut(smaller, edits, factors)
+    return CutModel(smaller, edits, factors)
 
 
-class Rehearsal(NamedTuple):
+class TrialCut(NamedTuple):
     """A cut on trial: the smaller model (without weights if the analysis was), its repairs, what they show."""
 
     model: nn.Module
@@ -87,9 +87,7 @@ class Rehearsal(NamedTuple):
     known: KnownRepairs
 
 
-def rehearse(
-    model: nn.Module, transition: Transition, edits: Edits, inputs: Inputs, lasting: bool = False
-) -> Rehearsal:
+def try_cut(model: nn.Module, transition: Transition, edits: Edits, inputs: Inputs, lasting: bool = False) -> TrialCut:
     """Make sure that a cut is possible; one that is to last also gets the numbers that other runs than this one need.
 
     Args:
@@ -119,7 +117,7 @@ def rehearse(
         counted = kv_repeats(smaller, transition, inputs)
         for numbers in (counted, layer_indices(model, smaller), merging_numbers(smaller, repair.sizes)):
             edits = _with_numbers(smaller, numbers, edits, lambda: run().passed and folding.weights == weights)
-    return Rehearsal(smaller, edits, repair.known)
+    return TrialCut(smaller, edits, repair.known)
 
 
 def _with_numbers(

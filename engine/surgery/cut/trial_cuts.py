@@ -24,7 +24,7 @@ from ...structures.analysis import Analysis, CoupledSet, Kind, Mask
 from ...structures.transition import Transition
 from ...structures.types import inside
 from ...tracing.tree import Inputs
-from .cut import rehearse
+from .cut import try_cut
 from .edits import Edits
 
 ROUNDS = 8
@@ -143,7 +143,7 @@ class _Trials:
             return None
         try:
             transition = Transition(self.analysis, self.analysis.empty(), mask)
-            known = rehearse(self.model, transition, Edits(), self.inputs).known
+            known = try_cut(self.model, transition, Edits(), self.inputs).known
         except SecateurError as error:
             given = error.message.arguments
             axes, module = frozenset[int](given.get("axes", ())), str(given.get("module", ""))

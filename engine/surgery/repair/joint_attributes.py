@@ -6,13 +6,13 @@ from typing import Any, TypeAlias
 
 AttributeValues: TypeAlias = Mapping[str, Sequence[Any]]
 """Attributes of a module with the values that each may have now."""
-Group: TypeAlias = dict[tuple[str, str], Any]
+AttributeGroup: TypeAlias = dict[tuple[str, str], Any]
 """Values by (module path, attribute)."""
 
 
 def joint_groups(
-    suspects: Sequence[tuple[str, AttributeValues]], held: Group, wrong: Collection[int]
-) -> Iterator[Group]:
+    suspects: Sequence[tuple[str, AttributeValues]], held: AttributeGroup, wrong: Collection[int]
+) -> Iterator[AttributeGroup]:
     """Groups of attributes to be tried at once.
 
     Of each module the attributes that can have one value only: those that hold what was given in the first wrong call,
@@ -41,5 +41,5 @@ def _holds(value: int | Sequence[int], wrong: Collection[int]) -> bool:
     return any(one in wrong for one in (value if isinstance(value, Sequence) else [value]))
 
 
-def _sure(path: str, found: AttributeValues) -> Group:
+def _sure(path: str, found: AttributeValues) -> AttributeGroup:
     return {(path, name): values[0] for name, values in found.items() if len(values) == 1}

@@ -24,7 +24,7 @@ from ...structures.count_constraints.extend import constrained
 from ...structures.transition import Transition
 from ...tracing.recorder import attempt
 from ...tracing.tree import Inputs
-from ..cut.cut import rehearse
+from ..cut.cut import try_cut
 from ..cut.edits import Edits
 from ..cut.trial_cuts import trial_mask
 from .size_constraints import TrialOutcome, all_stay, equal_sizes
@@ -98,7 +98,7 @@ def _trial(model: nn.Module, analysis: Analysis, inputs: Inputs, number: int) ->
     if not mask.any():
         return TrialOutcome(kept, analysis.known)
     try:
-        smaller, edits, known = rehearse(model, Transition(analysis, analysis.empty(), mask), Edits(), inputs)
+        smaller, edits, known = try_cut(model, Transition(analysis, analysis.empty(), mask), Edits(), inputs)
     except SecateurError:
         return None
     given = _given(smaller, analysis, inputs, kept) if edits.literals else {}

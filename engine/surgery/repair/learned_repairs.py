@@ -11,7 +11,7 @@ from ...structures.types import inside
 from ..cut.edits import Edits
 from .candidates import AxisSizes, Site
 
-Values: TypeAlias = dict[tuple[str, str], Any]
+AttributeRepairs: TypeAlias = dict[tuple[str, str], Any]
 """Attributes by (module path, name)."""
 
 
@@ -51,7 +51,7 @@ def learn_repairs(
 
 def guess_repairs(
     sizes: AxisSizes, known: KnownRepairs, now: Mapping[tuple[str, str], Any]
-) -> tuple[Values, list[Site]]:
+) -> tuple[AttributeRepairs, list[Site]]:
     """Values of attributes and replaced numbers for a cut, where what is known leaves one choice.
 
     Args:
@@ -59,7 +59,7 @@ def guess_repairs(
         known: What earlier cuts have shown.
         now: Values of the known attributes that the model has.
     """
-    values: Values = {}
+    values: AttributeRepairs = {}
     for path, name, axes in known.attributes:
         new = _followed(sizes, now[path, name], axes) if (path, name) in now else None
         if new is not None:

@@ -23,7 +23,7 @@ from ...tracing.recorder import attempt
 from ...tracing.tree import Inputs, modules_of, preserved_outputs
 from ..verify.run_comparison import TOLERANCE, worst_difference
 
-Values: TypeAlias = Mapping[tuple[str, str], int]
+AttributeCounts: TypeAlias = Mapping[tuple[str, str], int]
 """Attributes by (module path, name)."""
 Masks: TypeAlias = dict[str, Tensor]
 """By module path: a mask [1, 1, L, S] to be added, which says what its attention does without one."""
@@ -47,7 +47,7 @@ class MaskedAttention:
     weightless: bool
     paths: tuple[str, ...]
 
-    def fitting(self, names: Collection[str], values: Callable[[str], Values]) -> set[str] | None:
+    def fitting(self, names: Collection[str], values: Callable[[str], AttributeCounts]) -> set[str] | None:
         """Which attributes must follow the cut, so that a mask that hides nothing new changes nothing.
 
         Args:
@@ -190,7 +190,7 @@ def _absent(places: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, 
 
 
 @contextmanager
-def _having(model: nn.Module, values: Iterable[Values]) -> Generator[None]:
+def _having(model: nn.Module, values: Iterable[AttributeCounts]) -> Generator[None]:
     """Set attributes to other values inside."""
     old: list[tuple[Any, str, int]] = []
     for (path, name), value in chain.from_iterable(one.items() for one in values):

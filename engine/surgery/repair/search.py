@@ -18,7 +18,7 @@ from ..cut.edits import Edits, merged_repairs
 from .audit import Audit, Auditor
 from .candidates import AxisSizes, Site, ancestor_paths
 from .joint_attributes import joint_groups
-from .learned_repairs import Values, guess_repairs, learn_repairs
+from .learned_repairs import AttributeRepairs, guess_repairs, learn_repairs
 from .prune_repairs import needed_repairs
 from .sequential_attributes import sequential_attributes
 
@@ -45,7 +45,7 @@ class RepairSearch:
     run: Auditor
     closely: bool = False
     known: KnownRepairs = NO_KNOWN_REPAIRS
-    first: Values = field(default_factory=dict[tuple[str, str], Any])
+    first: AttributeRepairs = field(default_factory=dict[tuple[str, str], Any])
 
     def until_it_runs(self) -> Edits:
         """Repair until the audit passes.
@@ -205,7 +205,7 @@ class RepairSearch:
         self._accept(values, old)
         return self._without_needless(list(dict.fromkeys(name for _, name in values)), old, better)
 
-    def _options(self, now: Audit) -> Iterator[Values]:
+    def _options(self, now: Audit) -> Iterator[AttributeRepairs]:
         """Attributes that were read, each with each value that it may have: in all modules of the class, in one."""
         for path in self._suspects(now):
             for name, values in self.sizes.attributes(self.model, path).items():
@@ -213,14 +213,14 @@ class RepairSearch:
                     everywhere = self._everywhere(path, name, value)
                     yield from (everywhere, {(path, name): value})[: len(everywhere)]
 
-    def _attempted(self, values: Values) -> Audit:
+    def _attempted(self, values: AttributeRepairs) -> Audit:
         old = self._values(values)
         self._set(values)
         after = self.run(watched=True, reading=True)
         self._set(old)
         return after
 
-    def _everywhere(self, path: str, name: str, value: Any) -> Values:
+    def _everywhere(self, path: str, name: str, value: Any) -> AttributeRepairs:
         """An attribute here, and on modules of the same class where it can have one other value only."""
         chosen = {(path, name): value}
         own = self._owner(path, name)
@@ -230,7 +230,7 @@ class RepairSearch:
                 chosen[peer, name] = new[0]
         return chosen
 
-    def _try_values(self, values: Values, now: Audit) -> Audit | None:
+    def _try_values(self, values: AttributeRepairs, now: Audit) -> Audit | None:
         old = self._values(values)
         self._set(values)
         after = self.run()
@@ -240,12 +240,12 @@ class RepairSearch:
         self._set(old)
         return None
 
-    def _accept(self, values: Values, old: Values) -> None:
+    def _accept(self, values: AttributeRepairs, old: AttributeRepairs) -> None:
         added = tuple((path, name, value) for (path, name), value in values.items())
         self.first = {**old, **self.first}
         self.edits = replace(self.edits, attributes=merge_attributes(self.edits.attributes, added))
 
-    def _without_needless(self, names: Sequence[str], before: Values, best: Audit) -> Audit:
+    def _without_needless(self, names: Sequence[str], before: AttributeRepairs, best: Audit) -> Audit:
         """Undo those of several attributes that nobody read, and each without which the audit gets as far."""
         reads = self.run(reading=True).reads
         by_name = {name: {key: value for key, value in before.items() if key[1] == name} for name in names}
@@ -264,14 +264,14 @@ class RepairSearch:
             waiting = [old for _, old in fit if old is not gone]
         return best
 
-    def _without(self, old: Values) -> Audit:
+    def _without(self, old: AttributeRepairs) -> Audit:
         new = self._values(old)
         self._set(old)
         after = self.run()
         self._set(new)
         return after
 
-    def _undo(self, old: Values) -> None:
+    def _undo(self, old: AttributeRepairs) -> None:
         self._set(old)
         kept = tuple(one for one in self.edits.attributes if one[:2] not in old)
         self.edits = replace(self.edits, attributes=kept)
@@ -282,10 +282,10 @@ class RepairSearch:
             owner = getattr(owner, holder, None)
         return owner
 
-    def _values(self, keys: Iterable[tuple[str, str]]) -> Values:
+    def _values(self, keys: Iterable[tuple[str, str]]) -> AttributeRepairs:
         return {(p, n): getattr(self._owner(p, n), n.rpartition(".")[2]) for p, n in keys}
 
-    def _set(self, values: Values) -> None:
+    def _set(self, values: AttributeRepairs) -> None:
         for (path, name), value in values.items():
             load_pruned.set_remembered(self._owner(path, name), name.rpartition(".")[2], value)
 

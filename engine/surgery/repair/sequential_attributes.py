@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from .audit import Audit
-from .joint_attributes import Group
+from .joint_attributes import AttributeGroup
 
-Options: TypeAlias = Callable[[Audit], Iterable[Group]]
+RepairOptions: TypeAlias = Callable[[Audit], Iterable[AttributeGroup]]
 """Changes that may help where an audit ended."""
 
 
-def sequential_attributes(first: Audit, options: Options, run: Callable[[Group], Audit]) -> tuple[Group, Audit] | None:
+def sequential_attributes(
+    first: Audit, options: RepairOptions, run: Callable[[AttributeGroup], Audit]
+) -> tuple[AttributeGroup, Audit] | None:
     """Values that make it run further than the first audit, and the audit with them; None where none are found.
 
     Args:
@@ -21,7 +23,7 @@ def sequential_attributes(first: Audit, options: Options, run: Callable[[Group],
         options: Tried in their order.
         run: Audits the model with other values; it is as before afterwards.
     """
-    chosen: Group = {}
+    chosen: AttributeGroup = {}
     now: Audit | None = first
     while now is not None and now.wrong:
         last, now = now, None

@@ -18,11 +18,11 @@ from ..cut.skip_block import skip
 from .nan_masking import NAN, NanMasking
 
 Indices: TypeAlias = NDArray[np.int64]
-Gone: TypeAlias = Mapping[str, Mapping[int, Indices]]
+AbsentIndices: TypeAlias = Mapping[str, Mapping[int, Indices]]
 """By tensor and dimension: the indices that are absent."""
 
 
-def gone_slices(transition: Transition) -> Gone:
+def gone_slices(transition: Transition) -> AbsentIndices:
     """For each tensor and dimension the places (in the numbering of `before`) that go between two states."""
     analysis, had = transition.analysis, transition.kept_before
     places: dict[tuple[str, int], list[NDArray[np.int64]]] = {}

@@ -28,8 +28,8 @@ from ...structures.rules import (
     views,
 )
 
-Given: TypeAlias = dict[str, Any]
-Rule: TypeAlias = Callable[[Any, Given], Any]
+Arguments: TypeAlias = dict[str, Any]
+NanRule: TypeAlias = Callable[[Any, Arguments], Any]
 
 NAN = float("nan")
 INFINITY = float("inf")
@@ -89,7 +89,7 @@ class NanMasking(TorchDispatchMode):
         # A sum is NaN where an entry is, and costs no memory.
         if not any(t.sum().isnan() for t in _tensors((*args, *kwargs.values())) if _holds_absent(t)):
             return func(*args, **kwargs)
-        given: Given = {a.name: a.default_value for a in func._schema.arguments}
+        given: Arguments = {a.name: a.default_value for a in func._schema.arguments}
         given.update(zip(given, args, strict=False))
         given.update(kwargs)
         given = tree_map_only(torch.Tensor, _dense, given)
@@ -138,7 +138,7 @@ def _fill(tensor: torch.Tensor, value: float = 0.0) -> torch.Tensor:
     return tensor.masked_fill(_absent(tensor), value) if _holds_absent(tensor) else tensor
 
 
-def _again(func: Any, given: Given, **other: Any) -> Any:
+def _again(func: Any, given: Arguments, **other: Any) -> Any:
     """The operator with some arguments exchanged."""
     given = {**given, **other}
     schema = func._schema.arguments
@@ -146,11 +146,11 @@ def _again(func: Any, given: Given, **other: Any) -> Any:
     return func(*[given[a.name] for a in schema if not a.kwarg_only], **named)
 
 
-def _zeros(func: Any, given: Given) -> Any:
+def _zeros(func: Any, given: Arguments) -> Any:
     return _again(func, tree_map_only(torch.Tensor, _fill, given))
 
 
-def _lossy(func: Any, given: Given) -> Any:
+def _lossy(func: Any, given: Arguments) -> Any:
     """Index by index, but a NaN may be lost: what has an absent operand is absent."""
     absent = [_absent(t) for t in given.values() if isinstance(t, torch.Tensor) and _holds_absent(t)]
     result = _again(func, given)
@@ -159,8 +159,8 @@ def _lossy(func: Any, given: Given) -> Any:
     return result
 
 
-def _product(first: str, second: str) -> Rule:
-    def rule(func: Any, given: Given) -> Any:
+def _product(first: str, second: str) -> NanRule:
+    def rule(func: Any, given: Arguments) -> Any:
         """The product of what is present; where no term is, nothing is."""
         left, right = given[first], given[second]
         mine, its = _lines(left), _lines(right)
@@ -195,7 +195,7 @@ def _without(matrix: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) ->
     return matrix.masked_fill(columns, 0) if bool(columns.any()) else matrix
 
 
-def _convolution(func: Any, given: Given) -> Any:
+def _convolution(func: Any, given: Arguments) -> Any:
     """As a product over channels: a channel is present where any place in space is; places read alone, each alone."""
     absent = [_absent(given[n]) for n in ("input", "weight")]
     source, weight = (given[n].masked_fill(mask, 0) for n, mask in zip(("input", "weight"), absent, strict=True))
@@ -280,7 +280,7 @@ def _present_of(source: torch.Tensor, gone: torch.Tensor) -> tuple[torch.Tensor,
     return source.masked_fill(absent, 0.0), absent
 
 
-def _padded(func: Any, given: Given) -> Any:
+def _padded(func: Any, given: Arguments) -> Any:
     """What is put around an absent channel is absent with it."""
     source, amounts = given["self"], given["pad"]
     axes = tuple(source.dim() - 1 - n // 2 for n in range(0, len(amounts), 2) if any(amounts[n : n + 2]))
@@ -288,14 +288,14 @@ def _padded(func: Any, given: Given) -> Any:
     return result.masked_fill(_absent(source).all(axes, keepdim=True), NAN) if axes else result
 
 
-def _unpooled(func: Any, given: Given) -> Any:
+def _unpooled(func: Any, given: Arguments) -> Any:
     """What lies between the places of an absent channel is absent with it."""
     source = given["self"]
     space = tuple(range(source.dim() - len(given["output_size"]), source.dim()))
     return _again(func, given).masked_fill(_absent(source).all(space, keepdim=True), NAN)
 
 
-def _scattered(func: Any, given: Given) -> Any:
+def _scattered(func: Any, given: Arguments) -> Any:
     """An absent slice that is written into a whole one leaves all of it absent."""
     result, source, axis = _again(func, given), given.get("src"), given["dim"]
     if source is None or not _holds_absent(source) or not 0 < source.dim() == result.dim():
@@ -306,26 +306,26 @@ def _scattered(func: Any, given: Given) -> Any:
     return result.masked_fill_(absent, NAN) if list(absent.shape) == whole else result
 
 
-def _converted(func: Any, given: Given) -> Any:
+def _converted(func: Any, given: Arguments) -> Any:
     """A whole number or a flag cannot say that it is absent; what it stands for is a place that exists."""
     dtype = given["dtype"]
     whole = dtype is not None and not (dtype.is_floating_point or dtype.is_complex)
     return (_zeros if whole else _again)(func, given)
 
 
-def _sparse_product(_func: Any, given: Given) -> Any:
+def _sparse_product(_func: Any, given: Arguments) -> Any:
     """As the product of dense matrices, as which operands come here."""
     return _product("mat1", "mat2")(torch.ops.aten.addmm.default, given)
 
 
-def _distances(func: Any, given: Given) -> Any:
+def _distances(func: Any, given: Arguments) -> Any:
     """Over the coordinates that are present in both; none is absent."""
     first, second = (_absent(given[n]) for n in ("x1", "x2"))
     result = _again(func, given, x1=_fill(given["x1"]), x2=_fill(given["x2"]))
     return result.masked_fill(torch.matmul((~first).float(), (~second).float().mT) == 0, NAN)
 
 
-def _loss(func: Any, given: Given) -> Any:
+def _loss(func: Any, given: Arguments) -> Any:
     """Index by index, then a mean or a sum over what is present."""
     each = _again(func, tree_map_only(torch.Tensor, _fill, given), reduction=0)
     for one in (t for t in given.values() if isinstance(t, torch.Tensor)):
@@ -333,7 +333,7 @@ def _loss(func: Any, given: Given) -> Any:
     return each if given["reduction"] == 0 else each.nanmean() if given["reduction"] == 1 else each.nansum()
 
 
-def _capped(func: Any, given: Given) -> Any:
+def _capped(func: Any, given: Arguments) -> Any:
     """Scales in place, or not; what is absent remains so."""
     source = given["self"]
     absent, filled = _absent(source), _fill(source)
@@ -341,7 +341,7 @@ def _capped(func: Any, given: Given) -> Any:
     return source.copy_(result) if func._schema.is_mutable else result
 
 
-def _rounded(func: Any, given: Given) -> Any:
+def _rounded(func: Any, given: Arguments) -> Any:
     """Fake quantisation: by the scales that are present; running extremes are those of what is present."""
     source, axis = given["self"], given.get("ch_axis") if given.get("per_row_fake_quant") else None
     across = [n for n in range(source.dim()) if axis is None or n != axis % source.dim()]
@@ -358,7 +358,7 @@ def _rounded(func: Any, given: Given) -> Any:
     return (results[0].masked_fill(absent["self"], NAN), *results[1:])
 
 
-def _grouped(func: Any, given: Given) -> Any:
+def _grouped(func: Any, given: Arguments) -> Any:
     """As a product of each expert's rows."""
     rows, stack = given["self"], given["mat2"]
     result = _again(func, given, self=_fill(rows), mat2=_fill(stack))
@@ -366,13 +366,13 @@ def _grouped(func: Any, given: Given) -> Any:
     return result.masked_fill(terms == 0, NAN)
 
 
-def _largest(func: Any, given: Given) -> Any:
+def _largest(func: Any, given: Arguments) -> Any:
     """The largest (or smallest) of what is present; more than are present are absent."""
     values, places = _again(func, given, self=_fill(given["self"], -INFINITY if given["largest"] else INFINITY))
     return values.masked_fill(_absent(given["self"]).gather(given["dim"], places), NAN), places
 
 
-def _axes(given: Given, name: str = "dim") -> tuple[int, ...]:
+def _axes(given: Arguments, name: str = "dim") -> tuple[int, ...]:
     """The axes that a reduction names; all where it names none."""
     named = given.get(name)
     if isinstance(named, int):
@@ -380,15 +380,15 @@ def _axes(given: Given, name: str = "dim") -> tuple[int, ...]:
     return tuple(named) if named else tuple(range(given["self"].dim()))
 
 
-def _present(given: Given) -> torch.Tensor:
+def _present(given: Arguments) -> torch.Tensor:
     """How many entries each result of a reduction is made of."""
     return (~_absent(given["self"])).sum(_axes(given), keepdim=bool(given.get("keepdim", False)))
 
 
-def _neutral(value: float) -> Rule:
+def _neutral(value: float) -> NanRule:
     """A reduction to which this value adds nothing."""
 
-    def rule(func: Any, given: Given) -> Any:
+    def rule(func: Any, given: Arguments) -> Any:
         """The reduction of what is present; where nothing is, the result is absent."""
         if "other" in given:  # max of two tensors
             return _lossy(func, given)
@@ -403,10 +403,10 @@ def _neutral(value: float) -> Rule:
     return rule
 
 
-def _along(value: float) -> Rule:
+def _along(value: float) -> NanRule:
     """An operator that runs over an axis and keeps its shape."""
 
-    def rule(func: Any, given: Given) -> Any:
+    def rule(func: Any, given: Arguments) -> Any:
         source = given["self"]
         lost = source.sum(given["dim"]).isnan()
         if bool(source.movedim(given["dim"], -1)[lost].isnan().all()):
@@ -417,19 +417,19 @@ def _along(value: float) -> Rule:
     return rule
 
 
-def _norm(func: Any, given: Given) -> Any:
+def _norm(func: Any, given: Arguments) -> Any:
     order = given["ord"] if "ord" in given else given["p"]
     return _neutral(INFINITY if order is not None and order < 0 else 0.0)(func, given)
 
 
-def _extremes(func: Any, given: Given) -> Any:
+def _extremes(func: Any, given: Arguments) -> Any:
     """The smallest and the largest of what is present."""
     none = _present(given) == 0
     ends = zip((INFINITY, -INFINITY), (0, 1), strict=True)
     return tuple(_again(func, given, self=_fill(given["self"], v))[n].masked_fill(none, NAN) for v, n in ends)
 
 
-def _mean(_func: Any, given: Given) -> torch.Tensor:
+def _mean(_func: Any, given: Arguments) -> torch.Tensor:
     source = given["self"].to(given["dtype"]) if given["dtype"] is not None else given["self"]
     return _fill(source).sum(_axes(given), keepdim=bool(given.get("keepdim", False))) / _present(given)
 
@@ -442,8 +442,8 @@ def _variance(source: torch.Tensor, axes: tuple[int, ...], less: float = 0.0) ->
     return mean, variance
 
 
-def _spread(root: bool, with_mean: bool) -> Rule:
-    def rule(_func: Any, given: Given) -> Any:
+def _spread(root: bool, with_mean: bool) -> NanRule:
+    def rule(_func: Any, given: Arguments) -> Any:
         less = given.get("correction", 1.0 if given.get("unbiased", True) else 0.0)
         mean, variance = _variance(given["self"], _axes(given), 1.0 if less is None else float(less))
         results = [variance.sqrt() if root else variance, mean]
@@ -459,7 +459,7 @@ def _scaled(result: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tenso
     return result if bias is None else result + bias
 
 
-def _normed(func: Any, given: Given) -> Any:
+def _normed(func: Any, given: Arguments) -> Any:
     """A norm over the last axes; over the last one by what is present of it, where that is the same everywhere."""
     source, shape = given["input"], given["normalized_shape"]
     if len(shape) == 1 and source.dim() > 1:
@@ -477,14 +477,14 @@ def _normed(func: Any, given: Given) -> Any:
     return _layer_norm(given) if "bias" in given else _rms_norm(given)
 
 
-def _layer_norm(given: Given) -> Any:
+def _layer_norm(given: Arguments) -> Any:
     source, axes = given["input"], tuple(range(-len(given["normalized_shape"]), 0))
     mean, variance = _variance(source, axes)
     rate = (variance + given["eps"]).rsqrt()
     return _scaled((source - mean) * rate, given["weight"], given["bias"]), mean, rate
 
 
-def _rms_norm(given: Given) -> Any:
+def _rms_norm(given: Arguments) -> Any:
     source, axes = given["input"], tuple(range(-len(given["normalized_shape"]), 0))
     eps = torch.finfo(source.dtype).eps if given["eps"] is None else given["eps"]
     square = _fill(source**2).sum(axes, keepdim=True) / (~_absent(source)).sum(axes, keepdim=True)
@@ -492,7 +492,7 @@ def _rms_norm(given: Given) -> Any:
     return _scaled(source * rate, given["weight"], None), rate
 
 
-def _group_norm(_func: Any, given: Given) -> Any:
+def _group_norm(_func: Any, given: Arguments) -> Any:
     """[N, C, ...] in groups of channels; statistics over a group's channels and space."""
     source = given["input"]
     grouped = source.reshape(source.shape[0], given["group"], -1)
@@ -502,7 +502,7 @@ def _group_norm(_func: Any, given: Given) -> Any:
     return _scaled(result, *_by_channel(source, given)), mean.squeeze(2), rate.squeeze(2)
 
 
-def _batch_norm(func: Any, given: Given) -> Any:
+def _batch_norm(func: Any, given: Arguments) -> Any:
     """With statistics of the batch: over all axes but the channels."""
     source = given["input"]
     if not given["training"]:
@@ -512,26 +512,26 @@ def _batch_norm(func: Any, given: Given) -> Any:
     return _scaled((source - mean) * rate, *_by_channel(source, given)), mean.flatten(), rate.flatten()
 
 
-def _by_channel(source: torch.Tensor, given: Given) -> list[torch.Tensor | None]:
+def _by_channel(source: torch.Tensor, given: Arguments) -> list[torch.Tensor | None]:
     shape = (1, -1, *[1] * (source.dim() - 2))
     return [None if given[n] is None else given[n].reshape(shape) for n in ("weight", "bias")]
 
 
-def _recurrent(func: Any, given: Given) -> Any:
+def _recurrent(func: Any, given: Arguments) -> Any:
     """A layer of an LSTM as one operator: a unit of which the recurrent weight [4 H, H] has no row gives nothing."""
     results = list(_zeros(func, given))
     units = _absent(given["weight1"]).all(0)
     return [*(result.masked_fill(units, NAN) for result in results[:3]), *results[3:]]
 
 
-def _weight_norm(_func: Any, given: Given) -> Any:
+def _weight_norm(_func: Any, given: Arguments) -> Any:
     """V * g / |v|, the norm over all axes but one (Salimans and Kingma 2016)."""
     direction, others = given["v"], [n for n in range(given["v"].dim()) if n != given["dim"]]
     norm = _fill(direction).square().sum(others, keepdim=True).sqrt()
     return direction * (given["g"] / norm), norm
 
 
-RULES: dict[str, Rule] = {
+RULES: dict[str, NanRule] = {
     **{f"aten.{n}": _product("self", "mat2") for n in ("mm", "bmm")},
     "aten.addmm": _product("mat1", "mat2"),
     "aten.baddbmm": _product("batch1", "batch2"),

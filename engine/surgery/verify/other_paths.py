@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_map_only
 from ...errors import Message
 from ...messages import Phrase, all_of, listed, module_named
 from ...model_inputs import MASK, Inputs, batch_size
-from ...tracing.guards import COMPARISONS, Guard, GuardKind, Guards, Place, WatchedRun
+from ...tracing.guards import COMPARISONS, Guard, GuardKind, Guards, InputDimension, WatchedRun
 from ...tracing.tree import named_tensors, tensors_of
 
 LARGER = 16
@@ -60,7 +60,7 @@ class InputAxis:
         whole: All of this size, if they can be expected to be of another one.
     """
 
-    places: frozenset[Place]
+    places: frozenset[InputDimension]
     size: int
     batch: bool = False
     space: bool = False
@@ -309,7 +309,7 @@ class PathSearch:
         return aimed <= elsewhere
 
 
-def resized(inputs: Inputs, places: frozenset[Place], size: int) -> Inputs:
+def resized(inputs: Inputs, places: frozenset[InputDimension], size: int) -> Inputs:
     """Inputs in which some dimensions have another size: what is there is cut or repeated, floats vary in what is new.
 
     Args:
@@ -342,8 +342,8 @@ def _axes(inputs: Inputs) -> tuple[InputAxis, ...]:
     first = frozenset((path, 0) for path, tensor in named if tensor.dim() and tensor.shape[0] == batch)
     found = [InputAxis(first, batch, batch=True)] if first else []
     tensors = dict(named)
-    places: dict[int, set[Place]] = {}
-    space: set[Place] = set()
+    places: dict[int, set[InputDimension]] = {}
+    space: set[InputDimension] = set()
     for path, tensor in named:
         for dim, size in enumerate(tensor.shape):
             if dim:

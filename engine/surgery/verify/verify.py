@@ -34,7 +34,7 @@ from .chaos_check import is_chaotic, perturbed
 from .first_difference import first_difference, operator_results
 from .fixed_randomness import draws
 from .input_variants import cast_inputs, other_sizes, rescaled, with_batch
-from .masked_model import Gone, gone_slices
+from .masked_model import AbsentIndices, gone_slices
 from .other_paths import CodePath, PathSearch
 from .permutation import Permutation, permuted
 from .random_weights import ANEW, LEVELS
@@ -208,7 +208,7 @@ class CutVerification:
         return self.transition.kept_of_before
 
     @cached_property
-    def gone(self) -> Gone:
+    def gone(self) -> AbsentIndices:
         """What of each tensor is absent."""
         return gone_slices(self.transition)
 
@@ -617,7 +617,7 @@ class CutVerification:
         case: _Case,
         cut: bool = False,
         masked: bool = False,
-        gone: Gone | None = None,
+        gone: AbsentIndices | None = None,
         moved: Permutation | None = None,
         nudge: float = 0.0,
     ) -> Weights:
@@ -643,7 +643,7 @@ class CutVerification:
         case: _Case,
         cut: bool = False,
         masked: bool = False,
-        gone: Gone | None = None,
+        gone: AbsentIndices | None = None,
         moved: Permutation | None = None,
         nudge: float = 0.0,
         seen: Seen | None = None,

@@ -28,7 +28,7 @@ from ...tracing.shadow_model import of_same_kind, shadow_copy
 from ..cut.slice_tensors import slice_tensor
 from ..repair.weight_folding.scaling import Rates, times
 from .input_variants import as_type, type_in
-from .masked_model import Gone, Indices, with_nan
+from .masked_model import AbsentIndices, Indices, with_nan
 from .nan_masking import KNOWN_PRODUCTS, NAN, MaskedWeight, NanMasking
 from .precision import LOWER
 from .random_weights import fresh_rows, randomised, uniform
@@ -60,7 +60,7 @@ class Weights:
     dtype: torch.dtype
     level: str = ""
     orders: Mapping[str, Mapping[int, Indices]] = field(default_factory=dict[str, dict[int, Indices]])
-    gone: Gone = field(default_factory=dict[str, dict[int, Indices]])
+    gone: AbsentIndices = field(default_factory=dict[str, dict[int, Indices]])
     vanished: Collection[str] = ()
     whole: "Weights | None" = None
     keeps: KeptIndices = field(default_factory=KeptIndices)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from .protocol import ColumnKind, Values
+from .protocol import Cells, ColumnKind
 from .records import Records
 
 BYTES, HELD = 8, 2**28
@@ -91,7 +91,7 @@ class DelimitedColumn:
         """How many there are."""
         return len(self._records)
 
-    def take(self, rows: NDArray[np.int64]) -> Values:
+    def take(self, rows: NDArray[np.int64]) -> Cells:
         """Cells of some rows, in their order."""
         held = None if self._held is None else self._held()
         if held is not None:
@@ -99,7 +99,7 @@ class DelimitedColumn:
             return held[rows]
         return self._values(self._records.take(rows))
 
-    def pieces(self) -> Iterator[Values]:
+    def pieces(self) -> Iterator[Cells]:
         """All cells, some at a time."""
         return map(self._values, self._records.pieces())
 
@@ -107,7 +107,7 @@ class DelimitedColumn:
         """Every row is as near: the file is read where it lies."""
         return None
 
-    def _values(self, records: Sequence[Sequence[str]]) -> Values:
+    def _values(self, records: Sequence[Sequence[str]]) -> Cells:
         cells = [record[self._place] for record in records]
         if self._kind is ColumnKind.TEXT:
             return cells

@@ -12,9 +12,9 @@ from ..image_samples import standardise
 from ..images import ImageReader
 from ..protocol import TaskSpec
 from ..tokens import length_of, tokens_of
-from .protocol import Column, ColumnKind, Values
+from .protocol import Cells, Column, ColumnKind
 
-Encode: TypeAlias = Callable[[Sequence[Values]], Any]
+Encode: TypeAlias = Callable[[Sequence[Cells]], Any]
 """Some rows of the feature columns as a tensor [n, ...] or tensors by name."""
 
 
@@ -35,7 +35,7 @@ def _texts(spec: TaskSpec) -> Encode:
 
 
 def _numbers(spec: TaskSpec) -> Encode:
-    def encode(columns: Sequence[Values]) -> torch.Tensor:
+    def encode(columns: Sequence[Cells]) -> torch.Tensor:
         table = np.concatenate([np.reshape(column, (len(column), -1)) for column in columns], 1)
         return standardise(torch.from_numpy(table.astype(np.float32)), spec)
 

@@ -20,7 +20,7 @@ from ..texts import LANGUAGE, language_task
 from .delimited import Delimited
 from .inputs import Encode, check_numbers, encoder
 from .parquet import Parquet
-from .protocol import Chained, Column, ColumnKind, Table, Values, whole
+from .protocol import Cells, Chained, Column, ColumnKind, Table, whole
 from .roles import ColumnRoles, roles_of
 
 PURPOSES = ("classification", "regression", "similarity")
@@ -124,9 +124,7 @@ def _texts(column: Column) -> Iterator[str]:
     return (str(cell) for piece in column.pieces() for cell in piece)
 
 
-def _targets(
-    labels: dict[Split, list[Values]], roles: ColumnRoles
-) -> tuple[dict[Split, NDArray[Any]], tuple[str, ...]]:
+def _targets(labels: dict[Split, list[Cells]], roles: ColumnRoles) -> tuple[dict[Split, NDArray[Any]], tuple[str, ...]]:
     """Labels as the purpose takes them, and the names of classes that are written as text."""
     if roles.purpose != "classification":
         return {split: _side_by_side(columns) for split, columns in labels.items()}, ()
@@ -149,7 +147,7 @@ def _in_order(
     return {split: numbers[column] for split, column in targets.items()}, tuple(order)
 
 
-def _side_by_side(columns: list[Values]) -> NDArray[Any]:
+def _side_by_side(columns: list[Cells]) -> NDArray[Any]:
     """[N] of one column, [N, K] of several."""
     return np.asarray(columns[0]) if len(columns) == 1 else np.stack(columns, -1)
 

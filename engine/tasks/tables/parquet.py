@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...errors import DataError, Message
 from ...storage.file_limits import UNPACKED, check_special, check_unpacked, parse_json
 from ..packages import require_package
-from .protocol import HELD, ColumnKind, Values
+from .protocol import HELD, Cells, ColumnKind
 
 CELL = 8
 """Bytes of a number: as many cells as a file says there are, however they are packed, take this each."""
@@ -70,13 +70,13 @@ class ParquetColumn:
         self._repeats = [_repeats(group, name) for group in groups]
         self._held = max(1, HELD // max([1, *sizes]))
         self._all = sum(sizes) <= HELD
-        self._kept: OrderedDict[int, Values] = OrderedDict()
+        self._kept: OrderedDict[int, Cells] = OrderedDict()
 
     def __len__(self) -> int:
         """Rows of the file."""
         return int(self._file.metadata.num_rows)
 
-    def take(self, rows: NDArray[np.int64]) -> Values:
+    def take(self, rows: NDArray[np.int64]) -> Cells:
         """Cells of some rows, in their order."""
         groups = np.searchsorted(self._starts, rows, side="right") - 1
         needed_now = sorted(map(int, np.unique(groups)), key=lambda number: number not in self._kept)
@@ -85,7 +85,7 @@ class ParquetColumn:
         cells = [read[group][place] for group, place in places]
         return cells if self._kind in (ColumnKind.IMAGE, ColumnKind.TEXT) else self._stacked(cells)
 
-    def pieces(self) -> Iterator[Values]:
+    def pieces(self) -> Iterator[Cells]:
         """One row group after another."""
         for number in range(len(self._starts)):
             yield self._group(number)
@@ -94,7 +94,7 @@ class ParquetColumn:
         """The row groups, where they do not fit into memory together."""
         return None if self._all else (self._starts, self._held)
 
-    def _group(self, number: int) -> Values:
+    def _group(self, number: int) -> Cells:
         """The cells of a row group; the least used one makes room."""
         if number not in self._kept:
             while len(self._kept) >= self._held and not self._all:
@@ -103,7 +103,7 @@ class ParquetColumn:
         self._kept.move_to_end(number)
         return self._kept[number]
 
-    def _read(self, number: int) -> Values:
+    def _read(self, number: int) -> Cells:
         """Cells without empty ones, of a struct its bytes."""
         types, compute = _arrow("types"), _arrow("compute")
         self._check_repeats(number)

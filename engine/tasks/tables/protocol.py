@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Values: TypeAlias = list[Any] | NDArray[Any]
+Cells: TypeAlias = list[Any] | NDArray[Any]
 """Cells [n]: bytes of image files, texts, or numbers [n] or [n, K]."""
 
 HELD = 256 * 2**20
@@ -31,11 +31,11 @@ class Column(Protocol):
         """How many there are."""
         ...
 
-    def take(self, rows: NDArray[np.int64]) -> Values:
+    def take(self, rows: NDArray[np.int64]) -> Cells:
         """The cells of some rows, in their order; raises TaskError where some are empty."""
         ...
 
-    def pieces(self) -> Iterator[Values]:
+    def pieces(self) -> Iterator[Cells]:
         """All cells in order, some at a time."""
         ...
 
@@ -80,11 +80,11 @@ class Chained:
         """How many cells there are in all files."""
         return sum(map(len, self.columns))
 
-    def take(self, rows: NDArray[np.int64]) -> Values:
+    def take(self, rows: NDArray[np.int64]) -> Cells:
         """Cells of some rows, in their order."""
         starts = self._starts()
         file = np.searchsorted(starts, rows, side="right") - 1
-        places, found = list[NDArray[np.int64]](), list[Values]()
+        places, found = list[NDArray[np.int64]](), list[Cells]()
         for number in map(int, np.unique(file)):
             places.append(np.flatnonzero(file == number))
             found.append(self.columns[number].take(rows[places[-1]] - starts[number]))
@@ -94,7 +94,7 @@ class Chained:
         cells = joined(found)
         return cells[order] if not isinstance(cells, list) else [cells[place] for place in order.tolist()]
 
-    def pieces(self) -> Iterator[Values]:
+    def pieces(self) -> Iterator[Cells]:
         """All cells, one file after another."""
         for column in self.columns:
             yield from column.pieces()
@@ -113,13 +113,13 @@ class Chained:
         return np.cumsum([0, *map(len, self.columns)])[:-1].astype(np.int64)
 
 
-def joined(pieces: Sequence[Values]) -> Values:
+def joined(pieces: Sequence[Cells]) -> Cells:
     """Cells of several pieces as one."""
     if not pieces:
         return []
     return [cell for one in pieces for cell in one] if isinstance(pieces[0], list) else np.concatenate(pieces)
 
 
-def whole(column: Column) -> Values:
+def whole(column: Column) -> Cells:
     """All cells, in memory."""
     return joined(list(column.pieces()))

@@ -17,7 +17,7 @@ from secateur.app.window.status_bar import StatusLine
 from secateur.engine.errors import Message
 from secateur.engine.jobs import Progress
 from secateur.engine.process.events import Progressed
-from secateur.engine.sensitivity.protocol import Trial
+from secateur.engine.sensitivity.protocol import SensitivityPoint
 from secateur.engine.session.states import StateKind
 from tests.app.fake_link import FakeLink
 from tests.app.playing import Player, play, top1
@@ -149,7 +149,12 @@ def test_sensitivity_that_is_gone_on_with_takes_what_its_rest_takes(player: Play
     document.contents.task = replace(task_info(), seconds=0.001)
     whole = document.work.pace.estimate("sensitivity", "s0")
     document.studies.sensitivity()
-    player.make("sensitivity", Trial(-1, 0, top1(0.914)), Trial(2, 8, top1(0.9)), Trial(2, 16, top1(0.8)))
+    player.make(
+        "sensitivity",
+        SensitivityPoint(-1, 0, top1(0.914)),
+        SensitivityPoint(2, 8, top1(0.9)),
+        SensitivityPoint(2, 16, top1(0.8)),
+    )
     player.stop("sensitivity")
     rest = document.work.pace.estimate("sensitivity", "s0")
     assert whole.work - rest.work == pytest.approx(2)

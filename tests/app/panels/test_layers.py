@@ -16,7 +16,7 @@ from secateur.app.theme import tokens
 from secateur.engine import analyse
 from secateur.engine.latency.protocol import LatencyTable, TableErrors
 from secateur.engine.latency.savings import Saving
-from secateur.engine.sensitivity.protocol import Trial
+from secateur.engine.sensitivity.protocol import SensitivityPoint
 from tests.app.demo_analysis import small_resnet, wide
 from tests.app.playing import play, top1
 from tests.app.stand_in import opened, weak
@@ -143,8 +143,12 @@ def test_what_half_of_a_layer_costs_stands_beside_it_once_it_is_known(shown) -> 
     number = panel.layers.row_of["layer1.0.conv1"]
     assert panel._row(number).lost[0] == ""
     document.studies.sensitivity()
-    trials = (Trial(2, 8, top1(0.9)), Trial(2, 24, top1(0.8)), Trial(4, 16, top1(0.414)))
-    player.make("sensitivity", Trial(-1, 0, top1(0.914)), *trials)
+    trials = (
+        SensitivityPoint(2, 8, top1(0.9)),
+        SensitivityPoint(2, 24, top1(0.8)),
+        SensitivityPoint(4, 16, top1(0.414)),
+    )
+    player.make("sensitivity", SensitivityPoint(-1, 0, top1(0.914)), *trials)
     # 16 of 32 lie halfway between the two points: 85 %
     assert panel._row(number).lost[0] == "\u22126.4 pt"
     assert panel._row(number).lost[1] == pytest.approx(6.4 / 50)

@@ -16,7 +16,7 @@ from secateur.app.document.document import Aspect
 from secateur.app.document.sensitivity_curves import Curves
 from secateur.app.widgets import plot_export as drawing_module
 from secateur.app.widgets.plot_export import Drawing, Table
-from secateur.engine.sensitivity.protocol import Trial
+from secateur.engine.sensitivity.protocol import SensitivityPoint
 from tests.app.playing import top1
 from tests.app.whole import full, window_of
 
@@ -28,7 +28,9 @@ def window(qtbot):
     document = full()
     with window_of(document, qtbot) as window:
         curves = Curves(4)
-        curves.take([Trial(-1, 0, top1(0.9)), Trial(2, 4, top1(0.8)), Trial(2, 8, top1(0.6))])
+        curves.take(
+            [SensitivityPoint(-1, 0, top1(0.9)), SensitivityPoint(2, 4, top1(0.8)), SensitivityPoint(2, 8, top1(0.6))]
+        )
         document.contents.curves[document.contents.present, document.rating] = curves
         document.announce(Aspect.SENSITIVITY)
         for module in ("layers", "sensitivity", "recovery", "tradeoff"):

@@ -14,7 +14,7 @@ from secateur.engine.jobs import Cancelled, Progress, finish
 from secateur.engine.planning.protocol import Goal
 from secateur.engine.process.client import SESSION
 from secateur.engine.scoring.score_options import Choices
-from secateur.engine.sensitivity.protocol import Sensitivity, Trial
+from secateur.engine.sensitivity.protocol import Sensitivity, SensitivityPoint
 from secateur.engine.sensitivity.trials import removals, sets_of, trials
 from secateur.engine.session.session import Session
 from secateur.engine.structures.analysis import Kind, identities
@@ -61,7 +61,7 @@ def test_each_value_is_the_metric_of_the_cut_state(session: Session):
 
 
 def test_every_point_is_told_when_it_is_measured_and_their_number_is_known_before(session: Session):
-    told: list[Trial] = []
+    told: list[SensitivityPoint] = []
 
     def listen(progress: Progress) -> None:
         if progress.made is not None:

@@ -9,7 +9,7 @@ from secateur.engine.jobs import finish
 from secateur.engine.runtime.load_pruned import apply_edits
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
-from secateur.engine.surgery.cut.cut import Cut, cut
+from secateur.engine.surgery.cut.cut import CutModel, cut
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
 from secateur.engine.surgery.verify.verify import verify
 
@@ -52,7 +52,7 @@ class Remembered(Written):
         return x.permute(0, 3, 1, 2).reshape(batch, self.width, -1).mT
 
 
-def halved(model: nn.Module) -> Cut:
+def halved(model: nn.Module) -> CutModel:
     """Half of the heads and head dimensions go; verified at another batch size too."""
     analysis = analyse(model, INPUTS)
     mask = trial_mask(analysis, tuple(s for s in analysis.sets if s.kind in (Kind.HEAD, Kind.HEAD_DIM)))

@@ -16,7 +16,7 @@ from secateur.engine.runtime import load_pruned
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.structures.costs import costs
-from secateur.engine.surgery.cut.cut import Cut, cut, rebuild
+from secateur.engine.surgery.cut.cut import CutModel, cut, rebuild
 from secateur.engine.surgery.cut.edits import Verification
 from secateur.engine.surgery.cut.trial_cuts import settle
 from secateur.engine.surgery.verify.verify import verify
@@ -105,7 +105,7 @@ def made(build: Callable[[], nn.Module], inputs: Inputs) -> tuple[nn.Module, Ana
     return model, analysis, [s.first for s in analysis.sets if s.kind is Kind.BLOCK]
 
 
-def without(model: nn.Module, analysis: Analysis, inputs: Inputs, gone: list[int]) -> tuple[Mask, Cut]:
+def without(model: nn.Module, analysis: Analysis, inputs: Inputs, gone: list[int]) -> tuple[Mask, CutModel]:
     mask = analysis.empty()
     mask[gone] = True
     return mask, cut(model, analysis, mask, inputs)

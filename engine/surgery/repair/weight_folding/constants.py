@@ -2,7 +2,7 @@
 
 import torch
 
-from ....tracing.record import Call, Ref
+from ....tracing.record import OperatorCall, Ref
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 """A constant as a cut model has it, and as it should be."""
@@ -14,7 +14,7 @@ def constant(numbers: tuple[float, float], dtype: str) -> Pair:
     return made[0], made[1]
 
 
-def computed(call: Call, operands: dict[int, Pair], dtype: str) -> Pair | None:
+def computed(call: OperatorCall, operands: dict[int, Pair], dtype: str) -> Pair | None:
     """The result of a pointwise operator on such constants alone; None for other operators."""
     if not call.pointwise or any(isinstance(a, (list, str)) for a in call.arguments.values()):
         return None

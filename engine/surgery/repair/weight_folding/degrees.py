@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ....tracing.record import Call, Record, Ref
+from ....tracing.record import OperatorCall, Record, Ref
 
 Degree: TypeAlias = NDArray[np.float64]
 """[2, ...] a and b of a value's entries: of its shape, but one long where a dimension makes no difference."""
@@ -28,7 +28,7 @@ class Operands:
         vanish: Says that what has this degree must be as it should be.
     """
 
-    call: Call
+    call: OperatorCall
     record: Record
     degree: Callable[[int], Degree]
     vanish: Callable[[Degree], None]
@@ -67,7 +67,7 @@ class Operands:
         return [np.zeros((2, *[1] * self.rank(n))) for n in range(len(self.call.outputs))]
 
 
-def plain(call: Call) -> str:
+def plain(call: OperatorCall) -> str:
     """The operator; one that writes into its operand like the one that does not."""
     return call.op.removesuffix("_")
 

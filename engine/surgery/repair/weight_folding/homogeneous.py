@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ....tracing.record import Call, Ref
+from ....tracing.record import OperatorCall, Ref
 from .degrees import Degree, Operands, Uneven, fitting, plain
 from .moves import MOVES, moved
 
@@ -219,7 +219,7 @@ FACTORS = {"aten.mul": 1, "aten.div": -1}
 """Operators with a number that the result is proportional to, or to its reciprocal."""
 
 
-def rule_of(call: Call) -> Rule:
+def rule_of(call: OperatorCall) -> Rule:
     """What becomes of degrees."""
     rounds = call.arguments.get("rounding_mode") is not None
     return _nonlinear if rounds else RULES.get(plain(call), _nonlinear)

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....structures.solver.shape_factors import segments
-from ....tracing.record import Call
+from ....tracing.record import OperatorCall
 from .degrees import Uneven, plain
 
 
-def moved(call: Call, degree: NDArray[Any], shapes: Sequence[tuple[int, ...]]) -> list[NDArray[Any]]:
+def moved(call: OperatorCall, degree: NDArray[Any], shapes: Sequence[tuple[int, ...]]) -> list[NDArray[Any]]:
     """What an operator that only moves entries makes of something that each entry of its operand has.
 
     Args:
@@ -24,7 +24,7 @@ def moved(call: Call, degree: NDArray[Any], shapes: Sequence[tuple[int, ...]]) -
     return MOVES[plain(call)](call, degree, shapes)
 
 
-def _viewed(call: Call, degree: NDArray[Any], shapes: Sequence[tuple[int, ...]]) -> list[NDArray[Any]]:
+def _viewed(call: OperatorCall, degree: NDArray[Any], shapes: Sequence[tuple[int, ...]]) -> list[NDArray[Any]]:
     before, after = shapes[next(call.refs())], shapes[call.outputs[0]]
     if math.prod(before) != math.prod(after):
         raise Uneven  # the same bytes as numbers of another type
@@ -37,7 +37,7 @@ def _viewed(call: Call, degree: NDArray[Any], shapes: Sequence[tuple[int, ...]])
     return [np.broadcast_to(degree, (len(degree), *spread)).reshape(len(degree), *result)]
 
 
-def _permuted(call: Call, degree: NDArray[Any], _: Any) -> list[NDArray[Any]]:
+def _permuted(call: OperatorCall, degree: NDArray[Any], _: Any) -> list[NDArray[Any]]:
     rank = degree.ndim - 1
     order, op = list(range(rank)), plain(call)
     if op == "aten.permute":
@@ -49,31 +49,31 @@ def _permuted(call: Call, degree: NDArray[Any], _: Any) -> list[NDArray[Any]]:
     return [degree.transpose(0, *(d + 1 for d in order))]
 
 
-def _expanded(call: Call, degree: NDArray[Any], shapes: Sequence[tuple[int, ...]]) -> list[NDArray[Any]]:
+def _expanded(call: OperatorCall, degree: NDArray[Any], shapes: Sequence[tuple[int, ...]]) -> list[NDArray[Any]]:
     lead = len(shapes[call.outputs[0]]) - (degree.ndim - 1)
     return [degree.reshape(len(degree), *[1] * lead, *degree.shape[1:])]
 
 
-def _same(call: Call, degree: NDArray[Any], _: Any) -> list[NDArray[Any]]:
+def _same(call: OperatorCall, degree: NDArray[Any], _: Any) -> list[NDArray[Any]]:
     return [degree] * len(call.outputs)
 
 
-def _sliced(call: Call, degree: NDArray[Any], _: Any) -> list[NDArray[Any]]:
+def _sliced(call: OperatorCall, degree: NDArray[Any], _: Any) -> list[NDArray[Any]]:
     given = call.arguments
     return [_at(degree, given.get("dim", 0), slice(given.get("start"), given.get("end"), given.get("step", 1)))]
 
 
-def _selected(call: Call, degree: NDArray[Any], _: Any) -> list[NDArray[Any]]:
+def _selected(call: OperatorCall, degree: NDArray[Any], _: Any) -> list[NDArray[Any]]:
     axis = call.arguments["dim"] % (degree.ndim - 1) + 1
     return [degree.take(call.arguments["index"] if degree.shape[axis] > 1 else 0, axis)]
 
 
-def _unbound(call: Call, degree: NDArray[Any], _: Any) -> list[NDArray[Any]]:
+def _unbound(call: OperatorCall, degree: NDArray[Any], _: Any) -> list[NDArray[Any]]:
     axis = call.arguments.get("dim", 0) % (degree.ndim - 1) + 1
     return [degree.take(n if degree.shape[axis] > 1 else 0, axis) for n in range(len(call.outputs))]
 
 
-def _divided(call: Call, degree: NDArray[Any], shapes: Sequence[tuple[int, ...]]) -> list[NDArray[Any]]:
+def _divided(call: OperatorCall, degree: NDArray[Any], shapes: Sequence[tuple[int, ...]]) -> list[NDArray[Any]]:
     axis: int = call.arguments.get("dim", 0) % (degree.ndim - 1)
     bounds = list(accumulate((shapes[o][axis] for o in call.outputs), initial=0))
     return [_at(degree, axis, slice(a, b)) for a, b in pairwise(bounds)]
@@ -84,7 +84,7 @@ def _at(degree: NDArray[Any], dim: int, part: slice) -> NDArray[Any]:
     return degree if degree.shape[axis] == 1 else degree[(*[slice(None)] * axis, part)]
 
 
-MOVES: dict[str, Callable[[Call, NDArray[Any], Sequence[tuple[int, ...]]], list[NDArray[Any]]]] = {
+MOVES: dict[str, Callable[[OperatorCall, NDArray[Any], Sequence[tuple[int, ...]]], list[NDArray[Any]]]] = {
     f"aten.{name}": move
     for move, names in (
         (_viewed, ("view", "_unsafe_view", "reshape", "_reshape_alias", "unsqueeze", "squeeze")),

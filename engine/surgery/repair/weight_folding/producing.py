@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ....tracing.record import Call, ParameterSource, Record, Ref
+from ....tracing.record import OperatorCall, ParameterSource, Record, Ref
 from .degrees import Degree
 from .homogeneous import PRODUCTS, RULES
 from .moves import MOVES, moved
@@ -107,7 +107,7 @@ class Producers:
             seen.add(value)
         return list(layers), seen
 
-    def _parameters(self, call: Call) -> Iterator[tuple[str, int, ParameterSource, list[Call]]]:
+    def _parameters(self, call: OperatorCall) -> Iterator[tuple[str, int, ParameterSource, list[OperatorCall]]]:
         """(argument, its channel dimension, parameter, the moves from it to the argument) of a layer."""
         transposed = call.op in CONVOLUTIONS and call.arguments["transposed"]
         if transposed and call.arguments["groups"] > 1:
@@ -116,7 +116,7 @@ class Producers:
             dim = 1 if transposed and name == "weight" else first
             argument = call.arguments.get(name)
             if isinstance(argument, Ref):
-                value, moves = argument.value, list[Call]()
+                value, moves = argument.value, list[OperatorCall]()
                 while value not in self._sources and len(self._makers[value]) == 1:
                     maker = self._record.calls[self._makers[value][0]]
                     if maker.op not in MOVES or value in maker.reads:

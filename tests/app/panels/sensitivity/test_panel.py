@@ -14,7 +14,7 @@ from secateur.app.panels.sensitivity.panel import SensitivityPanel
 from secateur.engine.errors import Message
 from secateur.engine.planning.goal import keep
 from secateur.engine.scoring.score_options import Choices
-from secateur.engine.sensitivity.protocol import SHARES, Sensitivity, Trial
+from secateur.engine.sensitivity.protocol import SHARES, Sensitivity, SensitivityPoint
 from secateur.engine.session.states import StateKind
 from secateur.engine.tasks.protocol import Metric, Split
 from tests.app.playing import Player, top1
@@ -34,10 +34,10 @@ def shown(qtbot, document) -> SensitivityPanel:
     return panel
 
 
-def measured(player: Player, *trials: Trial) -> None:
+def measured(player: Player, *trials: SensitivityPoint) -> None:
     """The analysis was started, and these are there."""
     player.document.studies.sensitivity()
-    player.make("sensitivity", Trial(-1, 0, top1(0.914)), *trials, done=len(trials), total=81)
+    player.make("sensitivity", SensitivityPoint(-1, 0, top1(0.914)), *trials, done=len(trials), total=81)
 
 
 def test_it_says_what_it_costs_and_the_button_starts_it(qtbot, dressed, player) -> None:
@@ -52,9 +52,9 @@ def test_it_says_what_it_costs_and_the_button_starts_it(qtbot, dressed, player) 
 
 def test_points_are_shown_as_they_come_and_stay_when_it_is_stopped(qtbot, dressed, player) -> None:
     panel = shown(qtbot, player.document)
-    measured(player, Trial(FIRST, 8, top1(0.9)))
+    measured(player, SensitivityPoint(FIRST, 8, top1(0.9)))
     assert panel.plot.isVisible() and panel.note.text().startswith("1 of 81 cuts evaluated")
-    player.make("sensitivity", Trial(FIRST, 16, top1(0.8)), done=2, total=81)
+    player.make("sensitivity", SensitivityPoint(FIRST, 16, top1(0.8)), done=2, total=81)
     (curve,) = panel._curves
     assert curve.removed.tolist() == [0, 8, 16] and curve.values.tolist() == [0.914, 0.9, 0.8]
     qtbot.mouseClick(panel.cancel, LEFT)
@@ -68,7 +68,12 @@ def test_points_are_shown_as_they_come_and_stay_when_it_is_stopped(qtbot, dresse
 def test_a_click_on_a_point_plans_that_share_of_its_layer_and_undo_takes_it_back(qtbot, dressed, player) -> None:
     document = player.document
     panel = shown(qtbot, document)
-    measured(player, Trial(FIRST, 8, top1(0.9)), Trial(FIRST, 16, top1(0.8)), Trial(SECOND, 16, top1(0.5)))
+    measured(
+        player,
+        SensitivityPoint(FIRST, 8, top1(0.9)),
+        SensitivityPoint(FIRST, 16, top1(0.8)),
+        SensitivityPoint(SECOND, 16, top1(0.5)),
+    )
     where = panel.plot.pixel_of(0, 2).toPoint()
     qtbot.mouseMove(panel.plot.viewport(), where)
     assert panel.readout.text().startswith("layer1.0.conv1: 16 of 32 filters removed (50 %), top-1 80.0 %")
@@ -83,7 +88,12 @@ def test_a_click_on_a_point_plans_that_share_of_its_layer_and_undo_takes_it_back
 def test_keys_go_from_layer_to_layer_along_the_curve_and_plan(qtbot, dressed, player) -> None:
     document = player.document
     panel = shown(qtbot, document)
-    measured(player, Trial(FIRST, 16, top1(0.8)), Trial(SECOND, 8, top1(0.7)), Trial(SECOND, 16, top1(0.5)))
+    measured(
+        player,
+        SensitivityPoint(FIRST, 16, top1(0.8)),
+        SensitivityPoint(SECOND, 8, top1(0.7)),
+        SensitivityPoint(SECOND, 16, top1(0.5)),
+    )
     panel.plot.setFocus()
     for key in (Qt.Key.Key_Down, Qt.Key.Key_Right, Qt.Key.Key_Right):
         qtbot.keyClick(panel.plot, key)
@@ -96,7 +106,7 @@ def test_keys_go_from_layer_to_layer_along_the_curve_and_plan(qtbot, dressed, pl
 def test_a_click_beside_the_points_of_a_curve_only_selects_its_layer(qtbot, dressed, player) -> None:
     document = player.document
     panel = shown(qtbot, document)
-    measured(player, Trial(FIRST, 16, top1(0.8)), Trial(SECOND, 16, top1(0.5)))
+    measured(player, SensitivityPoint(FIRST, 16, top1(0.8)), SensitivityPoint(SECOND, 16, top1(0.5)))
     between = (panel.plot.pixel_of(1, 0) + panel.plot.pixel_of(1, 1)) / 2
     qtbot.mouseClick(panel.plot.viewport(), LEFT, pos=between.toPoint())
     assert document.selection.set_number == SECOND and not document.marked.any()
@@ -108,7 +118,7 @@ def test_a_click_beside_the_points_of_a_curve_only_selects_its_layer(qtbot, dres
 
 def test_the_selection_of_the_tree_is_the_bold_curve(qtbot, dressed, player) -> None:
     panel = shown(qtbot, player.document)
-    measured(player, Trial(FIRST, 16, top1(0.8)), Trial(SECOND, 16, top1(0.5)))
+    measured(player, SensitivityPoint(FIRST, 16, top1(0.8)), SensitivityPoint(SECOND, 16, top1(0.5)))
     player.document.select(Selection("layer1.1.conv1", SECOND))
     assert panel.plot.selected == 1
     player.document.select(Selection("fc", -1))
@@ -118,7 +128,7 @@ def test_the_selection_of_the_tree_is_the_bold_curve(qtbot, dressed, player) -> 
 def test_a_finished_analysis_says_by_what_it_was_cut_and_other_choices_are_measured_anew(qtbot, dressed, player):
     document = player.document
     panel = shown(qtbot, document)
-    measured(player, Trial(FIRST, 16, top1(0.8)))
+    measured(player, SensitivityPoint(FIRST, 16, top1(0.8)))
     numbers = np.array([[16]])
     key = document.analysis.sets[FIRST].key
     found = Sensitivity(
@@ -150,8 +160,8 @@ def test_of_a_metric_that_should_be_small_what_rises_is_lost(qtbot, dressed, pla
     layers = Layers(document)
     qtbot.addWidget(layers)
     document.studies.sensitivity()
-    trials = (Trial(FIRST, 16, perplexity(14.5)), Trial(SECOND, 16, perplexity(90.0)))
-    player.make("sensitivity", Trial(-1, 0, perplexity(12.0)), *trials)
+    trials = (SensitivityPoint(FIRST, 16, perplexity(14.5)), SensitivityPoint(SECOND, 16, perplexity(90.0)))
+    player.make("sensitivity", SensitivityPoint(-1, 0, perplexity(12.0)), *trials)
     curve = document.curves.curve(document.analysis, document.removed, FIRST)
     assert document.curves.lost(curve) == pytest.approx(2.5)
     assert panel.plot._shown.names[panel.plot._named()[0]] == "layer1.1.conv1"  # it loses most
@@ -182,7 +192,7 @@ def test_what_may_be_lost_counts_from_the_original(qtbot, dressed, player) -> No
     document.add_state(state_of(document.analysis, "s1", "s0", StateKind.CUT, document.removed, 0.262), "cut")
     player.settle()
     document.studies.sensitivity()
-    player.make("sensitivity", Trial(-1, 0, top1(0.262)), Trial(FIRST, 16, top1(0.2)))
+    player.make("sensitivity", SensitivityPoint(-1, 0, top1(0.262)), SensitivityPoint(FIRST, 16, top1(0.2)))
     assert math.isnan(panel.plot._shown.goal)  # nobody judged the original on that split
     document.take_measurements("s0", metrics=(top1(0.914),))
     assert panel.plot._shown.goal == pytest.approx(90.9)
@@ -194,8 +204,8 @@ def test_a_metric_that_is_beyond_all_numbers_leaves_the_others_to_be_seen(qtbot,
 
     panel = shown(qtbot, player.document)
     player.document.studies.sensitivity()
-    trials = (Trial(FIRST, 8, perplexity(14.5)), Trial(FIRST, 16, perplexity(math.inf)))
-    player.make("sensitivity", Trial(-1, 0, perplexity(12.0)), *trials)
+    trials = (SensitivityPoint(FIRST, 8, perplexity(14.5)), SensitivityPoint(FIRST, 16, perplexity(math.inf)))
+    player.make("sensitivity", SensitivityPoint(-1, 0, perplexity(12.0)), *trials)
     low, high = panel.plot.viewRange()[1]
     assert low < 12.0 and 14.0 < high < 20.0
     player.document.select(Selection("layer1.0.conv1", FIRST))
@@ -213,7 +223,9 @@ def test_without_data_it_says_what_is_missing(qtbot, dressed) -> None:
 def test_names_at_the_curves_do_not_collide(qtbot, dressed, player) -> None:
     panel = shown(qtbot, player.document)
     sets = [n for n, one in enumerate(player.document.analysis.sets) if one.count > 1]
-    measured(player, *(Trial(n, player.document.analysis.sets[n].count // 2, top1(0.6 + n / 1000)) for n in sets))
+    measured(
+        player, *(SensitivityPoint(n, player.document.analysis.sets[n].count // 2, top1(0.6 + n / 1000)) for n in sets)
+    )
     boxes = panel.plot.label_boxes()
     assert len(boxes) >= 4
     assert not any(a.intersects(b) for n, a in enumerate(boxes) for b in boxes[n + 1 :])
@@ -222,10 +234,10 @@ def test_names_at_the_curves_do_not_collide(qtbot, dressed, player) -> None:
 def test_a_selection_draws_its_own_curve_and_leaves_the_others(qtbot, dressed, player, monkeypatch) -> None:
     document = player.document
     panel = shown(qtbot, document)
-    measured(player, Trial(FIRST, 8, top1(0.9)), Trial(SECOND, 8, top1(0.8)))
+    measured(player, SensitivityPoint(FIRST, 8, top1(0.9)), SensitivityPoint(SECOND, 8, top1(0.8)))
     drawn: list[int] = []
     monkeypatch.setattr(panel.plot._others, "setData", lambda *_: drawn.append(1))
     document.select(Selection(document.analysis.sets[SECOND].module, SECOND))
     assert not drawn and panel.plot.selected == 1 and panel.plot._bold.isVisible()
-    player.make("sensitivity", Trial(FIRST, 16, top1(0.85)))
+    player.make("sensitivity", SensitivityPoint(FIRST, 16, top1(0.85)))
     assert drawn

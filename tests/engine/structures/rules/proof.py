@@ -8,7 +8,7 @@ from secateur.engine.jobs import finish
 from secateur.engine.planning.count_balance import balanced
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
-from secateur.engine.surgery.cut.cut import Cut, cut
+from secateur.engine.surgery.cut.cut import CutModel, cut
 from secateur.engine.surgery.cut.edits import Verification
 from secateur.engine.surgery.verify.verify import verify
 from secateur.engine.tracing.tree import Inputs
@@ -51,7 +51,7 @@ def half(analysis: Analysis, *numbers: int) -> Mask:
     return balanced(analysis, mask)
 
 
-def _verified(model: nn.Module, made: Cut, analysis: Analysis, mask: Mask, inputs: Inputs) -> Verification:
+def _verified(model: nn.Module, made: CutModel, analysis: Analysis, mask: Mask, inputs: Inputs) -> Verification:
     return finish(verify(model, made.model, analysis, mask, inputs, factors=made.factors))
 
 

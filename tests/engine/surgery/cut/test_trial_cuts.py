@@ -43,7 +43,7 @@ class Picky(nn.Module):
 def trials(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each trial cut: how many structures it removes."""
     seen: list[int] = []
-    real = module.rehearse
+    real = module.try_cut
 
     def counted(model: nn.Module, transition: Transition, *rest: Any) -> Any:
         seen.append(int(transition.after.sum()))

@@ -12,7 +12,7 @@ from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.planning.count_balance import balanced, broken_constraints
 from secateur.engine.runtime.load_pruned import own_class as class_of
 from secateur.engine.structures.analysis import Analysis, CountRule, Kind, Mask
-from secateur.engine.surgery.cut.cut import Cut, cut
+from secateur.engine.surgery.cut.cut import CutModel, cut
 from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
 from secateur.engine.surgery.repair.keep_class import keep_own_class
 from secateur.engine.surgery.verify.verify import verify
@@ -90,7 +90,7 @@ def opened(model: nn.Module) -> SimpleNamespace:
     )
 
 
-def made(given: SimpleNamespace, analysis: Analysis, mask: Mask) -> Cut:
+def made(given: SimpleNamespace, analysis: Analysis, mask: Mask) -> CutModel:
     done = cut(given.model, analysis, mask, given.inputs)
     proof = finish(verify(given.model, done.model, analysis, mask, given.inputs, factors=done.factors))
     assert proof.passed, proof

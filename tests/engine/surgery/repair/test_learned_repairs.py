@@ -12,7 +12,7 @@ from secateur.engine.jobs import finish
 from secateur.engine.structures.analysis import NO_KNOWN_REPAIRS, Analysis, KnownRepairs
 from secateur.engine.structures.transition import Transition
 from secateur.engine.surgery.cut import trial_cuts as settling
-from secateur.engine.surgery.cut.cut import Rehearsal, cut
+from secateur.engine.surgery.cut.cut import TrialCut, cut
 from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
 from secateur.engine.surgery.repair.audit import Auditor
@@ -104,9 +104,9 @@ def test_a_wrong_guess_is_undone(audits: list[bool]) -> None:
 def test_what_a_round_has_shown_is_known_in_the_next(audits: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     known: list[bool] = []
-    real = settling.rehearse
+    real = settling.try_cut
 
-    def seen(model: nn.Module, transition: Transition, *rest: Any) -> Rehearsal:
+    def seen(model: nn.Module, transition: Transition, *rest: Any) -> TrialCut:
         known.append(bool(transition.analysis.known.attributes))
         return real(model, transition, *rest)
 

@@ -16,7 +16,7 @@ from secateur.engine.jobs import finish
 from secateur.engine.runtime.load_pruned import load_pruned
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
-from secateur.engine.surgery.cut.cut import Cut, cut, rebuild, shapes
+from secateur.engine.surgery.cut.cut import CutModel, cut, rebuild, shapes
 from secateur.engine.surgery.cut.repair_report import explain
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
 from secateur.engine.surgery.verify.verify import verify
@@ -67,7 +67,7 @@ class Normalised(nn.Module):
         return (q @ k.mT / torch.sqrt(torch.tensor(q.shape[-1]) * 3)).softmax(-1) @ x
 
 
-def halved(model: nn.Module, kind: Kind | None = Kind.HEAD_DIM) -> tuple[Analysis, Mask, Cut]:
+def halved(model: nn.Module, kind: Kind | None = Kind.HEAD_DIM) -> tuple[Analysis, Mask, CutModel]:
     torch.manual_seed(0)
     analysis = analyse(model.eval(), INPUTS)
     mask = trial_mask(analysis, tuple(s for s in analysis.sets if kind in (s.kind, None)))
@@ -75,7 +75,7 @@ def halved(model: nn.Module, kind: Kind | None = Kind.HEAD_DIM) -> tuple[Analysi
     return analysis, mask, cut(model, analysis, mask, INPUTS)
 
 
-def passes(model: nn.Module, analysis: Analysis, mask: Mask, made: Cut) -> bool:
+def passes(model: nn.Module, analysis: Analysis, mask: Mask, made: CutModel) -> bool:
     return finish(verify(model, made.model, analysis, mask, INPUTS, factors=made.factors)).passed
 
 
