@@ -154,7 +154,7 @@ def test_a_state_comes_back_with_its_weights_as_they_are(tmp_path: Path) -> None
 def test_a_layer_is_named_once_with_its_factor() -> None:
     _, _, made = halved(Divides())
     lines = [str(one) for one in explain(made.edits, Divides()) if one.code == "repair.weights"]
-    assert len(lines) == 1 and lines[0].startswith("Linear: the weights of query are multiplied by 0.7071, for ")
+    assert len(lines) == 1 and lines[0].startswith("Linear: the weights of query are multiplied by 0.7071, because ")
 
 
 class Transposed(nn.Module):
