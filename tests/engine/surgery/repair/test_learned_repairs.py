@@ -110,7 +110,7 @@ def test_what_a_round_has_shown_is_known_in_the_next(audits: list[bool], monkeyp
         known.append(bool(transition.analysis.known.attributes))
         return real(model, transition, *rest)
 
-    monkeypatch.setattr(settling, "rehearse", seen)
+    monkeypatch.setattr(settling, "try_cut", seen)
     analysis = settled(Heads(picky=True).eval())
     assert not any(one.name.startswith("up") for one in analysis.sets)
     assert known[0] is False and known[-1] is True
