@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from secateur.engine.recovery.features import Features, blocks_of
+from secateur.engine.structures.transition import KeptIndices
 from tests.engine.builders import tiny_net
 
 
@@ -22,7 +23,7 @@ def test_a_cut_block_is_compared_with_the_same_channels_of_the_teacher() -> None
 
     teacher, student, given = _blocks(6), _blocks(3), torch.randn(7, 4)
     keep = np.array([0, 2, 5])
-    kept = {"0.2.weight": (keep, None), "0.2.bias": (keep,), "1.0.weight": (None, keep)}
+    kept: KeptIndices = {"0.2.weight": (keep, None), "0.2.bias": (keep,), "1.0.weight": (None, keep)}
     features = Features(student, teacher, kept)
     with features.listening():
         own, other = student[0](given), teacher[0](given)
