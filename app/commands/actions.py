@@ -1,14 +1,14 @@
 """QActions from the table: menus and shortcuts, enabled and worded by the document."""
 
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from PySide6.QtCore import QObject, Slot
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QMainWindow
+from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QMenu, QMenuBar
 
+from ..dialogs.window_api import WindowApi
 from ..document.aspects import Aspect
 from ..theme import theme
-from ..window.recent_menu import RecentMenu
 from .command import Command, say
 from .registry import COMMANDS, MENUS
 
@@ -24,27 +24,32 @@ class Actions(QObject):
         by_id: The actions by command id.
     """
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: WindowApi) -> None:
         """Make actions and menus for a window."""
-        super().__init__(window)
+        super().__init__(window.as_widget())
         self._window = window
         self.by_id: dict[str, QAction] = {one.id: self._action(one) for one in COMMANDS}
-        window.document.views.watch(SHOWN, self._changed)
+        window.document.dispatcher.watch(SHOWN, self._changed)
         theme().changed.connect(self.refresh)
         self.refresh()
 
-    def fill_menus(self, window: QMainWindow) -> None:
-        """Put every action into its menu."""
+    def fill_menus(self, bar: QMenuBar, submenus: Mapping[str, Callable[[QMenu], QMenu]]) -> None:
+        """Put every action into its menu.
+
+        Args:
+            bar: Where the menus are.
+            submenus: By id of a command, what makes the menu that follows it, given the menu that it stands in.
+        """
         for title in MENUS:
-            menu = window.menuBar().addMenu(say(title))
+            menu = bar.addMenu(say(title))
             menu.setToolTipsVisible(True)
             for one in COMMANDS:
                 if one.menu == title and one.line:
                     menu.addSeparator()
                 if one.menu == title:
                     menu.addAction(self.by_id[one.id])
-                if one.menu == title and one.id == "file.open_project":
-                    menu.addMenu(RecentMenu(window, menu))
+                if one.menu == title and one.id in submenus:
+                    menu.addMenu(submenus[one.id](menu))
 
     @Slot()
     def refresh(self) -> None:
@@ -54,7 +59,7 @@ class Actions(QObject):
             action, reason = self.by_id[one.id], one.enabled(document)
             action.setText(one.shown(document))
             action.setEnabled(not reason)
-            action.setToolTip(one.told(document))
+            action.setToolTip(one.told(self._window.workbench))
 
     def run(self, command: Command) -> None:
         """Run a command unless it cannot be done now; then say why. What stands typed in a field counts by then."""
@@ -64,17 +69,16 @@ class Actions(QObject):
         if reason:
             self._window.document.announced.emit(reason)
             return
-        if (errors := getattr(self._window, "errors", None)) is not None:
-            errors.hide()  # It was about something before.
+        self._window.hide_error()
         command.run(self._window)
 
     def _action(self, command: Command) -> QAction:
-        action = QAction(say(command.title), self._window)
+        action = QAction(say(command.title), self._window.as_widget())
         action.setObjectName(command.id)
         keys = [command.shortcut, MORE_KEYS.get(command.id, "")]
         action.setShortcuts([QKeySequence(k) for k in keys if k])
         action.triggered.connect(lambda _checked=False, one=command: self.run(one))
-        self._window.addAction(action)
+        self._window.as_widget().addAction(action)
         return action
 
     def _changed(self, _aspects: frozenset[Aspect]) -> None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QCoreApplication
 
-if TYPE_CHECKING:
-    from ..document.document import Document
+from ..dialogs.window_api import WindowApi
+from ..document.document import Document
+from ..jobs.workbench import Workbench
 
 CONTEXT = "Command"
 """Translation context of titles, tooltips and reasons."""
@@ -18,7 +18,7 @@ def say(text: str) -> str:
     return QCoreApplication.translate(CONTEXT, text)
 
 
-def always(document: "Document") -> str:
+def always(document: Document) -> str:
     """Enabled whatever the document holds."""
     return ""
 
@@ -29,14 +29,14 @@ class Command:
 
     Attributes:
         id: Stable name, "area.what".
-        menu: Menu it stands in (one of `table.MENUS`).
+        menu: Menu it stands in (one of `registry.MENUS`).
         title: What a menu shows.
         tooltip: A sentence: what it does.
         run: Does it, given the window.
         shortcut: Keys ("Ctrl+Z"), "" for none.
         enabled: Given the document the reason why it cannot be done now, "" when it can.
         words: Given the document a title that says more ("Undo cut 96 structures"), None for the plain one.
-        takes: Given the document about how long it takes and how much memory, in a sentence; None for what is quick.
+        takes: Given the workbench about how long it takes and how much memory, in a sentence; None for what is quick.
         line: A line stands above it in its menu.
     """
 
@@ -44,21 +44,21 @@ class Command:
     menu: str
     title: str
     tooltip: str
-    run: Callable[[Any], None]
+    run: Callable[[WindowApi], None]
     shortcut: str = ""
-    enabled: Callable[["Document"], str] = always
-    words: Callable[["Document"], str] | None = None
-    takes: Callable[["Document"], str] | None = None
+    enabled: Callable[[Document], str] = always
+    words: Callable[[Document], str] | None = None
+    takes: Callable[[Workbench], str] | None = None
     line: bool = False
 
-    def shown(self, document: "Document") -> str:
+    def shown(self, document: Document) -> str:
         """The title in the user's language, as it is worded for this document."""
         return self.words(document) if self.words is not None else say(self.title)
 
-    def told(self, document: "Document") -> str:
+    def told(self, workbench: Workbench) -> str:
         """Why it cannot be done now; else what it does, and what that takes."""
-        takes = self.takes(document) if self.takes is not None else ""
-        return self.enabled(document) or " ".join(part for part in (self.explained(), takes) if part)
+        takes = self.takes(workbench) if self.takes is not None else ""
+        return self.enabled(workbench.document) or " ".join(part for part in (self.explained(), takes) if part)
 
     def explained(self) -> str:
         """What it does, in the user's language."""

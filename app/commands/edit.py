@@ -1,19 +1,18 @@
 """Commands that change the plan, and undo."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..dialogs.window_api import WindowApi
 from ..document import preconditions
+from ..document.document import Document
 from ..text.translate import QT_TRANSLATE_NOOP
 from .command import CONTEXT, Command, say
-
-if TYPE_CHECKING:
-    from ..document.document import Document
 
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "Edit")
 
 
-def selected(document: "Document") -> slice:
+def selected(document: Document) -> slice:
     """The structures of the selection, as a slice of [S] arrays."""
     chosen = document.selection
     assert document.analysis is not None
@@ -22,43 +21,43 @@ def selected(document: "Document") -> slice:
     return document.analysis.sets[chosen.set_number].structures
 
 
-def _mask(document: "Document") -> Any:
+def _mask(document: Document) -> Any:
     assert document.analysis is not None
     mask = document.analysis.empty()
     mask[selected(document)] = True
     return mask
 
 
-def _mark(window: Any) -> None:
+def _mark(window: WindowApi) -> None:
     document = window.document
-    document.mark(_mask(document), not document.marked[selected(document)].any())
+    document.plan.mark(_mask(document), not document.marked[selected(document)].any())
 
 
-def _lock(window: Any) -> None:
+def _lock(window: WindowApi) -> None:
     document = window.document
-    document.lock(_mask(document), not document.locked[selected(document)].all())
+    document.plan.lock(_mask(document), not document.locked[selected(document)].all())
 
 
-def _ratings(window: Any) -> None:
+def _ratings(window: WindowApi) -> None:
     from ..dialogs.compare_criteria import show_ratings
 
     show_ratings(window)
 
 
-def _depth(window: Any) -> None:
+def _depth(window: WindowApi) -> None:
     goal = window.document.goal
-    window.document.set_goal(replace(goal, depth=not goal.depth))
+    window.document.plan.set_goal(replace(goal, depth=not goal.depth))
 
 
-def _depth_words(document: "Document") -> str:
+def _depth_words(document: Document) -> str:
     return say("Keep whole blocks") if document.goal.depth else say("Allow removing whole blocks")
 
 
-def _undo_words(document: "Document") -> str:
+def _undo_words(document: Document) -> str:
     return say("Undo {step}").format(step=document.undo_text).rstrip()
 
 
-def _redo_words(document: "Document") -> str:
+def _redo_words(document: Document) -> str:
     return say("Redo {step}").format(step=document.redo_text).rstrip()
 
 
@@ -70,7 +69,7 @@ EDIT = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Undo"),
         QT_TRANSLATE_NOOP(CONTEXT, "Undo the last step, even a cut or a recovery. Nothing is retrained."),
-        lambda window: window.document.undo(),
+        lambda window: window.document.plan.undo(),
         "Ctrl+Z",
         preconditions.all_of(preconditions.undoable, preconditions.idle),
         _undo_words,
@@ -80,7 +79,7 @@ EDIT = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Redo"),
         QT_TRANSLATE_NOOP(CONTEXT, "Redo the step that was undone. Nothing is retrained."),
-        lambda window: window.document.redo(),
+        lambda window: window.document.plan.redo(),
         "Ctrl+Shift+Z",
         preconditions.all_of(preconditions.redoable, preconditions.idle),
         _redo_words,
@@ -90,7 +89,7 @@ EDIT = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Suggest plan"),
         QT_TRANSLATE_NOOP(CONTEXT, "Mark the least important structures until the goal is met. Your own choices stay."),
-        lambda window: window.document.suggest_plan(),
+        lambda window: window.workbench.plan.suggest(),
         "Ctrl+G",
         preconditions.all_of(_EDITABLE, preconditions.at_hand),
         line=True,
@@ -129,7 +128,7 @@ EDIT = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Clear marks"),
         QT_TRANSLATE_NOOP(CONTEXT, "Unmark everything. Locks stay."),
-        lambda window: window.document.clear_marks(),
+        lambda window: window.document.plan.clear_marks(),
         "",
         preconditions.all_of(_EDITABLE, preconditions.marked),
     ),

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from ..dialogs.window_api import WindowApi
 from ..document import preconditions
+from ..jobs.workbench import Workbench
 from ..text.translate import QT_TRANSLATE_NOOP
 from .command import CONTEXT, Command
 
@@ -10,7 +12,7 @@ MENU = QT_TRANSLATE_NOOP(CONTEXT, "File")
 
 
 def _sample(name: str) -> Any:
-    def run(window: Any) -> None:
+    def run(window: WindowApi) -> None:
         from secateur.engine.sources.protocol import ModelSpec
 
         window.open(ModelSpec(f"bundled:{name}"))
@@ -18,38 +20,38 @@ def _sample(name: str) -> Any:
     return run
 
 
-def _ask_model(window: Any) -> None:
+def _ask_model(window: WindowApi) -> None:
     from ..dialogs.open_model import ask
 
     ask(window)
 
 
-def _ask_project(window: Any) -> None:
+def _ask_project(window: WindowApi) -> None:
     from ..dialogs.project import ask_folder
 
     ask_folder(window)
 
 
-def _ask_data(window: Any) -> None:
+def _ask_data(window: WindowApi) -> None:
     from ..dialogs.attach_data import ask
 
     ask(window)
 
 
-def _ask_target(window: Any) -> None:
+def _ask_target(window: WindowApi) -> None:
     from ..dialogs.target import ask
 
     ask(window)
 
 
-def _ask_weights(window: Any) -> None:
+def _ask_weights(window: WindowApi) -> None:
     from ..dialogs.attach_weights import ask
 
     ask(window)
 
 
 def _export(format: str) -> Any:
-    def run(window: Any) -> None:
+    def run(window: WindowApi) -> None:
         from ..dialogs.export import ask
 
         ask(window, format)
@@ -57,8 +59,12 @@ def _export(format: str) -> Any:
     return run
 
 
+def _export_takes(workbench: Workbench) -> str:
+    return workbench.estimator.words("export", workbench.document.contents.present)
+
+
 def _hand_on(kind: str) -> Any:
-    def run(window: Any) -> None:
+    def run(window: WindowApi) -> None:
         from ..dialogs.share import ask
 
         ask(window, kind)
@@ -66,22 +72,26 @@ def _hand_on(kind: str) -> Any:
     return run
 
 
-def _ask_bundle(window: Any) -> None:
+def _ask_bundle(window: WindowApi) -> None:
     from ..dialogs.project import ask_bundle
 
     ask_bundle(window)
 
 
-def _ask_recipe(window: Any) -> None:
+def _ask_recipe(window: WindowApi) -> None:
     from ..dialogs.apply_recipe import ask
 
     ask(window)
 
 
-def _save(window: Any) -> None:
+def _save(window: WindowApi) -> None:
     from ..dialogs.project import ask_save
 
     ask_save(window)
+
+
+def _quit(window: WindowApi) -> None:
+    window.close()
 
 
 _WRITABLE = preconditions.all_of(preconditions.opened, preconditions.at_hand, preconditions.idle)
@@ -129,7 +139,7 @@ FILE = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Restore a session..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Restore a session that did not close normally."),
-        lambda window: window.restore_bar.show_again(),
+        lambda window: window.show_restorable(),
         "",
         preconditions.left_behind,
     ),
@@ -201,7 +211,7 @@ FILE = (
         _export("onnx"),
         "Ctrl+E",
         preconditions.all_of(_WRITABLE, preconditions.no_plan),
-        takes=lambda document: document.work.pace.words("export", document.contents.present),
+        takes=_export_takes,
         line=True,
     ),
     Command(
@@ -212,7 +222,7 @@ FILE = (
         _export("pytorch"),
         "Ctrl+Shift+E",
         preconditions.all_of(_WRITABLE, preconditions.no_plan),
-        takes=lambda document: document.work.pace.words("export", document.contents.present),
+        takes=_export_takes,
     ),
     Command(
         "file.export_recipe",
@@ -257,7 +267,7 @@ FILE = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Quit"),
         QT_TRANSLATE_NOOP(CONTEXT, "Close the window. The session is kept."),
-        lambda window: window.close(),
+        _quit,
         "Ctrl+Q",
         line=True,
     ),

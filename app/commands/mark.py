@@ -1,13 +1,12 @@
 """Commands that mark by a rule: the lowest, a range, a kind, a pattern; and what is done with marks that are there."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..dialogs.window_api import WindowApi
 from ..document import preconditions
+from ..document.document import Document
 from ..text.translate import QT_TRANSLATE_NOOP
 from .command import CONTEXT, Command, say
-
-if TYPE_CHECKING:
-    from ..document.document import Document
 
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "Mark")
 
@@ -16,7 +15,7 @@ _RATED = preconditions.all_of(_EDITABLE, preconditions.rated)
 
 
 def _ask(which: str, then: str = "mark", here: bool = False) -> Any:
-    def run(window: Any) -> None:
+    def run(window: WindowApi) -> None:
         from secateur.engine.planning.selection_rules import StructureChoice
 
         from ..dialogs.mark import ask
@@ -26,21 +25,23 @@ def _ask(which: str, then: str = "mark", here: bool = False) -> Any:
     return run
 
 
-def _keep(window: Any) -> None:
+def _keep(window: WindowApi) -> None:
     """Type into the tree how many the selected layer keeps."""
     window.edit_keeps()
 
 
-def _invert(window: Any) -> None:
+def _invert(window: WindowApi) -> None:
     """The selected layer; with none selected every layer that has marks."""
     document = window.document
-    scope, numbers = document.analysis.empty(), document.analysis.set_numbers()
+    analysis = document.analysis
+    assert analysis is not None
+    scope, numbers = analysis.empty(), analysis.set_numbers()
     chosen = document.selection.set_number
     if chosen >= 0:
-        scope[document.analysis.sets[chosen].structures] = True
+        scope[analysis.sets[chosen].structures] = True
     else:
         scope = _sets_with(document.marked, numbers)
-    document.invert(scope)
+    document.plan.invert(scope)
 
 
 def _sets_with(marked: Any, numbers: Any) -> Any:
@@ -49,11 +50,11 @@ def _sets_with(marked: Any, numbers: Any) -> Any:
     return np.isin(numbers, np.unique(numbers[marked]))
 
 
-def _chosen_or_marked(document: "Document") -> str:
+def _chosen_or_marked(document: Document) -> str:
     return "" if document.selection.set_number >= 0 else preconditions.marked(document)
 
 
-def _grow_words(document: "Document") -> str:
+def _grow_words(document: Document) -> str:
     multiple = document.target.multiple
     return say("Align widths to multiples of {0}").format(multiple) if multiple > 1 else say("Align widths")
 
@@ -143,7 +144,7 @@ MARK = (
         QT_TRANSLATE_NOOP(
             CONTEXT, "Mark the next weakest structures until every layer keeps a multiple that is fast on the target."
         ),
-        lambda window: window.document.grow(),
+        lambda window: window.document.plan.grow(),
         "",
         preconditions.all_of(_EDITABLE, preconditions.marked),
         _grow_words,

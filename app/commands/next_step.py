@@ -1,22 +1,18 @@
 """What to do next: the one primary action, worded with what it will do."""
 
-from typing import TYPE_CHECKING
-
 from secateur.engine.session.states import StateKind
 
+from ..document.document import Document
 from .command import Command
 from .registry import command_named
 
-if TYPE_CHECKING:
-    from ..document.document import Document
 
-
-def next_step(document: "Document") -> Command:
+def next_step(document: Document) -> Command:
     """The command that the primary button runs now."""
     return command_named(_name(document))
 
 
-def _name(document: "Document") -> str:
+def _name(document: Document) -> str:
     state = document.state
     if state is None:
         return "file.open"

@@ -1,82 +1,84 @@
 """Commands that start and stop jobs."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..dialogs.window_api import WindowApi
 from ..document import preconditions
+from ..document.document import Document
+from ..jobs.workbench import Workbench
 from ..text.titles import recovery_called
 from ..text.translate import QT_TRANSLATE_NOOP, counted
 from .command import CONTEXT, Command, say
 
-if TYPE_CHECKING:
-    from ..document.document import Document
-
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "Run")
 
 
-def _cancel(window: Any) -> None:
+def _cancel(window: WindowApi) -> None:
     jobs = window.document.jobs
     if jobs:
-        window.document.cancel(jobs[0].id)
+        window.workbench.runner.cancel(jobs[0].id)
 
 
-def _sensitivity(window: Any) -> None:
-    window.document.studies.sensitivity()
+def _sensitivity(window: WindowApi) -> None:
+    window.workbench.sensitivity.start()
     window.show_panel("sensitivity")
 
 
-def _bench(window: Any) -> None:
+def _bench(window: WindowApi) -> None:
     from ..dialogs.remote_bench import ask_write
 
     ask_write(window)
 
 
-def _bench_results(window: Any) -> None:
+def _bench_results(window: WindowApi) -> None:
     from ..dialogs.remote_bench import ask_results
 
     ask_results(window)
 
 
-def _sweep(window: Any) -> None:
+def _sweep(window: WindowApi) -> None:
     from ..dialogs.sweep import ask
 
     ask(window)
 
 
-def _baselines(window: Any) -> None:
+def _baselines(window: WindowApi) -> None:
     from ..dialogs.baselines import ask
 
     ask(window)
 
 
-def _lowest(window: Any) -> None:
+def _lowest(window: WindowApi) -> None:
     from ..dialogs.find_fastest import ask
 
     ask(window)
 
 
-def _cut_words(document: "Document") -> str:
+def _cut_words(document: Document) -> str:
     count = int(document.marked.sum())
     return counted(count, say("Cut {count} structure"), say("Cut {count} structures")) if count else say("Cut")
 
 
-def _recover_words(document: "Document") -> str:
+def _recover_words(document: Document) -> str:
     return recovery_called(document.recovery)
 
 
-def _takes(method: str, *rest: Callable[["Document"], Any]) -> Callable[["Document"], str]:
+def _takes(method: str, *rest: Callable[[Document], Any]) -> Callable[[Workbench], str]:
     """What a call of the session on the current state takes; `rest` gives its further arguments."""
 
-    def words(document: "Document") -> str:
+    def words(workbench: Workbench) -> str:
+        document = workbench.document
         given = (one(document) for one in rest)
-        return document.work.pace.words(method, document.contents.present, *given)
+        return workbench.estimator.words(method, document.contents.present, *given)
 
     return words
 
 
-def _measure_takes(document: "Document") -> str:
+def _measure_takes(workbench: Workbench) -> str:
+    document = workbench.document
     states = tuple(dict.fromkeys(one.id for one in (document.original, document.state) if one is not None))
-    return document.work.pace.words("measure", states, document.target)
+    return workbench.estimator.words("measure", states, document.target)
 
 
 RUN = (
@@ -85,7 +87,7 @@ RUN = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Cut"),
         QT_TRANSLATE_NOOP(CONTEXT, "Remove the marked structures and verify the result. Undo restores them."),
-        lambda window: window.document.cut(),
+        lambda window: window.workbench.states.cut(),
         "Ctrl+Return",
         preconditions.all_of(
             preconditions.opened,
@@ -102,7 +104,7 @@ RUN = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Recover"),
         QT_TRANSLATE_NOOP(CONTEXT, "Fine-tune the current state with the original as teacher."),
-        lambda window: window.document.recover(window.document.recovery),
+        lambda window: window.workbench.states.recover(window.document.recovery),
         "Ctrl+R",
         preconditions.all_of(
             preconditions.opened,
@@ -121,7 +123,7 @@ RUN = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Evaluate"),
         QT_TRANSLATE_NOOP(CONTEXT, "Measure the metric of the current state again."),
-        lambda window: window.document.evaluate(),
+        lambda window: window.workbench.states.evaluate(),
         "",
         preconditions.all_of(preconditions.opened, preconditions.at_hand, preconditions.judged),
         takes=_takes("evaluate", lambda document: document.judged_on),
@@ -132,7 +134,7 @@ RUN = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Measure on the target"),
         QT_TRANSLATE_NOOP(CONTEXT, "Measure the latency of the original and the current state in alternating runs."),
-        lambda window: window.document.measure(),
+        lambda window: window.workbench.states.measure(),
         "Ctrl+Shift+M",
         preconditions.all_of(preconditions.opened, preconditions.at_hand, preconditions.here),
         takes=_measure_takes,
@@ -162,7 +164,7 @@ RUN = (
         QT_TRANSLATE_NOOP(
             CONTEXT, "Time cut models on the target: the latency of each layer, and where removal saves none."
         ),
-        lambda window: window.document.work.tabulate(),
+        lambda window: window.workbench.plan.measure_latencies(),
         "",
         preconditions.all_of(preconditions.opened, preconditions.here, preconditions.untabled),
         line=True,

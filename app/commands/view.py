@@ -1,66 +1,59 @@
 """Commands of the window itself: look, palette, help."""
 
 from collections.abc import Callable
-from typing import Any
 
+from ..dialogs.window_api import WindowApi
 from ..document import preconditions
+from ..document.document import Document
 from ..text.translate import QT_TRANSLATE_NOOP
-from .command import CONTEXT, Command
+from ..theme import sizes
+from ..theme.design_tokens import LARGEST, SMALLEST
+from .command import CONTEXT, Command, say
 
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "View")
 HELP = QT_TRANSLATE_NOOP(CONTEXT, "Help")
 
 
-def _palette(window: Any) -> None:
-    from ..window.command_palette import show_palette
-
-    show_palette(window)
-
-
-def _manual(window: Any) -> None:
-    from ..window.manual_window import show_manual
-
-    show_manual(window)
-
-
-def _shortcuts(window: Any) -> None:
-    from ..window.shortcut_sheet import show_sheet
-
-    show_sheet(window)
-
-
-def _criteria(window: Any) -> None:
+def _criteria(window: WindowApi) -> None:
     from ..dialogs.criteria import show_criteria
 
     show_criteria(window)
 
 
-def _diagnostics(window: Any) -> None:
+def _diagnostics(window: WindowApi) -> None:
     from ..dialogs.diagnostics import show_diagnostics
 
     show_diagnostics(window)
 
 
-def _about(window: Any) -> None:
+def _about(window: WindowApi) -> None:
     from ..dialogs.about import show_about
 
     show_about(window)
 
 
-def _shower(module: str) -> Callable[[Any], None]:
+def _shower(module: str) -> Callable[[WindowApi], None]:
     return lambda window: window.show_panel(module)
 
 
-def _save_plot(window: Any) -> None:
+def _save_plot(window: WindowApi) -> None:
     from ..dialogs.save_plot import ask
 
     ask(window)
 
 
-def _copy_plot(window: Any, numbers: bool) -> None:
+def _copy_plot(window: WindowApi, numbers: bool) -> None:
     from ..dialogs.save_plot import copy
 
     copy(window, numbers)
+
+
+def _may_grow(_document: Document) -> str:
+    return "" if sizes().body < LARGEST else say("Text already has its largest size.")
+
+
+def _may_shrink(_document: Document) -> str:
+    return "" if sizes().body > SMALLEST else say("Text already has its smallest size.")
 
 
 VIEW = (
@@ -69,7 +62,7 @@ VIEW = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Command palette..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Find any command by its name."),
-        _palette,
+        lambda window: window.show_palette(),
         "Ctrl+Shift+P",
     ),
     Command(
@@ -258,7 +251,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Make text and controls larger."),
         lambda window: window.resize_text(1),
         "Ctrl++",
-        preconditions.may_grow,
+        _may_grow,
         line=True,
     ),
     Command(
@@ -268,7 +261,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Make text and controls smaller."),
         lambda window: window.resize_text(-1),
         "Ctrl+-",
-        preconditions.may_shrink,
+        _may_shrink,
     ),
     Command(
         "view.text",
@@ -291,7 +284,7 @@ VIEW = (
         HELP,
         QT_TRANSLATE_NOOP(CONTEXT, "Manual"),
         QT_TRANSLATE_NOOP(CONTEXT, "Open the manual at the page of the panel in front."),
-        _manual,
+        lambda window: window.show_manual(),
         "F1",
     ),
     Command(
@@ -299,7 +292,7 @@ VIEW = (
         HELP,
         QT_TRANSLATE_NOOP(CONTEXT, "Keyboard shortcuts"),
         QT_TRANSLATE_NOOP(CONTEXT, "Show all keyboard shortcuts."),
-        _shortcuts,
+        lambda window: window.show_shortcuts(),
         "Ctrl+?",
     ),
     Command(

@@ -1,21 +1,21 @@
 """About: what this is, its version and its licence."""
 
 from importlib import metadata
-from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout
 
 from ..widgets.buttons import button
 from ..widgets.labels import label
+from .window_api import WindowApi
 
 
 class About(QDialog):
     """The dialog."""
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: WindowApi) -> None:
         """Stand over a window."""
-        super().__init__(window)
+        super().__init__(window.as_widget())
         self.setWindowTitle(self.tr("About Secateur"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setMinimumWidth(440)
@@ -40,7 +40,7 @@ class About(QDialog):
         layout.addSpacing(8)
         layout.addLayout(row)
 
-    def _diagnose(self, window: Any) -> None:
+    def _diagnose(self, window: WindowApi) -> None:
         from .diagnostics import show_diagnostics
 
         self.accept()
@@ -54,6 +54,6 @@ def _version() -> str:
         return ""
 
 
-def show_about(window: Any) -> None:
+def show_about(window: WindowApi) -> None:
     """Open the dialog over a window."""
     About(window).open()

@@ -1,18 +1,18 @@
 """Do a recipe again on the next version of its model: first which checkpoint, then, with what does not match, how."""
 
 from pathlib import Path
-from typing import Any
 
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QButtonGroup, QPlainTextEdit, QVBoxLayout, QWidget
 
 from secateur.engine.recipes.compatibility import Fit, Mode
 
-from ..jobs.sharing import Asked
+from ..jobs.recipes import ReplayRequest
 from ..text.translate import QT_TRANSLATE_NOOP, sentence
 from ..widgets.check_boxes import CheckBox, RadioButton
 from ..widgets.labels import label
 from .form import FormDialog
+from .window_api import WindowApi
 
 CONTEXT = "NextVersion"
 FILES = "recipe.json, .zip (*.json *.zip)"
@@ -46,13 +46,15 @@ class ApplyRecipe(FormDialog):
         source: Where the model's code is.
     """
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: WindowApi) -> None:
         """Ask in a window."""
         sentence = self.tr(
             "Opens the recipe's model with a new checkpoint, lists what no longer matches, and repeats the "
             "steps. The recipe can be a file, a project folder or a bundle."
         )
-        super().__init__(window, self.tr("Apply recipe to new checkpoint"), sentence, self.tr("Open and compare"))
+        super().__init__(
+            window.as_widget(), self.tr("Apply recipe to new checkpoint"), sentence, self.tr("Open and compare")
+        )
         document = window.document
         spec = document.contents.spec
         shown = spec.source if document.absent and spec is not None else ""
@@ -66,7 +68,7 @@ class ApplyRecipe(FormDialog):
         self.source = self.add_path(self.tr("Model code"), hint=f"path/to/file.py:callable; {hint}")
         self.here.toggled.connect(self._elsewhere)
         self.problem = self._problem
-        self.act = lambda: self._start(document)
+        self.act = lambda: self._start(window)
         self.recipe.setFocus()
         self.check()
 
@@ -86,12 +88,14 @@ class ApplyRecipe(FormDialog):
             return self.tr("{file} does not exist. Choose another checkpoint.").format(file=weights)
         return ""
 
-    def _start(self, document: Any) -> None:
+    def _start(self, window: WindowApi) -> None:
         recipe = self.recipe.text().strip()
         if self.here.isChecked():
-            document.handing.hold(recipe)
+            window.workbench.recipes.hold(recipe)
         else:
-            document.handing.open(Asked(recipe, self.weights.text().strip(), self.source.text().strip()))
+            window.workbench.recipes.open(
+                ReplayRequest(recipe, self.weights.text().strip(), self.source.text().strip())
+            )
 
 
 class ChooseMode(FormDialog):
@@ -102,11 +106,11 @@ class ChooseMode(FormDialog):
         differences: What does not match, a line each.
     """
 
-    def __init__(self, window: Any, recipe: str, fit: Fit) -> None:
+    def __init__(self, window: WindowApi, recipe: str, fit: Fit) -> None:
         """Ask in a window."""
         found = [sentence(one) for one in fit.sentences]
         head = self.tr("The recipe fits the model.") if not found else self.tr("Parts of the recipe do not fit:")
-        super().__init__(window, self.tr("Apply recipe"), head, self.tr("Repeat the steps"))
+        super().__init__(window.as_widget(), self.tr("Apply recipe"), head, self.tr("Repeat the steps"))
         self.differences = QPlainTextEdit("\n".join(found))
         self.differences.setReadOnly(True)
         self.differences.setAccessibleName(self.tr("Mismatches"))
@@ -117,8 +121,7 @@ class ChooseMode(FormDialog):
         self._group = QButtonGroup(self)
         self.form.addRow(self._choices(fit))
         self.problem = lambda: "" if self._chosen() is not None else self.tr("None of these ways is possible.")
-        document = window.document
-        self.act = lambda: document.handing.apply(recipe, self._chosen())
+        self.act = lambda: self._apply(window, recipe)
         self._group.buttonToggled.connect(lambda *_: self.check())
         self.check()
         wide = 600
@@ -145,15 +148,19 @@ class ChooseMode(FormDialog):
             first.setFocus()
         return holder
 
+    def _apply(self, window: WindowApi, recipe: str) -> None:
+        if (mode := self._chosen()) is not None:
+            window.workbench.recipes.apply(recipe, mode)
+
     def _chosen(self) -> Mode | None:
         return next((mode for mode, choice in self.modes.items() if choice.isChecked()), None)
 
 
-def ask(window: Any) -> None:
+def ask(window: WindowApi) -> None:
     """Open the dialog over a window."""
     ApplyRecipe(window).open()
 
 
-def ask_mode(window: Any, recipe: str, fit: Fit) -> None:
+def ask_mode(window: WindowApi, recipe: str, fit: Fit) -> None:
     """Ask how, once it is known what does not match."""
     ChooseMode(window, recipe, fit).open()

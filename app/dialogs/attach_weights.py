@@ -1,9 +1,9 @@
 """Attach weights that were trained elsewhere to the current state."""
 
 from pathlib import Path
-from typing import Any
 
 from .form import FormDialog
+from .window_api import WindowApi
 
 
 class AttachWeights(FormDialog):
@@ -13,16 +13,16 @@ class AttachWeights(FormDialog):
         path: The checkpoint.
     """
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: WindowApi) -> None:
         """Ask in a window."""
         sentence = self.tr(
             "Export the smaller model with Export PyTorch, train it with your own code, then load its checkpoint "
             "here. Parameter names and shapes must match the current state."
         )
-        super().__init__(window, self.tr("Attach weights"), sentence, self.tr("Attach weights"))
+        super().__init__(window.as_widget(), self.tr("Attach weights"), sentence, self.tr("Attach weights"))
         self.path = self.add_path(self.tr("Checkpoint"), hint=self.tr(".safetensors, .pt, .th"))
         self.problem = self._problem
-        self.act = lambda: window.document.attach_weights(self.path.text())
+        self.act = lambda: window.workbench.states.attach_weights(self.path.text())
         self.check()
 
     def _problem(self) -> str:
@@ -30,6 +30,6 @@ class AttachWeights(FormDialog):
         return "" if is_file else self.tr("Choose a file.")
 
 
-def ask(window: Any) -> None:
+def ask(window: WindowApi) -> None:
     """Open the dialog over a window."""
     AttachWeights(window).open()

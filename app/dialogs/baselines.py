@@ -1,12 +1,12 @@
 """Baselines of the current state: which, what each is, needs and takes, and whether they are timed beside it."""
 
 from pathlib import Path
-from typing import Any
 
 from PySide6.QtWidgets import QSizePolicy
 
 from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
 
+from ..document.baseline_queries import baselines_of, family_known, missing_kinds, pruned_state
 from ..text.baselines import needs_of, question_of, title_of
 from ..text.format import about
 from ..text.metrics import metric_text, target_text
@@ -14,6 +14,7 @@ from ..widgets.check_boxes import CheckBox
 from ..widgets.fields import SpinBox
 from ..widgets.labels import label
 from .form import FormDialog
+from .window_api import WindowApi
 
 
 class Baselines(FormDialog):
@@ -30,21 +31,21 @@ class Baselines(FormDialog):
         estimate: What all of it takes, in words.
     """
 
-    def __init__(self, window: Any, only: BaselineKind | None = None) -> None:
+    def __init__(self, window: WindowApi, only: BaselineKind | None = None) -> None:
         """Ask in a window; `only` checks one kind, else all are that were not made."""
         sentence = self.tr(
             "Pruning was worth it if the current state beats these baselines. Each is evaluated on the same data "
             "and appears in the trade-off. If you stop, finished baselines are kept and an interrupted training "
             "resumes later."
         )
-        super().__init__(window, self.tr("Baselines"), sentence, self.tr("Make baselines"))
-        self._document, self._beside = window.document, window.document.beside
+        super().__init__(window.as_widget(), self.tr("Baselines"), sentence, self.tr("Make baselines"))
+        self._window, self._document, self._jobs = window, window.document, window.workbench.baselines
         self.boxes: dict[BaselineKind, CheckBox] = {}
         self.told = {kind: label("", "muted", wrap=True) for kind in BaselineKind}
-        missing = self._beside.missing()
+        missing = missing_kinds(self._document)
         for kind in BaselineKind:
             box = self.boxes[kind] = CheckBox(title_of(kind))
-            possible = kind is not BaselineKind.STOCK or self._beside.family_known
+            possible = kind is not BaselineKind.STOCK or family_known(self._document)
             box.setChecked(kind is only if only is not None else kind in missing and possible)
             box.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             box.toggled.connect(self.check)
@@ -58,9 +59,9 @@ class Baselines(FormDialog):
         self.check()
 
     def _add_how(self) -> None:
-        usual = self.tr("same as the state ({0})") if self._beside.trained() else self.tr("{0} for new weights")
+        usual = self.tr("same as the state ({0})") if self._jobs.trained() else self.tr("{0} for new weights")
         self.epochs = SpinBox(self.tr("Epochs each"), 0, 500)
-        self.epochs.setSpecialValueText(usual.format(self._beside.epochs()))
+        self.epochs.setSpecialValueText(usual.format(self._jobs.epochs()))
         self.epochs.setToolTip(self.tr("For random removal: epochs of each recovery"))
         self.epochs.valueChanged.connect(self.check)
         self.add_row(self.epochs.accessibleName(), self.epochs)
@@ -68,7 +69,7 @@ class Baselines(FormDialog):
         self.seed.setToolTip(self.tr("Sets random removal, new weights and data order. Each seed adds its own points."))
         self.add_row(self.seed.accessibleName(), self.seed)
         hint = self.tr("torchvision:resnet18, or net.py:make")
-        if self._beside.family_known:
+        if family_known(self._document):
             hint = self.tr("empty: next smaller model of the family")
         self.stock = self.add_line(self.tr("Stock model"), hint=hint)
         self.weights = self.add_path(
@@ -96,7 +97,7 @@ class Baselines(FormDialog):
             self.show_row(field, stock)
         for kind, told in self.told.items():
             told.setText(" ".join([question_of(kind), needs_of(kind), self._cost(kind)]))
-        seconds = sum(self._beside.seconds(one.kind, one.epochs) for one in asked)
+        seconds = sum(self._jobs.seconds(one.kind, one.epochs) for one in asked)
         task = self._document.task
         sizes = {} if task is None else task.sizes
         counts = [sizes.get(split, 0) for split in ("train", "test")]
@@ -110,13 +111,13 @@ class Baselines(FormDialog):
         made = self._made(kind)
         if made is not None:
             return self.tr("Already made: {0}.").format(metric_text(made.metric))
-        seconds = self._beside.seconds(kind, self.epochs.value() or None)
+        seconds = self._jobs.seconds(kind, self.epochs.value() or None)
         return self.tr("About {0}.").format(about(seconds)) if seconds else ""
 
     def _made(self, kind: BaselineKind) -> Baseline | None:
         """The last one of a kind with this seed and epochs."""
         epochs = self.epochs.value() or None
-        here = [one for one in self._beside.of(self._beside.state) if one.asked.kind is kind]
+        here = [one for one in baselines_of(self._document, pruned_state(self._document)) if one.asked.kind is kind]
         return next((b for b in reversed(here) if (b.asked.seed, b.asked.epochs) == (self.seed.value(), epochs)), None)
 
     def _problem(self) -> str:
@@ -125,17 +126,17 @@ class Baselines(FormDialog):
         if not self.boxes[BaselineKind.STOCK].isChecked():
             return ""
         source, weights = self.stock.text().strip(), self.weights.text().strip()
-        if not source and not self._beside.family_known:
+        if not source and not family_known(self._document):
             return self.tr("The family of this model is unknown. Enter a stock model, or leave it out.")
         if weights and not Path(weights).expanduser().is_file():
             return self.tr("{file} does not exist.").format(file=weights)
         return ""
 
     def _start(self) -> None:
-        self._beside.start(self.asked(), self.timed.isChecked())
-        self.parent().show_panel("tradeoff")  # type: ignore[attr-defined]
+        self._jobs.start(self.asked(), self.timed.isChecked())
+        self._window.show_panel("tradeoff")
 
 
-def ask(window: Any, only: BaselineKind | None = None) -> None:
+def ask(window: WindowApi, only: BaselineKind | None = None) -> None:
     """Open the dialog over a window."""
     Baselines(window, only).open()

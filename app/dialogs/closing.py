@@ -1,24 +1,24 @@
 """Closing while a job runs: asks, cancels, and waits where it can be seen."""
 
-from typing import Any
-
 from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QProgressBar, QVBoxLayout
 
-from ..document.aspects import Aspect, JobView
+from ..document.aspects import Aspect
+from ..document.document import Document
+from ..document.job_state import JobView
 from ..text.format import duration
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.labels import label
+from .window_api import WindowApi
 
 BY_ITSELF = frozenset({"open", "restore", "states", "score", "evaluate", "judge_original"})
 """Calls that nobody waits for: they are made again by themselves."""
 
 
-def worth_asking(document: Any) -> tuple[JobView, ...]:
+def worth_asking(document: Document) -> tuple[JobView, ...]:
     """The jobs that somebody asked for and would lose."""
-    background = {job.id for job in document.work.board.running() if job.background}
-    return tuple(job for job in document.jobs if job.method not in BY_ITSELF and job.id not in background)
+    return tuple(job for job in document.jobs if job.method not in BY_ITSELF and not job.background)
 
 
 class Closing(QDialog):
@@ -30,9 +30,9 @@ class Closing(QDialog):
         waiting: Shown while the jobs come to an end.
     """
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: WindowApi) -> None:
         """Ask in a window."""
-        super().__init__(window)
+        super().__init__(window.as_widget())
         self._window = window
         self._closing = False
         self.setWindowTitle(self.tr("A job is running"))
@@ -97,14 +97,13 @@ class Closing(QDialog):
 
     @Slot()
     def _cancel_jobs(self) -> None:
-        document = self._window.document
         self._closing = True
         self.sentence.setText(self.tr("Cancelling. The window closes within a few seconds."))
         for each in (self.hint, self.close_button, self.stay_button):
             each.hide()
         self.waiting.show()
-        for job in document.jobs:
-            document.cancel(job.id)
+        for job in self._window.document.jobs:
+            self._window.workbench.runner.cancel(job.id)
         self._show_jobs()
 
     def reject(self) -> None:

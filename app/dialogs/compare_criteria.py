@@ -14,9 +14,7 @@ from secateur.engine.scoring.rank_correlation import Agreement, agreement, whole
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.tasks.protocol import TaskInfo
 
-from ..document.document import Aspect, Document, Selection
-from ..panels.inspector.score_map import ScoreMap
-from ..panels.score_scale import ScoreScale
+from ..document.document import Aspect, Selection
 from ..text.format import MINUS, percent
 from ..text.structures import counted
 from ..text.translate import sentence
@@ -25,7 +23,10 @@ from ..widgets.buttons import button
 from ..widgets.fields import ComboBox
 from ..widgets.labels import label
 from ..widgets.plot import Plot
+from ..widgets.score_map import ScoreMap
 from ..widgets.score_range import ScoreRange
+from ..widgets.score_scale import ScoreScale
+from .window_api import WindowApi
 
 SHOWN = frozenset(
     {Aspect.MODEL, Aspect.SCORES, Aspect.STATES, Aspect.TASK, Aspect.SELECTION, Aspect.MARKS, Aspect.JOBS}
@@ -37,7 +38,7 @@ SET = Qt.ItemDataRole.UserRole + 1
 SORT = Qt.ItemDataRole.UserRole + 2
 
 
-class Ratings(QDialog):
+class CompareCriteria(QDialog):
     """The page.
 
     Attributes:
@@ -50,10 +51,10 @@ class Ratings(QDialog):
         found: How far they agree, None while one of them is unknown.
     """
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: WindowApi) -> None:
         """Compare criteria for a window's model."""
-        super().__init__(window)
-        self.document: Document = window.document
+        super().__init__(window.as_widget())
+        self.document, self._jobs = window.document, window.workbench.plan
         self.found: Agreement | None = None
         self._shown = -1
         self._compared: tuple[Scores | None, Scores | None] | None = None
@@ -134,7 +135,7 @@ class Ratings(QDialog):
         self.table.selectionModel().currentChanged.connect(self._current_changed)
         for one in self.maps:
             one.picked.connect(self._pick)
-        self.document.views.watch(SHOWN, self._changed)
+        self.document.dispatcher.watch(SHOWN, self._changed)
 
     def _begin(self) -> None:
         """Offer what scores the current state by the attached data, and ask for what is chosen of it."""
@@ -193,10 +194,12 @@ class Ratings(QDialog):
 
     def _ask(self) -> None:
         """Have the current state scored by what is chosen; what is known or under way is not made again."""
-        work = self.document.work
         for box in self.boxes:
             name = str(box.currentData())
-            work.score() if name == self.document.criterion else work.rate(name)
+            if name == self.document.criterion:
+                self._jobs.score()
+            else:
+                self._jobs.rate(name)
 
     def scores(self, side: int) -> NDArray[np.float64] | None:
         """[S] the scores of one of the criteria in the current state, None where they are not known."""
@@ -349,6 +352,6 @@ def _item(text: str, key: Any, number: int, right: bool) -> QStandardItem:
     return item
 
 
-def show_ratings(window: Any) -> None:
+def show_ratings(window: WindowApi) -> None:
     """Open the page beside a window: the tree and the inspector can be used meanwhile."""
-    Ratings(window).show()
+    CompareCriteria(window).show()

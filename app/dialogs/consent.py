@@ -5,15 +5,15 @@ may want to fetch weights from the network.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.errors import SecateurError
 
-from ..document.consent_request import Refusable
+from ..document.consent_request import ConsentRequest
 from ..text.translate import QT_TRANSLATE_NOOP, sentence
 from .form import FormDialog
+from .window_api import WindowApi
 
 CONTEXT = "Consent"
 RUNS_CODE = QT_TRANSLATE_NOOP(CONTEXT, "Run code from this source?")
@@ -65,16 +65,18 @@ QUESTIONS = {
 class Consent(FormDialog):
     """The dialog; the safe answer has the focus."""
 
-    def __init__(self, window: Any, error: SecateurError, job: Refusable) -> None:
+    def __init__(self, window: WindowApi, error: SecateurError, job: ConsentRequest) -> None:
         """Ask in a window whether a job may do what the engine refused."""
         question, say = QUESTIONS[error.message.code], QCoreApplication.translate
-        super().__init__(window, say(CONTEXT, question.title), sentence(error.message), say(CONTEXT, question.verb))
+        super().__init__(
+            window.as_widget(), say(CONTEXT, question.title), sentence(error.message), say(CONTEXT, question.verb)
+        )
         self.missing.setText(say(CONTEXT, question.warning).format(file=job.file))
         self.prefer_cancel()
         self.act = lambda: job.again(question.consent)
 
 
-def ask(window: Any, error: SecateurError, job: Refusable | None) -> bool:
+def ask(window: WindowApi, error: SecateurError, job: ConsentRequest | None) -> bool:
     """Open the dialog over a window; False where consent would not help."""
     if job is None or error.message.code not in QUESTIONS:
         return False

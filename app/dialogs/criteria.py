@@ -1,15 +1,15 @@
 """What the criteria are: formula, cost for the model that is open, paper, and why one is not available."""
 
-from typing import Any
-
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from secateur.engine.scoring.criteria import CRITERIA, context_of, unavailable
 from secateur.engine.scoring.protocol import Criterion
 
+from ..document.document import Document
 from ..text.translate import engine_words, sentence
 from ..widgets.labels import label
+from .window_api import WindowApi
 
 CONTEXT = "Criteria"
 
@@ -17,9 +17,9 @@ CONTEXT = "Criteria"
 class Criteria(QDialog):
     """All criteria, one below the other."""
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: WindowApi) -> None:
         """Show what they are for a window's model."""
-        super().__init__(window)
+        super().__init__(window.as_widget())
         self.setWindowTitle(self.tr("Criteria"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(620, 560)
@@ -57,7 +57,7 @@ class Criteria(QDialog):
                 inner.addWidget(label(words, "caption", wrap=True))
 
 
-def _status(document: Any, criterion: Criterion) -> str:
+def _status(document: Document, criterion: Criterion) -> str:
     """What it costs for this model, or why it is not available; "" where none is open."""
     if document.analysis is None:
         return ""
@@ -68,6 +68,6 @@ def _status(document: Any, criterion: Criterion) -> str:
     return QCoreApplication.translate(CONTEXT, "Not available. {reason}").format(reason=sentence(reason))
 
 
-def show_criteria(window: Any) -> None:
+def show_criteria(window: WindowApi) -> None:
     """Open the page over a window."""
     Criteria(window).open()

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from PySide6.QtCore import QCoreApplication, QLibraryInfo, QLocale, Qt, qVersion
 from PySide6.QtGui import QGuiApplication
@@ -21,6 +20,7 @@ from ..text.format import size
 from ..theme import theme
 from ..widgets.buttons import button
 from ..widgets.labels import label
+from .window_api import WindowApi
 
 CONTEXT = "Diagnostics"
 PACKAGES = (
@@ -32,9 +32,9 @@ LAST = 20
 Lines = Iterator[tuple[str, str]]
 
 
-def facts(window: Any) -> str:
+def facts(window: WindowApi) -> str:
     """One fact a line, in sections; the home folder is written as ~."""
-    sections: tuple[tuple[str, Callable[[Any], Lines]], ...] = (
+    sections: tuple[tuple[str, Callable[[WindowApi], Lines]], ...] = (
         ("Versions", _versions),
         ("System", _system),
         ("Window", _window),
@@ -45,7 +45,7 @@ def facts(window: Any) -> str:
     lines: list[str] = []
     for title, section in sections:
         lines += [title, *(f"  {name}: {value}" for name, value in section(window)), ""]
-    told = [line for line in window.document.logbook.lines() if line.level.rank >= Level.WARNING.rank][-LAST:]
+    told = [line for line in window.document.messages.lines() if line.level.rank >= Level.WARNING.rank][-LAST:]
     lines += ["Last warnings and errors", *(f"  {line.written()}" for line in told or ())]
     return private("\n".join(lines).rstrip())
 
@@ -56,7 +56,7 @@ def private(text: str) -> str:
     return text.replace(folder, "~") if len(folder) > 1 else text
 
 
-def _versions(window: Any) -> Lines:
+def _versions(window: WindowApi) -> Lines:
     for name in PACKAGES:
         try:
             yield name, metadata.version(name)
@@ -66,7 +66,7 @@ def _versions(window: Any) -> Lines:
     yield "Qt", f"{qVersion()}, built as {QLibraryInfo.build()}"
 
 
-def _system(window: Any) -> Lines:
+def _system(window: WindowApi) -> Lines:
     yield "platform", platform.platform()
     yield "processor", f"{platform.machine()}, {os.cpu_count() or 0} cores"
     free = free_memory()
@@ -78,21 +78,22 @@ def _system(window: Any) -> Lines:
             yield name, os.environ[name]
 
 
-def _window(window: Any) -> Lines:
+def _window(window: WindowApi) -> Lines:
     look = theme()
     yield "Qt platform", QGuiApplication.platformName()
     for screen in QGuiApplication.screens():
         area = screen.size()
         yield "screen", f"{area.width()} x {area.height()}, scale {screen.devicePixelRatio():g}"
-    yield "window", f"{window.width()} x {window.height()}"
+    size = window.as_widget().size()
+    yield "window", f"{size.width()} x {size.height()}"
     yield "look", f"{look.scheme.value}, {'dark' if look.tokens.dark else 'light'}, text {look.sizes.body} px"
 
 
-def _engine(window: Any) -> Lines:
-    work = window.document.work
-    yield "state", work.engine
-    yield "computes with", work.processor or "unknown"
-    pid = int(getattr(work.link, "pid", 0) or 0)
+def _engine(window: WindowApi) -> Lines:
+    engine = window.document.engine
+    yield "state", engine.text
+    yield "computes with", engine.processor or "unknown"
+    pid = int(getattr(window.workbench.runner.link, "pid", 0) or 0)
     yield "process", str(pid) if pid else "none"
     if held := _resident(pid):
         yield "memory of the engine", size(held)
@@ -102,15 +103,15 @@ def _engine(window: Any) -> Lines:
         yield "job", f"{job.title}: {job.text}"
 
 
-def _files(window: Any) -> Lines:
+def _files(window: WindowApi) -> Lines:
     yield "settings", str(settings.path())
     yield "sessions", str(sessions_folder())
-    yield "this session", str(window.document.work.folder)
+    yield "this session", str(window.document.engine.folder)
     yield "program", str(Path(__file__).resolve().parent.parent)
     yield "Python", sys.executable
 
 
-def _document(window: Any) -> Lines:
+def _document(window: WindowApi) -> Lines:
     document = window.document
     if document.analysis is None:
         yield "model", "none"
@@ -142,9 +143,9 @@ class Diagnostics(QDialog):
         copy: Puts them on the clipboard.
     """
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: WindowApi) -> None:
         """Show the facts of a window."""
-        super().__init__(window)
+        super().__init__(window.as_widget())
         self.setWindowTitle(self.tr("Diagnostics"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(640, 560)
@@ -174,6 +175,6 @@ class Diagnostics(QDialog):
         self.copy.setText(QCoreApplication.translate(CONTEXT, "Copied"))
 
 
-def show_diagnostics(window: Any) -> None:
+def show_diagnostics(window: WindowApi) -> None:
     """Open the page over a window."""
     Diagnostics(window).open()

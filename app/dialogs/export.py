@@ -3,16 +3,17 @@
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.export.table import EXPORTERS
 
+from ..document.document import Document
 from ..storage.user_folders import home
 from ..text.translate import engine_words
 from ..widgets.fields import ComboBox
 from .form import FormDialog
+from .window_api import WindowApi
 
 
 class Export(FormDialog):
@@ -23,12 +24,12 @@ class Export(FormDialog):
         path: File or folder to write.
     """
 
-    def __init__(self, window: Any, format: str) -> None:
+    def __init__(self, window: WindowApi, format: str) -> None:
         """Ask in a window."""
         sentence = self.tr(
             "The file is loaded in a new process and compared with the model, and its metric is measured."
         )
-        super().__init__(window, self.tr("Export"), sentence, self.tr("Export"))
+        super().__init__(window.as_widget(), self.tr("Export"), sentence, self.tr("Export"))
         self._document = window.document
         self.format = ComboBox(self.tr("Format"))
         for name, one in EXPORTERS.items():
@@ -38,7 +39,7 @@ class Export(FormDialog):
         self.path = self.add_path(self.tr("Write to"), default_path(self._document, format), pick="save")
         self.format.currentIndexChanged.connect(self._chosen)
         self.problem = self._problem
-        self.act = lambda: self._document.export(self.format.currentData(), self.path.text().strip())
+        self.act = lambda: window.workbench.states.export(self.format.currentData(), self.path.text().strip())
         self.path.setFocus()
         self.path.selectAll()
         self.check()
@@ -63,14 +64,14 @@ def place_problem(text: str) -> str:
     return ""
 
 
-def default_path(document: Any, format: str) -> str:
+def default_path(document: Document, format: str) -> str:
     """A name in the home folder that says model and what is kept: resnet-50-percent.onnx."""
     name = re.sub(r"[^a-z0-9]+", "-", document.model_name.casefold()).strip("-") or "model"
     state, original = document.state, document.original
-    kept = round(100 * state.macs / original.macs) if original and original.macs else 100
+    kept = round(100 * state.macs / original.macs) if state and original and original.macs else 100
     return str(home() / f"{name}-{kept}-percent{EXPORTERS[format].suffix}")
 
 
-def ask(window: Any, format: str) -> None:
+def ask(window: WindowApi, format: str) -> None:
     """Open the dialog over a window."""
     Export(window, format).open()

@@ -1,7 +1,6 @@
 """The fastest on the target that loses at most half a point: what is lowered, what may be lost, how it is searched."""
 
 from dataclasses import replace
-from typing import Any
 
 from secateur.engine.planning.protocol import Cost
 from secateur.engine.workflows.budget_search import TRIALS, brief_epochs
@@ -14,9 +13,10 @@ from ..widgets.cost_box import CostBox
 from ..widgets.fields import DoubleSpinBox, SpinBox
 from ..widgets.labels import label
 from .form import FormDialog
+from .window_api import WindowApi
 
 
-class FindLowest(FormDialog):
+class FindFastest(FormDialog):
     """The dialog.
 
     Attributes:
@@ -30,20 +30,21 @@ class FindLowest(FormDialog):
         estimate: What it takes, in words.
     """
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: WindowApi) -> None:
         """Ask in a window."""
         sentence = self.tr(
             "Searches for the smallest budget by bisection. Each trial is cut, verified, briefly recovered, "
             "evaluated on the val split and added to the trade-off. The result is recovered in full and "
             "evaluated on the test split."
         )
-        super().__init__(window, self.tr("Find the fastest"), sentence, self.tr("Start search"))
+        super().__init__(window.as_widget(), self.tr("Find the fastest"), sentence, self.tr("Start search"))
+        self._window, self._workbench = window, window.workbench
         document = self._document = window.document
         self.cost = CostBox(self.tr("Minimise"), (Cost.LATENCY, *(c for c in Cost if c is not Cost.LATENCY)))
         asked = document.goal.cost if document.goal.cost is not Cost.MACS else Cost.LATENCY
         self.cost.choose(Cost.MACS if document.target.machine and asked is Cost.LATENCY else asked)
         self.add_row(self.cost.accessibleName(), self.cost)
-        unit = self.tr(" points") if document.lowest.in_percent else self.tr(" %")
+        unit = self.tr(" points") if document.loses_points else self.tr(" %")
         metric = document.task.metric if document.task is not None else self.tr("the metric")
         self.lose = DoubleSpinBox(self.tr("Lose at most, of {0}").format(metric), 0.01, 99, 2, unit)
         self.lose.setSingleStep(0.1)
@@ -82,7 +83,7 @@ class FindLowest(FormDialog):
     def check(self) -> None:
         """Say what it takes and what is missing."""
         super().check()
-        seconds = self._document.lowest.seconds(self.trials.value(), self.brief.value(), self.epochs.value())
+        seconds = self._workbench.search.seconds(self.trials.value(), self.brief.value(), self.epochs.value())
         words = [self.tr("About {0} if half of the model is kept.").format(about(seconds))] if seconds else []
         if self.cost.cost is Cost.LATENCY:
             first = self.tr("Latency is measured on {0}, starting with a dozen cut models.")
@@ -97,13 +98,19 @@ class FindLowest(FormDialog):
 
     def _start(self) -> None:
         asked = replace(self._document.goal, lose=self.lose.value(), depth=self.blocks.isChecked())
-        self._document.set_goal(asked)
-        document, recovery = self._document, replace(self._document.recovery, epochs=self.epochs.value())
-        how = (self.trials.value(), min(self.brief.value(), self.epochs.value()), self.most.value() / 100)
-        document.lowest.start(self.lose.value(), self.cost.cost, *how, recovery)
-        self.parent().show_panel("tradeoff")  # type: ignore[attr-defined]
+        self._document.plan.set_goal(asked)
+        recovery = replace(self._document.recovery, epochs=self.epochs.value())
+        self._workbench.search.start(
+            points=self.lose.value(),
+            cost=self.cost.cost,
+            trials=self.trials.value(),
+            brief=min(self.brief.value(), self.epochs.value()),
+            most=self.most.value() / 100,
+            recovery=recovery,
+        )
+        self._window.show_panel("tradeoff")
 
 
-def ask(window: Any) -> None:
+def ask(window: WindowApi) -> None:
     """Open the dialog over a window."""
-    FindLowest(window).open()
+    FindFastest(window).open()

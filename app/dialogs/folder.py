@@ -2,10 +2,10 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 from ..storage.user_folders import home
 from .form import FormDialog
+from .window_api import WindowApi
 
 
 class FolderDialog(FormDialog):
@@ -15,9 +15,9 @@ class FolderDialog(FormDialog):
         path: The folder to write.
     """
 
-    def __init__(self, window: Any, title: str, sentence: str, action: str, what: str) -> None:
+    def __init__(self, window: WindowApi, title: str, sentence: str, action: str, what: str) -> None:
         """Ask in a window; the folder offered is called by the model and by what it will be."""
-        super().__init__(window, title, sentence, action)
+        super().__init__(window.as_widget(), title, sentence, action)
         name = re.sub(r"[^\w.-]+", "-", window.document.model_name or "model")  # a name that every system takes
         self.path = self.add_path(self.tr("Folder"), str(home() / f"{name} {what}"), pick="folder")
         self.problem = self._problem

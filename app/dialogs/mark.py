@@ -1,7 +1,6 @@
 """Mark by a rule: layers by name and kind, structures by score, number or share; what it would do is said at once."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from PySide6.QtCore import Slot
@@ -19,6 +18,7 @@ from ..widgets.fields import ComboBox
 from ..widgets.labels import label
 from .form import FormDialog
 from .form_parsing import is_valid, numbers
+from .window_api import WindowApi
 
 MARK, UNMARK, LOCK, UNLOCK = "mark", "unmark", "lock", "unlock"
 
@@ -36,12 +36,14 @@ class MarkDialog(FormDialog):
     """
 
     def __init__(
-        self, window: Any, which: StructureChoice = StructureChoice.LOWEST_EACH, then: str = MARK, names: str = ""
+        self, window: WindowApi, which: StructureChoice = StructureChoice.LOWEST_EACH, then: str = MARK, names: str = ""
     ) -> None:
         """Ask in a window, beginning with a rule."""
-        sentence = window.tr("Choose layers, a kind and a rule. Nothing changes until you press the button.")
-        super().__init__(window, window.tr("Mark by rule"), sentence, window.tr("Mark"))
+        sentence = self.tr("Choose layers, a kind and a rule. Nothing changes until you press the button.")
+        super().__init__(window.as_widget(), self.tr("Mark by rule"), sentence, self.tr("Mark"))
         self._document = window.document
+        assert window.document.analysis is not None  # commands that ask are for a model
+        self._analysis = window.document.analysis
         self.names = self.add_line(self.tr("Layers"), names, self.tr("all, or layer3.*.conv1, or /conv[12]$/"))
         self._add_kinds()
         self._add_rules(which)
@@ -69,10 +71,9 @@ class MarkDialog(FormDialog):
         self.names.setFocus()
 
     def _add_kinds(self) -> None:
-        analysis = self._document.analysis
         self.kind = ComboBox(self.tr("Kind"))
         self.kind.addItem(self.tr("all kinds except whole blocks"), None)
-        for kind in dict.fromkeys(one.kind for one in analysis.sets):
+        for kind in dict.fromkeys(one.kind for one in self._analysis.sets):
             self.kind.addItem(many_of(kind), str(kind))
         self.add_row(self.kind.accessibleName(), self.kind)
 
@@ -159,7 +160,7 @@ class MarkDialog(FormDialog):
         rule, document = self.rule(), self._document
         if rule.which in SCORED and document.scores is None:
             return self.tr("Scores are not ready yet. Wait for them, or choose another rule.")
-        if not selection_rules.sets_of(document.analysis, rule):
+        if not selection_rules.sets_of(self._analysis, rule):
             return self._no_layer(rule)
         try:
             after, touched = self._result(rule)
@@ -167,7 +168,7 @@ class MarkDialog(FormDialog):
             return sentence(error.message)
         if not touched.any():
             return self.tr("No structure matches. Change the layers, the kind or the rule.")
-        layers = len(np.unique(document.analysis.set_numbers()[touched]))
+        layers = len(np.unique(self._analysis.set_numbers()[touched]))
         self.told.setText(self._tell(after, touched, layers))
         return ""
 
@@ -183,7 +184,7 @@ class MarkDialog(FormDialog):
         }.get(which, self.tr("Enter a share from 0 to 100 %."))
 
     def _no_layer(self, rule: SelectionRule) -> str:
-        along = selection_rules.along_with(self._document.analysis, rule)
+        along = selection_rules.along_with(self._analysis, rule)
         if along:
             words = self.tr("These layers are coupled to {0}. Enter those layers instead.")
             return words.format(", ".join(along[:3]))
@@ -192,11 +193,12 @@ class MarkDialog(FormDialog):
     def _result(self, rule: SelectionRule) -> tuple[Mask, Mask]:
         """([S] marks, or locks; [S] what it touches)."""
         document = self._document
-        given = (document.analysis, document.scores)
-        action = self.action(rule)
+        action, scores = self.action(rule), document.scores
         if action == MARK:
-            return selection_rules.marked_by(*given, document.marked, document.removed, document.barred, rule)
-        touched = selection_rules.named(*given, document.removed, rule)
+            return selection_rules.marked_by(
+                self._analysis, scores, document.marked, document.removed, document.barred, rule
+            )
+        touched = selection_rules.named(self._analysis, scores, document.removed, rule)
         if action == UNMARK:
             touched &= ~document.locked
             return document.marked & ~touched, touched
@@ -213,7 +215,8 @@ class MarkDialog(FormDialog):
         words = self.tr("{0} in {1}.").format(meant, where)
         fresh, spared = int((after & ~document.marked).sum()), int((document.marked & ~after).sum())
         if fresh or spared:
-            plan, whole = costs(document.analysis, document.removed | after), document.original_costs
+            plan, whole = costs(self._analysis, document.removed | after), document.original_costs
+            assert whole is not None
             less = change(whole.macs, plan.macs) or self.tr("all")
             words += self.tr(" {0} newly marked, {1} unmarked. The plan keeps {2} MACs ({3}).").format(
                 f"{fresh:,}", f"{spared:,}", scaled(plan.macs), less
@@ -233,9 +236,9 @@ class MarkDialog(FormDialog):
         after, touched = self._result(rule)
         action = self.action(rule)
         if action in (LOCK, UNLOCK):
-            document.lock(touched, action == LOCK)
+            document.plan.lock(touched, action == LOCK)
             return
-        document.take_marks(self._words(rule, action, int(touched.sum())), after, touched)
+        document.plan.take_marks(self._words(rule, action, int(touched.sum())), after, touched)
 
     def _words(self, rule: SelectionRule, action: str, count: int) -> str:
         """The step's words."""
@@ -250,7 +253,7 @@ class MarkDialog(FormDialog):
 
 
 def ask(
-    window: Any, which: StructureChoice = StructureChoice.LOWEST_EACH, then: str = MARK, here: bool = False
+    window: WindowApi, which: StructureChoice = StructureChoice.LOWEST_EACH, then: str = MARK, here: bool = False
 ) -> None:
     """Open the dialog over a window; `here` begins with the selected layer."""
     chosen = window.document.selection

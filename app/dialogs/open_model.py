@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from PySide6.QtCore import QCoreApplication, Slot
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QWidget
@@ -17,6 +16,7 @@ from .data_rows import DataRows
 from .form import FormDialog
 from .form_parsing import is_valid, shape, words
 from .python_callables import callables_in
+from .window_api import WindowApi
 
 CONTEXT = "OpenModel"
 
@@ -66,10 +66,10 @@ class OpenModel(FormDialog):
         data: The rows of the data.
     """
 
-    def __init__(self, window: Any, source: str = "") -> None:
+    def __init__(self, window: WindowApi, source: str = "") -> None:
         """Ask in a window; `source` is what is known already."""
         super().__init__(
-            window,
+            window.as_widget(),
             self.tr("Open a model"),
             self.tr("The model is opened in a separate process, not in this window."),
             self.tr("Open"),
@@ -122,7 +122,7 @@ class OpenModel(FormDialog):
         self.act = lambda: window.open(self.spec())
         self.data = DataRows(self, optional=True)
         self.kind.currentIndexChanged.connect(self._chosen)
-        if (asked := window.document.work.asked) is not None and not asked.source.startswith(SAMPLES):
+        if (asked := window.workbench.model.asked) is not None and not asked.source.startswith(SAMPLES):
             self._take_again(asked)
         self._take(source)
         self._chosen()
@@ -246,6 +246,6 @@ class OpenModel(FormDialog):
         return ""
 
 
-def ask(window: Any, source: str = "") -> None:
+def ask(window: WindowApi, source: str = "") -> None:
     """Open the dialog over a window."""
     OpenModel(window, source).open()

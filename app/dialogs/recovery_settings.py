@@ -15,7 +15,7 @@ from .form import FormDialog
 TITLES = {Optimizer.ADAMW: "AdamW", Optimizer.ADAM: "Adam", Optimizer.SGD: "SGD"}
 
 
-class RecoveryDialog(FormDialog):
+class RecoverySettingsDialog(FormDialog):
     """The dialog."""
 
     def __init__(self, parent: QWidget, settings: RecoverySettings, use: Callable[[RecoverySettings], None]) -> None:

@@ -1,7 +1,6 @@
 """Measuring on another machine: write what it needs, and read what it found."""
 
 from pathlib import Path
-from typing import Any
 
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QFileDialog
@@ -9,11 +8,12 @@ from PySide6.QtWidgets import QFileDialog
 from secateur.engine.errors import SecateurError
 from secateur.engine.targets.remote import check_bench, not_a_bench
 
-from ..jobs.studies import there
+from ..jobs.remote_bench import remote_target
 from ..text.metrics import target_text
 from ..text.translate import sentence
 from ..widgets.labels import label
 from .folder import FolderDialog
+from .window_api import WindowApi
 
 CONTEXT = "Bench"
 FORMAT = "results.json (*.json)"
@@ -22,7 +22,7 @@ FORMAT = "results.json (*.json)"
 class WriteBench(FolderDialog):
     """The dialog."""
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: WindowApi) -> None:
         """Ask in a window."""
         words = self.tr(
             "Writes a folder with bench.py, ONNX files of the original and the current state, and example "
@@ -34,29 +34,29 @@ class WriteBench(FolderDialog):
         )
         document = window.document
         self._target = document.target
-        self.add_row(self.tr("Target"), label(target_text(there(self._target))))
-        self.act = lambda: document.studies.write_bench(self.path.text())
+        self.add_row(self.tr("Target"), label(target_text(remote_target(self._target))))
+        self.act = lambda: window.workbench.bench.write(self.path.text())
         self.written = lambda: not_a_bench(Path(self.path.text()).expanduser())
         self.check()
 
     def _problem(self) -> str:
         try:
-            check_bench(there(self._target))
+            check_bench(remote_target(self._target))
         except SecateurError as error:
             return sentence(error.message)
         return super()._problem()
 
 
-def ask_write(window: Any) -> None:
+def ask_write(window: WindowApi) -> None:
     """Open the dialog over a window."""
     WriteBench(window).open()
 
 
-def ask_results(window: Any) -> None:
+def ask_results(window: WindowApi) -> None:
     """Let the user choose the results of another machine."""
     title = QCoreApplication.translate(CONTEXT, "Read results from another machine")
-    dialog = QFileDialog(window, title, "", FORMAT)
+    dialog = QFileDialog(window.as_widget(), title, "", FORMAT)
     dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.fileSelected.connect(window.document.studies.take_bench)
+    dialog.fileSelected.connect(window.workbench.bench.read)
     dialog.open()

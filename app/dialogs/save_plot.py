@@ -2,14 +2,24 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
+from PySide6.QtCore import QCoreApplication
+
+from ..document.document import Document
 from ..storage.user_folders import home
 from ..widgets.fields import ComboBox
 from ..widgets.plot_export import FORMATS, Drawing
 from .form import FormDialog
+from .window_api import WindowApi
+
+CONTEXT = "SavePlot"
+
+
+def say(text: str) -> str:
+    """A text of this file in the user's language."""
+    return QCoreApplication.translate(CONTEXT, text)
 
 
 class SavePlot(FormDialog):
@@ -21,10 +31,10 @@ class SavePlot(FormDialog):
         path: File to write.
     """
 
-    def __init__(self, window: Any, drawings: Sequence[Drawing], chosen: int = 0) -> None:
+    def __init__(self, window: WindowApi, drawings: Sequence[Drawing], chosen: int = 0) -> None:
         """Ask in a window about plots that have something to show."""
         sentence = self.tr("Images look as on the screen. CSV contains the plotted numbers.")
-        super().__init__(window, self.tr("Save plot"), sentence, self.tr("Save"))
+        super().__init__(window.as_widget(), self.tr("Save plot"), sentence, self.tr("Save"))
         self._window, self._drawings = window, tuple(drawings)
         self.plot = ComboBox(self.tr("Plot"))
         for drawing in self._drawings:
@@ -80,24 +90,31 @@ class SavePlot(FormDialog):
     def _save(self) -> None:
         drawing = self._drawings[self.plot.currentIndex()]
         self._window.show_panel(drawing.panel)  # what is behind another tab was not told the last changes
-        self._window.saver.save(self.file(), drawing.content(self.format.currentData()))
+        self._window.workbench.save_file(self.file(), drawing.content(self.format.currentData()))
 
 
-def ask(window: Any) -> None:
+def ask(window: WindowApi) -> None:
     """Open the dialog over a window, with the plot that is in front."""
-    area = window.area
-    drawings = area.drawings() if area is not None else ()
-    if area is None or not drawings:
-        return window.document.work.say(window.tr("No plot has data yet."))
-    front = area.drawing_in_front()
+    drawings, front = window.drawings(), window.drawing_in_front()
+    if not drawings:
+        return window.document.say(say("No plot has data yet."))
     chosen = next((n for n, one in enumerate(drawings) if front is not None and one.name == front.name), 0)
     return SavePlot(window, drawings, chosen).open()
 
 
-def copy(window: Any, numbers: bool = False) -> None:
+def copy(window: WindowApi, numbers: bool = False) -> None:
     """Copy the plot that is in front."""
-    drawing = window.area.drawing_in_front() if window.area is not None else None
+    drawing = window.drawing_in_front()
     if drawing is None:
-        return window.document.work.say(window.tr("No plot has data yet."))
+        return window.document.say(say("No plot has data yet."))
     drawing.copy(numbers)
-    return window.document.work.say(window.tr("Copied: {plot}").format(plot=drawing.title))
+    return window.document.say(say("Copied: {plot}").format(plot=drawing.title))
+
+
+def asks_to_save(document: Document) -> Callable[[Drawing], None]:
+    """What the menu of a plot does to save it: the main window opens the dialog, whichever window the plot lies in."""
+
+    def save(drawing: Drawing) -> None:
+        document.requested.emit(lambda window: SavePlot(window, (drawing,)).open())
+
+    return save

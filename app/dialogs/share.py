@@ -10,8 +10,9 @@ from ..text.translate import QT_TRANSLATE_NOOP
 from ..widgets.check_boxes import CheckBox
 from .export import place_problem
 from .form import FormDialog
+from .window_api import WindowApi
 
-CONTEXT = "HandOn"
+CONTEXT = "Share"
 KINDS = {
     "recipe": (
         QT_TRANSLATE_NOOP(CONTEXT, "Export recipe"),
@@ -53,7 +54,7 @@ KINDS = {
 """What can be handed on: title, sentence, ending of the file."""
 
 
-class HandOn(FormDialog):
+class Share(FormDialog):
     """The dialog.
 
     Attributes:
@@ -61,11 +62,11 @@ class HandOn(FormDialog):
         weights: Whether a bundle gets the weights.
     """
 
-    def __init__(self, window: Any, kind: str) -> None:
+    def __init__(self, window: WindowApi, kind: str) -> None:
         """Ask in a window."""
         title, sentence, ending = KINDS[kind]
         say = QCoreApplication.translate
-        super().__init__(window, say(CONTEXT, title), say(CONTEXT, sentence), self.tr("Write"))
+        super().__init__(window.as_widget(), say(CONTEXT, title), say(CONTEXT, sentence), self.tr("Write"))
         document = window.document
         self.path = self.add_path(self.tr("Write to"), default_path(document, ending), pick="save")
         self.weights = CheckBox(self.tr("Include the weights of all {count} states").format(count=len(document.states)))
@@ -73,7 +74,7 @@ class HandOn(FormDialog):
         if kind == "bundle":
             self.add_row(self.tr("Weights"), self.weights)
         self.problem = lambda: place_problem(self.path.text())
-        self.act = lambda: document.handing.write(kind, self.path.text().strip(), self.weights.isChecked())
+        self.act = lambda: window.workbench.sharing.write(kind, self.path.text().strip(), self.weights.isChecked())
         self.path.setFocus()
         self.path.selectAll()
         self.check()
@@ -85,6 +86,6 @@ def default_path(document: Any, ending: str) -> str:
     return str(home() / f"{name}-{document.contents.present}.{ending}")
 
 
-def ask(window: Any, kind: str) -> None:
+def ask(window: WindowApi, kind: str) -> None:
     """Open the dialog over a window."""
-    HandOn(window, kind).open()
+    Share(window, kind).open()

@@ -1,7 +1,6 @@
 """A sweep: several budgets, each cut and perhaps recovered, unattended; the points of the trade-off curve."""
 
 from dataclasses import replace
-from typing import Any
 
 from secateur.engine.planning.protocol import Cost
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
@@ -13,6 +12,7 @@ from ..widgets.fields import ComboBox, SpinBox
 from ..widgets.labels import label
 from .form import FormDialog
 from .form_parsing import is_valid, shares
+from .window_api import WindowApi
 
 
 class SweepDialog(FormDialog):
@@ -26,14 +26,14 @@ class SweepDialog(FormDialog):
         estimate: What it will cost, in words.
     """
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: WindowApi) -> None:
         """Ask in a window."""
         sentence = self.tr(
             "Each budget is planned, cut, verified and recovered separately, starting from the current state. "
             "Results appear in the trade-off as they finish. A stopped sweep resumes where it was."
         )
-        super().__init__(window, self.tr("Sweep budgets"), sentence, self.tr("Start sweep"))
-        self._document = window.document
+        super().__init__(window.as_widget(), self.tr("Sweep budgets"), sentence, self.tr("Start sweep"))
+        self._window, self._workbench, self._document = window, window.workbench, window.document
         exact = tuple(cost for cost in ORDER if cost is not Cost.LATENCY)
         self.cost = CostBox(self.tr("Keep at most, of the"), exact)
         self.cost.choose(self._document.goal.cost)
@@ -83,8 +83,8 @@ class SweepDialog(FormDialog):
         else:
             epochs = counted(len(budgets) * settings.epochs, self.tr("{count} epoch"), self.tr("{count} epochs"))
             words = self.tr("{0}, {1} in total.").format(words, epochs)
-        state, course = self._document.contents.present, self._document.studies.course(self.cost.cost, settings)
-        return f"{words} {self._document.work.pace.words('sweep', state, course, budgets)}".rstrip()
+        state, course = self._document.contents.present, self._workbench.sweep.course(self.cost.cost, settings)
+        return f"{words} {self._workbench.estimator.words('sweep', state, course, budgets)}".rstrip()
 
     def _problem(self) -> str:
         if is_valid(shares, self.budgets.text()):
@@ -93,10 +93,10 @@ class SweepDialog(FormDialog):
 
     def _start(self) -> None:
         budgets, cost = shares(self.budgets.text()), self.cost.cost
-        self._document.studies.sweep(budgets, cost, self.settings())
-        self.parent().show_panel("tradeoff")  # type: ignore[attr-defined]
+        self._workbench.sweep.start(budgets, cost, self.settings())
+        self._window.show_panel("tradeoff")
 
 
-def ask(window: Any) -> None:
+def ask(window: WindowApi) -> None:
     """Open the dialog over a window."""
     SweepDialog(window).open()

@@ -1,25 +1,25 @@
 """Choose where the model will run: runtime, precision, threads, batch, sizes or a prompt, and the widths it likes."""
 
-from typing import Any
-
 from secateur.engine.devices import CPU, kind_of
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.targets.table import TARGETS
 
+from ..document.contents import Contents
 from ..widgets.fields import ComboBox, SpinBox
 from .form import FormDialog
 from .form_parsing import is_valid, shape
+from .window_api import WindowApi
 
 
 class Target(FormDialog):
     """The dialog."""
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: WindowApi) -> None:
         """Ask in a window."""
         sentence = self.tr(
             "Latency is measured in a separate process, alternating between the original and the current state."
         )
-        super().__init__(window, self.tr("Target"), sentence, self.tr("Use this target"))
+        super().__init__(window.as_widget(), self.tr("Target"), sentence, self.tr("Use this target"))
         spec: TargetSpec = window.document.target
         self.runtime = ComboBox(self.tr("Runtime"))
         self.runtime.addItems(list(TARGETS))
@@ -47,10 +47,10 @@ class Target(FormDialog):
         self.precision.setCurrentText(spec.precision)
         self.multiple.setToolTip(self.tr("Runtimes are fast only at some widths. 16 suits onnxruntime on a CPU."))
         self.problem = self._problem
-        self.act = lambda: self._use(window.document)
+        self.act = lambda: self._use(window)
         self.check()
 
-    def _add_device(self, contents: Any) -> None:
+    def _add_device(self, contents: Contents) -> None:
         """A row where there is more than the processor."""
         self.device: ComboBox | None = None
         if len(contents.devices) < 2:
@@ -62,9 +62,9 @@ class Target(FormDialog):
         self.device.setToolTip(tip)
         self.add_row(self.device.accessibleName(), self.device)
 
-    def _use(self, document: Any) -> None:
-        document.set_device(self._device)
-        document.set_target(self.spec())
+    def _use(self, window: WindowApi) -> None:
+        window.workbench.model.set_device(self._device)
+        window.document.set_target(self.spec())
 
     def spec(self) -> TargetSpec:
         """What was chosen."""
@@ -98,6 +98,6 @@ class Target(FormDialog):
         return self.tr("Enter the input size as whole numbers separated by x, without the batch: 320 x 320.")
 
 
-def ask(window: Any) -> None:
+def ask(window: WindowApi) -> None:
     """Open the dialog over a window."""
     Target(window).open()

@@ -9,7 +9,7 @@ from ..widgets.buttons import PrimaryButton, button
 from ..widgets.labels import label
 
 
-class Mishap(QDialog):
+class UnexpectedError(QDialog):
     """The dialog.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""The plain data that the document shows to its views: what changed, what is selected, jobs and curve points."""
+"""The plain data that the document shows to its views: what changed, what is selected, compared and wanted."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -82,49 +82,3 @@ class Goal:
         limits = (planning.Limit(self.cost, self.keep),)
         kinds = kinds or (DEEP if self.depth else ())
         return planning.Goal(limits, multiple=target.multiple, kinds=kinds, target=timed)
-
-
-@dataclass(frozen=True, slots=True)
-class JobView:
-    """A job as the window shows it.
-
-    Attributes:
-        id: Number of the call.
-        title: What it does, in words.
-        text: Its present step, in words.
-        done: Steps done.
-        total: Steps in all, 0 unknown.
-        elapsed: Seconds since it began, 0 while it waits.
-        left: Seconds that it still takes, -1 unknown.
-        cancelling: Cancel was pressed.
-        method: Of the session that it calls.
-        place: In the queue: 0 runs, 1 is next.
-        earlier: It may come before the one before it.
-        later: It may come after the one after it.
-        rough: What is left is an estimate from other jobs, not from its own progress.
-        about: What it is for, None where that is not asked.
-    """
-
-    id: int
-    title: str
-    text: str
-    done: int
-    total: int
-    elapsed: float
-    left: float
-    cancelling: bool = False
-    method: str = ""
-    place: int = 0
-    earlier: bool = False
-    later: bool = False
-    rough: bool = False
-    about: object = None
-
-
-@dataclass(frozen=True, slots=True)
-class CurvePoint:
-    """A point of the live recovery curves; loss or metric is NaN where that point has none."""
-
-    step: int
-    loss: float
-    metric: float

@@ -31,7 +31,7 @@ class _Watch:
         return take.__self__ if take is not None and isValid(take.__self__) else None
 
 
-class Views(QObject):
+class ChangeDispatcher(QObject):
     """All that shows the document.
 
     Signals:

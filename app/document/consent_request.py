@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Refusable:
+class ConsentRequest:
     """A job that consent can be missing for.
 
     Attributes:

@@ -16,7 +16,8 @@ from secateur.engine.latency.protocol import LatencyTable
 from secateur.engine.latency.savings import Saving
 from secateur.engine.planning import protocol as planning
 from secateur.engine.planning.cost_meter import predicted
-from secateur.engine.planning.protocol import Ranking
+from secateur.engine.planning.isomorphic_classes import with_their_blocks
+from secateur.engine.planning.protocol import Cost, Ranking
 from secateur.engine.scoring.criteria import CRITERIA
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.filter_images import Filters
@@ -26,14 +27,31 @@ from secateur.engine.structures.analysis import Analysis, Mask, from_identities,
 from secateur.engine.structures.costs import Costs, costs
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, TaskInfo
+from secateur.engine.workflows.budget_search import Trial
 
 from ..text.translate import sentence
 from .aspects import Goal
-from .search_trial import Tried
 from .sensitivity_curves import Curves
 from .undo_history import Snapshot
 
 EMPTY = np.zeros(0, dtype=np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchTrial:
+    """A budget that a search tried, kept beside the state that it made.
+
+    Attributes:
+        number: Its place in the search, from 1.
+        trial: What the engine said of it.
+        limit: What was allowed to be lost, as `Trial.loss` counts.
+        cost: What the search makes as low as possible.
+    """
+
+    number: int
+    trial: Trial
+    limit: float
+    cost: Cost
 
 
 @dataclass(slots=True)
@@ -100,7 +118,7 @@ class Contents:
     savings: dict[tuple[str, TargetSpec], dict[str, Saving]] = field(
         default_factory=dict[tuple[str, TargetSpec], "dict[str, Saving]"]
     )
-    trials: dict[str, Tried] = field(default_factory=dict[str, Tried])
+    trials: dict[str, SearchTrial] = field(default_factory=dict[str, SearchTrial])
 
     @property
     def state(self) -> State | None:
@@ -113,9 +131,19 @@ class Contents:
         return next((s for s in self.states.values() if not s.parent), None)
 
     @property
+    def barred(self) -> Mask:
+        """[S] what cannot be marked: it is locked, or a block around something that is."""
+        return self.locked if self.analysis is None else with_their_blocks(self.analysis, self.locked)
+
+    @property
     def rating(self) -> str:
         """What scores are known by: the criterion, with the choices where they are not its own."""
         return self.criterion if self.choices == Choices() else f"{self.criterion} {self.choices!r}"
+
+    @property
+    def present_scores(self) -> NDArray[np.float64] | None:
+        """[S] scores in the current state, smaller is less important, NaN unknown; None before scoring."""
+        return self.scores.get((self.present, self.rating))
 
     @property
     def wanted(self) -> planning.Goal:

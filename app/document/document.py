@@ -1,7 +1,8 @@
-"""The document: the only state of the window. Panels are views of it and call its methods.
+"""The document: the only state of the window. Panels show it, and jobs tell it what they made.
 
-`shown.py` holds the contents and tells the views what changed, `planned.py` edits the plan; here stand the jobs that a
-person starts, which `work.py` runs against the engine, and what they bring.
+It puts together contents, plan editor, undo history, selection, log and what the job queue has published; it knows no
+job. Every change is announced once, by `changed`, with the aspects that it touched; `dispatcher` passes it on to the
+panels, one after the other.
 """
 
 from dataclasses import replace
@@ -9,56 +10,297 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Signal
 
 from secateur.engine.baselines.protocol import Baseline
+from secateur.engine.errors import SecateurError
 from secateur.engine.export.protocol import Exported
+from secateur.engine.latency.protocol import LatencyTable
+from secateur.engine.latency.savings import Saving
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.scoring.partial_scores import PartialScores
 from secateur.engine.scoring.score_options import Choices
+from secateur.engine.session.filter_images import Filters
 from secateur.engine.session.states import OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.structures.analysis import Analysis, Mask
+from secateur.engine.structures.costs import Costs, costs
 from secateur.engine.structures.outputs import outputs_in_words
 from secateur.engine.targets.protocol import TargetSpec, Timing
-from secateur.engine.tasks.protocol import Metric, TaskInfo, TaskSpec
+from secateur.engine.tasks.protocol import Metric, Split, TaskInfo
 
-from ..jobs.baselines import Beside
-from ..jobs.budget_search import Lowest
-from ..jobs.model_jobs import Work
-from ..jobs.sharing import Handing
-from ..jobs.studies import Studies
-from ..storage import quarantine
-from ..storage.autosave.remembered import Remembered
 from ..text.translate import sentence
-from .aspects import Aspect, CurvePoint, Goal, JobView, Selection, Side
-from .contents import allowed, measured, opened
-from .plan_editor import PLAN, Planned
+from .aspects import Aspect, Goal, Selection, Side
+from .change_dispatcher import ChangeDispatcher
+from .contents import Contents, SearchTrial, allowed, measured, opened
+from .job_state import CurvePoint, EngineState, JobView, TrainingCurve, UnfinishedJob
+from .message_log import Level, MessageLog
+from .plan_editor import PLAN, PlanEditor
+from .sensitivity_curves import Curves
+from .undo_history import Snapshot, UndoHistory
 
 __all__ = ["Aspect", "CurvePoint", "Document", "Goal", "JobView", "Selection", "Side"]
 
 ALL = frozenset(Aspect)
 
 
-class Document(Planned):
-    """Model, task, target, tree of states, marks, selection, jobs."""
+class Document(QObject):
+    """Model, task, target, tree of states, marks, selection, and what is known of the jobs.
 
-    def __init__(self, link: Any = None, parent: QObject | None = None) -> None:
-        """Start empty. `link` reaches the engine; without one, only what needs no engine works."""
+    Attributes:
+        contents: What is open.
+        plan: Edits marks, locks and goal, and travels through the history.
+        history: Every step that can be undone.
+        dispatcher: Tells the panels what changed; they `watch` it there.
+        messages: What happened, line by line.
+        selection: What the inspector shows.
+        hovered: The structure under the mouse, -1 for none.
+        compared: The two models beside each other, None for the original and for what is present.
+        recovery: How the next recovery is done.
+        revision: Grows with every change that makes a plan in the making worthless.
+        jobs: Jobs that run or wait, the running one first.
+        unfinished: The job that changes states, as far as it can be gone on with at the next start; None for none.
+        engine: What is known of the engine process.
+        training: The curve of the running or last recovery.
+        restorable: How many sessions ended without being closed, and can be restored.
+
+    Signals:
+        changed: frozenset[Aspect], at once: for what must happen before anything else does.
+        failed: SecateurError, to be shown in an error bar or dialog.
+        announced: str, a sentence for the status bar.
+        project: str, the folder of a project that was written, or opened.
+        requested: Callable that takes the main window: what a panel wants of it, a dialog or a command. A panel that
+            floats lies in another window, so it must not take its own for that.
+        scores_wanted: Another state is present, or another rating wanted: its scores may be missing.
+    """
+
+    changed = Signal(object)
+    failed = Signal(object)
+    announced = Signal(str)
+    project = Signal(str)
+    requested = Signal(object)
+    scores_wanted = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        """Start empty."""
         super().__init__(parent)
-        self.work = Work(self, link)
-        self.studies = Studies(self)
-        self.beside, self.lowest = Beside(self), Lowest(self)
-        self.handing = Handing(self)
+        self.contents = Contents()
+        self.history = UndoHistory()
+        self.plan = PlanEditor(self)
+        self.dispatcher = ChangeDispatcher(self)
+        self.messages = MessageLog()
+        self.selection = Selection()
+        self.hovered = -1
+        self.compared: tuple[Side | None, Side | None] = (None, None)
+        self.recovery = RecoverySettings()
+        self.revision = 0
+        self.jobs: tuple[JobView, ...] = ()
+        self.unfinished: UnfinishedJob | None = None
+        self.engine = EngineState()
+        self.training = TrainingCurve()
+        self.restorable = 0
+        self._costs: tuple[tuple[Any, Any], Costs | None] | None = None
+        self._original_costs: tuple[Any, Costs] | None = None
 
-    # Jobs: see `Work`.
+    # What is open.
 
-    def open(self, spec: ModelSpec) -> None:
-        """Open a model; the document stays as it is until that succeeded."""
-        self.work.open(spec)
+    @property
+    def model_name(self) -> str:
+        """Name for a person, "" in an empty window."""
+        return self.contents.name
 
-    def attach_task(self, spec: TaskSpec) -> None:
-        """Attach data and metric."""
-        self.work.attach_task(spec)
+    @property
+    def analysis(self) -> Analysis | None:
+        """What can be removed."""
+        return self.contents.analysis
+
+    @property
+    def task(self) -> TaskInfo | None:
+        """What evaluates the model."""
+        return self.contents.task
+
+    @property
+    def target(self) -> TargetSpec:
+        """Where the model will run."""
+        return self.contents.target
+
+    @property
+    def goal(self) -> Goal:
+        """Keep and lose."""
+        return self.contents.goal
+
+    @property
+    def absent(self) -> str:
+        """Why the model can only be looked at, "" where it can be worked on."""
+        return self.contents.absent
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """All states, in order of making."""
+        return tuple(self.contents.states.values())
+
+    @property
+    def state(self) -> State | None:
+        """The current state."""
+        return self.contents.state
+
+    @property
+    def original(self) -> State | None:
+        """The state everything began from."""
+        return self.contents.original
+
+    @property
+    def criterion(self) -> str:
+        """Key of the criterion in use."""
+        return self.contents.criterion
+
+    @property
+    def scores(self) -> NDArray[np.float64] | None:
+        """[S] scores in the current state, smaller is less important, NaN unknown; None before scoring."""
+        return self.contents.present_scores
+
+    @property
+    def partial(self) -> PartialScores | None:
+        """Scores so far, while there are no others: to be shown as what they are, for nothing that decides."""
+        job = self.job_about((self.contents.present, self.contents.rating))
+        return None if job is None else job.so_far
+
+    @property
+    def shown_scores(self) -> NDArray[np.float64] | None:
+        """[S] what is shown as scores: those of the current state, or as far as they are made (`partial`)."""
+        return self.scores if self.scores is not None or self.partial is None else self.partial.scores
+
+    @property
+    def choices(self) -> Choices:
+        """Choices about the scores; those of the criterion itself where nothing else was chosen."""
+        return self.contents.choices
+
+    @property
+    def rating(self) -> str:
+        """What scores are known by: criterion and choices."""
+        return self.contents.rating
+
+    @property
+    def curves(self) -> Curves | None:
+        """Sensitivity of the current state, as far as it was measured; None where nothing was."""
+        return self.contents.curves.get((self.contents.present, self.contents.rating))
+
+    @property
+    def removed(self) -> Mask:
+        """[S] removed in the current state."""
+        return self.contents.removed
+
+    @property
+    def marked(self) -> Mask:
+        """[S] the plan, on top of `removed`; do not change in place."""
+        return self.contents.marked
+
+    @property
+    def locked(self) -> Mask:
+        """[S] protected by the user."""
+        return self.contents.locked
+
+    @property
+    def barred(self) -> Mask:
+        """[S] what cannot be marked: it is locked, or a block around something that is."""
+        return self.contents.barred
+
+    @property
+    def by_hand(self) -> Mask:
+        """[S] decided by hand: suggested plans leave these as they are."""
+        return self.contents.by_hand
+
+    @property
+    def original_costs(self) -> Costs | None:
+        """Costs of the original."""
+        if self.analysis is None:
+            return None
+        if self._original_costs is None or self._original_costs[0] is not self.analysis:
+            self._original_costs = (self.analysis, costs(self.analysis))
+        return self._original_costs[1]
+
+    @property
+    def plan_costs(self) -> Costs | None:
+        """Costs of what current state and plan leave."""
+        key = (self.contents.removed, self.contents.marked)
+        if self._costs is None or self._costs[0][0] is not key[0] or self._costs[0][1] is not key[1]:
+            self._costs = (key, self.contents.plan_costs())
+        return self._costs[1]
+
+    def metric(self, state: State | None) -> Metric | None:
+        """The metric of a state that compares with the original's (same name and split), else its first, or None."""
+        if state is None or not state.metrics:
+            return None
+        first = next(iter(self.original.metrics), None) if self.original else None
+        return next((metric for metric in state.metrics if metric.like(first)), state.metrics[0])
+
+    @property
+    def judged_on(self) -> Split:
+        """The split that the original was evaluated on, and so all others are."""
+        first = next(iter(self.original.metrics), None) if self.original else None
+        return first.split if first is not None else Split.TEST
+
+    @property
+    def loses_points(self) -> bool:
+        """Whether losses are points of a fraction; else they are shares of the original's metric."""
+        first = self.metric(self.original)
+        return first is None or first.percent
+
+    @property
+    def last_export(self) -> Exported | None:
+        """The last file written of the current state."""
+        return self.contents.exports.get(self.contents.present)
+
+    # Jobs and history, as views show them.
+
+    def job_about(self, what: object) -> JobView | None:
+        """The job about something, None where none runs or waits."""
+        return next((job for job in self.jobs if job.about == what), None)
+
+    @property
+    def busy(self) -> bool:
+        """A job that changes states runs: the plan cannot be edited."""
+        return any(job.changes for job in self.jobs)
+
+    @property
+    def curve(self) -> tuple[CurvePoint, ...]:
+        """Points of the running or last recovery."""
+        return tuple(self.training.points)
+
+    @property
+    def undo_text(self) -> str:
+        """What undo takes back, "" for nothing."""
+        return self.history.undo_text
+
+    @property
+    def redo_text(self) -> str:
+        """What redo does again, "" for nothing."""
+        return self.history.redo_text
+
+    @property
+    def clean(self) -> bool:
+        """Nothing changed since the project was saved."""
+        return self.history.clean
+
+    # What a person chooses.
+
+    def select(self, selection: Selection) -> None:
+        """Show something in the inspector."""
+        if selection != self.selection:
+            self.selection = selection
+            self.announce(Aspect.SELECTION)
+
+    def hover(self, structure: int) -> None:
+        """The structure under the mouse, -1 for none."""
+        if structure != self.hovered:
+            self.hovered = structure
+            self.announce(Aspect.HOVER)
+
+    def compare(self, left: Side | None, right: Side | None) -> None:
+        """Put two models beside each other; None for the original at the left, for what is present at the right."""
+        self.compared = (left, right)
+        self.announce(Aspect.COMPARED)
 
     def set_target(self, target: TargetSpec) -> None:
         """Choose where the model will run."""
@@ -67,12 +309,13 @@ class Document(Planned):
             self.revision += 1
             self.announce(Aspect.TARGET)
 
-    def set_device(self, device: str) -> None:
-        """Choose where models are trained and evaluated from now on."""
-        if device != self.contents.device:
-            self.contents.device = device
-            self.announce(Aspect.TARGET)
-            self.work.use_device()
+    def set_device(self, device: str) -> bool:
+        """Choose where models are trained and evaluated from now on; whether that is another one."""
+        if device == self.contents.device:
+            return False
+        self.contents.device = device
+        self.announce(Aspect.TARGET)
+        return True
 
     def set_recovery(self, settings: RecoverySettings) -> None:
         """Choose how the next recovery is done."""
@@ -87,7 +330,7 @@ class Document(Planned):
             self.contents.choices = allowed(name, self.choices)
             self.revision += 1
             self.announce(Aspect.SCORES)
-            self.work.score()
+            self.want_scores()
 
     def set_choices(self, choices: Choices, ranking: Ranking) -> None:
         """Choose how scores are made from weights or gradients, and what competes by them."""
@@ -95,50 +338,63 @@ class Document(Planned):
             self.contents.choices, self.contents.ranking = allowed(self.criterion, choices), ranking
             self.revision += 1
             self.announce(Aspect.SCORES)
-            self.work.score()
+            self.want_scores()
 
-    def suggest_plan(self) -> None:
-        """Plan for the goal, with what is locked or decided by hand left as it is."""
-        if not self._refuses():
-            self.work.suggest()
+    # What is said.
 
-    def evaluate(self) -> None:
-        """Measure the metric of the current state."""
-        self.work.evaluate(self.contents.present)
+    def note(self, text: str, level: Level = Level.INFO) -> None:
+        """Add a line to the log, or several."""
+        self.messages.write(text, level)
+        self.announce(Aspect.LOG)
 
-    def measure(self) -> None:
-        """Measure original and current state on the target."""
-        self.work.measure()
+    @property
+    def log(self) -> tuple[str, ...]:
+        """The lines of the log."""
+        return self.messages.lines()
 
-    def cut(self) -> None:
-        """Cut what is marked."""
-        self.work.cut()
+    def announce(self, *aspects: Aspect) -> None:
+        """Tell the views what changed."""
+        self.changed.emit(frozenset(aspects))
+        self.dispatcher.tell(frozenset(aspects))
 
-    def recover(self, settings: RecoverySettings) -> None:
-        """Fine-tune the current state with the original as teacher."""
-        self.work.recover(settings)
+    def tell(self, sentence: str) -> None:
+        """Say something in the status bar."""
+        self.announced.emit(sentence)
 
-    def attach_weights(self, path: str, trust_pickle: bool = False) -> None:
-        """Give the current state weights that were trained elsewhere; a pickle only with consent."""
-        self.work.attach(path, trust_pickle)
+    def say(self, sentence: str) -> None:
+        """Say what just happened, in the log and in the status bar."""
+        self.note(sentence)
+        self.tell(sentence)
 
-    def save(self, folder: str) -> None:
-        """Write a project: every state with its weights, and the recipe of the present one."""
-        self.work.save(folder)
+    def fail(self, error: SecateurError) -> None:
+        """Tell the window what went wrong."""
+        self.note(sentence(error.message), Level.ERROR)
+        self.failed.emit(error)
 
-    def export(self, format: str, path: str) -> None:
-        """Write the current state as a file."""
-        self.work.export(format, path)
+    def want_scores(self) -> None:
+        """Another state is present, or another rating wanted: its scores may be missing."""
+        self.scores_wanted.emit()
 
-    def cancel(self, job_id: int) -> None:
-        """Stop a job; what it has made stays, and nothing else is changed."""
-        self.work.cancel(job_id)
+    # What the job queue and the jobs tell.
 
-    def move_job(self, job_id: int, earlier: bool) -> None:
-        """Let a job that waits have its turn earlier or later by one."""
-        self.work.move(job_id, earlier)
+    def take_jobs(self, jobs: tuple[JobView, ...], unfinished: UnfinishedJob | None) -> None:
+        """Jobs that run or wait, as the queue has them now; who published them announces it."""
+        self.jobs, self.unfinished = jobs, unfinished
 
-    # What jobs bring.
+    def take_engine(self, engine: EngineState) -> None:
+        """The engine process does something else."""
+        self.engine = engine
+        self.announce(Aspect.JOBS)
+
+    def take_restorable(self, count: int) -> None:
+        """So many sessions can be restored."""
+        self.restorable = count
+        self.announce(Aspect.JOBS)  # what commands can be done
+
+    def begin_curve(self, state: str = "") -> None:
+        """Forget the last recovery's points; those that come are of the recovery of a state."""
+        self.training = TrainingCurve(state)
+        self.announce(Aspect.CURVE)
 
     def adopt(self, model: OpenedModel, spec: ModelSpec) -> None:
         """Show another model."""
@@ -146,20 +402,18 @@ class Document(Planned):
         self.history.clear()
         self.selection, self.hovered = Selection(), -1
         self.compared = (None, None)
-        self._before_preview = None
+        self.plan.forget_preview()
         self.revision += 1
-        self.work.begin_curve()
+        self.begin_curve()
         self.note(self.tr("Opened {name}").format(name=model.name))
         for note in (*outputs_in_words(model.analysis.returned), *model.notes):
             self.note(sentence(note))
-        for change in model.changed:
-            quarantine.tell(sentence(change))
         self.announce(*ALL)
 
     def add_state(self, state: State, text: str) -> None:
         """A job made a state: it becomes the present one, as one undoable step."""
         self.contents.states[state.id] = state
-        self.enter(state.id, text)
+        self.plan.enter(state.id, text)
 
     def take_task(self, task: TaskInfo) -> None:
         """Another task is attached: metrics and scores of the old one no longer mean anything, of other data."""
@@ -172,7 +426,7 @@ class Document(Planned):
             self.contents.states = {k: replace(s, metrics=(), stale=False) for k, s in self.contents.states.items()}
             for known in (self.contents.curves, self.contents.baselines, self.contents.trials):
                 known.clear()
-            self.work.begin_curve()
+            self.begin_curve()
         self.revision += 1
         self.announce(Aspect.TASK, Aspect.STATES, Aspect.SCORES)
 
@@ -195,23 +449,17 @@ class Document(Planned):
         self.revision += 1
         self.announce(*PLAN)
 
-    def resume(self, kept: Remembered) -> None:
-        """Take back what an earlier window has left: marks, locks, goal, choices, selection and the undo history."""
-        contents, now = self.contents, kept.now
-        self.history.take(kept.history)
-        self.recovery = kept.apply_to(contents, self.recovery)
-        if now.state in contents.states:
-            contents.restore(now)
+    def resume(self, history: UndoHistory, now: Snapshot, recovery: RecoverySettings, selection: Selection) -> None:
+        """Go on where an earlier window has left off: undo history, plan, settings of the next recovery, selection."""
+        self.history.take(history)
+        self.recovery = recovery
+        if now.state in self.contents.states:
+            self.contents.restore(now)
         else:
-            contents.locked, contents.goal = now.locked, now.goal
-        self.selection = kept.selected(contents.analysis)
+            self.contents.locked, self.contents.goal = now.locked, now.goal
+        self.selection = selection
         self.revision += 1
         self.announce(*(ALL - {Aspect.MODEL, Aspect.COMPARED}))  # nobody asked to compare
-
-    def take_baselines(self, baselines: tuple[Baseline, ...]) -> None:
-        """What stands beside the states, as the engine has it."""
-        self.contents.baselines = {one.id: one for one in baselines}
-        self.announce(Aspect.STATES)
 
     def take_arrivals(self, states: tuple[State, ...]) -> None:
         """States that a job makes on the way, beside the present one; those that are known bring measurements."""
@@ -228,18 +476,6 @@ class Document(Planned):
                 continue
             self.take_measurements(state.id, state.metrics, state.timings)
 
-    def saved(self, folder: str, place: int) -> None:
-        """A project was written, as the history stood at that place."""
-        self.history.mark_clean(place)
-        self.work.say(self.tr("Saved in {folder}").format(folder=folder))
-        self.project.emit(folder)
-        self.announce(Aspect.STATES)
-
-    def take_scores(self, state_id: str, rating: str, scores: NDArray[np.float64]) -> None:
-        """Scores of a state arrived."""
-        self.contents.scores[state_id, rating] = scores
-        self.announce(Aspect.SCORES)
-
     def take_measurements(
         self, state_id: str, metrics: tuple[Metric, ...] = (), timings: tuple[Timing, ...] = ()
     ) -> None:
@@ -248,9 +484,60 @@ class Document(Planned):
             self.contents.states[state_id] = measured(self.contents.states[state_id], metrics, timings)
             self.announce(Aspect.STATES)
 
+    def take_scores(self, state_id: str, rating: str, scores: NDArray[np.float64]) -> None:
+        """Scores of a state arrived."""
+        self.contents.scores[state_id, rating] = scores
+        self.announce(Aspect.SCORES)
+
+    def take_filters(self, state_id: str, filters: Filters | None) -> None:
+        """Images of the first convolution's filters in a state, None where there are none."""
+        self.contents.filters[state_id] = filters
+        self.announce(Aspect.STATES)
+
+    def take_curves(self, state_id: str, rating: str, curves: Curves) -> None:
+        """Sensitivity of a state, as far as it was measured."""
+        self.contents.curves[state_id, rating] = curves
+        self.announce(Aspect.SENSITIVITY)
+
+    def take_latencies(self, target: TargetSpec, table: LatencyTable) -> None:
+        """What predicts latencies on a target."""
+        self.contents.latencies[target] = table
+        self.announce(Aspect.TARGET)
+
+    def take_savings(self, state_id: str, target: TargetSpec, savings: tuple[Saving, ...]) -> None:
+        """What removal saves in a state on a target."""
+        self.contents.savings[state_id, target] = {one.key: one for one in savings}
+        self.announce(Aspect.TARGET)
+
+    def take_trial(self, state_id: str, trial: SearchTrial) -> None:
+        """What a search said of a state that it made."""
+        self.contents.trials[state_id] = trial
+        self.announce(Aspect.STATES)
+
+    def take_baselines(self, baselines: tuple[Baseline, ...]) -> None:
+        """The baselines of a project that was opened, as the engine has them."""
+        self.contents.baselines = {one.id: one for one in baselines}
+        self.announce(Aspect.STATES)
+
+    def add_baselines(self, made: tuple[Baseline, ...]) -> None:
+        """Baselines that were made, or measured again."""
+        known = self.contents.baselines
+        if any(one.id not in known for one in made):
+            self.history.spoil()
+        known |= {one.id: one for one in made}
+        if made:
+            self.announce(Aspect.STATES)
+
     def take_export(self, state_id: str, exported: Exported) -> None:
         """A file was written."""
         self.contents.exports[state_id] = exported
         if (state := self.contents.states.get(state_id)) is not None:
             self.contents.states[state_id] = replace(state, exports=(*state.exports, exported))
+        self.announce(Aspect.STATES)
+
+    def saved(self, folder: str, place: int) -> None:
+        """A project was written, as the history stood at that place."""
+        self.history.mark_clean(place)
+        self.say(self.tr("Saved in {folder}").format(folder=folder))
+        self.project.emit(folder)
         self.announce(Aspect.STATES)

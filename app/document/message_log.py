@@ -51,7 +51,7 @@ class Line(str):
         return f"{stamp}  {mark}{self}"
 
 
-class Logbook:
+class MessageLog:
     """A ring of lines.
 
     Attributes:

@@ -1,138 +1,197 @@
 """The plan: what is marked, locked and decided by hand, and the goal; every edit is instant and can be undone."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QCoreApplication
 
-from secateur.engine.errors import PlanError
+from secateur.engine.errors import PlanError, SecateurError
 from secateur.engine.planning import mark_edits
-from secateur.engine.structures.analysis import Mask
+from secateur.engine.structures.analysis import Analysis, Mask
 
 from ..text.translate import counted
 from .aspects import Aspect, Goal
-from .document_view import Shown
-from .undo_history import Entry, Snapshot
+from .contents import Contents
+from .undo_history import Entry, Snapshot, UndoHistory
 
 PLAN = frozenset({Aspect.MARKS, Aspect.GOAL, Aspect.STATES, Aspect.SCORES})
 """What another current state changes."""
+CONTEXT = "PlanEditor"
 
 
-class Planned(Shown):
+def say(text: str) -> str:
+    """A text of this file in the user's language."""
+    return QCoreApplication.translate(CONTEXT, text)
+
+
+class PlanHost(Protocol):
+    """What the editor needs of the document: contents and history that it edits, and who is told of it.
+
+    Attributes:
+        contents: What is open.
+        history: Where each edit becomes a step.
+        revision: Grows with every change that makes a plan in the making worthless.
+    """
+
+    contents: Contents
+    history: UndoHistory
+    revision: int
+
+    @property
+    def busy(self) -> bool:
+        """A job that changes states runs: the plan cannot be edited."""
+        ...
+
+    def announce(self, *aspects: Aspect) -> None:
+        """Tell the views what changed."""
+        ...
+
+    def tell(self, sentence: str) -> None:
+        """Say something in the status bar."""
+        ...
+
+    def fail(self, error: SecateurError) -> None:
+        """Tell the window what went wrong."""
+        ...
+
+    def want_scores(self) -> None:
+        """Another state is present, or another rating wanted: its scores may be missing."""
+        ...
+
+
+class PlanEditor:
     """Edits the plan, and travels through its history."""
 
-    def __init__(self, parent: QObject | None = None) -> None:
-        """Start empty."""
-        super().__init__(parent)
+    def __init__(self, host: PlanHost) -> None:
+        """Edit the plan of a document."""
+        self._host = host
         self._before_preview: Mask | None = None
+
+    @property
+    def _now(self) -> Contents:
+        return self._host.contents
+
+    @property
+    def _analysis(self) -> Analysis | None:
+        return self._host.contents.analysis
 
     def mark(self, structures: Mask | NDArray[np.int64] | Iterable[int], on: bool) -> None:
         """Mark structures for removal, or unmark them; what is locked or removed stays as it is."""
-        if self._refuses() or self.analysis is None:
+        if self.refuses() or self._analysis is None:
             return
-        asked = mark_edits.as_mask(self.analysis, structures) & ~self.removed
-        locked = self.barred if on else self.locked
+        asked = mark_edits.as_mask(self._analysis, structures) & ~self._now.removed
+        locked = self._now.barred if on else self._now.locked
         touched = asked & ~locked
         if (asked & locked).any():
-            self.announced.emit(self.tr("Locked structures were not changed. Unlock them first."))
-        words = self.tr("mark {0}") if on else self.tr("unmark {0}")
+            self._host.tell(say("Locked structures were not changed. Unlock them first."))
+        words = say("mark {0}") if on else say("unmark {0}")
         text = words.format(self._counted(touched))
-        self._plan(text, np.where(touched, on, self.marked), touched)
+        self._plan(text, np.where(touched, on, self._now.marked), touched)
 
     def take_marks(self, text: str, marked: Mask, touched: Mask) -> None:
         """Take marks that a rule made, as one step; what it touched counts as decided by hand."""
-        if not self._refuses() and self.analysis is not None:
+        if not self.refuses() and self._analysis is not None:
             self.cancel_preview()
-            self._plan(text, marked & ~self.removed, touched)
+            self._plan(text, marked & ~self._now.removed, touched)
 
     def invert(self, scope: Mask) -> None:
         """Mark in a scope what is not marked, and unmark what is."""
-        if self.analysis is not None:
-            given = (self.analysis, self.scores, self.marked, self.removed, self.barred, scope)
-            self.take_marks(self.tr("invert marks"), *mark_edits.inverted(*given))
+        if self._analysis is not None:
+            now = self._now
+            after, touched = mark_edits.inverted(
+                self._analysis, now.present_scores, now.marked, now.removed, now.barred, scope
+            )
+            self.take_marks(say("invert marks"), after, touched)
 
     def grow(self) -> None:
         """Mark more until widths are multiples that are fast on the target."""
-        if self.analysis is not None:
-            given = (self.analysis, self.scores, self.marked, self.removed, self.barred, self.target.multiple)
-            after, touched = mark_edits.grown(*given)
-            if (after == self.marked).all():
-                self.announced.emit(self.tr("The width of every layer with marks is already aligned."))
-            self.take_marks(self.tr("align widths"), after, touched)
+        if self._analysis is not None:
+            now = self._now
+            after, touched = mark_edits.grown(
+                self._analysis, now.present_scores, now.marked, now.removed, now.barred, now.target.multiple
+            )
+            if (after == self._now.marked).all():
+                self._host.tell(say("The width of every layer with marks is already aligned."))
+            self.take_marks(say("align widths"), after, touched)
 
     def keep(self, set_number: int, count: int) -> None:
         """Keep the `count` best structures of a coupled set and mark the rest."""
-        if self._refuses() or self.analysis is None:
+        if self.refuses() or self._analysis is None:
             return
+        now = self._now
         try:
             after = mark_edits.keep(
-                self.analysis, self.scores, self.marked, self.removed, self.barred, set_number, count
+                self._analysis, now.present_scores, now.marked, now.removed, now.barred, set_number, count
             )
         except PlanError as error:
-            self.announce(Aspect.MARKS)
-            self.fail(error)
+            self._host.announce(Aspect.MARKS)
+            self._host.fail(error)
             return
-        touched = self.analysis.empty()
-        touched[self.analysis.sets[set_number].structures] = True
-        module = self.analysis.sets[set_number].module
+        touched = self._analysis.empty()
+        touched[self._analysis.sets[set_number].structures] = True
+        module = self._analysis.sets[set_number].module
         self._plan(
-            self.tr("keep {count} of {module}").format(count=count, module=module), after, touched & ~self.removed
+            say("keep {count} of {module}").format(count=count, module=module), after, touched & ~self._now.removed
         )
 
     def preview(self, marked: Mask) -> None:
-        """Show a plan without an undo step, until `commit_preview` or `cancel_preview`."""
-        if self.busy or self.analysis is None:
+        """Show a plan without an undo step, until an edit takes it or `cancel_preview` ends it."""
+        if self._host.busy or self._analysis is None:
             return
         if self._before_preview is None:
-            self._before_preview = self.marked
-        self.contents.marked = marked & ~self.removed
-        self.announce(Aspect.MARKS)
+            self._before_preview = self._now.marked
+        self._now.marked = marked & ~self._now.removed
+        self._host.announce(Aspect.MARKS)
 
     def preview_below(self, set_numbers: Iterable[int], threshold: float) -> None:
         """Show what a threshold would mark in these sets (live, while it is dragged)."""
-        if self.analysis is not None and self.scores is not None and not self.busy:
+        if self._analysis is not None and self._now.present_scores is not None and not self._host.busy:
             self.preview(self._below(set_numbers, threshold))
 
     def mark_below(self, set_numbers: Iterable[int], threshold: float) -> None:
         """Mark in these sets exactly what scores below the threshold; the best of a set stays."""
-        if self.analysis is None or self.scores is None or self._refuses():
+        if self._analysis is None or self._now.present_scores is None or self.refuses():
             return
         numbers = list(set_numbers)
         after = self._below(numbers, threshold)
-        self.contents.marked, self._before_preview = self._base(), None
-        touched = after != self.marked
-        self._plan(self.tr("mark below {threshold:.3g}").format(threshold=threshold), after, touched)
+        self._now.marked, self._before_preview = self._base(), None
+        touched = after != self._now.marked
+        self._plan(say("mark below {threshold:.3g}").format(threshold=threshold), after, touched)
+
+    def forget_preview(self) -> None:
+        """Another model is open: there is no plan to go back to."""
+        self._before_preview = None
 
     def cancel_preview(self) -> None:
         """Go back to the plan before the preview."""
         if self._before_preview is not None:
-            self.contents.marked, self._before_preview = self._before_preview, None
-            self.announce(Aspect.MARKS)
+            self._now.marked, self._before_preview = self._before_preview, None
+            self._host.announce(Aspect.MARKS)
 
     def lock(self, structures: Mask | NDArray[np.int64] | Iterable[int], on: bool) -> None:
         """Protect structures from every further marking, or release them (also from what was decided by hand)."""
-        if self._refuses() or self.analysis is None:
+        if self.refuses() or self._analysis is None:
             return
-        touched = mark_edits.as_mask(self.analysis, structures)
-        text = (self.tr("lock {0}") if on else self.tr("unlock {0}")).format(self._counted(touched))
-        by_hand = self.by_hand if on else self.by_hand & ~touched
-        self.step(text, locked=np.where(touched, on, self.locked), by_hand=by_hand)
+        touched = mark_edits.as_mask(self._analysis, structures)
+        text = (say("lock {0}") if on else say("unlock {0}")).format(self._counted(touched))
+        by_hand = self._now.by_hand if on else self._now.by_hand & ~touched
+        self.step(text, locked=np.where(touched, on, self._now.locked), by_hand=by_hand)
 
     def clear_marks(self) -> None:
         """Empty the plan; locks stay."""
-        if not self._refuses() and self.analysis is not None:
-            self.step(self.tr("clear marks"), marked=self.analysis.empty(), by_hand=self.analysis.empty())
+        if not self.refuses() and self._analysis is not None:
+            self.step(say("clear marks"), marked=self._analysis.empty(), by_hand=self._analysis.empty())
 
     def set_goal(self, goal: Goal) -> None:
         """Change what to keep and what may be lost."""
-        if goal != self.goal and not self._refuses():
-            self.step(self.tr("change the goal"), fold="goal", goal=goal)
+        if goal != self._now.goal and not self.refuses():
+            self.step(say("change the goal"), fold="goal", goal=goal)
 
     def apply_plan(self, marked: Mask, text: str) -> None:
         """Take a plan that was computed; marks made by hand stay."""
-        self.step(text, marked=marked & ~self.removed)
+        self.step(text, marked=marked & ~self._now.removed)
 
     def undo(self) -> None:
         """Take the last step back; never runs a job."""
@@ -144,94 +203,92 @@ class Planned(Shown):
 
     def jump(self, place: int) -> None:
         """Go to a place of the history, on any of its branches; never runs a job."""
-        if place != self.history.position and not self._refuses():
+        if place != self._host.history.position and not self.refuses():
             self.cancel_preview()
-            self._arrive(self.history.go(place), self.tr("Now at: {step}"), self.history.undo_text)
+            self._arrive(self._host.history.go(place), say("Now at: {step}"), self._host.history.undo_text)
 
     def go_to(self, state_id: str) -> None:
         """Make a state the present one (undoable)."""
-        here = state_id == self.contents.present and not self.marked.any()
-        if not here and state_id in self.contents.states and not self._refuses():
-            self.enter(state_id, self.tr("go to {state}").format(state=state_id))
+        here = state_id == self._now.present and not self._now.marked.any()
+        if not here and state_id in self._now.states and not self.refuses():
+            self.enter(state_id, say("go to {state}").format(state=state_id))
 
     def enter(self, state_id: str, text: str) -> None:
         """Make a state present as an undoable step."""
-        before = self.contents.snapshot()
-        self.contents.go_to(state_id)
+        before = self._now.snapshot()
+        self._now.go_to(state_id)
         self._push(text, before)
-        self.announce(*PLAN, Aspect.LOG)
-        self.work.score()
+        self._host.announce(*PLAN, Aspect.LOG)
+        self._host.want_scores()
 
     # How a step is taken.
 
     def step(self, text: str, fold: str = "", **after: Any) -> None:
         """One undoable step: put these attributes into the contents."""
         self.cancel_preview()
-        before = self.contents.snapshot()
+        before = self._now.snapshot()
         for name, value in after.items():
-            setattr(self.contents, name, value)
+            setattr(self._now, name, value)
         self._push(text, before, fold)
-        self.announce(Aspect.GOAL if "goal" in after else Aspect.MARKS)
+        self._host.announce(Aspect.GOAL if "goal" in after else Aspect.MARKS)
 
     def _plan(self, text: str, marked: Mask, touched: Mask) -> None:
         from secateur.engine.planning.goal import check_plan
 
-        assert self.analysis is not None
-        even = mark_edits.in_step(self.analysis, self.scores, marked, self.removed, self.barred, touched)
+        assert self._analysis is not None
+        now = self._now
+        even = mark_edits.in_step(self._analysis, now.present_scores, marked, now.removed, now.barred, touched)
         if (even & ~marked).any():
-            words = self.tr("Also marked {0}, so that counts stay equal.")
-            self.announced.emit(words.format(self._counted(even & ~marked)))
+            words = say("Also marked {0}, so that counts stay equal.")
+            self._host.tell(words.format(self._counted(even & ~marked)))
         marked = even
         try:
-            check_plan(self.analysis, self.removed | marked)
+            check_plan(self._analysis, self._now.removed | marked)
         except PlanError as error:
-            self.announce(Aspect.MARKS)
-            self.fail(error)
+            self._host.announce(Aspect.MARKS)
+            self._host.fail(error)
             return
-        if (marked != self.marked).any():
-            self.step(text, marked=marked, by_hand=self.by_hand | touched)
+        if (marked != self._now.marked).any():
+            self.step(text, marked=marked, by_hand=self._now.by_hand | touched)
         else:
-            self.announce(Aspect.MARKS)
+            self._host.announce(Aspect.MARKS)
 
     def _push(self, text: str, before: Any, fold: str = "") -> None:
-        self.history.push(Entry(text, before, self.contents.snapshot(), fold))
-        self.revision += 1
+        self._host.history.push(Entry(text, before, self._now.snapshot(), fold))
+        self._host.revision += 1
 
     def _travel(self, back: bool) -> None:
-        if self._refuses():
+        if self.refuses():
             return
         self.cancel_preview()
-        entry = self.history.undo() if back else self.history.redo()
+        entry = self._host.history.undo() if back else self._host.history.redo()
         if entry is not None:
-            words = self.tr("Undone: {step}") if back else self.tr("Redone: {step}")
+            words = say("Undone: {step}") if back else say("Redone: {step}")
             self._arrive(entry.before if back else entry.after, words, entry.text)
 
     def _arrive(self, snapshot: Snapshot | None, words: str, step: str) -> None:
         """Show what stood at another place of the history."""
         if snapshot is None:
             return
-        self.contents.restore(snapshot)
-        self.revision += 1
-        self.announced.emit(words.format(step=step or self.tr("the start")))
-        self.announce(*PLAN)
-        self.work.score()
+        self._now.restore(snapshot)
+        self._host.revision += 1
+        self._host.tell(words.format(step=step or say("the start")))
+        self._host.announce(*PLAN)
+        self._host.want_scores()
 
     def _counted(self, structures: Mask) -> str:
-        return counted(int(structures.sum()), self.tr("{count} structure"), self.tr("{count} structures"))
+        return counted(int(structures.sum()), say("{count} structure"), say("{count} structures"))
 
     def _base(self) -> Mask:
-        return self.marked if self._before_preview is None else self._before_preview
+        return self._now.marked if self._before_preview is None else self._before_preview
 
     def _below(self, set_numbers: Iterable[int], threshold: float) -> Mask:
-        assert self.analysis is not None and self.scores is not None
-        return mark_edits.below(
-            self.analysis, self.scores, self._base(), self.removed, self.barred, list(set_numbers), threshold
-        )
+        now, analysis, scores = self._now, self._analysis, self._now.present_scores
+        assert analysis is not None and scores is not None
+        return mark_edits.below(analysis, scores, self._base(), now.removed, now.barred, list(set_numbers), threshold)
 
-    def _refuses(self) -> bool:
+    def refuses(self) -> bool:
         """True, with the reason said, while a job that changes states runs."""
-        if self.busy:
-            self.announced.emit(
-                self.tr("The plan is fixed while a job changes the state. Wait for the job, or cancel it.")
-            )
-        return self.busy
+        if self._host.busy:
+            self._host.tell(say("The plan is fixed while a job changes the state. Wait for the job, or cancel it."))
+        return self._host.busy

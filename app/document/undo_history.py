@@ -45,7 +45,7 @@ class Entry:
     fold: str = ""
 
 
-class History:
+class UndoHistory:
     """Undo and redo over a tree of entries, with the place that was saved.
 
     A place is 0 for the begin, and n + 1 behind entry n.
@@ -147,7 +147,7 @@ class History:
         """Something that no step shows was made: no place is the saved one any more."""
         self.mark_clean(None)
 
-    def take(self, other: "History") -> None:
+    def take(self, other: "UndoHistory") -> None:
         """Become another history, as it was read from a disk."""
         self.entries, self.parents, self.latest = list(other.entries), list(other.parents), dict(other.latest)
         self.position, self._clean = other.position, other.clean_place

@@ -10,21 +10,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PySide6.QtCore import QCoreApplication
 
+from secateur.engine.planning.protocol import Goal
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.criteria import CRITERIA, context_of
+from secateur.engine.sensitivity.protocol import SHARES
 from secateur.engine.session.states import State
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities
 from secateur.engine.structures.memory.peak import Memory, memory
 from secateur.engine.workflows.prune import PruneSettings
 
+from ..document.document import Document
 from ..text.format import about, size
-
-if TYPE_CHECKING:
-    from ..document.document import Document
 
 UNKNOWN = math.nan
 BACKWARD = 2.0
@@ -54,14 +54,30 @@ class Estimate:
     bytes: float = UNKNOWN
 
 
-class Pace:
+@dataclass(frozen=True, slots=True)
+class SensitivityCost:
+    """What a sensitivity analysis will cost.
+
+    Attributes:
+        trials: How many cuts are tried.
+        samples: On how many samples each is evaluated, 0 unknown.
+        seconds: About how long all of it takes, NaN unknown.
+    """
+
+    trials: int
+    samples: int
+    seconds: float
+
+
+class CostEstimator:
     """What steps of this session took, and what the next ones will."""
 
-    def __init__(self, document: "Document") -> None:
+    def __init__(self, document: Document) -> None:
         """Nothing is known at first."""
         self._document = document
         self._took: dict[str, tuple[float, float]] = {}
         self._memory: dict[str, tuple[Analysis, Memory]] = {}
+        self._trials: tuple[object, object, int] = (None, None, 0)
         self._kinds: dict[str, Callable[..., Estimate]] = {
             "evaluate": self._evaluate,
             "score": self._score,
@@ -106,6 +122,27 @@ class Pace:
         """Seconds to evaluate a model of that share of the original's MACs on a split; 0 where that cannot be known."""
         original = self._document.original
         return self._time("evaluate", self._samples(split) * share * original.macs) if original is not None else 0.0
+
+    def sensitivity(self) -> SensitivityCost:
+        """What measuring the sensitivity of the current state would cost, before it is started."""
+        document, task = self._document, self._document.task
+        if document.analysis is None or task is None:
+            return SensitivityCost(0, 0, UNKNOWN)
+        count = self._sensitivity_trials(document.analysis, document.removed)
+        samples = task.sizes.get("val", 0)
+        share = document.state.macs / max(document.original.macs, 1) if document.state and document.original else 1.0
+        seconds = count * self.judging("val", share)
+        return SensitivityCost(count, samples, seconds if seconds else UNKNOWN)
+
+    def _sensitivity_trials(self, analysis: Analysis, removed: Mask) -> int:
+        """How many cuts there are to try; counted once for a state."""
+        from secateur.engine.sensitivity.trials import removals, sets_of, trials
+
+        if self._trials[0] is not analysis or self._trials[1] is not removed:
+            numbers = sets_of(analysis, removed, Goal(()))
+            count = len(trials(removals(analysis, removed, numbers, SHARES), numbers))
+            self._trials = (analysis, removed, count)
+        return self._trials[2]
 
     def _time(self, method: str, work: float) -> float:
         """Seconds of that much work, as the last step of its kind took; 0 where that cannot be known."""
@@ -209,7 +246,7 @@ class Pace:
         return Estimate(UNKNOWN, seconds or UNKNOWN, need)
 
     def _sensitivity(self, *_rest: Any) -> Estimate:
-        cost, state, known = self._document.studies.estimate(), self._document.state, self._document.curves
+        cost, state, known = self.sensitivity(), self._document.state, self._document.curves
         if state is None or not cost.trials:
             return Estimate()
         left = 1.0 if known is None else 1 - known.tried / cost.trials  # what was measured is not measured again
@@ -219,7 +256,7 @@ class Pace:
 
 def say(text: str) -> str:
     """A text of this file in the user's language."""
-    return QCoreApplication.translate("Pace", text)
+    return QCoreApplication.translate("CostEstimator", text)
 
 
 def estimate_words(estimate: Estimate, free: float | None = None) -> str:

@@ -1,6 +1,5 @@
 """The window's side of the link: calls return at once, the engine's words come as signals in the window's thread."""
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ class EngineLink(QObject):
         progressed: (ticket, events.Progressed).
         finished: (ticket, result).
         failed: (ticket, SecateurError).
-        lost: (EngineLost, asked by a cancel, is started again).
+        lost: (EngineLost, asked by a cancel, is started again, gets back its session).
         restored: The engine has the document's states again.
         given_up: SecateurError: it could not be restored.
         logged: Text that the user's code or a library printed.
@@ -45,7 +44,7 @@ class EngineLink(QObject):
     progressed = Signal(object, object)
     finished = Signal(object, object)
     failed = Signal(object, object)
-    lost = Signal(object, bool, bool)
+    lost = Signal(object, bool, bool, bool)
     restored = Signal()
     given_up = Signal(object)
     logged = Signal(str)
@@ -58,7 +57,6 @@ class EngineLink(QObject):
 
             client = EngineClient()
         self.client = client
-        self._tickets = itertools.count(1)
         self._thread = _EngineThread(client, self)
         self._thread.said.connect(self._hear, Qt.ConnectionType.QueuedConnection)
 
@@ -73,22 +71,16 @@ class EngineLink(QObject):
         if not self._thread.isRunning():
             self._thread.start()
 
-    def call(self, method: str, *arguments: Any) -> int:
-        """Ask for a method of the session; the ticket comes back in `progressed`, `finished` and `failed`."""
-        ticket = next(self._tickets)
+    def call(self, ticket: int, method: str, *arguments: Any) -> None:
+        """Ask for a method of the session; the ticket comes back in `progressed`, `finished` and `failed`.
+
+        The engine works on one call at a time: who calls (the job queue) waits for the end of one before the next.
+        """
         self._thread.supervisor.orders.put(("call", ticket, method, arguments))
-        return ticket
 
     def cancel(self, ticket: int) -> None:
-        """Ask a call to stop; if it does not within seconds, the process is killed and the session restored.
-
-        One that still waits for its turn is taken back at once.
-        """
+        """Ask a call to stop; if it does not within seconds, the process is killed and the session restored."""
         self._thread.supervisor.orders.put(("cancel", ticket))
-
-    def move(self, ticket: int, before: int) -> None:
-        """Let a call that waits come before another, or (0) after all."""
-        self._thread.supervisor.orders.put(("move", ticket, before))
 
     def close(self) -> None:
         """End thread and process; the process is asked first, then killed."""

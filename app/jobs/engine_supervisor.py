@@ -1,13 +1,12 @@
 """What the engine's thread does: sends calls, waits for events, sees that a cancel is obeyed, starts again when lost.
 
-The engine works on one call at a time. What waits stays here, so that it can be taken back at once or put elsewhere in
-the queue, and is not lost with a process that dies. No Qt here: it speaks through a callable, so that tests run it
-without a thread.
+What waits stays in the job queue, which sends one call at a time. No Qt here: it speaks through a callable, so that
+tests run it without a thread.
 """
 
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -61,8 +60,7 @@ class Supervisor:
         client: The engine.
         tell: Called with (kind, ticket, payload); kinds are the names of the signals of `EngineLink`.
         orders: Calls of the window: (what, ...).
-        flying: Number of a call -> ticket, of the one that was sent.
-        waiting: (ticket, method, arguments) of what was not sent yet, in the order in which it will be.
+        flying: Number of a call -> ticket, of what was sent; ticket -1 brings back the session.
         overdue: Ticket -> time by which it must have obeyed a cancel.
     """
 
@@ -70,7 +68,6 @@ class Supervisor:
     tell: Callable[[str, int, Any], None]
     orders: "queue.SimpleQueue[tuple[Any, ...]]" = field(default_factory=queue.SimpleQueue)
     flying: dict[int, int] = field(default_factory=dict[int, int])
-    waiting: list[tuple[int, str, tuple[Any, ...]]] = field(default_factory=list[tuple[int, str, tuple[Any, ...]]])
     overdue: dict[int, float] = field(default_factory=dict[int, float])
     folder: Path | None = None
     opened: bool = False
@@ -109,42 +106,23 @@ class Supervisor:
                 self.folder = arguments[0]
                 self.client.start(arguments[0])
             case "call":
-                self.waiting.append(arguments)
-                self._send_next()
+                self._send(*arguments)
             case "cancel":
                 self._cancel(arguments[0])
-            case "move":
-                self._move(*arguments)
             case _:
                 self.running = False
 
-    def _send_next(self) -> None:
-        """Send what waits longest, unless the engine is at work."""
-        while self.waiting and not self.flying:
-            ticket, method, arguments = self.waiting.pop(0)
-            try:
-                self.flying[self.client.call(method, *arguments)] = ticket
-            except SecateurError as error:
-                self.tell("failed", ticket, error)
+    def _send(self, ticket: int, method: str, arguments: tuple[Any, ...]) -> None:
+        try:
+            self.flying[self.client.call(method, *arguments)] = ticket
+        except SecateurError as error:
+            self.tell("failed", ticket, error)
 
     def _cancel(self, ticket: int) -> None:
-        waits = [call for call in self.waiting if call[0] == ticket]
-        for call in waits:
-            self.waiting.remove(call)
-            self.tell("failed", ticket, Cancelled())
         for call, flying in self.flying.items():
             if flying == ticket:
                 self.client.cancel(call)
                 self.overdue.setdefault(ticket, time.monotonic() + PATIENCE)
-
-    def _move(self, ticket: int, before: int) -> None:
-        """Put what waits before another, or (0) behind all; what was sent meanwhile stays where it is."""
-        tickets = [call[0] for call in self.waiting]
-        if ticket not in tickets or (before and before not in tickets) or ticket == before:
-            return
-        call = self.waiting.pop(tickets.index(ticket))
-        tickets.remove(ticket)
-        self.waiting.insert(tickets.index(before) if before else len(tickets), call)
 
     def _hear(self, event: Event) -> None:
         match event:
@@ -169,26 +147,20 @@ class Supervisor:
         self.overdue.pop(ticket, None)
         if ticket < 0:
             how = "restored" if how == "finished" else "given_up"
-            if how == "given_up":
-                self._forsake(payload)
+            if how == "given_up":  # what was sent meanwhile is about a session that is not there
+                self._break_off(payload)
         elif how == "finished":
             self.losses, self.opened = 0, True
             if isinstance(payload, OpenedModel) and payload.folder:
                 self.folder = Path(payload.folder)  # where it is to be restored from
         self.tell(how, max(ticket, 0), payload)
-        self._send_next()
 
     def _lost(self, event: Lost) -> None:
         self.losses += 1
         asked = set(self.overdue)
-        broken, self.flying, self.overdue = self.flying, {}, {}
         again = self.losses <= LOSSES and self.folder is not None
-        self.tell("lost", 0, (event.error, bool(asked), again))
-        for ticket in broken.values():
-            if ticket >= 0:
-                self.tell("failed", ticket, Cancelled() if ticket in asked else event.error)
-        if not (again and self.opened):  # What waits is about a session that does not come back.
-            self._forsake(event.error)
+        self.tell("lost", 0, (event.error, bool(asked), again, again and self.opened))
+        self._break_off(event.error, asked)
         if again:
             self._start_again()
         else:
@@ -199,15 +171,16 @@ class Supervisor:
             )
             self.tell("given_up", 0, EngineLost("engine.given_up", template, event.error.details, count=self.losses))
 
-    def _forsake(self, error: SecateurError) -> None:
-        """What waits will never have its turn."""
-        waiting, self.waiting = self.waiting, []
-        for ticket, _, _ in waiting:
-            self.tell("failed", ticket, error)
+    def _break_off(self, error: SecateurError, cancelled: Collection[int] = ()) -> None:
+        """What was sent never comes back; what was to be stopped, is."""
+        broken, self.flying, self.overdue = self.flying, {}, {}
+        for ticket in broken.values():
+            if ticket >= 0:
+                self.tell("failed", ticket, Cancelled() if ticket in cancelled else error)
 
     def _start_again(self) -> None:
         assert self.folder is not None
         self.client.start(self.folder)
         if self.opened:
             told = ("", (), True)  # where it is; nothing moved; this window opened its code already
-            self.flying[self.client.call("restore", *told)] = -1  # what waits goes on after it
+            self.flying[self.client.call("restore", *told)] = -1

@@ -1,5 +1,10 @@
-"""The jobs that run or wait, as the document tracks them: what each was started from and what to do with its result."""
+"""The one queue of jobs: what runs, what waits, what is sent to the engine next, and what becomes of each result.
 
+The engine works on one job at a time. What waits stays here, so that it can be taken out at once or moved, and is not
+lost with a process that dies.
+"""
+
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -8,7 +13,7 @@ from typing import Any
 
 from secateur.engine.jobs import Progress
 
-from ..document.aspects import JobView
+from ..document.job_state import JobView, UnfinishedJob
 from ..text.translate import sentence
 
 RECENT, FEWEST = 5.0, 4
@@ -18,25 +23,26 @@ GOING_ON, TRAINING = "progress.going_on", "progress.fine_tuning"
 
 
 @dataclass(slots=True)
-class Running:
-    """A job in flight.
+class QueuedJob:
+    """A job that runs or waits.
 
     Attributes:
-        id: Number of the call.
         title: What it does, in words.
-        changes: It makes a state, or another model: the plan cannot be edited meanwhile.
-        revision: Document revision it was started from.
         apply: Takes its result.
+        method: Of the session that it calls.
+        arguments: Of the call.
+        id: Its number, given by the queue.
+        changes: It makes a state, or another model: the plan cannot be edited meanwhile.
+        sent: The engine has it.
+        record: As it is gone on with after the program ended, None where it is not.
         progress: The last progress.
         started: Time of the first progress, 0 while it waits (seconds, monotonic).
         turn: Time from which it was the one that runs, 0 while it waits.
         cancelling: Cancel was pressed.
         background: Nobody asked for it: it steps aside, and its failure is not told.
-        method: Of the session that it calls.
         about: What it is for, so that the same is not asked for twice.
         arrived: Takes what the job made on the way, a tuple as it comes; None where that is nothing.
         so_far: Its result as far as it is made; None where it tells nothing of that.
-        arguments: Of the call.
         text: What the step that it leads to is called.
         otherwise: Called when it fails or is cancelled.
         then: Called once its result was taken; None where nothing follows.
@@ -46,24 +52,25 @@ class Running:
             known already, or done in an earlier run.
         trained: Steps of training that an earlier run had done, that are done now, and all; (0, 0, 0) unknown.
         expected: Seconds that it takes as estimated when it was asked for, NaN unknown.
-        work: How much it is, in the unit of `pace.py`: what its time teaches about the next one.
+        work: How much it is, in the unit of `cost_estimator.py`: what its time teaches about the next one.
     """
 
-    id: int
     title: str
-    changes: bool
-    revision: int
     apply: Callable[[Any], None]
+    method: str
+    arguments: tuple[Any, ...] = ()
+    id: int = 0
+    changes: bool = False
+    sent: bool = False
+    record: UnfinishedJob | None = None
     progress: Progress = field(default_factory=lambda: Progress(""))
     started: float = 0.0
     turn: float = 0.0
     cancelling: bool = False
     background: bool = False
-    method: str = ""
     about: object = None
     arrived: Callable[[tuple[Any, ...]], None] | None = None
     so_far: Any = None
-    arguments: tuple[Any, ...] = ()
     text: str = ""
     otherwise: Callable[[], None] | None = None
     then: Callable[[], None] | None = None
@@ -106,102 +113,109 @@ class Running:
         left = (time.monotonic() - since) / (done - first) * (total - done) if total and done > first else -1.0
         rough = left < 0 and elapsed < self.expected
         return JobView(
-            self.id,
-            self.title,
-            sentence(self.progress.message),
-            done,
-            total,
-            elapsed,
-            self.expected - elapsed if rough else left,
-            self.cancelling,
-            self.method,
-            place,
-            earlier,
-            later,
-            rough,
-            self.about,
+            id=self.id,
+            title=self.title,
+            text=sentence(self.progress.message),
+            done=done,
+            total=total,
+            elapsed=elapsed,
+            left=self.expected - elapsed if rough else left,
+            cancelling=self.cancelling,
+            method=self.method,
+            place=place,
+            earlier=earlier,
+            later=later,
+            rough=rough,
+            about=self.about,
+            changes=self.changes,
+            background=self.background,
+            so_far=self.so_far,
         )
 
 
-class Board:
-    """All jobs in flight, by number."""
+class JobQueue:
+    """All jobs that run or wait, in the order in which they have their turn; the first one runs.
+
+    Attributes:
+        held: Nothing is sent: the engine was lost, and gets back its session first.
+    """
 
     def __init__(self) -> None:
         """Start empty."""
-        self._running: dict[int, Running] = {}
+        self.held = False
+        self._numbers = itertools.count(1)
+        self._jobs: dict[int, QueuedJob] = {}
 
     def __len__(self) -> int:
         """How many run or wait."""
-        return len(self._running)
+        return len(self._jobs)
 
-    def add(self, job: Running) -> None:
-        """Track a job; the first of them begins at once."""
-        self._running[job.id] = job
+    def add(self, job: QueuedJob) -> int:
+        """Put a job behind all others; its number."""
+        job.id = next(self._numbers)
+        self._jobs[job.id] = job
         self._begin()
+        return job.id
 
-    def get(self, number: int) -> Running | None:
+    def get(self, number: int) -> QueuedJob | None:
         """The job of that number."""
-        return self._running.get(number)
+        return self._jobs.get(number)
 
-    def take(self, number: int) -> Running | None:
-        """The job of that number, no longer tracked; the next begins."""
-        job = self._running.pop(number, None)
+    def take(self, number: int) -> QueuedJob | None:
+        """The job of that number, no longer in the queue; the next begins."""
+        job = self._jobs.pop(number, None)
         self._begin()
         return job
 
+    def next_to_send(self) -> QueuedJob | None:
+        """The job that the engine shall have now; None while it works on another, or has to get back its session."""
+        first = next(iter(self._jobs.values()), None)
+        if first is None or self.held or any(job.sent for job in self._jobs.values()):
+            return None
+        first.sent = True
+        return first
+
+    def waiting(self) -> tuple[QueuedJob, ...]:
+        """Those that the engine does not have."""
+        return tuple(job for job in self._jobs.values() if not job.sent)
+
     def progressed(self, number: int, progress: Progress) -> None:
-        """Note where a job stands; it is the one that runs."""
-        if (job := self._running.get(number)) is not None:
-            if next(iter(self._running)) != number:  # It was sent before it could be moved.
-                self._running = {number: job} | self._running
+        """Note where a job stands."""
+        if (job := self._jobs.get(number)) is not None:
             job.told(progress)
 
-    def about(self, what: object) -> Running | None:
+    def about(self, what: object) -> QueuedJob | None:
         """The job about something, None where none runs or waits."""
-        return next((job for job in self._running.values() if job.about == what), None)
+        return next((job for job in self._jobs.values() if job.about == what), None)
 
-    def so_far(self, what: object) -> Any:
-        """What the job about something has made of its result until now; None where none runs or tells it."""
-        return None if (job := self.about(what)) is None else job.so_far
-
-    def move(self, number: int, earlier: bool) -> int | None:
-        """Let a job that waits change places with its neighbour.
-
-        Returns:
-            The job that it now comes before, 0 for none; None where it may not move.
-        """
-        numbers = list(self._running)
+    def move(self, number: int, earlier: bool) -> bool:
+        """Let a job that waits change places with its neighbour; False where it may not move."""
+        numbers = list(self._jobs)
         if number not in numbers:
-            return None
+            return False
         at = numbers.index(number)
         if not self._may(at, -1 if earlier else 1):
-            return None
+            return False
         other = at - 1 if earlier else at + 1
         numbers[at], numbers[other] = numbers[other], numbers[at]
-        self._running = {n: self._running[n] for n in numbers}
-        place = numbers.index(number) + 1
-        return numbers[place] if place < len(numbers) else 0
+        self._jobs = {n: self._jobs[n] for n in numbers}
+        return True
 
     def _may(self, at: int, step: int) -> bool:
         """Only what waits moves, and nothing passes a job that makes a state or opens a model."""
-        jobs = list(self._running.values())
+        jobs = list(self._jobs.values())
         inside = at > 0 and 0 < at + step < len(jobs)
         return inside and not (jobs[at].changes or jobs[at + step].changes)
 
     def _begin(self) -> None:
-        if (first := next(iter(self._running.values()), None)) is not None:
+        if (first := next(iter(self._jobs.values()), None)) is not None:
             first.turn = first.turn or time.monotonic()
 
-    @property
-    def changing(self) -> bool:
-        """A job that changes states runs."""
-        return any(job.changes for job in self._running.values())
-
-    def running(self) -> tuple[Running, ...]:
-        """All jobs, oldest first."""
-        return tuple(self._running.values())
+    def jobs(self) -> tuple[QueuedJob, ...]:
+        """All jobs, the one that runs first."""
+        return tuple(self._jobs.values())
 
     def views(self) -> tuple[JobView, ...]:
         """All jobs as the window shows them."""
-        jobs = enumerate(self._running.values())
+        jobs = enumerate(self._jobs.values())
         return tuple(job.view(place, self._may(place, -1), self._may(place, 1)) for place, job in jobs)

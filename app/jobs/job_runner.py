@@ -6,8 +6,9 @@ document as it was. Background jobs (scores, measurements) step aside when the u
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
@@ -15,55 +16,54 @@ from secateur.engine.errors import EngineLost, SecateurError
 from secateur.engine.jobs import Cancelled
 from secateur.engine.process.events import Progressed
 
-from ..document.aspects import Aspect, CurvePoint
+from ..document.aspects import Aspect
+from ..document.consent_request import ConsentRequest
+from ..document.document import Document
+from ..document.job_state import CurvePoint, UnfinishedJob
 from ..document.message_log import level_of
 from ..document.preconditions import no_study
 from ..storage.user_folders import new_session_folder
 from ..text.translate import counted
-from .cost_estimator import Pace
-from .job_queue import Board, Running
-
-if TYPE_CHECKING:
-    from ..document.document import Document
+from .cost_estimator import CostEstimator
+from .job_queue import JobQueue, QueuedJob
 
 REFRESH = 80
 """Milliseconds between two announcements of progress."""
 NUMBERS_ONLY = frozenset({"open", "open_recipe", "states", "baselines"})
 """What can be asked while only numbers are here."""
+LASTING = frozenset({"recover", "sweep", "sensitivity", "lowest", "compare"})
+"""What keeps as it goes what it has made, and goes on from there when it is asked for once more."""
 
 
-class Runner(QObject):
-    """Runs jobs for a document.
+class JobRunner(QObject):
+    """Runs jobs for a document, one after the other, and publishes them in it.
 
     Attributes:
-        board: Jobs in flight.
-        pace: How long they took, and how long the next ones will.
-        curve: Points of the running or last recovery.
-        curve_of: Id of the state that it recovers, "" where that is not one of them.
-        folder: The session's folder, None before the engine was started.
-        engine: What the engine does, in words, for the status bar.
-        processor: What it computes with, in words, "" before that is known.
-        threads: How many threads that is, 0 before it is known.
+        queue: Jobs that run or wait.
+        interrupted: Jobs that the engine was lost in; they go on once the engine is there again.
+        consent: What was asked to be opened, attached or applied last: consent may be missing for it.
 
     Signals:
         ended: (sentence, seconds), a job that was asked for came to its end after so long.
+        resting: frozenset of methods of the session: nothing runs any more, so what had stepped aside may go on.
+        broken_off: QueuedJob, the engine was lost in it, or while it waited.
+        came_back: The engine runs again, with everything up to the last state.
     """
 
     ended = Signal(str, float)
+    resting = Signal(object)
+    broken_off = Signal(object)
+    came_back = Signal()
 
-    def __init__(self, document: "Document", link: Any) -> None:
+    def __init__(self, document: Document, link: Any, estimator: CostEstimator) -> None:
         """Run for a document; `link` is an `EngineLink`, or None where there is no engine."""
         super().__init__(document)
         self.document = document
         self.link = link
-        self.board = Board()
-        self.pace = Pace(document)
-        self.curve: list[CurvePoint] = []
-        self.curve_of = ""
-        self.folder: Path | None = None
-        self.engine = self.tr("engine not started")
-        self.processor = ""
-        self.threads = 0
+        self.estimator = estimator
+        self.queue = JobQueue()
+        self.interrupted: list[QueuedJob] = []
+        self.consent: ConsentRequest | None = None
         self._closed = False
         self._told = 0
         self._aside: set[str] = set()
@@ -71,10 +71,12 @@ class Runner(QObject):
         self._pulse.timeout.connect(self._tell_progress)
         self._clock = QTimer(self, interval=500)
         self._clock.timeout.connect(self._tell_progress)
+        document.engine = replace(document.engine, text=self.tr("engine not started"))
         if link is not None:
-            self._listen(link)
+            self.listen(link)
 
-    def _listen(self, link: Any) -> None:
+    def listen(self, link: Any) -> None:
+        """Hear what the engine says."""
         link.ready.connect(self._ready)
         link.progressed.connect(self._progressed)
         link.finished.connect(self._finished)
@@ -88,69 +90,27 @@ class Runner(QObject):
 
     def start(self, folder: Path | None = None) -> None:
         """Start the engine on a session folder."""
-        if self.link is not None and self.folder is None and not self._closed:
-            self.folder = folder or new_session_folder()
-            self.engine = self.tr("starting the engine")
-            self.link.start(self.folder)
-            self.document.announce(Aspect.JOBS)
+        engine = self.document.engine
+        if self.link is not None and engine.folder is None and not self._closed:
+            folder = folder or new_session_folder()
+            self.link.start(folder)
+            self.document.take_engine(replace(engine, text=self.tr("starting the engine"), folder=folder))
 
-    def status(self) -> str:
-        """What runs, or what the engine does, for the status bar."""
-        jobs = self.board.views()
-        if jobs and jobs[0].text:
-            return f"{jobs[0].title}: {jobs[0].text}"
-        return self.processor if self.processor and self.engine == self.tr("engine ready") else self.engine
-
-    def close(self) -> None:
-        """End the engine, for good."""
+    def stop(self) -> None:
+        """Ask for nothing and tell nothing any more."""
         self._closed = True
         self._clock.stop()
         self._pulse.stop()
-        self.leave()
+
+    def close(self) -> None:
+        """End the engine, for good."""
+        self.stop()
         if self.link is not None:
             self.link.close()
 
     # Jobs.
 
     def run(
-        self,
-        title: str,
-        apply: Callable[[Any], None],
-        method: str,
-        *arguments: Any,
-        changes: bool = False,
-        about: object = None,
-        arrived: Callable[[tuple[Any, ...]], None] | None = None,
-    ) -> bool:
-        """Run a job; False, with the reason said, where that is not possible now.
-
-        Args:
-            title: What it does, in words.
-            apply: Takes its result.
-            method: Of the session.
-            arguments: Of the call.
-            changes: It makes states, or opens another model: nothing can be edited meanwhile.
-            about: What it is for: `Shown.job_about` finds it by that.
-            arrived: Takes what it makes on the way.
-        """
-        return self._ask(title, apply, method, *arguments, changes=changes, about=about, arrived=arrived)
-
-    def cancel(self, number: int) -> None:
-        """Stop a job."""
-        job = self.board.get(number)
-        if job is not None and not job.cancelling and self.link is not None:
-            job.cancelling = True
-            self.link.cancel(number)
-            self.document.announce(Aspect.JOBS)
-
-    def move(self, number: int, earlier: bool) -> None:
-        """Let a job that waits change places with the one before or after it."""
-        before = self.board.move(number, earlier)
-        if before is not None and self.link is not None:
-            self.link.move(number, before)
-            self.document.announce(Aspect.JOBS)
-
-    def _ask(
         self,
         title: str,
         apply: Callable[[Any], None],
@@ -164,176 +124,237 @@ class Runner(QObject):
         otherwise: Callable[[], None] | None = None,
         again: bool = False,
     ) -> bool:
-        """Start a job; False, with the reason said, where that is not possible now."""
+        """Run a job; False, with the reason said, where that is not possible now.
+
+        Args:
+            title: What it does, in words.
+            apply: Takes its result.
+            method: Of the session.
+            arguments: Of the call.
+            changes: It makes states, or opens another model: nothing can be edited meanwhile.
+            background: Nobody asked for it: it steps aside, and its failure is not told.
+            about: What it is for: `Document.job_about` finds it by that.
+            arrived: Takes what it makes on the way.
+            text: What the step that it leads to is called.
+            otherwise: Called when it fails or is cancelled.
+            again: It is asked for once more, because the engine was lost in it.
+        """
+        document = self.document
         if self.link is None:
-            error = EngineLost("window.no_engine", "The engine is not running. Start Secateur again.")
-            self.document.fail(error)
+            document.fail(EngineLost("window.no_engine", "The engine is not running. Start Secateur again."))
             return False
-        if self.document.absent and method not in NUMBERS_ONLY:
+        if document.absent and method not in NUMBERS_ONLY:
             if not background:
-                self._say(self.document.absent)
+                document.say(document.absent)
             return False
-        reason = self.tr("Wait for the running job, or cancel it.") if self.document.busy else no_study(self.document)
+        reason = self.tr("Wait for the running job, or cancel it.") if document.busy else no_study(document)
         if changes and reason:
-            self._say(reason)
+            document.say(reason)
             return False
-        if not background:
-            self._step_aside()
-        self.document.cancel_preview()
+        document.plan.cancel_preview()
         self.start()
-        number = self.link.call(method, *arguments)
-        revision = self.document.revision
-        running = Running(number, title, changes, revision, apply, background=background, method=method)
-        running.about, running.arrived, running.arguments, running.text = about, arrived, arguments, text
-        running.otherwise, running.again = otherwise, again
-        estimate = self.pace.estimate(method, *arguments)
-        running.work, running.expected = estimate.work, estimate.seconds
-        self.board.add(running)
+        job = QueuedJob(title, apply, method, arguments, changes=changes, background=background, about=about)
+        job.arrived, job.text, job.otherwise, job.again = arrived, text, otherwise, again
+        estimate = self.estimator.estimate(method, *arguments)
+        job.work, job.expected = estimate.work, estimate.seconds
+        before = self.queue.jobs()
+        number = self.queue.add(job)
+        if changes and method != "open":
+            settings = arguments[1] if method == "recover" else None
+            present, known = document.contents.present, len(document.states)
+            job.record = UnfinishedJob(method, present, title, settings, known, text, number)
+        if not background:
+            self._step_aside(before)
         self._clock.start()
-        self.document.announce(Aspect.JOBS)
+        self._send_next()
+        self._publish()
         return True
 
-    def _step_aside(self) -> None:
-        for job in self.board.running():
+    def cancel(self, number: int) -> None:
+        """Stop a job; what it has made stays, and nothing else is changed. One that waits is taken out at once."""
+        job = self.queue.get(number)
+        if job is None or job.cancelling or self.link is None:
+            return
+        if job.sent:
+            job.cancelling = True
+            self.link.cancel(number)
+            self._publish()
+        else:
+            self._fail(number, Cancelled())
+            self._rest()
+
+    def move(self, number: int, earlier: bool) -> None:
+        """Let a job that waits have its turn earlier or later by one."""
+        if self.queue.move(number, earlier):
+            self._publish()
+
+    def ask_again(self) -> None:
+        """Ask once more for what the engine was lost in, in the order that it was asked for."""
+        jobs, self.interrupted = self.interrupted, []
+        for job in jobs:
+            if not job.changes or job.arguments[0] == self.document.contents.present:
+                begun = self.run(
+                    job.title,
+                    job.apply,
+                    job.method,
+                    *job.arguments,
+                    changes=job.changes,
+                    about=job.about,
+                    arrived=job.arrived,
+                    text=job.text,
+                    again=True,
+                )
+                if begun and job.changes:
+                    self.document.begin_curve(job.arguments[0])  # it comes whole, from its beginning
+
+    def _step_aside(self, jobs: tuple[QueuedJob, ...]) -> None:
+        """Those of them that nobody asked for make room for what a person asks."""
+        for job in jobs:
             if job.background:
                 self._aside.add(job.method)
                 self.cancel(job.id)
 
-    # What else follows, for a class that knows the jobs.
+    def _send_next(self) -> None:
+        """Let the engine have the job whose turn it is, unless it is at work."""
+        if (job := self.queue.next_to_send()) is not None:
+            self.link.call(job.id, job.method, *job.arguments)
 
-    def take_up(self, methods: set[str]) -> None:
-        """Nothing runs any more: what had stepped aside may go on, by the session's methods."""
+    def _publish(self, *further: Aspect) -> None:
+        """Have the document hold the jobs as they are now, and its views show them."""
+        self._hand_over()
+        self.document.announce(Aspect.JOBS, *further)
 
-    def leave(self) -> None:
-        """It ends, for good."""
-
-    def broken_off(self, job: Running) -> None:
-        """The engine was lost in a job, or while it waited."""
-
-    def came_back(self) -> None:
-        """The engine runs again, with everything up to the last state."""
+    def _hand_over(self) -> None:
+        going_on = (*self.queue.jobs(), *self.interrupted)
+        self.document.take_jobs(self.queue.views(), next((job.record for job in going_on if job.record), None))
 
     # What the engine says.
 
     @Slot(int)
     def _ready(self, threads: int) -> None:
-        self.engine = self.tr("engine ready")
-        self.threads = threads
+        engine = replace(self.document.engine, text=self.tr("engine ready"), ready=True, threads=threads)
         if threads:
-            self.processor = counted(threads, self.tr("CPU, {count} thread"), self.tr("CPU, {count} threads"))
-        self.document.announce(Aspect.JOBS)
+            words = counted(threads, self.tr("CPU, {count} thread"), self.tr("CPU, {count} threads"))
+            engine = replace(engine, processor=words)
+        self.document.take_engine(engine)
 
     @Slot(object, object)
     def _progressed(self, number: int, event: Progressed) -> None:
-        self.board.progressed(number, event.progress)
-        job = self.board.get(number)
+        self.queue.progressed(number, event.progress)
+        self._hand_over()
+        job = self.queue.get(number)
         if job is not None and job.arrived is not None and event.made:
             job.arrived(event.made)
         if event.progress.so_far is not None:
             self.document.announce(Aspect.SCORES)
         for point in event.points if job is not None and job.changes else ():
             if "step" in point and len(point) > 1:
-                self._draw(_curve_point(point))
+                self.document.training.add(_curve_point(point))
         if not self._pulse.isActive():
             self._pulse.start()
-
-    def begin_curve(self, state: str = "") -> None:
-        """Forget the last recovery's points; those that come are of the recovery of a state."""
-        self.curve.clear()
-        self.curve_of = state
-        self.document.announce(Aspect.CURVE)
-
-    def _draw(self, point: CurvePoint) -> None:
-        if self.curve and point.step < self.curve[-1].step:  # the next recovery of a recipe
-            self.curve.clear()
-        self.curve.append(point)
 
     @Slot(object, object)
     def _finished(self, number: int, result: Any) -> None:
         job = self._take(number)
         if job is not None:
             took = time.monotonic() - job.turn
-            self.pace.learn(job.method, job.work * job.part, took)
+            self.estimator.learn(job.method, job.work * job.part, took)
             job.apply(result)
             if job.then is not None:
                 job.then()
             if not job.background:
                 self.ended.emit(self.tr("Finished: {job}").format(job=job.title), took)
-        self._call_back()
+        self._rest()
 
     @Slot(object, object)
     def _failed(self, number: int, error: SecateurError) -> None:
-        self._tell_failure(number, error)
-        self._call_back()
+        self._fail(number, error)
+        self._rest()
 
-    def _call_back(self) -> None:
-        if not len(self.board) and self._aside and not self._closed:
-            methods, self._aside = self._aside, set()
-            self.take_up(methods)
+    def _rest(self) -> None:
+        """What had stepped aside may go on once nothing runs any more."""
+        if not len(self.queue) and self._aside and not self._closed:
+            methods, self._aside = frozenset(self._aside), set()
+            self.resting.emit(methods)
 
-    def _tell_failure(self, number: int, error: SecateurError) -> None:
+    def _fail(self, number: int, error: SecateurError) -> None:
         job = self._take(number)
-        if job is not None and job.otherwise is not None:
+        if job is None:
+            return
+        if job.otherwise is not None:
             job.otherwise()
-        if job is not None and isinstance(error, EngineLost):
-            self.broken_off(job)
-        if job is None or job.background or isinstance(error, EngineLost):
+        if isinstance(error, EngineLost):
+            if job.method in LASTING and not job.again:  # a job that ends the engine each time must not go on
+                self.interrupted.append(job)
+                self._publish()  # it is still what would be gone on with
+            self.broken_off.emit(job)
+            return
+        if job.background:
             return
         if isinstance(error, Cancelled):
             kept = self.tr("Cancelled: {job}. Finished results are kept.")
             words = self.tr("Cancelled: {job}. Nothing was changed.") if job.arrived is None else kept
-            return self._say(words.format(job=job.title))
+            return self.document.say(words.format(job=job.title))
         self.document.fail(error)
         self.ended.emit(self.tr("Failed: {job}").format(job=job.title), time.monotonic() - job.turn)
 
-    @Slot(object, bool, bool)
-    def _lost(self, error: SecateurError, asked: bool, again: bool) -> None:
-        self.engine = self.tr("restoring the session") if again else self.tr("engine stopped")
+    def _forsake(self, error: SecateurError) -> None:
+        """What waits is about a session that does not come back."""
+        self.queue.held = True  # none of them is sent because the one before it is gone
+        for job in self.queue.waiting():
+            self._fail(job.id, error)
+        self.queue.held = False
+        self._send_next()
+        self._rest()
+
+    @Slot(object, bool, bool, bool)
+    def _lost(self, error: SecateurError, asked: bool, again: bool, restores: bool) -> None:
+        self.queue.held = restores
+        text = self.tr("restoring the session") if again else self.tr("engine stopped")
+        self.document.take_engine(replace(self.document.engine, text=text, ready=False))
         if asked:
-            self._say(self.tr("The job did not stop in time, so the engine was restarted. Nothing was changed."))
+            stopped = self.tr("The job did not stop in time, so the engine was restarted. Nothing was changed.")
+            self.document.say(stopped)
         else:
             self.document.fail(error)
-        self.document.announce(Aspect.JOBS)
+        if not restores:
+            self._forsake(error)
 
     @Slot()
     def _restored(self) -> None:
-        self.engine = self.tr("engine ready")
-        self._say(self.tr("The engine is running again. Everything up to the last state is restored."))
-        self.document.announce(Aspect.JOBS)
-        self.came_back()
+        self.document.take_engine(replace(self.document.engine, text=self.tr("engine ready"), ready=True))
+        self.document.say(self.tr("The engine is running again. Everything up to the last state is restored."))
+        self.queue.held = False
+        self._send_next()
+        self.came_back.emit()
 
     @Slot(object)
     def _given_up(self, error: SecateurError) -> None:
-        self.engine = self.tr("engine stopped")
+        self.document.take_engine(replace(self.document.engine, text=self.tr("engine stopped"), ready=False))
         self.document.fail(error)
-        self.document.announce(Aspect.JOBS)
+        self._forsake(error)
 
     @Slot(str)
     def _logged(self, text: str) -> None:
         for line in text.splitlines():
-            self.document.logbook.write(line, level_of(line))
+            self.document.messages.write(line, level_of(line))
         self.document.announce(Aspect.LOG)
 
     @Slot()
     def _tell_progress(self) -> None:
-        fresh, self._told = len(self.curve) != self._told, len(self.curve)
-        self.document.announce(Aspect.JOBS, *((Aspect.CURVE,) if fresh else ()))
+        count = len(self.document.training.points)
+        fresh, self._told = count != self._told, count
+        self._publish(*((Aspect.CURVE,) if fresh else ()))
 
-    def _take(self, number: int) -> Running | None:
-        job = self.board.take(number)
-        if not len(self.board):
+    def _take(self, number: int) -> QueuedJob | None:
+        """A job that came to its end; the next one has its turn."""
+        job = self.queue.take(number)
+        if not len(self.queue):
             self._clock.stop()
         if job is not None:
-            self.document.announce(Aspect.JOBS, *((Aspect.SCORES,) if job.so_far is not None else ()))
+            self._publish(*((Aspect.SCORES,) if job.so_far is not None else ()))
+        self._send_next()
         return job
-
-    def say(self, sentence: str) -> None:
-        """Say what just happened, in the status line and in the log."""
-        self._say(sentence)
-
-    def _say(self, sentence: str) -> None:
-        self.document.note(sentence)
-        self.document.announced.emit(sentence)
 
 
 def _curve_point(point: dict[str, float]) -> CurvePoint:

@@ -1,76 +1,55 @@
-"""Planning for a goal in a worker thread: numpy only, but a large model takes longer than a frame."""
+"""Plans for a goal beside the interface: numpy only, but a large model takes longer than a frame."""
 
+from collections.abc import Callable
 from typing import Any
 
-from PySide6.QtCore import QObject, QRunnable, Qt, QThreadPool, Signal, Slot
-
-from secateur.engine.errors import SecateurError, unexpected
+from secateur.engine.errors import SecateurError
+from secateur.engine.structures.analysis import Mask
 
 from ..document.contents import Contents
+from ..storage.background import BackgroundTasks
 
 
-class _Bridge(QObject):
-    """Carries a result out of the worker thread.
+class PlanSolver:
+    """Searches plans, one after the other; the last request is answered last."""
 
-    Signals:
-        done: (marked, None) or (None, error), and the revision.
-    """
+    def __init__(self) -> None:
+        """Nothing runs before `start`."""
+        self._background = BackgroundTasks("plan solver")
 
-    done = Signal(object, object, int)
+    def start(
+        self,
+        contents: Contents,
+        scores: Any,
+        on_done: Callable[[Mask], None],
+        on_error: Callable[[SecateurError], None],
+    ) -> None:
+        """Search; what the user decided by hand stays as it is.
 
-
-class _Search(QRunnable):
-    def __init__(self, bridge: _Bridge, arguments: tuple[Any, ...], revision: int) -> None:
-        super().__init__()
-        self._bridge, self._arguments, self._revision = bridge, arguments, revision
-
-    def run(self) -> None:
-        """Search (in the worker thread)."""
-        from secateur.engine.planning.goal import solve
-
-        try:
-            self._bridge.done.emit(solve(*self._arguments).removed, None, self._revision)
-        except SecateurError as error:
-            self._bridge.done.emit(None, error, self._revision)
-        except Exception as error:  # else nobody would hear of it: the window waits for an answer
-            self._bridge.done.emit(None, unexpected(error), self._revision)
-
-
-class Suggestion(QObject):
-    """Searches plans.
-
-    Signals:
-        ready: (marks with what is removed [S], revision of the document it was asked at).
-        failed: (SecateurError, revision).
-    """
-
-    ready = Signal(object, int)
-    failed = Signal(object, int)
-
-    def __init__(self, parent: QObject) -> None:
-        """One thread, so that the last request is answered last."""
-        super().__init__(parent)
-        self._pool = QThreadPool(self)
-        self._pool.setMaxThreadCount(1)
-        self._bridge = _Bridge(self)
-        self._bridge.done.connect(self._take, Qt.ConnectionType.QueuedConnection)
-
-    def start(self, contents: Contents, scores: Any, revision: int) -> None:
-        """Search; what the user decided by hand stays as it is."""
+        Args:
+            contents: What to plan for, with its goal.
+            scores: [S] by which structures go.
+            on_done: Takes [S] what is removed and what is to go, in the interface's thread.
+            on_error: Takes why there is no plan.
+        """
         decided = contents.by_hand | contents.locked
+        analysis, wanted, table = contents.analysis, contents.wanted, contents.table
         removed = contents.removed | (contents.marked & decided)
         locked = decided & ~contents.marked
-        arguments = (contents.analysis, scores, contents.wanted, removed, locked, contents.table)
-        self._pool.clear()  # what waits was asked for before the goal was changed
-        self._pool.start(_Search(self._bridge, arguments, revision))
+        assert analysis is not None
+
+        def solve() -> Mask:
+            from secateur.engine.planning import goal
+
+            return goal.solve(analysis, scores, wanted, removed, locked, table).removed
+
+        self._background.drop_waiting()  # what waits was asked for before the goal was changed
+        self._background.run(solve, on_done, on_error)
+
+    def flush(self) -> bool:
+        """Wait for what runs; whether it came to its end."""
+        return self._background.flush()
 
     def close(self) -> None:
-        """Wait for what runs."""
-        self._pool.waitForDone()
-
-    @Slot(object, object, int)
-    def _take(self, marked: Any, error: Any, revision: int) -> None:
-        if error is None:
-            self.ready.emit(marked, revision)
-        else:
-            self.failed.emit(error, revision)
+        """Wait for what runs, and end."""
+        self._background.close()

@@ -2,7 +2,6 @@
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
@@ -13,13 +12,11 @@ from secateur.engine.session.state_history import versions
 from secateur.engine.structures.analysis import identities
 from secateur.engine.structures.index_ranges import ranges_of
 
+from ..document.document import Document
 from ..text.metrics import path_to
 from ..text.translate import counted
 
-if TYPE_CHECKING:
-    from ..document.document import Document
-
-CONTEXT = "Recorded"
+CONTEXT = "RecipePreview"
 LISTED = 20_000
 """Marks up to which a plan is written out while it is made."""
 LINES = 40
@@ -28,13 +25,13 @@ LINES = 40
 _versions = cache(versions)
 
 
-def recipe_now(document: "Document") -> Recipe | None:
+def recipe_now(document: Document) -> Recipe | None:
     """The recipe of the current state, None where it is not known what was opened."""
     state, origin = document.state, document.contents.origin
     if state is None or origin is None:
         return None
-    intent = OpenIntent(origin, document.work.threads or 1, versions=_versions())
-    return recorded(path_to(document.states, state), intent, document.work.folder or Path())
+    intent = OpenIntent(origin, document.engine.threads or 1, versions=_versions())
+    return recorded(path_to(document.states, state), intent, document.engine.folder or Path())
 
 
 def script_shown(recipe: Recipe | None) -> str:
@@ -44,7 +41,7 @@ def script_shown(recipe: Recipe | None) -> str:
     return script_of(recipe, outside="recipe.marks.json" if many_marks(recipe) else "")
 
 
-def plan_now(document: "Document") -> str:
+def plan_now(document: Document) -> str:
     """The plan that is not cut yet, as comments; "" for none."""
     count = int(document.marked.sum())
     if not count or document.analysis is None:

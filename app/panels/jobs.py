@@ -3,7 +3,9 @@
 from PySide6.QtCore import QCoreApplication, Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
-from ..document.document import Aspect, Document, JobView
+from ..document.document import Aspect
+from ..document.job_state import JobView
+from ..jobs.workbench import Workbench
 from ..text.format import about, duration
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
@@ -88,17 +90,17 @@ class JobRow(QWidget):
         self.cancelled.emit(self.job.id)
 
 
-class Jobs(QWidget):
+class JobsPanel(QWidget):
     """All jobs.
 
     Attributes:
         rows: By job id.
     """
 
-    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+    def __init__(self, workbench: Workbench, parent: QWidget | None = None) -> None:
         """Show the document's jobs."""
         super().__init__(parent)
-        self.document = document
+        self.workbench, self.document = workbench, workbench.document
         self.rows: dict[int, JobRow] = {}
         page = QWidget()
         page.setProperty("role", "page")
@@ -118,7 +120,7 @@ class Jobs(QWidget):
             )
         )
         self._stack.addWidget(area)
-        document.views.watch(SHOWN, self._changed)
+        self.document.dispatcher.watch(SHOWN, self._changed)
         self._changed(SHOWN)
 
     def _changed(self, _aspects: frozenset[Aspect]) -> None:
@@ -133,8 +135,8 @@ class Jobs(QWidget):
                 self.rows[number].show_job(job)
             else:
                 self.rows[number] = JobRow(job)
-                self.rows[number].cancelled.connect(self.document.cancel)
-                self.rows[number].moved.connect(self.document.move_job)
+                self.rows[number].cancelled.connect(self.workbench.runner.cancel)
+                self.rows[number].moved.connect(self.workbench.runner.move)
             if self._list.indexOf(self.rows[number]) != place:
                 self._list.insertWidget(place, self.rows[number])
         self._stack.setCurrentIndex(int(bool(jobs)))
@@ -144,12 +146,13 @@ def job_words(job: JobView) -> str:
     """Where a job stands: its step, how long it has run, how long it still takes."""
     say = QCoreApplication.translate
     if job.place:
-        turn = say("Jobs", "next") if job.place == 1 else say("Jobs", "waiting, number {0}").format(job.place)
-        return ", ".join([turn, *([say("Jobs", "takes about {0}").format(about(job.left))] if job.left >= 0 else [])])
-    parts = [job.text or say("Jobs", "starting")]
+        turn = say("JobsPanel", "next") if job.place == 1 else say("JobsPanel", "waiting, number {0}").format(job.place)
+        takes = [say("JobsPanel", "takes about {0}").format(about(job.left))] if job.left >= 0 else []
+        return ", ".join([turn, *takes])
+    parts = [job.text or say("JobsPanel", "starting")]
     if job.elapsed:
-        parts.append(say("Jobs", "{0} so far").format(duration(job.elapsed)))
+        parts.append(say("JobsPanel", "{0} so far").format(duration(job.elapsed)))
     if job.left >= 0:
         left = about(job.left) if job.rough else duration(job.left)
-        parts.append((say("Jobs", "about {0} left") if job.rough else say("Jobs", "{0} left")).format(left))
+        parts.append((say("JobsPanel", "about {0} left") if job.rough else say("JobsPanel", "{0} left")).format(left))
     return ", ".join(parts)

@@ -4,7 +4,9 @@ from PySide6.QtCore import QEvent, Signal, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
-from ..document.document import Aspect, Document
+from ..document.baseline_queries import baseline_verdict
+from ..document.document import Aspect
+from ..jobs.workbench import Workbench
 from ..text.baselines import role_of, verdict_text
 from ..theme import px, theme
 from ..widgets.buttons import button
@@ -85,7 +87,7 @@ class Cell(Card):
         self.below.setVisible(narrow)
 
 
-class Ledger(QWidget):
+class LedgerPanel(QWidget):
     """Five cells: parameters, MACs, file, latency, metric.
 
     Attributes:
@@ -93,10 +95,10 @@ class Ledger(QWidget):
         row: Their layout.
     """
 
-    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+    def __init__(self, workbench: Workbench, parent: QWidget | None = None) -> None:
         """Show the document's figures."""
         super().__init__(parent)
-        self.document = document
+        self.workbench, self.document = workbench, workbench.document
         self.cells = {name: Cell() for name in ("parameters", "macs", "file", "latency", "metric")}
         self.verdict = label(role="strong", wrap=True)
         whole = QVBoxLayout(self)
@@ -109,9 +111,9 @@ class Ledger(QWidget):
         for cell in self.cells.values():
             row.addWidget(cell, 1)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        self.cells["latency"].stepped.connect(document.measure)
-        self.cells["metric"].stepped.connect(document.evaluate)
-        document.views.watch(SHOWN, self._changed)
+        self.cells["latency"].stepped.connect(self.workbench.states.measure)
+        self.cells["metric"].stepped.connect(self.workbench.states.evaluate)
+        self.document.dispatcher.watch(SHOWN, self._changed)
         theme().changed.connect(self._resized)
         self.refresh()
 
@@ -149,7 +151,7 @@ class Ledger(QWidget):
         """Show all figures again."""
         for name, figure in ledger_figures(self.document).items():
             self.cells[name].show_figure(figure)
-        said = None if self.document.marked.any() else self.document.beside.verdict()
+        said = None if self.document.marked.any() else baseline_verdict(self.document)
         self.verdict.setText(verdict_text(said))
         self.verdict.setVisible(said is not None)
         if said is not None:

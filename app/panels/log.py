@@ -6,9 +6,9 @@ from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QPlainTextEdit, QVBoxLayout, QWidget
 
-from ..document.document import Aspect, Document
+from ..document.document import Aspect
 from ..document.message_log import MOST, Level, Line
-from ..storage.file_saver import Saver
+from ..jobs.workbench import Workbench
 from ..widgets.buttons import button
 from ..widgets.fields import HEIGHT, ComboBox, FilterLine
 from ..widgets.flow import FlowLayout
@@ -18,7 +18,7 @@ PAUSE = 100
 """Milliseconds between two refreshes: what prints a thousand lines a second is shown in batches."""
 
 
-class Log(QWidget):
+class LogPanel(QWidget):
     """Lines of the document's log.
 
     Attributes:
@@ -27,10 +27,10 @@ class Log(QWidget):
         search: Words that a line must have.
     """
 
-    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+    def __init__(self, workbench: Workbench, parent: QWidget | None = None) -> None:
         """Show the document's log."""
         super().__init__(parent)
-        self.document = document
+        self.workbench, self.document = workbench, workbench.document
         self._seen, self._at_end = 0, True
         self.text = QPlainTextEdit()
         self.text.setReadOnly(True)
@@ -39,7 +39,6 @@ class Log(QWidget):
         self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.text.setAccessibleName(self.tr("Log"))
         self.text.setPlaceholderText(self.tr("Events appear here, newest last."))
-        self._saver = Saver(self)
         self._pause = QTimer(self, interval=PAUSE, singleShot=True)
         self._lay_out()
         self._connect()
@@ -80,8 +79,7 @@ class Log(QWidget):
         self.save.clicked.connect(self._ask_where)
         self.clear.clicked.connect(self._clear)
         self._pause.timeout.connect(self.refresh)
-        self._saver.failed.connect(self.document.fail)
-        self.document.views.watch(SHOWN, self._changed)
+        self.document.dispatcher.watch(SHOWN, self._changed)
 
     def _changed(self, _aspects: frozenset[Aspect]) -> None:
         if not self._pause.isActive():
@@ -90,7 +88,7 @@ class Log(QWidget):
     @Slot()
     def refresh(self) -> None:
         """Add what was written since the last time, then wait a little."""
-        book = self.document.logbook
+        book = self.document.messages
         if book.total < self._seen:
             self.text.clear()
             self._seen = 0
@@ -104,8 +102,8 @@ class Log(QWidget):
     @Slot()
     def show_all(self) -> None:
         """Filter again."""
-        self._seen = self.document.logbook.total
-        lines = (line for line in self.document.logbook.lines() if self._wanted(line))
+        self._seen = self.document.messages.total
+        lines = (line for line in self.document.messages.lines() if self._wanted(line))
         self.text.setPlainText("\n".join(line.written() for line in lines))
         self.text.verticalScrollBar().setValue(self.text.verticalScrollBar().maximum())
 
@@ -130,7 +128,7 @@ class Log(QWidget):
 
     @Slot()
     def _clear(self) -> None:
-        self.document.logbook.clear()
+        self.document.messages.clear()
         self.document.announce(Aspect.LOG)
         self.show_all()
 
@@ -148,4 +146,4 @@ class Log(QWidget):
     def save_to(self, path: str) -> None:
         """Write the lines that are shown."""
         content = (self.text.toPlainText() + "\n").encode()
-        self._saver.save(Path(path), lambda: content)
+        self.workbench.save_file(Path(path), lambda: content)

@@ -18,7 +18,7 @@ CONTEXT_LINES = 3
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.MARKS})
 
 
-class Recipe(QWidget):
+class RecipePanel(QWidget):
     """The script of the current state, and the plan behind it.
 
     Attributes:
@@ -45,7 +45,7 @@ class Recipe(QWidget):
         self.copy.clicked.connect(self._copy)
         self.save_script.clicked.connect(lambda: self._run("file.export_script"))
         self.save_recipe.clicked.connect(lambda: self._run("file.export_recipe"))
-        document.views.watch(SHOWN, self._changed)
+        document.dispatcher.watch(SHOWN, self._changed)
         self.refresh()
 
     def _lay_out(self) -> None:
@@ -95,9 +95,7 @@ class Recipe(QWidget):
         self.text.verticalScrollBar().setValue(self._line)
 
     def _run(self, name: str) -> None:
-        from ..commands.registry import command_named
-
-        self.document.requested.emit(lambda window: window.commands.run(command_named(name)))
+        self.document.requested.emit(lambda window: window.run_command(name))
 
     @Slot()
     def _copy(self) -> None:

@@ -2,26 +2,27 @@
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
 
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QWidget
 
+from ..jobs.workbench import Workbench
 from ..text.translate import QT_TRANSLATE_NOOP
 
-CONTEXT = "Places"
+CONTEXT = "PanelEntry"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A panel's place.
+class PanelEntry:
+    """A panel, and where it stands.
 
     Attributes:
-        where: "strip", "ledger", "left", "middle", "bottom" or "right".
+        where: "strip", "ledger", "left", "window.md#costs", "middle", "bottom" or "right".
         title: Title of its tab, "" where it has none.
         module: Module under `panels`.
-        name: Class in it; takes the document.
+        name: Class in it.
         page: Of the manual, "page.md#heading".
+        starts_jobs: It takes the workbench; else the document, which it only shows and edits.
     """
 
     where: str
@@ -29,6 +30,7 @@ class Place:
     module: str
     name: str
     page: str
+    starts_jobs: bool = False
 
     def shown(self) -> str:
         """The title in the user's language."""
@@ -38,31 +40,49 @@ class Place:
         """Import the panel's module."""
         import_module(f".{self.module}", __package__)
 
-    def make(self, document: Any, parent: QWidget | None = None) -> QWidget:
+    def make(self, workbench: Workbench, parent: QWidget | None = None) -> QWidget:
         """The panel."""
-        return getattr(import_module(f".{self.module}", __package__), self.name)(document, parent)
+        made = getattr(import_module(f".{self.module}", __package__), self.name)
+        return made(workbench if self.starts_jobs else workbench.document, parent)
 
 
-PLACES = (
-    Place("strip", "", "state_strip", "Strip", "window.md#the-steps"),
-    Place("ledger", "", "ledger", "Ledger", "window.md#costs"),
-    Place("left", "", "tree.panel", "TreePanel", "window.md#the-tree"),
-    Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Trade-off"), "tradeoff", "TradeOff", "window.md#the-trade-off"),
-    Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Layers"), "layers", "Layers", "window.md#layers"),
-    Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Heads"), "heads", "Heads", "window.md#heads"),
-    Place(
+PANELS = (
+    PanelEntry("strip", "", "state_strip", "StateStrip", "window.md#the-steps"),
+    PanelEntry("ledger", "", "ledger", "LedgerPanel", "window.md#costs", starts_jobs=True),
+    PanelEntry("left", "", "tree", "TreePanel", "window.md#the-tree"),
+    PanelEntry(
+        "middle",
+        QT_TRANSLATE_NOOP(CONTEXT, "Trade-off"),
+        "tradeoff",
+        "TradeOffPanel",
+        "window.md#the-trade-off",
+        starts_jobs=True,
+    ),
+    PanelEntry("middle", QT_TRANSLATE_NOOP(CONTEXT, "Layers"), "layers", "LayersPanel", "window.md#layers"),
+    PanelEntry("middle", QT_TRANSLATE_NOOP(CONTEXT, "Heads"), "heads", "HeadsPanel", "window.md#heads"),
+    PanelEntry(
         "middle",
         QT_TRANSLATE_NOOP(CONTEXT, "Sensitivity"),
         "sensitivity",
         "SensitivityPanel",
         "planning.md#sensitivity",
+        starts_jobs=True,
     ),
-    Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Compare"), "compare", "Compare", "window.md#compare"),
-    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Recovery"), "recovery", "Recovery", "recovery.md"),
-    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Samples"), "samples", "Samples", "window.md#samples"),
-    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Jobs"), "jobs", "Jobs", "window.md#jobs"),
-    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "History"), "history", "History", "window.md#history"),
-    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Recipe"), "recipe", "Recipe", "recipes-and-sharing.md"),
-    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Log"), "log", "Log", "window.md#log"),
-    Place("right", "", "inspector", "Inspector", "window.md#the-inspector"),
+    PanelEntry("middle", QT_TRANSLATE_NOOP(CONTEXT, "Compare"), "compare", "ComparePanel", "window.md#compare"),
+    PanelEntry(
+        "bottom", QT_TRANSLATE_NOOP(CONTEXT, "Recovery"), "recovery", "RecoveryPanel", "recovery.md", starts_jobs=True
+    ),
+    PanelEntry(
+        "bottom",
+        QT_TRANSLATE_NOOP(CONTEXT, "Samples"),
+        "samples",
+        "SamplesPanel",
+        "window.md#samples",
+        starts_jobs=True,
+    ),
+    PanelEntry("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Jobs"), "jobs", "JobsPanel", "window.md#jobs", starts_jobs=True),
+    PanelEntry("bottom", QT_TRANSLATE_NOOP(CONTEXT, "History"), "history", "HistoryPanel", "window.md#history"),
+    PanelEntry("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Recipe"), "recipe", "RecipePanel", "recipes-and-sharing.md"),
+    PanelEntry("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Log"), "log", "LogPanel", "window.md#log", starts_jobs=True),
+    PanelEntry("right", "", "inspector", "InspectorPanel", "window.md#the-inspector", starts_jobs=True),
 )

@@ -18,7 +18,8 @@ from PySide6.QtWidgets import (
 
 from secateur.engine.tasks.protocol import Metric, Sample
 
-from ..document.document import Aspect, Document
+from ..document.document import Aspect
+from ..jobs.workbench import Workbench
 from ..text.format import signed, three
 from ..text.metrics import metric_text
 from ..text.translate import sentences
@@ -56,7 +57,7 @@ class Picture(QWidget):
             painter.drawImage(QRectF(0, 0, scaled.width(), scaled.height()), self._image)
 
 
-class Samples(QWidget):
+class SamplesPanel(QWidget):
     """Does the original evaluate to what was expected?
 
     Attributes:
@@ -66,10 +67,10 @@ class Samples(QWidget):
         verdict: How the two compare.
     """
 
-    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+    def __init__(self, workbench: Workbench, parent: QWidget | None = None) -> None:
         """Show the document's task."""
         super().__init__(parent)
-        self.document = document
+        self.workbench, self.document = workbench, workbench.document
         self._data = ("", "")
         self.scores = label(role="strong", wrap=True)
         self._ask = label(self.tr("Expected value"), "caption")
@@ -89,8 +90,8 @@ class Samples(QWidget):
         self._lay_out()
         self.expected.valueChanged.connect(self._compare)
         self.better.clicked.connect(self._prepare)
-        self._empty.stepped.connect(document.evaluate)
-        document.views.watch(SHOWN, self._changed)
+        self._empty.stepped.connect(self.workbench.states.evaluate)
+        self.document.dispatcher.watch(SHOWN, self._changed)
         self._changed(SHOWN)
 
     def _lay_out(self) -> None:
@@ -194,7 +195,7 @@ class Samples(QWidget):
         """Take over the preparation that was found to be better."""
         task = self.document.task
         if task is not None and task.better is not None:
-            self.document.attach_task(task.better)
+            self.workbench.model.attach_task(task.better)
 
     def _judge(self, metric: Metric) -> tuple[str, bool]:
         difference = 100 * metric.value - self.expected.value()

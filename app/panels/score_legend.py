@@ -3,7 +3,7 @@
 from PySide6.QtCore import QCoreApplication
 
 from ..document.document import Document
-from .score_scale import ScoreScale
+from ..widgets.score_scale import ScoreScale
 
 
 def highest(document: Document, scale: ScoreScale | None) -> tuple[str, str]:

@@ -118,7 +118,7 @@ class _Line(QWidget):
         )
 
 
-class Strip(Card):
+class StateStrip(Card):
     """Where the model stands on its way.
 
     Attributes:
@@ -147,7 +147,7 @@ class Strip(Card):
             row.addWidget(step)
             step.clicked.connect(self._clicked)
         self.body.addLayout(row)
-        document.views.watch(SHOWN, self._changed)
+        document.dispatcher.watch(SHOWN, self._changed)
         self.refresh()
 
     def _changed(self, _aspects: frozenset[Aspect]) -> None:
@@ -157,7 +157,7 @@ class Strip(Card):
     def _clicked(self) -> None:
         step = self.sender()
         if isinstance(step, Step) and step.state_id:
-            self.document.go_to(step.state_id)
+            self.document.plan.go_to(step.state_id)
 
     def refresh(self) -> None:
         """Show all steps again."""

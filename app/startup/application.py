@@ -1,4 +1,4 @@
-"""Starts the application: look, document, link, window, then the model that was asked for."""
+"""Starts the application: look, workbench, window, then the model that was asked for."""
 
 import signal
 import sys
@@ -11,13 +11,13 @@ from secateur.engine.process.client import EngineClient
 from secateur.engine.sources.protocol import ModelSpec
 
 from .. import theme
-from ..document.document import Document
 from ..jobs.engine_link import EngineLink
+from ..jobs.workbench import Workbench
 from ..storage import settings
 from ..window.main_window import MainWindow
 from . import translations
-from .exception_hook import Mishaps
-from .gc_timer import Collector
+from .exception_hook import ExceptionHook
+from .gc_timer import GcTimer
 
 
 def make_application() -> QApplication:
@@ -28,8 +28,8 @@ def make_application() -> QApplication:
     application = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(application, QApplication)
     application.setApplicationDisplayName("")
-    if application.findChild(Collector) is None:
-        Collector(application)
+    if application.findChild(GcTimer) is None:
+        GcTimer(application)
     translations.install(application)
     theme.apply(application, settings.theme_choice(), settings.value("text", 0))
     return application
@@ -37,9 +37,9 @@ def make_application() -> QApplication:
 
 def make_window(engine: EngineClient | None = None) -> MainWindow:
     """A window on an empty document with an engine of its own, which takes a session after the first paint."""
-    window = MainWindow(Document(EngineLink(engine)))
+    window = MainWindow(Workbench(EngineLink(engine)))
     application = QCoreApplication.instance()
-    if application is not None and (collector := application.findChild(Collector)) is not None:
+    if application is not None and (collector := application.findChild(GcTimer)) is not None:
         window.built.connect(collector.freeze)
     return window
 
@@ -53,7 +53,7 @@ def start(spec: ModelSpec | None, asked: bool = True, engine: EngineClient | Non
         engine: One that loads its libraries already; None for another.
     """
     application = make_application()
-    mishaps = Mishaps(application)
+    mishaps = ExceptionHook(application)
     mishaps.install()
     _end_on_interrupt(application)
     window = make_window(engine)

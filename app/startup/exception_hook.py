@@ -18,7 +18,7 @@ PLACES = 20
 """Places whose details are kept."""
 
 
-class Mishaps(QObject):
+class ExceptionHook(QObject):
     """Hears of every exception that nobody caught.
 
     Attributes:
@@ -82,10 +82,10 @@ class Mishaps(QObject):
         self.dialog.tell("\n".join(self._told.values()), sum(self.counts[one] for one in self._told))
 
     def _open(self, sentence: str) -> Any:
-        from ..dialogs.unexpected_error import Mishap
+        from ..dialogs.unexpected_error import UnexpectedError
 
         words = self.tr("Unexpected error: {0}. Your work is kept, and you can continue.")
-        dialog = Mishap(QApplication.activeWindow(), words.format(sentence.rstrip(".")))
+        dialog = UnexpectedError(QApplication.activeWindow(), words.format(sentence.rstrip(".")))
         dialog.destroyed.connect(self._closed)
         dialog.open()
         return dialog

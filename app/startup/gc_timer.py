@@ -13,7 +13,7 @@ PAUSE = 500
 """Milliseconds between two looks."""
 
 
-class Collector(QObject):
+class GcTimer(QObject):
     """Collects for as long as it lives."""
 
     def __init__(self, parent: QObject) -> None:

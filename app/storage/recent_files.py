@@ -1,34 +1,26 @@
-"""Writes down what was opened, in a thread of its own: a disk may take longer than the window can wait."""
+"""Keeps the list of what was opened, written beside the interface: a disk may take longer than the window can wait."""
 
-from functools import partial
 from typing import Any
-
-from PySide6.QtCore import QObject, QThreadPool
 
 from secateur.engine.sources.protocol import ModelSpec
 
 from . import settings
+from .background import BackgroundTasks
 
 
-class Recent(QObject):
+class RecentFiles:
     """What was opened, for the next start."""
 
-    def __init__(self, parent: QObject) -> None:
-        """One thread, so that the newest is written last."""
-        super().__init__(parent)
+    def __init__(self, background: BackgroundTasks) -> None:
+        """Write there, so that the newest is written last."""
         self._last: tuple[Any, ...] = ()
-        self._pool = QThreadPool(self)
-        self._pool.setMaxThreadCount(1)
+        self._background = background
 
     def remember(self, title: str, source: str, spec: ModelSpec | None = None) -> None:
         """Put something at the head, unless it stands there; `spec` says with which checkpoint and data."""
         if (title, source, spec) != self._last:
             self._last = title, source, spec
-            self._pool.start(partial(_write, title, source, spec))
-
-    def close(self) -> None:
-        """Wait until it is written."""
-        self._pool.waitForDone()
+            self._background.run(lambda: _write(title, source, spec))
 
 
 def _write(title: str, source: str, spec: ModelSpec | None) -> None:

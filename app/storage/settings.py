@@ -16,7 +16,7 @@ from secateur.engine.errors import SecateurError
 from secateur.engine.storage.atomic_files import write
 
 from . import quarantine
-from .background_writer import Writer
+from .background import BackgroundTasks
 
 NAME = "secateur"
 RECENT = 8
@@ -84,7 +84,7 @@ def _unwritable(error: Exception) -> None:
     quarantine.tell(words.format(reason=error if isinstance(error, SecateurError) else repr(error)))
 
 
-_writer = Writer("settings", _unwritable)
+_tasks = BackgroundTasks("settings", _unwritable)
 
 
 def path() -> Path:
@@ -108,12 +108,12 @@ def store(name: str, value: Any) -> None:
     """Keep a value: what JSON has, or bytes (a QByteArray too); None forgets it. Written soon, in another thread."""
     file = _file()
     file.put(name, _to_json(value))
-    _writer.put(file.write)
+    _tasks.run(file.write)
 
 
 def flush() -> None:
     """Wait until everything that was stored is in the file."""
-    _writer.flush()
+    _tasks.flush()
 
 
 def recent() -> list[tuple[str, str]]:

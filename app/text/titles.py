@@ -1,24 +1,21 @@
 """What jobs are called, and the states and criteria that they are about."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
-from secateur.engine.session.states import StateKind
+from secateur.engine.session.states import State, StateKind
 
 from .metrics import kind_text
 from .translate import counted, engine_words
 
-if TYPE_CHECKING:
-    from ..document.document import Document
-
 say = QCoreApplication.translate
 
 
-def state_called(document: "Document", state: str) -> str:
+def state_called(states: Iterable[State], state: str) -> str:
     """A state as the pictures call it: "the original", "cut s1"."""
-    known = next((one for one in document.states if one.id == state), None)
+    known = next((one for one in states if one.id == state), None)
     if known is None:
         return state
     return say("Work", "the original") if known.kind is StateKind.ORIGINAL else f"{kind_text(known.kind)} {state}"

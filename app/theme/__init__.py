@@ -1,8 +1,8 @@
 """How the window looks: tokens, palette, style sheet, score colours; follows the system and switches live."""
 
+from .design_tokens import DARK, LIGHT, Sizes, Tokens, contrast
 from .scores import score_colour, score_colours, score_table
 from .theme import Scheme, Theme, apply, px, sizes, theme, tokens
-from .tokens import DARK, LIGHT, Sizes, Tokens, contrast
 
 __all__ = [
     "DARK",

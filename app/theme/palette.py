@@ -2,7 +2,7 @@
 
 from PySide6.QtGui import QColor, QPalette
 
-from .tokens import Tokens
+from .design_tokens import Tokens
 
 
 def palette(tokens: Tokens) -> QPalette:

@@ -1,6 +1,6 @@
 """The one style sheet of the window, from the tokens. Labels and buttons say what they are by a `role` property."""
 
-from .tokens import RADIUS, Sizes, Tokens
+from .design_tokens import RADIUS, Sizes, Tokens
 
 
 def style_sheet(tokens: Tokens, sizes: Sizes | None = None) -> str:

@@ -11,11 +11,11 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtGui import QFont, QFontDatabase
 from PySide6.QtWidgets import QApplication
 
+from .design_tokens import DARK, LARGEST, LIGHT, SMALLEST, Sizes, Tokens
 from .dressing import dress
 from .palette import palette
 from .style import style_sheet
 from .switching import Step, Switching, take_all
-from .tokens import DARK, LARGEST, LIGHT, SMALLEST, Sizes, Tokens
 
 
 class Scheme(StrEnum):

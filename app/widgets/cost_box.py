@@ -2,27 +2,15 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QWidget
 
 from secateur.engine.planning.protocol import Cost
 
+from ..text.costs import cost_words
 from .fields import ComboBox
 
-say = QCoreApplication.translate
 ORDER = (Cost.MACS, Cost.PARAMETERS, Cost.SIZE, Cost.PEAK, Cost.LATENCY)
 """As people ask for them."""
-
-
-def cost_words(cost: Cost) -> str:
-    """A cost as it stands behind "of the"."""
-    return {
-        Cost.MACS: say("costs", "MACs"),
-        Cost.PARAMETERS: say("costs", "parameters"),
-        Cost.SIZE: say("costs", "file size"),
-        Cost.PEAK: say("costs", "memory"),
-        Cost.LATENCY: say("costs", "latency"),
-    }[cost]
 
 
 class CostBox(ComboBox):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
-from PySide6.QtCore import QBuffer, QByteArray, QCoreApplication, QIODevice, QPoint, QRect, QSize, Qt
+from PySide6.QtCore import QBuffer, QByteArray, QCoreApplication, QIODevice, QObject, QPoint, QRect, QSize, Qt
 from PySide6.QtGui import QAction, QColor, QGuiApplication, QImage, QPainter
 from PySide6.QtWidgets import QMenu, QWidget
 
@@ -118,31 +118,25 @@ class Drawing:
             clipboard.setImage(self.image())
 
 
-def offer(widget: QWidget, drawing: Drawing, document: Any) -> None:
-    """Offer a plot of a document in the context menu of its widget (right button, or the menu key)."""
+def offer(widget: QWidget, drawing: Drawing, save: Callable[[Drawing], None]) -> None:
+    """Offer a plot in the context menu of its widget (right button, or the menu key); `save` asks where to."""
     widget.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
 
     def show(where: QPoint) -> None:
         menu = QMenu(widget)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        menu.addActions(actions(drawing, menu, document))
+        menu.addActions(actions(drawing, menu, save))
         menu.popup(widget.mapToGlobal(where))
 
     widget.customContextMenuRequested.connect(show)
 
 
-def actions(drawing: Drawing, parent: Any, document: Any) -> list[QAction]:
-    """Copy and save, as entries of a menu; the document asks the main window for the dialog."""
-
-    def save() -> None:
-        from ..dialogs.save_plot import SavePlot
-
-        document.requested.emit(lambda window: SavePlot(window, (drawing,)).open())
-
+def actions(drawing: Drawing, parent: QObject, save: Callable[[Drawing], None]) -> list[QAction]:
+    """Copy and save, as entries of a menu; `save` asks where to."""
     entries = (
         (_say("Copy image"), drawing.copy),
         (_say("Copy data"), lambda: drawing.copy(numbers=True)),
-        (_say("Save plot..."), save),
+        (_say("Save plot..."), lambda: save(drawing)),
     )
     made: list[QAction] = []
     for text, act in entries:

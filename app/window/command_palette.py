@@ -1,13 +1,13 @@
 """The command palette: type a few letters of any command; what cannot be done now is greyed, with the reason."""
 
-from typing import Any
-
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, Slot
 from PySide6.QtGui import QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QDialog, QHeaderView, QLineEdit, QTreeWidget, QTreeWidgetItem, QVBoxLayout
 
 from ..commands.command import Command
 from ..commands.registry import COMMANDS
+from ..dialogs.window_api import WindowApi
+from ..document.document import Document
 from ..theme import px
 
 ROW = 26
@@ -28,7 +28,7 @@ def rank(query: str, title: str) -> int:
     return cost
 
 
-def answers(query: str, command: Command, document: Any) -> tuple[int, int] | None:
+def answers(query: str, command: Command, document: Document) -> tuple[int, int] | None:
     """Where a command stands in the list, smaller is earlier: by its title, else by the words of what it does."""
     if (cost := rank(query, command.shown(document))) >= 0:
         return 0, cost
@@ -36,12 +36,12 @@ def answers(query: str, command: Command, document: Any) -> tuple[int, int] | No
     return (1, 0) if all(word in told for word in query.casefold().split()) else None
 
 
-class Palette(QDialog):
+class CommandPalette(QDialog):
     """A box to type into and the commands that match."""
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: WindowApi) -> None:
         """Show all commands of a window."""
-        super().__init__(window)
+        super().__init__(window.as_widget())
         self._window = window
         self.setWindowTitle(self.tr("Command palette"))
         self.resize(680, 460)
@@ -95,7 +95,7 @@ class Palette(QDialog):
         muted = self.palette().placeholderText()
         item.setSizeHint(1, QSize(0, px(ROW)))  # the column that stretches: its width asks for nothing
         for column in range(3):
-            item.setToolTip(column, command.told(document))
+            item.setToolTip(column, command.told(self._window.workbench))
             if reason or column == 2:
                 item.setForeground(column, muted)
         return item
@@ -107,7 +107,7 @@ class Palette(QDialog):
         command = next((c for c in COMMANDS if item and c.id == item.data(0, Qt.ItemDataRole.UserRole)), None)
         if command is not None and not command.enabled(self._window.document):
             self.accept()
-            self._window.commands.run(command)
+            self._window.run_command(command.id)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Arrow keys in the box move in the list."""
@@ -115,10 +115,3 @@ class Palette(QDialog):
             self.list.event(event)
             return True
         return super().eventFilter(watched, event)
-
-
-def show_palette(window: Any) -> None:
-    """Open the palette over a window."""
-    palette = Palette(window)
-    palette.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    palette.open()

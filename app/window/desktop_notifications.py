@@ -1,9 +1,9 @@
 """Tells that a job has come to its end where nobody looks at the window: taskbar, title, the system's notification."""
 
-from typing import Any
-
 from PySide6.QtCore import QEvent, QObject, Slot
-from PySide6.QtWidgets import QApplication, QSystemTrayIcon
+from PySide6.QtWidgets import QApplication, QMainWindow, QSystemTrayIcon
+
+from ..jobs.workbench import Workbench
 
 WORTH_TELLING = 3.0
 """Seconds that a job must have taken: nobody leaves for less."""
@@ -13,20 +13,20 @@ STAYS = 10_000
 """Milliseconds that the system shows a notification."""
 
 
-class Notices(QObject):
+class DesktopNotifications(QObject):
     """Watches the jobs of a window.
 
     Attributes:
         marked: The title has its mark.
     """
 
-    def __init__(self, window: Any) -> None:
-        """Belong to a window."""
+    def __init__(self, window: QMainWindow, workbench: Workbench) -> None:
+        """Belong to a window; tell of the jobs of a workbench."""
         super().__init__(window)
         self._window = window
         self._tray: QSystemTrayIcon | None = None
         self.marked = False
-        window.document.work.ended.connect(self._ended)
+        workbench.runner.ended.connect(self._ended)
         window.installEventFilter(self)
 
     @Slot(str, float)

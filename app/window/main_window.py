@@ -8,29 +8,37 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QEvent, QTimer, Signal, Slot
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QMainWindow, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
 from secateur.engine.sources.protocol import ModelSpec
 
 from .. import theme
 from ..commands.actions import Actions
+from ..commands.registry import command_named
+from ..dialogs.window_api import WindowApi
 from ..document.aspects import Aspect
 from ..document.document import Document
-from ..panels.registry import PLACES
-from ..startup.panel_preloader import Preload
+from ..jobs.workbench import Workbench
+from ..panels.registry import PANELS
 from ..storage import quarantine, settings
-from ..storage.file_saver import Saver
 from ..storage.open_target import source_of
-from ..storage.recent_files import Recent, spec_of
+from ..storage.recent_files import RecentFiles, spec_of
 from ..text.translate import sentence
 from ..widgets.error_bar import ErrorBar
-from .desktop_notifications import Notices
-from .missing_weights_bar import AbsenceBar
+from ..widgets.plot_export import Drawing
+from .command_palette import CommandPalette
+from .desktop_notifications import DesktopNotifications
+from .manual_window import show_manual
+from .missing_weights_bar import MissingWeightsBar
+from .panel_area import PanelArea
+from .panel_preloader import PanelPreloader
+from .recent_menu import RecentMenu
 from .restore_bar import RestoreBar
+from .shortcut_sheet import ShortcutSheet
 from .start_page import StartPage
-from .status_bar import StatusLine
+from .status_bar import StatusBar
 from .tab_order import put_in_order
 from .top_bar import TopBar
 
@@ -45,6 +53,7 @@ class MainWindow(QMainWindow):
     """The window of one document.
 
     Attributes:
+        workbench: The document and all jobs.
         document: What is shown.
         commands: The commands as actions.
         area: The panels, None until they are built.
@@ -57,20 +66,19 @@ class MainWindow(QMainWindow):
     painted = Signal()
     built = Signal()
 
-    def __init__(self, document: Document) -> None:
-        """Show a document."""
+    def __init__(self, workbench: Workbench) -> None:
+        """Show the document of a workbench."""
         super().__init__()
-        self.document = document
+        self.workbench = workbench
+        self.document: Document = workbench.document
+        document = self.document
         self.commands = Actions(self)
-        self.area: Any = None
-        self._area: Any = None
-        self._recent = Recent(self)
-        self.notices = Notices(self)
-        self.saver = Saver(self)
-        self.saver.saved.connect(self._saved)
-        self.saver.failed.connect(document.fail)
-        self._preload = Preload(PLACES, self)
-        self._preload.finished.connect(self._build)
+        self.area: PanelArea | None = None
+        self._area: PanelArea | None = None
+        self._recent = RecentFiles(workbench.files)
+        self.notices = DesktopNotifications(self, workbench)
+        self._preload = PanelPreloader(PANELS, self)
+        self._preload.loaded.connect(self._build)
         self._painted = False
         self._closed = False
         self._closing: Any = None
@@ -81,19 +89,19 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("Secateur[*]")
         self.top_bar = TopBar(self)
         self.errors = ErrorBar()
-        self.absence = AbsenceBar(self)
+        self.absence = MissingWeightsBar(self)
         self.restore_bar = RestoreBar(self)
         self.start_page = StartPage(self)
         self._lay_out()
-        self.commands.fill_menus(self)
+        self.commands.fill_menus(self.menuBar(), {"file.open_project": self._recent_menu})
         document.failed.connect(self._failed)
         document.project.connect(self._remember_project)
-        document.handing.fitted.connect(self._fitted)
+        workbench.recipes.fitted.connect(self._fitted)
         document.requested.connect(self._serve)
         document.changed.connect(self._cover)
-        document.views.settled.connect(self._show_page)
-        document.views.settled.connect(self._show_told)
-        document.views.watch(SHOWN, self._changed)
+        document.dispatcher.settled.connect(self._show_page)
+        document.dispatcher.settled.connect(self._show_told)
+        document.dispatcher.watch(SHOWN, self._changed)
         self._restore()
 
     def _lay_out(self) -> None:
@@ -111,7 +119,7 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.restore_bar)
         layout.addWidget(self.pages, 1)
         self.setCentralWidget(central)
-        self.status = StatusLine(self.document)
+        self.status = StatusBar(self.workbench)
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addPermanentWidget(self.status, 1)
 
@@ -130,8 +138,8 @@ class MainWindow(QMainWindow):
         self.painted.emit()
         self._show_told()
         if not self._closed:
-            self.document.work.start()
-            self.document.work.keeper.look()
+            self.workbench.runner.start()
+            self.workbench.sessions.look()
             self._preload.begin()
 
     @Slot()
@@ -140,9 +148,7 @@ class MainWindow(QMainWindow):
         if self._closed:
             return
         if self._area is None:
-            from .panel_area import WorkArea
-
-            self._area = WorkArea(self.document)
+            self._area = PanelArea(self.workbench)
         if self._area.add_next():
             QTimer.singleShot(0, self._build)
             return
@@ -167,7 +173,7 @@ class MainWindow(QMainWindow):
     def open(self, spec: ModelSpec) -> None:
         """Open a model; the errors of an earlier try are gone."""
         self.errors.hide()
-        self.document.open(spec)
+        self.workbench.model.open(spec)
 
     def begin(self, spec: ModelSpec) -> None:
         """Open what the command line named; asks where it does not say enough."""
@@ -178,20 +184,20 @@ class MainWindow(QMainWindow):
 
     def begin_with(self, spec: ModelSpec) -> None:
         """Open what nobody asked for by name, unless there is something to restore."""
-        keeper = self.document.work.keeper
+        sessions = self.workbench.sessions
 
         def decide() -> None:
-            keeper.offered.disconnect(decide)
-            if not keeper.offers and self.document.analysis is None and not self.document.busy:
+            sessions.offered.disconnect(decide)
+            if not sessions.offers and self.document.analysis is None and not self.document.busy:
                 self.begin(spec)
 
-        keeper.offered.connect(decide)
+        sessions.offered.connect(decide)
 
     def open_source(self, source: str) -> None:
         """Open what a path or name says; asks where more must be known."""
-        if self.document.work.keeper.is_session(source):
+        if self.workbench.sessions.is_session(source):
             self.errors.hide()
-            self.document.work.keeper.restore(Path(source))
+            self.workbench.sessions.restore(Path(source))
             return
         spec = source_of(source)
         if spec is not None:
@@ -227,12 +233,12 @@ class MainWindow(QMainWindow):
     def show_rating(self) -> None:
         """Open the options of the scores."""
         if self.area is not None:
-            self.area.panels["tree.panel"].show_options()
+            self.area.panels["tree"].show_options()
 
     def edit_keeps(self) -> None:
         """Type in the tree how many the selected layer keeps."""
         if self.area is not None:
-            self.area.panels["tree.panel"].edit_keeps()
+            self.area.panels["tree"].edit_keeps()
 
     def toggle_dock(self, name: str) -> None:
         """Hide a dock, or show it again."""
@@ -244,19 +250,59 @@ class MainWindow(QMainWindow):
         if self.area is not None:
             self.area.reset()
 
+    def as_widget(self) -> QWidget:
+        """What dialogs stand over."""
+        return self
+
+    def run_command(self, name: str) -> None:
+        """Run a command by its id, unless it cannot be done now; then say why."""
+        self.commands.run(command_named(name))
+
+    def hide_error(self) -> None:
+        """Take the bar of an error away: it was about something before."""
+        self.errors.hide()
+
+    def show_restorable(self) -> None:
+        """Show the sessions that can be restored."""
+        self.restore_bar.show_again()
+
+    def show_palette(self) -> None:
+        """Open the command palette."""
+        palette = CommandPalette(self)
+        palette.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        palette.open()
+
+    def show_manual(self) -> None:
+        """Open the manual at the page of the panel in front."""
+        show_manual(self, self.area.panel_in_front() if self.area is not None and self.area.isVisible() else "")
+
+    def show_shortcuts(self) -> None:
+        """Open the sheet of shortcuts."""
+        ShortcutSheet(self).open()
+
+    def drawings(self) -> tuple[Drawing, ...]:
+        """All plots that have something to show."""
+        return () if self.area is None else self.area.drawings()
+
+    def drawing_in_front(self) -> Drawing | None:
+        """The plot that has the focus, else the one in the middle, else any; None where there is none."""
+        return None if self.area is None else self.area.drawing_in_front()
+
+    def _recent_menu(self, parent: QMenu) -> QMenu:
+        return RecentMenu(self, parent, self.start_page.refresh)
+
     # What the document says.
 
     @Slot(object)
-    def _serve(self, request: Callable[[Any], None]) -> None:
+    def _serve(self, request: Callable[[WindowApi], None]) -> None:
         """Do what a panel wants of the main window, whichever window the panel lies in."""
         request(self)
 
     @Slot(object)
     def _failed(self, error: Any) -> None:
-        work = self.document.work
         from ..dialogs import consent
 
-        if consent.ask(self, error, work.refusable):
+        if consent.ask(self, error, self.workbench.runner.consent):
             return
         if error.message.code == "project.moved":
             from ..dialogs import relocate_file
@@ -269,10 +315,6 @@ class MainWindow(QMainWindow):
     def _remember_project(self, folder: str) -> None:
         self._recent.remember(self.document.model_name, folder)
 
-    @Slot(object)
-    def _saved(self, path: Path) -> None:
-        self.document.work.say(self.tr("Saved {path}").format(path=path))
-
     @Slot(str, object)
     def _fitted(self, recipe: str, fit: Any) -> None:
         """A recipe was held against the model: ask what is to be done with it."""
@@ -282,11 +324,11 @@ class MainWindow(QMainWindow):
 
     def _relocated(self, old: str, new: str) -> None:
         """A file of a project was found: open it again."""
-        work = self.document.work
-        if work.asked is not None:
-            self.open(replace(work.asked, moved=(*work.asked.moved, (old, new))))
+        asked = self.workbench.model.asked
+        if asked is not None:
+            self.open(replace(asked, moved=(*asked.moved, (old, new))))
         else:
-            work.keeper.restore_moved(old, new)
+            self.workbench.sessions.restore_moved(old, new)
 
     @Slot()
     def _show_told(self) -> None:
@@ -332,9 +374,9 @@ class MainWindow(QMainWindow):
             return
         if document.absent:
             self._recent.remember(document.model_name, document.contents.spec.source)
-        elif len(document.states) > 1 and document.work.folder is not None:
+        elif len(document.states) > 1 and document.engine.folder is not None:
             title = self.tr("{name}, {count} states").format(name=document.model_name, count=len(document.states))
-            self._recent.remember(title, str(document.work.folder))
+            self._recent.remember(title, str(document.engine.folder))
         elif len(document.states) == 1:
             opened = document.contents.origin or document.contents.spec  # paths are whole in what the engine opened
             self._recent.remember(document.model_name, opened.source, opened)
@@ -342,7 +384,7 @@ class MainWindow(QMainWindow):
     @Slot()
     def _show_page(self) -> None:
         """The panels, once all of them show the model."""
-        if self.area is not None and self.document.analysis is not None and not self.document.views.busy:
+        if self.area is not None and self.document.analysis is not None and not self.document.dispatcher.busy:
             self.pages.setCurrentWidget(self.area)
 
     # Drag and drop, geometry.
@@ -386,10 +428,9 @@ class MainWindow(QMainWindow):
         self._closed = True
         settings.store("geometry", self.saveGeometry())
         self._preload.stop()
-        self._recent.close()
-        self.saver.close()
+        self.workbench.files.flush()
         if self.area is not None:
             self.area.remember()
         settings.flush()
-        self.document.work.close()
+        self.workbench.close()
         super().closeEvent(event)

@@ -3,8 +3,6 @@
 `manual_pages` has the pages as plain data; here they are Markdown that Qt lays out, in the colours of the theme.
 """
 
-from typing import Any
-
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, QUrl, Slot
 from PySide6.QtGui import QDesktopServices, QImage, QKeyEvent, QKeySequence, QResizeEvent, QShortcut, QTextDocument
 from PySide6.QtWidgets import (
@@ -21,7 +19,7 @@ from PySide6.QtWidgets import (
 
 from secateur.resources import manual_pages
 
-from ..panels.registry import PLACES
+from ..panels.registry import PANELS
 from ..theme import px, theme
 from ..widgets.buttons import button
 from .manual_layout import fit_pictures, heading_at, highlight, lay_out
@@ -285,17 +283,11 @@ class Manual(QDialog):
                     self.contents.setCurrentItem(item)
 
 
-def show_manual(window: Any, link: str = "") -> None:
-    """Open the manual beside a window at a page, by default at that of the panel in front."""
-    manual = window.findChild(Manual, NAME, Qt.FindChildOption.FindDirectChildrenOnly) or Manual(window)
-    manual.show_page(link or page_in_front(window))
+def show_manual(window: QWidget, module: str = "") -> None:
+    """Open the manual beside a window at the page of a panel; the first one without a panel."""
+    found = window.findChild(Manual, NAME, Qt.FindChildOption.FindDirectChildrenOnly)
+    manual = found if isinstance(found, Manual) else Manual(window)
+    manual.show_page(next((entry.page for entry in PANELS if entry.module == module), f"{START}.md"))
     manual.show()
     manual.raise_()
     manual.activateWindow()
-
-
-def page_in_front(window: Any) -> str:
-    """The page of the panel that has the focus, else of the one in the middle; the first one without a model."""
-    area = getattr(window, "area", None)
-    module = area.panel_in_front() if area is not None and area.isVisible() else ""
-    return next((place.page for place in PLACES if place.module == module), f"{START}.md")

@@ -1,15 +1,14 @@
 """The bar above a bundle that came without weights: why it can only be looked at, and the place to name them."""
 
-from typing import Any
-
 from PySide6.QtWidgets import QHBoxLayout
 
+from ..dialogs.window_api import WindowApi
 from ..widgets.buttons import button
 from ..widgets.card import Card
 from ..widgets.labels import label
 
 
-class AbsenceBar(Card):
+class MissingWeightsBar(Card):
     """Hidden unless what is open can only be looked at.
 
     Attributes:
@@ -17,9 +16,9 @@ class AbsenceBar(Card):
         name: Opens the dialog that names the weights.
     """
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: WindowApi) -> None:
         """Stand in a window."""
-        super().__init__(window, margin=8)
+        super().__init__(window.as_widget(), margin=8)
         self._window = window
         self.sentence = label(wrap=True)
         self.name = button(self.tr("Add weights..."), "link", self.tr("Choose the model and its checkpoint"))

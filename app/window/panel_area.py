@@ -6,7 +6,8 @@ from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QApplication, QMainWindow, QTabWidget, QVBoxLayout, QWidget
 
-from ..panels.registry import PLACES
+from ..jobs.workbench import Workbench
+from ..panels.registry import PANELS, PanelEntry
 from ..storage import settings
 from ..theme import px
 from ..widgets.card import Card
@@ -23,23 +24,23 @@ VERSION = 1
 """Of the layout that is remembered: another one's is not restored."""
 
 
-class WorkArea(QWidget):
+class PanelArea(QWidget):
     """All panels of an open model.
 
     Attributes:
-        panels: By module name of the place.
+        panels: By module.
         holder: What the docks lie in, around the tabs in the middle.
         docks: By name: "model", "inspector", "work".
         tabs: By place, "middle" and "bottom".
     """
 
-    def __init__(self, document: Any, parent: QWidget | None = None) -> None:
+    def __init__(self, workbench: Workbench, parent: QWidget | None = None) -> None:
         """Make the docks; `add_next` makes the panels, one after the other."""
         super().__init__(parent)
-        self._document = document
+        self._workbench = workbench
         self._sized = False
         self._afloat: list[Dock] = []
-        self.panels: dict[str, QWidget] = {}
+        self.panels: dict[str, Any] = {}
         self.top = QVBoxLayout()
         self.tabs = {"middle": self._tabs(self.tr("Views")), "bottom": self._tabs(self.tr("Activity"))}
         self.holder = QMainWindow(self)
@@ -82,15 +83,15 @@ class WorkArea(QWidget):
 
     def add_next(self) -> bool:
         """Make the next panel, or finish; True while there is more to do."""
-        if len(self.panels) < len(PLACES):
-            self._add(PLACES[len(self.panels)])
+        if len(self.panels) < len(PANELS):
+            self._add(PANELS[len(self.panels)])
             return True
         self._restore_tabs()
         return False
 
-    def _add(self, place: Any) -> None:
+    def _add(self, place: PanelEntry) -> None:
         """Make one panel and put it where it belongs."""
-        panel = place.make(self._document)
+        panel = place.make(self._workbench)
         self.panels[place.module] = panel
         if place.where in ("strip", "ledger"):
             self.top.addWidget(panel)
@@ -141,7 +142,7 @@ class WorkArea(QWidget):
         layout.setEnabled(True)
         self._share_room()
         for where, tabs in self.tabs.items():
-            self._order(tabs, [place.module for place in PLACES if place.where == where])
+            self._order(tabs, [place.module for place in PANELS if place.where == where])
 
     def remember(self) -> None:
         """Keep places and sizes for the next start."""
@@ -180,7 +181,7 @@ class WorkArea(QWidget):
 
     def parts(self) -> list[QWidget]:
         """All of it, as it is read."""
-        above = [self.panels[place.module] for place in PLACES if place.where in ("strip", "ledger")]
+        above = [self.panels[place.module] for place in PANELS if place.where in ("strip", "ledger")]
         return [*above, self.docks["model"], self.tabs["middle"], self.docks["inspector"], self.docks["work"]]
 
     def drawings(self) -> tuple[Drawing, ...]:

@@ -1,20 +1,21 @@
 """What was opened recently, as a menu: filled whenever it is opened, so that files that are gone are not offered."""
 
-from typing import Any
+from collections.abc import Callable
 
 from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QMenu
 
+from ..dialogs.window_api import WindowApi
 from ..storage import settings
 
 
 class RecentMenu(QMenu):
     """Entries that open again, and one that forgets all."""
 
-    def __init__(self, window: Any, parent: QMenu) -> None:
-        """Stand in a menu of a window."""
+    def __init__(self, window: WindowApi, parent: QMenu, forgotten: Callable[[], None]) -> None:
+        """Stand in a menu of a window; `forgotten` is told when the list was cleared."""
         super().__init__(parent)
-        self._window = window
+        self._window, self._forgotten = window, forgotten
         self.setTitle(self.tr("Open recent"))
         self.setToolTipsVisible(True)
         self.aboutToShow.connect(self.fill)
@@ -36,4 +37,4 @@ class RecentMenu(QMenu):
     @Slot()
     def _forget(self) -> None:
         settings.forget()
-        self._window.start_page.refresh()
+        self._forgotten()

@@ -5,6 +5,7 @@ from typing import Any
 from PySide6.QtCore import QDateTime, QLocale, Qt, Slot
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
+from ..dialogs.window_api import WindowApi
 from ..storage.autosave.session_folders import Offer
 from ..text.translate import counted
 from ..widgets.buttons import PrimaryButton, button
@@ -18,11 +19,11 @@ SHOWN = 3
 class RestoreBar(Card):
     """Hidden where nothing was left; each session can be restored, discarded, or left for later."""
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: WindowApi) -> None:
         """Stand in a window."""
-        super().__init__(window, margin=10)
+        super().__init__(window.as_widget(), margin=10)
         self._window = window
-        self._keeper = window.document.work.keeper
+        self._sessions = window.workbench.sessions
         self._later = False
         self._rows = QVBoxLayout()
         self._rows.setSpacing(6)
@@ -34,7 +35,7 @@ class RestoreBar(Card):
         self.body.addLayout(head)
         self.body.addLayout(self._rows)
         self.later.clicked.connect(self._not_now)
-        self._keeper.offered.connect(self.refresh)
+        self._sessions.offered.connect(self.refresh)
         self.hide()
 
     @Slot()
@@ -44,7 +45,7 @@ class RestoreBar(Card):
             if (row := item.widget()) is not None:
                 row.hide()
                 row.deleteLater()
-        offers = self._keeper.offers
+        offers = self._sessions.offers
         for number, offer in enumerate(offers[:SHOWN]):
             self._rows.addWidget(self._row(offer, first=number == 0))
         if len(offers) > SHOWN:
@@ -69,21 +70,21 @@ class RestoreBar(Card):
         when = QLocale().toString(QDateTime.fromSecsSinceEpoch(int(offer.when)), QLocale.FormatType.ShortFormat)
         line.addWidget(label(offer.name, "strong"))
         line.addWidget(label(when, "muted"))
-        gone = offer.folder in self._keeper.discarded
+        gone = offer.folder in self._sessions.discarded
         what = ElidedLabel(self.tr("Discarded. It will be deleted at the next start.") if gone else self.told(offer))
         what.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         line.addWidget(what, 1, Qt.AlignmentFlag.AlignVCenter)
         if gone:
-            line.addWidget(self._action(self.tr("Undo"), offer, lambda: self._keeper.discard(offer, False)))
+            line.addWidget(self._action(self.tr("Undo"), offer, lambda: self._sessions.discard(offer, False)))
             return row
-        if offer.folder == self._keeper.restoring:
+        if offer.folder == self._sessions.restoring:
             line.addWidget(label(self.tr("restoring"), "good"))
             return row
         restore = PrimaryButton(self.tr("Restore")) if first else button(self.tr("Restore"))
         restore.setAccessibleName(self.tr("Restore {0}").format(offer.name))
-        restore.clicked.connect(lambda: self._keeper.restore(offer.folder, offer.name))
+        restore.clicked.connect(lambda: self._sessions.restore(offer.folder, offer.name))
         line.addWidget(restore)
-        line.addWidget(self._action(self.tr("Discard"), offer, lambda: self._keeper.discard(offer)))
+        line.addWidget(self._action(self.tr("Discard"), offer, lambda: self._sessions.discard(offer)))
         return row
 
     def _action(self, text: str, offer: Offer, act: Any) -> QWidget:

@@ -1,7 +1,6 @@
 """The sheet of shortcuts, made from the table."""
 
 import math
-from typing import Any
 
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QKeySequence
@@ -10,6 +9,7 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QHBoxLayou
 from ..commands.actions import MORE_KEYS
 from ..commands.command import CONTEXT, Command, say
 from ..commands.registry import COMMANDS, MENUS
+from ..dialogs.window_api import WindowApi
 
 COLUMNS, SLACK = 3, 3
 """How many there are, how many shortcuts more than its share each may have, and how few may stand at its end."""
@@ -18,12 +18,12 @@ KEYS = "keys"
 """Name of the labels that say keys."""
 
 
-class Sheet(QDialog):
+class ShortcutSheet(QDialog):
     """All shortcuts, by menu."""
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: WindowApi) -> None:
         """Stand over a window."""
-        super().__init__(window)
+        super().__init__(window.as_widget())
         self.setWindowTitle(QCoreApplication.translate(CONTEXT, "Keyboard shortcuts"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         layout = QVBoxLayout(self)
@@ -59,11 +59,6 @@ class Sheet(QDialog):
                 part = commands[begun : begun + room - filled]
                 _section(column, menu, part, again=begun > 0)
                 filled, begun = filled + len(part), begun + len(part)
-
-
-def show_sheet(window: Any) -> None:
-    """Open the sheet over a window."""
-    Sheet(window).open()
 
 
 def _column(columns: QHBoxLayout) -> QVBoxLayout:

@@ -1,12 +1,11 @@
 """What an empty window shows: what the program does, sample models to try, and what was opened lately."""
 
-from typing import Any
-
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLayoutItem, QProgressBar, QVBoxLayout, QWidget
 
 from ..commands.command import say
 from ..commands.registry import command_named
+from ..dialogs.window_api import WindowApi
 from ..document.aspects import Aspect
 from ..storage import settings
 from ..widgets.buttons import button
@@ -20,9 +19,9 @@ SAMPLES = ("file.resnet", "file.vit")
 class StartPage(QWidget):
     """Three sentences, buttons, and a line that says what is being opened."""
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: WindowApi) -> None:
         """Stand in a window."""
-        super().__init__(window)
+        super().__init__(window.as_widget())
         self._window = window
         card = Card(margin=28)
         card.setMinimumWidth(620)
@@ -60,7 +59,7 @@ class StartPage(QWidget):
         card.body.addWidget(self._bar)
         self._centre(card)
         self.refresh()
-        window.document.views.watch(SHOWN, self._changed)
+        window.document.dispatcher.watch(SHOWN, self._changed)
         self.show_progress()
 
     def _title(self) -> QLabel:
@@ -82,7 +81,7 @@ class StartPage(QWidget):
         command = command_named(name)
         made = button(say(command.title), tip=say(command.tooltip))
         made.setMinimumWidth(160)
-        made.clicked.connect(lambda: self._window.commands.run(command))
+        made.clicked.connect(lambda: self._window.run_command(command.id))
         row = QHBoxLayout()
         row.setSpacing(12)
         row.addWidget(made, 0, Qt.AlignmentFlag.AlignTop)
@@ -116,7 +115,7 @@ class StartPage(QWidget):
         self._status.setVisible(bool(jobs))
         if jobs:
             job = jobs[0]
-            self._status.setText(f"{job.title}: {job.text or self._window.document.work.engine}")
+            self._status.setText(f"{job.title}: {job.text or self._window.document.engine.text}")
             self._bar.setRange(0, job.total)
             self._bar.setValue(job.done)
 

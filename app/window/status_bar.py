@@ -7,7 +7,7 @@ from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QSizePolicy, QWidget
 
 from ..document.aspects import Aspect
-from ..document.document import Document
+from ..jobs.workbench import Workbench
 from ..text.format import about
 from ..text.verification import verified_text, verified_tip
 from ..widgets.buttons import button
@@ -21,7 +21,7 @@ SHORT = 300
 DOT = " \u00b7 "
 
 
-class StatusLine(QWidget):
+class StatusBar(QWidget):
     """One line below everything.
 
     Attributes:
@@ -30,10 +30,10 @@ class StatusLine(QWidget):
         word: The last announcement, or the legend.
     """
 
-    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+    def __init__(self, workbench: Workbench, parent: QWidget | None = None) -> None:
         """Show a document's state."""
         super().__init__(parent)
-        self.document = document
+        self.document = document = workbench.document
         self.facts = ElidedLabel(role="caption", tells=False)
         self.facts.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
         self.facts.setAccessibleName(self.tr("Engine, and verification of the current state"))
@@ -43,14 +43,14 @@ class StatusLine(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 0, 12, 4)
         row.setSpacing(16)
-        self.running = RunningJob(document)
+        self.running = RunningJob(workbench)
         row.addWidget(self.facts)
         row.addWidget(self.running)
         row.addWidget(self.word, 1)
         self._clock = QTimer(self, interval=STAYS, singleShot=True)
         self._clock.timeout.connect(self._legend)
         document.announced.connect(self.tell)
-        document.views.watch(SHOWN, self._changed)
+        document.dispatcher.watch(SHOWN, self._changed)
         self._changed(SHOWN)
 
     @Slot(str)
@@ -64,9 +64,16 @@ class StatusLine(QWidget):
         opened = self.document.analysis is not None
         self.word.setText(self.tr("scores: blue is low, yellow is high; orange: marked for removal") if opened else "")
 
+    def _engine_words(self) -> str:
+        """What runs, or what the engine does."""
+        jobs, engine = self.document.jobs, self.document.engine
+        if jobs and jobs[0].text:
+            return f"{jobs[0].title}: {jobs[0].text}"
+        return engine.processor if engine.processor and engine.ready else engine.text
+
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         document = self.document
-        parts = (document.work.status(), verified_text(document.states, document.state))
+        parts = (self._engine_words(), verified_text(document.states, document.state))
         self.facts.setText(DOT.join(part for part in parts if part))
         self.facts.setToolTip(verified_tip(document.states, document.state) if document.state is not None else "")
         if Aspect.JOBS in aspects:
@@ -84,10 +91,10 @@ class RunningJob(QWidget):
         cancel: Stops it.
     """
 
-    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+    def __init__(self, workbench: Workbench, parent: QWidget | None = None) -> None:
         """Start hidden; what is over in a moment is never shown."""
         super().__init__(parent)
-        self.document = document
+        self.document, self._runner = workbench.document, workbench.runner
         self.bar = QProgressBar(textVisible=False)
         self.bar.setFixedWidth(88)
         self.bar.setAccessibleName(self.tr("Progress of the running job"))
@@ -133,4 +140,4 @@ class RunningJob(QWidget):
     @Slot()
     def _cancel(self) -> None:
         if jobs := self.document.jobs:
-            self.document.cancel(jobs[0].id)
+            self._runner.cancel(jobs[0].id)

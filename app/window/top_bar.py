@@ -1,7 +1,6 @@
 """The top bar: what I have (model, data, target), what I want (goal), and one primary action: the next step."""
 
 from dataclasses import replace
-from typing import Any
 
 from PySide6.QtCore import QEvent, QSignalBlocker, Qt, Slot
 from PySide6.QtGui import QFontMetrics, QResizeEvent
@@ -12,6 +11,7 @@ from secateur.engine.targets.protocol import TargetSpec
 from ..commands.command import say
 from ..commands.next_step import next_step
 from ..commands.registry import command_named
+from ..dialogs.window_api import WindowApi
 from ..document.aspects import Aspect
 from ..text.metrics import details
 from ..widgets.buttons import PrimaryButton, button
@@ -45,9 +45,9 @@ class TopBar(QWidget):
         lose: What of the metric may be lost, in points or per cent.
     """
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: WindowApi) -> None:
         """Stand in a window."""
-        super().__init__(window)
+        super().__init__(window.as_widget())
         self._window, self._document = window, window.document
         self._laid_out = False
         self.data = button("", tip=say(command_named("file.data").tooltip))
@@ -72,7 +72,7 @@ class TopBar(QWidget):
         self.cost.activated.connect(self._goal_changed)
         self.lose.valueChanged.connect(self._goal_changed)
         self.primary.clicked.connect(self._next)
-        self._document.views.watch(SHOWN, self._changed)
+        self._document.dispatcher.watch(SHOWN, self._changed)
         self.refresh()
 
     def _lay_out(self) -> None:
@@ -178,7 +178,7 @@ class TopBar(QWidget):
         with QSignalBlocker(self.cost):
             self.cost.choose(goal.cost)
         self.cost.setEnabled(not self._document.busy)
-        points = self._document.lowest.in_percent
+        points = self._document.loses_points
         fields = (
             (self.keep, goal.keep * 100, self.tr(" % of")),
             (self.lose, goal.lose, self.tr(" pt") if points else self.tr(" %")),
@@ -200,7 +200,7 @@ class TopBar(QWidget):
         reason = command.enabled(document)
         words = command.shown(document).removesuffix("...")
         if document.busy:
-            title = next(job.title for job in document.work.board.running() if job.changes)
+            title = next(job.title for job in document.jobs if job.changes)
             metrics = QFontMetrics(self.primary.font())  # no name of a file moves the rest of the bar
             most = metrics.averageCharWidth() * LONGEST
             words = metrics.elidedText(f"{title} \u2026", Qt.TextElideMode.ElideRight, most)
@@ -208,20 +208,20 @@ class TopBar(QWidget):
             words = self.tr("Open a model")
         self.primary.say(words)
         self.primary.setEnabled(not reason)
-        self.primary.setToolTip(command.told(document))
+        self.primary.setToolTip(command.told(self._window.workbench))
         self._buttons["edit.suggest"].setVisible(command.id != "edit.suggest")
 
     def _run(self, name: str) -> None:
-        self._window.commands.run(command_named(name))
+        self._window.run_command(name)
 
     @Slot()
     def _next(self) -> None:
-        self._window.commands.run(next_step(self._document))
+        self._window.run_command(next_step(self._document).id)
 
     @Slot()
     def _goal_changed(self) -> None:
         asked = {"keep": self.keep.value() / 100, "lose": self.lose.value(), "cost": self.cost.cost}
-        self._document.set_goal(replace(self._document.goal, **asked))
+        self._document.plan.set_goal(replace(self._document.goal, **asked))
 
     @Slot(int)
     def _target_chosen(self, index: int) -> None:

@@ -19,7 +19,7 @@ def begun(analysis: Analysis | None = None) -> Document:
     document.adopt(OpenedModel(analysis.model, analysis, state, (), task_info()), ModelSpec("bundled:resnet"))
     document.contents.criterion = "l1"
     document.take_scores("s0", "l1", scores_of(analysis))
-    document.views.settle()
+    document.dispatcher.settle()
     return document
 
 
@@ -36,16 +36,16 @@ def make(document: Document, name: str, parent: str, kind: StateKind, accuracy: 
 def branched() -> Document:
     """States s0 > s1 (cut) > s2 (recovered), and s0 > s3 (cut with a whole block) with 30 marks on it."""
     document = begun()
-    document.mark(np.arange(80, 140), True)
-    document.keep(4, 20)
+    document.plan.mark(np.arange(80, 140), True)
+    document.plan.keep(4, 20)
     make(document, "s1", "s0", StateKind.CUT, 0.812, 0.44)
     make(document, "s2", "s1", StateKind.RECOVERED, 0.905, 0.44)
-    document.go_to("s0")
-    document.mark(np.arange(200, 260), True)
-    document.undo()
-    document.mark(np.arange(300, 420), True)
-    document.mark([32], True)
+    document.plan.go_to("s0")
+    document.plan.mark(np.arange(200, 260), True)
+    document.plan.undo()
+    document.plan.mark(np.arange(300, 420), True)
+    document.plan.mark([32], True)
     make(document, "s3", "s0", StateKind.CUT, 0.88, 0.5)
-    document.mark(np.arange(440, 470), True)
-    document.views.settle()
+    document.plan.mark(np.arange(440, 470), True)
+    document.dispatcher.settle()
     return document

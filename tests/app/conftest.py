@@ -46,12 +46,12 @@ def player(dressed: QApplication) -> Iterator[Player]:
     """A model is open and scored, judging a sample takes a millisecond; the engine is the test."""
     made = play(task=replace(task_info(), seconds=0.001))
     yield made
-    made.document.work.close()
+    made.workbench.close()
 
 
 @pytest.fixture
 def window(qtbot: QtBot, player: Player) -> Window:
     """What dialogs ask of a window, over that document."""
-    made = Window(player.document)
+    made = Window(player.workbench)
     qtbot.addWidget(made)
     return made

@@ -38,7 +38,7 @@ def make(kind: type[QWidget], window: Any) -> QWidget:
 
 def _consent(window: Any) -> QDialog:
     from secateur.app.dialogs.consent import Consent
-    from secateur.app.document.consent_request import Refusable
+    from secateur.app.document.consent_request import ConsentRequest
     from secateur.engine.errors import OpenError
 
     template = (
@@ -46,7 +46,7 @@ def _consent(window: Any) -> QDialog:
         "source; otherwise save only the state_dict()."
     )
     error = OpenError("checkpoint.pickle", template, path="weights.pt")
-    return Consent(window, error, Refusable("weights.pt", lambda consent: None))
+    return Consent(window, error, ConsentRequest("weights.pt", lambda consent: None))
 
 
 def _export(window: Any) -> QDialog:
@@ -90,38 +90,38 @@ def _replace(window: Any) -> QDialog:
 
 
 def _recovery(window: Any) -> QDialog:
-    from secateur.app.dialogs.recovery_settings import RecoveryDialog
+    from secateur.app.dialogs.recovery_settings import RecoverySettingsDialog
 
-    return RecoveryDialog(window, window.document.recovery, lambda settings: None)
+    return RecoverySettingsDialog(window, window.document.recovery, lambda settings: None)
 
 
 def _hand_on(window: Any) -> QDialog:
-    from secateur.app.dialogs.share import HandOn
+    from secateur.app.dialogs.share import Share
 
-    return HandOn(window, "report")
+    return Share(window, "report")
 
 
 def _mishap(window: Any) -> QDialog:
-    from secateur.app.dialogs.unexpected_error import Mishap
+    from secateur.app.dialogs.unexpected_error import UnexpectedError
 
-    return Mishap(window, "ValueError: not a number")
+    return UnexpectedError(window, "ValueError: not a number")
 
 
 def _moved(window: Any) -> QDialog:
-    from secateur.app.dialogs.relocate_file import Moved
+    from secateur.app.dialogs.relocate_file import RelocateFile
 
-    return Moved(window, "images/val", window.tr("Data"), lambda path: None)
+    return RelocateFile(window, "images/val", window.tr("Data"), lambda path: None)
 
 
 _SPECIAL: dict[str, Callable[[Any], QWidget]] = {
     "Consent": _consent,
     "ChooseMode": _mode,
     "Export": _export,
-    "HandOn": _hand_on,
-    "Mishap": _mishap,
-    "Moved": _moved,
+    "Share": _hand_on,
+    "UnexpectedError": _mishap,
+    "RelocateFile": _moved,
     "RatingOptions": _rating,
-    "RecoveryDialog": _recovery,
+    "RecoverySettingsDialog": _recovery,
     "Replace": _replace,
     "SavePlot": _plot,
 }

@@ -5,15 +5,25 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
+from secateur.app.document.document import Document
+from secateur.app.jobs.job_queue import JobQueue, QueuedJob
+from secateur.app.jobs.workbench import Workbench
+
 
 class FakeLink(QObject):
-    """Has the signals of `EngineLink`; answers nothing by itself."""
+    """Has the signals of `EngineLink`; answers nothing by itself.
+
+    Attributes:
+        calls: By number every job that was asked for, as (method, arguments); those that wait for their turn, too.
+        sent: The numbers of those that the engine got, in order.
+        cancelled: The numbers of those that the engine was asked to stop.
+    """
 
     ready = Signal(int)
     progressed = Signal(object, object)
     finished = Signal(object, object)
     failed = Signal(object, object)
-    lost = Signal(object, bool, bool)
+    lost = Signal(object, bool, bool, bool)
     restored = Signal()
     given_up = Signal(object)
     logged = Signal(str)
@@ -21,25 +31,33 @@ class FakeLink(QObject):
     def __init__(self) -> None:
         super().__init__()
         self.calls: dict[int, tuple[str, tuple[Any, ...]]] = {}
+        self.sent: list[int] = []
         self.cancelled: list[int] = []
-        self.moved: list[tuple[int, int]] = []
         self.closed = False
 
     def start(self, folder: Path) -> None:
         self.folder = folder
 
-    def call(self, method: str, *arguments: Any) -> int:
-        self.calls[len(self.calls) + 1] = (method, arguments)
-        return len(self.calls)
+    def call(self, ticket: int, method: str, *arguments: Any) -> None:
+        self.calls[ticket] = (method, arguments)
+        self.sent.append(ticket)
 
     def cancel(self, ticket: int) -> None:
         self.cancelled.append(ticket)
 
-    def move(self, ticket: int, before: int) -> None:
-        self.moved.append((ticket, before))
-
     def close(self) -> None:
         self.closed = True
+
+    def watch(self, queue: JobQueue) -> None:
+        """Write down what is put into a queue, too."""
+        add = queue.add
+
+        def noted(job: QueuedJob) -> int:
+            number = add(job)
+            self.calls[number] = (job.method, job.arguments)
+            return number
+
+        queue.add = noted
 
     def last(self, method: str) -> int:
         """The number of the last call of a method."""
@@ -48,3 +66,10 @@ class FakeLink(QObject):
     def asked(self, method: str) -> tuple[Any, ...]:
         """The arguments of the last call of a method."""
         return self.calls[self.last(method)][1]
+
+
+def workbench_on(link: FakeLink, document: Document | None = None) -> Workbench:
+    """A workbench whose engine is the test."""
+    made = Workbench(link, document)
+    link.watch(made.runner.queue)
+    return made

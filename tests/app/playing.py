@@ -1,36 +1,72 @@
-"""A document whose engine the test plays: opened, scored, and what it is asked for is answered by hand."""
+"""A workbench whose engine the test plays: opened, scored, and what it is asked for is answered by hand."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PySide6.QtWidgets import QMainWindow
+from PySide6.QtWidgets import QMainWindow, QWidget
 
+from secateur.app.dialogs.window_api import WindowApi
 from secateur.app.document.aspects import Aspect
 from secateur.app.document.document import Document
+from secateur.app.jobs.workbench import Workbench
+from secateur.app.widgets.plot_export import Drawing
 from secateur.engine.jobs import Cancelled, Progress
 from secateur.engine.process.events import Progressed
 from secateur.engine.session.states import OpenedModel, StateKind
+from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis
 from secateur.engine.tasks.protocol import Metric, Split, TaskInfo
 
 from .demo_analysis import scores_of, small_resnet
-from .fake_link import FakeLink
+from .fake_link import FakeLink, workbench_on
 from .stand_in import SPEC, state_of, task_info
 
 
 class Window(QMainWindow):
-    """What dialogs ask of a window: its document, and panels that come to the front, in order."""
+    """What dialogs and panels ask of a window, noted.
 
-    def __init__(self, document: Document) -> None:
-        """Show nothing."""
+    Attributes:
+        fronts: Panels that came to the front, in order.
+        ran: Ids of the commands that were run.
+        opened: Models that were to be opened.
+    """
+
+    def __init__(self, workbench: Workbench) -> None:
         super().__init__()
-        self.document = document
+        self.workbench, self.document = workbench, workbench.document
         self.fronts: list[str] = []
+        self.ran: list[str] = []
+        self.opened: list[ModelSpec] = []
+        self.document.requested.connect(self._serve)
+
+    def _serve(self, request: Callable[[WindowApi], None]) -> None:
+        request(self)
+
+    def as_widget(self) -> QWidget:
+        return self
+
+    def run_command(self, name: str) -> None:
+        self.ran.append(name)
+
+    def open(self, spec: ModelSpec) -> None:
+        self.opened.append(spec)
 
     def show_panel(self, module: str) -> None:
-        """Note the panel."""
         self.fronts.append(module)
+
+    def drawings(self) -> tuple[Drawing, ...]:
+        return ()
+
+    def drawing_in_front(self) -> Drawing | None:
+        return None
+
+    def _nothing(self, *_arguments: Any, **_named: Any) -> None:
+        """Nothing is asked for here."""
+
+    hide_error = open_source = reopen = show_restorable = show_rating = edit_keeps = toggle_dock = _nothing
+    reset_layout = dress = resize_text = show_palette = show_shortcuts = show_manual = _nothing
 
 
 class Played(Document):
@@ -38,22 +74,26 @@ class Played(Document):
 
     def announce(self, *aspects: Aspect) -> None:
         super().announce(*aspects)
-        self.views.settle()
+        self.dispatcher.settle()
 
 
 @dataclass
 class Player:
-    """The document, its link, and what it said.
+    """The workbench, its document and link, and what it said.
 
     Attributes:
         sentences: What was announced.
         failures: Errors that were told.
     """
 
-    document: Played
+    workbench: Workbench
     link: FakeLink
     sentences: list[str]
     failures: list[Any]
+
+    @property
+    def document(self) -> Document:
+        return self.workbench.document
 
     def answer(self, method: str, result: Any) -> None:
         self.link.finished.emit(self.link.last(method), result)
@@ -71,7 +111,7 @@ class Player:
 
     def settle(self) -> None:
         """Score; measurements that nobody asked for step aside."""
-        for job in self.document.work.board.running():
+        for job in self.workbench.runner.queue.jobs():
             if job.method == "score":
                 scores = scores_of(self.document.analysis)  # type: ignore[arg-type]
                 self.link.finished.emit(job.id, np.where(self.document.removed, np.nan, scores))
@@ -82,11 +122,12 @@ class Player:
 def play(analysis: Analysis | None = None, task: TaskInfo | None = None) -> Player:
     """A model is open and scored."""
     analysis, link = analysis or small_resnet(), FakeLink()
-    document = Played(link)
-    player = Player(document, link, [], [])
+    document = Played()
+    workbench = workbench_on(link, document)
+    player = Player(workbench, link, [], [])
     document.announced.connect(player.sentences.append)
     document.failed.connect(player.failures.append)
-    document.open(SPEC)
+    workbench.model.open(SPEC)
     state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty(), 0.914, 0.76)
     player.answer("open", OpenedModel("net", analysis, state, (), task or task_info(), SPEC))
     player.settle()

@@ -23,7 +23,7 @@ LIMIT = 600.0
 """Seconds that a step may take."""
 TURNS = 20
 EPOCHS = 1
-WITHOUT_A_MODEL = ("About", "Criteria", "Diagnostics", "OpenModel", "Palette", "Sheet", "Target")
+WITHOUT_A_MODEL = ("About", "Criteria", "Diagnostics", "OpenModel", "CommandPalette", "ShortcutSheet", "Target")
 """Dialogs that an empty window has."""
 TRIALS = 24
 """Cuts on trial that are waited for before the picture of a sensitivity analysis."""
@@ -48,7 +48,7 @@ class Photographer:
     def wait(self, condition: Callable[[], object]) -> None:
         """Serve events until something holds and all that is in front shows it."""
         end = time.monotonic() + LIMIT
-        while not condition() or self.window.document.views.busy:
+        while not condition() or self.window.document.dispatcher.busy:
             if time.monotonic() > end:
                 raise TimeoutError(self.window.status.word.text())
             self.application.processEvents()
@@ -72,6 +72,7 @@ class Photographer:
 def road(camera: Photographer) -> None:
     """Every step once, with a picture of each."""
     window, document = camera.window, camera.window.document
+    workbench = camera.window.workbench
     camera.take("01-start")
     panels(camera, "empty")
     dialogs(camera, "empty", WITHOUT_A_MODEL)
@@ -80,7 +81,7 @@ def road(camera: Photographer) -> None:
     camera.wait(lambda: document.scores is not None)
     camera.quiet()
     camera.take("03-opened")
-    document.suggest_plan()
+    workbench.plan.suggest()
     camera.wait(lambda: bool(document.marked.any()))
     _inspect(camera)
     camera.take("04-plan")
@@ -90,12 +91,12 @@ def road(camera: Photographer) -> None:
     window.area.show_tab("layers")
     camera.take("05-layers")
     window.area.show_tab("tradeoff")
-    document.cut()
+    workbench.states.cut()
     camera.wait(lambda: not document.busy)
     camera.quiet()
     camera.take("06-cut")
     _recover(camera)
-    document.export("onnx", str(Path(tempfile.mkdtemp()) / "resnet.onnx"))
+    workbench.states.export("onnx", str(Path(tempfile.mkdtemp()) / "resnet.onnx"))
     camera.quiet()
     camera.take("09-exported")
     window.area.show_tab("history")
@@ -117,8 +118,9 @@ def road(camera: Photographer) -> None:
 def _bundle(camera: Photographer) -> None:
     """A session as it looks where neither model nor data are."""
     window, document = camera.window, camera.window.document
+    workbench = camera.window.workbench
     path = str(Path(tempfile.mkdtemp()) / "shared.zip")
-    document.handing.write("bundle", path)
+    workbench.sharing.write("bundle", path)
     camera.quiet()
     window.open_source(path)
     camera.wait(lambda: bool(document.absent))
@@ -130,9 +132,9 @@ def _compare(camera: Photographer) -> None:
     """A second branch, the two of them side by side, and all runs."""
     window, document = camera.window, camera.window.document
     here = document.contents.present
-    document.go_to(document.original.id)
+    document.plan.go_to(document.original.id)
     number = next(n for n, one in enumerate(document.analysis.sets) if one.count > 8)
-    document.keep(number, document.analysis.sets[number].count // 2)
+    document.plan.keep(number, document.analysis.sets[number].count // 2)
     document.compare(side_of(here), None)
     panel = window.area.panels["compare"]
     panel.trees.left.expand(panel.model.index(1, 0))
@@ -140,7 +142,7 @@ def _compare(camera: Photographer) -> None:
     panel.pages["runs"].click()
     camera.take("10-runs")
     panel.pages["models"].click()
-    document.go_to(here)
+    document.plan.go_to(here)
 
 
 def side_of(state: str) -> Any:
@@ -153,12 +155,13 @@ def side_of(state: str) -> Any:
 def _sensitivity(camera: Photographer) -> None:
     """Before it is measured, while it is, and with a point chosen after it was stopped."""
     window, document = camera.window, camera.window.document
+    workbench = camera.window.workbench
     window.area.show_tab("sensitivity")
     camera.take("05-sensitivity-empty")
-    document.studies.sensitivity()
+    workbench.sensitivity.start()
     camera.wait(lambda: document.curves is not None and document.curves.tried >= TRIALS)
     camera.take("05-sensitivity-running")
-    document.cancel(document.jobs[0].id)
+    workbench.runner.cancel(document.jobs[0].id)
     camera.quiet()
     panel = window.area.panels["sensitivity"]
     panel.plot.point_at((0, 4))
@@ -173,8 +176,8 @@ def _heads(camera: Photographer) -> None:
     camera.quiet()
     window.area.show_tab("heads")
     rows = window.area.panels["heads"].rows
-    document.mark([rows[0].first, rows[2].first + 3], True)
-    document.lock([rows[1].first + 1], True)
+    document.plan.mark([rows[0].first, rows[2].first + 3], True)
+    document.plan.lock([rows[1].first + 1], True)
     camera.take("17-heads")
     camera.take("panel-heads-vit", window.area.panels["heads"])
     window.area.show_tab("layers")
@@ -194,11 +197,12 @@ def _recover(camera: Photographer) -> None:
     from dataclasses import replace
 
     window, document = camera.window, camera.window.document
-    document.recover(replace(document.recovery, epochs=EPOCHS))
+    workbench = camera.window.workbench
+    workbench.states.recover(replace(document.recovery, epochs=EPOCHS))
     camera.wait(lambda: len(document.curve) > 20 or not document.busy)
     camera.take("07-recovering")
-    document.evaluate()
-    document.measure()
+    workbench.states.evaluate()
+    workbench.states.measure()
     window.area.show_tab("jobs")
     camera.take("07-queue")
     camera.wait(lambda: not document.busy)
@@ -244,7 +248,7 @@ def _error(camera: Photographer) -> None:
 def _larger(camera: Photographer) -> None:
     """All of it with the largest text."""
     from secateur.app.theme import theme
-    from secateur.app.theme.tokens import LARGEST, Sizes
+    from secateur.app.theme.design_tokens import LARGEST, Sizes
 
     theme().resize(LARGEST)
     camera.take("19-largest-text")

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from secateur.app.document.document import Aspect, CurvePoint, Document, JobView
+from secateur.app.document.document import ALL, Aspect, Document
+from secateur.app.jobs.workbench import Workbench
 from secateur.engine.export.protocol import Exported
 from secateur.engine.session.states import OpenedModel, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
@@ -23,60 +24,40 @@ class StandIn(Document):
     """A document whose jobs do nothing but end up in `calls`.
 
     Attributes:
+        workbench: With those jobs.
         calls: (method, arguments) of every job that was asked for.
-        jobs_shown: What `jobs` answers.
-        points: What `curve` answers.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
-        self.jobs_shown: tuple[JobView, ...] = ()
-        self.points: tuple[CurvePoint, ...] = ()
+        self.workbench = Workbench(None, self)
+        self.plan.enter = self._enter
+        self._note(self.workbench.states, "evaluate", "measure", "cut", "recover", "export")
+        self._note(self.workbench.runner, "cancel")
+        self._note(self.workbench.plan, "suggest")
+        self._note(self.workbench.model, "attach_task")
+
+    def _note(self, jobs: Any, *methods: str) -> None:
+        """Have these methods only write down that they were called."""
+        for method in methods:
+            setattr(jobs, method, lambda *arguments, method=method: self.calls.append((method, arguments)))
 
     def announce(self, *aspects: Aspect) -> None:
         """Views show it at once: a test of a panel is not about turns of the event loop."""
         super().announce(*aspects)
-        self.views.settle()
-
-    @property
-    def jobs(self) -> tuple[JobView, ...]:
-        return self.jobs_shown
-
-    @property
-    def curve(self) -> tuple[CurvePoint, ...]:
-        return self.points
+        self.dispatcher.settle()
 
     @property
     def busy(self) -> bool:
         return False
 
-    def enter(self, state_id: str, text: str) -> None:
+    def _enter(self, state_id: str, text: str) -> None:
         scores = self.scores
         self.contents.go_to(state_id)
         if scores is not None:
             self.contents.scores[state_id, self.criterion] = np.where(self.removed, np.nan, scores)
-        from secateur.app.document.document import ALL
-
         self.announce(*ALL)
-
-    def evaluate(self) -> None:
-        self.calls.append(("evaluate", ()))
-
-    def measure(self) -> None:
-        self.calls.append(("measure", ()))
-
-    def cut(self) -> None:
-        self.calls.append(("cut", ()))
-
-    def recover(self, settings: Any) -> None:
-        self.calls.append(("recover", (settings,)))
-
-    def cancel(self, job_id: int) -> None:
-        self.calls.append(("cancel", (job_id,)))
-
-    def suggest_plan(self) -> None:
-        self.calls.append(("suggest_plan", ()))
 
 
 def opened(analysis: Analysis | None = None, task: bool = True, scored: bool = True) -> StandIn:
@@ -100,7 +81,7 @@ def travelled() -> StandIn:
     recovered = state_of(analysis, "s2", "s1", StateKind.RECOVERED, removed, 0.909, 0.44)
     for state in (cut, recovered):
         document.contents.states[state.id] = state
-    document.enter("s2", "recover")
+    document.plan.enter("s2", "recover")
     return document
 
 

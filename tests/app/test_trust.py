@@ -12,8 +12,8 @@ from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QApplication
 
 from secateur.app.dialogs.consent import Consent
-from secateur.app.jobs import model_jobs
-from secateur.app.jobs.sharing import Asked
+from secateur.app.jobs import state_jobs
+from secateur.app.jobs.recipes import ReplayRequest
 from secateur.app.startup import application as program
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.cli.main import main
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture
 def window(qtbot, dressed, monkeypatch) -> Iterator[MainWindow]:
-    monkeypatch.setattr(model_jobs, "CHEAP", 0)
+    monkeypatch.setattr(state_jobs, "CHEAP", 0)
     window = program.make_window()
     qtbot.addWidget(window)
     window.show()
@@ -47,7 +47,7 @@ def question(qtbot) -> Consent:
 
 
 def quiet(qtbot, window: MainWindow) -> None:
-    qtbot.waitUntil(lambda: not window.document.jobs and not window.document.views.busy, timeout=LONG)
+    qtbot.waitUntil(lambda: not window.document.jobs and not window.document.dispatcher.busy, timeout=LONG)
 
 
 def dropped(window: MainWindow, path: Path) -> None:
@@ -92,15 +92,16 @@ def test_projects_and_bundles_ask_before_their_code_runs(qtbot, window, foreign:
 
 def test_recipes_ask_before_their_models_and_their_baselines_code_runs(qtbot, window, tmp_path: Path) -> None:
     (tmp_path / "evil.py").write_text(EVIL)
-    window.document.handing.open(Asked(str(written(tmp_path))))
+    window.workbench.recipes.open(ReplayRequest(str(written(tmp_path))))
     qtbot.keyClick(question(qtbot).cancel_button, Qt.Key.Key_Return)
     assert not ran(tmp_path)
     baseline = {"step": "baseline", "intent": {"kind": "stock", "source": "../evil.py:make", "epochs": 0}}
     path = written(tmp_path / "baseline", "bundled:resnet", baseline)
     window.open(write_project(tmp_path / "mine"))
     document = window.document
+    workbench = window.workbench
     qtbot.waitUntil(lambda: document.scores is not None and not document.jobs, timeout=LONG)
-    document.handing.apply(str(path), Mode.SAME_INDICES)
+    workbench.recipes.apply(str(path), Mode.SAME_INDICES)
     qtbot.keyClick(question(qtbot).cancel_button, Qt.Key.Key_Return)
     assert not ran(tmp_path)
     quiet(qtbot, window)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PySide6.QtWidgets import QApplication
 
-from secateur.app.document.document import Document
+from secateur.app.jobs.workbench import Workbench
 from secateur.app.startup import application as program
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.jobs import Cancelled, Progress
@@ -19,7 +19,7 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.targets.protocol import Timing
 from secateur.resources import samples
 from tests.app.demo_analysis import scores_of, small_resnet
-from tests.app.fake_link import FakeLink
+from tests.app.fake_link import FakeLink, workbench_on
 from tests.app.playing import top1
 from tests.app.stand_in import state_of, task_info
 from tests.app.walk import Walker
@@ -40,12 +40,12 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 class Answers:
     """Plays the engine: answers the call that is at its turn, lets it go on for a while, or gives up on it."""
 
-    def __init__(self, document: Document, link: FakeLink) -> None:
-        self.document, self.link = document, link
+    def __init__(self, workbench: Workbench, link: FakeLink) -> None:
+        self.workbench, self.document, self.link = workbench, workbench.document, link
         self.made = 0
 
     def step(self, draw: random.Random) -> str:
-        jobs = self.document.work.board.running()
+        jobs = self.workbench.runner.queue.jobs()
         if not jobs:
             return "engine rests"
         job, chance = jobs[0], draw.random()
@@ -85,7 +85,7 @@ class Answers:
 @pytest.fixture
 def played(qtbot, dressed) -> Iterator[tuple[MainWindow, Answers]]:
     link = FakeLink()
-    window = MainWindow(Document(link))
+    window = MainWindow(workbench_on(link))
     qtbot.addWidget(window)
     window.resize(1440, 900)
     window.show()
@@ -93,9 +93,9 @@ def played(qtbot, dressed) -> Iterator[tuple[MainWindow, Answers]]:
     analysis = small_resnet()
     state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty(), 0.914, 0.76)
     window.document.adopt(OpenedModel("net", analysis, state, (), task_info()), ModelSpec("net.py:make"))
-    window.document.work.score()
+    window.workbench.plan.score()
     qtbot.waitUntil(window.area.isVisible)
-    yield window, Answers(window.document, link)
+    yield window, Answers(window.workbench, link)
     window.close()
 
 
@@ -125,6 +125,7 @@ def test_two_thousand_steps_with_jobs_lead_back_to_the_original_weights(qtbot, d
     window.show()
     qtbot.waitUntil(lambda: window.area is not None, timeout=LONG)
     document = window.document
+    workbench = window.workbench
     window.open_source("bundled:resnet")
     qtbot.waitUntil(lambda: document.scores is not None, timeout=LONG)
     walker = Walker(window, seed=int(os.environ.get("WALK_SEED", "1")))
@@ -140,7 +141,7 @@ def test_two_thousand_steps_with_jobs_lead_back_to_the_original_weights(qtbot, d
     assert document.state is document.original and not document.marked.any()
     walker.tidy()
     qtbot.waitUntil(lambda: not document.jobs, timeout=LONG)
-    document.export("pytorch", str(tmp_path / "back"))
+    workbench.states.export("pytorch", str(tmp_path / "back"))
     qtbot.waitUntil(lambda: document.last_export is not None and not document.jobs, timeout=LONG)
     written = next(Path(f) for f in document.last_export.files if f.endswith(".safetensors"))
     found, original = load_file(written), load_file(samples.weights("resnet"))

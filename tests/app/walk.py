@@ -221,13 +221,13 @@ class Walker:
                     widget.reject()
             QApplication.processEvents()
         for job in self.window.document.jobs:
-            self.window.document.cancel(job.id)
+            self.window.workbench.runner.cancel(job.id)
 
     def undo_all(self) -> int:
         """Back to the start; how many steps that was."""
         count = 0
         while self.window.document.undo_text:
-            self.window.document.undo()
+            self.window.document.plan.undo()
             QApplication.processEvents()
             count += 1
         return count

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 import numpy as np
 from PySide6.QtWidgets import QApplication
 
-from secateur.app.document.aspects import CurvePoint, JobView, Selection
+from secateur.app.document.aspects import Selection
 from secateur.app.document.document import ALL
+from secateur.app.document.job_state import CurvePoint, JobView
 from secateur.app.theme import Scheme, Sizes, apply
 from secateur.app.window.main_window import MainWindow
 from tests.app.stand_in import StandIn, travelled
@@ -22,10 +23,10 @@ JOBS = (
 def full() -> StandIn:
     """A document that every panel has something to show of."""
     document = travelled()
-    document.mark(np.arange(45, 55), True)
-    document.lock([60], True)
-    document.jobs_shown = JOBS
-    document.points = tuple(CurvePoint(n, 2.0 / (1 + n), 0.4 + 0.01 * n) for n in range(40))
+    document.plan.mark(np.arange(45, 55), True)
+    document.plan.lock([60], True)
+    document.jobs = JOBS
+    document.training.points = [CurvePoint(n, 2.0 / (1 + n), 0.4 + 0.01 * n) for n in range(40)]
     document.note("Opened net")
     assert document.analysis is not None
     document.select(Selection("layer1.0.conv1", 2, document.analysis.sets[2].first + 3))
@@ -38,10 +39,10 @@ def window_of(document: StandIn, qtbot, size: tuple[int, int] = (1440, 900)) -> 
     app = QApplication.instance()
     assert isinstance(app, QApplication)
     apply(app, Scheme.LIGHT, Sizes().body)
-    window = MainWindow(document)
+    window = MainWindow(document.workbench)
 
     def quiet(_window: object = None) -> None:
-        document.jobs_shown = ()  # closing asks nothing
+        document.jobs = ()  # closing asks nothing
 
     qtbot.addWidget(window, before_close_func=quiet)
     window.resize(*size)

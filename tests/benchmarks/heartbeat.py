@@ -69,12 +69,13 @@ def measure() -> Heart:
     application = make_application()
     window, heart = make_window(), Heart()
     document = window.document
+    workbench = window.workbench
     timer = QTimer(interval=10, timerType=Qt.TimerType.PreciseTimer)
     timer.timeout.connect(heart.beat)
 
     def until(phase, condition) -> None:
         heart.phase, end = phase, time.monotonic() + LIMIT
-        while not condition() or document.views.busy:
+        while not condition() or document.dispatcher.busy:
             if time.monotonic() > end:
                 raise TimeoutError(phase)
             application.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
@@ -82,23 +83,23 @@ def measure() -> Heart:
     window.show()
     timer.start()
     until("first paint and panels", lambda: window.area is not None)
-    until("torch is imported", lambda: document.work.engine == "engine ready")
+    until("torch is imported", lambda: document.engine.text == "engine ready")
     window.open_source("bundled:resnet")
     until("opening, scoring, measuring", lambda: document.scores is not None and not document.jobs)
-    document.suggest_plan()
+    workbench.plan.suggest()
     until("planning", lambda: document.marked.any())
-    document.cut()
+    workbench.states.cut()
     until("cutting", lambda: not document.jobs)
-    document.recover(replace(document.recovery, epochs=3))
+    workbench.states.recover(replace(document.recovery, epochs=3))
     for module in VIEWS:
         end = time.monotonic() + TURN
         window.area.show_tab(module)
         until(f"fine-tuning, {module} in front", lambda end=end: time.monotonic() > end or not document.busy)
     until("fine-tuning", lambda: not document.busy)
     until("after it", lambda: not document.jobs)
-    document.attach_task(TaskSpec("file", str(Path(__file__).with_name("slow_task.py"))))
+    workbench.model.attach_task(TaskSpec("file", str(Path(__file__).with_name("slow_task.py"))))
     until("slow data, evaluating", lambda: not document.jobs)
-    document.recover(replace(document.recovery, epochs=2))
+    workbench.states.recover(replace(document.recovery, epochs=2))
     until("slow data, fine-tuning", lambda: not document.busy)
     timer.stop()
     window.close()
@@ -120,7 +121,7 @@ def walk(steps: int, seed: int) -> tuple[Heart, list[str]]:
     while window.area is None:
         application.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
     window.open_source("bundled:resnet")
-    while window.document.scores is None or window.document.views.busy:
+    while window.document.scores is None or window.document.dispatcher.busy:
         application.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
     timer.timeout.connect(heart.beat)
     timer.start()
@@ -140,7 +141,7 @@ def walk(steps: int, seed: int) -> tuple[Heart, list[str]]:
     timer.stop()
     walker.tidy()
     for job in window.document.jobs:
-        window.document.work.cancel(job.id)
+        window.workbench.runner.cancel(job.id)
     while window.document.jobs:  # with one the window would ask before it closes
         application.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
     window.close()
@@ -177,7 +178,7 @@ timer = QTimer(interval=20)
 told = []
 def look():
     document = window.document
-    if window.area is None or not window.area.isVisible() or document.views.busy:
+    if window.area is None or not window.area.isVisible() or document.dispatcher.busy:
         return
     if not told and document.shown_scores is not None:
         told.append(time.time())

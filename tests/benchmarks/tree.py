@@ -110,8 +110,8 @@ class Bench:
         for one in analysis.sets:
             every[one.first + 1 : one.first + one.count] = True
         for _ in range(5):
-            self.timed("mark all", lambda: document.mark(every, True))
-            self.timed("spare all", lambda: document.mark(every, False))
+            self.timed("mark all", lambda: document.plan.mark(every, True))
+            self.timed("spare all", lambda: document.plan.mark(every, False))
         for _ in range(3):
             for text in ("layers.3", "neuron", "score < 0.1", "marked", "layers.*.mlp.*", "score 0.2..0.3 head", ""):
                 self.timed("filter", lambda text=text: self._filter(text))

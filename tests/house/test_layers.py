@@ -10,11 +10,12 @@ import pytest
 
 from tests.conftest import ROOT
 
-ENGINE, WINDOW, LAYERS = "neither the window nor Qt", "touches no tensor", "A layer of the engine"  # in the contracts
+ENGINE, WINDOW = "neither the window nor Qt", "touches no tensor"  # words of the contracts
+LAYERS, WINDOW_LAYERS = "A layer of the engine", "A layer of the window"
 VIOLATIONS = {
     "the window imported by the engine": ("engine/text/planted.py", "from secateur.app import document\n", ENGINE),
     "Qt imported by the engine": ("engine/text/planted.py", "import PySide6.QtCore\n", ENGINE),
-    "torch imported by the window": ("app/planted.py", "def late():\n    import torch\n", WINDOW),
+    "torch imported by the window": ("app/text/planted.py", "def late():\n    import torch\n", WINDOW),
     "a workflow imported by the session": ("engine/session/planted.py", "from ..workflows import prune\n", LAYERS),
     "the session imported by a step, late": (
         "engine/planning/planted.py",
@@ -27,6 +28,13 @@ VIOLATIONS = {
         LAYERS,
     ),
     "a module that is in no layer": ("engine/planted.py", "", LAYERS),
+    "a panel imported by a dialog": ("app/dialogs/planted.py", "from ..panels import registry\n", WINDOW_LAYERS),
+    "a job imported by the document": (
+        "app/document/planted.py",
+        "def late():\n    from ..jobs import job_queue\n",
+        WINDOW_LAYERS,
+    ),
+    "a package of the window without a layer": ("app/planted.py", "", WINDOW_LAYERS),
 }
 
 

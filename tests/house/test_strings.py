@@ -17,7 +17,7 @@ SHOWING = {
     "setWhatsThis", "setWindowTitle", "show_error", "showText", "tell",
 }  # fmt: skip
 """Functions and methods whose arguments are read by a person."""
-TRANSLATING = {"tr", "translate", "say", "QT_TRANSLATE_NOOP", "Place", "Message"}
+TRANSLATING = {"tr", "translate", "say", "QT_TRANSLATE_NOOP", "PanelEntry", "Message"}
 KEYWORDS = {"text", "placeholderText", "toolTip", "tip", "hint", "sentence", "title"}
 NAMES = {
     "ONNX", "PyTorch", "MACs", "Secateur", "AdamW", "Adam", "SGD", "left", "bottom", "right", "top",

@@ -1,5 +1,5 @@
 """The Compare tab: two models side by side in trees that move together, and a table of all runs."""
 
-from .panel import Compare
+from .panel import ComparePanel
 
-__all__ = ["Compare"]
+__all__ = ["ComparePanel"]

@@ -6,11 +6,11 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.structures.analysis import Analysis, Kind
 
-from ...text.comparison import change_words, structure_words, tip
 from ...text.format import count
 from ...text.structures import structure_name
 from ..tree.rows import Rows
 from .difference import Difference
+from .difference_text import change_words, structure_words, tip
 
 say = QCoreApplication.translate
 

@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
 )
 
 from ...document.document import Aspect, Document, Side
-from ...text.comparison import summary
 from ...text.format import change, scaled
 from ...text.metrics import latency_text, target_text, timing_of, value_text
 from ...text.translate import counted
@@ -22,6 +21,7 @@ from ...widgets.empty_state import EmptyState
 from ...widgets.fields import ComboBox
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
+from .difference_text import summary
 from .model import CompareModel
 from .runs import MADE, PARAMETERS, SIZE, Run, RunsModel, Sorted, as_csv, runs_of
 from .sides import Model, Models, default_sides, same, side_title, sides_of
@@ -36,7 +36,7 @@ MODELS, RUNS = "models", "runs"
 Flag = QItemSelectionModel.SelectionFlag
 
 
-class Compare(QWidget):
+class ComparePanel(QWidget):
     """Two models, or all runs.
 
     Attributes:
@@ -67,7 +67,7 @@ class Compare(QWidget):
         self.copy = button(self.tr("Copy as CSV"))
         self._lay_out()
         self._connect()
-        document.views.watch(SHOWN | {Aspect.SELECTION}, self._changed)
+        document.dispatcher.watch(SHOWN | {Aspect.SELECTION}, self._changed)
         self.refresh()
 
     def _table(self) -> QTableView:
@@ -248,7 +248,7 @@ class Compare(QWidget):
         )
         run = self.runs.runs()[index.row()]
         if run.state and not modified:
-            self.document.go_to(run.state)
+            self.document.plan.go_to(run.state)
 
     @Slot()
     def copy_csv(self) -> None:

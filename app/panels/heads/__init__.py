@@ -1,5 +1,5 @@
 """The Heads tab: layers by heads as a heat map of their scores, to mark in."""
 
-from .panel import Heads
+from .panel import HeadsPanel
 
-__all__ = ["Heads"]
+__all__ = ["HeadsPanel"]

@@ -4,7 +4,7 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QPainter, QPen
 
 from ...theme import score_colours, sizes, tokens
-from ...theme.tokens import luminance
+from ...theme.design_tokens import luminance
 
 
 def cell(painter: QPainter, area: QRectF, fraction: float, state: str, text: str) -> None:

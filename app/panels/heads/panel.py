@@ -5,14 +5,15 @@ from numpy.typing import NDArray
 from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
 
+from ...dialogs.save_plot import asks_to_save
 from ...document.document import Aspect, Document, Selection
 from ...text.structures import structure_name
 from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, Table, offer
-from ...widgets.plot_tables import heads_table
+from ...widgets.score_scale import ScoreScale
+from ..plot_tables import heads_table
 from ..score_legend import highest
-from ..score_scale import ScoreScale
 from .grid import HeadRow, heads_of
 from .legend import Legend
 from .view import HeadMap, Place
@@ -20,7 +21,7 @@ from .view import HeadMap, Place
 SHOWN = frozenset({Aspect.MODEL, Aspect.SCORES, Aspect.MARKS, Aspect.STATES})
 
 
-class Heads(QWidget):
+class HeadsPanel(QWidget):
     """The map with its legend.
 
     Attributes:
@@ -43,14 +44,14 @@ class Heads(QWidget):
         self._empty = EmptyState("", "")
         self._drawing = Drawing("heads", self.tr("Heads"), "heads", self._some, self.map.whole, self._table)
         self._lay_out()
-        offer(self.map, self._drawing, self.document)
+        offer(self.map, self._drawing, asks_to_save(self.document))
         self.map.chosen.connect(self._toggle)
         self.map.toggled.connect(self._toggle)
         self.map.removed.connect(self._remove)
         self.map.reached.connect(self._select)
         self.map.banded.connect(self._band)
         self.map.hovered.connect(self._hover)
-        document.views.watch(SHOWN | {Aspect.SELECTION}, self._changed)
+        document.dispatcher.watch(SHOWN | {Aspect.SELECTION}, self._changed)
         self._changed(SHOWN)
 
     def _lay_out(self) -> None:
@@ -168,11 +169,11 @@ class Heads(QWidget):
         self._select(place)
         structure = self._structure(place)
         if not self.document.removed[structure]:
-            self.document.mark([structure], not self.document.marked[structure])
+            self.document.plan.mark([structure], not self.document.marked[structure])
 
     @Slot(object)
     def _remove(self, place: Place) -> None:
-        self.document.mark([self._structure(place)], True)
+        self.document.plan.mark([self._structure(place)], True)
 
     @Slot(object)
     def _band(self, places: list[Place]) -> None:
@@ -180,7 +181,7 @@ class Heads(QWidget):
         structures = self._structures(places)
         free = structures[~(self.document.removed | self.document.locked)[structures]]
         if len(free):
-            self.document.mark(free, not bool(self.document.marked[free].all()))
+            self.document.plan.mark(free, not bool(self.document.marked[free].all()))
 
     @Slot(object)
     def _hover(self, place: Place | None) -> None:

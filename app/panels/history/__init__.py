@@ -1,5 +1,5 @@
 """The History tab: the tree of states."""
 
-from .panel import History
+from .panel import HistoryPanel
 
-__all__ = ["History"]
+__all__ = ["HistoryPanel"]

@@ -37,7 +37,7 @@ STEPS = 190
 STATE, PLACE, SIDE = (Qt.ItemDataRole.UserRole + n for n in (1, 2, 3))
 
 
-class History(QWidget):
+class HistoryPanel(QWidget):
     """All states and plans, and the steps between them.
 
     Attributes:
@@ -73,7 +73,7 @@ class History(QWidget):
         self.steps.itemClicked.connect(self._step)
         self.steps.itemActivated.connect(self._step)
         self.comparison.clicked.connect(self._compare)
-        document.views.watch(SHOWN, self._changed)
+        document.dispatcher.watch(SHOWN, self._changed)
         self.refresh()
 
     def _lay_out(self) -> None:
@@ -226,13 +226,13 @@ class History(QWidget):
     def _go(self, index: QModelIndex) -> None:
         state, place = str(index.data(STATE)), int(index.data(PLACE))
         if place >= 0:
-            self.document.jump(place)
+            self.document.plan.jump(place)
         elif state != self.document.contents.present or self.document.marked.any():
-            self.document.go_to(state)
+            self.document.plan.go_to(state)
 
     @Slot(QListWidgetItem)
     def _step(self, item: QListWidgetItem) -> None:
-        self.document.jump(int(item.data(PLACE)))
+        self.document.plan.jump(int(item.data(PLACE)))
 
     def chosen(self) -> list[Side]:
         """The models of the selected rows, from the top."""

@@ -8,7 +8,7 @@ from secateur.engine.session.states import StateKind
 from secateur.engine.structures.costs import Costs, costs
 
 from ...document.document import Document, Side
-from ...document.undo_history import History
+from ...document.undo_history import UndoHistory
 
 say = QCoreApplication.translate
 
@@ -91,7 +91,7 @@ def _row(document: Document, place: int) -> PlanRow:
     return PlanRow(place, snapshot.state, marked, _steps(document.history, place), present, side)
 
 
-def _steps(history: History, place: int) -> tuple[str, ...]:
+def _steps(history: UndoHistory, place: int) -> tuple[str, ...]:
     """What was done on this state up to a place, the newest first."""
     state, found = history.entries[place - 1].after.state, list[str]()
     while place and history.entries[place - 1].after.state == state:

@@ -1,5 +1,5 @@
 """The inspector: what is selected, how its scores are spread, what goes along, and why what is fixed is fixed."""
 
-from .panel import Inspector
+from .panel import InspectorPanel
 
-__all__ = ["Inspector"]
+__all__ = ["InspectorPanel"]

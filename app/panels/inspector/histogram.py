@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from secateur.engine.structures.analysis import Mask
 
 from ...theme import px
-from ..score_scale import ScoreScale
+from ...widgets.score_scale import ScoreScale
 from . import histogram_paint as paint
 
 LEFT, RIGHT, TOP, BOTTOM = 8, 8, 16, 20

@@ -12,7 +12,9 @@ from secateur.engine.session.filter_images import first_convolution
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
 from secateur.engine.structures.outputs import outputs_in_words
 
-from ...document.document import Aspect, Document, Selection
+from ...dialogs.save_plot import asks_to_save
+from ...document.document import Aspect, Selection
+from ...jobs.workbench import Workbench
 from ...text.structures import many_of, structure_name
 from ...text.translate import sentence
 from ...widgets.buttons import button
@@ -21,14 +23,14 @@ from ...widgets.empty_state import EmptyState
 from ...widgets.fields import SpinBox
 from ...widgets.labels import ElidedLabel, label
 from ...widgets.plot_export import Drawing, Table, offer
-from ...widgets.plot_tables import set_table
+from ...widgets.score_map import ScoreMap
 from ...widgets.score_range import ScoreRange
+from ...widgets.score_scale import ScoreScale
+from ..plot_tables import set_table
 from ..score_legend import highest
-from ..score_scale import ScoreScale
 from .coupling_graph import Flows, set_shown
 from .coupling_graph_view import FlowView
 from .histogram import Histogram, Spread
-from .score_map import ScoreMap
 from .selection_text import costs_note, costs_text, goes_title, steps_of, subject_of
 from .slice_list import SliceList
 from .slice_patterns import lines
@@ -38,7 +40,7 @@ WHOLE = frozenset({Kind.HEAD, Kind.KV_GROUP, Kind.EXPERT, Kind.GROUP})
 SHOWN = frozenset({Aspect.MODEL, Aspect.SELECTION, Aspect.MARKS, Aspect.SCORES, Aspect.STATES, Aspect.TARGET})
 
 
-class Inspector(Card):
+class InspectorPanel(Card):
     """What is selected.
 
     Attributes:
@@ -50,10 +52,10 @@ class Inspector(Card):
         keep: How many to keep.
     """
 
-    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+    def __init__(self, workbench: Workbench, parent: QWidget | None = None) -> None:
         """Show the document's selection."""
         super().__init__(parent)
-        self.document = document
+        self.workbench, self.document = workbench, workbench.document
         self._flows: tuple[Analysis, Flows] | None = None
         self._make()
         self._lay_out()
@@ -131,10 +133,10 @@ class Inspector(Card):
     def _connect(self) -> None:
         title = self.tr("Histogram of the selected set")
         self._drawing = Drawing("histogram", title, "inspector", self._some, lambda: self.histogram, self._table)
-        offer(self.histogram, self._drawing, self.document)
+        offer(self.histogram, self._drawing, asks_to_save(self.document))
         self.histogram.previewed.connect(self._preview)
         self.histogram.committed.connect(self._commit)
-        self.histogram.cancelled.connect(self.document.cancel_preview)
+        self.histogram.cancelled.connect(self.document.plan.cancel_preview)
         self.map.picked.connect(self._pick)
         self.map.banded.connect(self._band)
         self.map.toggled.connect(self._toggle)
@@ -144,7 +146,7 @@ class Inspector(Card):
         self.lock.clicked.connect(self._lock)
         self.mark.clicked.connect(self._mark)
         self.below.clicked.connect(self._below)
-        self.document.views.watch(SHOWN | {Aspect.HOVER}, self._changed)
+        self.document.dispatcher.watch(SHOWN | {Aspect.HOVER}, self._changed)
 
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if aspects & SHOWN:
@@ -221,7 +223,7 @@ class Inspector(Card):
         found = document.contents.filters.get(document.contents.present)
         if found is None:
             self.map.show_images(None)
-            document.work.filters()
+            self.workbench.states.read_filters()
             return False
         images = np.full((one.count, *found.images.shape[1:]), 128, np.uint8)
         places = np.searchsorted(analysis.index[one.structures], found.index)
@@ -310,12 +312,12 @@ class Inspector(Card):
 
     @Slot(float)
     def _preview(self, threshold: float) -> None:
-        self.document.preview_below([self.document.selection.set_number], threshold)
+        self.document.plan.preview_below([self.document.selection.set_number], threshold)
         self._say_below()
 
     @Slot(float)
     def _commit(self, threshold: float) -> None:
-        self.document.mark_below([self.document.selection.set_number], threshold)
+        self.document.plan.mark_below([self.document.selection.set_number], threshold)
 
     @Slot()
     def _below(self) -> None:
@@ -334,12 +336,12 @@ class Inspector(Card):
             inside = one.first + np.array(cells, np.int64)
             free = inside[~(document.removed | document.locked)[inside]]
             if len(free):
-                document.mark(free, not bool(document.marked[free].all()))
+                document.plan.mark(free, not bool(document.marked[free].all()))
 
     @Slot(int)
     def _toggle(self, cell: int) -> None:
         if (one := self._set()) is not None:
-            self.document.mark([one.first + cell], not self.document.marked[one.first + cell])
+            self.document.plan.mark([one.first + cell], not self.document.marked[one.first + cell])
 
     @Slot(str)
     def _go(self, module: str) -> None:
@@ -355,17 +357,17 @@ class Inspector(Card):
 
     @Slot(int)
     def _keep(self, count: int) -> None:
-        self.document.keep(self.document.selection.set_number, count)
+        self.document.plan.keep(self.document.selection.set_number, count)
 
     @Slot()
     def _lock(self) -> None:
         chosen = self._lockable()
-        self.document.lock(chosen, not self.document.locked[chosen].all())
+        self.document.plan.lock(chosen, not self.document.locked[chosen].all())
 
     @Slot()
     def _mark(self) -> None:
         chosen = self.document.selection.structure
-        self.document.mark([chosen], not self.document.marked[chosen])
+        self.document.plan.mark([chosen], not self.document.marked[chosen])
 
 
 def _row(*widgets: QWidget) -> QHBoxLayout:

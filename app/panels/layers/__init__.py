@@ -1,5 +1,5 @@
 """The Layers tab: a row for each layer with widths, costs and sensitivity, and the ties between layers."""
 
-from .panel import Layers
+from .panel import LayersPanel
 
-__all__ = ["Layers"]
+__all__ = ["LayersPanel"]

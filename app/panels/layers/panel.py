@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
 
 from secateur.engine.latency.savings import Saving
 
+from ...dialogs.save_plot import asks_to_save
 from ...document.document import Aspect, Document, Selection
 from ...document.sensitivity_curves import HALF
 from ...text.format import share as share_words
@@ -16,8 +17,8 @@ from ...theme import px
 from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, Table, offer
-from ...widgets.plot_tables import layers_table
 from ...widgets.score_range import ScoreRange
+from ..plot_tables import layers_table
 from ..score_legend import highest
 from ..tree.figures import figures_of
 from ..tree.rows import Rows, rows_of
@@ -32,7 +33,7 @@ LOW = 230
 SHOWN = frozenset({Aspect.MODEL, Aspect.SCORES, Aspect.MARKS, Aspect.STATES, Aspect.SENSITIVITY, Aspect.TARGET})
 
 
-class Layers(QWidget):
+class LayersPanel(QWidget):
     """The table with its legend.
 
     Attributes:
@@ -77,9 +78,9 @@ class Layers(QWidget):
         self._stack.addWidget(EmptyState(self.tr("Layers"), words))
         self._stack.addWidget(shown)
         self._drawing = Drawing("layers", self.tr("Layers"), "layers", self._some, self.table.whole, self._table)
-        offer(self.table, self._drawing, self.document)
+        offer(self.table, self._drawing, asks_to_save(self.document))
         self.table.picked.connect(self._pick)
-        document.views.watch(SHOWN | {Aspect.SELECTION}, self._changed)
+        document.dispatcher.watch(SHOWN | {Aspect.SELECTION}, self._changed)
         self._changed(SHOWN)
 
     def resizeEvent(self, event: QResizeEvent) -> None:

@@ -1,5 +1,5 @@
 """The Recovery tab: curves of a training, while it runs and afterwards."""
 
-from .panel import Recovery
+from .panel import RecoveryPanel
 
-__all__ = ["Recovery"]
+__all__ = ["RecoveryPanel"]

@@ -1,5 +1,6 @@
 """Two live curves, loss and metric: items made once and given new data, so that drawing stays cheap."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from secateur.engine.tasks.protocol import Metric
 
-from ...document.document import CurvePoint, Document
+from ...document.job_state import CurvePoint
 from ...theme import theme, tokens
 from ...widgets.labels import ElidedLabel
 from ...widgets.plot import Plot, line
@@ -58,10 +59,10 @@ class Curves(QWidget):
         self._recolour()
         theme().changed.connect(self._recolour)
 
-    def offer(self, drawing: Drawing, document: Document) -> None:
-        """Offer both in the context menu of each."""
+    def offer(self, drawing: Drawing, save: Callable[[Drawing], None]) -> None:
+        """Offer both in the context menu of each; `save` asks where to."""
         for plot in (self._loss_plot, self._metric_plot):
-            offer(plot, drawing, document)
+            offer(plot, drawing, save)
 
     def show_points(self, points: tuple[CurvePoint, ...], original: Metric | None) -> None:
         """Show these points; metrics that are fractions are drawn in per cent."""

@@ -9,11 +9,13 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QScrollArea, QS
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 
 from ...commands import command_named
-from ...dialogs.recovery_settings import RecoveryDialog
-from ...document.document import Aspect, Document, JobView
+from ...dialogs.recovery_settings import RecoverySettingsDialog
+from ...dialogs.save_plot import asks_to_save
+from ...document.document import Aspect
+from ...document.job_state import JobView
 from ...jobs.cost_estimator import estimate_words
+from ...jobs.workbench import Workbench
 from ...text.format import about
-from ...text.recovery import best_text, expect_text, progress_text, recovery_job, repair_tip, repair_words
 from ...text.titles import recovery_called
 from ...widgets.buttons import button
 from ...widgets.empty_state import EmptyState
@@ -21,15 +23,16 @@ from ...widgets.fields import ComboBox, DoubleSpinBox, SpinBox
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, Table
-from ...widgets.plot_tables import recovery_table
+from ..plot_tables import recovery_table
 from .curves import Curves
+from .texts import best_text, expect_text, progress_text, recovery_job, repair_tip, repair_words
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.MARKS, Aspect.JOBS, Aspect.CURVE})
 ROOMY = 540
 """Width from which the place of the curves is kept free, in device-independent pixels."""
 
 
-class Recovery(QWidget):
+class RecoveryPanel(QWidget):
     """Fine-tuning of the current state.
 
     Attributes:
@@ -43,10 +46,10 @@ class Recovery(QWidget):
         cancel: Stops.
     """
 
-    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+    def __init__(self, workbench: Workbench, parent: QWidget | None = None) -> None:
         """Show the document's recovery."""
         super().__init__(parent)
-        self.document = document
+        self.workbench, self.document = workbench, workbench.document
         self.settings = defaults = RecoverySettings()
         self.curves = Curves()
         self.epochs = SpinBox(self.tr("Epochs"), 0, 500)
@@ -71,7 +74,7 @@ class Recovery(QWidget):
         title = self.tr("Curves of the recovery")
         self._drawing = Drawing("recovery", title, "recovery", self._some, lambda: self.curves, self._table)
         self._lay_out()
-        self.curves.offer(self._drawing, self.document)
+        self.curves.offer(self._drawing, asks_to_save(self.document))
         self.start.clicked.connect(self._start)
         self.cancel.clicked.connect(self._cancel)
         for changed in (self.epochs.valueChanged, self.rate.valueChanged, self.repair.currentIndexChanged):
@@ -79,7 +82,7 @@ class Recovery(QWidget):
         self.epochs.valueChanged.connect(self.refresh)
         self.repair.currentIndexChanged.connect(self.refresh)
         self.more.clicked.connect(self._ask_more)
-        document.views.watch(SHOWN, self._changed)
+        self.document.dispatcher.watch(SHOWN, self._changed)
         self.refresh()
 
     def _lay_out(self) -> None:
@@ -178,7 +181,7 @@ class Recovery(QWidget):
     def _show_estimate(self, reason: str) -> None:
         """About how long it takes, before what to expect; memory too, on the button."""
         settings = replace(self.settings, epochs=self.epochs.value(), repair=self._repair())
-        found = self.document.work.pace.estimate("recover", self.document.contents.present, settings)
+        found = self.workbench.estimator.estimate("recover", self.document.contents.present, settings)
         if not reason and settings.epochs and found.seconds == found.seconds:
             self.text.setText(self.tr("About {0}. {1}").format(about(found.seconds), self.text.text()))
         self.start.setToolTip(reason or estimate_words(found))
@@ -219,11 +222,11 @@ class Recovery(QWidget):
     @Slot()
     def _start(self) -> None:
         self._tell()
-        self.document.recover(self.document.recovery)
+        self.workbench.states.recover(self.document.recovery)
 
     @Slot()
     def _ask_more(self) -> None:
-        self.document.requested.emit(lambda window: RecoveryDialog(window, self.settings, self._use).open())
+        self.document.requested.emit(lambda window: RecoverySettingsDialog(window, self.settings, self._use).open())
 
     def _use(self, settings: RecoverySettings) -> None:
         self.settings = settings
@@ -232,7 +235,7 @@ class Recovery(QWidget):
     @Slot()
     def _cancel(self) -> None:
         if (job := recovery_job(self.document)) is not None:
-            self.document.cancel(job.id)
+            self.workbench.runner.cancel(job.id)
 
 
 def _named(name: str, field: QWidget) -> QWidget:

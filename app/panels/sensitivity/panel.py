@@ -11,8 +11,11 @@ from secateur.engine.scoring.criteria import CRITERIA
 from secateur.engine.structures.analysis import Analysis
 from secateur.engine.tasks.protocol import Metric
 
-from ...document.document import Aspect, Document, JobView, Selection
+from ...dialogs.save_plot import asks_to_save
+from ...document.document import Aspect, Selection
+from ...document.job_state import JobView
 from ...document.sensitivity_curves import Curve, Curves
+from ...jobs.workbench import Workbench
 from ...text.format import about, duration, percent
 from ...text.metrics import difference_text, error_text, value_text
 from ...text.structures import counted, title_of
@@ -22,7 +25,7 @@ from ...widgets.buttons import button
 from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, Table, offer
-from ...widgets.plot_tables import sensitivity_table
+from ..plot_tables import sensitivity_table
 from .plot import SensitivityPlot, Shown
 
 SHOWN = frozenset(
@@ -41,10 +44,10 @@ class SensitivityPanel(QWidget):
         readout: The point under the mouse in words.
     """
 
-    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+    def __init__(self, workbench: Workbench, parent: QWidget | None = None) -> None:
         """Show the document's sensitivity."""
         super().__init__(parent)
-        self.document = document
+        self.workbench, self.document = workbench, workbench.document
         self._curves: tuple[Curve, ...] = ()
         self.plot = SensitivityPlot(
             self.tr("Metric against removed share; up and down choose a layer, left and right a point, Return plans it")
@@ -61,15 +64,15 @@ class SensitivityPanel(QWidget):
             "sensitivity", self.tr("Sensitivity"), "sensitivity", self._some, lambda: self.plot, self._table
         )
         self._lay_out()
-        offer(self.plot, self._drawing, self.document)
-        self._empty.stepped.connect(document.studies.sensitivity)
-        self.start.clicked.connect(document.studies.sensitivity)
+        offer(self.plot, self._drawing, asks_to_save(self.document))
+        self._empty.stepped.connect(self.workbench.sensitivity.start)
+        self.start.clicked.connect(self.workbench.sensitivity.start)
         self.cancel.clicked.connect(self._cancel)
         theme().changed.connect(self._keep_room)
         self.plot.pointed.connect(self._say_point)
         self.plot.chosen.connect(self._plan)
         self.plot.picked.connect(self._pick)
-        document.views.watch(SHOWN | {Aspect.SELECTION, Aspect.JOBS}, self._changed)
+        self.document.dispatcher.watch(SHOWN | {Aspect.SELECTION, Aspect.JOBS}, self._changed)
         self.refresh()
 
     @Slot()
@@ -180,7 +183,7 @@ class SensitivityPanel(QWidget):
 
     def _cost(self) -> str:
         """What measuring costs, in words."""
-        cost = self.document.studies.estimate()
+        cost = self.workbench.estimator.sensitivity()
         words = self.tr("{0} cuts, each evaluated on the {1} samples of the val split").format(
             f"{cost.trials:,}", f"{cost.samples:,}"
         )
@@ -244,7 +247,7 @@ class SensitivityPanel(QWidget):
     def _plan(self, number: int, point: int) -> None:
         curve = self._curves[number]
         self._pick(number)
-        self.document.keep(curve.set_number, curve.total - int(curve.removed[point]))
+        self.document.plan.keep(curve.set_number, curve.total - int(curve.removed[point]))
 
     @Slot(int)
     def _pick(self, number: int) -> None:
@@ -255,7 +258,7 @@ class SensitivityPanel(QWidget):
     @Slot()
     def _cancel(self) -> None:
         if (job := self._job()) is not None:
-            self.document.cancel(job.id)
+            self.workbench.runner.cancel(job.id)
 
 
 def _names(analysis: Analysis, curves: tuple[Curve, ...]) -> tuple[str, ...]:

@@ -1,5 +1,5 @@
 """The Trade-off tab: points of cost against metric."""
 
-from .panel import TradeOff
+from .panel import TradeOffPanel
 
-__all__ = ["TradeOff"]
+__all__ = ["TradeOffPanel"]

@@ -6,16 +6,19 @@ from PySide6.QtWidgets import QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
 
 from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
 
-from ...document.document import Aspect, Document
+from ...dialogs.save_plot import asks_to_save
+from ...document.baseline_queries import family_known, missing_kinds, shown_baselines
+from ...document.document import Aspect
 from ...document.preconditions import no_baseline
+from ...jobs.workbench import Workbench
 from ...text.format import about
 from ...text.metrics import metric_of
 from ...widgets.empty_state import EmptyState
 from ...widgets.fields import ComboBox
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, Table, offer
-from ...widgets.plot_tables import trade_off_table
 from ..baseline_card import BaselineCard
+from ..plot_tables import trade_off_table
 from .legend import Legend
 from .plot import TradeOffPlot
 from .points import TRIAL, Cost, axis_title, best_cost, trade_off
@@ -26,7 +29,7 @@ ROOMY, LOW = 300, 200
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES})
 
 
-class TradeOff(QWidget):
+class TradeOffPanel(QWidget):
     """Metric against cost.
 
     Attributes:
@@ -34,10 +37,10 @@ class TradeOff(QWidget):
         cost: What x is; automatic until one is chosen.
     """
 
-    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+    def __init__(self, workbench: Workbench, parent: QWidget | None = None) -> None:
         """Show the document's states."""
         super().__init__(parent)
-        self.document = document
+        self.workbench, self.document = workbench, workbench.document
         self.plot = TradeOffPlot(self.tr("Metric against cost, states as points"))
         self.cost = ComboBox(self.tr("Cost on the horizontal axis"))
         self.cost.addItem(self.tr("Cost: automatic"), None)
@@ -51,14 +54,14 @@ class TradeOff(QWidget):
         title = self.tr("Trade-off")
         self._drawing = Drawing("trade-off", title, "tradeoff", self._some, lambda: self.plot, self._table)
         self._lay_out()
-        offer(self.plot, self._drawing, self.document)
+        offer(self.plot, self._drawing, asks_to_save(self.document))
         self.cost.currentIndexChanged.connect(self.refresh)
-        self.plot.opened.connect(document.go_to)
+        self.plot.opened.connect(self.document.plan.go_to)
         self.plot.asked_about.connect(self.show_baseline)
         self.legend.asked_about.connect(self.show_baseline)
         self.legend.wanted.connect(self._make)
-        self._empty.stepped.connect(document.evaluate)
-        document.views.watch(SHOWN | {Aspect.JOBS}, self._changed)
+        self._empty.stepped.connect(self.workbench.states.evaluate)
+        self.document.dispatcher.watch(SHOWN | {Aspect.JOBS}, self._changed)
         self.refresh()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -123,29 +126,29 @@ class TradeOff(QWidget):
 
     def _show_baselines(self) -> None:
         """The marks and what may be made; the card where its baseline is still there."""
-        self.legend.show_entries(self.document.beside.shown(), self._offered(), self._cost)
+        self.legend.show_entries(shown_baselines(self.document), self._offered(), self._cost)
         self.show_baseline(self.card.baseline)
 
     def _offered(self) -> tuple[BaselineKind, ...]:
         """Kinds that a click makes: those that the current state has none of, while nothing makes them already."""
         if self.document.task is None or self.document.marked.any() or no_baseline(self.document):
             return ()
-        return self.document.beside.missing()
+        return missing_kinds(self.document)
 
     def _cost(self, kind: BaselineKind) -> str:
-        seconds = self.document.beside.seconds(kind)
+        seconds = self.workbench.baselines.seconds(kind)
         return self.tr("About {0}.").format(about(seconds)) if seconds else ""
 
     @Slot(str)
     def _make(self, kind: str) -> None:
         """Make one baseline; a stock model that nobody can find by itself is asked for."""
         asked = BaselineKind(kind)
-        if asked is BaselineKind.STOCK and not self.document.beside.family_known:
+        if asked is BaselineKind.STOCK and not family_known(self.document):
             from ...dialogs.baselines import ask
 
             self.document.requested.emit(lambda window: ask(window, asked))
         else:
-            self.document.beside.start((BaselineSpec(asked),))
+            self.workbench.baselines.start((BaselineSpec(asked),))
 
     def _legend(self, best: int, tried: bool) -> str:
         if tried:

@@ -9,11 +9,12 @@ from secateur.engine.baselines.protocol import Baseline, BaselineKind
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.tasks.protocol import Metric
 
+from ...document.baseline_queries import shown_baselines
 from ...document.document import Document
 from ...text.baselines import facts_of, name_of
 from ...text.format import change, milliseconds, percent, scaled
 from ...text.metrics import kind_text, latency_text, metric_of, metric_text, target_text, timing_of
-from ...text.search import trial_label, trial_text
+from ...text.search import trial_label, trial_sentence
 
 say = QCoreApplication.translate
 TRIAL = "trial"
@@ -124,13 +125,13 @@ def trade_off(document: Document, cost: Cost) -> TradeOff | None:
     if plan is not None:
         found.append(plan)
     shown = len([p for p in found if p.kind is not None])
-    beside = document.beside.shown()
-    found += [p for one in beside if (p := _baseline(document, one, first, cost, unit)) is not None]
+    baselines = shown_baselines(document)
+    found += [p for one in baselines if (p := _baseline(document, one, first, cost, unit)) is not None]
     scale = 100.0 if first.percent else 1.0
     goal_y = scale * document.goal.accepted(first)
     whole = _value(document, original, cost) if cost.value == document.goal.cost.value else None
     goal_x = float("nan") if whole is None else document.goal.keep * whole / unit
-    missing = _missing(document, cost, len(states) - shown, len(beside) - sum(p.mark in BASELINES for p in found))
+    missing = _missing(document, cost, len(states) - shown, len(baselines) - sum(p.mark in BASELINES for p in found))
     higher = first.higher_is_better
     return TradeOff(cost, unit, tuple(found), goal_x, goal_y, first.name, first.percent, missing, higher)
 
@@ -190,7 +191,9 @@ def _point(document: Document, state: State, first: Metric, cost: Cost, unit: fl
     name = f"{kind_text(state.kind)} {state.id}" if state.kind is not StateKind.ORIGINAL else kind_text(state.kind)
     label, present = name, state is document.state and not document.marked.any()
     if tried is not None:
-        label = trial_label(document, state) or say("tradeoff", "{0}, on {1}").format(name, tried.split)
+        label = say("tradeoff", "{0}, on {1}").format(name, tried.split)
+        if (searched := document.contents.trials.get(state.id)) is not None:
+            label = trial_label(searched.trial, searched.number)
     elif metric is None:
         label = say("tradeoff", "{0}, metric not measured").format(name)
     tip, mark = _tip(document, state, metric or tried, name), TRIAL if tried is not None else ""
@@ -215,8 +218,9 @@ def _baseline(document: Document, one: Baseline, first: Metric, cost: Cost, unit
 
 def _tip(document: Document, state: State, metric: Metric | None, name: str) -> str:
     lines = [name, say("tradeoff", "metric not measured") if metric is None else metric_text(metric)]
-    if metric is not None and state.id in document.contents.trials:
-        lines += [say("tradeoff", "Evaluated on the {0} split").format(metric.split), trial_text(document, state)]
+    if metric is not None and (tried := document.contents.trials.get(state.id)) is not None:
+        words = trial_sentence(tried.trial, tried.number, tried.limit, tried.cost, document.loses_points)
+        lines += [say("tradeoff", "Evaluated on the {0} split").format(metric.split), words]
     lines.append(say("tradeoff", "{0} MACs, {1} parameters").format(scaled(state.macs), scaled(state.parameters)))
     timing = timing_of(state, document.target)
     if timing is not None:
@@ -253,11 +257,11 @@ def _plan_in_time(document: Document, state: State) -> Point | None:
     )
 
 
-def _missing(document: Document, cost: Cost, states: int, beside: int) -> str:
+def _missing(document: Document, cost: Cost, states: int, baselines: int) -> str:
     if cost is Cost.LATENCY and document.marked.any() and document.contents.plan_latency() is None:
         return say("tradeoff", "The plan appears here after it is cut and measured.")
     if states > 0:
         return say("tradeoff", "States without a measurement are not shown: {0}.").format(states)
-    if beside > 0:
-        return say("tradeoff", "Baselines without a measurement are not shown: {0}.").format(beside)
+    if baselines > 0:
+        return say("tradeoff", "Baselines without a measurement are not shown: {0}.").format(baselines)
     return ""

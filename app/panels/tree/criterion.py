@@ -27,7 +27,7 @@ class CriterionBox(ComboBox):
         self.document = document
         self._known: tuple[object, ...] = (None, None, None, None)
         self.activated.connect(self._chosen)
-        document.views.watch(SHOWN, self._changed)
+        document.dispatcher.watch(SHOWN, self._changed)
         self.refresh()
 
     def refresh(self) -> None:

@@ -235,7 +235,7 @@ class TreeModel(RowsModel):
             self.refused.emit(sentence.format(most, many_of(one.kind), one.module or self.tr("the model")))
             return False
         if wanted != self.cells.kept(index.internalId()):
-            self.document.keep(number, wanted)
+            self.document.plan.keep(number, wanted)
         return True
 
     def widest_keeps(self) -> str:

@@ -56,7 +56,7 @@ class RatingOptions(Card):
             box.activated.connect(self._choose)
         self._reset.clicked.connect(self._back)
         self.compare.clicked.connect(self._compare)
-        document.views.watch(SHOWN, self._changed)
+        document.dispatcher.watch(SHOWN, self._changed)
         self.refresh()
 
     def _make(self) -> None:

@@ -16,8 +16,8 @@ from ...widgets.fields import FilterLine
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing
-from ...widgets.plot_tables import structures_table
 from ...widgets.score_range import ScoreRange
+from ..plot_tables import structures_table
 from ..score_legend import highest
 from .criterion import CriterionBox
 from .model import TreeModel
@@ -75,16 +75,14 @@ class TreePanel(Card):
         self._timer.setInterval(TYPING)
         self.setMinimumWidth(280)
         title, some = self.tr("Tree and scores"), lambda: document.analysis is not None
-        self._drawing = Drawing(
-            "scores", title, "tree.panel", some, lambda: self.view, lambda: structures_table(document)
-        )
+        self._drawing = Drawing("scores", title, "tree", some, lambda: self.view, lambda: structures_table(document))
         self.view.drawing = self._drawing
         self._lay_out()
         self._timer.timeout.connect(self.filter)
         self.search.textChanged.connect(self._typed)
         self.model.refused.connect(self.refuse)
         self.view.refused.connect(self.refuse)
-        document.views.watch(SHOWN, self._changed)
+        document.dispatcher.watch(SHOWN, self._changed)
         self._changed(frozenset({Aspect.MODEL}))
 
     def drawings(self) -> tuple[Drawing, ...]:

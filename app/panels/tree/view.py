@@ -6,6 +6,7 @@ from PySide6.QtCore import QEvent, QItemSelectionModel, QModelIndex, QPointF, QR
 from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QMenu, QTreeView, QWidget
 
+from ...dialogs.save_plot import asks_to_save
 from ...document.document import Document, Selection
 from ...theme import tokens
 from ...widgets.chevron import chevron
@@ -117,7 +118,7 @@ class StructureTree(QTreeView):
         """Mark or spare the selected structures."""
         chosen = self.chosen()
         if chosen:
-            self.document.mark(chosen, on)
+            self.document.plan.mark(chosen, on)
         else:
             self.refused.emit(self.tr("Select structures, or double-click Keeps and enter how many to keep."))
 
@@ -130,7 +131,7 @@ class StructureTree(QTreeView):
         """Lock or unlock the selected structures, and all of the sets that are selected."""
         chosen = self.chosen(whole_sets=True)
         if chosen:
-            self.document.lock(chosen, on)
+            self.document.plan.lock(chosen, on)
 
     @Slot()
     def invert(self) -> None:
@@ -139,7 +140,7 @@ class StructureTree(QTreeView):
         if chosen and self.rows.analysis is not None:
             scope = self.rows.analysis.empty()
             scope[chosen] = True
-            self.document.invert(scope)
+            self.document.plan.invert(scope)
 
     @Slot()
     def _ask_pattern(self) -> None:
@@ -189,7 +190,7 @@ class StructureTree(QTreeView):
             menu.addAction(text, act).setEnabled(enabled)
         if self.drawing is not None:
             menu.addSeparator()
-            menu.addActions(actions(self.drawing, menu, self.document))
+            menu.addActions(actions(self.drawing, menu, asks_to_save(self.document)))
         return menu
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:

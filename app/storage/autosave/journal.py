@@ -4,25 +4,24 @@ The interface's thread only hands over what never changes (snapshots, entries, s
 writing happen elsewhere.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from secateur.engine.errors import SecateurError
 
 from ...document.aspects import Aspect
-from ...document.undo_history import History
+from ...document.document import Document
+from ...document.job_state import UnfinishedJob
+from ...document.undo_history import UndoHistory
 from ...text.translate import sentence
-from ..background_writer import Writer
+from ..background import BackgroundTasks
 from .layout import Layout
 from .records import Writing
-from .remembered import Job, Remembered
+from .remembered import Remembered
 from .tape import Tape
-
-if TYPE_CHECKING:
-    from ...document.document import Document
-    from ...jobs.job_queue import Running
 
 VALUES = ("criterion", "choices", "ranking", "target")
 """Of the contents; the settings of the next recovery come with them."""
@@ -38,19 +37,20 @@ class Journal(QObject):
 
     failed = Signal(str)
 
-    def __init__(self, document: "Document") -> None:
+    def __init__(self, document: Document) -> None:
         """Hear a document; nothing is written before `follow`."""
         super().__init__(document)
         self._document = document
-        self._writer = Writer("autosave", self._broken)
-        self._disk = Writer("autosave to disk", self._broken)  # a step that waited for it would be lost with the window
+        self._background = BackgroundTasks("autosave", self._broken)
+        # In a thread of its own: a step that waited for the disk would be lost with the window.
+        self._disk = BackgroundTasks("autosave to disk", self._broken)
         self._syncing = False
         self._tape: Tape | None = None
         self._writing: Writing | None = None
         self._told = ""
         self._values: dict[str, Any] = {}
         self._selection: Any = None
-        self._job: Job | None = None
+        self._job: UnfinishedJob | None = None
         self._later = QTimer(self, interval=0, singleShot=True)
         self._later.timeout.connect(self._note_job)
         document.history.heard = self._heard
@@ -68,27 +68,27 @@ class Journal(QObject):
             if self._later.isActive():
                 self._later.stop()
                 self._note_job()
-            self._writer.put(self._tape.sync)
-            self._writer.put(self._tape.close)
+            self._background.run(self._tape.sync)
+            self._background.run(self._tape.close)
         self._tape = self._writing = None
 
     def close(self) -> None:
         """Write what is left."""
         self.stop()
-        self._writer.close()
+        self._background.close()
         self._disk.close()
 
-    def run(self, task: Any) -> None:
-        """Have something else done in the same thread, after what was written before."""
-        self._writer.put(task)
+    def run(self, task: Callable[[], Any], on_done: Callable[[Any], None] | None = None) -> None:
+        """Have something else done in the same thread, after what was written before; `on_done` takes its result."""
+        self._background.run(task, on_done)
 
     def _whole(self) -> None:
         """Write the log again."""
         document, tape = self._document, self._tape
         if tape is None or document.analysis is None:
             return
-        self._values, self._selection, self._job = self._chosen(), self._selected(), self._running()
-        history = History()
+        self._values, self._selection, self._job = self._chosen(), self._selected(), self._document.unfinished
+        history = UndoHistory()
         history.take(document.history)
         layout = Layout.of(document.analysis)
         source = document.contents.spec.source if document.contents.spec is not None else ""
@@ -96,8 +96,8 @@ class Journal(QObject):
         beside = (now, history, self._values, self._selection, self._job)
         self._writing = writing = Writing(layout)
         kept = Remembered(document.model_name, source, layout, *beside)
-        self._writer.put(lambda: tape.renew(writing.whole(kept)))
-        self._writer.put(lambda: self._sync(tape))
+        self._background.run(lambda: tape.renew(writing.whole(kept)))
+        self._background.run(lambda: self._sync(tape))
 
     def _heard(self, what: str, *arguments: Any) -> None:
         """The history changed."""
@@ -125,28 +125,28 @@ class Journal(QObject):
             self._selection = selected
             self._put("selection", selected)
         if Aspect.JOBS in aspects:
-            if self._running() is not None:
+            if self._document.unfinished is not None:
                 self._note_job()
             elif self._job is not None:  # Once its result is a step: in between, it would be lost.
                 self._later.start()
 
     def _note_job(self) -> None:
-        if (job := self._running()) != self._job:
+        if (job := self._document.unfinished) != self._job:
             self._job = job
             self._put("job", job)
 
     def _put(self, what: str, *arguments: Any) -> None:
         tape, writing = self._tape, self._writing
         if tape is not None and writing is not None:
-            self._writer.put(lambda: tape.add(getattr(writing, what)(*arguments)))
+            self._background.run(lambda: tape.add(getattr(writing, what)(*arguments)))
             if what != "selection":
-                self._writer.put(lambda: self._sync(tape))
+                self._background.run(lambda: self._sync(tape))
 
     def _sync(self, tape: Tape) -> None:
-        """In the writer's thread: have the disk follow, without waiting for it."""
+        """In the thread that writes: have the disk follow, without waiting for it."""
         if not self._syncing:
             self._syncing = True
-            self._disk.put(lambda: self._synced(tape))
+            self._disk.run(lambda: self._synced(tape))
 
     def _synced(self, tape: Tape) -> None:
         self._syncing = False  # what is written from now on is waited for once more
@@ -165,22 +165,8 @@ class Journal(QObject):
         chosen = analysis.sets[one.set_number]
         return one.module, chosen.key, one.structure - chosen.first if one.structure >= 0 else -1
 
-    def _running(self) -> Job | None:
-        """The job that changes states, as far as it can be gone on with or asked for again."""
-        work = self._document.work
-        jobs = (*work.board.running(), *work.interrupted)
-        found = next((job for job in jobs if job.changes and job.method != "open"), None)
-        return None if found is None else self._as_job(found)
-
-    def _as_job(self, running: "Running") -> Job:
-        if self._job is not None and self._job.number == running.id:
-            return self._job
-        settings = running.arguments[1] if running.method == "recover" else None
-        present, known = self._document.contents.present, len(self._document.states)
-        return Job(running.method, present, running.title, settings, known, running.text, running.id)
-
     def _broken(self, error: Exception) -> None:
-        """In the writer's thread."""
+        """In the thread that writes."""
         folder = str(self._tape.path.parent) if self._tape is not None else ""
         if self._told != folder:
             self._told = folder

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...document.aspects import Goal
-from ...document.undo_history import Entry, History, Snapshot
+from ...document.job_state import UnfinishedJob
+from ...document.undo_history import Entry, Snapshot, UndoHistory
 from .layout import Layout, changed, difference
-from .remembered import Job, Remembered, nothing
+from .remembered import Remembered, nothing
 
 SCHEMA = 1
 MASKS = ("marked", "locked", "by_hand")
@@ -65,7 +66,7 @@ class Writing:
         """What is selected."""
         return _line({"do": "select", "selected": selected})
 
-    def job(self, job: Job | None) -> bytes:
+    def job(self, job: UnfinishedJob | None) -> bytes:
         """What runs."""
         return _line({"do": "job", "job": to_plain(job)})
 
@@ -115,7 +116,7 @@ class Reading:
             raise ValueError("written by a later version")
         layout = Layout.from_plain(record["layout"])
         now = nothing(layout, "", Goal())
-        self.kept = Remembered(str(record["name"]), str(record["source"]), layout, now, History())
+        self.kept = Remembered(str(record["name"]), str(record["source"]), layout, now, UndoHistory())
 
     def _take_entry(self, kept: Remembered, record: dict[str, Any]) -> None:
         history, parent = kept.history, int(record["parent"])
@@ -159,7 +160,7 @@ class Reading:
         kept.selection = None if chosen is None else (str(chosen[0]), str(chosen[1]), int(chosen[2]))
 
     def _take_job(self, kept: Remembered, record: dict[str, Any]) -> None:
-        kept.job = None if record["job"] is None else from_plain(record["job"], Job)
+        kept.job = None if record["job"] is None else from_plain(record["job"], UnfinishedJob)
 
     def _step(self, kept: Remembered, record: dict[str, Any]) -> Entry:
         before = _after(kept.now, record["before"])

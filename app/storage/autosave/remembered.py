@@ -15,34 +15,12 @@ from secateur.engine.targets.protocol import TargetSpec
 
 from ...document.aspects import Goal, Selection
 from ...document.contents import Contents
-from ...document.undo_history import History, Snapshot
+from ...document.job_state import UnfinishedJob
+from ...document.undo_history import Snapshot, UndoHistory
 from .layout import Layout
 
 CHOSEN: dict[str, type] = {"choices": Choices, "ranking": Ranking, "target": TargetSpec}
 """What else of the contents is kept, by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job that ran when the program ended.
-
-    Attributes:
-        method: Of the session.
-        state: What it was started on.
-        title: In words.
-        settings: Of a recovery, None for other jobs.
-        known: How many states there were when it was started.
-        text: What the step it leads to is called.
-        number: Of the call, in the process that made it.
-    """
-
-    method: str
-    state: str
-    title: str
-    settings: RecoverySettings | None = None
-    known: int = 0
-    text: str = ""
-    number: int = 0
 
 
 @dataclass(slots=True)
@@ -64,10 +42,10 @@ class Remembered:
     source: str
     layout: Layout
     now: Snapshot
-    history: History = field(default_factory=History)
+    history: UndoHistory = field(default_factory=UndoHistory)
     values: dict[str, Any] = field(default_factory=dict[str, Any])
     selection: tuple[str, str, int] | None = None
-    job: Job | None = None
+    job: UnfinishedJob | None = None
 
     def fit(self, analysis: Analysis, states: set[str]) -> "Remembered":
         """The same for an analysis of this run; steps from or to states that are gone are left out, as at first.
@@ -87,7 +65,7 @@ class Remembered:
             masks = (moved(snapshot.marked), moved(snapshot.locked), moved(snapshot.by_hand))
             return Snapshot(snapshot.state, *masks, snapshot.goal)
 
-        history = History()
+        history = UndoHistory()
         history.entries = [replace(e, before=at(e.before), after=at(e.after)) for e in self.history.entries]
         history.parents, history.latest = list(self.history.parents), dict(self.history.latest)
         history.position, clean = self.history.position, self.history.clean_place

@@ -12,7 +12,7 @@ from typing import Any
 
 from secateur.engine.storage.folder_lock import ENGINE, WINDOW, FolderLock
 
-from .remembered import Job
+from ...document.job_state import UnfinishedJob
 from .tape import LOG, read
 
 EVENTS = "events.jsonl"
@@ -46,7 +46,7 @@ class Offer:
     steps: int = 0
     marked: int = 0
     locked: int = 0
-    job: Job | None = None
+    job: UnfinishedJob | None = None
 
 
 def offers(root: Path) -> list[Offer]:

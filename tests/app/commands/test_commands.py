@@ -3,24 +3,27 @@
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence
-from PySide6.QtWidgets import QDialog, QLabel, QMainWindow
+from PySide6.QtWidgets import QDialog, QLabel
 
 from secateur.app.commands import COMMANDS, command_named
 from secateur.app.commands.actions import Actions
 from secateur.app.commands.next_step import next_step
-from secateur.app.panels.recovery.panel import Recovery
-from secateur.app.window.command_palette import Palette, rank
-from secateur.app.window.shortcut_sheet import show_sheet
+from secateur.app.panels.recovery.panel import RecoveryPanel
+from secateur.app.window.command_palette import CommandPalette, rank
+from secateur.app.window.shortcut_sheet import ShortcutSheet
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 
 from .. import stand_in
+from ..playing import Window as FakeWindow
 
 
-class Window(QMainWindow):
+class Window(FakeWindow):
     def __init__(self, document):
-        super().__init__()
-        self.document = document
+        super().__init__(document.workbench)
         self.commands = Actions(self)
+
+    def run_command(self, name: str) -> None:
+        self.commands.run(command_named(name))
 
 
 @pytest.fixture
@@ -54,10 +57,10 @@ def test_every_disabled_command_has_a_reason_in_words(window):
 def test_actions_follow_the_document(window):
     cut = window.commands.by_id["run.cut"]
     assert not cut.isEnabled()
-    window.document.mark([40, 41], True)
+    window.document.plan.mark([40, 41], True)
     assert cut.isEnabled() and cut.text() == "Cut 2 structures"
     assert window.commands.by_id["edit.undo"].text() == "Undo mark 2 structures"
-    window.document.undo()
+    window.document.plan.undo()
     assert not cut.isEnabled() and window.commands.by_id["edit.redo"].isEnabled()
 
 
@@ -71,7 +74,7 @@ def test_a_command_that_cannot_be_done_says_why_and_does_nothing(window):
 def test_a_number_that_was_typed_counts_when_a_shortcut_is_pressed(qtbot, dressed):
     window = Window(stand_in.travelled())
     qtbot.addWidget(window)
-    panel = Recovery(window.document)
+    panel = RecoveryPanel(window.workbench)
     window.setCentralWidget(panel)
     window.show()
     window.activateWindow()
@@ -81,12 +84,13 @@ def test_a_number_that_was_typed_counts_when_a_shortcut_is_pressed(qtbot, dresse
     qtbot.keyClicks(panel.epochs, "12")
     assert window.document.recovery.epochs != 12
     qtbot.keyClick(panel.epochs, Qt.Key.Key_R, Qt.KeyboardModifier.ControlModifier)
-    (method, (settings,)) = window.document.calls[-1]
+    (method, (settings,)) = window.document.calls[-1]  # pyright: ignore[reportAttributeAccessIssue]
     assert (method, settings.epochs) == ("recover", 12)
 
 
 def test_a_recovery_without_epochs_is_called_by_what_it_does_everywhere(player):
     document, command = player.document, command_named("run.recover")
+    workbench = player.workbench
     for epochs, repair, words in (
         (1, Repair.NONE, "Recover, 1 epoch"),
         (0, Repair.BIAS, "Repair without training"),
@@ -94,7 +98,7 @@ def test_a_recovery_without_epochs_is_called_by_what_it_does_everywhere(player):
     ):
         document.set_recovery(RecoverySettings(epochs=epochs, repair=repair))
         assert command.shown(document) == words
-        document.recover(document.recovery)
+        workbench.states.recover(document.recovery)
         assert document.jobs[-1].title == words
         player.stop("recover")
 
@@ -104,26 +108,26 @@ def test_the_next_step_follows_the_road(qapp):
     assert next_step(document).id == "file.open"
     document = stand_in.opened()
     assert next_step(document).id == "edit.suggest"
-    document.mark([40], True)
+    document.plan.mark([40], True)
     assert next_step(document).id == "run.cut"
     document = stand_in.travelled()
     assert next_step(document).id == "file.export_onnx"
-    document.enter("s1", "back")
+    document.plan.enter("s1", "back")
     assert next_step(document).id == "run.recover"
 
 
 def test_the_palette_finds_a_command_by_a_few_letters_and_runs_it(qtbot, window):
-    palette = Palette(window)
+    palette = CommandPalette(window)
     qtbot.addWidget(palette)
     palette.show()
     qtbot.keyClicks(palette.box, "sugpl")
     assert palette.list.currentItem().text(0) == "Suggest plan"
     qtbot.keyClick(palette.box, Qt.Key.Key_Return)
-    assert window.document.calls == [("suggest_plan", ())]
+    assert window.document.calls == [("suggest", ())]
 
 
 def test_the_palette_also_looks_into_what_commands_do_and_says_when_there_is_none(qtbot, window):
-    palette = Palette(window)
+    palette = CommandPalette(window)
     qtbot.addWidget(palette)
     palette.show()
     qtbot.keyClicks(palette.box, "python script")
@@ -136,7 +140,7 @@ def test_the_palette_also_looks_into_what_commands_do_and_says_when_there_is_non
 
 
 def test_the_palette_greys_what_cannot_be_done_with_the_reason_and_does_not_run_it(qtbot, window):
-    palette = Palette(window)
+    palette = CommandPalette(window)
     qtbot.addWidget(palette)
     palette.show()
     qtbot.keyClicks(palette.box, "cut")
@@ -148,7 +152,7 @@ def test_the_palette_greys_what_cannot_be_done_with_the_reason_and_does_not_run_
 
 
 def test_arrow_keys_in_the_box_move_in_the_list(qtbot, window):
-    palette = Palette(window)
+    palette = CommandPalette(window)
     qtbot.addWidget(palette)
     palette.show()
     qtbot.keyClick(palette.box, Qt.Key.Key_Down)
@@ -163,7 +167,7 @@ def test_letters_in_order_match_and_starts_of_words_rank_first():
 
 def test_the_sheet_shows_every_shortcut_and_fits_into_the_smallest_window(qtbot, window):
     window.show()
-    show_sheet(window)
+    ShortcutSheet(window).open()
     sheet = window.findChild(QDialog)
     texts = [each.text() for each in sheet.findChildren(QLabel)]
     for one in COMMANDS:

@@ -10,8 +10,9 @@ from PySide6.QtWidgets import QApplication, QLineEdit
 from secateur.app.commands import command_named
 from secateur.app.dialogs.mark import MarkDialog
 from secateur.app.document.document import Selection
+from secateur.app.jobs.workbench import Workbench
 from secateur.app.panels.tree.model import Column
-from secateur.app.window.command_palette import Palette
+from secateur.app.window.command_palette import CommandPalette
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.planning.selection_rules import StructureChoice
 from secateur.engine.structures.analysis import Kind
@@ -22,7 +23,7 @@ CONV = "layer1.0.conv1"
 
 @pytest.fixture
 def window(qtbot, dressed) -> MainWindow:
-    window = MainWindow(begun())
+    window = MainWindow(Workbench(None, begun()))
     qtbot.addWidget(window)
     window.show()
     qtbot.waitUntil(lambda: window.area is not None, timeout=20000)
@@ -64,7 +65,7 @@ def test_mark_the_lowest(window, qtbot) -> None:
     scores, where = document.scores, place(window, "layer2.0.conv1")
     inside = document.marked[where]
     assert scores[where][inside].max() < scores[where][~inside].min()
-    document.undo()
+    document.plan.undo()
     assert not document.marked.any()
 
 
@@ -132,8 +133,8 @@ def test_keep_half_for_a_pattern_is_read_back_from_the_tree(window, qtbot) -> No
     type_into(qtbot, dialog.names, "layer3.*.conv1")
     type_into(qtbot, dialog.value, "50")
     accept(qtbot, dialog)
-    window.document.views.settle()
-    model = window.area.panels["tree.panel"].model
+    window.document.dispatcher.settle()
+    model = window.area.panels["tree"].model
     for name in ("layer3.0.conv1", "layer3.1.conv1"):
         assert model.index_of(name).siblingAtColumn(Column.KEEPS).data() == "64 of 128"
     assert model.index_of("layer2.0.conv1").siblingAtColumn(Column.KEEPS).data() == "64 of 64"
@@ -141,11 +142,11 @@ def test_keep_half_for_a_pattern_is_read_back_from_the_tree(window, qtbot) -> No
 
 
 def test_keep_a_number_is_typed_into_the_tree_also_where_a_filter_hid_the_layer(window, qtbot) -> None:
-    panel = window.area.panels["tree.panel"]
+    panel = window.area.panels["tree"]
     panel.search.setText("layer3")
     panel.filter()
     window.document.select(Selection(CONV, 2))
-    window.document.views.settle()
+    window.document.dispatcher.settle()
     give(window, "mark.keep")
     editor = panel.view.viewport().findChild(QLineEdit)
     qtbot.keyClicks(editor, "16")
@@ -156,7 +157,7 @@ def test_keep_a_number_is_typed_into_the_tree_also_where_a_filter_hid_the_layer(
 def test_invert_marks(window) -> None:
     document = window.document
     where = place(window, CONV)
-    document.mark(np.arange(where.start, where.start + 5), True)
+    document.plan.mark(np.arange(where.start, where.start + 5), True)
     document.select(Selection(CONV, 2))
     give(window, "mark.invert")
     assert np.flatnonzero(~document.marked[where]).tolist() == [0, 1, 2, 3, 4]
@@ -168,7 +169,7 @@ def test_invert_marks(window) -> None:
 def test_grow_marks_to_whole_groups(window) -> None:
     document = window.document
     where = place(window, CONV)
-    document.mark([where.start, where.start + 1], True)
+    document.plan.mark([where.start, where.start + 1], True)
     assert window.commands.by_id["mark.grow"].text() == "Align widths to multiples of 16"
     give(window, "mark.grow")
     assert (~document.marked[where]).sum() == 16 and document.marked[where][:2].all()
@@ -187,7 +188,7 @@ def test_lock_a_pattern(window, qtbot) -> None:
 def test_spare_by_a_rule(window, qtbot) -> None:
     document = window.document
     where = place(window, CONV)
-    document.mark(np.arange(where.start, where.start + 10), True)
+    document.plan.mark(np.arange(where.start, where.start + 10), True)
     dialog = give(window, "mark.range")
     dialog.then.setCurrentIndex(dialog.then.findData("unmark"))
     type_into(qtbot, dialog.names, CONV)
@@ -216,7 +217,7 @@ def test_what_cannot_be_is_said_before_anything_is_pressed(window, qtbot, names,
 
 
 def test_every_mark_command_stands_in_the_palette(window, qtbot) -> None:
-    palette = Palette(window)
+    palette = CommandPalette(window)
     qtbot.addWidget(palette)
     palette.fill("keep by pattern")
     assert palette.list.topLevelItem(0).text(0) == "Keep by pattern..."
@@ -234,9 +235,9 @@ def test_a_comparison_comes_to_the_front_and_a_command_brings_it_back(window, qt
 
 
 def test_two_ratings_are_compared_from_the_menu(window, qtbot) -> None:
-    from secateur.app.dialogs.compare_criteria import Ratings
+    from secateur.app.dialogs.compare_criteria import CompareCriteria
 
     give(window, "edit.ratings")
-    page = next(w for w in QApplication.topLevelWidgets() if isinstance(w, Ratings))
+    page = next(w for w in QApplication.topLevelWidgets() if isinstance(w, CompareCriteria))
     assert page.isVisible() and page.boxes[0].currentData() == window.document.criterion
     page.close()

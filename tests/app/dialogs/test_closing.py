@@ -4,7 +4,6 @@ import pytest
 from PySide6.QtCore import Qt
 
 from secateur.app.dialogs.closing import Closing
-from secateur.app.document.document import Document
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.jobs import Cancelled
 from secateur.engine.recovery.protocol import RecoverySettings
@@ -12,7 +11,7 @@ from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 
 from ..demo_analysis import small_resnet
-from ..fake_link import FakeLink
+from ..fake_link import FakeLink, workbench_on
 from ..stand_in import state_of, task_info
 
 LEFT = Qt.MouseButton.LeftButton
@@ -20,7 +19,7 @@ LEFT = Qt.MouseButton.LeftButton
 
 @pytest.fixture
 def window(qtbot, dressed):
-    window = MainWindow(Document(FakeLink()))
+    window = MainWindow(workbench_on(FakeLink()))
     qtbot.addWidget(window)
     window.show()
     qtbot.waitUntil(lambda: window.area is not None, timeout=30_000)
@@ -34,7 +33,7 @@ def window(qtbot, dressed):
 def settle(window: MainWindow) -> None:
     """No job runs any more."""
     for job in window.document.jobs:
-        window.document.work.link.failed.emit(job.id, Cancelled())
+        window.workbench.runner.link.failed.emit(job.id, Cancelled())
 
 
 def question(window: MainWindow, qtbot) -> Closing:
@@ -48,34 +47,34 @@ def question(window: MainWindow, qtbot) -> Closing:
 
 
 def test_closing_asks_cancels_and_waits_until_the_job_has_ended(window, qtbot) -> None:
-    window.document.recover(RecoverySettings(epochs=3))
-    number = window.document.work.link.last("recover")
+    window.workbench.states.recover(RecoverySettings(epochs=3))
+    number = window.workbench.runner.link.last("recover")
     dialog = question(window, qtbot)
     assert "Recover, 3 epochs" in dialog.sentence.text() and dialog.stay_button.isDefault()
     qtbot.mouseClick(dialog.close_button, LEFT)
-    assert window.document.work.link.cancelled == [number]
+    assert window.workbench.runner.link.cancelled == [number]
     assert dialog.waiting.isVisible() and "Cancelling" in dialog.sentence.text()
     dialog.reject()
     dialog.close()
-    assert dialog.isVisible() and window.isVisible() and not window.document.work.link.closed
-    window.document.work.link.failed.emit(number, Cancelled())
+    assert dialog.isVisible() and window.isVisible() and not window.workbench.runner.link.closed
+    window.workbench.runner.link.failed.emit(number, Cancelled())
     qtbot.waitUntil(lambda: not window.isVisible(), timeout=5000)
-    assert window.document.work.link.closed
+    assert window.workbench.runner.link.closed
 
 
 def test_staying_changes_nothing_and_asking_twice_is_one_question(window, qtbot) -> None:
-    window.document.recover(RecoverySettings(epochs=3))
+    window.workbench.states.recover(RecoverySettings(epochs=3))
     dialog = question(window, qtbot)
     window.close()
     assert len([one for one in window.findChildren(Closing) if one.isVisible()]) == 1
     qtbot.mouseClick(dialog.stay_button, LEFT)
     qtbot.waitUntil(lambda: window.findChild(Closing) is None, timeout=5000)
-    assert window.isVisible() and window.document.busy and window.document.work.link.cancelled == []
+    assert window.isVisible() and window.document.busy and window.workbench.runner.link.cancelled == []
     settle(window)
 
 
 def test_a_job_that_ends_while_the_question_stands_is_not_spoken_of_any_more(window, qtbot) -> None:
-    window.document.recover(RecoverySettings(epochs=3))
+    window.workbench.states.recover(RecoverySettings(epochs=3))
     dialog = question(window, qtbot)
     settle(window)
     assert dialog.close_button.text() == "Close" and "No jobs are running" in dialog.sentence.text()
@@ -84,8 +83,8 @@ def test_a_job_that_ends_while_the_question_stands_is_not_spoken_of_any_more(win
 
 
 def test_what_nobody_asked_for_does_not_hold_the_window_open(window, qtbot) -> None:
-    window.document.work.score()
-    window.document.work.measure(background=True)
+    window.workbench.plan.score()
+    window.workbench.states.measure(background=True)
     assert len(window.document.jobs) == 2
     window.close()
     assert not window.isVisible()

@@ -6,37 +6,29 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QStandardItemModel
-from PySide6.QtWidgets import QMainWindow
 from scipy import stats
 from shiboken6 import isValid
 
-from secateur.app.dialogs.compare_criteria import Ratings
-from secateur.app.document.document import Aspect, Document, Selection
+from secateur.app.dialogs.compare_criteria import CompareCriteria
+from secateur.app.document.document import Aspect, Selection
+from secateur.app.jobs.workbench import Workbench
 from secateur.engine.scoring.partial_scores import PartialScores
 from secateur.engine.session.states import StateKind
 from tests.app.branches import begun
 from tests.app.demo_analysis import scores_of
-from tests.app.fake_link import FakeLink
-from tests.app.playing import top1
+from tests.app.fake_link import FakeLink, workbench_on
+from tests.app.playing import Window, top1
 from tests.app.stand_in import state_of
 
 
-class Window(QMainWindow):
-    """What the page needs of a window."""
-
-    def __init__(self, document: Document) -> None:
-        super().__init__()
-        self.document = document
-
-
 @pytest.fixture
-def page(qtbot, dressed) -> Iterator[Ratings]:
+def page(qtbot, dressed) -> Iterator[CompareCriteria]:
     document = begun()
     assert document.analysis is not None
     document.take_scores("s0", "l2", scores_of(document.analysis, seed=3))
-    window = Window(document)
+    window = Window(Workbench(None, document))
     qtbot.addWidget(window)
-    page = Ratings(window)
+    page = CompareCriteria(window)
     page.show()
     yield page
     if isValid(page):
@@ -63,7 +55,7 @@ def test_a_layer_is_chosen_by_a_click_and_drawn_by_both_ratings(page, qtbot) -> 
     index = page.table.model().index(3, 0)
     qtbot.mouseClick(page.table.viewport(), Qt.MouseButton.LeftButton, pos=page.table.visualRect(index).center())
     document = page.document
-    document.views.settle()
+    document.dispatcher.settle()
     assert document.selection.module == index.data() and document.selection.structure == -1
     one = document.analysis.sets[document.selection.set_number]
     for number, name in enumerate(("l1", "l2")):
@@ -76,11 +68,11 @@ def test_a_layer_is_chosen_by_a_click_and_drawn_by_both_ratings(page, qtbot) -> 
 
 def test_a_click_on_a_cell_selects_the_structure_in_both(page, qtbot) -> None:
     page.table.setCurrentIndex(page.table.model().index(1, 0))
-    page.document.views.settle()
+    page.document.dispatcher.settle()
     page.repaint()
     where = page.maps[1].cell(4).center().toPoint()
     qtbot.mouseClick(page.maps[1], Qt.MouseButton.LeftButton, pos=where)
-    page.document.views.settle()
+    page.document.dispatcher.settle()
     one = page.document.analysis.sets[page.document.selection.set_number]
     assert page.document.selection.structure == one.first + 4
     assert [each.current for each in page.maps] == [4, 4]
@@ -90,18 +82,16 @@ def test_a_rating_that_is_not_known_is_asked_for_and_then_compared(qtbot, dresse
     link = FakeLink()
     document = begun()
     assert document.analysis is not None
-    document.work.link = link
-    document.work._listen(link)
-    window = Window(document)
+    window = Window(workbench_on(link, document))
     qtbot.addWidget(window)
-    page = Ratings(window)
+    page = CompareCriteria(window)
     page.show()
     name = page.boxes[1].currentData()
     assert "Computing scores" in page.verdict.text()
     asked = [arguments[:2] for method, arguments in link.calls.values() if method == "score"]
     assert asked == [("s0", name)]
     document.take_scores("s0", name, scores_of(document.analysis, seed=9))
-    document.views.settle()
+    document.dispatcher.settle()
     qtbot.waitUntil(lambda: "rank correlation" in page.verdict.text())
     assert document.criterion == "l1"
     page.close()
@@ -112,7 +102,7 @@ def test_what_was_compared_is_not_compared_again_when_something_else_changes(pag
     monkeypatch.setattr("secateur.app.dialogs.compare_criteria.agreement", lambda *_: made.append(1))
     page.table.setCurrentIndex(page.table.model().index(1, 0))
     page.document.announce(Aspect.STATES)
-    page.document.views.settle()
+    page.document.dispatcher.settle()
     assert not made and page.table.currentIndex().row() == 1
 
 
@@ -120,8 +110,8 @@ def test_marked_structures_are_crosses(page) -> None:
     document = page.document
     one = document.analysis.sets[2]
     document.select(Selection(one.module, 2))
-    document.mark([one.first, one.first + 1], True)
-    document.views.settle()
+    document.plan.mark([one.first, one.first + 1], True)
+    document.dispatcher.settle()
     points = page.plot._dots.getData()[0], page.plot._crosses.getData()[0]
     assert [len(each) for each in points] == [one.count - 2, 2]
     assert points[1] == pytest.approx(document.contents.scores["s0", "l1"][one.first : one.first + 2])
@@ -129,7 +119,7 @@ def test_marked_structures_are_crosses(page) -> None:
 
 def test_a_rating_that_was_stopped_is_not_begun_again_and_says_so_until_it_is_chosen_again(qtbot, player, window):
     document = player.document
-    page = Ratings(window)
+    page = CompareCriteria(window)
     qtbot.addWidget(page)
     page.show()
     name = page.boxes[1].currentData()
@@ -153,7 +143,7 @@ def test_what_data_or_another_state_makes_possible_is_offered_and_rated(qtbot, p
     task, document.contents.task = document.task, None
     document.set_criterion("l1")
     player.settle()
-    page = Ratings(window)
+    page = CompareCriteria(window)
     qtbot.addWidget(page)
     page.show()
     taylor = page.boxes[1].findData("taylor")
@@ -177,7 +167,7 @@ def _asked(player) -> list:
 
 def test_another_model_closes_the_page(page) -> None:
     page.document.announce(Aspect.MODEL)
-    page.document.views.settle()
+    page.document.dispatcher.settle()
     assert not page.isVisible()
 
 

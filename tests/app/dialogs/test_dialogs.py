@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from PySide6.QtCore import QPoint, QRect, Qt
-from PySide6.QtWidgets import QApplication, QFileDialog, QMainWindow, QPushButton
+from PySide6.QtWidgets import QApplication, QFileDialog, QPushButton
 
 from secateur.app.dialogs.attach_data import AttachData
 from secateur.app.dialogs.baselines import Baselines
@@ -17,7 +17,7 @@ from secateur.app.dialogs.form import FormDialog, Replace
 from secateur.app.dialogs.form_parsing import numbers, shape
 from secateur.app.dialogs.open_model import KINDS, OpenModel
 from secateur.app.dialogs.target import Target
-from secateur.app.document.consent_request import Refusable
+from secateur.app.document.consent_request import ConsentRequest
 from secateur.app.window.top_bar import target_words
 from secateur.engine.baselines.protocol import BaselineKind
 from secateur.engine.errors import OpenError
@@ -26,28 +26,19 @@ from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import TaskSpec
 
 from .. import stand_in
-
-
-class Window(QMainWindow):
-    """Writes down what was asked for."""
-
-    def __init__(self):
-        super().__init__()
-        self.opened: list[ModelSpec] = []
-        self.document = stand_in.travelled()
-        self.asked = SimpleNamespace(attached=[], exported=[])
-        self.document.attach_task = self.asked.attached.append
-        self.document.export = lambda *arguments: self.asked.exported.append(arguments)  # pyright: ignore[reportAttributeAccessIssue]
-
-    def open(self, spec):
-        self.opened.append(spec)
+from ..playing import Window
 
 
 @pytest.fixture
 def window(qtbot, dressed):
-    window = Window()
+    window = Window(stand_in.travelled().workbench)
     qtbot.addWidget(window)
     return window
+
+
+def asked(window: Window, method: str) -> list[tuple]:
+    """What a job was asked for with."""
+    return [arguments for name, arguments in window.document.calls if name == method]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def shown(qtbot, dialog):
@@ -115,7 +106,7 @@ def test_a_table_with_its_columns_and_the_tokeniser(qtbot, window, tmp_path: Pat
     qtbot.keyClicks(dialog.data.lines["length"], "28")
     press(qtbot, dialog)
     options = (("purpose", "similarity"), ("features", "first, second"), ("tokenizer", "bytes"), ("length", "128"))
-    assert window.asked.attached == [TaskSpec("csv", str(table), options=options)]
+    assert asked(window, "attach_task") == [(TaskSpec("csv", str(table), options=options),)]
 
 
 def test_images_with_boxes_are_opened_in_small_batches(qtbot, window, tmp_path: Path):
@@ -143,7 +134,7 @@ def test_the_batch_is_that_of_the_data_and_can_be_lowered(qtbot, window, tmp_pat
     qtbot.keyClick(batch, Qt.Key.Key_Down)
     qtbot.keyClick(batch, Qt.Key.Key_Down)
     press(qtbot, dialog)
-    assert window.asked.attached == [replace(spec, batch=1)]
+    assert asked(window, "attach_task") == [(replace(spec, batch=1),)]
 
 
 def test_each_form_of_data_has_its_usual_batch_and_a_task_of_ones_own_makes_its_batches(qtbot, window, tmp_path: Path):
@@ -156,7 +147,7 @@ def test_each_form_of_data_has_its_usual_batch_and_a_task_of_ones_own_makes_its_
     choose(dialog.data.kind, "Bundled")
     assert dialog.data.batch.isVisible() and dialog.data.batch.value() == 64
     press(qtbot, dialog)
-    assert window.asked.attached == [TaskSpec("bundled")]
+    assert asked(window, "attach_task") == [(TaskSpec("bundled"),)]
 
 
 def test_a_form_that_is_higher_than_the_screen_is_scrolled_to_the_field_that_has_the_focus(qtbot, window, monkeypatch):
@@ -194,7 +185,9 @@ def test_data_of_which_only_the_batch_is_changed_stays_the_same_data(qtbot, wind
     dialog = shown(qtbot, AttachData(window))
     dialog.data.batch.setValue(8)
     press(qtbot, dialog)
-    assert window.asked.attached == [replace(spec, batch=8)] and window.asked.attached[0].same_data(spec)
+    assert asked(window, "attach_task") == [(replace(spec, batch=8),)] and asked(window, "attach_task")[0][0].same_data(
+        spec
+    )
 
 
 def test_the_longest_form_of_data_fits_into_the_smallest_window(qtbot, window):
@@ -238,7 +231,7 @@ def test_attaching_the_bundled_data(qtbot, window):
     dialog = shown(qtbot, AttachData(window))
     choose(dialog.data.kind, "Bundled")
     press(qtbot, dialog)
-    assert window.asked.attached == [TaskSpec("bundled")]
+    assert asked(window, "attach_task") == [(TaskSpec("bundled"),)]
 
 
 def test_exporting_into_a_folder_that_is_missing_or_forbidden_is_refused_before_anything_is_written(
@@ -249,7 +242,7 @@ def test_exporting_into_a_folder_that_is_missing_or_forbidden_is_refused_before_
     assert "does not exist" in dialog.missing.text() and not dialog.accept_button.isEnabled()
     dialog.path.setText(str(tmp_path / "net.onnx"))
     press(qtbot, dialog)
-    assert window.asked.exported == [("onnx", str(tmp_path / "net.onnx"))]
+    assert asked(window, "export") == [("onnx", str(tmp_path / "net.onnx"))]
 
 
 def test_another_format_changes_the_name(qtbot, window):
@@ -279,7 +272,7 @@ def test_a_device_is_asked_for_only_where_there_are_several(qtbot, window):
     contents = window.document.contents
     contents.devices = ("cpu", "cuda:0")
     used = []
-    window.document.work.use_device = lambda: used.append(contents.device)
+    window.workbench.model._use_device = lambda: used.append(contents.device)
     dialog = shown(qtbot, Target(window))
     assert dialog.device is not None
     choose(dialog.device, "cuda:0")
@@ -308,7 +301,7 @@ def test_a_prompt_is_measured_where_its_tokens_are_said(qtbot, window):
 )
 def test_what_was_refused_is_done_only_after_consent_and_return_does_not_consent(qtbot, window, code, consent):
     given: list[str] = []
-    error, job = OpenError(code, "It was refused."), Refusable("net.pt", given.append)
+    error, job = OpenError(code, "It was refused."), ConsentRequest("net.pt", given.append)
     assert ask_consent(window, error, job)
     qtbot.keyClick(open_consent(qtbot, window).cancel_button, Qt.Key.Key_Return)
     assert given == []
@@ -318,7 +311,7 @@ def test_what_was_refused_is_done_only_after_consent_and_return_does_not_consent
 
 
 def test_consent_is_asked_for_nothing_else(window):
-    assert not ask_consent(window, OpenError("source.no_file", "It is gone."), Refusable("net.pt", lambda _: None))
+    assert not ask_consent(window, OpenError("source.no_file", "It is gone."), ConsentRequest("net.pt", lambda _: None))
     assert not ask_consent(window, OpenError("source.code", "It runs code."), None)
 
 
@@ -333,9 +326,9 @@ def test_a_file_that_was_typed_is_replaced_only_after_a_question(qtbot, window, 
         return next(one for one in dialog.findChildren(Replace) if one.isVisible())
 
     qtbot.keyClick(question().cancel_button, Qt.Key.Key_Return)
-    assert window.asked.exported == [] and dialog.isVisible()
+    assert asked(window, "export") == [] and dialog.isVisible()
     press(qtbot, question())
-    assert window.asked.exported == [("onnx", str(tmp_path / "net.onnx"))] and not dialog.isVisible()
+    assert asked(window, "export") == [("onnx", str(tmp_path / "net.onnx"))] and not dialog.isVisible()
 
 
 def open_consent(qtbot, window) -> Consent:
@@ -391,7 +384,7 @@ def test_what_failed_to_open_stands_in_the_dialog_again(qtbot, window, tmp_path:
     (tmp_path / "net.pt").touch()
     task = TaskSpec("folder", str(tmp_path), (0.5,), (0.25,), (28, 32), options=(("seed", "3"),))
     spec = ModelSpec(f"{tmp_path}/net.py:Net", f"{tmp_path}/net.pt", (1, 3, 28, 32), task=task, outputs=("logits",))
-    window.document.work.asked = spec
+    window.workbench.model.asked = spec
     dialog = shown(qtbot, OpenModel(window))
     press(qtbot, dialog)
     assert window.opened == [spec]
@@ -422,4 +415,4 @@ def test_attaching_data_begins_with_the_data_that_is_attached(qtbot, window, tmp
     dialog.data.lines["mean"].clear()
     qtbot.keyClicks(dialog.data.lines["mean"], "0.286")
     press(qtbot, dialog)
-    assert window.asked.attached == [replace(spec, mean=(0.286,))]
+    assert asked(window, "attach_task") == [(replace(spec, mean=(0.286,)),)]

@@ -5,7 +5,7 @@ from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QTabWidget, QWidget
 
 from secateur.app.document.aspects import Aspect
-from secateur.app.document.change_dispatcher import Views
+from secateur.app.document.change_dispatcher import ChangeDispatcher
 
 BOTH = frozenset({Aspect.MARKS, Aspect.SCORES})
 
@@ -13,7 +13,7 @@ BOTH = frozenset({Aspect.MARKS, Aspect.SCORES})
 class View(QWidget):
     """Writes down what it is told."""
 
-    def __init__(self, views: Views, shown: frozenset[Aspect] = BOTH) -> None:
+    def __init__(self, views: ChangeDispatcher, shown: frozenset[Aspect] = BOTH) -> None:
         super().__init__()
         self.told: list[frozenset[Aspect]] = []
         views.watch(shown, self.take)
@@ -23,8 +23,8 @@ class View(QWidget):
 
 
 @pytest.fixture
-def views(qapp) -> Views:
-    return Views()
+def views(qapp) -> ChangeDispatcher:
+    return ChangeDispatcher()
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def tabs(qtbot, views) -> QTabWidget:
     return tabs
 
 
-def settled(qtbot, views: Views) -> None:
+def settled(qtbot, views: ChangeDispatcher) -> None:
     qtbot.waitUntil(lambda: not views.busy)
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 
 from secateur.app.document.aspects import Goal
-from secateur.app.document.undo_history import LIMIT, Entry, History, Snapshot
+from secateur.app.document.undo_history import LIMIT, Entry, Snapshot, UndoHistory
 
 MASK = np.zeros(3, dtype=bool)
 
@@ -15,7 +15,7 @@ def entry(text: str, before: str = "a", after: str = "b", fold: str = "") -> Ent
 
 
 def test_a_step_after_an_undo_begins_a_branch_and_the_other_stays():
-    history = History()
+    history = UndoHistory()
     history.push(entry("one", "a", "b"))
     history.push(entry("two", "b", "c"))
     history.undo()
@@ -28,7 +28,7 @@ def test_a_step_after_an_undo_begins_a_branch_and_the_other_stays():
 
 
 def test_redo_follows_the_branch_that_was_left_last():
-    history = History()
+    history = UndoHistory()
     history.push(entry("one", "a", "b"))
     history.undo()
     history.push(entry("other", "a", "c"))
@@ -40,7 +40,7 @@ def test_redo_follows_the_branch_that_was_left_last():
 
 
 def test_going_to_the_begin_shows_what_was_there():
-    history = History()
+    history = UndoHistory()
     history.push(entry("one", "a", "b"))
     history.push(entry("two", "b", "c"))
     begun = history.go(0)
@@ -49,7 +49,7 @@ def test_going_to_the_begin_shows_what_was_there():
 
 
 def test_a_step_never_folds_into_one_that_another_branch_began_behind():
-    history = History()
+    history = UndoHistory()
     history.push(entry("goal", "a", "b", "goal"))
     history.push(entry("mark", "b", "c"))
     history.undo()
@@ -61,7 +61,7 @@ def test_a_step_never_folds_into_one_that_another_branch_began_behind():
 
 
 def test_a_run_of_steps_of_one_kind_folds_into_one_that_goes_back_to_its_begin():
-    history = History()
+    history = UndoHistory()
     history.push(entry("goal", "a", "b", "goal"))
     history.push(entry("goal", "b", "c", "goal"))
     assert len(history.entries) == 1
@@ -70,7 +70,7 @@ def test_a_run_of_steps_of_one_kind_folds_into_one_that_goes_back_to_its_begin()
 
 
 def test_saved_is_clean_until_something_changes_and_again_after_undoing_it():
-    history = History()
+    history = UndoHistory()
     history.push(entry("one"))
     history.mark_clean(history.position)
     assert history.clean
@@ -84,7 +84,7 @@ def test_saved_is_clean_until_something_changes_and_again_after_undoing_it():
 
 
 def test_memory_is_bounded_and_the_newest_steps_stay():
-    history = History()
+    history = UndoHistory()
     for number in range(LIMIT + 5):
         history.push(entry(str(number)))
     assert len(history.entries) == LIMIT
@@ -92,7 +92,7 @@ def test_memory_is_bounded_and_the_newest_steps_stay():
 
 
 def test_what_is_forgotten_is_the_oldest_and_branches_hold_together():
-    history = History()
+    history = UndoHistory()
     for number in range(LIMIT - 1):
         history.push(entry(str(number), str(number), str(number + 1)))
     history.go(5)
@@ -111,7 +111,7 @@ def test_what_is_forgotten_is_the_oldest_and_branches_hold_together():
 
 
 def test_a_saved_place_is_clean_again_when_one_comes_back_from_another_branch():
-    history = History()
+    history = UndoHistory()
     history.push(entry("one"))
     history.push(entry("two"))
     history.mark_clean(history.position)
@@ -123,7 +123,7 @@ def test_a_saved_place_is_clean_again_when_one_comes_back_from_another_branch():
 
 
 def test_another_history_is_taken_with_its_branches_and_its_saved_place():
-    first, second = History(), History()
+    first, second = UndoHistory(), UndoHistory()
     first.push(entry("one", "a", "b"))
     first.undo()
     first.push(entry("other", "a", "c"))
@@ -135,7 +135,7 @@ def test_another_history_is_taken_with_its_branches_and_its_saved_place():
 
 def test_every_change_is_heard():
     told = []
-    history = History(lambda *what: told.append(what[0]))
+    history = UndoHistory(lambda *what: told.append(what[0]))
     history.push(entry("one"))
     history.undo()
     history.redo()
@@ -146,7 +146,7 @@ def test_every_change_is_heard():
 
 
 def test_redo_from_the_begin_leads_to_the_branch_that_was_begun_last():
-    history = History()
+    history = UndoHistory()
     history.push(entry("one", "a", "b"))
     history.undo()
     history.push(entry("other", "a", "c"))

@@ -7,8 +7,9 @@ from PySide6.QtCore import Qt
 
 from secateur.app.commands import command_named
 from secateur.app.dialogs.baselines import Baselines
-from secateur.app.panels.ledger import Ledger
-from secateur.app.panels.tradeoff.panel import TradeOff
+from secateur.app.document.baseline_queries import baseline_verdict, missing_kinds
+from secateur.app.panels.ledger import LedgerPanel
+from secateur.app.panels.tradeoff.panel import TradeOffPanel
 from secateur.app.panels.tradeoff.points import Cost as Axis
 from secateur.app.panels.tradeoff.points import trade_off
 from secateur.engine.baselines import families
@@ -49,14 +50,14 @@ def player(player: Player) -> Player:
     recovered = replace(on_report(recovered, 0.90), recovery=RecoverySettings(epochs=4))
     document.contents.states["s0"] = on_report(document.original, 0.914)
     document.take_arrivals((cut, recovered))
-    document.go_to("s2")
+    document.plan.go_to("s2")
     player.settle()
     return player
 
 
 @pytest.fixture
-def panel(qtbot, player) -> TradeOff:
-    made = TradeOff(player.document)
+def panel(qtbot, player) -> TradeOffPanel:
+    made = TradeOffPanel(player.workbench)
     qtbot.addWidget(made)
     made.resize(760, 460)
     made.show()
@@ -81,6 +82,7 @@ def baseline(player: Player, kind: BaselineKind, value: float, number: int = 0) 
 
 def test_the_dialog_says_what_each_takes_and_asks_for_those_that_are_checked(qtbot, player, window):
     document = player.document
+    workbench = player.workbench
     document.contents.spec = ModelSpec("torchvision:resnet50")
     dialog = dialog_over(qtbot, window)
     original, state = document.original, document.state
@@ -88,8 +90,8 @@ def test_the_dialog_says_what_each_takes_and_asks_for_those_that_are_checked(qtb
     # four epochs over 6,000 samples: teacher once, student three times its share, each judged; then 10,000 are judged
     chosen = document.task.sizes["val"]
     trained = 4 * (6000 * (1 + 3 * share) + chosen * share) / 1000 + 10 * share
-    assert document.beside.seconds(BaselineKind.SCRATCH) == pytest.approx(trained)
-    assert document.beside.seconds(BaselineKind.MAGNITUDE) == pytest.approx(4 * (6000 * 4 + chosen) / 1000 + 10)
+    assert workbench.baselines.seconds(BaselineKind.SCRATCH) == pytest.approx(trained)
+    assert workbench.baselines.seconds(BaselineKind.MAGNITUDE) == pytest.approx(4 * (6000 * 4 + chosen) / 1000 + 10)
     assert f"About {round(trained / 60)} min" in dialog.told[BaselineKind.SCRATCH].text()
     assert "6,000 samples" in dialog.estimate.text() and "in total" in dialog.estimate.text()
     qtbot.mouseClick(dialog.boxes[BaselineKind.SCRATCH], LEFT)
@@ -107,7 +109,7 @@ def test_beside_a_state_that_was_never_trained_epochs_are_those_of_fresh_weights
     document = player.document
     dialog = dialog_over(qtbot, window)
     assert dialog.epochs.text() == "same as the state (4)"
-    document.go_to("s1")
+    document.plan.go_to("s1")
     player.settle()
     assert dialog_over(qtbot, window).epochs.text() == f"{RecoverySettings().epochs} for new weights"
 
@@ -121,7 +123,7 @@ def test_data_of_unknown_size_is_not_told_as_none(qtbot, player, window):
 def test_beside_a_state_that_was_only_repaired_weights_that_are_fresh_are_trained(player):
     state = player.document.contents.states["s2"]
     player.document.contents.states["s2"] = replace(state, recovery=RecoverySettings(epochs=0))
-    beside, judged = player.document.beside, player.document.work.pace.judging(Split.TEST, 1.0)
+    beside, judged = player.workbench.baselines, player.workbench.estimator.judging(Split.TEST, 1.0)
     assert beside.epochs() == RecoverySettings().epochs > 0
     assert beside.seconds(BaselineKind.MAGNITUDE) < judged + beside.seconds(BaselineKind.SCRATCH) / 10
 
@@ -155,7 +157,7 @@ def test_one_click_in_the_legend_makes_one_and_it_appears_with_its_mark(qtbot, p
 
 
 def test_a_click_on_its_point_says_what_it_is(qtbot, player, panel):
-    player.document.beside.take((baseline(player, BaselineKind.STOCK, 0.85),))
+    player.document.add_baselines((baseline(player, BaselineKind.STOCK, 0.85),))
     point = next(p for p in trade_off(player.document, Axis.MACS).points if p.state == "b0")
     qtbot.wait(50)  # the legend has made room for itself
     where = panel.plot.pixel_of(point).toPoint()
@@ -170,50 +172,53 @@ def test_a_click_on_its_point_says_what_it_is(qtbot, player, panel):
 
 
 def test_the_ledger_says_when_it_was_not_worth_pruning(qtbot, player):
-    ledger = Ledger(player.document)
+    ledger = LedgerPanel(player.workbench)
     qtbot.addWidget(ledger)
     ledger.show()
     assert not ledger.verdict.isVisible()
-    player.document.beside.take((baseline(player, BaselineKind.STOCK, 0.95),))
+    player.document.add_baselines((baseline(player, BaselineKind.STOCK, 0.95),))
     assert ledger.verdict.isVisible() and ledger.verdict.property("role") == "marked"
     assert "Not worth pruning: the stock model resnet18 is better (95.0" in ledger.verdict.text()
-    player.document.go_to("s0")
+    player.document.plan.go_to("s0")
     assert not ledger.verdict.isVisible()  # it speaks of the pruned state
 
 
 def test_what_could_not_be_made_is_said_and_other_data_end_them_all(qtbot, player):
     document = player.document
-    document.beside.start((BaselineSpec(BaselineKind.STOCK),))
+    workbench = player.workbench
+    workbench.baselines.start((BaselineSpec(BaselineKind.STOCK),))
     said = verdict(PrunedResult(reported(0.9), document.state.macs), ())
     missed = Missed(BaselineSpec(BaselineKind.STOCK), Message("any", "No smaller model is known."))
     player.answer("compare", Comparison(document.state, (), (missed,), said))
     assert [str(one) for one in player.failures] == ["No smaller model is known."]
     assert not any("No baseline made so far" in one for one in player.sentences)  # none was
-    document.beside.take((baseline(player, BaselineKind.STOCK, 0.85),))
+    document.add_baselines((baseline(player, BaselineKind.STOCK, 0.85),))
     document.take_task(task_info())
-    assert not document.contents.baselines and document.beside.verdict() is None
+    assert not document.contents.baselines and baseline_verdict(document) is None
 
 
 def test_a_cancelled_run_keeps_what_was_finished(player):
     document = player.document
-    document.beside.start([BaselineSpec(kind) for kind in BaselineKind])
+    workbench = player.workbench
+    workbench.baselines.start([BaselineSpec(kind) for kind in BaselineKind])
     player.make("compare", baseline(player, BaselineKind.RANDOM, 0.88))
     player.stop("compare")
     assert [*document.contents.baselines] == ["b0"] and "Finished results are kept" in player.sentences[-1]
-    assert document.beside.missing() == (BaselineKind.SCRATCH, BaselineKind.STOCK, BaselineKind.MAGNITUDE)
+    assert missing_kinds(document) == (BaselineKind.SCRATCH, BaselineKind.STOCK, BaselineKind.MAGNITUDE)
 
 
 def test_without_a_cut_there_is_nothing_to_stand_beside(player):
-    player.document.go_to("s0")
+    player.document.plan.go_to("s0")
     assert "Cut something first" in command_named("run.baselines").enabled(player.document)
 
 
 def test_those_of_a_project_are_there_and_nothing_is_unsaved(player, tmp_path):
     document = player.document
+    workbench = player.workbench
     project, states = ModelSpec(str(tmp_path)), document.states
-    document.open(project)
+    workbench.model.open(project)
     original = replace(states[0])
     player.answer("open", OpenedModel("net", document.analysis, original, (), task_info()))
     player.answer("states", states)
     player.answer("baselines", (baseline(player, BaselineKind.STOCK, 0.85),))
-    assert [*document.contents.baselines] == ["b0"] and document.beside.verdict() is not None and document.clean
+    assert [*document.contents.baselines] == ["b0"] and baseline_verdict(document) is not None and document.clean

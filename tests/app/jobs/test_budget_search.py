@@ -6,10 +6,10 @@ import pytest
 from PySide6.QtCore import Qt
 
 from secateur.app.commands import command_named
-from secateur.app.dialogs.find_fastest import FindLowest
+from secateur.app.dialogs.find_fastest import FindFastest
 from secateur.app.document.aspects import Goal
 from secateur.app.panels.ledger_figures import ledger_figures
-from secateur.app.panels.tradeoff.panel import TradeOff
+from secateur.app.panels.tradeoff.panel import TradeOffPanel
 from secateur.app.panels.tradeoff.points import Cost as Axis
 from secateur.app.panels.tradeoff.points import trade_off
 from secateur.app.text.search import trial_label
@@ -37,8 +37,8 @@ def player(player: Player) -> Player:
     return player
 
 
-def dialog_over(qtbot, window) -> FindLowest:
-    made = FindLowest(window)
+def dialog_over(qtbot, window) -> FindFastest:
+    made = FindFastest(window)
     made.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
     qtbot.addWidget(made)
     made.show()
@@ -55,7 +55,7 @@ def tried(player, number: int, share: float, accuracy: float) -> State:
 
 def test_the_usual_question_takes_no_field_to_be_filled(qtbot, player, window):
     document = player.document
-    document.set_goal(Goal(0.5, 0.5))
+    document.plan.set_goal(Goal(0.5, 0.5))
     dialog = dialog_over(qtbot, window)
     assert dialog.cost.cost is Cost.LATENCY and dialog.lose.value() == 0.5
     assert "onnxruntime" in dialog.estimate.text() and "About" in dialog.estimate.text()
@@ -101,11 +101,11 @@ def test_what_has_another_unit_may_lose_per_cent_of_what_the_original_has_everyw
 
     document, worse = player.document, -1 if higher else 1
     document.contents.states["s0"] = replace(document.original, metrics=(measured(first),))
-    document.set_goal(Goal(0.5, 1.5))
+    document.plan.set_goal(Goal(0.5, 1.5))
     for state, lost in (("s1", 0.014), ("s2", 0.016)):
         made = state_of(document.analysis, state, "s0", StateKind.RECOVERED, document.removed)
         document.contents.states[state] = replace(made, metrics=(measured(first * (1 + worse * lost)),))
-        document.enter(state, "recover")
+        document.plan.enter(state, "recover")
         assert ledger_figures(document)["metric"].good is (state == "s1")
     assert trade_off(document, Axis.MACS).goal_y == pytest.approx(first * (1 + worse * 0.015))
     dialog = dialog_over(qtbot, window)
@@ -116,12 +116,13 @@ def test_what_has_another_unit_may_lose_per_cent_of_what_the_original_has_everyw
 
 def test_trials_are_told_and_drawn_as_they_come(qtbot, player):
     document = player.document
-    panel = TradeOff(document)
+    workbench = player.workbench
+    panel = TradeOffPanel(workbench)
     qtbot.addWidget(panel)
     panel.resize(760, 460)
     panel.show()
     qtbot.waitExposed(panel)
-    document.lowest.start(0.5, Cost.MACS, 6, 2, 1.0, document.recovery)
+    workbench.search.start(0.5, Cost.MACS, 6, 2, 1.0, document.recovery)
     held, lost = tried(player, 1, 0.7, 0.911), tried(player, 2, 0.4, 0.88)
     player.make("lowest", held, Trial(0.7, "s1", 0.003, 0.0089, True))
     said = player.sentences[-1]
@@ -134,7 +135,8 @@ def test_trials_are_told_and_drawn_as_they_come(qtbot, player):
     slow = replace(lost, id="s3")
     player.make("lowest", slow, Trial(0.2, "s3", note=Message("any", "It is slower than the original."), got=1.3))
     assert player.sentences[-1] == "Trial 4, 130.0 % of the MACs: It is slower than the original."
-    assert trial_label(document, slow) == "trial 4, too slow"
+    searched = document.contents.trials["s3"]
+    assert trial_label(searched.trial, searched.number) == "trial 4, too slow"
     trade = trade_off(document, Axis.MACS)
     points = {p.state: p for p in trade.points}
     assert points["s1"].label == "trial 1, within limit" and points["s2"].label == "trial 2, over limit"
@@ -144,7 +146,8 @@ def test_trials_are_told_and_drawn_as_they_come(qtbot, player):
 
 def test_the_result_is_gone_to_and_one_undo_leads_back(player):
     document = player.document
-    document.lowest.start(0.5, Cost.MACS, 6, 2, 1.0, document.recovery)
+    workbench = player.workbench
+    workbench.search.start(0.5, Cost.MACS, 6, 2, 1.0, document.recovery)
     result = tried(player, 1, 0.7, 0.911)
     result = replace(result, metrics=(*result.metrics, replace(top1(0.909), split=Split.TEST)))
     trial = Trial(0.7, "s1", 0.003, 0.0089, True, final=True)
@@ -154,13 +157,14 @@ def test_the_result_is_gone_to_and_one_undo_leads_back(player):
     assert document.state.id == "s1" and "Found: 70% of the MACs" in player.sentences[-1]
     assert "90.9\u00a0%" in player.sentences[-1]  # as reported
     player.settle()
-    document.undo()
+    document.plan.undo()
     assert document.state.id == "s0" and "s1" in document.contents.states
 
 
 def test_what_was_searched_by_its_latency_is_measured_beside_the_result(player):
     document = player.document
-    document.lowest.start(0.5, Cost.LATENCY, 6, 2, 1.0, document.recovery)
+    workbench = player.workbench
+    workbench.search.start(0.5, Cost.LATENCY, 6, 2, 1.0, document.recovery)
     states = tried(player, 1, 0.4, 0.8), tried(player, 2, 0.7, 0.911)
     trials = (
         Trial(0.4, "s1", 0.1, 0.009),
@@ -175,6 +179,7 @@ def test_what_was_searched_by_its_latency_is_measured_beside_the_result(player):
 
 def test_nothing_that_holds_is_said_and_changes_nothing(player):
     document = player.document
-    document.lowest.start(0.5, Cost.MACS, 6, 2, 1.0, document.recovery)
+    workbench = player.workbench
+    workbench.search.start(0.5, Cost.MACS, 6, 2, 1.0, document.recovery)
     player.answer("lowest", SearchResult((Trial(0.5, "", note=Message("any", "no")),), top1(0.914), ()))
     assert document.state.id == "s0" and "Every budget tried loses more than 0.50 points" in player.sentences[-1]

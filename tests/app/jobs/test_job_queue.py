@@ -8,18 +8,17 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
 from secateur.app.commands import command_named
-from secateur.app.document.document import Document
 from secateur.app.jobs.cost_estimator import Estimate, estimate_words, free_memory
-from secateur.app.panels.jobs import Jobs, job_words
+from secateur.app.panels.jobs import JobsPanel, job_words
 from secateur.app.window import desktop_notifications
 from secateur.app.window.main_window import MainWindow
-from secateur.app.window.status_bar import StatusLine
-from secateur.engine.errors import Message
+from secateur.app.window.status_bar import StatusBar
+from secateur.engine.errors import EngineLost, Message
 from secateur.engine.jobs import Progress
 from secateur.engine.process.events import Progressed
 from secateur.engine.sensitivity.protocol import SensitivityPoint
 from secateur.engine.session.states import StateKind
-from tests.app.fake_link import FakeLink
+from tests.app.fake_link import FakeLink, workbench_on
 from tests.app.playing import Player, play, top1
 from tests.app.stand_in import state_of, task_info, weak
 
@@ -34,7 +33,7 @@ def player(qtbot, dressed) -> Player:
 def ask_three(player: Player) -> None:
     """One runs, two wait."""
     for state in ("s0", "s0", "s0"):
-        player.document.work.evaluate(state)
+        player.workbench.states.evaluate(state)
 
 
 def analysis_of(player: Player):
@@ -47,12 +46,12 @@ def weakest(player: Player, threshold: float):
     return weak(analysis_of(player), player.document.scores, threshold)
 
 
-def titles(panel: Jobs) -> list[int]:
+def titles(panel: JobsPanel) -> list[int]:
     return [row.job.id for row in sorted(panel.rows.values(), key=lambda row: row.y())]
 
 
 def test_what_waits_is_listed_in_its_order_and_can_be_moved_and_taken_out(player: Player, qtbot) -> None:
-    panel = Jobs(player.document)
+    panel = JobsPanel(player.workbench)
     qtbot.addWidget(panel)
     panel.resize(700, 300)
     panel.show()
@@ -65,51 +64,76 @@ def test_what_waits_is_listed_in_its_order_and_can_be_moved_and_taken_out(player
     qtbot.mouseClick(row.earlier, LEFT)
     QApplication.processEvents()
     assert [job.id for job in player.document.jobs] == [first, third, second]
-    assert player.link.moved == [(third, second)]
     assert titles(panel) == [first, third, second]
     qtbot.mouseClick(panel.rows[second].cancel, LEFT)
-    assert player.link.cancelled[-1:] == [second]
+    QApplication.processEvents()
+    assert titles(panel) == [first, third] and player.link.cancelled == []  # the engine never had it
+    assert player.sentences[-1] == "Cancelled: Evaluate the original. Nothing was changed."
 
 
 def test_nothing_passes_a_job_that_makes_a_state(player: Player) -> None:
     document = player.document
-    document.work.evaluate("s0")
-    document.mark(weakest(player, 0.3), True)
-    document.cut()
-    document.work.evaluate("s0")
+    workbench = player.workbench
+    workbench.states.evaluate("s0")
+    document.plan.mark(weakest(player, 0.3), True)
+    workbench.states.cut()
+    workbench.states.evaluate("s0")
     _, cut, last = document.jobs
     assert not cut.earlier and not cut.later and not last.earlier
-    document.move_job(last.id, True)
-    assert [job.id for job in document.jobs][-1] == last.id and player.link.moved == []
+    workbench.runner.move(last.id, True)
+    assert [job.id for job in document.jobs][-1] == last.id
 
 
-def test_a_job_that_the_engine_began_first_is_shown_as_the_one_that_runs(player: Player) -> None:
+def test_the_engine_has_one_job_at_a_time_in_the_order_that_is_shown(player: Player) -> None:
+    already = list(player.link.sent)
     ask_three(player)
-    second = player.document.jobs[1].id
-    player.link.progressed.emit(second, Progressed(1, Progress("judging", 1, 4), (), ()))
-    assert player.document.jobs[0].id == second and player.document.jobs[0].place == 0
+    first, second, third = (job.id for job in player.document.jobs)
+    assert player.link.sent == [*already, first]
+    player.workbench.runner.move(third, True)
+    player.link.finished.emit(first, top1(0.9))
+    player.link.finished.emit(third, top1(0.9))
+    player.link.finished.emit(second, top1(0.9))
+    assert player.link.sent == [*already, first, third, second]
+
+
+def test_what_waits_is_sent_once_the_session_is_back_and_never_where_it_does_not_come_back(player: Player) -> None:
+    link, lost = player.link, EngineLost("engine.lost", "The engine ended.")
+    ask_three(player)
+    first, second, third = (job.id for job in player.document.jobs)
+    link.lost.emit(lost, False, True, True)
+    link.failed.emit(first, lost)
+    assert [job.id for job in player.document.jobs] == [second, third] and link.sent[-1] == first
+    link.restored.emit()
+    assert link.sent[-1] == second
+    link.lost.emit(lost, False, False, False)
+    link.failed.emit(second, lost)
+    assert player.document.jobs == () and link.sent[-1] == second
+    player.workbench.states.evaluate()
+    assert link.sent[-1] == player.document.jobs[0].id  # the engine says why not
 
 
 def test_the_second_time_a_step_says_how_long_it_takes_as_measured_here(player: Player, monkeypatch) -> None:
     document = player.document
+    workbench = player.workbench
     clock = [100.0]
     monkeypatch.setattr("secateur.app.jobs.job_queue.time.monotonic", lambda: clock[0])
-    document.work.evaluate("s0")
+    workbench.states.evaluate("s0")
     clock[0] += 30.0
     player.answer("evaluate", top1(0.9))
-    words = command_named("run.evaluate").told(document)
+    words = command_named("run.evaluate").told(workbench)
     assert "about 30 s" in words and "of memory" in words
-    document.work.evaluate("s0")
+    workbench.states.evaluate("s0")
     assert document.jobs[0].left == pytest.approx(30.0) and document.jobs[0].rough
     smaller = state_of(analysis_of(player), "s1", "s0", StateKind.CUT, weakest(player, 0.4))
     document.contents.states["s1"] = smaller
     share = smaller.macs / document.original.macs
-    found = document.work.pace.estimate("evaluate", "s1", document.judged_on)
+    found = workbench.estimator.estimate("evaluate", "s1", document.judged_on)
     assert found.seconds == pytest.approx(30.0 * share)
 
 
 def test_the_first_recovery_is_estimated_from_how_long_judging_took(player: Player) -> None:
     document = player.document
+    workbench = player.workbench
     assert document.task is not None
     task = document.contents.task = replace(document.task, seconds=0.001)
     document.contents.states["s1"] = state_of(
@@ -117,7 +141,7 @@ def test_the_first_recovery_is_estimated_from_how_long_judging_took(player: Play
     )
     document.contents.go_to("s1")
     settings = document.recovery
-    found = document.work.pace.estimate("recover", "s1", settings)
+    found = workbench.estimator.estimate("recover", "s1", settings)
     learned, judged = task.sizes["train"], task.sizes["val"]
     passes = settings.epochs * (4 * learned + judged)  # teacher and student forward, two for the student's backward
     assert found.seconds == pytest.approx(passes * task.seconds)
@@ -130,10 +154,11 @@ def test_a_recovery_teaches_by_what_was_trained_in_this_run(player: Player, monk
     clock = [100.0]
     monkeypatch.setattr("secateur.app.jobs.job_queue.time.monotonic", lambda: clock[0])
     document, settings = player.document, replace(player.document.recovery, epochs=10)
+    workbench = player.workbench
     nothing = analysis_of(player).empty()
     document.add_state(state_of(analysis_of(player), "s1", "s0", StateKind.CUT, nothing), "cut")
     player.settle()
-    document.recover(settings)
+    workbench.states.recover(settings)
     number = player.link.last("recover")
     told = [Progress(Message("progress.going_on", "Going on", {}), begun)] if begun else []
     training = Message("progress.fine_tuning", "Fine-tuning", {})
@@ -141,22 +166,19 @@ def test_a_recovery_teaches_by_what_was_trained_in_this_run(player: Player, monk
         player.link.progressed.emit(number, Progressed(1, one, (), ()))
     clock[0] += 30.0
     player.answer("recover", state_of(analysis_of(player), "s2", "s1", StateKind.RECOVERED, nothing))
-    assert document.work.pace.estimate("recover", "s1", settings).seconds == pytest.approx(30.0 / share)
+    assert workbench.estimator.estimate("recover", "s1", settings).seconds == pytest.approx(30.0 / share)
 
 
 def test_sensitivity_that_is_gone_on_with_takes_what_its_rest_takes(player: Player) -> None:
     document = player.document
+    workbench = player.workbench
     document.contents.task = replace(task_info(), seconds=0.001)
-    whole = document.work.pace.estimate("sensitivity", "s0")
-    document.studies.sensitivity()
-    player.make(
-        "sensitivity",
-        SensitivityPoint(-1, 0, top1(0.914)),
-        SensitivityPoint(2, 8, top1(0.9)),
-        SensitivityPoint(2, 16, top1(0.8)),
-    )
+    whole = workbench.estimator.estimate("sensitivity", "s0")
+    workbench.sensitivity.start()
+    points = (SensitivityPoint(2, 8, top1(0.9)), SensitivityPoint(2, 16, top1(0.8)))
+    player.make("sensitivity", SensitivityPoint(-1, 0, top1(0.914)), *points)
     player.stop("sensitivity")
-    rest = document.work.pace.estimate("sensitivity", "s0")
+    rest = workbench.estimator.estimate("sensitivity", "s0")
     assert whole.work - rest.work == pytest.approx(2)
     assert rest.seconds / whole.seconds == pytest.approx(rest.work / whole.work)
 
@@ -164,8 +186,8 @@ def test_sensitivity_that_is_gone_on_with_takes_what_its_rest_takes(player: Play
 def test_a_job_that_takes_longer_than_estimated_claims_nothing(player: Player, monkeypatch) -> None:
     clock = [100.0]
     monkeypatch.setattr("secateur.app.jobs.job_queue.time.monotonic", lambda: clock[0])
-    player.document.work.evaluate("s0")
-    running = player.document.work.board.running()[0]
+    player.workbench.states.evaluate("s0")
+    running = player.workbench.runner.queue.jobs()[0]
     running.expected = 2.0
     player.link.progressed.emit(running.id, Progressed(1, Progress("on"), (), ()))
     assert running.view().left == 2.0 and running.view().rough
@@ -182,7 +204,7 @@ def test_an_estimate_says_about_and_what_memory_is_free_but_refuses_nothing() ->
 
 
 def test_the_line_at_the_bottom_shows_a_job_after_a_moment_and_stops_it(player: Player, qtbot) -> None:
-    line = StatusLine(player.document)
+    line = StatusBar(player.workbench)
     qtbot.addWidget(line)
     line.resize(1000, 24)
     line.show()
@@ -202,7 +224,7 @@ def test_the_line_at_the_bottom_shows_a_job_after_a_moment_and_stops_it(player: 
 
 @pytest.fixture
 def window(qtbot, dressed):
-    window = MainWindow(Document(FakeLink()))
+    window = MainWindow(workbench_on(FakeLink()))
     qtbot.addWidget(window)
     window.show()
     yield window
@@ -214,7 +236,7 @@ def test_a_job_that_ends_while_nobody_looks_marks_the_title_until_the_window_is_
     monkeypatch.setattr(desktop_notifications.QApplication, "alert", alerted.append)
     monkeypatch.setattr(window.notices, "notify", told.append)
     monkeypatch.setattr(window, "isActiveWindow", lambda: False)
-    window.document.work.ended.emit("Finished: Recover, 8 epochs", 60.0)
+    window.workbench.runner.ended.emit("Finished: Recover, 8 epochs", 60.0)
     assert alerted == [window] and told == ["Finished: Recover, 8 epochs"]
     assert window.windowTitle().startswith(desktop_notifications.MARK)
     from PySide6.QtCore import QEvent
@@ -226,5 +248,5 @@ def test_a_job_that_ends_while_nobody_looks_marks_the_title_until_the_window_is_
 @pytest.mark.parametrize(("active", "seconds"), [(True, 60.0), (False, 0.5)])
 def test_who_looks_at_the_window_or_waits_a_moment_is_told_nothing(window, monkeypatch, active, seconds) -> None:
     monkeypatch.setattr(window, "isActiveWindow", lambda: active)
-    window.document.work.ended.emit("Finished: Evaluate s0", seconds)
+    window.workbench.runner.ended.emit("Finished: Evaluate s0", seconds)
     assert not window.notices.marked

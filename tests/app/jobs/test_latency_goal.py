@@ -8,6 +8,7 @@ import pytest
 
 from secateur.app.document.aspects import Goal
 from secateur.app.document.document import Document
+from secateur.app.jobs.workbench import Workbench
 from secateur.app.panels.ledger_figures import ledger_figures
 from secateur.app.panels.tradeoff.points import Cost as Axis
 from secateur.app.panels.tradeoff.points import best_cost, trade_off
@@ -19,7 +20,7 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.costs import costs
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, Split
-from tests.app.fake_link import FakeLink
+from tests.app.fake_link import FakeLink, workbench_on
 from tests.app.stand_in import state_of
 from tests.engine.builders import tiny_analysis, tiny_scores
 
@@ -43,59 +44,70 @@ def link() -> FakeLink:
 
 
 @pytest.fixture
-def document(qapp, link: FakeLink) -> Iterator[Document]:
-    made = Document(link)
-    made.open(ModelSpec("bundled:resnet"))
+def workbench(qapp, link: FakeLink) -> Iterator[Workbench]:
+    workbench = workbench_on(link)
+    workbench.model.open(ModelSpec("bundled:resnet"))
     state = state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty())
     link.finished.emit(link.last("open"), OpenedModel("net", ANALYSIS, state, (), None))
     link.finished.emit(link.last("score"), tiny_scores(ANALYSIS))
-    made.set_target(TARGET)
-    made.set_goal(Goal(0.999, 1.0, Cost.LATENCY))
-    yield made
-    made.work.close()
+    workbench.document.set_target(TARGET)
+    workbench.document.plan.set_goal(Goal(0.999, 1.0, Cost.LATENCY))
+    yield workbench
+    workbench.close()
 
 
-def test_a_plan_for_a_latency_follows_the_measurement_that_is_made_once(document: Document, link: FakeLink, qtbot):
-    document.suggest_plan()
+@pytest.fixture
+def document(workbench: Workbench) -> Document:
+    return workbench.document
+
+
+def test_a_plan_for_a_latency_follows_the_measurement_that_is_made_once(
+    workbench: Workbench, document: Document, link: FakeLink, qtbot
+):
+    workbench.plan.suggest()
     assert link.asked("latencies") == (TARGET,)
-    document.suggest_plan()
+    workbench.plan.suggest()
     assert [name for name, _ in link.calls.values()].count("latencies") == 1
     link.finished.emit(link.last("latencies"), table())
     qtbot.waitUntil(lambda: bool(document.marked.any()), timeout=5000)
     ms = document.contents.plan_latency()
     assert ms is not None and ms <= 0.999 * table().original / 1e6
-    document.cut()
+    workbench.states.cut()
     assert link.asked("cut")[2].goal.limits == (Limit(Cost.LATENCY, 0.999),)
     assert link.asked("cut")[2].goal.target == TARGET
 
 
-def test_a_plan_follows_a_measurement_that_was_asked_for_by_itself_and_says_so(document: Document, link, qtbot):
+def test_a_plan_follows_a_measurement_that_was_asked_for_by_itself_and_says_so(
+    workbench: Workbench, document: Document, link, qtbot
+):
     said: list[str] = []
     document.announced.connect(said.append)
-    document.work.tabulate()
-    document.suggest_plan()
+    workbench.plan.measure_latencies()
+    workbench.plan.suggest()
     assert "The plan follows" in said[-1] and [name for name, _ in link.calls.values()].count("latencies") == 1
     link.finished.emit(link.last("latencies"), table())
     qtbot.waitUntil(lambda: bool(document.marked.any()), timeout=5000)
 
 
-def test_another_target_is_measured_though_one_is_being_measured(document: Document, link: FakeLink):
-    document.work.tabulate()
+def test_another_target_is_measured_though_one_is_being_measured(
+    workbench: Workbench, document: Document, link: FakeLink
+):
+    workbench.plan.measure_latencies()
     document.set_target(replace(TARGET, threads=1))
-    document.suggest_plan()
+    workbench.plan.suggest()
     assert link.asked("latencies") == (replace(TARGET, threads=1),)
 
 
-def test_a_measurement_that_is_cancelled_leaves_no_plan(document: Document, link: FakeLink):
-    document.suggest_plan()
+def test_a_measurement_that_is_cancelled_leaves_no_plan(workbench, document, link):
+    workbench.plan.suggest()
     link.failed.emit(link.last("latencies"), Cancelled())
     assert not document.marked.any() and document.contents.table is None
-    document.suggest_plan()
+    workbench.plan.suggest()
     assert [name for name, _ in link.calls.values()].count("latencies") == 2
 
 
 def test_the_ledger_predicts_what_is_marked_once_the_target_was_measured(document: Document, link: FakeLink):
-    document.mark([ANALYSIS.sets[0].first], True)
+    document.plan.mark([ANALYSIS.sets[0].first], True)
     assert not ledger_figures(document)["latency"].known
     document.contents.latencies[TARGET] = table()
     now = ledger_figures(document)["latency"]
@@ -112,7 +124,7 @@ def test_the_plan_is_a_point_at_its_predicted_latency(document: Document):
     metric = Metric("top-1", 0.9, 2000, 0.007, Split.TEST)
     timing = Timing(TARGET, table().original / 1e6, 1.0, 2.0, 100, "2 cores")
     document.contents.states["s0"] = replace(state, metrics=(metric,), timings=(timing,))
-    document.mark([ANALYSIS.sets[0].first], True)
+    document.plan.mark([ANALYSIS.sets[0].first], True)
     assert best_cost(document) is Axis.MACS  # nothing predicts it
     document.contents.latencies[TARGET] = table()
     assert best_cost(document) is Axis.LATENCY

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from secateur.app.document.document import Selection
-from secateur.app.panels.inspector.panel import Inspector
-from secateur.app.panels.layers.panel import Layers
+from secateur.app.panels.inspector.panel import InspectorPanel
+from secateur.app.panels.layers.panel import LayersPanel
 from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.model import Column
 from secateur.engine.errors import EngineLost, TaskError
@@ -33,7 +33,7 @@ def partly(player: Player, done: int = 8, seed: int = 3, samples: bool = False) 
 
 def test_every_view_of_scores_says_of_how_much_they_are(qtbot, dressed, player) -> None:
     document = player.document
-    tree, layers, inspector = TreePanel(document), Layers(document), Inspector(document)
+    tree, layers, inspector = TreePanel(document), LayersPanel(document), InspectorPanel(player.workbench)
     document.select(Selection(CONV, 2))
     for panel in (tree, layers, inspector):
         qtbot.addWidget(panel)
@@ -60,10 +60,10 @@ def test_nothing_decides_by_them(qtbot, dressed, player) -> None:
     document = player.document
     partly(player)
     assert document.scores is None and document.shown_scores is not None
-    document.mark_below([2], 1e9)
-    document.preview_below([2], 1e9)
+    document.plan.mark_below([2], 1e9)
+    document.plan.preview_below([2], 1e9)
     assert not document.marked.any()
-    inspector, tree = Inspector(document), TreePanel(document)
+    inspector, tree = InspectorPanel(player.workbench), TreePanel(document)
     document.select(Selection(CONV, 2))
     for panel in (inspector, tree):
         qtbot.addWidget(panel)
@@ -75,8 +75,9 @@ def test_nothing_decides_by_them(qtbot, dressed, player) -> None:
 
 def test_a_plan_waits_for_all_of_them(qtbot, player) -> None:
     document = player.document
+    workbench = player.workbench
     partly(player)
-    document.suggest_plan()
+    workbench.plan.suggest()
     partly(player, done=16)
     assert not document.marked.any() and "The plan follows" in player.sentences[-1]
     scores = scores_of(document.analysis, seed=5)
@@ -87,20 +88,22 @@ def test_a_plan_waits_for_all_of_them(qtbot, player) -> None:
 
 def test_a_plan_that_waits_for_scores_is_given_up_with_them(qtbot, player):
     document = player.document
-    document.suggest_plan()
+    workbench = player.workbench
+    workbench.plan.suggest()
     assert "The plan follows" in player.sentences[-1]
     player.stop("score")
     document.set_criterion("l2")
     player.settle()
-    document.work._suggestion.close()
+    workbench.plan.solver.flush()
     qtbot.wait(50)
     assert document.scores is not None and not document.marked.any()
 
 
 def test_a_plan_that_waits_for_scores_follows_them_though_the_engine_is_lost(qtbot, player):
     document, lost = player.document, EngineLost("engine.lost", "It ended.")
-    document.suggest_plan()
-    player.link.lost.emit(lost, False, True)
+    workbench = player.workbench
+    workbench.plan.suggest()
+    player.link.lost.emit(lost, False, True, True)
     player.link.failed.emit(player.link.last("score"), lost)
     player.link.restored.emit()
     player.settle()
@@ -109,8 +112,9 @@ def test_a_plan_that_waits_for_scores_follows_them_though_the_engine_is_lost(qtb
 
 def test_a_plan_that_waits_for_scores_comes_whatever_else_fails_meanwhile(qtbot, player):
     document = player.document
-    document.suggest_plan()
-    document.evaluate()
+    workbench = player.workbench
+    workbench.plan.suggest()
+    workbench.states.evaluate()
     player.link.failed.emit(player.link.last("evaluate"), TaskError("task.no", "It broke."))
     player.settle()
     qtbot.waitUntil(lambda: bool(document.marked.any()))

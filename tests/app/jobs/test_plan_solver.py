@@ -5,8 +5,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
-from secateur.app.jobs.plan_solver import Suggestion
+from secateur.app.jobs.plan_solver import PlanSolver
 from secateur.engine.planning import goal
 
 
@@ -22,10 +23,10 @@ def test_of_searches_that_wait_only_the_last_is_made(qtbot, monkeypatch) -> None
     monkeypatch.setattr(goal, "solve", solve)
     nothing = np.zeros(4, bool)
     masks = dict.fromkeys(("by_hand", "locked", "marked", "removed"), nothing)
-    search, answers = Suggestion(None), list[int]()  # type: ignore[arg-type]
-    search.ready.connect(lambda _, revision: answers.append(revision))
-    for revision in range(5):
-        search.start(SimpleNamespace(analysis=None, table=None, wanted=revision, **masks), None, revision)  # type: ignore[arg-type]
+    search, answers = PlanSolver(), list[int]()
+    for number in range(5):
+        contents: Any = SimpleNamespace(analysis=(), table=None, wanted=number, **masks)
+        search.start(contents, None, on_done=answers.append, on_error=pytest.fail)  # type: ignore[arg-type]
         assert begun.wait(10)
     go.set()
     qtbot.waitUntil(lambda: 4 in answers)

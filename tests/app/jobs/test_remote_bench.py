@@ -44,6 +44,7 @@ def test_a_precision_that_a_bench_cannot_measure_is_refused(qtbot, player, windo
 
 def test_results_become_latencies_of_a_target_that_is_not_measured_here(qtbot, player, window, tmp_path) -> None:
     document = player.document
+    workbench = player.workbench
     ask_results(window)
     dialog = window.findChild(QFileDialog)
     assert dialog is not None
@@ -59,6 +60,6 @@ def test_results_become_latencies_of_a_target_that_is_not_measured_here(qtbot, p
     assert "Latencies of 1 state, measured on jetson" in player.sentences[-1]
     assert "The target is jetson" in command_named("run.measure").enabled(document)
     calls = [name for name, _ in player.link.calls.values()].count("measure")
-    document.measure()
+    workbench.states.measure()
     assert [name for name, _ in player.link.calls.values()].count("measure") == calls
     assert "another machine" in player.sentences[-1]

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QMainWindow
 
 from secateur.app.commands import COMMANDS, command_named
 from secateur.app.dialogs.apply_recipe import ApplyRecipe, ChooseMode
-from secateur.app.dialogs.share import HandOn
+from secateur.app.dialogs.share import Share
 from secateur.app.document.document import ALL
-from secateur.app.jobs.sharing import Asked
-from secateur.app.panels.recipe import Recipe
-from secateur.app.window.missing_weights_bar import AbsenceBar
+from secateur.app.jobs.recipes import ReplayRequest
+from secateur.app.panels.recipe import RecipePanel
+from secateur.app.window.missing_weights_bar import MissingWeightsBar
 from secateur.engine.errors import Message, OpenError
 from secateur.engine.recipes.compatibility import Fit, Mode
 from secateur.engine.recipes.replay import Replay
@@ -30,31 +29,9 @@ LEFT = Qt.MouseButton.LeftButton
 ABSENT = "This bundle does not contain the model's weights, so it is read-only."
 
 
-class Window(QMainWindow):
-    def __init__(self, document):
-        super().__init__()
-        self.document = document
-        self.ran: list[str] = []
-        self.commands = self
-        document.requested.connect(self.serve)
-
-    def serve(self, request) -> None:
-        request(self)
-
-    def run(self, command) -> None:
-        self.ran.append(command.id)
-
-
 @pytest.fixture
-def window(qtbot, player) -> Window:
-    made = Window(player.document)
-    qtbot.addWidget(made)
-    return made
-
-
-@pytest.fixture
-def panel(qtbot, window) -> Recipe:
-    made = Recipe(window.document)
+def panel(qtbot, window) -> RecipePanel:
+    made = RecipePanel(window.document)
     window.setCentralWidget(made)
     window.resize(700, 300)
     window.show()
@@ -84,23 +61,24 @@ def press(qtbot, dialog) -> None:
 
 def test_every_step_is_written_down_as_it_is_made(player, panel) -> None:
     document, one = player.document, player.document.analysis.sets[2]
+    workbench = player.workbench
     before = panel.text.toPlainText()
     assert 'ModelSpec("bundled:resnet")' in before and ast.parse(before)
-    document.mark(np.arange(one.first, one.first + 3), True)
+    document.plan.mark(np.arange(one.first, one.first + 3), True)
     shown_now = panel.text.toPlainText()
     assert f"# Plan, not cut yet: 3 structures. Cutting it adds a step.\n#     {one.key}: 0-2" in shown_now
-    document.cut()
+    workbench.states.cut()
     player.answer("cut", cut_of(player, np.arange(one.first, one.first + 3)))
     after = panel.text.toPlainText()
     assert f'"{one.key}": "0-2",' in after and "not cut yet" not in after
-    document.undo()  # the cut
+    document.plan.undo()  # the cut
     assert panel.text.toPlainText().startswith(before) and "not cut yet" in panel.text.toPlainText()
-    document.undo()  # the marks
+    document.plan.undo()  # the marks
     assert panel.text.toPlainText() == before
 
 
 def test_the_script_is_copied_whole_and_without_the_plan(qtbot, player, panel) -> None:
-    player.document.mark([0], True)
+    player.document.plan.mark([0], True)
     qtbot.mouseClick(panel.copy, LEFT)
     copied = QGuiApplication.clipboard().text()
     assert copied in panel.text.toPlainText() and "not cut yet" not in copied and ast.parse(copied)
@@ -108,10 +86,10 @@ def test_the_script_is_copied_whole_and_without_the_plan(qtbot, player, panel) -
 
 def test_what_is_new_is_scrolled_to(qtbot, player, panel) -> None:
     one = player.document.analysis.sets[2]
-    player.document.mark(np.arange(one.first, one.first + 3), True)
+    player.document.plan.mark(np.arange(one.first, one.first + 3), True)
     bar = panel.text.verticalScrollBar()
     qtbot.waitUntil(lambda: bar.value() == bar.maximum() > 0)
-    player.document.cut()
+    player.workbench.states.cut()
     player.answer("cut", cut_of(player, np.arange(one.first, one.first + 3)))
 
     def first_line() -> str:
@@ -133,7 +111,7 @@ def test_its_buttons_run_the_commands(qtbot, window, panel) -> None:
 
 @pytest.mark.parametrize("kind", ["recipe", "script", "report"])
 def test_a_file_is_asked_of_the_engine(qtbot, player, window, tmp_path: Path, kind: str) -> None:
-    dialog = shown(qtbot, HandOn(window, kind))
+    dialog = shown(qtbot, Share(window, kind))
     dialog.path.clear()
     assert not dialog.accept_button.isEnabled() and "where to write" in dialog.missing.text()
     qtbot.keyClicks(dialog.path, str(tmp_path / "out.file"))
@@ -145,7 +123,7 @@ def test_a_file_is_asked_of_the_engine(qtbot, player, window, tmp_path: Path, ki
 
 def test_a_bundle_gets_weights_only_when_they_are_wanted(qtbot, player, window, tmp_path: Path) -> None:
     for wanted in (False, True):
-        dialog = shown(qtbot, HandOn(window, "bundle"))
+        dialog = shown(qtbot, Share(window, "bundle"))
         dialog.path.setText(str(tmp_path / "x.zip"))
         if wanted:
             dialog.weights.setFocus()
@@ -160,7 +138,7 @@ def test_a_bundle_gets_weights_only_when_they_are_wanted(qtbot, player, window, 
 def look_at(player) -> None:
     document = player.document
     state = state_of(document.analysis, "s0", "", StateKind.ORIGINAL, document.analysis.empty(), 0.9, 1.0)
-    player.document.open(ModelSpec("/somewhere/x.zip"))
+    player.workbench.model.open(ModelSpec("/somewhere/x.zip"))
     absent = Message("any", ABSENT)
     opened = OpenedModel("shared", document.analysis, state, (absent,), None, SPEC, absent)
     player.answer("open", opened)
@@ -168,18 +146,19 @@ def look_at(player) -> None:
 
 
 def test_what_came_without_weights_says_so_and_asks_nothing_of_the_engine(qtbot, player, window) -> None:
-    bar = AbsenceBar(window)
+    bar = MissingWeightsBar(window)
     look_at(player)
     bar.refresh()
     document = player.document
+    workbench = player.workbench
     assert not bar.isHidden() and bar.sentence.text() == ABSENT
     assert [state.id for state in document.states] == ["s0", "s1"] and document.removed[[3, 4]].all()
     asked = len(player.link.calls)
-    document.suggest_plan()
-    document.evaluate()
-    document.measure()
-    document.mark([0, 1], True)
-    document.cut()
+    workbench.plan.suggest()
+    workbench.states.evaluate()
+    workbench.states.measure()
+    document.plan.mark([0, 1], True)
+    workbench.states.cut()
     assert len(player.link.calls) == asked and player.sentences[-1] == ABSENT
     blocked = [c.id for c in COMMANDS if c.enabled(document) == ABSENT]
     assert {"run.measure", "file.save", "file.share", "edit.suggest", "file.export_onnx"} <= set(blocked)
@@ -208,6 +187,7 @@ def recipe(tmp_path: Path) -> Path:
 
 def test_a_recipe_is_opened_compared_and_done_again(qtbot, player, window, recipe: Path, tmp_path: Path) -> None:
     document, weights = player.document, tmp_path / "new.pt"
+    workbench = player.workbench
     weights.write_text("")
     dialog = shown(qtbot, ApplyRecipe(window))
     assert not dialog.accept_button.isEnabled()
@@ -218,7 +198,7 @@ def test_a_recipe_is_opened_compared_and_done_again(qtbot, player, window, recip
     press(qtbot, dialog)
     assert player.link.asked("open_recipe") == (str(recipe), str(weights), "", False, False, False)
     fits: list[tuple[str, Fit]] = []
-    document.handing.fitted.connect(lambda path, fit: fits.append((path, fit)))
+    workbench.recipes.fitted.connect(lambda path, fit: fits.append((path, fit)))
     player.answer("open_recipe", OpenedModel("next", document.analysis, document.states[0], (), None, SPEC))
     assert document.model_name == "next"
     refused = {Mode.SAME_INDICES: Message("x", "Sizes differ: conv1 (24 > 32).")}
@@ -263,24 +243,24 @@ def test_where_no_mode_can_be_done_the_reasons_stand_there(qtbot, window) -> Non
 
 
 def test_consent_that_was_missing_is_given_to_the_same_recipe(player) -> None:
-    handing = player.document.handing
-    handing.open(Asked("r.json", "w.pt"))
+    handing = player.workbench.recipes
+    handing.open(ReplayRequest("r.json", "w.pt"))
     error = OpenError("checkpoint.pickle", "It is a pickle.")
     player.link.failed.emit(player.link.last("open_recipe"), error)
     assert player.failures == [error]
-    player.document.work.refusable.again("trust_pickle")
+    player.workbench.runner.consent.again("trust_pickle")
     assert player.link.asked("open_recipe") == ("r.json", "w.pt", "", True, False, False)
     player.link.failed.emit(player.link.last("open_recipe"), OpenError("source.code", "It runs code."))
-    player.document.work.refusable.again("trust_code")
+    player.workbench.runner.consent.again("trust_code")
     assert player.link.asked("open_recipe") == ("r.json", "w.pt", "", True, True, False)
 
 
 def test_consent_to_a_recipes_code_holds_for_its_baselines_too(player) -> None:
-    handing = player.document.handing
+    handing = player.workbench.recipes
     handing.apply("r.json", Mode.SAME_GOAL)
     assert player.link.asked("apply_recipe") == ("r.json", Mode.SAME_GOAL, False)
     player.link.failed.emit(player.link.last("apply_recipe"), OpenError("source.code", "It runs code."))
-    player.document.work.refusable.again("trust_code")
+    player.workbench.runner.consent.again("trust_code")
     assert player.link.asked("apply_recipe") == ("r.json", Mode.SAME_GOAL, True)
 
 

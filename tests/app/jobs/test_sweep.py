@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt
 from secateur.app.commands import command_named
 from secateur.app.dialogs.form_parsing import shares
 from secateur.app.dialogs.sweep import SweepDialog
-from secateur.app.panels.tradeoff.panel import TradeOff
+from secateur.app.panels.tradeoff.panel import TradeOffPanel
 from secateur.app.panels.tradeoff.points import Cost as Axis
 from secateur.app.panels.tradeoff.points import trade_off
 from secateur.engine.errors import EngineLost, Message
@@ -46,7 +46,7 @@ def pair(player, number: int, share: float, accuracy: float) -> tuple[State, Sta
 
 def test_the_dialog_says_what_it_costs_and_asks_the_engine_for_it(qtbot, player, window, dialog) -> None:
     document = player.document
-    document.lock(range(40, 44), True)
+    document.plan.lock(range(40, 44), True)
     dialog.budgets.clear()
     qtbot.keyClicks(dialog.budgets, "70 %, 30")
     dialog.epochs.setValue(4)
@@ -90,12 +90,13 @@ def test_what_is_no_budget_is_refused_in_words(qtbot, dialog) -> None:
 
 def test_states_appear_while_it_runs_and_a_click_opens_one(qtbot, player) -> None:
     document = player.document
-    panel = TradeOff(document)
+    workbench = player.workbench
+    panel = TradeOffPanel(workbench)
     qtbot.addWidget(panel)
     panel.resize(700, 420)
     panel.show()
     qtbot.waitExposed(panel)
-    document.studies.sweep()
+    workbench.sweep.start()
     assert not document.busy and "A sweep is running" in command_named("run.sweep").enabled(document)
     cut, recovered = pair(player, 1, 0.6, 0.9)
     player.make("sweep", cut)
@@ -108,13 +109,14 @@ def test_states_appear_while_it_runs_and_a_click_opens_one(qtbot, player) -> Non
     qtbot.mouseMove(panel.plot.viewport(), where)
     qtbot.mouseClick(panel.plot.viewport(), LEFT, pos=where)
     qtbot.waitUntil(lambda: document.state.id == "s2", timeout=1000)
-    document.undo()
+    document.plan.undo()
     assert document.state.id == "s0" and "s2" in document.contents.states
 
 
 def test_what_could_not_be_reached_is_said(player) -> None:
     document = player.document
-    document.studies.sweep((0.6, 0.01))
+    workbench = player.workbench
+    workbench.sweep.start((0.6, 0.01))
     cut, recovered = pair(player, 1, 0.6, 0.9)
     points = (Point(0.6, (cut.id, recovered.id)), Point(0.01, (), Message("any", "It cannot be reached.")))
     player.answer("sweep", Sweep(points, (recovered,)))
@@ -127,16 +129,19 @@ def test_what_could_not_be_reached_is_said(player) -> None:
 def lose(player: Player) -> None:
     """The engine dies: all that runs or waits fails, and another engine has the session again."""
     error = EngineLost("engine.lost", "The engine process ended unexpectedly.")
-    for job in player.document.work.board.running():
+    for job in player.workbench.runner.queue.jobs():
         player.link.failed.emit(job.id, error)
-    player.link.lost.emit(error, False, True)
+    player.link.lost.emit(error, False, True, True)
     player.link.restored.emit()
 
 
 @pytest.mark.parametrize("method", ["sweep", "sensitivity"])
 def test_it_goes_on_once_where_the_engine_was_lost(player, method: str) -> None:
-    document, asked = player.document, lambda: [with_ for name, with_ in player.link.calls.values() if name == method]
-    getattr(document.studies, method)()
+    def asked() -> list:
+        return [arguments for name, arguments in player.link.calls.values() if name == method]
+
+    jobs = player.workbench.sweep if method == "sweep" else player.workbench.sensitivity
+    jobs.start()
     cut, recovered = pair(player, 1, 0.6, 0.9)
     if method == "sweep":
         player.make(method, cut, recovered)
@@ -145,7 +150,7 @@ def test_it_goes_on_once_where_the_engine_was_lost(player, method: str) -> None:
     if method == "sweep":
         player.answer(method, Sweep((Point(0.6, (cut.id, recovered.id)),), (recovered,)))
         assert "The sweep met 1 of 1 budgets" in player.sentences[-1]
-        document.studies.sweep((0.5,))
+        player.workbench.sweep.start((0.5,))
         assert len(asked()) == 3
     lose(player)
     lose(player)

@@ -11,7 +11,7 @@ from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import QApplication
 
 from secateur.app.document.document import Aspect, Document, Selection, Side
-from secateur.app.panels.compare import Compare, view
+from secateur.app.panels.compare import ComparePanel, view
 from secateur.app.panels.compare.cell_text import Column
 from secateur.app.panels.compare.model import CompareModel, Role
 from secateur.app.panels.compare.runs import MACS, METRIC, NAME, as_csv
@@ -25,18 +25,18 @@ from tests.app.playing import top1
 
 
 @pytest.fixture
-def panel(qtbot, dressed) -> Compare:
+def panel(qtbot, dressed) -> ComparePanel:
     document = branched()
-    panel = Compare(document)
+    panel = ComparePanel(document)
     qtbot.addWidget(panel)
     panel.resize(640, 420)
     panel.show()
     document.compare(Side("s2"), Side("s3"))
-    document.views.settle()
+    document.dispatcher.settle()
     return panel
 
 
-def text(panel: Compare, module: str, column: Column) -> str:
+def text(panel: ComparePanel, module: str, column: Column) -> str:
     return panel.model.index_of(module).siblingAtColumn(column).data()
 
 
@@ -108,7 +108,7 @@ def test_a_selection_from_elsewhere_is_shown_in_both(panel) -> None:
     from secateur.app.document.document import Selection
 
     panel.document.select(Selection("layer2.0.conv1", 4))
-    panel.document.views.settle()
+    panel.document.dispatcher.settle()
     assert panel.trees.left.currentIndex() == panel.model.index_of("layer2.0.conv1")
     assert panel.trees.right.currentIndex() == panel.trees.left.currentIndex()
 
@@ -133,24 +133,24 @@ def structures(model: CompareModel):
 
 def test_at_first_the_original_stands_beside_what_is_present(qtbot, dressed) -> None:
     document = begun()
-    panel = Compare(document)
+    panel = ComparePanel(document)
     qtbot.addWidget(panel)
     assert [box.currentText() for box in panel.boxes] == ["original", "original"]
-    document.mark([40, 41], True)
-    document.views.settle()
+    document.plan.mark([40, 41], True)
+    document.dispatcher.settle()
     assert [box.currentText() for box in panel.boxes] == ["original", "plan, 2 marked"]
     assert text(panel, "layer1.0.conv1", Column.CHANGE) == "2 fewer filters"
 
 
 def test_as_many_but_other_structures_are_told(qtbot, dressed) -> None:
     document = begun()
-    panel = Compare(document)
+    panel = ComparePanel(document)
     qtbot.addWidget(panel)
     one = document.analysis.sets[2]
     first, second = document.analysis.empty(), document.analysis.empty()
     first[one.first], second[one.first + 1] = True, True
     document.compare(Side("s0", first), Side("s0", second))
-    document.views.settle()
+    document.dispatcher.settle()
     assert text(panel, one.module, Column.CHANGE) == "\u2260 1 differ"
 
 
@@ -166,7 +166,7 @@ def test_the_table_of_runs_sorts_by_numbers_and_a_click_opens_the_state(panel, q
     where = table.visualRect(panel.runs.index(3, NAME)).center()
     qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=where)
     assert panel.document.state.id == "s1"
-    panel.document.views.settle()
+    panel.document.dispatcher.settle()
     assert "cut s1, current" in [panel.runs.index(row, NAME).data() for row in range(4)]
 
 
@@ -175,7 +175,7 @@ def test_the_table_is_copied_as_csv_with_plain_numbers(panel, qtbot) -> None:
     metric = document.contents.states["s3"].metrics[0]
     spec = BaselineSpec(BaselineKind.RANDOM, epochs=3)
     document.take_baselines((Baseline("b0", "s3", spec, "random removal", "", 1000, 2000, 3, metric),))
-    document.views.settle()
+    document.dispatcher.settle()
     qtbot.mouseClick(panel.pages["runs"], Qt.MouseButton.LeftButton)
     panel.table.setFocus()
     qtbot.mouseClick(panel.copy, Qt.MouseButton.LeftButton)
@@ -203,16 +203,16 @@ def test_rows_stay_selected_and_current_when_something_is_measured_or_their_stat
         return {panel.runs.runs()[index.row()].state for index in rows.selectedRows()}
 
     document.take_measurements("s3", metrics=(top1(0.9),))
-    document.views.settle()
+    document.dispatcher.settle()
     assert chosen() == {"s1", "s2"} and panel.runs.runs()[table.currentIndex().row()].state == "s1"
     table.setFocus()
     qtbot.keyClick(table, Qt.Key.Key_Return)
-    document.views.settle()
+    document.dispatcher.settle()
     assert document.state.id == "s1" and panel.runs.runs()[table.currentIndex().row()].state == "s1"
     reset: list[int] = []
     panel.runs.modelReset.connect(lambda: reset.append(1))
     document.announce(Aspect.STATES)
-    document.views.settle()
+    document.dispatcher.settle()
     assert not reset
 
 
@@ -220,7 +220,7 @@ def test_a_stale_metric_says_so_in_cell_tip_and_csv_and_the_target_is_told_whole
     document = panel.document
     document.contents.states["s2"] = replace(document.contents.states["s2"], stale=True)
     document.set_target(replace(document.target, machine="pi5", tokens=128))
-    document.views.settle()
+    document.dispatcher.settle()
     runs = {run.state: run for run in panel.runs.runs()}
     assert runs["s2"].texts[METRIC] == "90.5 % \u00b1 0.66, stale" and "stale" not in runs["s1"].texts[METRIC]
     assert "n\u00a0=\u00a02,000, stale" in runs["s2"].tip and "n\u00a0=\u00a02,000\n" in runs["s1"].tip
@@ -234,10 +234,10 @@ def test_one_is_told_as_one(qtbot, dressed) -> None:
     one = next(s for s in document.analysis.sets if s.kind is Kind.FILTER)
     gone = document.analysis.empty()
     gone[one.first] = True
-    panel, said = Compare(document), []
+    panel, said = ComparePanel(document), []
     qtbot.addWidget(panel)
     document.compare(Side("s0"), Side("s0", gone))
-    document.views.settle()
+    document.dispatcher.settle()
     assert panel._said.text() == f"1 structure only in {panel.model.titles[0]}."
     document.announced.connect(said.append)
     panel.copy_csv()
@@ -248,7 +248,7 @@ def test_a_baseline_is_no_state_to_go_to(panel, qtbot) -> None:
     document = panel.document
     metric = document.contents.states["s3"].metrics[0]
     document.take_baselines((Baseline("b0", "s3", BaselineSpec(BaselineKind.STOCK), "half", "", 1, 2, 3, metric),))
-    document.views.settle()
+    document.dispatcher.settle()
     qtbot.mouseClick(panel.pages["runs"], Qt.MouseButton.LeftButton)
     before = document.state
     where = panel.table.visualRect(panel.runs.index(4, NAME)).center()
@@ -270,7 +270,7 @@ def test_a_name_in_too_little_room_keeps_its_end_and_takes_what_is_free(panel, m
     panel.resize(340, 420)
     (one, *_) = (one for one in panel.document.analysis.sets if one.kind is Kind.WIDTH)
     panel.document.select(Selection(one.module, panel.document.analysis.sets.index(one), one.first))
-    panel.document.views.settle()
+    panel.document.dispatcher.settle()
     drawn = set[str]()
     monkeypatch.setattr(view, "shortened", lambda *asked: drawn.add(shortened(*asked)) or shortened(*asked))
     panel.grab()
@@ -279,7 +279,7 @@ def test_a_name_in_too_little_room_keeps_its_end_and_takes_what_is_free(panel, m
 
 
 def test_an_empty_window_says_what_the_tab_is_for(qtbot, dressed) -> None:
-    panel = Compare(Document())
+    panel = ComparePanel(Document())
     qtbot.addWidget(panel)
     panel.show()
     assert not panel.trees.isVisible() and not panel.table.isVisible()
@@ -301,6 +301,6 @@ def test_a_side_is_headed_by_what_is_measured_of_it_also_when_that_comes_later(p
     assert panel.trees._costs[0].text().startswith("90.5 %, 0.440 ms, ")
     faster = replace(document.contents.states["s2"].timings[0], median=0.31)
     document.take_measurements("s2", timings=(faster,))
-    document.views.settle()
+    document.dispatcher.settle()
     assert panel.trees._costs[0].text().startswith("90.5 %, 0.310 ms, ")
     assert "MACs (" in panel.trees._costs[1].text()

@@ -19,48 +19,55 @@ from PySide6.QtWidgets import (
 
 import secateur.app
 from secateur.app.document.document import Selection
-from secateur.app.panels.heads import Heads
-from secateur.app.panels.history.panel import History
-from secateur.app.panels.inspector import Inspector
-from secateur.app.panels.jobs import Jobs
-from secateur.app.panels.layers import Layers
-from secateur.app.panels.ledger import Ledger
-from secateur.app.panels.log import Log
-from secateur.app.panels.recipe import Recipe
-from secateur.app.panels.recovery.panel import Recovery
-from secateur.app.panels.samples import Samples
+from secateur.app.panels.heads import HeadsPanel
+from secateur.app.panels.history.panel import HistoryPanel
+from secateur.app.panels.inspector import InspectorPanel
+from secateur.app.panels.jobs import JobsPanel
+from secateur.app.panels.layers import LayersPanel
+from secateur.app.panels.ledger import LedgerPanel
+from secateur.app.panels.log import LogPanel
+from secateur.app.panels.recipe import RecipePanel
+from secateur.app.panels.recovery.panel import RecoveryPanel
+from secateur.app.panels.registry import PANELS
+from secateur.app.panels.samples import SamplesPanel
 from secateur.app.panels.sensitivity.panel import SensitivityPanel
-from secateur.app.panels.state_strip import Strip
-from secateur.app.panels.tradeoff.panel import TradeOff
+from secateur.app.panels.state_strip import StateStrip
+from secateur.app.panels.tradeoff.panel import TradeOffPanel
 from secateur.app.panels.tree import TreePanel
 from secateur.app.widgets.labels import ElidedLabel
-from tests.app.stand_in import opened, travelled
+from tests.app.stand_in import StandIn, opened, travelled
 
 INTERACTIVE = (QAbstractButton, QComboBox, QAbstractSpinBox, QLineEdit, QAbstractItemView, QPlainTextEdit)
 SMALLEST = {
-    Strip: (1000, 50),
-    Ledger: (1000, 88),
+    StateStrip: (1000, 50),
+    LedgerPanel: (1000, 88),
     TreePanel: (280, 450),
-    TradeOff: (440, 220),
-    Layers: (440, 220),
-    Heads: (440, 220),
+    TradeOffPanel: (440, 220),
+    LayersPanel: (440, 220),
+    HeadsPanel: (440, 220),
     SensitivityPanel: (440, 220),
-    Recovery: (450, 160),
-    Samples: (450, 160),
-    Jobs: (450, 160),
-    History: (450, 160),
-    Log: (450, 160),
-    Recipe: (450, 160),
-    Inspector: (232, 450),
+    RecoveryPanel: (450, 160),
+    SamplesPanel: (450, 160),
+    JobsPanel: (450, 160),
+    HistoryPanel: (450, 160),
+    LogPanel: (450, 160),
+    RecipePanel: (450, 160),
+    InspectorPanel: (232, 450),
 }
 """What is left for each panel in a window of 1024x700."""
+
+
+def made(kind: type[QWidget], document: StandIn) -> QWidget:
+    """A panel as the window makes it."""
+    entry = next(one for one in PANELS if one.name == kind.__name__)
+    return entry.make(document.workbench)
 
 
 @pytest.fixture(params=list(SMALLEST), ids=lambda kind: kind.__name__)
 def panel(request, qtbot, dressed) -> QWidget:
     document = travelled()
-    document.mark(np.arange(45, 55), True)
-    panel = request.param(document)
+    document.plan.mark(np.arange(45, 55), True)
+    panel = made(request.param, document)
     qtbot.addWidget(panel)
     panel.resize(*SMALLEST[request.param])
     panel.show()
@@ -104,7 +111,7 @@ def test_no_words_are_clipped_in_the_smallest_window(panel) -> None:
 
 def test_panels_fit_side_by_side_into_the_smallest_window(qtbot, dressed) -> None:
     for kind, (width, height) in SMALLEST.items():
-        panel = kind(opened())
+        panel = made(kind, opened())
         qtbot.addWidget(panel)
         panel.ensurePolished()
         least = panel.minimumSizeHint()

@@ -10,7 +10,7 @@ from torch import nn
 
 from secateur.app.document.aspects import Aspect
 from secateur.app.document.document import Selection
-from secateur.app.panels.heads import Heads
+from secateur.app.panels.heads import HeadsPanel
 from secateur.app.panels.heads.grid import heads_of
 from secateur.engine import analyse
 from secateur.engine.structures.analysis import Analysis, Kind
@@ -68,7 +68,7 @@ def grouped() -> Analysis:
 
 @pytest.fixture
 def opened_map(shown):
-    return lambda document, width=560, height=320: shown(Heads(document), width, height)
+    return lambda document, width=560, height=320: shown(HeadsPanel(document), width, height)
 
 
 def heads(analysis: Analysis, layer: int) -> int:
@@ -76,7 +76,7 @@ def heads(analysis: Analysis, layer: int) -> int:
     return [one for one in analysis.sets if one.kind is Kind.HEAD][layer].first
 
 
-def middle(panel: Heads, row: int, cell: int) -> QPoint:
+def middle(panel: HeadsPanel, row: int, cell: int) -> QPoint:
     return panel.map.cell_area(row, cell).center().toPoint()
 
 
@@ -100,14 +100,14 @@ def test_a_click_marks_and_selects_and_another_spares(opened_map, qtbot) -> None
     assert panel._look(1, 2)[1] == "marked" and "marked" in panel.words(1, 2)
     qtbot.mouseClick(panel.map.viewport(), LEFT, pos=middle(panel, 1, 2))
     assert not document.marked.any()
-    document.undo()
+    document.plan.undo()
     assert document.marked.sum() == 1
 
 
 def test_a_rubber_band_marks_all_that_it_touches_but_what_is_locked(opened_map, qtbot) -> None:
     document = opened(plain())
     panel = opened_map(document)
-    document.lock([heads(plain(), 1) + 1], True)
+    document.plan.lock([heads(plain(), 1) + 1], True)
     start, end = middle(panel, 0, 0), middle(panel, 1, 2)
     viewport = panel.map.viewport()
     qtbot.mousePress(viewport, LEFT, pos=start)
@@ -178,9 +178,9 @@ def test_a_state_is_seen_without_its_colour(opened_map, state) -> None:
     panel = opened_map(document)
     first = heads(plain(), 0)
     if state == "marked":
-        document.mark([first], True)
+        document.plan.mark([first], True)
     elif state == "locked":
-        document.lock([first], True)
+        document.plan.lock([first], True)
     else:
         document.contents.removed = document.removed.copy()
         document.contents.removed[first] = True

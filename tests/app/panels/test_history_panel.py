@@ -3,20 +3,20 @@
 import pytest
 from PySide6.QtCore import QModelIndex, Qt
 
-from secateur.app.panels.history.panel import History
+from secateur.app.panels.history.panel import HistoryPanel
 from tests.app.branches import begun, branched
 
 
 @pytest.fixture
-def panel(qtbot, dressed) -> History:
-    panel = History(branched())
+def panel(qtbot, dressed) -> HistoryPanel:
+    panel = HistoryPanel(branched())
     qtbot.addWidget(panel)
     panel.resize(760, 260)
     panel.show()
     return panel
 
 
-def rows(panel: History) -> dict[str, QModelIndex]:
+def rows(panel: HistoryPanel) -> dict[str, QModelIndex]:
     found, todo = {}, [QModelIndex()]
     while todo:
         above = todo.pop(0)
@@ -27,13 +27,13 @@ def rows(panel: History) -> dict[str, QModelIndex]:
     return found
 
 
-def click(qtbot, panel: History, name: str, modifier=Qt.KeyboardModifier.NoModifier) -> None:
+def click(qtbot, panel: HistoryPanel, name: str, modifier=Qt.KeyboardModifier.NoModifier) -> None:
     where = panel.view.visualRect(rows(panel)[name]).center()
     qtbot.mouseClick(panel.view.viewport(), Qt.MouseButton.LeftButton, modifier, where)
-    panel.document.views.settle()
+    panel.document.dispatcher.settle()
 
 
-def steps(panel: History) -> list[str]:
+def steps(panel: HistoryPanel) -> list[str]:
     return [panel.steps.item(n).text() for n in range(panel.steps.count())]
 
 
@@ -51,8 +51,8 @@ def test_going_back_and_acting_loses_no_plan(panel, qtbot) -> None:
     before = document.marked.copy()
     click(qtbot, panel, "plan, 60 marked")
     assert document.state.id == "s0" and document.marked.sum() == 60
-    document.mark([500], True)
-    document.views.settle()
+    document.plan.mark([500], True)
+    document.dispatcher.settle()
     assert "plan, 61 marked, current" in rows(panel)
     click(qtbot, panel, "plan, 30 marked")
     assert document.state.id == "s3" and (document.marked == before).all()
@@ -64,7 +64,7 @@ def test_a_click_on_a_state_goes_there_across_cuts_and_recoveries(panel, qtbot) 
     assert "recovered s2, current" in rows(panel)
     click(qtbot, panel, "original")
     assert panel.document.state.id == "s0"
-    panel.document.undo()
+    panel.document.plan.undo()
     assert panel.document.state.id == "s2"
 
 
@@ -76,7 +76,7 @@ def test_steps_of_the_branch_are_listed_and_a_click_jumps(panel, qtbot) -> None:
     where = panel.steps.visualItemRect(item).center()
     qtbot.mouseClick(panel.steps.viewport(), Qt.MouseButton.LeftButton, pos=where)
     document = panel.document
-    document.views.settle()
+    document.dispatcher.settle()
     assert document.state.id == "s0" and document.undo_text == "keep 20 of layer1.1.conv1"
     assert document.redo_text.startswith("cut")
 
@@ -110,17 +110,17 @@ def test_a_plan_is_compared_with_what_is_present(panel, qtbot) -> None:
 
 def test_a_plan_that_was_cut_is_shown_as_its_cut_alone(qtbot, dressed) -> None:
     document = begun()
-    panel = History(document)
+    panel = HistoryPanel(document)
     qtbot.addWidget(panel)
-    document.mark([40, 41], True)
-    document.views.settle()
+    document.plan.mark([40, 41], True)
+    document.dispatcher.settle()
     assert list(rows(panel)) == ["original", "plan, 2 marked, current"]
     from secateur.engine.session.states import StateKind
     from tests.app.branches import make
 
     make(document, "s1", "s0", StateKind.CUT, 0.9, 0.5)
-    document.views.settle()
+    document.dispatcher.settle()
     assert list(rows(panel)) == ["original", "cut s1, current"]
-    document.undo()
-    document.views.settle()
+    document.plan.undo()
+    document.dispatcher.settle()
     assert list(rows(panel)) == ["original", "plan, 2 marked, current", "cut s1"]

@@ -8,7 +8,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QLabel, QScrollArea
 
 from secateur.app.document.document import Aspect, Selection
-from secateur.app.panels.inspector import Inspector
+from secateur.app.panels.inspector import InspectorPanel
 from secateur.app.panels.inspector.slice_patterns import indices_text, lines
 from secateur.engine.errors import Message
 from secateur.engine.structures.analysis import Constraint, CountBundle, CountRule, FixedAxis, RecordedOutput
@@ -21,8 +21,8 @@ CONV = "layer1.0.conv1"
 
 
 @pytest.fixture
-def inspector(qtbot, dressed) -> Inspector:
-    inspector = Inspector(opened())
+def inspector(qtbot, dressed) -> InspectorPanel:
+    inspector = InspectorPanel(opened().workbench)
     qtbot.addWidget(inspector)
     inspector.resize(320, 760)
     inspector.show()
@@ -30,7 +30,7 @@ def inspector(qtbot, dressed) -> Inspector:
     return inspector
 
 
-def place_of(inspector: Inspector, score: float) -> QPoint:
+def place_of(inspector: InspectorPanel, score: float) -> QPoint:
     histogram = inspector.histogram
     return QPoint(round(histogram.position(score)), histogram.height() // 2)
 
@@ -50,7 +50,7 @@ def test_dragging_the_threshold_marks_while_it_moves_and_is_one_step(inspector, 
     qtbot.mouseRelease(histogram, Qt.MouseButton.LeftButton, pos=place_of(inspector, 0.3))
     assert document.marked.nonzero()[0].tolist() == expected_below(document, 2, histogram.threshold)
     assert 0.25 < histogram.threshold < 0.35
-    document.undo()
+    document.plan.undo()
     assert not document.marked.any()
 
 
@@ -73,7 +73,7 @@ def test_escape_takes_a_drag_back(inspector, qtbot) -> None:
 
 def test_marks_made_elsewhere_move_the_line(inspector) -> None:
     document = inspector.document
-    document.keep(2, 20)
+    document.plan.keep(2, 20)
     scores = np.sort(document.scores[document.analysis.sets[2].structures])
     assert scores[11] < inspector.histogram.threshold < scores[12]
     assert inspector.keep.value() == 20
@@ -101,11 +101,11 @@ def test_every_slice_that_goes_along_is_listed(inspector) -> None:
 def test_costs_are_marginal_against_the_plan(inspector) -> None:
     document = inspector.document
     structure = document.analysis.sets[2].first + 5
-    document.mark(np.arange(structure + 1, structure + 9), True)
+    document.plan.mark(np.arange(structure + 1, structure + 9), True)
     document.select(Selection(CONV, 2, structure))
     parameters, _macs = marginal(document.analysis, document.marked, [structure])
     assert inspector.costs.text().startswith(f"\u2212{parameters:,} parameters, \u2212")
-    document.mark([structure], True)
+    document.plan.mark([structure], True)
     assert inspector.costs.text().startswith(f"\u2212{parameters:,} parameters, \u2212")
     assert "already counted" in inspector._note.text()
 
@@ -153,8 +153,8 @@ def test_sets_that_keep_equal_counts_say_so_and_go_in_step(inspector, qtbot) -> 
     assert said == ["Also marked 1 structure, so that counts stay equal."]
     inspector.keep.setValue(28)
     assert [int(document.marked[analysis.sets[n].structures].sum()) for n in sets] == [4, 4]
-    document.undo()
-    document.undo()
+    document.plan.undo()
+    document.plan.undo()
     assert not document.marked.any()
 
 
@@ -216,7 +216,7 @@ def test_index_sets_are_short() -> None:
 def test_a_head_in_words(qtbot, dressed) -> None:
     document = opened(tiny_analysis(), scored=False)
     document.take_scores("s0", document.criterion, tiny_scores(tiny_analysis()))
-    inspector = Inspector(document)
+    inspector = InspectorPanel(document.workbench)
     qtbot.addWidget(inspector)
     number = next(n for n, s in enumerate(document.analysis.sets) if s.kind == "head")
     document.select(Selection("attn.qkv", number))
@@ -321,7 +321,7 @@ def test_why_not_names_the_module_that_is_the_cause(qtbot, dressed) -> None:
     assert document.analysis is not None
     cause = FixedAxis(document.analysis.fixed[0].tensor, 0, 10, Message("x", "aten.topk runs over it."), "head.topk")
     document.contents.analysis = replace(document.analysis, fixed=(cause,))
-    inspector = Inspector(document)
+    inspector = InspectorPanel(document.workbench)
     qtbot.addWidget(inspector)
     document.select(Selection("fc"))
     assert inspector.why.text() == "aten.topk runs over it. Caused by head.topk."
@@ -335,7 +335,7 @@ def test_with_nothing_selected_it_lists_what_is_preserved_and_what_may_become_na
         *(RecordedOutput(f"hidden_states.{n}", (2, 64), False) for n in range(3)),
     )
     document.contents.analysis = replace(document.analysis, returned=returned)
-    inspector = Inspector(document)
+    inspector = InspectorPanel(document.workbench)
     qtbot.addWidget(inspector)
     said = "\n".join(one.text() for one in inspector.findChildren(QLabel) if one.isVisibleTo(inspector))
     assert "Preserved outputs: logits 2x10." in said

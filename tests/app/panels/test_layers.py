@@ -7,7 +7,7 @@ from PySide6.QtCore import QPoint, Qt
 from torch import nn
 
 from secateur.app.document.document import Aspect, Selection
-from secateur.app.panels.layers import Layers, paint
+from secateur.app.panels.layers import LayersPanel, paint
 from secateur.app.panels.layers.rows import layers_of
 from secateur.app.panels.layers.ties import LANES
 from secateur.app.panels.tree import TreePanel
@@ -26,8 +26,8 @@ LEFT = Qt.MouseButton.LeftButton
 
 def test_rows_say_what_a_layer_keeps_and_its_share_of_the_plans_costs(shown) -> None:
     document = opened()
-    panel = shown(Layers(document), 720, 460)
-    document.keep(2, 20)
+    panel = shown(LayersPanel(document), 720, 460)
+    document.plan.keep(2, 20)
     row = panel._row(panel.layers.row_of["layer1.0.conv1"])
     assert row.counts == "20 of 32" and row.kept == pytest.approx(20 / 128) and row.present == pytest.approx(32 / 128)
     # 20 filters of 3x3 over 32 channels at 28x28, and their share of all that is left
@@ -42,7 +42,7 @@ def test_rows_say_what_a_layer_keeps_and_its_share_of_the_plans_costs(shown) -> 
 
 def test_rows_are_in_the_order_of_the_tree(shown) -> None:
     document = opened()
-    panel, tree = shown(Layers(document), 720, 460), shown(TreePanel(document))
+    panel, tree = shown(LayersPanel(document), 720, 460), shown(TreePanel(document))
     tree.view.expandAll()
     order = []
     index = tree.model.index(0, 0)
@@ -56,7 +56,7 @@ def test_rows_are_in_the_order_of_the_tree(shown) -> None:
 
 def test_a_click_selects_in_the_tree_and_the_trees_selection_is_reached(shown, qtbot) -> None:
     document = opened()
-    panel = shown(Layers(document), height=160)
+    panel = shown(LayersPanel(document), height=160)
     where = panel.table.row_area(1).center().toPoint()
     qtbot.mouseClick(panel.table.viewport(), LEFT, pos=where)
     assert document.selection == Selection("layer1.0.conv1", 2) and panel.table.current == 1
@@ -72,14 +72,14 @@ def test_a_click_selects_in_the_tree_and_the_trees_selection_is_reached(shown, q
 
 def test_a_click_on_the_header_or_below_the_last_row_selects_nothing(shown, qtbot) -> None:
     document = opened()
-    panel = shown(Layers(document), height=600)
+    panel = shown(LayersPanel(document), height=600)
     for y in (5, 590 - 40):
         qtbot.mouseClick(panel.table.viewport(), LEFT, pos=QPoint(50, y))
     assert document.selection == Selection()
 
 
 def test_layers_that_share_a_residual_width_are_tied(shown) -> None:
-    panel = shown(Layers(opened()))
+    panel = shown(LayersPanel(opened()))
     by_names = {tuple(panel.layers.modules[n] for n in tie.rows): tie for tie in panel.layers.ties}
     stage = by_names["conv1", "layer1.0.conv2", "layer1.1.conv2"]
     assert not stage.joined and stage.lane >= 0
@@ -123,10 +123,10 @@ def test_ties_that_overlap_lie_in_lanes_of_their_own() -> None:
 
 def test_marked_outputs_are_hatched_between_what_stays_and_what_is_gone(shown) -> None:
     document = opened()
-    panel = shown(Layers(document), 720, 460)
+    panel = shown(LayersPanel(document), 720, 460)
     before = panel.table.viewport().grab().toImage()
     assert document.analysis is not None and document.scores is not None
-    document.mark(weak(document.analysis, document.scores, 0.25), True)
+    document.plan.mark(weak(document.analysis, document.scores, 0.25), True)
     after = panel.table.viewport().grab().toImage()
     orange = _count(after, lambda c: c.red() > 150 and c.blue() < 80)
     assert orange > 200 and _count(before, lambda c: c.red() > 150 and c.blue() < 80) == 0
@@ -139,10 +139,11 @@ def _count(image, holds) -> int:
 def test_what_half_of_a_layer_costs_stands_beside_it_once_it_is_known(shown) -> None:
     player = play()
     document = player.document
-    panel = shown(Layers(document), 720, 460)
+    workbench = player.workbench
+    panel = shown(LayersPanel(document), 720, 460)
     number = panel.layers.row_of["layer1.0.conv1"]
     assert panel._row(number).lost[0] == ""
-    document.studies.sensitivity()
+    workbench.sensitivity.start()
     trials = (
         SensitivityPoint(2, 8, top1(0.9)),
         SensitivityPoint(2, 24, top1(0.8)),
@@ -152,13 +153,13 @@ def test_what_half_of_a_layer_costs_stands_beside_it_once_it_is_known(shown) -> 
     # 16 of 32 lie halfway between the two points: 85 %
     assert panel._row(number).lost[0] == "\u22126.4 pt"
     assert panel._row(number).lost[1] == pytest.approx(6.4 / 50)
-    document.work.close()
+    workbench.close()
 
 
 def test_ten_thousand_rows_scroll_and_only_those_that_are_seen_are_drawn(shown, qtbot) -> None:
     analysis = wide(400, 2)
     document = opened(analysis)
-    panel = shown(Layers(document), 720, 460)
+    panel = shown(LayersPanel(document), 720, 460)
     asked: list[int] = []
 
     def row(number: int):
@@ -176,7 +177,7 @@ def test_ten_thousand_rows_scroll_and_only_those_that_are_seen_are_drawn(shown, 
 
 def test_a_measured_target_tells_each_layers_time_and_where_removal_buys_none(shown, qtbot) -> None:
     document = opened()
-    panel = shown(Layers(document), 720, 460)
+    panel = shown(LayersPanel(document), 720, 460)
     assert not panel.table.timed and "Double bar" not in panel._legend.text()
     modules, times = ("conv1", "layer1.0.conv1"), np.array([3000.0, 1000.0])
     nothing = np.full((2, 1), -1, np.int32)

@@ -2,12 +2,12 @@
 
 from PySide6.QtWidgets import QApplication
 
-from secateur.app.panels.log import Log
+from secateur.app.panels.log import LogPanel
 from tests.app.playing import Player
 
 
 def test_it_follows_at_the_end_also_after_it_got_another_height(qtbot, player: Player) -> None:
-    log, document = Log(player.document), player.document
+    log, document = LogPanel(player.workbench), player.document
     qtbot.addWidget(log)
     log.resize(500, 260)
     log.show()

@@ -2,7 +2,7 @@
 
 import numpy as np
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLabel, QMainWindow
+from PySide6.QtWidgets import QLabel
 
 from secateur.app.dialogs.criteria import Criteria
 from secateur.app.panels.tree import TreePanel
@@ -11,7 +11,7 @@ from secateur.engine.planning.protocol import Ranking
 from secateur.engine.scoring.criteria import CRITERIA
 from secateur.engine.scoring.score_options import Choices, Combine, Normalise, Slices
 from tests.app.demo_analysis import scores_of
-from tests.app.playing import Player
+from tests.app.playing import Player, Window
 from tests.app.stand_in import opened
 
 LEFT = Qt.MouseButton.LeftButton
@@ -77,12 +77,13 @@ def test_choices_that_a_criterion_leaves_no_room_for_are_greyed_and_dropped(qtbo
 
 def test_the_ranking_is_part_of_the_goal_that_is_planned_and_recorded(qtbot, player) -> None:
     document = player.document
+    workbench = player.workbench
     options = shown(qtbot, player)
     choose(qtbot, options.ranking, "the whole model")
     assert document.contents.wanted.ranking is Ranking.MODEL and document.scores is not None
-    document.mark(np.arange(40, 44), True)
+    document.plan.mark(np.arange(40, 44), True)
     choose(qtbot, options.normalise, "by their mean")
-    document.cut()
+    workbench.states.cut()
     plan = player.link.asked("cut")[2]
     assert plan.goal.ranking is Ranking.MODEL and plan.choices == Choices(normalise=Normalise.MEAN)
     options.close()
@@ -98,8 +99,7 @@ def test_the_button_says_how_many_choices_are_not_the_criterions_own(qtbot, play
 
 
 def test_the_page_of_criteria_says_all_of_each_and_why_one_is_not_available(qtbot, dressed) -> None:
-    window = QMainWindow()
-    window.document = opened(task=False)  # type: ignore[attr-defined]
+    window = Window(opened(task=False).workbench)
     qtbot.addWidget(window)
     page = Criteria(window)
     page.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)

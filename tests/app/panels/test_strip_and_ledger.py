@@ -7,20 +7,20 @@ import pytest
 from PySide6.QtCore import Qt
 
 from secateur.app.document.document import Goal
-from secateur.app.panels.ledger import Ledger
-from secateur.app.panels.state_strip import Strip
+from secateur.app.panels.ledger import LedgerPanel
+from secateur.app.panels.state_strip import StateStrip
 from secateur.app.text.format import change, scaled, size
 from tests.app.stand_in import StandIn, exported, opened, travelled
 
 
-def stages(strip: Strip) -> dict[str, str]:
+def stages(strip: StateStrip) -> dict[str, str]:
     return {name: step.stage for name, step in strip.steps.items()}
 
 
 @pytest.fixture
 def strip_of(qtbot, dressed):
-    def make(document) -> Strip:
-        strip = Strip(document)
+    def make(document) -> StateStrip:
+        strip = StateStrip(document)
         qtbot.addWidget(strip)
         strip.resize(1000, 60)
         strip.show()
@@ -34,7 +34,7 @@ def cells_of(qtbot, dressed):
     kept = []
 
     def make(document, width: int = 1400):
-        ledger = Ledger(document)
+        ledger = LedgerPanel(document.workbench)
         kept.append(ledger)
         qtbot.addWidget(ledger)
         ledger.resize(width, 90)
@@ -53,7 +53,7 @@ def test_a_plan_is_lit_once_something_is_marked(strip_of) -> None:
     document = opened()
     strip = strip_of(document)
     assert stages(strip)["original"] == "present"
-    document.mark(np.arange(40, 48), True)
+    document.plan.mark(np.arange(40, 48), True)
     assert stages(strip) == {
         "original": "done", "plan": "present", "cut": "todo", "recovered": "todo", "exported": "todo",
     }  # fmt: skip
@@ -86,7 +86,7 @@ def test_captions_are_measured_numbers(strip_of) -> None:
 def test_parameters_and_macs_of_a_plan_are_exact(cells_of) -> None:
     document = opened()
     cells = cells_of(document)
-    document.mark(np.arange(40, 60), True)
+    document.plan.mark(np.arange(40, 60), True)
     before, now = document.original_costs, document.plan_costs
     assert cells["parameters"].number.text() == scaled(now.parameters)
     assert cells["parameters"].change.text() == change(before.parameters, now.parameters)
@@ -117,7 +117,7 @@ def test_no_latency_is_invented(cells_of, qtbot) -> None:
 def test_a_plan_is_not_cut_yet(cells_of) -> None:
     document = opened()
     cells = cells_of(document)
-    document.mark([40], True)
+    document.plan.mark([40], True)
     assert cells["latency"].number.text() == "not cut yet"
     assert cells["metric"].number.text() == "not cut yet"
     assert cells["metric"].step.isHidden()
@@ -136,7 +136,7 @@ def test_a_loss_beyond_the_goal_is_in_the_colour_of_the_goal(cells_of) -> None:
     cells = cells_of(document)
     assert cells["metric"].change.property("role") == "good"
     document.contents.goal = Goal(0.5, 0.1)
-    document.enter("s2", "")
+    document.plan.enter("s2", "")
     assert cells["metric"].change.property("role") == "marked"
 
 
@@ -154,7 +154,7 @@ def test_numbers_of_a_bundle_stand_there_without_its_data(cells_of) -> None:
 @pytest.mark.parametrize("width", [960, 1000, 1400, 2400])
 def test_no_number_is_clipped(cells_of, width) -> None:
     plan, recovered = opened(), travelled()
-    plan.mark(np.arange(40, 60), True)
+    plan.plan.mark(np.arange(40, 60), True)
     recovered.take_export("s2", exported())
     for document in (opened(), plan, recovered):
         for cell in cells_of(document, width).values():
@@ -169,7 +169,7 @@ def test_no_number_is_clipped(cells_of, width) -> None:
 def test_a_stale_metric_offers_to_be_measured_and_all_of_it_is_read(qtbot, dressed) -> None:
     document = travelled()
     document.contents.states = {k: replace(s, stale=True) for k, s in document.contents.states.items()}
-    ledger = Ledger(document)
+    ledger = LedgerPanel(document.workbench)
     qtbot.addWidget(ledger)
     for width in (1000, 1400):
         ledger.resize(width, 100)

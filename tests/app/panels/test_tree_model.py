@@ -65,7 +65,7 @@ def test_heads_and_head_dimensions_stand_apart_under_their_layer(qtbot) -> None:
 def test_numbers_of_a_row_are_those_of_the_plan(model) -> None:
     document = model.document
     one = document.analysis.sets[2]
-    document.mark(np.arange(one.first, one.first + 8), True)
+    document.plan.mark(np.arange(one.first, one.first + 8), True)
     model.refresh()
     row = model.index_of(CONV)
     assert cell(model, row, Column.KEEPS) == "24 of 32"
@@ -88,8 +88,8 @@ def test_a_structure_costs_what_goes_along_with_it(model) -> None:
 def test_states_are_words_as_well_as_colours(model) -> None:
     document = model.document
     first = document.analysis.sets[2].first
-    document.mark([first], True)
-    document.lock([first + 1], True)
+    document.plan.mark([first], True)
+    document.plan.lock([first + 1], True)
     model.refresh()
     rows = [model.index_of(CONV, 2, first + n) for n in range(3)]
     assert [r.data(Role.STATE) for r in rows] == ["marked", "locked", ""]
@@ -141,7 +141,7 @@ def test_a_filter_by_score_shows_exactly_the_structures_below(model) -> None:
 
 def test_filters_combine(model) -> None:
     document = model.document
-    document.mark(np.arange(0, 200, 3), True)
+    document.plan.mark(np.arange(0, 200, 3), True)
     model.set_query(parse("marked layer1 score >= 0.2"))
     inside = np.array(["layer1" in document.analysis.set_of(s).module for s in range(document.analysis.count)])
     expected = np.flatnonzero(document.marked & inside & (document.scores >= 0.2))
@@ -222,7 +222,7 @@ def test_the_shape_is_what_the_plan_leaves(model) -> None:
     row = model.index_of("layer2.0.conv1")
     assert cell(model, row, Column.SHAPE) == "64\u00d732\u00d73\u00d73"
     document = model.document
-    document.keep(document.analysis.set_numbers()[model.structures(model.index(0, 0, row))[0]], 48)
+    document.plan.keep(document.analysis.set_numbers()[model.structures(model.index(0, 0, row))[0]], 48)
     model.refresh()
     assert cell(model, row, Column.SHAPE) == "48\u00d732\u00d73\u00d73"
     assert cell(model, model.index_of("layer2.0.conv2"), Column.SHAPE) == "64\u00d748\u00d73\u00d73"

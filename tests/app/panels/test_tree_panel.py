@@ -90,7 +90,7 @@ def test_typing_filters_after_a_pause_and_chips_count(panel, qtbot) -> None:
     qtbot.keyClicks(panel.search, "layer3.1")
     qtbot.waitUntil(lambda: panel.model.rowCount() == 1, timeout=2000)
     panel.search.clear()
-    panel.document.mark([40, 41], True)
+    panel.document.plan.mark([40, 41], True)
     qtbot.mouseClick(panel.chips["marked"], Qt.MouseButton.LeftButton)
     assert panel.chips["marked"].text() == "Marked 2"
     assert panel.model.rowCount(panel.model.index_of(CONV)) == 2

@@ -8,15 +8,15 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
-from secateur.app.dialogs.recovery_settings import RecoveryDialog
+from secateur.app.dialogs.recovery_settings import RecoverySettingsDialog
 from secateur.app.document.document import Aspect, CurvePoint, JobView
-from secateur.app.document.message_log import Level, Logbook, level_of
-from secateur.app.panels.history.panel import History
-from secateur.app.panels.jobs import Jobs
-from secateur.app.panels.log import Log
-from secateur.app.panels.recovery.panel import Recovery
-from secateur.app.panels.samples import Picture, Samples
-from secateur.app.panels.tradeoff.panel import TradeOff
+from secateur.app.document.message_log import Level, MessageLog, level_of
+from secateur.app.panels.history.panel import HistoryPanel
+from secateur.app.panels.jobs import JobsPanel
+from secateur.app.panels.log import LogPanel
+from secateur.app.panels.recovery.panel import RecoveryPanel
+from secateur.app.panels.samples import Picture, SamplesPanel
+from secateur.app.panels.tradeoff.panel import TradeOffPanel
 from secateur.app.panels.tradeoff.points import Cost, trade_off
 from secateur.app.theme import DARK, Scheme, apply
 from secateur.engine.jobs import Progress
@@ -33,7 +33,7 @@ RUNNING = JobView(7, "Fine-tuning", "epoch 3 of 8", 412, 1100, 80.0, 130.0, meth
 
 def test_states_are_points_at_their_measured_places(shown) -> None:
     document = travelled()
-    shown(TradeOff(document))
+    shown(TradeOffPanel(document.workbench))
     points = {p.state: p for p in trade_off(document, Cost.LATENCY).points}
     assert (points["s0"].x, points["s0"].y) == (0.76, pytest.approx(91.4))
     assert points["s2"].present and points["s2"].parent == "s1"
@@ -42,7 +42,7 @@ def test_states_are_points_at_their_measured_places(shown) -> None:
 
 def test_a_plan_stands_at_its_exact_cost_and_claims_no_metric(shown) -> None:
     document = opened()
-    document.mark(np.arange(40, 60), True)
+    document.plan.mark(np.arange(40, 60), True)
     trade = trade_off(document, Cost.MACS)
     plan = next(p for p in trade.points if p.kind is None)
     assert plan.x * trade.unit == pytest.approx(document.plan_costs.macs)
@@ -52,7 +52,7 @@ def test_a_plan_stands_at_its_exact_cost_and_claims_no_metric(shown) -> None:
 
 def test_a_click_on_a_point_goes_to_its_state(shown, qtbot) -> None:
     document = travelled()
-    plot = shown(TradeOff(document)).plot
+    plot = shown(TradeOffPanel(document.workbench)).plot
     point = next(p for p in trade_off(document, Cost.LATENCY).points if p.state == "s0")
     qtbot.mouseMove(plot.viewport(), plot.pixel_of(point).toPoint())
     qtbot.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=plot.pixel_of(point).toPoint())
@@ -64,8 +64,8 @@ def test_labels_of_the_trade_off_do_not_collide(shown) -> None:
     for n in range(3, 7):
         near = replace(document.contents.states["s2"], id=f"s{n}", macs=document.contents.states["s2"].macs + n * 1000)
         document.contents.states[near.id] = near
-    document.enter("s2", "")
-    boxes = shown(TradeOff(document), 700, 480).plot.label_boxes()
+    document.plan.enter("s2", "")
+    boxes = shown(TradeOffPanel(document.workbench), 700, 480).plot.label_boxes()
     assert len(boxes) >= 7
     assert not any(a.intersects(b) for n, a in enumerate(boxes) for b in boxes[n + 1 :])
 
@@ -74,14 +74,14 @@ def test_the_trade_off_asks_for_what_is_missing(shown, qtbot) -> None:
     document = opened()
     assert document.original is not None
     document.contents.states["s0"] = replace(document.original, metrics=())
-    panel = shown(TradeOff(document))
+    panel = shown(TradeOffPanel(document.workbench))
     assert not panel.plot.isVisible()
     qtbot.mouseClick(panel._empty.step, Qt.MouseButton.LeftButton)
     assert document.calls == [("evaluate", ())]
 
 
 def test_plots_recolour_while_they_are_shown(shown, dressed) -> None:
-    plot = shown(TradeOff(travelled())).plot
+    plot = shown(TradeOffPanel(travelled().workbench)).plot
     apply(dressed, Scheme.DARK)
     assert plot.grab().toImage().pixelColor(plot.width() - 3, 3).name() == DARK.panel
     apply(dressed, Scheme.LIGHT)
@@ -89,7 +89,7 @@ def test_plots_recolour_while_they_are_shown(shown, dressed) -> None:
 
 def test_recovery_starts_with_what_the_fields_say(shown, qtbot) -> None:
     document = travelled()
-    panel = shown(Recovery(document), 640, 190)
+    panel = shown(RecoveryPanel(document.workbench), 640, 190)
     assert "What to expect" in panel.text.text()
     panel.epochs.setValue(5)
     assert panel.start.text() == "Recover, 5 epochs"
@@ -100,7 +100,7 @@ def test_recovery_starts_with_what_the_fields_say(shown, qtbot) -> None:
 
 def test_a_repair_without_training_is_a_recovery_of_no_epochs(shown, qtbot) -> None:
     document = travelled()
-    panel = shown(Recovery(document), 640, 190)
+    panel = shown(RecoveryPanel(document.workbench), 640, 190)
     panel.epochs.setValue(0)
     assert "only the BatchNorm statistics" in panel.text.text()
     panel.repair.setCurrentText("least squares")
@@ -112,11 +112,10 @@ def test_a_repair_without_training_is_a_recovery_of_no_epochs(shown, qtbot) -> N
 
 def test_further_settings_hold_for_the_next_recovery(shown, qtbot) -> None:
     document = travelled()
-    panel, window = shown(Recovery(document), 640, 190), Window(document)
+    panel, window = shown(RecoveryPanel(document.workbench), 640, 190), Window(document.workbench)
     qtbot.addWidget(window)
-    document.requested.connect(lambda request: request(window))
     qtbot.mouseClick(panel.more, Qt.MouseButton.LeftButton)
-    dialog = window.findChild(RecoveryDialog)
+    dialog = window.findChild(RecoverySettingsDialog)
     dialog.optimizer.setCurrentText("SGD")
     dialog.patience.setValue(3)
     dialog.features.setValue(0.5)
@@ -130,11 +129,10 @@ def test_further_settings_hold_for_the_next_recovery(shown, qtbot) -> None:
 
 def test_images_are_mirrored_where_the_teacher_alone_answers(shown, qtbot) -> None:
     document = travelled()
-    panel, window = shown(Recovery(document), 640, 190), Window(document)
+    panel, window = shown(RecoveryPanel(document.workbench), 640, 190), Window(document.workbench)
     qtbot.addWidget(window)
-    document.requested.connect(lambda request: request(window))
     qtbot.mouseClick(panel.more, Qt.MouseButton.LeftButton)
-    dialog = window.findChild(RecoveryDialog)
+    dialog = window.findChild(RecoverySettingsDialog)
     assert not dialog.mirror.isEnabled()
     dialog.distillation.setValue(1)
     dialog.mirror.click()
@@ -155,27 +153,28 @@ def test_recovery_says_why_it_cannot_start(shown) -> None:
         (opened(), "Cut something first"),
         (StandIn(), "Open a model"),
     ):
-        panel = shown(Recovery(document))
+        panel = shown(RecoveryPanel(document.workbench))
         assert not panel.start.isEnabled() and words in panel.text.text()
 
 
 def test_a_recovery_waits_for_what_the_command_waits_for(shown, qtbot, player) -> None:
     document = player.document
+    workbench = player.workbench
     gone = document.analysis.empty()
     gone[document.analysis.sets[2].first] = True
     document.add_state(state_of(document.analysis, "s1", "s0", StateKind.CUT, gone, 0.5), "cut")
     player.settle()
-    panel = shown(Recovery(document), 640, 190)
+    panel = shown(RecoveryPanel(workbench), 640, 190)
     assert panel.start.isEnabled()
     drawn = panel.curves.loss.sigPlotChanged
     with qtbot.assertNotEmitted(drawn):
-        document.mark([document.analysis.sets[3].first], True)
+        document.plan.mark([document.analysis.sets[3].first], True)
     assert not panel.start.isEnabled() and "Cut the marked structures first" in panel.text.text()
-    document.clear_marks()
-    document.work.curve.append(CurvePoint(1, 2.0, 0.5))
-    document.studies.sensitivity()
+    document.plan.clear_marks()
+    document.training.points.append(CurvePoint(1, 2.0, 0.5))
+    workbench.sensitivity.start()
     assert not panel.start.isEnabled() and panel.start.toolTip().startswith("Sensitivity is being measured.")
-    document.recover(document.recovery)  # as the session's own ways do: nothing is begun, and nothing is lost
+    workbench.states.recover(document.recovery)  # as the session's own ways do: nothing is begun, and nothing is lost
     assert "recover" not in [method for method, _ in player.link.calls.values()]
     assert document.curve == (CurvePoint(1, 2.0, 0.5),)
     player.stop("sensitivity")
@@ -185,17 +184,19 @@ def test_a_recovery_waits_for_what_the_command_waits_for(shown, qtbot, player) -
 
 def test_a_running_recovery_is_drawn_and_can_be_cancelled(shown, qtbot) -> None:
     document = travelled()
-    panel = shown(Recovery(document), 640, 190)
-    document.jobs_shown = (RUNNING,)
+    panel = shown(RecoveryPanel(document.workbench), 640, 190)
+    document.jobs = (RUNNING,)
     nan = float("nan")
-    document.points = (
-        CurvePoint(0, nan, 0.3),
-        CurvePoint(0, nan, 0.7),
-        CurvePoint(1, 2.0, nan),
-        CurvePoint(2, 1.5, 0.8),
-        CurvePoint(3, 1.2, 0.87),
-        CurvePoint(4, nan, 0.86),
-    )
+    document.training.points = [
+        *(
+            CurvePoint(0, nan, 0.3),
+            CurvePoint(0, nan, 0.7),
+            CurvePoint(1, 2.0, nan),
+            CurvePoint(2, 1.5, 0.8),
+            CurvePoint(3, 1.2, 0.87),
+            CurvePoint(4, nan, 0.86),
+        )
+    ]
     document.announce(Aspect.JOBS, Aspect.CURVE)
     qtbot.waitUntil(lambda: panel.cancel.isVisible(), timeout=1000)
     assert panel.text.text() == "epoch 3 of 8, step 4, 2 min 10 s left"
@@ -207,28 +208,29 @@ def test_a_running_recovery_is_drawn_and_can_be_cancelled(shown, qtbot) -> None:
     assert not panel.start.isVisible()
     qtbot.mouseClick(panel.cancel, Qt.MouseButton.LeftButton)
     assert document.calls == [("cancel", (7,))]
-    document.jobs_shown = (replace(RUNNING, cancelling=True),)
+    document.jobs = (replace(RUNNING, cancelling=True),)
     document.announce(Aspect.JOBS)
     qtbot.waitUntil(lambda: not panel.cancel.isEnabled(), timeout=1000)
 
 
 def test_the_curve_says_whose_recovery_it_is_and_is_gone_with_the_data_that_judged_it(shown, player) -> None:
     document = player.document
+    workbench = player.workbench
     for name in ("s1", "s2"):
         document.add_state(state_of(document.analysis, name, "s0", StateKind.CUT, document.removed, 0.5), "cut")
         player.settle()
-    panel = shown(Recovery(document), 640, 190)
+    panel = shown(RecoveryPanel(workbench), 640, 190)
 
     def trains(method: str, *steps: float) -> None:
         points = tuple({"step": step, "loss": 1.0, "top-1": 0.8} for step in steps)
         player.link.progressed.emit(player.link.last(method), Progressed(1, Progress("on"), points))
 
-    document.recover(document.recovery)
+    workbench.states.recover(document.recovery)
     trains("recover", 0, 1, 2)
     player.stop("recover")
-    document.undo()
+    document.plan.undo()
     assert panel.best.text().startswith("Recovery of cut s2: best on the val split: 80.0 %")
-    document.handing.apply("recipe.json", Mode.SAME_GOAL)
+    workbench.recipes.apply("recipe.json", Mode.SAME_GOAL)
     assert document.curve == () and panel.best.text() == ""
     trains("apply_recipe", 0, 1, 2)
     trains("apply_recipe", 0, 1)  # its next recovery
@@ -240,7 +242,7 @@ def test_the_curve_says_whose_recovery_it_is_and_is_gone_with_the_data_that_judg
 
 
 def test_the_baseline_is_compared_with_what_was_expected(shown, qtbot) -> None:
-    panel = shown(Samples(opened()), 640, 190)
+    panel = shown(SamplesPanel(opened().workbench), 640, 190)
     assert panel.scores.text().replace("\u00a0", " ") == "The original reaches 91.4 % \u00b1 0.63, n = 2,000."
     panel.expected.setFocus()
     panel.expected.selectAll()
@@ -253,7 +255,7 @@ def test_the_baseline_is_compared_with_what_was_expected(shown, qtbot) -> None:
 
 def test_where_nobody_said_on_how_many_samples_it_was_judged_none_are_told(shown) -> None:
     document = opened()
-    panel = shown(Samples(document), 640, 190)
+    panel = shown(SamplesPanel(document.workbench), 640, 190)
     document.take_measurements("s0", metrics=(replace(document.original.metrics[0], count=0),))
     panel.expected.setValue(91.5)
     assert panel.verdict.text() == "As expected."
@@ -263,7 +265,7 @@ def test_data_prepared_otherwise_than_in_training_is_said_until_the_score_is_as_
     shown,
 ) -> None:
     document = opened()
-    panel = shown(Samples(document), 640, 190)
+    panel = shown(SamplesPanel(document.workbench), 640, 190)
     assert not panel.hint.isVisible()
     sentence = (
         "The model gets 56 of 256 samples right with the current normalisation, and 214 with the normalisation for "
@@ -278,7 +280,7 @@ def test_data_prepared_otherwise_than_in_training_is_said_until_the_score_is_as_
 
 def test_what_was_expected_is_of_one_model_on_one_set_of_data_however_that_is_prepared(shown, player) -> None:
     document = player.document
-    panel = shown(Samples(document), 640, 190)
+    panel = shown(SamplesPanel(player.workbench), 640, 190)
     spec = TaskSpec("folder", "images")
     for other, kept in ((spec, False), (replace(spec, mean=(0.5,)), True), (replace(spec, path="others"), False)):
         panel.expected.setValue(91.5)
@@ -293,7 +295,7 @@ def test_what_was_expected_is_of_one_model_on_one_set_of_data_however_that_is_pr
 
 def test_data_without_samples_says_nothing_of_the_former_ones(shown) -> None:
     document = opened()
-    panel = shown(Samples(document), 640, 190)
+    panel = shown(SamplesPanel(document.workbench), 640, 190)
     assert panel._range.text()
     document.take_task(replace(task_info(), samples=()))
     assert panel._range.text() == ""
@@ -301,13 +303,13 @@ def test_data_without_samples_says_nothing_of_the_former_ones(shown) -> None:
 
 def test_a_better_preparation_is_taken_over_by_a_button(shown, qtbot) -> None:
     document = opened()
-    panel = shown(Samples(document), 640, 260)
+    panel = shown(SamplesPanel(document.workbench), 640, 260)
     assert not panel.better.isVisible()
     better = TaskSpec("folder", "images", (0.286,), (0.353,))
     document.take_task(replace(task_info(), notes=("Another mean is better.",), better=better))
     document.take_metrics(tuple(replace(one, metrics=opened().states[0].metrics) for one in document.states))
     asked: list[TaskSpec] = []
-    document.attach_task = asked.append  # pyright: ignore[reportAttributeAccessIssue]
+    document.workbench.model.attach_task = asked.append  # pyright: ignore[reportAttributeAccessIssue]
     qtbot.mouseClick(panel.better, Qt.MouseButton.LeftButton)
     assert asked == [better]
 
@@ -315,7 +317,7 @@ def test_a_better_preparation_is_taken_over_by_a_button(shown, qtbot) -> None:
 def test_samples_are_shown_with_label_and_prediction(shown) -> None:
     from PySide6.QtWidgets import QLabel
 
-    panel = shown(Samples(opened()), 640, 190)
+    panel = shown(SamplesPanel(opened().workbench), 640, 190)
     texts = [each.text() for each in panel.findChildren(QLabel)]
     assert "Dress" in texts and "predicts Coat" in texts
     assert any("1x28x28, values \u22120.810 to 2.02" in t for t in texts)
@@ -328,7 +330,7 @@ def test_samples_of_text_are_shown_as_the_model_reads_them(shown) -> None:
     text = "[CLS] never been to hard rock cas ##ino before, will never ever step forward in it again! [SEP]"
     samples = (Sample(None, "negative", "positive", (64,), 0.0, 3999.0, text), Sample(None, "", "", (2,), 0, 1, ""))
     document.take_task(replace(task_info(), samples=samples))
-    panel = shown(Samples(document), 640, 260)
+    panel = shown(SamplesPanel(document.workbench), 640, 260)
     labels = {one.text(): one for one in panel.findChildren(QLabel) if one.isVisible()}
     assert text in labels and "negative" in labels and labels["predicts positive"].property("role") == "marked"
     assert labels[text].height() >= labels[text].heightForWidth(labels[text].width()) > 20, "not cut off"
@@ -338,21 +340,21 @@ def test_samples_of_text_are_shown_as_the_model_reads_them(shown) -> None:
 
 def test_jobs_come_go_and_can_be_cancelled(shown, qtbot) -> None:
     document = opened()
-    panel = shown(Jobs(document))
-    document.jobs_shown = (RUNNING, JobView(8, "Measure on the target", "", 0, 0, 0.0, -1.0))
+    panel = shown(JobsPanel(document.workbench))
+    document.jobs = (RUNNING, JobView(8, "Measure on the target", "", 0, 0, 0.0, -1.0))
     document.announce(Aspect.JOBS)
     assert list(panel.rows) == [7, 8]
     qtbot.mouseClick(panel.rows[7].cancel, Qt.MouseButton.LeftButton)
     assert document.calls == [("cancel", (7,))]
     kept = panel.rows[8]
-    document.jobs_shown = (JobView(8, "Measure on the target", "run 3", 3, 9, 2.0, 4.0),)
+    document.jobs = (JobView(8, "Measure on the target", "run 3", 3, 9, 2.0, 4.0),)
     document.announce(Aspect.JOBS)
     assert panel.rows == {8: kept}
 
 
 def test_history_goes_to_a_state_by_click_and_by_key(shown, qtbot) -> None:
     document = travelled()
-    panel = shown(History(document))
+    panel = shown(HistoryPanel(document))
     view = panel.view
     first = view.model().index(0, 0)
     assert view.model().index(0, 0, first).data() == "cut s1"
@@ -363,14 +365,14 @@ def test_history_goes_to_a_state_by_click_and_by_key(shown, qtbot) -> None:
     assert document.state.id == "s1"
 
 
-def lines_of(panel: Log) -> list[str]:
+def lines_of(panel: LogPanel) -> list[str]:
     """What is shown, without the times."""
     return [line[10:] for line in panel.text.toPlainText().splitlines()]
 
 
 def test_the_log_grows_and_is_cleared(shown, qtbot) -> None:
     document = StandIn()
-    panel = shown(Log(document))
+    panel = shown(LogPanel(document.workbench))
     for n in range(3):
         document.note(f"line {n}")
     qtbot.waitUntil(lambda: lines_of(panel) == ["line 0", "line 1", "line 2"])
@@ -382,7 +384,7 @@ def test_the_log_grows_and_is_cleared(shown, qtbot) -> None:
 
 def test_the_log_is_filtered_by_level_and_by_words_also_what_comes_later(shown, qtbot) -> None:
     document = StandIn()
-    panel = shown(Log(document))
+    panel = shown(LogPanel(document.workbench))
     document.note("loading tensors", Level.OUTPUT)
     document.note("opened net")
     document.note("it broke", Level.ERROR)
@@ -401,8 +403,8 @@ def test_the_log_is_filtered_by_level_and_by_words_also_what_comes_later(shown, 
 
 def test_a_log_that_is_full_forgets_the_oldest_lines_and_is_not_written_anew(shown, qtbot) -> None:
     document = StandIn()
-    document.logbook = Logbook(most=50)
-    panel = shown(Log(document))
+    document.messages = MessageLog(most=50)
+    panel = shown(LogPanel(document.workbench))
     for n in range(120):
         document.note(f"line {n}")
     assert len(document.log) == 50 and document.log[0] == "line 70"
@@ -413,7 +415,7 @@ def test_a_log_that_is_full_forgets_the_oldest_lines_and_is_not_written_anew(sho
 
 def test_the_log_is_saved_as_it_is_shown(shown, qtbot, tmp_path) -> None:
     document = StandIn()
-    panel = shown(Log(document))
+    panel = shown(LogPanel(document.workbench))
     document.note("kept")
     document.note("left out", Level.OUTPUT)
     panel.level.setCurrentIndex(1)
@@ -436,7 +438,7 @@ def test_what_code_prints_has_a_level_by_its_words() -> None:
 
 
 def test_the_history_never_scrolls_sideways(shown) -> None:
-    panel = shown(History(travelled()), 640, 180)
+    panel = shown(HistoryPanel(travelled()), 640, 180)
     for width in (442, 1200, 436):
         panel.resize(width, 180)
         QApplication.processEvents()

@@ -10,8 +10,8 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QWidget
 
-from secateur.app.dialogs.unexpected_error import Mishap
-from secateur.app.startup.exception_hook import Mishaps
+from secateur.app.dialogs.unexpected_error import UnexpectedError
+from secateur.app.startup.exception_hook import ExceptionHook
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -37,8 +37,8 @@ class Rows(QAbstractListModel):
 
 
 @pytest.fixture
-def mishaps(qapp) -> Iterator[Mishaps]:
-    one = Mishaps(qapp)
+def mishaps(qapp) -> Iterator[ExceptionHook]:
+    one = ExceptionHook(qapp)
     yield one
     one.remove()
     for dialog in dialogs():
@@ -46,11 +46,11 @@ def mishaps(qapp) -> Iterator[Mishaps]:
     one.deleteLater()
 
 
-def dialogs() -> list[Mishap]:
-    return [w for w in QApplication.topLevelWidgets() if isinstance(w, Mishap) and w.isVisible()]
+def dialogs() -> list[UnexpectedError]:
+    return [w for w in QApplication.topLevelWidgets() if isinstance(w, UnexpectedError) and w.isVisible()]
 
 
-def fail(mishaps: Mishaps, error: Exception) -> None:
+def fail(mishaps: ExceptionHook, error: Exception) -> None:
     """As Python calls the hook."""
     try:
         raise error
@@ -111,12 +111,12 @@ PROGRAM = """
 import sys
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication, QListView
-from secateur.app.dialogs.unexpected_error import Mishap
-from secateur.app.startup.exception_hook import Mishaps
+from secateur.app.dialogs.unexpected_error import UnexpectedError
+from secateur.app.startup.exception_hook import ExceptionHook
 from tests.app.startup.test_exception_hook import Painter, Rows, dialogs
 
 application = QApplication([])
-Mishaps(application).install()
+ExceptionHook(application).install()
 painter, view = Painter(), QListView()
 seen = []
 

@@ -6,7 +6,7 @@ import weakref
 
 from PySide6.QtCore import QObject
 
-from secateur.app.startup.gc_timer import Collector
+from secateur.app.startup.gc_timer import GcTimer
 
 
 class Knot:
@@ -24,7 +24,7 @@ def busy(kept: list[list[int]]) -> None:
 
 def test_a_thread_that_allocates_destroys_nothing_and_the_collector_does(qapp, qtbot) -> None:
     parent, ended, kept = QObject(), list[int](), list[list[int]]()
-    collector = Collector(parent)
+    collector = GcTimer(parent)
     try:
         Knot(ended)
         thread = threading.Thread(target=busy, args=(kept,))

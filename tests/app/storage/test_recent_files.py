@@ -2,16 +2,15 @@
 
 import threading
 
-from PySide6.QtCore import QObject
-
 from secateur.app.storage import settings
-from secateur.app.storage.recent_files import Recent, spec_of
+from secateur.app.storage.background import BackgroundTasks
+from secateur.app.storage.recent_files import RecentFiles, spec_of
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import TaskSpec
 
 
 def test_what_was_opened_is_written_elsewhere_in_order_and_once(qapp, monkeypatch, own_folders) -> None:
-    parent, threads = QObject(), list[bool]()
+    background, threads = BackgroundTasks("files"), list[bool]()
     write = settings.remember
 
     def written(title: str, source: str, kept: object) -> None:
@@ -19,10 +18,10 @@ def test_what_was_opened_is_written_elsewhere_in_order_and_once(qapp, monkeypatc
         write(title, source, kept)
 
     monkeypatch.setattr(settings, "remember", written)
-    recent = Recent(parent)
+    recent = RecentFiles(background)
     for title in ("ResNet", "ResNet", "ViT"):
         recent.remember(title, f"bundled:{title.lower()}")
-    recent.close()
+    background.close()
     assert threads == [False, False]
     assert settings.recent() == [("ViT", "bundled:vit"), ("ResNet", "bundled:resnet")]
 
@@ -30,14 +29,14 @@ def test_what_was_opened_is_written_elsewhere_in_order_and_once(qapp, monkeypatc
 def test_what_was_opened_opens_again_with_its_checkpoint_and_data_but_without_consent(
     qapp, own_folders, tmp_path
 ) -> None:
-    parent = QObject()
+    background = BackgroundTasks("files")
     (tmp_path / "net.py").touch()
     task = TaskSpec("folder", "images", (0.5,), (0.25,), (28, 28), options=(("seed", "3"),))
     spec = ModelSpec(f"{tmp_path}/net.py:make", "best.pt", task=task, trust_pickle=True)
-    recent = Recent(parent)
+    recent = RecentFiles(background)
     recent.remember("net", spec.source, spec)
     recent.remember("ResNet", "bundled:resnet")
-    recent.close()
+    background.close()
     again = spec_of(spec.source)
     assert again == ModelSpec(spec.source, "best.pt", task=task)
     assert spec_of("bundled:resnet") is None

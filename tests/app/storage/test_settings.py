@@ -8,11 +8,10 @@ import threading
 import pytest
 from PySide6.QtCore import QByteArray
 
-from secateur.app.document.document import Document
 from secateur.app.storage import quarantine, settings
 from secateur.app.window.main_window import MainWindow
 
-from ..fake_link import FakeLink
+from ..fake_link import FakeLink, workbench_on
 
 STARTED_ANEW = "import sys\nfrom secateur.app.storage import settings\nprint(repr(settings.value('text', 'nothing')))"
 
@@ -85,7 +84,7 @@ def test_a_file_that_cannot_be_read_is_set_aside_and_named_and_the_window_starts
     place.parent.mkdir(parents=True)
     place.write_bytes(damage)
     assert settings.theme_choice() == "system"
-    window = MainWindow(Document(FakeLink()))
+    window = MainWindow(workbench_on(FakeLink()))
     qtbot.addWidget(window)
     window.show()
     qtbot.waitUntil(lambda: window.errors.isVisible(), timeout=10_000)

@@ -9,11 +9,11 @@ from PySide6.QtGui import QContextMenuEvent
 from PySide6.QtWidgets import QApplication, QMenu, QPushButton, QWidget
 
 import secateur.app
-from secateur.app.dialogs.compare_criteria import Ratings
+from secateur.app.dialogs.compare_criteria import CompareCriteria
 from secateur.app.dialogs.mark import MarkDialog
-from secateur.app.dialogs.recovery_settings import RecoveryDialog
+from secateur.app.dialogs.recovery_settings import RecoverySettingsDialog
 from secateur.app.dialogs.save_plot import SavePlot
-from secateur.app.dialogs.share import HandOn
+from secateur.app.dialogs.share import Share
 from tests.app.whole import full, window_of
 
 LEFT = Qt.MouseButton.LeftButton
@@ -60,18 +60,18 @@ def test_the_buttons_of_a_floating_recipe_ask_where_to_write(window, qtbot, name
     button: QPushButton = getattr(window.area.panels["recipe"], name)
     assert button.window() is not window
     qtbot.mouseClick(button, LEFT)
-    assert dialog_of(window, HandOn).path.text()
+    assert dialog_of(window, Share).path.text()
 
 
 def test_two_ratings_are_compared_from_a_floating_tree(window, qtbot) -> None:
-    panel = window.area.panels["tree.panel"]
+    panel = window.area.panels["tree"]
     qtbot.mouseClick(panel.options, LEFT)
     qtbot.mouseClick(panel._popover.compare, LEFT)
-    assert dialog_of(window, Ratings).document is window.document
+    assert dialog_of(window, CompareCriteria).document is window.document
 
 
 def test_a_pattern_is_asked_for_from_the_menu_of_a_floating_tree(window) -> None:
-    tree = window.area.panels["tree.panel"].view
+    tree = window.area.panels["tree"].view
     tree.setCurrentIndex(tree.model().index(0, 0))
     choose(tree.menu(), "Keep by pattern")
     assert dialog_of(window, MarkDialog).parentWidget() is window
@@ -80,7 +80,7 @@ def test_a_pattern_is_asked_for_from_the_menu_of_a_floating_tree(window) -> None
 def test_further_settings_are_asked_for_from_a_floating_recovery(window, qtbot) -> None:
     window.show_panel("recovery")
     qtbot.mouseClick(window.area.panels["recovery"].more, LEFT)
-    assert dialog_of(window, RecoveryDialog).parentWidget() is window
+    assert dialog_of(window, RecoverySettingsDialog).parentWidget() is window
 
 
 def test_a_plot_of_a_floating_panel_is_saved_by_its_menu(window, qtbot, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from secateur.app.dialogs.diagnostics import Diagnostics, private
 from secateur.app.document.message_log import Level
 from secateur.app.storage import settings
 from secateur.app.theme import Scheme, apply, sizes, theme
-from secateur.app.theme.tokens import LARGEST, SMALLEST
+from secateur.app.theme.design_tokens import LARGEST, SMALLEST
 from tests.app.stand_in import opened
 from tests.app.whole import full, window_of
 
@@ -123,7 +123,7 @@ def test_showing_a_panel_of_a_hidden_dock_shows_the_dock(window) -> None:
 
 
 def test_text_grows_and_shrinks_everywhere_and_is_remembered(qtbot, window, text_as_before) -> None:
-    label = window.area.panels["tree.panel"].search
+    label = window.area.panels["tree"].search
     row = window.area.panels["layers"].table.row_height
     tall = label.fontMetrics().height()
     for _ in range(2):

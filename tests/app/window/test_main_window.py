@@ -4,20 +4,19 @@ import pytest
 from PySide6.QtCore import QEvent, QObject
 from PySide6.QtWidgets import QWidget
 
-from secateur.app.document.document import Document
 from secateur.app.storage import settings
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 
 from ..demo_analysis import small_resnet
-from ..fake_link import FakeLink
+from ..fake_link import FakeLink, workbench_on
 from ..stand_in import state_of, task_info
 
 
 @pytest.fixture
 def window(qtbot, dressed):
-    window = MainWindow(Document(FakeLink()))
+    window = MainWindow(workbench_on(FakeLink()))
     qtbot.addWidget(window)
     window.show()
     qtbot.waitUntil(lambda: window.area is not None, timeout=30_000)
@@ -41,7 +40,7 @@ class Windows(QObject):
 def test_no_other_window_flashes_up_while_the_panels_are_made(qtbot, qapp, dressed) -> None:
     seen = Windows()
     qapp.installEventFilter(seen)
-    window = MainWindow(Document(FakeLink()))
+    window = MainWindow(workbench_on(FakeLink()))
     qtbot.addWidget(window)
     window.show()
     qtbot.waitUntil(lambda: window.area is not None, timeout=30_000)
@@ -58,7 +57,7 @@ def adopt(window: MainWindow) -> None:
 
 def test_a_model_that_was_opened_begins_with_the_trade_off_and_the_samples(window, qtbot) -> None:
     adopt(window)
-    with qtbot.waitSignal(window.document.views.settled):
+    with qtbot.waitSignal(window.document.dispatcher.settled):
         pass
     titles = {where: tabs.tabText(tabs.currentIndex()) for where, tabs in window.area.tabs.items()}
     assert titles == {"middle": "Trade-off", "bottom": "Samples"}
@@ -68,10 +67,10 @@ def test_panels_are_out_of_reach_until_all_of_them_show_the_model_that_was_opene
     for _ in ("a first model", "another one"):
         adopt(window)
         assert not window.area.isVisible()
-        with qtbot.waitSignal(window.document.views.settled):
+        with qtbot.waitSignal(window.document.dispatcher.settled):
             pass
         assert window.area.isVisible()
-        assert window.area.panels["tree.panel"].model.analysis is window.document.analysis
+        assert window.area.panels["tree"].model.analysis is window.document.analysis
 
 
 def test_each_menu_has_its_own_commands_and_what_was_opened_lately_stands_in_one(window) -> None:

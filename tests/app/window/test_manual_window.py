@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QTreeWidgetItem, QWidget
 
 from secateur.app import theme
 from secateur.app.commands.registry import COMMANDS
-from secateur.app.panels.registry import PLACES
+from secateur.app.panels.registry import PANELS
 from secateur.app.window.manual_window import Manual
 from secateur.resources import manual_pages
 from tests.app.stand_in import StandIn
@@ -70,7 +70,7 @@ def test_without_a_model_f1_opens_the_first_page(qtbot):
         manual.close()
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.module)
+@pytest.mark.parametrize("place", PANELS, ids=lambda place: place.module)
 def test_the_page_of_every_panel_exists_with_its_heading(place):
     name, _, anchor = place.page.partition(".md")
     assert anchor.removeprefix("#") in {section.anchor for section in PAGES[name].sections}

@@ -10,8 +10,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
 from secateur.app.dialogs.apply_recipe import ApplyRecipe, ChooseMode
-from secateur.app.dialogs.share import HandOn
-from secateur.app.jobs import model_jobs
+from secateur.app.dialogs.share import Share
+from secateur.app.jobs import state_jobs
 from secateur.app.startup import application as program
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.recipes.compatibility import Mode
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture
 def window(qtbot, dressed, monkeypatch) -> Iterator[MainWindow]:
-    monkeypatch.setattr(model_jobs, "CHEAP", 0)  # latencies take longer than all else here
+    monkeypatch.setattr(state_jobs, "CHEAP", 0)  # latencies take longer than all else here
     window = program.make_window()
     qtbot.addWidget(window)
     window.resize(1440, 900)
@@ -42,7 +42,7 @@ class Hand:
         self.window, self.qtbot = window, qtbot
 
     def wait(self, condition) -> None:
-        self.qtbot.waitUntil(lambda: condition() and not self.window.document.views.busy, timeout=LONG)
+        self.qtbot.waitUntil(lambda: condition() and not self.window.document.dispatcher.busy, timeout=LONG)
 
     def quiet(self) -> None:
         self.wait(lambda: not self.window.document.jobs)
@@ -65,7 +65,7 @@ class Hand:
 
     def hand_on(self, name: str, path: Path) -> None:
         self.command(name)
-        dialog = self.dialog(HandOn)
+        dialog = self.dialog(Share)
         dialog.path.clear()
         self.qtbot.keyClicks(dialog.path, str(path))
         self.press(dialog)
@@ -78,7 +78,7 @@ def test_from_the_recorder_to_a_colleague_and_to_the_next_version(window, qtbot,
     hand.wait(lambda: document.scores is not None)
     hand.quiet()
     one = next(each for each in document.analysis.sets if each.key == FILTERS)
-    document.mark([one.first + 1, one.first + 2, one.first + 7], True)
+    document.plan.mark([one.first + 1, one.first + 2, one.first + 7], True)
     hand.command("run.cut")
     hand.wait(lambda: len(document.states) == 2 and not document.busy)
     hand.quiet()

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from secateur.app.panels.history.panel import History
+from secateur.app.panels.history.panel import HistoryPanel
 from secateur.app.text.format import rough
-from secateur.app.window.status_bar import StatusLine
+from secateur.app.window.status_bar import StatusBar
 from secateur.engine.session.states import StateKind
 from secateur.engine.surgery.cut.edits import Check, Verification
 from tests.app import stand_in
@@ -26,7 +26,7 @@ def document(dressed):
 
 
 def test_the_verification_of_the_present_cut_stays_while_other_things_are_announced(qtbot, document) -> None:
-    line = StatusLine(document)
+    line = StatusBar(document.workbench)
     qtbot.addWidget(line)
     assert document.state is not None and document.state.kind is StateKind.RECOVERED
     document.announced.emit("Saved in a folder")
@@ -37,14 +37,14 @@ def test_the_verification_of_the_present_cut_stays_while_other_things_are_announ
 
 
 def test_the_original_is_not_said_to_be_verified(qtbot, document) -> None:
-    line = StatusLine(document)
+    line = StatusBar(document.workbench)
     qtbot.addWidget(line)
-    document.go_to("s0")
+    document.plan.go_to("s0")
     assert "nothing cut yet" in line.facts.text() and "verified" not in line.facts.text()
 
 
 def test_the_history_shows_the_verification_of_each_cut(qtbot, document) -> None:
-    history = History(document)
+    history = HistoryPanel(document)
     qtbot.addWidget(history)
     model = history.view.model()
     original = model.index(0, 0)

@@ -4,28 +4,26 @@ from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QWidget
 
 from secateur.app.document.aspects import Aspect, Goal
-from secateur.app.document.document import Document
 from secateur.app.window.top_bar import TopBar
 from secateur.engine.planning.protocol import Cost
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.tasks.protocol import Metric, Split
 
 from ..demo_analysis import small_resnet
-from ..fake_link import FakeLink
+from ..fake_link import FakeLink, workbench_on
+from ..playing import Window
 from ..stand_in import SPEC, state_of, task_info
 
 
 @pytest.fixture
 def bar(qtbot, dressed):
-    window = QWidget()
-    window.document = Document(FakeLink())  # type: ignore[attr-defined]
+    window = Window(workbench_on(FakeLink()))
     qtbot.addWidget(window)
     made = TopBar(window)
     yield made
-    window.document.work.close()  # type: ignore[attr-defined]
+    window.workbench.close()
 
 
 def test_the_cost_that_is_chosen_is_the_goals(bar):
@@ -36,14 +34,14 @@ def test_the_cost_that_is_chosen_is_the_goals(bar):
     bar.cost.activated.emit(1)
     bar.keep.setValue(30)
     assert document.goal == Goal(0.3, 0.5, Cost.PARAMETERS)
-    document.undo()
+    document.plan.undo()
     bar.refresh()
     assert bar.cost.currentText() == "MACs" and bar.keep.value() == 50
 
 
 def test_what_may_lose_is_shown_in_its_unit_and_as_exactly_as_the_dialog_asks_for_it(bar):
     document = bar._document
-    document.set_goal(Goal(0.5, 1.25))
+    document.plan.set_goal(Goal(0.5, 1.25))
     bar.refresh()
     assert bar.lose.text() == "lose 1.25 pt"
     bar.keep.setValue(40)
@@ -61,7 +59,7 @@ def test_what_is_being_typed_stays_while_a_job_tells_how_far_it_is(bar, qtbot):
     qtbot.keyClicks(bar.keep, "3")
     typed = bar.keep.text()
     bar._document.announce(Aspect.JOBS)
-    bar._document.views.settle()
+    bar._document.dispatcher.settle()
     assert bar.keep.text() == typed != "keep 50 % of"
     qtbot.keyClick(bar.keep, Qt.Key.Key_Return)
     assert bar._document.goal.keep == 0.03

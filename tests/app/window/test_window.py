@@ -17,9 +17,9 @@ from PySide6.QtWidgets import QApplication, QPushButton, QTabWidget
 
 from secateur.app.dialogs.export import Export
 from secateur.app.dialogs.sweep import SweepDialog
-from secateur.app.jobs import model_jobs
+from secateur.app.jobs import state_jobs
 from secateur.app.startup import application as program
-from secateur.app.window.command_palette import Palette
+from secateur.app.window.command_palette import CommandPalette
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.session.states import StateKind
 from secateur.engine.sources.protocol import ModelSpec
@@ -49,7 +49,7 @@ def window(qtbot, dressed) -> Iterator[MainWindow]:
 @pytest.fixture
 def no_latencies(monkeypatch) -> None:
     """They are measured by the way, in processes of their own, which take longer than all else here."""
-    monkeypatch.setattr(model_jobs, "CHEAP", 0)
+    monkeypatch.setattr(state_jobs, "CHEAP", 0)
 
 
 class Hand:
@@ -60,7 +60,7 @@ class Hand:
 
     def wait(self, condition, timeout: int = LONG) -> None:
         """Until something holds and all that is in front shows it."""
-        self.qtbot.waitUntil(lambda: condition() and not self.window.document.views.busy, timeout=timeout)
+        self.qtbot.waitUntil(lambda: condition() and not self.window.document.dispatcher.busy, timeout=timeout)
 
     def press(self, text: str) -> None:
         """Click the visible, enabled button with this text."""
@@ -189,17 +189,18 @@ def travel_back_and_forth(window: MainWindow, hand: Hand) -> None:
 
 def test_killing_the_engine_while_it_fine_tunes_loses_nothing_but_that_job(no_latencies, window, hand, tmp_path):
     document = window.document
+    workbench = window.workbench
     hand.open_small(tmp_path)
     hand.cut()
     hand.one_epoch()
     cut = document.state
     hand.press("Recover, 1 epoch")
     hand.wait(lambda: bool(document.curve))
-    os.kill(document.work.link.pid, signal.SIGKILL)
+    os.kill(workbench.runner.link.pid, signal.SIGKILL)
     hand.wait(lambda: window.errors.isVisible())
     assert "ended unexpectedly" in window.errors.sentence.text()
     assert (document.state.id, document.state.weights) == (cut.id, cut.weights) and not document.busy
-    hand.wait(lambda: document.work.engine == "engine ready")
+    hand.wait(lambda: document.engine.text == "engine ready")
     hand.press("Recover, 1 epoch")
     hand.wait(lambda: document.state.kind is StateKind.RECOVERED)
     assert document.state.parent == cut.id
@@ -207,6 +208,7 @@ def test_killing_the_engine_while_it_fine_tunes_loses_nothing_but_that_job(no_la
 
 def test_a_cancel_is_obeyed_within_a_second_and_leaves_the_document_as_it_was(no_latencies, window, hand, tmp_path):
     document = window.document
+    workbench = window.workbench
     hand.open_small(tmp_path)
     hand.cut()
     hand.quiet()
@@ -217,7 +219,7 @@ def test_a_cancel_is_obeyed_within_a_second_and_leaves_the_document_as_it_was(no
     hand.keys(Qt.Key.Key_Escape, Qt.KeyboardModifier.NoModifier)
     hand.wait(lambda: not document.busy, timeout=3000)
     took = time.monotonic() - begin
-    hand.wait(lambda: idle(document.work.link.pid), timeout=1000)
+    hand.wait(lambda: idle(workbench.runner.link.pid), timeout=1000)
     assert took < 1.0
     assert (document.state, document.states, document.undo_text, document.marked.tobytes()) == before
 
@@ -272,7 +274,7 @@ def test_an_exception_in_a_slot_fails_the_test(tmp_path):
 def command(hand: Hand, letters: str) -> None:
     """Run a command from the palette."""
     hand.window.commands.by_id["view.palette"].trigger()
-    palette = hand.window.findChild(Palette)
+    palette = hand.window.findChild(CommandPalette)
     assert palette is not None
     hand.qtbot.keyClicks(palette.box, letters)
     hand.qtbot.keyClick(palette.box, Qt.Key.Key_Return)
@@ -280,19 +282,20 @@ def command(hand: Hand, letters: str) -> None:
 
 def test_sensitivity_and_a_sweep_from_the_palette_to_the_plots(hand: Hand, no_latencies, tmp_path: Path, qtbot):
     document = hand.window.document
+    workbench = hand.window.workbench
     hand.window.open(write_project(tmp_path / "mine"))
     hand.wait(lambda: document.scores is not None)
     hand.quiet()
     command(hand, "measure sens")
     hand.wait(lambda: document.curves is not None and document.curves.finished)
     panel = hand.window.area.panels["sensitivity"]
-    assert panel.isVisible() and document.curves.tried == document.studies.estimate().trials
+    assert panel.isVisible() and document.curves.tried == workbench.estimator.sensitivity().trials
     curve = panel._curves[0]
     point = len(curve.removed) // 2
     qtbot.mouseClick(panel.plot.viewport(), Qt.MouseButton.LeftButton, pos=panel.plot.pixel_of(0, point).toPoint())
     place = document.analysis.sets[curve.set_number].structures
     assert np.count_nonzero(document.marked[place]) == curve.removed[point] > 0
-    document.undo()
+    document.plan.undo()
 
     command(hand, "sweep")
     dialog = hand.window.findChild(SweepDialog)

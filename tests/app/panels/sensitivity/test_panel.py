@@ -9,7 +9,8 @@ from PySide6.QtCore import QPoint, Qt
 
 from secateur.app.commands import command_named
 from secateur.app.document.document import Selection
-from secateur.app.panels.layers import Layers
+from secateur.app.jobs.workbench import Workbench
+from secateur.app.panels.layers import LayersPanel
 from secateur.app.panels.sensitivity.panel import SensitivityPanel
 from secateur.engine.errors import Message
 from secateur.engine.planning.goal import keep
@@ -25,8 +26,8 @@ FIRST, SECOND = 2, 4
 LEFT = Qt.MouseButton.LeftButton
 
 
-def shown(qtbot, document) -> SensitivityPanel:
-    panel = SensitivityPanel(document)
+def shown(qtbot, workbench: Workbench) -> SensitivityPanel:
+    panel = SensitivityPanel(workbench)
     qtbot.addWidget(panel)
     panel.resize(700, 420)
     panel.show()
@@ -36,12 +37,12 @@ def shown(qtbot, document) -> SensitivityPanel:
 
 def measured(player: Player, *trials: SensitivityPoint) -> None:
     """The analysis was started, and these are there."""
-    player.document.studies.sensitivity()
+    player.workbench.sensitivity.start()
     player.make("sensitivity", SensitivityPoint(-1, 0, top1(0.914)), *trials, done=len(trials), total=81)
 
 
 def test_it_says_what_it_costs_and_the_button_starts_it(qtbot, dressed, player) -> None:
-    panel = shown(qtbot, player.document)
+    panel = shown(qtbot, player.workbench)
     words = panel._empty._sentence.text()
     assert "81 cuts, each evaluated on the 2,000 samples of the val split: about 3 min" in words
     qtbot.mouseClick(panel._empty.step, LEFT)
@@ -51,7 +52,7 @@ def test_it_says_what_it_costs_and_the_button_starts_it(qtbot, dressed, player) 
 
 
 def test_points_are_shown_as_they_come_and_stay_when_it_is_stopped(qtbot, dressed, player) -> None:
-    panel = shown(qtbot, player.document)
+    panel = shown(qtbot, player.workbench)
     measured(player, SensitivityPoint(FIRST, 8, top1(0.9)))
     assert panel.plot.isVisible() and panel.note.text().startswith("1 of 81 cuts evaluated")
     player.make("sensitivity", SensitivityPoint(FIRST, 16, top1(0.8)), done=2, total=81)
@@ -67,7 +68,7 @@ def test_points_are_shown_as_they_come_and_stay_when_it_is_stopped(qtbot, dresse
 
 def test_a_click_on_a_point_plans_that_share_of_its_layer_and_undo_takes_it_back(qtbot, dressed, player) -> None:
     document = player.document
-    panel = shown(qtbot, document)
+    panel = shown(qtbot, player.workbench)
     measured(
         player,
         SensitivityPoint(FIRST, 8, top1(0.9)),
@@ -81,13 +82,13 @@ def test_a_click_on_a_point_plans_that_share_of_its_layer_and_undo_takes_it_back
     wanted = keep(document.analysis, document.scores, document.removed, FIRST, 16)
     assert (document.marked == wanted).all() and document.marked.sum() == 16
     assert document.selection == Selection("layer1.0.conv1", FIRST) and panel.plot.selected == 0
-    document.undo()
+    document.plan.undo()
     assert not document.marked.any()
 
 
 def test_keys_go_from_layer_to_layer_along_the_curve_and_plan(qtbot, dressed, player) -> None:
     document = player.document
-    panel = shown(qtbot, document)
+    panel = shown(qtbot, player.workbench)
     measured(
         player,
         SensitivityPoint(FIRST, 16, top1(0.8)),
@@ -105,7 +106,7 @@ def test_keys_go_from_layer_to_layer_along_the_curve_and_plan(qtbot, dressed, pl
 
 def test_a_click_beside_the_points_of_a_curve_only_selects_its_layer(qtbot, dressed, player) -> None:
     document = player.document
-    panel = shown(qtbot, document)
+    panel = shown(qtbot, player.workbench)
     measured(player, SensitivityPoint(FIRST, 16, top1(0.8)), SensitivityPoint(SECOND, 16, top1(0.5)))
     between = (panel.plot.pixel_of(1, 0) + panel.plot.pixel_of(1, 1)) / 2
     qtbot.mouseClick(panel.plot.viewport(), LEFT, pos=between.toPoint())
@@ -117,7 +118,7 @@ def test_a_click_beside_the_points_of_a_curve_only_selects_its_layer(qtbot, dres
 
 
 def test_the_selection_of_the_tree_is_the_bold_curve(qtbot, dressed, player) -> None:
-    panel = shown(qtbot, player.document)
+    panel = shown(qtbot, player.workbench)
     measured(player, SensitivityPoint(FIRST, 16, top1(0.8)), SensitivityPoint(SECOND, 16, top1(0.5)))
     player.document.select(Selection("layer1.1.conv1", SECOND))
     assert panel.plot.selected == 1
@@ -127,7 +128,7 @@ def test_the_selection_of_the_tree_is_the_bold_curve(qtbot, dressed, player) -> 
 
 def test_a_finished_analysis_says_by_what_it_was_cut_and_other_choices_are_measured_anew(qtbot, dressed, player):
     document = player.document
-    panel = shown(qtbot, document)
+    panel = shown(qtbot, player.workbench)
     measured(player, SensitivityPoint(FIRST, 16, top1(0.8)))
     numbers = np.array([[16]])
     key = document.analysis.sets[FIRST].key
@@ -156,10 +157,11 @@ def test_of_a_metric_that_should_be_small_what_rises_is_lost(qtbot, dressed, pla
         return Metric("perplexity", value, 500, 0.1, Split.VAL, percent=False, higher_is_better=False)
 
     document = player.document
-    panel = shown(qtbot, document)
-    layers = Layers(document)
+    workbench = player.workbench
+    panel = shown(qtbot, player.workbench)
+    layers = LayersPanel(document)
     qtbot.addWidget(layers)
-    document.studies.sensitivity()
+    workbench.sensitivity.start()
     trials = (SensitivityPoint(FIRST, 16, perplexity(14.5)), SensitivityPoint(SECOND, 16, perplexity(90.0)))
     player.make("sensitivity", SensitivityPoint(-1, 0, perplexity(12.0)), *trials)
     curve = document.curves.curve(document.analysis, document.removed, FIRST)
@@ -172,12 +174,13 @@ def test_of_a_metric_that_should_be_small_what_rises_is_lost(qtbot, dressed, pla
 
 def test_what_is_measured_of_another_state_is_not_taken_for_that_of_the_present_one(qtbot, dressed, player) -> None:
     document = player.document
-    panel = shown(qtbot, document)
+    workbench = player.workbench
+    panel = shown(qtbot, player.workbench)
     document.add_state(state_of(document.analysis, "s1", "s0", StateKind.CUT, document.removed, 0.262), "cut")
     player.settle()
-    document.studies.sensitivity()
+    workbench.sensitivity.start()
     assert "Evaluating the first cuts." in panel._empty._sentence.text()
-    document.undo()
+    document.plan.undo()
     assert "81 cuts" in panel._empty._sentence.text() and not panel.cancel.isVisible()
     assert not command_named("run.sensitivity").enabled(document)
     qtbot.mouseClick(panel._empty.step, LEFT)
@@ -187,11 +190,12 @@ def test_what_is_measured_of_another_state_is_not_taken_for_that_of_the_present_
 
 def test_what_may_be_lost_counts_from_the_original(qtbot, dressed, player) -> None:
     document = player.document
-    panel = shown(qtbot, document)
+    workbench = player.workbench
+    panel = shown(qtbot, player.workbench)
     document.contents.states["s0"] = replace(document.original, metrics=())
     document.add_state(state_of(document.analysis, "s1", "s0", StateKind.CUT, document.removed, 0.262), "cut")
     player.settle()
-    document.studies.sensitivity()
+    workbench.sensitivity.start()
     player.make("sensitivity", SensitivityPoint(-1, 0, top1(0.262)), SensitivityPoint(FIRST, 16, top1(0.2)))
     assert math.isnan(panel.plot._shown.goal)  # nobody judged the original on that split
     document.take_measurements("s0", metrics=(top1(0.914),))
@@ -202,8 +206,8 @@ def test_a_metric_that_is_beyond_all_numbers_leaves_the_others_to_be_seen(qtbot,
     def perplexity(value: float) -> Metric:
         return Metric("perplexity", value, 500, 0.1, Split.VAL, percent=False, higher_is_better=False)
 
-    panel = shown(qtbot, player.document)
-    player.document.studies.sensitivity()
+    panel = shown(qtbot, player.workbench)
+    player.workbench.sensitivity.start()
     trials = (SensitivityPoint(FIRST, 8, perplexity(14.5)), SensitivityPoint(FIRST, 16, perplexity(math.inf)))
     player.make("sensitivity", SensitivityPoint(-1, 0, perplexity(12.0)), *trials)
     low, high = panel.plot.viewRange()[1]
@@ -215,13 +219,13 @@ def test_a_metric_that_is_beyond_all_numbers_leaves_the_others_to_be_seen(qtbot,
 
 
 def test_without_data_it_says_what_is_missing(qtbot, dressed) -> None:
-    panel = shown(qtbot, opened(task=False))
+    panel = shown(qtbot, opened(task=False).workbench)
     assert "Attach data" in panel._empty._sentence.text() and not panel._empty.step.isVisible()
     assert "data" in command_named("run.sensitivity").enabled(panel.document)
 
 
 def test_names_at_the_curves_do_not_collide(qtbot, dressed, player) -> None:
-    panel = shown(qtbot, player.document)
+    panel = shown(qtbot, player.workbench)
     sets = [n for n, one in enumerate(player.document.analysis.sets) if one.count > 1]
     measured(
         player, *(SensitivityPoint(n, player.document.analysis.sets[n].count // 2, top1(0.6 + n / 1000)) for n in sets)
@@ -233,7 +237,7 @@ def test_names_at_the_curves_do_not_collide(qtbot, dressed, player) -> None:
 
 def test_a_selection_draws_its_own_curve_and_leaves_the_others(qtbot, dressed, player, monkeypatch) -> None:
     document = player.document
-    panel = shown(qtbot, document)
+    panel = shown(qtbot, player.workbench)
     measured(player, SensitivityPoint(FIRST, 8, top1(0.9)), SensitivityPoint(SECOND, 8, top1(0.8)))
     drawn: list[int] = []
     monkeypatch.setattr(panel.plot._others, "setData", lambda *_: drawn.append(1))

@@ -21,19 +21,20 @@ from secateur.engine.targets.protocol import TargetSpec
 
 from ...demo_analysis import scores_of, small_resnet
 from ...document.test_document import ANALYSIS, FIRST, SCORES, STEPS, Desk, act
-from ...fake_link import FakeLink
+from ...fake_link import FakeLink, workbench_on
 from ...stand_in import state_of, task_info
 
 
 def opened(folder: Path) -> Desk:
     """A document whose session lies in a folder."""
     link = FakeLink()
-    document = Document(link)
-    desk = Desk(document, link, [], [])
+    workbench = workbench_on(link)
+    document = workbench.document
+    desk = Desk(workbench, link, [], [])
     document.announced.connect(desk.sentences.append)
     state = state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty())
     model = OpenedModel("net", ANALYSIS, state, (), task_info(), folder=str(folder))
-    document.work.take_model(model, ModelSpec("net.py:make"))
+    workbench.model.adopt(model, ModelSpec("net.py:make"))
     document.take_scores("s0", "taylor", SCORES)
     return desk
 
@@ -56,40 +57,42 @@ def shown(document: Document) -> tuple:
 
 def restored(folder: Path, of: Document) -> Document:
     """Another window's document that takes what lies in the folder; the engine gives the same states."""
-    document = Document(FakeLink())
+    workbench = workbench_on(FakeLink())
+    document = workbench.document
     original = of.original
     assert original is not None
     document.adopt(OpenedModel("net", ANALYSIS, original, (), task_info()), ModelSpec(str(folder)))
     document.take_states(of.states)
     kept = read(folder)
     assert kept is not None
-    document.resume(kept.fit(ANALYSIS, set(document.contents.states)))
+    workbench.autosave.resume(kept)
     return document
 
 
 def written(desk: Desk) -> None:
-    assert desk.document.work.keeper.journal._writer.flush(10)
+    assert desk.workbench.autosave.journal._background.flush(10)
 
 
 def test_everything_that_was_chosen_comes_back(qapp, tmp_path: Path) -> None:
     desk = opened(tmp_path / "session")
     document = desk.document
-    document.mark([FIRST, FIRST + 2], True)
-    document.lock([FIRST + 5], True)
-    document.set_goal(Goal(0.3, 1.5))
+    workbench = desk.workbench
+    document.plan.mark([FIRST, FIRST + 2], True)
+    document.plan.lock([FIRST + 5], True)
+    document.plan.set_goal(Goal(0.3, 1.5))
     document.set_criterion("l2")
     document.set_choices(Choices(batches=3), Ranking.MODEL)
     document.set_target(TargetSpec(threads=2))
     document.set_recovery(RecoverySettings(epochs=7, learning_rate=0.003))
     document.select(Selection(ANALYSIS.sets[2].module, 2, ANALYSIS.sets[2].first + 1))
-    document.undo()
+    document.plan.undo()
     written(desk)
     again = restored(tmp_path / "session", document)
     assert shown(again) == shown(document)
     assert again.redo_text == "change the goal"
-    again.redo()
+    again.plan.redo()
     assert again.goal == Goal(0.3, 1.5)
-    document.work.close()
+    workbench.close()
 
 
 @settings(max_examples=30, deadline=None)
@@ -98,6 +101,7 @@ def test_after_any_steps_the_log_tells_what_is_shown(qapp, tmp_path_factory, ste
     folder = tmp_path_factory.mktemp("session")
     desk = opened(folder)
     document = desk.document
+    workbench = desk.workbench
     for step in steps:
         act(desk, *step)
     for travel in travels:
@@ -107,30 +111,31 @@ def test_after_any_steps_the_log_tells_what_is_shown(qapp, tmp_path_factory, ste
             case "select":
                 document.select(Selection(ANALYSIS.sets[1].module, 1, -1))
             case "mark":  # behind what was undone: a branch
-                document.mark([FIRST + 7], not document.marked[FIRST + 7])
+                document.plan.mark([FIRST + 7], not document.marked[FIRST + 7])
             case "go 0" | "go 1" | "go 3":
-                document.jump(min(int(travel[-1]), len(document.history.entries)))
+                document.plan.jump(min(int(travel[-1]), len(document.history.entries)))
             case _:
-                getattr(document, travel)()
+                getattr(document.plan, travel)()
         desk.settle()
     written(desk)
     again = restored(folder, document)
     assert shown(again) == shown(document)
     for move in ("undo", "redo"):
         while getattr(document, f"{move}_text"):
-            getattr(document, move)()
-            getattr(again, move)()
+            getattr(document.plan, move)()
+            getattr(again.plan, move)()
             assert again.marked.tobytes() == document.marked.tobytes() and again.goal == document.goal
             desk.settle()
-    document.work.close()
+    workbench.close()
 
 
 def test_a_log_cut_anywhere_tells_an_earlier_moment(qapp, tmp_path: Path) -> None:
     desk = opened(tmp_path / "session")
     document, moments = desk.document, []
+    workbench = desk.workbench
     for step in range(6):
-        document.mark([FIRST + step], step % 2 == 0)
-        document.lock([FIRST + 10 + step], True)
+        document.plan.mark([FIRST + step], step % 2 == 0)
+        document.plan.lock([FIRST + 10 + step], True)
         written(desk)
         moments.append(((tmp_path / "session" / LOG).stat().st_size, document.marked.copy(), document.locked.copy()))
     content = (tmp_path / "session" / LOG).read_bytes()
@@ -144,13 +149,13 @@ def test_a_log_cut_anywhere_tells_an_earlier_moment(qapp, tmp_path: Path) -> Non
         assert kept.now.marked.sum() >= (whole[-1][1].sum() if whole else 0) - 1
         if whole:
             assert (kept.now.locked | ~whole[-1][2]).all()
-    document.work.close()
+    workbench.close()
 
 
 def test_damage_in_the_middle_is_named_and_what_is_before_it_is_kept(qapp, tmp_path: Path) -> None:
     desk = opened(tmp_path)
     for number in range(3):
-        desk.document.mark([FIRST + number], True)
+        desk.document.plan.mark([FIRST + number], True)
     written(desk)
     lines = (tmp_path / LOG).read_bytes().splitlines(keepends=True)
     lines[-2] = b"rubbish\n"
@@ -159,7 +164,7 @@ def test_damage_in_the_middle_is_named_and_what_is_before_it_is_kept(qapp, tmp_p
     kept = read(tmp_path, damaged.append)
     assert damaged == [tmp_path / LOG]
     assert kept is not None and kept.now.marked.sum() == 1 and kept.history.position == 1
-    desk.document.work.close()
+    desk.workbench.close()
 
 
 def test_marks_find_their_structures_in_an_analysis_that_numbers_them_otherwise() -> None:
@@ -207,14 +212,15 @@ def test_a_history_that_has_grown_long_is_written_anew(qapp, tmp_path: Path, mon
     monkeypatch.setattr(undo_history, "LIMIT", 5)
     desk = opened(tmp_path)
     document, sizes = desk.document, []
+    workbench = desk.workbench
     for number in range(200):
-        document.mark([FIRST], number % 2 == 0)
-        document.undo()
+        document.plan.mark([FIRST], number % 2 == 0)
+        document.plan.undo()
         written(desk)
         sizes.append((tmp_path / LOG).stat().st_size)
     assert any(after < before for before, after in pairwise(sizes))
     assert shown(restored(tmp_path, document)) == shown(document)
-    document.work.close()
+    workbench.close()
 
 
 def test_a_disk_that_is_full_is_said_once_and_the_work_goes_on(qapp, qtbot, tmp_path: Path, monkeypatch) -> None:
@@ -228,13 +234,13 @@ def test_a_disk_that_is_full_is_said_once_and_the_work_goes_on(qapp, qtbot, tmp_
 
     monkeypatch.setattr(tape.os, "write", full)
     for number in range(3):
-        desk.document.mark([FIRST + number], True)
+        desk.document.plan.mark([FIRST + number], True)
     written(desk)
     qtbot.waitUntil(lambda: any("No space left" in s for s in desk.sentences), timeout=5000)
     assert sum("No space left" in s for s in desk.sentences) == 1
     assert desk.document.marked.sum() == 3
     monkeypatch.undo()
-    desk.document.work.close()
+    desk.workbench.close()
 
 
 def test_scores_are_no_part_of_the_log(qapp, tmp_path: Path) -> None:
@@ -244,4 +250,4 @@ def test_scores_are_no_part_of_the_log(qapp, tmp_path: Path) -> None:
     desk.document.take_scores("s0", "taylor", scores_of(ANALYSIS))
     written(desk)
     assert (tmp_path / LOG).stat().st_size == size
-    desk.document.work.close()
+    desk.workbench.close()

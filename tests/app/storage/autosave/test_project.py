@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PySide6.QtWidgets import QApplication
 
-from secateur.app.dialogs.relocate_file import Moved
+from secateur.app.dialogs.relocate_file import RelocateFile
 from secateur.app.document.aspects import Goal
-from secateur.app.jobs import model_jobs
+from secateur.app.jobs import state_jobs
 from secateur.app.startup import application as program
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.session.states import StateKind
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(autouse=True)
 def no_latencies(monkeypatch) -> None:
-    monkeypatch.setattr(model_jobs, "CHEAP", 0)
+    monkeypatch.setattr(state_jobs, "CHEAP", 0)
 
 
 @pytest.fixture
@@ -50,7 +50,9 @@ def windows(qtbot, dressed) -> Iterator:
 
 def quiet(window: MainWindow, qtbot) -> None:
     document = window.document
-    qtbot.waitUntil(lambda: document.scores is not None and not document.jobs and not document.views.busy, timeout=LONG)
+    qtbot.waitUntil(
+        lambda: document.scores is not None and not document.jobs and not document.dispatcher.busy, timeout=LONG
+    )
 
 
 def worked_on(windows, qtbot, tmp_path: Path) -> MainWindow:
@@ -59,14 +61,15 @@ def worked_on(windows, qtbot, tmp_path: Path) -> MainWindow:
     window.open(write_project(tmp_path / "mine"))
     quiet(window, qtbot)
     document = window.document
+    workbench = window.workbench
     wide = max(document.analysis.sets, key=lambda one: one.count)
-    document.mark([wide.first, wide.first + 1], True)
-    document.cut()
+    document.plan.mark([wide.first, wide.first + 1], True)
+    workbench.states.cut()
     qtbot.waitUntil(lambda: document.state.kind is StateKind.CUT, timeout=LONG)
     quiet(window, qtbot)
-    document.mark([wide.first + 3], True)
-    document.lock([wide.first + 5], True)
-    document.set_goal(Goal(0.7, 1.0))
+    document.plan.mark([wide.first + 3], True)
+    document.plan.lock([wide.first + 5], True)
+    document.plan.set_goal(Goal(0.7, 1.0))
     return window
 
 
@@ -80,7 +83,7 @@ def shown(window: MainWindow) -> tuple:
 def test_a_project_brings_back_marks_locks_goal_and_the_undo_history(windows, qtbot, tmp_path: Path) -> None:
     window = worked_on(windows, qtbot, tmp_path)
     before = shown(window)
-    window.document.save(str(tmp_path / "project"))
+    window.workbench.model.save(str(tmp_path / "project"))
     qtbot.waitUntil(lambda: window.document.clean, timeout=LONG)
     window.close()
     again = windows()
@@ -89,7 +92,7 @@ def test_a_project_brings_back_marks_locks_goal_and_the_undo_history(windows, qt
     qtbot.waitUntil(lambda: bool(again.document.history.entries), timeout=LONG)
     assert shown(again) == before and again.document.clean
     for _ in range(4):
-        again.document.undo()
+        again.document.plan.undo()
         quiet(again, qtbot)
     assert again.document.contents.present == "s0" and again.document.marked.sum() == 2
 
@@ -98,13 +101,13 @@ def test_a_session_that_was_closed_is_gone_on_with_from_the_list_of_what_was_ope
     windows, qtbot, tmp_path: Path
 ) -> None:
     window = worked_on(windows, qtbot, tmp_path)
-    before, folder = shown(window), str(window.document.work.folder)
+    before, folder = shown(window), str(window.document.engine.folder)
     window.close()
     again = windows()
     assert not again.restore_bar.isVisible()
     again.open_source(folder)
     quiet(again, qtbot)
-    assert shown(again) == before and again.document.work.folder == Path(folder)
+    assert shown(again) == before and again.document.engine.folder == Path(folder)
     again.open_source(folder)
     assert "already open" in again.document.log[-1]
     other = windows()
@@ -114,7 +117,7 @@ def test_a_session_that_was_closed_is_gone_on_with_from_the_list_of_what_was_ope
 
 def test_a_project_belongs_to_the_window_or_to_the_command_that_was_first(windows, qtbot, tmp_path: Path) -> None:
     window, project = worked_on(windows, qtbot, tmp_path), str(tmp_path / "project")
-    window.document.save(project)
+    window.workbench.model.save(project)
     qtbot.waitUntil(lambda: window.document.clean, timeout=LONG)
     command = [sys.executable, "-m", "secateur.app.main", "baselines", project, "--kind", "random", "--no-timing"]
     refused = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
@@ -133,7 +136,7 @@ def test_a_project_belongs_to_the_window_or_to_the_command_that_was_first(window
 def test_a_project_whose_model_has_moved_asks_for_it_and_opens(windows, qtbot, tmp_path: Path) -> None:
     window = worked_on(windows, qtbot, tmp_path)
     before = shown(window)
-    window.document.save(str(tmp_path / "project"))
+    window.workbench.model.save(str(tmp_path / "project"))
     qtbot.waitUntil(lambda: window.document.clean, timeout=LONG)
     window.close()
     shutil.move(tmp_path / "mine", tmp_path / "elsewhere")
@@ -143,8 +146,8 @@ def test_a_project_whose_model_has_moved_asks_for_it_and_opens(windows, qtbot, t
     def dialog(kind: type) -> Any:
         return next((w for w in QApplication.topLevelWidgets() if isinstance(w, kind) and w.isVisible()), None)
 
-    qtbot.waitUntil(lambda: dialog(Moved) is not None, timeout=LONG)
-    asked = dialog(Moved)
+    qtbot.waitUntil(lambda: dialog(RelocateFile) is not None, timeout=LONG)
+    asked = dialog(RelocateFile)
     assert not asked.accept_button.isEnabled()
     asked.path.setText(str(tmp_path / "elsewhere" / "model.py"))
     asked.accept_button.click()

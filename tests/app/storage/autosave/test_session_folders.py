@@ -11,20 +11,19 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QPushButton
 
 from secateur.app.commands.registry import command_named
-from secateur.app.document.document import Document
 from secateur.app.storage.autosave import session_folders
 from secateur.app.storage.user_folders import sessions_folder
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.jobs import Cancelled
 from secateur.engine.recovery.protocol import RecoverySettings
-from secateur.engine.session.state_history import History
+from secateur.engine.session.state_history import StateHistory
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.storage.folder_lock import ENGINE, WINDOW, FolderLock
 from secateur.engine.structures.analysis import identities
 
 from ...document.test_document import ANALYSIS, FIRST, Desk
-from ...fake_link import FakeLink
+from ...fake_link import FakeLink, workbench_on
 from ...stand_in import state_of, task_info
 
 LEFT = Qt.MouseButton.LeftButton
@@ -34,11 +33,11 @@ def session(name: str, states: int = 2) -> Desk:
     """A window's document that works in a session's folder, as the engine would have it."""
     folder = sessions_folder() / name
     link = FakeLink()
-    desk = Desk(Document(link), link, [], [])
+    desk = Desk(workbench_on(link), link, [], [])
     original = state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty())
-    log = History(folder)
+    log = StateHistory(folder)
     log.open(ModelSpec("net.py:make"), None, original)
-    desk.document.work.take_model(
+    desk.workbench.model.adopt(
         OpenedModel("net", ANALYSIS, original, (), task_info(), folder=str(folder)), ModelSpec("net")
     )
     removed = ANALYSIS.empty()
@@ -53,13 +52,13 @@ def session(name: str, states: int = 2) -> Desk:
 
 def killed(desk: Desk) -> Path:
     """End as `kill -9` ends: the system lets the lock go, and nothing else happens."""
-    keeper = desk.document.work.keeper
-    keeper.journal._writer.flush()
+    keeper = desk.workbench.autosave
+    keeper.journal._background.flush()
     assert keeper._lock is not None
     folder = keeper._lock.path.parent
     keeper._lock.release(clean=False)
     keeper._lock = None
-    desk.document.work.close()
+    desk.workbench.close()
     return folder
 
 
@@ -71,14 +70,14 @@ def age(folder: Path, seconds: float) -> None:
 
 @pytest.fixture
 def window(qtbot, dressed):
-    window = MainWindow(Document(FakeLink()))
+    window = MainWindow(workbench_on(FakeLink()))
     qtbot.addWidget(window)
     yield window
     window.close()
 
 
 def show(window: MainWindow, qtbot) -> None:
-    with qtbot.waitSignal(window.document.work.keeper.offered, timeout=10_000):
+    with qtbot.waitSignal(window.workbench.sessions.offered, timeout=10_000):
         window.show()
 
 
@@ -97,10 +96,10 @@ def press(window: MainWindow, qtbot, text: str) -> None:
 
 def answer_restore(window: MainWindow, qtbot, states: int = 2) -> None:
     """What the engine answers when it is asked to restore."""
-    link: FakeLink = window.document.work.link
+    link: FakeLink = window.workbench.runner.link
     qtbot.waitUntil(lambda: any(m == "restore" for m, _ in link.calls.values()), timeout=10_000)
     folder = link.asked("restore")[0]
-    log = History(Path(folder))
+    log = StateHistory(Path(folder))
     log.read()
     found = tuple(log.states.values())
     link.finished.emit(link.last("restore"), OpenedModel("net", ANALYSIS, found[0], (), task_info(), folder=folder))
@@ -110,8 +109,8 @@ def answer_restore(window: MainWindow, qtbot, states: int = 2) -> None:
 
 def test_a_session_that_was_killed_is_offered_and_comes_back_as_it_was(window, qtbot) -> None:
     desk = session("one")
-    desk.document.mark([FIRST, FIRST + 1], True)
-    desk.document.lock([FIRST + 3], True)
+    desk.document.plan.mark([FIRST, FIRST + 1], True)
+    desk.document.plan.lock([FIRST + 3], True)
     marked, history = desk.document.marked.copy(), [e.text for e in desk.document.history.entries]
     killed(desk)
     show(window, qtbot)
@@ -124,25 +123,25 @@ def test_a_session_that_was_killed_is_offered_and_comes_back_as_it_was(window, q
     assert [e.text for e in document.history.entries] == history
     assert not window.restore_bar.isVisible()
     assert FolderLock(sessions_folder() / "one").taken()
-    document.mark([FIRST + 2], True)
-    document.undo()
+    document.plan.mark([FIRST + 2], True)
+    document.plan.undo()
     assert (document.marked == marked).all()
 
 
 def test_what_was_closed_or_is_open_elsewhere_is_not_offered(window, qtbot) -> None:
-    session("closed").document.work.close()
+    session("closed").workbench.close()
     working = session("working")
     show(window, qtbot)
-    assert not window.restore_bar.isVisible() and window.document.work.keeper.offers == ()
+    assert not window.restore_bar.isVisible() and window.workbench.sessions.offers == ()
     assert (sessions_folder() / "working" / WINDOW).exists() and not (sessions_folder() / "closed" / WINDOW).exists()
-    working.document.work.close()
+    working.workbench.close()
 
 
 def test_an_open_in_another_model_is_not_blocked_and_later_asks_at_the_next_start(window, qtbot) -> None:
     killed(session("one"))
     show(window, qtbot)
     window.open(ModelSpec("bundled:resnet"))
-    assert window.document.work.link.asked("open")[0] == ModelSpec("bundled:resnet")
+    assert window.workbench.runner.link.asked("open")[0] == ModelSpec("bundled:resnet")
     press(window, qtbot, "Later")
     assert not window.restore_bar.isVisible()
     assert [offer.folder.name for offer in session_folders.offers(sessions_folder())] == ["one"]
@@ -153,13 +152,13 @@ def test_an_open_in_another_model_is_not_blocked_and_later_asks_at_the_next_star
 def test_without_a_model_by_name_the_sample_opens_unless_there_is_something_to_restore(window, qtbot) -> None:
     window.begin_with(ModelSpec("bundled:resnet"))
     show(window, qtbot)
-    assert window.document.work.link.asked("open")[0] == ModelSpec("bundled:resnet")
+    assert window.workbench.runner.link.asked("open")[0] == ModelSpec("bundled:resnet")
     killed(session("one"))
-    other = MainWindow(Document(FakeLink()))
+    other = MainWindow(workbench_on(FakeLink()))
     qtbot.addWidget(other)
     other.begin_with(ModelSpec("bundled:resnet"))
     show(other, qtbot)
-    assert other.restore_bar.isVisible() and not other.document.work.link.calls
+    assert other.restore_bar.isVisible() and not other.workbench.runner.link.calls
     other.close()
 
 
@@ -171,7 +170,7 @@ def test_discarded_is_deleted_at_the_next_start_and_not_before_and_can_be_undone
     press(window, qtbot, "Undo")
     qtbot.waitUntil(lambda: "Discarded" not in words_of(window), timeout=5000)
     press(window, qtbot, "Discard")
-    window.document.work.keeper.journal._writer.flush()
+    window.workbench.autosave.journal._background.flush()
     assert one.exists() and two.exists()
     (kept,) = session_folders.offers(sessions_folder())
     session_folders.tidy(sessions_folder())
@@ -181,32 +180,32 @@ def test_discarded_is_deleted_at_the_next_start_and_not_before_and_can_be_undone
 def test_a_recovery_that_was_running_goes_on_with_the_settings_that_it_had(window, qtbot) -> None:
     desk = session("one")
     settings = RecoverySettings(epochs=9, learning_rate=0.00123)
-    desk.document.recover(settings)
+    desk.workbench.states.recover(settings)
     killed(desk)
     show(window, qtbot)
     assert "Unfinished: Recover, 9 epochs; it resumes." in words_of(window)
     press(window, qtbot, "Restore")
     answer_restore(window, qtbot)
-    assert window.document.work.link.asked("recover") == ("s1", settings)
+    assert window.workbench.runner.link.asked("recover") == ("s1", settings)
     assert window.document.busy
-    link: FakeLink = window.document.work.link
+    link: FakeLink = window.workbench.runner.link
     link.failed.emit(link.last("recover"), Cancelled())
 
 
 def test_a_result_that_the_window_did_not_live_to_see_becomes_the_step_that_it_was_to_be(window, qtbot) -> None:
     desk = session("one")
-    desk.document.mark([FIRST], True)
-    desk.document.cut()
+    desk.document.plan.mark([FIRST], True)
+    desk.workbench.states.cut()
     folder = killed(desk)
-    log = History(folder)
+    log = StateHistory(folder)
     log.read()
     log.put(state_of(ANALYSIS, "s2", "s1", StateKind.CUT, desk.document.removed | desk.document.marked))
     show(window, qtbot)
     press(window, qtbot, "Restore")
     answer_restore(window, qtbot, 3)
     assert window.document.contents.present == "s2" and window.document.undo_text == "cut 1 structure"
-    window.document.work.board.take(window.document.work.link.last("score"))
-    window.document.undo()
+    window.workbench.runner.queue.take(window.workbench.runner.link.last("score"))
+    window.document.plan.undo()
     assert window.document.contents.present == "s1" and window.document.marked[FIRST]
 
 
@@ -216,7 +215,7 @@ def test_a_restore_that_fails_leaves_the_session_to_be_offered_again(window, qtb
     folder = killed(session("one"))
     show(window, qtbot)
     press(window, qtbot, "Restore")
-    link = window.document.work.link
+    link = window.workbench.runner.link
     qtbot.waitUntil(lambda: any(m == "restore" for m, _ in link.calls.values()), timeout=10_000)
     link.failed.emit(link.last("restore"), OpenError("open.gone", "model.py is gone."))
     assert "model.py is gone" in window.errors.sentence.text()
@@ -227,7 +226,7 @@ def test_a_restore_that_fails_leaves_the_session_to_be_offered_again(window, qtb
 def test_a_damaged_log_is_set_aside_and_named_and_what_is_left_is_restored(window, qtbot) -> None:
     desk = session("one")
     for number in range(4):
-        desk.document.mark([FIRST + number], True)
+        desk.document.plan.mark([FIRST + number], True)
     folder = killed(desk)
     log = folder / "window.jsonl"
     lines = log.read_bytes().splitlines(keepends=True)
@@ -249,7 +248,7 @@ def test_what_is_only_rubbish_never_stops_a_start(window, qtbot) -> None:
             (folder / name).write_bytes(content)
     (sessions_folder() / "a file").write_text("no folder")
     show(window, qtbot)
-    assert window.document.work.keeper.offers == ()
+    assert window.workbench.sessions.offers == ()
 
 
 def test_old_sessions_are_deleted_unless_somebody_may_want_them() -> None:
@@ -257,8 +256,8 @@ def test_old_sessions_are_deleted_unless_somebody_may_want_them() -> None:
     open_now, crashed = session("open now"), killed(session("crashed"))
     closed = {name: session(name) for name in ("old", "listed", "young")}
     for desk in closed.values():
-        desk.document.work.close()
-    session("only opened", states=1).document.work.close()
+        desk.workbench.close()
+    session("only opened", states=1).workbench.close()
     for name in ("old", "listed", "only opened"):
         age(root / name, session_folders.KEPT + 100)
     age(root / "open now", session_folders.KEPT + 100)
@@ -266,12 +265,12 @@ def test_old_sessions_are_deleted_unless_somebody_may_want_them() -> None:
     gone = session_folders.tidy(root, [str(root / "listed")])
     assert {folder.name for folder in gone} == {"old", "only opened"}
     assert {folder.name for folder in root.iterdir()} == {"open now", "crashed", "listed", "young"}
-    open_now.document.work.close()
+    open_now.workbench.close()
 
 
 def test_a_session_that_an_engine_still_works_in_is_not_deleted() -> None:
     desk = session("one", states=1)
-    desk.document.work.close()
+    desk.workbench.close()
     folder = sessions_folder() / "one"
     age(folder, session_folders.KEPT + 100)
     lock = FolderLock(folder, ENGINE)
@@ -287,12 +286,12 @@ def test_opening_another_model_closes_the_session_before_in_order() -> None:
     desk = session("one")
     state = state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty())
     other = OpenedModel("other", ANALYSIS, state, (), task_info(), folder=str(sessions_folder() / "two"))
-    desk.document.work.take_model(other, ModelSpec("other"))
-    desk.document.work.keeper.journal._writer.flush()
+    desk.workbench.model.adopt(other, ModelSpec("other"))
+    desk.workbench.autosave.journal._background.flush()
     assert not (sessions_folder() / "one" / WINDOW).exists() and FolderLock(sessions_folder() / "two").taken()
     begun = (sessions_folder() / "one" / "window.jsonl").read_bytes().splitlines()[0]
     assert json.loads(begun)["name"] == "net"
-    desk.document.work.close()
+    desk.workbench.close()
 
 
 def _hold(folder: str, ready, end) -> None:
@@ -320,7 +319,7 @@ def test_the_system_lets_a_lock_go_when_its_process_is_killed(tmp_path: Path) ->
 
 def test_identities_of_a_session_survive(qapp) -> None:
     desk = session("one")
-    desk.document.mark([FIRST], True)
+    desk.document.plan.mark([FIRST], True)
     folder = killed(desk)
     from secateur.app.storage.autosave.tape import read
 

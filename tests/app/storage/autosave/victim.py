@@ -23,9 +23,9 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton
 
 from secateur.app.document.aspects import Goal, Selection
-from secateur.app.document.document import Document
-from secateur.app.jobs import model_jobs
+from secateur.app.jobs import state_jobs
 from secateur.app.jobs.engine_link import EngineLink
+from secateur.app.jobs.workbench import Workbench
 from secateur.app.startup import application
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.process.client import EngineClient
@@ -46,12 +46,12 @@ class Worker:
         self.folder = folder
         self.application = application.make_application()
         client = EngineClient("tests.app.storage.autosave.quick_session:quick")
-        self.window = MainWindow(Document(EngineLink(client)))
-        self.document = self.window.document
+        self.window = MainWindow(Workbench(EngineLink(client)))
+        self.workbench, self.document = self.window.workbench, self.window.document
         self.window.show()
         self.wait(lambda: self.window.area is not None)
-        self.wait(lambda: self.document.work.link.pid)
-        (folder / "pids.txt").write_text(f"{os.getpid()} {self.document.work.link.pid}")
+        self.wait(lambda: self.workbench.runner.link.pid)
+        (folder / "pids.txt").write_text(f"{os.getpid()} {self.workbench.runner.link.pid}")
 
     def wait(self, condition: Callable[[], object]) -> None:
         """Serve events until something holds."""
@@ -65,7 +65,8 @@ class Worker:
     def quiet(self) -> None:
         """No job runs, and none is about to go on."""
         document = self.document
-        self.wait(lambda: not document.jobs and not document.work.interrupted and document.scores is not None)
+        workbench = self.workbench
+        self.wait(lambda: not document.jobs and not workbench.runner.interrupted and document.scores is not None)
 
     def rest(self) -> None:
         """No hand is quicker than this."""
@@ -114,38 +115,39 @@ class Worker:
     def step(self, number: int) -> None:
         """One step of the list; what an engine that was lost did not finish is asked for again, as a person would."""
         document, random = self.document, np.random.default_rng(number)
+        workbench = self.workbench
         match number % 12:
             case 8:
                 states = len(document.states)
                 while len(document.states) == states:
-                    document.cut()
+                    workbench.states.cut()
                     self.quiet()
             case 9:
                 states = len(document.states)
                 while len(document.states) == states:
-                    document.recover(RECOVERY)
+                    workbench.states.recover(RECOVERY)
                     self.quiet()
             case 3:
-                document.set_goal(Goal(float(random.uniform(0.4, 0.9)), 0.5))
+                document.plan.set_goal(Goal(float(random.uniform(0.4, 0.9)), 0.5))
             case 5:
-                document.undo()
+                document.plan.undo()
             case 6:
-                document.redo()
+                document.plan.redo()
             case 7:
                 document.select(Selection(document.analysis.sets[0].module, 0, -1))
             case 4:
-                document.lock([int(random.integers(document.analysis.count))], True)
+                document.plan.lock([int(random.integers(document.analysis.count))], True)
             case _:
                 free = np.flatnonzero(~(document.removed | document.marked | document.locked))
                 sets = document.analysis.set_numbers()[free]
                 wide = free[np.isin(sets, [n for n, s in enumerate(document.analysis.sets) if s.count > 8])]
-                document.mark([int(random.choice(wide))], True)
+                document.plan.mark([int(random.choice(wide))], True)
         self.quiet()
 
 
 def main() -> None:
     """Open or restore, then every step that is left."""
-    model_jobs.CHEAP = 0  # no latencies: they would take longer than all else
+    state_jobs.CHEAP = 0  # no latencies: they would take longer than all else
     folder, count = Path(sys.argv[1]), int(sys.argv[2])
     worker = Worker(folder)
     known = json.loads((folder / "known.json").read_text()) if (folder / "known.json").exists() else []

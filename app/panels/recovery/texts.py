@@ -6,9 +6,10 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.recovery.protocol import Repair
 
-from ..document.document import CurvePoint, Document, JobView
-from .format import duration, percent, three
-from .titles import state_called
+from ...document.document import Document
+from ...document.job_state import CurvePoint, JobView
+from ...text.format import duration, percent, three
+from ...text.titles import state_called
 
 say = QCoreApplication.translate
 
@@ -69,7 +70,7 @@ def best_text(document: Document) -> str:
 
     "" before the first.
     """
-    points, original, recovered = document.curve, document.metric(document.original), document.curve_of
+    points, original, recovered = document.curve, document.metric(document.original), document.training.state
     known = [p for p in points if not math.isnan(p.metric)]
     if not known:
         return ""
@@ -78,7 +79,7 @@ def best_text(document: Document) -> str:
     value = percent(best.metric) if original is None or original.percent else three(best.metric)
     text = say("recovery", "best on the val split: {0} at step {1}").format(value, f"{best.step:,}")
     if recovered:
-        text = say("recovery", "Recovery of {0}: {1}").format(state_called(document, recovered), text)
+        text = say("recovery", "Recovery of {0}: {1}").format(state_called(document.states, recovered), text)
     if original is None:
         return text
     before = percent(original.value) if original.percent else three(original.value)

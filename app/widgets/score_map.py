@@ -8,8 +8,8 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QApplication, QSizePolicy, QWidget
 
-from ...theme import Tokens, score_colours, tokens
-from ...widgets.rubber_band import paint_band
+from ..theme import Tokens, score_colours, tokens
+from .rubber_band import paint_band
 
 LARGEST, LARGEST_IMAGE, SMALLEST = 22, 34, 3
 """Side of a cell with its gap, in device-independent pixels."""

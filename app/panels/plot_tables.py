@@ -6,14 +6,15 @@ import numpy as np
 
 from secateur.engine.structures.analysis import Analysis
 
-from ..document.document import CurvePoint, Document
+from ..document.document import Document
+from ..document.job_state import CurvePoint
 from ..document.sensitivity_curves import Curves
-from .plot_export import Table
+from ..widgets.plot_export import Table
 
 if TYPE_CHECKING:
-    from ..panels.heads.grid import HeadRow
-    from ..panels.layers.rows import Layers, Plan
-    from ..panels.tradeoff.points import TradeOff
+    from .heads.grid import HeadRow
+    from .layers.rows import Layers, Plan
+    from .tradeoff.points import TradeOff
 
 
 def trade_off_table(shown: "TradeOff") -> Table:

@@ -7,23 +7,27 @@ import contextlib
 from collections.abc import Iterable
 
 from PySide6 import QtCore, QtGui, QtWidgets
-from PySide6.QtCore import QObject, QThread, QTimer, Slot
+from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
-from ..panels.registry import Place
+from ..panels.registry import PanelEntry
+from ..storage.background import BackgroundTasks
 
 
-class Preload(QThread):
+class PanelPreloader(QObject):
     """Loads modules, then ends.
 
     Signals:
-        finished: Of `QThread`: all are loaded, or failed to load (then making the panel says why).
+        loaded: All are loaded, or failed to load (then making the panel says why).
     """
 
-    def __init__(self, places: Iterable[Place], parent: QObject) -> None:
-        """Take what to load; `start` begins."""
+    loaded = Signal()
+
+    def __init__(self, entries: Iterable[PanelEntry], parent: QObject) -> None:
+        """Take what to load; `begin` begins."""
         super().__init__(parent)
-        self._places = tuple(places)
+        self._entries = tuple(entries)
         self._qt = [QtCore, QtGui, QtWidgets]
+        self._background = BackgroundTasks("panels")
         self._stopped = False
 
     @Slot()
@@ -34,24 +38,28 @@ class Preload(QThread):
         all of them, and the program ended of it now and then. One module a turn of the event loop.
         """
         if self._stopped:
-            return None
+            return
         if not self._qt:
-            return self.start()
+            self._background.run(self._load, on_done=lambda _none: self._end())
+            return
         module = self._qt.pop(0)
         for name in dir(module):
             getattr(module, name, None)
         QTimer.singleShot(0, self.begin)
-        return None
 
     def stop(self) -> None:
         """End without beginning, or wait for the end: a window that goes must leave no thread."""
         self._stopped = True
-        self.wait()
+        self._background.close()
 
-    def run(self) -> None:
-        """Load (in the new thread)."""
-        for place in self._places:
+    def _load(self) -> None:
+        """Load (beside the interface)."""
+        for entry in self._entries:
             if self._stopped:
                 return
             with contextlib.suppress(Exception):  # Making the panel fails again, where it is seen.
-                place.load()
+                entry.load()
+
+    def _end(self) -> None:
+        self._background.close()
+        self.loaded.emit()

@@ -5,10 +5,10 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.structures.analysis import Kind
 
-from ..panels.compare.difference import ADDED, COSTS, NARROWER, OTHERS, REMOVED, SAME, WIDER, Difference
-from .format import MINUS, change, count
-from .structures import many_of, one_of
-from .translate import counted
+from ...text.format import MINUS, change, count
+from ...text.structures import many_of, one_of
+from ...text.translate import counted
+from .difference import ADDED, COSTS, NARROWER, OTHERS, REMOVED, SAME, WIDER, Difference
 
 say = QCoreApplication.translate
 

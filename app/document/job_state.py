@@ -1,0 +1,123 @@
+"""What the document holds of the jobs: those that run or wait, the engine, and the curve of a recovery.
+
+The job queue publishes it; views read it in the document and know no job.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from secateur.engine.recovery.protocol import RecoverySettings
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job as the window shows it.
+
+    Attributes:
+        id: Its number.
+        title: What it does, in words.
+        text: Its present step, in words.
+        done: Steps done.
+        total: Steps in all, 0 unknown.
+        elapsed: Seconds since it began, 0 while it waits.
+        left: Seconds that it still takes, -1 unknown.
+        cancelling: Cancel was pressed.
+        method: Of the session that it calls.
+        place: In the queue: 0 runs, 1 is next.
+        earlier: It may come before the one before it.
+        later: It may come after the one after it.
+        rough: What is left is an estimate from other jobs, not from its own progress.
+        about: What it is for, None where that is not asked.
+        changes: It makes a state, or opens another model: the plan cannot be edited meanwhile.
+        background: Nobody asked for it.
+        so_far: Its result as far as it is made, None where it tells nothing of that.
+    """
+
+    id: int
+    title: str
+    text: str
+    done: int
+    total: int
+    elapsed: float
+    left: float
+    cancelling: bool = False
+    method: str = ""
+    place: int = 0
+    earlier: bool = False
+    later: bool = False
+    rough: bool = False
+    about: object = None
+    changes: bool = False
+    background: bool = False
+    so_far: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedJob:
+    """A job that changes states, as far as it can be gone on with or asked for again after the program ended.
+
+    Attributes:
+        method: Of the session.
+        state: What it was started on.
+        title: In words.
+        settings: Of a recovery, None for other jobs.
+        known: How many states there were when it was started.
+        text: What the step it leads to is called.
+        number: Of the job, in the process that made it.
+    """
+
+    method: str
+    state: str
+    title: str
+    settings: RecoverySettings | None = None
+    known: int = 0
+    text: str = ""
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """What is known of the engine process.
+
+    Attributes:
+        text: What it does, in words.
+        ready: It has loaded its libraries and lost nothing.
+        processor: What it computes with, in words, "" before that is known.
+        threads: How many threads that is, 0 before it is known.
+        folder: The session's folder, None before it was started.
+    """
+
+    text: str = ""
+    ready: bool = False
+    processor: str = ""
+    threads: int = 0
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """A point of the live recovery curves; loss or metric is NaN where that point has none."""
+
+    step: int
+    loss: float
+    metric: float
+
+
+@dataclass(slots=True)
+class TrainingCurve:
+    """The running or last recovery.
+
+    Attributes:
+        state: Id of the state that it recovers, "" where that is not one of them.
+        points: As they came.
+    """
+
+    state: str = ""
+    points: list[CurvePoint] = field(default_factory=list[CurvePoint])
+
+    def add(self, point: CurvePoint) -> None:
+        """Take a point; an earlier step than the last begins the next recovery of a recipe."""
+        if self.points and point.step < self.points[-1].step:
+            self.points.clear()
+        self.points.append(point)

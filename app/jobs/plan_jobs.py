@@ -1,0 +1,157 @@
+"""Jobs that a plan is made from: scores of the current state, what predicts latencies, and the plan for the goal."""
+
+from typing import Any
+
+from PySide6.QtCore import QObject, Slot
+
+from secateur.engine.errors import SecateurError
+from secateur.engine.latency.savings import Saving
+from secateur.engine.planning.protocol import Cost
+from secateur.engine.scoring.score_options import Choices
+from secateur.engine.structures.analysis import Mask
+
+from ..document.document import Document
+from ..text.titles import criterion_called, state_called
+from .job_queue import QueuedJob
+from .job_runner import JobRunner
+from .plan_solver import PlanSolver
+
+
+class PlanJobs(QObject):
+    """Scores, latencies, plans.
+
+    Attributes:
+        solver: Searches the plan for the goal.
+    """
+
+    def __init__(self, document: Document, runner: JobRunner) -> None:
+        """Work for a document; its scores are asked for whenever it wants some."""
+        super().__init__(document)
+        self._document, self._runner = document, runner
+        self.solver = PlanSolver()
+        self._plan_again = False  # The engine was lost in a job that a plan waited for.
+        document.scores_wanted.connect(self.score)
+        runner.broken_off.connect(self._broken_off)
+
+    def close(self) -> None:
+        """Let go of a plan in the making."""
+        self.solver.close()
+
+    @Slot()
+    def score(self) -> None:
+        """Rate the structures of the current state, unless that is known or under way."""
+        self._rate(self._document.criterion, self._document.choices, self._document.rating)
+
+    def rate(self, criterion: str) -> None:
+        """Score them by another criterion too, as it does by itself: the document's criterion stays."""
+        self._rate(criterion, Choices(), criterion)
+
+    def _rate(self, criterion: str, choices: Choices, rating: str) -> None:
+        document, state = self._document, self._document.contents.present
+        title = self.tr("Score structures of {state} by {criterion}").format(
+            state=state_called(document.states, state), criterion=criterion_called(criterion)
+        )
+        about = (state, rating)
+        known = about in document.contents.scores or self._runner.queue.about(about) is not None
+        if state and not known and self._runner.link is not None:
+            self._runner.run(
+                title,
+                lambda scores: document.take_scores(state, rating, scores),
+                "score",
+                state,
+                criterion,
+                choices,
+                about=about,
+            )
+
+    def suggest(self) -> None:
+        """Plan for the goal, with what is locked or decided by hand left as it is.
+
+        It waits for scores, and for what predicts a latency that the goal limits.
+        """
+        if not self._document.plan.refuses():
+            self._suggest()
+
+    def _suggest(self) -> None:
+        document, contents = self._document, self._document.contents
+        if document.analysis is None:
+            return
+        if document.scores is None:
+            self.score()
+            words = self.tr("Computing scores. The plan follows.")
+            return self._plan_after((contents.present, contents.rating), words)
+        if document.goal.cost is Cost.LATENCY and contents.table is None:
+            self.measure_latencies()
+            words = self.tr("Measuring cut models on the target. The plan follows.")
+            return self._plan_after(("latencies", document.target), words)
+        revision = document.revision
+        self.solver.start(
+            contents,
+            document.scores,
+            on_done=lambda marked: self._suggested(marked, revision),
+            on_error=lambda error: self._not_suggested(error, revision),
+        )
+
+    def _plan_after(self, about: object, words: str) -> None:
+        """Plan once the job about something has brought its result, if the same state is present then."""
+        state, job = self._document.contents.present, self._runner.queue.about(about)
+
+        def follow() -> None:
+            if self._document.contents.present == state:
+                self._suggest()
+
+        if job is not None:
+            job.then = follow
+            self._document.say(words)
+
+    @Slot(object)
+    def _broken_off(self, job: QueuedJob) -> None:
+        self._plan_again = self._plan_again or job.then is not None
+
+    def go_on(self) -> None:
+        """The engine is there again: plan, where a plan waited for what it was lost in, else rate again."""
+        if self._plan_again:
+            self._plan_again = False
+            self._suggest()
+        else:
+            self.score()
+
+    def measure_latencies(self) -> None:
+        """Measure what latencies on the target are predicted with, unless that is under way."""
+        contents, target = self._document.contents, self._document.target
+        about = ("latencies", target)
+
+        def apply(table: Any) -> None:
+            if contents is self._document.contents:
+                self._document.take_latencies(target, table)
+                self.read_savings()
+
+        if self._runner.queue.about(about) is None:
+            title = self.tr("Measure latency savings on the target")
+            self._runner.run(title, apply, "latencies", target, about=about)
+
+    def read_savings(self) -> None:
+        """Read what removal saves in the current state, where a table of the target is there and that is not known."""
+        document, contents = self._document, self._document.contents
+        state, target = contents.present, document.target
+        if contents.table is None or (state, target) in contents.savings:
+            return
+
+        def found(result: tuple[Saving, ...]) -> None:
+            if contents is document.contents:
+                document.take_savings(state, target, result)
+
+        title = self.tr("Read the latency savings of {state}").format(state=state_called(document.states, state))
+        self._runner.run(title, found, "savings", state, target)
+
+    def _suggested(self, marked: Mask, revision: int) -> None:
+        document = self._document
+        if revision != document.revision or document.busy:
+            return
+        if not (marked & ~document.removed).any():
+            return document.say(self.tr("The current state already meets the goal. Lower the goal to cut more."))
+        document.plan.apply_plan(marked, self.tr("suggest plan"))
+
+    def _not_suggested(self, error: SecateurError, revision: int) -> None:
+        if revision == self._document.revision:
+            self._document.fail(error)

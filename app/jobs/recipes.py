@@ -1,0 +1,127 @@
+"""Jobs that do a recipe again: open its model, hold it against the model that is open, apply it."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Signal
+
+from secateur.engine.session.states import OpenedModel
+
+from ..document.consent_request import ConsentRequest
+from ..document.document import Document
+from ..text.translate import sentence
+from .job_runner import JobRunner
+from .model_jobs import ModelJobs
+from .state_jobs import StateJobs
+
+if TYPE_CHECKING:
+    from secateur.engine.recipes.compatibility import Fit, Mode
+    from secateur.engine.recipes.replay import Replay
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRequest:
+    """A recipe that is to be done again.
+
+    Attributes:
+        recipe: Path of its file, of a project or of a bundle.
+        weights: A new checkpoint, "" for the recorded one.
+        source: Another model, "" for the recorded one.
+        trust_pickle: Consent to run the checkpoint's pickle.
+        trust_code: Consent to run the Python files that it names.
+        download: Consent to fetch weights from the network.
+    """
+
+    recipe: str
+    weights: str = ""
+    source: str = ""
+    trust_pickle: bool = False
+    trust_code: bool = False
+    download: bool = False
+
+
+class RecipeJobs(QObject):
+    """Starts the jobs for a document.
+
+    Attributes:
+        trusted: Recipes whose code the user allowed to run.
+
+    Signals:
+        fitted: (path of the recipe, `Fit`): it was held against the open model; the user says what to do with it.
+    """
+
+    fitted = Signal(str, object)
+
+    def __init__(self, document: Document, runner: JobRunner, model: ModelJobs, states: StateJobs) -> None:
+        """Work for a document."""
+        super().__init__(document)
+        self._document, self._runner, self._model, self._states = document, runner, model, states
+        self.trusted: set[str] = set()
+
+    def open(self, asked: ReplayRequest) -> None:
+        """Open the model of a recipe, with other weights perhaps, then hold the recipe against it."""
+        file = asked.weights or asked.source or asked.recipe
+        self._runner.consent = ConsentRequest(file, lambda consent: self.open(replace(asked, **{consent: True})))
+        if asked.trust_code:
+            self.trusted.add(asked.recipe)
+
+        def opened(model: OpenedModel) -> None:
+            assert model.spec is not None
+            self._model.show(model, model.spec)
+            self.hold(asked.recipe)
+
+        self._runner.run(
+            self.tr("Open the recipe's model"),
+            opened,
+            "open_recipe",
+            asked.recipe,
+            asked.weights,
+            asked.source,
+            asked.trust_pickle,
+            asked.trust_code,
+            asked.download,
+            changes=True,
+        )
+
+    def hold(self, recipe: str) -> None:
+        """Hold a recipe against the model that is open; `fitted` follows."""
+
+        def held(fit: "Fit") -> None:
+            self.fitted.emit(recipe, fit)
+
+        self._runner.run(self.tr("Compare the recipe with the model"), held, "fit", recipe)
+
+    def apply(self, recipe: str, mode: "Mode") -> None:
+        """Do a recipe's steps again on the original of the open model."""
+
+        def again(_: str) -> None:
+            self.trusted.add(recipe)
+            self.apply(recipe, mode)
+
+        self._runner.consent = ConsentRequest(recipe, again)
+        begun = self._runner.run(
+            self.tr("Apply the recipe"),
+            self._applied,
+            "apply_recipe",
+            recipe,
+            mode,
+            recipe in self.trusted,
+            changes=True,
+            arrived=self._document.take_arrivals,
+        )
+        if begun:
+            self._document.begin_curve()
+
+    def _applied(self, done: "Replay") -> None:
+        document = self._document
+        document.take_arrivals(done.states)
+        missing = [self.tr("Not in this model: {name}").format(name=name) for name in done.missing]
+        for note in (*map(sentence, done.notes), *missing):
+            document.note(note)
+        made = [state for state in done.states if state.parent]
+        if made:
+            document.plan.enter(made[-1].id, self.tr("apply the recipe"))
+        whole, part = self.tr("Recipe applied."), self.tr("Only part of the recipe could be applied.")
+        words = whole if done.complete else part
+        document.say(f"{words} {self.tr('The log lists the differences.') if done.notes else ''}".rstrip())
+        self._states.measure_missing()

@@ -1,0 +1,174 @@
+"""Brings back what an earlier window has left: finds sessions that ended without being closed, and opens them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Signal
+
+from secateur.engine.session.states import OpenedModel, State
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.storage.folder_lock import FolderLock, in_use
+
+from ..document.consent_request import ConsentRequest
+from ..document.document import Document
+from ..document.job_state import UnfinishedJob
+from ..storage import settings
+from ..storage.autosave import session_folders
+from ..storage.autosave.remembered import Remembered
+from ..storage.autosave.session_folders import Offer
+from ..storage.session_autosave import SessionAutosave
+from ..storage.user_folders import sessions_folder
+from ..text.translate import sentence
+from .job_runner import JobRunner
+from .model_jobs import ModelJobs
+from .state_jobs import StateJobs
+
+
+class SessionRestore(QObject):
+    """The sessions that were broken off.
+
+    Attributes:
+        offers: Sessions that ended without being closed, the newest first.
+        discarded: Those of them that are to be deleted.
+        restoring: The folder that is being restored, None for none.
+
+    Signals:
+        offered: `offers` or `discarded` changed.
+    """
+
+    offered = Signal()
+
+    def __init__(
+        self, document: Document, runner: JobRunner, model: ModelJobs, states: StateJobs, autosave: SessionAutosave
+    ) -> None:
+        """Work for a document; the session that is restored becomes that of `autosave`."""
+        super().__init__(document)
+        self._document, self._runner, self._model, self._states = document, runner, model, states
+        self._autosave = autosave
+        self.offers: tuple[Offer, ...] = ()
+        self.discarded: frozenset[Path] = frozenset()
+        self.restoring: Path | None = None
+        self._asked: tuple[Path, str, tuple[tuple[str, str], ...], bool] = Path(), "", (), False
+
+    def look(self) -> None:
+        """Find what can be restored, then delete what nobody will miss."""
+        root = sessions_folder()
+
+        def found(offers: list[Offer]) -> None:
+            self.offers = tuple(offers)
+            self._tell()
+            recent = [source for _, source in settings.recent()]
+            self._autosave.journal.run(lambda: session_folders.tidy(root, recent))
+
+        self._autosave.journal.run(lambda: session_folders.offers(root), found)
+
+    def discard(self, offer: Offer, on: bool = True) -> None:
+        """Have a session deleted at the next start, or not."""
+        self.discarded = self.discarded | {offer.folder} if on else self.discarded - {offer.folder}
+        self._autosave.journal.run(lambda: session_folders.discard(offer.folder, on))
+        self._tell()
+
+    def _tell(self) -> None:
+        self.offered.emit()
+        self._document.take_restorable(len(self.offers))
+
+    def is_session(self, path: str) -> bool:
+        """Whether a path is a session's folder of this user, to be gone on with where it lies."""
+        return bool(path) and Path(path).parent == sessions_folder()
+
+    def restore(
+        self, folder: Path, name: str = "", moved: tuple[tuple[str, str], ...] = (), trust_code: bool = False
+    ) -> None:
+        """Go on with a session where it was left.
+
+        Args:
+            folder: The session's.
+            name: For a person.
+            moved: (where a file of it was, where it is).
+            trust_code: The user allows code to run that the session's seal does not vouch for.
+        """
+        self._asked = folder, name, moved, trust_code
+        if self._document.busy:
+            return self._document.say(self.tr("Wait for the running job, or cancel it."))
+        if self._autosave.folder == folder:
+            return self._document.say(self.tr("This session is already open."))
+        lock = FolderLock(folder)
+        closed = not lock.left
+        try:
+            free = lock.take()
+        except OSError:
+            free = False
+        if not free:
+            return self._document.say(sentence(in_use(folder, lock.holder)))
+
+        def otherwise() -> None:
+            lock.release(clean=closed)
+            self.restoring = None
+            self._tell()
+
+        self._autosave.read(folder, lambda kept: self._open(folder, name, lock, kept, otherwise))
+
+    def restore_moved(self, old: str, new: str) -> None:
+        """Restore what could not be restored because a file had moved."""
+        folder, name, moved, trust_code = self._asked
+        self.restore(folder, name, (*moved, (old, new)), trust_code)
+
+    def _open(
+        self, folder: Path, name: str, lock: FolderLock, kept: Remembered | None, otherwise: Callable[[], None]
+    ) -> None:
+        moved, trust_code = self._asked[2:]
+        named = name or (kept.name if kept is not None else folder.name)
+        title = self.tr("Restore {name}").format(name=named)
+
+        def opened(model: OpenedModel) -> None:
+            self._runner.run(
+                title,
+                lambda states: self._restored(folder, lock, kept, model, states),
+                "states",
+                changes=True,
+                otherwise=otherwise,
+            )
+
+        self.restoring = folder
+        self._model.asked = None
+        self._runner.consent = ConsentRequest(
+            str(folder), lambda _: self.restore(folder, named, moved, trust_code=True)
+        )
+        if self._runner.run(
+            title, opened, "restore", str(folder), moved, trust_code, changes=True, otherwise=otherwise
+        ):
+            self._tell()
+        else:
+            otherwise()
+
+    def _restored(
+        self, folder: Path, lock: FolderLock, kept: Remembered | None, model: OpenedModel, states: tuple[State, ...]
+    ) -> None:
+        """Only now is the log written again: until then, it says what it said."""
+        document = self._document
+        self._autosave.leave()
+        self._model.replace_model(model, ModelSpec(str(folder)))
+        document.take_states(states)
+        self._autosave.resume(kept)
+        document.take_engine(replace(document.engine, folder=folder))
+        self._autosave.enter(folder, lock)
+        self.restoring = None
+        self.offers = tuple(offer for offer in self.offers if offer.folder != folder)
+        self._tell()
+        document.say(self.tr("{name} is restored.").format(name=model.name))
+        self._states.measure_missing()
+        if kept is not None and kept.job is not None:
+            self._go_on(kept.job)
+
+    def _go_on(self, job: UnfinishedJob) -> None:
+        """What ran when the window ended: its result where there is one, else it goes on where that is possible."""
+        document = self._document
+        made = [s for s in document.states[job.known :] if s.parent == job.state]
+        if made and document.contents.present == job.state:
+            document.add_state(made[-1], job.text)
+        elif not made and job.settings is not None:
+            self._states.go_on(job)
+        elif not made:
+            words = self.tr("Not finished when the program ended: {job}. Nothing was changed.")
+            document.say(words.format(job=job.title))

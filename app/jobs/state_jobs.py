@@ -1,0 +1,189 @@
+"""Jobs on the current state: cut, recover, attach weights, export, evaluate, measure."""
+
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QObject, Slot
+
+from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.session.filter_images import Filters
+from secateur.engine.session.states import PlanIntent, State, StateKind
+from secateur.engine.tasks.protocol import Metric, TaskInfo
+
+from ..document.consent_request import ConsentRequest
+from ..document.document import Document
+from ..document.job_state import UnfinishedJob
+from ..text.format import rough
+from ..text.metrics import timing_of
+from ..text.titles import recovery_called, state_called
+from ..text.translate import counted, sentence, sentences
+from .job_runner import JobRunner
+from .plan_jobs import PlanJobs
+
+CHEAP = 2_000_000_000
+"""MACs of one sample up to which latencies are measured without being asked."""
+
+
+class StateJobs(QObject):
+    """Makes states, and measures them."""
+
+    def __init__(self, document: Document, runner: JobRunner, plan: PlanJobs) -> None:
+        """Work for a document."""
+        super().__init__(document)
+        self._document, self._runner, self._plan = document, runner, plan
+        runner.resting.connect(self._take_up)
+
+    # States.
+
+    def cut(self) -> None:
+        """Cut what is marked."""
+        document, contents = self._document, self._document.contents
+        if document.analysis is None or not contents.marked.any():
+            return document.say(self.tr("Nothing is marked. Mark structures, or suggest a plan."))
+        count = int(contents.marked.sum())
+        locked, by_hand = contents.decided()
+        plan = PlanIntent(
+            document.criterion, locked=locked, goal=contents.wanted, marked=by_hand, choices=document.choices
+        )
+        text = counted(count, self.tr("cut {count} structure"), self.tr("cut {count} structures"))
+        title = counted(count, self.tr("Cut {count} structure"), self.tr("Cut {count} structures"))
+        marks = contents.removed | contents.marked
+        self._make(title, text, "cut", contents.present, marks, plan)
+
+    def recover(self, settings: RecoverySettings) -> None:
+        """Fine-tune the current state with the original as teacher."""
+        text = counted(settings.epochs, self.tr("recover, {count} epoch"), self.tr("recover, {count} epochs"))
+        text = text if settings.epochs else self.tr("repair without training")
+        state = self._document.contents.present
+        if self._make(recovery_called(settings), text, "recover", state, settings):
+            self._document.begin_curve(state)
+
+    def go_on(self, job: UnfinishedJob) -> None:
+        """Go on with a recovery that was broken off, from where its last checkpoint stands."""
+        if job.settings is not None and job.state == self._document.contents.present:
+            self.recover(job.settings)
+
+    def attach_weights(self, path: str, trust_pickle: bool = False) -> None:
+        """Give the current state weights that were trained elsewhere; a pickle only with consent."""
+        self._runner.consent = ConsentRequest(path, lambda consent: self.attach_weights(path, **{consent: True}))
+        text = self.tr("attach weights {name}").format(name=Path(path).name)
+        state = self._document.contents.present
+        self._make(self.tr("Attach weights"), text, "attach", state, path, trust_pickle)
+
+    def _make(self, title: str, text: str, method: str, *arguments: Any) -> bool:
+        """Run a job that makes a state, which becomes the present one by a step called `text`."""
+        return self._runner.run(
+            title, lambda state: self._made(state, text), method, *arguments, changes=True, text=text
+        )
+
+    def _made(self, state: State, text: str) -> None:
+        document = self._document
+        document.add_state(state, text)
+        if state.kind is StateKind.CUT and state.verification is not None:
+            words = self.tr("Cut verified: equals the masked original, {difference}. This says nothing about accuracy.")
+            document.say(words.format(difference=rough(state.verification.difference)))
+        if state.stopped is not None:
+            document.say(sentence(state.stopped))
+        self.measure_missing()
+
+    def export(self, format: str, path: str) -> None:
+        """Write the current state as a file."""
+        state = self._document.contents.present
+
+        def apply(exported: Any) -> None:
+            self._document.take_export(state, exported)
+            written = self.tr("Written and checked: {files}").format(
+                files=path if len(exported.files) > 1 else exported.files[0]
+            )
+            self._document.say(sentences((written, *exported.notes)))
+
+        title = self.tr("Export {name}").format(name=Path(path).name)
+        self._runner.run(title, apply, "export", state, format, path)
+
+    # Measurements.
+
+    def measure_missing(self) -> None:
+        """What follows by itself once another state or task is there: scores, the metric, and latencies if cheap."""
+        document, state = self._document, self._document.state
+        if document.absent:
+            return
+        self._plan.score()
+        if document.task is not None and document.original is not None and state is not None:
+            first = document.metric(document.original)
+            if first is None:
+                self._evaluate_original()
+            if state is not document.original and not any(metric.like(first) for metric in state.metrics):
+                self.evaluate(state.id)
+        self._plan.read_savings()
+        self.measure_if_cheap()
+
+    def evaluate(self, state: str = "") -> None:
+        """Measure the metric of a state ("" for the current one) on the split that the original was evaluated on."""
+        document = self._document
+        state = state or document.contents.present
+        if document.task is None or not state:
+            return
+
+        def apply(metric: Metric) -> None:
+            document.take_measurements(state, metrics=(metric,))
+
+        title = self.tr("Evaluate {state}").format(state=state_called(document.states, state))
+        self._runner.run(title, apply, "evaluate", state, document.judged_on)
+
+    def _evaluate_original(self) -> None:
+        """Measure the original's metric; what that tells of the data is shown with it."""
+
+        def apply(found: tuple[Metric, TaskInfo]) -> None:
+            metric, info = found
+            self._document.take_info(info)
+            if self._document.original is not None:
+                self._document.take_measurements(self._document.original.id, metrics=(metric,))
+
+        self._runner.run(self.tr("Evaluate the original"), apply, "judge_original")
+
+    def measure(self, background: bool = False, others: tuple[str, ...] = ()) -> None:
+        """Measure original and current state on the target, interleaved, and perhaps other states with them."""
+        document, target = self._document, self._document.target
+        if document.original is None or document.state is None:
+            return
+        if target.machine:  # It cannot be measured from here.
+            if not background:
+                document.say(self.tr("The target is another machine. Use Run > Measure on another machine."))
+            return
+        states = tuple(dict.fromkeys((document.original.id, document.state.id, *others)))
+
+        def apply(timings: Any) -> None:
+            for state, timing in zip(states, timings, strict=True):
+                document.take_measurements(state, timings=(timing,))
+
+        self._runner.run(self.tr("Measure on the target"), apply, "measure", states, target, background=background)
+
+    def measure_if_cheap(self, others: tuple[str, ...] = ()) -> None:
+        """Measure without being asked, where that takes seconds."""
+        if self._document.original is not None and self._document.original.macs <= CHEAP:
+            self.measure(background=True, others=others)
+
+    def read_filters(self) -> None:
+        """Bring the images of the first convolution's filters of the current state, where nobody has yet."""
+        contents, state = self._document.contents, self._document.contents.present
+        about = ("filters", state)
+        known = state in contents.filters or self._runner.queue.about(about) is not None
+        if known or self._runner.link is None:
+            return
+
+        def apply(found: Filters | None) -> None:
+            if contents is self._document.contents:
+                self._document.take_filters(state, found)
+
+        title = self.tr("Read the first layer's filters")
+        self._runner.run(title, apply, "filters", state, background=True, about=about)
+
+    @Slot(object)
+    def _take_up(self, methods: frozenset[str]) -> None:
+        """Read and measure what a person's own jobs came before, where that is not known by now."""
+        document = self._document
+        if "filters" in methods:
+            self.read_filters()
+        known = (timing_of(state, document.target) for state in (document.original, document.state))
+        if "measure" in methods and None in known:
+            self.measure_if_cheap()

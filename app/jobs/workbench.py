@@ -1,0 +1,96 @@
+"""Puts together what a window works with: the document, the engine's link, the job runner, and all jobs.
+
+This is the one place that makes them. Who only shows the document takes that; who starts jobs takes the workbench.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QObject, Slot
+
+from secateur.engine.storage.atomic_files import write
+
+from ..document.document import Document
+from ..storage.background import BackgroundTasks
+from ..storage.session_autosave import SessionAutosave
+from .baselines import BaselineJobs
+from .budget_search import BudgetSearchJobs
+from .cost_estimator import CostEstimator
+from .job_runner import JobRunner
+from .model_jobs import ModelJobs
+from .plan_jobs import PlanJobs
+from .recipes import RecipeJobs
+from .remote_bench import RemoteBenchJobs
+from .sensitivity import SensitivityJobs
+from .session_restore import SessionRestore
+from .sharing import SharingJobs
+from .state_jobs import StateJobs
+from .sweep import SweepJobs
+
+
+class Workbench(QObject):
+    """A document and all that can be done with it.
+
+    Attributes:
+        document: What is shown and edited.
+        estimator: How long jobs took, and how long the next ones will take.
+        runner: Runs jobs against the engine; its queue is published in the document.
+        files: Writes small files beside the interface, in order.
+        autosave: Keeps the session on disk.
+        plan: Scores, latencies, plans.
+        states: Cut, recover, export, evaluate, measure.
+        model: Open, attach data, save.
+        sensitivity: How the metric falls as each layer loses a share.
+        sweep: Several budgets, one after the other.
+        search: The lowest cost that loses at most so much.
+        bench: Measurements on other machines.
+        baselines: What the result has to be better than.
+        sharing: Files of the present state for others.
+        recipes: Recipes that are done again.
+        sessions: Sessions that were broken off, and can be restored.
+    """
+
+    def __init__(self, link: Any = None, document: Document | None = None) -> None:
+        """Make everything. `link` reaches the engine; without one, only what needs no engine works."""
+        super().__init__()
+        self.document = document = document or Document()
+        self.estimator = CostEstimator(document)
+        self.runner = runner = JobRunner(document, link, self.estimator)
+        self.files = BackgroundTasks("files")
+        self.autosave = SessionAutosave(document)
+        self.plan = PlanJobs(document, runner)
+        self.states = StateJobs(document, runner, self.plan)
+        self.model = ModelJobs(document, runner, self.plan, self.states, self.autosave)
+        self.sensitivity = SensitivityJobs(document, runner, self.estimator)
+        self.sweep = SweepJobs(document, runner, self.states)
+        self.search = BudgetSearchJobs(document, runner, self.estimator, self.states)
+        self.bench = RemoteBenchJobs(document, runner)
+        self.baselines = BaselineJobs(document, runner, self.estimator)
+        self.sharing = SharingJobs(document, runner)
+        self.recipes = RecipeJobs(document, runner, self.model, self.states)
+        self.sessions = SessionRestore(document, runner, self.model, self.states, self.autosave)
+        runner.came_back.connect(self._came_back)
+
+    @Slot()
+    def _came_back(self) -> None:
+        """The engine was lost and runs again: compute where the document says, go on with what was broken off."""
+        self.model.use_device_again()
+        self.runner.ask_again()
+        self.plan.go_on()
+
+    def save_file(self, path: Path, content: Callable[[], bytes]) -> None:
+        """Write a file whole or not at all, and say so; `content` is called beside the interface: no widget in it."""
+        self.files.run(
+            lambda: write(path, content()),
+            on_done=lambda _none: self.document.say(self.tr("Saved {path}").format(path=path)),
+            on_error=self.document.fail,
+        )
+
+    def close(self) -> None:
+        """Keep everything, and end the engine, for good."""
+        self.runner.stop()
+        self.files.close()
+        self.plan.close()
+        self.autosave.close()
+        self.runner.close()
