@@ -286,9 +286,6 @@ def prune(
     )
     if recovery is not None:
         require_possible(recovery)
-        if task is None:
-            template = "Recovery needs data. Name the data with task, or leave recovery out."
-            raise TaskError("prune.no_data", template)
     module = model if isinstance(model, nn.Module) else None
     spec = model if isinstance(model, ModelSpec) else ModelSpec("" if isinstance(model, nn.Module) else model)
     spec = replace(
@@ -376,6 +373,8 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
         examples = _in_pairs(asked.module, examples)
     prepared = yield from prepare(asked.spec, token, named_by_hand(asked.spec), asked.module, examples)
     original, task, inputs = prepared.opened.model, prepared.task, prepared.inputs
+    if asked.recovery is not None and task is None:
+        raise TaskError("prune.no_data", "Recovery needs data. Name the data with task, or leave recovery out.")
     before, info = None, None
     if task is not None:
         with placed(asked.device, original):
