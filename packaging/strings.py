@@ -101,6 +101,10 @@ def of_engine(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Progress" and node.args:
             yield from _literals(node.args[0])
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Option":
+            for given in node.keywords:
+                if given.arg in ("title", "help", "zero", "titles"):
+                    yield from _literals(given.value)
 
 
 CODE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")

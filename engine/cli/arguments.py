@@ -13,6 +13,8 @@ from ..recipes.compatibility import Mode
 from ..sensitivity.protocol import SHARES
 from ..workflows.sweep import BUDGETS
 from .options import (
+    PLAN,
+    RUN,
     about_choice,
     about_measuring,
     about_model,
@@ -24,6 +26,7 @@ from .options import (
     about_target,
     about_trust,
     about_writing,
+    group,
 )
 from .values import natural, share, share_or_bytes, share_or_latency, shares
 
@@ -31,6 +34,10 @@ MODEL = (
     "a project or an export of Secateur, bundled:resnet, bundled:vit, torchvision:NAME, timm:NAME, "
     "or path/to/file.py:callable"
 )
+
+
+GOAL = "goal"
+"""Heading of what says how much goes."""
 
 
 class WrongUsage(SystemExit):
@@ -57,6 +64,23 @@ class Parser(argparse.ArgumentParser):
             raise WrongUsage(message) from None
 
 
+class Command(Parser):
+    """A command; its usage names what it needs, and leaves its many options to the headings below."""
+
+    def format_usage(self) -> str:
+        """One line."""
+        return f"usage: {self._words()}\n"
+
+    def format_help(self) -> str:
+        """The usage, then all options under their headings."""
+        self.usage = self._words().replace("%", "%%")
+        return super().format_help()
+
+    def _words(self) -> str:
+        needed = (one for one in self._actions if not one.option_strings)
+        return " ".join([self.prog, *(str(one.metavar or one.dest) for one in needed), "[OPTIONS]"])
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     top = Parser(prog="secateur", description="Structured pruning: smaller dense models, verified.")
@@ -66,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
 
 def commands(top: Parser) -> Any:
     """Add all commands to a parser; returns the action that has their parsers, by name, as its `choices`."""
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Command)
     _inspect(commands.add_parser("inspect", help="what can be removed from a model, and what cannot"))
     _prune(commands.add_parser("prune", help="make a model smaller: score, plan, cut, verify, recover, export"))
     _sensitivity(commands.add_parser("sensitivity", help="how the metric falls as each layer loses a share"))
@@ -148,7 +172,7 @@ def _inspect(command: argparse.ArgumentParser) -> None:
 
 def _prune(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help=MODEL)
-    add = command.add_argument
+    add = group(command, GOAL).add_argument
     add(
         "--keep-macs",
         type=share,
@@ -167,9 +191,10 @@ def _prune(command: argparse.ArgumentParser) -> None:
         metavar="0.5%",
         help="as few MACs as possible, or with --runtime as little time, that lose at most this of the metric",
     )
-    about_target(command)
     about_choice(command)
     about_recovery(command)
+    about_target(command)
+    add = group(command, RUN).add_argument
     add("--export", metavar="PATH", help="write the result: an .onnx file, a .pt2 program, or a folder for PyTorch")
     add("--save", metavar="FOLDER", help="keep all states and the recipe as a project")
     about_writing(command)
@@ -179,7 +204,7 @@ def _prune(command: argparse.ArgumentParser) -> None:
 
 def _sensitivity(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help=MODEL)
-    add = command.add_argument
+    add = group(command, GOAL).add_argument
     add(
         "--shares",
         type=shares,
@@ -189,7 +214,9 @@ def _sensitivity(command: argparse.ArgumentParser) -> None:
     )
     about_scores(command)
     about_place(command)
+    add = group(command, PLAN).add_argument
     add("--depth", action="store_true", help="whole blocks too")
+    add = group(command, RUN).add_argument
     add("--cache", metavar="FOLDER", type=Path, help="where measured points are kept (default: your cache folder)")
     about_model(command)
     about_run(command)
@@ -197,7 +224,7 @@ def _sensitivity(command: argparse.ArgumentParser) -> None:
 
 def _sweep(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help=MODEL)
-    add = command.add_argument
+    add = group(command, GOAL).add_argument
     add(
         "--budgets",
         type=shares,
@@ -206,9 +233,10 @@ def _sweep(command: argparse.ArgumentParser) -> None:
         help="shares to keep at most, one result for each (default: " + ",".join(f"{b:.0%}%" for b in BUDGETS) + ")",
     )
     add("--cost", choices=[*map(str, Cost)], default=str(Cost.MACS), help="what they are shares of (default: macs)")
-    about_target(command)
     about_choice(command)
     about_recovery(command)
+    about_target(command)
+    add = group(command, RUN).add_argument
     add("--save", metavar="FOLDER", help="keep all states as a project, also when stopped: sweep FOLDER goes on")
     about_writing(command)
     about_model(command)

@@ -3,20 +3,31 @@
 import argparse
 from collections.abc import Callable
 
+from ..options import settings_of
 from ..planning.protocol import BYTES, Ranking
-from ..recovery.protocol import Optimizer, RecoverySettings, Repair
+from ..recovery.protocol import RecoverySettings
 from ..scoring.criteria import CRITERIA
-from ..scoring.score_options import Combine, Normalise, Slices
+from ..scoring.score_options import Choices
 from ..targets.protocol import TargetSpec
 from ..targets.table import TARGETS
 from ..tasks.open import FORMS
 from ..tasks.purposes.table import PURPOSES
-from .values import kind_multiple, moved, natural, numbers, positive, shape, share_or_count, threads
+from .settings import Arguments, add_setting, add_settings
+from .values import kind_multiple, moved, numbers, positive, shape, share_or_count, threads
+
+PLAN, RUN = "plan", "run and output"
+"""Headings in `--help`."""
+
+
+def group(command: argparse.ArgumentParser, title: str) -> Arguments:
+    """The options of a command under a heading of its `--help`."""
+    known = (one for one in command._action_groups if one.title == title)  # pyright: ignore[reportPrivateUsage]
+    return next(known, None) or command.add_argument_group(title)
 
 
 def about_place(command: argparse.ArgumentParser) -> None:
     """Where structures may be removed."""
-    command.add_argument(
+    group(command, PLAN).add_argument(
         "--scope",
         action="append",
         metavar="MODULE",
@@ -26,7 +37,7 @@ def about_place(command: argparse.ArgumentParser) -> None:
 
 def about_target(command: argparse.ArgumentParser) -> None:
     """The machine and runtime that latency is planned for."""
-    add = command.add_argument_group("the target, where latency counts").add_argument
+    add = group(command, "target, where latency counts").add_argument
     _about_runtime(add)
     add("--runtime-threads", type=threads, default=1, metavar="N", help="its threads (default: 1)")
     add("--runtime-batch", type=positive, default=1, metavar="N", help="its batch size (default: 1)")
@@ -44,7 +55,7 @@ def about_choice(command: argparse.ArgumentParser) -> None:
     """What is rated, what competes, and which plans are allowed."""
     about_scores(command)
     about_place(command)
-    add = command.add_argument
+    add = group(command, PLAN).add_argument
     add(
         "--lock",
         action="append",
@@ -76,73 +87,36 @@ def about_choice(command: argparse.ArgumentParser) -> None:
 
 def about_recovery(command: argparse.ArgumentParser) -> None:
     """What follows a cut: repair and fine-tuning."""
-    add = command.add_argument
-    recovery = command.add_mutually_exclusive_group()
-    recovery.add_argument("--epochs", type=natural, help="epochs of fine-tuning with the original as teacher")
-    recovery.add_argument("--no-recover", action="store_true", help="do not fine-tune")
-    add(
-        "--rounds",
-        type=positive,
-        default=1,
-        metavar="K",
-        help="score, cut and recover K times on the way to the goal, with --epochs each time (default: 1)",
-    )
-    add(
-        "--repair",
-        choices=[one.replace(" ", "-") for one in Repair],
-        default=str(Repair.NONE),
-        help="repair layers that lost inputs from calibration data before training, or with --no-recover instead of it",
-    )
-    add("--optimizer", choices=[*map(str, Optimizer)], default=str(Optimizer.ADAMW), help="default: adamw")
-    add("--patience", type=natural, default=0, metavar="N", help="stop after N epochs without gain (default: never)")
-    default = RecoverySettings()
-    add(
-        "--learning-rate",
-        type=float,
-        default=default.learning_rate,
-        metavar="RATE",
-        help=f"peak of the schedule (default: {default.learning_rate:g})",
-    )
-    add(
-        "--distillation",
-        type=float,
-        default=default.distillation,
-        metavar="W",
-        help=f"weight of the original's answers, the rest is the data's own loss (default: {default.distillation:g})",
-    )
-    add(
-        "--temperature",
-        type=float,
-        default=default.temperature,
-        metavar="T",
-        help=f"softens both answers before they are compared (default: {default.temperature:g})",
-    )
-    add("--mirror", action="store_true", help="mirror half of the images of a batch; needs --distillation 1")
-    add(
-        "--distil-blocks",
-        type=float,
-        default=0.0,
-        metavar="W",
-        help="weight of what blocks give, beside the outputs (default: 0)",
-    )
-    add("--bfloat16", action="store_true", help="compute in bfloat16 where torch thinks it safe")
-    add("--seed", type=natural, default=0, help="of what is random (default: 0)")
+    group = command.add_argument_group("recovery after each cut")
+    either = group.add_mutually_exclusive_group()
+    for setting in settings_of(RecoverySettings):
+        if setting.name == "epochs":
+            add_setting(either, setting, unset=True)
+            either.add_argument("--no-recover", action="store_true", help="do not fine-tune")
+            group.add_argument(
+                "--rounds",
+                type=positive,
+                default=1,
+                metavar="K",
+                help="score, cut and recover K times on the way to the goal, with --epochs each time (default: 1)",
+            )
+        elif setting.option.on_command_line:
+            add_setting(group, setting)
 
 
 def about_scores(command: argparse.ArgumentParser) -> None:
     """How structures are rated."""
-    add = command.add_argument
+    group = command.add_argument_group("scores")
+    add = group.add_argument
     add("--criterion", choices=[*CRITERIA], help="what rates structures (default: taylor with data, else l1)")
-    add("--combine", choices=[*map(str, Combine)], help="how the slices of a structure become one number")
-    add("--slices", choices=[*map(str, Slices)], help="which count: those that compute a structure, that read it, all")
-    add("--normalise", choices=[*map(str, Normalise)], help="what the scores of a coupled set are divided by")
+    add_settings(group, Choices)
     competing = "what competes: sets of equal shapes, each set by itself, the whole model (default: shapes)"
     add("--ranking", choices=[*map(str, Ranking)], default=str(Ranking.SHAPES), help=competing)
 
 
 def about_measuring(command: argparse.ArgumentParser) -> None:
     """How latency is measured."""
-    add = command.add_argument
+    add = group(command, "measuring").add_argument
     _about_runtime(add)
     add("--batch", type=positive, default=1, help="batch size (default: 1)")
     add(
@@ -163,7 +137,7 @@ def about_measuring(command: argparse.ArgumentParser) -> None:
 
 def about_model(command: argparse.ArgumentParser) -> None:
     """How the model is opened, with the data that judges it."""
-    add = command.add_argument
+    add = group(command, "model").add_argument
     add("--weights", metavar="FILE", help="checkpoint to load")
     add("--input", type=shape, metavar="1x3x224x224", help="shape of the input, where it cannot be found out")
     add(
@@ -183,7 +157,7 @@ def about_model(command: argparse.ArgumentParser) -> None:
 
 def about_trust(command: argparse.ArgumentParser) -> None:
     """What files from elsewhere may do, and where they lie now."""
-    add = command.add_argument
+    add = group(command, "files from elsewhere").add_argument
     add("--trust-pickle", action="store_true", help="allow a checkpoint to run code while it is loaded")
     add(
         "--trust-code",
@@ -197,7 +171,7 @@ def about_trust(command: argparse.ArgumentParser) -> None:
 
 def about_data(command: argparse.ArgumentParser) -> None:
     """What judges the model."""
-    add = command.add_argument_group("what judges the model").add_argument
+    add = group(command, "data").add_argument
     add("--task", metavar="PATH", help=f"{FORMS}, or: bundled; folders may hold train, val and test")
     add("--purpose", choices=list(PURPOSES), help="what the model is for, where it does not follow from the data")
     add("--features", metavar="A,B", help="columns of a table that are the inputs")
@@ -216,7 +190,7 @@ def about_data(command: argparse.ArgumentParser) -> None:
 
 def about_run(command: argparse.ArgumentParser) -> None:
     """What the command computes with, and how it answers."""
-    add = command.add_argument
+    add = group(command, RUN).add_argument
     add("--threads", type=threads, help="threads to compute with")
     add("--device", metavar="NAME", help="where to train and judge: cuda, cuda:1, mps (default: cpu, or as recorded)")
     about_output(command)
@@ -224,11 +198,11 @@ def about_run(command: argparse.ArgumentParser) -> None:
 
 def about_writing(command: argparse.ArgumentParser) -> None:
     """What becomes of a file that is there already."""
-    command.add_argument("--overwrite", action="store_true", help="replace files that are there already")
+    group(command, RUN).add_argument("--overwrite", action="store_true", help="replace files that are there already")
 
 
 def about_output(command: argparse.ArgumentParser) -> None:
     """How the command answers."""
-    add = command.add_argument
+    add = group(command, RUN).add_argument
     add("--json", action="store_true", help="print the result as one JSON object")
     add("--verbose", action="store_true", help="print the details of an error")

@@ -48,7 +48,7 @@ def own_files(folder: str, command: str, options: dict[str, Any]) -> frozenset[s
         options: What decides about its result, see `Request`.
     """
     history = _history(folder)
-    known = None if history is None else history.request
+    known = None if history is None else _request(history)
     if history is None or known is None or known.left or (known.command, known.options) != (command, options):
         return frozenset()
     return frozenset(known.files) if history.is_sealed else frozenset()  # a stranger's names whatever it likes
@@ -60,7 +60,7 @@ def start_of(session: Session, arguments: argparse.Namespace) -> State:
     A run that was stopped, by a kill, an error or a hand, has no result to go on from. One that ended is gone on with
     from its result, unless it is asked for once more, or the loss that it tolerated is too much now.
     """
-    known, present = session.history.request, session.present
+    known, present = _request(session.history), session.present
     if known is None or known.left or known.command != arguments.command or known.state not in session.history.states:
         return present
     began = session.history.state(known.state)
@@ -77,14 +77,14 @@ def start_of(session: Session, arguments: argparse.Namespace) -> State:
 def begun(asked: Request, folder: str | None) -> bool:
     """Whether a project is what the same request has left behind, and nobody has worked on since."""
     history = _history(folder)
-    known = None if history is None else history.request
+    known = None if history is None else _request(history)
     return known is not None and not known.left and replace(known, result="") == asked
 
 
 def resumed(arguments: argparse.Namespace) -> argparse.Namespace:
     """Arguments that name the project in the model's place, where the same command on the same model left it."""
     history = None if is_project(arguments.model) else _history(arguments.save)
-    known = None if history is None else history.request
+    known = None if history is None else _request(history)
     if history is None or known is None or known.left or history.spec is None:
         return arguments
     spec = change_model(model_spec(arguments), absolute_to(Path.cwd()))
@@ -105,7 +105,7 @@ def continued(arguments: argparse.Namespace, reporter: Reporter) -> argparse.Nam
         return arguments
     found = copy(arguments)
     found.save = arguments.save or arguments.model
-    known = history.request
+    known = _request(history)
     if known is None or known.command != arguments.command:
         return found
     said = set[str](arguments.given)
@@ -130,6 +130,15 @@ def _history(folder: str | None) -> StateHistory | None:
     history = StateHistory(Path(folder).absolute())
     history.read()
     return history
+
+
+def _request(history: StateHistory) -> Request | None:
+    """What a project was asked for; options that are newer than it have their defaults, as they had when it was."""
+    known = history.request
+    if known is None or GOALS.isdisjoint(known.options):  # a recipe that runs has none of these options
+        return known
+    usual = argparse.Namespace(**typed(known.command, dict.fromkeys(GOALS | _names())))
+    return replace(known, options=options_of(usual) | known.options)
 
 
 def _words(arguments: argparse.Namespace) -> str:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 from ..planning.goal import touching
 from ..planning.isomorphic_classes import DEEP
 from ..planning.protocol import Cost, Goal, Limit, Ranking
-from ..recovery.protocol import Optimizer, RecoverySettings, Repair, require_possible
+from ..recovery.protocol import RecoverySettings, Repair, require_possible
 from ..scoring.criteria import CRITERIA
-from ..scoring.score_options import Choices, Combine, Normalise, Slices
+from ..scoring.score_options import Choices
 from ..structures.analysis import Analysis, Kind, identities
 from ..workflows.prune import PruneSettings
 from .latency_text import USUAL, target_of
+from .settings import read_settings
 
 HALF = Limit(Cost.MACS, 0.5)
 """What is kept at most where no cost is limited."""
@@ -76,34 +77,16 @@ def asked_of(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Asked:
     fastest = bool(loss and arguments.runtime and not timed)
     goal, rounds = _goal(arguments, limits), arguments.rounds
     goal = replace(goal, target=target_of(arguments) if timed or fastest else None)
-    recovery, choices = _recovery(arguments), choices_of(arguments)
+    recovery, choices = _recovery(arguments), read_settings(Choices, arguments)
     asked = Asked(goal, criterion, epochs, rounds, arguments.seed, threads, recovery, choices)
     lowered, locks = Cost.LATENCY if fastest else Cost.MACS, tuple(arguments.lock or ())
     return replace(asked, loss=loss, lowered=lowered, locks=locks)
 
 
-def choices_of(arguments: argparse.Namespace) -> Choices:
-    """The choices about scores that the arguments name."""
-    return Choices(
-        combine=Combine(arguments.combine) if arguments.combine else None,
-        slices=Slices(arguments.slices) if arguments.slices else None,
-        normalise=Normalise(arguments.normalise) if arguments.normalise else None,
-    )
-
-
 def _recovery(arguments: argparse.Namespace) -> RecoverySettings:
     """What to train with; raises SecateurError at once for what no training can have."""
-    settings = RecoverySettings(
-        learning_rate=arguments.learning_rate,
-        repair=Repair(arguments.repair.replace("-", " ")),
-        optimizer=Optimizer(arguments.optimizer),
-        patience=arguments.patience,
-        distillation=arguments.distillation,
-        temperature=arguments.temperature,
-        mirror=arguments.mirror,
-        features=arguments.distil_blocks,
-        half=arguments.bfloat16,
-    )
+    usual = RecoverySettings()
+    settings = read_settings(RecoverySettings, arguments, epochs=usual.epochs, seed=usual.seed, threads=usual.threads)
     require_possible(settings)
     return settings
 

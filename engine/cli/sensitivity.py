@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import TaskError
 from ..planning.protocol import Goal
+from ..scoring.score_options import Choices
 from ..sensitivity.protocol import Sensitivity
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
@@ -15,7 +16,8 @@ from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
 from .model_args import model_spec
 from .output import Outcome, Reporter
-from .prune_request import choices_of, kinds_of
+from .prune_request import kinds_of
+from .settings import read_settings
 from .tables import columns, metric_of, metric_value, percent
 
 
@@ -32,7 +34,7 @@ def sensitivity(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             raise TaskError("cli.no_data", "{what} needs data. Add --task.", what="sensitivity")
         criterion, state = arguments.criterion or "taylor", session.present.id
         job = measure_sensitivity(
-            session, state, criterion, tuple(arguments.shares), goal, choices=choices_of(arguments)
+            session, state, criterion, tuple(arguments.shares), goal, choices=read_settings(Choices, arguments)
         )
         found = reporter.finish(job)
     content = {

@@ -1,11 +1,15 @@
 """Settings of a recovery, as plain data."""
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
 from ..devices import check_threads
 from ..errors import SecateurError
+from ..options import Option, require_in_range
+
+TRAINING, DISTILLATION = "Training", "Distillation"
+"""Headings of the settings in a report."""
 
 
 class Repair(StrEnum):
@@ -46,46 +50,160 @@ class RecoverySettings:
         half: Forward and loss in bfloat16 where torch thinks it safe; weights are trained in single precision anyway.
     """
 
-    epochs: int = 5
-    learning_rate: float = 2e-3
-    distillation: float = 0.7
-    temperature: float = 2.0
-    weight_decay: float = 1e-4
-    seed: int = 0
-    threads: int = 0
-    repair: Repair = Repair.NONE
-    optimizer: Optimizer = Optimizer.ADAMW
-    warm_up: float = 0.15
-    patience: int = 0
-    features: float = 0.0
-    mirror: bool = False
-    half: bool = False
+    epochs: Annotated[
+        int,
+        Option(
+            title="Epochs",
+            help="epochs of fine-tuning with the original as teacher",
+            minimum=0,
+            section=TRAINING,
+            metavar="N",
+            in_dialog=False,
+        ),
+    ] = 5
+    learning_rate: Annotated[
+        float,
+        Option(
+            title="Learning rate",
+            help="peak of the learning rate schedule",
+            above=0,
+            section=TRAINING,
+            metavar="RATE",
+            in_dialog=False,
+        ),
+    ] = 2e-3
+    distillation: Annotated[
+        float,
+        Option(
+            title="Distillation weight",
+            help="share of the loss that compares outputs with the original's; the rest is the task's own loss",
+            minimum=0,
+            maximum=1,
+            section=DISTILLATION,
+            metavar="W",
+        ),
+    ] = 0.7
+    temperature: Annotated[
+        float,
+        Option(
+            title="Temperature",
+            help="softens the outputs of both models before they are compared",
+            above=0,
+            maximum=100,
+            decimals=1,
+            section=DISTILLATION,
+            metavar="T",
+        ),
+    ] = 2.0
+    weight_decay: Annotated[
+        float,
+        Option(
+            title="Weight decay",
+            help="pulls weights towards 0 at each step; decoupled from the gradient with AdamW",
+            minimum=0,
+            maximum=1,
+            decimals=5,
+            section=TRAINING,
+            metavar="W",
+        ),
+    ] = 1e-4
+    seed: Annotated[
+        int,
+        Option(title="Seed", help="seed of everything random", minimum=0, section=TRAINING, metavar="N"),
+    ] = 0
+    threads: Annotated[
+        int,
+        Option(
+            title="Threads",
+            help="threads to train with",
+            minimum=0,
+            zero="all but one",
+            section=TRAINING,
+            on_command_line=False,
+            in_dialog=False,
+        ),
+    ] = 0
+    repair: Annotated[
+        Repair,
+        Option(
+            title="Repair",
+            help="repair layers that lost inputs from calibration data before training, or instead of training with "
+            "--no-recover",
+            section=TRAINING,
+            in_dialog=False,
+        ),
+    ] = Repair.NONE
+    optimizer: Annotated[
+        Optimizer,
+        Option(
+            title="Optimiser",
+            help="what makes the steps; SGD uses Nesterov momentum 0.9 and needs a larger learning rate than AdamW",
+            titles={Optimizer.ADAMW: "AdamW", Optimizer.ADAM: "Adam", Optimizer.SGD: "SGD"},
+            section=TRAINING,
+        ),
+    ] = Optimizer.ADAMW
+    warm_up: Annotated[
+        float,
+        Option(
+            title="Warm-up",
+            help="share of the steps in which the learning rate rises; then it follows a cosine decay",
+            minimum=0,
+            maximum=1,
+            percent=True,
+            section=TRAINING,
+            metavar="15%",
+        ),
+    ] = 0.15
+    patience: Annotated[
+        int,
+        Option(
+            title="Stop after epochs without gain",
+            help="stop after this many epochs without a better metric",
+            minimum=0,
+            zero="never",
+            section=TRAINING,
+            metavar="N",
+        ),
+    ] = 0
+    features: Annotated[
+        float,
+        Option(
+            title="Feature distillation weight",
+            help="also compares the output of each block on the kept channels",
+            minimum=0,
+            zero="off",
+            section=DISTILLATION,
+            flag="--distil-blocks",
+            aliases=("--feature-distillation",),
+            metavar="W",
+        ),
+    ] = 0.0
+    mirror: Annotated[
+        bool,
+        Option(
+            title="Mirrored images",
+            help="mirror half of the images of each batch; needs a distillation weight of 1, for the teacher needs no "
+            "labels",
+            section=DISTILLATION,
+        ),
+    ] = False
+    half: Annotated[
+        bool,
+        Option(
+            title="Mixed precision (bfloat16)",
+            help="compute in bfloat16 (autocast): faster on processors that have it; weights keep their data type",
+            section=TRAINING,
+            flag="--bfloat16",
+            aliases=("--mixed-precision",),
+        ),
+    ] = False
 
 
 def require_possible(settings: RecoverySettings) -> None:
     """Raise SecateurError for settings that no training can have."""
     if settings.threads:
         check_threads(settings.threads)
-    above = (settings.learning_rate, settings.temperature)
-    others = (settings.epochs, settings.weight_decay, settings.features, settings.patience, settings.warm_up)
-    shares = (settings.distillation, settings.warm_up)
-    if (
-        any(not n > 0 or math.isinf(n) for n in above)
-        or any(not n >= 0 or math.isinf(n) for n in others)
-        or any(not n <= 1 for n in shares)
-        or not settings.distillation >= 0
-    ):
-        raise SecateurError(
-            "recovery.settings",
-            "Invalid recovery settings: {epochs} epochs, learning rate {rate}, temperature {temperature}, "
-            "distillation weight {share}. Use 0 or more epochs, a learning rate and a temperature above 0, a "
-            "distillation weight and a warm-up share from 0 to 1, and 0 or more for weight decay, patience and "
-            "feature distillation.",
-            epochs=settings.epochs,
-            rate=settings.learning_rate,
-            temperature=settings.temperature,
-            share=settings.distillation,
-        )
+    require_in_range(settings)
     if settings.mirror and settings.distillation < 1:
         raise SecateurError(
             "recovery.mirror_weight",

@@ -5,6 +5,9 @@ None of a choice means the criterion's own default, which is what its paper does
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Annotated
+
+from ..options import Option
 
 
 class Combine(StrEnum):
@@ -50,8 +53,15 @@ class Choices:
             measure one structure after the other.
     """
 
-    combine: Combine | None = None
-    slices: Slices | None = None
-    normalise: Normalise | None = None
+    combine: Annotated[
+        Combine | None, Option(title="Combine", help="how the slices of a structure become one number")
+    ] = None
+    slices: Annotated[
+        Slices | None,
+        Option(title="Slices", help="which slices count: those that compute a structure, those that read it, or all"),
+    ] = None
+    normalise: Annotated[
+        Normalise | None, Option(title="Normalise", help="what the scores of a coupled set are divided by")
+    ] = None
     batches: int = 0
     selection: dict[str, list[int]] = field(default_factory=dict[str, list[int]])

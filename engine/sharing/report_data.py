@@ -7,9 +7,10 @@ from typing import Any
 
 from ..baselines.protocol import Baseline
 from ..baselines.verdict import PrunedResult, verdict
+from ..options import settings_of
 from ..planning.infeasibility import goal_text
 from ..recipes.compatibility import shown
-from ..recovery.protocol import RecoverySettings, Repair
+from ..recovery.protocol import RecoverySettings
 from ..session.state_history import StateHistory
 from ..session.states import PlanIntent, State, StateKind
 from ..targets.protocol import Timing
@@ -203,16 +204,13 @@ def _intent(plan: PlanIntent) -> list[tuple[str, str]]:
 
 
 def _settings(told: RecoverySettings) -> list[tuple[str, str]]:
-    repair = [] if told.repair is Repair.NONE else [("Repair", str(told.repair))]
-    if not told.epochs:
-        return repair
-    training = (
-        f"{counted(told.epochs, 'epoch')}, {told.optimizer}, learning rate {told.learning_rate:g}, weight decay "
-        f"{told.weight_decay:g}, warm-up {told.warm_up:.0%}"
-    )
-    teacher = f"weight {told.distillation:g}, temperature {told.temperature:g}, feature distillation {told.features:g}"
-    threads = counted(told.threads, "thread") if told.threads else "all threads but one"
-    return [*repair, ("Training", training), ("Distillation", teacher), ("Seed", f"{told.seed}, {threads}")]
+    """A line for each section of the settings; without training only what was repaired."""
+    sections: dict[str, list[str]] = {}
+    for one in settings_of(type(told)):
+        if one.option.in_report and (told.epochs or one.name == "repair"):
+            value = one.words(getattr(told, one.name))
+            sections.setdefault(one.option.section or "Recovery", []).append(f"{one.option.title}: {value}")
+    return [(title, "; ".join(lines)) for title, lines in sections.items()]
 
 
 def _layer(key: str, count: int, last: State) -> Layer:

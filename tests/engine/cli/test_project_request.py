@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -281,3 +282,20 @@ def test_settings_that_were_kept_are_read_as_if_they_were_typed() -> None:
     for wrong in ({"budgets": "many"}, {"lock": {}}, {"epochs": 1, "no_recover": True}, {"keep_macs": 0.5}):
         with pytest.raises(WrongUsage):
             typed("sweep", kept | wrong)
+
+
+def test_a_request_of_before_an_option_was_added_is_the_same_request(mine: list[str], tmp_path: Path) -> None:
+    """Its options have none of it; it was as if that had its default."""
+    folder = tmp_path / "project"
+    command = ["prune", *mine, *FAST, "--keep-macs", "60%", "--save", str(folder)]
+    assert main(command) == 0
+    history = StateHistory(folder)
+    history.read()
+    known = history.request
+    assert known is not None
+    older = {name: value for name, value in known.options.items() if name not in ("weight_decay", "warm_up")}
+    history.ask(replace(known, options=older))
+    before = len(history.states)
+    assert main(command) == 0
+    history.read()
+    assert len(history.states) == before

@@ -248,7 +248,7 @@ def test_a_model_or_loss_that_raises_is_told_in_a_sentence() -> None:
     "wrong", [{"epochs": -1}, {"learning_rate": 0.0}, {"temperature": -1.0}, {"distillation": 1.5}]
 )
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(SecateurError, match="Invalid recovery settings"):
+    with pytest.raises(SecateurError, match="must be"):
         finish(recover(_student(), TEACHER, ToyTask(), _settings(**wrong)))
 
 
