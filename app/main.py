@@ -16,7 +16,19 @@ if TYPE_CHECKING:
     from secateur.engine.sources.protocol import ModelSpec
 
 COMMANDS = frozenset(
-    {"inspect", "prune", "sensitivity", "sweep", "measure", "baselines", "run", "script", "report", "bundle"}
+    {
+        "inspect",
+        "prune",
+        "sensitivity",
+        "sweep",
+        "measure",
+        "baselines",
+        "run",
+        "script",
+        "report",
+        "bundle",
+        "completion",
+    }
 )
 SAMPLE = "bundled:resnet"
 DEMONSTRATION = "secateur-demonstration"
@@ -35,6 +47,7 @@ secateur --empty   opens an empty window
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit code."""
     multiprocessing.freeze_support()
+    _complete()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in ("-h", "--help", "--version"):
         return _about(arguments)
@@ -84,6 +97,14 @@ def _window(arguments: list[str]) -> int:
     from .startup.application import start
 
     return start(spec, asked=bool(arguments), engine=engine)
+
+
+def _complete() -> None:
+    """Answer a shell that completes a command line, and leave; every other start goes on."""
+    if "_ARGCOMPLETE" in os.environ:
+        from secateur.engine.cli.completion import complete
+
+        complete()
 
 
 def _command_line(arguments: list[str]) -> int:

@@ -36,6 +36,8 @@ MODEL = (
 )
 
 
+SHELLS = ("bash", "zsh", "fish")
+"""Shells that commands and options are completed in."""
 GOAL = "goal"
 """Heading of what says how much goes."""
 
@@ -102,6 +104,7 @@ def commands(top: Parser) -> Any:
     _run(commands.add_parser("run", help="do again what a recipe recorded, also on the model's next version"))
     _script(commands.add_parser("script", help="what a recipe recorded as a Python script"))
     _report(commands.add_parser("report", help="what was done and what came out as one HTML file"))
+    _completion(commands.add_parser("completion", help="complete commands and options in your shell"))
     _bundle(commands.add_parser("bundle", help="hand a project on as one small file, or look into such a file"))
     return commands
 
@@ -269,6 +272,12 @@ def _baselines(command: argparse.ArgumentParser) -> None:
     about_measuring(command)
     about_trust(command)
     about_run(command)
+
+
+def _completion(command: argparse.ArgumentParser) -> None:
+    words = "bash, zsh or fish; prints what turns completion on, for example: source <(secateur completion bash)"
+    command.add_argument("shell", metavar="SHELL", choices=SHELLS, help=words)
+    about_output(command)
 
 
 HANDED = "a folder that --save wrote, or a bundle"

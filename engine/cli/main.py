@@ -26,6 +26,7 @@ COMMANDS = {
     "script": "script",
     "report": "write_report",
     "bundle": "bundle",
+    "completion": "completion",
 }
 """First words that mean the command line (everything else is for the window), and the file and function of each."""
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
