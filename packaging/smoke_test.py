@@ -27,7 +27,7 @@ def main() -> int:
     assert "site-packages" in secateur.engine.__file__, f"not the installed package: {secateur.engine.__file__}"
     application, window = make_application(), make_window()
     failures: list[str] = []
-    document = window.document
+    workbench, document = window.workbench, window.document
     document.failed.connect(lambda error: failures.append(f"{error}\n{error.details}"))
 
     def step(what: str, done: Callable[[], object]) -> None:

@@ -107,7 +107,7 @@ def try_cut(model: nn.Module, transition: Transition, edits: Edits, inputs: Inpu
     edits = _with_known_repairs(smaller, analysis, transition.after, edits)
     folding = Folding(model, transition, inputs)
     run = Auditor(smaller, analysis, transition.after, inputs, folding)
-    repair = RepairSearch(smaller, AxisSizes(transition), edits, run, known=analysis.known)
+    repair = RepairSearch(smaller, AxisSizes(transition), edits, run, known=analysis.known, trial=not lasting)
     edits = repair.until_it_runs()
     if folding.asked:
         run()  # the last audit may have been of a repair that was undone

@@ -50,7 +50,7 @@ def learn_repairs(
 
 
 def guess_repairs(
-    sizes: AxisSizes, known: KnownRepairs, now: Mapping[tuple[str, str], Any]
+    sizes: AxisSizes, known: KnownRepairs, now: Mapping[tuple[str, str], Any], trial: bool = False
 ) -> tuple[AttributeRepairs, list[Site]]:
     """Values of attributes and replaced numbers for a cut, where what is known leaves one choice.
 
@@ -58,13 +58,14 @@ def guess_repairs(
         sizes: Of the cut.
         known: What earlier cuts have shown.
         now: Values of the known attributes that the model has.
+        trial: Replace also the numbers that only some cuts needed: all that counts is whether the cut runs.
     """
     values: AttributeRepairs = {}
     for path, name, axes in known.attributes:
         new = _followed(sizes, now[path, name], axes) if (path, name) in now else None
         if new is not None:
             values[path, name] = new
-    given = set(known.given)
+    given = set[tuple[str, str, str]]() if trial else set(known.given)
     places = dict.fromkeys(one for one in known.literals if one not in given)
     factors = {(site, where) for _, site, where in places}
     paths = dict.fromkeys(path for path, _, _ in places)

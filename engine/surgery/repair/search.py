@@ -36,6 +36,7 @@ class RepairSearch:
         run: Audits the model as it is.
         closely: A forward that raises later has come further, though no operator more is as predicted.
         known: What earlier cuts have shown; after this one, what it has shown too.
+        trial: All that counts is whether the cut runs, not how slight its repairs are.
         first: What the repaired attributes were before.
     """
 
@@ -45,6 +46,7 @@ class RepairSearch:
     run: Auditor
     closely: bool = False
     known: KnownRepairs = NO_KNOWN_REPAIRS
+    trial: bool = False
     first: AttributeRepairs = field(default_factory=dict[tuple[str, str], Any])
 
     def until_it_runs(self) -> Edits:
@@ -80,7 +82,7 @@ class RepairSearch:
         """All that earlier cuts have shown, at once: it is enough, or it is undone."""
         present = {path for path, module in modules_of(self.model).items() if not isinstance(module, StandIn)}
         keys = [(path, name) for path, name, _ in self.known.attributes if path in present]
-        values, sites = guess_repairs(self.sizes, self.known, self._values(keys))
+        values, sites = guess_repairs(self.sizes, self.known, self._values(keys), self.trial)
         edits, old = self.edits, self._values(values)
         self._set(values)
         self._replace_literals(merged_repairs("literals", edits.literals, [one for one in sites if one[0] in present]))

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from PySide6.QtWidgets import QLabel, QWidget
 
-from secateur.app.dialogs.recovery_settings import RecoveryDialog
+from secateur.app.dialogs.recovery_settings import RecoverySettingsDialog
 from secateur.engine.options import Option, settings_of
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
 
@@ -22,7 +22,7 @@ class Smoothed(RecoverySettings):
 def test_a_new_field_has_a_row_with_its_title_range_and_tooltip(qtbot) -> None:
     parent, used = QWidget(), []
     qtbot.addWidget(parent)
-    dialog = RecoveryDialog(parent, Smoothed(), used.append)
+    dialog = RecoverySettingsDialog(parent, Smoothed(), used.append)
     field: Any = dialog.fields.widgets["smoothing"]
     assert "Label smoothing" in [one.text() for one in dialog.findChildren(QLabel)]
     assert (field.value(), field.minimum(), field.maximum()) == (0.1, 0, 0.5)
@@ -38,7 +38,7 @@ def test_values_come_back_as_they_were_given(qtbot) -> None:
     settings = RecoverySettings(
         3, 0.1, 1.0, 4.0, 0.00025, 7, optimizer=Optimizer.SGD, warm_up=0.3, patience=2, features=0.5, mirror=True
     )
-    dialog = RecoveryDialog(parent, settings, print)
+    dialog = RecoverySettingsDialog(parent, settings, print)
     assert dialog.settings() == settings
     shown = {one.name for one in settings_of(RecoverySettings) if one.option.in_dialog}
     assert set(dialog.fields.widgets) == shown
