@@ -10,7 +10,7 @@ from typing import NamedTuple
 from PIL import Image
 
 PICTURES = Path(__file__).parents[2] / "resources" / "manual" / "pictures"
-COLOURS = 96
+COLOURS = 256
 MIDDLE = (462, 210, 1101, 625)
 BOTTOM = (462, 642, 1101, 874)
 """Left, top, right, bottom in pixels of the panels in a window of 1440 x 900."""
@@ -48,7 +48,7 @@ def main() -> None:
     for name, picture in TABLE.items():
         with Image.open(folder / f"{picture.source}-light-1x.png") as shot:
             image = shot.convert("RGB").crop(picture.part) if picture.part else shot.convert("RGB")
-            few = image.quantize(COLOURS, dither=Image.Dither.NONE)
+            few = image.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
             few.save(PICTURES / f"{name}.png", optimize=True)
 
 

@@ -207,6 +207,7 @@ def _recover(camera: Photographer) -> None:
     camera.take("07-queue")
     camera.wait(lambda: not document.busy)
     camera.quiet()
+    window.area.show_tab("recovery")
     camera.take("08-recovered")
 
 
