@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,7 +117,7 @@ def test_further_settings_hold_for_the_next_recovery(shown, qtbot) -> None:
     qtbot.addWidget(window)
     qtbot.mouseClick(panel.more, Qt.MouseButton.LeftButton)
     dialog = window.findChild(RecoverySettingsDialog)
-    fields = dialog.fields.widgets
+    fields: dict[str, Any] = dialog.fields.widgets
     fields["optimizer"].setCurrentText("SGD")
     fields["patience"].setValue(3)
     fields["features"].setValue(0.5)
@@ -134,7 +135,7 @@ def test_images_are_mirrored_where_the_teacher_alone_answers(shown, qtbot) -> No
     qtbot.addWidget(window)
     qtbot.mouseClick(panel.more, Qt.MouseButton.LeftButton)
     dialog = window.findChild(RecoverySettingsDialog)
-    fields = dialog.fields.widgets
+    fields: dict[str, Any] = dialog.fields.widgets
     assert not fields["mirror"].isEnabled()
     fields["distillation"].setValue(1)
     fields["mirror"].click()
