@@ -22,7 +22,7 @@ def test_nothing_but_what_is_in_the_table_can_be_called(tmp_path: Path) -> None:
     served = WindowSession(tmp_path / "session")
     token = type("Token", (), {"is_set": lambda self: False})()
     for name in ("close", "_open", "history", "keep_baseline", "nonsense"):
-        with pytest.raises(SecateurError, match="knows no call"):
+        with pytest.raises(SecateurError, match="Unknown engine call"):
             run(served, Call(1, name, (), token), None)  # type: ignore[arg-type]
     with pytest.raises(OpenError, match="No model is open"):
         run(served, Call(1, "filters", ("s0",), token), None)  # type: ignore[arg-type]
