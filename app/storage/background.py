@@ -77,20 +77,21 @@ class BackgroundTasks:
             self._delivery = _Delivery()
         delivery = self._delivery
 
-        def run() -> None:
+        def told() -> None:
+            """Run the task, and have its end told where it was asked for."""
             try:
                 result = task()
             except Exception as error:  # whatever a disk or a file system comes up with
                 if on_error is not None and delivery is not None:
-                    told = error if isinstance(error, SecateurError) else unexpected(error)
-                    delivery.arrived.emit(on_error, told)
+                    known = error if isinstance(error, SecateurError) else unexpected(error)
+                    delivery.arrived.emit(on_error, known)
                 else:
                     self.failed(error)
             else:
                 if on_done is not None and delivery is not None:
                     delivery.arrived.emit(on_done, result)
 
-        self._put(run)
+        self._put(told)
 
     def drop_waiting(self) -> None:
         """Forget the tasks that have not begun."""

@@ -96,7 +96,7 @@ def test_a_table_with_its_columns_and_the_tokeniser(qtbot, window, tmp_path: Pat
     choose(dialog.data.kind, "CSV")
     assert dialog.data.lines["label"].isVisible() and not dialog.data.lines["size"].isVisible()
     qtbot.keyClicks(dialog.data.path, str(table))
-    choose(dialog.data.purpose, "Similarity")
+    choose(dialog.data.purpose, "Sentence similarity")
     qtbot.keyClicks(dialog.data.lines["features"], "first, second")
     qtbot.keyClicks(dialog.data.lines["tokenizer"], "no-such-file")
     assert "no-such-file does not exist" in dialog.missing.text()

@@ -128,7 +128,9 @@ def test_modules_that_did_not_run_are_named_once_in_the_log(desk: Desk):
     desk.answer("open", OpenedModel("resnet", ANALYSIS, original, (note,), task_info()))
     desk.settle()
     told = [line for line in document.messages.lines() if "head.other" in line]
-    assert told == ["These did not run on the example input: head.other." + str(note).partition("head.other.")[2]]
+    assert told == [
+        "These modules did not run on the example input: head.other." + str(note).partition("head.other.")[2]
+    ]
 
 
 def test_an_original_that_was_judged_as_data_was_attached_is_not_judged_again(desk: Desk):

@@ -9,5 +9,5 @@ def test_a_prompt_and_its_further_token_are_two_numbers():
     timing = Timing(target, 12.3, 12.0, 13.0, 50, "2 cores")
     assert latency_text(timing) == "12.3 ms"
     two = Timing(target, 12.3, 12.0, 13.0, 50, "2 cores", Latency(0.81, 0.8, 0.9, 90))
-    assert latency_text(two) == "12.3 ms + 0.810 ms a token"
+    assert latency_text(two) == "12.3 ms + 0.810 ms per token"
     assert target_text(target).endswith("prompt of 64 tokens")

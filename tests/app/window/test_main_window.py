@@ -86,5 +86,5 @@ def test_each_menu_has_its_own_commands_and_what_was_opened_lately_stands_in_one
 def test_a_project_that_was_saved_stands_among_what_was_opened_lately(window, tmp_path) -> None:
     adopt(window)
     window.document.saved(str(tmp_path), 0)
-    window._recent.close()
+    window.workbench.files.flush()
     assert (window.document.model_name, str(tmp_path)) in settings.recent()
