@@ -157,12 +157,13 @@ def test_a_later_session_of_the_window_measures_nothing_twice(tmp_path: Path, mo
     make, found = getattr(import_module(module), name), list[Sensitivity]()
     spec = write_project(tmp_path / "mine")
     for folder, evaluated in (("first", 4), ("second", 0)):
-        session = make(tmp_path / folder)
+        window = make(tmp_path / folder)
+        session = window.session
         finish(session.open(spec, evaluate=False))
         seen = evaluations(session, monkeypatch)
         found.append(finish(measure_sensitivity(session, "s0", "l1", SHARES, Goal((), kinds=(Kind.FILTER,)))))
         assert len(seen) == evaluated
-        session.close()
+        window.close()
     assert (found[0].values == found[1].values).all()
 
 

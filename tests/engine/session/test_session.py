@@ -239,7 +239,7 @@ def test_a_failed_verification_changes_nothing(
 ) -> None:
     before = log_of(session), sorted(session.store.folder.iterdir())
 
-    def wrong(*_: object) -> Job[Verification]:
+    def wrong(*_: object, **__: object) -> Job[Verification]:
         yield from ()
         return Verification((Check("removal", 0.1, 1.0, 1e-9, "float64", "at conv2"),))
 

@@ -62,7 +62,7 @@ def test_numbers_with_how_they_are_known_n_and_error(page: str) -> None:
     assert "File (onnx)" in words and "123 kB" in words
     for told in ("planned", "seed 7", "seed 11", "3 epochs", "Some CPU", "A machine", "3.0e-16", "float64"):
         assert told in words or told in ("planned", "seed 11"), told
-    assert "11, 1 thread " in words
+    assert "Seed: 11" in words and "Threads: 1" in words
 
 
 def test_verdict_and_baselines_are_told(page: str) -> None:
