@@ -10,10 +10,13 @@ from .exported_folder import SHAPES, WEIGHTS, read_shapes, recorded_source
 from .named_code import seal
 from .open import source_of
 
+PICKLE = "module.pt"
+"""What version 0.1 wrote for a model without a source: it is never loaded, and no parcel of ours holds it."""
+
 
 def is_own(folder: Path) -> bool:
     """Whether a parcel is one that this user packed here; what came along with a project may hold anything."""
-    if not (folder / SHAPES).is_file():
+    if not (folder / SHAPES).is_file() or (folder / PICKLE).exists():
         return False
     document = read_shapes(str(folder))
     return is_sealed(str(document.get("seal", "")), seal(recorded_source(document, folder)))

@@ -68,7 +68,7 @@ def test_a_rule_beside_the_model_is_registered_when_the_file_is_opened(tmp_path:
     # All but what no rule could free: the four biases of the last layer, as they are outputs.
     assert note.arguments["op"] == "secateurtest::stretch"
     assert note.arguments["share"] == pytest.approx(1 - 4 / (224 + 8 + 292))
-    assert "in the model has no rule: 99.2% of the parameters" in str(note)
+    assert "in the model has no rule, so 99.2% of the parameters" in str(note)
 
 
 def test_a_rule_replaces_the_one_there_is() -> None:
