@@ -17,6 +17,7 @@ from types import NoneType
 from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 from .errors import Message, SecateurError
+from .messages import title
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +76,10 @@ class Option:
         words = {"low": low, "high": high}
         if low is None:
             return Message("option.at_most", "at most {high:g}", words)
+        if self.above is not None and high is None:
+            return Message("option.above", "above {low:g}", words)
         if self.above is not None:
-            template = "above {low:g}" if high is None else "above {low:g} and at most {high:g}"
-            return Message("option.above" if high is None else "option.above_to", template, words)
+            return Message("option.above_to", "above {low:g} and at most {high:g}", words)
         if high is None:
             return Message("option.at_least", "at least {low:g}", words)
         return Message("option.between", "from {low:g} to {high:g}", words)
@@ -155,8 +157,8 @@ def require_in_range(settings: Any) -> None:
 def out_of_range(setting: Setting, value: float) -> Message:
     """Why a number cannot be the value of a setting."""
     template = "{title} must be {range}, not {value:g}."
-    title = Message("option.title", setting.option.title)
-    return Message("option.range", template, {"title": title, "range": setting.option.range, "value": value})
+    words = {"title": title(setting.option.title), "range": setting.option.range, "value": value}
+    return Message("option.range", template, words)
 
 
 def choices_of(kind: type[StrEnum]) -> list[str]:

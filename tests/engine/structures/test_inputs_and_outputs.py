@@ -189,5 +189,5 @@ def test_fields_that_transformers_defines_may_become_narrower_and_a_users_own_ma
 
 
 def test_an_output_that_does_not_exist_is_named_with_those_that_do() -> None:
-    with pytest.raises(AnalysisError, match=r"no output logit\. It has logits, hidden_states\.0\."):
+    with pytest.raises(AnalysisError, match=r"no output logit\. Choose from logits, hidden_states\.0\."):
         analyse(Named().eval(), INPUTS, outputs=("logit",))
