@@ -74,7 +74,7 @@ def test_a_first_save_that_was_killed_hands_nothing_of_others_over(
     monkeypatch.setattr(session_files, "write_script", lambda *_: shutil.copytree(folder, killed))
     finish(save_project(session, str(folder), "s0"))
     assert [path.name for path in in_the_way(killed)] == ["recipe.py"]
-    with pytest.raises(ExportError, match=r"recipe\.py is there already"):
+    with pytest.raises(ExportError, match=r"recipe\.py already exists"):
         check_save(str(killed), "net.py:make")
 
 
