@@ -122,7 +122,8 @@ def _lay_out_block(block: QTextBlock) -> None:
         form.setLineHeight(1, QTextBlockFormat.LineHeightTypes.FixedHeight.value)
         form.setBottomMargin(0)
     else:
-        form.setLineHeight(LINE, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
+        if not any(text.isImageFormat() for _, _, text in _fragments(block)):  # a picture's line is as high as it is
+            form.setLineHeight(LINE, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
         form.setTopMargin(0)
         form.setBottomMargin(0 if in_table else px(3 if block.textList() is not None else 9))
     cursor.setBlockFormat(form)

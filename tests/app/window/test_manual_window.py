@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from PySide6.QtCore import Qt, QUrl
-from PySide6.QtGui import QTextCursor, QTextFormat
+from PySide6.QtGui import QTextBlock, QTextCursor, QTextFormat, QTextImageFormat
 from PySide6.QtWidgets import QTreeWidgetItem, QWidget
 
 from secateur.app import theme
@@ -139,17 +139,28 @@ def test_pictures_are_no_wider_than_the_page(qtbot, manual):
     qtbot.waitUntil(lambda: widest(manual) > 700)
 
 
+def test_a_picture_has_no_empty_space_below_it(qtbot, manual):
+    qtbot.waitUntil(lambda: widest(manual) > 0)
+    layout = manual.view.document().documentLayout()
+    for block, form in pictures(manual):
+        assert form.height() <= layout.blockBoundingRect(block).height() < form.height() + 30
+
+
 def widest(manual: Manual) -> float:
     """Width of the widest picture of the page."""
-    widths, block = [0.0], manual.view.document().begin()
+    return max((form.width() for _, form in pictures(manual)), default=0.0)
+
+
+def pictures(manual: Manual) -> Iterator[tuple[QTextBlock, QTextImageFormat]]:
+    """The pictures of the page, each with its block."""
+    block = manual.view.document().begin()
     while block.isValid():
         walk = block.begin()
         while not walk.atEnd():
-            form = walk.fragment().charFormat()
-            widths += [form.toImageFormat().width()] if form.isImageFormat() else []
+            if (form := walk.fragment().charFormat()).isImageFormat():
+                yield block, form.toImageFormat()
             walk += 1
         block = block.next()
-    return max(widths)
 
 
 @pytest.mark.parametrize("scheme", [theme.Scheme.DARK, theme.Scheme.LIGHT])
