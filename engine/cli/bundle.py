@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import SecateurError
 from ..export.staged_output import check_destination
+from ..recipes.find_recipe import recipe_in
 from ..session.bundle_file import Bundle, is_bundle, read_bundle
 from ..session.session import Session
 from ..session.state_history import is_project
@@ -25,7 +26,9 @@ def bundle(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Write a bundle of a project, or say what is in one."""
     path = arguments.project.absolute()
     if is_bundle(path) and not arguments.out:
-        return _shown(read_bundle(path))
+        found = read_bundle(path)
+        recipe_in(found)  # one that cannot be run is refused here already
+        return _shown(found)
     if not arguments.out and not is_project(str(path)):
         handed(path)  # says that it is neither
     if not arguments.out:

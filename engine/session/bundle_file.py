@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -159,6 +159,7 @@ def read_bundle(path: Path) -> Bundle:
             raise OpenError("bundle.later", template, path=str(path))
         _check_hashes(archive, infos, manifest, path)
         written = _read_json(archive, infos, HISTORY, Written, path)
+        _read_json(archive, infos, RECIPE, dict[str, Any], path)  # what its steps mean is read where they are run
         recipe = _bytes(archive, infos[RECIPE], path)
         analysis = analysis_from_json(_bytes(archive, infos[STRUCTURES], path)) if STRUCTURES in infos else None
     history = _history(written, path)

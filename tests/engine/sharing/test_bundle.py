@@ -149,6 +149,12 @@ def test_states_that_stand_on_nothing_are_refused(bundle: Path, before: str, aft
         read_bundle(changed(bundle, "history.json", history.replace(before, after).encode()))
 
 
+@pytest.mark.parametrize("recipe", [b"not JSON", b"[]", b'{"steps": ' + b"[" * 5000 + b"]" * 5000 + b"}"])
+def test_a_recipe_that_is_no_json_object_or_nested_too_deeply_is_refused(bundle: Path, recipe: bytes) -> None:
+    with pytest.raises(OpenError, match="not a valid bundle"):
+        read_bundle(changed(bundle, "recipe.json", recipe))
+
+
 @pytest.mark.parametrize(
     "harm",
     [
