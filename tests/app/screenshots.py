@@ -1,6 +1,6 @@
 """Pictures of the window at each step, of every panel and of every dialog, empty and full.
 
-`python -m secateur.tests.app.screenshots OUT` drives the window on the bundled ResNet, then on the ViT.
+From the root of the clone, `python -m tests.app.screenshots OUT` drives the window on the bundled ResNet, then the ViT.
 
 Each look (light, dark) and scale (1x, 2x) is a process of its own, because a scale holds for a whole process.
 """
@@ -295,16 +295,8 @@ def main() -> int:
 
 
 def _elsewhere(folder: Path, look: str, scale: int) -> int:
-    command = [
-        sys.executable,
-        "-m",
-        "secateur.tests.app.screenshots",
-        str(folder),
-        "--look",
-        look,
-        "--scale",
-        str(scale),
-    ]
+    module = ("-m", "tests.app.screenshots")
+    command = [sys.executable, *module, str(folder), "--look", look, "--scale", str(scale)]
     return subprocess.run(command, check=False).returncode
 
 
