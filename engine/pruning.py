@@ -22,7 +22,7 @@ from .export.table import exporter_named
 from .jobs import CancelToken, Job, NeverCancelled, Progress, check, finish
 from .model_inputs import Inputs, at_batch, batch_size, inputs_of, mapped
 from .planning.budget_schedule import round_goals
-from .planning.goal import reached, solve, touching
+from .planning.goal import outside_scope, reached, solve, touching
 from .planning.infeasibility import goal_text
 from .planning.protocol import Cost, Goal, Limit, Reached
 from .recovery.finetune import recover
@@ -380,6 +380,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
         with placed(asked.device, original):
             (before,), info = yield from first_look(task, original, token)
     analysis = yield from analysed(prepared, token)
+    outside_scope(analysis, asked.goal)
     locked, nothing = touching(analysis, asked.lock), analysis.empty()
     rule = CRITERIA["taylor"]
     usual = "l1" if unavailable(rule, context_of(analysis, nothing, info)) else rule.name

@@ -15,7 +15,7 @@ from ..export.protocol import Exported
 from ..export.staged_output import check_destination, require_free
 from ..export.table import EXPORTERS, format_of
 from ..jobs import Job, NeverCancelled
-from ..planning.goal import reached, solve, touching
+from ..planning.goal import outside_scope, reached, solve, touching
 from ..planning.infeasibility import goal_text
 from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..recovery.expected_result import expectation
@@ -102,6 +102,7 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         opened = reporter.finish(session.open(model_spec(arguments)))
         require_data(opened, arguments)
         touching(opened.analysis, asked.locks)  # a lock on nothing is refused before the work
+        outside_scope(opened.analysis, asked.goal)  # and so is a scope
         asked, start = at_liked_multiple(session, asked, arguments.multiple, reporter), start_of(session, arguments)
         with saved_if_stopped(session, arguments.save, reporter):
             request = request_of(arguments, start, files)

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-from ..planning.goal import touching
+from ..planning.goal import outside_scope, touching
 from ..planning.protocol import Cost, Limit
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
@@ -37,6 +37,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             reporter.note(with_hint(note))
         require_data(opened, arguments)
         touching(opened.analysis, asked.locks)  # a lock on nothing is refused before the work
+        outside_scope(opened.analysis, asked.goal)  # and so is a scope
         asked = at_liked_multiple(session, asked, arguments.multiple, reporter)
         notes, data = list[str](), opened.task is not None
         start = session.states()[0]

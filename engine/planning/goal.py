@@ -153,13 +153,22 @@ def _blocks_compete(goal: Goal) -> bool:
 
 
 def outside_scope(analysis: Analysis, goal: Goal) -> Mask:
-    """[S] what lies out of the goal's scope."""
-    outside = analysis.empty()
-    for one in analysis.sets if goal.scope else ():
-        outside[one.structures] = not any(in_scope(one.module, place) for place in goal.scope)
-    if outside.all() and analysis.count:
-        template = "Nothing in {scope} can be removed. Enter a module's path, or a pattern like *.conv1."
-        raise PlanError("plan.scope", template, scope=", ".join(goal.scope))
+    """[S] what lies out of the goal's scope. It takes no scores, so that a scope can be refused before the scoring.
+
+    Raises:
+        PlanError: A place of the scope holds no structure of the goal's kinds.
+    """
+    outside, kinds = analysis.empty(), goal.kinds or DEFAULT_KINDS
+    if not goal.scope or not analysis.count:
+        return outside
+    outside[:] = True
+    for place in goal.scope:
+        there = [one for one in analysis.sets if in_scope(one.module, place)]
+        if not any(one.kind in kinds for one in there):
+            template = "Nothing in {scope} can be removed. Enter a module's path, or a pattern like *.conv1."
+            raise PlanError("plan.scope", template, scope=place)
+        for one in there:
+            outside[one.structures] = False
     return outside
 
 
@@ -188,8 +197,8 @@ def touching(analysis: Analysis, places: Iterable[str]) -> Mask:
 
 
 def in_scope(module: str, place: str) -> bool:
-    """Whether a module is the place or lies below it, or matches it as a pattern."""
-    return inside(module, place) or fnmatchcase(module, place)
+    """Whether a module is the place or lies below it; a place may be a pattern, and what lies below a match counts."""
+    return inside(module, place) or fnmatchcase(module, place) or fnmatchcase(module, f"{place}.*")
 
 
 __all__ = [

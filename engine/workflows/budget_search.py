@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import Message, PlanError, SecateurError, of_the_cut
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, part_of
+from ..planning.goal import outside_scope
 from ..planning.infeasibility import cost_name
 from ..planning.protocol import Cost, Limit
 from ..session.states import State
@@ -119,12 +120,13 @@ def search_budget(
         token: Cancels.
 
     Raises:
-        PlanError: The limit is no positive number.
+        PlanError: The limit is no positive number, or the scope holds nothing that can be removed.
     """
     if not 0 < limit.loss < 1:
         raise PlanError(
             "loss.range", "The allowed loss must be above 0 and below 100 %, not {loss:.1%}.", loss=limit.loss
         )
+    outside_scope(session.analysis, settings.goal)
     original = yield from session.judged(session.states()[0].id, Split.VAL, token)
     search = _Search(session, state, settings, limit, original, token, scores, [])
     asked = (one.share for one in settings.goal.limits if one.cost is limit.cost and one.share)

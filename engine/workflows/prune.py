@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..jobs import CancelToken, Job, NeverCancelled, Progress
 from ..latency.protocol import LatencyTable
 from ..planning.budget_schedule import round_goals
-from ..planning.goal import solve
+from ..planning.goal import outside_scope, solve
 from ..planning.protocol import Goal
 from ..recovery.protocol import RecoverySettings, require_possible
 from ..scoring.score_options import Choices
@@ -80,9 +80,11 @@ def prune_state(
         report: Measure the metric of the result on the test split.
 
     Raises:
-        PlanError: The goal cannot be reached; nothing was cut then.
+        PlanError: The goal cannot be reached; nothing was cut then. Its scope holds nothing that can be removed;
+            nothing was scored then.
         SecateurError: No training can have the settings of the recovery; nothing was scored or cut then.
     """
+    outside_scope(session.analysis, settings.goal)
     if settings.recovery is not None:
         require_possible(settings.recovery)
     made, now = list[State](), session.history.state(state)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ..errors import Message, SecateurError
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, part_of
 from ..out_of_memory import lack_of_memory
+from ..planning.goal import outside_scope
 from ..planning.protocol import Cost, Limit
 from ..session.states import State
 from .latency_limit import latency_in
@@ -65,6 +66,7 @@ def sweep_budgets(
         scores: [S] of the state by the criterion, where they are known.
         token: Cancels.
     """
+    outside_scope(session.analysis, settings.goal)
     if scores is None:
         scores = yield from session.score(state, settings.criterion, settings.choices, settings.seed, token)
     points: list[Point] = []

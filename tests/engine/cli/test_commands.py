@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 
 from secateur.engine.cli.main import main
+from secateur.engine.session.session import Session
 from secateur.engine.session.state_history import is_project
 from tests.engine.session.small import write_project
 from tests.engine.structures.test_unread_parameters import Expert, Mixture
@@ -174,6 +175,15 @@ def test_a_locked_module_stays_as_it_is(mine: Path, capsys: Capture) -> None:
     assert main([*argv, "--lock", "layer9"]) == 1
     told = capsys.readouterr().err
     assert "No removable structure touches layer9" in told and "Measuring" not in told  # before the work
+
+
+@pytest.mark.parametrize("command", [["prune"], ["prune", "--max-loss", "2%"], ["sweep"]])
+def test_a_scope_that_holds_nothing_is_refused_before_the_scoring(
+    command: list[str], mine: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "score", lambda *_, **__: pytest.fail("it was scored"))
+    assert main([command[0], *model_and_task(mine), *command[1:], "--scope", "stem", "--scope", "layer9"]) == 1
+    assert "Nothing in layer9 can be removed" in capsys.readouterr().err
 
 
 def test_sensitivity_lists_what_each_layer_loses(mine: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from secateur.engine.errors import PlanError
-from secateur.engine.planning.goal import DEFAULT_KINDS, in_scope, solve, suggest, touching
+from secateur.engine.planning.goal import DEFAULT_KINDS, in_scope, outside_scope, solve, suggest, touching
 from secateur.engine.planning.infeasibility import amount_text
 from secateur.engine.planning.isomorphic_classes import step
 from secateur.engine.planning.protocol import Cost, Goal, Limit
@@ -160,7 +160,20 @@ def test_a_scope_is_a_subtree_or_a_pattern():
     pattern = plan(limited(Cost.MACS, 0.6, scope=("*.conv1",)))
     assert pattern.sum() == pattern[first.structures].sum() + pattern[second.structures].sum()
     with pytest.raises(PlanError, match=r"Nothing in layer9 can be removed"):
-        plan(limited(Cost.MACS, 0.8, scope=("layer9",)))
+        plan(limited(Cost.MACS, 0.8, scope=("layer1.0", "layer9")))
+
+
+def test_a_pattern_takes_what_lies_below_each_match():
+    blocks = outside_scope(ANALYSIS, limited(Cost.MACS, 0.8, scope=("layer1.*",)))
+    assert (outside_scope(ANALYSIS, limited(Cost.MACS, 0.8, scope=("layer?",))) == blocks).all()
+    assert blocks.any() and not blocks.all()
+
+
+def test_a_place_without_structures_of_the_goals_kinds_is_refused():
+    heads = next(one for one in ANALYSIS.sets if one.kind is Kind.HEAD)
+    assert not outside_scope(ANALYSIS, limited(Cost.MACS, 0.8, scope=(heads.module,)))[heads.structures].any()
+    with pytest.raises(PlanError, match=rf"Nothing in {heads.module} can be removed"):
+        outside_scope(ANALYSIS, limited(Cost.MACS, 0.8, scope=(heads.module,), kinds=(Kind.FILTER,)))
 
 
 @pytest.mark.parametrize("place", ["layer1.0", "*.conv1", "attn", "conv1", "fc"])

@@ -19,6 +19,7 @@ from secateur.engine.sharing.session_files import session_recipe
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.costs import costs
 from secateur.engine.tasks.protocol import TaskSpec
+from secateur.engine.workflows.budget_search import LossLimit, search_budget
 from secateur.engine.workflows.prune import PruneSettings, prune_state
 from secateur.engine.workflows.sweep import sweep_budgets
 
@@ -200,3 +201,19 @@ def test_rounds_that_wait_for_data_to_be_mended_go_on(session: Session):
     assert [one.kind.value for one in session.states()] == ["original", "cut", "recovered", "cut"]
     made = finish(prune_state(session, "s0", settings))
     assert [one.id for one in made] == ["s1", "s2", "s3", "s4"]
+
+
+def test_a_scope_that_holds_nothing_is_refused_before_anything_is_scored(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+):
+    calls = counted(session, monkeypatch, "score", "judged")
+    nowhere = replace(HALF, goal=replace(HALF.goal, scope=("layer9",)))
+    limit = LossLimit(0.02, Cost.MACS, epochs=1)
+    for job in (
+        prune_state(session, "s0", nowhere),
+        sweep_budgets(session, "s0", nowhere),
+        search_budget(session, "s0", nowhere, limit),
+    ):
+        with pytest.raises(PlanError, match="Nothing in layer9 can be removed"):
+            finish(job)
+    assert calls == {"score": 0, "judged": 0}
