@@ -116,6 +116,8 @@ class Setting:
     def words(self, value: Any) -> str:
         """A value for a person: "15 %", "never", "AdamW"."""
         option = self.option
+        if value is None:
+            return "default"
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, int | float):

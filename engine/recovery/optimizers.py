@@ -19,11 +19,16 @@ OPTIMIZERS: dict[Optimizer, MakeOptimizer] = {
 
 
 def optimizer_of(student: nn.Module, settings: RecoverySettings) -> torch.optim.Optimizer:
-    """Over what was trainable (everything, where nothing was); vectors such as biases and norms do not decay."""
+    """Over what was trainable (everything, where nothing was).
+
+    Vectors such as biases and norms decay with SGD alone, which is what `torch.optim.SGD(model.parameters())` does and
+    what published recipes for it mean.
+    """
     floating = [p for p in student.parameters() if p.is_floating_point()]
     chosen = [p for p in floating if p.requires_grad] or [p.requires_grad_(True) for p in floating]
+    spared = set[nn.Parameter]() if settings.optimizer is Optimizer.SGD else {p for p in chosen if p.ndim < 2}
     groups = [
-        {"params": [p for p in chosen if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in chosen if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in chosen if p not in spared], "weight_decay": settings.weight_decay},
+        {"params": [p for p in chosen if p in spared], "weight_decay": 0.0},
     ]
     return OPTIMIZERS[settings.optimizer]([g for g in groups if g["params"]], settings)

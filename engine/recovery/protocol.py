@@ -37,11 +37,14 @@ class RecoverySettings:
         learning_rate: Peak of a one-cycle schedule.
         distillation: Weight of the teacher's soft targets, 0..1; the rest is the task's own loss.
         temperature: Softening of both outputs (Hinton et al. 2015).
-        weight_decay: Decoupled decay (AdamW); for SGD the usual one.
+        weight_decay: Decoupled decay of weights (AdamW), biases and norms aside; for Adam and SGD the decay of
+            `torch.optim`, for SGD of all parameters.
         seed: Order of the batches.
         threads: torch threads, 0: as many as the machine has less one.
         repair: How layers that lost inputs are repaired from calibration data before training.
         optimizer: What makes the steps; SGD has Nesterov momentum 0.9 and wants a learning rate of its own.
+        clip: Largest norm of the gradients of all parameters together, 0 for none; None for what suits the optimiser:
+            1 for AdamW and Adam, whose second moments remember a first large gradient for long, none for SGD.
         warm_up: Share of the steps in which the learning rate rises.
         patience: Epochs without a better metric after which training stops, 0 for never.
         features: Weight of the distance between what blocks give in student and teacher, 0 for none.
@@ -99,7 +102,8 @@ class RecoverySettings:
         float,
         Option(
             title="Weight decay",
-            help="pulls weights towards 0 at each step; decoupled from the gradient with AdamW",
+            help="pulls weights towards 0 at each step; decoupled from the gradient with AdamW; biases and "
+            "normalisation layers decay with SGD only, as in torch.optim",
             minimum=0,
             maximum=1,
             decimals=5,
@@ -142,6 +146,19 @@ class RecoverySettings:
             section=TRAINING,
         ),
     ] = Optimizer.ADAMW
+    clip: Annotated[
+        float | None,
+        Option(
+            title="Gradient clipping",
+            help="largest norm of the gradients of all parameters together (default: 1 for AdamW and Adam, off for "
+            "SGD)",
+            minimum=0,
+            zero="off",
+            section=TRAINING,
+            metavar="NORM",
+            in_dialog=False,
+        ),
+    ] = None
     warm_up: Annotated[
         float,
         Option(
@@ -197,6 +214,13 @@ class RecoverySettings:
             aliases=("--mixed-precision",),
         ),
     ] = False
+
+    @property
+    def gradient_norm(self) -> float:
+        """The largest norm of the gradients, 0 for any."""
+        if self.clip is not None:
+            return self.clip
+        return 0.0 if self.optimizer is Optimizer.SGD else 1.0
 
 
 def require_possible(settings: RecoverySettings) -> None:

@@ -27,9 +27,6 @@ from .protocol import RecoverySettings
 from .schedule import one_cycle
 from .side_effects import modes_kept
 
-GRADIENT_NORM = 1.0
-"""Gradients are clipped to this norm over all parameters."""
-
 
 @dataclass(slots=True)
 class Training:
@@ -74,7 +71,8 @@ class Training:
             loss = self._in_training(batch)
             self._require_finite(loss)
             loss.backward()
-        nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
+        if norm := self.settings.gradient_norm:
+            nn.utils.clip_grad_norm_(parameters, norm)
         self.optimizer.step()
         self.step += 1
         return float(loss.detach())
