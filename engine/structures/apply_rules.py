@@ -14,6 +14,7 @@ from .liveness import liveness
 from .rules import RULES, Context, elementwise, quantised, routing
 from .rules.recurrent import tie_units
 from .solver.labels import Dim, Dims, FixedLabels, LabelArray, Labels
+from .unread_indices import keep_unread_indices
 from .unread_parameters import LabelledRun, UnreadParameters, keep_unused
 
 
@@ -55,6 +56,7 @@ def apply_rules(
                 context.labels.fix(dim, reasons.unused(), source.module)
     keep_unused(context.labels, runs, unused)
     tie_units(context)
+    keep_unread_indices(context.labels, runs)
     keep_dead_code(context.labels, idle, alive)
     context.labels.settle()
     return context

@@ -148,6 +148,15 @@ def unused_reader(names: Phrase) -> Message:
     )
 
 
+def unread(count: int, size: int) -> Message:
+    """A slice of a table that is as long as the input left it out."""
+    return Message(
+        "fixed.unread",
+        "The example inputs read {count} of {size} indices here. Longer inputs may read the others, so all are kept.",
+        {"count": count, "size": size},
+    )
+
+
 def unused_kept(names: Phrase) -> Message:
     """Modules that did not run are kept."""
     return Message(
