@@ -45,6 +45,7 @@ class OperatorRecorder(TorchDispatchMode):
         self._met: list[weakref.ref[torch.Tensor]] = []
         self._type_names: dict[torch.dtype, str] = {}
         self.weights: tuple[int, ...] = ()
+        self.weight_sizes_read = False
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -112,6 +113,10 @@ class OperatorRecorder(TorchDispatchMode):
             OperatorCall(known.name, arguments, numbers, module, known.pointwise, flops, tuple(reads), known.overload)
         )
         return result
+
+    def is_source(self, tensor: torch.Tensor) -> bool:
+        """It is one of the parameters and buffers that `note_sources` numbered, before all else."""
+        return self._numbers.get(id(tensor), len(self.sources)) < len(self.sources)
 
     def enter(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A module's forward begins."""

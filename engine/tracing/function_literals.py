@@ -15,6 +15,7 @@ from torch.overrides import (
 
 from ..runtime.load_pruned import WATCHED, call_site, numbers
 from .dispatch_mode import OperatorRecorder
+from .guards import compares_numbers
 from .record import FunctionCall, LiteralArgument, PassedConstant
 from .tree import tensors_of
 
@@ -63,7 +64,12 @@ class FunctionRecorder(TorchFunctionMode):
         if handed:
             return self._with_constants(func, name, args, kwargs, handed)
         if name not in WATCHED:
-            return func(*args, **kwargs)
+            result = func(*args, **kwargs)
+            if (type(result) is torch.Size or name == "size") and self._recorder.is_source(args[0]):
+                # Code that compares something may compare this size (a table that is made anew when it is too short).
+                code = sys._getframe(1).f_code  # pyright: ignore[reportPrivateUsage]
+                self._recorder.weight_sizes_read |= compares_numbers(code)
+            return result
         given = tuple(_given(name, args, kwargs))
         outputs: tuple[int, ...] = ()
         try:

@@ -83,6 +83,7 @@ class Guard:
         bound: What it is compared with, as last seen; None where that is not known or is a size or value too.
         modulus: The k of the last `% k` on the way; 0 for none.
         branches: The comparison decides which code runs; False for one within `min`, `max` or `sorted`.
+        weights: Names of the parameters and buffers with whose size another number is compared.
         taken: Ways it went in runs that came to their end.
         raising: Ways it went in runs that raised, and in no other.
         sights: Every comparison, in the order of the runs.
@@ -101,6 +102,7 @@ class Guard:
     bound: float | None
     modulus: int
     branches: bool
+    weights: frozenset[str]
     taken: frozenset[bool]
     raising: frozenset[bool]
     sights: tuple[Observation, ...]
@@ -153,6 +155,7 @@ class _Origin(NamedTuple):
         places: The inputs' dimensions that it was computed from.
         modulus: As in `Guard`.
         both: Both of what is compared come from tensors.
+        weights: Names of parameters and buffers whose sizes it was computed from.
     """
 
     read: str
@@ -161,6 +164,7 @@ class _Origin(NamedTuple):
     places: frozenset[InputDimension]
     modulus: int
     both: bool = False
+    weights: frozenset[str] = frozenset()
 
 
 class _Key(NamedTuple):
@@ -278,6 +282,7 @@ class Guards:
             bound=entry.sights[-1].right if known else None,
             modulus=entry.origin.modulus,
             branches=entry.branches,
+            weights=entry.origin.weights,
             taken=taken,
             raising=frozenset(cast("set[bool]", ways[False])) - taken,
             sights=tuple(entry.sights),
@@ -379,6 +384,7 @@ class _Watch(TorchFunctionMode):
         self._run = run
         self._modules = state.modules
         self._held = state.tensors
+        self._weights = state.weights
         self._inputs = inputs
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -448,7 +454,9 @@ class _Watch(TorchFunctionMode):
     def _sized(self, tensor: torch.Tensor, dim: int, size: int) -> "WatchedInt":
         path = self._inputs.get(id(tensor))
         places = frozenset[InputDimension]() if path is None or dim < 0 else frozenset(((path, dim),))
-        return WatchedInt.of(size, _Origin("shape", SIZE, dim, places, 0))
+        weight = self._weights.get(id(tensor))
+        weights = frozenset[str]() if weight is None else frozenset((weight,))
+        return WatchedInt.of(size, _Origin("shape", SIZE, dim, places, 0, weights=weights))
 
     def _valued(self, tensor: torch.Tensor, name: str, result: Any) -> Any:
         sort = self._origin_of(tensor)
@@ -483,9 +491,13 @@ class _Watch(TorchFunctionMode):
 
     def compared(self, left: Any, symbol: str, right: float, taken: bool, frame: FrameType) -> None:
         """A number was compared."""
-        origin: _Origin = left.origin
+        origin, weights = cast("_Origin", left.origin), frozenset[str]()
         if type(right) in WATCHED:
-            origin = _joined(origin, cast("Any", right).origin)._replace(both=True)
+            other: _Origin = cast("Any", right).origin
+            if not (origin.weights and other.weights):
+                weights = origin.weights | other.weights
+            origin = _joined(origin, other)._replace(both=True)
+        origin = origin._replace(weights=weights)
         if not _is_the_models(frame.f_code):
             return
         name = _operation(frame.f_code, frame.f_lasti)
@@ -527,6 +539,7 @@ def _joined(first: _Origin, second: _Origin) -> _Origin:
         first.dimension if first.dimension == second.dimension else -1,
         first.places | second.places,
         first.modulus or second.modulus,
+        weights=first.weights | second.weights,
     )
 
 
@@ -701,6 +714,11 @@ for kind, base in ((WatchedInt, int), (WatchedFloat, float)):
         setattr(kind, name, method)
 
 
+def compares_numbers(code: CodeType) -> bool:
+    """Code of a model in which something is compared."""
+    return _is_the_models(code) and "COMPARE_OP" in _names(code).values()
+
+
 @cache
 def _names(code: CodeType) -> dict[int, str]:
     """Names of a function's instructions by their offset."""
@@ -806,15 +824,18 @@ class _State:
     def __init__(self, model: nn.Module) -> None:
         self.modules: dict[int, str] = {}
         self.tensors: set[int] = set()
+        self.weights: dict[int, str] = {}
         self._owners: list[tuple[str, str, dict[str, Any]]] = []
         self._keep: list[Any] = [model]
         seen: set[int] = set()
         for path, module in modules_of(model).items():
             own = vars(module)
             self.modules[id(module)] = path
-            for value in (*own["_parameters"].values(), *own["_buffers"].values()):
-                self.tensors.add(id(value))
-                self._keep.append(value)
+            for name, value in (*own["_parameters"].items(), *own["_buffers"].items()):
+                if value is not None:
+                    self.tensors.add(id(value))
+                    self.weights.setdefault(id(value), f"{path}.{name}" if path else name)
+                    self._keep.append(value)
             if own["_buffers"]:
                 self._owners.append((path, "", own["_buffers"]))
             if type(module).__module__.startswith("torch.nn."):  # its forward changes nothing but buffers

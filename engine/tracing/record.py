@@ -171,6 +171,7 @@ class Record:
         constants: Values that depend on no input, parameter, buffer or random number: what the code makes of numbers,
             plain tensors of modules, globals.
         handed: Where these meet other tensors.
+        weight_sizes_read: Code of the model that compares something reads the size of a parameter or buffer.
     """
 
     calls: tuple[OperatorCall, ...]
@@ -191,6 +192,7 @@ class Record:
     exposed: tuple[int, ...] = ()
     constants: frozenset[int] = frozenset()
     handed: tuple[PassedConstant, ...] = ()
+    weight_sizes_read: bool = False
 
 
 @dataclass(frozen=True, slots=True)

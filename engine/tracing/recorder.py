@@ -88,6 +88,7 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
         exposed=tuple(exposed),
         constants=frozenset(recorder.constants),
         handed=tuple(recorder.handed),
+        weight_sizes_read=recorder.weight_sizes_read,
     )
 
 

@@ -23,9 +23,12 @@ from ...structures.analyse import record_runs, solve_runs
 from ...structures.analysis import Analysis, CoupledSet, Kind, Mask
 from ...structures.transition import Transition
 from ...structures.types import inside
+from ...tracing.recorder import attempt
 from ...tracing.tree import Inputs
+from ..verify.other_paths import CodePath
 from .cut import try_cut
 from .edits import Edits
+from .table_paths import table_paths
 
 ROUNDS = 8
 """How often an analysis is made anew without what was refused, before all that is left is."""
@@ -65,11 +68,12 @@ def settle(
     yield Progress("Finding coupled structures", 1, 3)
     make = solve_runs(seen, name, token)
     analysis = make({})
+    paths = table_paths(model, inputs, analysis.weightless, token) if seen.run.weight_sizes_read else ()
     refused: dict[str, Message] = {}
     tried: set[str] = set()
     for _ in range(ROUNDS):
         yield Progress("Cutting half of the structures on trial", 2, 3)
-        trials = _Trials(model, analysis, inputs)
+        trials = _Trials(model, analysis, inputs, paths)
         found = yield from _refused(trials, token)
         if not found:
             found = yield from _refused_alone(trials, tried, token)
@@ -114,12 +118,14 @@ class _Trials:
         model: Left as it is.
         analysis: What is cut by; each trial that runs adds what it shows about the model's code.
         inputs: Example inputs.
+        paths: Ways through the code that the example inputs do not take, on which a cut model must run too.
         made: What each trial gave, by the keys of the sets.
     """
 
     model: nn.Module
     analysis: Analysis
     inputs: Inputs
+    paths: tuple[CodePath, ...] = ()
     made: dict[frozenset[str], _Failure | None] = field(default_factory=dict[frozenset[str], "_Failure | None"])
 
     def fails(self, chosen: Sets) -> _Failure | None:
@@ -143,7 +149,7 @@ class _Trials:
             return None
         try:
             transition = Transition(self.analysis, self.analysis.empty(), mask)
-            known = try_cut(self.model, transition, Edits(), self.inputs).known
+            smaller, _, known = try_cut(self.model, transition, Edits(), self.inputs)
         except SecateurError as error:
             given = error.message.arguments
             axes, module = frozenset[int](given.get("axes", ())), str(given.get("module", ""))
@@ -151,6 +157,12 @@ class _Trials:
         except Exception as error:  # the model's own code may refuse an attribute, or to be copied
             return _Failure(f"{type(error).__name__}: {error}")
         self.analysis = replace(self.analysis, known=known)
+        for path in self.paths:
+            run = attempt(smaller, path.inputs, self.analysis.weightless, watched=False)
+            if run.error is not None:
+                error = f"{type(run.error).__name__}: {str(run.error).splitlines()[0] if str(run.error) else ''}"
+                words = {"path": path.name, "error": error}
+                return _Failure(Message("repair.path", "{path}: {error}", words), module=run.module)
         return None
 
     def parts(self, chosen: Sets, failure: _Failure) -> tuple[Sets, Sets]:

@@ -95,6 +95,7 @@ class PathSearch:
         run: Callable[[CodePath], object],
         most: int = 24,
         seconds: float = math.inf,
+        concerns: Callable[[Guard], bool] = lambda _: True,
     ) -> None:
         """Take what is known so far.
 
@@ -105,12 +106,14 @@ class PathSearch:
                 the model does.
             most: How many runs are made.
             seconds: How long, in seconds; the run that goes on then is finished.
+            concerns: Whether the other side of a guard is looked for.
         """
         self._guards = guards
         self._inputs = inputs
         self._run = run
         self._most = most
         self._seconds = seconds
+        self._concerns = concerns
         self._axes = _axes(inputs)
         self._elements = sum(tensor.numel() for tensor in tensors_of(inputs))
         self._tried: set[str] = set()
@@ -162,11 +165,14 @@ class PathSearch:
         return Message("path.line_in", "{file} line {line} in {modules}", words)
 
     def _ways(self) -> set[tuple[int, bool]]:
-        return {(one.number, side) for one in self._guards.found() for side in one.taken}
+        return {(one.number, side) for one in self._wanted() for side in one.taken}
+
+    def _wanted(self) -> list[Guard]:
+        return [one for one in self._guards.found() if self._concerns(one)]
 
     def _next(self, seconds: float) -> CodePath | None:
         """The most promising path that was not tried and runs in that time, by the runs made so far."""
-        for name, make, seed in self._candidates([one for one in self._guards.found() if one.open], seconds):
+        for name, make, seed in self._candidates([one for one in self._wanted() if one.open], seconds):
             if str(name) not in self._tried:
                 self._tried.add(str(name))
                 return CodePath(name, make(), seed)

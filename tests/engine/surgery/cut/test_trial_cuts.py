@@ -14,6 +14,7 @@ from secateur.engine.structures.transition import Transition
 from secateur.engine.surgery.cut import trial_cuts as module
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
+from secateur.engine.surgery.verify.verify import verify
 
 INPUTS = (torch.randn(2, 6, generator=torch.Generator().manual_seed(0)),)
 DEPTH = 24
@@ -191,3 +192,65 @@ def test_operators_that_only_change_the_layout_are_no_difference() -> None:
         return x if x.shape[1] == 16 else x.as_strided(x.shape, x.stride())
 
     assert {s.name for s in settled(Between(laid_out)).sets} == {"first.weight", "second.weight"}
+
+
+class Positions(nn.Module):
+    """Adds positions [T, 16] to a sequence [N, T, 6]; made anew for longer ones, of the stored width or the table's."""
+
+    def __init__(self, stored: bool) -> None:
+        super().__init__()
+        self.embed, self.inner, self.out = nn.Linear(6, 16), nn.Linear(16, 24), nn.Linear(24, 3)
+        self.width, self.stored = 16, stored
+        self.table = nn.Buffer(self.made(5, 16), persistent=False)
+
+    @staticmethod
+    def made(length: int, width: int) -> torch.Tensor:
+        return torch.sin(torch.arange(length * width, dtype=torch.float32)).view(length, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        length = x.shape[1]
+        if length + 1 > self.table.size(0):
+            self.table = nn.Buffer(self.made(length + 1, self.width if self.stored else self.table.shape[1]))
+        return self.out(
+            torch.relu(self.inner(torch.tanh(self.embed(x) + self.table.index_select(0, torch.arange(1, length + 1)))))
+        )
+
+
+def test_the_width_of_a_table_that_is_made_anew_for_longer_inputs_is_kept() -> None:
+    torch.manual_seed(0)
+    model, inputs = Positions(stored=True).eval(), (torch.randn(2, 3, 6),)
+    assert {s.name for s in analyse(model, inputs).sets} == {"embed.weight", "inner.weight"}
+    analysis = finish(settle(model, inputs))
+    assert {s.name for s in analysis.sets} == {"inner.weight"}
+    reasons = {str(f.reason) for f in analysis.fixed if (analysis.tensors[f.tensor].name, f.dim) == ("embed.weight", 0)}
+    assert len(reasons) == 1 and "size 5 in dimension 1: RuntimeError" in reasons.pop()
+    mask = trial_mask(analysis)
+    assert finish(verify(model, cut(model, analysis, mask, inputs).model, analysis, mask, inputs)).passed
+
+
+def test_a_table_that_is_made_anew_in_its_own_width_can_be_cut() -> None:
+    torch.manual_seed(0)
+    analysis = finish(settle(Positions(stored=False).eval(), (torch.randn(2, 3, 6),)))
+    assert {s.name for s in analysis.sets} == {"embed.weight", "inner.weight"}
+
+
+def test_longer_inputs_are_looked_for_only_where_code_compares_the_size_of_a_weight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[str] = []
+
+    def none(model: nn.Module, *_: Any) -> tuple[()]:
+        looked.append(type(model).__name__)
+        return ()
+
+    monkeypatch.setattr(module, "table_paths", none)
+
+    class Reading(Between):
+        """Reads the size of a weight, and compares nothing."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x).reshape(-1, self.out.weight.shape[0])
+
+    settled(Reading(torch.relu))
+    finish(settle(Positions(stored=True).eval(), (torch.randn(2, 3, 6),)))
+    assert looked == ["Positions"]
