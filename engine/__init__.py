@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from .scripting import Session
     from .session.states import OpenedModel, PlanIntent, State
     from .sharing.session_files import save_bundle, save_project, save_recipe, save_report, save_script, session_recipe
+    from .sources.input_spec import InputSpec
     from .sources.open import open_model
     from .sources.protocol import ModelSpec, Opened
     from .structures.analyse import analyse
@@ -130,6 +131,7 @@ _HOME = {
     "ExportRequest": "export.protocol",
     "Exported": "export.protocol",
     "Goal": "planning.protocol",
+    "InputSpec": "sources.input_spec",
     "Job": "jobs",
     "Kind": "structures.types",
     "Limit": "planning.protocol",
@@ -249,6 +251,7 @@ __all__ = [
     "ExportRequest",
     "Exported",
     "Goal",
+    "InputSpec",
     "Job",
     "Kind",
     "Limit",

@@ -2,6 +2,8 @@
 
 import math
 
+from secateur.engine.sources.input_spec import InputSpec, check_inputs, read_input
+
 
 def shape(text: str) -> tuple[int, ...]:
     """Read 1x3x224x224 (also with commas or spaces) as numbers; raises ValueError."""
@@ -10,6 +12,16 @@ def shape(text: str) -> tuple[int, ...]:
     if any(number < 1 for number in numbers):
         raise ValueError(text)
     return numbers
+
+
+def model_inputs(text: str) -> tuple[InputSpec, ...]:
+    """Read 1x3x224x224, or input_ids=2x16:int64 mask=2x16:int64; raises ValueError."""
+    parts = text.replace(",", " ").split()
+    if parts and all(part.isdecimal() for part in parts):
+        return (InputSpec(shape(text)),)
+    found = tuple(read_input(part) for part in parts)
+    check_inputs(found)
+    return found
 
 
 def numbers(text: str) -> tuple[float, ...]:

@@ -14,7 +14,7 @@ from ..widgets.check_boxes import CheckBox
 from ..widgets.fields import ComboBox
 from .data_rows import DataRows
 from .form import FormDialog
-from .form_parsing import is_valid, shape, words
+from .form_parsing import is_valid, model_inputs, words
 from .python_callables import callables_in
 from .window_api import WindowApi
 
@@ -59,7 +59,7 @@ class OpenModel(FormDialog):
         name: Name, or path and callable.
         maker: Combo box of what in a Python file can make a model.
         weights: Checkpoint file.
-        input_shape: Example input shape.
+        inputs: Example inputs, by shape.
         outputs: Names of the outputs that must stay.
         own_class: Whether only plans count that leave the model's code as it is.
         ignore_unused: Whether what modules may read that do not run may be pruned.
@@ -88,7 +88,13 @@ class OpenModel(FormDialog):
         self.weights = self.add_path(
             self.tr("Checkpoint"), hint=self.tr("state_dict, .pt, .th, .safetensors; optional")
         )
-        self.input_shape = self.add_line(self.tr("Input shape"), hint=self.tr("1x3x224x224; empty: from the data"))
+        self.inputs = self.add_line(self.tr("Inputs"), hint=self.tr("1x3x224x224; empty: from the model or the data"))
+        self.inputs.setToolTip(
+            self.tr(
+                "The shape of each example input, with the batch first. Several are separated by spaces, with a name "
+                "and a type where needed: input_ids=2x16:int64 attention_mask=2x16:int64. Without a type: float32."
+            )
+        )
         self.outputs = self.add_line(self.tr("Outputs to keep"), hint=self.tr("logits, boxes; optional"))
         self.outputs.setToolTip(
             self.tr(
@@ -142,7 +148,7 @@ class OpenModel(FormDialog):
         self.kind.setCurrentIndex(KINDS.index(kind))
         self.name.setText(spec.source.removeprefix(kind.prefix))
         self.weights.setText(spec.weights)
-        self.input_shape.setText("x".join(map(str, spec.input_shape)))
+        self.inputs.setText(" ".join(map(str, spec.asked_inputs)))
         self.outputs.setText(", ".join(spec.outputs))
         self.own_class.setChecked(spec.own_class)
         self.ignore_unused.setChecked(spec.ignore_unused)
@@ -193,7 +199,7 @@ class OpenModel(FormDialog):
         self.show_browse(self.name, bool(kind.pick))
         self._show_maker()
         self.show_row(self.weights, kind is not FOLDER)
-        self.show_row(self.input_shape, kind is not FOLDER)
+        self.show_row(self.inputs, kind is not FOLDER)
         self.show_row(self.outputs, kind is not FOLDER)
         self.show_row(self.own_class, kind is not FOLDER)
         self.check()
@@ -204,20 +210,15 @@ class OpenModel(FormDialog):
         source = kind.prefix + name.removeprefix(kind.prefix)
         if kind is FOLDER:
             return ModelSpec(source, task=self.data.spec())
-        weights, given, outputs = (
-            self.weights.text().strip(),
-            shape(self.input_shape.text()),
-            words(self.outputs.text()),
-        )
-        return ModelSpec(
+        spec = ModelSpec(
             source,
-            weights,
-            given,
+            self.weights.text().strip(),
             task=self.data.spec(),
-            outputs=outputs,
+            outputs=words(self.outputs.text()),
             own_class=self.own_class.isChecked(),
             ignore_unused=self.ignore_unused.isChecked(),
         )
+        return spec.with_inputs(model_inputs(self.inputs.text()))
 
     def _problem(self) -> str:
         kind, name = self.kind.currentData(), self.name.text().strip()
@@ -241,8 +242,8 @@ class OpenModel(FormDialog):
     def _problem_of_details(self) -> str:
         if self.weights.text() and not Path(self.weights.text()).expanduser().is_file():
             return self.tr("{file} does not exist.").format(file=self.weights.text())
-        if not is_valid(shape, self.input_shape.text()):
-            return self.tr("Enter the input shape as whole numbers separated by x, batch first: 1x3x224x224.")
+        if not is_valid(model_inputs, self.inputs.text()):
+            return self.tr("Enter each input as 1x3x224x224, or with name and type as input_ids=2x16:int64.")
         return ""
 
 

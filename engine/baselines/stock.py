@@ -99,7 +99,7 @@ def _spec(standing: ComparedState, source: str, weights: str) -> ModelSpec:
     arguments = standing.spec.arguments if library == own and not library.endswith(".py") else {}
     original = standing.spec
     spec = ModelSpec(source, weights, original.input_shape, dict(arguments), outputs=original.outputs)
-    return replace(spec, download=original.download)
+    return replace(spec, download=original.download, inputs=original.inputs)
 
 
 def _opened(spec: ModelSpec, standing: ComparedState, token: CancelToken) -> StockModel:

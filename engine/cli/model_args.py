@@ -7,16 +7,16 @@ from pathlib import Path
 from ..errors import OpenError, TaskError
 from ..export.staged_output import check_writable
 from ..session.state_history import is_project
+from ..sources.input_spec import InputSpec, check_inputs
 from ..sources.protocol import ModelSpec
 from ..tasks.protocol import OPTIONS, TaskSpec
 
 
 def model_spec(arguments: argparse.Namespace) -> ModelSpec:
     """The model that the arguments name, with its task."""
-    return ModelSpec(
+    spec = ModelSpec(
         source=arguments.model,
         weights=arguments.weights or "",
-        input_shape=arguments.input or (),
         trust_pickle=arguments.trust_pickle,
         trust_code=arguments.trust_code,
         download=arguments.download,
@@ -26,6 +26,17 @@ def model_spec(arguments: argparse.Namespace) -> ModelSpec:
         ignore_unused=arguments.ignore_unused,
         moved=tuple(arguments.moved or ()),
     )
+    return spec.with_inputs(inputs_of(arguments))
+
+
+def inputs_of(arguments: argparse.Namespace) -> tuple[InputSpec, ...]:
+    """The example inputs that the arguments describe; raises OpenError where they do not go together."""
+    given = tuple(arguments.input or ())
+    try:
+        check_inputs(given)
+    except ValueError as error:
+        raise OpenError("cli.inputs", "{reason}.", reason=f"{str(error)[:1].upper()}{str(error)[1:]}") from error
+    return given
 
 
 def project_spec(arguments: argparse.Namespace) -> ModelSpec:
@@ -57,8 +68,8 @@ def task_spec(arguments: argparse.Namespace) -> TaskSpec | None:
             names = ", ".join(f"--{name}" for name, _ in options) or "--batch"
             raise TaskError("cli.no_task", "{names} need data. Add --task.", names=names)
         return None
-    shape = arguments.input or ()
-    spec = task_at(arguments.task, (shape[2], shape[3]) if len(shape) == 4 else None)
+    sizes = [(one.shape[2], one.shape[3]) for one in arguments.input or () if len(one.shape) == 4]
+    spec = task_at(arguments.task, sizes[0] if len(sizes) == 1 else None)
     return replace(
         spec,
         mean=arguments.mean or (),

@@ -13,7 +13,7 @@ from ..targets.table import TARGETS
 from ..tasks.open import FORMS
 from ..tasks.purposes.table import PURPOSES
 from .settings import Arguments, add_setting, add_settings
-from .values import kind_multiple, moved, numbers, positive, shape, share_or_count, threads
+from .values import kind_multiple, model_input, moved, numbers, positive, shape, share_or_count, threads
 
 PLAN, RUN = "plan", "run and output"
 """Headings in `--help`."""
@@ -139,7 +139,9 @@ def about_model(command: argparse.ArgumentParser) -> None:
     """How the model is opened, with the data that judges it."""
     add = group(command, "model").add_argument
     add("--weights", metavar="FILE", help="checkpoint to load")
-    add("--input", type=shape, metavar="1x3x224x224", help="shape of the input, where it cannot be found out")
+    words = "shape of each example input, where they cannot be found out; with a name and a type where needed: "
+    words += "input_ids=2x16:int64 attention_mask=2x16:int64"
+    add("--input", type=model_input, nargs="+", action="extend", metavar="1x3x224x224", help=words)
     add(
         "--output",
         action="append",

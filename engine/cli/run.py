@@ -23,7 +23,7 @@ from ..storage.paths import absolute_to
 from .autosave import kept, saved, saved_if_stopped
 from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
-from .model_args import task_spec
+from .model_args import inputs_of, task_spec
 from .output import Outcome, Reporter
 from .project_request import begun, own_files
 from .prune import check_export, check_save, reserved
@@ -66,7 +66,6 @@ def _model(recorded: ModelSpec, arguments: argparse.Namespace) -> ModelSpec:
     given = {
         "source": arguments.model,
         "weights": arguments.weights,
-        "input_shape": arguments.input,
         "task": task_spec(arguments),
         "outputs": tuple(arguments.output) if arguments.output else None,
         "trust_code": arguments.trust_code,
@@ -77,7 +76,8 @@ def _model(recorded: ModelSpec, arguments: argparse.Namespace) -> ModelSpec:
     if arguments.model:
         given["weights"] = arguments.weights or ""
     changed = {key: value for key, value in given.items() if value is not None}
-    return change_model(replace(recorded, **changed), absolute_to(Path.cwd()))
+    spec = replace(recorded, **changed)
+    return change_model(spec.with_inputs(inputs_of(arguments)) if arguments.input else spec, absolute_to(Path.cwd()))
 
 
 def _first(recipe: Recipe) -> OpenIntent:

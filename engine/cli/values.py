@@ -5,6 +5,7 @@ import re
 
 from ..devices import check_threads
 from ..errors import SecateurError
+from ..sources.input_spec import InputSpec, read_input
 from ..structures.types import Kind
 
 
@@ -25,6 +26,14 @@ def shape(text: str) -> tuple[int, ...]:
     if not numbers or min(numbers) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a shape; write it with the batch first, like 1x3x224x224")
     return numbers
+
+
+def model_input(text: str) -> InputSpec:
+    """1x3x224x224, or input_ids=2x16:int64, as one example input."""
+    try:
+        return read_input(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def share(text: str) -> float:

@@ -17,7 +17,7 @@ from ..subprocesses.run import run_killable
 from ..surgery.cut.edits import Edits
 from ..tracing.tree import as_tensors
 from .exporter_options import TRACED_BATCH
-from .model_package import input_shape, pack
+from .model_package import pack
 
 
 def write_several(
@@ -46,7 +46,7 @@ def write_several(
                 raise ExportError("export.no_table", template)
             parcel = place / str(number)
             parcel.mkdir()
-            pack(parcel, model, edits, spec, input_shape(inputs))
+            pack(parcel, model, edits, spec, inputs)
             parcels.append(str(parcel))
         write(place / "inputs.npz", at_batch(inputs, TRACED_BATCH))
         paths = [str(folder / f"{number}.onnx") for number in range(len(parcels))]

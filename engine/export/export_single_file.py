@@ -18,7 +18,7 @@ from ..subprocesses.run import run_killable
 from ..surgery.cut.cut import copy_model
 from ..targets.token_step import StepModel
 from .exporter_options import TRACED_BATCH
-from .model_package import bytes_of, input_shape, pack
+from .model_package import bytes_of, pack
 from .protocol import Exported, ExportRequest
 from .reference_outputs import cases, images_and_boxes, require_agreement
 from .staged_output import check_destination, staged_file
@@ -48,7 +48,7 @@ def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_b
             inputs = request.inputs if coarse else widened(request.inputs)
             write(folder / "cases.npz", (images_and_boxes if form == "boxes" else cases)(model, inputs))
         if request.spec is not None:
-            pack(folder, request.model, request.edits, request.spec, input_shape(request.inputs))
+            pack(folder, request.model, request.edits, request.spec, request.inputs)
         notes: tuple[Message, ...] = ()
         if in_bfloat16(model) and not coarse:
             template = "The file computes in float32 instead of bfloat16, which ONNX Runtime does not support on CPUs."

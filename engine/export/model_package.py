@@ -6,7 +6,7 @@ came without a source is written too, to be loaded by whoever has its class.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..model_inputs import Inputs
 from ..sources.exported_folder import SHAPES, WEIGHTS, is_export, read_shapes, recorded_source
+from ..sources.input_spec import DTYPES, InputSpec
 from ..sources.named_code import seal
 from ..sources.protocol import PYTHON_FILE, ModelSpec
 from ..sources.python_file import parse
@@ -24,9 +25,7 @@ from ..storage.safetensors_io import write_tensors
 from ..surgery.cut.edits import PLACES, Edits, merged_repairs
 
 
-def pack(
-    folder: Path, model: nn.Module, edits: Edits, spec: ModelSpec | None, input_shape: tuple[int, ...] = ()
-) -> None:
+def pack(folder: Path, model: nn.Module, edits: Edits, spec: ModelSpec | None, inputs: Inputs = ()) -> None:
     """Write a model into an existing folder.
 
     Args:
@@ -34,19 +33,23 @@ def pack(
         model: The live module, on the CPU.
         edits: The repairs of its cut.
         spec: Where the original came from; None where it was handed over as an object.
-        input_shape: Example input shape with batch, () where a shape alone does not make the inputs.
+        inputs: Example inputs, from whose shapes and types whoever opens the files makes others.
     """
     write_weights(folder / WEIGHTS, model)
     source, earlier = (None, {}) if spec is None else _original(spec)
-    text = json.dumps(_document(model, _merged(earlier, asdict(edits)), source, input_shape, folder), indent=1)
+    text = json.dumps(_document(model, _merged(earlier, asdict(edits)), source, inputs, folder), indent=1)
     (folder / SHAPES).write_text(text + "\n", encoding="utf-8")
     (folder / WEIGHTS).chmod((folder / SHAPES).stat().st_mode)  # safetensors lets only the owner read its files
 
 
-def input_shape(inputs: Inputs) -> tuple[int, ...]:
-    """The shape from which inputs can be made again: of a single one of floats, given by position; () for others."""
-    first = inputs[0] if isinstance(inputs, tuple) and len(inputs) == 1 else None
-    return tuple(first.shape) if isinstance(first, Tensor) and first.is_floating_point() else ()
+def _input_specs(inputs: Inputs) -> tuple[InputSpec, ...]:
+    """What inputs can be made again from; () where some are no tensors, or of a type that is not made."""
+    named = inputs.items() if isinstance(inputs, Mapping) else (("", one) for one in inputs)
+    found = [(name, one) for name, one in named if one is not None]
+    types = [str(one.dtype).removeprefix("torch.") for _, one in found if isinstance(one, Tensor) and one.ndim]
+    if len(types) < len(found) or not set(types) <= set(DTYPES):
+        return ()
+    return tuple(InputSpec(tuple(one.shape), dtype, name) for (name, one), dtype in zip(found, types, strict=True))
 
 
 def bytes_of(model: nn.Module) -> int:
@@ -61,14 +64,16 @@ def write_weights(path: Path, model: nn.Module) -> None:
 
 
 def _document(
-    model: nn.Module, edits: dict[str, Any], source: ModelSpec | None, input_shape: tuple[int, ...], folder: Path
+    model: nn.Module, edits: dict[str, Any], source: ModelSpec | None, inputs: Inputs, folder: Path
 ) -> dict[str, Any]:
     shapes = {name: list(t.shape) for name, t in model.state_dict().items() if isinstance(t, Tensor)}
+    asked = ModelSpec("").with_inputs(_input_specs(inputs))
     return {
         "schema": 1,
         "source": None if source is None else asdict(change_model(_portable(source), relative_to(folder))),
         "seal": "" if source is None else seal(_portable(source)),
-        "input_shape": list(input_shape),
+        "input_shape": list(asked.input_shape),
+        "inputs": [asdict(one) for one in asked.inputs],
         "edits": edits,
         "shapes": shapes,
     }

@@ -23,7 +23,7 @@ from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.run import run_command
 from ..text.python_code import comment
 from .compare import difference
-from .model_package import bytes_of, input_shape, pack
+from .model_package import bytes_of, pack
 from .protocol import Exported, ExportRequest, Predictor
 from .reference_outputs import cases, outputs_of, require_agreement
 from .staged_output import check_destination, staged_folder
@@ -60,7 +60,7 @@ def export_pytorch(request: ExportRequest, *, token: CancelToken | None = None) 
     check_destination(path, 2 * bytes_of(request.model), folder=True)
     yield Progress("Writing weights and shapes", 0, 2)
     with staged_folder(path, _is_export) as folder:
-        pack(folder, request.model, request.edits, request.spec, input_shape(request.inputs))
+        pack(folder, request.model, request.edits, request.spec, request.inputs)
         made = _by_the_user(request.model) if request.spec is None else factory_code(request.spec, folder)
         code = _add_loader(folder, made, plain(request.inputs))
         if request.factory is not None and request.spec is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..adapters.torchvision_detection import in_two_stages
 from ..errors import SecateurError
-from ..export.model_package import input_shape, pack
+from ..export.model_package import pack
 from ..export.protocol import Exported, ExportRequest
 from ..export.table import exporter_named
 from ..jobs import CancelToken, Job
@@ -100,7 +100,7 @@ class Artifacts:
             unfinished = path.with_suffix(".part")
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
-            pack(unfinished, model, state.edits, self.prepared.spec, input_shape(self.prepared.inputs))
+            pack(unfinished, model, state.edits, self.prepared.spec, self.prepared.inputs)
             unfinished.rename(path)
         return path
 

@@ -12,17 +12,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..adapters.torchvision_detection import looked_at
 from ..bfloat16 import in_bfloat16, narrowed
-from ..errors import Message, OpenError, SecateurError, TaskError
+from ..errors import AnalysisError, Message, OpenError, SecateurError, TaskError
 from ..foreign_code.consent import Consent
 from ..jobs import CancelToken, Job, Progress, check
-from ..messages import Phrase, listed
+from ..messages import Phrase, all_of, listed
 from ..model_inputs import Inputs, few, named_arrays
 from ..sources.build_model import open_module
+from ..sources.input_spec import InputSpec, check_inputs
 from ..sources.nan_check import no_numbers
 from ..sources.open import open_model
 from ..sources.protocol import ModelSpec, Opened
@@ -34,8 +34,10 @@ from ..tasks.model_outputs import channels_taken, classes_of, evaluating, run_mo
 from ..tasks.open import NAMED, RESIZED, TABLES, open_task
 from ..tasks.protocol import BFLOAT16, CLASSES, DTYPE, GREY, Metric, Split, Task, TaskInfo, TaskSpec, one_mean, option
 from ..tasks.tokens import FILE, LENGTH, WITH_TEXT, beside_data
+from ..tasks.user_task import UserTask
 from ..text.format import thousands
-from ..tracing.tree import copied_inputs, outputs_of, tensors_of
+from ..tracing.tree import outputs_of, tensors_of
+from .made_inputs import integer_inputs, made_inputs, runs
 
 LARGEST = 1 << 27
 """Values that a sample of example inputs may have: half a gigabyte; large volumes of scans have less."""
@@ -89,9 +91,11 @@ def prepare(
     if examples:
         inputs = looked_at(opened.model, examples)
         if task is not None:
-            same_shape(example_inputs((), task, (), opened.model), inputs, task.spec)
+            same_shape(example_inputs((), task, None, opened.model), inputs, task.spec)
     else:
-        inputs = example_inputs(spec.input_shape, task, opened.input_shape, opened.model)
+        inputs = example_inputs(as_opened.asked_inputs, task, opened, opened.model)
+    if isinstance(task, UserTask) and not task.judges:
+        task = None  # its file gives the example inputs, and nothing to evaluate
     if not as_opened.float32 and in_bfloat16(opened.model):
         either = task is None or option(task.spec, DTYPE) == BFLOAT16
         tried = (inputs, narrowed(inputs)) if either else (inputs,)
@@ -132,21 +136,11 @@ def opened_task(spec: TaskSpec, model: Any, consent: Consent) -> Task:
     task = _opened_task(spec, model, consent)
     if not in_bfloat16(model):
         return task
-    given = example_inputs((), task, (), model)
+    given = example_inputs((), task, None, model)
     if not any(one.is_floating_point() for one in tensors_of(given)) or runs(model, given):
         return task
     half = open_task(replace(task.spec, options=(*task.spec.options, (DTYPE, BFLOAT16))), consent)
-    return half if runs(model, example_inputs((), half, (), model)) else task
-
-
-def runs(model: Any, inputs: Inputs) -> bool:
-    """Whether a model takes these inputs."""
-    try:
-        with evaluating(model):
-            run_model(model, copied_inputs(inputs))
-    except TaskError:
-        return False
-    return True
+    return half if runs(model, example_inputs((), half, None, model)) else task
 
 
 def _opened_task(spec: TaskSpec, model: Any, consent: Consent) -> Task:
@@ -199,9 +193,20 @@ def with_tokenizer(task: TaskSpec, model: ModelSpec) -> TaskSpec:
 def analysed(prepared: Prepared, token: CancelToken) -> Job[Analysis]:
     """The analysis of a prepared model: what it offers has been cut on trial."""
     opened, inputs, spec = prepared.opened, prepared.inputs, prepared.spec
-    analysis = yield from settle(
-        opened.model, inputs, name=opened.name, token=token, outputs=spec.outputs, ignore_unused=spec.ignore_unused
-    )
+    try:
+        analysis = yield from settle(
+            opened.model, inputs, name=opened.name, token=token, outputs=spec.outputs, ignore_unused=spec.ignore_unused
+        )
+    except AnalysisError as error:
+        integers = integer_inputs(opened.model, inputs) if error.message.code == "analysis.forward" else []
+        if not integers:
+            raise
+        template = (
+            "{names} must hold integers, such as token numbers, but got floating-point numbers. Enter the type with "
+            "the shape, for example {example}."
+        )
+        example = Message("open.typed_input", "{name}=2x16:int64", {"name": integers[0]})
+        raise OpenError("open.integers", template, error.details, names=all_of(integers), example=example) from error
     return (yield from keep_own_class(opened.model, analysis, inputs, token)) if spec.own_class else analysis
 
 
@@ -258,23 +263,42 @@ def described(task: Task, model: Any | None) -> TaskInfo:
         raise _failed(error) from error
 
 
-def example_inputs(asked: tuple[int, ...], task: Task | None, suggested: tuple[int, ...], model: Any) -> Inputs:
-    """Example inputs with a small batch: of the shape that was asked for, from the task, or of the source's shape."""
+def example_inputs(asked: tuple[InputSpec, ...], task: Task | None, opened: Opened | None, model: Any) -> Inputs:
+    """Example inputs with a small batch: those that were asked for, from the task, or as the source suggests.
+
+    Args:
+        asked: Inputs that were asked for, () for none in particular.
+        task: What judges the model, None without one.
+        opened: Says what the source suggests, None where that does not count.
+        model: The model.
+
+    Raises:
+        OpenError: Nothing says what the inputs look like, or they are too large.
+    """
     if not asked and task is not None:
         return few(looked_at(model, task.example_inputs()), SMALL_BATCH)
-    shape = asked or suggested
-    if not shape:
+    if not asked and opened is not None and opened.inputs:
+        return opened.inputs
+    suggested = opened.input_shape if opened is not None else ()
+    specs = asked or ((InputSpec(suggested),) if suggested else ())
+    if not specs:
         raise OpenError(
             "open.no_input",
-            "Input shape needed. Enter one, for example 1x3x224x224, or attach data.",
+            "Input shape needed. Enter one, for example 1x3x224x224 or input_ids=2x16:int64, or attach data.",
         )
-    if min(shape) < 1 or math.prod(shape[1:]) > LARGEST:
-        template = (
-            "A model cannot run on an input of {shape}. Use sizes of at least 1 and at most {most} values a sample."
-        )
-        raise OpenError("open.input_size", template, shape="x".join(map(str, shape))[:80], most=thousands(LARGEST))
-    generator = torch.Generator().manual_seed(0)
-    return looked_at(model, (torch.randn(SMALL_BATCH, *shape[1:], generator=generator),))
+    try:
+        check_inputs(specs)
+    except ValueError as error:
+        template = "The example inputs cannot be made: {reason}."
+        raise OpenError("open.inputs", template, reason=str(error)) from error
+    for one in specs:
+        if min(one.shape) < 1 or math.prod(one.shape[1:]) > LARGEST:
+            template = (
+                "A model cannot run on an input of {shape}. Use sizes of at least 1 and at most {most} values a sample."
+            )
+            shape = "x".join(map(str, one.shape))[:80]
+            raise OpenError("open.input_size", template, shape=shape, most=thousands(LARGEST))
+    return looked_at(model, made_inputs(specs, model, SMALL_BATCH))
 
 
 def check_outputs(model: Any, inputs: Inputs, task: Task) -> None:

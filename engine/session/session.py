@@ -431,7 +431,7 @@ class Session:
         original = loaded.prepared.opened.model
         named = by_hand(spec)
         task = opened_task(spec, original, loaded.consent | named)
-        same_shape(example_inputs((), task, (), original), loaded.prepared.inputs, spec)
+        same_shape(example_inputs((), task, None, original), loaded.prepared.inputs, spec)
         check_outputs(original, loaded.prepared.inputs, task)
         metrics, info = yield from first_look(task, original, token)
         self.trust(named)

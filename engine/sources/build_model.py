@@ -19,6 +19,7 @@ from ..bfloat16 import settled
 from ..errors import Message, OpenError, SecateurError
 from ..foreign_code.network import no_downloads
 from ..jobs import CancelToken, check
+from ..model_inputs import Inputs
 from ..runtime import load_pruned
 from ..tasks.protocol import TaskSpec
 from ..text.python_code import identifier
@@ -43,6 +44,7 @@ class Origin:
         task: The task it suggests.
         class_argument: Keyword argument for the number of classes, "" to look for one in the signature.
         notes: What the source has to say.
+        inputs: Example inputs, () where a shape says all.
     """
 
     make: Callable[..., Any] | nn.Module
@@ -52,6 +54,7 @@ class Origin:
     task: TaskSpec | None = None
     class_argument: str = ""
     notes: tuple[Message, ...] = field(default=())
+    inputs: Inputs = ()
 
 
 def opened(origin: Origin, spec: ModelSpec, token: CancelToken) -> Opened:
@@ -66,6 +69,7 @@ def opened(origin: Origin, spec: ModelSpec, token: CancelToken) -> Opened:
         task=origin.task,
         notes=(*origin.notes, *notes),
         spec=spec,
+        inputs=origin.inputs,
     )
 
 

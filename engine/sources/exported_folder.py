@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -13,11 +13,13 @@ from ..jobs import CancelToken
 from ..storage.file_limits import check_special, parse_json, read_whole
 from ..storage.paths import absolute_to
 from .build_model import Origin, opened
+from .input_spec import InputSpec
 from .named_code import require_consent
 from .protocol import FactoryCode, ModelSpec, Opened, Source
 from .spec_paths import change_model
 
 SHAPES, WEIGHTS = "shapes.json", "weights.safetensors"
+Recorded = TypeVar("Recorded")
 
 
 class ExportedFolder:
@@ -45,8 +47,17 @@ class ExportedFolder:
         def make() -> Any:
             return load_pruned.load_pruned(base.factory, str(folder / SHAPES), str(folder / WEIGHTS))
 
-        shape = _input_shape(document, folder) or base.input_shape
-        origin = Origin(make=make, name=f"{base.name}, pruned", input_shape=shape, task=base.task)
+        kept = _recorded(document, "input_shape", tuple[int, ...], folder)
+        inputs = _recorded(document, "inputs", tuple[InputSpec, ...], folder)
+        if not spec.asked_inputs and not base.inputs:
+            spec = replace(spec, inputs=inputs)
+        origin = Origin(
+            make=make,
+            name=f"{base.name}, pruned",
+            input_shape=kept or base.input_shape,
+            task=base.task,
+            inputs=base.inputs,
+        )
         return opened(origin, replace(spec, outputs=spec.outputs or recorded.outputs), token)
 
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
@@ -92,11 +103,12 @@ def _check_chain(folder: Path) -> None:
         seen.append(folder.resolve())
 
 
-def _input_shape(document: dict[str, Any], folder: Path) -> tuple[int, ...]:
+def _recorded(document: dict[str, Any], key: str, kind: type[Recorded], folder: Path) -> Recorded:
+    """What an export recorded of its example inputs, () where it did not."""
     try:
-        return msgspec.convert(document.get("input_shape", ()), tuple[int, ...])
+        return msgspec.convert(document.get(key, ()), kind)
     except msgspec.ValidationError as error:
-        template = "{path} has no valid input shape: {error}. Export again."
+        template = "{path} has no valid example inputs: {error}. Export again."
         raise OpenError(
             "source.export_shape", template, path=str(folder / SHAPES), error=str(error).rstrip(".")
         ) from error

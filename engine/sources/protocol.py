@@ -9,7 +9,9 @@ from typing import Any, Protocol
 from ..errors import Message
 from ..foreign_code.consent import Consent
 from ..jobs import CancelToken
+from ..model_inputs import Inputs
 from ..tasks.protocol import TaskSpec
+from .input_spec import InputSpec
 
 PYTHON_FILE = re.compile(r"(?P<file>.+\.py)(?::(?P<name>[^:\\/]*))?", re.DOTALL)
 """A source that is a Python file of the user's, with or without a callable in it."""
@@ -23,7 +25,7 @@ class ModelSpec:
         source: "bundled:resnet", "bundled:vit", "torchvision:NAME", "timm:NAME", "path/to/file.py:callable", a project
             folder, or an export of ours (folder with shapes.json and weights).
         weights: Checkpoint file, "" for the source's own.
-        input_shape: Example input shape with batch, () when the task or source knows it.
+        input_shape: Shape with batch of a single example input of floats, () when the task or source knows it.
         arguments: Keyword arguments of the callable (numbers and strings).
         trust_pickle: The user consented to run the checkpoint's pickle.
         trust_code: The user consented to run the Python files that an export, a project or a recipe names.
@@ -37,6 +39,7 @@ class ModelSpec:
         float32: A model in bfloat16 is converted to float32, for code or data that takes nothing else.
         moved: Of a project: (where a file was, where it is now).
         download: The user allowed what builds the model to fetch weights from the network.
+        inputs: Example inputs where they are several, named, or no floats; () otherwise.
     """
 
     source: str
@@ -52,6 +55,18 @@ class ModelSpec:
     float32: bool = False
     moved: tuple[tuple[str, str], ...] = ()
     download: bool = False
+    inputs: tuple[InputSpec, ...] = ()
+
+    @property
+    def asked_inputs(self) -> tuple[InputSpec, ...]:
+        """The example inputs that are asked for, () when the task or source knows them."""
+        return self.inputs or ((InputSpec(self.input_shape),) if self.input_shape else ())
+
+    def with_inputs(self, inputs: tuple[InputSpec, ...]) -> "ModelSpec":
+        """The same with other example inputs; a single one of floats is kept as a shape, as earlier versions had it."""
+        if len(inputs) == 1 and inputs[0] == InputSpec(inputs[0].shape):
+            return replace(self, input_shape=inputs[0].shape, inputs=())
+        return replace(self, input_shape=(), inputs=inputs)
 
     @property
     def without_consent(self) -> "ModelSpec":
@@ -71,6 +86,7 @@ class Opened:
         task: The task the source itself suggests (the bundled data for bundled models), or None.
         notes: What happened while opening ("stripped 'module.' from 122 keys", "took 'ema'").
         spec: The specification as it was opened, with arguments that the checkpoint asked for (number of classes).
+        inputs: Example inputs that the source made, () where a shape says all.
     """
 
     model: Any
@@ -80,6 +96,7 @@ class Opened:
     task: TaskSpec | None
     notes: tuple[Message, ...]
     spec: ModelSpec | None = None
+    inputs: Inputs = ()
 
 
 @dataclass(frozen=True, slots=True)

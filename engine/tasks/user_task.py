@@ -61,6 +61,11 @@ class UserTask:
         self._original: Any = None
         self._counts: dict[Split, int] = {}
 
+    @property
+    def judges(self) -> bool:
+        """Whether the file can evaluate a model; one that gives only example inputs cannot."""
+        return self.file.defines("batches") or self.file.defines("evaluate")
+
     def info(self, model: Any | None) -> TaskInfo:
         """Title, sizes as far as they are known, and five samples; the first model shown is the original."""
         if model is not None and self._original is None:

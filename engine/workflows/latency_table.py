@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import Message, PlanError, VerificationError
 from ..export.export_batch import write_several
-from ..export.model_package import input_shape, pack
+from ..export.model_package import pack
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of
 from ..latency.block_modules import block_modules
 from ..latency.block_names import VERSION
@@ -251,7 +251,7 @@ def _parcels(models: Iterator[tuple[Any, Edits]], measuring: Measuring, folder: 
     for number, (model, edits) in enumerate(models):
         path = folder / str(number)
         path.mkdir()
-        pack(path, model, edits, measuring.prepared.spec, input_shape(measuring.prepared.inputs))
+        pack(path, model, edits, measuring.prepared.spec, measuring.prepared.inputs)
         yield path
 
 

@@ -65,7 +65,7 @@ def test_a_model_of_ones_own_with_checkpoint_shape_and_data(qtbot, window, tmp_p
     assert not dialog.accept_button.isEnabled()
     qtbot.keyClicks(dialog.name, f"{code}:make")
     qtbot.keyClicks(dialog.weights, str(weights))
-    qtbot.keyClicks(dialog.input_shape, "1x3x32x32")
+    qtbot.keyClicks(dialog.inputs, "1x3x32x32")
     qtbot.keyClicks(dialog.outputs, "logits, boxes.0")
     choose(dialog.data.kind, "Image folder")
     qtbot.keyClicks(dialog.data.path, str(images))

@@ -14,6 +14,7 @@ from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
 from secateur.engine.scoring.score_options import Choices, Combine, Normalise, Slices
+from secateur.engine.sources.input_spec import InputSpec
 from secateur.engine.structures.types import Kind
 from secateur.engine.tasks.protocol import TaskSpec
 
@@ -116,7 +117,7 @@ def test_half_of_the_macs_are_kept_where_nothing_is_limited() -> None:
 
 def test_shapes_and_channels_are_read_as_people_write_them() -> None:
     arguments = parser().parse_args(["prune", "m", "--input", "1x3x224x224", "--mean", "0.5,0.4,0.3"])
-    assert arguments.input == (1, 3, 224, 224) and arguments.mean == (0.5, 0.4, 0.3)
+    assert arguments.input == [InputSpec((1, 3, 224, 224))] and arguments.mean == (0.5, 0.4, 0.3)
 
 
 def test_what_data_means_is_said_with_the_data(tmp_path: Path) -> None:
