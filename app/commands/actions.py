@@ -33,12 +33,12 @@ class Actions(QObject):
         theme().changed.connect(self.refresh)
         self.refresh()
 
-    def fill_menus(self, bar: QMenuBar, submenus: Mapping[str, Callable[[QMenu], QMenu]]) -> None:
+    def fill_menus(self, bar: QMenuBar, submenus: Mapping[str, Callable[[QMenu], tuple[QMenu, ...]]]) -> None:
         """Put every action into its menu.
 
         Args:
             bar: Where the menus are.
-            submenus: By id of a command, what makes the menu that follows it, given the menu that it stands in.
+            submenus: By id of a command, what makes the menus that follow it, given the menu that it stands in.
         """
         for title in MENUS:
             menu = bar.addMenu(say(title))
@@ -49,7 +49,8 @@ class Actions(QObject):
                 if one.menu == title:
                     menu.addAction(self.by_id[one.id])
                 if one.menu == title and one.id in submenus:
-                    menu.addMenu(submenus[one.id](menu))
+                    for submenu in submenus[one.id](menu):
+                        menu.addMenu(submenu)
 
     @Slot()
     def refresh(self) -> None:

@@ -266,7 +266,7 @@ FILE = (
         "file.quit",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Quit"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Close the window. The session is kept."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Close the window. Unsaved work is kept as a draft on the start page."),
         _quit,
         "Ctrl+Q",
         line=True,

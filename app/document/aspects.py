@@ -17,6 +17,7 @@ class Aspect(StrEnum):
 
     MODEL = "model"  # another model: everything
     TASK = "task"
+    EXPECTED = "expected"  # what the original should reach
     TARGET = "target"
     GOAL = "goal"
     SCORES = "scores"

@@ -65,6 +65,7 @@ class Contents:
         name: For a person.
         analysis: What can be removed.
         task: What the attached task shows.
+        expected: What the original should reach on it, in per cent; 0 where nobody said.
         states: By id, in order of making.
         present: Id of the current state.
         removed: [S] what the current state lacks.
@@ -94,6 +95,7 @@ class Contents:
     name: str = ""
     analysis: Analysis | None = None
     task: TaskInfo | None = None
+    expected: float = 0.0
     states: dict[str, State] = field(default_factory=dict[str, State])
     present: str = ""
     removed: Mask = field(default_factory=EMPTY.copy)

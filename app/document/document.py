@@ -419,6 +419,8 @@ class Document(QObject):
         """Another task is attached: metrics and scores of the old one no longer mean anything, of other data."""
         before = None if self.contents.task is None else self.contents.task.spec
         self._tell_of(task)
+        if before is None or task.spec is None or (before.kind, before.path) != (task.spec.kind, task.spec.path):
+            self.contents.expected = 0.0  # what the model should reach on some data says nothing of other data
         if self.contents.origin is not None:
             self.contents.origin = replace(self.contents.origin, task=task.spec)
         self.contents.scores.clear()
@@ -428,7 +430,13 @@ class Document(QObject):
                 known.clear()
             self.begin_curve()
         self.revision += 1
-        self.announce(Aspect.TASK, Aspect.STATES, Aspect.SCORES)
+        self.announce(Aspect.TASK, Aspect.STATES, Aspect.SCORES, Aspect.EXPECTED)
+
+    def expect(self, percent: float) -> None:
+        """The original should reach this metric, in per cent; 0 for nothing."""
+        if percent != self.contents.expected:
+            self.contents.expected = percent
+            self.announce(Aspect.EXPECTED)
 
     def take_info(self, task: TaskInfo) -> None:
         """More is known of the attached task: the original was evaluated on it."""
@@ -446,8 +454,9 @@ class Document(QObject):
         self.contents.exports = {state.id: state.exports[-1] for state in states if state.exports}
         self.contents.go_to(states[-1].id)
         self.history.clear()
+        self._show_last_curve()
         self.revision += 1
-        self.announce(*PLAN)
+        self.announce(*PLAN, Aspect.CURVE)
 
     def resume(self, history: UndoHistory, now: Snapshot, recovery: RecoverySettings, selection: Selection) -> None:
         """Go on where an earlier window has left off: undo history, plan, settings of the next recovery, selection."""
@@ -458,8 +467,17 @@ class Document(QObject):
         else:
             self.contents.locked, self.contents.goal = now.locked, now.goal
         self.selection = selection
+        self._show_last_curve()
         self.revision += 1
         self.announce(*(ALL - {Aspect.MODEL, Aspect.COMPARED}))  # nobody asked to compare
+
+    def _show_last_curve(self) -> None:
+        """The curve of the present state's recovery, else of the last one that there was."""
+        contents = self.contents
+        made = [contents.states[contents.present], *reversed(contents.states.values())]
+        recovered = next((state for state in made if state.curve), None)
+        if recovered is not None:
+            self.training = TrainingCurve(recovered.parent, [CurvePoint.of(point) for point in recovered.curve])
 
     def take_arrivals(self, states: tuple[State, ...]) -> None:
         """States that a job makes on the way, beside the present one; those that are known bring measurements."""

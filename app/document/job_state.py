@@ -3,6 +3,7 @@
 The job queue publishes it; views read it in the document and know no job.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,12 @@ class CurvePoint:
     step: int
     loss: float
     metric: float
+
+    @classmethod
+    def of(cls, point: Mapping[str, float]) -> "CurvePoint":
+        """From what the engine tells: the step with its loss, and whatever else it has as the metric."""
+        metric = next((value for name, value in point.items() if name not in ("step", "loss", "epoch")), float("nan"))
+        return cls(int(point["step"]), point.get("loss", float("nan")), metric)
 
 
 @dataclass(slots=True)

@@ -249,7 +249,7 @@ class JobRunner(QObject):
             self.document.announce(Aspect.SCORES)
         for point in event.points if job is not None and job.changes else ():
             if "step" in point and len(point) > 1:
-                self.document.training.add(_curve_point(point))
+                self.document.training.add(CurvePoint.of(point))
         if not self._pulse.isActive():
             self._pulse.start()
 
@@ -355,9 +355,3 @@ class JobRunner(QObject):
             self._publish(*((Aspect.SCORES,) if job.so_far is not None else ()))
         self._send_next()
         return job
-
-
-def _curve_point(point: dict[str, float]) -> CurvePoint:
-    """The step with its loss, and whatever else it has as the metric."""
-    metric = next((value for name, value in point.items() if name not in ("step", "loss", "epoch")), float("nan"))
-    return CurvePoint(int(point["step"]), point.get("loss", float("nan")), metric)

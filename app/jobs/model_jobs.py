@@ -60,8 +60,15 @@ class ModelJobs(QObject):
 
     def show(self, model: OpenedModel, spec: ModelSpec) -> None:
         """Show a model that a job has opened, and read or measure what belongs to it."""
+        document = self._document
+        left = document.model_name if document.analysis is not None and not document.clean else ""
         self.adopt(model, spec)
-        self._document.say(self.tr("{name} is open").format(name=model.name))
+        words = (
+            self.tr("{name} is open. Your work on {left} is kept: File > Drafts.")
+            if left
+            else self.tr("{name} is open")
+        )
+        document.say(words.format(name=model.name, left=left))
         if Path(spec.source).is_dir() or Path(spec.source).suffix == BUNDLE:
             title = self.tr("Read the history")
             self._runner.run(title, lambda states: self._take_project(states, spec.source), "states")

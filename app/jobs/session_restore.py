@@ -1,22 +1,22 @@
-"""Brings back what an earlier window has left: finds sessions that ended without being closed, and opens them."""
+"""Brings back unsaved work: finds sessions that were left with some, crashed or closed, and opens them."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, Signal, Slot
 
 from secateur.engine.session.states import OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.storage.folder_lock import FolderLock, in_use
 
+from ..document.aspects import Aspect
 from ..document.consent_request import ConsentRequest
 from ..document.document import Document
 from ..document.job_state import UnfinishedJob
-from ..storage import settings
 from ..storage.autosave import session_folders
 from ..storage.autosave.remembered import Remembered
-from ..storage.autosave.session_folders import Offer
+from ..storage.autosave.session_folders import Draft
 from ..storage.session_autosave import SessionAutosave
 from ..storage.user_folders import sessions_folder
 from ..text.translate import sentence
@@ -26,18 +26,18 @@ from .state_jobs import StateJobs
 
 
 class SessionRestore(QObject):
-    """The sessions that were broken off.
+    """The drafts of this user: sessions with unsaved work.
 
     Attributes:
-        offers: Sessions that ended without being closed, the newest first.
+        drafts: Sessions with unsaved work that no window is open on, the newest first.
         discarded: Those of them that are to be deleted.
         restoring: The folder that is being restored, None for none.
 
     Signals:
-        offered: `offers` or `discarded` changed.
+        found: `drafts` or `discarded` changed.
     """
 
-    offered = Signal()
+    found = Signal()
 
     def __init__(
         self, document: Document, runner: JobRunner, model: ModelJobs, states: StateJobs, autosave: SessionAutosave
@@ -46,32 +46,53 @@ class SessionRestore(QObject):
         super().__init__(document)
         self._document, self._runner, self._model, self._states = document, runner, model, states
         self._autosave = autosave
-        self.offers: tuple[Offer, ...] = ()
+        self.drafts: tuple[Draft, ...] = ()
         self.discarded: frozenset[Path] = frozenset()
         self.restoring: Path | None = None
         self._asked: tuple[Path, str, tuple[tuple[str, str], ...], bool] = Path(), "", (), False
 
+        document.changed.connect(self._changed)
+
+    @property
+    def crashed(self) -> tuple[Draft, ...]:
+        """Drafts whose window did not close normally."""
+        return tuple(draft for draft in self.drafts if draft.crashed)
+
+    @property
+    def closed(self) -> tuple[Draft, ...]:
+        """Drafts that were closed: by opening something else, or with the window."""
+        return tuple(draft for draft in self.drafts if not draft.crashed)
+
     def look(self) -> None:
         """Find what can be restored, then delete what nobody will miss."""
+        self._find()
+        root = sessions_folder()
+        self._autosave.journal.run(lambda: session_folders.tidy(root))
+
+    def _find(self) -> None:
         root = sessions_folder()
 
-        def found(offers: list[Offer]) -> None:
-            self.offers = tuple(offers)
+        def take(drafts: list[Draft]) -> None:
+            self.drafts = tuple(drafts)
             self._tell()
-            recent = [source for _, source in settings.recent()]
-            self._autosave.journal.run(lambda: session_folders.tidy(root, recent))
 
-        self._autosave.journal.run(lambda: session_folders.offers(root), found)
+        self._autosave.journal.run(lambda: session_folders.drafts(root), take)
 
-    def discard(self, offer: Offer, on: bool = True) -> None:
+    @Slot(object)
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        """Another model was opened, or everything was saved: what was left may be a draft now."""
+        if Aspect.MODEL in aspects:
+            self._find()
+
+    def discard(self, draft: Draft, on: bool = True) -> None:
         """Have a session deleted at the next start, or not."""
-        self.discarded = self.discarded | {offer.folder} if on else self.discarded - {offer.folder}
-        self._autosave.journal.run(lambda: session_folders.discard(offer.folder, on))
+        self.discarded = self.discarded | {draft.folder} if on else self.discarded - {draft.folder}
+        self._autosave.journal.run(lambda: session_folders.discard(draft.folder, on))
         self._tell()
 
     def _tell(self) -> None:
-        self.offered.emit()
-        self._document.take_restorable(len(self.offers))
+        self.found.emit()
+        self._document.take_restorable(len(self.crashed))
 
     def is_session(self, path: str) -> bool:
         """Whether a path is a session's folder of this user, to be gone on with where it lies."""
@@ -154,7 +175,7 @@ class SessionRestore(QObject):
         document.take_engine(replace(document.engine, folder=folder))
         self._autosave.enter(folder, lock)
         self.restoring = None
-        self.offers = tuple(offer for offer in self.offers if offer.folder != folder)
+        self.drafts = tuple(draft for draft in self.drafts if draft.folder != folder)
         self._tell()
         document.say(self.tr("{name} is restored.").format(name=model.name))
         self._states.measure_missing()

@@ -3,7 +3,7 @@
 Wrong preprocessing is found here, before anything was pruned.
 """
 
-from PySide6.QtCore import QRectF, QSize, Qt, Slot
+from PySide6.QtCore import QRectF, QSignalBlocker, QSize, Qt, Slot
 from PySide6.QtGui import QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
@@ -29,7 +29,7 @@ from ..widgets.fields import DoubleSpinBox
 from ..widgets.flow import FlowLayout
 from ..widgets.labels import label, set_role
 
-SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.JOBS})
+SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.JOBS, Aspect.EXPECTED})
 SIDE = 64
 """Side of a sample's picture in device-independent pixels."""
 
@@ -71,7 +71,6 @@ class SamplesPanel(QWidget):
         """Show the document's task."""
         super().__init__(parent)
         self.workbench, self.document = workbench, workbench.document
-        self._data = ("", "")
         self.scores = label(role="strong", wrap=True)
         self._ask = label(self.tr("Expected value"), "caption")
         self.expected = DoubleSpinBox(self.tr("Expected metric of the original, in %"), 0.0, 100.0, 1, " %")
@@ -88,7 +87,7 @@ class SamplesPanel(QWidget):
         self._texts = QVBoxLayout()
         self._empty = EmptyState("", "")
         self._lay_out()
-        self.expected.valueChanged.connect(self._compare)
+        self.expected.valueChanged.connect(self.document.expect)
         self.better.clicked.connect(self._prepare)
         self._empty.stepped.connect(self.workbench.states.evaluate)
         self.document.dispatcher.watch(SHOWN, self._changed)
@@ -132,17 +131,8 @@ class SamplesPanel(QWidget):
 
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if aspects & {Aspect.MODEL, Aspect.TASK}:
-            self._forget_expected(Aspect.MODEL in aspects)
             self._show_samples()
         self._compare()
-
-    def _forget_expected(self, other_model: bool) -> None:
-        """What one model should score on some data says nothing of another one, or of other data."""
-        task = self.document.task
-        data = ("", "") if task is None or task.spec is None else (task.spec.kind, task.spec.path)
-        if other_model or data != self._data:
-            self.expected.setValue(self.expected.minimum())
-        self._data = data
 
     def _show_samples(self) -> None:
         task = self.document.task
@@ -169,6 +159,8 @@ class SamplesPanel(QWidget):
 
     @Slot()
     def _compare(self) -> None:
+        with QSignalBlocker(self.expected):
+            self.expected.setValue(self.document.contents.expected)
         metric = self.document.metric(self.document.original)
         percent = metric is None or metric.percent
         for each in (self._ask, self.expected):

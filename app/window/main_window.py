@@ -30,6 +30,7 @@ from ..widgets.error_bar import ErrorBar
 from ..widgets.plot_export import Drawing
 from .command_palette import CommandPalette
 from .desktop_notifications import DesktopNotifications
+from .drafts import DraftsMenu
 from .manual_window import show_manual
 from .missing_weights_bar import MissingWeightsBar
 from .panel_area import PanelArea
@@ -93,7 +94,7 @@ class MainWindow(QMainWindow):
         self.restore_bar = RestoreBar(self)
         self.start_page = StartPage(self)
         self._lay_out()
-        self.commands.fill_menus(self.menuBar(), {"file.open_project": self._recent_menu})
+        self.commands.fill_menus(self.menuBar(), {"file.open_project": self._recent_menus})
         document.failed.connect(self._failed)
         document.project.connect(self._remember_project)
         workbench.recipes.fitted.connect(self._fitted)
@@ -183,15 +184,15 @@ class MainWindow(QMainWindow):
             self.open(spec)
 
     def begin_with(self, spec: ModelSpec) -> None:
-        """Open what nobody asked for by name, unless there is something to restore."""
+        """Open what nobody asked for by name, unless there is unsaved work to go on with."""
         sessions = self.workbench.sessions
 
         def decide() -> None:
-            sessions.offered.disconnect(decide)
-            if not sessions.offers and self.document.analysis is None and not self.document.busy:
+            sessions.found.disconnect(decide)
+            if not sessions.drafts and self.document.analysis is None and not self.document.busy:
                 self.begin(spec)
 
-        sessions.offered.connect(decide)
+        sessions.found.connect(decide)
 
     def open_source(self, source: str) -> None:
         """Open what a path or name says; asks where more must be known."""
@@ -288,8 +289,8 @@ class MainWindow(QMainWindow):
         """The plot that has the focus, else the one in the middle, else any; None where there is none."""
         return None if self.area is None else self.area.drawing_in_front()
 
-    def _recent_menu(self, parent: QMenu) -> QMenu:
-        return RecentMenu(self, parent, self.start_page.refresh)
+    def _recent_menus(self, parent: QMenu) -> tuple[QMenu, ...]:
+        return RecentMenu(self, parent, self.start_page.refresh), DraftsMenu(self, parent)
 
     # What the document says.
 
@@ -368,15 +369,12 @@ class MainWindow(QMainWindow):
             self.area.show_tab("samples" if self.document.task is not None else look)
 
     def _remember(self) -> None:
-        """The model can be opened again, and once there are states, so can this session."""
+        """The model can be opened again; the session itself is a draft once it has states."""
         document = self.document
         if document.contents.spec is None:
             return
         if document.absent:
             self._recent.remember(document.model_name, document.contents.spec.source)
-        elif len(document.states) > 1 and document.engine.folder is not None:
-            title = self.tr("{name}, {count} states").format(name=document.model_name, count=len(document.states))
-            self._recent.remember(title, str(document.engine.folder))
         elif len(document.states) == 1:
             opened = document.contents.origin or document.contents.spec  # paths are whole in what the engine opened
             self._recent.remember(document.model_name, opened.source, opened)

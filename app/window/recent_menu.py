@@ -22,9 +22,10 @@ class RecentMenu(QMenu):
 
     @Slot()
     def fill(self) -> None:
-        """List what is there now."""
+        """List what is there now; sessions stand among the drafts."""
         self.clear()
-        entries = settings.recent()
+        sessions = self._window.workbench.sessions
+        entries = [(title, source) for title, source in settings.recent() if not sessions.is_session(source)]
         for title, source in entries:
             action = self.addAction(title.replace("&", "&&"))
             action.setToolTip(source)

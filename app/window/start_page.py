@@ -1,6 +1,6 @@
-"""What an empty window shows: what the program does, sample models to try, and what was opened lately."""
+"""What an empty window shows: what the program does, sample models to try, drafts, and what was opened recently."""
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Slot
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLayoutItem, QProgressBar, QVBoxLayout, QWidget
 
 from ..commands.command import say
@@ -8,12 +8,16 @@ from ..commands.registry import command_named
 from ..dialogs.window_api import WindowApi
 from ..document.aspects import Aspect
 from ..storage import settings
+from ..storage.autosave.session_folders import Draft
 from ..widgets.buttons import button
 from ..widgets.card import Card
 from ..widgets.labels import ElidedLabel, label
+from .drafts import draft_text, time_ago
 
 SHOWN = frozenset({Aspect.JOBS})
 SAMPLES = ("file.resnet", "file.vit")
+ROWS = 5
+"""Drafts, and recent models, that are listed at once."""
 
 
 class StartPage(QWidget):
@@ -23,6 +27,7 @@ class StartPage(QWidget):
         """Stand in a window."""
         super().__init__(window.as_widget())
         self._window = window
+        self._sessions = window.workbench.sessions
         card = Card(margin=28)
         card.setMinimumWidth(620)
         card.setMaximumWidth(900)
@@ -49,6 +54,8 @@ class StartPage(QWidget):
             card.body.addLayout(self._offer(name))
         drop = self.tr("Or drop a Python file, a checkpoint, or a project or export folder on this window.")
         card.body.addWidget(label(drop, "muted", wrap=True))
+        self._drafts = QVBoxLayout()
+        card.body.addLayout(self._drafts)
         self._recent = QVBoxLayout()
         card.body.addLayout(self._recent)
         self._status = label("", "muted", wrap=True)
@@ -59,6 +66,7 @@ class StartPage(QWidget):
         card.body.addWidget(self._bar)
         self._centre(card)
         self.refresh()
+        self._sessions.found.connect(self.show_drafts)
         window.document.dispatcher.watch(SHOWN, self._changed)
         self.show_progress()
 
@@ -88,16 +96,48 @@ class StartPage(QWidget):
         row.addWidget(label(say(command.tooltip), "muted", wrap=True), 1)
         return row
 
+    @Slot()
+    def show_drafts(self) -> None:
+        """List the drafts that were closed; those that crashed stand above, in a bar of their own."""
+        while (item := self._drafts.takeAt(0)) is not None:
+            _discard(item)
+        drafts = self._sessions.closed
+        if not drafts:
+            return
+        self._drafts.addSpacing(8)
+        self._drafts.addWidget(label(self.tr("Drafts"), "strong"))
+        for draft in drafts[:ROWS]:
+            self._drafts.addLayout(self._draft_row(draft))
+        if len(drafts) > ROWS:
+            words = self.tr("{0} more in File > Drafts").format(len(drafts) - ROWS)
+            self._drafts.addWidget(label(words, "muted"))
+
+    def _draft_row(self, draft: Draft) -> QHBoxLayout:
+        sessions, gone = self._sessions, draft.folder in self._sessions.discarded
+        made = button(draft.name, "link", self.tr("Open this draft. It is kept in {0}.").format(draft.folder))
+        made.setEnabled(not gone)
+        made.clicked.connect(lambda: sessions.restore(draft.folder, draft.name))
+        words = self.tr("Discarded. It will be deleted at the next start.")
+        what = ElidedLabel(words if gone else f"{draft_text(draft)}, {time_ago(draft.when)}", "muted")
+        act = button(self.tr("Undo") if gone else self.tr("Discard"), "link")
+        act.setAccessibleName(f"{act.text()}: {draft.name}")
+        act.clicked.connect(lambda: sessions.discard(draft, on=not gone))
+        row = QHBoxLayout()
+        row.addWidget(made)
+        row.addWidget(what, 1)
+        row.addWidget(act)
+        return row
+
     def refresh(self) -> None:
-        """List what was opened recently."""
-        entries = settings.recent()
+        """List what was opened recently; sessions stand among the drafts."""
+        entries = [(title, source) for title, source in settings.recent() if not self._sessions.is_session(source)]
         while (item := self._recent.takeAt(0)) is not None:
             _discard(item)
         if not entries:
             return
         self._recent.addSpacing(8)
         self._recent.addWidget(label(self.tr("Recent"), "strong"))
-        for title, source in entries[:5]:
+        for title, source in entries[:ROWS]:
             made = button(title, "link", self.tr("Open {source} again").format(source=source))
             made.clicked.connect(lambda _checked=False, path=source: self._window.reopen(path))
             row = QHBoxLayout()

@@ -23,9 +23,9 @@ from .records import Writing
 from .remembered import Remembered
 from .tape import Tape
 
-VALUES = ("criterion", "choices", "ranking", "target")
+VALUES = ("criterion", "choices", "ranking", "target", "expected")
 """Of the contents; the settings of the next recovery come with them."""
-CHOSEN = frozenset({Aspect.SCORES, Aspect.TARGET, Aspect.JOBS})
+CHOSEN = frozenset({Aspect.SCORES, Aspect.TARGET, Aspect.JOBS, Aspect.EXPECTED})
 
 
 class Journal(QObject):

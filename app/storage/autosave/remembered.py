@@ -19,7 +19,7 @@ from ...document.job_state import UnfinishedJob
 from ...document.undo_history import Snapshot, UndoHistory
 from .layout import Layout
 
-CHOSEN: dict[str, type] = {"choices": Choices, "ranking": Ranking, "target": TargetSpec}
+CHOSEN: dict[str, type] = {"choices": Choices, "ranking": Ranking, "target": TargetSpec, "expected": float}
 """What else of the contents is kept, by name."""
 
 

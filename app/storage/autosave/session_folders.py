@@ -1,18 +1,21 @@
-"""The session folders of this user: which ended without being closed, what is in them, and which can go.
+"""The session folders of this user: which hold unsaved work, what is in them, and which can go.
 
 All of this looks at disks: it runs beside the interface's thread.
 """
 
 import shutil
 import time
-from collections.abc import Iterable
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from secateur.engine.storage.folder_lock import ENGINE, WINDOW, FolderLock
+from secateur.engine.structures.types import Kind
 
 from ...document.job_state import UnfinishedJob
+from .remembered import Remembered
 from .tape import LOG, read
 
 EVENTS = "events.jsonl"
@@ -21,20 +24,21 @@ DISCARDED = "discarded"
 GONE = ".gone "
 """How a folder's name begins while it is being deleted."""
 KEPT = 30 * 86400
-"""Seconds that a session that was closed in order is kept, unless it stands in the list of what was opened lately."""
+"""Seconds that a session is kept whose work was all saved in a project."""
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """A session that ended without being closed.
+class Draft:
+    """A session with unsaved work that no window is open on.
 
     Attributes:
         folder: Where it lies.
         name: Of the model, for a person.
         when: When it was last written to, in seconds since the epoch.
         states: How many states it has, the original included.
+        crashed: Its window did not close normally.
         steps: That could be undone.
-        marked: Structures that were marked.
+        marked: Kinds of structures that were marked, and how many.
         locked: Structures that were locked.
         job: What was running, None for nothing.
     """
@@ -43,16 +47,17 @@ class Offer:
     name: str
     when: float
     states: int
+    crashed: bool
     steps: int = 0
-    marked: int = 0
+    marked: tuple[tuple[Kind, int], ...] = ()
     locked: int = 0
     job: UnfinishedJob | None = None
 
 
-def offers(root: Path) -> list[Offer]:
-    """Sessions that ended without being closed and hold something, the newest first."""
-    found = [offer for folder in _folders(root) if _broken_off(folder) if (offer := _offer(folder)) is not None]
-    return sorted(found, key=lambda offer: -offer.when)
+def drafts(root: Path) -> list[Draft]:
+    """Sessions with unsaved work that no process holds, the newest first."""
+    found = [draft for folder in _folders(root) if _free(folder) if (draft := _draft(folder)) is not None]
+    return sorted(found, key=lambda draft: -draft.when)
 
 
 def discard(folder: Path, on: bool = True) -> None:
@@ -63,21 +68,21 @@ def discard(folder: Path, on: bool = True) -> None:
         (folder / DISCARDED).unlink(missing_ok=True)
 
 
-def tidy(root: Path, wanted: Iterable[str] = (), now: float | None = None) -> list[Path]:
+def tidy(root: Path, now: float | None = None) -> list[Path]:
     """Delete sessions that nobody will miss; never one that a process works in. Returns what is gone.
 
-    That is: what was discarded, what holds nothing but an opened model, and what was closed in order long ago.
+    That is: what was discarded, what holds nothing but an opened model, and what was saved and closed long ago. Unsaved
+    work stays until somebody discards it.
 
     Args:
         root: Where session folders lie.
-        wanted: Folders that stand in the list of what was opened lately.
         now: Seconds since the epoch.
     """
-    kept, gone = set(wanted), list[Path]()
+    gone = list[Path]()
     for folder in root.glob(f"{GONE}*"):
         shutil.rmtree(folder, ignore_errors=True)
     for folder in _folders(root):
-        if not _superfluous(folder, kept, time.time() if now is None else now) or FolderLock(folder, ENGINE).taken():
+        if not _superfluous(folder, time.time() if now is None else now) or FolderLock(folder, ENGINE).taken():
             continue
         lock = FolderLock(folder, WINDOW)
         if lock.take() and _delete(folder, lock):
@@ -129,23 +134,42 @@ def _folders(root: Path) -> list[Path]:
         return []
 
 
-def _broken_off(folder: Path) -> bool:
-    """Its window's lock is there, and no process holds it."""
-    lock = FolderLock(folder, WINDOW)
-    return lock.left and not (folder / DISCARDED).exists() and not lock.taken()
+def _free(folder: Path) -> bool:
+    """No window holds it, and nobody discarded it."""
+    return not (folder / DISCARDED).exists() and not FolderLock(folder, WINDOW).taken()
 
 
-def _offer(folder: Path) -> Offer | None:
-    """What there is to restore; None where that is no more than an opened model."""
-    states, kept = states_of(folder), read(folder)
-    if not states or (states == 1 and (kept is None or _untouched(folder))):
+def _draft(folder: Path) -> Draft | None:
+    """What there is to go on with; None where that is saved, or no more than an opened model."""
+    states, kept, crashed = states_of(folder), read(folder), FolderLock(folder, WINDOW).left
+    if not states or not _has_work(states, kept) or not (crashed or _unsaved(kept)):
         return None
     when = _touched(folder)
     if kept is None:
-        return Offer(folder, folder.name, when, states)
-    now = kept.now
-    counts = (kept.history.position, int(now.marked.sum()), int(now.locked.sum()))
-    return Offer(folder, kept.name, when, states, *counts, kept.job)
+        return Draft(folder, folder.name, when, states, crashed)
+    return Draft(
+        folder=folder,
+        name=kept.name,
+        when=when,
+        states=states,
+        crashed=crashed,
+        steps=kept.history.position,
+        marked=_by_kind(kept),
+        locked=int(kept.now.locked.sum()),
+        job=kept.job,
+    )
+
+
+def _by_kind(kept: Remembered) -> tuple[tuple[Kind, int], ...]:
+    """How many structures of each kind were marked, by the keys of their sets."""
+    found = Counter[Kind]()
+    place = 0
+    for key, count in zip(kept.layout.keys, kept.layout.counts, strict=True):
+        marked = int(kept.now.marked[place : place + count].sum())
+        place += count
+        with suppress(ValueError):  # a kind that another version knows
+            found[Kind(key.partition("|")[0])] += marked
+    return tuple((kind, count) for kind, count in found.items() if count)
 
 
 def _touched(folder: Path) -> float:
@@ -153,21 +177,25 @@ def _touched(folder: Path) -> float:
     return max((folder / name).stat().st_mtime for name in (EVENTS, LOG) if (folder / name).exists())
 
 
-def _untouched(folder: Path) -> bool:
-    """Nothing but a model was opened there."""
-    kept = read(folder)
-    nothing = kept is None or not (kept.history.entries or kept.now.marked.any() or kept.now.locked.any() or kept.job)
-    return nothing and states_of(folder) <= 1
+def _has_work(states: int, kept: Remembered | None) -> bool:
+    """More was done than to open a model."""
+    if states > 1 or kept is None:
+        return states > 1
+    return bool(kept.history.entries or kept.now.marked.any() or kept.now.locked.any() or kept.job)
 
 
-def _superfluous(folder: Path, wanted: set[str], now: float) -> bool:
+def _unsaved(kept: Remembered | None) -> bool:
+    """Not all of it is in a project."""
+    return kept is None or kept.job is not None or not kept.history.clean
+
+
+def _superfluous(folder: Path, now: float) -> bool:
     if (folder / DISCARDED).exists():
         return True
-    if str(folder) in wanted:
-        return False
-    if not (folder / EVENTS).exists() or _untouched(folder):
+    kept = read(folder)
+    if not (folder / EVENTS).exists() or not _has_work(states_of(folder), kept):
         return not _fresh(folder, now)
-    return not FolderLock(folder, WINDOW).left and now - _touched(folder) > KEPT
+    return not _unsaved(kept) and not FolderLock(folder, WINDOW).left and now - _touched(folder) > KEPT
 
 
 def _fresh(folder: Path, now: float) -> bool:

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from PySide6.QtWidgets import QLabel, QPushButton
 from secateur.app.commands.registry import command_named
 from secateur.app.storage.autosave import session_folders
 from secateur.app.storage.user_folders import sessions_folder
+from secateur.app.window.drafts import DraftsMenu, time_ago
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.jobs import Cancelled
 from secateur.engine.recovery.protocol import RecoverySettings
@@ -77,7 +79,7 @@ def window(qtbot, dressed):
 
 
 def show(window: MainWindow, qtbot) -> None:
-    with qtbot.waitSignal(window.workbench.sessions.offered, timeout=10_000):
+    with qtbot.waitSignal(window.workbench.sessions.found, timeout=10_000):
         window.show()
 
 
@@ -115,7 +117,7 @@ def test_a_session_that_was_killed_is_offered_and_comes_back_as_it_was(window, q
     killed(desk)
     show(window, qtbot)
     assert window.restore_bar.isVisible()
-    assert "net" in words_of(window) and "2 states, 3 steps, 2 structures marked, 1 locked" in words_of(window)
+    assert "net" in words_of(window) and "2 states, 2 filters marked, 1 locked" in words_of(window)
     press(window, qtbot, "Restore")
     answer_restore(window, qtbot)
     document = window.document
@@ -132,7 +134,7 @@ def test_what_was_closed_or_is_open_elsewhere_is_not_offered(window, qtbot) -> N
     session("closed").workbench.close()
     working = session("working")
     show(window, qtbot)
-    assert not window.restore_bar.isVisible() and window.workbench.sessions.offers == ()
+    assert not window.restore_bar.isVisible() and window.workbench.sessions.crashed == ()
     assert (sessions_folder() / "working" / WINDOW).exists() and not (sessions_folder() / "closed" / WINDOW).exists()
     working.workbench.close()
 
@@ -144,7 +146,7 @@ def test_an_open_in_another_model_is_not_blocked_and_later_asks_at_the_next_star
     assert window.workbench.runner.link.asked("open")[0] == ModelSpec("bundled:resnet")
     press(window, qtbot, "Later")
     assert not window.restore_bar.isVisible()
-    assert [offer.folder.name for offer in session_folders.offers(sessions_folder())] == ["one"]
+    assert [draft.folder.name for draft in session_folders.drafts(sessions_folder())] == ["one"]
     window.commands.run(command_named("file.restore"))
     assert window.restore_bar.isVisible()
 
@@ -172,7 +174,7 @@ def test_discarded_is_deleted_at_the_next_start_and_not_before_and_can_be_undone
     press(window, qtbot, "Discard")
     window.workbench.autosave.journal._background.flush()
     assert one.exists() and two.exists()
-    (kept,) = session_folders.offers(sessions_folder())
+    (kept,) = session_folders.drafts(sessions_folder())
     session_folders.tidy(sessions_folder())
     assert [kept.folder] == [folder for folder in (one, two) if folder.exists()]
 
@@ -219,7 +221,7 @@ def test_a_restore_that_fails_leaves_the_session_to_be_offered_again(window, qtb
     qtbot.waitUntil(lambda: any(m == "restore" for m, _ in link.calls.values()), timeout=10_000)
     link.failed.emit(link.last("restore"), OpenError("open.gone", "model.py is gone."))
     assert "model.py is gone" in window.errors.sentence.text()
-    assert [offer.folder for offer in session_folders.offers(sessions_folder())] == [folder]
+    assert [draft.folder for draft in session_folders.drafts(sessions_folder())] == [folder]
     assert window.restore_bar.isVisible()
 
 
@@ -248,24 +250,116 @@ def test_what_is_only_rubbish_never_stops_a_start(window, qtbot) -> None:
             (folder / name).write_bytes(content)
     (sessions_folder() / "a file").write_text("no folder")
     show(window, qtbot)
-    assert window.workbench.sessions.offers == ()
+    assert window.workbench.sessions.crashed == ()
 
 
 def test_old_sessions_are_deleted_unless_somebody_may_want_them() -> None:
     root = sessions_folder()
     open_now, crashed = session("open now"), killed(session("crashed"))
-    closed = {name: session(name) for name in ("old", "listed", "young")}
-    for desk in closed.values():
+    closed = {name: session(name) for name in ("saved", "unsaved", "saved now")}
+    for name, desk in closed.items():
+        if name != "unsaved":
+            desk.document.saved(f"/projects/{name}", desk.document.history.position)
         desk.workbench.close()
     session("only opened", states=1).workbench.close()
-    for name in ("old", "listed", "only opened"):
+    for name in ("saved", "unsaved", "only opened", "open now"):
         age(root / name, session_folders.KEPT + 100)
-    age(root / "open now", session_folders.KEPT + 100)
     age(crashed, session_folders.KEPT + 100)
-    gone = session_folders.tidy(root, [str(root / "listed")])
-    assert {folder.name for folder in gone} == {"old", "only opened"}
-    assert {folder.name for folder in root.iterdir()} == {"open now", "crashed", "listed", "young"}
+    gone = session_folders.tidy(root)
+    assert {folder.name for folder in gone} == {"saved", "only opened"}
+    assert {folder.name for folder in root.iterdir()} == {"open now", "crashed", "unsaved", "saved now"}
     open_now.workbench.close()
+
+
+def page_of(window: MainWindow) -> str:
+    parts = (*window.start_page.findChildren(QLabel), *window.start_page.findChildren(QPushButton))
+    return " | ".join(one.text() for one in parts if one.isVisible())
+
+
+def test_unsaved_work_that_was_closed_is_a_draft_on_the_start_page_and_opens_as_it_was(window, qtbot) -> None:
+    desk = session("one")
+    desk.document.plan.mark([FIRST, FIRST + 1], True)
+    desk.document.expect(91.5)
+    marked = desk.document.marked.copy()
+    desk.workbench.close()
+    saved = session("two")
+    saved.document.saved("/projects/two", saved.document.history.position)
+    saved.workbench.close()
+    window.begin_with(ModelSpec("bundled:resnet"))
+    show(window, qtbot)
+    assert not window.restore_bar.isVisible() and not window.workbench.runner.link.calls
+    assert [draft.folder.name for draft in window.workbench.sessions.closed] == ["one"]
+    qtbot.waitUntil(lambda: "2 states, 2 filters marked, just now" in page_of(window), timeout=5000)
+    (made,) = (b for b in window.start_page.findChildren(QPushButton) if b.text() == "net")
+    qtbot.mouseClick(made, LEFT)
+    answer_restore(window, qtbot)
+    assert (window.document.marked == marked).all() and window.document.contents.expected == 91.5
+    assert window.workbench.sessions.drafts == ()
+
+
+def test_the_curve_of_a_recovery_comes_back_with_its_session(window, qtbot) -> None:
+    desk = session("one")
+    made = state_of(ANALYSIS, "s2", "s1", StateKind.RECOVERED, desk.document.removed)
+    made = replace(made, curve=({"step": 1.0, "loss": 0.5}, {"step": 2.0, "accuracy": 0.9}))
+    log = StateHistory(sessions_folder() / "one")
+    log.read()
+    log.put(made)
+    desk.document.add_state(made, "recover, 1 epoch")
+    desk.workbench.close()
+    show(window, qtbot)
+    window.workbench.sessions.restore(sessions_folder() / "one", "net")
+    answer_restore(window, qtbot, 3)
+    assert window.document.training.state == "s1"
+    assert (window.document.curve[0].step, window.document.curve[0].loss) == (1, 0.5)
+    assert window.document.curve[1].metric == 0.9
+
+
+def test_a_draft_is_discarded_on_the_start_page_and_that_can_be_undone(window, qtbot) -> None:
+    session("one").workbench.close()
+    show(window, qtbot)
+
+    def click(text: str) -> None:
+        qtbot.waitUntil(lambda: text in page_of(window), timeout=5000)
+        (made,) = (b for b in window.start_page.findChildren(QPushButton) if b.text() == text and b.isVisible())
+        qtbot.mouseClick(made, LEFT)
+
+    click("Discard")
+    qtbot.waitUntil(lambda: "It will be deleted at the next start" in page_of(window), timeout=5000)
+    click("Undo")
+    qtbot.waitUntil(lambda: "just now" in page_of(window), timeout=5000)
+    window.workbench.autosave.journal._background.flush()
+    assert [draft.folder.name for draft in session_folders.drafts(sessions_folder())] == ["one"]
+
+
+def test_what_another_model_takes_the_place_of_stands_in_the_menu_of_drafts(window, qtbot) -> None:
+    show(window, qtbot)
+    document, link = window.document, window.workbench.runner.link
+    original = state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty())
+
+    def opens(name: str, number: str) -> None:
+        window.open(ModelSpec(name))
+        folder = sessions_folder() / number
+        StateHistory(folder).open(ModelSpec(name), None, original)
+        opened = OpenedModel(name, ANALYSIS, original, (), task_info(), folder=str(folder))
+        link.finished.emit(link.last("open"), opened)
+
+    opens("first", "1")
+    document.plan.mark([FIRST], True)
+    with qtbot.waitSignal(window.workbench.sessions.found, timeout=10_000):
+        opens("second", "2")
+    assert "Your work on first is kept: File > Drafts." in " ".join(map(str, document.log))
+    menu = DraftsMenu(window, window.menuBar().addMenu("x"))
+    qtbot.waitUntil(lambda: bool(window.workbench.sessions.closed), timeout=10_000)
+    menu.fill()
+    assert [action.text() for action in menu.actions()] == ["first: 1 filter marked, just now"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(5, "just now"), (61, "1 minute ago"), (7_300, "2 hours ago"), (90_000, "1 day ago"), (6 * 86_400, "6 days ago")],
+)
+def test_how_long_ago_a_draft_was_written(seconds: int, words: str) -> None:
+    assert time_ago(1_000_000.0, 1_000_000.0 + seconds) == words
 
 
 def test_a_session_that_an_engine_still_works_in_is_not_deleted() -> None:

@@ -1,0 +1,82 @@
+"""Drafts, sessions with unsaved work: in words, and as a menu."""
+
+import time
+
+from PySide6.QtCore import QCoreApplication, QDateTime, QLocale, Slot
+from PySide6.QtWidgets import QMenu
+
+from ..dialogs.window_api import WindowApi
+from ..storage.autosave.session_folders import Draft
+from ..text.structures import counted as counted_kind
+from ..text.translate import counted
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+def draft_text(draft: Draft) -> str:
+    """What is in a draft: "2 states, 7 heads, 64 neurons marked, 1 locked"; its steps where there is nothing else."""
+    say = QCoreApplication.translate
+    marked = ", ".join(counted_kind(kind, number) for kind, number in draft.marked)
+    parts = [
+        counted(draft.states, say("drafts", "{count} state"), say("drafts", "{count} states"))
+        if draft.states > 1
+        else "",
+        say("drafts", "{0} marked").format(marked) if marked else "",
+        say("drafts", "{0} locked").format(f"{draft.locked:,}") if draft.locked else "",
+    ]
+    words = ", ".join(part for part in parts if part)
+    if not words:
+        words = counted(draft.steps, say("drafts", "{count} step"), say("drafts", "{count} steps"))
+    if draft.job is None:
+        return words
+    goes_on = say("drafts", "{words}. Unfinished: {job}; it resumes.")
+    stopped = say("drafts", "{words}. Unfinished: {job}.")
+    return (goes_on if draft.job.settings is not None else stopped).format(words=words, job=draft.job.title)
+
+
+def time_ago(when: float, now: float | None = None) -> str:
+    """How long ago something was, the date where that is more than a week.
+
+    Args:
+        when: Seconds since the epoch.
+        now: Seconds since the epoch, None for this moment.
+    """
+    say = QCoreApplication.translate
+    seconds = (time.time() if now is None else now) - when
+    if seconds < MINUTE:
+        return say("drafts", "just now")
+    for limit, unit, one, many in (
+        (HOUR, MINUTE, say("drafts", "{count} minute ago"), say("drafts", "{count} minutes ago")),
+        (DAY, HOUR, say("drafts", "{count} hour ago"), say("drafts", "{count} hours ago")),
+        (7 * DAY, DAY, say("drafts", "{count} day ago"), say("drafts", "{count} days ago")),
+    ):
+        if seconds < limit:
+            return counted(int(seconds // unit), one, many)
+    return QLocale().toString(QDateTime.fromSecsSinceEpoch(int(when)).date(), QLocale.FormatType.ShortFormat)
+
+
+class DraftsMenu(QMenu):
+    """Opens a draft: filled whenever it is opened."""
+
+    def __init__(self, window: WindowApi, parent: QMenu) -> None:
+        """Stand in a menu of a window."""
+        super().__init__(parent)
+        self._window = window
+        self.setTitle(self.tr("Drafts"))
+        self.setToolTipsVisible(True)
+        self.aboutToShow.connect(self.fill)
+
+    @Slot()
+    def fill(self) -> None:
+        """List the drafts that there are now."""
+        self.clear()
+        sessions = self._window.workbench.sessions
+        shown = [draft for draft in sessions.drafts if draft.folder not in sessions.discarded]
+        for draft in shown:
+            words = f"{draft.name}: {draft_text(draft)}, {time_ago(draft.when)}"
+            action = self.addAction(words.replace("&", "&&"))
+            action.setToolTip(str(draft.folder))
+            action.setEnabled(not self._window.document.busy)
+            action.triggered.connect(lambda _checked=False, one=draft: sessions.restore(one.folder, one.name))
+        if not shown:
+            self.addAction(self.tr("No unsaved work")).setEnabled(False)
