@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from .errors import SecateurError
+from .text.notation import Notation, read_count
 
 CPU = "cpu"
 THREADS = max(256, 4 * (os.cpu_count() or 1))
@@ -57,6 +58,14 @@ def check_threads(threads: int) -> int:
         template = "Cannot use {threads} threads on this machine with {cores} cores. Choose a number from 1 to {most}."
         raise SecateurError("device.threads", template, threads=threads, most=THREADS, cores=os.cpu_count() or 1)
     return threads
+
+
+def read_threads(text: str) -> int:
+    """A number of threads that a computation can be divided into."""
+    return check_threads(read_count(text))
+
+
+NUMBER_OF_THREADS = Notation(read_threads, example="N")
 
 
 def synchronize(device: str) -> None:

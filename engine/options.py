@@ -5,11 +5,15 @@ A field of a settings dataclass carries an `Option`:
     warm_up: Annotated[float, Option(title="Warm-up", help="share of the steps ...", minimum=0, maximum=1)] = 0.15
 
 The command line (`cli/settings.py`), dialogs (`app/dialogs/settings_fields.py`) and reports read it from there, and
-`require_in_range` refuses other values. So a new setting is a new field, and no other file changes. Loads no torch.
+`require_in_range` refuses other values. So a new setting is a new field, and no other file changes.
+
+Where people write a value otherwise than the field holds it, the option names a `Notation` (text/notation.py), and how
+the field's value is made of what was written (`convert`). A field that holds several values of different sorts has an
+option for each: a goal's limits have one for each cost. Loads no torch.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from functools import cache
@@ -18,24 +22,38 @@ from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 from .errors import Message, SecateurError
 from .messages import title
+from .text.notation import Notation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """How a setting is shown, and its range.
+    """How a setting is shown, written and read, and its range.
 
     Attributes:
         title: Its label ("Weight decay").
         help: A phrase that says what it does, for `--help` and tooltips, without a full stop at its end.
+        details: Sentences that tooltips add to it.
         minimum: Smallest number, None for no bound.
         maximum: Largest number, None for no bound.
         above: What a number has to be larger than, None for no such bound.
         percent: A share that people write and read in per cent.
         zero: What 0 means ("never"), "" for a number like others.
         decimals: Digits behind the point in a dialog.
+        step: What one turn in a dialog changes, None for the usual.
+        dialog_maximum: Largest number that dialogs offer, None for the maximum.
         titles: What choices are called where that is more than their value.
+        choices: The texts that it may be, () for any.
+        notation: How it is written, None for numbers, texts and enumerations.
+        repeated: The option is given once for each of the values that the field holds.
+        several: Of a repeated option: several values may also stand behind it.
+        switch: The option takes no value: it is given or not.
+        convert: Makes the field's value of what was written or given; of one of its values where it holds several.
+        automatic: Where nobody gives a value, what is taken, if that is more than the field's default.
+        hint: What a dialog's line shows while it is empty.
         section: Under which heading reports list it.
-        flag: Its option on the command line, "" for the field's name with hyphens.
+        group: Under which heading of `--help` it stands, "" for that of its neighbours.
+        flag: Its option on the command line, "" for the field's name with hyphens; without hyphens an argument that is
+            known by its place.
         aliases: Further names of that option.
         metavar: What stands for its value in `--help`.
         on_command_line: Whether the command line generates an option for it.
@@ -45,14 +63,26 @@ class Option:
 
     title: str
     help: str
+    details: str = ""
     minimum: float | None = None
     maximum: float | None = None
     above: float | None = None
     percent: bool = False
     zero: str = ""
     decimals: int = 2
+    step: float | None = None
+    dialog_maximum: float | None = None
     titles: Mapping[str, str] = field(default_factory=dict[str, str])
+    choices: Collection[str] = ()
+    notation: Notation | None = None
+    repeated: bool = False
+    several: bool = False
+    switch: bool = False
+    convert: Callable[[Any], Any] | None = None
+    automatic: str = ""
+    hint: str = ""
     section: str = ""
+    group: str = ""
     flag: str = ""
     aliases: tuple[str, ...] = ()
     metavar: str = ""
@@ -91,10 +121,11 @@ class Setting:
 
     Attributes:
         name: Of the field.
-        kind: `bool`, `int`, `float`, `str`, or a `StrEnum` of choices.
+        kind: `bool`, `int`, `float`, `str`, a `StrEnum` of choices, or what holds several values (`tuple`, `dict`).
         optional: None is a value too, and means the default of whoever reads it.
         default: Its value where nobody gives one.
         option: How it is shown, and its range.
+        shared: The field has further options, for others of its values.
     """
 
     name: str
@@ -102,6 +133,7 @@ class Setting:
     optional: bool
     default: Any
     option: Option
+    shared: bool = False
 
     @property
     def flag(self) -> str:
@@ -124,24 +156,37 @@ class Setting:
             if not value and option.zero:
                 return option.zero
             return f"{100 * value:g} %" if option.percent else f"{value:g}"
+        if option.notation is not None:
+            return option.notation.write(value)
         return option.titles.get(str(value), str(value))
 
 
 @cache
 def settings_of(cls: type[Any]) -> tuple[Setting, ...]:
-    """The fields of a dataclass that have an option, in their order."""
+    """The options of a dataclass's fields, in their order."""
     hints = get_type_hints(cls, include_extras=True)
     found: list[Setting] = []
     for one in cast("tuple[Any, ...]", fields(cls)):
         hint = hints[one.name]
-        option = next((extra for extra in _extras(hint) if isinstance(extra, Option)), None)
-        if option is not None:
+        options = [extra for extra in _extras(hint) if isinstance(extra, Option)]
+        if options:
             kind, optional = get_args(hint)[0], False
             if NoneType in (kinds := get_args(kind)):
                 kind, optional = next(other for other in kinds if other is not NoneType), True
-            made = one.default if one.default_factory is MISSING else one.default_factory()
-            found.append(Setting(one.name, kind, optional, made, option))
+            made = None
+            if one.default is not MISSING:
+                made = one.default
+            elif one.default_factory is not MISSING:
+                made = one.default_factory()
+            shared = len(options) > 1
+            found += (Setting(one.name, get_origin(kind) or kind, optional, made, each, shared) for each in options)
     return tuple(found)
+
+
+def setting_of(cls: type[Any], name: str) -> Setting:
+    """The option of one field, which has no further one."""
+    (found,) = (one for one in settings_of(cls) if one.name == name)
+    return found
 
 
 def _extras(hint: Any) -> tuple[Any, ...]:

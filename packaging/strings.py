@@ -103,7 +103,7 @@ def of_engine(tree: ast.Module) -> Iterator[str]:
             yield from _literals(node.args[0])
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Option":
             for given in node.keywords:
-                if given.arg in ("title", "help", "zero", "titles"):
+                if given.arg in ("title", "help", "details", "zero", "titles", "hint"):
                     yield from _literals(given.value)
 
 

@@ -5,15 +5,16 @@ from pathlib import Path
 from PySide6.QtWidgets import QSizePolicy
 
 from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
+from secateur.engine.options import setting_of
 
 from ..document.baseline_queries import baselines_of, family_known, missing_kinds, pruned_state
 from ..text.baselines import needs_of, question_of, title_of
 from ..text.format import about
 from ..text.metrics import metric_text, target_text
 from ..widgets.check_boxes import CheckBox
-from ..widgets.fields import SpinBox
 from ..widgets.labels import label
 from .form import FormDialog
+from .settings_fields import number_field, settings_line
 from .window_api import WindowApi
 
 
@@ -60,21 +61,15 @@ class Baselines(FormDialog):
 
     def _add_how(self) -> None:
         usual = self.tr("same as the state ({0})") if self._jobs.trained() else self.tr("{0} for new weights")
-        self.epochs = SpinBox(self.tr("Epochs each"), 0, 500)
+        self.epochs = number_field(setting_of(BaselineSpec, "epochs"), 0)
         self.epochs.setSpecialValueText(usual.format(self._jobs.epochs()))
-        self.epochs.setToolTip(self.tr("For random removal: epochs of each recovery"))
         self.epochs.valueChanged.connect(self.check)
         self.add_row(self.epochs.accessibleName(), self.epochs)
-        self.seed = SpinBox(self.tr("Seed"), 0, 9999)
-        self.seed.setToolTip(self.tr("Sets random removal, new weights and data order. Each seed adds its own points."))
+        self.seed = number_field(setting_of(BaselineSpec, "seed"), 0)
         self.add_row(self.seed.accessibleName(), self.seed)
-        hint = self.tr("torchvision:resnet18, or net.py:make")
-        if family_known(self._document):
-            hint = self.tr("empty: next smaller model of the family")
-        self.stock = self.add_line(self.tr("Stock model"), hint=hint)
-        self.weights = self.add_path(
-            self.tr("Stock checkpoint"), hint=self.tr("empty: published weights, or random ones")
-        )
+        hint = self.tr("empty: next smaller model of the family") if family_known(self._document) else ""
+        self.stock = settings_line(setting_of(BaselineSpec, "source"), self.add_line, hint=hint)
+        self.weights = settings_line(setting_of(BaselineSpec, "weights"), self.add_path)
         self.timed = CheckBox(self.tr("alternating with the state"))
         self.timed.setToolTip(target_text(self._document.target))
         self.timed.setChecked(not self._document.target.machine)

@@ -4,25 +4,27 @@ They serve opening a model and attaching data. A form of data shows the rows tha
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication, QObject
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QWidget
 
+from secateur.engine.options import setting_of, settings_of
 from secateur.engine.tasks.protocol import BATCHES, BYTES, TaskSpec, option
 from secateur.engine.tasks.purposes.table import PURPOSES
 
 from ..text.translate import QT_TRANSLATE_NOOP, engine_words
-from ..widgets.fields import ComboBox, SpinBox
+from ..widgets.fields import ComboBox
 from ..widgets.labels import label
 from .form_parsing import is_valid, numbers, shape
+from .settings_fields import explain, number_field, settings_line
 
 if TYPE_CHECKING:
     from .form import FormDialog
 
 CONTEXT = "DataRows"
-LARGEST_BATCH = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ FORMS = (
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Custom task.py"), "file", ("path",)),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Bundled Fashion-MNIST"), "bundled"),
 )
+OPTION_SETTINGS = {one.destination: one for one in settings_of(TaskSpec) if one.name == "options"}
+"""Settings of a specification's options by the name of each."""
 OWN_BATCHES = ("", "file")
 """Kinds of data whose batches have a size that is not chosen here."""
 NOTHING = Form(QT_TRANSLATE_NOOP(CONTEXT, "none, or the model's own"), "")
@@ -80,23 +84,20 @@ class DataRows(QObject):
         self.kind = ComboBox(self.tr("Data"))
         for form in (*((NOTHING,) if optional else ()), *FORMS):
             self.kind.addItem(QCoreApplication.translate(CONTEXT, form.title), form)
-        self.batch = SpinBox(self.tr("Batch size"), 1, LARGEST_BATCH)
-        self.batch.setToolTip(
-            self.tr("Samples processed together in training and evaluation. Smaller batches need less memory.")
-        )
+        self.batch = number_field(setting_of(TaskSpec, "batch"), TaskSpec("").batch)
         self._caption = label(self.batch.accessibleName())
         self._caption.setBuddy(self.batch)
         dialog.add_row(self.tr("Data"), self._with_batch())
-        self.path = dialog.add_path(
-            self.tr("Path to the data"),
-            hint=self.tr("file, or folder with train, val and test"),
-            pick=lambda: self.kind.currentData().pick,
+        self.path = settings_line(
+            setting_of(TaskSpec, "path"), partial(dialog.add_path, pick=lambda: self.kind.currentData().pick)
         )
-        self.purpose = ComboBox(self.tr("Purpose"))
+        purpose = OPTION_SETTINGS["purpose"].option
+        self.purpose = ComboBox(engine_words(purpose.title))
+        explain(self.purpose, purpose)
         self.purpose.addItem(self.tr("automatic"), "")
         for name, title in PURPOSES.items():
             self.purpose.addItem(engine_words(title), name)
-        dialog.add_row(self.tr("Purpose"), self.purpose)
+        dialog.add_row(self.purpose.accessibleName(), self.purpose)
         self.lines = self._lines(dialog)
         self._taken: TaskSpec | None = None
         self.kind.currentIndexChanged.connect(lambda _index: self._chosen(dialog))
@@ -114,18 +115,11 @@ class DataRows(QObject):
 
     def _lines(self, dialog: "FormDialog") -> dict[str, QLineEdit]:
         """The rows with a line of text, by name."""
-        guess = self.tr("column names; empty: automatic")
-        beside = self.tr("tokenizer.json or bytes; empty: next to the model")
+        options = {name: OPTION_SETTINGS[name] for name in OPTIONS}
+        pixels = {name: setting_of(TaskSpec, name) for name in ("mean", "std", "size")}
         return {
-            "features": dialog.add_line(self.tr("Inputs"), hint=guess),
-            "label": dialog.add_line(self.tr("Labels"), hint=guess),
-            "tokenizer": dialog.add_path(self.tr("Tokeniser"), hint=beside),
-            "length": dialog.add_line(self.tr("Tokens per sample"), hint="128"),
-            "mean": dialog.add_line(
-                self.tr("Mean per channel"), hint=self.tr("0.485, 0.456, 0.406; empty: pixels from 0 to 1")
-            ),
-            "std": dialog.add_line(self.tr("Standard deviation"), hint=self.tr("0.229, 0.224, 0.225; empty: 1")),
-            "size": dialog.add_line(self.tr("Resize to"), hint=self.tr("224 x 224; empty: unchanged")),
+            name: settings_line(one, dialog.add_path if name == "tokenizer" else dialog.add_line)
+            for name, one in (options | pixels).items()
         }
 
     def spec(self) -> TaskSpec | None:

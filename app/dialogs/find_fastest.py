@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from secateur.engine.options import setting_of
 from secateur.engine.planning.protocol import Cost
-from secateur.engine.workflows.budget_search import TRIALS, brief_epochs
+from secateur.engine.workflows.budget_search import TRIALS, LossLimit, brief_epochs
 
 from ..document.preconditions import has_blocks
 from ..text.format import about
@@ -13,6 +14,7 @@ from ..widgets.cost_box import CostBox
 from ..widgets.fields import DoubleSpinBox, SpinBox
 from ..widgets.labels import label
 from .form import FormDialog
+from .settings_fields import number_field
 from .window_api import WindowApi
 
 
@@ -68,8 +70,7 @@ class FindFastest(FormDialog):
 
     def _add_search(self) -> None:
         full = max(1, self._document.recovery.epochs)
-        self.trials = SpinBox(self.tr("Maximum trials"), 2, 12)
-        self.trials.setValue(TRIALS)
+        self.trials = number_field(setting_of(LossLimit, "trials"), TRIALS)
         self.brief = SpinBox(self.tr("Epochs per trial"), 0, 500)
         self.brief.setValue(brief_epochs(full))
         self.brief.setToolTip(self.tr("More epochs predict the recovered metric better, but take longer"))

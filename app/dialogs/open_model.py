@@ -6,16 +6,17 @@ from pathlib import Path
 from PySide6.QtCore import QCoreApplication, Slot
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QWidget
 
+from secateur.engine.options import setting_of
 from secateur.engine.sources.protocol import ModelSpec
 
 from ..storage.open_target import WEIGHTS
 from ..text.translate import QT_TRANSLATE_NOOP
-from ..widgets.check_boxes import CheckBox
 from ..widgets.fields import ComboBox
 from .data_rows import DataRows
 from .form import FormDialog
 from .form_parsing import is_valid, model_inputs, words
 from .python_callables import callables_in
+from .settings_fields import check_field, settings_line
 from .window_api import WindowApi
 
 CONTEXT = "OpenModel"
@@ -85,38 +86,11 @@ class OpenModel(FormDialog):
         self.maker.activated.connect(self._maker_chosen)
         self.name.textChanged.connect(self._look_into)
         self.name.editingFinished.connect(self._name_whole)
-        self.weights = self.add_path(
-            self.tr("Checkpoint"), hint=self.tr("state_dict, .pt, .th, .safetensors; optional")
-        )
-        self.inputs = self.add_line(self.tr("Inputs"), hint=self.tr("1x3x224x224; empty: from the model or the data"))
-        self.inputs.setToolTip(
-            self.tr(
-                "The shape of each example input, with the batch first. Several are separated by spaces, with a name "
-                "and a type where needed: input_ids=2x16:int64 attention_mask=2x16:int64. Without a type: float32."
-            )
-        )
-        self.outputs = self.add_line(self.tr("Outputs to keep"), hint=self.tr("logits, boxes; optional"))
-        self.outputs.setToolTip(
-            self.tr(
-                "Names or indices of model outputs, separated by commas. The others may become narrower. Empty: keep "
-                "all, except intermediate outputs of transformers models. The inspector lists both."
-            )
-        )
-        self.own_class = CheckBox(self.tr("Only cuts that run with the unchanged class"))
-        self.own_class.setToolTip(
-            self.tr(
-                "Plans then change only attributes of modules. Sizes that the code ties together, such as the width "
-                "and the heads of an attention, shrink together."
-            )
-        )
-        self.ignore_unused = CheckBox(self.tr("Ignore unused modules"))
-        self.ignore_unused.setToolTip(
-            self.tr(
-                "The example input does not reach some modules (a branch not taken, an expert without tokens). "
-                "Layers that they may read stay fixed. Check this if these modules never run: the layers can then be "
-                "pruned, but such a module may fail in the pruned model. The log names the modules."
-            )
-        )
+        self.weights = settings_line(setting_of(ModelSpec, "weights"), self.add_path)
+        self.inputs = settings_line(setting_of(ModelSpec, "inputs"), self.add_line)
+        self.outputs = settings_line(setting_of(ModelSpec, "outputs"), self.add_line)
+        self.own_class = check_field(setting_of(ModelSpec, "own_class"))
+        self.ignore_unused = check_field(setting_of(ModelSpec, "ignore_unused"))
         plans = QWidget()
         row = QHBoxLayout(plans)
         row.setContentsMargins(0, 0, 0, 0)

@@ -1,12 +1,12 @@
 """Fields for the settings of a dataclass: what each is called, explained and bounded by comes from its option."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import StrEnum
 from typing import Any, cast
 
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QLineEdit, QWidget
 
-from secateur.engine.options import Setting, settings_of
+from secateur.engine.options import Option, Setting, settings_of
 
 from ..text.translate import engine_words
 from ..widgets.check_boxes import CheckBox
@@ -23,27 +23,67 @@ class SettingsFields:
         widgets: By the name of the setting.
     """
 
-    def __init__(self, settings: Any, add_row: Callable[[str, QWidget], None]) -> None:
+    def __init__(self, settings: Any, add_row: Callable[[str, QWidget], None], only: Collection[str] = ()) -> None:
         """Add a row for each.
 
         Args:
             settings: Values of a settings dataclass.
             add_row: Gets each title and its field.
+            only: Names of its fields, () for all that dialogs show.
         """
-        self._shown = {one.name: one for one in settings_of(type(settings)) if one.option.in_dialog}
+        shown = (one for one in settings_of(type(settings)) if one.option.in_dialog)
+        self._shown = {one.name: one for one in shown if not only or one.name in only}
         self.widgets: dict[str, QWidget] = {}
         for name, one in self._shown.items():
-            field = _field(one, getattr(settings, name))
-            tip = engine_words(one.option.help)
-            tip = f"{tip[:1].upper()}{tip[1:]}."
-            field.setToolTip(tip)
-            field.setAccessibleDescription(tip)
-            self.widgets[name] = field
+            field = self.widgets[name] = settings_field(one, getattr(settings, name))
             add_row("" if one.kind is bool else engine_words(one.option.title), field)  # a box has its own words
 
     def values(self) -> dict[str, Any]:
         """What the fields hold, by the name of the setting."""
-        return {name: _value(one, self.widgets[name]) for name, one in self._shown.items()}
+        return {name: field_value(one, self.widgets[name]) for name, one in self._shown.items()}
+
+
+def settings_field(setting: Setting, value: Any) -> QWidget:
+    """A field with a value: a check box, a combo box of choices, or a spin box in the range of the setting."""
+    field = _field(setting, value)
+    explain(field, setting.option)
+    return field
+
+
+def number_field(setting: Setting, value: int) -> SpinBox:
+    """The field of a whole number."""
+    return cast("SpinBox", settings_field(setting, value))
+
+
+def check_field(setting: Setting, value: bool = False) -> CheckBox:
+    """The field of a switch."""
+    return cast("CheckBox", settings_field(setting, value))
+
+
+def explain(field: QWidget, option: Option) -> None:
+    """Give a field the words that say what its setting does."""
+    tip = engine_words(option.help)
+    tip = f"{tip[:1].upper()}{tip[1:]}."
+    if option.details:
+        tip = f"{tip} {engine_words(option.details)}"
+    field.setToolTip(tip)
+    field.setAccessibleDescription(tip)
+
+
+def settings_line(setting: Setting, add_line: Callable[..., QLineEdit], value: Any = "", hint: str = "") -> QLineEdit:
+    """A row with a line of text for a setting.
+
+    Args:
+        setting: Of which its title, hint and words are.
+        add_line: Adds a row, given its title, and by keywords text and hint: `FormDialog.add_line` or `add_path`.
+        value: Its value; what counts as none leaves the line empty.
+        hint: What it shows while it is empty, "" for the setting's own.
+    """
+    option = setting.option
+    text = (option.notation.write(value) if option.notation else str(value)) if value else ""
+    line = add_line(engine_words(option.title), text=text, hint=hint or engine_words(option.hint))
+    explain(line, option)
+    return line
 
 
 def _field(setting: Setting, value: Any) -> QWidget:
@@ -59,7 +99,7 @@ def _field(setting: Setting, value: Any) -> QWidget:
         choices.setCurrentIndex(list(setting.kind).index(value))
         return choices
     low = option.minimum if option.above is None else option.above + 10.0**-option.decimals
-    high = MOST[setting.kind] if option.maximum is None else option.maximum
+    high = next((most for most in (option.dialog_maximum, option.maximum) if most is not None), MOST[setting.kind])
     low = -MOST[setting.kind] if low is None else low
     if setting.kind is int or option.percent:
         scale = 100 if option.percent else 1
@@ -67,14 +107,15 @@ def _field(setting: Setting, value: Any) -> QWidget:
         number.setValue(round(scale * value))
     else:
         number = DoubleSpinBox(title, low, high, option.decimals)
-        number.setSingleStep(10.0**-option.decimals if option.decimals > 2 else 0.1)
+        number.setSingleStep(option.step or (10.0**-option.decimals if option.decimals > 2 else 0.1))
         number.setValue(value)
     if option.zero:
         number.setSpecialValueText(engine_words(option.zero))
     return number
 
 
-def _value(setting: Setting, field: QWidget) -> Any:
+def field_value(setting: Setting, field: QWidget) -> Any:
+    """What a field holds."""
     if isinstance(field, CheckBox):
         return field.isChecked()
     if isinstance(field, ComboBox):

@@ -1,13 +1,16 @@
 """Choose where the model will run: runtime, precision, threads, batch, sizes or a prompt, and the widths it likes."""
 
 from secateur.engine.devices import CPU, kind_of
+from secateur.engine.options import setting_of
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.targets.table import TARGETS
 
 from ..document.contents import Contents
-from ..widgets.fields import ComboBox, SpinBox
+from ..text.translate import engine_words
+from ..widgets.fields import ComboBox
 from .form import FormDialog
 from .form_parsing import is_valid, shape
+from .settings_fields import SettingsFields, explain, settings_line
 from .window_api import WindowApi
 
 
@@ -21,31 +24,21 @@ class Target(FormDialog):
         )
         super().__init__(window.as_widget(), self.tr("Target"), sentence, self.tr("Use this target"))
         spec: TargetSpec = window.document.target
-        self.runtime = ComboBox(self.tr("Runtime"))
+        runtime, precision = setting_of(TargetSpec, "runtime").option, setting_of(TargetSpec, "precision").option
+        self.runtime = ComboBox(engine_words(runtime.title))
         self.runtime.addItems(list(TARGETS))
         self.runtime.setCurrentText(spec.runtime)
-        self.precision = ComboBox(self.tr("Precision"))
-        self.threads = SpinBox(self.tr("Threads"), 1, 256)
-        self.batch = SpinBox(self.tr("Batch size"), 1, 4096)
-        self.multiple = SpinBox(self.tr("Widths in multiples of"), 1, 256)
-        for box, value in ((self.threads, spec.threads), (self.batch, spec.batch), (self.multiple, spec.multiple)):
-            box.setValue(value)
-        for field in (self.runtime, self.precision, self.threads, self.batch, self.multiple):
+        self.precision = ComboBox(engine_words(precision.title))
+        for field in (self.runtime, self.precision):
             self.add_row(field.accessibleName(), field)
-        self.input_size = self.add_line(
-            self.tr("Input size"), "x".join(map(str, spec.size)), self.tr("320 x 320; empty: as opened")
-        )
-        self.tokens = self.add_line(
-            self.tr("Prompt tokens"),
-            str(spec.tokens or ""),
-            self.tr("128: time a prompt and the next token; empty: one pass"),
-        )
+        self.fields = SettingsFields(spec, self.add_row, only=("threads", "batch", "multiple"))
+        self.input_size = settings_line(setting_of(TargetSpec, "size"), self.add_line, spec.size)
+        self.tokens = settings_line(setting_of(TargetSpec, "tokens"), self.add_line, spec.tokens)
         self._add_device(window.document.contents)
-        self.precision.setToolTip(self.tr("Affects latency only. Metrics are measured in fp32."))
+        explain(self.precision, precision)
         self.runtime.currentTextChanged.connect(self._chosen)
         self._chosen(spec.runtime)
         self.precision.setCurrentText(spec.precision)
-        self.multiple.setToolTip(self.tr("Runtimes are fast only at some widths. 16 suits onnxruntime on a CPU."))
         self.problem = self._problem
         self.act = lambda: self._use(window)
         self.check()
@@ -71,13 +64,11 @@ class Target(FormDialog):
         device = self._device
         return TargetSpec(
             self.runtime.currentText(),
-            self.threads.value(),
-            self.batch.value(),
-            self.multiple.value(),
             precision=self.precision.currentText(),
             size=shape(self.input_size.text()),
             tokens=int(self.tokens.text().strip() or 0),
             device=device if kind_of(device) in TARGETS[self.runtime.currentText()].devices else CPU,
+            **self.fields.values(),
         )
 
     @property

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from secateur.engine.planning import protocol as planning
-from secateur.engine.planning.isomorphic_classes import DEEP
-from secateur.engine.planning.protocol import Cost
+from secateur.engine.planning.protocol import KINDS_WITH_BLOCKS, Cost
 from secateur.engine.structures.analysis import Mask
 from secateur.engine.structures.types import Kind
 from secateur.engine.targets.protocol import TargetSpec
@@ -81,5 +80,5 @@ class Goal:
         """The goal as the engine takes it: widths that the target likes, kinds that the criterion scores."""
         timed = target if self.cost is Cost.LATENCY else None
         limits = (planning.Limit(self.cost, self.keep),)
-        kinds = kinds or (DEEP if self.depth else ())
+        kinds = kinds or (KINDS_WITH_BLOCKS if self.depth else ())
         return planning.Goal(limits, multiple=target.multiple, kinds=kinds, target=timed)

@@ -7,13 +7,14 @@ the session: measured on the same data and the same target, and trained with the
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from ..devices import CPU
 from ..errors import Message
 from ..foreign_code.consent import NO_CONSENT, Consent
 from ..jobs import CancelToken, Job
 from ..model_inputs import Inputs
+from ..options import Option
 from ..planning.protocol import Goal
 from ..recovery.protocol import RecoverySettings
 from ..sources.protocol import ModelSpec
@@ -51,11 +52,48 @@ class BaselineSpec:
         weights: Of a stock model: a checkpoint to begin with, "" for the source's own or random ones.
     """
 
-    kind: BaselineKind
-    epochs: int | None = None
-    seed: int = 0
-    source: str = ""
-    weights: str = ""
+    kind: Annotated[BaselineKind, Option(title="Kind", help="one of them", automatic="all", in_dialog=False)]
+    epochs: Annotated[
+        int | None,
+        Option(
+            title="Epochs each",
+            help="of each baseline's training; for random removal, of each recovery",
+            minimum=0,
+            dialog_maximum=500,
+            automatic="as many as the state was recovered for",
+        ),
+    ] = None
+    seed: Annotated[
+        int,
+        Option(
+            title="Seed",
+            help="of what is random: removal, new weights, the order of the data",
+            details="Each seed adds its own points.",
+            minimum=0,
+            dialog_maximum=9999,
+        ),
+    ] = 0
+    source: Annotated[
+        str,
+        Option(
+            title="Stock model",
+            help="the stock model: torchvision:NAME, timm:NAME or path/to/file.py:callable",
+            automatic="of the same family",
+            hint="torchvision:resnet18, or net.py:make",
+            flag="--stock",
+            metavar="MODEL",
+        ),
+    ] = ""
+    weights: Annotated[
+        str,
+        Option(
+            title="Stock checkpoint",
+            help="checkpoint that the stock model begins with",
+            hint="empty: published weights, or random ones",
+            flag="--stock-weights",
+            metavar="FILE",
+        ),
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True)

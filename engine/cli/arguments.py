@@ -7,13 +7,16 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-from ..baselines.protocol import BaselineKind
-from ..planning.protocol import Cost
+from ..baselines.protocol import BaselineSpec
+from ..options import setting_of
+from ..planning.protocol import GOAL, PLAN, Cost, Goal
 from ..recipes.compatibility import Mode
 from ..sensitivity.protocol import SHARES
+from ..sources.protocol import ModelSpec
+from ..text.notation import SHARES as LIST_OF_SHARES
+from ..workflows.budget_search import LossLimit
 from ..workflows.sweep import BUDGETS
 from .options import (
-    PLAN,
     RUN,
     about_choice,
     about_measuring,
@@ -26,20 +29,12 @@ from .options import (
     about_target,
     about_trust,
     about_writing,
-    group,
 )
-from .values import natural, share, share_or_bytes, share_or_latency, shares
+from .settings import add_setting, add_settings, group, parsed_by
 
-MODEL = (
-    "a project or an export of Secateur, bundled:resnet, bundled:vit, torchvision:NAME, timm:NAME, "
-    "or path/to/file.py:callable"
-)
-
-
+MODEL = setting_of(ModelSpec, "source")
 SHELLS = ("bash", "zsh", "fish")
 """Shells that commands and options are completed in."""
-GOAL = "goal"
-"""Heading of what says how much goes."""
 
 
 class WrongUsage(SystemExit):
@@ -163,7 +158,7 @@ def _words(name: str, value: Any) -> list[str]:
 
 
 def _inspect(command: argparse.ArgumentParser) -> None:
-    command.add_argument("model", metavar="MODEL", help=MODEL)
+    add_setting(command, MODEL)
     command.add_argument(
         "--latency", action="store_true", help="measure on the target what removal buys there (minutes, then kept)"
     )
@@ -174,26 +169,9 @@ def _inspect(command: argparse.ArgumentParser) -> None:
 
 
 def _prune(command: argparse.ArgumentParser) -> None:
-    command.add_argument("model", metavar="MODEL", help=MODEL)
-    add = group(command, GOAL).add_argument
-    add(
-        "--keep-macs",
-        type=share,
-        metavar="50%",
-        help="share of the multiply-accumulates to keep at most (default: 50%%, unless another cost is limited)",
-    )
-    add("--keep-params", type=share, metavar="40%", help="share of the parameters to keep at most")
-    add("--max-size", type=share_or_bytes, metavar="10MB", help="size of the weights in the file at most, or a share")
-    add(
-        "--max-memory", type=share_or_bytes, metavar="20MB", help="peak of one sample's activations at most, or a share"
-    )
-    add("--max-latency", type=share_or_latency, metavar="5ms", help="of a batch on the target at most, or a share")
-    add(
-        "--max-loss",
-        type=share,
-        metavar="0.5%",
-        help="as few MACs as possible, or with --runtime as little time, that lose at most this of the metric",
-    )
+    add_setting(command, MODEL)
+    add_settings(command, Goal, GOAL, only=("limits",))
+    add_settings(command, LossLimit, GOAL)
     about_choice(command)
     about_recovery(command)
     about_target(command)
@@ -206,19 +184,18 @@ def _prune(command: argparse.ArgumentParser) -> None:
 
 
 def _sensitivity(command: argparse.ArgumentParser) -> None:
-    command.add_argument("model", metavar="MODEL", help=MODEL)
+    add_setting(command, MODEL)
     add = group(command, GOAL).add_argument
     add(
         "--shares",
-        type=shares,
+        type=parsed_by(LIST_OF_SHARES),
         metavar="25%,50%,75%",
         default=SHARES,
         help="shares of each layer to remove (default: 10%% to 90%%)",
     )
     about_scores(command)
     about_place(command)
-    add = group(command, PLAN).add_argument
-    add("--depth", action="store_true", help="whole blocks too")
+    add_settings(command, Goal, PLAN, only=("kinds",))
     add = group(command, RUN).add_argument
     add("--cache", metavar="FOLDER", type=Path, help="where measured points are kept (default: your cache folder)")
     about_model(command)
@@ -226,11 +203,11 @@ def _sensitivity(command: argparse.ArgumentParser) -> None:
 
 
 def _sweep(command: argparse.ArgumentParser) -> None:
-    command.add_argument("model", metavar="MODEL", help=MODEL)
+    add_setting(command, MODEL)
     add = group(command, GOAL).add_argument
     add(
         "--budgets",
-        type=shares,
+        type=parsed_by(LIST_OF_SHARES),
         metavar="80%,50%,20%",
         default=BUDGETS,
         help="shares to keep at most, one result for each (default: " + ",".join(f"{b:.0%}%" for b in BUDGETS) + ")",
@@ -259,15 +236,11 @@ def _measure(command: argparse.ArgumentParser) -> None:
 
 def _baselines(command: argparse.ArgumentParser) -> None:
     command.add_argument("project", metavar="PROJECT", help="a folder that --save wrote; it gets the baselines")
-    add = command.add_argument
-    kinds = [*map(str, BaselineKind)]
-    add("--kind", choices=kinds, action="append", help="one of them, once for each (default: all)")
+    heading = "baselines"
+    add_setting(group(command, heading), setting_of(BaselineSpec, "kind"), repeated=True)
+    add_settings(command, BaselineSpec, heading, apart=("kind",))
+    add = group(command, heading).add_argument
     add("--state", metavar="s2", help="what they stand beside (default: the result)")
-    add("--epochs", type=natural, help="of each baseline's training (default: as many as the state was recovered for)")
-    add("--seed", type=natural, default=0, help="of what is random (default: 0)")
-    stock = "the stock model: torchvision:NAME, timm:NAME or path/to/file.py:callable (default: of the same family)"
-    add("--stock", metavar="MODEL", help=stock)
-    add("--stock-weights", metavar="FILE", help="checkpoint that the stock model begins with")
     add("--no-timing", action="store_true", help="do not measure latency")
     about_measuring(command)
     about_trust(command)
@@ -318,7 +291,7 @@ def _run(command: argparse.ArgumentParser) -> None:
     modes = "what is done again on another version of the model: the same indices, as many of each layer chosen by "
     modes += "scores on the new weights, or the same goals planned for (default: indices where they match, else goals)"
     command.add_argument("--mode", choices=[*map(str, Mode)], help=modes)
-    command.add_argument("--model", metavar="MODEL", help="another version of the model: " + MODEL)
+    add_setting(command, MODEL, flag="--model", help=f"another version of the model: {MODEL.option.help}")
     command.add_argument("--save", metavar="FOLDER", help="keep all states and the recipe as a project")
     words = "write what it exports here, under its own names (default: where it says, inside of its folder)"
     command.add_argument("--out", metavar="FOLDER", type=Path, help=words)

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from .flag_hints import with_hint
 from .latency_text import measured_target, where
 from .model_args import project_folder, project_spec
 from .output import Outcome, Reporter
+from .settings import read_settings
 from .tables import columns, costs_of, metric_of, metric_value, percent, reported, size
 
 
@@ -58,13 +60,16 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
 
 def _asked(arguments: argparse.Namespace) -> list[BaselineSpec]:
     change = absolute_to(Path.cwd())
-    stock = change_source(arguments.stock, change) if arguments.stock else ""
-    weights = change(arguments.stock_weights) if arguments.stock_weights else ""
-    if (stock or weights) and arguments.kind and str(BaselineKind.STOCK) not in arguments.kind:
-        raise SecateurError("cli.no_stock", "--stock needs the stock baseline. Add --kind stock.")
     kinds = [BaselineKind(kind) for kind in dict.fromkeys(arguments.kind or map(str, BaselineKind))]
-    named = {BaselineKind.STOCK: (stock, weights)}
-    return [BaselineSpec(kind, arguments.epochs, arguments.seed, *named.get(kind, ("", ""))) for kind in kinds]
+    asked = read_settings(BaselineSpec, arguments, kind=BaselineKind.STOCK)
+    stock = replace(
+        asked,
+        source=change_source(asked.source, change) if asked.source else "",
+        weights=change(asked.weights) if asked.weights else "",
+    )
+    if (stock.source or stock.weights) and BaselineKind.STOCK not in kinds:
+        raise SecateurError("cli.no_stock", "--stock needs the stock baseline. Add --kind stock.")
+    return [stock if kind is stock.kind else replace(stock, kind=kind, source="", weights="") for kind in kinds]
 
 
 def _state(state: State) -> dict[str, Any]:

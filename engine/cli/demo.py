@@ -13,16 +13,16 @@ from ..targets.protocol import TargetSpec, Timing
 from ..workflows.measure import measure_states
 from .output import Reporter, standard_output_kept
 from .prune import Pruned, check_export, pruned, write_export
-from .prune_request import Asked
+from .prune_request import PruneRequest
 from .tables import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
 
 BATCH = 64
 """Batch size that the demonstration measures at."""
 
 
-def demo(folder: Path, asked: Asked | None = None) -> int:
+def demo(folder: Path, asked: PruneRequest | None = None) -> int:
     """Prune `bundled:resnet` to half of its MACs, recover, measure, export; returns an exit code."""
-    asked, reporter = asked or Asked(), Reporter()
+    asked, reporter = asked or PruneRequest(), Reporter()
     folder.mkdir(parents=True, exist_ok=True)
     onnx = str(folder / "resnet-pruned.onnx")
     check_export(onnx, overwrite=True)

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..devices import CPU, kind_of
@@ -17,7 +18,9 @@ from ..targets.table import target_named
 from ..workflows.budget_search import SearchResult
 from ..workflows.latency_limit import Latency
 from ..workflows.latency_table import liked_multiple
+from .options import PLANNED_TARGET
 from .output import Reporter
+from .settings import read_settings
 from .tables import columns, percent
 
 BUSY = 0.1
@@ -28,17 +31,14 @@ USUAL = 16
 
 def target_of(arguments: argparse.Namespace) -> TargetSpec:
     """Where the arguments say that latency counts."""
-    runtime, precision = arguments.runtime or TargetSpec().runtime, arguments.precision
-    place = (runtime, arguments.runtime_threads, arguments.runtime_batch)
-    return TargetSpec(*place, precision=precision, device=_device(arguments, runtime))
+    found = read_settings(TargetSpec, arguments, PLANNED_TARGET)
+    return replace(found, device=_device(arguments, found.runtime))
 
 
 def measured_target(arguments: argparse.Namespace) -> TargetSpec:
     """Where the arguments say to measure."""
-    runtime = arguments.runtime or TargetSpec().runtime
-    place = (runtime, arguments.threads or 1, arguments.batch)
-    there: dict[str, Any] = {"tokens": arguments.tokens, "device": _device(arguments, runtime)}
-    return TargetSpec(*place, precision=arguments.precision, size=arguments.size, **there)
+    found = read_settings(TargetSpec, arguments)
+    return replace(found, device=_device(arguments, found.runtime))
 
 
 def _device(arguments: argparse.Namespace, runtime: str) -> str:

@@ -9,23 +9,13 @@ from ..export.staged_output import check_writable
 from ..session.state_history import is_project
 from ..sources.input_spec import InputSpec, check_inputs
 from ..sources.protocol import ModelSpec
-from ..tasks.protocol import OPTIONS, TaskSpec
+from ..tasks.protocol import TaskSpec
+from .settings import given_settings, read_settings
 
 
 def model_spec(arguments: argparse.Namespace) -> ModelSpec:
     """The model that the arguments name, with its task."""
-    spec = ModelSpec(
-        source=arguments.model,
-        weights=arguments.weights or "",
-        trust_pickle=arguments.trust_pickle,
-        trust_code=arguments.trust_code,
-        download=arguments.download,
-        task=task_spec(arguments),
-        outputs=tuple(arguments.output or ()),
-        own_class=arguments.own_class,
-        ignore_unused=arguments.ignore_unused,
-        moved=tuple(arguments.moved or ()),
-    )
+    spec = read_settings(ModelSpec, arguments, task=task_spec(arguments), inputs=())
     return spec.with_inputs(inputs_of(arguments))
 
 
@@ -41,9 +31,7 @@ def inputs_of(arguments: argparse.Namespace) -> tuple[InputSpec, ...]:
 
 def project_spec(arguments: argparse.Namespace) -> ModelSpec:
     """The project that the arguments name."""
-    trust = {"trust_pickle": arguments.trust_pickle, "trust_code": arguments.trust_code}
-    trust["download"] = arguments.download
-    return ModelSpec(arguments.project, moved=tuple(arguments.moved or ()), **trust)
+    return read_settings(ModelSpec, arguments, source=arguments.project)
 
 
 def project_folder(arguments: argparse.Namespace) -> Path:
@@ -61,19 +49,13 @@ def task_spec(arguments: argparse.Namespace) -> TaskSpec | None:
     """The task that the arguments name, None without one."""
     from ..tasks.open import task_at
 
-    given = {name: getattr(arguments, name) for name in OPTIONS if name != "seed"}  # --seed is not that of the splits
-    options = tuple((name, str(value)) for name, value in given.items() if value is not None)
-    if arguments.task is None:
-        if options or arguments.batch:
+    given = given_settings(TaskSpec, arguments)
+    path = given.pop("path", None)
+    if path is None:
+        options = given.get("options", ())
+        if options or "batch" in given:
             names = ", ".join(f"--{name}" for name, _ in options) or "--batch"
             raise TaskError("cli.no_task", "{names} need data. Add --task.", names=names)
         return None
     sizes = [(one.shape[2], one.shape[3]) for one in arguments.input or () if len(one.shape) == 4]
-    spec = task_at(arguments.task, sizes[0] if len(sizes) == 1 else None)
-    return replace(
-        spec,
-        mean=arguments.mean or (),
-        std=arguments.std or (),
-        batch=arguments.batch or spec.batch,
-        options=options,
-    )
+    return replace(task_at(path, sizes[0] if len(sizes) == 1 else None), **given)

@@ -38,7 +38,7 @@ from .latency_text import flat_note, latency_content, latency_lines, loss_lines,
 from .model_args import model_spec
 from .output import Outcome, Reporter
 from .project_request import options_of, own_files, request_of, resumed, start_of
-from .prune_request import Asked, asked_of, limits_of
+from .prune_request import PruneRequest, limits_of, request_from
 from .tables import (
     asked_and_got,
     comparison,
@@ -87,7 +87,7 @@ class Pruned:
 def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Prune as the arguments say."""
     arguments = resumed(arguments)
-    asked = asked_of(arguments, limits_of(arguments))
+    asked = request_from(arguments, limits_of(arguments))
     files, overwrite = (), arguments.overwrite
     if arguments.export:
         files = (str(Path(arguments.export).expanduser().absolute()),)
@@ -118,7 +118,7 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
 def pruned(
     session: Session,
     opened: OpenedModel,
-    asked: Asked,
+    asked: PruneRequest,
     reporter: Reporter,
     folder: str | None = None,
     start: State | None = None,
@@ -175,7 +175,7 @@ def _expected(
     return expectation(opened.analysis, plan.removed, settings.recovery, opened.task.metric)
 
 
-def _loss_limit(asked: Asked, settings: PruneSettings) -> LossLimit:
+def _loss_limit(asked: PruneRequest, settings: PruneSettings) -> LossLimit:
     return LossLimit(
         asked.loss, asked.lowered, epochs=brief_epochs(settings.recovery.epochs) if settings.recovery else None
     )
@@ -200,13 +200,10 @@ def _made(
     return replace(settings.goal, limits=limits), found, found.states
 
 
-def at_liked_multiple(session: Session, asked: Asked, given: int | None, reporter: Reporter) -> Asked:
+def at_liked_multiple(session: Session, asked: PruneRequest, given: int | None, reporter: Reporter) -> PruneRequest:
     """With the multiple that saves time on the target, where latency counts and none was given."""
-    goal = asked.goal
-    if given or goal.target is None:
-        return asked
-    multiple = multiple_for(session, goal.target, reporter)
-    return replace(asked, goal=replace(goal, multiple=multiple))
+    target = asked.goal.target
+    return asked if given or target is None else asked.at_multiple(multiple_for(session, target, reporter))
 
 
 def check_export(path: str, overwrite: bool) -> None:
@@ -254,32 +251,33 @@ def require_data(opened: OpenedModel, arguments: argparse.Namespace) -> None:
         raise TaskError("cli.recovery_no_data", template)
 
 
-def note_no_recovery(asked: Asked, opened: OpenedModel, notes: list[str]) -> None:
+def note_no_recovery(asked: PruneRequest, opened: OpenedModel, notes: list[str]) -> None:
     """Say that nothing was recovered, where that was not asked for."""
     if opened.task is None and asked.epochs != 0:
         notes.append("No data, so nothing was recovered. Add --task to recover.")
 
 
 def scored(
-    session: Session, start: State, asked: Asked, data: bool, reporter: Reporter, notes: list[str]
+    session: Session, start: State, asked: PruneRequest, data: bool, reporter: Reporter, notes: list[str]
 ) -> tuple[NDArray[Any], str]:
     """Scores and the criterion they are by: Taylor where the data allows it, L1 otherwise, with a note."""
-    criterion = asked.criterion or "taylor"
+    given, choices, seed = asked.settings.criterion, asked.settings.choices, asked.settings.seed
+    criterion = given or "taylor"
     if criterion == "taylor" and not data:
         notes.append(
             "No data, so structures were scored by weight magnitude (l1) instead of taylor. Add --task to use taylor."
         )
         criterion = "l1"
     try:
-        return reporter.finish(session.score(start.id, criterion, choices=asked.choices, seed=asked.seed)), criterion
+        return reporter.finish(session.score(start.id, criterion, choices=choices, seed=seed)), criterion
     except TaskError as error:
-        if asked.criterion or error.message.code != "scoring.no_loss":
+        if given or error.message.code != "scoring.no_loss":
             raise
     notes.append("The task has no loss, so structures were scored by weight magnitude (l1) instead of taylor.")
-    return reporter.finish(session.score(start.id, "l1", choices=asked.choices)), "l1"
+    return reporter.finish(session.score(start.id, "l1", choices=choices)), "l1"
 
 
-def _outcome(done: Pruned, result: State, asked: Asked, exported: Exported | None, saved: str) -> Outcome:
+def _outcome(done: Pruned, result: State, asked: PruneRequest, exported: Exported | None, saved: str) -> Outcome:
     original = done.opened.state
     got = result.macs / max(original.macs, 1)
     removed = {key: len(indices) for key, indices in result.removed.items()}
@@ -289,7 +287,7 @@ def _outcome(done: Pruned, result: State, asked: Asked, exported: Exported | Non
         **outputs_of(done.opened.analysis),
         "before": costs_of(original),
         "after": costs_of(result),
-        "asked": asked_for(asked),
+        "asked": asked.as_json(),
         "got": {"keep_macs": got, "criterion": done.criterion, "removed": removed, "costs": to_plain(done.reached)},
         "verification": verification_of(done.cut.verification),
         "repairs": repairs_of(done.cut.repairs),
@@ -306,11 +304,6 @@ def _outcome(done: Pruned, result: State, asked: Asked, exported: Exported | Non
     }
     short = " ".join(filter(None, (_shortfall(done.reached), _too_slow(done.latency), *stops_of(done.states))))
     return Outcome(content, _text(done, result, exported, saved), short)
-
-
-def asked_for(asked: Asked) -> dict[str, Any]:
-    """What was asked for, as JSON."""
-    return to_plain(asked) | {"keep_macs": asked.keep_macs, "multiple": asked.goal.multiple}
 
 
 def _text(done: Pruned, result: State, exported: Exported | None, saved: str) -> str:

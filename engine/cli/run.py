@@ -27,6 +27,7 @@ from .model_args import inputs_of, task_spec
 from .output import Outcome, Reporter
 from .project_request import begun, own_files
 from .prune import check_export, check_save, reserved
+from .settings import given_settings
 from .tables import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
 
 
@@ -63,19 +64,13 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
 
 
 def _model(recorded: ModelSpec, arguments: argparse.Namespace) -> ModelSpec:
-    given = {
-        "source": arguments.model,
-        "weights": arguments.weights,
-        "task": task_spec(arguments),
-        "outputs": tuple(arguments.output) if arguments.output else None,
-        "trust_code": arguments.trust_code,
-        "download": arguments.download,
-        "own_class": arguments.own_class or None,
-        "ignore_unused": arguments.ignore_unused or None,
-    }
+    given = given_settings(ModelSpec, arguments, apart=("trust_pickle", "moved", "inputs"))
+    changed = {name: value for name, value in given.items() if value is not False}
+    changed |= {"trust_code": arguments.trust_code, "download": arguments.download}
     if arguments.model:
-        given["weights"] = arguments.weights or ""
-    changed = {key: value for key, value in given.items() if value is not None}
+        changed["weights"] = arguments.weights or ""
+    if (task := task_spec(arguments)) is not None:
+        changed["task"] = task
     spec = replace(recorded, **changed)
     return change_model(spec.with_inputs(inputs_of(arguments)) if arguments.input else spec, absolute_to(Path.cwd()))
 

@@ -24,7 +24,7 @@ from .tables import columns, metric_of, metric_value, percent
 def sensitivity(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Measure as the arguments say; what a stopped run measured is there for the next one."""
     use_threads(arguments.threads)
-    goal = Goal((), scope=tuple(arguments.scope or ()), kinds=kinds_of(arguments))
+    goal = read_settings(Goal, arguments, limits=(), kinds=kinds_of(arguments))
     with closing(Session(cache=arguments.cache or user_cache())) as session:
         use_device(session, arguments)
         opened = reporter.finish(session.open(model_spec(arguments), evaluate=False))

@@ -1,13 +1,17 @@
 """Options of the command line from the fields of settings dataclasses, and such dataclasses from parsed arguments."""
 
 import argparse
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
+from ..errors import SecateurError
 from ..options import Setting, choices_of, out_of_range, settings_of
+from ..text.notation import Notation
 
 Settings = TypeVar("Settings")
+NO_FLAGS: Mapping[str, str] = {}
+"""Every option has its own name."""
 
 
 class Arguments(Protocol):
@@ -17,76 +21,171 @@ class Arguments(Protocol):
         """As argparse has it."""
         ...
 
+    def add_mutually_exclusive_group(self, *, required: bool = False) -> "Arguments":
+        """As argparse has it."""
+        ...
 
-def add_settings(command: Arguments, cls: type[Any], only: Collection[str] = (), apart: Collection[str] = ()) -> None:
+
+def group(command: argparse.ArgumentParser, title: str) -> Arguments:
+    """The options of a command under a heading of its `--help`."""
+    known = (one for one in command._action_groups if one.title == title)  # pyright: ignore[reportPrivateUsage]
+    return next(known, None) or command.add_argument_group(title)
+
+
+def add_settings(
+    command: argparse.ArgumentParser,
+    cls: type[Any],
+    heading: str,
+    only: Collection[str] = (),
+    apart: Collection[str] = (),
+    flags: Mapping[str, str] = NO_FLAGS,
+    choices: Mapping[str, Collection[str]] | None = None,
+) -> None:
     """Add the options of a settings dataclass.
 
     Args:
         command: Gets them.
         cls: The dataclass.
+        heading: Of those that have no heading of their own.
         only: Names of its fields, () for all that the command line shows.
         apart: Names of fields that are left out: they have a place, or a default, of their own.
+        flags: Names of options that are called otherwise in this command, by field.
+        choices: What fields may be whose choices a table further up knows, by destination.
     """
+    seen = set[str]()
     for one in settings_of(cls):
-        if one.option.on_command_line and (not only or one.name in only) and one.name not in apart:
-            add_setting(command, one)
+        wanted = one.option.on_command_line and (not only or one.name in only) and one.name not in apart
+        if wanted and one.flag not in seen:  # two fields may be read from one option
+            seen.add(one.flag)
+            heading_of_one = group(command, one.option.group or heading)
+            add_setting(heading_of_one, one, flags.get(one.name, ""), (choices or {}).get(one.destination, ()))
 
 
-def add_setting(command: Arguments, setting: Setting, unset: bool = False) -> None:
+def add_setting(
+    command: Arguments,
+    setting: Setting,
+    flag: str = "",
+    choices: Collection[str] = (),
+    repeated: bool = False,
+    help: str = "",
+) -> None:
     """Add the option of one setting.
 
     Args:
         command: Gets it.
         setting: The field.
-        unset: Its value is None where it is not given: somebody else knows the default.
+        flag: Its name in this command, "" for its own.
+        choices: What it may be, where a table further up knows that.
+        repeated: It may be given several times, for several settings.
+        help: What it says of itself in this command, "" for its own words.
     """
     option, details = setting.option, dict[str, Any]()
-    text = option.help.replace("%", "%%")
-    flags = (setting.flag, *option.aliases)
-    if setting.kind is bool:
+    text = (help or option.help).replace("%", "%%")
+    flags = (flag or setting.flag, *option.aliases)
+    if setting.kind is bool or option.switch:
         command.add_argument(*flags, action="store_true", help=text)
         return
-    if issubclass(setting.kind, StrEnum):
-        details["choices"] = choices_of(setting.kind)
+    known = choices or (choices_of(setting.kind) if issubclass(setting.kind, StrEnum) else option.choices)
+    if known:
+        details["choices"] = [*known]
     else:
         details["type"] = _parser_of(setting)
-    if option.metavar and "choices" not in details:
-        details["metavar"] = option.metavar
-    default = None if unset or setting.optional else setting.default
-    if default is not None:
-        shown = default.replace(" ", "-") if isinstance(default, StrEnum) else setting.words(default)
-        text += f" (default: {shown.replace('%', '%%')})"
-        details["default"] = str(shown) if isinstance(default, StrEnum) else default
+        if metavar := option.metavar or (option.notation.example if option.notation else ""):
+            details["metavar"] = metavar
+    if option.several:
+        details |= {"action": "extend", "nargs": "+"}
+    elif option.repeated or repeated:
+        details["action"] = "append"
+        text += ", once for each"
+    default = _written(setting)
+    if option.automatic:
+        text += f" (default: {option.automatic.replace('%', '%%')})"
+    elif default:
+        text += f" (default: {default.replace('%', '%%')})"
+        details["default"] = default if known else setting.default
     command.add_argument(*flags, help=text, **details)
 
 
-def read_settings(cls: type[Settings], arguments: argparse.Namespace, **given: Any) -> Settings:
+def parsed_by(notation: Notation) -> Callable[[str], Any]:
+    """What reads a notation behind an option; its errors are those of wrong usage."""
+
+    def parse(text: str) -> Any:
+        """The value."""
+        try:
+            return notation.read(text)
+        except (SecateurError, ValueError) as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
+def given_settings(
+    cls: type[Any],
+    arguments: argparse.Namespace,
+    flags: Mapping[str, str] = NO_FLAGS,
+    apart: Collection[str] = (),
+) -> dict[str, Any]:
+    """The values of a dataclass's fields that arguments give, by name; what they lack, or have as None, is left out.
+
+    Args:
+        cls: The dataclass.
+        arguments: Parsed.
+        flags: Names of options that are called otherwise in this command, by field.
+        apart: Names of fields that are left out.
+    """
+    values = dict[str, Any]()
+    for one in settings_of(cls):
+        destination = _destination(flags[one.name]) if one.name in flags else one.destination
+        value = getattr(arguments, destination, None)
+        if value is None or one.name in apart or not one.option.on_command_line:
+            continue
+        if issubclass(one.kind, StrEnum):
+            value = next(each for each in one.kind if each.replace(" ", "-") == value)
+        convert = one.option.convert
+        if one.option.repeated:
+            value = one.kind(value if convert is None else map(convert, value))
+        elif convert is not None:
+            value = convert(value)
+        if one.shared:
+            value = (*values.get(one.name, ()), value)
+        values[one.name] = value
+    return values
+
+
+def read_settings(
+    cls: type[Settings], arguments: argparse.Namespace, flags: Mapping[str, str] = NO_FLAGS, **given: Any
+) -> Settings:
     """The settings that arguments mean.
 
     Args:
         cls: The dataclass.
         arguments: Parsed; what they do not have, or have as None, keeps its default.
+        flags: Names of options that are called otherwise in this command, by field.
         given: Fields whose values are known otherwise.
     """
-    values = dict(given)
-    for one in settings_of(cls):
-        value = getattr(arguments, one.destination, None)
-        if one.name in given or value is None:
-            continue
-        values[one.name] = _choice(one.kind, value) if issubclass(one.kind, StrEnum) else value
-    return cls(**values)
+    return cls(**given_settings(cls, arguments, flags, apart=given), **given)
 
 
-def _choice(kind: type[StrEnum], typed: str) -> StrEnum:
-    return next(one for one in kind if one.replace(" ", "-") == typed)
+def _destination(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
+
+
+def _written(setting: Setting) -> str:
+    """The default as it is typed, "" where there is none, or nothing."""
+    value = setting.default
+    if setting.optional or value is None or value == "" or value == () or value == {}:
+        return ""
+    return value.replace(" ", "-") if isinstance(value, StrEnum) else setting.words(value)
 
 
 def _parser_of(setting: Setting) -> Callable[[str], Any]:
     """What makes a value of the text behind an option; its errors are those of wrong usage."""
+    if setting.option.notation is not None:
+        return parsed_by(setting.option.notation)
 
     def parse(text: str) -> Any:
         """The value, in its range."""
-        if setting.kind is str:
+        if setting.kind not in (int, float):
             return text
         digits = text.strip()
         try:

@@ -17,15 +17,15 @@ from .flag_hints import with_hint
 from .model_args import model_spec
 from .output import Outcome, Reporter
 from .project_request import continued, request_of, resumed
-from .prune import asked_for, at_liked_multiple, check_save, note_no_recovery, require_data, reserved, scored
-from .prune_request import asked_of
+from .prune import at_liked_multiple, check_save, note_no_recovery, require_data, reserved, scored
+from .prune_request import request_from
 from .tables import columns, costs_of, metric_of, metric_value, percent, reported, size, stops_of
 
 
 def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Sweep as the arguments say; what is finished is saved also when the rest is stopped."""
     arguments = continued(resumed(arguments), reporter)
-    asked = asked_of(arguments, (Limit(Cost(arguments.cost), 1.0),))
+    asked = request_from(arguments, (Limit(Cost(arguments.cost), 1.0),))
     if arguments.save:
         check_save(arguments.save, arguments.model, arguments.overwrite)
     use_threads(arguments.threads)
@@ -59,7 +59,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "model": opened.name,
         "cost": arguments.cost,
         "before": costs_of(states[start.id]) | _metric(states[start.id]),
-        "asked": asked_for(asked) | {"budgets": list(arguments.budgets), "criterion": criterion},
+        "asked": asked.as_json() | {"budgets": list(arguments.budgets), "criterion": criterion},
         "points": [_point(*row) for row in rows],
         "files": [arguments.save] if arguments.save else [],
         "notes": [*map(str, opened.notes), *notes],

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from ..structures.analysis import Kind, Mask
 from .cost_meter import Amounts, CostMeter, meter_of
-from .isomorphic_classes import DEFAULT_KINDS, RemovalOption, held_by_blocks, removal_options
+from .isomorphic_classes import RemovalOption, held_by_blocks, removal_options
 from .local_search import Counts, start_search
-from .protocol import Cost, Goal
+from .protocol import DEFAULT_KINDS, Cost, Goal
 from .search import Problem, finest
 
 ALL = Goal((), kinds=tuple(DEFAULT_KINDS))

@@ -19,10 +19,10 @@ from .block_pruning import depth_and_width, fewest_blocks
 from .cost_meter import Amounts, CostMeter, meter_of, no_blocks
 from .count_balance import balanced
 from .infeasibility import cost_name, unreachable
-from .isomorphic_classes import DEFAULT_KINDS, removal_options
+from .isomorphic_classes import removal_options
 from .marks import check_plan as check_plan
 from .marks import keep as keep
-from .protocol import Cost, Goal, Limit, Planned, Reached
+from .protocol import DEFAULT_KINDS, Cost, Goal, Limit, Planned, Reached
 from .search import Problem, finest
 
 
@@ -202,7 +202,6 @@ def in_scope(module: str, place: str) -> bool:
 
 
 __all__ = [
-    "DEFAULT_KINDS",
     "check_plan",
     "in_scope",
     "keep",

@@ -10,8 +10,7 @@ from ..errors import Message, PlanError
 from ..messages import Phrase, all_of, any_of, listed
 from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
 from .cost_meter import Amounts
-from .isomorphic_classes import DEFAULT_KINDS
-from .protocol import Cost, Goal
+from .protocol import DEFAULT_KINDS, Cost, Goal
 
 Nearest = Callable[[Goal, Mask, bool], Amounts]
 """[K] the lowest costs that a goal and locks [S] allow; true: as if everything had a score."""

@@ -14,14 +14,7 @@ from numpy.typing import NDArray
 
 from ..structures.analysis import Analysis, CountBundle, CoupledSet, Kind, Mask
 from .count_balance import all_bundles, steps_left
-from .protocol import Goal, Ranking
-
-DEFAULT_KINDS = frozenset(
-    {Kind.FILTER, Kind.NEURON, Kind.HEAD, Kind.KV_GROUP, Kind.CHANNEL, Kind.GROUP, Kind.UNIT, Kind.WIDTH}
-)
-"""Blocks and experts only when asked; head dimensions not beside heads, because both lie on the same weights."""
-DEEP = tuple(kind for kind in Kind if kind in DEFAULT_KINDS or kind is Kind.BLOCK)
-"""The same with whole blocks; in an order that stays, as recipes compare them."""
+from .protocol import DEFAULT_KINDS, Goal, Ranking
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,25 @@
 """Goals, limits and plans, as plain data that recipes hold. Loads neither torch nor the solver."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
+from typing import Annotated
 
+from ..errors import SecateurError
+from ..options import Option
 from ..structures.analysis import Kind, Mask
 from ..targets.protocol import TargetSpec
+from ..text.notation import SHARE, SHARE_OR_BYTES, SHARE_OR_COUNT, SHARE_OR_LATENCY, Notation, read_count
+
+GOAL, PLAN, SCORES = "goal", "plan", "scores"
+"""Headings of `--help`."""
+DEFAULT_KINDS = frozenset(
+    {Kind.FILTER, Kind.NEURON, Kind.HEAD, Kind.KV_GROUP, Kind.CHANNEL, Kind.GROUP, Kind.UNIT, Kind.WIDTH}
+)
+"""Blocks and experts only when asked; head dimensions not beside heads, because both lie on the same weights."""
+KINDS_WITH_BLOCKS = tuple(kind for kind in Kind if kind in DEFAULT_KINDS or kind is Kind.BLOCK)
+"""The same with whole blocks; in an order that stays, as recipes compare them."""
 
 
 class Cost(StrEnum):
@@ -50,6 +64,41 @@ class Limit:
     amount: int = 0
 
 
+def limit_of(cost: Cost, value: float | int) -> Limit:
+    """The limit that a number means: a share of the original's cost as a float, an amount as an integer."""
+    return Limit(cost, amount=value) if isinstance(value, int) else Limit(cost, value)
+
+
+def read_kind_multiple(text: str) -> tuple[str, int]:
+    """head=2 as the kind and the number."""
+    kind, _, number = text.rpartition("=")
+    if kind not in [str(one) for one in Kind]:
+        template = "{text!r} does not name a kind of structure. Write one of {known}, like head=2."
+        raise SecateurError("plan.kind", template, text=text, known=", ".join(map(str, Kind)))
+    return kind, read_count(number)
+
+
+def count_of_minimum(value: float | int) -> int:
+    """The number that a minimum means; 1 where it is a share."""
+    return value if isinstance(value, int) else 1
+
+
+def share_of_minimum(value: float | int) -> float:
+    """The share that a minimum means; 0 where it is a number."""
+    return 0.0 if isinstance(value, int) else value
+
+
+KIND_MULTIPLE = Notation(read_kind_multiple, lambda pair: "=".join(map(str, pair)), "KIND=N")
+MINIMUM = Option(
+    title="Minimum per layer",
+    help="share or number that every layer keeps that stays",
+    notation=SHARE_OR_COUNT,
+    convert=count_of_minimum,
+    group=PLAN,
+    flag="--min-keep",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Goal:
     """What is asked of a plan.
@@ -69,15 +118,115 @@ class Goal:
         target: Where the latency is limited, None for the default target; its multiple is that of the goal.
     """
 
-    limits: tuple[Limit, ...]
-    scope: tuple[str, ...] = ()
-    least: int = 1
-    least_share: float = 0.0
-    multiple: int = 1
-    multiples: dict[str, int] = field(default_factory=dict[str, int])
-    kinds: tuple[Kind, ...] = ()
-    dtype: str = "float32"
-    ranking: Ranking = Ranking.SHAPES
+    limits: Annotated[
+        tuple[Limit, ...],
+        Option(
+            title="MACs",
+            help="share of the multiply-accumulates to keep at most",
+            notation=SHARE,
+            convert=partial(limit_of, Cost.MACS),
+            automatic="50%, unless another cost is limited",
+            flag="--keep-macs",
+        ),
+        Option(
+            title="Parameters",
+            help="share of the parameters to keep at most",
+            notation=SHARE,
+            convert=partial(limit_of, Cost.PARAMETERS),
+            flag="--keep-params",
+            metavar="40%",
+        ),
+        Option(
+            title="File size",
+            help="size of the weights in the file at most, or a share",
+            notation=SHARE_OR_BYTES,
+            convert=partial(limit_of, Cost.SIZE),
+            flag="--max-size",
+        ),
+        Option(
+            title="Peak memory",
+            help="peak of one sample's activations at most, or a share",
+            notation=SHARE_OR_BYTES,
+            convert=partial(limit_of, Cost.PEAK),
+            flag="--max-memory",
+            metavar="20MB",
+        ),
+        Option(
+            title="Latency",
+            help="of a batch on the target at most, or a share",
+            notation=SHARE_OR_LATENCY,
+            convert=partial(limit_of, Cost.LATENCY),
+            flag="--max-latency",
+        ),
+    ]
+    scope: Annotated[
+        tuple[str, ...],
+        Option(
+            title="Scope",
+            help="remove here alone: a module with all below it, or a pattern (*.conv1)",
+            repeated=True,
+            group=PLAN,
+            metavar="MODULE",
+        ),
+    ] = ()
+    least: Annotated[int, MINIMUM] = 1
+    least_share: Annotated[float, replace(MINIMUM, convert=share_of_minimum)] = 0.0
+    multiple: Annotated[
+        int,
+        Option(
+            title="Widths in multiples of",
+            help="kept widths are multiples of this",
+            minimum=1,
+            dialog_maximum=256,
+            automatic="16; where latency is limited, what saves time there",
+            group=PLAN,
+        ),
+    ] = 1
+    multiples: Annotated[
+        dict[str, int],
+        Option(
+            title="Multiples of single kinds",
+            help="another multiple for one kind (head=2)",
+            notation=KIND_MULTIPLE,
+            repeated=True,
+            group=PLAN,
+            flag="--multiple-of",
+        ),
+    ] = field(default_factory=dict[str, int])
+    kinds: Annotated[
+        tuple[Kind, ...],
+        Option(
+            title="Whole blocks",
+            help="whole blocks may go too, where they are worth less than filters",
+            switch=True,
+            convert=lambda blocks: KINDS_WITH_BLOCKS if blocks else (),
+            group=PLAN,
+            flag="--depth",
+        ),
+    ] = ()
+    dtype: Annotated[
+        str,
+        Option(
+            title="Type of the weights in the file",
+            help="type of the weights whose size counts",
+            choices=tuple(BYTES),
+            group=PLAN,
+            flag="--size-as",
+        ),
+    ] = "float32"
+    ranking: Annotated[
+        Ranking,
+        Option(
+            title="Ranked among",
+            help="what competes: sets of equal shapes, each set by itself, the whole model",
+            titles={
+                Ranking.SHAPES: "layers of equal shape",
+                Ranking.SET: "each layer by itself",
+                Ranking.MODEL: "the whole model",
+            },
+            group=SCORES,
+        ),
+    ] = Ranking.SHAPES
     target: TargetSpec | None = None
 
     @property

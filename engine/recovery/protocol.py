@@ -8,6 +8,8 @@ from ..devices import check_threads
 from ..errors import SecateurError
 from ..options import Option, require_in_range
 
+RECOVERY = "recovery after each cut"
+"""Heading in `--help`."""
 TRAINING, DISTILLATION = "Training", "Distillation"
 """Headings of the settings in a report."""
 
@@ -60,6 +62,8 @@ class RecoverySettings:
             help="epochs of fine-tuning with the original as teacher",
             minimum=0,
             section=TRAINING,
+            dialog_maximum=500,
+            automatic="5 with data",
             metavar="N",
             in_dialog=False,
         ),
@@ -70,6 +74,9 @@ class RecoverySettings:
             title="Learning rate",
             help="peak of the learning rate schedule",
             above=0,
+            decimals=5,
+            step=0.0005,
+            dialog_maximum=1,
             section=TRAINING,
             metavar="RATE",
             in_dialog=False,
@@ -150,8 +157,8 @@ class RecoverySettings:
         float | None,
         Option(
             title="Gradient clipping",
-            help="largest norm of the gradients of all parameters together (default: 1 for AdamW and Adam, off for "
-            "SGD)",
+            help="largest norm of the gradients of all parameters together",
+            automatic="1 for AdamW and Adam, off for SGD",
             minimum=0,
             zero="off",
             section=TRAINING,

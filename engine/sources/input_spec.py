@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from ..text.notation import Notation
+
 FLOATS = ("float32", "float16", "bfloat16", "float64")
 INTEGERS = ("int64", "int32", "int16", "int8", "uint8")
 DTYPES = (*FLOATS, *INTEGERS, "bool")
@@ -43,6 +45,9 @@ def read_input(text: str) -> InputSpec:
     if found["name"] and not found["name"].isidentifier():
         raise ValueError(f"{found['name']!r} is not the name of an argument; write it like input_ids=2x16:int64")
     return InputSpec(shape, dtype, found["name"] or "")
+
+
+MODEL_INPUT = Notation(read_input, example="1x3x224x224")
 
 
 def check_inputs(inputs: tuple[InputSpec, ...]) -> None:

@@ -4,15 +4,19 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 from ..errors import Message
 from ..foreign_code.consent import Consent
 from ..jobs import CancelToken
 from ..model_inputs import Inputs
+from ..options import Option
 from ..tasks.protocol import TaskSpec
-from .input_spec import InputSpec
+from ..text.notation import MOVED
+from .input_spec import MODEL_INPUT, InputSpec
 
+FOREIGN_FILES = "files from elsewhere"
+"""Heading in `--help`."""
 PYTHON_FILE = re.compile(r"(?P<file>.+\.py)(?::(?P<name>[^:\\/]*))?", re.DOTALL)
 """A source that is a Python file of the user's, with or without a callable in it."""
 
@@ -42,20 +46,105 @@ class ModelSpec:
         inputs: Example inputs where they are several, named, or no floats; () otherwise.
     """
 
-    source: str
-    weights: str = ""
+    source: Annotated[
+        str,
+        Option(
+            title="Model",
+            help="a project or an export of Secateur, bundled:resnet, bundled:vit, torchvision:NAME, timm:NAME, or "
+            "path/to/file.py:callable",
+            flag="model",
+            metavar="MODEL",
+        ),
+    ]
+    weights: Annotated[
+        str,
+        Option(
+            title="Checkpoint",
+            help="checkpoint to load",
+            hint="state_dict, .pt, .th, .safetensors; optional",
+            metavar="FILE",
+        ),
+    ] = ""
     input_shape: tuple[int, ...] = ()
     arguments: dict[str, Any] = field(default_factory=dict[str, Any])
-    trust_pickle: bool = False
+    trust_pickle: Annotated[
+        bool,
+        Option(title="Trust pickle", help="allow a checkpoint to run code while it is loaded", group=FOREIGN_FILES),
+    ] = False
     task: TaskSpec | None = None
-    trust_code: bool = False
-    outputs: tuple[str, ...] = ()
-    own_class: bool = False
-    ignore_unused: bool = False
+    trust_code: Annotated[
+        bool,
+        Option(
+            title="Trust code",
+            help="run the Python files that a recipe, project or export from elsewhere names",
+            group=FOREIGN_FILES,
+        ),
+    ] = False
+    outputs: Annotated[
+        tuple[str, ...],
+        Option(
+            title="Outputs to keep",
+            help="an output that must stay (logits, 0)",
+            details="Separate several by commas. The others may become narrower. Empty: all stay, except intermediate "
+            "outputs of transformers models. The inspector lists both.",
+            repeated=True,
+            automatic="all but what transformers' own models compute on the way; inspect lists both",
+            hint="logits, boxes; optional",
+            flag="--output",
+            metavar="PATH",
+        ),
+    ] = ()
+    own_class: Annotated[
+        bool,
+        Option(
+            title="Only cuts that run with the unchanged class",
+            help="only plans that leave the model's code as it is: attributes change, no number in a forward",
+            details="Sizes that the code ties together, such as the width and the heads of an attention, shrink "
+            "together.",
+        ),
+    ] = False
+    ignore_unused: Annotated[
+        bool,
+        Option(
+            title="Ignore unused modules",
+            help="prune also what modules may read that do not run on the example input; where they run, they may fail",
+            details="The example input does not reach some modules (a branch not taken, an expert without tokens). "
+            "Layers that they may read stay fixed otherwise. The log names the modules.",
+        ),
+    ] = False
     float32: bool = False
-    moved: tuple[tuple[str, str], ...] = ()
-    download: bool = False
-    inputs: tuple[InputSpec, ...] = ()
+    moved: Annotated[
+        tuple[tuple[str, str], ...],
+        Option(
+            title="Moved files",
+            help="a file that a project needs and that lies elsewhere now; what lay beside it is found with it",
+            notation=MOVED,
+            repeated=True,
+            group=FOREIGN_FILES,
+        ),
+    ] = ()
+    download: Annotated[
+        bool,
+        Option(
+            title="Download",
+            help="allow what builds the model to fetch weights from the network",
+            group=FOREIGN_FILES,
+        ),
+    ] = False
+    inputs: Annotated[
+        tuple[InputSpec, ...],
+        Option(
+            title="Inputs",
+            help="shape of each example input, where they cannot be found out; with a name and a type where needed: "
+            "input_ids=2x16:int64 attention_mask=2x16:int64",
+            details="The batch stands first. Several are separated by spaces. Without a type: float32.",
+            notation=MODEL_INPUT,
+            repeated=True,
+            several=True,
+            hint="1x3x224x224; empty: from the model or the data",
+            flag="--input",
+        ),
+    ] = ()
 
     @property
     def asked_inputs(self) -> tuple[InputSpec, ...]:

@@ -2,10 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Annotated, Protocol, TypeAlias
 
-from ..devices import CPU
+from ..devices import CPU, NUMBER_OF_THREADS
 from ..model_inputs import Inputs
+from ..options import Option
+from ..text.notation import SIZE
+
+RUNTIME = "onnxruntime"
+"""What runs a model where nobody says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +33,57 @@ class TargetSpec:
             another machine, what `bench.py` was told to use.
     """
 
-    runtime: str = "onnxruntime"
-    threads: int = 1
-    batch: int = 1
-    multiple: int = 16
+    runtime: Annotated[
+        str, Option(title="Runtime", help="what runs the model there", automatic=RUNTIME, in_dialog=False)
+    ] = RUNTIME
+    threads: Annotated[
+        int, Option(title="Threads", help="its threads", minimum=1, dialog_maximum=256, notation=NUMBER_OF_THREADS)
+    ] = 1
+    batch: Annotated[
+        int, Option(title="Batch size", help="its batch size", minimum=1, dialog_maximum=4096, metavar="N")
+    ] = 1
+    multiple: Annotated[
+        int,
+        Option(
+            title="Widths in multiples of",
+            help="kept widths are multiples of this",
+            details="Runtimes are fast only at some widths. 16 suits onnxruntime on a CPU.",
+            minimum=1,
+            dialog_maximum=256,
+            on_command_line=False,
+        ),
+    ] = 16
     seconds: float = 1.5
-    precision: str = "fp32"
-    size: tuple[int, ...] = ()
+    precision: Annotated[
+        str,
+        Option(
+            title="Precision",
+            help="what it computes in",
+            details="Affects latency only. Metrics are measured in fp32.",
+            in_dialog=False,
+        ),
+    ] = "fp32"
+    size: Annotated[
+        tuple[int, ...],
+        Option(
+            title="Input size",
+            help="other sizes of the inputs than the model was opened with",
+            notation=SIZE,
+            hint="320 x 320; empty: as opened",
+        ),
+    ] = ()
     machine: str = ""
-    tokens: int = 0
+    tokens: Annotated[
+        int,
+        Option(
+            title="Prompt tokens",
+            help="of a language model: a prompt of N tokens, and one further token behind it, apart",
+            minimum=1,
+            zero="none",
+            metavar="N",
+            hint="128: time a prompt and the next token; empty: one pass",
+        ),
+    ] = 0
     device: str = CPU
 
     @property

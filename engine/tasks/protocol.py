@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from ..errors import Message
 from ..jobs import CancelToken, Job
 from ..model_inputs import Inputs
+from ..options import Option
+from ..text.notation import COUNT, NUMBERS, SIZE
 from .distillation_batch import DistillationBatch
 
 
@@ -41,6 +44,11 @@ FORMER_NAMES = {Split.TRAIN: "calibrate", Split.VAL: "choose", Split.TEST: "repo
 """What version 0.1 called the splits."""
 
 
+def named(name: str, value: object) -> tuple[str, str]:
+    """An option of a specification with its value."""
+    return name, str(value)
+
+
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
     """Where a task comes from; plain data for recipes.
@@ -62,12 +70,107 @@ class TaskSpec:
     """
 
     kind: str
-    path: str = ""
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    size: tuple[int, int] | None = None
-    batch: int = 64
-    options: tuple[tuple[str, str], ...] = ()
+    path: Annotated[
+        str,
+        Option(
+            title="Path to the data",
+            help="a folder of images with one sub-folder for each class or COCO-style annotations, an .npz, .parquet, "
+            ".csv, .tsv or .txt file, or a task.py, or: bundled; folders may hold train, val and test",
+            hint="file, or folder with train, val and test",
+            flag="--task",
+            metavar="PATH",
+        ),
+    ] = ""
+    mean: Annotated[
+        tuple[float, ...],
+        Option(
+            title="Mean per channel",
+            help="per channel or column, subtracted, from pixels of 0..1",
+            notation=NUMBERS,
+            hint="0.485, 0.456, 0.406; empty: pixels from 0 to 1",
+        ),
+    ] = ()
+    std: Annotated[
+        tuple[float, ...],
+        Option(
+            title="Standard deviation",
+            help="per channel or column, divided by",
+            notation=NUMBERS,
+            hint="0.229, 0.224, 0.225; empty: 1",
+            metavar="0.229,0.224,0.225",
+        ),
+    ] = ()
+    size: Annotated[
+        tuple[int, int] | None,
+        Option(
+            title="Resize to",
+            help="height and width that images are resized to",
+            notation=SIZE,
+            hint="224 x 224; empty: unchanged",
+            on_command_line=False,
+        ),
+    ] = None
+    batch: Annotated[
+        int,
+        Option(
+            title="Batch size",
+            help="samples a batch of training and evaluation",
+            details="Smaller batches need less memory.",
+            minimum=1,
+            dialog_maximum=65536,
+            automatic="64; 4 images with boxes",
+        ),
+    ] = 64
+    options: Annotated[
+        tuple[tuple[str, str], ...],
+        Option(
+            title="Purpose",
+            help="what the model is for, where it does not follow from the data",
+            convert=partial(named, "purpose"),
+            flag="--purpose",
+        ),
+        Option(
+            title="Inputs",
+            help="columns of a table that are the inputs",
+            convert=partial(named, "features"),
+            hint="column names; empty: automatic",
+            flag="--features",
+            metavar="A,B",
+        ),
+        Option(
+            title="Labels",
+            help="column of a table that holds what is right; several where numbers are to be found",
+            convert=partial(named, "label"),
+            hint="column names; empty: automatic",
+            flag="--label",
+            metavar="C",
+        ),
+        Option(
+            title="First line of a table",
+            help="whether the first line of a CSV holds names, where it cannot be seen",
+            choices=("yes", "no"),
+            convert=partial(named, "header"),
+            flag="--header",
+        ),
+        Option(
+            title="Tokeniser",
+            help="tokenizer.json of the model, or: bytes",
+            convert=partial(named, "tokenizer"),
+            automatic="the one beside the model",
+            hint="tokenizer.json or bytes; empty: next to the model",
+            flag="--tokenizer",
+            metavar="PATH",
+        ),
+        Option(
+            title="Tokens per sample",
+            help="tokens of a sample of text",
+            notation=COUNT,
+            convert=partial(named, "length"),
+            automatic="128",
+            hint="128",
+            flag="--length",
+        ),
+    ] = ()
 
     @property
     def code(self) -> tuple[str, ...]:

@@ -8,18 +8,20 @@ tried did not; that is no proof that none below it does.
 
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message, PlanError, SecateurError, of_the_cut
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, part_of
+from ..options import Option
 from ..planning.goal import outside_scope
 from ..planning.infeasibility import cost_name
-from ..planning.protocol import Cost, Limit
+from ..planning.protocol import GOAL, Cost, Limit
 from ..session.states import State
 from ..tasks.protocol import Metric, Split
+from ..text.notation import SHARE
 from .latency_limit import latency_in
 
 if TYPE_CHECKING:
@@ -49,9 +51,28 @@ class LossLimit:
         epochs: Of the recovery while it is searched, None for those of the settings; the result gets all of them.
     """
 
-    loss: float
+    loss: Annotated[
+        float,
+        Option(
+            title="Lose at most",
+            help="as few MACs as possible, or with --runtime as little time, that lose at most this of the metric",
+            notation=SHARE,
+            group=GOAL,
+            flag="--max-loss",
+            metavar="0.5%",
+        ),
+    ]
     cost: Cost = Cost.MACS
-    trials: int = TRIALS
+    trials: Annotated[
+        int,
+        Option(
+            title="Maximum trials",
+            help="budgets that are tried at most",
+            minimum=2,
+            maximum=12,
+            on_command_line=False,
+        ),
+    ] = TRIALS
     epochs: int | None = None
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..planning.cost_meter import meter_of
 from ..planning.goal import in_scope, reached
-from ..planning.isomorphic_classes import DEFAULT_KINDS, step
-from ..planning.protocol import Cost, Goal, Limit
+from ..planning.isomorphic_classes import step
+from ..planning.protocol import DEFAULT_KINDS, Cost, Goal, Limit
 from ..session.states import State
 from ..structures.analysis import Analysis, Kind, Mask, from_identities
 

@@ -7,17 +7,19 @@ died, goes on where it stood when it is asked for once more. What was made befor
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..jobs import CancelToken, Job, NeverCancelled, Progress
 from ..latency.protocol import LatencyTable
+from ..options import Option
 from ..planning.budget_schedule import round_goals
 from ..planning.goal import outside_scope, solve
-from ..planning.protocol import Goal
-from ..recovery.protocol import RecoverySettings, require_possible
+from ..planning.protocol import PLAN, SCORES, Goal
+from ..recovery.protocol import RECOVERY, RecoverySettings, require_possible
+from ..scoring.criteria import CRITERIA
 from ..scoring.score_options import Choices
 from ..session.states import PlanIntent, State, StateKind
 from ..structures.analysis import from_identities
@@ -46,11 +48,41 @@ class PruneSettings:
     """
 
     goal: Goal
-    criterion: str
+    criterion: Annotated[
+        str,
+        Option(
+            title="Criterion",
+            help="what rates structures",
+            choices=tuple(CRITERIA),
+            automatic="taylor with data, else l1",
+            group=SCORES,
+        ),
+    ]
     recovery: RecoverySettings | None = None
-    rounds: int = 1
-    seed: int = 0
-    locked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    rounds: Annotated[
+        int,
+        Option(
+            title="Rounds",
+            help="score, cut and recover K times on the way to the goal, with --epochs each time",
+            minimum=1,
+            group=RECOVERY,
+            metavar="K",
+        ),
+    ] = 1
+    seed: Annotated[
+        int, Option(title="Seed", help="of what is random in the scores", minimum=0, on_command_line=False)
+    ] = 0
+    locked: Annotated[
+        dict[str, list[int]],
+        Option(
+            title="Locked",
+            help="leave this as it is: a module with all below it, or a pattern (*.conv1)",
+            repeated=True,
+            group=PLAN,
+            flag="--lock",
+            metavar="MODULE",
+        ),
+    ] = field(default_factory=dict[str, list[int]])
     marked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     choices: Choices = field(default_factory=Choices)
 

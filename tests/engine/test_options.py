@@ -15,6 +15,8 @@ from secateur.engine.options import Option, require_in_range, settings_of
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
 from secateur.engine.scoring.score_options import Choices, Combine
 from secateur.engine.sharing.report_data import _settings
+from secateur.engine.text.notation import SHARES
+from secateur.engine.workflows.prune import PruneSettings
 
 Capture = pytest.CaptureFixture[str]
 
@@ -32,7 +34,7 @@ def test_a_new_field_is_an_option_of_the_command_line(monkeypatch: pytest.Monkey
     monkeypatch.setattr(groups, "RecoverySettings", Smoothed)
     monkeypatch.setattr(prune_request, "RecoverySettings", Smoothed)
     given = parser().parse_args(["prune", "m", "--smoothing", "0.2"])
-    recovery: Any = prune_request.asked_of(given, prune_request.limits_of(given)).recovery
+    recovery: Any = prune_request.request_from(given, prune_request.limits_of(given)).settings.recovery
     assert recovery.smoothing == 0.2
     with pytest.raises(SystemExit) as stopped:
         parser().parse_args(["prune", "m", "--smoothing", "0.9"])
@@ -42,6 +44,30 @@ def test_a_new_field_is_an_option_of_the_command_line(monkeypatch: pytest.Monkey
         parser().parse_args(["prune", "--help"])
     shown = capsys.readouterr().out
     assert "--smoothing" in shown and "share of each label that is spread (default: 0.1)" in " ".join(shown.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffled(PruneSettings):
+    """A setting more than there is."""
+
+    shuffled: Annotated[
+        tuple[float, ...], Option(title="Shuffled", help="shares that are shuffled", notation=SHARES, group="scores")
+    ] = ()
+
+
+def test_a_new_field_of_a_pruning_is_an_option_under_its_heading(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(groups, "PruneSettings", Shuffled)
+    monkeypatch.setattr(prune_request, "PruneSettings", Shuffled)
+    for command in (["prune", "m"], ["sweep", "m"]):
+        given = parser().parse_args([*command, "--shuffled", "50%,20%"])
+        settings: Any = prune_request.request_from(given, (prune_request.HALF,)).settings_by("l1", data=False)
+        assert settings.shuffled == (0.5, 0.2)
+    with pytest.raises(SystemExit):
+        parser().parse_args(["prune", "--help"])
+    scores = capsys.readouterr().out.split("scores:")[1].split("\n\n")[0]
+    assert "--shuffled 80%,50%,20%" in scores
 
 
 def test_a_new_field_is_in_the_report_and_in_the_range_check() -> None:
@@ -67,8 +93,8 @@ def test_every_recovery_setting_has_an_option_and_its_default_is_in_range() -> N
 
 def test_what_is_not_given_keeps_the_default_and_choices_may_be_none() -> None:
     command = argparse.ArgumentParser()
-    add_settings(command, Choices)
-    add_settings(command, RecoverySettings, only=("warm_up", "repair", "features"))
+    add_settings(command, Choices, "scores")
+    add_settings(command, RecoverySettings, "recovery", only=("warm_up", "repair", "features"))
     assert read_settings(Choices, command.parse_args([])) == Choices()
     assert read_settings(Choices, command.parse_args(["--combine", "max"])) == Choices(combine=Combine.MAX)
     for text, value in (("25%", 0.25), ("25 %", 0.25), ("0.25", 0.25), ("0", 0.0)):

@@ -1,16 +1,19 @@
 """Recovery: settings and what to expect before it, live curves and a way to stop while it runs, the best afterwards."""
 
 from dataclasses import replace
+from typing import cast
 
 from PySide6.QtCore import Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
+from secateur.engine.options import setting_of
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 
 from ...commands import command_named
 from ...dialogs.recovery_settings import RecoverySettingsDialog
 from ...dialogs.save_plot import asks_to_save
+from ...dialogs.settings_fields import number_field, settings_field
 from ...document.document import Aspect
 from ...document.job_state import JobView
 from ...jobs.cost_estimator import estimate_words
@@ -19,7 +22,7 @@ from ...text.format import about
 from ...text.titles import recovery_called
 from ...widgets.buttons import button
 from ...widgets.empty_state import EmptyState
-from ...widgets.fields import ComboBox, DoubleSpinBox, SpinBox
+from ...widgets.fields import ComboBox, DoubleSpinBox
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, Table
@@ -52,11 +55,9 @@ class RecoveryPanel(QWidget):
         self.workbench, self.document = workbench, workbench.document
         self.settings = defaults = RecoverySettings()
         self.curves = Curves()
-        self.epochs = SpinBox(self.tr("Epochs"), 0, 500)
-        self.epochs.setValue(defaults.epochs)
-        self.rate = DoubleSpinBox(self.tr("Peak learning rate"), 0.00001, 1.0, 5)
-        self.rate.setSingleStep(0.0005)
-        self.rate.setValue(defaults.learning_rate)
+        self.epochs = number_field(setting_of(RecoverySettings, "epochs"), defaults.epochs)
+        rate = settings_field(setting_of(RecoverySettings, "learning_rate"), defaults.learning_rate)
+        self.rate = cast("DoubleSpinBox", rate)
         self.repair = ComboBox(self.tr("Repair"))
         for one, words in repair_words().items():
             self.repair.addItem(words, one)
@@ -93,8 +94,8 @@ class RecoveryPanel(QWidget):
         self._left.addWidget(self.curves)
         fields = FlowLayout(self._settings, gap=8)
         for name, field in (
-            (self.tr("Epochs"), self.epochs),
-            (self.tr("Learning rate"), self.rate),
+            (self.epochs.accessibleName(), self.epochs),
+            (self.rate.accessibleName(), self.rate),
             (self.tr("Repair"), self.repair),
         ):
             fields.addWidget(_named(name, field))

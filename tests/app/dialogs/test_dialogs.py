@@ -257,7 +257,7 @@ def test_another_format_changes_the_name(qtbot, window):
 def test_a_target_is_chosen(qtbot, window):
     dialog = shown(qtbot, Target(window))
     dialog.runtime.setCurrentText("torch")
-    dialog.batch.setValue(64)
+    dialog.fields.widgets["batch"].setValue(64)
     dialog.precision.setCurrentText("bf16")
     qtbot.keyClicks(dialog.input_size, "320 by")
     assert "320 x 320" in dialog.missing.text() and not dialog.accept_button.isEnabled()

@@ -15,8 +15,7 @@ from secateur.app.panels.tradeoff.points import trade_off
 from secateur.app.text.search import trial_label
 from secateur.engine.errors import Message
 from secateur.engine.planning.goal import suggest
-from secateur.engine.planning.isomorphic_classes import DEEP
-from secateur.engine.planning.protocol import Cost, Limit
+from secateur.engine.planning.protocol import KINDS_WITH_BLOCKS, Cost, Limit
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.structures.types import Kind
 from secateur.engine.tasks.protocol import Metric, Split
@@ -87,7 +86,7 @@ def test_at_most_so_much_and_lose_at_most_so_much(qtbot, player, window):
     _, course, tolerance, _ = player.link.asked("lowest")
     assert course.goal.limits == (Limit(Cost.PARAMETERS, 0.6),) and course.goal.target is None
     assert (tolerance.loss, tolerance.trials) == (0.0125, 3)
-    assert course.goal.kinds == DEEP and Kind.BLOCK in DEEP
+    assert course.goal.kinds == KINDS_WITH_BLOCKS and Kind.BLOCK in KINDS_WITH_BLOCKS
     assert command_named("edit.depth").shown(player.document) == "Keep whole blocks"
     assert player.document.goal.lose == 1.25  # the line in the trade-off, and the next question
 

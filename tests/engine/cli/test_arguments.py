@@ -9,7 +9,7 @@ import pytest
 from secateur.engine.cli.arguments import parser
 from secateur.engine.cli.main import main
 from secateur.engine.cli.model_args import task_spec
-from secateur.engine.cli.prune_request import asked_of, limits_of
+from secateur.engine.cli.prune_request import limits_of, request_from
 from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
@@ -28,13 +28,13 @@ from secateur.engine.tasks.protocol import TaskSpec
         (["prune", "m", "--keep-macs", "120%"], "like 50%"),
         (["prune", "m", "--keep-macs", "0"], "like 50%"),
         (["prune", "m", "--keep-macs", "many"], "like 50%"),
-        (["prune", "m", "--multiple", "0"], "whole number"),
+        (["prune", "m", "--multiple", "0"], "at least 1"),
         (["prune", "m", "--multiple-of", "nose=2"], "head=2"),
         (["prune", "m", "--multiple-of", "head=0"], "whole number"),
         (["prune", "m", "--max-size", "much"], "10MB"),
         (["prune", "m", "--max-size", "0.1 B"], "10MB"),
         (["prune", "m", "--min-keep", "200%"], "50%"),
-        (["prune", "m", "--rounds", "0"], "whole number"),
+        (["prune", "m", "--rounds", "0"], "at least 1"),
         (["sweep", "m", "--budgets", "80%,120%"], "50%"),
         (["sweep", "m", "--cost", "gold"], "gold"),
         (["prune", "m", "--epochs", "-1"], "at least 0"),
@@ -66,8 +66,8 @@ def test_help_is_code_0(capsys: pytest.CaptureFixture[str]) -> None:
 def test_choices_about_scores_reach_the_course_and_ranking_the_goal() -> None:
     given = ["--combine", "max", "--slices", "all", "--normalise", "l2", "--ranking", "model", "--seed", "3"]
     arguments = parser().parse_args(["prune", "m", "--criterion", "l2", *given])
-    asked = asked_of(arguments, limits_of(arguments))
-    settings = asked.settings("l2", False)
+    asked = request_from(arguments, limits_of(arguments))
+    settings = asked.settings_by("l2", False)
     assert settings.choices == Choices(Combine.MAX, Slices.ALL, Normalise.L2)
     assert (settings.goal.ranking, settings.seed, settings.intent(settings.goal).choices) == (
         "model",
@@ -78,7 +78,7 @@ def test_choices_about_scores_reach_the_course_and_ranking_the_goal() -> None:
 
 def test_a_criterion_that_rates_blocks_chooses_among_blocks() -> None:
     arguments = parser().parse_args(["prune", "m", "--criterion", "block-influence"])
-    assert asked_of(arguments, limits_of(arguments)).goal.kinds == (Kind.BLOCK,)
+    assert request_from(arguments, limits_of(arguments)).goal.kinds == (Kind.BLOCK,)
 
 
 @pytest.mark.parametrize(
@@ -99,18 +99,20 @@ def test_arguments_make_one_goal() -> None:
     argv = ["prune", "m", "--keep-params", "40%", "--max-size", "10MB", "--size-as", "float16", "--scope", "layer1"]
     more = ["--scope", "*.conv1", "--min-keep", "25%", "--multiple", "8", "--multiple-of", "head=2", "--depth"]
     arguments = parser().parse_args([*argv, *more, "--rounds", "3", "--epochs", "2"])
-    asked = asked_of(arguments, limits_of(arguments))
+    asked = request_from(arguments, limits_of(arguments))
     limits = (Limit(Cost.PARAMETERS, 0.4), Limit(Cost.SIZE, amount=10**7))
     assert asked.goal.limits == limits and asked.goal.scope == ("layer1", "*.conv1") and asked.goal.dtype == "float16"
     assert (asked.goal.least, asked.goal.least_share, asked.goal.multiples) == (1, 0.25, {"head": 2})
     assert Kind.BLOCK in asked.goal.kinds and Kind.FILTER in asked.goal.kinds and asked.goal.multiple == 8
-    settings = asked.settings("l1", data=True)
-    assert (settings.rounds, settings.recovery.epochs) == (3, 2) and asked.settings("l1", data=False).recovery is None  # type: ignore[union-attr]
+    settings = asked.settings_by("l1", data=True)
+    assert (settings.rounds, settings.recovery.epochs) == (3, 2) and asked.settings_by(
+        "l1", data=False
+    ).recovery is None  # type: ignore[union-attr]
 
 
 def test_half_of_the_macs_are_kept_where_nothing_is_limited() -> None:
     plain = parser().parse_args(["prune", "m", "--min-keep", "3"])
-    assert limits_of(plain) == (Limit(Cost.MACS, 0.5),) and asked_of(plain, limits_of(plain)).goal.least == 3
+    assert limits_of(plain) == (Limit(Cost.MACS, 0.5),) and request_from(plain, limits_of(plain)).goal.least == 3
     peak = parser().parse_args(["prune", "m", "--max-memory", "2MB", "--max-size", "40%"])
     assert limits_of(peak) == (Limit(Cost.SIZE, 0.4), Limit(Cost.PEAK, amount=2 * 10**6))
 
@@ -140,10 +142,10 @@ def test_usage_loads_neither_torch_nor_qt() -> None:
 
 def test_a_repair_without_training_is_a_recovery_of_no_epochs() -> None:
     given = parser().parse_args(["prune", "bundled:vit", "--no-recover", "--repair", "least-squares"])
-    recovery = asked_of(given, limits_of(given)).settings("l1", data=True).recovery
+    recovery = request_from(given, limits_of(given)).settings_by("l1", data=True).recovery
     assert recovery is not None and (recovery.epochs, recovery.repair) == (0, Repair.LEAST_SQUARES)
     plain = parser().parse_args(["prune", "bundled:vit", "--no-recover"])
-    assert asked_of(plain, limits_of(plain)).settings("l1", data=True).recovery is None
+    assert request_from(plain, limits_of(plain)).settings_by("l1", data=True).recovery is None
 
 
 def test_how_to_train_is_taken_into_the_settings() -> None:
@@ -153,10 +155,10 @@ def test_how_to_train_is_taken_into_the_settings() -> None:
     wanted = RecoverySettings(
         3, 0.1, 1.0, 4.0, 0.01, optimizer=Optimizer.SGD, warm_up=0.1, patience=2, features=0.5, mirror=True, half=True
     )
-    assert asked_of(given, limits_of(given)).settings("l1", data=True).recovery == wanted
+    assert request_from(given, limits_of(given)).settings_by("l1", data=True).recovery == wanted
 
 
 def test_a_training_that_cannot_be_is_refused_before_anything_is_opened() -> None:
     given = parser().parse_args(["prune", "bundled:vit", "--mirror"])
     with pytest.raises(SecateurError, match="Set the distillation weight to 1"):
-        asked_of(given, limits_of(given))
+        request_from(given, limits_of(given))

@@ -8,14 +8,14 @@ import onnxruntime
 import pytest
 
 from secateur.engine.cli.demo import demo
-from secateur.engine.cli.prune_request import Asked
+from secateur.engine.cli.prune_request import PruneRequest
 
 
 @pytest.mark.slow
 def test_the_demonstration_says_why_and_writes_report_and_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert demo(tmp_path / "demo", Asked(epochs=0, threads=1)) == 0
+    assert demo(tmp_path / "demo", PruneRequest(epochs=0, threads=1)) == 0
     assert "No display found" in capsys.readouterr().err
     report = json.loads((tmp_path / "demo" / "report.json").read_text())
     assert report["after"]["macs"] <= 0.5 * report["before"]["macs"] and len(report["timings"]) == 2

@@ -1,6 +1,5 @@
 """Limits of the latency and of the loss on the command line: what was asked, predicted and measured is told."""
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 import pytest
 
 from secateur.engine.cli.main import main
-from secateur.engine.cli.values import share_or_latency
+from secateur.engine.errors import SecateurError
+from secateur.engine.text.notation import read_share_or_latency
 from tests.engine.session.small import write_project
 from tests.engine.session.weighed import Weighed
 
@@ -39,12 +39,12 @@ def said(capsys: Capture) -> dict[str, Any]:
 
 
 def test_a_latency_is_asked_for_in_milliseconds_or_as_a_share():
-    assert share_or_latency("60%") == 0.6
-    assert share_or_latency("5ms") == 5_000_000 and share_or_latency("0.25 ms") == 250_000
-    assert share_or_latency("80us") == 80_000 and share_or_latency("1.5s") == 1_500_000_000
+    assert read_share_or_latency("60%") == 0.6
+    assert read_share_or_latency("5ms") == 5_000_000 and read_share_or_latency("0.25 ms") == 250_000
+    assert read_share_or_latency("80us") == 80_000 and read_share_or_latency("1.5s") == 1_500_000_000
     for wrong in ("5", "ms", "-3ms", "5 m", "120%"):
-        with pytest.raises(argparse.ArgumentTypeError):
-            share_or_latency(wrong)
+        with pytest.raises(SecateurError):
+            read_share_or_latency(wrong)
 
 
 def test_prune_tells_what_was_asked_predicted_and_measured(mine: list[str], runtime: Weighed, capsys: Capture):

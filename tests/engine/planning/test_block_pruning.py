@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.planning.goal import DEFAULT_KINDS, solve
+from secateur.engine.planning.goal import solve
 from secateur.engine.planning.isomorphic_classes import held_by_blocks, with_their_blocks
-from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.planning.protocol import DEFAULT_KINDS, Cost, Goal, Limit
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.structures.costs import costs

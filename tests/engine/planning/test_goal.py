@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from secateur.engine.errors import PlanError
 from secateur.engine.planning.cost_meter import meter_of
-from secateur.engine.planning.goal import DEFAULT_KINDS, solve, suggest
+from secateur.engine.planning.goal import solve, suggest
 from secateur.engine.planning.isomorphic_classes import isomorphic_class, removal_options, step
-from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
+from secateur.engine.planning.protocol import DEFAULT_KINDS, Cost, Goal, Limit, Ranking
 from secateur.engine.structures.analysis import CoupledSet, Kind, Mask
 from secateur.engine.structures.costs import costs
 from tests.engine.builders import tiny_analysis, tiny_scores
