@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from .jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, finish
     from .planning.count_balance import balanced
     from .planning.goal import solve, suggest
-    from .planning.marks import check_plan, keep
+    from .planning.marks import PlanMasks, check_plan, keep
     from .planning.protocol import Cost, Goal, Limit, Planned, Ranking
     from .pruning import Pruned, PruningReport, prune
     from .recipes.apply_recipe import apply_recipe, open_recipe, recipe_fit
@@ -149,6 +149,7 @@ _HOME = {
     "Optimizer": "recovery.protocol",
     "PlanError": "errors",
     "PlanIntent": "session.states",
+    "PlanMasks": "planning.marks",
     "Planned": "planning.protocol",
     "Progress": "jobs",
     "PruneSettings": "workflows.prune",
@@ -269,6 +270,7 @@ __all__ = [
     "Optimizer",
     "PlanError",
     "PlanIntent",
+    "PlanMasks",
     "Planned",
     "Progress",
     "PruneSettings",

@@ -195,9 +195,7 @@ class MarkDialog(FormDialog):
         document = self._document
         action, scores = self.action(rule), document.scores
         if action == MARK:
-            return selection_rules.marked_by(
-                self._analysis, scores, document.marked, document.removed, document.barred, rule
-            )
+            return selection_rules.marked_by(self._analysis, scores, document.contents.masks, rule)
         touched = selection_rules.named(self._analysis, scores, document.removed, rule)
         if action == UNMARK:
             touched &= ~document.locked
@@ -213,13 +211,13 @@ class MarkDialog(FormDialog):
         meant = counted(int(touched.sum()), self.tr("{count} structure"), self.tr("{count} structures"))
         where = counted(layers, self.tr("{count} layer"), self.tr("{count} layers"))
         words = self.tr("{0} in {1}.").format(meant, where)
-        fresh, spared = int((after & ~document.marked).sum()), int((document.marked & ~after).sum())
-        if fresh or spared:
+        fresh, unmarked = int((after & ~document.marked).sum()), int((document.marked & ~after).sum())
+        if fresh or unmarked:
             plan, whole = costs(self._analysis, document.removed | after), document.original_costs
             assert whole is not None
             less = change(whole.macs, plan.macs) or self.tr("all")
             words += self.tr(" {0} newly marked, {1} unmarked. The plan keeps {2} MACs ({3}).").format(
-                f"{fresh:,}", f"{spared:,}", scaled(plan.macs), less
+                f"{fresh:,}", f"{unmarked:,}", scaled(plan.macs), less
             )
         return words
 

@@ -17,6 +17,7 @@ from secateur.engine.latency.savings import Saving
 from secateur.engine.planning import protocol as planning
 from secateur.engine.planning.cost_meter import predicted
 from secateur.engine.planning.isomorphic_classes import with_their_blocks
+from secateur.engine.planning.marks import PlanMasks
 from secateur.engine.planning.protocol import Cost, Ranking
 from secateur.engine.scoring.criteria import CRITERIA
 from secateur.engine.scoring.score_options import Choices
@@ -136,6 +137,11 @@ class Contents:
     def barred(self) -> Mask:
         """[S] what cannot be marked: it is locked, or a block around something that is."""
         return self.locked if self.analysis is None else with_their_blocks(self.analysis, self.locked)
+
+    @property
+    def masks(self) -> PlanMasks:
+        """What is decided of each structure, as edits of the plan take it."""
+        return PlanMasks(removed=self.removed, marked=self.marked, locked=self.barred, by_hand=self.by_hand)
 
     @property
     def rating(self) -> str:

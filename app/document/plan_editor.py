@@ -1,6 +1,7 @@
 """The plan: what is marked, locked and decided by hand, and the goal; every edit is instant and can be undone."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.errors import PlanError, SecateurError
-from secateur.engine.planning import mark_edits
+from secateur.engine.planning import marks
 from secateur.engine.structures.analysis import Analysis, Mask
 
 from ..text.translate import counted
@@ -81,7 +82,7 @@ class PlanEditor:
         """Mark structures for removal, or unmark them; what is locked or removed stays as it is."""
         if self.refuses() or self._analysis is None:
             return
-        asked = mark_edits.as_mask(self._analysis, structures) & ~self._now.removed
+        asked = marks.as_mask(self._analysis, structures) & ~self._now.removed
         locked = self._now.barred if on else self._now.locked
         touched = asked & ~locked
         if (asked & locked).any():
@@ -100,18 +101,14 @@ class PlanEditor:
         """Mark in a scope what is not marked, and unmark what is."""
         if self._analysis is not None:
             now = self._now
-            after, touched = mark_edits.inverted(
-                self._analysis, now.present_scores, now.marked, now.removed, now.barred, scope
-            )
+            after, touched = marks.inverted(self._analysis, now.present_scores, now.masks, scope)
             self.take_marks(say("invert marks"), after, touched)
 
     def grow(self) -> None:
         """Mark more until widths are multiples that are fast on the target."""
         if self._analysis is not None:
             now = self._now
-            after, touched = mark_edits.grown(
-                self._analysis, now.present_scores, now.marked, now.removed, now.barred, now.target.multiple
-            )
+            after, touched = marks.grown(self._analysis, now.present_scores, now.masks, now.target.multiple)
             if (after == self._now.marked).all():
                 self._host.tell(say("The width of every layer with marks is already aligned."))
             self.take_marks(say("align widths"), after, touched)
@@ -122,9 +119,7 @@ class PlanEditor:
             return
         now = self._now
         try:
-            after = mark_edits.keep(
-                self._analysis, now.present_scores, now.marked, now.removed, now.barred, set_number, count
-            )
+            after = marks.keep(self._analysis, now.present_scores, now.masks, set_number, count, alone=True)
         except PlanError as error:
             self._host.announce(Aspect.MARKS)
             self._host.fail(error)
@@ -174,7 +169,7 @@ class PlanEditor:
         """Protect structures from every further marking, or release them (also from what was decided by hand)."""
         if self.refuses() or self._analysis is None:
             return
-        touched = mark_edits.as_mask(self._analysis, structures)
+        touched = marks.as_mask(self._analysis, structures)
         text = (say("lock {0}") if on else say("unlock {0}")).format(self._counted(touched))
         by_hand = self._now.by_hand if on else self._now.by_hand & ~touched
         self.step(text, locked=np.where(touched, on, self._now.locked), by_hand=by_hand)
@@ -233,17 +228,15 @@ class PlanEditor:
         self._host.announce(Aspect.GOAL if "goal" in after else Aspect.MARKS)
 
     def _plan(self, text: str, marked: Mask, touched: Mask) -> None:
-        from secateur.engine.planning.goal import check_plan
-
         assert self._analysis is not None
         now = self._now
-        even = mark_edits.in_step(self._analysis, now.present_scores, marked, now.removed, now.barred, touched)
+        even = marks.in_step(self._analysis, now.present_scores, replace(now.masks, marked=marked), touched)
         if (even & ~marked).any():
             words = say("Also marked {0}, so that counts stay equal.")
             self._host.tell(words.format(self._counted(even & ~marked)))
         marked = even
         try:
-            check_plan(self._analysis, self._now.removed | marked)
+            marks.check_plan(self._analysis, self._now.removed | marked)
         except PlanError as error:
             self._host.announce(Aspect.MARKS)
             self._host.fail(error)
@@ -285,7 +278,8 @@ class PlanEditor:
     def _below(self, set_numbers: Iterable[int], threshold: float) -> Mask:
         now, analysis, scores = self._now, self._analysis, self._now.present_scores
         assert analysis is not None and scores is not None
-        return mark_edits.below(analysis, scores, self._base(), now.removed, now.barred, list(set_numbers), threshold)
+        masks = replace(now.masks, marked=self._base())
+        return marks.below(analysis, scores, masks, list(set_numbers), threshold)
 
     def refuses(self) -> bool:
         """True, with the reason said, while a job that changes states runs."""

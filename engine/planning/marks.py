@@ -1,6 +1,11 @@
-"""Marks by hand: keep n of a set, everything under a threshold; and the check of any plan. Numpy only."""
+"""What is decided of each structure, and edits of the marks; the check of any plan. Numpy only.
 
-from collections.abc import Iterable
+The edits are pure functions from `PlanMasks` to marks, fast enough for a dragged slider. Masks are [S] bool arrays; the
+given ones are never changed. What is removed already or locked stays as it is.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,35 +15,91 @@ from ..messages import Phrase, module_named, of_kind
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import kept_sizes
 from .count_balance import balanced, bundle_of, check_counts, weakest_first
+from .isomorphic_classes import step
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlanMasks:
+    """What is decided of each structure.
+
+    Attributes:
+        removed: [S] gone already in the state that is planned from.
+        marked: [S] the plan, on top of `removed`.
+        locked: [S] what cannot be marked.
+        by_hand: [S] decided by hand: the solver leaves it.
+    """
+
+    removed: Mask
+    marked: Mask
+    locked: Mask
+    by_hand: Mask
+
+    @classmethod
+    def of(
+        cls,
+        analysis: Analysis,
+        *,
+        removed: Mask | None = None,
+        marked: Mask | None = None,
+        locked: Mask | None = None,
+        by_hand: Mask | None = None,
+    ) -> "PlanMasks":
+        """These masks; those that are left out are empty."""
+        none = analysis.empty()
+        return cls(
+            removed=none if removed is None else removed,
+            marked=none if marked is None else marked,
+            locked=none if locked is None else locked,
+            by_hand=none if by_hand is None else by_hand,
+        )
+
+    @property
+    def gone(self) -> Mask:
+        """[S] what the plan leaves out: removed before, or marked."""
+        return self.removed | self.marked
+
+    @property
+    def free(self) -> Mask:
+        """[S] what an edit may mark or unmark."""
+        return ~(self.removed | self.locked)
+
+
+def as_mask(analysis: Analysis, structures: Mask | NDArray[np.int64] | Iterable[int]) -> Mask:
+    """Structure numbers, or a mask already, as a mask."""
+    given = np.asarray(structures if isinstance(structures, np.ndarray) else list(structures))
+    if given.dtype == np.bool_:
+        return given.copy()
+    mask = analysis.empty()
+    mask[given.astype(np.int64)] = True
+    return mask
 
 
 def keep(
     analysis: Analysis,
     scores: NDArray[np.float64] | None,
-    removed: Mask,
+    masks: PlanMasks,
     set_number: int,
     count: int,
-    locked: Mask | None = None,
+    alone: bool = False,
 ) -> Mask:
-    """Keep the `count` best of what remains in a set; sets that lose structures in step with it do.
+    """Marks where of a set the `count` best of what remains stay; its earlier marks are replaced.
 
     Args:
         analysis: Of the original model.
         scores: [S], NaN where unknown: such structures are marked last, the higher index first.
-        removed: [S] what is gone; a set's earlier marks must not be in it if they are to be replaced.
+        masks: What is decided before; what of the set is locked stands as it is, marked or not.
         set_number: Which set.
         count: How many stay.
-        locked: [S] what stays in any case.
-
-    Returns:
-        [S] `removed` and the marks in that set, and in those that go along as far as locks let them.
+        alone: Leave the sets alone that lose structures in step with it; else they follow as far as locks let them.
 
     Raises:
         PlanError: So many cannot be kept.
     """
     one = analysis.sets[set_number]
-    here = one.first + np.flatnonzero(~removed[one.structures])
-    free = here if locked is None else here[~locked[here]]
+    place = one.structures
+    held = masks.marked & masks.locked
+    here = one.first + np.flatnonzero(~(masks.removed | held)[place])
+    free = here[~masks.locked[here]]
     bundle = bundle_of(analysis, set_number)
     size = bundle.sizes[bundle.sets.index(set_number)]
     lowest = max(len(here) - len(free), one.count - size * bundle.most)
@@ -56,25 +117,98 @@ def keep(
             size=size,
             count=count,
         )
-    marked, touched = analysis.empty(), analysis.empty()
-    marked[weakest_first(free, scores)[: len(here) - count]] = True
-    touched[here] = True
-    return removed | balanced(analysis, marked, removed, scores, locked, touched)
+    after = masks.marked.copy()
+    after[place] = (held & ~masks.removed)[place]
+    after[weakest_first(free, scores)[: len(here) - count]] = True
+    return after if alone else in_step(analysis, scores, replace(masks, marked=after), as_mask(analysis, here))
 
 
-def below(analysis: Analysis, scores: NDArray[np.float64], set_numbers: Iterable[int], threshold: float) -> Mask:
-    """[S] the structures of these sets that score under the threshold; the best of each set always stays.
+def below(
+    analysis: Analysis,
+    scores: NDArray[np.float64],
+    masks: PlanMasks,
+    set_numbers: Collection[int],
+    threshold: float,
+) -> Mask:
+    """Marks where in these sets exactly what scores below the threshold is marked; the best of a set always stays.
 
-    Sets that lose structures in step lose as few as the one that loses the fewest.
+    Sets that keep equal counts with them follow, and of several of these sets the one that loses most leads.
+
+    Args:
+        analysis: The analysis.
+        scores: [S], NaN where unknown (never marked).
+        masks: What is decided before.
+        set_numbers: Numbers of the sets.
+        threshold: In the unit of the scores.
     """
-    marked = analysis.empty()
+    after = masks.marked.copy()
     for number in set_numbers:
         one = analysis.sets[number]
-        values = scores[one.structures]
-        marked[one.structures] = values < threshold
-        if one.kind is not Kind.BLOCK and marked[one.structures].all():
-            marked[one.first + int(np.argmax(values))] = False
-    return balanced(analysis, marked, scores=scores)
+        place = one.structures
+        free = masks.free[place]
+        with np.errstate(invalid="ignore"):
+            low = scores[place] < threshold
+        after[place] = np.where(free, low, masks.marked[place])
+        if one.kind is not Kind.BLOCK and free.any() and not (~after[place] & ~masks.removed[place]).any():
+            values = np.where(free, np.nan_to_num(scores[place], nan=-np.inf), -np.inf)
+            after[one.first + int(np.argmax(values))] = False
+    touched = as_mask(analysis, np.flatnonzero(np.isin(analysis.set_numbers(), list(set_numbers))))
+    return in_step(analysis, scores, replace(masks, marked=after), touched)
+
+
+def best_stay(analysis: Analysis, scores: NDArray[np.float64] | None, masks: PlanMasks, after: Mask) -> Mask:
+    """Marks that empty no layer: where all that remains of a set would go, the best of what was marked just now stays.
+
+    Args:
+        analysis: The analysis.
+        scores: [S], NaN where unknown; None before scoring.
+        masks: What is decided before.
+        after: [S] marks that are wanted.
+    """
+    unmarked = after.copy()
+    stays = np.bincount(analysis.set_numbers(), weights=~(after | masks.removed), minlength=len(analysis.sets))
+    for number in np.flatnonzero(stays == 0):
+        one = analysis.sets[number]
+        fresh = (after & ~masks.marked & masks.free)[one.structures]
+        if one.kind is Kind.BLOCK or not fresh.any():
+            continue
+        here = one.first + np.flatnonzero(fresh)
+        values = np.zeros(len(here)) if scores is None else np.nan_to_num(scores[here], nan=-np.inf)
+        unmarked[here[int(np.argmax(values))]] = False
+    return unmarked
+
+
+def inverted(
+    analysis: Analysis, scores: NDArray[np.float64] | None, masks: PlanMasks, scope: Mask
+) -> tuple[Mask, Mask]:
+    """([S] marks with those in a scope turned round, [S] what was touched); of every layer one structure stays."""
+    touched = scope & masks.free
+    return best_stay(analysis, scores, masks, np.where(touched, ~masks.marked, masks.marked)), touched
+
+
+def grown(analysis: Analysis, scores: NDArray[np.float64] | None, masks: PlanMasks, multiple: int) -> tuple[Mask, Mask]:
+    """([S] marks grown to whole groups, [S] what was touched).
+
+    In every set with marks the weakest of what would stay go along, until what is kept makes a width that is a multiple
+    of `multiple` (`isomorphic_classes.step`: heads and small layers have steps of their own).
+    """
+    after, touched = masks.marked.copy(), analysis.empty()
+    counts = np.bincount(analysis.set_numbers(), weights=masks.marked, minlength=len(analysis.sets))
+    for number in np.flatnonzero(counts):
+        one, place = analysis.sets[number], analysis.sets[number].structures
+        whole = step(analysis, one, multiple)
+        kept = int(np.count_nonzero(~masks.gone[place]))
+        free = one.first + np.flatnonzero((masks.free & ~masks.marked)[place])
+        more = kept % whole
+        if more and more < kept and more <= len(free):
+            after[weakest_first(free, scores)[:more]] = True
+            touched[place] = True
+    return after, touched & masks.free
+
+
+def in_step(analysis: Analysis, scores: NDArray[np.float64] | None, masks: PlanMasks, touched: Mask) -> Mask:
+    """The marks, where sets that keep equal counts follow those that were touched."""
+    return balanced(analysis, masks.marked, masks.removed, scores, masks.locked, touched)
 
 
 def check_plan(analysis: Analysis, removed: Mask) -> None:

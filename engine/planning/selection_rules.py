@@ -6,14 +6,16 @@ slashes, a regular expression ("/conv[12]$/"). Masks are [S]; the given ones are
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..structures.analysis import Analysis, Kind, Mask
-from . import mark_edits
+from .count_balance import bundle_of
+from .goal import in_scope
+from .marks import PlanMasks, best_stay, keep
 
 Scores = NDArray[np.float64] | None
 
@@ -67,8 +69,6 @@ def matcher(names: str) -> Callable[[str], bool]:
         except re.error as error:
             raise ValueError(str(error)) from error
         return lambda path: found.search(path) is not None
-    from .goal import in_scope
-
     places = [one for one in text.replace(",", " ").split() if one]
     return lambda path: not places or any(in_scope(path, one) for one in places)
 
@@ -143,38 +143,30 @@ def _less(scores: NDArray[np.float64], bound: float) -> Mask:
         return scores < bound
 
 
-def marked_by(
-    analysis: Analysis, scores: Scores, marked: Mask, removed: Mask, locked: Mask, rule: SelectionRule
-) -> tuple[Mask, Mask]:
+def marked_by(analysis: Analysis, scores: Scores, masks: PlanMasks, rule: SelectionRule) -> tuple[Mask, Mask]:
     """([S] marks with those of a rule, [S] what it touched); of every layer the best structure stays.
 
     Raises:
         PlanError: Locks leave no way to keep so few.
         ValueError: The names are no pattern.
     """
-    touched = named(analysis, scores, removed, rule)
+    touched = named(analysis, scores, masks.removed, rule)
     if rule.which in KEEPS:
-        after = marked
         for number in sets_of(analysis, rule):
-            after = _kept(analysis, scores, after, removed, locked, (number, rule))
-        return after, touched
-    after = mark_edits.best_stay(analysis, scores, marked | (touched & ~locked), removed, locked, marked)
-    return after, touched & ~locked
+            count = _kept_count(analysis, masks, number, rule)
+            masks = replace(masks, marked=keep(analysis, scores, masks, number, count, alone=True))
+        return masks.marked, touched
+    touched &= ~masks.locked
+    return best_stay(analysis, scores, masks, masks.marked | touched), touched
 
 
-def _kept(
-    analysis: Analysis, scores: Scores, marked: Mask, removed: Mask, locked: Mask, asked: tuple[int, SelectionRule]
-) -> Mask:
-    """One set keeps a share of what the original had, or a number: the nearest that it can keep."""
-    from .count_balance import bundle_of
-
-    number, rule = asked
+def _kept_count(analysis: Analysis, masks: PlanMasks, number: int, rule: SelectionRule) -> int:
+    """How many a set keeps of a share of what the original had, or of a number: the nearest that it can keep."""
     one, bundle = analysis.sets[number], bundle_of(analysis, number)
     size = bundle.sizes[bundle.sets.index(number)]
-    left = one.count - int(np.count_nonzero(removed[one.structures]))
-    held = int(np.count_nonzero((locked & ~removed)[one.structures]))
+    left = one.count - int(np.count_nonzero(masks.removed[one.structures]))
+    held = int(np.count_nonzero((masks.locked & ~masks.removed)[one.structures]))
     wanted = rule.low * one.count if rule.which is StructureChoice.KEEP_SHARE else rule.low
     lowest = max(one.count - size * bundle.most, held)
     steps = int((left - min(max(wanted, lowest), left)) / size + 0.5)
-    count = left - size * min(steps, (left - lowest) // size)
-    return mark_edits.keep(analysis, scores, marked, removed, locked, number, count)
+    return left - size * min(steps, (left - lowest) // size)

@@ -15,7 +15,7 @@ from torch import nn
 from ..devices import CPU, placed
 from ..errors import Message, SecateurError, of_the_cut
 from ..jobs import CancelToken, Job, Progress, check, part_of
-from ..planning.marks import keep
+from ..planning.marks import PlanMasks, keep
 from ..structures.analysis import Analysis, Mask, identities
 from ..surgery.cut.cut import cut
 from ..surgery.cut.edits import Edits
@@ -123,7 +123,8 @@ def _known(
     mask = subject.removed
     if count:
         left = remaining(subject.analysis.sets[number], subject.removed)
-        mask = keep(subject.analysis, subject.scores, subject.removed, number, left - count)
+        masks = PlanMasks.of(subject.analysis, removed=subject.removed)
+        mask = subject.removed | keep(subject.analysis, subject.scores, masks, number, left - count)
     key = _key(subject.analysis, mask)
     metric = points.get(key)
     if metric is None:

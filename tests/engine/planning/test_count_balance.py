@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from secateur.engine.errors import PlanError
 from secateur.engine.planning.count_balance import balanced, broken_constraints, check_counts
-from secateur.engine.planning.goal import check_plan, keep, suggest
-from secateur.engine.planning.marks import below
+from secateur.engine.planning.goal import suggest
+from secateur.engine.planning.marks import PlanMasks, below, check_plan, keep
 from secateur.engine.structures import reasons
 from secateur.engine.structures.analysis import Constraint, CountBundle, CountRule, Mask
 from secateur.engine.structures.costs import costs, kept_sizes
@@ -56,7 +56,7 @@ def test_a_suggestion_evens_out_what_was_marked_by_hand() -> None:
 
 
 def test_keeping_some_of_one_set_keeps_as_many_of_the_other() -> None:
-    marked = keep(ANALYSIS, SCORES, NONE, 1, 10)
+    marked = keep(ANALYSIS, SCORES, PlanMasks.of(ANALYSIS), 1, 10)
     assert gone(marked) == [14, 14, 0, 0]
     weakest = np.argsort(SCORES[:24])[:14]
     assert sorted(np.flatnonzero(marked[:24])) == sorted(weakest)
@@ -64,16 +64,16 @@ def test_keeping_some_of_one_set_keeps_as_many_of_the_other() -> None:
 
 def test_keep_refuses_what_constraints_do_not_allow() -> None:
     with pytest.raises(PlanError, match=r"layer2 \(neuron\) can keep 20 to 24, not 19"):
-        keep(ANALYSIS, SCORES, NONE, 2, 19)
+        keep(ANALYSIS, SCORES, PlanMasks.of(ANALYSIS), 2, 19)
     steps = replace(ANALYSIS, bundles=(CountBundle((0, 1), (2, 1), 11),))
     with pytest.raises(PlanError, match=r"can keep 2 to 24 in steps of 2, not 9"):
-        keep(steps, SCORES, NONE, 0, 9)
+        keep(steps, SCORES, PlanMasks.of(steps), 0, 9)
 
 
 def test_a_threshold_on_both_sets_leaves_them_even() -> None:
-    marked = below(ANALYSIS, SCORES, [0, 1], 0.3)
+    marked = below(ANALYSIS, SCORES, PlanMasks.of(ANALYSIS), [0, 1], 0.3)
     under = [int((SCORES[one.structures] < 0.3).sum()) for one in ANALYSIS.sets[:2]]
-    assert gone(marked)[:2] == [min(under)] * 2 and under[0] != under[1]
+    assert gone(marked)[:2] == [max(under)] * 2 and under[0] != under[1]
 
 
 def test_the_other_set_follows_the_one_that_was_touched() -> None:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from secateur.engine.planning import mark_edits, selection_rules
+from secateur.engine.planning import selection_rules
+from secateur.engine.planning.marks import PlanMasks, grown, inverted
 from secateur.engine.planning.selection_rules import SelectionRule, StructureChoice
 from secateur.engine.structures.analysis import Constraint, CountBundle, CountRule, Kind
 from secateur.engine.structures.reasons import equal_parts
@@ -21,8 +22,7 @@ def scores(analysis):
 
 
 def marks(analysis, scores, rule: SelectionRule, locked=None) -> np.ndarray:
-    nothing = analysis.empty()
-    return selection_rules.marked_by(analysis, scores, nothing, nothing, nothing if locked is None else locked, rule)[0]
+    return selection_rules.marked_by(analysis, scores, PlanMasks.of(analysis, locked=locked), rule)[0]
 
 
 def test_names_are_globs_paths_or_regular_expressions(analysis) -> None:
@@ -105,12 +105,12 @@ def test_keep_half_of_a_pattern_keeps_the_best_of_each_layer(analysis, scores) -
 
 def test_keep_a_number_replaces_marks_but_not_locks(analysis, scores) -> None:
     one = next(s for s in analysis.sets if s.module == "layer1.0.conv1")
-    marked, locked, nothing = analysis.empty(), analysis.empty(), analysis.empty()
+    marked, locked = analysis.empty(), analysis.empty()
     marked[one.first : one.first + 30] = True
     locked[one.first + 3] = True
     marked[one.first + 3] = False
     rule = SelectionRule("layer1.0.conv1", which=StructureChoice.KEEP_COUNT, low=8)
-    after, _ = selection_rules.marked_by(analysis, scores, marked, nothing, locked, rule)
+    after, _ = selection_rules.marked_by(analysis, scores, PlanMasks.of(analysis, marked=marked, locked=locked), rule)
     assert (~after[one.structures]).sum() == 8 and not after[one.first + 3]
 
 
@@ -124,7 +124,7 @@ def test_keep_takes_the_nearest_number_that_constraints_allow(analysis, scores) 
         constraints=(Constraint(CountRule.MULTIPLE, (1,), 4, (2,), reason, ""),),
     )
     rule = SelectionRule(bound.sets[2].module, which=StructureChoice.KEEP_COUNT, low=13)
-    after, _ = selection_rules._kept(bound, scores, bound.empty(), bound.empty(), bound.empty(), (2, rule)), None
+    after, _ = selection_rules.marked_by(bound, scores, PlanMasks.of(bound), rule)
     assert (~after[bound.sets[2].structures]).sum() == 12
 
 
@@ -146,9 +146,9 @@ def test_inverting_twice_gives_the_marks_back(analysis, scores) -> None:
     scope[one.structures] = True
     marked[one.first : one.first + 5] = True
     marked[0] = True
-    once, _ = mark_edits.inverted(analysis, scores, marked, nothing, nothing, scope)
+    once, _ = inverted(analysis, scores, PlanMasks.of(analysis, marked=marked), scope)
     assert (once[one.structures] == ~marked[one.structures]).all() and once[0]
-    twice, _ = mark_edits.inverted(analysis, scores, once, nothing, nothing, scope)
+    twice, _ = inverted(analysis, scores, PlanMasks.of(analysis, marked=once), scope)
     assert (twice == marked).all()
 
 
@@ -156,7 +156,7 @@ def test_growing_marks_the_weakest_until_a_layer_keeps_a_multiple(analysis, scor
     nothing, one = analysis.empty(), next(s for s in analysis.sets if s.module == "layer2.0.conv1")
     marked = nothing.copy()
     marked[one.first : one.first + 5] = True
-    after, touched = mark_edits.grown(analysis, scores, marked, nothing, nothing, 16)
+    after, touched = grown(analysis, scores, PlanMasks.of(analysis, marked=marked), 16)
     kept = ~after[one.structures]
     assert kept.sum() == 48 and after[one.first : one.first + 5].all()
     fresh = (after & ~marked)[one.structures]

@@ -79,7 +79,7 @@ def test_a_click_on_a_point_plans_that_share_of_its_layer_and_undo_takes_it_back
     qtbot.mouseMove(panel.plot.viewport(), where)
     assert panel.readout.text().startswith("layer1.0.conv1: 16 of 32 filters removed (50 %), top-1 80.0 %")
     qtbot.mouseClick(panel.plot.viewport(), LEFT, pos=where)
-    wanted = keep(document.analysis, document.scores, document.removed, FIRST, 16)
+    wanted = keep(document.analysis, document.scores, document.contents.masks, FIRST, 16)
     assert (document.marked == wanted).all() and document.marked.sum() == 16
     assert document.selection == Selection("layer1.0.conv1", FIRST) and panel.plot.selected == 0
     document.plan.undo()
