@@ -86,7 +86,7 @@ if TYPE_CHECKING:
     from .sharing.session_files import save_bundle, save_project, save_recipe, save_report, save_script, session_recipe
     from .sources.input_spec import InputSpec
     from .sources.open import open_model
-    from .sources.protocol import ModelSpec, Opened
+    from .sources.protocol import ModelSpec, SourceModel
     from .structures.analyse import analyse
     from .structures.analysis import Analysis, from_identities, identities
     from .structures.costs import costs, marginal
@@ -144,7 +144,7 @@ _HOME = {
     "NeverCancelled": "jobs",
     "Normalise": "scoring.score_options",
     "OpenError": "errors",
-    "Opened": "sources.protocol",
+    "SourceModel": "sources.protocol",
     "OpenedModel": "session.states",
     "Optimizer": "recovery.protocol",
     "PlanError": "errors",
@@ -265,7 +265,6 @@ __all__ = [
     "NeverCancelled",
     "Normalise",
     "OpenError",
-    "Opened",
     "OpenedModel",
     "Optimizer",
     "PlanError",
@@ -283,6 +282,7 @@ __all__ = [
     "SecateurError",
     "Session",
     "Slices",
+    "SourceModel",
     "Split",
     "State",
     "Sweep",

@@ -30,7 +30,7 @@ from .recovery.protocol import RecoverySettings, require_possible
 from .runtime.load_pruned import load_pruned
 from .scoring.criteria import CRITERIA, context_of, score, unavailable
 from .scoring.score_options import Choices
-from .session.open_model import Prepared, analysed, first_look, judged, prepare, runs
+from .session.open_model import Prepared, analysed, first_look, prepare, run_evaluation, runs
 from .session.states import Exported
 from .sources.exported_folder import SHAPES, WEIGHTS
 from .sources.open import named_by_hand
@@ -198,7 +198,7 @@ class Pruned:
         if task is None:
             return exported
         shown = Message("progress.on_file", "Measuring the metric on the file")
-        metric = yield from judged(task, self._predictor(form, place), Split.REPORT, token, shown)
+        metric = yield from run_evaluation(task, self._predictor(form, place), Split.REPORT, token, shown)
         return replace(exported, metric=metric)
 
     def _predictor(self, form: str, place: Path) -> Predictor:
@@ -425,7 +425,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     metric = None
     if task is not None:
         with placed(asked.device, model):
-            metric = yield from judged(task, model, Split.REPORT, token, "Evaluating the result")
+            metric = yield from run_evaluation(task, model, Split.REPORT, token, "Evaluating the result")
     check(token)
     report = PruningReport(
         name=prepared.opened.name,

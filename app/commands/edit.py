@@ -61,7 +61,7 @@ def _redo_words(document: Document) -> str:
     return say("Redo {step}").format(step=document.redo_text).rstrip()
 
 
-_EDITABLE = preconditions.all_of(preconditions.opened, preconditions.idle)
+_EDITABLE = preconditions.all_of(preconditions.has_model, preconditions.is_idle)
 
 EDIT = (
     Command(
@@ -71,7 +71,7 @@ EDIT = (
         QT_TRANSLATE_NOOP(CONTEXT, "Undo the last step, even a cut or a recovery. Nothing is retrained."),
         lambda window: window.document.plan.undo(),
         "Ctrl+Z",
-        preconditions.all_of(preconditions.undoable, preconditions.idle),
+        preconditions.all_of(preconditions.can_undo, preconditions.is_idle),
         _undo_words,
     ),
     Command(
@@ -81,7 +81,7 @@ EDIT = (
         QT_TRANSLATE_NOOP(CONTEXT, "Redo the step that was undone. Nothing is retrained."),
         lambda window: window.document.plan.redo(),
         "Ctrl+Shift+Z",
-        preconditions.all_of(preconditions.redoable, preconditions.idle),
+        preconditions.all_of(preconditions.can_redo, preconditions.is_idle),
         _redo_words,
     ),
     Command(
@@ -91,7 +91,7 @@ EDIT = (
         QT_TRANSLATE_NOOP(CONTEXT, "Mark the least important structures until the goal is met. Your own choices stay."),
         lambda window: window.workbench.plan.suggest(),
         "Ctrl+G",
-        preconditions.all_of(_EDITABLE, preconditions.at_hand),
+        preconditions.all_of(_EDITABLE, preconditions.has_weights),
         line=True,
     ),
     Command(
@@ -111,7 +111,7 @@ EDIT = (
         QT_TRANSLATE_NOOP(CONTEXT, "Mark the selected structures for removal, or unmark them."),
         _mark,
         "Ctrl+M",
-        preconditions.all_of(_EDITABLE, preconditions.chosen),
+        preconditions.all_of(_EDITABLE, preconditions.has_selection),
         line=True,
     ),
     Command(
@@ -121,7 +121,7 @@ EDIT = (
         QT_TRANSLATE_NOOP(CONTEXT, "Protect the selected structures from being marked."),
         _lock,
         "Ctrl+L",
-        preconditions.all_of(_EDITABLE, preconditions.chosen),
+        preconditions.all_of(_EDITABLE, preconditions.has_selection),
     ),
     Command(
         "edit.clear",
@@ -130,7 +130,7 @@ EDIT = (
         QT_TRANSLATE_NOOP(CONTEXT, "Unmark everything. Locks stay."),
         lambda window: window.document.plan.clear_marks(),
         "",
-        preconditions.all_of(_EDITABLE, preconditions.marked),
+        preconditions.all_of(_EDITABLE, preconditions.has_marks),
     ),
     Command(
         "edit.rating",
@@ -139,7 +139,7 @@ EDIT = (
         QT_TRANSLATE_NOOP(CONTEXT, "Choose how scores are computed, normalised and compared."),
         lambda window: window.show_rating(),
         "",
-        preconditions.opened,
+        preconditions.has_model,
         line=True,
     ),
     Command(
@@ -151,6 +151,6 @@ EDIT = (
         ),
         _ratings,
         "",
-        preconditions.all_of(preconditions.opened, preconditions.idle),
+        preconditions.all_of(preconditions.has_model, preconditions.is_idle),
     ),
 )

@@ -94,7 +94,7 @@ def _quit(window: WindowApi) -> None:
     window.close()
 
 
-_WRITABLE = preconditions.all_of(preconditions.opened, preconditions.at_hand, preconditions.idle)
+_WRITABLE = preconditions.all_of(preconditions.has_model, preconditions.has_weights, preconditions.is_idle)
 
 FILE = (
     Command(
@@ -104,7 +104,7 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "Open your own model from a Python file, torchvision, timm or a checkpoint."),
         _ask_model,
         "Ctrl+O",
-        preconditions.idle,
+        preconditions.is_idle,
     ),
     Command(
         "file.open_project",
@@ -113,7 +113,7 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "Open a saved project folder with all its states."),
         _ask_project,
         "",
-        preconditions.idle,
+        preconditions.is_idle,
     ),
     Command(
         "file.open_bundle",
@@ -122,7 +122,7 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "View a shared bundle: its states, plan and metrics."),
         _ask_bundle,
         "",
-        preconditions.idle,
+        preconditions.is_idle,
     ),
     Command(
         "file.apply_recipe",
@@ -131,7 +131,7 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "Repeat the steps of a recipe on a new version of the model."),
         _ask_recipe,
         "",
-        preconditions.idle,
+        preconditions.is_idle,
         line=True,
     ),
     Command(
@@ -141,7 +141,7 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "Restore a session that did not close normally."),
         lambda window: window.show_restorable(),
         "",
-        preconditions.left_behind,
+        preconditions.has_restorable_session,
     ),
     Command(
         "file.resnet",
@@ -150,7 +150,7 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "Try every step in a minute on a small ResNet for Fashion-MNIST."),
         _sample("resnet"),
         "",
-        preconditions.idle,
+        preconditions.is_idle,
         line=True,
     ),
     Command(
@@ -162,7 +162,7 @@ FILE = (
         ),
         _sample("vit"),
         "",
-        preconditions.idle,
+        preconditions.is_idle,
     ),
     Command(
         "file.data",
@@ -181,7 +181,7 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "Load a checkpoint that you trained elsewhere into the current state."),
         _ask_weights,
         "",
-        preconditions.all_of(_WRITABLE, preconditions.no_plan),
+        preconditions.all_of(_WRITABLE, preconditions.has_no_marks),
     ),
     Command(
         "file.target",
@@ -210,7 +210,7 @@ FILE = (
         ),
         _export("onnx"),
         "Ctrl+E",
-        preconditions.all_of(_WRITABLE, preconditions.no_plan),
+        preconditions.all_of(_WRITABLE, preconditions.has_no_marks),
         takes=_export_takes,
         line=True,
     ),
@@ -221,7 +221,7 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "Write the weights, the shapes and a Python file that loads them without Secateur."),
         _export("pytorch"),
         "Ctrl+Shift+E",
-        preconditions.all_of(_WRITABLE, preconditions.no_plan),
+        preconditions.all_of(_WRITABLE, preconditions.has_no_marks),
         takes=_export_takes,
     ),
     Command(

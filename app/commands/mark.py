@@ -10,8 +10,8 @@ from .command import CONTEXT, Command, say
 
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "Mark")
 
-_EDITABLE = preconditions.all_of(preconditions.opened, preconditions.idle)
-_RATED = preconditions.all_of(_EDITABLE, preconditions.rated)
+_EDITABLE = preconditions.all_of(preconditions.has_model, preconditions.is_idle)
+_RATED = preconditions.all_of(_EDITABLE, preconditions.has_scores)
 
 
 def _ask(which: str, then: str = "mark", here: bool = False) -> Any:
@@ -51,7 +51,7 @@ def _sets_with(marked: Any, numbers: Any) -> Any:
 
 
 def _chosen_or_marked(document: Document) -> str:
-    return "" if document.selection.set_number >= 0 else preconditions.marked(document)
+    return "" if document.selection.set_number >= 0 else preconditions.has_marks(document)
 
 
 def _grow_words(document: Document) -> str:
@@ -113,7 +113,7 @@ MARK = (
         QT_TRANSLATE_NOOP(CONTEXT, "Enter how many structures the selected layer keeps. The weakest are marked."),
         _keep,
         "Ctrl+K",
-        preconditions.all_of(_EDITABLE, preconditions.chosen),
+        preconditions.all_of(_EDITABLE, preconditions.has_selection),
         line=True,
     ),
     Command(
@@ -146,7 +146,7 @@ MARK = (
         ),
         lambda window: window.document.plan.grow(),
         "",
-        preconditions.all_of(_EDITABLE, preconditions.marked),
+        preconditions.all_of(_EDITABLE, preconditions.has_marks),
         _grow_words,
     ),
     Command(

@@ -72,7 +72,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Plot the metric against the cost, one point per state."),
         _shower("tradeoff"),
         "Ctrl+1",
-        preconditions.opened,
+        preconditions.has_model,
         line=True,
     ),
     Command(
@@ -82,7 +82,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Show what each layer keeps, costs and can lose, and which layers are coupled."),
         _shower("layers"),
         "Ctrl+2",
-        preconditions.opened,
+        preconditions.has_model,
     ),
     Command(
         "view.heads",
@@ -91,7 +91,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Show the heads of each layer, coloured by score. Click to mark."),
         _shower("heads"),
         "Ctrl+3",
-        preconditions.opened,
+        preconditions.has_model,
     ),
     Command(
         "view.sensitivity",
@@ -100,7 +100,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Plot the metric against the share removed from each layer."),
         _shower("sensitivity"),
         "Ctrl+4",
-        preconditions.opened,
+        preconditions.has_model,
     ),
     Command(
         "view.compare",
@@ -109,7 +109,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Compare two states or plans side by side, and list all runs."),
         _shower("compare"),
         "Ctrl+5",
-        preconditions.opened,
+        preconditions.has_model,
     ),
     Command(
         "view.recovery",
@@ -118,7 +118,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Show loss and metric during fine-tuning, and its settings."),
         _shower("recovery"),
         "Alt+1",
-        preconditions.opened,
+        preconditions.has_model,
         line=True,
     ),
     Command(
@@ -128,7 +128,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Show the metric of the original, and samples as the model sees them."),
         _shower("samples"),
         "Alt+2",
-        preconditions.opened,
+        preconditions.has_model,
     ),
     Command(
         "view.jobs",
@@ -137,7 +137,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "List running and waiting jobs, and cancel them."),
         _shower("jobs"),
         "Alt+3",
-        preconditions.opened,
+        preconditions.has_model,
     ),
     Command(
         "view.history",
@@ -146,7 +146,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "List all states. Press Return to go to one."),
         _shower("history"),
         "Alt+4",
-        preconditions.opened,
+        preconditions.has_model,
     ),
     Command(
         "view.recipe",
@@ -155,7 +155,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Show the session as a Python script that reproduces the weights."),
         _shower("recipe"),
         "Alt+5",
-        preconditions.opened,
+        preconditions.has_model,
     ),
     Command(
         "view.log",
@@ -164,7 +164,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Show what happened, line by line."),
         _shower("log"),
         "Alt+6",
-        preconditions.opened,
+        preconditions.has_model,
     ),
     Command(
         "view.dock_model",
@@ -173,7 +173,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "The panel of layers and structures."),
         lambda window: window.toggle_dock("model"),
         "",
-        preconditions.opened,
+        preconditions.has_model,
         line=True,
     ),
     Command(
@@ -183,7 +183,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "The panel that explains what is selected."),
         lambda window: window.toggle_dock("inspector"),
         "",
-        preconditions.opened,
+        preconditions.has_model,
     ),
     Command(
         "view.dock_work",
@@ -192,7 +192,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "The panel of recovery, jobs, history and log."),
         lambda window: window.toggle_dock("work"),
         "",
-        preconditions.opened,
+        preconditions.has_model,
     ),
     Command(
         "view.save_plot",
@@ -201,7 +201,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Save a plot as an image or as vector graphics, or its numbers as CSV."),
         _save_plot,
         "Ctrl+Shift+S",
-        preconditions.opened,
+        preconditions.has_model,
         line=True,
     ),
     Command(
@@ -211,7 +211,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Copy the plot in front as an image."),
         lambda window: _copy_plot(window, numbers=False),
         "Ctrl+Shift+C",
-        preconditions.opened,
+        preconditions.has_model,
     ),
     Command(
         "view.copy_numbers",
@@ -220,7 +220,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Copy the numbers of the plot in front as CSV."),
         lambda window: _copy_plot(window, numbers=True),
         "",
-        preconditions.opened,
+        preconditions.has_model,
     ),
     Command(
         "view.system",

@@ -12,7 +12,7 @@ from ..widgets.buttons import PrimaryButton, button
 from ..widgets.labels import label
 from .window_api import WindowApi
 
-BY_ITSELF = frozenset({"open", "restore", "states", "score", "evaluate", "judge_original"})
+BY_ITSELF = frozenset({"open", "restore", "states", "score", "evaluate", "evaluate_original"})
 """Calls that nobody waits for: they are made again by themselves."""
 
 

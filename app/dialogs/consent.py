@@ -62,7 +62,7 @@ QUESTIONS = {
 """Code of a refusal -> the question."""
 
 
-class Consent(FormDialog):
+class ConsentDialog(FormDialog):
     """The dialog; the safe answer has the focus."""
 
     def __init__(self, window: WindowApi, error: SecateurError, job: ConsentRequest) -> None:
@@ -80,5 +80,5 @@ def ask(window: WindowApi, error: SecateurError, job: ConsentRequest | None) -> 
     """Open the dialog over a window; False where consent would not help."""
     if job is None or error.message.code not in QUESTIONS:
         return False
-    Consent(window, error, job).open()
+    ConsentDialog(window, error, job).open()
     return True

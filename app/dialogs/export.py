@@ -16,7 +16,7 @@ from .form import FormDialog
 from .window_api import WindowApi
 
 
-class Export(FormDialog):
+class ExportDialog(FormDialog):
     """The dialog.
 
     Attributes:
@@ -74,4 +74,4 @@ def default_path(document: Document, format: str) -> str:
 
 def ask(window: WindowApi, format: str) -> None:
     """Open the dialog over a window."""
-    Export(window, format).open()
+    ExportDialog(window, format).open()

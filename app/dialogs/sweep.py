@@ -83,8 +83,9 @@ class SweepDialog(FormDialog):
         else:
             epochs = counted(len(budgets) * settings.epochs, self.tr("{count} epoch"), self.tr("{count} epochs"))
             words = self.tr("{0}, {1} in total.").format(words, epochs)
-        state, course = self._document.contents.present, self._workbench.sweep.course(self.cost.cost, settings)
-        return f"{words} {self._workbench.estimator.words('sweep', state, course, budgets)}".rstrip()
+        state = self._document.contents.present
+        prune_settings = self._workbench.sweep.settings(self.cost.cost, settings)
+        return f"{words} {self._workbench.estimator.words('sweep', state, prune_settings, budgets)}".rstrip()
 
     def _problem(self) -> str:
         if is_valid(shares, self.budgets.text()):

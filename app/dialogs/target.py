@@ -14,7 +14,7 @@ from .settings_fields import SettingsFields, explain, settings_line
 from .window_api import WindowApi
 
 
-class Target(FormDialog):
+class TargetDialog(FormDialog):
     """The dialog."""
 
     def __init__(self, window: WindowApi) -> None:
@@ -91,4 +91,4 @@ class Target(FormDialog):
 
 def ask(window: WindowApi) -> None:
     """Open the dialog over a window."""
-    Target(window).open()
+    TargetDialog(window).open()

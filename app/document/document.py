@@ -236,7 +236,7 @@ class Document(QObject):
         return next((metric for metric in state.metrics if metric.like(first)), state.metrics[0])
 
     @property
-    def judged_on(self) -> Split:
+    def evaluation_split(self) -> Split:
         """The split that the original was evaluated on, and so all others are."""
         first = next(iter(self.original.metrics), None) if self.original else None
         return first.split if first is not None else Split.TEST

@@ -27,62 +27,62 @@ def all_of(*reasons: Reason) -> Reason:
     return reason
 
 
-def opened(document: Document) -> str:
+def has_model(document: Document) -> str:
     """A model is open."""
     return "" if document.analysis is not None else say("Open a model first.")
 
 
-def idle(document: Document) -> str:
+def is_idle(document: Document) -> str:
     """No job that changes states runs."""
     return say("Wait for the running job, or cancel it.") if document.busy else ""
 
 
-def at_hand(document: Document) -> str:
+def has_weights(document: Document) -> str:
     """The model itself is here, not only numbers of it."""
     return document.absent
 
 
-def judged(document: Document) -> str:
+def has_task(document: Document) -> str:
     """A task is attached."""
     return "" if document.task is not None else say("Attach data first.")
 
 
-def marked(document: Document) -> str:
+def has_marks(document: Document) -> str:
     """The plan is not empty."""
     return "" if document.marked.any() else say("Nothing is marked. Mark structures, or suggest a plan.")
 
 
-def rated(document: Document) -> str:
+def has_scores(document: Document) -> str:
     """There are scores."""
     return "" if document.scores is not None else say("Scores are not ready yet. Wait until scoring ends.")
 
 
-def no_plan(document: Document) -> str:
+def has_no_marks(document: Document) -> str:
     """The plan is empty: what follows works on the state, not on the plan."""
     return say("Cut the marked structures first, or clear the marks.") if document.marked.any() else ""
 
 
-def smaller(document: Document) -> str:
+def is_pruned(document: Document) -> str:
     """The current state is not the original."""
     return "" if document.state is not None and document.state.parent else say("Cut something first.")
 
 
-def chosen(document: Document) -> str:
+def has_selection(document: Document) -> str:
     """Structures are selected."""
     return "" if document.selection.set_number >= 0 else say("Select a layer or a structure first.")
 
 
-def undoable(document: Document) -> str:
+def can_undo(document: Document) -> str:
     """There is a step to undo."""
     return "" if document.undo_text else say("There is nothing to undo.")
 
 
-def redoable(document: Document) -> str:
+def can_redo(document: Document) -> str:
     """There is a step to redo."""
     return "" if document.redo_text else say("There is nothing to redo.")
 
 
-def here(document: Document) -> str:
+def target_is_local(document: Document) -> str:
     """The target is this machine."""
     if not document.target.machine:
         return ""
@@ -90,7 +90,7 @@ def here(document: Document) -> str:
     return words.format(machine=document.target.machine)
 
 
-def unmeasured(document: Document) -> str:
+def needs_sensitivity(document: Document) -> str:
     """The sensitivity of the current state is neither known nor being measured."""
     if document.job_about(("sensitivity", document.contents.present, document.rating)) is not None:
         return say("Sensitivity is already being measured.")
@@ -109,14 +109,14 @@ def has_blocks(document: Document) -> str:
     )
 
 
-def untabled(document: Document) -> str:
+def needs_latency_table(document: Document) -> str:
     """What removal saves on the target is neither known nor being measured."""
     if document.job_about(("latencies", document.target)) is not None:
         return say("Already being measured.")
     return say("Already measured. See the Layers tab.") if document.contents.table is not None else ""
 
 
-def no_study(document: Document) -> str:
+def no_long_job(document: Document) -> str:
     """Nothing long runs that a state could not be made beside."""
     methods = {job.method for job in document.jobs}
     sentences = {
@@ -128,18 +128,18 @@ def no_study(document: Document) -> str:
     return next((sentence for method, sentence in sentences.items() if method in methods), "")
 
 
-def no_baseline(document: Document) -> str:
+def can_add_baselines(document: Document) -> str:
     """No baseline is being made, and the current state is one that baselines can stand beside."""
     if any(job.method == "compare" for job in document.jobs):
         return say("Baselines are being made. Wait, or cancel: finished baselines are kept.")
-    return smaller(document)
+    return is_pruned(document)
 
 
-def left_behind(document: Document) -> str:
+def has_restorable_session(document: Document) -> str:
     """A session ended without being closed."""
     return "" if document.restorable else say("Nothing to restore: the last session closed normally.")
 
 
-def running(document: Document) -> str:
+def has_jobs(document: Document) -> str:
     """A job runs."""
     return "" if document.jobs else say("No job is running.")

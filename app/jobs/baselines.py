@@ -47,7 +47,7 @@ class BaselineJobs(QObject):
             untrained = kind is BaselineKind.MAGNITUDE and not self.trained() and epochs is None
             rounds = [(share, 0 if untrained else self.epochs() if epochs is None else epochs)]
         training = sum(self._estimator.training(each, part) for part, each in rounds)
-        return training + self._estimator.judging(Split.TEST, share)
+        return training + self._estimator.evaluation_seconds(Split.TEST, share)
 
     def trained(self) -> int:
         """Epochs on the way to the current state, 0 where it was cut and at most repaired."""

@@ -34,8 +34,8 @@ class BudgetSearchJobs(QObject):
     def seconds(self, trials: int, brief: int, epochs: int) -> float:
         """About how long a search takes: trials of `brief` epochs and the result's `epochs`; 0 unknown."""
         estimator, share = self._estimator, 0.5
-        one = estimator.training(brief, share) + estimator.judging("val", share)
-        return trials * one + estimator.training(epochs, share) + estimator.judging("test", share)
+        one = estimator.training(brief, share) + estimator.evaluation_seconds("val", share)
+        return trials * one + estimator.training(epochs, share) + estimator.evaluation_seconds("test", share)
 
     def start(
         self, points: float, cost: Cost, trials: int, brief: int, most: float, recovery: RecoverySettings
@@ -55,44 +55,44 @@ class BudgetSearchJobs(QObject):
         goal = replace(
             contents.wanted, limits=(Limit(cost, most),), target=document.target if cost is Cost.LATENCY else None
         )
-        course = PruneSettings(
+        settings = PruneSettings(
             goal, document.criterion, recovery, locked=locked, marked=by_hand, choices=document.choices
         )
-        tolerance = LossLimit(points / 100, cost, trials, brief)
+        loss_limit = LossLimit(points / 100, cost, trials, brief)
         began, self._tried = contents.present, []
 
         def arrived(made: tuple[Any, ...]) -> None:
             document.take_arrivals(tuple(one for one in made if isinstance(one, State)))
             for one in made:
                 if isinstance(one, Trial):
-                    self._tell(one, tolerance)
+                    self._tell(one, loss_limit)
 
         title = self.tr("Find the lowest {cost}, losing at most {loss}")
         self._runner.run(
-            title.format(cost=cost_words(cost), loss=loss_words(tolerance.loss, document.loses_points)),
-            lambda found: self._found(found, began, tolerance),
+            title.format(cost=cost_words(cost), loss=loss_words(loss_limit.loss, document.loses_points)),
+            lambda found: self._found(found, began, loss_limit),
             "lowest",
             began,
-            course,
-            tolerance,
+            settings,
+            loss_limit,
             document.scores,
             arrived=arrived,
         )
 
-    def _tell(self, trial: Trial, tolerance: LossLimit) -> None:
+    def _tell(self, trial: Trial, loss_limit: LossLimit) -> None:
         which = (trial.share, trial.final)
         if which not in self._tried:  # it is told again where the search goes on after a loss of the engine
             self._tried.append(which)
         number = self._tried.index(which) + 1
         if trial.state:
-            self._document.take_trial(trial.state, SearchTrial(number, trial, tolerance.loss, tolerance.cost))
+            self._document.take_trial(trial.state, SearchTrial(number, trial, loss_limit.loss, loss_limit.cost))
         points = self._document.loses_points
-        self._document.say(trial_sentence(trial, number, tolerance.loss, tolerance.cost, points))
+        self._document.say(trial_sentence(trial, number, loss_limit.loss, loss_limit.cost, points))
 
-    def _found(self, found: SearchResult, began: str, tolerance: LossLimit) -> None:
+    def _found(self, found: SearchResult, began: str, loss_limit: LossLimit) -> None:
         document, points = self._document, self._document.loses_points
         document.take_arrivals(found.states)
-        limit = loss_words(tolerance.loss, points)
+        limit = loss_words(loss_limit.loss, points)
         if not found.states:
             none = self.tr("Every budget tried loses more than {limit}. Raise the limit, or use more epochs per trial.")
             stays = self.tr(
@@ -102,9 +102,9 @@ class BudgetSearchJobs(QObject):
         last = found.states[-1]
         if document.contents.present == began and not document.marked.any() and not document.busy:
             step = self.tr("go to the lowest {cost}")
-            document.plan.enter(last.id, step.format(cost=cost_words(tolerance.cost)))
+            document.plan.enter(last.id, step.format(cost=cost_words(loss_limit.cost)))
         tried = tuple(one.state for one in found.trials if one.state)
-        measure = self._states.measure if tolerance.cost is Cost.LATENCY else self._states.measure_if_cheap
+        measure = self._states.measure if loss_limit.cost is Cost.LATENCY else self._states.measure_if_cheap
         measure(others=tried)  # in turns, so that all of them are points against the latency
         trial = found.trials[-1]
         words = self.tr("Found: {share:.0%} of the {cost}, {lost} lost on the val split; {metric} on the test split.")
@@ -112,7 +112,7 @@ class BudgetSearchJobs(QObject):
         document.say(
             words.format(
                 share=trial.got or trial.share,
-                cost=cost_words(tolerance.cost),
+                cost=cost_words(loss_limit.cost),
                 lost=lost,
                 metric=self.tr("not measured") if metric is None else metric_text(metric),
             )

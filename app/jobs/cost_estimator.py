@@ -118,7 +118,7 @@ class CostEstimator:
         original = self._document.original
         return self._time("recover", self._lessons(epochs, share * original.macs)) if original is not None else 0.0
 
-    def judging(self, split: str, share: float) -> float:
+    def evaluation_seconds(self, split: str, share: float) -> float:
         """Seconds to evaluate a model of that share of the original's MACs on a split; 0 where that cannot be known."""
         original = self._document.original
         return self._time("evaluate", self._samples(split) * share * original.macs) if original is not None else 0.0
@@ -131,7 +131,7 @@ class CostEstimator:
         count = self._sensitivity_trials(document.analysis, document.removed)
         samples = task.sizes.get("val", 0)
         share = document.state.macs / max(document.original.macs, 1) if document.state and document.original else 1.0
-        seconds = count * self.judging("val", share)
+        seconds = count * self.evaluation_seconds("val", share)
         return SensitivityCost(count, samples, seconds if seconds else UNKNOWN)
 
     def _sensitivity_trials(self, analysis: Analysis, removed: Mask) -> int:
@@ -237,11 +237,11 @@ class CostEstimator:
         need = sum(SINGLE * one.parameters + target.batch * self._peak(one) for one in states)
         return Estimate(float(len(names)), UNKNOWN, need)
 
-    def _sweep(self, name: str, course: PruneSettings, shares: tuple[float, ...], *_rest: Any) -> Estimate:
+    def _sweep(self, name: str, prune_settings: PruneSettings, shares: tuple[float, ...], *_rest: Any) -> Estimate:
         """Its work is not said: what was made before is not made again, so that its time would teach nothing."""
-        settings = course.recovery
+        settings = prune_settings.recovery
         epochs = settings.epochs if settings is not None else 0
-        seconds = sum(self.training(epochs, one) + self.judging("test", one) for one in shares)
+        seconds = sum(self.training(epochs, one) + self.evaluation_seconds("test", one) for one in shares)
         need = self._recover(name, settings).bytes if settings is not None and epochs else self._cut(name).bytes
         return Estimate(UNKNOWN, seconds or UNKNOWN, need)
 

@@ -21,7 +21,7 @@ from ..document.consent_request import ConsentRequest
 from ..document.document import Document
 from ..document.job_state import CurvePoint, UnfinishedJob
 from ..document.message_log import level_of
-from ..document.preconditions import no_study
+from ..document.preconditions import no_long_job
 from ..storage.user_folders import new_session_folder
 from ..text.translate import counted
 from .cost_estimator import CostEstimator
@@ -147,7 +147,7 @@ class JobRunner(QObject):
             if not background:
                 document.say(document.absent)
             return False
-        reason = self.tr("Wait for the running job, or cancel it.") if document.busy else no_study(document)
+        reason = self.tr("Wait for the running job, or cancel it.") if document.busy else no_long_job(document)
         if changes and reason:
             document.say(reason)
             return False

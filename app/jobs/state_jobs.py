@@ -128,7 +128,7 @@ class StateJobs(QObject):
             document.take_measurements(state, metrics=(metric,))
 
         title = self.tr("Evaluate {state}").format(state=state_called(document.states, state))
-        self._runner.run(title, apply, "evaluate", state, document.judged_on)
+        self._runner.run(title, apply, "evaluate", state, document.evaluation_split)
 
     def _evaluate_original(self) -> None:
         """Measure the original's metric; what that tells of the data is shown with it."""
@@ -139,7 +139,7 @@ class StateJobs(QObject):
             if self._document.original is not None:
                 self._document.take_measurements(self._document.original.id, metrics=(metric,))
 
-        self._runner.run(self.tr("Evaluate the original"), apply, "judge_original")
+        self._runner.run(self.tr("Evaluate the original"), apply, "evaluate_original")
 
     def measure(self, background: bool = False, others: tuple[str, ...] = ()) -> None:
         """Measure original and current state on the target, interleaved, and perhaps other states with them."""

@@ -36,13 +36,13 @@ class SweepJobs(QObject):
             self._swept,
             "sweep",
             document.contents.present,
-            self.course(cost, recovery),
+            self.settings(cost, recovery),
             shares,
             document.scores,
             arrived=document.take_arrivals,
         )
 
-    def course(self, cost: Cost, recovery: RecoverySettings | None) -> PruneSettings:
+    def settings(self, cost: Cost, recovery: RecoverySettings | None) -> PruneSettings:
         """What a sweep does for each of its budgets."""
         document, contents = self._document, self._document.contents
         locked, by_hand = contents.decided()

@@ -10,7 +10,7 @@ from secateur.engine.targets.protocol import Latency
 from secateur.engine.workflows.budget_search import lost
 
 from ..document.document import Document
-from ..text.format import change, milliseconds, scaled, size, three
+from ..text.format import change, milliseconds, scaled, size, three_digits
 from ..text.metrics import (
     difference_text,
     error_text,
@@ -149,7 +149,7 @@ def _latency(document: Document, where: str, state: State, planned: bool) -> Fig
         whose = where if first is not None else ""
         return Figure(title, words, short, whose, "", before, known=False, step=step, tip=tip)
     spread = say("ledger", "; 10th to 90th percentile {0} to {1} ms, {2} runs, {3}")
-    tip += spread.format(three(now.low), three(now.high), now.runs, now.machine)
+    tip += spread.format(three_digits(now.low), three_digits(now.high), now.runs, now.machine)
     if now.step is not None:
         tip += "; " + _step(now.step, None if first is None or state is document.original else first.step)
     source = say("ledger", "measured")
@@ -188,7 +188,7 @@ def _predicted(document: Document, figure: Figure, now: float) -> Figure:
         change=change(before, now),
         good=now <= before,
         share=now / before,
-        tip=figure.tip + tip.format(len(table.blocks), three(100 * off)),
+        tip=figure.tip + tip.format(len(table.blocks), three_digits(100 * off)),
     )
 
 

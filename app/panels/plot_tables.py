@@ -85,7 +85,16 @@ def layers_table(layers: "Layers", plan: "Plan", lost: dict[int, float]) -> Tabl
     """A row for each layer."""
     half = [lost.get(int(number), float("nan")) for number in layers.sets]
     return Table(
-        ("layer", "width", "present", "kept", "mean score", "share of MACs", "share of parameters", "half costs"),
+        (
+            "layer",
+            "width",
+            "present",
+            "kept",
+            "mean score",
+            "share of MACs",
+            "share of parameters",
+            "metric lost at half",
+        ),
         (layers.modules, layers.width, plan.present, plan.kept, plan.scores, plan.macs, plan.parameters, half),
     )
 

@@ -20,7 +20,7 @@ from secateur.engine.tasks.protocol import Metric, Sample
 
 from ..document.document import Aspect
 from ..jobs.workbench import Workbench
-from ..text.format import signed, three
+from ..text.format import signed, three_digits
 from ..text.metrics import metric_text
 from ..text.translate import sentences
 from ..widgets.buttons import button
@@ -155,7 +155,8 @@ class SamplesPanel(QWidget):
         words = self.tr("As the model sees them: {0}, values {1} to {2}.")
         if samples[0].image is not None:
             words = self.tr("As the model sees them: {0}, values {1} to {2}; contrast stretched.")
-        return words.format(shape, three(min(s.low for s in samples)), three(max(s.high for s in samples)))
+        low, high = min(s.low for s in samples), max(s.high for s in samples)
+        return words.format(shape, three_digits(low), three_digits(high))
 
     @Slot()
     def _compare(self) -> None:

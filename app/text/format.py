@@ -9,7 +9,7 @@ PLUS_MINUS = "\u00b1"
 _STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def three(value: float) -> str:
+def three_digits(value: float) -> str:
     """Three significant digits without an exponent where possible: 0.0571, 5.71, 57.1, 571, 5,710."""
     if not math.isfinite(value):
         return "\u2013"
@@ -32,8 +32,8 @@ def scaled(value: float, unit: str = "") -> str:
     """Three digits with k, M, G or T and a unit: 49.9 MB."""
     for size, prefix in _STEPS:
         if abs(float(f"{value:.3g}")) >= size:
-            return f"{three(value / size)} {prefix}{unit}"
-    return f"{three(value)} {unit}".strip()
+            return f"{three_digits(value / size)} {prefix}{unit}"
+    return f"{three_digits(value)} {unit}".strip()
 
 
 def size(number_of_bytes: float) -> str:
@@ -43,7 +43,7 @@ def size(number_of_bytes: float) -> str:
 
 def milliseconds(value: float) -> str:
     """12.7 ms."""
-    return f"{three(value)} ms"
+    return f"{three_digits(value)} ms"
 
 
 def percent(fraction: float, digits: int = 1) -> str:
@@ -76,13 +76,13 @@ def signed(value: float, digits: int) -> str:
 
 def difference(value: float) -> str:
     """Three digits with a sign, except zero: +2.50, \u22120.0031."""
-    return f"+{three(value)}" if value > 0 else three(value)
+    return f"+{three_digits(value)}" if value > 0 else three_digits(value)
 
 
 def rough(value: float) -> str:
     """One digit of something that should be next to nothing: 3e-7."""
     if value == 0 or not math.isfinite(value):
-        return three(value)
+        return three_digits(value)
     digit, exponent = f"{value:.0e}".split("e")
     return f"{digit}e{int(exponent)}"
 

@@ -8,7 +8,7 @@ from secateur.engine.session.states import State, StateKind
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, Split
 
-from .format import PLUS_MINUS, difference, milliseconds, percent, signed, three
+from .format import PLUS_MINUS, difference, milliseconds, percent, signed, three_digits
 
 say = QCoreApplication.translate
 NO_BREAK = "\u00a0"
@@ -40,14 +40,14 @@ def latency_text(timing: Timing) -> str:
 
 def value_text(metric: Metric) -> str:
     """87.4 %, or the bare number."""
-    return percent(metric.value) if metric.percent else three(metric.value)
+    return percent(metric.value) if metric.percent else three_digits(metric.value)
 
 
 def error_text(metric: Metric) -> str:
     """\u00b1 0.33 (points for per cents), "" when unknown."""
     if not metric.error:
         return ""
-    return f"{PLUS_MINUS} {100 * metric.error:.2f}" if metric.percent else f"{PLUS_MINUS} {three(metric.error)}"
+    return f"{PLUS_MINUS} {100 * metric.error:.2f}" if metric.percent else f"{PLUS_MINUS} {three_digits(metric.error)}"
 
 
 def difference_text(value: float, in_percent: bool, short: bool = True) -> str:

@@ -84,7 +84,7 @@ def _scatter(item: object) -> pg.ScatterPlotItem | None:
     return item.scatter if isinstance(item, pg.PlotDataItem) else item if isinstance(item, pg.ScatterPlotItem) else None
 
 
-def veil(colour: str) -> QColor:
+def translucent(colour: str) -> QColor:
     """A ground for words on a plot: the colour, with a little of what lies behind."""
     made = QColor(colour)
     made.setAlpha(224)

@@ -7,7 +7,7 @@ from PySide6.QtCore import QPointF, QRectF, QSizeF
 from PySide6.QtGui import QFontMetricsF
 
 from ..theme import tokens
-from .plot import Plot, veil
+from .plot import Plot, translucent
 from .spread_labels import spread
 
 LEAST = 20
@@ -56,7 +56,7 @@ class PlotLabels:
         sizes = [QSizeF(measure.horizontalAdvance(text) + 4, measure.height()) for text, _, _ in texts]
         self.boxes = spread([point for _, point, _ in texts], sizes, self.area, taken)
         for (text, _, colour), where in zip(texts, self.boxes, strict=True):
-            item = pg.TextItem(text, color=colour, anchor=(0, 0), fill=pg.mkBrush(veil(tokens().panel)))
+            item = pg.TextItem(text, color=colour, anchor=(0, 0), fill=pg.mkBrush(translucent(tokens().panel)))
             item.textItem.document().setDocumentMargin(0)
             item.setFont(font)
             item.setPos(box.mapSceneToView(where.topLeft()))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..text.format import MINUS, three
+from ..text.format import MINUS, three_digits
 
 DECIMALS = ((0.5, 2), (0.05, 3), (0.005, 4), (0.001, 5))
 """From which top on how many decimals say enough."""
@@ -49,6 +49,6 @@ class ScoreScale:
         if decimals and self.top < 100:
             return f"{score:.{decimals}f}"
         if self.top >= 100 or score == 0:
-            return three(score)
+            return three_digits(score)
         digits, exponent = f"{score:.1e}".split("e")
         return f"{digits}e{int(exponent)}".replace("-", MINUS)

@@ -161,7 +161,7 @@ class ComparedState:
         spec: How the original was opened.
         analysis: Of the original.
         inputs: Example inputs.
-        task: What judges and trains.
+        task: What evaluates and trains.
         removed: [S] what the state lacks.
         edits: Its repairs.
         rounds: How it came about.

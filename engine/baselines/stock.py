@@ -15,7 +15,7 @@ from torch import Tensor
 from ..errors import Message, SecateurError
 from ..jobs import CancelToken, Job, Progress, check
 from ..sources.open import open_model
-from ..sources.protocol import ModelSpec, Opened
+from ..sources.protocol import ModelSpec, SourceModel
 from ..structures.analyse import analyse
 from ..structures.costs import costs
 from ..tasks.model_outputs import evaluating, main_output, run_model
@@ -39,7 +39,7 @@ class StockModel:
         macs: Of one sample.
     """
 
-    opened: Opened
+    opened: SourceModel
     parameters: int
     macs: int
 

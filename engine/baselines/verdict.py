@@ -103,7 +103,7 @@ def verdict(result: PrunedResult, baselines: Sequence[Baseline]) -> Verdict:
         return Verdict(None, (), (), (_no_number(result),))
     if not result.metric.certain:
         return Verdict(None, (), (), (_no_error(result),))
-    cheap = _one_each([one for one in baselines if no_dearer(one, result)])
+    cheap = _one_each([one for one in baselines if costs_no_more(one, result)])
     better = [one for one in cheap if gain(one.metric, result.metric) > _margin(one.metric, result.metric)]
     as_good = [one for one in cheap if not abs(gain(one.metric, result.metric)) > _margin(one.metric, result.metric)]
     sentences = [_sentence(*BETTER[one.asked.kind], one, result) for one in better]
@@ -133,7 +133,7 @@ def gain(metric: Metric, other: Metric) -> float:
     return metric.value - other.value if metric.higher_is_better else other.value - metric.value
 
 
-def no_dearer(baseline: Baseline, result: PrunedResult) -> bool:
+def costs_no_more(baseline: Baseline, result: PrunedResult) -> bool:
     """Whether a baseline costs no more (random removal: no step more): time where both were timed, else MACs."""
     allowed = 1 + STEP if baseline.asked.kind is BaselineKind.RANDOM else 1
     timed = both_timed(baseline.timings, result.timings)

@@ -61,7 +61,7 @@ class Parser(argparse.ArgumentParser):
             raise WrongUsage(message) from None
 
 
-class Command(Parser):
+class CommandParser(Parser):
     """A command; its usage names what it needs, and leaves its many options to the headings below."""
 
     def format_usage(self) -> str:
@@ -87,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
 
 def commands(top: Parser) -> Any:
     """Add all commands to a parser; returns the action that has their parsers, by name, as its `choices`."""
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Command)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=CommandParser)
     _inspect(commands.add_parser("inspect", help="what can be removed from a model, and what cannot"))
     _prune(commands.add_parser("prune", help="make a model smaller: score, plan, cut, verify, recover, export"))
     _sensitivity(commands.add_parser("sensitivity", help="how the metric falls as each layer loses a share"))

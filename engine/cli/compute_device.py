@@ -15,7 +15,7 @@ def use_threads(threads: int | None) -> None:
 
 
 def use_device(session: Session, arguments: argparse.Namespace, recorded: str = CPU) -> None:
-    """Train and judge where the arguments say, else where a recipe did, if this machine has that.
+    """Train and evaluate where the arguments say, else where a recipe did, if this machine has that.
 
     Raises:
         SecateurError: There is no device as the arguments name it.

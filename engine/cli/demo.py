@@ -12,9 +12,9 @@ from ..storage.serialization import to_json, to_plain
 from ..targets.protocol import TargetSpec, Timing
 from ..workflows.measure import measure_states
 from .output import Reporter, standard_output_kept
-from .prune import Pruned, check_export, pruned, write_export
+from .prune import PruneOutcome, check_export, pruned, write_export
 from .prune_request import PruneRequest
-from .tables import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
+from .tables import comparison, costs_of, export_line, export_of, metrics_of, verification_of, verified
 
 BATCH = 64
 """Batch size that the demonstration measures at."""
@@ -42,7 +42,7 @@ def demo(folder: Path, asked: PruneRequest | None = None) -> int:
 
 
 def _write(
-    folder: Path, done: Pruned, states: tuple[State, State], exported: Exported, timings: tuple[Timing, ...]
+    folder: Path, done: PruneOutcome, states: tuple[State, State], exported: Exported, timings: tuple[Timing, ...]
 ) -> tuple[Path, ...]:
     content = {
         "model": done.opened.name,
@@ -64,7 +64,7 @@ def _write(
             "",
             f"{verified(done.cut.verification)}.",
             "",
-            f"{wrote(exported)}.",
+            f"{export_line(exported)}.",
             "",
         ]
     )

@@ -16,7 +16,7 @@ from ..structures.analysis import Analysis
 from ..targets.protocol import TargetSpec
 from ..targets.table import target_named
 from ..workflows.budget_search import SearchResult
-from ..workflows.latency_limit import Latency
+from ..workflows.latency_limit import LatencyOutcome
 from ..workflows.latency_table import liked_multiple
 from .options import PLANNED_TARGET
 from .output import Reporter
@@ -66,7 +66,7 @@ def where(target: TargetSpec) -> str:
     return ", ".join([*named, f"batch {target.batch}", target.precision, *map(str, target.size), *prompt])
 
 
-def latency_lines(found: Latency) -> list[str]:
+def latency_lines(found: LatencyOutcome) -> list[str]:
     """What was asked, predicted and measured, and how far the table is off."""
     now, before = found.measured.undisturbed, found.measured.beside
     numbers = f"asked for {found.asked:.3g} ms, predicted {found.predicted:.3g} ms, measured {now:.3g} ms"
@@ -92,7 +92,7 @@ def trusted(table: LatencyTable) -> str:
     return f"{text}; the machine was busy (measure again with inspect --latency --again)" if trust.busy > BUSY else text
 
 
-def latency_content(found: Latency | None) -> dict[str, Any] | None:
+def latency_content(found: LatencyOutcome | None) -> dict[str, Any] | None:
     """A latency for JSON."""
     if found is None:
         return None

@@ -71,7 +71,7 @@ def about_measuring(command: argparse.ArgumentParser) -> None:
 
 
 def about_model(command: argparse.ArgumentParser) -> None:
-    """How the model is opened, with the data that judges it."""
+    """How the model is opened, with the data that evaluates it."""
     add_settings(command, ModelSpec, "model", apart=("source",))
     about_data(command)
 
@@ -82,7 +82,7 @@ def about_trust(command: argparse.ArgumentParser) -> None:
 
 
 def about_data(command: argparse.ArgumentParser) -> None:
-    """What judges the model."""
+    """What evaluates the model."""
     add_settings(command, TaskSpec, "data", choices={"purpose": tuple(PURPOSES)})
 
 
@@ -90,7 +90,9 @@ def about_run(command: argparse.ArgumentParser) -> None:
     """What the command computes with, and how it answers."""
     add = group(command, RUN).add_argument
     add("--threads", type=parsed_by(NUMBER_OF_THREADS), help="threads to compute with")
-    add("--device", metavar="NAME", help="where to train and judge: cuda, cuda:1, mps (default: cpu, or as recorded)")
+    add(
+        "--device", metavar="NAME", help="where to train and evaluate: cuda, cuda:1, mps (default: cpu, or as recorded)"
+    )
     about_output(command)
 
 

@@ -29,7 +29,7 @@ from ..storage.serialization import to_plain
 from ..structures.analysis import from_identities
 from ..workflows.budget_search import LossLimit, SearchResult, brief_epochs, search_budget
 from ..workflows.export import export_state
-from ..workflows.latency_limit import Latency, latency_in, table_for
+from ..workflows.latency_limit import LatencyOutcome, latency_in, table_for
 from ..workflows.prune import PruneSettings, prune_state
 from .autosave import kept, saved, saved_if_stopped
 from .compute_device import use_device, use_threads
@@ -43,6 +43,7 @@ from .tables import (
     asked_and_got,
     comparison,
     costs_of,
+    export_line,
     export_of,
     metrics_of,
     outputs_lines,
@@ -51,12 +52,11 @@ from .tables import (
     stops_of,
     verification_of,
     verified,
-    wrote,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Pruned:
+class PruneOutcome:
     """What a pruning gave: the last cut and the result, the criterion that was used, and remarks in words.
 
     Attributes:
@@ -80,7 +80,7 @@ class Pruned:
     reached: tuple[Reached, ...]
     notes: tuple[str, ...]
     expected: Message | None = None
-    latency: Latency | None = None
+    latency: LatencyOutcome | None = None
     found: SearchResult | None = None
 
 
@@ -122,7 +122,7 @@ def pruned(
     reporter: Reporter,
     folder: str | None = None,
     start: State | None = None,
-) -> Pruned:
+) -> PruneOutcome:
     """Score, plan, cut, recover and evaluate from a state of a session, the present one by default.
 
     Each state gets into the folder; one that was made before is not made again.
@@ -152,7 +152,7 @@ def pruned(
     for note in notes:
         reporter.note(note)
     got = reached(opened.analysis, goal, session.removed(made[-1].id), latency.table if latency else None)
-    return Pruned(opened, made, cut, made[-1], criterion, got, tuple(notes), expected, latency, found)
+    return PruneOutcome(opened, made, cut, made[-1], criterion, got, tuple(notes), expected, latency, found)
 
 
 def _expected(
@@ -277,7 +277,7 @@ def scored(
     return reporter.finish(session.score(start.id, "l1", choices=choices)), "l1"
 
 
-def _outcome(done: Pruned, result: State, asked: PruneRequest, exported: Exported | None, saved: str) -> Outcome:
+def _outcome(done: PruneOutcome, result: State, asked: PruneRequest, exported: Exported | None, saved: str) -> Outcome:
     original = done.opened.state
     got = result.macs / max(original.macs, 1)
     removed = {key: len(indices) for key, indices in result.removed.items()}
@@ -306,19 +306,19 @@ def _outcome(done: Pruned, result: State, asked: PruneRequest, exported: Exporte
     return Outcome(content, _text(done, result, exported, saved), short)
 
 
-def _text(done: Pruned, result: State, exported: Exported | None, saved: str) -> str:
+def _text(done: PruneOutcome, result: State, exported: Exported | None, saved: str) -> str:
     exact = [one for one in done.reached if one.cost is not Cost.LATENCY]
     lines = [done.opened.name, comparison(done.opened.state, result), *asked_and_got(exact)]
     lines += latency_lines(done.latency) if done.latency else []
     lines += loss_lines(done.found) if done.found else []
     lines += [verified(done.cut.verification), *(f"  {line}" for line in outputs_lines(done.opened.analysis))]
     lines += [f"  repaired: {repair}" for repair in done.cut.repairs]
-    lines += [wrote(exported)] if exported else []
+    lines += [export_line(exported)] if exported else []
     lines += [f"saved {saved}"] if saved else []
     return "\n".join(lines)
 
 
-def _too_slow(latency: Latency | None) -> str:
+def _too_slow(latency: LatencyOutcome | None) -> str:
     return "" if latency is None else str(latency.shortfall or "")
 
 

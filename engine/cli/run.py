@@ -28,7 +28,7 @@ from .output import Outcome, Reporter
 from .project_request import begun, own_files
 from .prune import check_export, check_save, reserved
 from .settings import given_settings
-from .tables import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
+from .tables import comparison, costs_of, export_line, export_of, metrics_of, verification_of, verified
 
 
 def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -103,7 +103,7 @@ def _outcome(done: Replay, path: Path, saved: str) -> Outcome:
         "notes": [str(note) for note in (*done.opened.notes, *done.notes)],
     }
     lines = [done.opened.name, comparison(original, result), *(verified(state.verification) for state in cuts)]
-    lines += [wrote(one) for one in done.exported]
+    lines += [export_line(one) for one in done.exported]
     lines += [with_hint(note) for note in (*done.opened.notes, *done.notes)]
     lines += [f"not in this model: {name}" for name in done.missing]
     shortfall = "" if done.complete else "Part of the recipe was left out. The notes say which steps."

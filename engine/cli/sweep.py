@@ -10,7 +10,7 @@ from ..planning.protocol import Cost, Limit
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
 from ..session.states import State
-from ..workflows.sweep import MET, Point, sweep_budgets
+from ..workflows.sweep import MET, SweepPoint, sweep_budgets
 from .autosave import kept, saved, saved_if_stopped
 from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
@@ -70,7 +70,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     return Outcome(content, text, shortfall)
 
 
-def _point(point: Point, state: State | None) -> dict[str, Any]:
+def _point(point: SweepPoint, state: State | None) -> dict[str, Any]:
     found = {"keep": point.share, "states": list(point.states), "note": str(point.note or "")}
     return found if state is None else found | costs_of(state) | _metric(state)
 
@@ -80,7 +80,7 @@ def _metric(state: State) -> dict[str, Any]:
     return {"metric": None if metric is None else metric_of(metric)}
 
 
-def _table(original: State, rows: list[tuple[Point, State | None]]) -> str:
+def _table(original: State, rows: list[tuple[SweepPoint, State | None]]) -> str:
     first = reported(original)
     lines = [["keep", "parameters", "MACs", first.name if first else "", ""]]
     for point, state in [(None, original), *rows]:

@@ -71,7 +71,7 @@ def verified(verification: Verification | None) -> str:
     )
 
 
-def wrote(exported: Exported) -> str:
+def export_line(exported: Exported) -> str:
     """What was written, in one line."""
     metric = exported.metric
     on_file = f", {metric.name} on the file {metric_value(metric)}" if metric is not None else ""

@@ -36,7 +36,7 @@ CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "export": export_state,
         "filters": Session.filters,
         "fit": recipe_fit,
-        "judge_original": Session.judge_original,
+        "evaluate_original": Session.evaluate_original,
         "latencies": latency_table,
         "lowest": search_budget,
         "measure": measure_states,

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import SecateurError
-from ..storage.atomic_files import being_written, free
+from ..storage.atomic_files import free, staged_write
 from ..tasks.protocol import Metric, Split
 from .best_weights import Recovered
 from .training import Training
@@ -128,7 +128,7 @@ class Checkpoint:
             },
         }
         with suppress(SecateurError, OSError, RuntimeError):
-            with being_written(self.path) as staged:
+            with staged_write(self.path) as staged:
                 torch.save(content, staged)
             kept = True
         self.written = time.monotonic()
@@ -150,7 +150,7 @@ def content_of(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def let_go(folder: Path) -> None:
+def delete_checkpoints(folder: Path) -> None:
     """Remove the files of recoveries that were not gone on with for long."""
     for path in folder.glob("*.pt"):
         with suppress(OSError):
@@ -158,7 +158,7 @@ def let_go(folder: Path) -> None:
                 path.unlink()
 
 
-def course_of(found: dict[str, Any]) -> list[dict[str, float]]:
+def points_of_checkpoint(found: dict[str, Any]) -> list[dict[str, float]]:
     """The points of the course until a break; none where they were not kept."""
     kept = found.get("course", [])
     return [{str(name): float(value) for name, value in point.items()} for point in kept]

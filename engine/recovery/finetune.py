@@ -26,7 +26,7 @@ from ..tracing.isolated_forward import seed_others, seeded
 from .batchnorm import calibrate_batchnorm, trainable_batches
 from .best_weights import Recovered, better_weights
 from .channels_last import MemoryLayout, layout_of
-from .checkpoint import Checkpoint, Position, course_of, put_back
+from .checkpoint import Checkpoint, Position, points_of_checkpoint, put_back
 from .features import Features
 from .least_squares import reconstruct
 from .mixed_precision import in_single
@@ -122,7 +122,7 @@ def _trained(
         best, position = put_back(training, found)
         text = Message("progress.going_on", "Resuming at step {step}", {"step": training.step})
         yield Progress(text, training.step)
-        for point in course_of(found):  # the curve is that of the whole training
+        for point in points_of_checkpoint(found):  # the curve is that of the whole training
             yield Progress(text, training.step, values=point)
     training.steps = position.batches * training.settings.epochs
     models = training.student, training.teacher

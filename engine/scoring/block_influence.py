@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import Message
 from ..jobs import CancelToken, Job
 from ..model_inputs import call, filled
-from ..structures.analysis import Kind, StandIn
+from ..structures.analysis import Kind, StandInSpec
 from .gradients import each_batch, forward_cost
 from .protocol import Criterion, Needs, RatedModel, ScoringContext
 from .weight_roles import roles_of
@@ -53,7 +53,7 @@ def missing(context: ScoringContext) -> Message | None:
     )
 
 
-def _blocks(rated: RatedModel) -> Generator[StandIn]:
+def _blocks(rated: RatedModel) -> Generator[StandInSpec]:
     """What stands for the result of each block that is left; the first of a block does."""
     seen: set[int] = set()
     for one in rated.analysis.stand_ins:
@@ -63,7 +63,7 @@ def _blocks(rated: RatedModel) -> Generator[StandIn]:
 
 
 @contextmanager
-def _watched(rated: RatedModel, turning: Any, blocks: list[StandIn], token: CancelToken) -> Generator[None]:
+def _watched(rated: RatedModel, turning: Any, blocks: list[StandInSpec], token: CancelToken) -> Generator[None]:
     from ..tracing.isolated_forward import quiet_forward
     from .cancellable_autograd import interruptible
 

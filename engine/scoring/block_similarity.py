@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
 from ..model_inputs import rows_of
-from ..structures.analysis import StandIn
+from ..structures.analysis import StandInSpec
 from ..structures.blocks.residual_branches import ADDS, KEEPS_ZERO
 from ..surgery.cut.skip_block import argument
 from ..tracing.tree import tensors_of
@@ -36,7 +36,7 @@ class BlockSimilarity(TorchDispatchMode):
         self._channels = channels
         self._branches: dict[int, tuple[int, Any]] = {}
 
-    def watch(self, model: nn.Module, one: StandIn) -> list[RemovableHandle]:
+    def watch(self, model: nn.Module, one: StandInSpec) -> list[RemovableHandle]:
         """Hooks that tell of a block's passes; none where the module is gone with another block."""
         try:
             module = model.get_submodule(one.path)

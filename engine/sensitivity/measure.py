@@ -35,7 +35,7 @@ class TrialModel:
         removed: [S] what is gone in the state.
         edits: Repairs of the state.
         inputs: Example inputs that the analysis was made with.
-        task: What judges.
+        task: What evaluates.
         scores: [S] in each set the lowest goes first.
         criterion: What they are by.
         device: Where models are judged.

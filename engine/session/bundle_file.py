@@ -20,7 +20,7 @@ from ..errors import Message, OpenError
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..sources.protocol import ModelSpec
 from ..sources.spec_paths import change_model
-from ..storage.atomic_files import being_written
+from ..storage.atomic_files import staged_write
 from ..storage.file_limits import ARCHIVE_ERRORS
 from ..storage.paths import DIGEST, absolute_to
 from ..storage.serialization import from_json
@@ -182,7 +182,7 @@ def take_weights(bundle: Bundle, folder: Path, token: CancelToken = NEVER) -> Jo
         for number, digest in enumerate(sorted(bundle.weights), 1):
             yield weights_progress(number, len(bundle.weights))
             target, found = folder / f"{digest}.safetensors", hashlib.sha256()
-            with being_written(target) as temporary, temporary.open("wb") as file:
+            with staged_write(target) as temporary, temporary.open("wb") as file:
                 for data in _parts(archive, f"weights/{digest}.safetensors", bundle.path):
                     check(token)
                     found.update(data)

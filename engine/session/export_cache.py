@@ -13,7 +13,7 @@ from ..export.table import exporter_named
 from ..jobs import CancelToken, Job
 from ..model_inputs import Inputs, at_size
 from ..sources.packed_model import is_own
-from ..storage.atomic_files import being_written
+from ..storage.atomic_files import staged_write
 from ..targets.protocol import TargetSpec
 from ..targets.table import target_named
 from ..targets.token_step import IDS, cache_of, step_inputs, tokens_in
@@ -70,7 +70,7 @@ class Artifacts:
         """Keep a copy of an ONNX export, so that measuring it later does not write it again."""
         if exported.format == "onnx":
             self.folder.mkdir(parents=True, exist_ok=True)
-            with being_written(self._onnx_path(state)) as temporary:
+            with staged_write(self._onnx_path(state)) as temporary:
                 shutil.copyfile(exported.files[0], temporary)
 
     def collect(self, room: int) -> None:

@@ -20,7 +20,7 @@ class LoadedModel:
     Attributes:
         prepared: The original and what it is run on.
         analysis: What can be removed.
-        task: What judges it, None without one.
+        task: What evaluates it, None without one.
         info: What to show of the task.
         opened: When reading the model and the task began, in seconds since the epoch.
         consent: What of foreign code may run.

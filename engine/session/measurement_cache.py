@@ -106,7 +106,7 @@ def points_of(folder: Path, state: State, live: "LoadedModel", task: TaskSpec, h
         folder: Where the files lie.
         state: Which state.
         live: What was opened, and when: what changed later is not what is measured.
-        task: What judges.
+        task: What evaluates.
         how: What else decides about the values.
     """
     spec, opened = live.prepared.spec, live.opened

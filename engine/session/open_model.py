@@ -25,7 +25,7 @@ from ..sources.build_model import open_module
 from ..sources.input_spec import InputSpec, check_inputs
 from ..sources.nan_check import no_numbers
 from ..sources.open import open_model
-from ..sources.protocol import ModelSpec, Opened
+from ..sources.protocol import ModelSpec, SourceModel
 from ..structures.analysis import Analysis
 from ..surgery.cut.trial_cuts import settle
 from ..surgery.repair.keep_class import keep_own_class
@@ -56,12 +56,12 @@ class Prepared:
     Attributes:
         spec: As it was opened, the task that the source suggested included.
         opened: The model and how to make another.
-        task: What judges it, None without one.
+        task: What evaluates it, None without one.
         inputs: Example inputs [2, ...].
     """
 
     spec: ModelSpec
-    opened: Opened
+    opened: SourceModel
     task: Task | None
     inputs: Inputs
 
@@ -94,7 +94,7 @@ def prepare(
             same_shape(example_inputs((), task, None, opened.model), inputs, task.spec)
     else:
         inputs = example_inputs(as_opened.asked_inputs, task, opened, opened.model)
-    if isinstance(task, UserTask) and not task.judges:
+    if isinstance(task, UserTask) and not task.can_evaluate:
         task = None  # its file gives the example inputs, and nothing to evaluate
     if not as_opened.float32 and in_bfloat16(opened.model):
         either = task is None or option(task.spec, DTYPE) == BFLOAT16
@@ -112,7 +112,7 @@ def prepare(
     return Prepared(as_opened, opened, task, inputs)
 
 
-def _with_numbers(opened: Opened, inputs: Inputs) -> Opened:
+def _with_numbers(opened: SourceModel, inputs: Inputs) -> SourceModel:
     """The model with a remark on weights that are no numbers; raises OpenError where its answers are none for them."""
     if not (named := no_numbers(opened.model)):
         return opened
@@ -210,7 +210,7 @@ def analysed(prepared: Prepared, token: CancelToken) -> Job[Analysis]:
     return (yield from keep_own_class(opened.model, analysis, inputs, token)) if spec.own_class else analysis
 
 
-def judged(task: Task, model: Any, split: Split, token: CancelToken, shown: str | Message) -> Job[Metric]:
+def run_evaluation(task: Task, model: Any, split: Split, token: CancelToken, shown: str | Message) -> Job[Metric]:
     """Evaluate; an error of the model or the data becomes a TaskError."""
     yield Progress(shown)
     try:
@@ -223,10 +223,10 @@ def judged(task: Task, model: Any, split: Split, token: CancelToken, shown: str 
 
 def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Metric, ...], TaskInfo]]:
     """What the original scores on a task, and what to show of it: wrong preprocessing is found here."""
-    info = described(task, model)  # First: data without labels is judged by what the original says.
+    info = described(task, model)  # First: data without labels is compared with what the original says.
     began = time.monotonic()
     shown = Message("progress.original", "Evaluating the original")
-    metric = yield from judged(task, model, Split.TEST, token, shown)
+    metric = yield from run_evaluation(task, model, Split.TEST, token, shown)
     samples = info.sizes.get(Split.TEST, 0) or metric.count  # of a language model it counts tokens
     seconds = (time.monotonic() - began) / max(samples, 1)
     info = replace(info, seconds=seconds, notes=(*_numbering(info, model), *getattr(task, "remarks", ())))
@@ -263,12 +263,12 @@ def described(task: Task, model: Any | None) -> TaskInfo:
         raise _failed(error) from error
 
 
-def example_inputs(asked: tuple[InputSpec, ...], task: Task | None, opened: Opened | None, model: Any) -> Inputs:
+def example_inputs(asked: tuple[InputSpec, ...], task: Task | None, opened: SourceModel | None, model: Any) -> Inputs:
     """Example inputs with a small batch: those that were asked for, from the task, or as the source suggests.
 
     Args:
         asked: Inputs that were asked for, () for none in particular.
-        task: What judges the model, None without one.
+        task: What evaluates the model, None without one.
         opened: Says what the source suggests, None where that does not count.
         model: The model.
 

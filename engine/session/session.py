@@ -1,4 +1,4 @@
-"""A session: one opened model, the task that judges it, and the tree of states that came of it, on disk and in memory.
+"""A session: one opened model, the task that evaluates it, and the tree of its states, on disk and in memory.
 
 It opens models, projects and bundles, and makes one state of another: cut, recover, attach. What takes several steps
 (`workflows`), does recorded ones again (`recipes`) or hands them on (`sharing`) are functions that take a session; it
@@ -25,7 +25,7 @@ from ..devices import CPU, available, device_named, placed
 from ..errors import Message, OpenError, SecateurError, TaskError
 from ..foreign_code.consent import NO_CONSENT, Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of
-from ..recovery.checkpoint import Checkpoint, let_go
+from ..recovery.checkpoint import Checkpoint, delete_checkpoints
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings, Repair
 from ..recovery.training_curve import recorded_curve, thinned
@@ -65,9 +65,9 @@ from .open_model import (
     described,
     example_inputs,
     first_look,
-    judged,
     opened_task,
     prepare,
+    run_evaluation,
     same_shape,
     with_tokenizer,
 )
@@ -86,7 +86,7 @@ class Session:
     Attributes:
         location: Its folder, with the weights of the states, and the projects that it writes to.
         history: The tree of states.
-        device: Where it trains and judges.
+        device: Where it trains and evaluates.
     """
 
     def __init__(
@@ -145,12 +145,12 @@ class Session:
 
     @property
     def has_task(self) -> bool:
-        """Whether a task judges the model."""
+        """Whether a task evaluates the model."""
         return self.loaded.task is not None
 
     @property
     def task(self) -> Task:
-        """What judges the model; raises TaskError where nothing does."""
+        """What evaluates the model; raises TaskError where nothing does."""
         task = self.loaded.task
         if task is None:
             raise TaskError("session.no_task", "Data needed. Attach it first.")
@@ -232,7 +232,7 @@ class Session:
             hashlib.sha256(json.dumps(one, sort_keys=True).encode()).hexdigest() for one in (what + data, what)
         )
         folder = (place.cache if place.temporary else place.path) / "recovery"
-        let_go(folder)
+        delete_checkpoints(folder)
         return Checkpoint(folder / f"{mendable}.pt", key, mendable)
 
     # What it works with.
@@ -439,7 +439,7 @@ class Session:
         loaded.task, loaded.info, loaded.opened = task, info, opened
         return info
 
-    def judge_original(self, token: CancelToken = NEVER) -> Job[tuple[Metric, TaskInfo]]:
+    def evaluate_original(self, token: CancelToken = NEVER) -> Job[tuple[Metric, TaskInfo]]:
         """What the original scores, and what that told of the data; for a model that was opened without `evaluate`."""
         task, loaded = self.task, self.loaded
         with placed(self.device, loaded.prepared.opened.model):
@@ -453,11 +453,11 @@ class Session:
         task, model = self.task, self.model(state)
         with placed(self.device, model):
             shown = Message("progress.split", "Evaluating on the {split} split", {"split": split.value})
-            metric = yield from judged(task, model, split, token, shown)
+            metric = yield from run_evaluation(task, model, split, token, shown)
         self.history.add_metric(state, metric)
         return metric
 
-    def judged(self, state: str, split: Split, token: CancelToken = NEVER) -> Job[Metric]:
+    def evaluate_once(self, state: str, split: Split, token: CancelToken = NEVER) -> Job[Metric]:
         """A state's metric on a split, measured now unless it has been."""
         one = self.history.state(state)
         known = next((metric for metric in one.metrics if metric.split is split and not one.stale), None)

@@ -41,7 +41,7 @@ class StateHistory:
     Attributes:
         folder: The session's folder.
         spec: What was opened, None before.
-        task: The task that judges it, None without one.
+        task: The task that evaluates it, None without one.
         states: States by id, in the order they were made; "s0" is the original.
         baselines: Baselines by id, in the order they were made.
         versions: Versions of what the session was made with.
@@ -73,7 +73,7 @@ class StateHistory:
         self._apply(record)
 
     def attach_task(self, task: TaskSpec, original: State) -> None:
-        """Another task judges the states from now on; what an earlier one measured is gone."""
+        """Another task evaluates the states from now on; what an earlier one measured is gone."""
         assert self.spec is not None
         written = to_plain(change_task(task, relative_to(self.folder)))
         self._append({"event": "task", "task": written, "seal": seal(replace(self.spec, task=task))})

@@ -27,7 +27,7 @@ from ..session.bundle_file import (
 )
 from ..session.state_history import StateHistory
 from ..session.structures_file import STRUCTURES
-from ..storage.atomic_files import being_written, not_written
+from ..storage.atomic_files import not_written, staged_write
 from ..storage.serialization import to_json
 from .anonymise import stripped, stripped_history
 from .report import report_of, this_machine
@@ -68,7 +68,7 @@ def write_bundle(
         manifest = Manifest(
             SCHEMA, title, state, time.strftime("%Y-%m-%d %H:%M"), this_machine(), made, tuple(described)
         )
-        with being_written(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        with staged_write(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(MANIFEST, to_json(manifest, indent=1))
             for name, data in members.items():
                 archive.writestr(name, data)

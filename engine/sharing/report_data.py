@@ -17,7 +17,7 @@ from ..targets.protocol import Timing
 from ..tasks.metric_text import metric_value
 from ..tasks.protocol import Metric
 from ..text.format import byte_size, change, counted, percent, size, thousands
-from .report_plots import course, tradeoffs
+from .report_plots import recovery_curve, tradeoffs
 from .report_text import KINDS, metric_of, metric_pair, model_name, sample_size, where
 from .report_types import Checked, Facts, Figure, Layer, Row, StepTold, Timed
 
@@ -64,7 +64,7 @@ def facts_of(
         layers=tuple(layers[:ROWS]),
         left_out=max(0, len(layers) - ROWS),
         tradeoffs=tuple(tradeoffs(history, last, beside)),
-        curves=tuple(found for one in path if (found := course(one, original))),
+        curves=tuple(found for one in path if (found := recovery_curve(one, original))),
         checks=tuple(check for one in path for check in _checks(one)),
         skipped=tuple(words for one in path for words in _skipped(one)),
         latencies=tuple(row for name, timings in _timed(history) for row in _latencies(name, timings)),

@@ -1,4 +1,4 @@
-"""The plots of a report: what accuracy costs, and the course of each recovery."""
+"""The plots of a report: what accuracy costs, and the recovery_curve of each recovery."""
 
 from collections.abc import Callable, Sequence
 
@@ -64,7 +64,7 @@ def _at(one: State | Baseline, place: tuple[object, ...]) -> float | None:
     return next((timing.median for timing in one.timings if timing.target.place == place), None)
 
 
-def course(one: State, original: State) -> Curve | None:
+def recovery_curve(one: State, original: State) -> Curve | None:
     """The losses and the metric of a recovery by step; None where nothing was noted."""
     losses = [(point["step"], point["loss"]) for point in one.curve if "loss" in point and "step" in point]
     metric = next((m for m in one.metrics if m.split is Split.VAL), None)  # what a recovery looks at

@@ -25,7 +25,7 @@ from ..tasks.protocol import TaskSpec
 from ..text.python_code import identifier
 from .checkpoint import read_checkpoint
 from .lazy_layers import finish_layers
-from .protocol import ModelSpec, Opened
+from .protocol import ModelSpec, SourceModel
 from .state_dict_match import apply, match, shapes_of
 
 CLASS_ARGUMENTS = ("num_classes", "n_classes", "classes", "num_labels")
@@ -57,11 +57,11 @@ class Origin:
     inputs: Inputs = ()
 
 
-def opened(origin: Origin, spec: ModelSpec, token: CancelToken) -> Opened:
+def opened(origin: Origin, spec: ModelSpec, token: CancelToken) -> SourceModel:
     """Build the model of `origin` and load its weights; raises OpenError with a sentence."""
     model, spec, notes = _with_weights(origin, spec, token)
     shape = spec.input_shape or origin.input_shape
-    return Opened(
+    return SourceModel(
         model=model,
         factory=_factory(origin, spec),
         name=origin.name,
@@ -73,7 +73,7 @@ def opened(origin: Origin, spec: ModelSpec, token: CancelToken) -> Opened:
     )
 
 
-def open_module(module: nn.Module, spec: ModelSpec) -> Opened:
+def open_module(module: nn.Module, spec: ModelSpec) -> SourceModel:
     """Open a model that is handed over as an object: a copy of it, which the factory copies again.
 
     Args:
@@ -85,7 +85,7 @@ def open_module(module: nn.Module, spec: ModelSpec) -> Opened:
     """
     origin = Origin(module, type(module).__name__)
     model = _build(origin, spec)
-    return Opened(
+    return SourceModel(
         model=model, factory=partial(copy.deepcopy, model), name=origin.name, input_shape=(), task=None, notes=()
     )
 

@@ -10,7 +10,7 @@ from ..jobs import CancelToken
 from ..tasks.protocol import TaskSpec
 from ..text.python_code import identifier
 from .build_model import Origin, opened
-from .protocol import FactoryCode, ModelSpec, Opened
+from .protocol import FactoryCode, ModelSpec, SourceModel
 
 PREFIX = "bundled:"
 TITLES = {"resnet": "Small ResNet", "vit": "Small ViT"}
@@ -24,7 +24,7 @@ class Bundled:
         """True for `bundled:...`."""
         return source.startswith(PREFIX)
 
-    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> Opened:
+    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> SourceModel:
         """Open a bundled network with its bundled weights and task."""
         from secateur.resources import models
         from secateur.resources.fashion_mnist import MEAN, STD

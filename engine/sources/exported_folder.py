@@ -15,7 +15,7 @@ from ..storage.paths import absolute_to
 from .build_model import Origin, opened
 from .input_spec import InputSpec
 from .named_code import require_consent
-from .protocol import FactoryCode, ModelSpec, Opened, Source
+from .protocol import FactoryCode, ModelSpec, Source, SourceModel
 from .spec_paths import change_model
 
 SHAPES, WEIGHTS = "shapes.json", "weights.safetensors"
@@ -33,7 +33,7 @@ class ExportedFolder:
         """True for a folder with a `shapes.json`, or the `shapes.json` itself."""
         return is_export(source)
 
-    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> Opened:
+    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> SourceModel:
         """Open the recorded original and cut it to the recorded shapes."""
         from ..runtime import load_pruned
 

@@ -8,13 +8,13 @@ from ..jobs import CancelToken, NeverCancelled, check
 from .bundled import Bundled
 from .exported_folder import ExportedFolder
 from .named_code import by_hand
-from .protocol import FactoryCode, ModelSpec, Opened, Source
+from .protocol import FactoryCode, ModelSpec, Source, SourceModel
 from .python_file import PythonFile
 from .timm_models import TimmModels
 from .torchvision_models import TorchvisionModels
 
 
-def open_model(spec: ModelSpec, token: CancelToken | None = None, consent: Consent | None = None) -> Opened:
+def open_model(spec: ModelSpec, token: CancelToken | None = None, consent: Consent | None = None) -> SourceModel:
     """Open what `spec` names: in eval mode, on the CPU, with its weights; raises OpenError.
 
     Floating tensors are in float32; those in bfloat16 stay so unless `spec.float32`.

@@ -164,7 +164,7 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class SourceModel:
     """An opened model, in the engine's process.
 
     Attributes:
@@ -210,7 +210,7 @@ class Source(Protocol):
         """True when `ModelSpec.source` names something of this kind."""
         ...
 
-    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> Opened:
+    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> SourceModel:
         """Open it, importing only what is consented to; raises OpenError with a sentence."""
         ...
 

@@ -16,7 +16,7 @@ from ..jobs import CancelToken
 from ..storage.paths import Change, relative_to
 from ..text.python_code import called, identifier, is_identifier, quoted
 from .build_model import Origin, opened
-from .protocol import PYTHON_FILE, FactoryCode, ModelSpec, Opened
+from .protocol import PYTHON_FILE, FactoryCode, ModelSpec, SourceModel
 
 DEFAULT = "model"
 """The callable that is looked for where none is named."""
@@ -29,7 +29,7 @@ class PythonFile:
         """True for a path that ends in .py, with or without a name behind a colon."""
         return PYTHON_FILE.fullmatch(source) is not None
 
-    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> Opened:
+    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> SourceModel:
         """Import the file and build the model."""
         file, name = parse(spec.source)
         module = import_file(file, consent, afresh=True, download=spec.download)

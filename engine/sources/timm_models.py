@@ -12,7 +12,7 @@ from ..foreign_code.consent import Consent
 from ..jobs import CancelToken
 from ..text.python_code import called
 from .build_model import Origin, opened
-from .protocol import FactoryCode, ModelSpec, Opened
+from .protocol import FactoryCode, ModelSpec, SourceModel
 
 PREFIX = "timm:"
 
@@ -24,7 +24,7 @@ class TimmModels:
         """True for `timm:...`."""
         return source.startswith(PREFIX)
 
-    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> Opened:
+    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> SourceModel:
         """Open a timm model."""
         name = _name(spec.source)
         import timm

@@ -11,7 +11,7 @@ from ..foreign_code.consent import Consent
 from ..jobs import CancelToken
 from ..text.python_code import called
 from .build_model import Origin, opened
-from .protocol import FactoryCode, ModelSpec, Opened
+from .protocol import FactoryCode, ModelSpec, SourceModel
 
 PREFIX = "torchvision:"
 FRAMES = 16
@@ -27,7 +27,7 @@ class TorchvisionModels:
         """True for `torchvision:...`."""
         return source.startswith(PREFIX)
 
-    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> Opened:
+    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> SourceModel:
         """Open a torchvision model."""
         from torchvision import models
 

@@ -18,7 +18,7 @@ PIECE = 1 << 24
 
 
 @contextmanager
-def being_written(path: Path) -> Generator[Path]:
+def staged_write(path: Path) -> Generator[Path]:
     """Give a temporary name in the same folder; when the block ends well, what lies there becomes `path`.
 
     Raises SecateurError with a sentence when the folder cannot be written or the disk is full.
@@ -42,7 +42,7 @@ def being_written(path: Path) -> Generator[Path]:
 
 def write(path: Path, data: bytes) -> None:
     """Write a file atomically."""
-    with being_written(path) as temporary:
+    with staged_write(path) as temporary:
         temporary.write_bytes(data)
 
 
@@ -66,7 +66,7 @@ def copy(source: Path, path: Path, token: CancelToken) -> Job[None]:
         os.link(source, path)
         return
     shown = Message("progress.copying", "Copying {file}", {"file": source.name})
-    with being_written(path) as temporary, temporary.open("wb") as file:
+    with staged_write(path) as temporary, temporary.open("wb") as file:
         yield from read_through(source, file.write, shown, token)
 
 

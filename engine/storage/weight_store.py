@@ -15,7 +15,7 @@ from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariable
 
 from ..errors import Message, OpenError
 from ..jobs import CancelToken, Job, Progress, part_of
-from .atomic_files import being_written, copy
+from .atomic_files import copy, staged_write
 from .file_limits import check_special
 from .paths import DIGEST
 from .safetensors_io import write_tensors
@@ -41,7 +41,7 @@ class WeightStore:
         """Write a state dict; returns its sha256."""
         tensors, aliases = _once_each(state_dict)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with being_written(self.folder / "new") as temporary:
+        with staged_write(self.folder / "new") as temporary:
             # One entry only: safetensors writes several in random order, and equal weights would differ.
             write_tensors(temporary, tensors, {_ALIASES: json.dumps(aliases, sort_keys=True)})
             with temporary.open("rb") as file:

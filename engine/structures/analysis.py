@@ -30,7 +30,7 @@ from .types import (
     Literal,
     ModuleInfo,
     Slice,
-    StandIn,
+    StandInSpec,
     TensorInfo,
     set_key,
 )
@@ -54,7 +54,7 @@ __all__ = [
     "ModuleInfo",
     "RecordedOutput",
     "Slice",
-    "StandIn",
+    "StandInSpec",
     "TensorInfo",
     "from_identities",
     "identities",
@@ -132,7 +132,7 @@ class Analysis:
     outputs: tuple[str, ...] = ()
     trained: bool = False
     weightless: bool = False
-    stand_ins: tuple[StandIn, ...] = ()
+    stand_ins: tuple[StandInSpec, ...] = ()
     activations: Activations = NOTHING_HELD
     constraints: tuple[Constraint, ...] = ()
     bundles: tuple[CountBundle, ...] = ()

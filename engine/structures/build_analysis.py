@@ -20,7 +20,7 @@ from .analysis import (
     FixedAxis,
     Kind,
     ModuleInfo,
-    StandIn,
+    StandInSpec,
     TensorInfo,
     set_key,
 )
@@ -92,7 +92,7 @@ def build(
         constants=constants,
         outputs=record.chosen,
         weightless=record.weightless,
-        stand_ins=tuple(StandIn(first_of_block[b.path], *stand_in) for b in blocks for stand_in in b.stand_ins),
+        stand_ins=tuple(StandInSpec(first_of_block[b.path], *stand_in) for b in blocks for stand_in in b.stand_ins),
         activations=held,
         constraints=tuple(one.told(set_numbers) for one in counts),
         bundles=tuple(one.renumbered(set_numbers) for one in together),

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .analysis import Analysis, Mask
 from .costs import kept_sizes
-from .types import StandIn
+from .types import StandInSpec
 
 KeptIndices = dict[str, tuple[NDArray[np.int64] | None, ...] | None]
 """By tensor, for those that a mask changes: per dimension the original indices that stay (None: all of them).
@@ -82,9 +82,9 @@ class Transition:
         return frozenset(name for name in gone if self.kept_before.get(name, ()) is not None)
 
     @cached_property
-    def stand_ins(self) -> tuple[StandIn, ...]:
+    def stand_ins(self) -> tuple[StandInSpec, ...]:
         """For each block that goes in this step, what stands for its result."""
-        first: dict[int, StandIn] = {}
+        first: dict[int, StandInSpec] = {}
         for one in self.analysis.stand_ins:
             first.setdefault(one.structure, one)
         return tuple(one for structure, one in first.items() if self.removed[structure])

@@ -247,7 +247,7 @@ class CountBundle:
 
 
 @dataclass(frozen=True, slots=True)
-class StandIn:
+class StandInSpec:
     """What a removed block leaves in place of one of its modules: a module that computes nothing.
 
     Attributes:

@@ -32,7 +32,7 @@ NAMED = (*TABLES, "folder")
 
 
 def open_task(spec: TaskSpec, consent: Consent | None = None) -> Task:
-    """Open what judges a model.
+    """Open what evaluates a model.
 
     Args:
         spec: What to open.

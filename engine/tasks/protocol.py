@@ -304,7 +304,7 @@ class TaskInfo:
 
 
 class Task(Protocol):
-    """What judges and trains a model. Tensors: inputs [N, ...], targets as the loss takes them.
+    """What evaluates and trains a model. Tensors: inputs [N, ...], targets as the loss takes them.
 
     Built-in tasks and the adapter over a user's `task.py` are the members.
     """

@@ -62,7 +62,7 @@ class UserTask:
         self._counts: dict[Split, int] = {}
 
     @property
-    def judges(self) -> bool:
+    def can_evaluate(self) -> bool:
         """Whether the file can evaluate a model; one that gives only example inputs cannot."""
         return self.file.defines("batches") or self.file.defines("evaluate")
 

@@ -194,4 +194,4 @@ def _reported(session: Session, state: str, token: CancelToken) -> Job[Metric]:
     if not one.parent:
         template = "{state} is the original. Choose a cut state to compare with baselines."
         raise SecateurError("baselines.original", template, state=state)
-    return (yield from session.judged(state, Split.TEST, token))
+    return (yield from session.evaluate_once(state, Split.TEST, token))

@@ -148,7 +148,7 @@ def search_budget(
             "loss.range", "The allowed loss must be above 0 and below 100 %, not {loss:.1%}.", loss=limit.loss
         )
     outside_scope(session.analysis, settings.goal)
-    original = yield from session.judged(session.states()[0].id, Split.VAL, token)
+    original = yield from session.evaluate_once(session.states()[0].id, Split.VAL, token)
     search = _Search(session, state, settings, limit, original, token, scores, [])
     asked = (one.share for one in settings.goal.limits if one.cost is limit.cost and one.share)
     low, high, best = 0.0, min(asked, default=1.0), None
@@ -223,7 +223,7 @@ class _Search:
         settings = self.at(share, brief)
         made = yield from prune_state(self.session, self.state, settings, self.scores, self.token, report=not brief)
         last = made[-1] if made else self.session.history.state(self.state)
-        metric = yield from self.session.judged(last.id, Split.VAL, self.token)
+        metric = yield from self.session.evaluate_once(last.id, Split.VAL, self.token)
         loss, error = lost(self.original, metric)
         timed = yield from latency_in(self.session, made, settings.goal, self.token)
         searched = self.limit.cost is Cost.LATENCY

@@ -7,7 +7,7 @@ from ..errors import Message
 from ..export.protocol import Exported
 from ..export.table import exporter_named
 from ..jobs import CancelToken, Job, NeverCancelled
-from ..session.open_model import judged
+from ..session.open_model import run_evaluation
 from ..session.session import Session
 from ..storage.atomic_files import removed_unless_finished
 from ..storage.paths import absolute_to
@@ -32,7 +32,7 @@ def export_state(session: Session, state: str, format: str, path: str, token: Ca
         exported = yield from exporter.export(artifacts.request(session.model(state), one, path), token)
         if session.has_task:
             shown = Message("progress.on_file", "Measuring the metric on the file")
-            metric = yield from judged(session.task, exporter.predictor(path), Split.TEST, token, shown)
+            metric = yield from run_evaluation(session.task, exporter.predictor(path), Split.TEST, token, shown)
             exported = replace(exported, metric=metric)
         artifacts.remember(one, exported)
         session.history.put(replace(one, exports=(*one.exports, exported)))

@@ -21,7 +21,7 @@ CORRECTIONS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Latency:
+class LatencyOutcome:
     """What became of a limit of the latency, in milliseconds.
 
     Attributes:
@@ -111,7 +111,7 @@ def in_time(
     return cut
 
 
-def latency_in(session: "Session", made: Sequence[State], goal: Goal, token: CancelToken) -> Job[Latency | None]:
+def latency_in(session: "Session", made: Sequence[State], goal: Goal, token: CancelToken) -> Job[LatencyOutcome | None]:
     """What became of the limit in the last cut among states; None without a limit of the latency, or without a cut."""
     table = yield from table_for(session, goal, token)
     cuts = [state for state in made if state.kind is StateKind.CUT]
@@ -120,7 +120,9 @@ def latency_in(session: "Session", made: Sequence[State], goal: Goal, token: Can
     return (yield from latency_of(session, cuts[-1], goal, table, token))
 
 
-def latency_of(session: "Session", state: State, goal: Goal, table: LatencyTable, token: CancelToken) -> Job[Latency]:
+def latency_of(
+    session: "Session", state: State, goal: Goal, table: LatencyTable, token: CancelToken
+) -> Job[LatencyOutcome]:
     """What became of the limit in a state of that shape; measured unless it has been."""
     timing = yield from _timing(session, state, target_for(goal), token)
     predicted = next(
@@ -128,7 +130,7 @@ def latency_of(session: "Session", state: State, goal: Goal, table: LatencyTable
     )
     limit = next(limit for limit in goal.limits if limit.cost is Cost.LATENCY)
     asked = limit.amount / 1e6 or limit.share * timing.beside
-    return Latency(asked, predicted.got / 1e6, timing, table)
+    return LatencyOutcome(asked, predicted.got / 1e6, timing, table)
 
 
 def _timing(session: "Session", state: State, target: TargetSpec, token: CancelToken) -> Job[Timing]:

@@ -135,7 +135,7 @@ def prune_state(
                 yield Progress("Recovered", made=made[-1])
             now = made[-1]
     if report and made and session.has_task:
-        yield from session.judged(now.id, Split.TEST, token)
+        yield from session.evaluate_once(now.id, Split.TEST, token)
         yield Progress("Evaluated", made=session.history.state(now.id))
     return tuple(session.history.state(one.id) for one in made)
 

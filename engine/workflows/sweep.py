@@ -26,7 +26,7 @@ MET = "sweep.met"
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class SweepPoint:
     """One budget of a sweep.
 
     Attributes:
@@ -44,7 +44,7 @@ class Point:
 class Sweep:
     """What a sweep gave: its points, the largest budget first, and the state that each ends in, of those that do."""
 
-    points: tuple[Point, ...]
+    points: tuple[SweepPoint, ...]
     states: tuple[State, ...]
 
 
@@ -69,7 +69,7 @@ def sweep_budgets(
     outside_scope(session.analysis, settings.goal)
     if scores is None:
         scores = yield from session.score(state, settings.criterion, settings.choices, settings.seed, token)
-    points: list[Point] = []
+    points: list[SweepPoint] = []
     for number, share in enumerate(sorted(shares, reverse=True), 1):
         numbers = {"number": number, "count": len(shares), "share": share}
         words = Message("progress.budget", "Budget {number} of {count} ({share:.0%})", numbers)
@@ -93,20 +93,20 @@ def _point(
     share: float,
     token: CancelToken,
     scores: NDArray[np.float64],
-) -> Job[Point]:
+) -> Job[SweepPoint]:
     """A budget that cannot be reached, or whose cut, recovery or timing fails, has a note: the others go on."""
     try:
         made = yield from prune_state(session, state, settings, scores, token)
     except Cancelled:
         raise
     except SecateurError as error:
-        return Point(share, (), (lack_of_memory(error) or error).message)
+        return SweepPoint(share, (), (lack_of_memory(error) or error).message)
     if not made:
-        return Point(share, (), Message(MET, "The state already meets this budget."))
+        return SweepPoint(share, (), Message(MET, "The state already meets this budget."))
     try:
         timed = yield from latency_in(session, made, settings.goal, token)
     except Cancelled:
         raise
     except SecateurError as error:
-        return Point(share, tuple(one.id for one in made), error.message)
-    return Point(share, tuple(one.id for one in made), None if timed is None else timed.shortfall)
+        return SweepPoint(share, tuple(one.id for one in made), error.message)
+    return SweepPoint(share, tuple(one.id for one in made), None if timed is None else timed.shortfall)

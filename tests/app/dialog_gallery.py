@@ -37,7 +37,7 @@ def make(kind: type[QWidget], window: Any) -> QWidget:
 
 
 def _consent(window: Any) -> QDialog:
-    from secateur.app.dialogs.consent import Consent
+    from secateur.app.dialogs.consent import ConsentDialog
     from secateur.app.document.consent_request import ConsentRequest
     from secateur.engine.errors import OpenError
 
@@ -46,13 +46,13 @@ def _consent(window: Any) -> QDialog:
         "source; otherwise save only the state_dict()."
     )
     error = OpenError("checkpoint.pickle", template, path="weights.pt")
-    return Consent(window, error, ConsentRequest("weights.pt", lambda consent: None))
+    return ConsentDialog(window, error, ConsentRequest("weights.pt", lambda consent: None))
 
 
 def _export(window: Any) -> QDialog:
-    from secateur.app.dialogs.export import Export
+    from secateur.app.dialogs.export import ExportDialog
 
-    return Export(window, "onnx")
+    return ExportDialog(window, "onnx")
 
 
 def _mode(window: Any) -> QDialog:
@@ -114,9 +114,9 @@ def _moved(window: Any) -> QDialog:
 
 
 _SPECIAL: dict[str, Callable[[Any], QWidget]] = {
-    "Consent": _consent,
+    "ConsentDialog": _consent,
     "ChooseMode": _mode,
-    "Export": _export,
+    "ExportDialog": _export,
     "Share": _hand_on,
     "UnexpectedError": _mishap,
     "RelocateFile": _moved,

@@ -23,7 +23,7 @@ LIMIT = 600.0
 """Seconds that a step may take."""
 TURNS = 20
 EPOCHS = 1
-WITHOUT_A_MODEL = ("About", "Criteria", "Diagnostics", "OpenModel", "CommandPalette", "ShortcutSheet", "Target")
+WITHOUT_A_MODEL = ("About", "Criteria", "Diagnostics", "OpenModel", "CommandPalette", "ShortcutSheet", "TargetDialog")
 """Dialogs that an empty window has."""
 TRIALS = 24
 """Cuts on trial that are waited for before the picture of a sensitivity analysis."""

@@ -11,7 +11,7 @@ from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QApplication
 
-from secateur.app.dialogs.consent import Consent
+from secateur.app.dialogs.consent import ConsentDialog
 from secateur.app.jobs import state_jobs
 from secateur.app.jobs.recipes import ReplayRequest
 from secateur.app.startup import application as program
@@ -36,11 +36,11 @@ def window(qtbot, dressed, monkeypatch) -> Iterator[MainWindow]:
     window.close()
 
 
-def question(qtbot) -> Consent:
+def question(qtbot) -> ConsentDialog:
     """The dialog, once the engine has refused."""
 
     def found() -> Any:
-        return next((w for w in QApplication.topLevelWidgets() if isinstance(w, Consent) and w.isVisible()), None)
+        return next((w for w in QApplication.topLevelWidgets() if isinstance(w, ConsentDialog) and w.isVisible()), None)
 
     qtbot.waitUntil(lambda: found() is not None, timeout=LONG)
     return found()

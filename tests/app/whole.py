@@ -27,7 +27,7 @@ def full() -> StandIn:
     document.plan.lock([60], True)
     document.jobs = JOBS
     document.training.points = [CurvePoint(n, 2.0 / (1 + n), 0.4 + 0.01 * n) for n in range(40)]
-    document.note("Opened net")
+    document.note("SourceModel net")
     assert document.analysis is not None
     document.select(Selection("layer1.0.conv1", 2, document.analysis.sets[2].first + 3))
     return document

@@ -9,7 +9,7 @@ from PySide6.QtGui import QColor, QPainter, QPen
 
 from secateur.engine.structures.analysis import Mask
 
-from ...text.format import three
+from ...text.format import three_digits
 from ...theme import px, score_colours, sizes, tokens
 from ...widgets.score_scale import ScoreScale
 
@@ -45,7 +45,7 @@ def axis(painter: QPainter, area: QRectF, high: float) -> None:
     painter.setPen(QColor(tokens().muted))
     for value in ticks(high, max(2, int(area.width() // 44))):
         x = area.left() + area.width() * value / high
-        text = three(value) if value else "0"
+        text = three_digits(value) if value else "0"
         text = text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
         width = painter.fontMetrics().horizontalAdvance(text)
         left = min(max(x - width / 2, area.left() - 6), area.right() + 6 - width)

@@ -8,7 +8,7 @@ from secateur.engine.recovery.protocol import Repair
 
 from ...document.document import Document
 from ...document.job_state import CurvePoint, JobView
-from ...text.format import duration, percent, three
+from ...text.format import duration, percent, three_digits
 from ...text.titles import state_called
 
 say = QCoreApplication.translate
@@ -76,11 +76,11 @@ def best_text(document: Document) -> str:
         return ""
     higher = original is None or original.higher_is_better
     best = max(known, key=lambda p: p.metric if higher else -p.metric)
-    value = percent(best.metric) if original is None or original.percent else three(best.metric)
+    value = percent(best.metric) if original is None or original.percent else three_digits(best.metric)
     text = say("recovery", "best on the val split: {0} at step {1}").format(value, f"{best.step:,}")
     if recovered:
         text = say("recovery", "Recovery of {0}: {1}").format(state_called(document.states, recovered), text)
     if original is None:
         return text
-    before = percent(original.value) if original.percent else three(original.value)
+    before = percent(original.value) if original.percent else three_digits(original.value)
     return text + say("recovery", "; dashed: original on the {0} split, {1}").format(original.split, before)

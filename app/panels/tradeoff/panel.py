@@ -9,7 +9,7 @@ from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
 from ...dialogs.save_plot import asks_to_save
 from ...document.baseline_queries import family_known, missing_kinds, shown_baselines
 from ...document.document import Aspect
-from ...document.preconditions import no_baseline
+from ...document.preconditions import can_add_baselines
 from ...jobs.workbench import Workbench
 from ...text.format import about
 from ...text.metrics import metric_of
@@ -131,7 +131,7 @@ class TradeOffPanel(QWidget):
 
     def _offered(self) -> tuple[BaselineKind, ...]:
         """Kinds that a click makes: those that the current state has none of, while nothing makes them already."""
-        if self.document.task is None or self.document.marked.any() or no_baseline(self.document):
+        if self.document.task is None or self.document.marked.any() or can_add_baselines(self.document):
             return ()
         return missing_kinds(self.document)
 

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from ...structures.analysis import StandIn
+from ...structures.analysis import StandInSpec
 
 
-def skip(model: nn.Module, one: StandIn) -> RemovableHandle | None:
+def skip(model: nn.Module, one: StandInSpec) -> RemovableHandle | None:
     """Let a module run and put something else in place of its result; None where it is gone with another block."""
     try:
         module = model.get_submodule(one.path)

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ...errors import Message
 from ...messages import module_named
-from ...structures.analysis import StandIn
+from ...structures.analysis import StandInSpec
 from ...structures.audit_fields import AUDITED, SAME
 from ...tracing.tree import Inputs, modules_of, tensors_of
 from .run_comparison import TOLERANCE, ComparedRun, common_entries, relative_difference, sampled_result
@@ -69,7 +69,7 @@ def operator_results(
     left_out: Sequence[str],
     training: bool,
     draws: bool,
-    skips: Iterable[StandIn] = (),
+    skips: Iterable[StandInSpec] = (),
 ) -> list[OperatorResult]:
     """Run a model and keep the results of its operators; up to where it raises."""
     seen = OperatorResults(left_out)

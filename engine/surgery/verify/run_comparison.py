@@ -18,7 +18,7 @@ from ...errors import Message
 from ...jobs import CancelToken, check
 from ...messages import Phrase
 from ...runtime.load_pruned import StandIn, apply_edits
-from ...structures.analysis import StandIn as StandInFor
+from ...structures.analysis import StandInSpec
 from ...tracing.guards import Guards
 from ...tracing.isolated_forward import quiet_forward
 from ...tracing.tree import Inputs, call, copied_inputs, modules_of, preserved_outputs, tensors_of
@@ -49,7 +49,7 @@ class ComparedRun:
         training: bool = False,
         seen: Seen | None = None,
         draws: bool = False,
-        skips: Iterable[StandInFor] = (),
+        skips: Iterable[StandInSpec] = (),
         within: Callable[[nn.Module], AbstractContextManager[Any]] | None = None,
         token: CancelToken | None = None,
         guards: Guards | None = None,

@@ -21,7 +21,7 @@ from ...errors import Message, VerificationError
 from ...jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
 from ...messages import Phrase, listed, title
 from ...model_inputs import Inputs, batch_size
-from ...structures.analysis import Analysis, Kind, Mask, StandIn
+from ...structures.analysis import Analysis, Kind, Mask, StandInSpec
 from ...structures.transition import KeptIndices, Transition
 from ...tracing.guards import Guards, watched
 from ...tracing.recorder import attempt
@@ -223,7 +223,7 @@ class CutVerification:
         return rates_of(self.transition.analysis, self.transition.after, self.factors)
 
     @cached_property
-    def skips(self) -> tuple[StandIn, ...]:
+    def skips(self) -> tuple[StandInSpec, ...]:
         """What stands for the results of removed blocks."""
         return self.transition.stand_ins
 

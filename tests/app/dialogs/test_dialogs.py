@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PySide6.QtCore import QPoint, QRect, Qt
@@ -10,13 +11,13 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QPushButton
 
 from secateur.app.dialogs.attach_data import AttachData
 from secateur.app.dialogs.baselines import Baselines
-from secateur.app.dialogs.consent import Consent
+from secateur.app.dialogs.consent import ConsentDialog
 from secateur.app.dialogs.consent import ask as ask_consent
-from secateur.app.dialogs.export import Export
+from secateur.app.dialogs.export import ExportDialog
 from secateur.app.dialogs.form import FormDialog, Replace
 from secateur.app.dialogs.form_parsing import numbers, shape
 from secateur.app.dialogs.open_model import KINDS, OpenModel
-from secateur.app.dialogs.target import Target
+from secateur.app.dialogs.target import TargetDialog
 from secateur.app.document.consent_request import ConsentRequest
 from secateur.app.window.top_bar import target_words
 from secateur.engine.baselines.protocol import BaselineKind
@@ -237,7 +238,7 @@ def test_attaching_the_bundled_data(qtbot, window):
 def test_exporting_into_a_folder_that_is_missing_or_forbidden_is_refused_before_anything_is_written(
     qtbot, window, tmp_path
 ):
-    dialog = shown(qtbot, Export(window, "onnx"))
+    dialog = shown(qtbot, ExportDialog(window, "onnx"))
     dialog.path.setText(str(tmp_path / "missing" / "net.onnx"))
     assert "does not exist" in dialog.missing.text() and not dialog.accept_button.isEnabled()
     dialog.path.setText(str(tmp_path / "net.onnx"))
@@ -246,7 +247,7 @@ def test_exporting_into_a_folder_that_is_missing_or_forbidden_is_refused_before_
 
 
 def test_another_format_changes_the_name(qtbot, window):
-    dialog = shown(qtbot, Export(window, "onnx"))
+    dialog = shown(qtbot, ExportDialog(window, "onnx"))
     assert dialog.path.text().endswith("-percent.onnx")
     choose(dialog.format, "PyTorch")
     assert dialog.path.text().endswith("-percent")
@@ -255,9 +256,10 @@ def test_another_format_changes_the_name(qtbot, window):
 
 
 def test_a_target_is_chosen(qtbot, window):
-    dialog = shown(qtbot, Target(window))
+    dialog = shown(qtbot, TargetDialog(window))
     dialog.runtime.setCurrentText("torch")
-    dialog.fields.widgets["batch"].setValue(64)
+    batch: Any = dialog.fields.widgets["batch"]
+    batch.setValue(64)
     dialog.precision.setCurrentText("bf16")
     qtbot.keyClicks(dialog.input_size, "320 by")
     assert "320 x 320" in dialog.missing.text() and not dialog.accept_button.isEnabled()
@@ -268,17 +270,17 @@ def test_a_target_is_chosen(qtbot, window):
 
 
 def test_a_device_is_asked_for_only_where_there_are_several(qtbot, window):
-    assert shown(qtbot, Target(window)).device is None
+    assert shown(qtbot, TargetDialog(window)).device is None
     contents = window.document.contents
     contents.devices = ("cpu", "cuda:0")
     used = []
     window.workbench.model._use_device = lambda: used.append(contents.device)
-    dialog = shown(qtbot, Target(window))
+    dialog = shown(qtbot, TargetDialog(window))
     assert dialog.device is not None
     choose(dialog.device, "cuda:0")
     press(qtbot, dialog)
     assert used == ["cuda:0"] and window.document.target.device == "cpu"  # onnxruntime is timed on the processor
-    dialog = shown(qtbot, Target(window))
+    dialog = shown(qtbot, TargetDialog(window))
     dialog.runtime.setCurrentText("torch")
     press(qtbot, dialog)
     assert window.document.target.device == "cuda:0" and used == ["cuda:0"]
@@ -286,7 +288,7 @@ def test_a_device_is_asked_for_only_where_there_are_several(qtbot, window):
 
 
 def test_a_prompt_is_measured_where_its_tokens_are_said(qtbot, window):
-    dialog = shown(qtbot, Target(window))
+    dialog = shown(qtbot, TargetDialog(window))
     qtbot.keyClicks(dialog.tokens, "0")
     assert "whole number of 1 or more" in dialog.missing.text() and not dialog.accept_button.isEnabled()
     dialog.tokens.setText("128")
@@ -317,7 +319,7 @@ def test_consent_is_asked_for_nothing_else(window):
 
 def test_a_file_that_was_typed_is_replaced_only_after_a_question(qtbot, window, tmp_path: Path):
     (tmp_path / "net.onnx").write_text("mine")
-    dialog = shown(qtbot, Export(window, "onnx"))
+    dialog = shown(qtbot, ExportDialog(window, "onnx"))
     dialog.path.setText(str(tmp_path / "net.onnx"))
 
     def question() -> Replace:
@@ -331,10 +333,10 @@ def test_a_file_that_was_typed_is_replaced_only_after_a_question(qtbot, window, 
     assert asked(window, "export") == [("onnx", str(tmp_path / "net.onnx"))] and not dialog.isVisible()
 
 
-def open_consent(qtbot, window) -> Consent:
+def open_consent(qtbot, window) -> ConsentDialog:
     """The question that is on the screen."""
-    qtbot.waitUntil(lambda: any(d.isVisible() for d in window.findChildren(Consent)))
-    return next(d for d in window.findChildren(Consent) if d.isVisible())
+    qtbot.waitUntil(lambda: any(d.isVisible() for d in window.findChildren(ConsentDialog)))
+    return next(d for d in window.findChildren(ConsentDialog) if d.isVisible())
 
 
 def test_every_kind_of_source_has_an_example():

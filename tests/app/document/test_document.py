@@ -111,10 +111,10 @@ def test_scores_come_before_the_metric_of_what_was_opened_and_both_are_shown(des
     original = state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty())
     desk.answer("open", OpenedModel("resnet", ANALYSIS, original, (), task_info()))
     asked = [method for method, _ in desk.link.calls.values()]
-    assert asked.index("score") < asked.index("judge_original")
+    assert asked.index("score") < asked.index("evaluate_original")
     metric = Metric("top-1", 0.9, 2000, 0.007, Split.TEST)
     desk.settle()
-    desk.answer("judge_original", (metric, replace(task_info(), notes=("Prepare it otherwise.",), seconds=0.1)))
+    desk.answer("evaluate_original", (metric, replace(task_info(), notes=("Prepare it otherwise.",), seconds=0.1)))
     assert document.metric(document.original) == metric and document.scores is not None
     assert document.task is not None and document.task.seconds == 0.1
     assert "Prepare it otherwise." in document.messages.lines()
@@ -143,7 +143,7 @@ def test_an_original_that_was_judged_as_data_was_attached_is_not_judged_again(de
     original = replace(state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty()), metrics=(metric,))
     desk.answer("states", (original,))
     asked = [method for method, _ in [*desk.link.calls.values()][before:]]
-    assert asked == ["states", "score", *asked[2:]] and "judge_original" not in asked
+    assert asked == ["states", "score", *asked[2:]] and "evaluate_original" not in asked
     assert document.metric(document.original) == metric
 
 
@@ -440,7 +440,7 @@ def test_measurements_that_nobody_asked_for_step_aside(desk: Desk):
 def test_measurements_that_stepped_aside_go_on_afterwards_unless_they_were_cancelled_or_made(desk: Desk, tmp_path):
     document, target = desk.document, desk.document.target
     workbench = desk.workbench
-    desk.answer("judge_original", (Metric("top-1", 0.9, 2000, 0.007, Split.TEST), task_info()))
+    desk.answer("evaluate_original", (Metric("top-1", 0.9, 2000, 0.007, Split.TEST), task_info()))
     workbench.states.measure(background=True)
     first = desk.link.last("measure")
     workbench.model.save(str(tmp_path / "project"))

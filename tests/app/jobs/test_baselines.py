@@ -123,7 +123,7 @@ def test_data_of_unknown_size_is_not_told_as_none(qtbot, player, window):
 def test_beside_a_state_that_was_only_repaired_weights_that_are_fresh_are_trained(player):
     state = player.document.contents.states["s2"]
     player.document.contents.states["s2"] = replace(state, recovery=RecoverySettings(epochs=0))
-    beside, judged = player.workbench.baselines, player.workbench.estimator.judging(Split.TEST, 1.0)
+    beside, judged = player.workbench.baselines, player.workbench.estimator.evaluation_seconds(Split.TEST, 1.0)
     assert beside.epochs() == RecoverySettings().epochs > 0
     assert beside.seconds(BaselineKind.MAGNITUDE) < judged + beside.seconds(BaselineKind.SCRATCH) / 10
 

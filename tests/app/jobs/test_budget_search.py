@@ -59,11 +59,11 @@ def test_the_usual_question_takes_no_field_to_be_filled(qtbot, player, window):
     assert dialog.cost.cost is Cost.LATENCY and dialog.lose.value() == 0.5
     assert "onnxruntime" in dialog.estimate.text() and "About" in dialog.estimate.text()
     qtbot.mouseClick(dialog.accept_button, LEFT)
-    state, course, tolerance, scores = player.link.asked("lowest")
+    state, settings, loss_limit, scores = player.link.asked("lowest")
     assert state == "s0" and scores is document.scores
-    assert tolerance == LossLimit(0.005, Cost.LATENCY, 6, 2)  # two of five epochs while it is searched
-    assert course.goal.limits == (Limit(Cost.LATENCY, 1.0),) and course.goal.target == document.target
-    assert course.recovery.epochs == document.recovery.epochs and window.fronts == ["tradeoff"]
+    assert loss_limit == LossLimit(0.005, Cost.LATENCY, 6, 2)  # two of five epochs while it is searched
+    assert settings.goal.limits == (Limit(Cost.LATENCY, 1.0),) and settings.goal.target == document.target
+    assert settings.recovery.epochs == document.recovery.epochs and window.fronts == ["tradeoff"]
     assert "A search is running" in command_named("run.lowest").enabled(document) and not document.busy
 
 
@@ -83,10 +83,10 @@ def test_at_most_so_much_and_lose_at_most_so_much(qtbot, player, window):
     dialog.trials.setValue(3)
     qtbot.mouseClick(dialog.blocks, LEFT)
     qtbot.mouseClick(dialog.accept_button, LEFT)
-    _, course, tolerance, _ = player.link.asked("lowest")
-    assert course.goal.limits == (Limit(Cost.PARAMETERS, 0.6),) and course.goal.target is None
-    assert (tolerance.loss, tolerance.trials) == (0.0125, 3)
-    assert course.goal.kinds == KINDS_WITH_BLOCKS and Kind.BLOCK in KINDS_WITH_BLOCKS
+    _, settings, loss_limit, _ = player.link.asked("lowest")
+    assert settings.goal.limits == (Limit(Cost.PARAMETERS, 0.6),) and settings.goal.target is None
+    assert (loss_limit.loss, loss_limit.trials) == (0.0125, 3)
+    assert settings.goal.kinds == KINDS_WITH_BLOCKS and Kind.BLOCK in KINDS_WITH_BLOCKS
     assert command_named("edit.depth").shown(player.document) == "Keep whole blocks"
     assert player.document.goal.lose == 1.25  # the line in the trade-off, and the next question
 

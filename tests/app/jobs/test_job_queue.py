@@ -127,7 +127,7 @@ def test_the_second_time_a_step_says_how_long_it_takes_as_measured_here(player: 
     smaller = state_of(analysis_of(player), "s1", "s0", StateKind.CUT, weakest(player, 0.4))
     document.contents.states["s1"] = smaller
     share = smaller.macs / document.original.macs
-    found = workbench.estimator.estimate("evaluate", "s1", document.judged_on)
+    found = workbench.estimator.estimate("evaluate", "s1", document.evaluation_split)
     assert found.seconds == pytest.approx(30.0 * share)
 
 

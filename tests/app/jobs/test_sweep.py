@@ -18,7 +18,7 @@ from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.recovery.protocol import Repair
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.structures.analysis import identities
-from secateur.engine.workflows.sweep import Point, Sweep
+from secateur.engine.workflows.sweep import Sweep, SweepPoint
 
 from ..playing import Player
 from ..stand_in import state_of
@@ -55,11 +55,11 @@ def test_the_dialog_says_what_it_costs_and_asks_the_engine_for_it(qtbot, player,
     assert re.fullmatch(r"2 cuts, 8 epochs in total[.] Takes about 2 min and about \d+ MB of memory[.]", said)
     dialog.cost.setCurrentIndex(1)
     qtbot.mouseClick(dialog.accept_button, LEFT)
-    state, course, budgets, scores = player.link.asked("sweep")
+    state, settings, budgets, scores = player.link.asked("sweep")
     assert (state, budgets) == ("s0", (0.7, 0.3)) and scores is document.scores
-    assert course.goal.limits == (Limit(Cost.PARAMETERS, 1.0),) and course.goal.multiple == document.target.multiple
-    assert course.recovery == replace(document.recovery, epochs=4) and course.criterion == "taylor"
-    assert course.locked == identities(document.analysis, document.locked) and len(course.locked) == 1
+    assert settings.goal.limits == (Limit(Cost.PARAMETERS, 1.0),) and settings.goal.multiple == document.target.multiple
+    assert settings.recovery == replace(document.recovery, epochs=4) and settings.criterion == "taylor"
+    assert settings.locked == identities(document.analysis, document.locked) and len(settings.locked) == 1
     assert window.fronts == ["tradeoff"]
 
 
@@ -118,7 +118,7 @@ def test_what_could_not_be_reached_is_said(player) -> None:
     workbench = player.workbench
     workbench.sweep.start((0.6, 0.01))
     cut, recovered = pair(player, 1, 0.6, 0.9)
-    points = (Point(0.6, (cut.id, recovered.id)), Point(0.01, (), Message("any", "It cannot be reached.")))
+    points = (SweepPoint(0.6, (cut.id, recovered.id)), SweepPoint(0.01, (), Message("any", "It cannot be reached.")))
     player.answer("sweep", Sweep(points, (recovered,)))
     assert "The sweep met 1 of 2 budgets" in player.sentences[-1]
     assert "1%: It cannot be reached." in document.log
@@ -148,7 +148,7 @@ def test_it_goes_on_once_where_the_engine_was_lost(player, method: str) -> None:
     lose(player)
     assert len(asked()) == 2 and all(one is other for one, other in zip(*asked(), strict=True))
     if method == "sweep":
-        player.answer(method, Sweep((Point(0.6, (cut.id, recovered.id)),), (recovered,)))
+        player.answer(method, Sweep((SweepPoint(0.6, (cut.id, recovered.id)),), (recovered,)))
         assert "The sweep met 1 of 1 budgets" in player.sentences[-1]
         player.workbench.sweep.start((0.5,))
         assert len(asked()) == 3

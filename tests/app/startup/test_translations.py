@@ -294,8 +294,8 @@ def test_all_that_jobs_say_of_themselves_is_given_to_translators(tmp_path):
     finish(session.open(write_project(tmp_path / "mine")), hear)
     for criterion in ("l1", "taylor", "fisher", "wanda", "batchnorm"):
         finish(session.score("s0", criterion), hear)
-    course = PruneSettings(Goal((Limit(Cost.MACS, 0.5),)), "l1", RecoverySettings(epochs=1, threads=1))
-    swept = finish(sweep_budgets(session, "s0", course, (0.8, 0.5)), hear)
+    settings = PruneSettings(Goal((Limit(Cost.MACS, 0.5),)), "l1", RecoverySettings(epochs=1, threads=1))
+    swept = finish(sweep_budgets(session, "s0", settings, (0.8, 0.5)), hear)
     finish(measure_sensitivity(session, "s0", "l1", (0.5,)), hear)
     finish(export_state(session, swept.states[-1].id, "pytorch", str(tmp_path / "out")), hear)
     finish(compare_with_baselines(session, swept.states[-1].id, [BaselineSpec(BaselineKind.SCRATCH)], None), hear)

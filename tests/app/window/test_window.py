@@ -15,7 +15,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QPushButton, QTabWidget
 
-from secateur.app.dialogs.export import Export
+from secateur.app.dialogs.export import ExportDialog
 from secateur.app.dialogs.sweep import SweepDialog
 from secateur.app.jobs import state_jobs
 from secateur.app.startup import application as program
@@ -155,8 +155,8 @@ def test_from_the_bundled_resnet_to_an_onnx_file_with_the_accuracy_that_the_wind
     hand.press("Recover, 1 epoch")
     hand.wait(lambda: document.state.kind is StateKind.RECOVERED and document.metric(document.state) is not None)
     hand.press("Export ONNX")
-    hand.wait(lambda: top_dialog(Export) is not None)
-    dialog, file = top_dialog(Export), tmp_path / "small.onnx"
+    hand.wait(lambda: top_dialog(ExportDialog) is not None)
+    dialog, file = top_dialog(ExportDialog), tmp_path / "small.onnx"
     hand.type_into(dialog.path, str(file))
     qtbot.mouseClick(dialog.accept_button, LEFT)
     hand.wait(lambda: document.last_export is not None)

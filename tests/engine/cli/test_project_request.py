@@ -80,7 +80,7 @@ def test_killed_between_the_recovery_and_the_last_evaluation_it_goes_on(
     assert main(["prune", *mine, *goal, "--save", str(tmp_path / "whole")]) == 0
     whole = result(capsys)
     project, file = str(tmp_path / "project"), tmp_path / "out.pt2"
-    killed(["prune", *mine, *goal, "--save", project], "judged")
+    killed(["prune", *mine, *goal, "--save", project], "evaluate_once")
     capsys.readouterr()
     found = states(project)
     assert [one.kind.value for one in found.values()] == ["original", "cut", "recovered"]

@@ -11,7 +11,7 @@ from secateur.engine.jobs import finish
 from secateur.engine.scoring.block_similarity import BlockSimilarity
 from secateur.engine.scoring.criteria import score
 from secateur.engine.structures.analyse import analyse
-from secateur.engine.structures.analysis import Analysis, Kind, StandIn
+from secateur.engine.structures.analysis import Analysis, Kind, StandInSpec
 from tests.engine.block_nets import Branches, Decoder
 from tests.engine.nets import Residual, Transformer
 from tests.engine.scoring.given_task import GivenTask
@@ -110,7 +110,7 @@ class PreActivated(nn.Module):
 def test_a_block_that_changes_its_input_in_place_is_compared_with_what_it_was_given() -> None:
     torch.manual_seed(0)
     net, x, turning = nn.Sequential(PreActivated()), torch.randn(2, 8, 6, 6), BlockSimilarity({0: (8, True)})
-    handles = turning.watch(net, StandIn(0, "0", {"copy": "0"}))
+    handles = turning.watch(net, StandInSpec(0, "0", {"copy": "0"}))
     given = x.clone()
     with torch.no_grad(), turning:
         result = net(given)

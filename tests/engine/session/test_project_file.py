@@ -82,7 +82,7 @@ def test_data_that_changed_is_named_and_metrics_are_stale_until_they_are_measure
     changed = [*map(str, opened(session, saved).changed)]
     assert len(changed) == 2 and "data.npz has changed" in changed[0] and "stale" in changed[1]
     assert session.history.state("s0").stale and session.history.state("s0").metrics
-    again = finish(session.judged("s0", session.history.state("s0").metrics[0].split))
+    again = finish(session.evaluate_once("s0", session.history.state("s0").metrics[0].split))
     assert not session.history.state("s0").stale and session.history.state("s0").metrics == (again,)
     reread = StateHistory(session.folder)
     reread.read()

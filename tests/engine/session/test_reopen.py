@@ -84,7 +84,7 @@ def test_states_that_were_judged_with_other_numbers_of_classes_are_stale(session
     opened = finish(session.open(saved))
     assert [state.stale for state in session.states()] == [True, True]
     assert any("low 0, medium 1, high 2. Earlier measurements" in str(note) for note in opened.notes)
-    finish(session.judged("s0", Split.TEST))
+    finish(session.evaluate_once("s0", Split.TEST))
     finish(save_project(session, str(log.parent.parent / "again"), "s0"))
     again = finish(session.open(replace(saved, source=str(log.parent.parent / "again"))))
     assert [state.stale for state in session.states()] == [False, True]

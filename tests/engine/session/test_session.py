@@ -85,7 +85,7 @@ def test_an_original_that_was_not_judged_while_it_was_opened_is_judged_later(ses
     opened = finish(session.open(spec, evaluate=False))
     assert opened.state.metrics == () and opened.task is not None
     assert all(sample.predicted for sample in opened.task.samples)
-    metric, info = finish(session.judge_original())
+    metric, info = finish(session.evaluate_original())
     session.close()
     other = Session(session.folder)
     assert (metric,) == other_opening(spec).state.metrics == session.history.state("s0").metrics

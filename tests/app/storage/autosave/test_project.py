@@ -134,6 +134,8 @@ def test_a_project_belongs_to_the_window_or_to_the_command_that_was_first(window
 
 
 def test_a_project_whose_model_has_moved_asks_for_it_and_opens(windows, qtbot, tmp_path: Path) -> None:
+    from secateur.app.dialogs.consent import ConsentDialog
+
     window = worked_on(windows, qtbot, tmp_path)
     before = shown(window)
     window.workbench.model.save(str(tmp_path / "project"))
@@ -152,10 +154,8 @@ def test_a_project_whose_model_has_moved_asks_for_it_and_opens(windows, qtbot, t
     asked.path.setText(str(tmp_path / "elsewhere" / "model.py"))
     asked.accept_button.click()
 
-    from secateur.app.dialogs.consent import Consent
-
-    qtbot.waitUntil(lambda: dialog(Consent) is not None, timeout=LONG)  # code at another place is other code
-    dialog(Consent).accept_button.click()
+    qtbot.waitUntil(lambda: dialog(ConsentDialog) is not None, timeout=LONG)  # code at another place is other code
+    dialog(ConsentDialog).accept_button.click()
     quiet(again, qtbot)
     qtbot.waitUntil(lambda: bool(again.document.history.entries), timeout=LONG)
     assert shown(again) == before
