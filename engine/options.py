@@ -152,12 +152,12 @@ class Setting:
             return "default"
         if isinstance(value, bool):
             return "yes" if value else "no"
-        if isinstance(value, int | float):
-            if not value and option.zero:
-                return option.zero
-            return f"{100 * value:g} %" if option.percent else f"{value:g}"
+        if isinstance(value, int | float) and not value and option.zero:
+            return option.zero
         if option.notation is not None:
             return option.notation.write(value)
+        if isinstance(value, int | float):
+            return f"{100 * value:g} %" if option.percent else f"{value:g}"
         return option.titles.get(str(value), str(value))
 
 
