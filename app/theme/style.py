@@ -112,7 +112,7 @@ QTreeWidget[role="commands"] {{ selection-background-color: {t.selection}; selec
 QTreeWidget[role="commands"]::item {{ padding: 0 4px; }}
 QTreeWidget[role="commands"]::item:selected {{ background: {t.selection}; color: {t.text}; }}
 QTreeView::branch {{ image: none; border-image: none; background: transparent; }}
-QHeaderView {{ background: {t.panel}; border: 0; }}
+QHeaderView, QTableCornerButton::section {{ background: {t.panel}; border: 0; }}
 QHeaderView::section {{ background: {t.panel}; color: {t.muted}; border: 0; border-bottom: 1px solid {t.line};
     padding: 4px 4px; font-size: {size.caption}px; font-weight: normal; }}
 """

@@ -1,10 +1,10 @@
-"""A tree of rows that stays where it was scrolled to while the look changes.
+"""A view of rows that stays where it was scrolled to while the look changes.
 
 Without a style sheet rows are of another height for a moment, and Qt scrolls to what still fits.
 """
 
 from PySide6.QtCore import QObject, QPersistentModelIndex, QPoint, Slot
-from PySide6.QtWidgets import QAbstractItemView, QTreeView
+from PySide6.QtWidgets import QAbstractItemView
 
 from ..theme import theme
 
@@ -12,7 +12,7 @@ from ..theme import theme
 class TopRow(QObject):
     """Keeps a view's first row in its place through a change of the look."""
 
-    def __init__(self, view: QTreeView) -> None:
+    def __init__(self, view: QAbstractItemView) -> None:
         """Belong to the view."""
         super().__init__(view)
         self._view = view

@@ -63,11 +63,13 @@ class _Builder:
         """Sets are (kind, first parameter or block path, axis or -1, module)."""
         start = np.concatenate([[0], np.cumsum(self.axes)]).astype(np.int64)
         made, members, index = list[CoupledSet](), list[NDArray[np.int64]](), list[int]()
+        touched: dict[int, list[tuple[int, int]]] = {}
+        for number, tensor in enumerate(self.tensors):
+            for dim, of in enumerate(tensor.axes):
+                touched.setdefault(of, []).append((number, dim))
         for kind, first, axis, module in sets:
             count = 1 if axis < 0 else self.axes[axis]
-            touches = tuple(
-                (t, d) for t, x in enumerate(self.tensors) for d, a in enumerate(x.axes) if axis >= 0 and a == axis
-            )
+            touches = tuple(touched.get(axis, ())) if axis >= 0 else ()
             along = tuple(dict.fromkeys(self.tensors[t].module for t, _ in touches if self.tensors[t].module != module))
             made.append(CoupledSet(kind, first, -1 if axis < 0 else 0, module, len(members), count, touches, along))
             members += [np.zeros(0, np.int64)] if axis < 0 else [start[axis] + np.array([i]) for i in range(count)]

@@ -2,8 +2,8 @@
 
 350,000 structures, the analysis made on meta tensors. Prints the median and the worst of: first rows after the analysis
 is there (bar: 100 ms), a step of scrolling with its paint (a 60 Hz frame in the median, 50 ms at worst), a change of
-scores with its paint (the same), marking all, and filtering (200 ms).
-Only the tree is shown; `heartbeat` has the window.
+scores with its paint (the same), marking all, and filtering (200 ms); then the same of the tables of layers and heads.
+Only one panel is shown; `heartbeat` has the window.
 """
 
 import argparse
@@ -119,6 +119,33 @@ class Bench:
             self.timed("sort", lambda: self.panel.model.sort(2))
             self.timed("sort", lambda: self.panel.model.sort(0))
         self.panel.close()
+        self._tables(draw.random(analysis.count))
+
+    def _tables(self, scores: Any) -> None:
+        """The same gestures in the tables of layers and heads."""
+        from PySide6.QtCore import Qt
+        from PySide6.QtTest import QTest
+
+        from secateur.app.panels.heads import HeadsPanel
+        from secateur.app.panels.layers import LayersPanel
+
+        document = self.document
+        document.set_criterion("l1")
+        for name, kind in (("layers", LayersPanel), ("heads", HeadsPanel)):
+            panel = kind(self.document)
+            panel.resize(720, 460)
+            panel.show()
+            self.application.processEvents()
+            for turn in range(8):
+                rated = scores * (1 - turn / 10)
+                self.timed(f"{name}: re-colour", lambda rated=rated: document.take_scores("s0", "l1", rated))
+            bar = panel.view.verticalScrollBar()
+            for step in range(STEPS):
+                place = (step * 66) % max(bar.maximum(), 1)
+                self.timed(f"{name}: scroll", lambda place=place, bar=bar: bar.setValue(place))
+            for _ in range(30):
+                self.timed(f"{name}: key", lambda panel=panel: QTest.keyClick(panel.view, Qt.Key.Key_Down))
+            panel.close()
 
     def _open(self, number: int) -> None:
         from secateur.app.document.document import Selection
@@ -141,6 +168,7 @@ BARS = {
     "spare all": (ACT, ACT),
     "filter": (ACT, ACT),
     "sort": (ACT, ACT),
+    **{f"{table}: {act}": (FRAME, WORST) for table in ("layers", "heads") for act in ("re-colour", "scroll", "key")},
 }
 
 

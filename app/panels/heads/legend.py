@@ -15,16 +15,10 @@ SWATCH = 18
 class Signs(CaptionLine):
     """The sign of every state with its word."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, words: dict[str, str], parent: QWidget | None = None) -> None:
         """Know the words."""
         super().__init__(parent)
-        self.words = {
-            "free": self.tr("free"),
-            "marked": self.tr("marked"),
-            "locked": self.tr("locked"),
-            "removed": self.tr("removed"),
-            "fixed": self.tr("fixed"),
-        }
+        self.words = words
         self.setAccessibleName(self.tr("Legend for {0}").format(", ".join(self.words.values())))
 
     def room(self) -> float:
@@ -48,10 +42,10 @@ class Legend(QWidget):
         signs: The states.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        """Start without scores."""
+    def __init__(self, words: dict[str, str], parent: QWidget | None = None) -> None:
+        """Start without scores; `words` are those of the states."""
         super().__init__(parent)
-        self.range, self.signs = ScoreRange(), Signs()
+        self.range, self.signs = ScoreRange(), Signs(words)
         row = FlowLayout(self, gap=6)
         row.addWidget(self.range)
         row.addWidget(self.signs)

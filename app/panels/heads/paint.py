@@ -1,9 +1,11 @@
 """How heads are drawn: colour says the score; marked, locked, removed and fixed have a sign of their own as well."""
 
+from functools import cache
+
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QPainter, QPen
 
-from ...theme import score_colours, sizes, tokens
+from ...theme import score_colour, tokens
 from ...theme.design_tokens import luminance
 
 
@@ -20,9 +22,9 @@ def cell(painter: QPainter, area: QRectF, fraction: float, state: str, text: str
         painter.fillRect(area, QColor(look.line))
         painter.fillRect(area, QBrush(QColor(look.muted), Qt.BrushStyle.BDiagPattern))
         return
-    fill = score_colour(fraction)
+    fill = fill_colour(fraction)
     painter.fillRect(area, fill)
-    painter.setPen(QColor("#ffffff" if luminance(fill.name()) < 0.3 else "#14171b"))
+    painter.setPen(QColor(_ink(fill.name())))
     if text and state == "free":
         painter.drawText(area, Qt.AlignmentFlag.AlignCenter, text)
     if state == "marked":
@@ -31,11 +33,17 @@ def cell(painter: QPainter, area: QRectF, fraction: float, state: str, text: str
         _lock(painter, area.center(), painter.pen().color())
 
 
-def score_colour(fraction: float) -> QColor:
+@cache
+def _ink(fill: str) -> str:
+    """The colour of a number on a ground, of which there are a few hundred."""
+    return "#ffffff" if luminance(fill) < 0.3 else "#14171b"
+
+
+def fill_colour(fraction: float) -> QColor:
     """The colour of a score; a grey of the look where it is unknown."""
     if fraction != fraction:
         return QColor(tokens().edge)
-    return QColor(*map(int, score_colours([fraction])[0]))
+    return QColor(*score_colour(fraction))
 
 
 def group(painter: QPainter, area: QRectF) -> None:
@@ -45,27 +53,12 @@ def group(painter: QPainter, area: QRectF) -> None:
     painter.drawRoundedRect(area.adjusted(-1.5, -1.5, 1.5, 1.5), 2, 2)
 
 
-def current(painter: QPainter, area: QRectF, focused: bool) -> None:
-    """The frame of the selected cell."""
+def chosen(painter: QPainter, area: QRectF, focused: bool, current: bool) -> None:
+    """The frame of a selected cell; that of the current one is stronger."""
     look = tokens()
     painter.setBrush(Qt.BrushStyle.NoBrush)
-    painter.setPen(QPen(QColor(look.accent if focused else look.text), 2))
-    painter.drawRect(area.adjusted(-1, -1, 1, 1))
-
-
-def name(painter: QPainter, area: QRectF, text: str, muted: bool) -> None:
-    """The layer of a row, shortened from the left."""
-    look = tokens()
-    painter.setPen(QColor(look.muted if muted else look.text))
-    shown = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideLeft, int(area.width()))
-    painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, shown)
-
-
-def small(painter: QPainter) -> None:
-    """Captions from here on."""
-    font = painter.font()
-    font.setPixelSize(sizes().caption)
-    painter.setFont(font)
+    painter.setPen(QPen(QColor(look.accent if focused else look.text), 2 if current else 1))
+    painter.drawRect(area)
 
 
 def _strike(painter: QPainter, area: QRectF) -> None:

@@ -1,22 +1,19 @@
 """The Heads tab: a click or a rubber band marks, colours are the scores of the present criterion."""
 
 import numpy as np
-from numpy.typing import NDArray
 from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
 
 from ...dialogs.save_plot import asks_to_save
 from ...document.document import Aspect, Document, Selection
-from ...text.structures import structure_name
 from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, Table, offer
-from ...widgets.score_scale import ScoreScale
 from ..plot_tables import heads_table
 from ..score_legend import highest
-from .grid import HeadRow, heads_of
 from .legend import Legend
-from .view import HeadMap, Place
+from .model import HeadsModel, Place
+from .view import HeadsView
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.SCORES, Aspect.MARKS, Aspect.STATES})
 
@@ -25,32 +22,28 @@ class HeadsPanel(QWidget):
     """The map with its legend.
 
     Attributes:
-        map: The cells.
+        model: The cells.
+        view: The map itself.
         legend: Range and signs.
-        rows: What is shown.
     """
 
     def __init__(self, document: Document, parent: QWidget | None = None) -> None:
         """Show the document's heads."""
         super().__init__(parent)
         self.document = document
-        self.rows: tuple[HeadRow, ...] = ()
-        self._place: dict[int, Place] = {}
-        self._scale = ScoreScale(1.0)
-        self.map = HeadMap()
-        self.map.look, self.map.words = self._look, self.words
-        self.legend = Legend()
+        self.model = HeadsModel(document, self)
+        self.view = HeadsView(self.model)
+        self.legend = Legend(self.model.words)
         self._note = label(role="caption", wrap=True)
         self._empty = EmptyState("", "")
-        self._drawing = Drawing("heads", self.tr("Heads"), "heads", self._some, self.map.whole, self._table)
+        self._drawing = Drawing("heads", self.tr("Heads"), "heads", self._some, self.view.whole, self._table)
         self._lay_out()
-        offer(self.map, self._drawing, asks_to_save(self.document))
-        self.map.chosen.connect(self._toggle)
-        self.map.toggled.connect(self._toggle)
-        self.map.removed.connect(self._remove)
-        self.map.reached.connect(self._select)
-        self.map.banded.connect(self._band)
-        self.map.hovered.connect(self._hover)
+        offer(self.view, self._drawing, asks_to_save(self.document))
+        self.view.toggled.connect(self._toggle)
+        self.view.removed.connect(self._remove)
+        self.view.reached.connect(self._select)
+        self.view.banded.connect(self._band)
+        self.view.hovered.connect(self._hover)
         document.dispatcher.watch(SHOWN | {Aspect.SELECTION}, self._changed)
         self._changed(SHOWN)
 
@@ -60,7 +53,7 @@ class HeadsPanel(QWidget):
         inner.setContentsMargins(6, 8, 6, 6)
         inner.setSpacing(4)
         inner.addWidget(self._note)
-        inner.addWidget(self.map, 1)
+        inner.addWidget(self.view, 1)
         inner.addWidget(self.legend)
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self._empty)
@@ -71,118 +64,73 @@ class HeadsPanel(QWidget):
         return (self._drawing,)
 
     def _some(self) -> bool:
-        return bool(self._place)
+        return self.model.some
 
     def _table(self) -> Table:
-        return heads_table(self.document, self.rows)
+        return heads_table(self.document, self.model.rows)
 
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.MODEL in aspects:
-            self._read()
+            self.model.reload()
+            self._say_what_is_missing()
+        elif aspects & SHOWN:
+            self.model.refresh()
         if aspects & SHOWN:
-            self.refresh()
+            self._say_what_is_shown()
         if aspects & {Aspect.MODEL, Aspect.SELECTION}:
-            self.map.show_current(self._place.get(self.document.selection.structure))
+            self.view.show_current(self.model.place_of(self.document.selection.structure))
 
-    def _read(self) -> None:
-        """Which heads the model has."""
-        analysis = self.document.analysis
-        self.rows = () if analysis is None else heads_of(analysis)
-        cells = ((n, cell) for n, row in enumerate(self.rows) for cell in range(row.count))
-        self._place = {self._structure(place): place for place in cells}
-        self._stack.setCurrentIndex(int(bool(self._place)))
+    def _say_what_is_missing(self) -> None:
+        """A model, or heads in it."""
+        self._stack.setCurrentIndex(int(self.model.some))
         title = self.tr("Heads")
-        if analysis is None:
+        if self.document.analysis is None:
             self._empty.say(title, self.tr("Open a model to see its attention heads, one row per layer."))
         else:
             words = self.tr("{0} has no removable attention heads. See the Layers tab.")
             self._empty.say(title, words.format(self.document.model_name))
-        self.map.show_rows(self.rows)
 
-    def refresh(self) -> None:
-        """Take scores and states again."""
-        scores = self.document.shown_scores
-        heads = np.fromiter(self._place, np.int64, len(self._place))
-        self._scale = ScoreScale.of(None if scores is None else scores[heads])
-        known = scores is not None and bool(np.isfinite(scores[heads]).any())
-        self.legend.range.show_ends("0", *highest(self.document, self._scale if known else None))
-        groups = any(row.span > 1 for row in self.rows)
+    def _say_what_is_shown(self) -> None:
+        """What the colours mean, and what a click does."""
+        self.legend.range.show_ends("0", *highest(self.document, self.model.scale if self.model.rated else None))
+        groups = any(row.span > 1 for row in self.model.rows)
         words = self.tr("Click a head to mark or unmark it, or drag over several. Ctrl+L locks.")
         framed = self.tr(" Frame: a key/value group with the query heads it serves.") if groups else ""
         self._note.setText(words + framed)
-        if self.map.current is not None:
-            self.map.setAccessibleDescription(self.words(*self.map.current))
-        self.map.viewport().update()
-
-    # Cells.
-
-    def _structure(self, place: Place) -> int:
-        return self.rows[place[0]].first + place[1]
-
-    def _look(self, row: int, cell: int) -> tuple[float, str]:
-        """A cell's score on the scale, and its state."""
-        structure, scores = self._structure((row, cell)), self.document.shown_scores
-        score = float("nan") if scores is None else float(scores[structure])
-        return float(self._scale.fractions(np.array([score]))[0]), self._state(structure)
-
-    def _state(self, structure: int) -> str:
-        document = self.document
-        if document.removed[structure]:
-            return "removed"
-        if document.marked[structure]:
-            return "marked"
-        return "locked" if document.locked[structure] else "free"
-
-    def words(self, row: int, cell: int) -> str:
-        """A cell in words; of a row alone where the cell is -1."""
-        one, analysis = self.rows[row], self.document.analysis
-        if one.set_number < 0:
-            words = self.tr("{0} is fixed: none of its heads can be removed separately. {1}")
-            return words.format(one.module, one.reason).strip()
-        if cell < 0 or analysis is None:
-            return one.module
-        structure, scores = self._structure((row, cell)), self.document.shown_scores
-        name = structure_name(analysis, structure, analysis.sets[one.set_number])
-        name = self.tr("{0} of each group").format(name) if one.within else name
-        lines = [f"{one.module}, {name}"]
-        if one.span > 1:
-            lines.append(self.tr("serves query heads {0} to {1}").format(cell * one.span, (cell + 1) * one.span - 1))
-        if scores is not None and np.isfinite(scores[structure]):
-            lines.append(self.tr("score {0}").format(self._scale.text(float(scores[structure]))))
-        state = self._state(structure)
-        return "\n".join([*lines, *([self.legend.signs.words[state]] if state != "free" else [])])
 
     # Gestures.
 
-    def _structures(self, places: list[Place]) -> NDArray[np.int64]:
-        return np.array([self._structure(place) for place in places], np.int64)
-
     @Slot(object)
     def _select(self, place: Place) -> None:
-        row = self.rows[place[0]]
+        row = self.model.rows[place[0]]
         assert self.document.analysis is not None
         one = self.document.analysis.sets[row.set_number]
-        self.document.select(Selection(one.module, row.set_number, self._structure(place)))
+        self.document.select(Selection(one.module, row.set_number, self.model.structure(place)))
 
     @Slot(object)
-    def _toggle(self, place: Place) -> None:
-        self._select(place)
-        structure = self._structure(place)
+    def _toggle(self, places: list[Place]) -> None:
+        """Mark or unmark one; of several all that are free."""
+        if len(places) != 1:
+            self._band(places)
+            return
+        self._select(places[0])
+        structure = self.model.structure(places[0])
         if not self.document.removed[structure]:
             self.document.plan.mark([structure], not self.document.marked[structure])
 
     @Slot(object)
-    def _remove(self, place: Place) -> None:
-        self.document.plan.mark([self._structure(place)], True)
+    def _remove(self, places: list[Place]) -> None:
+        if places:
+            self.document.plan.mark([self.model.structure(place) for place in places], True)
 
     @Slot(object)
     def _band(self, places: list[Place]) -> None:
         """Mark all inside; unmark them where all are marked."""
-        structures = self._structures(places)
+        structures = np.array([self.model.structure(place) for place in places], np.int64)
         free = structures[~(self.document.removed | self.document.locked)[structures]]
         if len(free):
             self.document.plan.mark(free, not bool(self.document.marked[free].all()))
 
     @Slot(object)
     def _hover(self, place: Place | None) -> None:
-        self.document.hover(-1 if place is None else self._structure(place))
+        self.document.hover(-1 if place is None else self.model.structure(place))

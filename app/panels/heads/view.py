@@ -1,216 +1,154 @@
-"""The heat map itself: cells to click, a rubber band, keys; only the rows that are seen are drawn."""
+"""The heat map itself: a table whose cells are clicked, banded and reached by keys."""
 
-from collections.abc import Callable
+from PySide6.QtCore import QEvent, QItemSelectionModel, QModelIndex, QPointF, QRect, QRectF, Qt, Signal, Slot
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtWidgets import QAbstractItemView, QApplication, QTableView, QWidget
 
-from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QApplication, QWidget
-
-from ...widgets.row_area import RowArea
+from ...theme import px
 from ...widgets.rubber_band import paint_band
-from . import paint
-from .grid import HeadRow
+from ...widgets.top_row import TopRow
+from ...widgets.type_ahead import TypeAhead
+from .delegate import HeadsDelegate
+from .header import HeadsHeader
+from .model import HeadsModel, Place
 
-ROW, HEADER, GAP = 28, 20, 2
-"""Heights of a row and of the numbers above, and the gap between cells, in device-independent pixels."""
-NARROW, WIDE = 15.0, 32.0
-"""Widths of a cell at least and at most."""
-BETWEEN = 5.0
-"""Further room between two key/value groups."""
-ARROWS = {
-    Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1), Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0),
-    Qt.Key.Key_Home: (0, -(10**6)), Qt.Key.Key_End: (0, 10**6),
+ROW, HEADER = 28, 20
+"""Heights of a row and of the numbers above, in pixels at the first size of text."""
+NARROW, WIDE = 15, 32
+"""Widths of a cell at least and at most, in device-independent pixels."""
+Action = QAbstractItemView.CursorAction
+STEPS = {
+    Action.MoveLeft: (0, -1), Action.MoveRight: (0, 1), Action.MoveUp: (-1, 0), Action.MoveDown: (1, 0),
+    Action.MoveHome: (0, -(10**6)), Action.MoveEnd: (0, 10**6),
 }  # fmt: skip
-Place = tuple[int, int]
-"""(row, cell)."""
+"""(rows, cells) that a key moves by."""
 
 
-class HeadMap(RowArea):
+class HeadsView(QTableView):
     """Rows of heads.
 
-    Attributes:
-        rows: What is shown.
-        current: The selected cell, None for none.
-
     Signals:
-        chosen: (row, cell), a cell was clicked.
         reached: (row, cell), a key moved there.
-        toggled: (row, cell), Space was pressed on it.
-        removed: (row, cell), Delete was pressed on it.
+        toggled: list of (row, cell): one was clicked, or Space was pressed on those that are selected.
+        removed: list of (row, cell) on which Delete was pressed.
         banded: list of (row, cell) inside a rubber band.
         hovered: (row, cell) or None.
     """
 
-    chosen = Signal(object)
     reached = Signal(object)
     toggled = Signal(object)
     removed = Signal(object)
     banded = Signal(object)
     hovered = Signal(object)
-    row, top = ROW, HEADER
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        """Start empty."""
+    def __init__(self, model: HeadsModel, parent: QWidget | None = None) -> None:
+        """Show the model."""
         super().__init__(parent)
-        self.rows: tuple[HeadRow, ...] = ()
-        self.current: Place | None = None
-        self.look: Callable[[int, int], tuple[float, str]] = lambda row, cell: (float("nan"), "free")
-        self.words: Callable[[int, int], str] = lambda row, cell: ""
-        self.within = self.tr("in each group")
+        self.rows = model
+        self.setHorizontalHeader(HeadsHeader(Qt.Orientation.Horizontal, self, model))
+        self.setVerticalHeader(HeadsHeader(Qt.Orientation.Vertical, self, model))
+        self.setModel(model)
+        self.setItemDelegate(HeadsDelegate(self, model))
         self._press: QPointF | None = None
         self._end = QPointF()
-        self._banding = False
+        self._banding = self._following = False
         self._hover: Place | None = None
-        self.setMinimumSize(200, 90)
+        self._ahead = TypeAhead()
+        self._dress()
+        self._top = TopRow(self)
+        model.modelReset.connect(self._restart)
+
+    def _dress(self) -> None:
         self.setAccessibleName(self.tr("Heads; arrow keys move between them, Space marks or unmarks"))
+        self.horizontalHeader().setAccessibleName(self.tr("Numbers of the query heads"))
+        self.verticalHeader().setAccessibleName(self.tr("Layers with heads"))
+        self.setShowGrid(False)
+        self.setCornerButtonEnabled(False)
+        self.setTabKeyNavigation(False)
+        self.setMouseTracking(True)
+        self.setMinimumSize(200, 90)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self._share_room()
 
-    def row_count(self) -> int:
-        """How many rows."""
-        return len(self.rows)
-
-    def show_rows(self, rows: tuple[HeadRow, ...]) -> None:
-        """Show other rows; nothing is selected in them."""
-        self.rows = rows
-        self.current = self._hover = self._press = None
-        self.set_bars()
-        self.viewport().update()
+    @property
+    def current(self) -> Place | None:
+        """The selected cell, None for none."""
+        return self.rows.place(self.currentIndex())
 
     def show_current(self, place: Place | None) -> None:
-        """Select a cell and bring its row into view."""
-        self.current = place
-        self.setAccessibleDescription("" if place is None else self.words(*place))
-        if place is not None:
-            self.reach(place[0])
-        self.viewport().update()
+        """Select a cell and bring it into view, without telling that it was reached."""
+        self._following = True
+        if place is None:
+            self.selectionModel().clear()
+        elif place != self.current:
+            index = self.rows.at(place)
+            self.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+            self.scrollTo(index)
+        self._following = False
 
-    def whole(self) -> "HeadMap":
+    def whole(self) -> "HeadsView":
         """A copy that is as tall and wide as all of its rows, for a picture."""
-        made = HeadMap()
-        made.look, made.words = self.look, self.words
-        made.resize(self.viewport().width(), made.header + len(self.rows) * made.row_height + 4)
-        made.show_rows(self.rows)
-        made.resize(max(made.width(), int(made._content())), made.height())
-        made.set_bars()
+        made = HeadsView(self.rows)
+        made.ensurePolished()
+        made.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        made.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        made.resize(self.size())
+        height = made.horizontalHeader().height() + made.verticalHeader().length()
+        width = made.verticalHeader().width() + made.horizontalHeader().length()
+        made.resize(max(self.width(), width + 8), height + 4)
         return made
 
-    # Where things are, in pixels of the viewport.
+    @Slot()
+    def _restart(self) -> None:
+        """Other rows: cells of key/value groups are as wide as the query heads they serve, fixed rows are one."""
+        self._hover = self._press = None
+        self.clearSpans()
+        for number, row in enumerate(self.rows.rows):
+            width = row.span if row.count else self.rows.columnCount()
+            if width > 1:
+                for cell in range(max(row.count, 1)):
+                    self.setSpan(number, cell * width, 1, width)
+        self._share_room()
 
-    def names_width(self) -> float:
-        """Room for the names of the layers."""
-        return min(200.0, max(96.0, 0.28 * self.viewport().width()))
+    def _share_room(self) -> None:
+        """Names as wide as a part of the table, cells as wide as fits."""
+        names = min(200, max(96, int(0.28 * self.width())))
+        self.verticalHeader().setFixedWidth(names)
+        self.verticalHeader().setDefaultSectionSize(px(ROW))
+        self.horizontalHeader().setFixedHeight(px(HEADER))
+        room = (self.width() - names - 12) // max(self.rows.columnCount(), 1)
+        self.horizontalHeader().setDefaultSectionSize(min(WIDE, max(NARROW, room)))
 
-    def cell_width(self) -> float:
-        """Of one head, as wide as fits."""
-        columns = max((row.columns for row in self.rows), default=1)
-        groups = max((row.count for row in self.rows if row.span > 1), default=0)
-        room = self.viewport().width() - self.names_width() - 12 - groups * BETWEEN
-        return min(WIDE, max(NARROW, room / max(columns, 1)))
+    # What Qt asks.
 
-    def cell_area(self, row: int, cell: int) -> QRectF:
-        """A cell with all query heads that it stands for."""
-        one, width = self.rows[row], self.cell_width()
-        between = BETWEEN if one.span > 1 else 0.0
-        left = self.names_width() + cell * (one.span * width + between) - self.horizontalScrollBar().value()
-        return QRectF(left, self.top_of(row) + 3, one.span * width - GAP, self.row_height - 6)
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Another width has room for wider cells."""
+        super().resizeEvent(event)
+        self._share_room()
 
-    def place_at(self, where: QPointF) -> Place | None:
-        """The cell at a place, None for none."""
-        row = self.row_at(where.y())
-        if row < 0 or where.x() < self.names_width():
-            return None
-        cells = range(self.rows[row].count)
-        return next(((row, cell) for cell in cells if self.cell_area(row, cell).contains(where)), None)
-
-    def _content(self) -> float:
-        """Width of the widest row."""
-        ends = (self.cell_area(n, row.count - 1).right() for n, row in enumerate(self.rows) if row.count)
-        return max(ends, default=0.0) + self.horizontalScrollBar().value() + 8
-
-    def set_bars(self) -> None:
-        """Scroll as far as there are rows, and as wide as the widest."""
-        super().set_bars()
-        self.horizontalScrollBar().setRange(0, max(0, int(self._content() - self.viewport().width())))
-        self.horizontalScrollBar().setPageStep(max(1, self.viewport().width()))
-
-    # Painting.
+    def changeEvent(self, event: QEvent) -> None:
+        """Text of another size needs other rows."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange) and hasattr(self, "_top"):
+            self._share_room()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """The rows that are seen, numbers above them, names at the left."""
-        painter = QPainter(self.viewport())
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        self._paint_numbers(painter)
-        body = QRectF(self.names_width() - 3, self.header, self.viewport().width(), self.viewport().height())
-        for number in range(*self.seen()):
-            painter.setClipRect(body)
-            self._paint_row(painter, number)
-            painter.setClipRect(QRectF(0, self.header, self.viewport().width(), self.viewport().height()))
-            self._paint_name(painter, number)
+        """The cells that are seen, and the rubber band over them."""
+        super().paintEvent(event)
         if self._banding and self._press is not None:
-            painter.setClipping(False)
-            paint_band(painter, QRectF(self._press, self._end).normalized())
+            paint_band(QPainter(self.viewport()), QRectF(self._press, self._end).normalized())
 
-    def _paint_numbers(self, painter: QPainter) -> None:
-        """Numbers of the heads, over the columns of rows without groups."""
-        row = next((n for n, one in enumerate(self.rows) if one.count and one.span == 1 and not one.within), -1)
-        if row < 0:
-            return
-        painter.save()
-        paint.small(painter)
-        painter.setClipRect(QRectF(self.names_width() - 3, 0, self.viewport().width(), self.header))
-        painter.setPen(self.palette().placeholderText().color())
-        longest = max(range(len(self.rows)), key=lambda n: self.rows[n].count if self.rows[n].span == 1 else -1)
-        for cell in range(self.rows[longest].count):
-            area = self.cell_area(longest, cell)
-            painter.drawText(
-                QRectF(area.left(), 2, area.width(), self.header - 4), Qt.AlignmentFlag.AlignCenter, str(cell)
-            )
-        painter.restore()
-
-    def _paint_row(self, painter: QPainter, number: int) -> None:
-        one = self.rows[number]
-        if one.set_number < 0:
-            area = QRectF(self.names_width(), self.top_of(number) + 3, 0, self.row_height - 6)
-            area.setWidth(4 * self.cell_width() - GAP)
-            return paint.cell(painter, area, float("nan"), "fixed", "")
-        for cell in range(one.count):
-            area = self.cell_area(number, cell)
-            fraction, state = self.look(number, cell)
-            self._paint_cell(painter, number, cell, area, (fraction, state))
-            if (number, cell) == self.current:
-                paint.current(painter, area, self.hasFocus())
-        return None
-
-    def _paint_cell(self, painter: QPainter, number: int, cell: int, area: QRectF, shown: tuple[float, str]) -> None:
-        """A head, or the query heads of a group within its frame."""
-        one, (fraction, state) = self.rows[number], shown
-        text = str(cell) if area.width() >= 20 else ""
-        if one.span == 1:
-            paint.cell(painter, area, fraction, state, text)
-            return
-        width = self.cell_width()
-        for head in range(one.span):
-            part = QRectF(area.left() + head * width, area.top(), width - GAP, area.height())
-            own = self.look(number + 1, head)[1] if one.inner >= 0 else "free"
-            lost = own if own in ("marked", "removed") and state not in ("marked", "removed") else state
-            paint.cell(painter, part, fraction, lost, "")
-        paint.group(painter, area)
-
-    def _paint_name(self, painter: QPainter, number: int) -> None:
-        one = self.rows[number]
-        top = self.top_of(number)
-        area = QRectF(6, top, self.names_width() - 14, self.row_height)
-        paint.name(painter, area, self.within if one.within else one.module, one.within or one.set_number < 0)
-        if one.set_number < 0:
-            right = self.names_width() + 4 * self.cell_width() + 6
-            rest = QRectF(right, top, self.viewport().width() - right - 4, self.row_height)
-            paint.name(painter, rest, self.tr("fixed"), True)
-
-    # Mouse and keys.
+    # The mouse.
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """A click or a rubber band begins."""
-        if event.button() is Qt.MouseButton.LeftButton:
+        """A click or a rubber band begins; with Shift or Ctrl the selection grows."""
+        if event.button() is Qt.MouseButton.LeftButton and event.modifiers() == Qt.KeyboardModifier.NoModifier:
             self._press, self._end, self._banding = event.position(), event.position(), False
+        else:
+            super().mousePressEvent(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """The band grows; without a button the cell under the mouse is told."""
@@ -220,39 +158,57 @@ class HeadMap(RowArea):
             self._banding = self._banding or far
             self.viewport().update()
             return
-        self._point(self.place_at(event.position()))
+        super().mouseMoveEvent(event)
+        self._point(self._place_at(event.position()))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """A cell is chosen, or all that the band touches."""
+        """A cell is marked or unmarked, or all that the band touches."""
         if self._press is None or event.button() is not Qt.MouseButton.LeftButton:
+            super().mouseReleaseEvent(event)
             return
-        place, banding = self.place_at(self._press), self._banding
+        place, banding = self._place_at(self._press), self._banding
         area = QRectF(self._press, event.position()).normalized()
         self._press, self._banding = None, False
         if banding:
-            self.banded.emit(self.inside(area))
+            self.banded.emit(self.inside(area.toAlignedRect()))
         elif place is not None:
-            self.chosen.emit(place)
+            self.toggled.emit([place])
         self.viewport().update()
 
-    def inside(self, area: QRectF) -> list[Place]:
-        """The cells that a rectangle touches; one drawn along a row has no height, and touches all the same."""
-        area = area.adjusted(-0.5, -0.5, 0.5, 0.5)
-        return [
-            (row, cell)
-            for row, one in enumerate(self.rows)
-            for cell in range(one.count)
-            if self.cell_area(row, cell).intersects(area)
-        ]
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """The second of two clicks is one as well."""
+        self.mousePressEvent(event)
+
+    def inside(self, area: QRect) -> list[Place]:
+        """The cells that a rectangle of the viewport touches."""
+        area = area & self.viewport().rect()
+        top, bottom = self.rowAt(area.top()), self.rowAt(area.bottom())
+        left, right = self.columnAt(area.left()), self.columnAt(area.right())
+        if top < 0 or left < 0:
+            return []
+        bottom = self.rows.rowCount() - 1 if bottom < 0 else bottom
+        right = self.rows.columnCount() - 1 if right < 0 else right
+        found: list[Place] = []
+        for number in range(top, bottom + 1):
+            row = self.rows.rows[number]
+            last = min(right, row.columns - 1)
+            found += [(number, cell) for cell in range(left // row.span, last // row.span + 1)]
+        return found
+
+    def _place_at(self, where: QPointF) -> Place | None:
+        return self.rows.place(self.indexAt(where.toPoint()))
 
     def leaveEvent(self, event: QEvent) -> None:
         """None is under the mouse."""
+        super().leaveEvent(event)
         self._point(None)
 
     def _point(self, place: Place | None) -> None:
         if place != self._hover:
             self._hover = place
             self.hovered.emit(place)
+
+    # Keys.
 
     def event(self, event: QEvent) -> bool:
         """Escape drops the rubber band before it is anybody's shortcut."""
@@ -263,32 +219,49 @@ class HeadMap(RowArea):
         return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Arrows go from cell to cell; Space marks or unmarks, Delete marks; Escape drops the rubber band."""
-        key = Qt.Key(event.key())
+        """Space marks or unmarks what is selected, Delete marks it; Escape drops the rubber band."""
+        key, plain = event.key(), event.modifiers() == Qt.KeyboardModifier.NoModifier
         if key == Qt.Key.Key_Escape and self._press is not None:
             self._press, self._banding = None, False
             self.viewport().update()
-        elif key in ARROWS and self._next(*ARROWS[key]) is not None:
-            self.reached.emit(self._next(*ARROWS[key]))
-        elif key == Qt.Key.Key_Space and self.current is not None:
-            self.toggled.emit(self.current)
-        elif key in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace) and self.current is not None:
-            self.removed.emit(self.current)
+        elif plain and key == Qt.Key.Key_Space:
+            self.toggled.emit(self._selected())
+        elif plain and key in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
+            self.removed.emit(self._selected())
         else:
             super().keyPressEvent(event)
 
-    def _next(self, rows: int, cells: int) -> Place | None:
-        """The cell that lies so many rows and cells away; rows without cells are passed over."""
-        usable = [n for n, one in enumerate(self.rows) if one.count]
-        if not usable:
-            return None
-        if self.current is None:
-            return usable[0], 0
-        at = min(max(usable.index(self.current[0]) + rows, 0), len(usable) - 1)
-        row = usable[at]
-        return row, min(max(self.current[1] + cells, 0), self.rows[row].count - 1)
+    def keyboardSearch(self, search: str) -> None:
+        """The next layer with a part of its path that begins so."""
+        current = self.current
+        modules = [row.module if row.count else "" for row in self.rows.rows]
+        row = self._ahead.find(search, modules, -1 if current is None else current[0])
+        if row >= 0:
+            cell = 0 if current is None else min(current[1], self.rows.rows[row].count - 1)
+            self.setCurrentIndex(self.rows.at((row, cell)))
 
-    def words_at(self, where: QPoint) -> str:
-        """A cell, or what the row is."""
-        place, row = self.place_at(QPointF(where)), self.row_at(where.y())
-        return self.words(*place) if place is not None else self.words(row, -1) if row >= 0 else ""
+    def moveCursor(self, action: Action, modifiers: Qt.KeyboardModifier) -> QModelIndex:
+        """By cells, however wide; Home and End go through a row, with Ctrl through all. Fixed rows are passed over."""
+        usable = [number for number, row in enumerate(self.rows.rows) if row.count]
+        if not usable:
+            return QModelIndex()
+        if self.current is None:
+            return self.rows.at((usable[0], 0))
+        page = max(self.viewport().height() // px(ROW) - 1, 1)
+        rows, cells = {**STEPS, Action.MovePageUp: (-page, 0), Action.MovePageDown: (page, 0)}.get(action, (0, 0))
+        if cells and modifiers & Qt.KeyboardModifier.ControlModifier:
+            rows = cells
+        row = usable[min(max(usable.index(self.current[0]) + rows, 0), len(usable) - 1)]
+        return self.rows.at((row, min(max(self.current[1] + cells, 0), self.rows.rows[row].count - 1)))
+
+    def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
+        """A key reached another cell."""
+        super().currentChanged(current, previous)
+        place = self.rows.place(current)
+        if place is not None and not self._following:
+            self.reached.emit(place)
+
+    def _selected(self) -> list[Place]:
+        """The selected cells, in order."""
+        places = {self.rows.place(index) for index in self.selectionModel().selectedIndexes()}
+        return sorted(place for place in places if place is not None)

@@ -47,6 +47,21 @@ class Layers:
         """Rows by module path."""
         return {module: row for row, module in enumerate(self.modules)}
 
+    @cached_property
+    def spans(self) -> Ints:
+        """[T, 2] the first and the last row of each tie."""
+        return np.array([(tie.rows[0], tie.rows[-1]) for tie in self.ties], np.int64).reshape(-1, 2)
+
+    @cached_property
+    def lanes(self) -> int:
+        """How many ties are drawn beside each other."""
+        return max((tie.lane + 1 for tie in self.ties), default=0)
+
+    def ties_of(self, row: int) -> list[Tie]:
+        """The ties that a row is part of."""
+        inside = np.flatnonzero((self.spans[:, 0] <= row) & (self.spans[:, 1] >= row))
+        return [self.ties[n] for n in inside if row in self.ties[n].rows]
+
 
 def layers_of(analysis: Analysis, rows: Rows) -> Layers:
     """All layers: modules with outputs of their own."""

@@ -1,150 +1,258 @@
-"""The table of layers."""
-
-from collections.abc import Callable
+"""The table of layers: fixed columns, lines that tie layers, and keys that go from one to the next."""
 
 import numpy as np
-from PySide6.QtCore import QEvent, QPoint, QRectF, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtCore import QEvent, QItemSelectionModel, QLineF, QModelIndex, QPointF, QRectF, Qt, Signal, Slot
+from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
-from ...widgets.row_area import RowArea
-from . import paint
-from .paint import Row
+from ...theme import Tokens, px, tokens
+from ...widgets.top_row import TopRow
+from ...widgets.type_ahead import TypeAhead
+from .cell_text import Column
+from .delegate import LayersDelegate
+from .model import LayersModel
 from .ties import Tie
 
+ROW = 24
+"""Height of a row and of the headings, in pixels at the first size of text."""
+LANE = 7
+"""Between two lines of ties, in device-independent pixels."""
+PAST = 12
+"""Room beside the lines of ties."""
 
-class LayerTable(RowArea):
-    """Rows with ties.
 
-    Attributes:
-        count: How many rows.
-        current: The selected row, -1 for none.
-        drawn: How many rows the last paint drew.
+def widths(room: float, lanes: int, measured: bool, timed: bool) -> dict[Column, int]:
+    """Widths of the columns, 0 for those that are left out: what matters least goes where it is narrow.
+
+    Args:
+        room: Width of all, in device-independent pixels.
+        lanes: Of ties.
         measured: There is a sensitivity to show.
         timed: There are times to show.
+    """
+    wide = room / px(1000) * 1000  # in lengths that fit text of the first size
+    found = {
+        Column.TIES: lanes * LANE + PAST,
+        Column.NAME: int(min(px(260), max(px(150), 0.26 * room))),
+        Column.KEEPS: px(86) if wide >= 420 else px(72),
+        Column.SCORE: px(60) if wide >= 540 else 0,
+        Column.MACS: px(70),
+        Column.TIME: px(76) if timed and wide >= 400 else 0,
+        Column.PARAMETERS: px(76) if wide >= 680 else 0,
+        Column.SENSITIVITY: px(78) if wide >= 480 and measured else 0,
+    }
+    return {**found, Column.WIDTH: max(60, int(room) - sum(found.values()))}
+
+
+class LayersView(QTableView):
+    """Rows of the model; a row is selected as a whole.
 
     Signals:
         picked: int, a row was clicked or reached by a key.
+        opened: A row was double-clicked, or Return or Space was pressed on it.
     """
 
     picked = Signal(int)
+    opened = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        """Start empty."""
+    def __init__(self, model: LayersModel, parent: QWidget | None = None) -> None:
+        """Show the model."""
         super().__init__(parent)
-        self.count, self.current, self.drawn = 0, -1, 0
-        self.measured = self.timed = False
-        self._row: Callable[[int], Row] = lambda number: paint.NOTHING
-        self._ties: tuple[Tie, ...] = ()
-        self._spans = np.zeros((0, 2), np.int64)
-        self._lanes = 0
-        self._hover = -1
-        self.words: Callable[[int], str] = lambda number: ""
-        self.titles: tuple[str, ...] = ("",) * 7
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.rows = model
+        self.setModel(model)
+        self._delegate = LayersDelegate(self, model)
+        self.setItemDelegate(self._delegate)
+        self._following = False
+        self._ahead = TypeAhead()
+        self._dress()
+        self._top = TopRow(self)
+        model.modelReset.connect(self.share_room)
+        model.dataChanged.connect(self.share_room)
+        self.clicked.connect(self._clicked)
+        self.doubleClicked.connect(self.opened)
+
+    def _dress(self) -> None:
+        self.setAccessibleName(self.tr("Layers; arrow keys move between them, Return sets how many to keep"))
+        self.horizontalHeader().setAccessibleName(self.tr("Columns of the layers"))
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setTabKeyNavigation(False)
+        self.setMouseTracking(True)
         self.setMinimumSize(200, 100)
-        self.setAccessibleName(self.tr("Layers; arrow keys move between them"))
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        header.setMinimumSectionSize(0)
+        header.setHighlightSections(False)
+        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        self.verticalHeader().hide()
+        self._set_heights()
 
-    def row_count(self) -> int:
-        """How many layers."""
-        return self.count
+    def _set_heights(self) -> None:
+        self.verticalHeader().setMinimumSectionSize(1)
+        self.verticalHeader().setDefaultSectionSize(px(ROW))
+        self.horizontalHeader().setFixedHeight(px(ROW))
 
-    def show_rows(self, count: int, row: Callable[[int], Row], ties: tuple[Tie, ...]) -> None:
-        """Show other rows; `row` is asked for those that are seen."""
-        self.count, self._row, self._ties = count, row, ties
-        self._spans = np.array([(t.rows[0], t.rows[-1]) for t in ties], np.int64).reshape(-1, 2)
-        self._lanes = max((tie.lane + 1 for tie in ties), default=0)
-        self.set_bars()
-        self.viewport().update()
+    @property
+    def current(self) -> int:
+        """The selected row, -1 for none."""
+        return self.currentIndex().row()
 
-    def show_current(self, number: int, reach: bool = True) -> None:
-        """Select a row and bring it into view."""
-        self.current = number
-        self.setAccessibleDescription(self.words(number) if number >= 0 else "")
-        if number >= 0 and reach:
-            self.reach(number)
-        self.viewport().update()
+    def show_current(self, row: int) -> None:
+        """Select a row and bring it into view, without telling that it was picked; -1 for none."""
+        self._following = True
+        if row < 0:
+            self.selectionModel().clear()
+        elif row != self.current:
+            index = self.rows.index(row, Column.NAME)
+            flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
+            self.selectionModel().setCurrentIndex(index, flags)
+            self.scrollTo(index)
+        self._following = False
 
-    def whole(self) -> "LayerTable":
+    def whole(self) -> "LayersView":
         """A copy that is as tall as all of its rows, for a picture."""
-        made = LayerTable()
-        made.titles, made.measured = self.titles, self.measured
-        made.resize(self.viewport().width(), made.header + self.count * made.row_height + 4)
-        made.show_rows(self.count, self._row, self._ties)
+        made = LayersView(self.rows)
+        made.ensurePolished()
+        height = made.horizontalHeader().height() + made.verticalHeader().length()
+        made.resize(self.viewport().width(), height + 4)
+        made.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         return made
 
-    def row_area(self, number: int) -> QRectF:
-        """Where a row is, in pixels of the viewport."""
-        return QRectF(0, self.top_of(number), self.viewport().width(), self.row_height)
-
-    def ties_of(self, number: int) -> list[Tie]:
-        """The ties that a row is part of."""
-        inside = np.flatnonzero((self._spans[:, 0] <= number) & (self._spans[:, 1] >= number))
-        return [self._ties[n] for n in inside if number in self._ties[n].rows]
+    @Slot()
+    def share_room(self) -> None:
+        """Lay the columns out, as far as there is room."""
+        layers = self.rows.layers
+        lanes = 0 if layers is None else layers.lanes
+        for column, width in widths(self.viewport().width(), lanes, bool(self.rows.lost), self.rows.timed).items():
+            self.setColumnHidden(column, not width)
+            self.setColumnWidth(column, width)
 
     # What Qt asks.
 
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """The rows that are seen, their ties, and the header above them."""
-        painter, room = QPainter(self.viewport()), self.viewport().width()
-        places = paint.columns(room, self._lanes, self.measured, self.timed)
-        first, last = self.seen()
-        for number in range(first, last):
-            area, current = self.row_area(number), number == self.current
-            paint.row(painter, area, places, self._row(number), current, self.hasFocus(), number == self._hover)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        self._paint_ties(painter, places.name[0], first, last)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
-        paint.header(painter, QRectF(0, 0, self.viewport().width(), self.header), places, self.titles)
-        self.drawn = last - first
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Another width has room for other columns."""
+        super().resizeEvent(event)
+        self.share_room()
 
-    def _paint_ties(self, painter: QPainter, right: float, first: int, last: int) -> None:
-        chosen = [id(tie) for tie in self.ties_of(self.current)] if self.current >= 0 else []
-        near = np.flatnonzero((self._spans[:, 0] < last) & (self._spans[:, 1] >= first))
-        shown = [self._ties[n] for n in near if self._ties[n].lane >= 0 or id(self._ties[n]) in chosen]
+    def changeEvent(self, event: QEvent) -> None:
+        """Text of another size needs other rows and columns."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange) and hasattr(self, "_top"):
+            self._set_heights()
+            self.share_room()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The rows that are seen, their ties, and a frame around the one that has the focus."""
+        self._delegate.look = look = tokens()
+        super().paintEvent(event)
+        layers = self.rows.layers
+        if layers is None or not self.rows.rowCount():
+            return
+        painter = QPainter(self.viewport())
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        first, last = self.rowAt(0), self.rowAt(self.viewport().height() - 1)
+        self._paint_ties(painter, look, first, last + 1 if last >= 0 else self.rows.rowCount())
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        if self.current >= 0 and self.hasFocus():
+            painter.setPen(QPen(QColor(look.accent), 1))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            top = self.rowViewportPosition(self.current)
+            painter.drawRect(QRectF(0.5, top + 0.5, self.viewport().width() - 1, self.rowHeight(self.current) - 1))
+
+    def _paint_ties(self, painter: QPainter, look: Tokens, first: int, last: int) -> None:
+        """A line for each tie, with a stub to each layer; those of the current row above the others."""
+        layers = self.rows.layers
+        assert layers is not None
+        chosen = [id(tie) for tie in layers.ties_of(self.current)] if self.current >= 0 else []
+        near = np.flatnonzero((layers.spans[:, 0] < last) & (layers.spans[:, 1] >= first))
+        shown = [layers.ties[n] for n in near if layers.ties[n].lane >= 0 or id(layers.ties[n]) in chosen]
         for tie in sorted(shown, key=lambda t: id(t) in chosen):
             among = tie.rows[np.searchsorted(tie.rows, first) : np.searchsorted(tie.rows, last)]
-            stubs = [self.row_area(int(n)).center().y() for n in among]
-            ends = self.row_area(int(tie.rows[0])).center().y(), self.row_area(int(tie.rows[-1])).center().y()
+            ends = self._middle(int(tie.rows[0])), self._middle(int(tie.rows[-1]))
             seen = max(ends[0], 0.0), min(ends[1], float(self.viewport().height()))
-            paint.tie(painter, right, max(tie.lane, 0), seen, stubs, tie.joined, id(tie) in chosen)
+            self._paint_tie(painter, look, tie, seen, [self._middle(int(n)) for n in among], id(tie) in chosen)
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Pick a row."""
-        if event.button() is Qt.MouseButton.LeftButton and (found := self.row_at(event.position().y())) >= 0:
-            self.picked.emit(found)
+    def _middle(self, row: int) -> float:
+        return self.rowViewportPosition(row) + self.rowHeight(row) / 2
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """The row under the mouse."""
-        self._point(self.row_at(event.position().y()))
+    def _paint_tie(
+        self,
+        painter: QPainter,
+        look: Tokens,
+        tie: Tie,
+        ends: tuple[float, float],
+        stubs: list[float],
+        selected: bool,
+    ) -> None:
+        """A line down the first column; dashed where layers are concatenated."""
+        pen = QPen(QColor(look.accent if selected else look.muted), 2.0 if selected else 1.0)
+        if tie.joined:
+            pen.setStyle(Qt.PenStyle.DashLine)
+        painter.setPen(pen)
+        right = self.columnWidth(Column.TIES)
+        x = right - 10 - max(tie.lane, 0) * LANE
+        painter.drawLine(QLineF(x, ends[0], x, ends[1]))
+        pen.setStyle(Qt.PenStyle.SolidLine)
+        painter.setPen(pen)
+        for y in stubs:
+            painter.drawLine(QLineF(x, y, right - 4, y))
+        if selected:
+            painter.setBrush(QColor(look.accent))
+            for y in stubs:
+                painter.drawEllipse(QPointF(x, y), 2.5, 2.5)
 
-    def leaveEvent(self, event: QEvent) -> None:
-        """None is under the mouse."""
-        self._point(-1)
+    def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
+        """A key reached another row."""
+        super().currentChanged(current, previous)
+        self.viewport().update()  # ties of another row are highlighted
+        if current.isValid() and current.row() != previous.row() and not self._following:
+            self.picked.emit(current.row())
 
-    def _point(self, number: int) -> None:
-        if number != self._hover:
-            self._hover = number
-            self.viewport().update()
+    @Slot(QModelIndex)
+    def _clicked(self, index: QModelIndex) -> None:
+        self.picked.emit(index.row())
+
+    def moveCursor(self, action: QAbstractItemView.CursorAction, modifiers: Qt.KeyboardModifier) -> QModelIndex:
+        """Home and End go to the first and the last row; columns are not gone through."""
+        ends = {QAbstractItemView.CursorAction.MoveHome: 0, QAbstractItemView.CursorAction.MoveEnd: -1}
+        if action in ends and self.rows.rowCount():
+            return self.rows.index(ends[action] % self.rows.rowCount(), Column.NAME)
+        if action in (QAbstractItemView.CursorAction.MoveLeft, QAbstractItemView.CursorAction.MoveRight):
+            return self.currentIndex()
+        return super().moveCursor(action, modifiers)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Up, down, a page, the first and the last row."""
-        page = max(1, self.room() // self.row_height - 1)
-        steps = {
-            Qt.Key.Key_Up: -1,
-            Qt.Key.Key_Down: 1,
-            Qt.Key.Key_PageUp: -page,
-            Qt.Key.Key_PageDown: page,
-            Qt.Key.Key_Home: -self.count,
-            Qt.Key.Key_End: self.count,
-        }
-        step = steps.get(Qt.Key(event.key()), 0)
-        if step and self.count:
-            self.picked.emit(min(max(self.current + step, 0), self.count - 1))
+        """Return and Space open a row; letters lead to a layer."""
+        keys = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space)
+        plain = event.modifiers() in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier)
+        if plain and event.key() in keys and self.current >= 0:
+            self.opened.emit()
         else:
             super().keyPressEvent(event)
 
-    def words_at(self, where: QPoint) -> str:
-        """A row's numbers."""
-        found = self.row_at(where.y())
-        return self.words(found) if found >= 0 else ""
+    def keyboardSearch(self, search: str) -> None:
+        """The next layer with a part of its path that begins so."""
+        paths = () if self.rows.layers is None else self.rows.layers.modules
+        row = self._ahead.find(search, paths, self.current)
+        if row >= 0:
+            self.setCurrentIndex(self.rows.index(row, Column.NAME))
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """The row under the mouse is lit."""
+        super().mouseMoveEvent(event)
+        self._point(self.rowAt(int(event.position().y())))
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """None is under the mouse."""
+        super().leaveEvent(event)
+        self._point(-1)
+
+    def _point(self, row: int) -> None:
+        if row != self._delegate.hovered:
+            self._delegate.hovered = row
+            self.viewport().update()

@@ -5,15 +5,18 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, QRect, Qt
+from PySide6.QtGui import QAccessible
 from torch import nn
 
 from secateur.app.document.aspects import Aspect
 from secateur.app.document.document import Selection
 from secateur.app.panels.heads import HeadsPanel
 from secateur.app.panels.heads.grid import heads_of
+from secateur.app.panels.heads.model import HeadsModel
 from secateur.engine import analyse
 from secateur.engine.structures.analysis import Analysis, Kind
+from tests.app.panels.screen_reader import spoken
 from tests.app.stand_in import StandIn, opened
 
 LEFT = Qt.MouseButton.LeftButton
@@ -76,29 +79,33 @@ def heads(analysis: Analysis, layer: int) -> int:
     return [one for one in analysis.sets if one.kind is Kind.HEAD][layer].first
 
 
+def area(panel: HeadsPanel, row: int, cell: int) -> QRect:
+    return panel.view.visualRect(panel.model.at((row, cell)))
+
+
 def middle(panel: HeadsPanel, row: int, cell: int) -> QPoint:
-    return panel.map.cell_area(row, cell).center().toPoint()
+    return area(panel, row, cell).center()
 
 
 def test_a_row_for_each_layer_and_a_cell_for_each_head(opened_map) -> None:
     panel = opened_map(opened(plain()))
-    assert [(row.module, row.count, row.span) for row in panel.rows] == [(f"blocks.{n}", 4, 1) for n in range(3)]
+    assert [(row.module, row.count, row.span) for row in panel.model.rows] == [(f"blocks.{n}", 4, 1) for n in range(3)]
     scores = panel.document.scores
     first = heads(plain(), 1)
-    shown_scores = [panel._look(1, cell)[0] * panel._scale.top for cell in range(4)]
-    assert shown_scores == pytest.approx(np.minimum(scores[first : first + 4], panel._scale.top))
-    assert panel.legend.range.ends == ("score 0", panel._scale.text(panel._scale.top))
+    shown_scores = [panel.model.look((1, cell))[0] * panel.model.scale.top for cell in range(4)]
+    assert shown_scores == pytest.approx(np.minimum(scores[first : first + 4], panel.model.scale.top))
+    assert panel.legend.range.ends == ("score 0", panel.model.scale.text(panel.model.scale.top))
 
 
 def test_a_click_marks_and_selects_and_another_spares(opened_map, qtbot) -> None:
     document = opened(plain())
     panel = opened_map(document)
     structure = heads(plain(), 1) + 2
-    qtbot.mouseClick(panel.map.viewport(), LEFT, pos=middle(panel, 1, 2))
+    qtbot.mouseClick(panel.view.viewport(), LEFT, pos=middle(panel, 1, 2))
     assert np.flatnonzero(document.marked).tolist() == [structure]
-    assert document.selection.structure == structure and panel.map.current == (1, 2)
-    assert panel._look(1, 2)[1] == "marked" and "marked" in panel.words(1, 2)
-    qtbot.mouseClick(panel.map.viewport(), LEFT, pos=middle(panel, 1, 2))
+    assert document.selection.structure == structure and panel.view.current == (1, 2)
+    assert panel.model.look((1, 2))[1] == "marked" and "marked" in panel.model.told(1, 2)
+    qtbot.mouseClick(panel.view.viewport(), LEFT, pos=middle(panel, 1, 2))
     assert not document.marked.any()
     document.plan.undo()
     assert document.marked.sum() == 1
@@ -109,7 +116,7 @@ def test_a_rubber_band_marks_all_that_it_touches_but_what_is_locked(opened_map, 
     panel = opened_map(document)
     document.plan.lock([heads(plain(), 1) + 1], True)
     start, end = middle(panel, 0, 0), middle(panel, 1, 2)
-    viewport = panel.map.viewport()
+    viewport = panel.view.viewport()
     qtbot.mousePress(viewport, LEFT, pos=start)
     qtbot.mouseMove(viewport, end)
     qtbot.mouseRelease(viewport, LEFT, pos=end)
@@ -124,10 +131,10 @@ def test_a_rubber_band_marks_all_that_it_touches_but_what_is_locked(opened_map, 
 def test_escape_drops_the_rubber_band(opened_map, qtbot) -> None:
     document = opened(plain())
     panel = opened_map(document)
-    viewport = panel.map.viewport()
+    viewport = panel.view.viewport()
     qtbot.mousePress(viewport, LEFT, pos=middle(panel, 0, 0))
     qtbot.mouseMove(viewport, middle(panel, 1, 2))
-    qtbot.keyClick(panel.map, Qt.Key.Key_Escape)
+    qtbot.keyClick(panel.view, Qt.Key.Key_Escape)
     qtbot.mouseRelease(viewport, LEFT, pos=middle(panel, 1, 2))
     assert not document.marked.any()
 
@@ -136,37 +143,38 @@ def test_keys_reach_every_head_and_mark(opened_map, qtbot) -> None:
     document = opened(plain())
     panel = opened_map(document)
     for key in (Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Down, Qt.Key.Key_End):
-        qtbot.keyClick(panel.map, key)
+        qtbot.keyClick(panel.view, key)
     assert document.selection.structure == heads(plain(), 1) + 3
-    assert panel.map.accessibleDescription().startswith("blocks.1, head 3\nscore")
-    qtbot.keyClick(panel.map, Qt.Key.Key_Space)
+    focused = spoken(panel.view, 1, 3)
+    assert focused.text(QAccessible.Text.Name).startswith("blocks.1, head 3, score") and focused.state().selected
+    qtbot.keyClick(panel.view, Qt.Key.Key_Space)
     assert document.marked[heads(plain(), 1) + 3]
-    qtbot.keyClick(panel.map, Qt.Key.Key_Space)
-    qtbot.keyClick(panel.map, Qt.Key.Key_Up)
-    qtbot.keyClick(panel.map, Qt.Key.Key_Delete)
+    qtbot.keyClick(panel.view, Qt.Key.Key_Space)
+    qtbot.keyClick(panel.view, Qt.Key.Key_Up)
+    qtbot.keyClick(panel.view, Qt.Key.Key_Delete)
     assert np.flatnonzero(document.marked).tolist() == [heads(plain(), 0) + 3]
 
 
 def test_the_selection_of_the_tree_is_framed(opened_map) -> None:
     document = opened(plain())
     panel = opened_map(document)
-    one = document.analysis.sets[panel.rows[2].set_number]
-    document.select(Selection(one.module, panel.rows[2].set_number, one.first + 1))
-    assert panel.map.current == (2, 1)
+    one = document.analysis.sets[panel.model.rows[2].set_number]
+    document.select(Selection(one.module, panel.model.rows[2].set_number, one.first + 1))
+    assert panel.view.current == (2, 1)
     document.select(Selection("stem", -1))
-    assert panel.map.current is None
+    assert panel.view.current is None
 
 
 def test_key_value_groups_are_as_wide_as_the_query_heads_they_serve(opened_map, qtbot) -> None:
     document = opened(grouped())
     panel = opened_map(document)
-    groups, within = panel.rows
+    groups, within = panel.model.rows
     assert (groups.count, groups.span, within.count, within.within) == (2, 2, 2, True)
-    kinds = [document.analysis.sets[row.set_number].kind for row in panel.rows]
+    kinds = [document.analysis.sets[row.set_number].kind for row in panel.model.rows]
     assert kinds == [Kind.KV_GROUP, Kind.HEAD]
-    assert panel.map.cell_area(0, 0).width() == pytest.approx(2 * panel.map.cell_width(), abs=3)
-    assert "serves query heads 2 to 3" in panel.words(0, 1) and "of each group" in panel.words(1, 0)
-    qtbot.mouseClick(panel.map.viewport(), LEFT, pos=middle(panel, 0, 1))
+    assert area(panel, 0, 0).width() == 2 * panel.view.columnWidth(0)
+    assert "serves query heads 2 to 3" in panel.model.told(0, 1) and "of each group" in panel.model.told(1, 0)
+    qtbot.mouseClick(panel.view.viewport(), LEFT, pos=middle(panel, 0, 1))
     assert np.flatnonzero(document.marked).tolist() == [groups.first + 1]
 
 
@@ -184,14 +192,14 @@ def test_a_state_is_seen_without_its_colour(opened_map, state) -> None:
     else:
         document.contents.removed = document.removed.copy()
         document.contents.removed[first] = True
-    panel.refresh()
-    image = panel.map.viewport().grab().toImage()
-    areas = [panel.map.cell_area(0, cell).toRect().adjusted(2, 2, -2, -2) for cell in (0, 1)]
+    panel.model.refresh()
+    image = panel.view.viewport().grab().toImage()
+    areas = [area(panel, 0, cell).adjusted(2, 5, -4, -5) for cell in (0, 1)]
     greys = [
         [image.pixelColor(x, y).lightness() for x in range(a.left(), a.right()) for y in range(a.top(), a.bottom())]
         for a in areas
     ]
-    assert panel._look(0, 0)[1] == state
+    assert panel.model.look((0, 0))[1] == state
     assert np.count_nonzero(np.abs(np.subtract(greys[0], greys[1])) > 40) > 20
 
 
@@ -200,16 +208,16 @@ def test_layers_whose_heads_are_fixed_are_shown_and_passed_over_by_keys(opened_m
     rows = heads_of(analysis)
     assert [(row.module, row.set_number >= 0) for row in rows] == [("blocks.0", True), ("blocks.1", False)]
     panel = opened_map(opened(analysis))
-    assert panel.words(1, -1) == "blocks.1 is fixed: none of its heads can be removed separately."
-    qtbot.keyClick(panel.map, Qt.Key.Key_Down)
-    qtbot.keyClick(panel.map, Qt.Key.Key_Down)
-    assert panel.map.current == (0, 0)
+    assert panel.model.told(1, -1) == "blocks.1 is fixed: none of its heads can be removed separately."
+    qtbot.keyClick(panel.view, Qt.Key.Key_Down)
+    qtbot.keyClick(panel.view, Qt.Key.Key_Down)
+    assert panel.view.current == (0, 0)
 
 
 def test_without_heads_or_a_model_it_says_so(opened_map) -> None:
     assert "has no removable attention heads" in opened_map(opened())._empty._sentence.text()
     panel = opened_map(StandIn())
-    assert "Open a model" in panel._empty._sentence.text() and not panel.map.isVisible()
+    assert "Open a model" in panel._empty._sentence.text() and not panel.view.isVisible()
 
 
 def test_before_scoring_the_legend_claims_no_range(opened_map) -> None:
@@ -219,10 +227,90 @@ def test_before_scoring_the_legend_claims_no_range(opened_map) -> None:
 def test_another_model_begins_without_a_selected_head(opened_map, qtbot) -> None:
     document = opened(plain())
     panel = opened_map(document)
-    qtbot.keyClick(panel.map, Qt.Key.Key_End)
-    assert panel.map.current is not None
+    qtbot.keyClick(panel.view, Qt.Key.Key_End)
+    assert panel.view.current is not None
     document.contents.analysis = opened().analysis  # one without heads
     document.announce(*Aspect)
-    qtbot.waitUntil(lambda: panel.map.current is None)
-    qtbot.keyClick(panel.map, Qt.Key.Key_Down)
-    assert panel.map.current is None
+    qtbot.waitUntil(lambda: panel.view.current is None)
+    qtbot.keyClick(panel.view, Qt.Key.Key_Down)
+    assert panel.view.current is None
+
+
+def test_shift_and_arrows_select_several_and_space_marks_and_unmarks_them(opened_map, qtbot) -> None:
+    document = opened(plain())
+    panel = opened_map(document)
+    qtbot.keyClick(panel.view, Qt.Key.Key_Right)
+    for key in (Qt.Key.Key_Right, Qt.Key.Key_Down):
+        qtbot.keyClick(panel.view, key, Qt.KeyboardModifier.ShiftModifier)
+    wanted = [heads(plain(), layer) + head for layer in (0, 1) for head in (0, 1)]
+    assert document.selection.structure == wanted[-1] and not document.marked.any()
+    qtbot.keyClick(panel.view, Qt.Key.Key_Space)
+    assert np.flatnonzero(document.marked).tolist() == wanted
+    qtbot.keyClick(panel.view, Qt.Key.Key_Space)
+    assert not document.marked.any()
+    qtbot.keyClick(panel.view, Qt.Key.Key_Delete)
+    assert np.flatnonzero(document.marked).tolist() == wanted
+
+
+def test_shift_and_a_click_select_and_mark_nothing(opened_map, qtbot) -> None:
+    document = opened(plain())
+    panel = opened_map(document)
+    qtbot.keyClick(panel.view, Qt.Key.Key_Right)
+    qtbot.mouseClick(panel.view.viewport(), LEFT, Qt.KeyboardModifier.ShiftModifier, middle(panel, 2, 1))
+    assert panel.view.current == (2, 1) and not document.marked.any()
+    assert len(panel.view.selectionModel().selectedIndexes()) == 6
+
+
+def test_control_home_and_end_reach_the_first_and_the_last_head_and_letters_a_layer(opened_map, qtbot) -> None:
+    panel = opened_map(opened(plain()))
+    qtbot.keyClick(panel.view, Qt.Key.Key_End, Qt.KeyboardModifier.ControlModifier)
+    assert panel.view.current == (0, 0)  # the first key begins
+    qtbot.keyClick(panel.view, Qt.Key.Key_End, Qt.KeyboardModifier.ControlModifier)
+    assert panel.view.current == (2, 3)
+    qtbot.keyClick(panel.view, Qt.Key.Key_Home, Qt.KeyboardModifier.ControlModifier)
+    assert panel.view.current == (0, 0)
+    qtbot.keyClick(panel.view, Qt.Key.Key_Right)
+    qtbot.keyClicks(panel.view, "1")
+    assert panel.view.current == (1, 1)
+
+
+def test_keys_go_through_key_value_groups_one_by_one(opened_map, qtbot) -> None:
+    panel = opened_map(opened(grouped()))
+    reached = []
+    for key in (Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Down, Qt.Key.Key_Left):
+        qtbot.keyClick(panel.view, key)
+        reached.append(panel.view.current)
+    assert reached == [(0, 0), (0, 1), (0, 1), (1, 1), (1, 0)]
+
+
+def test_the_head_under_the_mouse_is_hovered_and_explained(opened_map, qtbot) -> None:
+    document = opened(plain())
+    panel = opened_map(document)
+    qtbot.mouseMove(panel.view.viewport(), middle(panel, 1, 2))
+    assert document.hovered == heads(plain(), 1) + 2
+    words = panel.model.at((1, 2)).data(Qt.ItemDataRole.ToolTipRole)
+    assert words.startswith("blocks.1, head 2\nscore ")
+    qtbot.mouseMove(panel.view.viewport(), QPoint(panel.view.viewport().width() - 4, 4))
+    assert document.hovered == -1
+
+
+def test_a_screen_reader_finds_layers_heads_and_what_is_fixed(opened_map) -> None:
+    panel = opened_map(opened(analysed(Attention(HEADS), Attention(HEADS, mixed=True))))
+    assert QAccessible.queryAccessibleInterface(panel.view).role() is QAccessible.Role.Table
+    told = [spoken(panel.view, *place).text(QAccessible.Text.Name) for place in ((-1, 3), (0, -1), (0, 3), (1, 0))]
+    assert told[:2] == ["3", "blocks.0"] and told[2].startswith("blocks.0, head 3, score ")
+    assert told[3] == "blocks.1 is fixed: none of its heads can be removed separately."
+
+
+def test_only_the_heads_that_are_seen_are_asked_for(opened_map, monkeypatch) -> None:
+    panel = opened_map(opened(analysed(*(Attention(HEADS) for _ in range(40)))))
+    panel.view.verticalScrollBar().setValue(20 * panel.view.rowHeight(0))
+    asked: list[int] = []
+    look = HeadsModel.look
+    monkeypatch.setattr(HeadsModel, "look", lambda model, place: asked.append(place[0]) or look(model, place))
+    panel.view.viewport().grab()
+    assert min(asked) == 20 and len(set(asked)) < 12 and len(asked) == len(set(asked)) * HEADS
+
+
+def test_the_model_keeps_qts_rules(opened_map, qtmodeltester) -> None:
+    qtmodeltester.check(opened_map(opened(grouped())).model)

@@ -11,6 +11,7 @@ from secateur.app.commands import command_named
 from secateur.app.document.document import Selection
 from secateur.app.jobs.workbench import Workbench
 from secateur.app.panels.layers import LayersPanel
+from secateur.app.panels.layers.cell_text import Column
 from secateur.app.panels.sensitivity.panel import SensitivityPanel
 from secateur.engine.errors import Message
 from secateur.engine.planning.goal import keep
@@ -169,7 +170,7 @@ def test_of_a_metric_that_should_be_small_what_rises_is_lost(qtbot, dressed, pla
     assert panel.plot._shown.names[panel.plot._named()[0]] == "layer1.1.conv1"  # it loses most
     panel.plot.point_at((0, 1))
     assert panel.readout.text().endswith("perplexity 14.5 \u00b1 0.100, +2.50")
-    assert layers._row(layers.layers.row_of["layer1.0.conv1"]).lost[0] == "+2.50"
+    assert layers.model.cells.text(layers.model.layers.row_of["layer1.0.conv1"], Column.SENSITIVITY) == "+2.50"
 
 
 def test_what_is_measured_of_another_state_is_not_taken_for_that_of_the_present_one(qtbot, dressed, player) -> None:

@@ -1,0 +1,161 @@
+"""The item model of the Heads tab: a row for each layer, a column for each query head, over the scores and masks."""
+
+from typing import Any
+
+import numpy as np
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+
+from ...document.document import Document
+from ...text.structures import structure_name
+from ...widgets.score_scale import ScoreScale
+from .grid import HeadRow, heads_of
+
+Index = QModelIndex | QPersistentModelIndex
+Place = tuple[int, int]
+"""(row, cell); a cell of a key/value group has as many columns as query heads that it serves."""
+CELL = Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemNeverHasChildren
+
+
+class HeadsModel(QAbstractTableModel):
+    """Heads of the document's model.
+
+    Attributes:
+        rows: What is shown.
+        scale: From scores to colours.
+        rated: There are scores to show.
+        words: The states in words.
+    """
+
+    def __init__(self, document: Document, parent: QObject | None = None) -> None:
+        """Show what the document has."""
+        super().__init__(parent)
+        self.document = document
+        self.rows: tuple[HeadRow, ...] = ()
+        self.scale, self.rated = ScoreScale(1.0), False
+        self.words = {
+            "free": self.tr("free"),
+            "marked": self.tr("marked"),
+            "locked": self.tr("locked"),
+            "removed": self.tr("removed"),
+            "fixed": self.tr("fixed"),
+        }
+        self._columns = 0
+        self._places: dict[int, Place] = {}
+
+    def reload(self) -> None:
+        """Show another model."""
+        self.beginResetModel()
+        analysis = self.document.analysis
+        self.rows = () if analysis is None else heads_of(analysis)
+        self._columns = max((row.columns for row in self.rows), default=0)
+        cells = ((n, cell) for n, row in enumerate(self.rows) for cell in range(row.count))
+        self._places = {self.structure(place): place for place in cells}
+        self._rate()
+        self.endResetModel()
+
+    def refresh(self) -> None:
+        """Scores or states changed, the rows did not."""
+        self._rate()
+        if self.rows and self._columns:
+            self.dataChanged.emit(self.index(0, 0), self.index(len(self.rows) - 1, self._columns - 1))
+
+    def _rate(self) -> None:
+        scores = self.document.shown_scores
+        heads = np.fromiter(self._places, np.int64, len(self._places))
+        self.scale = ScoreScale.of(None if scores is None else scores[heads])
+        self.rated = scores is not None and bool(np.isfinite(scores[heads]).any())
+
+    # Cells and structures.
+
+    @property
+    def some(self) -> bool:
+        """There are heads that can be removed."""
+        return bool(self._places)
+
+    def structure(self, place: Place) -> int:
+        """The structure that a cell stands for."""
+        return self.rows[place[0]].first + place[1]
+
+    def place_of(self, structure: int) -> Place | None:
+        """The cell of a structure, None where it is no head."""
+        return self._places.get(structure)
+
+    def place(self, index: Index) -> Place | None:
+        """The cell at an index, None where there is none."""
+        if not index.isValid():
+            return None
+        row = self.rows[index.row()]
+        return (index.row(), index.column() // row.span) if index.column() < row.columns else None
+
+    def at(self, place: Place) -> QModelIndex:
+        """The first index of a cell."""
+        return self.index(place[0], place[1] * self.rows[place[0]].span)
+
+    def look(self, place: Place) -> tuple[float, str]:
+        """A cell's score on the scale, NaN unknown, and its state."""
+        structure, scores = self.structure(place), self.document.shown_scores
+        score = float("nan") if scores is None else float(scores[structure])
+        return self.scale.fraction(score), self._state(structure)
+
+    def _state(self, structure: int) -> str:
+        document = self.document
+        if document.removed[structure]:
+            return "removed"
+        if document.marked[structure]:
+            return "marked"
+        return "locked" if document.locked[structure] else "free"
+
+    def told(self, row: int, cell: int) -> str:
+        """A cell in words; of a row alone where the cell is -1."""
+        one, analysis = self.rows[row], self.document.analysis
+        if one.set_number < 0:
+            words = self.tr("{0} is fixed: none of its heads can be removed separately. {1}")
+            return words.format(one.module, one.reason).strip()
+        if cell < 0 or analysis is None:
+            return one.module
+        structure, scores = self.structure((row, cell)), self.document.shown_scores
+        name = structure_name(analysis, structure, analysis.sets[one.set_number])
+        name = self.tr("{0} of each group").format(name) if one.within else name
+        lines = [f"{one.module}, {name}"]
+        if one.span > 1:
+            lines.append(self.tr("serves query heads {0} to {1}").format(cell * one.span, (cell + 1) * one.span - 1))
+        if scores is not None and np.isfinite(scores[structure]):
+            lines.append(self.tr("score {0}").format(self.scale.text(float(scores[structure]))))
+        state = self._state(structure)
+        return "\n".join([*lines, *([self.words[state]] if state != "free" else [])])
+
+    # What Qt asks.
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        """How many layers."""
+        return 0 if parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        """As many as the widest row has query heads."""
+        return 0 if parent.isValid() else self._columns
+
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        """Heads can be selected; what lies beside the last head of a row is nothing."""
+        return Qt.ItemFlag.NoItemFlags if self.place(index) is None else CELL
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Number, tooltip or words of a cell."""
+        if not index.isValid():
+            return None
+        place, fixed = self.place(index), self.rows[index.row()].set_number < 0
+        if role == Qt.ItemDataRole.DisplayRole:
+            return str(place[1]) if place is not None else self.words["fixed"] if fixed else None
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self.told(index.row(), -1 if place is None else place[1])
+        if role == Qt.ItemDataRole.AccessibleTextRole and (place is not None or fixed):
+            return self.told(index.row(), -1 if place is None else place[1]).replace("\n", ", ")
+        return None
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Numbers of the query heads, and names of the layers."""
+        if orientation is Qt.Orientation.Horizontal:
+            return str(section) if role == Qt.ItemDataRole.DisplayRole else None
+        row = self.rows[section]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self.tr("in each group") if row.within else row.module
+        return self.told(section, -1) if role == Qt.ItemDataRole.ToolTipRole else None

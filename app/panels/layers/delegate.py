@@ -1,0 +1,107 @@
+"""Paints the cells of the Layers tab: names, widths as bars, numbers with their share under them."""
+
+from PySide6.QtCore import QLineF, QModelIndex, QPersistentModelIndex, QRectF, Qt
+from PySide6.QtGui import QBrush, QColor, QPainter, QPen
+from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView
+
+from ...theme import Tokens, score_colour, tokens
+from .cell_text import Cells, Column
+from .model import LayersModel
+
+LEFT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
+SHARES = (Column.MACS, Column.TIME, Column.PARAMETERS, Column.SENSITIVITY)
+
+
+class LayersDelegate(QStyledItemDelegate):
+    """One for all columns; reads the cells of the model directly, because it is asked for hundreds of them a frame.
+
+    Attributes:
+        look: Present colours; the view sets them once a frame.
+        hovered: The row under the mouse, -1 for none.
+    """
+
+    def __init__(self, view: QTableView, model: LayersModel) -> None:
+        """Draw the cells of a table."""
+        super().__init__(view)
+        self._model = model
+        self.look = tokens()
+        self.hovered = -1
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        """Draw one cell."""
+        cells = self._model.cells
+        if cells is None:
+            return
+        row, column, look = index.row(), index.column(), self.look
+        if option.state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(option.rect, QColor(look.selection))
+        elif row == self.hovered:
+            painter.fillRect(option.rect, QColor(look.hover))
+        area = QRectF(option.rect).adjusted(4, 0, -4, 0)
+        painter.setFont(option.font)
+        if column == Column.NAME:
+            _name(painter, area, cells.text(row, column), cells.detail(row), look)
+        elif column == Column.WIDTH:
+            _width(painter, area, cells, row, look)
+        elif column in (Column.KEEPS, Column.SCORE):
+            muted = column == Column.SCORE or cells.fixed(row)
+            painter.setPen(QColor(look.muted if muted else look.text))
+            painter.drawText(area, LEFT, cells.text(row, column))
+        elif column in SHARES and (text := cells.text(row, column)):
+            flat = column == Column.TIME and cells.flat(row)
+            colour = look.marked if flat or column == Column.SENSITIVITY else look.muted
+            _share(painter, area, text, cells.part(row, column), colour, look)
+            if flat:
+                no_gain(painter, area, look)
+
+
+def no_gain(painter: QPainter, area: QRectF, look: Tokens) -> None:
+    """The mark of a layer in which removal buys no time: a bar, as on a scale that stands still."""
+    painter.setPen(QPen(QColor(look.marked), 2))
+    y, right = area.center().y() - 2, area.right() - 3
+    painter.drawLine(QLineF(right - 8, y - 2, right, y - 2))
+    painter.drawLine(QLineF(right - 8, y + 2, right, y + 2))
+
+
+def _name(painter: QPainter, area: QRectF, path: str, detail: str, look: Tokens) -> None:
+    """The path, what comes before its last part muted; shortened from the left, because its end tells layers apart."""
+    measure = painter.fontMetrics()
+    shown = measure.elidedText(path, Qt.TextElideMode.ElideLeft, int(area.width()))
+    head, dot, tail = shown.rpartition(".")
+    painter.setPen(QColor(look.muted))
+    painter.drawText(area, LEFT, head + dot)
+    rest = area.adjusted(measure.horizontalAdvance(head + dot), 0, 0, 0)
+    painter.setPen(QColor(look.text))
+    painter.drawText(rest, LEFT, tail)
+    used = measure.horizontalAdvance(tail) + 8
+    if detail and used + measure.horizontalAdvance(detail) <= rest.width():
+        painter.setPen(QColor(look.muted))
+        painter.drawText(rest.adjusted(used, 0, 0, 0), LEFT, detail)
+
+
+def _width(painter: QPainter, area: QRectF, cells: Cells, row: int, look: Tokens) -> None:
+    """Pale what the original had, hatched what the plan takes, filled what stays in the colour of its score."""
+    width, present, kept = cells.bar(row)
+    bar = QRectF(area.left(), area.center().y() - 5, max(3.0, area.width() * width), 10)
+    painter.fillRect(bar, QColor(look.line))
+    if cells.fixed(row):
+        painter.fillRect(bar, QBrush(QColor(look.muted), Qt.BrushStyle.BDiagPattern))
+        return
+    if present > kept:
+        marked = QRectF(bar.left() + area.width() * kept, bar.top(), area.width() * (present - kept), 10)
+        painter.fillRect(marked, QBrush(QColor(look.marked), Qt.BrushStyle.BDiagPattern))
+        painter.fillRect(QRectF(marked.right() - 1, bar.top(), 1, 10), QColor(look.marked))
+    fraction = cells.fraction(row)
+    colour = QColor(*score_colour(fraction)) if fraction == fraction else QColor(look.muted)
+    painter.fillRect(QRectF(bar.left(), bar.top(), max(2.0, area.width() * kept), 10), colour)
+
+
+def _share(painter: QPainter, area: QRectF, text: str, part: float, colour: str, look: Tokens) -> None:
+    """A small bar under its number."""
+    painter.setPen(QColor(look.text))
+    painter.drawText(area.adjusted(0, 0, 0, -4), LEFT, text)
+    track = QRectF(area.left(), area.bottom() - 5, area.width(), 2)
+    painter.fillRect(track, QColor(look.line))
+    painter.fillRect(QRectF(track.left(), track.top(), track.width() * min(max(part, 0.0), 1.0), 2), QColor(colour))
