@@ -26,8 +26,7 @@ from ..repair.kv_repeats import kv_repeats
 from ..repair.layer_index import layer_indices
 from ..repair.reparameterised_blocks import merging_numbers
 from ..repair.search import RepairSearch, merge_attributes
-from ..repair.weight_folding.folding import Folding
-from ..repair.weight_folding.scaling import Factors, relative_factors, scale
+from ..repair.weight_folding import Factors, Folding, relative_factors, scale_weights
 from .edits import Edits
 from .module_attributes import has_usual_sizes, module_attributes
 from .slice_tensors import slice_tensor, sliced_constants
@@ -75,7 +74,7 @@ def cut(
         # Buffers that no file holds are sliced already, as all others.
         load_pruned.apply_edits(smaller, _plain(replace(edits, slices=())))
     factors = relative_factors(earlier, edits.weights)
-    scale(smaller, analysis, removed, factors)
+    scale_weights(smaller, analysis, removed, factors)
     return CutModel(smaller, edits, factors)
 
 

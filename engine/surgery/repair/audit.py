@@ -17,7 +17,7 @@ from ...structures.op_sequence import operations
 from ...tracing.attribute_reads import AttributeReads
 from ...tracing.recorder import Attempt, attempt
 from ...tracing.tree import Inputs, modules_of
-from .weight_folding.folding import Folding
+from .weight_folding import Folding
 
 
 class WrongNumber(NamedTuple):
@@ -95,10 +95,10 @@ class Auditor:
         """
         run = attempt(self._model, self._inputs, self._analysis.weightless, watched or bool(self._alone), reading)
         own = _with_other_code(self._model)
-        self._folding.forget()
+        self._folding.clear()
         found = _compared(self._analysis, self._removed, run, own, self._expected, {})
         if found.factor:
-            self._folding.look(run, own | _with_other_numbers(self._model))
+            self._folding.search(run, own | _with_other_numbers(self._model))
             found = _compared(self._analysis, self._removed, run, own, self._expected, self._folding.numbers)
         if self._alone and found.passed:
             found = self._with_numbers(found, run)

@@ -29,7 +29,7 @@ from ...tracing.shadow_model import weightless_copy
 from ...tracing.tree import tensors_of
 from ..cut.edits import COARSE, IN_A_ROW, OTHER_INPUTS, OTHER_PATHS, PERMUTATION, REMOVAL, TRAINING, Check, Verification
 from ..cut.indexing import RegionsInRange, reads_regions
-from ..repair.weight_folding.scaling import Factors, Rates, rates_of
+from ..repair.weight_folding import Factors, Rates, rates_of
 from .chaos_check import is_chaotic, perturbed
 from .first_difference import first_difference, operator_results
 from .fixed_randomness import draws

@@ -26,7 +26,7 @@ from torch.utils._python_dispatch import (
 from ...structures.transition import KeptIndices
 from ...tracing.shadow_model import of_same_kind, shadow_copy
 from ..cut.slice_tensors import slice_tensor
-from ..repair.weight_folding.scaling import Rates, times
+from ..repair.weight_folding import Rates, multiply
 from .input_variants import as_type, type_in
 from .masked_model import AbsentIndices, Indices, with_nan
 from .nan_masking import KNOWN_PRODUCTS, NAN, MaskedWeight, NanMasking
@@ -106,7 +106,7 @@ class Weights:
         if self.level and self.whole is not None and name in self.whole._own:
             own = slice_tensor(self.whole.value(name), self.keeps.get(name) or ())
             rate = self.rates.get(name)
-            return own if rate is None else times(own, rate)
+            return own if rate is None else multiply(own, rate)
         exact = as_type(own, self.dtype)
         if self.level:
             exact = randomised(name, exact, self.level, parameter=name not in self._buffers)
@@ -138,7 +138,7 @@ class Weights:
         A comparison in a finer type would show nothing but the rounding.
         """
         assert self.whole is not None
-        product = times(slice_tensor(self.whole.value(name), self.keeps.get(name) or ()), self.rates[name])
+        product = multiply(slice_tensor(self.whole.value(name), self.keeps.get(name) or ()), self.rates[name])
         near = (exact - product).abs() <= torch.finfo(own.dtype).eps * product.abs()
         return torch.where(near, product, exact)
 

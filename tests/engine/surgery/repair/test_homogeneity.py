@@ -9,8 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from secateur.engine.surgery.repair.weight_folding.homogeneity import Flow
-from secateur.engine.surgery.repair.weight_folding.producing import Producers, Scaled
+from secateur.engine.surgery.repair.weight_folding import DegreePropagation, ProducerSearch, ScaledParameter
 from secateur.engine.tracing.record import Record
 from secateur.engine.tracing.recorder import record
 
@@ -30,12 +29,12 @@ class Net(nn.Module):
         return self.function(self.weight, x)
 
 
-def flow_of(net: Net, rows: list[int]) -> tuple[Flow, Record, bool]:
+def flow_of(net: Net, rows: list[int]) -> tuple[DegreePropagation, Record, bool]:
     run = record(net, X)
-    scaled = Scaled(run.sources[0], 0, torch.tensor(rows).numpy())
-    flow = Flow(replace(run, outputs=()), Producers(run).readers, {})
-    flow.solve({scaled.source.value: scaled.degree}, ())
-    return flow, run, flow.solution is None
+    scaled = ScaledParameter(run.sources[0], 0, torch.tensor(rows).numpy())
+    propagation = DegreePropagation(replace(run, outputs=()), ProducerSearch(run).readers, {})
+    propagation.solve({scaled.source.value: scaled.degree}, ())
+    return propagation, run, propagation.solution is None
 
 
 HOMOGENEOUS: dict[str, Function] = {
@@ -71,7 +70,7 @@ OTHERS: dict[str, Function] = {
 @pytest.mark.parametrize("name", HOMOGENEOUS)
 def test_results_are_multiplied_as_predicted(name: str, rows: list[int]) -> None:
     net = Net(HOMOGENEOUS[name])
-    flow, run, free = flow_of(net, rows)
+    propagation, run, free = flow_of(net, rows)
     if len(rows) < 4 and not free:  # a sum over rows that are multiplied and others
         assert name in ("product", "rotated")
         return
@@ -79,7 +78,7 @@ def test_results_are_multiplied_as_predicted(name: str, rows: list[int]) -> None
     with torch.no_grad():
         net.weight[rows] *= 2
     ratio = net(*X) / before
-    predicted = torch.from_numpy(2.0 ** flow.degree(run.outputs[0])[0]).float().expand_as(ratio)
+    predicted = torch.from_numpy(2.0 ** propagation.degree(run.outputs[0])[0]).float().expand_as(ratio)
     same = before == 0
     torch.testing.assert_close(torch.where(same, predicted, ratio), predicted)
     assert free and not bool((predicted == 1).all())
@@ -90,7 +89,7 @@ def test_only_what_is_homogeneous_lets_a_weight_make_good_a_number_behind_it(nam
     function = OTHERS.get(name) or HOMOGENEOUS[name]
     run = record(Net(lambda w, x: (function(w, x) / 7.0).softmax(-1)), X)
     (wrong,) = (number for number, call in enumerate(run.calls) if call.arguments.get("other") == 7.0)
-    flow = Flow(run, Producers(run).readers, {wrong: (5.0, 7.0)})
-    solved = flow.solve({run.sources[0].value: Scaled(run.sources[0], 0, None).degree}, (wrong,))
+    propagation = DegreePropagation(run, ProducerSearch(run).readers, {wrong: (5.0, 7.0)})
+    solved = propagation.solve({run.sources[0].value: ScaledParameter(run.sources[0], 0, None).degree}, (wrong,))
     assert solved == (name == "linear")
-    assert not solved or flow.solution == pytest.approx(math.log(5 / 7))
+    assert not solved or propagation.solution == pytest.approx(math.log(5 / 7))
