@@ -206,7 +206,7 @@ def test_rounds_that_wait_for_data_to_be_mended_go_on(session: Session):
 def test_a_scope_that_holds_nothing_is_refused_before_anything_is_scored(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ):
-    calls = counted(session, monkeypatch, "score", "judged")
+    calls = counted(session, monkeypatch, "score", "evaluate_once")
     nowhere = replace(HALF, goal=replace(HALF.goal, scope=("layer9",)))
     limit = LossLimit(0.02, Cost.MACS, epochs=1)
     for job in (
@@ -216,4 +216,4 @@ def test_a_scope_that_holds_nothing_is_refused_before_anything_is_scored(
     ):
         with pytest.raises(PlanError, match="Nothing in layer9 can be removed"):
             finish(job)
-    assert calls == {"score": 0, "judged": 0}
+    assert calls == {"score": 0, "evaluate_once": 0}
