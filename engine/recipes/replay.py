@@ -273,7 +273,7 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
             recovered = recovered or (yield from session.recover(run.state, step.intent, token))
             run.notes += [] if recovered.stopped is None else [recovered.stopped]
             yield from _made(run, recovered)
-            yield from (session.judged if run.resumed else session.evaluate)(run.state, Split.TEST, token)
+            yield from (session.evaluate_once if run.resumed else session.evaluate)(run.state, Split.TEST, token)
             yield Progress("Evaluated", made=session.history.state(run.state))
         case Attach():
             yield from _made(run, (yield from session.attach(run.state, step.intent.weights, token=token)))
