@@ -175,7 +175,7 @@ def _heads(camera: Photographer) -> None:
     camera.wait(lambda: "ViT" in document.model_name and document.scores is not None)
     camera.quiet()
     window.area.show_tab("heads")
-    rows = window.area.panels["heads"].rows
+    rows = window.area.panels["heads"].model.rows
     document.plan.mark([rows[0].first, rows[2].first + 3], True)
     document.plan.lock([rows[1].first + 1], True)
     camera.take("17-heads")

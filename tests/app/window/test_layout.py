@@ -124,13 +124,14 @@ def test_showing_a_panel_of_a_hidden_dock_shows_the_dock(window) -> None:
 
 def test_text_grows_and_shrinks_everywhere_and_is_remembered(qtbot, window, text_as_before) -> None:
     label = window.area.panels["tree"].search
-    row = window.area.panels["layers"].table.row_height
+    rows = window.area.panels["layers"].view.verticalHeader()
+    row = rows.defaultSectionSize()
     tall = label.fontMetrics().height()
     for _ in range(2):
         window.commands.run(command_named("view.larger"))
     switched(qtbot)
     assert sizes().body == 14 and settings.value("text", 0) == 14
-    assert label.fontMetrics().height() > tall and window.area.panels["layers"].table.row_height == row * 14 // 12
+    assert label.fontMetrics().height() > tall and rows.sectionSize(0) == rows.defaultSectionSize() == row * 14 // 12
     plot = window.area.panels["tradeoff"].plot
     assert plot.getAxis("left").style["tickFont"].pixelSize() == sizes().caption
     window.commands.run(command_named("view.text"))
