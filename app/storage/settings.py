@@ -1,7 +1,8 @@
 """What the window remembers between starts: geometry, splitters, theme, what was opened.
 
-One file of JSON with a version, replaced as a whole. `store` returns at once and a thread writes; what other windows
-wrote meanwhile stays. A file that cannot be read is set aside, and everything is as at the first start.
+One INI file of `QSettings`, which keeps what other windows wrote meanwhile. `store` returns at once, and a thread
+writes. A file that cannot be read is set aside, and everything is as at the first start. The JSON file of earlier
+versions is read once, when there is no INI file yet.
 """
 
 import base64
@@ -10,78 +11,41 @@ import threading
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from PySide6.QtCore import QByteArray, QCoreApplication, QStandardPaths
+from PySide6.QtCore import QByteArray, QCoreApplication, QEvent, QSettings, QStandardPaths
 
 from secateur.engine.errors import SecateurError
-from secateur.engine.storage.atomic_files import write
 
 from . import quarantine
 from .background import BackgroundTasks
 
 NAME = "secateur"
 RECENT = 8
-VERSION = 1
+VERSION = 2
 """Of the file. A later version's file is set aside, not misread."""
-BYTES = "base64"
+FORMER, FORMER_VERSION, FORMER_BYTES = "settings.json", 1, "base64"
+"""The file of earlier versions, its version, and what marks bytes in it."""
 Value = TypeVar("Value")
 
 
-class _File:
-    """What one file holds, and what of it is not written yet."""
+class _Settings(QSettings):
+    """Values of one file; Qt would write them in the interface's thread, as soon as it is idle."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.guard = threading.RLock()
-        self.values = self._read()
-        self._unwritten: dict[str, Any] = {}
-        self._writing: dict[str, Any] = {}
+    def __init__(self, file: Path) -> None:
+        super().__init__(str(file), QSettings.Format.IniFormat)
 
-    def put(self, name: str, value: Any) -> None:
-        """Change a value in memory; `write` keeps it."""
-        with self.guard:
-            for values in (self.values, self._unwritten):
-                values[name] = value
-
-    def write(self) -> None:
-        """Put what was changed here into the file; the rest of it is as another window may have left it."""
-        with self.guard:
-            self._writing, self._unwritten = self._unwritten, {}
-            changed = dict(self._writing)
-        try:
-            if changed:  # else an earlier task wrote it too
-                values = {name: value for name, value in (self._read() | changed).items() if value is not None}
-                content = json.dumps({"version": VERSION, "values": values}, indent=1, ensure_ascii=False)
-                write(self.path, content.encode() + b"\n")
-        finally:
-            with self.guard:
-                self._writing = {}
-
-    def refresh(self) -> None:
-        """See what another window has written meanwhile."""
-        with self.guard:
-            self.values = self._read() | self._writing | self._unwritten
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            content = json.loads(self.path.read_bytes())
-            version, values = content["version"], content["values"]
-            if version == VERSION and isinstance(values, dict):
-                return values
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
-            pass
-        quarantine.set_aside(self.path, QCoreApplication.translate("Settings", "The settings"))
-        return {}
+    def event(self, event: QEvent) -> bool:
+        """Leave the writing to `_write`."""
+        return event.type() is QEvent.Type.UpdateRequest or super().event(event)
 
 
-_files: dict[Path, _File] = {}
-_finding = threading.Lock()
+_opened: dict[Path, dict[int, _Settings]] = {}
+"""By file and thread: Qt shares what they hold, but each belongs to one thread."""
+_finding = threading.RLock()
 
 
 def _unwritable(error: Exception) -> None:
     words = QCoreApplication.translate("Settings", "The settings could not be saved: {reason}")
-    quarantine.tell(words.format(reason=error if isinstance(error, SecateurError) else repr(error)))
+    quarantine.tell(words.format(reason=error if isinstance(error, (SecateurError, OSError)) else repr(error)))
 
 
 _tasks = BackgroundTasks("settings", _unwritable)
@@ -90,25 +54,53 @@ _tasks = BackgroundTasks("settings", _unwritable)
 def path() -> Path:
     """The settings file of this user."""
     place = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.GenericConfigLocation)
-    return Path(place) / NAME / "settings.json"
+    return Path(place) / NAME / "settings.ini"
 
 
 def value(name: str, default: Value) -> Value:
     """What was stored by that name; the default where nothing was, or nothing of the default's type."""
-    file = _file()
-    with file.guard:
-        found: Any = _from_json(file.values.get(name))
-    if type(default) is float and type(found) is int:
-        found = float(found)
-    fits = default is None or type(found) is type(default)
-    return cast("Value", found) if fits else default
+    found = _plain(_file().value(name), type(default))
+    return default if found is None else cast("Value", found)
+
+
+def _plain(found: object, kind: type) -> Any:
+    """A stored value as the kind that is expected, None where it is none."""
+    if kind is bytes:
+        return found.data() if isinstance(found, QByteArray) else None
+    if not isinstance(found, str) or kind is str:
+        return found if kind is str and isinstance(found, str) else None
+    try:
+        read = json.loads(found)
+    except (ValueError, RecursionError):
+        return None
+    read = float(read) if kind is float and type(read) is int else read
+    return read if type(read) is kind else None
 
 
 def store(name: str, value: Any) -> None:
     """Keep a value: what JSON has, or bytes (a QByteArray too); None forgets it. Written soon, in another thread."""
-    file = _file()
-    file.put(name, _to_json(value))
-    _tasks.run(file.write)
+    place = path()
+    _put(_file(), name, value)
+    _tasks.run(lambda: _write(place))
+
+
+def _put(file: QSettings, name: str, value: Any) -> None:
+    """Change a value in memory: text and bytes as they are, all else as JSON writes it."""
+    if value is None:
+        file.remove(name)
+    elif isinstance(value, (str, QByteArray)):
+        file.setValue(name, value)
+    else:
+        file.setValue(name, QByteArray(value) if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False))
+
+
+def _write(place: Path) -> None:
+    """Put what was changed into the file; Qt shares it between all settings of one file."""
+    file = _Settings(place)
+    file.setValue("version", str(VERSION))
+    file.sync()
+    if file.status() is QSettings.Status.AccessError:
+        raise PermissionError(str(place))
 
 
 def flush() -> None:
@@ -128,7 +120,7 @@ def opened_with(source: str) -> Any:
 
 def remember(title: str, source: str, kept: Any = None) -> None:
     """Put something at the head of what was opened; looks at the disk."""
-    _file().refresh()
+    _file().sync()
     entries = [(title, source, kept)] + [entry for entry in _entries() if entry[1] != source]
     store("recent", [list(entry) for entry in entries[:RECENT]])
 
@@ -154,29 +146,50 @@ def theme_choice() -> str:
     return chosen if chosen in ("system", "light", "dark") else "system"
 
 
-def _file() -> _File:
-    place = path()
+def _file() -> _Settings:
+    """The settings of this user, for this thread."""
+    place, thread = path(), threading.get_ident()
     with _finding:
-        if place not in _files:
-            _files[place] = _File(place)
-        return _files[place]
+        if place not in _opened:
+            _opened[place] = {thread: _open(place)}
+        elif thread not in _opened[place]:
+            _opened[place][thread] = _Settings(place)
+        return _opened[place][thread]
 
 
-def _to_json(value: Any) -> Any:
-    if isinstance(value, QByteArray):
-        value = value.data()
-    if isinstance(value, bytes):
-        return {BYTES: base64.b64encode(value).decode()}
-    return value
+def _open(place: Path) -> _Settings:
+    """Read the file; the first time what an earlier version had. What cannot be read is set aside."""
+    words = QCoreApplication.translate("Settings", "The settings")
+    if not place.exists():
+        file = _Settings(place)
+        for name, kept in _former(place.with_name(FORMER), words).items():
+            _put(file, name, kept)
+        return file
+    file = _Settings(place)
+    version = _plain(file.value("version"), int)
+    if file.status() is QSettings.Status.NoError and version is not None and version <= VERSION:
+        return file
+    quarantine.set_aside(place, words)
+    return _Settings(place)
 
 
-def _from_json(value: Any) -> Any:
-    if isinstance(value, dict) and list(value) == [BYTES]:
-        try:
-            return base64.b64decode(str(value[BYTES]), validate=True)
-        except ValueError:
-            return None
-    return value
+def _former(place: Path, words: str) -> dict[str, Any]:
+    """What the file of an earlier version holds."""
+    try:
+        content = json.loads(place.read_bytes())
+        if content["version"] == FORMER_VERSION:
+            return {name: _former_value(kept) for name, kept in dict(content["values"]).items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        pass
+    quarantine.set_aside(place, words)
+    return {}
+
+
+def _former_value(kept: Any) -> Any:
+    bytes_in_it = isinstance(kept, dict) and list(kept) == [FORMER_BYTES]
+    return base64.b64decode(str(kept[FORMER_BYTES]), validate=True) if bytes_in_it else kept
 
 
 def _exists(source: str) -> bool:

@@ -1,12 +1,14 @@
-"""Settings live in one versioned file that is replaced as a whole; one that cannot be read never stops a start."""
+"""Settings live in one versioned file that other windows share; one that cannot be read never stops a start."""
 
+import base64
 import json
 import subprocess
 import sys
 import threading
 
 import pytest
-from PySide6.QtCore import QByteArray
+from PySide6.QtCore import QByteArray, QSettings
+from PySide6.QtWidgets import QApplication
 
 from secateur.app.storage import quarantine, settings
 from secateur.app.window.main_window import MainWindow
@@ -21,15 +23,22 @@ def nothing_told():
     quarantine.told()
 
 
-def in_file() -> dict:
+def lines() -> list[str]:
     settings.flush()
-    return json.loads(settings.path().read_text())
+    return settings.path().read_text().splitlines()
+
+
+def written_elsewhere(*changed: str) -> None:
+    """Another window writes these lines into the file."""
+    names = [line.partition("=")[0] for line in changed]
+    kept = [line for line in lines() if line.partition("=")[0] not in names]
+    settings.path().write_text("\n".join([*kept, *changed]) + "\n")
 
 
 def forget_memory() -> None:
     """As another process would see it."""
     settings.flush()
-    settings._files.clear()
+    settings._opened.clear()
 
 
 @pytest.mark.parametrize("kept", ["a word", 3, 2.5, True, ["a", 1], {"x": 1}, b"\x00\xffgeometry"])
@@ -46,7 +55,8 @@ def test_a_geometry_comes_back_and_what_was_forgotten_is_gone():
     assert settings.load("geometry").data() == b"\x01\x02"
     settings.store("geometry", None)
     forget_memory()
-    assert settings.load("geometry").isEmpty() and "geometry" not in in_file()["values"]
+    assert settings.load("geometry").isEmpty()
+    assert not any(line.startswith("geometry") for line in lines())
 
 
 def test_a_value_of_another_type_than_is_expected_is_as_if_it_were_not_there():
@@ -58,26 +68,23 @@ def test_a_value_of_another_type_than_is_expected_is_as_if_it_were_not_there():
 
 def test_the_file_says_its_version_and_keeps_what_another_window_wrote():
     settings.store("mine", 1)
-    written = in_file()
-    assert written["version"] == settings.VERSION
-    written["values"]["theirs"] = 2
-    settings.path().write_text(json.dumps(written))
+    assert f"version={settings.VERSION}" in lines()
+    written_elsewhere("theirs=2")
     settings.store("mine", 3)
-    assert in_file()["values"] == {"mine": 3, "theirs": 2}
+    assert {"mine=3", "theirs=2"} < set(lines())
 
 
 def test_what_other_windows_opened_stays_in_the_list():
     settings.remember("ResNet", "bundled:resnet")
-    written = in_file()
-    written["values"]["recent"].insert(0, ["ViT", "bundled:vit"])
-    settings.path().write_text(json.dumps(written))
+    theirs = json.dumps([["ViT", "bundled:vit", None], ["ResNet", "bundled:resnet", None]]).replace('"', '\\"')
+    written_elsewhere(f'recent="{theirs}"')
     settings.remember("other", "torchvision:resnet18")
     forget_memory()
     assert [title for title, _ in settings.recent()] == ["other", "ViT", "ResNet"]
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"{", b"\xff\xfe\x00", b"[1]", b'{"version": 1}', b'{"version": 99, "values": {"theme": "dark"}}']
+    "damage", [b"", b"{", b"\xff\xfe\x00", b"[1]", b"version", b"[General]\nversion=99\ntheme=dark\n"]
 )
 def test_a_file_that_cannot_be_read_is_set_aside_and_named_and_the_window_starts(qtbot, dressed, damage):
     place = settings.path()
@@ -92,8 +99,46 @@ def test_a_file_that_cannot_be_read_is_set_aside_and_named_and_the_window_starts
     assert kept.read_bytes() == damage
     assert str(kept) in window.errors.sentence.text()
     settings.store("theme", "dark")
-    assert in_file()["values"]["theme"] == "dark" and kept.read_bytes() == damage
+    assert "theme=dark" in lines() and kept.read_bytes() == damage
     window.close()
+
+
+def test_what_an_earlier_version_kept_is_read_once():
+    former = settings.path().with_name("settings.json")
+    former.parent.mkdir(parents=True)
+    geometry = {"base64": base64.b64encode(b"\x00\xff").decode()}
+    kept = {"theme": "dark", "text": 14, "geometry": geometry, "recent": [["ViT", "bundled:vit", None]]}
+    former.write_text(json.dumps({"version": 1, "values": kept}))
+    assert settings.theme_choice() == "dark" and settings.value("text", 0) == 14
+    assert settings.load("geometry").data() == b"\x00\xff" and settings.recent() == [("ViT", "bundled:vit")]
+    settings.store("theme", "light")
+    forget_memory()
+    former.write_text(json.dumps({"version": 1, "values": {"theme": "dark"}}))
+    assert settings.theme_choice() == "light" and settings.value("text", 0) == 14
+
+
+def test_another_thread_does_not_bring_back_what_an_earlier_version_kept(monkeypatch):
+    former = settings.path().with_name("settings.json")
+    former.parent.mkdir(parents=True)
+    former.write_text(json.dumps({"version": 1, "values": {"theme": "dark"}}))
+    monkeypatch.setattr(settings, "_write", lambda place: None)  # it is not in the file yet
+    assert settings.theme_choice() == "dark"
+    settings.store("theme", "light")
+    seen: list[str] = []
+    thread = threading.Thread(target=lambda: seen.append(settings.theme_choice()))
+    thread.start()
+    thread.join()
+    assert seen == ["light"] and settings.theme_choice() == "light"
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b'{"version": 1}', b'{"version": 99, "values": {}}'])
+def test_a_damaged_file_of_an_earlier_version_is_set_aside(damage):
+    former = settings.path().with_name("settings.json")
+    former.parent.mkdir(parents=True)
+    former.write_bytes(damage)
+    assert settings.theme_choice() == "system"
+    (kept,) = [file for file in former.parent.iterdir() if file != settings.path()]
+    assert kept.read_bytes() == damage and str(kept) in "".join(quarantine.told())
 
 
 def test_a_second_damaged_file_does_not_overwrite_the_first():
@@ -101,7 +146,7 @@ def test_a_second_damaged_file_does_not_overwrite_the_first():
     place.parent.mkdir(parents=True)
     for damage in ("one", "two", "three"):
         place.write_text(damage)
-        settings._files.clear()
+        settings._opened.clear()
         settings.theme_choice()
     assert sorted(file.read_text() for file in place.parent.iterdir()) == ["one", "three", "two"]
 
@@ -115,13 +160,23 @@ def test_a_folder_that_cannot_be_written_costs_a_sentence_and_nothing_else():
     assert any("could not be saved" in sentence for sentence in quarantine.told())
 
 
-def test_the_file_is_written_in_another_thread(monkeypatch):
+def test_the_file_is_written_in_another_thread(qapp, monkeypatch):
     threads = []
-    write = settings.write
-    monkeypatch.setattr(settings, "write", lambda *a: (threads.append(threading.current_thread()), write(*a)))
+    sync = QSettings.sync
+    monkeypatch.setattr(QSettings, "sync", lambda file: (threads.append(threading.current_thread()), sync(file)))
     settings.store("theme", "dark")
+    QApplication.processEvents()  # Qt asks to write what is not written
     settings.flush()
     assert threads and threading.main_thread() not in threads
+    assert "theme=dark" in lines()
+
+
+def test_the_interfaces_thread_never_writes(qapp, monkeypatch):
+    monkeypatch.setattr(settings, "_write", lambda place: None)
+    settings.store("theme", "dark")
+    QApplication.processEvents()
+    settings.flush()
+    assert not settings.path().exists() and settings.theme_choice() == "dark"
 
 
 def test_a_process_that_starts_reads_what_this_one_wrote():
