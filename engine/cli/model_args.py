@@ -4,9 +4,10 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import OpenError, TaskError
+from ..errors import DataError, OpenError, TaskError
 from ..export.staged_output import check_writable
 from ..session.state_history import is_project
+from ..session.states import OpenedModel
 from ..sources.input_spec import InputSpec, check_inputs
 from ..sources.protocol import ModelSpec
 from ..tasks.protocol import TaskSpec
@@ -27,6 +28,17 @@ def inputs_of(arguments: argparse.Namespace) -> tuple[InputSpec, ...]:
     except ValueError as error:
         raise OpenError("cli.inputs", "{reason}.", reason=f"{str(error)[:1].upper()}{str(error)[1:]}") from error
     return given
+
+
+def require_preprocessing(opened: OpenedModel, arguments: argparse.Namespace) -> None:
+    """Refuse data whose normalisation is clearly not the model's, before anything is scored or trained by it."""
+    task = opened.task
+    if task is None or task.better is None or arguments.accept_preprocessing:
+        return
+    mean, std = (",".join(f"{value:.4g}" for value in values) for values in (task.better.mean, task.better.std))
+    finding = next(note for note in task.notes if note.code == "task.preparation")
+    template = "{finding} Pass --mean {mean} --std {std}, or --accept-preprocessing to go on as it is."
+    raise DataError("cli.preprocessing", template, finding=finding, mean=mean, std=std)
 
 
 def project_spec(arguments: argparse.Namespace) -> ModelSpec:
@@ -52,9 +64,9 @@ def task_spec(arguments: argparse.Namespace) -> TaskSpec | None:
     given = given_settings(TaskSpec, arguments)
     path = given.pop("path", None)
     if path is None:
-        options = given.get("options", ())
-        if options or "batch" in given:
-            names = ", ".join(f"--{name}" for name, _ in options) or "--batch"
+        named = [name for name, _ in given.get("options", ())] + ["crop"] * ("size" in given)
+        if named or "batch" in given:
+            names = ", ".join(f"--{name}" for name in named) or "--batch"
             raise TaskError("cli.no_task", "{names} need data. Add --task.", names=names)
         return None
     sizes = [(one.shape[2], one.shape[3]) for one in arguments.input or () if len(one.shape) == 4]

@@ -35,7 +35,7 @@ from .autosave import kept, saved, saved_if_stopped
 from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
 from .latency_text import flat_note, latency_content, latency_lines, loss_lines, multiple_for, none_holds
-from .model_args import model_spec
+from .model_args import model_spec, require_preprocessing
 from .output import Outcome, Reporter
 from .project_request import options_of, own_files, request_of, resumed, start_of
 from .prune_request import PruneRequest, limits_of, request_from
@@ -101,6 +101,7 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         reserved(session, arguments.save, arguments.model, reporter, arguments.overwrite)
         opened = reporter.finish(session.open(model_spec(arguments)))
         require_data(opened, arguments)
+        require_preprocessing(opened, arguments)
         touching(opened.analysis, asked.locks)  # a lock on nothing is refused before the work
         outside_scope(opened.analysis, asked.goal)  # and so is a scope
         asked, start = at_liked_multiple(session, asked, arguments.multiple, reporter), start_of(session, arguments)

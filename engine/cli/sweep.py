@@ -14,7 +14,7 @@ from ..workflows.sweep import MET, SweepPoint, sweep_budgets
 from .autosave import kept, saved, saved_if_stopped
 from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
-from .model_args import model_spec
+from .model_args import model_spec, require_preprocessing
 from .output import Outcome, Reporter
 from .project_request import continued, request_of, resumed
 from .prune import at_liked_multiple, check_save, note_no_recovery, require_data, reserved, scored
@@ -36,6 +36,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         for note in opened.notes:
             reporter.note(with_hint(note))
         require_data(opened, arguments)
+        require_preprocessing(opened, arguments)
         touching(opened.analysis, asked.locks)  # a lock on nothing is refused before the work
         outside_scope(opened.analysis, asked.goal)  # and so is a scope
         asked = at_liked_multiple(session, asked, arguments.multiple, reporter)

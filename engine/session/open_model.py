@@ -10,7 +10,7 @@ import time
 import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -26,13 +26,28 @@ from ..sources.input_spec import InputSpec, check_inputs
 from ..sources.nan_check import no_numbers
 from ..sources.open import open_model
 from ..sources.protocol import ModelSpec, SourceModel
+from ..storage.file_limits import read_whole
 from ..structures.analysis import Analysis
 from ..surgery.cut.trial_cuts import settle
 from ..surgery.repair.keep_class import keep_own_class
 from ..tasks.detect_normalisation import better_normalisation
 from ..tasks.model_outputs import channels_taken, classes_of, evaluating, run_model, tokens_taken
 from ..tasks.open import NAMED, RESIZED, TABLES, open_task
-from ..tasks.protocol import BFLOAT16, CLASSES, DTYPE, GREY, Metric, Split, Task, TaskInfo, TaskSpec, one_mean, option
+from ..tasks.preprocessing import Preprocessing, of_hugging_face, preprocessed_as, remark_on_found, without_found
+from ..tasks.protocol import (
+    BFLOAT16,
+    CLASSES,
+    DTYPE,
+    FOUND_PREPROCESSING,
+    GREY,
+    Metric,
+    Split,
+    Task,
+    TaskInfo,
+    TaskSpec,
+    one_mean,
+    option,
+)
 from ..tasks.tokens import FILE, LENGTH, WITH_TEXT, beside_data
 from ..tasks.user_task import UserTask
 from ..text.format import thousands
@@ -45,6 +60,8 @@ SMALL_BATCH = 2
 """Examples the model is recorded with: the smallest batch that is no 1."""
 FOUND = (CLASSES, GREY, DTYPE, "length", "tokenizer")
 """Options of a task that are found by themselves where nobody gives them."""
+PROCESSOR = "preprocessor_config.json"
+"""What Hugging Face keeps beside the weights of a model that takes images."""
 CLASSES_NAMED = 8
 """Classes that a sentence names."""
 
@@ -81,10 +98,12 @@ def prepare(
     yield Progress("Opening the model")
     opened = open_model(spec, token, consent) if module is None else open_module(module, spec)
     check(token)
+    if opened.preprocessing is None:
+        opened = replace(opened, preprocessing=preprocessing_beside(spec, opened.model))
     given = spec.task or opened.task
     as_opened = replace(opened.spec or spec, task=None if given is None else with_tokenizer(given, spec))
     yield Progress("Opening the data")
-    task = None if as_opened.task is None else opened_task(as_opened.task, opened.model, consent)
+    task = None if as_opened.task is None else opened_task(as_opened.task, opened.model, consent, opened.preprocessing)
     if task is not None:
         as_opened = replace(as_opened, task=task.spec)
     check(token)
@@ -125,14 +144,15 @@ def _with_numbers(opened: SourceModel, inputs: Inputs) -> SourceModel:
     return replace(opened, notes=(*opened.notes, Message("open.some_no_numbers", template, {"weights": named})))
 
 
-def opened_task(spec: TaskSpec, model: Any, consent: Consent) -> Task:
+def opened_task(spec: TaskSpec, model: Any, consent: Consent, found: Preprocessing | None = None) -> Task:
     """The task of a specification, with what it needs to know of the model that it is for.
 
-    Images get as many channels as the model takes, where it refuses others. Texts are no longer than its configuration
-    allows, classes that are words are numbered as it has them, and a model in bfloat16 that takes no float32 gets
-    inputs of its own type.
+    Images are prepared as the model's source says (`found`), where nobody says otherwise, and get as many channels as
+    the model takes, where it refuses others. Texts are no longer than its configuration allows, classes that are words
+    are numbered as it has them, and a model in bfloat16 that takes no float32 gets inputs of its own type.
     """
     spec = replace(spec, options=tuple(one for one in spec.options if one[0] != DTYPE))  # that of another model
+    spec = preprocessed_as(spec, found)
     task = _opened_task(spec, model, consent)
     if not in_bfloat16(model):
         return task
@@ -174,6 +194,8 @@ def asks_for(asked: TaskSpec, known: TaskSpec | None) -> bool:
     """Whether a known task is what is asked for, where what was found by itself is not asked for otherwise."""
     if known is None:
         return False
+    if not option(asked, FOUND_PREPROCESSING):
+        known = without_found(known)
     found = {name: value for name, value in known.options if name in FOUND}
     same = replace(asked, options=()) == replace(known, options=())
     return same and found | dict(asked.options) == dict(known.options)
@@ -188,6 +210,21 @@ def with_tokenizer(task: TaskSpec, model: ModelSpec) -> TaskSpec:
         (file for path in (model.weights, code) if path and (file := Path(path).parent / FILE).is_file()), None
     )
     return task if found is None else replace(task, options=(*task.options, ("tokenizer", str(found))))
+
+
+def preprocessing_beside(spec: ModelSpec, model: Any) -> Preprocessing | None:
+    """What the `preprocessor_config.json` beside a model's weights, its code or its configuration says."""
+    code = spec.source.rpartition(":")[0] or spec.source
+    loaded_from = str(getattr(getattr(model, "config", None), "_name_or_path", "") or "")
+    places = [Path(path).parent for path in (spec.weights, code) if path] + [Path(loaded_from)] * bool(loaded_from)
+    file = next((place / PROCESSOR for place in places if (place / PROCESSOR).is_file()), None)
+    if file is None:
+        return None
+    try:
+        told: Any = json.loads(read_whole(file, error=OpenError))
+    except ValueError:
+        return None
+    return of_hugging_face(file.name, cast("dict[str, Any]", told)) if isinstance(told, dict) else None
 
 
 def analysed(prepared: Prepared, token: CancelToken) -> Job[Analysis]:
@@ -229,7 +266,9 @@ def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Me
     metric = yield from run_evaluation(task, model, Split.TEST, token, shown)
     samples = info.sizes.get(Split.TEST, 0) or metric.count  # of a language model it counts tokens
     seconds = (time.monotonic() - began) / max(samples, 1)
-    info = replace(info, seconds=seconds, notes=(*_numbering(info, model), *getattr(task, "remarks", ())))
+    prepared = remark_on_found(task.spec)
+    notes = (*_numbering(info, model), *getattr(task, "remarks", ()), *([prepared] if prepared else []))
+    info = replace(info, seconds=seconds, notes=notes)
     remark = yield from better_normalisation(task, model, token)
     if remark is None:
         return (metric,), info

@@ -430,7 +430,7 @@ class Session:
         spec = with_tokenizer(change_task(spec, absolute_to(Path.cwd())), loaded.prepared.spec)
         original = loaded.prepared.opened.model
         named = by_hand(spec)
-        task = opened_task(spec, original, loaded.consent | named)
+        task = opened_task(spec, original, loaded.consent | named, loaded.prepared.opened.preprocessing)
         same_shape(example_inputs((), task, None, original), loaded.prepared.inputs, spec)
         check_outputs(original, loaded.prepared.inputs, task)
         metrics, info = yield from first_look(task, original, token)

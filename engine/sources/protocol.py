@@ -11,6 +11,7 @@ from ..foreign_code.consent import Consent
 from ..jobs import CancelToken
 from ..model_inputs import Inputs
 from ..options import Option
+from ..tasks.preprocessing import Preprocessing
 from ..tasks.protocol import TaskSpec
 from ..text.notation import MOVED
 from .input_spec import MODEL_INPUT, InputSpec
@@ -176,6 +177,7 @@ class SourceModel:
         notes: What happened while opening ("stripped 'module.' from 122 keys", "took 'ema'").
         spec: The specification as it was opened, with arguments that the checkpoint asked for (number of classes).
         inputs: Example inputs that the source made, () where a shape says all.
+        preprocessing: How images become its input, as its source says; None where nobody does.
     """
 
     model: Any
@@ -186,6 +188,7 @@ class SourceModel:
     notes: tuple[Message, ...]
     spec: ModelSpec | None = None
     inputs: Inputs = ()
+    preprocessing: Preprocessing | None = None
 
 
 @dataclass(frozen=True, slots=True)

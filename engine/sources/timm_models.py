@@ -1,6 +1,7 @@
 """Source `timm:NAME`, where timm is installed. Weights come from a file, never from the network."""
 
 import difflib
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from torch import nn
 from ..errors import Message, OpenError
 from ..foreign_code.consent import Consent
 from ..jobs import CancelToken
+from ..tasks.preprocessing import of_timm
 from ..text.python_code import called
 from .build_model import Origin, opened
 from .protocol import FactoryCode, ModelSpec, SourceModel
@@ -44,7 +46,9 @@ class TimmModels:
             class_argument="num_classes",
             notes=() if spec.weights else (random,),
         )
-        return opened(origin, spec, token)
+        told: Any = timm.get_pretrained_cfg(name)
+        found = of_timm(name, told.to_dict()) if spec.weights and told is not None else None
+        return replace(opened(origin, spec, token), preprocessing=found)
 
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """`timm.create_model`."""

@@ -1,6 +1,7 @@
 """Source `torchvision:NAME`. Weights come from a file or torch's cache, never from the network."""
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from ..errors import Message, OpenError
 from ..foreign_code.consent import Consent
 from ..jobs import CancelToken
+from ..tasks.preprocessing import Preprocessing, of_torchvision
 from ..text.python_code import called
 from .build_model import Origin, opened
 from .protocol import FactoryCode, ModelSpec, SourceModel
@@ -47,7 +49,9 @@ class TorchvisionModels:
             class_argument="num_classes",
             notes=() if spec.weights else (_weights_note(name, cached),),
         )
-        return opened(origin, spec, token)
+        return replace(
+            opened(origin, spec, token), preprocessing=_preprocessing(name, spec.weights or str(cached or ""))
+        )
 
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """`torchvision.models.get_model`."""
@@ -102,6 +106,14 @@ def _crop_size(name: str) -> int:
         if size is not None:
             return int(size if isinstance(size, int) else size[0])
     return 224
+
+
+def _preprocessing(name: str, checkpoint: str) -> Preprocessing | None:
+    """What torchvision says of these very weights, known by the name of their file; None for anybody else's."""
+    file = Path(checkpoint).name
+    known = (one for one in _known_weights(name) if file and str(one.url).rpartition("/")[2] == file)
+    weights = next(known, None)
+    return None if weights is None else of_torchvision(weights)
 
 
 def _known_weights(name: str) -> list[Any]:

@@ -13,12 +13,17 @@ from torchvision.transforms.v2 import functional
 from ..errors import DataError
 from ..storage.file_limits import check_special, check_unpacked, disk_size
 from .image_samples import standardise
-from .protocol import GREY, TaskSpec, one_mean, option
+from .protocol import GREY, INTERPOLATION, RESIZE, Interpolation, TaskSpec, one_mean, option
 
 CACHE_BYTES = 512 * 2**20
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `opened_image` has a limit of its own
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "PPM", "GIF")
 """Formats of images; Pillow knows others that start a program (EPS) or open further files."""
+MODES = {
+    Interpolation.NEAREST: InterpolationMode.NEAREST_EXACT,  # as Pillow's
+    Interpolation.BILINEAR: InterpolationMode.BILINEAR,
+    Interpolation.BICUBIC: InterpolationMode.BICUBIC,
+}
 PIXEL = 4
 """Bytes that Pillow keeps for a pixel."""
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
@@ -64,7 +69,7 @@ class ImageReader:
     def _decoded(self, image: Image.Image) -> torch.Tensor:
         """[C, H, W] uint8, fitted into the size where one is given."""
         pixels: torch.Tensor = functional.pil_to_tensor(image)
-        return pixels if self._spec.size is None else resized(pixels, self._spec.size)
+        return fitted(pixels, self._spec)
 
 
 def opened_image(image: Path | bytes, name: str) -> Image.Image:
@@ -99,17 +104,49 @@ def image_size(file: Path) -> tuple[int, int]:
         raise DataError("folder.unreadable", template, details=str(error), file=str(file)) from error
 
 
-def resized(image: torch.Tensor, size: tuple[int, int], exact: bool = False) -> torch.Tensor:
-    """An image [C, H, W] resized so that it just covers a size and cropped in the middle, as is usual in evaluation.
+def fitted(image: torch.Tensor, spec: TaskSpec, exact: bool = False) -> torch.Tensor:
+    """An image [C, H, W] resized and cropped in the middle as a task says.
+
+    Where it names a size alone, the image is resized so that it just covers that.
 
     Args:
         image: Pixels, or classes.
-        size: (height, width).
+        spec: Its size, and the options "resize" and "interpolation".
         exact: Take the nearest pixel instead of a mean: there is nothing between two classes.
     """
     height, width = image.shape[-2:]
-    factor = max(size[0] / height, size[1] / width)
-    covering = [max(size[0], round(height * factor)), max(size[1], round(width * factor))]
-    mode = InterpolationMode.NEAREST if exact else InterpolationMode.BILINEAR
+    sides, size = resize_sides(spec), spec.size
+    if len(sides) == 2:
+        covering = list(sides)
+    elif sides:  # as torchvision does: the longer side is rounded down
+        covering = [int(sides[0] * side / min(height, width)) for side in (height, width)]
+    elif size is not None:
+        factor = max(size[0] / height, size[1] / width)
+        covering = [max(size[0], round(height * factor)), max(size[1], round(width * factor))]
+    else:
+        return image
+    mode = InterpolationMode.NEAREST if exact else MODES[interpolation_of(spec)]
     resized = functional.resize(image, covering, mode, antialias=not exact)
-    return functional.center_crop(resized, list(size))
+    return resized if size is None else functional.center_crop(resized, list(size))
+
+
+def resize_sides(spec: TaskSpec) -> tuple[int, ...]:
+    """The option "resize": () for none, one number for the shorter side, or (height, width)."""
+    given = option(spec, RESIZE)
+    try:
+        sides = tuple(int(part) for part in given.lower().split("x")) if given else ()
+    except ValueError:
+        sides = (0,)
+    if len(sides) > 2 or min(sides, default=1) < 1:
+        template = "Images cannot be resized to {given}. Enter the shorter side like 256, or height x width."
+        raise DataError("task.resize", template, given=given)
+    return sides
+
+
+def interpolation_of(spec: TaskSpec) -> Interpolation:
+    """The option "interpolation", bilinear by default."""
+    given = option(spec, INTERPOLATION, Interpolation.BILINEAR)
+    if given not in set(Interpolation):
+        template = "{given} is no interpolation. Choose one of {known}."
+        raise DataError("task.interpolation", template, given=given, known=", ".join(Interpolation))
+    return Interpolation(given)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, Message
 from ..messages import all_of
 from .data_task import DataTask
-from .images import UNREADABLE, ImageReader, opened_image, resized
+from .images import UNREADABLE, ImageReader, fitted, opened_image
 from .protocol import Split, TaskSpec
 from .purposes.table import purpose_of
 from .splitting import divide, seed_of, split_folders
@@ -41,7 +41,7 @@ class MaskedImages:
         self._pairs: dict[Split, Pairs] = {
             split: [found[source][row] for row in taken] for split, (source, taken) in rows.items()
         }
-        self._images, self._size = ImageReader(spec), spec.size
+        self._images, self._spec = ImageReader(spec), spec
 
     def size(self, split: Split) -> int:
         """How many images a split has."""
@@ -72,7 +72,7 @@ class MaskedImages:
             template = "The mask {file} has several channels. Save it with one channel that holds class numbers."
             raise DataError("masks.channels", template, file=str(file))
         mask = torch.from_numpy(classes.astype(np.int64))[None]
-        return (mask if self._size is None else resized(mask, self._size, exact=True))[0].numpy()
+        return fitted(mask, self._spec, exact=True)[0].numpy()
 
 
 def open_masks(spec: TaskSpec) -> DataTask:

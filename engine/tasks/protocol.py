@@ -15,7 +15,7 @@ from ..errors import Message
 from ..jobs import CancelToken, Job
 from ..model_inputs import Inputs
 from ..options import Option
-from ..text.notation import COUNT, NUMBERS, SIZE
+from ..text.notation import COUNT, NUMBERS, SIDES
 from .distillation_batch import DistillationBatch
 
 
@@ -44,6 +44,28 @@ FORMER_NAMES = {Split.TRAIN: "calibrate", Split.VAL: "choose", Split.TEST: "repo
 """What version 0.1 called the splits."""
 
 
+RESIZE, INTERPOLATION = "resize", "interpolation"
+"""Options of images that are resized before they are cropped: the shorter side ("256") or both ("256x256"), and how."""
+
+
+class Interpolation(StrEnum):
+    """How an image is resized."""
+
+    NEAREST = "nearest"
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
+
+
+def height_and_width(sides: tuple[int, ...]) -> tuple[int, int]:
+    """One side of a square, or both sides, as both."""
+    return sides[0], sides[-1]
+
+
+def named_sides(name: str, sides: tuple[int, ...]) -> tuple[str, str]:
+    """An option of a specification that is a size."""
+    return name, SIDES.write(sides)
+
+
 def named(name: str, value: object) -> tuple[str, str]:
     """An option of a specification with its value."""
     return name, str(value)
@@ -60,11 +82,13 @@ class TaskSpec:
         path: File or folder, "" for the bundled one.
         mean: Per-channel mean subtracted from pixels scaled to 0..1.
         std: Per-channel standard deviation divided by.
-        size: (height, width) images are resized to (folders only), None: as they are.
+        size: (height, width) images are cropped to in the middle, resized before so that they just cover it unless
+            "resize" says how; None: as they are. For images that are decoded (folders, Parquet, masks, COCO).
         batch: Batch size for training and evaluation.
         options: Further options: "purpose" (a key of `purposes.table.PURPOSES`; else it follows from the data),
-            "seed" of the splits, "features" and "label" (names of columns, commas between them), "header" (of a table:
-            "yes" or "no"), "tokenizer" (a tokenizer.json, its folder, or "bytes"), "length" (tokens of a sample),
+            "seed" of the splits, "resize" (the shorter side, or height x width, before the crop) and "interpolation",
+            "features" and "label" (names of columns, commas between them), "header" (of a table: "yes" or "no"),
+            "tokenizer" (a tokenizer.json, its folder, or "bytes"), "length" (tokens of a sample),
             "grey" ("yes": images are read as greys, "no": in colour; found by itself by what the model takes),
             "classes" (names in the order of the model's outputs, as JSON; found by itself in its configuration).
     """
@@ -103,11 +127,14 @@ class TaskSpec:
     size: Annotated[
         tuple[int, int] | None,
         Option(
-            title="Resize to",
-            help="height and width that images are resized to",
-            notation=SIZE,
+            title="Crop to",
+            help="side, or height and width, of the middle of each image that the model gets; without --resize each "
+            "image is resized so that it just covers that",
+            notation=SIDES,
+            convert=height_and_width,
             hint="224 x 224; empty: unchanged",
-            on_command_line=False,
+            flag="--crop",
+            metavar="224",
         ),
     ] = None
     batch: Annotated[
@@ -170,6 +197,21 @@ class TaskSpec:
             hint="128",
             flag="--length",
         ),
+        Option(
+            title="Resize to",
+            help="shorter side, or height and width, that images are resized to before the crop",
+            notation=SIDES,
+            convert=partial(named_sides, RESIZE),
+            flag="--resize",
+        ),
+        Option(
+            title="Interpolation",
+            help="how images are resized",
+            choices=tuple(Interpolation),
+            convert=partial(named, INTERPOLATION),
+            automatic="bilinear",
+            flag="--interpolation",
+        ),
     ] = ()
 
     @property
@@ -184,8 +226,8 @@ class TaskSpec:
         return replace(other, batch=self.batch, options=self.options) == self
 
 
-OPTIONS = ("purpose", "features", "label", "header", "tokenizer", "length", "seed")
-"""Names of the options of a specification."""
+FOUND_PREPROCESSING = "found preprocessing"
+"""The option that says which preparation of images was found by itself, and who said so (`preprocessing.py`)."""
 
 GREY = "grey"
 """The option that images are read as greys, or in colour: not asked for, it follows from the model."""

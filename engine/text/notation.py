@@ -47,6 +47,18 @@ def read_size(text: str) -> tuple[int, ...]:
         raise SecateurError("notation.size", template, text=text) from None
 
 
+def read_sides(text: str) -> tuple[int, ...]:
+    """224 or 224x320 as one or two numbers."""
+    try:
+        sides = read_shape(text)
+    except SecateurError:
+        sides = ()
+    if not 1 <= len(sides) <= 2:
+        template = "{text!r} is not the size of an image. Write one side like 224, or height and width like 224x320."
+        raise SecateurError("notation.sides", template, text=text)
+    return sides
+
+
 def write_shape(numbers: tuple[int, ...]) -> str:
     """Numbers as 1x3x224x224."""
     return "x".join(map(str, numbers))
@@ -142,6 +154,7 @@ def read_moved(text: str) -> tuple[str, str]:
 
 SHAPE = Notation(read_shape, write_shape, "1x3x224x224")
 SIZE = Notation(read_size, write_shape, "320x320")
+SIDES = Notation(read_sides, write_shape, "256")
 SHARE = Notation(read_share, write_share, "50%")
 SHARES = Notation(read_shares, lambda shares: ",".join(map(write_share, shares)), "80%,50%,20%")
 SHARE_OR_COUNT = Notation(read_share_or_count, write_share_or(str), "25%")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from secateur.engine.cli.main import main
 from secateur.engine.storage.paths import relative_to
@@ -81,3 +82,89 @@ def test_the_path_of_a_tokeniser_is_kept_like_any_other_and_bytes_are_none(tmp_p
         task = TaskSpec("text", str(tmp_path / "b.txt"), options=(("purpose", "causal"), ("tokenizer", given)))
         options = (("purpose", "causal"), ("tokenizer", kept))
         assert change_task(task, relative_to(tmp_path)) == TaskSpec("text", "b.txt", options=options)
+
+
+PICTURES = """
+import torch
+from torch import nn
+
+
+class Bright(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 1)
+        self.fc = nn.Linear(8, 2)
+        nn.init.constant_(self.conv.weight, 1 / 3)
+        nn.init.constant_(self.conv.bias, 9.0)
+        nn.init.constant_(self.fc.weight, 1.0)
+        with torch.no_grad():
+            self.fc.weight[0] = -1.0
+            self.fc.bias.copy_(torch.tensor([72.0, -72.0]))
+
+    def forward(self, x):
+        return self.fc(self.conv(x).relu().mean((2, 3)))
+
+
+def make():
+    return Bright()
+"""
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> tuple[str, str]:
+    """A model of images around ImageNet's mean, and such images in folders of their classes."""
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "net.py").write_text(PICTURES)
+    random = np.random.default_rng(0)
+    for name, level in (("dark", -15), ("light", 15)):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(40):
+            pixels = 255 * np.array([0.485, 0.456, 0.406]) + level + random.normal(0, 2, (8, 8, 3))
+            Image.fromarray(pixels.round().astype(np.uint8)).save(tmp_path / "images" / name / f"{number}.png")
+    return f"{tmp_path / 'net' / 'net.py'}:make", str(tmp_path / "images")
+
+
+GOAL = ("--keep-macs", "80%", "--multiple", "1", "--criterion", "l1", "--no-recover", "--json")
+
+
+@pytest.mark.parametrize("command", ["prune", "sweep"])
+def test_a_wrong_normalisation_stops_before_the_work_and_names_what_settles_it(
+    command: str, pictures: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, images = pictures
+    goal = GOAL if command == "prune" else ("--budgets", "80%", *GOAL[2:])
+    assert main([command, model, "--task", images, *goal]) == 2
+    told = json.loads(capsys.readouterr().out)["error"]["message"]
+    assert "Pass --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225, or --accept-preprocessing to go on" in told
+    settled = told.partition("Pass ")[2].partition(", or")[0].split()
+    for way in (settled, ["--accept-preprocessing"]):
+        assert main([command, model, "--task", images, *way, *goal]) == 0, capsys.readouterr().err
+        capsys.readouterr()
+
+
+def test_the_processor_beside_the_model_prepares_its_images(
+    pictures: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, images = pictures
+    told = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "size": {"height": 6, "width": 6}}
+    Path(model).parent.joinpath("preprocessor_config.json").write_text(json.dumps(told))
+    assert main(["prune", model, "--task", images, *GOAL]) == 0, capsys.readouterr().err
+    done = json.loads(capsys.readouterr().out)
+    (note,) = (one for one in done["notes"] if one.startswith("Images are prepared"))
+    assert "preprocessor_config.json says: resize 6x6 (bilinear); crop 6x6; mean 0.485, 0.456, 0.406; std" in note
+    assert done["metrics"]["original"]["value"] == 1
+    assert main(["prune", model, "--task", images, "--mean", "0", *GOAL]) == 2  # by hand, and wrong
+
+
+def test_images_of_several_sizes_are_asked_for_by_the_name_of_the_flag(
+    pictures: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, images = pictures
+    for number, file in enumerate(sorted(Path(images).rglob("*.png"))):
+        Image.open(file).resize((8 + number % 3, 10)).save(file)
+    way = ["--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"]
+    assert main(["prune", model, "--task", images, *way, *GOAL]) == 2
+    assert "(--crop 224, --resize 256 --crop 224)" in json.loads(capsys.readouterr().out)["error"]["message"]
+    for sizes in (["--crop", "8"], ["--resize", "9", "--crop", "8x7", "--interpolation", "bicubic"]):
+        assert main(["prune", model, "--task", images, *way, *sizes, *GOAL]) == 0, capsys.readouterr().err
+        capsys.readouterr()

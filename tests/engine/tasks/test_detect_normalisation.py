@@ -59,11 +59,25 @@ def test_a_model_that_was_trained_on_other_means_is_noticed(tmp_path: Path) -> N
     path = write_npz(tmp_path / "a.npz", **divided(images(), images(1), LABELS))
     (note,) = notes_of(open_task(spec("arrays", path)))
     right = open_task(spec("arrays", path, mean=MEAN, std=STD))
-    x, y = (torch.cat(part)[:256] for part in zip(*right.batches(Split.VAL, 0), strict=True))
+    splits = [*right.batches(Split.VAL, 0), *right.batches(Split.TRAIN, 0)]
+    x, y = (torch.cat(part)[:512] for part in zip(*splits, strict=True))
     expected = int((Bright().eval()(x).argmax(1) == y).sum())
-    assert note.arguments["after"] == expected > 220
+    assert note.arguments["after"] == expected > 440
     assert note.arguments["before"] == int(y.sum())  # all are bright
-    assert "256 samples" in str(note) and "mean 0.485, 0.456, 0.406 and std 0.229, 0.224, 0.225" in str(note)
+    assert "512 samples" in str(note) and "mean 0.485, 0.456, 0.406 and std 0.229, 0.224, 0.225" in str(note)
+
+
+@pytest.mark.parametrize("held_out", [1, 6])
+def test_a_small_val_split_is_helped_by_the_train_split(tmp_path: Path, held_out: int) -> None:
+    path = write_npz(
+        tmp_path / "a.npz",
+        **{f"x_{split}": images(1)[:held_out] for split in ("val", "test")},
+        **{f"y_{split}": LABELS[:held_out] for split in ("val", "test")},
+        x_train=images(),
+        y_train=LABELS,
+    )
+    (note,) = notes_of(open_task(spec("arrays", path)))
+    assert note.arguments["count"] == 400 + held_out
 
 
 def test_the_right_means_give_no_remark(tmp_path: Path) -> None:
