@@ -512,7 +512,7 @@ class _Watch(TorchFunctionMode):
         self, frame: FrameType, part: str, line: int, origin: _Origin, symbol: str, branches: bool, left: float,
         right: float, taken: bool | None,
     ) -> None:  # fmt: skip
-        key = _Key(frame.f_code, frame.f_lasti, self._module_of(frame), part)
+        key = _Key(frame.f_code, _instruction(frame), self._module_of(frame), part)
         self._guards.note(key, line, origin, symbol, branches, Observation(self._run, left, right, taken))
 
     def _module_of(self, frame: FrameType | None) -> str:
@@ -724,6 +724,14 @@ def _names(code: CodeType) -> dict[int, str]:
     """Names of a function's instructions by their offset."""
     raw = code.co_code
     return {offset: dis.opname[raw[offset]] for offset in range(0, len(raw), 2)}
+
+
+def _instruction(frame: FrameType) -> int:
+    """Where a frame is; Python 3.11 is at another half of a call once it has specialised it."""
+    names, place = _names(frame.f_code), frame.f_lasti
+    if names.get(place) == "PRECALL":
+        return next(offset for offset, name in names.items() if offset > place and name == "CALL")
+    return place
 
 
 def _operation(code: CodeType, instruction: int) -> str:

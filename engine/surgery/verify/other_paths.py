@@ -161,7 +161,7 @@ class PathSearch:
         lines = [one for one in self._guards.found() if (one.file, one.line) == (guard.file, guard.line)]
         if all(len(one.taken) < 2 for one in lines) and len({one.taken for one in lines}) == 1:
             return Message("path.line", "{file} line {line}", words)
-        words["modules"] = listed([*dict.fromkeys(module_named(one.module) for one in guards)], 2)
+        words["modules"] = listed([module_named(path) for path in dict.fromkeys(one.module for one in guards)], 2)
         return Message("path.line_in", "{file} line {line} in {modules}", words)
 
     def _ways(self) -> set[tuple[int, bool]]:

@@ -88,6 +88,14 @@ def test_both_sides_are_known_once_taken() -> None:
     assert only(guards).taken == {False, True} and not only(guards).open
 
 
+def test_a_call_is_one_guard_however_often_it_ran() -> None:
+    def long(net: Branching, x: torch.Tensor) -> torch.Tensor:
+        return net.a(x) if len(x) > 4 else net.b(x)
+
+    few, many = torch.randn(2, 3, 4, 4), torch.randn(5, 3, 4, 4)
+    assert only(seen(Branching(long), *[few] * 12, many)).taken == {True, False}
+
+
 def test_what_raises_is_no_side() -> None:
     guards = seen(Branching(nets.insisting).eval(), X)
     with pytest.raises(AssertionError):

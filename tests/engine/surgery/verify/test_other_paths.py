@@ -107,6 +107,19 @@ def test_a_side_that_only_some_modules_took_is_told_with_the_others() -> None:
     assert found.told == [] and "size 2 in dimension 2 and 3" in found.names
 
 
+def test_a_side_that_the_model_itself_left_out_is_told() -> None:
+    class Outer(Branching):
+        def __init__(self) -> None:
+            super().__init__(nets.wide)
+            self.inner = Branching(nets.wide)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(x.repeat(1, 1, 8, 8)).mean() + super().forward(x)
+
+    told = Searched(Outer(), (torch.randn(1, 3, 8, 8),), most=0).told
+    assert len(told) == 2 and "in inner branches" in told[0] and "in the model branches" in told[1]
+
+
 def test_values_that_nothing_reaches_are_told() -> None:
     found = searched(nets.impossible)
     assert found.paths == [] and [one.partition(" branches")[2] for one in found.told] == [
