@@ -17,7 +17,7 @@ class PanelEntry:
     """A panel, and where it stands.
 
     Attributes:
-        where: "strip", "ledger", "left", "window.md#costs", "middle", "bottom" or "right".
+        where: "strip", "ledger", "left", "middle", "bottom" or "right".
         title: Title of its tab, "" where it has none.
         module: Module under `panels`.
         name: Class in it.
