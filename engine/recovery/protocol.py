@@ -138,8 +138,10 @@ class RecoverySettings:
         Repair,
         Option(
             title="Repair",
-            help="repair layers that lost inputs from calibration data before training, or instead of training with "
-            "--no-recover",
+            help="repair layers that lost inputs, from calibration samples without labels, before training or instead",
+            details="Biases: add the mean of the removed inputs. Least squares: predict the removed inputs from the "
+            "kept ones. The repair is kept only if the metric improves.",
+            titles={Repair.BIAS: "biases"},
             section=TRAINING,
             in_dialog=False,
         ),

@@ -54,14 +54,34 @@ class Choices:
     """
 
     combine: Annotated[
-        Combine | None, Option(title="Combine", help="how the slices of a structure become one number")
+        Combine | None,
+        Option(
+            title="Combine",
+            help="how the weights of a structure are combined into one score",
+            titles={Combine.MAX: "largest"},
+        ),
     ] = None
     slices: Annotated[
         Slices | None,
-        Option(title="Slices", help="which slices count: those that compute a structure, those that read it, or all"),
+        Option(
+            title="Weights",
+            help="which weights of a structure are used: those that compute it, those that read it, or all",
+            titles={Slices.PRODUCERS: "that compute it", Slices.CONSUMERS: "that read it"},
+        ),
     ] = None
     normalise: Annotated[
-        Normalise | None, Option(title="Normalise", help="what the scores of a coupled set are divided by")
+        Normalise | None,
+        Option(
+            title="Normalise",
+            help="what the scores of a layer are divided by",
+            titles={
+                Normalise.NONE: "not at all",
+                Normalise.MEAN: "by their mean",
+                Normalise.MAX: "by the largest",
+                Normalise.L2: "by their L2 norm",
+                Normalise.STANDARD: "to mean 0, std 1",
+            },
+        ),
     ] = None
     batches: int = 0
     selection: dict[str, list[int]] = field(default_factory=dict[str, list[int]])

@@ -55,7 +55,7 @@ class LossLimit:
         float,
         Option(
             title="Lose at most",
-            help="as few MACs as possible, or with --runtime as little time, that lose at most this of the metric",
+            help="as few MACs as possible, or on a named runtime as little time, that lose at most this of the metric",
             notation=SHARE,
             group=GOAL,
             flag="--max-loss",

@@ -63,7 +63,7 @@ class PruneSettings:
         int,
         Option(
             title="Rounds",
-            help="score, cut and recover K times on the way to the goal, with --epochs each time",
+            help="score, cut and recover so often on the way to the goal, each time with all epochs",
             minimum=1,
             group=RECOVERY,
             metavar="K",

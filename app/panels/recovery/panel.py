@@ -28,7 +28,7 @@ from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, Table
 from ..plot_tables import recovery_table
 from .curves import Curves
-from .texts import best_text, expect_text, progress_text, recovery_job, repair_tip, repair_words
+from .texts import best_text, expect_text, progress_text, recovery_job
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.MARKS, Aspect.JOBS, Aspect.CURVE})
 ROOMY = 540
@@ -58,10 +58,8 @@ class RecoveryPanel(QWidget):
         self.epochs = number_field(setting_of(RecoverySettings, "epochs"), defaults.epochs)
         rate = settings_field(setting_of(RecoverySettings, "learning_rate"), defaults.learning_rate)
         self.rate = cast("DoubleSpinBox", rate)
-        self.repair = ComboBox(self.tr("Repair"))
-        for one, words in repair_words().items():
-            self.repair.addItem(words, one)
-        self.repair.setToolTip(repair_tip())
+        repair = settings_field(setting_of(RecoverySettings, "repair"), defaults.repair)
+        self.repair = cast("ComboBox", repair)
         self.more = button(self.tr("More..."), tip=self.tr("Distillation, optimiser, schedule, early stopping"))
         self.start = button(self.tr("Recover"))
         self.cancel = button(self.tr("Cancel"))
@@ -96,7 +94,7 @@ class RecoveryPanel(QWidget):
         for name, field in (
             (self.epochs.accessibleName(), self.epochs),
             (self.rate.accessibleName(), self.rate),
-            (self.tr("Repair"), self.repair),
+            (self.repair.accessibleName(), self.repair),
         ):
             fields.addWidget(_named(name, field))
         fields.addWidget(self.more)

@@ -19,25 +19,6 @@ def recovery_job(document: Document) -> JobView | None:
     return next((j for j in document.jobs if j.method == "recover"), None)
 
 
-def repair_words() -> dict[Repair, str]:
-    """The repairs as entries of a list."""
-    return {
-        Repair.NONE: say("recovery", "none"),
-        Repair.BIAS: say("recovery", "biases"),
-        Repair.LEAST_SQUARES: say("recovery", "least squares"),
-    }
-
-
-def repair_tip() -> str:
-    """What the repairs do."""
-    return say(
-        "recovery",
-        "Repairs layers that lost inputs before training, from calibration samples without labels. Biases: "
-        "add the mean of the removed inputs. Least squares: predict the removed inputs from the kept ones. "
-        "The repair is kept only if the metric improves.",
-    )
-
-
 def expect_text(epochs: int, repair: Repair) -> str:
     """What to expect of a run with these settings; the figures are our own (README)."""
     if not epochs and repair is Repair.NONE:

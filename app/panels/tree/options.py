@@ -1,17 +1,20 @@
 """Options of the scores: what the criterion computes and costs, and what may be chosen about its scores."""
 
 from dataclasses import replace
-from typing import Any
+from enum import StrEnum
+from typing import Any, cast
 
 from PySide6.QtCore import QPoint, QSignalBlocker, Qt, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFormLayout, QWidget
 
-from secateur.engine.planning.protocol import Ranking
+from secateur.engine.options import Setting, setting_of
+from secateur.engine.planning.protocol import Goal, Ranking
 from secateur.engine.scoring.criteria import CRITERIA, context_of, unavailable
 from secateur.engine.scoring.protocol import Criterion
 from secateur.engine.scoring.score_options import Choices, Combine, Normalise, Slices
 
+from ...dialogs.settings_fields import explain
 from ...document.document import Aspect, Document
 from ...text.translate import engine_words, sentence
 from ...widgets.buttons import button
@@ -60,41 +63,10 @@ class RatingOptions(Card):
         self.refresh()
 
     def _make(self) -> None:
-        self.combine = _box(
-            self.tr("Combine"),
-            self.tr("How the weights of a structure are combined into one score"),
-            {Combine.SUM: self.tr("sum"), Combine.MEAN: self.tr("mean"), Combine.MAX: self.tr("largest")},
-        )
-        self.slices = _box(
-            self.tr("Weights"),
-            self.tr("Which weights of a structure are used"),
-            {
-                Slices.PRODUCERS: self.tr("that compute it"),
-                Slices.CONSUMERS: self.tr("that read it"),
-                Slices.ALL: self.tr("all"),
-            },
-        )
-        self.normalise = _box(
-            self.tr("Normalise"),
-            self.tr("What the scores of a layer are divided by"),
-            {
-                Normalise.NONE: self.tr("not at all"),
-                Normalise.MEAN: self.tr("by their mean"),
-                Normalise.MAX: self.tr("by the largest"),
-                Normalise.L2: self.tr("by their L2 norm"),
-                Normalise.STANDARD: self.tr("to mean 0, std 1"),
-            },
-        )
-        self.ranking = _box(
-            self.tr("Ranked among"),
-            self.tr("Which scores are compared when a plan is suggested"),
-            {
-                Ranking.SHAPES: self.tr("layers of equal shape"),
-                Ranking.SET: self.tr("each layer by itself"),
-                Ranking.MODEL: self.tr("the whole model"),
-            },
-            own=False,
-        )
+        self.combine = _box(setting_of(Choices, "combine"))
+        self.slices = _box(setting_of(Choices, "slices"))
+        self.normalise = _box(setting_of(Choices, "normalise"))
+        self.ranking = _box(setting_of(Goal, "ranking"))
         self._reset = button(self.tr("Use the criterion's defaults"), "link")
         self.compare = button(self.tr("Compare with another criterion"), "link")
 
@@ -180,15 +152,14 @@ class RatingOptions(Card):
         self.document.set_choices(Choices(), Ranking.SHAPES)
 
 
-def _box(title: str, tip: str, entries: dict[Any, str], own: bool = True) -> ComboBox:
-    """A box of choices; the first entry is the criterion's own where it has one."""
-    box = ComboBox(title)
-    box.setToolTip(tip)
-    box.setAccessibleDescription(tip)
-    if own:
+def _box(setting: Setting) -> ComboBox:
+    """A box of choices; the first entry is the criterion's own where a setting may be left to it."""
+    box = ComboBox(engine_words(setting.option.title))
+    explain(box, setting.option)
+    if setting.optional:
         box.addItem("", None)
-    for value, words in entries.items():
-        box.addItem(words, str(value))
+    for value in cast("type[StrEnum]", setting.kind):
+        box.addItem(engine_words(setting.words(value)), str(value))
     return box
 
 
