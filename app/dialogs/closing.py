@@ -16,7 +16,7 @@ BY_ITSELF = frozenset({"open", "restore", "states", "score", "evaluate", "evalua
 """Calls that nobody waits for: they are made again by themselves."""
 
 
-def worth_asking(document: Document) -> tuple[JobView, ...]:
+def jobs_to_confirm(document: Document) -> tuple[JobView, ...]:
     """The jobs that somebody asked for and would lose."""
     return tuple(job for job in document.jobs if job.method not in BY_ITSELF and not job.background)
 
@@ -78,7 +78,7 @@ class Closing(QDialog):
             self._show_jobs()
 
     def _show_jobs(self) -> None:
-        jobs = worth_asking(self._window.document)
+        jobs = jobs_to_confirm(self._window.document)
         if self._closing:
             if not self._window.document.jobs:
                 self._closing = False

@@ -88,7 +88,7 @@ class ModelJobs(QObject):
         """Put a model into the document, and tell which of its files have changed since they were recorded."""
         self._document.adopt(model, spec)
         for change in model.changed:
-            quarantine.tell(sentence(change))
+            quarantine.add_notice(sentence(change))
 
     def _take_project(self, states: tuple[State, ...], folder: str) -> None:
         document = self._document

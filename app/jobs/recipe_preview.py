@@ -25,7 +25,7 @@ LINES = 40
 _versions = cache(versions)
 
 
-def recipe_now(document: Document) -> Recipe | None:
+def current_recipe(document: Document) -> Recipe | None:
     """The recipe of the current state, None where it is not known what was opened."""
     state, origin = document.state, document.contents.origin
     if state is None or origin is None:
@@ -34,14 +34,14 @@ def recipe_now(document: Document) -> Recipe | None:
     return recorded(path_to(document.states, state), intent, document.engine.folder or Path())
 
 
-def script_shown(recipe: Recipe | None) -> str:
+def script_text(recipe: Recipe | None) -> str:
     """Its script to look at; where marks are too many to be read, they stand in a file beside it."""
     if recipe is None:
         return ""
     return script_of(recipe, outside="recipe.marks.json" if many_marks(recipe) else "")
 
 
-def plan_now(document: Document) -> str:
+def plan_text(document: Document) -> str:
     """The plan that is not cut yet, as comments; "" for none."""
     count = int(document.marked.sum())
     if not count or document.analysis is None:

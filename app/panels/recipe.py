@@ -8,7 +8,7 @@ from secateur.engine.recipes.script import script_of
 from secateur.engine.recipes.steps import Recipe as Steps
 
 from ..document.document import Aspect, Document
-from ..jobs.recipe_preview import plan_now, recipe_now, script_shown
+from ..jobs.recipe_preview import current_recipe, plan_text, script_text
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.labels import ElidedLabel
@@ -73,9 +73,9 @@ class RecipePanel(QWidget):
         contents = self.document.contents
         key = (id(contents.origin), contents.present, *map(id, contents.states.values()))
         if key != self._key:
-            self._recipe, self._key = recipe_now(self.document), key
-            self._script = script_shown(self._recipe)
-        plan = plan_now(self.document)
+            self._recipe, self._key = current_recipe(self.document), key
+            self._script = script_text(self._recipe)
+        plan = plan_text(self.document)
         shown = f"{self._script}\n\n{plan}" if plan else self._script
         self._stack.setCurrentIndex(int(bool(shown)))
         if shown == self.text.toPlainText():

@@ -9,7 +9,7 @@ from secateur.engine.session.states import State, StateKind
 
 from ..document.document import Aspect, Document
 from ..text.format import change, count, milliseconds, scaled, size
-from ..text.metrics import metric_of, road, timing_of, value_text
+from ..text.metrics import metric_of, path_through, timing_of, value_text
 from ..text.translate import engine_words
 from ..theme import px, sizes, tokens
 from ..widgets.card import Card
@@ -163,7 +163,7 @@ class StateStrip(Card):
         """Show all steps again."""
         document = self.document
         present, marked = document.state, bool(document.marked.any())
-        way = [] if present is None else road(document.states, present)
+        way = [] if present is None else path_through(document.states, present)
         cut = next((n for n in reversed(range(len(way))) if way[n].kind is StateKind.CUT), len(way))
         recovered = next((s for s in reversed(way[cut:]) if s.kind in (StateKind.RECOVERED, StateKind.ATTACHED)), None)
         found = {"original": document.original, "cut": way[cut] if cut < len(way) else None, "recovered": recovered}

@@ -12,13 +12,13 @@ from secateur.engine.storage.atomic_files import free
 _sentences: deque[str] = deque(maxlen=20)
 
 
-def tell(sentence: str) -> None:
+def add_notice(sentence: str) -> None:
     """Leave a sentence that the window shows as soon as it can; from any thread."""
     if sentence not in _sentences:
         _sentences.append(sentence)
 
 
-def told() -> list[str]:
+def take_notices() -> list[str]:
     """The sentences that were left since this was asked last."""
     found = []
     while _sentences:
@@ -26,7 +26,7 @@ def told() -> list[str]:
     return found
 
 
-def set_aside(path: Path, what: str, copy: bool = False) -> Path | None:
+def quarantine_file(path: Path, what: str, copy: bool = False) -> Path | None:
     """Rename a file that cannot be read and say so; its new place, None where it could not be renamed.
 
     Args:
@@ -44,8 +44,8 @@ def set_aside(path: Path, what: str, copy: bool = False) -> Path | None:
         words = QCoreApplication.translate(
             "Aside", "{what} in {path} could not be read, and the file could not be renamed: {reason}."
         )
-        tell(words.format(what=what, path=path, reason=error.strerror or error))
+        add_notice(words.format(what=what, path=path, reason=error.strerror or error))
         return None
     words = QCoreApplication.translate("Aside", "{what} could not be read. The damaged file is kept as {path}.")
-    tell(words.format(what=what, path=place))
+    add_notice(words.format(what=what, path=place))
     return place

@@ -97,4 +97,4 @@ class SessionAutosave(QObject):
 
 def _set_aside(path: Path) -> None:
     words = QCoreApplication.translate("SessionAutosave", "Part of the undo history")
-    quarantine.set_aside(path, words, copy=True)
+    quarantine.quarantine_file(path, words, copy=True)

@@ -45,7 +45,7 @@ _finding = threading.RLock()
 
 def _unwritable(error: Exception) -> None:
     words = QCoreApplication.translate("Settings", "The settings could not be saved: {reason}")
-    quarantine.tell(words.format(reason=error if isinstance(error, (SecateurError, OSError)) else repr(error)))
+    quarantine.add_notice(words.format(reason=error if isinstance(error, (SecateurError, OSError)) else repr(error)))
 
 
 _tasks = BackgroundTasks("settings", _unwritable)
@@ -169,7 +169,7 @@ def _open(place: Path) -> _Settings:
     version = _plain(file.value("version"), int)
     if file.status() is QSettings.Status.NoError and version is not None and version <= VERSION:
         return file
-    quarantine.set_aside(place, words)
+    quarantine.quarantine_file(place, words)
     return _Settings(place)
 
 
@@ -183,7 +183,7 @@ def _former(place: Path, words: str) -> dict[str, Any]:
         return {}
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         pass
-    quarantine.set_aside(place, words)
+    quarantine.quarantine_file(place, words)
     return {}
 
 

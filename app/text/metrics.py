@@ -99,7 +99,7 @@ def path_to(states: tuple[State, ...], present: State) -> list[State]:
     return path
 
 
-def road(states: tuple[State, ...], present: State) -> list[State]:
+def path_through(states: tuple[State, ...], present: State) -> list[State]:
     """The path to the current state and on along the latest of what was made from it, up to the next cut."""
     rank = {StateKind.ORIGINAL: 0, StateKind.CUT: 1, StateKind.RECOVERED: 2, StateKind.ATTACHED: 2}
     path = path_to(states, present)

@@ -334,7 +334,7 @@ class MainWindow(QMainWindow):
     @Slot()
     def _show_told(self) -> None:
         """What was left to be said: files that could not be read and were set aside."""
-        if sentences := quarantine.told():
+        if sentences := quarantine.take_notices():
             self.errors.show_error(" ".join(sentences))
 
     @Slot(object)
@@ -399,9 +399,9 @@ class MainWindow(QMainWindow):
             self.open_source(paths[0])
 
     def _asks_first(self) -> bool:
-        from ..dialogs.closing import Closing, worth_asking
+        from ..dialogs.closing import Closing, jobs_to_confirm
 
-        if not self.isVisible() or not worth_asking(self.document):
+        if not self.isVisible() or not jobs_to_confirm(self.document):
             return False
         if self._closing is None:
             self._closing = Closing(self)

@@ -66,7 +66,7 @@ def with_own_class(model: nn.Module) -> nn.Module:
     return model
 
 
-def looked_at(model: Any, inputs: Inputs) -> Inputs:
+def analysis_inputs(model: Any, inputs: Inputs) -> Inputs:
     """The inputs by which a model is analysed: a detector's images of one size, with the flag that asks for maps."""
     if not family(model) or isinstance(inputs, Mapping) or len(inputs) != 1:
         return inputs

@@ -141,7 +141,7 @@ def loss_lines(found: SearchResult) -> list[str]:
     return columns(rows).splitlines()
 
 
-def none_holds(found: SearchResult, loss: float) -> SecateurError:
+def no_budget_error(found: SearchResult, loss: float) -> SecateurError:
     """The error where every budget that was tried loses too much, or only what is there already does not."""
     if found.stays:
         template = "No smaller budget meets the limit: each one tried loses more than {loss:.2%}."

@@ -74,7 +74,7 @@ def start_of(session: Session, arguments: argparse.Namespace) -> State:
     return began if same and present.id == known.result else present
 
 
-def begun(asked: Request, folder: str | None) -> bool:
+def is_left_behind(asked: Request, folder: str | None) -> bool:
     """Whether a project is what the same request has left behind, and nobody has worked on since."""
     history = _history(folder)
     known = None if history is None else _request(history)

@@ -34,7 +34,7 @@ from ..workflows.prune import PruneSettings, prune_state
 from .autosave import kept, saved, saved_if_stopped
 from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
-from .latency_text import flat_note, latency_content, latency_lines, loss_lines, multiple_for, none_holds
+from .latency_text import flat_note, latency_content, latency_lines, loss_lines, multiple_for, no_budget_error
 from .model_args import model_spec, require_preprocessing
 from .output import Outcome, Reporter
 from .project_request import options_of, own_files, request_of, resumed, start_of
@@ -195,7 +195,7 @@ def _made(
         return settings.goal, None, run(prune_state(session, start.id, settings, scores))
     found: SearchResult = run(search_budget(session, start.id, settings, loss_limit, scores))
     if not found.states:
-        raise none_holds(found, loss_limit.loss)
+        raise no_budget_error(found, loss_limit.loss)
     others = tuple(limit for limit in settings.goal.limits if limit.cost is not loss_limit.cost)
     limits = (Limit(loss_limit.cost, found.trials[-1].share), *others)
     return replace(settings.goal, limits=limits), found, found.states

@@ -9,8 +9,8 @@ from pathlib import Path
 from ..foreign_code.consent import FULL_CONSENT
 from ..recipes.compatibility import Mode
 from ..recipes.find_recipe import recipe_at
-from ..recipes.recipe import code_in, recipe_bytes, vouched, with_model
-from ..recipes.replay import Replay, beside, replay
+from ..recipes.recipe import code_in, recipe_bytes, sealed_consent, with_model
+from ..recipes.replay import Replay, default_destination, replay
 from ..recipes.steps import Export, Open, OpenIntent, Recipe
 from ..session.measurement_cache import user_cache
 from ..session.project_request import Request
@@ -25,7 +25,7 @@ from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
 from .model_args import inputs_of, task_spec
 from .output import Outcome, Reporter
-from .project_request import begun, own_files
+from .project_request import is_left_behind, own_files
 from .prune import check_export, check_save, reserved
 from .settings import given_settings
 from .tables import comparison, costs_of, export_line, export_of, metrics_of, verification_of, verified
@@ -37,9 +37,9 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     recorded = recipe_at(path.absolute())
     recipe = with_model(recorded, lambda model: _model(model, arguments))
     task = task_spec(arguments)
-    consent = FULL_CONSENT if arguments.trust_code else vouched(recorded) | by_hand(arguments.model, task)
+    consent = FULL_CONSENT if arguments.trust_code else sealed_consent(recorded) | by_hand(arguments.model, task)
     consent.require(code_in(recipe), path)
-    destination = replace(beside(path.absolute()), folder=arguments.out, overwrite=arguments.overwrite)
+    destination = replace(default_destination(path.absolute()), folder=arguments.out, overwrite=arguments.overwrite)
     content = hashlib.sha256(recipe_bytes(recipe)).hexdigest()
     exports = [step for step in recipe.steps if isinstance(step, Export) and mode is None]
     files = tuple(str(destination.place(step)) for step in exports)
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     destination = replace(destination, own=own_files(arguments.save, asked.command, asked.options))
     for step in exports:
         check_export(str(destination.path(step)), overwrite=True)
-    there = arguments.save if begun(asked, arguments.save) else ""  # by the same run, which was stopped
+    there = arguments.save if is_left_behind(asked, arguments.save) else ""  # by the same run, which was stopped
     if arguments.save:
         check_save(arguments.save, there, arguments.overwrite)
     first = _first(recipe)

@@ -11,8 +11,8 @@ from ..sources.named_code import by_hand, code_of
 from ..storage.paths import absolute_to
 from .compatibility import Fit, Mode
 from .find_recipe import recipe_at
-from .recipe import baselines_in, code_in, vouched, with_model
-from .replay import Replay, beside, fit_of, steps_again
+from .recipe import baselines_in, code_in, sealed_consent, with_model
+from .replay import Replay, default_destination, fit_of, steps_again
 from .steps import Open
 
 NEVER = NeverCancelled()
@@ -46,7 +46,7 @@ def open_recipe(
     named |= {"source": source, "weights": weights} if source else {}
     allowed = {"trust_pickle": trust_pickle, "trust_code": trust_code, "download": download}
     asked = with_model(recorded, lambda model: replace(model, **allowed, **named))
-    consent = FULL_CONSENT if trust_code else vouched(recorded) | by_hand(source)
+    consent = FULL_CONSENT if trust_code else sealed_consent(recorded) | by_hand(source)
     consent.require(code_in(asked), path)
     first = asked.steps[0]
     assert isinstance(first, Open)
@@ -72,6 +72,6 @@ def apply_recipe(
     """
     path = Path(absolute_to(Path.cwd())(recipe))
     read = recipe_at(path)
-    consent = FULL_CONSENT if trust_code else session.loaded.consent | vouched(read)
+    consent = FULL_CONSENT if trust_code else session.loaded.consent | sealed_consent(read)
     consent.require(code_of(*baselines_in(read)), path)
-    return (yield from steps_again(read, session, session.opened(), mode, token, consent, beside(path)))
+    return (yield from steps_again(read, session, session.opened(), mode, token, consent, default_destination(path)))

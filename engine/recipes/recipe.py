@@ -125,7 +125,7 @@ def code_in(recipe: Recipe) -> list[str]:
     return code_of(first.intent.model, *baselines_in(recipe))
 
 
-def vouched(recipe: Recipe) -> Consent:
+def sealed_consent(recipe: Recipe) -> Consent:
     """Consent to what a recipe names where this user has written it, and it lies where it did."""
     if not is_sealed(recipe.seal, _seal(recipe)):
         return NO_CONSENT

@@ -34,7 +34,7 @@ from ..workflows.export import export_state
 from ..workflows.latency_limit import table_for
 from ..workflows.prune import made_before
 from .compatibility import Fit, Mode, fit, shown
-from .recipe import code_in, read_recipe, vouched, with_model
+from .recipe import code_in, read_recipe, sealed_consent, with_model
 from .steps import Attach, Compare, Cut, Export, Open, Plan, Recipe, Recover, Step
 
 
@@ -89,7 +89,7 @@ class Destination:
         return path
 
 
-def beside(recipe: Path) -> Destination:
+def default_destination(recipe: Path) -> Destination:
     """The folder that a recipe lies in, or is, and the current one."""
     return Destination((recipe if recipe.is_dir() else recipe.parent, Path.cwd()))
 
@@ -145,11 +145,11 @@ def run_recipe(
         trust_code: Consent to run the Python files that it names, where this user did not write it.
     """
     recipe = read_recipe(path)
-    consent = FULL_CONSENT if trust_code else vouched(recipe)
+    consent = FULL_CONSENT if trust_code else sealed_consent(recipe)
     consent.require(code_in(recipe), path)
     if weights:
         recipe = with_model(recipe, lambda model: replace(model, weights=str(Path(weights).absolute())))
-    return (yield from replay(recipe, session, trust_pickle, token, mode, consent, beside(path)))
+    return (yield from replay(recipe, session, trust_pickle, token, mode, consent, default_destination(path)))
 
 
 def replay(
@@ -176,7 +176,7 @@ def replay(
     """
     first, token = recipe.steps[0], token or NeverCancelled()
     assert isinstance(first, Open)
-    consent, destination = vouched(recipe) if consent is None else consent, destination or Destination()
+    consent, destination = sealed_consent(recipe) if consent is None else consent, destination or Destination()
     consent.require(code_in(recipe), Message("replay.recipe", "The recipe"))
     if mode is None:
         for step in recipe.steps:

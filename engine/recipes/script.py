@@ -25,7 +25,7 @@ from ..tasks.metric_text import metric_words
 from ..text.format import counted, percent, size, thousands
 from ..text.python_code import comment, quoted
 from .python_spelling import BESIDE, Spelling
-from .recipe import code_in, vouched
+from .recipe import code_in, sealed_consent
 from .steps import Attach, Compare, Cut, Export, Numbers, Open, Plan, Recipe, Recover, Score, Step
 
 SCRIPT = "recipe.py"
@@ -75,7 +75,7 @@ def script_of(recipe: Recipe, folder: Path | None = None, outside: str = "") -> 
         outside: Name of the file beside it that holds the marks (`marks_of_plans`), "" to write them into the script.
     """
     change: Change = (lambda path: BESIDE + relative_to(folder)(path)) if folder else (lambda path: path)
-    foreign = [] if vouched(recipe).files else code_in(recipe)
+    foreign = [] if sealed_consent(recipe).files else code_in(recipe)
     writer = _Writer(Spelling(), change, {} if outside else marks_of_plans(recipe), outside, foreign)
     body = "\n\n".join(textwrap.indent(part, " " * 4) for part in _parts(recipe, writer))
     return f'{_head(recipe, writer)}\n\ndef main() -> None:\n{body}\n\n\nif __name__ == "__main__":\n    main()\n'

@@ -435,7 +435,7 @@ class Kept:
         return tensor
 
 
-class OwnCalls(TorchFunctionMode):
+class CallSiteMode(TorchFunctionMode):
     """Runs one forward of a module with other numbers at some of the places where its code calls torch.
 
     Attributes:
@@ -494,7 +494,7 @@ class OwnCalls(TorchFunctionMode):
                 )
 
 
-watch: Callable[[OwnCalls, str, int, dict[str, Any], dict[str, Any]], None] | None = None
+watch: Callable[[CallSiteMode, str, int, dict[str, Any], dict[str, Any]], None] | None = None
 """Told of every replacement: the mode, the call site, which call from there it is, the new
 numbers, and all numbers that the code gave."""
 
@@ -643,7 +643,7 @@ class _Replaced:
 
 
 def _with_other_numbers(forward: Any, literals: tuple[str, Sites], args: Any, kwargs: Any) -> Any:
-    with OwnCalls(*literals):
+    with CallSiteMode(*literals):
         return forward(*args, **kwargs)
 
 

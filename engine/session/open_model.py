@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from ..adapters.torchvision_detection import looked_at
+from ..adapters.torchvision_detection import analysis_inputs
 from ..bfloat16 import in_bfloat16, narrowed
 from ..errors import AnalysisError, Message, OpenError, SecateurError, TaskError
 from ..foreign_code.consent import Consent
@@ -108,7 +108,7 @@ def prepare(
         as_opened = replace(as_opened, task=task.spec)
     check(token)
     if examples:
-        inputs = looked_at(opened.model, examples)
+        inputs = analysis_inputs(opened.model, examples)
         if task is not None:
             same_shape(example_inputs((), task, None, opened.model), inputs, task.spec)
     else:
@@ -178,7 +178,7 @@ def _opened_task(spec: TaskSpec, model: Any, consent: Consent) -> Task:
         return task
     try:
         with evaluating(model):
-            run_model(model, few(looked_at(model, task.example_inputs()), SMALL_BATCH))
+            run_model(model, few(analysis_inputs(model, task.example_inputs()), SMALL_BATCH))
     except TaskError as error:
         if error.message.code == "task.channels":
             return open_task(replace(spec, options=(*spec.options, (GREY, other))), consent)
@@ -315,7 +315,7 @@ def example_inputs(asked: tuple[InputSpec, ...], task: Task | None, opened: Sour
         OpenError: Nothing says what the inputs look like, or they are too large.
     """
     if not asked and task is not None:
-        return few(looked_at(model, task.example_inputs()), SMALL_BATCH)
+        return few(analysis_inputs(model, task.example_inputs()), SMALL_BATCH)
     if not asked and opened is not None and opened.inputs:
         return opened.inputs
     suggested = opened.input_shape if opened is not None else ()
@@ -337,7 +337,7 @@ def example_inputs(asked: tuple[InputSpec, ...], task: Task | None, opened: Sour
             )
             shape = "x".join(map(str, one.shape))[:80]
             raise OpenError("open.input_size", template, shape=shape, most=thousands(LARGEST))
-    return looked_at(model, made_inputs(specs, model, SMALL_BATCH))
+    return analysis_inputs(model, made_inputs(specs, model, SMALL_BATCH))
 
 
 def check_outputs(model: Any, inputs: Inputs, task: Task) -> None:

@@ -18,12 +18,12 @@ from ..adapters.torchvision_detection import (
     FOUND,
     IMAGES,
     MAPS,
+    analysis_inputs,
     boxes_of,
     classes_of,
     family,
     images_of,
     in_two_stages,
-    looked_at,
     maps_of,
     resized,
     training_losses,
@@ -117,7 +117,7 @@ class DetectionTask(DataTask):
 
     def _size_of_file(self) -> tuple[int, int]:
         """(height, width) that a file takes: that of the examples by which the original was analysed."""
-        height, width = images_of(looked_at(self._original, self.example_inputs())).shape[-2:]
+        height, width = images_of(analysis_inputs(self._original, self.example_inputs())).shape[-2:]
         return height, width
 
     def _numbers(self, model: Any) -> dict[int, int]:

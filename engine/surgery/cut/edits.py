@@ -20,7 +20,7 @@ class Edits:
         attention: Paths of `nn.MultiheadAttention` modules whose forward takes its sizes from the weights:
             (path, number of heads, head dimension of the original for the scale).
         literals: (module path, call site, k-th call from there or -1 for each, place among the arguments, number):
-            numbers that a forward hands to torch functions (`runtime.OwnCalls`), and where the batch is a factor of
+            numbers that a forward hands to torch functions (`runtime.CallSiteMode`), and where the batch is a factor of
             one, (times, by): what the code gives is multiplied with the first and divided by the second.
         constants: (module path, call site, k-th call from there or -1 for each, place among the arguments, (dimension,
             size, kept original indices) of each that is cut): tensors of the code's own, which it makes, or holds, in

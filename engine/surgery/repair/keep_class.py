@@ -130,7 +130,7 @@ def _given(model: nn.Module, analysis: Analysis, inputs: Inputs, kept: NDArray[n
     found: dict[Literal, int | float] = {}
 
     def note(
-        mode: load_pruned.OwnCalls, site: str, number: int, changes: dict[str, Any], given: dict[str, Any]
+        mode: load_pruned.CallSiteMode, site: str, number: int, changes: dict[str, Any], given: dict[str, Any]
     ) -> None:
         for where in changes:
             one = places.get((mode.path, site, number, where))

@@ -28,7 +28,7 @@ def needed_repairs(
     given = defaultdict[LiteralPlace, set[tuple[Any, Any]]](set)
 
     def note(
-        mode: load_pruned.OwnCalls, site: str, _number: int, changes: dict[str, Any], numbers: dict[str, Any]
+        mode: load_pruned.CallSiteMode, site: str, _number: int, changes: dict[str, Any], numbers: dict[str, Any]
     ) -> None:
         for where, value in changes.items():
             given[mode.path, site, where].add((numbers.get(where), value))

@@ -20,7 +20,7 @@ STARTED_ANEW = "import sys\nfrom secateur.app.storage import settings\nprint(rep
 
 @pytest.fixture(autouse=True)
 def nothing_told():
-    quarantine.told()
+    quarantine.take_notices()
 
 
 def lines() -> list[str]:
@@ -138,7 +138,7 @@ def test_a_damaged_file_of_an_earlier_version_is_set_aside(damage):
     former.write_bytes(damage)
     assert settings.theme_choice() == "system"
     (kept,) = [file for file in former.parent.iterdir() if file != settings.path()]
-    assert kept.read_bytes() == damage and str(kept) in "".join(quarantine.told())
+    assert kept.read_bytes() == damage and str(kept) in "".join(quarantine.take_notices())
 
 
 def test_a_second_damaged_file_does_not_overwrite_the_first():
@@ -157,7 +157,7 @@ def test_a_folder_that_cannot_be_written_costs_a_sentence_and_nothing_else():
     settings.store("theme", "dark")
     settings.flush()
     assert settings.theme_choice() == "dark"
-    assert any("could not be saved" in sentence for sentence in quarantine.told())
+    assert any("could not be saved" in sentence for sentence in quarantine.take_notices())
 
 
 def test_the_file_is_written_in_another_thread(qapp, monkeypatch):

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from secateur.engine.adapters.torchvision_detection import (
+    analysis_inputs,
     boxes_of,
     classes_of,
     family,
-    looked_at,
     plain,
     training_losses,
     with_maps,
@@ -92,13 +92,13 @@ def test_boxes_alone_teach_a_detector_that_finds_more_than_boxes(make: Make) -> 
 
 def test_images_are_looked_at_at_the_size_of_an_ssd() -> None:
     model = ssd()
-    seen: Any = looked_at(model, ([torch.rand(3, 30, 40), torch.rand(3, 20, 70)],))
+    seen: Any = analysis_inputs(model, ([torch.rand(3, 30, 40), torch.rand(3, 20, 70)],))
     assert seen["images"].shape == (2, 3, 64, 64) and seen["maps"] is True
     images: Any = plain(seen)
     assert [one.shape for one in images] == [(2, 3, 64, 64)]
     net = nn.Linear(3, 3)
     same: Any
-    (same,) = looked_at(net, (torch.ones(2, 3),))
+    (same,) = analysis_inputs(net, (torch.ones(2, 3),))
     assert same.shape == (2, 3) and with_maps(net) is net and family(net) == ""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from secateur.engine.cli.autosave import saved_if_stopped
-from secateur.engine.cli.latency_text import none_holds
+from secateur.engine.cli.latency_text import no_budget_error
 from secateur.engine.cli.output import Reporter
 from secateur.engine.errors import Message, PlanError, TaskError
 from secateur.engine.jobs import finish
@@ -94,9 +94,9 @@ def test_where_nothing_smaller_holds_what_is_there_is_the_lowest(session: Sessio
     cut = finish(search_budget(session, "s0", SETTINGS, LossLimit(0.04))).states[-1]
     found = finish(search_budget(session, cut.id, SETTINGS, LossLimit(0.04)))
     assert found.states == () and found.stays and found.trials[-1].state == cut.id
-    assert "No smaller budget meets" in str(none_holds(found, 0.04).message)
+    assert "No smaller budget meets" in str(no_budget_error(found, 0.04).message)
     none = finish(search_budget(session, "s0", SETTINGS, LossLimit(1e-6)))
-    assert not none.stays and "No budget tried" in str(none_holds(none, 1e-6).message)
+    assert not none.stays and "No budget tried" in str(no_budget_error(none, 1e-6).message)
 
 
 def test_other_limits_hold_beside_it_and_budgets_that_cannot_be_made_are_trials_with_a_note(session: Session, judged):
@@ -182,4 +182,4 @@ def test_what_fails_for_other_reasons_than_the_budget_ends_the_search(session: S
 def test_where_nothing_could_be_tried_the_last_reason_is_told():
     trial = Trial(0.5, "", note=Message("x", "No plan reaches it."))
     found = SearchResult((trial,), Metric("top-1", 0.9, 10, 0.1, Split.VAL), ())
-    assert str(none_holds(found, 0.01)) == "No budget tried loses 1.00% or less. No plan reaches it."
+    assert str(no_budget_error(found, 0.01)) == "No budget tried loses 1.00% or less. No plan reaches it."
