@@ -14,6 +14,7 @@ from secateur.app.commands import command_named
 from secateur.app.dialogs.save_plot import SavePlot
 from secateur.app.document.document import Aspect
 from secateur.app.document.sensitivity_curves import Curves
+from secateur.app.theme import tokens
 from secateur.app.widgets import plot_export as drawing_module
 from secateur.app.widgets.plot_export import Drawing, Table
 from secateur.engine.sensitivity.protocol import SensitivityPoint
@@ -70,9 +71,13 @@ def test_a_plot_is_an_image_and_vectors_with_its_words(window, name) -> None:
 
 
 def test_the_picture_of_all_layers_has_those_that_are_scrolled_away(window) -> None:
-    panel = window.area.panels["layers"]
-    whole = panel.table.whole()
-    assert whole.seen() == (0, panel.table.count) and panel.table.seen() != whole.seen()
+    view = window.area.panels["layers"].view
+    last, height = view.model().rowCount() - 1, view.rowHeight(0)
+    assert not view.viewport().rect().contains(view.visualRect(view.model().index(last, 1)))
+    image = by_name(window)["layers"].image(1.0)
+    lowest = image.copy(0, image.height() - 4 - height, image.width(), height)
+    drawn = {lowest.pixelColor(x, y).name() for x in range(lowest.width()) for y in range(height)}
+    assert image.height() >= (last + 2) * height and tokens().text in drawn
 
 
 def test_numbers_are_those_of_the_document(window) -> None:
