@@ -60,10 +60,13 @@ class HeadsDelegate(QStyledItemDelegate):
         paint.group(painter, area)
 
     def _fixed(self, painter: QPainter, area: QRectF) -> None:
-        """The sign of a layer none of whose heads can be removed, and the word."""
+        """The sign of a layer none of whose heads can be removed, as far as there is room before the word."""
+        word, cell = self._model.words["fixed"], self._view.columnWidth(0)
+        needed = painter.fontMetrics().horizontalAdvance(word) + 10
         sign = QRectF(area)
-        sign.setWidth(min(FIXED * self._view.columnWidth(0) - GAP, area.width()))
-        paint.cell(painter, sign, float("nan"), "fixed", "")
+        sign.setWidth(min(FIXED * cell - GAP, area.width() - needed))
+        if sign.width() >= cell / 2:
+            paint.cell(painter, sign, float("nan"), "fixed", "")
+            area = area.adjusted(sign.width() + 8, 0, 0, 0)
         painter.setPen(self._view.palette().placeholderText().color())
-        rest = area.adjusted(sign.width() + 8, 0, 0, 0)
-        painter.drawText(rest, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, self._model.words["fixed"])
+        painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, word)

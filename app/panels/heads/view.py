@@ -57,6 +57,7 @@ class HeadsView(QTableView):
         self._dress()
         self._top = TopRow(self)
         model.modelReset.connect(self._restart)
+        self._restart()
 
     def _dress(self) -> None:
         self.setAccessibleName(self.tr("Heads; arrow keys move between them, Space marks or unmarks"))
@@ -71,7 +72,6 @@ class HeadsView(QTableView):
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self._share_room()
 
     @property
     def current(self) -> Place | None:

@@ -14,6 +14,7 @@ from secateur.app.document.document import Selection
 from secateur.app.panels.heads import HeadsPanel
 from secateur.app.panels.heads.grid import heads_of
 from secateur.app.panels.heads.model import HeadsModel
+from secateur.app.theme import tokens
 from secateur.engine import analyse
 from secateur.engine.structures.analysis import Analysis, Kind
 from tests.app.panels.screen_reader import spoken
@@ -212,6 +213,28 @@ def test_layers_whose_heads_are_fixed_are_shown_and_passed_over_by_keys(opened_m
     qtbot.keyClick(panel.view, Qt.Key.Key_Down)
     qtbot.keyClick(panel.view, Qt.Key.Key_Down)
     assert panel.view.current == (0, 0)
+
+
+def test_a_fixed_layer_has_its_sign_and_the_word(opened_map) -> None:
+    panel = opened_map(opened(analysed(Attention(HEADS), Attention(HEADS, mixed=True))))
+    row, image = panel.view.visualRect(panel.model.index(1, 0)), panel.view.viewport().grab().toImage()
+    ground, muted = image.pixelColor(row.left() + 2, row.top() + 1), panel.view.palette().placeholderText().color()
+    assert row.width() == HEADS * panel.view.columnWidth(0)
+    halves = (range(row.left(), row.left() + 40), range(row.right() - 30, row.right()))
+    sign, word = ({image.pixelColor(x, y).name() for x in xs for y in range(row.top(), row.bottom())} for xs in halves)
+    assert tokens().line in sign and tokens().line not in word and muted != ground and muted.name() in word
+
+
+def test_the_picture_of_all_heads_has_groups_and_all_rows(opened_map) -> None:
+    panel = opened_map(opened(analysed(*(Attention(2) for _ in range(9)))))
+    whole = panel.view.whole()
+    assert whole.columnSpan(0, 0) == 2 and whole.columnSpan(1, 0) == 1
+    image, seen = panel.drawings()[0].image(1.0), panel.view.viewport()
+    whole.grab()  # lays it out
+    last = whole.visualRect(panel.model.at((17, 1)))
+    assert not seen.rect().contains(area(panel, 17, 1)) and image.height() >= 18 * whole.rowHeight(0)
+    where = last.center() + whole.viewport().geometry().topLeft()
+    assert image.pixelColor(where.x() - 8, where.y()) != image.pixelColor(image.width() - 2, where.y())
 
 
 def test_without_heads_or_a_model_it_says_so(opened_map) -> None:
