@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from secateur.engine.options import setting_of
 from secateur.engine.planning.protocol import Cost
+from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.workflows.budget_search import TRIALS, LossLimit, brief_epochs
 
 from ..document.preconditions import has_blocks
@@ -11,7 +12,7 @@ from ..text.format import about
 from ..text.metrics import target_text
 from ..widgets.check_boxes import CheckBox
 from ..widgets.cost_box import CostBox
-from ..widgets.fields import DoubleSpinBox, SpinBox
+from ..widgets.fields import DoubleSpinBox
 from ..widgets.labels import label
 from .form import FormDialog
 from .settings_fields import number_field
@@ -71,11 +72,10 @@ class FindFastest(FormDialog):
     def _add_search(self) -> None:
         full = max(1, self._document.recovery.epochs)
         self.trials = number_field(setting_of(LossLimit, "trials"), TRIALS)
-        self.brief = SpinBox(self.tr("Epochs per trial"), 0, 500)
-        self.brief.setValue(brief_epochs(full))
+        epochs = setting_of(RecoverySettings, "epochs")
+        self.brief = number_field(epochs, brief_epochs(full), title=self.tr("Epochs per trial"))
         self.brief.setToolTip(self.tr("More epochs predict the recovered metric better, but take longer"))
-        self.epochs = SpinBox(self.tr("Epochs for the result"), 1, 500)
-        self.epochs.setValue(full)
+        self.epochs = number_field(epochs, full, title=self.tr("Epochs for the result"), minimum=1)
         for field in (self.trials, self.brief, self.epochs):
             self.add_row(field.accessibleName(), field)
             field.valueChanged.connect(self.check)

@@ -50,9 +50,22 @@ def settings_field(setting: Setting, value: Any) -> QWidget:
     return field
 
 
-def number_field(setting: Setting, value: int) -> SpinBox:
-    """The field of a whole number."""
-    return cast("SpinBox", settings_field(setting, value))
+def number_field(setting: Setting, value: int, title: str = "", minimum: int | None = None) -> SpinBox:
+    """The field of a whole number.
+
+    Args:
+        setting: Of which its range and words are.
+        value: Its value.
+        title: What it is called where a dialog asks for it twice, or for several runs at once; "" for its own title.
+        minimum: Smallest number that makes sense in this dialog, None for the setting's.
+    """
+    field = cast("SpinBox", _field(setting, value))
+    if minimum is not None:
+        field.setMinimum(minimum)
+    if title:
+        field.setAccessibleName(title)
+    explain(field, setting.option)
+    return field
 
 
 def check_field(setting: Setting, value: bool = False) -> CheckBox:

@@ -2,16 +2,18 @@
 
 from dataclasses import replace
 
+from secateur.engine.options import setting_of
 from secateur.engine.planning.protocol import Cost
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.workflows.sweep import BUDGETS
 
 from ..text.translate import counted
 from ..widgets.cost_box import ORDER, CostBox
-from ..widgets.fields import ComboBox, SpinBox
+from ..widgets.fields import ComboBox
 from ..widgets.labels import label
 from .form import FormDialog
 from .form_parsing import is_valid, shares
+from .settings_fields import number_field
 from .window_api import WindowApi
 
 
@@ -53,8 +55,8 @@ class SweepDialog(FormDialog):
         self.recovery.addItem(self.tr("repair without training"), "repair")
         self.recovery.addItem(self.tr("none"), "none")
         self.add_row(self.recovery.accessibleName(), self.recovery)
-        self.epochs = SpinBox(self.tr("Epochs each"), 1, 500)
-        self.epochs.setValue(max(1, self._document.recovery.epochs))
+        setting, full = setting_of(RecoverySettings, "epochs"), max(1, self._document.recovery.epochs)
+        self.epochs = number_field(setting, full, title=self.tr("Epochs each"), minimum=1)
         self.epochs.setToolTip(self.tr("Other settings come from the Recovery tab"))
         self.add_row(self.epochs.accessibleName(), self.epochs)
         self.recovery.currentIndexChanged.connect(self.check)
