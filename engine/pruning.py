@@ -417,7 +417,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
                 token=token,
             )
             done.model.load_state_dict(recovered.state_dict)
-            notes += [] if recovered.stopped is None else [recovered.stopped]
+            notes += [*recovered.repair.messages, *([] if recovered.stopped is None else [recovered.stopped])]
         model, removed, edits = done.model, after, done.edits
     if not removed.any():
         template = "The model meets this goal already ({asked}). Choose a lower limit."

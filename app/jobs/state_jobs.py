@@ -82,6 +82,8 @@ class StateJobs(QObject):
         if state.kind is StateKind.CUT and state.verification is not None:
             words = self.tr("Cut verified: equals the masked original, {difference}. This says nothing about accuracy.")
             document.say(words.format(difference=rough(state.verification.difference)))
+        for message in state.repaired:
+            document.say(sentence(message))
         if state.stopped is not None:
             document.say(sentence(state.stopped))
         self.measure_missing()

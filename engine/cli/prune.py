@@ -45,6 +45,7 @@ from .tables import (
     costs_of,
     export_line,
     export_of,
+    layer_repairs_of,
     metrics_of,
     outputs_lines,
     outputs_of,
@@ -301,7 +302,7 @@ def _outcome(done: PruneOutcome, result: State, asked: PruneRequest, exported: E
         "export": export_of(exported),
         "files": list(exported.files if exported else ()) + ([saved] if saved else []),
         "unused": list(done.opened.analysis.unused),
-        "notes": [*map(str, done.opened.notes), *done.notes, *stops_of(done.states)],
+        "notes": [*map(str, done.opened.notes), *done.notes, *layer_repairs_of(done.states), *stops_of(done.states)],
     }
     short = " ".join(filter(None, (_shortfall(done.reached), _too_slow(done.latency), *stops_of(done.states))))
     return Outcome(content, _text(done, result, exported, saved), short)
@@ -314,6 +315,7 @@ def _text(done: PruneOutcome, result: State, exported: Exported | None, saved: s
     lines += loss_lines(done.found) if done.found else []
     lines += [verified(done.cut.verification), *(f"  {line}" for line in outputs_lines(done.opened.analysis))]
     lines += [f"  repaired: {repair}" for repair in done.cut.repairs]
+    lines += layer_repairs_of(done.states)
     lines += [export_line(exported)] if exported else []
     lines += [f"saved {saved}"] if saved else []
     return "\n".join(lines)

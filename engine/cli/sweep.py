@@ -19,7 +19,7 @@ from .output import Outcome, Reporter
 from .project_request import continued, request_of, resumed
 from .prune import at_liked_multiple, check_save, note_no_recovery, require_data, reserved, scored
 from .prune_request import request_from
-from .tables import columns, costs_of, metric_of, metric_value, percent, reported, size, stops_of
+from .tables import columns, costs_of, layer_repairs_of, metric_of, metric_value, percent, reported, size, stops_of
 
 
 def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -53,7 +53,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         saved(session, arguments.save, last.id, reporter)
         states = {one.id: one for one in session.states()}
     note_no_recovery(asked, opened, notes)
-    notes += [f"{one.id}: {words}" for one in states.values() for words in stops_of([one])]
+    notes += [f"{one.id}: {words}" for one in states.values() for words in (*layer_repairs_of([one]), *stops_of([one]))]
     rows = [(point, states[point.states[-1]] if point.states else None) for point in done.points]
     content = {
         "command": "sweep",

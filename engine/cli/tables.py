@@ -115,6 +115,11 @@ def repairs_of(repairs: Sequence[Message]) -> list[dict[str, Any]]:
     return [{"code": one.code, "text": str(one), "arguments": dict(one.arguments)} for one in repairs]
 
 
+def layer_repairs_of(states: Sequence[State]) -> list[str]:
+    """Which layers were repaired in recoveries, which were not and why, in words."""
+    return [str(message) for one in states for message in one.repaired]
+
+
 def stops_of(states: Sequence[State]) -> list[str]:
     """Why recoveries ended before their time, in words."""
     return [str(one.stopped) for one in states if one.stopped is not None]

@@ -271,7 +271,7 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
         case Recover():
             recovered = run.known(lambda one: one.recovery == step.intent)
             recovered = recovered or (yield from session.recover(run.state, step.intent, token))
-            run.notes += [] if recovered.stopped is None else [recovered.stopped]
+            run.notes += [*recovered.repaired, *([] if recovered.stopped is None else [recovered.stopped])]
             yield from _made(run, recovered)
             yield from (session.evaluate_once if run.resumed else session.evaluate)(run.state, Split.TEST, token)
             yield Progress("Evaluated", made=session.history.state(run.state))

@@ -1,7 +1,7 @@
 """Keeps the best weights of a recovery, by the metric on the val split. Loads torch."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -10,6 +10,7 @@ from ..errors import Message
 from ..jobs import Job, Progress
 from ..tasks.protocol import Metric, Split
 from .mixed_precision import as_given_back
+from .repair_result import RepairResult
 from .side_effects import modes_kept
 from .training import Training
 
@@ -26,6 +27,7 @@ class Recovered:
         best_epoch: Epoch after which the best metric was first seen, 0 for before the first.
         stopped: Why training ended before its time, None where it did not.
         improved: The metric is better than that of the model as it was given.
+        repair: What the repair before any training did.
     """
 
     state_dict: dict[str, Tensor]
@@ -35,6 +37,7 @@ class Recovered:
     best_epoch: int
     stopped: Message | None = None
     improved: bool = False
+    repair: RepairResult = field(default_factory=RepairResult)
 
 
 def better_weights(best: Recovered | None, training: Training, epoch: int) -> Job[Recovered]:
@@ -51,7 +54,8 @@ def better_weights(best: Recovered | None, training: Training, epoch: int) -> Jo
     same = best is not None and metric.value == best.metric.value
     since = best.best_epoch if best is not None and same else epoch
     improved = best is not None and (best.improved or not same)
-    return Recovered(state, metric, epoch, step, since, improved=improved)
+    repair = RepairResult() if best is None else best.repair
+    return Recovered(state, metric, epoch, step, since, improved=improved, repair=repair)
 
 
 def _as_good(metric: Metric, other: Metric) -> bool:

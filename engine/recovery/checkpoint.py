@@ -20,6 +20,7 @@ from ..errors import SecateurError
 from ..storage.atomic_files import free, staged_write
 from ..tasks.protocol import Metric, Split
 from .best_weights import Recovered
+from .repair_result import REASONS, RepairResult
 from .training import Training
 from .training_curve import thinned
 
@@ -125,6 +126,7 @@ class Checkpoint:
                 "metric": metric,
                 "best_epoch": best.best_epoch,
                 "improved": best.improved,
+                "repair": _repair_as_plain(best.repair),
             },
         }
         with suppress(SecateurError, OSError, RuntimeError):
@@ -164,6 +166,18 @@ def points_of_checkpoint(found: dict[str, Any]) -> list[dict[str, float]]:
     return [{str(name): float(value) for name, value in point.items()} for point in kept]
 
 
+def _repair_as_plain(one: RepairResult) -> dict[str, Any]:
+    """What a repair did, as the file holds it."""
+    left = [(name, why.code) for name, why in one.left]
+    return {"repaired": list(one.repaired), "left": left, "used": one.used}
+
+
+def _repair_of(plain: dict[str, Any]) -> RepairResult:
+    """The same, read again."""
+    left = tuple((str(name), REASONS[code]) for name, code in plain.get("left", ()))
+    return RepairResult(tuple(plain.get("repaired", ())), left, bool(plain.get("used", True)))
+
+
 def put_back(training: Training, found: dict[str, Any]) -> tuple[Recovered, Position]:
     """Weights, optimizer, step and random state as they were written; the best so far, and where it goes on."""
     training.student.load_state_dict(found["student"])
@@ -174,5 +188,6 @@ def put_back(training: Training, found: dict[str, Any]) -> tuple[Recovered, Posi
     fields: dict[str, Any] = {**seen["metric"], "split": Split(seen["metric"]["split"])}
     metric = Metric(**fields)
     improved = seen.get("improved", bool(seen["best_epoch"]))
-    best = Recovered(seen["state_dict"], metric, 0, training.step, seen["best_epoch"], improved=improved)
+    repair = _repair_of(seen.get("repair", {}))
+    best = Recovered(seen["state_dict"], metric, 0, training.step, seen["best_epoch"], improved=improved, repair=repair)
     return best, Position(**found["position"])

@@ -166,7 +166,8 @@ def _first(training: Training, reference: nn.Module, kept: KeptIndices) -> Job[R
     """What is there before any training: as given, and with layers and statistics repaired."""
     copy, task, token = training.student, training.task, training.token
     best = yield from better_weights(None, training, 0)
-    repaired = yield from reconstruct(copy, reference, kept, task, training.settings.repair, token)
+    repair = yield from reconstruct(copy, reference, kept, task, training.settings.repair, token)
+    repaired, given = bool(repair.repaired), best
     with placed(training.device, copy):
         measured = yield from calibrate_batchnorm(copy, task, token)
     if repaired or measured:
@@ -175,7 +176,7 @@ def _first(training: Training, reference: nn.Module, kept: KeptIndices) -> Job[R
         yield Progress("No layer could be repaired: none lost inputs, or all were trained since the cut")
     if repaired:  # a repair that made it worse is no place to start from
         copy.load_state_dict(best.state_dict)
-    return best
+    return replace(best, repair=replace(repair, used=not repaired or best is not given))
 
 
 def _epoch(training: Training, position: Position, best: Recovered, checkpoint: Checkpoint) -> Job[None]:

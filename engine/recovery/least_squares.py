@@ -1,179 +1,573 @@
-"""Repairs layers that lost inputs, without training: by bias or by least squares over kept inputs. Loads torch.
+"""Repairs products that lost inputs, without training: by bias or by least squares over kept inputs. Loads torch.
 
-A layer of the original computes W x + b. Without the removed inputs x_r it computes W_k x_k + b. Two repairs:
+A product of the original gives Y = U W^T + b. In the cut model it is given V, which has fewer columns, and which
+earlier layers have changed. Two repairs bring its outputs back to Y:
 
-* *bias*: the mean of what is missing goes into the bias, b + W_r E[x_r] (the compensation of FLAP, An et al. 2023);
-* *least squares*: the missing inputs are foretold from those that are left, x_r = E[x_r] + B (x_k - E[x_k]), with the B
-  of least squares over calibration data; W_k + W_r B then gives what is nearest to the original's answer (as He et al.
-  2017 reconstruct layers). A ridge on B keeps it at zero, the plain cut, where the data says little.
+* *bias*: the mean of what is missing goes into the bias (the compensation of FLAP, An et al. 2023);
+* *least squares*: W' = W_k + R^T V (V^T V + rho)^-1 with what the plain cut misses, R = Y - V W_k^T, both without their
+  mean where there is a bias, which then takes the rest. A ridge rho keeps the plain cut W_k where the data says little.
+  It is chosen among a few on a quarter of the rows, and where none is better there than the plain cut, that stays.
 
-Inputs are those of the original, all layers in few passes over the data. Layers without a bias keep the mean in B.
+Layers are repaired in the order in which they run (`lockstep.py`), each on the inputs that the cut model gives it once
+all layers before it are repaired. Weights that one forward reads several times have no such place: they are repaired
+first, on the original's inputs.
+
+Which layers: every product that reads a parameter, whichever class called it (`tracing/weight_products.py`).
 """
 
-from collections.abc import Generator, Sequence
+import math
+import weakref
+from collections.abc import Container, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..errors import Message
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
-from ..model_inputs import call, filled
+from ..model_inputs import Inputs, batch_size, call, few, filled, mapped, named_arrays
 from ..scoring.cancellable_autograd import interruptible
 from ..structures.transition import KeptIndices
 from ..tasks.protocol import Split, Task
 from ..tracing.model_state import model_state_restored
-from .consumer_layers import ConsumerLayer, consumer_layers, drawn_columns
+from ..tracing.tree import tensors_of
+from ..tracing.weight_products import ProductUnit, Seen, WeightProduct, WeightProducts, drawn_rows
+from .consumer_units import ConsumerUnit, factor_of, kept_elements, units_of
+from .lockstep import in_order, own_copy, paused_forwards, plain_attention
 from .protocol import Repair
+from .repair_result import (
+    DERIVED,
+    MIXED,
+    NO_BIAS,
+    NO_DATA,
+    NO_GAIN,
+    NO_NUMBERS,
+    NO_VIEW,
+    TOO_LARGE,
+    TRAINED,
+    RepairResult,
+)
+from .side_effects import modes_kept
 
 BATCHES = 32
 """Calibration batches to look at, at most."""
 ENOUGH, FEWEST = 6, 8192
-"""Rows of data for each input of a layer, and in all, after which it looks at no more; drawn at random."""
-RIDGE = 1e-3
-"""Added to the mean square of the inputs, as a share of it."""
+"""Rows of data for each input of a layer, and in all, that are enough; drawn at random."""
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Candidates, as shares of the mean square of the inputs."""
+HELD_OUT = 4
+"""One row of so many is kept to choose the ridge by."""
 MEMORY = 1 << 30
-"""Bytes of moments to hold at a time; what needs more is gathered in further passes over the data."""
+"""Bytes of activations, or of moments, to hold at a time."""
+COMPUTE = 4e12
+"""Multiply-accumulates of the original's forwards to spend in all: two minutes of a core or so."""
+FORWARDS = 4
+"""Into so many forwards batches are joined."""
+SURVEYED = 4
+"""Samples of the first look at the model."""
 LARGEST = 1 << 28
 """Numbers in the products of one layer's inputs: a layer with more is left as it was cut."""
 
 
-class InputMoments:
-    """Sums over what flows into a layer of the original: of the inputs, and of the products of those left with all."""
+@dataclass(slots=True)
+class Moments:
+    """Sums over rows of V and Y, and of their products.
 
-    def __init__(self, layer: ConsumerLayer, products: bool, batches: int) -> None:
-        """Take the layer; `products` where least squares need them. It will look at so many batches."""
-        self.layer, self.rows = layer, 0
-        self.wanted = max(ENOUGH * layer.inputs, FEWEST)
-        self._share, self._random = -(-2 * self.wanted // batches), torch.Generator().manual_seed(0)
-        self.sums = torch.zeros(layer.inputs, dtype=torch.float64)
-        self.products = torch.zeros(len(layer.left), layer.inputs) if products else None
+    Attributes:
+        rows: How many.
+        given: [m] of V.
+        wanted: [r] of Y.
+        squares: [m, m] V^T V.
+        cross: [m, r] V^T Y.
+    """
 
-    def look(self, given: Tensor, present: Tensor | None) -> None:
-        """Add the inputs of one forward, some of them where there are many; `present` [N, T]: tokens that count."""
-        if self.rows >= self.wanted:
+    rows: int = 0
+    given: Any = 0.0
+    wanted: Any = 0.0
+    squares: Any = 0.0
+    cross: Any = 0.0
+
+    def add(self, given: Tensor, wanted: Tensor, products: bool) -> None:
+        """Take in rows of V [n, m] and Y [n, r]."""
+        self.rows += len(given)
+        self.given = self.given + given.sum(0, dtype=torch.float64)
+        self.wanted = self.wanted + wanted.sum(0, dtype=torch.float64)
+        if products:
+            self.squares = self.squares + given.T @ given
+            self.cross = self.cross + given.T @ wanted
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """All rows of both."""
+        names = ("rows", "given", "wanted", "squares", "cross")
+        return Moments(*(getattr(self, name) + getattr(other, name) for name in names))
+
+    def residual(self, weight: Tensor, factor: Tensor, added: Tensor) -> "Residual":
+        """What a plain cut misses: R = factor Y - V weight^T - added.
+
+        Args:
+            weight: [r, m] of the plain cut.
+            factor: [r] what outputs are multiplied with.
+            added: [r] what the student's operator adds.
+        """
+        missing = factor * self.wanted - weight @ self.given - self.rows * added
+        if not isinstance(self.squares, Tensor):
+            return Residual(self.rows, self.given, missing, None, None)
+        squares = self.squares.double()
+        cross = self.cross.double() * factor - squares @ weight.T - torch.outer(self.given, added)
+        return Residual(self.rows, self.given, missing, squares, cross)
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """Sums over rows of V and of R, what the plain cut misses.
+
+    Attributes:
+        rows: How many.
+        given: [m] of V.
+        missing: [r] of R.
+        squares: [m, m] V^T V; None where only biases are repaired.
+        cross: [m, r] V^T R.
+    """
+
+    rows: int
+    given: Tensor
+    missing: Tensor
+    squares: Tensor | None
+    cross: Tensor | None
+
+    def solve(self, ridge: float, centred: bool) -> tuple[Tensor, Tensor]:
+        """([r, m] change of the weight, [r] change of the bias); an infinite ridge changes the bias alone."""
+        mean, missing = self.given / self.rows, self.missing / self.rows
+        if self.squares is None or self.cross is None or ridge == math.inf:
+            return torch.zeros(len(missing), len(mean), dtype=torch.float64), missing
+        squares, cross = self.squares / self.rows, self.cross / self.rows
+        if centred:
+            squares.addr_(mean, mean, alpha=-1)
+            cross.addr_(mean, missing, alpha=-1)
+        squares.diagonal().add_(ridge * squares.diagonal().mean().clamp_min(1e-12))
+        solution: Tensor = cast("Any", torch.linalg).solve(squares, cross)
+        change = solution.T
+        return change, missing - change @ mean if centred else torch.zeros_like(missing)
+
+    def gain(self, change: Tensor, shift: Tensor) -> float:
+        """By how much the squared error, summed over rows and outputs, is smaller than the plain cut's."""
+        found = 2 * shift @ self.missing - self.rows * shift @ shift
+        if self.squares is not None and self.cross is not None and change.any():
+            turned = change @ self.squares
+            found += 2 * (change.T * self.cross).sum() - (turned * change).sum() - 2 * shift @ (change @ self.given)
+        return float(found)
+
+
+class Consumer:
+    """A part of a weight that lost inputs: all of a layer's, a group's, an expert's; and what was seen of it."""
+
+    def __init__(self, unit: ConsumerUnit) -> None:
+        """Take what is left of it."""
+        self.unit = unit
+        self.fit, self.held, self.random = Moments(), Moments(), torch.Generator().manual_seed(0)
+        self.bad = 0
+
+    def look(
+        self, teacher: ProductUnit, result: Any, student: ProductUnit | None, share: int, products: bool, bare: bool
+    ) -> None:
+        """Take in rows of a batch.
+
+        Args:
+            teacher: The original's product.
+            result: Of its operator.
+            student: The student's; None to take the inputs that are left of the original's.
+            share: How many rows at most.
+            products: Least squares need them.
+            bare: Without what the operator adds.
+        """
+        rows = drawn_rows(teacher, share, self.random)
+        if not len(rows):
             return
-        drawn = drawn_columns(self.layer.teacher, given.detach(), self._share, self._random, present)
-        columns = drawn.float().cpu()
-        self.rows += len(columns)
-        self.sums += columns.sum(0, dtype=torch.float64)
-        if self.products is not None:
-            self.products += columns[:, self.layer.left].T @ columns
+        wanted = teacher.product(rows) if bare else teacher.outputs(result, rows)
+        wanted = wanted[:, self.unit.rows].float().cpu()
+        given = teacher.columns(rows)[:, self.unit.left] if student is None else student.columns(rows)
+        given = given.float().cpu()
+        sound = given.isfinite().all(1) & wanted.isfinite().all(1)
+        if not sound.all():
+            self.bad += int((~sound).sum())
+            rows, given, wanted = rows[sound], given[sound], wanted[sound]
+        held = rows >= teacher.rows - teacher.rows // HELD_OUT  # of other samples than the rest
+        if bool(held.all()) or not held.any():
+            held = torch.arange(len(rows)) % HELD_OUT == HELD_OUT - 1
+        for moments, some in ((self.fit, ~held), (self.held, held)):
+            if some.any():
+                moments.add(given[some], wanted[some], products)
+
+    def repair(
+        self, own: ProductUnit, weight: Tensor, full: Tensor, bias: Tensor | None, included: bool, products: bool
+    ) -> Message | None:
+        """Write the student's weight and bias; why not where the plain cut stays.
+
+        Args:
+            own: The student's product.
+            weight: The student's weight.
+            full: [m, k] of the original's product.
+            bias: [r] the part of the student's bias that belongs to it; None where it has none of its own.
+            included: The original's outputs hold it.
+            products: By least squares, not by the bias alone.
+        """
+        factor = factor_of(own, weight, self.unit, full)
+        if factor is None:
+            return TRAINED
+        if not self.fit.rows or not self.held.rows:
+            return NO_NUMBERS if self.bad else NO_DATA
+        view = own.view(weight)
+        plain = view.flatten(1).cpu().double()
+        added = bias.cpu().double() if bias is not None and included else torch.zeros(len(factor), dtype=torch.float64)
+        fit, held = (one.residual(plain, factor, added) for one in (self.fit, self.held))
+        centred, found = bias is not None, list[tuple[float, float]]()
+        for ridge in (*(RIDGES if products else ()), *((math.inf,) if centred else ())):
+            change, shift = fit.solve(ridge, centred)
+            found.append((held.gain(change, shift), ridge))
+        gain, ridge = max(found)
+        if not gain > 0:
+            return NO_GAIN
+        change, shift = (self.fit + self.held).residual(plain, factor, added).solve(ridge, centred)
+        if not change.isfinite().all() or not shift.isfinite().all():
+            return NO_NUMBERS
+        view.copy_((plain + change).view(view.shape))
+        if bias is not None:
+            bias.add_(shift.to(bias))
+        return None
+
+
+@dataclass(slots=True)
+class Survey:
+    """What a forward of the original on a few samples shows; numbers are for one batch.
+
+    Attributes:
+        order: Place of each weight that lost inputs in the run.
+        rows: Of the largest part of its product.
+        inputs: How many are left, at most.
+        shared: Those that one forward reads several times, or in an operator that goes through a sequence.
+        excluded: Those that cannot be repaired, and why.
+        bytes: Of the activations that live at the first product of each.
+        macs: Of all products.
+        mixed: Weights that operators also use otherwise.
+        read: All weights that were read.
+    """
+
+    order: dict[str, int] = field(default_factory=dict[str, int])
+    rows: dict[str, float] = field(default_factory=dict[str, float])
+    inputs: dict[str, int] = field(default_factory=dict[str, int])
+    shared: set[str] = field(default_factory=set[str])
+    excluded: dict[str, Message] = field(default_factory=dict[str, Message])
+    bytes: dict[str, float] = field(default_factory=dict[str, float])
+    macs: float = 0.0
+    mixed: set[str] = field(default_factory=set[str])
+    read: set[str] = field(default_factory=set[str])
+
+    def enough(self, name: str) -> int:
+        """Rows that are."""
+        return max(ENOUGH * self.inputs.get(name, 0), FEWEST)
+
+
+class LiveMemory(TorchDispatchMode):
+    """Context manager that counts the bytes of results that are still held; each memory once, as large as it is."""
+
+    def __init__(self, others: Iterable[Tensor]) -> None:
+        """Count from nothing, and not the memory of `others`."""
+        super().__init__()
+        self._others = {one.untyped_storage().data_ptr() for one in others}
+        self._met: dict[int, tuple[weakref.ref[Tensor], int, int]] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # see the recorder
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operator and note what it gives."""
+        result = func(*args, **(kwargs or {}))
+        for one in tensors_of(result):
+            storage = one.untyped_storage()
+            if storage.data_ptr() not in self._others:
+                self._met[id(one)] = weakref.ref(one), storage.data_ptr(), storage.nbytes()
+        return result
+
+    def bytes(self) -> int:
+        """Of all memory that lives."""
+        self._met = {key: one for key, one in self._met.items() if one[0]() is not None}
+        return sum({memory: size for _, memory, size in self._met.values()}.values())
 
 
 def reconstruct(
     student: nn.Module, teacher: nn.Module, kept: KeptIndices, task: Task, how: Repair, token: CancelToken | None = None
-) -> Job[int]:
-    """Repair the layers of a student that lost inputs, in place; gradients are not needed and no label is read.
+) -> Job[RepairResult]:
+    """Repair the products of a student that lost inputs, in place; gradients are not needed and no label is read.
 
     Args:
-        student: A fresh cut; layers that were trained since are left alone.
+        student: A fresh cut; weights that were trained since are left alone.
         teacher: The original; left as it is.
         kept: For each tensor of the original that the student has smaller: per dimension the indices left.
         task: Gives calibration batches.
         how: Which repair.
         token: Cancels; the student is as before then.
-
-    Returns:
-        How many layers were repaired.
     """
-    token = token or NeverCancelled()
-    layers = [*consumer_layers(student, teacher, kept)] if how is not Repair.NONE else []
-    if how is Repair.BIAS:
-        layers = [one for one in layers if getattr(one.student, "bias", None) is not None]
-    else:
-        layers = [one for one in layers if len(one.left) * one.inputs <= LARGEST]
-    made: list[tuple[ConsumerLayer, Tensor, Tensor | None]] = []
-    parts = _parts(layers, how)
-    batches = min(task.batch_count(Split.TRAIN), BATCHES) or BATCHES
-    for number, part in enumerate(parts):
-        moments = [InputMoments(layer, how is Repair.LEAST_SQUARES, batches) for layer in part]
-        yield from _gather(moments, teacher, task, (number, len(parts), batches), token)
-        for one in moments:
-            check(token)
-            made += [(one.layer, *_repaired(one))] if one.rows else []
-            yield Progress("Repairing layers", len(made), len(layers))
-    with torch.no_grad():
-        for layer, weight, bias in made:
-            own: Any = layer.student
-            own.weight.copy_(weight.reshape(own.weight.shape))
-            if bias is not None:
-                own.bias.copy_(bias)
-    return len(made)
-
-
-def _parts(layers: Sequence[ConsumerLayer], how: Repair) -> list[list[ConsumerLayer]]:
-    """Layers whose moments fit into memory together."""
-    parts: list[list[ConsumerLayer]] = []
-    room = 0
-    for layer in layers:
-        size = 4 * len(layer.left) * layer.inputs if how is Repair.LEAST_SQUARES else 8 * layer.inputs
-        if not parts or size > room:
-            parts.append([])
-            room = MEMORY
-        parts[-1].append(layer)
-        room -= size
-    return parts
-
-
-def _gather(
-    moments: Sequence[InputMoments], teacher: nn.Module, task: Task, place: tuple[int, int, int], token: CancelToken
-) -> Job[None]:
-    """Pass over calibration batches until every layer has seen enough; `place`: this pass, passes, batches of each."""
-    number, parts, total = place
-    for done, batch in enumerate(islice(task.batches(Split.TRAIN, seed=0), BATCHES), start=1):
-        check(token)
-        inputs = task.inputs(batch)
-        with model_state_restored(teacher), torch.no_grad(), interruptible(token), _heard(moments, filled(inputs)):
+    if how is Repair.NONE:
+        return RepairResult()
+    elements = kept_elements(kept, dict(teacher.named_parameters()))
+    if not elements:
+        return RepairResult()
+    work = Reconstruction(student, teacher, elements, task, how, token or NeverCancelled())
+    try:
+        with modes_kept(student, teacher), model_state_restored(teacher):
+            student.eval()
             teacher.eval()
-            call(teacher, inputs)
-        yield Progress("Recording the inputs of layers", number * total + done, parts * total)
-        if all(one.rows >= one.wanted for one in moments):
+            return (yield from work.run())
+    except BaseException:
+        work.undo()
+        raise
+
+
+class Reconstruction:
+    """One repair of a student."""
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: nn.Module,
+        elements: dict[str, Tensor],
+        task: Task,
+        how: Repair,
+        token: CancelToken,
+    ) -> None:
+        """Take what `reconstruct` takes; `elements` are those that are left of weights that became smaller."""
+        self._student, self._teacher, self._elements = student, teacher, elements
+        self._task, self._token, self._products = task, token, how is Repair.LEAST_SQUARES
+        self._weights, self._own = dict(teacher.named_parameters()), dict(student.named_parameters())
+        self._survey = Survey()
+        self._left: dict[str, list[Message]] = {}
+        self._done: dict[str, None] = {}
+        self._before: dict[str, Tensor] = {}
+
+    def undo(self) -> None:
+        """Put back what the student's weights were."""
+        with torch.no_grad():
+            for name, value in self._before.items():
+                self._own[name].copy_(value)
+
+    def run(self) -> Job[RepairResult]:
+        """Repair everything."""
+        given = (self._task.inputs(one) for one in self._task.batches(Split.TRAIN, seed=0))
+        first = next(given, None)
+        if first is None:
+            return RepairResult()
+        yield Progress("Recording the inputs of layers")
+        self._look_around(first)
+        affordable = int(COMPUTE / max(self._survey.macs, 1.0))
+        total = min(self._task.batch_count(Split.TRAIN) or BATCHES, BATCHES, max(2, affordable))
+        batches = [first, *islice(given, total - 1)]
+        yield from self._repair_shared(batches)
+        passed = {*self._survey.shared, *self._survey.excluded, *(self._survey.read - self._survey.order.keys())}
+        waiting = [one for one in self._elements if one not in passed]
+        while waiting:
+            waiting = yield from self._repair_in_order(waiting, batches)
+        left = {name: reasons[0] for name, reasons in self._left.items() if name not in self._done}
+        known = {*self._survey.read, *self._done, *left}
+        left |= {name: NO_DATA for name, one in self._elements.items() if name not in known and _lost_inputs(one)}
+        return RepairResult(tuple(self._done), tuple((self._survey.excluded | left).items()))
+
+    def _look_around(self, first: Inputs) -> None:
+        """Survey the original on a few samples of the first batch."""
+        given = first if _has_lists(first) else few(first, SURVEYED)
+        scale, survey = batch_size(first) / max(batch_size(given), 1), self._survey
+        memory = LiveMemory([*self._teacher.parameters(), *self._teacher.buffers()])
+
+        def seen(product: WeightProduct) -> None:
+            name = product.name
+            weight = self._weights[name]
+            survey.read.add(name)
+            survey.macs += scale * sum(one.rows * one.view(weight).numel() for one in product.units)
+            if name not in self._elements:
+                return
+            units = units_of(product, self._elements[name])
+            if not units and product.units:
+                return
+            if product.call or product.steps:
+                survey.shared.add(name)
+            if product.derived or not product.units:
+                survey.excluded[name] = DERIVED if product.derived else NO_VIEW
+            elif max(len(one.left) for one in units) ** 2 > LARGEST and self._products:
+                survey.excluded[name] = TOO_LARGE
+            elif not self._products and not product.bias:
+                survey.excluded[name] = NO_BIAS
+            if name not in survey.order:
+                survey.order[name] = len(survey.order)
+                survey.rows[name] = scale * max((product.units[one.place].rows for one in units), default=0)
+                survey.inputs[name] = max((len(one.left) for one in units), default=0)
+                survey.bytes[name] = scale * memory.bytes()
+
+        with forward_of(self._teacher, self._token, seen) as (model, watch), memory:
+            call(model, given)
+        survey.mixed = watch.mixed
+        survey.read |= watch.mixed
+        survey.excluded |= {name: MIXED for name in survey.order if name in watch.mixed}
+
+    def _repair_shared(self, batches: Sequence[Inputs]) -> Job[None]:
+        """Repair weights that are read several times, on the original's inputs."""
+        names = [one for one in self._survey.order if one in self._survey.shared - self._survey.excluded.keys()]
+        if not names:
             return
+        theirs: dict[str, WeightProduct] = {}
+        own: dict[str, WeightProduct] = {}
+        found: dict[str, list[Consumer]] = {}
+
+        def seen(product: WeightProduct) -> None:
+            if product.name not in found:
+                theirs[product.name] = product
+                found[product.name] = [Consumer(one) for one in units_of(product, self._elements[product.name])]
+            share = -(-self._survey.enough(product.name) // len(batches))
+            for one in found[product.name]:
+                if one.fit.rows < self._survey.enough(product.name):
+                    unit = product.units[one.unit.place]
+                    one.look(unit, product.result, None, share, self._products, self._is_bare(product))
+
+        def seen_own(product: WeightProduct) -> None:
+            own.setdefault(product.name, product)
+
+        for number, inputs in enumerate(batches, start=1):
+            check(self._token)
+            with forward_of(self._teacher, self._token, seen, names) as (model, watch):
+                watch.present = filled(inputs)
+                call(model, inputs)
+            yield Progress("Recording the inputs of layers", number, len(batches))
+        with forward_of(self._student, self._token, seen_own, names) as (model, _):
+            call(model, batches[0])
+        for name in names:
+            self._repair(found[name], theirs[name], own.get(name))
+            yield Progress("Repairing layers", len(self._done), len(self._elements))
+
+    def _repair_in_order(self, waiting: Sequence[str], batches: Sequence[Inputs]) -> Job[list[str]]:
+        """Repair weights in the order in which they run; gives those that need more batches than fit beside others."""
+        survey, total = self._survey, len(batches)
+        count = self._fitting(waiting, total)
+        later = [
+            one
+            for one in waiting
+            if survey.rows.get(one, math.inf) * count < min(survey.enough(one), survey.rows.get(one, 0) * total)
+        ]
+        if self._fitting(later, total) <= count:
+            later = []
+        now = [one for one in waiting if one not in later]
+        needed = max((math.ceil(survey.enough(one) / max(survey.rows.get(one, 1), 1)) for one in now), default=1)
+        joined = joined_batches(batches[: min(count, max(needed, 2))], FORWARDS)
+        models = [(self._teacher, False), (self._student, True)]
+        with paused_forwards(models, joined, frozenset(now), self._token) as forwards:
+            for name, here in in_order(forwards, survey.order):
+                check(self._token)
+                self._repair_site(name, [(one, other) for one, other in here])
+                yield Progress("Repairing layers", len(self._done), len(survey.order) or 1)
+        return later
+
+    def _fitting(self, names: Sequence[str], total: int) -> int:
+        """How many batches can wait at these products at a time, of both models."""
+        most = max((2 * self._survey.bytes.get(one, 0.0) for one in names), default=0.0)
+        return max(1, min(total, int(MEMORY / max(most, 1.0))))
+
+    def _repair_site(self, name: str, here: Sequence[tuple[WeightProduct | None, WeightProduct | None]]) -> None:
+        """Repair a weight from where all forwards wait at its product."""
+        theirs = next((one for one, _ in here if one is not None), None)
+        if theirs is None:
+            return
+        found = [Consumer(one) for one in units_of(theirs, self._elements[name])]
+        share = -(-max(ENOUGH * max((len(one.unit.left) for one in found), default=0), FEWEST) // len(here))
+        for one in found:
+            for teacher, student in here:
+                if teacher is not None:
+                    unit = teacher.units[one.unit.place]
+                    there = student is not None and one.unit.own < len(student.units)
+                    paired = student.units[one.unit.own] if student is not None and there else None
+                    # Where experts were given other tokens than in the original, rows do not belong together.
+                    paired = paired if paired is not None and paired.rows == unit.rows else None
+                    one.look(unit, teacher.result, paired, share, self._products, self._is_bare(teacher))
+        if found:
+            self._repair(found, theirs, next((one for _, one in here if one is not None), None))
+
+    def _is_bare(self, product: WeightProduct) -> bool:
+        """What the operator adds is no bias that can be written."""
+        return product.steps or (product.adds and not self._bias_of(product))
+
+    def _bias_of(self, product: WeightProduct) -> str:
+        name = product.bias
+        return name if name and name not in self._survey.mixed and name in self._own else ""
+
+    def _repair(self, found: Sequence[Consumer], theirs: WeightProduct, own: WeightProduct | None) -> None:
+        """Write all parts of a weight."""
+        name, reasons = theirs.name, list[Message]()
+        if own is None:
+            self._left[name] = [NO_DATA]
+            return
+        bias_name, weight = self._bias_of(theirs), self._own[name].detach()
+        if own.bias != theirs.bias or own.derived:
+            self._left[name] = [NO_VIEW]
+            return
+        self._before |= {one: self._own[one].detach().clone() for one in (name, bias_name) if one}
+        for one in found:
+            if one.unit.own >= len(own.units):
+                reasons.append(NO_VIEW)
+                continue
+            unit = own.units[one.unit.own]
+            full = theirs.units[one.unit.place].view(self._weights[name].detach()).flatten(1)
+            bias = unit.added(self._own[bias_name].detach()) if bias_name else None
+            with torch.no_grad():
+                why = one.repair(unit, weight, full, bias, not theirs.steps, self._products)
+            if why is None:
+                self._done[name] = None
+            else:
+                reasons.append(why)
+        if reasons:
+            self._left[name] = reasons
 
 
 @contextmanager
-def _heard(moments: Sequence[InputMoments], present: Tensor | None) -> Generator[None]:
-    """Record the inputs of the layers inside, at the tokens that are present."""
-
-    def listening(one: InputMoments) -> Any:
-        def look(_module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-            one.look(given[0] if given else named["input"], present)
-
-        return look
-
-    handles = [one.layer.teacher.register_forward_pre_hook(listening(one), with_kwargs=True) for one in moments]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+def forward_of(
+    model: nn.Module, token: CancelToken, seen: Seen, only: Container[str] | None = None
+) -> Generator[tuple[nn.Module, WeightProducts]]:
+    """(A copy with the same parameters, what watches it) to run without gradients inside; `seen` hears of products."""
+    copy = own_copy(model)
+    watch = WeightProducts(dict(model.named_parameters()), seen, copy.buffers(), only=only)
+    with torch.no_grad(), interruptible(token), plain_attention(), watch:
+        yield copy, watch
 
 
-def _repaired(one: InputMoments) -> tuple[Tensor, Tensor | None]:
-    """Weight [r, m] and bias [r] of the student's layer; the bias None where it has none."""
-    layer, own, held = one.layer, one.layer.student, cast("Any", one.layer.teacher)
-    full: Tensor = held.weight.detach().cpu().double().flatten(1)[layer.rows]
-    mean, factor = one.sums / one.rows, layer.factor.double()
-    centred = getattr(own, "bias", None) is not None
-    more = full[:, layer.gone] @ _foretelling(one, mean, centred)
-    weight = (factor[:, None] * (full[:, layer.left] + more)).to(held.weight.dtype)
-    if not centred:
-        return weight, None
-    missing = full[:, layer.gone] @ mean[layer.gone] - more @ mean[layer.left]
-    return weight, factor * (held.bias.detach().cpu().double()[layer.rows] + missing)
+def joined_batches(batches: Sequence[Inputs], most: int) -> list[Inputs]:
+    """Batches put together into few larger ones, where they are of one shape but for their number of samples."""
+    groups: dict[Any, list[Inputs]] = {}
+    for number, one in enumerate(batches):
+        arrays = list(named_arrays(one))
+        count = batch_size(one)
+        whole = not _has_lists(one) and all(a.ndim and a.shape[0] == count for _, a in arrays)
+        key: Any = tuple((path, tuple(a.shape[1:]), str(a.dtype)) for path, a in arrays) if whole else number
+        groups.setdefault(key, []).append(one)
+    made: list[Inputs] = []
+    for some in groups.values():
+        size = -(-len(some) // most)
+        made += [_joined(some[n : n + size]) for n in range(0, len(some), size)]
+    return made
 
 
-def _foretelling(one: InputMoments, mean: Tensor, centred: bool) -> Tensor:
-    """B [n - m, m]: the removed inputs from those that are left."""
-    layer = one.layer
-    if one.products is None:
-        return torch.zeros(len(layer.gone), len(layer.left), dtype=torch.float64)
-    moment = one.products.double().div_(one.rows)
-    one.products = None  # the largest thing here, and no longer needed
-    if centred:
-        moment.sub_(torch.outer(mean[layer.left], mean))
-    own = moment[:, layer.left]
-    own.diagonal().add_(RIDGE * own.diagonal().mean().clamp_min(1e-12))
-    return cast("Tensor", torch.linalg.solve(own, moment[:, layer.gone])).T
+def _joined(batches: Sequence[Inputs]) -> Inputs:
+    if len(batches) == 1:
+        return batches[0]
+    parts = [[torch.as_tensor(a) for _, a in named_arrays(one)] for one in batches]
+    together = iter([torch.cat(some) for some in zip(*parts, strict=True)])
+    return mapped(batches[0], lambda _: next(together))
+
+
+def _has_lists(inputs: Inputs) -> bool:
+    values = inputs.values() if isinstance(inputs, Mapping) else inputs
+    return any(isinstance(one, list) for one in values)
+
+
+def _lost_inputs(elements: Tensor) -> bool:
+    """A weight that nothing has read lost indices behind those of its outputs, as far as its shape tells."""
+    return not elements.transpose(0, 1).flatten(1).any(1).all()

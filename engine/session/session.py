@@ -561,6 +561,7 @@ class Session:
             curve=thinned(checkpoint.points),
             device=self.device,
             stopped=result.stopped,
+            repaired=result.repair.messages,
         )
         checkpoint.forget()
         return made

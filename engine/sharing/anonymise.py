@@ -88,8 +88,8 @@ def _state(one: State) -> State:
     verification = None if one.verification is None else _verification(one.verification)
     exports = tuple(bare_export(exported) for exported in one.exports)
     stopped = None if one.stopped is None else _message(one.stopped)
-    repairs = tuple(map(_message, one.repairs))
-    return replace(one, verification=verification, exports=exports, repairs=repairs, stopped=stopped)
+    repairs, repaired = tuple(map(_message, one.repairs)), tuple(map(_message, one.repaired))
+    return replace(one, verification=verification, exports=exports, repairs=repairs, stopped=stopped, repaired=repaired)
 
 
 def _baseline(one: Baseline) -> Baseline:

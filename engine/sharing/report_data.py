@@ -87,6 +87,7 @@ def _summary(path: Sequence[State], metric: tuple[Metric, Metric] | None) -> lis
         worst = max(one.difference for one in checked)
         what = "Each cut equals its masked original" if len(checked) > 1 else "The cut equals its masked original"
         said.append(f"{what} (largest difference {worst:.0e}). This does not measure accuracy.")
+    said += [str(message) for one in path for message in one.repaired]
     return said + [str(one.stopped) for one in path if one.stopped is not None]
 
 

@@ -1,0 +1,63 @@
+"""What a repair did to each layer that lost inputs, for a person; no torch."""
+
+from dataclasses import dataclass
+
+from ..errors import Message
+
+SPELLED_OUT = 4
+"""Layers that are named where several were left for the same reason."""
+
+NO_DATA = Message("repair.no_data", "No calibration sample reached it. Add data that does.")
+DERIVED = Message("repair.derived", "Its weight is computed from other parameters. Fine-tune instead.")
+MIXED = Message("repair.mixed", "Its weight is also used otherwise, as an embedding. Fine-tune instead.")
+TRAINED = Message("repair.trained", "It was trained since the cut. Repair before training.")
+TOO_LARGE = Message("repair.too_large", "It has too many inputs. Fine-tune instead.")
+NO_BIAS = Message("repair.no_bias", "It has no bias. Choose least squares.")
+NO_VIEW = Message("repair.no_view", "Its weight is read in another form. Fine-tune instead.")
+NO_NUMBERS = Message("repair.no_numbers", "Its calibration inputs contain NaN or infinity. Check the data.")
+NO_GAIN = Message("repair.no_gain", "The plain cut was better on calibration data that was held out.")
+UNUSED = Message("repair.unused", "The repaired model was worse on the val split. The cut is kept as it was.")
+
+REASONS = {
+    one.code: one for one in (NO_DATA, DERIVED, MIXED, TRAINED, TOO_LARGE, NO_BIAS, NO_VIEW, NO_NUMBERS, NO_GAIN)
+}
+"""Why a layer was not repaired, by code."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairResult:
+    """What a repair did.
+
+    Attributes:
+        repaired: Names of the weights that were repaired, in the order in which they run.
+        left: (name, why) of the other weights that lost inputs.
+        used: The repaired model was kept: it was no worse on the val split.
+    """
+
+    repaired: tuple[str, ...] = ()
+    left: tuple[tuple[str, Message], ...] = ()
+    used: bool = True
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """For a person: how many of how many, and which were not, and why; none where no layer lost inputs."""
+        total = len(self.repaired) + len(self.left)
+        if not total:
+            return ()
+        fields = {"done": len(self.repaired), "total": total}
+        said = [Message("repair.done", "{done} of {total} layers that lost inputs were repaired.", fields)]
+        reasons: dict[str, tuple[Message, list[str]]] = {}
+        for name, why in self.left:
+            reasons.setdefault(str(why), (why, []))[1].append(_layer_of(name))
+        for why, names in reasons.values():
+            fields = {"layers": ", ".join(names[:SPELLED_OUT]), "more": len(names) - SPELLED_OUT, "why": why}
+            if len(names) > SPELLED_OUT:
+                said.append(Message("repair.left_many", "Not repaired: {layers} and {more} more. {why}", fields))
+            else:
+                said.append(Message("repair.left", "Not repaired: {layers}. {why}", fields))
+        return (*said, *(() if self.used else (UNUSED,)))
+
+
+def _layer_of(name: str) -> str:
+    """The layer of a weight, for a person."""
+    return name.removesuffix(".weight")
