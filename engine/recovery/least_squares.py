@@ -383,6 +383,7 @@ class Reconstruction:
         memory = LiveMemory([*self._teacher.parameters(), *self._teacher.buffers()])
 
         def seen(product: WeightProduct) -> None:
+            """Note what a product shows."""
             name = product.name
             weight = self._weights[name]
             survey.read.add(name)
@@ -422,6 +423,7 @@ class Reconstruction:
         found: dict[str, list[Consumer]] = {}
 
         def seen(product: WeightProduct) -> None:
+            """Take in the rows of one of its products."""
             if product.name not in found:
                 theirs[product.name] = product
                 found[product.name] = [Consumer(one) for one in units_of(product, self._elements[product.name])]

@@ -56,7 +56,7 @@ class PausingForward:
         self._watch = WeightProducts(weights, others=list(self._model.buffers()), only=sites, **pause)
         self._watch.present = present
         self._go, self._paused = threading.Semaphore(0), threading.Semaphore(0)
-        self._ending, self._ended = False, False
+        self._ending, self._ended, self._threads = False, False, torch.get_num_threads()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="secateur-forward", daemon=True)
         self._thread.start()
@@ -80,6 +80,7 @@ class PausingForward:
 
     def _run(self) -> None:
         self._go.acquire()
+        torch.set_num_threads(self._threads)  # each thread has a number of its own
         try:
             if not self._ending:
                 with torch.no_grad(), self._watch:
@@ -94,6 +95,8 @@ class PausingForward:
             self._paused.release()
 
     def _pause(self, product: WeightProduct) -> None:
+        if self._ending:  # the model's code has caught what ended it
+            raise _EndedEarlyError
         if product.call:
             return
         self.site = product
@@ -108,15 +111,15 @@ def paused_forwards(
     models: Sequence[tuple[nn.Module, bool]], batches: Sequence[Inputs], sites: Collection[str], token: CancelToken
 ) -> Generator[list[tuple[PausingForward, ...]]]:
     """For each batch a forward of each of (model, whether it pauses before a product); all ended afterwards."""
-    made: list[tuple[PausingForward, ...]] = []
+    made: list[PausingForward] = []
     try:
         for inputs in batches:
-            made.append(
-                tuple(PausingForward(model, inputs, sites, early, token, filled(inputs)) for model, early in models)
-            )
-        yield made
+            present = filled(inputs)
+            for model, before in models:
+                made.append(PausingForward(model, inputs, sites, before, token, present))
+        yield [tuple(made[n : n + len(models)]) for n in range(0, len(made), len(models))]
     finally:
-        for forward in (one for some in made for one in some):
+        for forward in made:
             forward.end()
 
 
