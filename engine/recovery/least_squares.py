@@ -386,7 +386,6 @@ class Reconstruction:
             """Note what a product shows."""
             name = product.name
             weight = self._weights[name]
-            survey.read.add(name)
             survey.macs += scale * sum(one.rows * one.view(weight).numel() for one in product.units)
             if name not in self._elements:
                 return
@@ -410,7 +409,7 @@ class Reconstruction:
         with forward_of(self._teacher, self._token, seen) as (model, watch), memory:
             call(model, given)
         survey.mixed = watch.mixed
-        survey.read |= watch.mixed
+        survey.read = watch.read
         survey.excluded |= {name: MIXED for name in survey.order if name in watch.mixed}
 
     def _repair_shared(self, batches: Sequence[Inputs]) -> Job[None]:

@@ -256,6 +256,7 @@ class WeightProducts(TorchDispatchMode):
     Attributes:
         present: [N, T] flags of the tokens of this forward that count, None where all do.
         mixed: Names of weights that an operator combined with data otherwise than in a product: an embedding, a scale.
+        read: Names of weights that any operator read.
     """
 
     def __init__(
@@ -288,6 +289,7 @@ class WeightProducts(TorchDispatchMode):
         self._rows: dict[tuple[int, int], tuple[int, ...]] = {}
         self._calls: dict[str, int] = {}
         self.mixed: set[str] = set()
+        self.read: set[str] = set()
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -360,6 +362,7 @@ class WeightProducts(TorchDispatchMode):
     def _told(
         self, name: str, units: Sequence[ProductUnit], bias: str, operand: Tensor, adds: bool = False
     ) -> WeightProduct:
+        self.read.add(name)
         number = self._calls.get(name, 0)
         self._calls[name] = number + 1
         return WeightProduct(name, number, units, bias, _memory(operand) not in self._known, adds)
@@ -472,10 +475,11 @@ class WeightProducts(TorchDispatchMode):
     def _follow(self, args: Any, result: Any) -> None:
         """What is made of parameters alone and has as many elements as one of them stands for it."""
         given = tensors_of(args)
-        if not given or not all(self._of_weights(one) for one in given):
-            self.mixed.update(name for one in given if (name := self._name(one)))
-            return
         sources = [name for one in given if (name := self._name(one))]
+        self.read.update(sources)
+        if not given or not all(self._of_weights(one) for one in given):
+            self.mixed.update(sources)
+            return
         for one in tensors_of(result):
             if _memory(one) not in self._known and _memory(one) not in self._derived:
                 name = next((s for s in sources if self._weights[s].numel() == one.numel()), "")

@@ -321,6 +321,28 @@ def test_rows_that_were_multiplied_stay_so() -> None:
     assert torch.allclose(twice[5].bias[1], 2 * once[5].bias[1], atol=1e-4)
 
 
+class Placed(nn.Module):
+    """Patches with an embedding of their places, which is read at the numbers in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch, self.place = nn.Conv2d(1, 8, 4, 4), nn.Embedding(4, 8)
+        self.head = nn.Linear(8, 3)
+        self.register_buffer("places", torch.arange(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head((self.patch(x).flatten(2).mT + self.place(self.places)).relu().mean(1))
+
+
+def test_an_embedding_that_became_narrower_has_not_lost_inputs() -> None:
+    torch.manual_seed(0)
+    model = Placed().eval()
+    student, kept = _half(model)
+    assert kept["place.weight"][1] is not None
+    result = _repair(student, model, kept)
+    assert result.repaired == ("head.weight",) and not result.left
+
+
 class Constant(ToyTask):
     """Data of one number."""
 
