@@ -58,6 +58,12 @@ QUESTIONS = {
         warning=QT_TRANSLATE_NOOP(CONTEXT, "Opening {file} downloads files from the network."),
         verb=QT_TRANSLATE_NOOP(CONTEXT, "Download and open"),
     ),
+    "source.hf_download": Question(
+        consent="download",
+        title=QT_TRANSLATE_NOOP(CONTEXT, "Download the model?"),
+        warning=QT_TRANSLATE_NOOP(CONTEXT, "Opening {file} downloads files from huggingface.co into its cache."),
+        verb=QT_TRANSLATE_NOOP(CONTEXT, "Download and open"),
+    ),
 }
 """Code of a refusal -> the question."""
 

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QWidget
 from secateur.engine.options import setting_of
 from secateur.engine.sources.protocol import ModelSpec
 
-from ..storage.open_target import WEIGHTS
+from ..storage.open_target import WEIGHTS, is_hugging_face
 from ..text.translate import QT_TRANSLATE_NOOP
 from ..widgets.fields import ComboBox
 from .data_rows import DataRows
@@ -43,10 +43,12 @@ KINDS = (
     Kind(QT_TRANSLATE_NOOP(CONTEXT, "Python file and callable"), "", "path/to/model.py:make_model", "file"),
     Kind(QT_TRANSLATE_NOOP(CONTEXT, "torchvision, by name"), "torchvision:", "resnet50"),
     Kind(QT_TRANSLATE_NOOP(CONTEXT, "timm, by name"), "timm:", "resnet18.a1_in1k"),
+    Kind(QT_TRANSLATE_NOOP(CONTEXT, "Hugging Face folder"), "", "path/to/folder", "folder"),
+    Kind(QT_TRANSLATE_NOOP(CONTEXT, "Hugging Face, by name"), "hf:", "org/name"),
     Kind(QT_TRANSLATE_NOOP(CONTEXT, "Bundled sample"), "bundled:", "resnet"),
     Kind(QT_TRANSLATE_NOOP(CONTEXT, "Secateur project or export"), "", "path/to/folder", "folder"),
 )
-FILE, FOLDER = KINDS[0], KINDS[-1]
+FILE, HUGGING_FACE, FOLDER = KINDS[0], KINDS[3], KINDS[-1]
 SAMPLES = "bundled:"
 OFFERED = 5
 """Callables that a sentence names."""
@@ -118,7 +120,8 @@ class OpenModel(FormDialog):
     def _take_again(self, spec: ModelSpec) -> None:
         """Begin with what was asked for last: it may have failed for one field."""
         prefixed = next((one for one in KINDS if one.prefix and spec.source.startswith(one.prefix)), None)
-        kind = prefixed or (FOLDER if Path(spec.source).is_dir() else FILE)
+        folder = HUGGING_FACE if is_hugging_face(spec.source) else FOLDER
+        kind = prefixed or (folder if Path(spec.source).is_dir() else FILE)
         self.kind.setCurrentIndex(KINDS.index(kind))
         self.name.setText(spec.source.removeprefix(kind.prefix))
         self.weights.setText(spec.weights)
@@ -203,7 +206,7 @@ class OpenModel(FormDialog):
             return self._problem_of_callable()
         if kind is FILE and not Path(file).expanduser().is_file():
             return self.tr("{file} does not exist.").format(file=file)
-        if kind is FOLDER and not Path(name).expanduser().is_dir():
+        if kind.pick == "folder" and not Path(name).expanduser().is_dir():
             return self.tr("{name} is not a folder.").format(name=name)
         return self._problem_of_details() or self.data.problem()
 

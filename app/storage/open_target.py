@@ -6,6 +6,13 @@ from secateur.engine.sources.protocol import ModelSpec
 
 BUNDLE = ".zip"
 WEIGHTS = (".th", ".pt", ".pth", ".bin", ".ckpt", ".safetensors")
+HUGGING_FACE = ("config.json", "model.safetensors", "model.safetensors.index.json")
+"""Files of a Hugging Face folder, any of which means the folder."""
+
+
+def is_hugging_face(folder: str) -> bool:
+    """Whether a folder holds a Hugging Face model."""
+    return (Path(folder) / HUGGING_FACE[0]).is_file()
 
 
 def source_of(source: str) -> ModelSpec | None:
@@ -13,6 +20,8 @@ def source_of(source: str) -> ModelSpec | None:
     path = Path(source)
     if path.is_dir():
         return ModelSpec(str(path))
+    if path.is_file() and is_hugging_face(str(path.parent)) and path.name in HUGGING_FACE:
+        return ModelSpec(str(path.parent))
     if path.suffix.lower() in WEIGHTS or path.suffix == ".py":
         return None
     return ModelSpec(source)

@@ -24,6 +24,7 @@ HINTS = {
     "table.pairs": "--purpose similarity, --features NAME",
     "source.code": "--trust-code",
     "source.download": "--download",
+    "source.hf_download": "--download",
     "export.exists": "--overwrite",
     "path.outside": "--out",
 }

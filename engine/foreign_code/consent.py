@@ -26,15 +26,21 @@ class Consent:
 
     Attributes:
         files: Python files, absolute, symbolic links resolved; with each, what it imports.
+        sources: Names that the user typed and that only the network can resolve ("hf:org/name").
         everything: The user trusts whatever is named (`--trust-code`, the window's dialog).
     """
 
     files: frozenset[str] = frozenset()
     everything: bool = False
+    sources: frozenset[str] = frozenset()
 
     def __or__(self, other: "Consent") -> "Consent":
         """What either covers."""
-        return Consent(self.files | other.files, self.everything or other.everything)
+        return Consent(self.files | other.files, self.everything or other.everything, self.sources | other.sources)
+
+    def names(self, source: str) -> bool:
+        """Whether the user named a source by hand, so that the network may be asked about it."""
+        return self.everything or source in self.sources
 
     def covers(self, file: str | Path) -> bool:
         """Whether a Python file may be imported."""

@@ -22,6 +22,7 @@ from ..jobs import CancelToken, Job, Progress, check
 from ..messages import Phrase, all_of, listed
 from ..model_inputs import Inputs, few, named_arrays
 from ..sources.build_model import open_module
+from ..sources.hugging_face import folder_of
 from ..sources.input_spec import InputSpec, check_inputs
 from ..sources.nan_check import no_numbers
 from ..sources.open import open_model
@@ -32,6 +33,7 @@ from ..surgery.cut.trial_cuts import settle
 from ..surgery.repair.keep_class import keep_own_class
 from ..tasks.detect_normalisation import better_normalisation
 from ..tasks.model_outputs import channels_taken, classes_of, evaluating, run_model, tokens_taken
+from ..tasks.model_purpose import purpose_of_model
 from ..tasks.open import NAMED, RESIZED, TABLES, open_task
 from ..tasks.preprocessing import Preprocessing, of_hugging_face, preprocessed_as, remark_on_found, without_found
 from ..tasks.protocol import (
@@ -58,10 +60,12 @@ LARGEST = 1 << 27
 """Values that a sample of example inputs may have: half a gigabyte; large volumes of scans have less."""
 SMALL_BATCH = 2
 """Examples the model is recorded with: the smallest batch that is no 1."""
-FOUND = (CLASSES, GREY, DTYPE, "length", "tokenizer")
+FOUND = (CLASSES, GREY, DTYPE, "length", "tokenizer", "purpose")
 """Options of a task that are found by themselves where nobody gives them."""
 PROCESSOR = "preprocessor_config.json"
 """What Hugging Face keeps beside the weights of a model that takes images."""
+TEXT, LANGUAGE = "text", ("causal", "masked")
+"""Plain text, and the purposes that it may have: which one, the model's class says where nobody does."""
 CLASSES_NAMED = 8
 """Classes that a sentence names."""
 
@@ -167,6 +171,9 @@ def _opened_task(spec: TaskSpec, model: Any, consent: Consent) -> Task:
     most = tokens_taken(model) if spec.kind in WITH_TEXT and not option(spec, "length") else None
     if most is not None and most < LENGTH:
         spec = replace(spec, options=(*spec.options, ("length", str(most))))
+    purpose = purpose_of_model(model) if spec.kind == TEXT and not option(spec, "purpose") else ""
+    if purpose in LANGUAGE:
+        spec = replace(spec, options=(*spec.options, ("purpose", purpose)))
     if order := classes_of(model):  # the numbers of another model, whose recipe this is of, are none of this one's
         spec = replace(spec, options=tuple(one for one in spec.options if one[0] != CLASSES))
     task = open_task(spec, consent)
@@ -206,9 +213,8 @@ def with_tokenizer(task: TaskSpec, model: ModelSpec) -> TaskSpec:
     if task.kind not in WITH_TEXT or option(task, "tokenizer") or beside_data(task).is_file():
         return task
     code = model.source.rpartition(":")[0] or model.source
-    found = next(
-        (file for path in (model.weights, code) if path and (file := Path(path).parent / FILE).is_file()), None
-    )
+    places = [folder_of(model), *(Path(path).parent for path in (model.weights, code) if path)]
+    found = next((file for place in places if place is not None and (file := place / FILE).is_file()), None)
     return task if found is None else replace(task, options=(*task.options, ("tokenizer", str(found))))
 
 

@@ -63,7 +63,7 @@ def opened(origin: Origin, spec: ModelSpec, token: CancelToken) -> SourceModel:
     shape = spec.input_shape or origin.input_shape
     return SourceModel(
         model=model,
-        factory=_factory(origin, spec),
+        factory=factory_of(origin, spec),
         name=origin.name,
         input_shape=(max(2, shape[0]), *shape[1:]) if shape else (),
         task=origin.task,
@@ -213,7 +213,9 @@ def _settled(model: nn.Module, name: str, float32: bool) -> nn.Module:
         ) from error
 
 
-def _factory(origin: Origin, spec: ModelSpec) -> Callable[[], nn.Module]:
+def factory_of(origin: Origin, spec: ModelSpec) -> Callable[[], nn.Module]:
+    """What makes a fresh module of an origin, with the arguments of a specification."""
+
     def factory() -> nn.Module:
         return _build(origin, spec)
 

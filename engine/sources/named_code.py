@@ -6,19 +6,24 @@ Without it the user is asked (`--trust-code`, a dialog).
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from ..foreign_code.consent import FULL_CONSENT, NO_CONSENT, Consent, consent_to, is_sealed, seal_of
 from ..tasks.protocol import TaskSpec
 from .protocol import PYTHON_FILE, ModelSpec
 
+REPOSITORY = "hf:"
+"""Begins the name of a repository on the Hugging Face Hub."""
 CodeOwner = ModelSpec | TaskSpec | str | None
 """What names code: a model, a task, or a model's source."""
 
 
 def by_hand(*named: CodeOwner) -> Consent:
     """Consent to what the user named in this run."""
-    return consent_to(code_of(*named))
+    sources = (one.source if isinstance(one, ModelSpec) else one for one in named)
+    repositories = frozenset(one for one in sources if isinstance(one, str) and one.startswith(REPOSITORY))
+    return replace(consent_to(code_of(*named)), sources=repositories)
 
 
 def code_of(*named: CodeOwner) -> list[str]:

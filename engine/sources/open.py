@@ -7,6 +7,7 @@ from ..foreign_code.consent import FULL_CONSENT, Consent
 from ..jobs import CancelToken, NeverCancelled, check
 from .bundled import Bundled
 from .exported_folder import ExportedFolder
+from .hugging_face import HuggingFace
 from .named_code import by_hand
 from .protocol import FactoryCode, ModelSpec, Source, SourceModel
 from .python_file import PythonFile
@@ -56,16 +57,23 @@ def source_of(source: str) -> Source:
     if source and Path(source).is_dir():
         raise OpenError(
             "source.folder",
-            "The folder {source} does not hold an export of Secateur. Choose another one.",
+            "The folder {source} holds neither a Hugging Face model nor an export of Secateur. Choose another one.",
             source=source,
         )
     raise OpenError(
         "source.unknown",
         "Unknown model {source!r}. Enter path/to/file.py:callable, torchvision:NAME, timm:NAME, bundled:resnet, "
-        "bundled:vit or the folder of an export.",
+        "bundled:vit, hf:ORG/NAME, or the folder of a Hugging Face model or an export.",
         source=source,
     )
 
 
-SOURCES: tuple[Source, ...] = (Bundled(), TorchvisionModels(), TimmModels(), PythonFile(), ExportedFolder(source_of))
+SOURCES: tuple[Source, ...] = (
+    Bundled(),
+    TorchvisionModels(),
+    TimmModels(),
+    PythonFile(),
+    ExportedFolder(source_of),
+    HuggingFace(),
+)
 """Asked in this order; the first that matches opens. An export asks them again for the model that it was made from."""

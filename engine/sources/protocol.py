@@ -51,8 +51,8 @@ class ModelSpec:
         str,
         Option(
             title="Model",
-            help="a project or an export of Secateur, bundled:resnet, bundled:vit, torchvision:NAME, timm:NAME, or "
-            "path/to/file.py:callable",
+            help="a project or an export of Secateur, a Hugging Face folder, hf:ORG/NAME, bundled:resnet, bundled:vit, "
+            "torchvision:NAME, timm:NAME, or path/to/file.py:callable",
             flag="model",
             metavar="MODEL",
         ),

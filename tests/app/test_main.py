@@ -104,6 +104,15 @@ def test_without_pyside_it_says_how_to_get_it():
     assert done.returncode == 1 and "pip install" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_file_of_a_hugging_face_folder_means_the_folder(tmp_path):
+    weights = tmp_path / "model.safetensors"
+    weights.touch()
+    assert source_of(str(weights)) is None  # without a configuration they are bare weights
+    (tmp_path / "config.json").touch()
+    for file in (weights, tmp_path / "config.json"):
+        assert source_of(str(file)) == ModelSpec(str(tmp_path))
+
+
 def test_folders_and_names_are_opened_and_bare_files_are_asked_about(tmp_path):
     assert source_of(str(tmp_path)) == ModelSpec(str(tmp_path))
     assert source_of("torchvision:resnet18") == ModelSpec("torchvision:resnet18")

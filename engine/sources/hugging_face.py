@@ -1,0 +1,329 @@
+"""Source: a Hugging Face folder (config.json, safetensors), or `hf:org/name` from the local cache.
+
+The class is the one that the configuration names, its weights are read by the library itself, and example inputs are
+made from the configuration. Code that lies in a folder runs only with consent; weights that are a pickle are not read.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+
+from torch import nn
+
+from ..errors import Message, OpenError
+from ..foreign_code.consent import FULL_CONSENT, Consent
+from ..jobs import CancelToken
+from ..messages import listed
+from ..storage.file_limits import parse_json, read_whole
+from ..tasks.model_purpose import described_purpose
+from ..text.format import byte_size
+from ..text.python_code import quoted
+from .build_model import Origin, factory_of, opened
+from .hugging_face_inputs import example_inputs
+from .named_code import REPOSITORY
+from .protocol import FactoryCode, ModelSpec, SourceModel
+
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
+"""Weights of other forms than safetensors, as they lie in such folders."""
+FETCHED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
+"""What is fetched of a repository."""
+CLASSES = "num_labels"
+"""Field of a configuration that says how many classes there are."""
+NAME = re.compile(r"[\w.-]+/[\w.-]+|[\w.-]+")
+SHOWN, TIMEOUT = 5, 10.0
+"""Names in a sentence; seconds that the question for size and licence may take."""
+
+
+class HuggingFace:
+    """A folder with `config.json` and safetensors weights; `hf:org/name` for one in the local cache."""
+
+    def matches(self, source: str) -> bool:
+        """True for `hf:...`, and for a folder with a configuration or with weights that would need one."""
+        return source.startswith(REPOSITORY) or is_hugging_face(source)
+
+    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> SourceModel:
+        """Open the folder with the class that its configuration names."""
+        found = _located(spec, consent)
+        found.check_weights()
+        origin = Origin(
+            make=found.load,
+            name=found.name,
+            class_argument=CLASSES if "ForSequenceClassification" in found.architecture else "",
+            notes=(found.note(),),
+            inputs=example_inputs(found.kind, found.config()),
+        )
+        made = opened(origin, spec, token)
+        types = {path: one.dtype for path, one in _tensors(made.model)}
+        plain = replace(origin, make=partial(found.build, types))
+        return replace(made, factory=factory_of(plain, made.spec or spec), notes=(*made.notes, *found.unread))
+
+    def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
+        """The class with its configuration written out; where the folder has code of its own, that is called."""
+        found = _located(spec, FULL_CONSENT)
+        config = found.config(**spec.arguments)
+        dtype = ", dtype=torch.bfloat16" if str(config.dtype) == "torch.bfloat16" and not spec.float32 else ""
+        head = "import json\n\nimport torch\nimport transformers\n\n\ndef make_model():\n    "
+        if found.code:
+            own = f"transformers.AutoConfig.from_pretrained({quoted(str(found.folder))}, trust_remote_code=True)"
+            auto = f"transformers.{found.auto}.from_config(config, trust_remote_code=True{dtype})"
+            return FactoryCode(f"{head}config = {own}\n    return {auto}")
+        text = quoted(json.dumps(config.to_diff_dict(), sort_keys=True, default=str))
+        made = f"transformers.{type(config).__name__}.from_dict(json.loads({text}))"
+        return FactoryCode(
+            f"{head}config = {made}\n    return transformers.{found.architecture}._from_config(config{dtype})"
+        )
+
+
+def is_hugging_face(source: str) -> bool:
+    """Whether a path is a folder as Hugging Face writes it, complete or not."""
+    folder = Path(source).expanduser()
+    return folder.is_dir() and ((folder / CONFIG).is_file() or any(folder.glob("*.safetensors*")))
+
+
+def folder_of(spec: ModelSpec) -> Path | None:
+    """The folder that a source of this kind names, None for other sources and for what is not in the cache."""
+    if is_hugging_face(spec.source):
+        return Path(spec.source).expanduser()
+    return _cached(spec.source.removeprefix(REPOSITORY)) if spec.source.startswith(REPOSITORY) else None
+
+
+class _Folder:
+    """What a folder holds, as far as it is needed to open it.
+
+    Attributes:
+        name: For a person.
+        folder: The folder.
+        architecture: The class that the configuration names.
+        code: Python files that have to run, () where the library has the class.
+        auto: Name of the Auto class that opens code of the folder's own, "" without.
+        kind: The class.
+        unread: Remarks on weights that the folder lacks.
+    """
+
+    def __init__(self, name: str, folder: Path, consent: Consent) -> None:
+        """Read the configuration; raises OpenError with a sentence where nothing can be opened by it."""
+        self.name, self.folder = name, folder
+        document = self._document()
+        self._type = str(document.get("model_type", ""))
+        named = cast("list[Any]", document.get("architectures") or [""])
+        self.architecture = str(named[0])
+        self.code, self.auto = self._own_code(document)
+        self.unread: tuple[Message, ...] = ()
+        if self.code:
+            consent.require(map(str, self.code), folder)
+        self.kind: Any = self._class()
+
+    def _document(self) -> dict[str, Any]:
+        path = self.folder / CONFIG
+        if not path.is_file():
+            template = "{folder} has weights, but no config.json, which names the model's class. Add the file."
+            raise OpenError("source.hf_no_config", template, folder=str(self.folder))
+        try:
+            document: Any = parse_json(read_whole(path))
+        except (OSError, ValueError) as error:
+            template = "Cannot read {path}: {error}. Get the file again."
+            raise OpenError("source.hf_config", template, path=str(path), error=str(error).rstrip(".")) from error
+        if not isinstance(document, dict) or not ({"model_type", "architectures"} & document.keys()):
+            template = "{path} names neither model_type nor architectures. Choose the folder of a Transformers model."
+            raise OpenError("source.hf_not_transformers", template, path=str(path))
+        return cast("dict[str, Any]", document)
+
+    def _own_code(self, document: dict[str, Any]) -> tuple[tuple[Path, ...], str]:
+        """Python files that have to run, as the library lacks the class, and the Auto class that they belong to."""
+        transformers = _library()
+        named: Any = document.get("auto_map")
+        if not isinstance(named, dict) or hasattr(transformers, self.architecture or " "):
+            return (), ""
+        places = {str(auto): str(place) for auto, place in cast("dict[Any, Any]", named).items()}
+        auto = next((one for one, place in places.items() if place.endswith(f".{self.architecture}")), "AutoModel")
+        return tuple(sorted(self.folder.glob("*.py"))), auto
+
+    def _class(self) -> Any:
+        transformers = _library()
+        if self.code:
+            return getattr(transformers, self.auto, None) or self._unknown()
+        name = self.architecture
+        found = getattr(transformers, name, None) if name else None
+        if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel):
+            return found
+        if name or self._type not in transformers.CONFIG_MAPPING:
+            return self._unknown()
+        base = transformers.MODEL_MAPPING.get(transformers.CONFIG_MAPPING[self._type], None) or self._unknown()
+        self.architecture = base.__name__
+        return base
+
+    def _unknown(self) -> Any:
+        transformers = _library()
+        template = "Transformers {version} does not know the architecture {name}. Update transformers."
+        name = self.architecture or self._type
+        raise OpenError("source.hf_unknown", template, name=name, version=transformers.__version__)
+
+    def check_weights(self) -> None:
+        """Raise OpenError where weights are missing, or no safetensors."""
+        index = self.folder / INDEX
+        if not index.is_file():
+            if any(self.folder.glob("*.safetensors")):
+                return
+            pickles = sorted(one.name for pattern in PICKLES for one in self.folder.glob(pattern))
+            if pickles:
+                template = (
+                    "The weights of {name} are in {files}, which can run code when loaded. Save the model again with "
+                    "save_pretrained, which writes safetensors."
+                )
+                raise OpenError("source.hf_pickle", template, name=self.name, files=listed(pickles, SHOWN))
+            template = "{folder} has a config.json, but no weights (*.safetensors). Add them."
+            raise OpenError("source.hf_no_weights", template, folder=str(self.folder))
+        try:
+            content: Any = parse_json(read_whole(index))
+            shards = {str(one) for one in cast("dict[str, Any]", content["weight_map"]).values()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            template = "Cannot read {path}: {error}. Get the file again."
+            raise OpenError("source.hf_index", template, path=str(index), error=repr(error)) from error
+        outside = sorted(one for one in shards if Path(one).name != one)
+        missing = outside or sorted(one for one in shards if not (self.folder / one).is_file())
+        if missing:
+            template = "{folder} lacks {files}, which {index} names. Get the missing files."
+            files = listed(missing, SHOWN)
+            raise OpenError("source.hf_shards", template, folder=str(self.folder), files=files, index=INDEX)
+
+    def config(self, **arguments: Any) -> Any:
+        """The configuration, with other values for some of its fields."""
+        transformers = _library()
+        loader = transformers.AutoConfig if self.code else self.kind.config_class
+        trust = {"trust_remote_code": True} if self.code else {}
+        with _quiet():
+            return loader.from_pretrained(self.folder, local_files_only=True, **trust, **arguments)
+
+    def load(self, **arguments: Any) -> nn.Module:
+        """The model with its weights, in their own type."""
+        trust = {"trust_remote_code": True} if self.code else {}
+        with _quiet():
+            model, report = self.kind.from_pretrained(
+                self.folder,
+                config=self.config(**arguments),
+                dtype="auto",
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=bool(arguments),
+                **trust,
+            )
+        if absent := sorted(report["missing_keys"]):
+            template = "{names} are not in the folder's weights and are random."
+            self.unread = (Message("source.hf_missing", template, {"names": listed(absent, SHOWN)}),)
+        return model
+
+    def build(self, types: dict[str, Any], **arguments: Any) -> nn.Module:
+        """A module of the same shape with random weights.
+
+        Args:
+            types: Of parameters and buffers, by name.
+            arguments: Fields of the configuration.
+        """
+        config = self.config(**arguments)
+        with _quiet():
+            model = self.kind.from_config(config, trust_remote_code=True) if self.code else self.kind(config)
+        for path, one in _tensors(model):
+            one.data = one.data.to(types.get(path, one.dtype))
+        return model
+
+    def note(self) -> Message:
+        """What was opened."""
+        words = {"architecture": self.architecture or self._type}
+        purpose = described_purpose(self.architecture)
+        if purpose is None:
+            return Message("source.hf", "Opened as {architecture}.", words)
+        return Message("source.hf_purpose", "Opened as {architecture}: {purpose}.", words | {"purpose": purpose})
+
+
+def _library() -> Any:
+    """The library, whose stubs are unknown in large part."""
+    return import_module("transformers")
+
+
+def _located(spec: ModelSpec, consent: Consent) -> _Folder:
+    """The folder that a source names, fetched where the user allowed that."""
+    if find_spec("transformers") is None:
+        template = "Transformers is not installed, which opens {name}. Install it: pip install transformers"
+        raise OpenError("source.hf_missing_library", template, name=spec.source)
+    if not spec.source.startswith(REPOSITORY):
+        folder = Path(spec.source).expanduser()
+        return _Folder(folder.resolve().name, folder, consent)
+    name = spec.source.removeprefix(REPOSITORY)
+    if NAME.fullmatch(name) is None:
+        template = "{name!r} is not the name of a repository. Write it like hf:org/name."
+        raise OpenError("source.hf_name", template, name=name)
+    folder = _cached(name)
+    if folder is None:
+        folder = _fetched(name) if spec.download else _ask(name, consent)
+    return _Folder(name, folder, consent)
+
+
+def _cached(name: str) -> Path | None:
+    """Where a repository lies in the local cache, None where it does not."""
+    hub = import_module("huggingface_hub")
+    try:
+        return Path(hub.snapshot_download(name, local_files_only=True))
+    except hub.errors.LocalEntryNotFoundError:
+        return None
+
+
+def _fetched(name: str) -> Path:
+    try:
+        return Path(import_module("huggingface_hub").snapshot_download(name, allow_patterns=FETCHED))
+    except Exception as error:  # whatever the library and the network raise
+        template = "Cannot fetch {name}: {error}. Check the name and the connection."
+        text = str(error).strip().splitlines()[0].rstrip(".")
+        raise OpenError("source.hf_fetch", template, repr(error), name=name, error=text) from error
+
+
+def _ask(name: str, consent: Consent) -> Path:
+    """Raise OpenError with what would be fetched; size and licence where the user named the repository by hand."""
+    size, licence = _facts(name) if consent.names(REPOSITORY + name) else (0, "")
+    template = "{name} is not in the local cache ({size}, licence: {licence}). Allow downloads to fetch it."
+    told = byte_size(size) if size else Message("source.hf_no_size", "size unknown")
+    unknown = Message("source.hf_no_licence", "unknown")
+    raise OpenError("source.hf_download", template, name=name, size=told, licence=licence or unknown)
+
+
+def _facts(name: str) -> tuple[int, str]:
+    """Bytes of a repository's weights and its licence, as its page says; (0, "") where that cannot be reached."""
+    try:
+        told = import_module("huggingface_hub").HfApi().model_info(name, files_metadata=True, timeout=TIMEOUT)
+    except Exception:  # no connection, no such repository: the sentence says that nothing is known
+        return 0, ""
+    files = cast("list[Any]", told.siblings or [])
+    wanted = [one for one in files if one.rfilename.endswith((".safetensors", ".json", ".model"))]
+    licence = str(getattr(told.card_data, "license", None) or "")
+    return sum(one.size or 0 for one in wanted), licence
+
+
+def _tensors(model: nn.Module) -> list[tuple[str, Any]]:
+    return [*model.named_parameters(), *model.named_buffers()]
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """The library's remarks and progress bars are of no use to a person."""
+    own = import_module("transformers.utils.logging")
+    loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
+    levels, bars = [one.level for one in loggers], own.is_progress_bar_enabled()
+    try:
+        for one in loggers:
+            one.setLevel(logging.ERROR)
+        own.disable_progress_bar()
+        yield
+    finally:
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)
+        if bars:
+            own.enable_progress_bar()

@@ -1,0 +1,218 @@
+"""Hugging Face folders: opened by the folder alone as the library itself opens them, and refused with a sentence."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from secateur.engine.errors import OpenError
+from secateur.engine.foreign_code.consent import FULL_CONSENT, NO_CONSENT
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.session.open_model import prepare, with_tokenizer
+from secateur.engine.sources.open import factory_code, open_model
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.tasks.model_purpose import described_purpose, purpose_of_model
+from secateur.engine.tasks.protocol import TaskSpec, option
+
+SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "vocab_size": 90,
+}
+CODE = """
+import pathlib
+
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+pathlib.Path(__file__).with_name("ran").touch()
+
+
+class OwnConfig(PretrainedConfig):
+    model_type = "own"
+
+
+class OwnModel(PreTrainedModel):
+    config_class = OwnConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.layer = nn.Linear(4, 4)
+        self.post_init()
+
+    def forward(self, x):
+        return self.layer(x)
+"""
+
+
+@pytest.fixture
+def bert(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    config = transformers.BertConfig(**SIZES, **{"num_labels": 3}, max_position_embeddings=20)
+    transformers.BertForSequenceClassification(config).save_pretrained(tmp_path / "bert")
+    return tmp_path / "bert"
+
+
+def test_a_folder_opens_as_the_library_opens_it(bert: Path) -> None:
+    prepared = finish(prepare(ModelSpec(str(bert)), NeverCancelled(), NO_CONSENT))
+    stock = transformers.AutoModelForSequenceClassification.from_pretrained(bert).eval()
+    inputs: Any = prepared.inputs
+    assert inputs["input_ids"].dtype is torch.int64 and inputs["input_ids"].shape == (2, 16)
+    with torch.no_grad():
+        assert torch.equal(prepared.opened.model(**inputs).logits, stock(**inputs).logits)
+    fresh = prepared.opened.factory()
+    assert {n: p.shape for n, p in fresh.state_dict().items()} == {n: p.shape for n, p in stock.state_dict().items()}
+    assert any("BertForSequenceClassification: classification of texts" in str(one) for one in prepared.opened.notes)
+
+
+def test_bfloat16_stays_and_the_factory_has_it_too(tmp_path: Path) -> None:
+    config = transformers.LlamaConfig(**SIZES, num_key_value_heads=2)
+    transformers.LlamaForCausalLM(config).bfloat16().save_pretrained(tmp_path / "llama")
+    opened = open_model(ModelSpec(str(tmp_path / "llama")))
+    for model in (opened.model, opened.factory()):
+        assert {one.dtype for one in model.parameters()} == {torch.bfloat16}
+
+
+def test_the_readme_code_makes_the_same_model_without_the_folder(bert: Path, tmp_path: Path) -> None:
+    code = factory_code(ModelSpec(str(bert), arguments={"num_labels": 5}), tmp_path)
+    shutil.rmtree(bert)
+    names: dict[str, Any] = {}
+    exec(code.lines, names)
+    assert type(made := names["make_model"]()) is transformers.BertForSequenceClassification
+    assert made.classifier.weight.shape == (5, 32)
+
+
+def test_a_checkpoint_with_more_classes_is_taken(bert: Path, tmp_path: Path) -> None:
+    config = transformers.BertConfig(**SIZES, **{"num_labels": 7}, max_position_embeddings=20)
+    trained = transformers.BertForSequenceClassification(config)
+    torch.save(trained.state_dict(), tmp_path / "trained.pt")
+    opened = open_model(ModelSpec(str(bert), weights=str(tmp_path / "trained.pt")))
+    assert torch.equal(opened.model.state_dict()["classifier.weight"], trained.state_dict()["classifier.weight"])
+
+
+def test_the_tokenizer_of_the_folder_reads_texts(bert: Path) -> None:
+    (bert / "tokenizer.json").write_text("{}")
+    task = with_tokenizer(TaskSpec("text", "texts.txt"), ModelSpec(str(bert)))
+    assert option(task, "tokenizer") == str(bert / "tokenizer.json")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "purpose", "words"),
+    [
+        ("GPT2LMHeadModel", "causal", "next token"),
+        ("BertForMaskedLM", "masked", "masked tokens"),
+        ("BertForTokenClassification", "", "classification of tokens"),
+        ("BertForQuestionAnswering", "", "answers to questions"),
+        ("ViTForImageClassification", "classification", "classification of images"),
+        ("WhisperForConditionalGeneration", "", "speech to text"),
+        ("Wav2Vec2ForCTC", "", "speech to text"),
+    ],
+)
+def test_the_class_says_what_a_model_is_for(architecture: str, purpose: str, words: str) -> None:
+    kind = getattr(transformers, architecture)
+    assert purpose_of_model(kind.__new__(kind)) == purpose and words in str(described_purpose(architecture))
+
+
+def _without_config(folder: Path) -> None:
+    (folder / "config.json").unlink()
+
+
+def _without_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def _with_a_pickle(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def _without_a_shard(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+
+
+def _with_a_shard_elsewhere(folder: Path) -> None:
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../bert/model.safetensors"}}))
+
+
+def _with_config(**fields: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / "config.json").write_text(json.dumps(fields))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        (_without_config, "source.hf_no_config"),
+        (_without_weights, "source.hf_no_weights"),
+        (_with_a_pickle, "source.hf_pickle"),
+        (_without_a_shard, "source.hf_shards"),
+        (_with_a_shard_elsewhere, "source.hf_shards"),
+        (_with_config(architectures=["NobodyKnowsThis"], model_type="nobody"), "source.hf_unknown"),
+        (_with_config(architectures=["pipeline"], model_type="bert"), "source.hf_unknown"),
+        (_with_config(model_type="nobody"), "source.hf_unknown"),
+        (_with_config(whatever=1), "source.hf_not_transformers"),
+        (lambda folder: (folder / "config.json").write_text("{"), "source.hf_config"),
+    ],
+)
+def test_a_bad_folder_is_told_in_one_sentence_and_stays(bert: Path, damage: Any, code: str) -> None:
+    damage(bert)
+    before = sorted(bert.iterdir())
+    with pytest.raises(OpenError) as error:
+        open_model(ModelSpec(str(bert)))
+    assert error.value.message.code == code and str(error.value).endswith(".")
+    assert sorted(bert.iterdir()) == before
+
+
+def test_code_in_a_folder_runs_with_consent_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "own.py").write_text(CODE)
+    named = {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"}
+    config = {"model_type": "own", "architectures": ["OwnModel"], "auto_map": named}
+    (folder / "config.json").write_text(json.dumps(config))
+    from safetensors.torch import save_file
+
+    save_file(
+        {"layer.weight": torch.ones(4, 4), "layer.bias": torch.zeros(4)}, folder / "model.safetensors", {"format": "pt"}
+    )
+    with pytest.raises(OpenError, match=r"own\.py") as error:
+        open_model(ModelSpec(str(folder)))
+    assert error.value.message.code == "source.code" and not list(tmp_path.rglob("ran"))
+    opened = open_model(ModelSpec(str(folder)), consent=FULL_CONSENT)
+    assert type(opened.model).__name__ == "OwnModel" and list(tmp_path.rglob("ran"))
+    assert float(opened.model.state_dict()["layer.weight"].min()) == 1
+
+
+def test_a_repository_is_taken_from_the_cache_and_else_asked_for(bert: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    place = tmp_path / "cache" / "models--someone--bert"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(bert, place / "snapshots" / ("0" * 40))
+    assert open_model(ModelSpec("hf:someone/bert")).name == "someone/bert"
+
+    class Told:
+        siblings = (type("File", (), {"rfilename": "model.safetensors", "size": 90_000_000}),)
+        card_data = type("Card", (), {"license": "apache-2.0"})
+
+    asked: list[str] = []
+    monkeypatch.setattr(hub.HfApi, "model_info", lambda self, name, **more: asked.append(name) or Told)
+    with pytest.raises(OpenError, match=r"someone/other .*90.* MB, licence: apache-2\.0"):
+        open_model(ModelSpec("hf:someone/other"))
+    with pytest.raises(OpenError, match=r"size unknown, licence: unknown"):
+        open_model(ModelSpec("hf:someone/other"), consent=NO_CONSENT)  # as a file names it: nobody is asked
+    assert asked == ["someone/other"]
+    with pytest.raises(OpenError, match="not the name of a repository"):
+        open_model(ModelSpec("hf:../../etc/passwd"))
