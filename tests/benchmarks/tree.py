@@ -128,17 +128,18 @@ class Bench:
 
         from secateur.app.panels.heads import HeadsPanel
         from secateur.app.panels.layers import LayersPanel
+        from tests.app.stand_in import opened
 
-        document = self.document
-        document.set_criterion("l1")
         for name, kind in (("layers", LayersPanel), ("heads", HeadsPanel)):
-            panel = kind(self.document)
+            document = opened(self.analysis)  # that no other panel watches
+            document.set_criterion("l1")
+            panel = kind(document)
             panel.resize(720, 460)
             panel.show()
             self.application.processEvents()
             for turn in range(8):
                 rated = scores * (1 - turn / 10)
-                self.timed(f"{name}: re-colour", lambda rated=rated: document.take_scores("s0", "l1", rated))
+                self.timed(f"{name}: re-colour", lambda of=document, rated=rated: of.take_scores("s0", "l1", rated))
             bar = panel.view.verticalScrollBar()
             for step in range(STEPS):
                 place = (step * 66) % max(bar.maximum(), 1)
