@@ -41,7 +41,7 @@ class Option:
         decimals: Digits behind the point in a dialog.
         step: What one turn in a dialog changes, None for the usual.
         dialog_maximum: Largest number that dialogs offer, None for the maximum.
-        titles: What choices are called where that is more than their value.
+        titles: What choices are called where that is more than their value; translators find them here.
         choices: The texts that it may be, () for any.
         notation: How it is written, None for numbers, texts and enumerations.
         repeated: The option is given once for each of the values that the field holds.

@@ -141,7 +141,7 @@ class RecoverySettings:
             help="repair layers that lost inputs, from calibration samples without labels, before training or instead",
             details="Biases: add the mean of the removed inputs. Least squares: predict the removed inputs from the "
             "kept ones. The repair is kept only if the metric improves.",
-            titles={Repair.BIAS: "biases"},
+            titles={Repair.NONE: "none", Repair.BIAS: "biases", Repair.LEAST_SQUARES: "least squares"},
             section=TRAINING,
             in_dialog=False,
         ),

@@ -58,7 +58,7 @@ class Choices:
         Option(
             title="Combine",
             help="how the weights of a structure are combined into one score",
-            titles={Combine.MAX: "largest"},
+            titles={Combine.SUM: "sum", Combine.MEAN: "mean", Combine.MAX: "largest"},
         ),
     ] = None
     slices: Annotated[
@@ -66,7 +66,7 @@ class Choices:
         Option(
             title="Weights",
             help="which weights of a structure are used: those that compute it, those that read it, or all",
-            titles={Slices.PRODUCERS: "that compute it", Slices.CONSUMERS: "that read it"},
+            titles={Slices.PRODUCERS: "that compute it", Slices.CONSUMERS: "that read it", Slices.ALL: "all"},
         ),
     ] = None
     normalise: Annotated[
