@@ -155,6 +155,8 @@ class HeadsModel(QAbstractTableModel):
         """Numbers of the query heads, and names of the layers."""
         if orientation is Qt.Orientation.Horizontal:
             return str(section) if role == Qt.ItemDataRole.DisplayRole else None
+        if section >= self.rowCount():
+            return None
         row = self.rows[section]
         if role == Qt.ItemDataRole.DisplayRole:
             return self.tr("in each group") if row.within else row.module

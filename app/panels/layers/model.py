@@ -91,9 +91,10 @@ class LayersModel(QAbstractTableModel):
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Headings; that of the lines is only spoken, because they have little room, and so are those of rows."""
         if orientation is not Qt.Orientation.Horizontal:
-            if role != Qt.ItemDataRole.DisplayRole or self.layers is None:
-                return None
-            return self.layers.modules[section]
+            shown = role == Qt.ItemDataRole.DisplayRole and section < self.rowCount()
+            return self.layers.modules[section] if shown and self.layers is not None else None
+        if section >= self.columnCount():
+            return None
         if role == Qt.ItemDataRole.DisplayRole:
             return "" if section == Column.TIES else heading(section)
         if role == Qt.ItemDataRole.AccessibleTextRole:
