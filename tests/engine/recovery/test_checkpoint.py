@@ -2,6 +2,7 @@
 
 import random
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import Recovered, recover
-from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
+from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
 from secateur.engine.recovery.training_curve import recorded_curve
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.surgery.cut.cut import cut
 from tests.engine.toy_task import ToyTask
 
 
@@ -57,6 +60,32 @@ def _recover(checkpoint: Checkpoint, stop_at: int = 0) -> Recovered:
             job.close()
             break
     raise Cancelled
+
+
+def test_a_resumed_run_says_which_layers_were_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "SHARE", 0)
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3)).eval()
+    analysis = analyse(model, ToyTask().example_inputs())
+    mask = analysis.empty()
+    mask[:8] = True
+    student = cut(model, analysis, mask, ToyTask().example_inputs()).model
+    settings = replace(SETTINGS, repair=Repair.LEAST_SQUARES)
+
+    def job() -> Any:
+        checkpoint = Checkpoint(tmp_path / "s1.pt", "k", pause=0.0)
+        kept = analysis.kept_indices(mask)
+        return recover(student, model, ToyTask(), settings, kept=kept, checkpoint=checkpoint)
+
+    begun = job()
+    for progress in begun:
+        if progress.values.get("step", 0) >= 8 and "loss" in progress.values:
+            begun.close()
+            break
+    told: list[str] = []
+    resumed = finish(job(), lambda progress: told.append(str(progress.message)))
+    assert "Repairing layers" not in told
+    assert str(resumed.repair.messages[0]) == "1 of 1 layers that lost inputs were repaired."
 
 
 @pytest.mark.parametrize("step", [3, 8, 13, 22])

@@ -266,8 +266,10 @@ def test_a_second_cut_is_repaired_towards_the_state_that_it_was_made_from(
     before = weights_of(session, again.id)
     settings = replace(SETTINGS, epochs=0, repair=Repair.LEAST_SQUARES)
     told: list[str] = []
-    finish(session.recover(again.id, settings), lambda progress: told.append(str(progress.message)))
+    repaired = finish(session.recover(again.id, settings), lambda progress: told.append(str(progress.message)))
     assert "Repairing layers" in told
+    assert str(repaired.repaired[0]).endswith("layers that lost inputs were repaired.")
+    assert session.history.state(repaired.id).repaired == repaired.repaired
     told.clear()
     finish(session.recover(trained.id, settings), lambda progress: told.append(str(progress.message)))
     assert any(text.startswith("No layer could be repaired") for text in told)
