@@ -216,14 +216,19 @@ def _rows_times(first: int) -> Callable[..., torch.Tensor]:
 
     def product(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], weight: MaskedWeight) -> torch.Tensor:
         """The product of what is present; where no term is, nothing is."""
-        rows, gone, results = args[first], _index(weight, 0, args[first]), _index(weight, 1, args[first])
-        filled, absent = _present_of(rows, gone)
-        result = func(*args[:first], filled, weight.value, *args[first + 2 :], **kwargs)
+        gone, results = _index(weight, 0, args[first]), _index(weight, 1, args[first])
+        size = weight.value.shape[1]
+        made = _kept(size, results) if all(one.shape[-1] == size for one in args[:first]) else None
+        rows, value, absent = _present_of(args[first], gone, weight.value, 0)
+        if made is not None:
+            value = value.index_select(1, made)
+        added = args[:first] if made is None else tuple(one.index_select(-1, made) for one in args[:first])
+        result = _with_absent(func(*added, rows, value, *args[first + 2 :], **kwargs), 1, size, made, results)
         if absent is not None:
             none = absent.all(1, keepdim=True) if absent.dim() > 1 else absent.all()
             if bool(none.any()):
                 result.masked_fill_(none, NAN)
-        return result if len(results) == 0 else result.index_fill_(1, results, NAN)
+        return result
 
     return product
 
@@ -233,15 +238,20 @@ def _known_convolution(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
     source, bias, transposed, groups = args[0], args[2], args[6], args[8]
     inputs, outputs = (0, 1) if transposed else (1, 0)
     gone, results = _index(weight, inputs, source), _index(weight, outputs, source)
-    each = source.shape[1] // groups
+    each, size = source.shape[1] // groups, weight.value.shape[outputs]
+    if each == 1 and groups > 1 and not transposed and len(gone) == 0:
+        return _known_depthwise(func, args, weight, results)
+    made = _kept(size, results) if groups == 1 else None
     if groups > 1:
         offsets = torch.arange(groups, device=source.device).unsqueeze(1)
         if transposed and len(results):
             results = (results + offsets * weight.value.shape[1]).flatten()
         if not transposed and len(gone):
             gone = (gone + offsets * each).flatten()
-    filled, absent = _present_of(source, gone)
-    result = func(filled, weight.value, bias, *args[3:], **kwargs)
+    filled, value, absent = _present_of(source, gone, weight.value, inputs if groups == 1 else None)
+    if made is not None:
+        value, bias = value.index_select(outputs, made), None if bias is None else bias.index_select(0, made)
+    result = _with_absent(func(filled, value, bias, *args[3:], **kwargs), 1, size, made, results)
     if absent is not None:
         if absent.dim() > 1:
             space = tuple(range(2, source.dim()))
@@ -252,7 +262,28 @@ def _known_convolution(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
         none: torch.Tensor = torch.unflatten(absent, 1, (groups, each)).all(2)
         if bool(none.any()):
             result.masked_fill_(none.repeat_interleave(result.shape[1] // groups, 1), NAN)
-    return result if len(results) == 0 else result.index_fill_(1, results, NAN)
+    return result
+
+
+def _known_depthwise(func: Any, args: tuple[Any, ...], weight: MaskedWeight, results: torch.Tensor) -> torch.Tensor:
+    """Each channel of [N, C, ...] by itself, to as many results as the weight [O, 1, ...] has for it."""
+    source, bias, size = args[0], args[2], weight.value.shape[0]
+    lost = source.sum([n for n in range(source.dim()) if n != 1]).isnan()
+    index = lost.nonzero().squeeze(1)
+    if len(index) and not bool(source.index_select(1, index).isnan().all()):  # each place by itself
+        value = weight.value.index_fill(0, results, NAN) if len(results) else weight.value
+        names = [argument.name for argument in func._schema.arguments]
+        return _convolution(func, dict(zip(names, (source, value, *args[2:]), strict=True)))
+    each = size // source.shape[1]
+    absent = lost.repeat_interleave(each).index_fill_(0, results, True)
+    channels = (~absent).unflatten(0, (-1, each)).any(1).nonzero().squeeze(1)
+    if len(channels) in (0, source.shape[1]):
+        return _with_absent(func(*args[:1], weight.value, *args[2:]), 1, size, None, absent.nonzero().squeeze(1))
+    made = (channels.unsqueeze(1) * each + torch.arange(each, device=channels.device)).flatten()
+    value, bias = weight.value.index_select(0, made), None if bias is None else bias.index_select(0, made)
+    found = func(source.index_select(1, channels), value, bias, *args[3:8], len(channels))
+    found = _with_absent(found, 1, size, made, results)
+    return found.index_fill_(1, absent.nonzero().squeeze(1), NAN) if each > 1 else found
 
 
 def _index(weight: MaskedWeight, dim: int, near: torch.Tensor) -> torch.Tensor:
@@ -260,24 +291,51 @@ def _index(weight: MaskedWeight, dim: int, near: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(weight.gone.get(dim, np.zeros(0, dtype=np.int64))).to(near.device)
 
 
-def _present_of(source: torch.Tensor, gone: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """What a product takes of its operand [N, K, ...], zeros for the rest; and which entries it leaves out.
+def _kept(size: int, gone: torch.Tensor) -> torch.Tensor | None:
+    """The indices of an axis that are present; None where all are, or none is."""
+    if not 0 < len(gone) < size:
+        return None
+    there = torch.ones(size, dtype=torch.bool, device=gone.device).index_fill_(0, gone, False)
+    return there.nonzero().squeeze(1)
 
-    What the weight lacks is left out of the operand, which is smaller. Left out are [K] whole indices, or entries
-    [N, K, ...] where others are absent too; None where nothing is.
+
+def _with_absent(
+    result: torch.Tensor, dim: int, size: int, made: torch.Tensor | None, absent: torch.Tensor
+) -> torch.Tensor:
+    """A result with NaN at the indices of a dimension that are absent; it has all of them, or those that were made."""
+    if made is None:
+        return result if len(absent) == 0 else result.index_fill_(dim, absent, NAN)
+    whole = result.new_full((*result.shape[:dim], size, *result.shape[dim + 1 :]), NAN)
+    return whole.index_copy_(dim, made, result)
+
+
+def _present_of(
+    source: torch.Tensor, gone: torch.Tensor, weight: torch.Tensor, dim: int | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """What a product takes of its operand [N, K, ...] and of its weight, and which entries it leaves out.
+
+    Whole indices that are left out are taken from both, so that the product is smaller; zeros stand for single entries.
+    Left out are [K] whole indices, or entries [N, K, ...] where others are absent too; None where nothing is.
+
+    Args:
+        source: The operand, NaN where it is absent.
+        gone: What of K the weight lacks.
+        weight: The weight; what stands at absent entries is of no meaning.
+        dim: That of the weight that K is; None where indices cannot be taken from it.
     """
     lost = source.sum([n for n in range(source.dim()) if n != 1]).isnan()
-    if not bool(lost.any()):
-        if len(gone) == 0:
-            return source, None
-        return source.index_fill(1, gone, 0.0), lost.index_fill_(0, gone, True)
     index = lost.nonzero().squeeze(1)
-    if bool(source.index_select(1, index).isnan().all()):
-        lost.index_fill_(0, gone, True)
-        return source.index_fill(1, lost.nonzero().squeeze(1), 0.0), lost
-    absent = _absent(source)
-    absent.index_fill_(1, gone, True)
-    return source.masked_fill(absent, 0.0), absent
+    if len(index) and not bool(source.index_select(1, index).isnan().all()):
+        absent = _absent(source)
+        absent.index_fill_(1, gone, True)
+        return source.masked_fill(absent, 0.0), weight, absent
+    if len(index) == len(gone) == 0:
+        return source, weight, None
+    lost.index_fill_(0, gone, True)
+    there = (~lost).nonzero().squeeze(1)
+    if dim is None or len(there) == 0:
+        return source.index_fill(1, lost.nonzero().squeeze(1), 0.0), weight, lost
+    return source.index_select(1, there), weight.index_select(dim, there), lost
 
 
 def _padded(func: Any, given: Arguments) -> Any:
@@ -429,8 +487,13 @@ def _extremes(func: Any, given: Arguments) -> Any:
     return tuple(_again(func, given, self=_fill(given["self"], v))[n].masked_fill(none, NAN) for v, n in ends)
 
 
-def _mean(_func: Any, given: Arguments) -> torch.Tensor:
+def _mean(func: Any, given: Arguments) -> torch.Tensor:
     source = given["self"].to(given["dtype"]) if given["dtype"] is not None else given["self"]
+    axes = {axis % source.dim() for axis in _axes(given)} if source.dim() else {0}
+    if 1 not in axes and source.dim() > 1:
+        lost = source.sum([n for n in range(source.dim()) if n != 1]).isnan().nonzero().squeeze(1)
+        if bool(source.index_select(1, lost).isnan().all()):
+            return _again(func, given)  # of what is absent, all is
     return _fill(source).sum(_axes(given), keepdim=bool(given.get("keepdim", False))) / _present(given)
 
 

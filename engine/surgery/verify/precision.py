@@ -32,17 +32,21 @@ class MinimumPrecision(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator, in the finer type where it is given that."""
-        kwargs = kwargs or {}
+        found = self.exchanged(func, args, kwargs or {})
+        return grouped_mm(*args, **(kwargs or {})) if found is None else found[0](*found[1], **found[2])
+
+    def exchanged(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, Any, Any] | None:
+        """What to call in place of an operator, with its arguments; None where that is `grouped_mm`."""
         wanted = kwargs.get("dtype")
         if wanted in self._lower:
             name = str(func.overloadpacket)
             if name in FACTORIES or (name == "aten._to_copy" and args[0].dtype is self._dtype):
                 kwargs = {**kwargs, "dtype": self._dtype}
         if func in DISTANCES and args[0].dtype is torch.float64 and (len(args) < 3 or args[2] == 2.0):
-            return torch.ops.aten._cdist_forward.default(*args[:2], 2.0, WITHOUT_PRODUCTS)
+            return torch.ops.aten._cdist_forward.default, (*args[:2], 2.0, WITHOUT_PRODUCTS), {}
         if func is torch.ops.aten._grouped_mm.default and args[0].dtype is torch.float64:
-            return _grouped_mm(*args, **kwargs)
-        return func(*args, **kwargs)
+            return None
+        return func, args, kwargs
 
 
 DISTANCES = (torch.ops.aten._euclidean_dist.default, torch.ops.aten._cdist_forward.default)
@@ -54,7 +58,7 @@ LOWER = {torch.float32: HALF, torch.float64: (*HALF, torch.float32)}
 """Types that are less than another."""
 
 
-def _grouped_mm(rows: torch.Tensor, stack: torch.Tensor, offs: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+def grouped_mm(rows: torch.Tensor, stack: torch.Tensor, offs: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
     """[s, k] times the [k, n] of the group that a row belongs to; rows behind the last group are zero."""
     result = rows.new_zeros(rows.shape[0], stack.shape[-1])
     start = 0

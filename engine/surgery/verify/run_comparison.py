@@ -24,7 +24,6 @@ from ...tracing.isolated_forward import quiet_forward
 from ...tracing.tree import Inputs, call, copied_inputs, modules_of, preserved_outputs, tensors_of
 from ..cut.skip_block import skip
 from .fixed_randomness import SameDraws
-from .precision import MinimumPrecision
 from .weights import Weights
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -85,8 +84,6 @@ class ComparedRun:
         with ExitStack() as stack:
             stack.enter_context(quiet_forward(own, training, twin=True, seed=seed))
             stack.enter_context(weights.reading())
-            if weights.dtype is torch.float64 or not weights.plain:
-                stack.enter_context(MinimumPrecision(weights.dtype))
             stack.enter_context(SameDraws() if draws else nullcontext())
             stack.enter_context(nullcontext() if within is None else within(own))
             self.outputs: list[torch.Tensor] = []
@@ -188,17 +185,22 @@ def _spread(
     """Every `step`-th entry of a result, of whose dimension only some indices are there."""
     if index is None and (step == 1 or result.is_contiguous()):
         return result.flatten()[::step].clone()
-    places = [one.to(result.device) for one in _places(shape, step)]
-    if index is not None:
-        places[dim] = index[places[dim]]
-    return result[tuple(places)]
+    strides = result.stride()
+    others, along = (one.to(result.device) for one in _places(shape, step, strides, dim))
+    along = along if index is None else index[along]
+    flat = result.as_strided((1 + sum((n - 1) * s for n, s in zip(result.shape, strides, strict=True)),), (1,))
+    return flat.index_select(0, others + along * strides[dim])
 
 
-@lru_cache(maxsize=64)
-def _places(shape: tuple[int, ...], step: int) -> tuple[torch.Tensor, ...]:
-    """By dimension, the indices of every `step`-th entry in the flat order; shapes of a network occur repeatedly."""
-    flat = np.arange(0, math.prod(shape), step)
-    return tuple(torch.from_numpy(one) for one in np.unravel_index(flat, shape))
+@lru_cache(maxsize=256)
+def _places(shape: tuple[int, ...], step: int, strides: tuple[int, ...], dim: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where in memory every `step`-th entry in the flat order lies, but for one dimension; and its index in that one.
+
+    Shapes of a network occur repeatedly.
+    """
+    places = np.unravel_index(np.arange(0, math.prod(shape), step), shape)
+    others = sum(one * s for n, (one, s) in enumerate(zip(places, strides, strict=True)) if n != dim % len(shape))
+    return torch.as_tensor(others), torch.from_numpy(places[dim])
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +337,10 @@ def relative_difference(first: torch.Tensor, second: torch.Tensor) -> float:
 def _gap(first: torch.Tensor, second: torch.Tensor) -> _Gap:
     if not _continuous(first):
         first, second = first.double(), second.double()
+    apart = float((first - second).abs().max()) if first.numel() else 0.0
+    largest = float(first.abs().max()) if first.numel() else 0.0
+    if math.isfinite(apart) and math.isfinite(largest):  # as nearly always
+        return _Gap(apart, largest, True, first.real.dtype)
     finite = first.isfinite()
     all_finite = bool(finite.all())
     counted = first if all_finite else first[finite]

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from ...errors import Message, VerificationError
+from ...gc_pause import uncollected
 from ...jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
 from ...messages import Phrase, listed, title
 from ...model_inputs import Inputs, batch_size
@@ -193,6 +194,9 @@ class CutVerification:
     """The original's run on the given inputs, until it was compared with."""
     _randomised: tuple[_Case, ComparedRun] | None = None
     """The original's run on other weights and inputs, shared by two checks."""
+    _watched: tuple[Guards, float] | None = None
+    """Branches that the original's code takes on `_base` and `_calls`, where runs for the shapes have shown them, and
+    how many seconds these took."""
     _base: Inputs = ()
     """Inputs of the given batch, at the smallest size at which the original runs."""
     _calls: Calls = field(default_factory=list[Inputs])
@@ -240,12 +244,13 @@ class CutVerification:
 
     @cached_property
     def _blank(self) -> nn.Module | None:
-        """The original without weights, if it runs so on the given inputs: if its code asks for no values."""
+        """The original without weights, if it runs so on the given inputs, as the analysis or a run says."""
         try:
             blank = weightless_copy(self.original)
         except Exception:  # tensors of kinds that have no stand-in
             return None
-        return blank if self._attempt(blank, self.inputs) is None else None
+        runs = self.transition.analysis.weightless or self._attempt(blank, self.inputs) is None
+        return blank if runs else None
 
     @cached_property
     def base(self) -> torch.dtype:
@@ -286,12 +291,12 @@ class CutVerification:
             for number, base in enumerate(sizes if chosen else (self.inputs,)):
                 calls = [with_batch(base, count) for count in chosen] or [base]
                 try:
-                    self._refuse_by_shape(calls)
+                    seen = self._runs_by_shape(base, calls)
                     made = self._on_other_weights(_Case(dtype=self.base, calls=calls))
                 except _DoesNotRun as error:
                     reasons.append(error.reason)
                     continue
-                self._base, self._calls = base, calls
+                self._base, self._calls, self._watched = base, calls, seen
                 one_size = number == len(sizes) - 1 or not chosen
                 self._tell_of(one_size, [n for n in counts if n not in chosen], reasons)
                 if made is None:
@@ -377,7 +382,8 @@ class CutVerification:
 
     def other_paths(self) -> Iterator[Progress]:
         """Ways through the code that no other comparison took: beyond a size, a value, in the third call."""
-        guards, base = Guards(), self._base
+        base, known = self._base, self._watched
+        guards, pace = known or (Guards(), 0.0)
         level = self._randomised[0].level if self._randomised is not None and self._blank is not None else ""
 
         def run(path: CodePath) -> None:
@@ -390,14 +396,14 @@ class CutVerification:
             watched(guards, lambda watch: self._run(case, guards=watch))
 
         begin = time.monotonic()
-        for inputs in (base, *self._calls):
+        for inputs in (base, *self._calls) if known is None else ():
             try:
                 run(CodePath("", inputs))
             except Cancelled:
                 raise
             except Exception:  # as its comparison has said
                 continue
-        pace = time.monotonic() - begin
+        pace += time.monotonic() - begin
         if not guards.runs:
             return
         search = PathSearch(guards, base, run, most=RUNS, seconds=max(5.0, 2 * pace))
@@ -475,14 +481,24 @@ class CutVerification:
         if made is not None:
             self.checks.append(made)
 
-    def _refuse_by_shape(self, calls: Calls) -> None:
-        """Raise `_DoesNotRun` where the original does not run on inputs of these shapes, as far as these tell."""
+    def _runs_by_shape(self, base: Inputs, calls: Calls) -> tuple[Guards, float] | None:
+        """The branches that the original takes on these inputs, if runs for their shapes show them; and their seconds.
+
+        Raises:
+            _DoesNotRun: It does not run on one of the calls, as far as their shapes tell.
+        """
         if self._blank is None:
-            return
+            return None
+        begin = time.monotonic()
+        guards, runs = Guards(), [base] if all(one is not base for one in calls) else []
+        ended = [self._attempt(self._blank, one, guards) is None for one in runs]
         for one in calls:
-            error = self._attempt(self._blank, one)
-            if error is not None:
+            error = self._attempt(self._blank, one, guards)
+            # Being watched may be what it does not stand.
+            if error is not None and (error := self._attempt(self._blank, one)) is not None:
                 raise _DoesNotRun(_in_words(error))
+            ended.append(error is None)
+        return (guards, time.monotonic() - begin) if all(ended) else None
 
     def _attempt(self, blank: nn.Module, inputs: Inputs, guards: Guards | None = None) -> Exception | None:
         """What a run for the shapes only raised; None where it came to its end."""
@@ -638,6 +654,7 @@ class CutVerification:
             copies=self._copies,
         )  # fmt: skip
 
+    @uncollected()
     def _run(
         self,
         case: _Case,

@@ -30,7 +30,7 @@ from ..repair.weight_folding import Rates, multiply
 from .input_variants import as_type, type_in
 from .masked_model import AbsentIndices, Indices, with_nan
 from .nan_masking import KNOWN_PRODUCTS, NAN, MaskedWeight, NanMasking
-from .precision import LOWER
+from .precision import LOWER, MinimumPrecision, grouped_mm
 from .random_weights import fresh_rows, randomised, uniform
 
 
@@ -222,13 +222,13 @@ class Weights:
         return shadow_copy(self.model, make)
 
     def reading(self) -> AbstractContextManager[Any]:
-        """Context in which operators read the replaced weights and leave out what is absent."""
-        masked = bool(self.gone or self.vanished)
-        if self.copies:
-            return NanMasking() if masked else nullcontext()
-        if self.plain:
-            return nullcontext()
-        stack = ExitStack()
+        """Context in which operators read the replaced weights, in no lower type, and leave out what is absent."""
+        masked, stack = bool(self.gone or self.vanished), ExitStack()
+        if self.copies or self.plain:
+            stack.enter_context(NanMasking() if masked else nullcontext())
+            if self.copies or self.dtype is torch.float64:
+                stack.enter_context(MinimumPrecision(self.dtype))
+            return stack
         if self.converted:
             stack.enter_context(MatchingTypes(self))
         stack.enter_context(ReplacedWeights(self, NanMasking(self) if masked else None))
@@ -236,12 +236,16 @@ class Weights:
 
 
 class ReplacedWeights(TorchDispatchMode):
-    """Context manager in which operators read other weights than the model holds."""
+    """Context manager in which operators read other weights than the model holds, and lower no floating type.
+
+    That is `MinimumPrecision` in the same mode, as each one costs as much as a small operator.
+    """
 
     def __init__(self, weights: Weights, absent: NanMasking | None) -> None:
         """Take what they read, and what leaves out the absent part of it."""
         super().__init__()
         self._weights, self._absent = weights, absent
+        self._precision = MinimumPrecision(weights.dtype)
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -249,7 +253,11 @@ class ReplacedWeights(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator on the weights as they should be; a view of a weight is a view of the one that is stored."""
-        kwargs = kwargs or {}
+        found = self._precision.exchanged(func, args, kwargs or {})
+        if found is None:
+            with self:  # its products read weights too
+                return grouped_mm(*args, **(kwargs or {}))
+        func, args, kwargs = found
         if func.is_view:
             return func(*args, **kwargs)
         if func is torch.ops.aten.embedding.default and (name := self._weights.find(args[0])) is not None:
