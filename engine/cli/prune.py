@@ -28,7 +28,7 @@ from ..sharing.project_files import in_the_way
 from ..storage.serialization import to_plain
 from ..structures.analysis import from_identities
 from ..workflows.budget_search import LossLimit, SearchResult, brief_epochs, search_budget
-from ..workflows.export import export_state
+from ..workflows.export import export_usual
 from ..workflows.latency_limit import LatencyOutcome, latency_in, table_for
 from ..workflows.prune import PruneSettings, prune_state
 from .autosave import kept, saved, saved_if_stopped
@@ -234,7 +234,7 @@ def write_export(
     if not path:
         return None
     check_export(path, overwrite)
-    return reporter.finish(export_state(session, state.id, format_of(path), path))
+    return reporter.finish(export_usual(session, state, path))
 
 
 def reserved(session: Session, folder: str | None, model: str, reporter: Reporter, overwrite: bool) -> None:

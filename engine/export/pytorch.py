@@ -66,7 +66,7 @@ def export_pytorch(request: ExportRequest, *, token: CancelToken | None = None) 
         if request.factory is not None and request.spec is None:
             difference = _check_here(folder, request.factory, request)
         else:
-            difference = yield from _check(folder, code, request, token or NeverCancelled())
+            difference = yield from check_by_code(folder, code, request, token or NeverCancelled())
     files = sorted(one for one in path.iterdir() if one.is_file())
     return Exported("pytorch", tuple(map(str, files)), difference, None, sum(one.stat().st_size for one in files))
 
@@ -150,7 +150,15 @@ def _size(array: Any) -> str:
     return "[" + ", ".join(["N", *map(str, array.shape[1:])][: array.ndim]) + "]"
 
 
-def _check(folder: Path, code: str, request: ExportRequest, token: CancelToken) -> Job[float]:
+def check_by_code(folder: Path, code: str, request: ExportRequest, token: CancelToken) -> Job[float]:
+    """Run Python that loads a folder in a process that cannot import Secateur; returns the difference from the model.
+
+    Args:
+        folder: What was written; the code knows it as `folder`.
+        code: Its last statement gives the model as `model`.
+        request: What was to be written.
+        token: Cancels.
+    """
     yield Progress("Loading the folder in a fresh process", 1, 2)
     with temporary_folder() as place:
         file = place / "cases.npz"

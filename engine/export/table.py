@@ -27,6 +27,7 @@ class Format(NamedTuple):
 EXPORTERS = {
     "onnx": Format("ONNX", ".onnx", "onnx:OnnxExporter"),
     "pytorch": Format("PyTorch", "", "pytorch:PyTorchExporter"),
+    "hugging-face": Format("Hugging Face folder", "", "hugging_face:HuggingFaceExporter"),
     "program": Format("torch.export program", ".pt2", "program:ProgramExporter"),
 }
 

@@ -3,17 +3,39 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import Message
+from ..errors import ExportError, Message
 from ..export.protocol import Exported
-from ..export.table import exporter_named
+from ..export.table import exporter_named, format_of
 from ..jobs import CancelToken, Job, NeverCancelled
 from ..session.open_model import run_evaluation
 from ..session.session import Session
+from ..session.states import State
+from ..sources.hugging_face import folder_of
 from ..storage.atomic_files import removed_unless_finished
 from ..storage.paths import absolute_to
 from ..tasks.protocol import Split
 
 NEVER = NeverCancelled()
+HUGGING_FACE = "hugging-face"
+
+
+def export_usual(session: Session, state: State, path: str, token: CancelToken = NEVER) -> Job[Exported]:
+    """Write a state as its ending says; a folder of a model that came from a Hugging Face folder is one again.
+
+    Where no configuration describes the state, the folder is one for PyTorch, with a note that says why.
+    """
+    format = format_of(path)
+    if format != "pytorch" or folder_of(session.prepared.spec) is None:
+        return (yield from export_state(session, state.id, format, path, token))
+    try:
+        return (yield from export_state(session, state.id, HUGGING_FACE, path, token))
+    except ExportError as error:
+        if error.message.code != "export.hf_config":
+            raise
+        reason = error.message
+    exported = yield from export_state(session, state.id, format, path, token)
+    template = "{reason} The folder is for PyTorch instead, and loads with load_pruned.py."
+    return replace(exported, notes=(*exported.notes, Message("export.hf_instead", template, {"reason": reason})))
 
 
 def export_state(session: Session, state: str, format: str, path: str, token: CancelToken = NEVER) -> Job[Exported]:

@@ -118,6 +118,6 @@ def test_cancelling_leaves_nothing(tmp_path):
 def test_the_ending_of_a_name_says_the_format():
     names = [format_of(path) for path in ("a.onnx", "B.PT2", "folder", "model-v1.2")]
     assert names == ["onnx", "program", "pytorch", "pytorch"]
-    assert all(format_of(f"x{one.suffix}") == name for name, one in EXPORTERS.items())
+    assert all(format_of(f"x{one.suffix}") == name for name, one in EXPORTERS.items() if one.suffix)
     with pytest.raises(ExportError, match=r"Cannot export to a \.pth file\. Use the ending \.onnx or \.pt2"):
         format_of("c.pth")

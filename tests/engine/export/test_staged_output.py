@@ -79,6 +79,6 @@ def test_a_folder_vanishes_on_any_exception(tmp_path):
 
 
 def test_an_unknown_format_lists_those_there_are():
-    assert set(EXPORTERS) == {"onnx", "pytorch", "program"}
-    with pytest.raises(ExportError, match="onnx, pytorch, program"):
+    assert set(EXPORTERS) == {"onnx", "pytorch", "hugging-face", "program"}
+    with pytest.raises(ExportError, match="onnx, pytorch, hugging-face, program"):
         exporter_named("tflite")

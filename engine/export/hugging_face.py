@@ -1,0 +1,110 @@
+"""Exporter to a Hugging Face folder that the stock library loads: new configuration, renumbered layers, tokenizer."""
+
+import fnmatch
+import shutil
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ..errors import ExportError
+from ..jobs import CancelToken, Job, NeverCancelled, Progress
+from ..sources.exported_folder import is_export
+from ..sources.hugging_face import folder_of
+from ..sources.protocol import ModelSpec
+from ..surgery.repair.config_fit import FittedModel, fitted, is_transformers
+from .model_package import bytes_of
+from .protocol import Exported, ExportRequest, Predictor
+from .pytorch import check_by_code
+from .staged_output import check_destination, staged_folder
+
+FORMAT, CARD, MARK = "hugging-face", "README.md", "secateur"
+"""Name of the format; the model card, and the tag in it that says who wrote the folder."""
+CARRIED = (
+    "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model", "*.jinja",
+    "preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json", "chat_template.json",
+    "LICENSE*", "NOTICE*", "normalizer.json", "spiece*", "sentencepiece*", "*.py",
+)  # fmt: skip
+"""Files of the original's folder that hold no size of the model: tokenizer, processor, licence, code."""
+AUTO = (
+    "AutoModelForCausalLM", "AutoModelForMaskedLM", "AutoModelForSeq2SeqLM", "AutoModelForSequenceClassification",
+    "AutoModelForTokenClassification", "AutoModelForQuestionAnswering", "AutoModelForImageClassification",
+    "AutoModelForSpeechSeq2Seq", "AutoModelForCTC", "AutoModelForAudioClassification", "AutoModelForImageTextToText",
+    "AutoModelForSemanticSegmentation", "AutoModelForObjectDetection", "AutoModelForDepthEstimation", "AutoModel",
+)  # fmt: skip
+"""Auto classes, in the order in which they are asked whether they build a class."""
+
+
+class HuggingFaceExporter:
+    """Writes a folder: config.json, safetensors, generation config, tokenizer, a model card."""
+
+    def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
+        """Write the folder, then load it with the stock library in a process that cannot import Secateur, and compare.
+
+        Raises:
+            ExportError: Nothing is left behind, an older export of that name is still there. Code "export.hf_config"
+                where no configuration describes the model.
+        """
+        path = Path(request.path).expanduser().absolute()
+        check_destination(path, 2 * bytes_of(request.model), folder=True)
+        yield Progress("Finding the configuration", 0, 3)
+        model = _fitted(request)
+        yield Progress("Writing the folder", 1, 3)
+        with staged_folder(path, _is_ours) as folder:
+            model.save_pretrained(folder)
+            for file in _carried(request.spec):
+                if not (folder / file.name).exists():
+                    shutil.copyfile(file, folder / file.name)
+            (folder / CARD).write_text(_card(request, model), encoding="utf-8")
+            code = f"import transformers\n\nmodel = transformers.{auto_class(model)}.from_pretrained(folder)\n"
+            difference = yield from check_by_code(folder, code, request, token or NeverCancelled())
+        files = sorted(one for one in path.iterdir() if one.is_file())
+        return Exported(FORMAT, tuple(map(str, files)), difference, None, sum(one.stat().st_size for one in files))
+
+    def predictor(self, path: str, threads: int = 1) -> Predictor:
+        """The model that the folder holds, loaded by the library in this process."""
+        library = import_module("transformers")
+        kind = getattr(library, library.AutoConfig.from_pretrained(path).architectures[0])
+        return kind.from_pretrained(path, dtype="auto").eval()
+
+
+def _fitted(request: ExportRequest) -> Any:
+    if not is_transformers(request.model):
+        template = "{name} is not a model of the Transformers library. Choose another format."
+        raise ExportError("export.hf_class", template, name=request.name)
+    found = fitted(request.model, request.inputs)
+    if not isinstance(found, FittedModel):
+        template = "{name} cannot be written as a Hugging Face folder. {reason}"
+        raise ExportError("export.hf_config", template, name=request.name, reason=found)
+    return found.model
+
+
+def auto_class(model: Any) -> str:
+    """The Auto class that builds models of this class from their configuration; the class itself where none does."""
+    library = import_module("transformers")
+    for name in AUTO:
+        found = getattr(library, name)._model_mapping.get(type(model.config), ())
+        if type(model) in (found if isinstance(found, tuple) else (found,)):
+            return name
+    return type(model).__name__
+
+
+def _carried(spec: ModelSpec | None) -> list[Path]:
+    folder = None if spec is None else folder_of(spec)
+    files = [one for one in folder.iterdir() if one.is_file()] if folder is not None else []
+    return sorted(one for one in files if any(fnmatch.fnmatch(one.name, pattern) for pattern in CARRIED))
+
+
+def _card(request: ExportRequest, model: Any) -> str:
+    """A model card with the metadata of the Hub, which also tells an export from a folder of the user's own."""
+    parameters = sum(one.numel() for one in model.parameters())
+    return (
+        f"---\nlibrary_name: transformers\ntags:\n- {MARK}\n---\n\n# {request.name}, pruned\n\n"
+        f"{parameters:,} parameters, {request.macs:,} multiply-accumulates a sample. Load it with "
+        f"`transformers.{auto_class(model)}.from_pretrained`.\n"
+    )
+
+
+def _is_ours(folder: Path) -> bool:
+    card = folder / CARD
+    own = card.is_file() and f"- {MARK}\n" in card.read_text(encoding="utf-8", errors="replace")
+    return own or is_export(str(folder))

@@ -1,0 +1,299 @@
+"""What a configuration of transformers says about the sizes of a model, found by building it on trial.
+
+Each whole number of a configuration is changed in turn and the model is built on the meta device, where tensors have
+shapes alone. What changes shows which dimensions a field decides (`FieldEffect`), and which lists of layers it counts.
+"""
+
+import copy
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias, cast
+
+import torch
+from torch import nn
+
+Path: TypeAlias = tuple[str | int, ...]
+"""Where a field lies in a configuration's dictionary: ("text_config", "hidden_size"), ("depths", 0)."""
+Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
+Dimension: TypeAlias = tuple[str, int]
+"""A tensor's name and one of its dimensions."""
+NO_SIZE = re.compile(r"(token_ids?|token_index|_version|^id|torch_dtype)$|^(id2label|label2id|architectures)$")
+"""Fields that name tokens, classes or versions."""
+UNSAID = ("head_dim",)
+"""Fields that classes read although their configuration does not list them."""
+TRIED = 400
+"""Trial builds of one search for a configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldEffect:
+    """What one number of a configuration decides.
+
+    Attributes:
+        path: The field.
+        value: What it is.
+        other: What it was changed to.
+        changed: Dimensions of other sizes then, with these.
+        layers: Paths of lists that get more or fewer modules with it.
+    """
+
+    path: Path
+    value: int
+    other: int
+    changed: Mapping[Dimension, int]
+    layers: tuple[str, ...] = ()
+
+
+class ConfigFields:
+    """A class of transformers with a configuration, and what its numbers decide.
+
+    Attributes:
+        kind: The model's class.
+        document: The configuration as plain data; sizes that follow from others are written out.
+        shapes: Of the state dict that it builds.
+    """
+
+    def __init__(self, model: Any) -> None:
+        """Look at the class and configuration of a live model, which is left as it is."""
+        self.kind: Any = type(model)
+        self._config_class: Any = type(model.config)
+        self.document = _plain(model.config)
+        self.shapes = self.built(self.document) or {}
+        for path in self._unsaid():
+            self._write_out(path)
+
+    def config(self, document: Mapping[str, Any]) -> Any:
+        """The configuration of a document, as it is read from a folder; raises whatever its class refuses it with."""
+        made = self._config_class.from_dict(copy.deepcopy(dict(document)))
+        made._attn_implementation = "eager"
+        return made
+
+    def built(self, document: Mapping[str, Any]) -> Shapes | None:
+        """Shapes of the state dict that a document builds; None where the class refuses it."""
+        try:
+            with torch.device("meta"):
+                model: nn.Module = self.kind(self.config(document))
+        except Exception:  # whatever the class checks, or fails at
+            return None
+        return {name: tuple(one.shape) for name, one in model.state_dict().items()}
+
+    @cached_property
+    def effects(self) -> tuple[FieldEffect, ...]:
+        """What each number decides, of those that decide anything."""
+        found = [self._effect(path, value) for path, value in numbers(self.document)]
+        return tuple(one for one in found if one is not None and (one.changed or one.layers))
+
+    def deciding(self) -> dict[Dimension, dict[Path, int]]:
+        """For each dimension the fields that decide it, with its size when that field alone was changed."""
+        found: dict[Dimension, dict[Path, int]] = {}
+        for one in self.effects:
+            for dimension, size in one.changed.items():
+                found.setdefault(dimension, {})[one.path] = size
+        return found
+
+    def solutions(self, document: Mapping[str, Any], target: Shapes) -> Iterator[dict[str, Any]]:
+        """Documents that build exactly these shapes, those with other counts before those with other widths of heads.
+
+        Args:
+            document: Where to start, with the number of layers that there are in the target.
+            target: Shapes of the state dict.
+        """
+        left = itertools.count(TRIED, -1)
+        yield from self._solve(dict(document), target, frozenset(), left)
+
+    def _solve(
+        self, document: dict[str, Any], target: Shapes, done: frozenset[Path], left: Iterator[int]
+    ) -> Iterator[dict[str, Any]]:
+        shapes = self.built(document) if next(left) > 0 else None
+        if shapes is None and next(left) > 0 and done:
+            shapes = self._estimated(document)  # a class may refuse what is half changed
+        if shapes is None or shapes.keys() != target.keys():
+            return
+        wrong = [(n, d) for n in shapes for d, size in enumerate(shapes[n]) if size != target[n][d]]
+        if not wrong:
+            if self.built(document) is not None:
+                yield document
+            return
+        for path, value in self._proposals(document, shapes, target, wrong, done):
+            yield from self._solve(changed(document, path, value), target, done | {path}, left)
+
+    def _estimated(self, document: Mapping[str, Any]) -> Shapes | None:
+        """Shapes by the effects of fields, where the class does not build them."""
+        sizes = {name: list(shape) for name, shape in self._same_layers(document).items()}
+        for one in self.effects:
+            value = at(document, one.path)
+            if one.layers or value == one.value:
+                continue
+            for (name, dim), other in one.changed.items():
+                if name in sizes:
+                    was = self.shapes[name][dim]
+                    if other * one.value == was * one.other:
+                        sizes[name][dim] = sizes[name][dim] * value // one.value
+                    else:
+                        sizes[name][dim] += (other - was) * (value - one.value) // (one.other - one.value)
+        return {name: tuple(shape) for name, shape in sizes.items()}
+
+    def _same_layers(self, document: Mapping[str, Any]) -> Shapes:
+        lists = {path for one in self.effects for path in one.layers if at(document, one.path) != one.value}
+        gone = {path: next(at(document, one.path) for one in self.effects if path in one.layers) for path in lists}
+        return {n: s for n, s in self.shapes.items() if not any(_beyond(n, path, most) for path, most in gone.items())}
+
+    def _proposals(
+        self,
+        document: Mapping[str, Any],
+        shapes: Shapes,
+        target: Shapes,
+        wrong: Sequence[Dimension],
+        done: frozenset[Path],
+    ) -> Iterator[tuple[Path, int]]:
+        """(field, value) of fields that would make the first wrong dimension right, and no other one that is right."""
+        first = wrong[0]
+        for one in self.effects:
+            if one.path in done or first not in one.changed:
+                continue
+            value = at(document, one.path)
+            other, was = one.changed[first], self.shapes[first[0]][first[1]]
+            now, asked = shapes[first[0]][first[1]], target[first[0]][first[1]]
+            if other * one.value == was * one.other:
+                wanted, rest = divmod(asked * value, now)
+            else:
+                more, rest = divmod((asked - now) * (one.other - one.value), other - was)
+                wanted = value + more
+            if not rest and wanted >= 1 and wanted != value:
+                yield one.path, wanted
+
+    def _effect(self, path: Path, value: int) -> FieldEffect | None:
+        for other in dict.fromkeys((2 * value, value // 2, 3 * value, value + 1, value - 1)):
+            if other < 1 or other == value:
+                continue
+            for document in self._with(path, value, other):
+                shapes = self.built(document)
+                if shapes is not None:
+                    return self._compared(path, value, other, shapes)
+        return None
+
+    def _with(self, path: Path, value: int, other: int) -> Iterator[dict[str, Any]]:
+        """The document with another value; where it counts layers, lists with an entry a layer are as long too."""
+        yield changed(self.document, path, other)
+        longer = changed(self.document, path, other)
+        around = at(longer, path[:-1])
+        if isinstance(around, dict):
+            resized = {
+                n: [v[i % value] for i in range(other)] for n, v in _lists(cast("dict[str, Any]", around), value)
+            }
+            if resized:
+                around.update(resized)
+                yield longer
+
+    def _compared(self, path: Path, value: int, other: int, shapes: Shapes) -> FieldEffect:
+        common = self.shapes.keys() & shapes.keys()
+        different = {
+            (name, dim): shapes[name][dim]
+            for name in sorted(common)
+            if len(shapes[name]) == len(self.shapes[name])
+            for dim in range(len(shapes[name]))
+            if shapes[name][dim] != self.shapes[name][dim]
+        }
+        names = self.shapes.keys() ^ shapes.keys()
+        lists = {match[1] for name in names for match in re.finditer(r"(?=((?:[^.]+\.)*?[^.]+)\.(\d+)\.)", name)}
+        counted = sorted(
+            path for path in lists if _length(self.shapes, path) == value and _length(shapes, path) == other
+        )
+        return FieldEffect(path, value, other, different, tuple(counted))
+
+    def _unsaid(self) -> list[Path]:
+        empty = [path for path, value in _leaves(self.document) if value is None]
+        return [*empty, *((name,) for name in UNSAID if name not in self.document)]
+
+    def _write_out(self, path: Path) -> None:
+        """Give a field that is not said the value that leaves all shapes as they are, where it decides any."""
+        if NO_SIZE.search(str(path[-1])):
+            return
+        for probe in (8, 4):
+            shapes = self.built(changed(self.document, path, probe))
+            if shapes is None or shapes.keys() != self.shapes.keys():
+                continue
+            sizes = [
+                (before, after)
+                for name in shapes
+                for before, after in zip(self.shapes[name], shapes[name], strict=True)
+                if before != after
+            ]
+            if not sizes:
+                continue
+            before, after = sizes[0]
+            written = changed(self.document, path, probe * before // after)
+            if not probe * before % after and self.built(written) == self.shapes:
+                self.document = written
+            return
+
+
+def changed(document: Mapping[str, Any], path: Path, value: Any) -> dict[str, Any]:
+    """A copy of a document with another value at a place."""
+    made = copy.deepcopy(dict(document))
+    around: Any = at(made, path[:-1])
+    around[path[-1]] = value
+    return made
+
+
+def with_layers(document: Mapping[str, Any], path: Path, count: int, kept: Sequence[int]) -> dict[str, Any]:
+    """A copy of a document that counts fewer layers; lists beside it with an entry a layer lose those of the others.
+
+    Args:
+        document: With the number of layers at `path`.
+        path: The field.
+        count: What it is.
+        kept: Numbers of the layers that stay.
+    """
+    made = changed(document, path, len(kept))
+    around: Any = at(made, path[:-1])
+    for name, value in _lists(cast("dict[str, Any]", around), count) if isinstance(around, dict) else ():
+        around[name] = [value[i] for i in kept]
+    return made
+
+
+def _lists(around: dict[str, Any], length: int) -> list[tuple[str, list[Any]]]:
+    return [(n, v) for n, v in around.items() if isinstance(v, list) and len(cast("list[Any]", v)) == length > 1]
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    return json.loads(config.to_json_string(use_diff=False))
+
+
+def numbers(document: Any, path: Path = ()) -> Iterator[tuple[Path, int]]:
+    """(place, value) of all whole numbers of a document that may say a size or a count."""
+    for where, value in _leaves(document, path):
+        if type(value) is int and value >= 1 and not any(NO_SIZE.search(str(part)) for part in where):
+            yield where, value
+
+
+def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, dict):
+        for name, part in cast("dict[str, Any]", value).items():
+            yield from _leaves(part, (*path, name))
+    elif isinstance(value, list):
+        for number, part in enumerate(cast("list[Any]", value)):
+            yield from _leaves(part, (*path, number))
+    else:
+        yield path, value
+
+
+def at(document: Any, path: Path) -> Any:
+    """What lies at a place of a document."""
+    for part in path:
+        document = document[part]
+    return document
+
+
+def _beyond(name: str, path: str, most: int) -> bool:
+    found = re.match(re.escape(path) + r"\.(\d+)\.", name)
+    return found is not None and int(found[1]) >= most
+
+
+def _length(shapes: Shapes, path: str) -> int:
+    found = {int(m[1]) for name in shapes if (m := re.match(re.escape(path) + r"\.(\d+)\.", name))}
+    return len(found)
