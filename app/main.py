@@ -26,6 +26,7 @@ COMMANDS = frozenset(
         "run",
         "script",
         "report",
+        "export",
         "bundle",
         "completion",
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from ..baselines.protocol import BaselineSpec
+from ..export.table import EXPORTERS
 from ..options import setting_of
 from ..planning.protocol import GOAL, PLAN, Cost, Goal
 from ..recipes.compatibility import Mode
@@ -99,6 +100,7 @@ def commands(top: Parser) -> Any:
     _run(commands.add_parser("run", help="do again what a recipe recorded, also on the model's next version"))
     _script(commands.add_parser("script", help="what a recipe recorded as a Python script"))
     _report(commands.add_parser("report", help="what was done and what came out as one HTML file"))
+    _export(commands.add_parser("export", help="write any state of a project in one or several formats"))
     _completion(commands.add_parser("completion", help="complete commands and options in your shell"))
     _bundle(commands.add_parser("bundle", help="hand a project on as one small file, or look into such a file"))
     return commands
@@ -272,6 +274,17 @@ def _report(command: argparse.ArgumentParser) -> None:
     add("--out", metavar="FILE", type=Path, help="where to write it (default: report.html)")
     about_writing(command)
     about_output(command)
+
+
+def _export(command: argparse.ArgumentParser) -> None:
+    command.add_argument("project", metavar="PROJECT", help="a folder that --save wrote")
+    add = command.add_argument
+    add("--to", nargs="+", required=True, choices=list(EXPORTERS), help="formats to write")
+    add("--state", metavar="s2", help="what to write (default: the state that the project was saved at)")
+    add("--out", metavar="FOLDER", type=Path, help="where to write, under the project's name (default: here)")
+    about_writing(command)
+    about_trust(command)
+    about_run(command)
 
 
 def _bundle(command: argparse.ArgumentParser) -> None:

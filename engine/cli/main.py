@@ -25,6 +25,7 @@ COMMANDS = {
     "run": "run",
     "script": "script",
     "report": "write_report",
+    "export": "export",
     "bundle": "bundle",
     "completion": "completion",
 }

@@ -1,0 +1,47 @@
+"""`secateur export`: write any state of a project in one or several formats, each checked in a fresh process."""
+
+import argparse
+from contextlib import closing
+from pathlib import Path
+
+from ..export.protocol import Exported
+from ..export.staged_output import check_destination, require_free
+from ..export.table import EXPORTERS
+from ..session.session import Session
+from ..workflows.export import export_state
+from .compute_device import use_device, use_threads
+from .model_args import project_folder, project_spec
+from .output import Outcome, Reporter
+from .tables import export_line, export_of
+
+
+def export(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
+    """Write a state of a project as the arguments say."""
+    folder = project_folder(arguments)
+    formats = tuple(dict.fromkeys(arguments.to))
+    use_threads(arguments.threads)
+    with closing(Session(folder)) as session:
+        use_device(session, arguments)
+        reporter.finish(session.open(project_spec(arguments), evaluate=False))
+        state = session.history.state(arguments.state) if arguments.state else session.present
+        places = {format: _place(arguments, folder.name, state.id, format) for format in formats}
+        for format, place in places.items():
+            require_free(place, arguments.overwrite)
+            check_destination(place, 0, not EXPORTERS[format].suffix)
+        done: list[Exported] = []
+        for format, place in places.items():
+            done.append(reporter.finish(export_state(session, state.id, format, str(place))))
+    content = {
+        "command": "export",
+        "state": state.id,
+        "exports": [export_of(one) for one in done],
+        "files": [file for one in done for file in one.files],
+    }
+    return Outcome(content, "\n".join(map(export_line, done)))
+
+
+def _place(arguments: argparse.Namespace, project: str, state: str, format: str) -> Path:
+    """Where a format is written: beside its fellows, named by project and state, a folder by its format too."""
+    suffix = EXPORTERS[format].suffix
+    name = f"{project}-{state}{suffix}" if suffix else f"{project}-{state}-{format}"
+    return (arguments.out or Path()).expanduser().absolute() / name
