@@ -41,7 +41,9 @@ from .structures.transition import Transition
 from .surgery.cut.cut import copy_model, cut
 from .surgery.cut.edits import Edits, Verification
 from .surgery.cut.repair_report import explain
+from .surgery.repair.config_fit import with_fitting_config
 from .surgery.repair.keep_class import require_own_class
+from .surgery.repair.keep_uniform import fitting_plan
 from .surgery.verify.verify import require_verified, verify
 from .tasks.metric_text import metric_value
 from .tasks.open import task_at
@@ -180,6 +182,23 @@ class Pruned:
         """
         return finish(self._exported("pytorch", folder, overwrite, token or NeverCancelled()), on_progress)
 
+    def export_hugging_face(
+        self,
+        folder: str | Path,
+        *,
+        overwrite: bool = False,
+        on_progress: Callable[[Progress], None] | None = None,
+        token: CancelToken | None = None,
+    ) -> Exported:
+        """Write a folder that stock `from_pretrained` loads, with a configuration of the new sizes.
+
+        Arguments are those of `export_pytorch`.
+
+        Raises:
+            ExportError: No configuration describes the model; code "export.hf_config".
+        """
+        return finish(self._exported("hugging-face", folder, overwrite, token or NeverCancelled()), on_progress)
+
     def _exported(self, form: str, path: str | Path, overwrite: bool, token: CancelToken) -> Job[Exported]:
         place, exporter, opened = Path(path).expanduser().absolute(), exporter_named(form), self._prepared.opened
         require_free(place, overwrite)
@@ -226,6 +245,7 @@ def prune(
     rounds: int = 1,
     outputs: Sequence[str] = (),
     own_class: bool = False,
+    uniform: bool = False,
     ignore_unused: bool = False,
     seed: int = 0,
     device: str = CPU,
@@ -262,6 +282,7 @@ def prune(
         rounds: How often to score, cut and recover on the way to the goal.
         outputs: Paths of the outputs that must stay ("logits", "0"), () for all.
         own_class: Only cuts that run with the unchanged class: no number in a forward is replaced.
+        uniform: Of a transformers model, only plans that one configuration describes: equal counts in all layers.
         ignore_unused: Also prune what modules may read that do not run on the example inputs.
         seed: Of what is random in the scores.
         device: Where the model is evaluated and trained.
@@ -293,6 +314,7 @@ def prune(
         task=spec.task if task is None else task if isinstance(task, TaskSpec) else task_at(str(task)),
         outputs=tuple(outputs) or spec.outputs,
         own_class=own_class or spec.own_class,
+        uniform=uniform or spec.uniform,
         ignore_unused=ignore_unused or spec.ignore_unused,
     )
     request = _Request(
@@ -394,6 +416,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
         if goal != asked.goal:  # what the last round cannot reach is refused before the first one cuts
             solve(analysis, scores, asked.goal, removed, locked)
         after = solve(analysis, scores, goal, removed, locked).removed
+        after = fitting_plan(original, analysis, after, scores, locked) if asked.spec.uniform else after
         if (after == removed).all():
             continue
         yield Progress("Cutting")
@@ -441,7 +464,9 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
         metric_after=metric,
         notes=tuple(notes),
     )
-    result = with_own_class(model)
+    result = (
+        with_fitting_config(with_own_class(model), prepared.inputs) if asked.spec.uniform else with_own_class(model)
+    )
     if asked.module is not None:
         _as_it_came(result, asked.module)
     return Pruned(model=result, report=report, _prepared=prepared, _edits=edits, _is_object=asked.module is not None)

@@ -65,6 +65,7 @@ class OpenModel(FormDialog):
         inputs: Example inputs, by shape.
         outputs: Names of the outputs that must stay.
         own_class: Whether only plans count that leave the model's code as it is.
+        uniform: Whether only plans count that one configuration describes.
         ignore_unused: Whether what modules may read that do not run may be pruned.
         data: The rows of the data.
     """
@@ -92,11 +93,12 @@ class OpenModel(FormDialog):
         self.inputs = settings_line(setting_of(ModelSpec, "inputs"), self.add_line)
         self.outputs = settings_line(setting_of(ModelSpec, "outputs"), self.add_line)
         self.own_class = check_field(setting_of(ModelSpec, "own_class"))
+        self.uniform = check_field(setting_of(ModelSpec, "uniform"))
         self.ignore_unused = check_field(setting_of(ModelSpec, "ignore_unused"))
         plans = QWidget()
         row = QHBoxLayout(plans)
         row.setContentsMargins(0, 0, 0, 0)
-        for box in (self.own_class, self.ignore_unused):
+        for box in (self.own_class, self.uniform, self.ignore_unused):
             row.addWidget(box)
         row.addStretch(1)
         self.add_row(self.tr("Plans"), plans)
@@ -128,6 +130,7 @@ class OpenModel(FormDialog):
         self.inputs.setText(" ".join(map(str, spec.asked_inputs)))
         self.outputs.setText(", ".join(spec.outputs))
         self.own_class.setChecked(spec.own_class)
+        self.uniform.setChecked(spec.uniform)
         self.ignore_unused.setChecked(spec.ignore_unused)
         if spec.task is not None:
             self.data.take(spec.task)
@@ -193,6 +196,7 @@ class OpenModel(FormDialog):
             task=self.data.spec(),
             outputs=words(self.outputs.text()),
             own_class=self.own_class.isChecked(),
+            uniform=self.uniform.isChecked(),
             ignore_unused=self.ignore_unused.isChecked(),
         )
         return spec.with_inputs(model_inputs(self.inputs.text()))

@@ -20,6 +20,9 @@ HALF = Limit(Cost.MACS, 0.5)
 DEFAULT = PruneSettings(Goal((HALF,), multiple=16), "", RecoverySettings())
 """The way to half of the MACs, by the best criterion that is possible."""
 
+SERVED = {str(Kind.NEURON): 128}
+"""Multiples that serving likes, for uniform layers: of the width of feed-forward layers."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneRequest:
@@ -121,4 +124,5 @@ def kinds_of(arguments: argparse.Namespace) -> tuple[Kind, ...]:
 
 def _goal(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Goal:
     multiple = arguments.multiple or USUAL
-    return read_settings(Goal, arguments, limits=limits, multiple=multiple, kinds=kinds_of(arguments))
+    goal = read_settings(Goal, arguments, limits=limits, multiple=multiple, kinds=kinds_of(arguments))
+    return replace(goal, multiples=SERVED | goal.multiples) if arguments.uniform else goal

@@ -31,6 +31,7 @@ from ..storage.file_limits import read_whole
 from ..structures.analysis import Analysis
 from ..surgery.cut.trial_cuts import settle
 from ..surgery.repair.keep_class import keep_own_class
+from ..surgery.repair.keep_uniform import keep_uniform
 from ..tasks.detect_normalisation import better_normalisation
 from ..tasks.model_outputs import channels_taken, classes_of, evaluating, run_model, tokens_taken
 from ..tasks.model_purpose import purpose_of_model
@@ -250,6 +251,8 @@ def analysed(prepared: Prepared, token: CancelToken) -> Job[Analysis]:
         )
         example = Message("open.typed_input", "{name}=2x16:int64", {"name": integers[0]})
         raise OpenError("open.integers", template, error.details, names=all_of(integers), example=example) from error
+    if spec.uniform:
+        analysis = keep_uniform(opened.model, analysis)
     return (yield from keep_own_class(opened.model, analysis, inputs, token)) if spec.own_class else analysis
 
 

@@ -78,6 +78,12 @@ def check_kept(asked: ModelSpec, made: ModelSpec) -> None:
             "model instead of the project."
         )
         raise OpenError("session.own_class", template)
+    if asked.uniform and not made.uniform:
+        template = (
+            "This project's states need not have uniform layers. To keep layers uniform, open the model instead of the "
+            "project."
+        )
+        raise OpenError("session.uniform", template)
     if asked.ignore_unused and not made.ignore_unused:
         template = (
             "This project keeps what unused modules may read. To ignore them, open the model instead of the project."

@@ -45,6 +45,7 @@ class ModelSpec:
         moved: Of a project: (where a file was, where it is now).
         download: The user allowed what builds the model to fetch weights from the network.
         inputs: Example inputs where they are several, named, or no floats; () otherwise.
+        uniform: Only plans count that one configuration of a transformers model describes: equal counts in all layers.
     """
 
     source: Annotated[
@@ -102,6 +103,14 @@ class ModelSpec:
             help="only plans that leave the model's code as it is: attributes change, no number in a forward",
             details="Sizes that the code ties together, such as the width and the heads of an attention, shrink "
             "together.",
+        ),
+    ] = False
+    uniform: Annotated[
+        bool,
+        Option(
+            title="Uniform layers",
+            help="of a transformers model, only plans that one configuration describes: equal counts in all layers",
+            details="The pruned model then loads with from_pretrained.",
         ),
     ] = False
     ignore_unused: Annotated[

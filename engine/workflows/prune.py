@@ -166,6 +166,10 @@ def _cut(
     if goal != settings.goal:  # What the last round cannot reach is refused before the first one cuts.
         solve(session.analysis, scores, settings.goal, gone | marked, locked, table)
     plan = solve(session.analysis, scores, goal, gone | marked, locked, table).removed
+    if session.prepared.spec.uniform:
+        from ..surgery.repair.keep_uniform import fitting_plan  # brings torch
+
+        plan = fitting_plan(session.prepared.opened.model, session.analysis, plan, scores, locked)
     return None if (plan == gone).all() else (yield from session.cut(now.id, plan, intent, token))
 
 

@@ -52,10 +52,15 @@ class OwnModel(PreTrainedModel):
 """
 
 
+def bert_config(labels: int) -> Any:
+    kind: Any = transformers.BertConfig
+    return kind(**SIZES, num_labels=labels, max_position_embeddings=20)
+
+
 @pytest.fixture
 def bert(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    config = transformers.BertConfig(**SIZES, **{"num_labels": 3}, max_position_embeddings=20)
+    config = bert_config(3)
     transformers.BertForSequenceClassification(config).save_pretrained(tmp_path / "bert")
     return tmp_path / "bert"
 
@@ -73,8 +78,8 @@ def test_a_folder_opens_as_the_library_opens_it(bert: Path) -> None:
 
 
 def test_bfloat16_stays_and_the_factory_has_it_too(tmp_path: Path) -> None:
-    config = transformers.LlamaConfig(**SIZES, num_key_value_heads=2)
-    transformers.LlamaForCausalLM(config).bfloat16().save_pretrained(tmp_path / "llama")
+    kind: Any = transformers.LlamaConfig
+    transformers.LlamaForCausalLM(kind(**SIZES, num_key_value_heads=2)).bfloat16().save_pretrained(tmp_path / "llama")
     opened = open_model(ModelSpec(str(tmp_path / "llama")))
     for model in (opened.model, opened.factory()):
         assert {one.dtype for one in model.parameters()} == {torch.bfloat16}
@@ -90,7 +95,7 @@ def test_the_readme_code_makes_the_same_model_without_the_folder(bert: Path, tmp
 
 
 def test_a_checkpoint_with_more_classes_is_taken(bert: Path, tmp_path: Path) -> None:
-    config = transformers.BertConfig(**SIZES, **{"num_labels": 7}, max_position_embeddings=20)
+    config = bert_config(7)
     trained = transformers.BertForSequenceClassification(config)
     torch.save(trained.state_dict(), tmp_path / "trained.pt")
     opened = open_model(ModelSpec(str(bert), weights=str(tmp_path / "trained.pt")))

@@ -1,0 +1,231 @@
+"""Hugging Face folders out: cut with uniform layers, loaded by the stock library in a fresh process, difference 0.0."""
+
+import json
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from secateur.engine.cli.main import main
+from secateur.engine.errors import ExportError, Message, OpenError
+from secateur.engine.export.protocol import ExportRequest
+from secateur.engine.export.table import exporter_named
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.planning.goal import solve
+from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.pruning import prune
+from secateur.engine.scoring.criteria import score
+from secateur.engine.session.session import Session
+from secateur.engine.sources.hugging_face_inputs import example_inputs
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.analysis import Kind
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.repair.config_fields import ConfigFields
+from secateur.engine.surgery.repair.config_fit import FittedModel, fitted
+from secateur.engine.surgery.repair.keep_uniform import keep_uniform
+
+STOCK = """
+import json, sys, torch, transformers
+assert "secateur" not in sys.modules
+folder, out = sys.argv[1:]
+model = getattr(transformers, "AutoModelForCausalLM").from_pretrained(folder).eval()
+ids = torch.arange(24).reshape(2, 12) + 3
+with torch.no_grad():
+    logits = model(ids).logits
+how = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False}
+made = [model.generate(ids, use_cache=cache, **how) for cache in (True, False)]
+torch.save({"logits": logits, "cached": made[0], "uncached": made[1]}, out)
+"""
+SIZES: dict[str, Any] = {
+    "vocab_size": 90, "hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 6,
+    "num_key_value_heads": 3, "tie_word_embeddings": True, "pad_token_id": 0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("models") / "llama"
+    transformers.LlamaForCausalLM(transformers.LlamaConfig(**SIZES)).save_pretrained(folder)
+    (folder / "tokenizer_config.json").write_text('{"model_max_length": 77}')
+    return folder
+
+
+def small(kind: Any, config: Any) -> tuple[Any, Any]:
+    torch.manual_seed(0)
+    return kind(config).eval(), example_inputs(kind, config)
+
+
+def uniform_cut(kind: Any, config: Any, keep: float = 0.6) -> tuple[Any, Any]:
+    model, inputs = small(kind, config)
+    analysis = keep_uniform(model, analyse(model, inputs))
+    scores = finish(score(model, analysis, analysis.empty(), "l1"))
+    plan = solve(analysis, scores, Goal((Limit(Cost.PARAMETERS, keep),))).removed
+    return cut(model, analysis, plan, inputs).model, inputs
+
+
+def test_a_uniform_plan_leaves_as_a_folder_that_the_stock_library_loads(
+    llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, project = tmp_path / "small", tmp_path / "project"
+    command = ["prune", str(llama), "--uniform", "--multiple", "1", "--keep-params", "60%", "--json"]
+    assert main([*command, "--export", str(out), "--save", str(project)]) == 0, capsys.readouterr().err
+    done = json.loads(capsys.readouterr().out)
+    assert done["export"]["format"] == "hugging-face" and done["export"]["difference"] == 0.0
+    assert json.loads((out / "tokenizer_config.json").read_text()) == {"model_max_length": 77}
+    made = torch.load(_stock(out, tmp_path), weights_only=True)
+    with closing(Session()) as session:
+        finish(session.open(ModelSpec(str(project)), evaluate=False))
+        live = session.model(session.present.id)
+        ids = torch.arange(24).reshape(2, 12) + 3
+        with torch.no_grad():
+            assert torch.equal(live(ids).logits, made["logits"])
+    assert torch.equal(made["cached"], made["uncached"])
+    config = json.loads((out / "config.json").read_text())
+    sizes = {name: config[name] for name in SIZES}
+    assert sizes != SIZES and sum(p.numel() for p in live.parameters()) == done["after"]["parameters"]
+    again = transformers.AutoModelForCausalLM.from_pretrained(out)
+    assert again.lm_head.weight is again.model.embed_tokens.weight
+
+
+def _stock(folder: Path, place: Path) -> Path:
+    out = place / "stock.pt"
+    code = ["-P", "-c", STOCK, str(folder), str(out)]
+    subprocess.run([sys.executable, *code], check=True, cwd=place, capture_output=True, timeout=120)
+    return out
+
+
+def test_whole_layers_and_everything_else_at_once(llama: Path) -> None:
+    model = transformers.LlamaForCausalLM.from_pretrained(llama).eval()
+    inputs = example_inputs(type(model), model.config)
+    analysis = keep_uniform(model, analyse(model, inputs))
+    plan = analysis.empty()
+    for one in analysis.sets:
+        path = one.module.split(".")
+        gone = {Kind.NEURON: 24, Kind.KV_GROUP: 1, Kind.WIDTH: 8}.get(one.kind, 0)
+        if one.kind is Kind.BLOCK:
+            gone = int(path[-1] == "1" and path[-2] == "layers")
+        plan[one.first : one.first + gone] = True
+    found = fitted(cut(model, analysis, plan, inputs).model, inputs)
+    assert isinstance(found, FittedModel) and found.difference == 0.0
+    config = found.model.config
+    sizes = (config.hidden_size, config.num_attention_heads, config.num_key_value_heads, config.intermediate_size)
+    assert (*sizes, config.num_hidden_layers, config.head_dim) == (40, 4, 2, 40, 3, 8)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        transformers.GPT2Config(vocab_size=90, n_embd=32, n_layer=2, n_head=4, n_positions=20),
+        transformers.BertConfig(
+            vocab_size=90, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
+            max_position_embeddings=20,
+        ),
+    ],
+    ids=["GPT-2", "BERT"],
+)  # fmt: skip
+def test_classes_without_a_head_dimension_lose_heads_with_the_width(config: Any) -> None:
+    kind = transformers.GPT2LMHeadModel if config.model_type == "gpt2" else transformers.BertForMaskedLM
+    model, inputs = uniform_cut(kind, config)
+    found = fitted(model, inputs)
+    assert isinstance(found, FittedModel) and found.difference == 0.0
+    assert found.model.config.hidden_size // found.model.config.num_attention_heads == 8
+    assert found.model.config.hidden_size < 32
+
+
+def test_layers_that_differ_are_named_and_nothing_is_written(tmp_path: Path) -> None:
+    model, inputs = small(transformers.LlamaForCausalLM, transformers.LlamaConfig(**SIZES))
+    analysis = analyse(model, inputs)
+    plan = analysis.empty()
+    one = next(one for one in analysis.sets if one.kind is Kind.NEURON)
+    plan[one.first : one.first + 10] = True
+    uneven = cut(model, analysis, plan, inputs)
+    why = fitted(uneven.model, inputs)
+    assert isinstance(why, Message) and why.code == "config.uneven"
+    assert "model.layers.*.mlp.gate_proj.weight is 54x48 in 0; 64x48 in 1, 2, 3" in str(why)
+    request = ExportRequest(uneven.model, inputs, str(tmp_path / "out"), edits=uneven.edits)
+    with pytest.raises(ExportError, match="cannot be written as a Hugging Face folder") as error:
+        finish(exporter_named("hugging-face").export(request, NeverCancelled()))
+    assert error.value.message.code == "export.hf_config" and not list(tmp_path.iterdir())
+
+
+def test_a_folder_with_uneven_layers_is_one_for_pytorch_and_says_why(
+    llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["prune", str(llama), "--multiple", "1", "--keep-params", "70%", "--json"]
+    assert main([*command, "--export", str(tmp_path / "out")]) == 0, capsys.readouterr().err
+    export = json.loads(capsys.readouterr().out)["export"]
+    assert export["format"] == "pytorch" and export["difference"] == 0.0
+    assert any("for PyTorch instead" in str(note) for note in export["notes"])
+
+
+def test_uniform_layers_need_a_model_of_the_library() -> None:
+    with pytest.raises(OpenError, match="Uniform layers need a model of the Transformers library"):
+        keep_uniform(torch.nn.Linear(3, 3), analyse(torch.nn.Linear(3, 3), (torch.zeros(2, 3),)))
+
+
+def test_fields_that_follow_from_others_are_written_out() -> None:
+    model, _ = small(transformers.GPT2LMHeadModel, transformers.GPT2Config(n_embd=32, n_layer=2, n_head=4))
+    fields = ConfigFields(model)
+    assert fields.document["n_inner"] == 128
+    effects = {one.path[0]: one for one in fields.effects}
+    assert effects["n_layer"].layers == ("transformer.h",) and not effects["n_layer"].changed
+    assert ("transformer.h.0.mlp.c_fc.weight", 1) in effects["n_inner"].changed
+    assert ("transformer.h.0.mlp.c_fc.weight", 1) not in effects["n_embd"].changed
+
+
+def test_any_state_is_exported_in_several_formats(
+    llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = tmp_path / "project"
+    command = ["prune", str(llama), "--uniform", "--keep-params", "70%", "--save", str(project)]
+    assert main(command) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    to = ["export", str(project), "--to", "hugging-face", "pytorch", "--out", str(tmp_path)]
+    assert main([*to, "--json"]) == 0, capsys.readouterr().err
+    done = json.loads(capsys.readouterr().out)
+    assert [one["format"] for one in done["exports"]] == ["hugging-face", "pytorch"] and done["state"] == "s1"
+    assert (tmp_path / "project-s1-hugging-face" / "config.json").is_file()
+    assert main(to) == 1 and "already exists" in capsys.readouterr().err
+    assert main([*to, "--overwrite"]) == 0, capsys.readouterr().err
+    assert main([*to, "--state", "s0", "--json"]) == 0, capsys.readouterr().err
+    assert json.loads((tmp_path / "project-s0-hugging-face" / "config.json").read_text())["hidden_size"] == 48
+
+
+def test_a_scale_that_the_class_computes_from_its_width_goes_into_the_weights() -> None:
+    config = transformers.T5Config(vocab_size=90, d_model=32, d_kv=8, d_ff=48, num_layers=1, num_heads=2)
+    model, inputs = small(transformers.T5ForConditionalGeneration, config)
+    analysis = keep_uniform(model, analyse(model, inputs))
+    plan = analysis.empty()
+    width = next(one for one in analysis.sets if one.kind is Kind.WIDTH)
+    plan[width.first : width.first + 8] = True
+    found = fitted(cut(model, analysis, plan, inputs).model, inputs)
+    assert isinstance(found, FittedModel) and found.difference < 1e-6 and found.model.config.d_model == 24
+
+
+def test_a_folder_that_is_not_an_export_is_never_replaced(
+    llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(llama, tmp_path / "mine")
+    command = ["prune", str(tmp_path / "mine"), "--uniform", "--keep-params", "70%", "--export", str(tmp_path / "mine")]
+    assert main([*command, "--overwrite"]) == 1 and "already holds other files" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "config.json").read_bytes() == (llama / "config.json").read_bytes()
+
+
+def test_pruning_in_one_call_leaves_a_configuration_of_the_new_sizes(tmp_path: Path) -> None:
+    model, inputs = small(transformers.LlamaForCausalLM, transformers.LlamaConfig(**SIZES))
+    smaller: Any = prune(model, inputs, keep_parameters=0.6, uniform=True, multiple=1)
+    assert smaller.model.config.intermediate_size == smaller.model.model.layers[0].mlp.gate_proj.out_features < 64
+    assert model.config.intermediate_size == 64
+    smaller.model.save_pretrained(tmp_path / "saved")
+    again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "saved")
+    with torch.no_grad():
+        assert torch.equal(again(**inputs).logits, smaller.model(**inputs).logits)
+    assert smaller.export_hugging_face(tmp_path / "out").difference == 0.0
