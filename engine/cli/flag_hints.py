@@ -12,6 +12,7 @@ HINTS = {
     "open.lazy": "--input",
     "outputs.narrower": "--output",
     "open.no_input": "--input, --task",
+    "program.pickle": "--trust-pickle",
     "project.moved": "--moved OLD=NEW",
     "session.no_task": "--task",
     "target.bench_precision": "--precision",

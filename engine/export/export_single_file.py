@@ -24,14 +24,17 @@ from .reference_outputs import cases, images_and_boxes, require_agreement
 from .staged_output import check_destination, staged_file
 
 
-def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_batch: bool = False) -> Job[Exported]:
+def export_file(
+    request: ExportRequest, token: CancelToken, form: str, may_fix_batch: bool = False, batch: int = 0
+) -> Job[Exported]:
     """Write one file that computes what the model computes, at any batch size.
 
     Args:
         request: What to write, and where.
         token: Stops the job.
-        form: "onnx", "program", "boxes": `write_<form>` and `check_<form>` of this folder do the work.
+        form: "onnx", "graph", "program", "boxes": `write_<form>` and `check_<form>` of this folder do the work.
         may_fix_batch: Where the batch cannot be free, it becomes 1 and a note says why.
+        batch: The only batch size that the file is compared at, 0 for several.
 
     Raises:
         ExportError: Nothing is left behind, an older file of that name is still there.
@@ -46,7 +49,8 @@ def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_b
         coarse = in_bfloat16(model) and form == "program"
         with nullcontext() if coarse else in_single(request.model):
             inputs = request.inputs if coarse else widened(request.inputs)
-            write(folder / "cases.npz", (images_and_boxes if form == "boxes" else cases)(model, inputs))
+            known = images_and_boxes(model, inputs) if form == "boxes" else cases(model, inputs, batch)
+            write(folder / "cases.npz", known)
         if request.spec is not None:
             pack(folder, request.model, request.edits, request.spec, request.inputs)
         notes: tuple[Message, ...] = ()

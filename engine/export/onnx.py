@@ -1,11 +1,13 @@
 """Exporter to ONNX: one file that onnxruntime runs at any batch size."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from ..adapters.torchvision_detection import in_two_stages
+from ..errors import ExportError, Message
 from ..jobs import CancelToken, Job, NeverCancelled
 from ..targets.onnxruntime_target import feeder, open_session
 from .export_single_file import export_file
@@ -28,9 +30,21 @@ class OnnxExporter:
 def export_onnx(request: ExportRequest, *, token: CancelToken | None = None) -> Job[Exported]:
     """Write an ONNX file that computes what the model computes, at any batch size; see `export_file`.
 
-    That of a detector in two stages takes one image at a time, of any size, and gives its boxes.
+    That of a detector in two stages takes one image at a time, of any size, and gives its boxes. A model that came from
+    an ONNX file leaves as that file's graph, with its names and at its batch; only what was cut or trained differs.
     """
-    return export_file(request, token or NeverCancelled(), "boxes" if in_two_stages(request.model) else "onnx")
+    from ..runtime.onnx_module import OnnxModule  # imported here: sessions start without onnx
+
+    token = token or NeverCancelled()
+    if not request.step and request.spec is not None and isinstance(request.model, OnnxModule):
+        try:
+            return (yield from export_file(request, token, "graph", batch=request.model.graph.batch))
+        except ExportError as error:
+            reason = error.message
+        exported = yield from export_file(request, token, "onnx")
+        template = "The file's own graph could not be kept, so a new one was written: {reason}"
+        return replace(exported, notes=(*exported.notes, Message("export.new_graph", template, {"reason": reason})))
+    return (yield from export_file(request, token, "boxes" if in_two_stages(request.model) else "onnx"))
 
 
 def predictor(path: str, threads: int = 1) -> Predictor:

@@ -15,10 +15,15 @@ from ..tracing.tree import exported_outputs
 from .compare import COARSE, TOLERANCE, ReferenceCase
 
 
-def cases(model: nn.Module, inputs: Inputs) -> list[ReferenceCase]:
+def cases(model: nn.Module, inputs: Inputs, fixed: int = 0) -> list[ReferenceCase]:
     """Inputs and outputs at batch 1 and at the batch of `inputs`, or 3 where that is 1 or 2.
 
     The model is traced at batch 2: a file in which that number is frozen fails here.
+
+    Args:
+        model: The live model.
+        inputs: Example inputs [N, ...].
+        fixed: The only batch size that counts, 0 for those above.
     """
     if not any(True for _ in named_arrays(inputs)):
         raise ExportError(
@@ -27,7 +32,7 @@ def cases(model: nn.Module, inputs: Inputs) -> list[ReferenceCase]:
             "Open the model with an input shape or data.",
         )
     given = batch_size(inputs)
-    looked_at = [at_batch(inputs, batch) for batch in (1, given if given > 2 else 3)]
+    looked_at = [at_batch(inputs, batch) for batch in ((fixed,) if fixed else (1, given if given > 2 else 3))]
     return [(one, outputs_of(model, one)) for one in looked_at]
 
 

@@ -63,24 +63,29 @@ def export_onnx_here(
     """
     with in_single(model):  # onnxruntime has no kernels for bfloat16 on CPUs
         inputs = widened(inputs)
-        answers = _answers(model, inputs)
-        proto = _exported(model, inputs, answers)
+        paths = answers(model, inputs)
+        proto = _exported(model, inputs, paths)
     told = {"homes": json.dumps(_homes(model, proto.graph))} if homes else {}
-    put(proto, path, {**(properties or {}), **told, "outputs": json.dumps(answers)})
+    put(proto, path, {**(properties or {}), **told, "outputs": json.dumps(paths)})
 
 
 def put(proto: onnx.ModelProto, path: str | Path, told: Mapping[str, str]) -> None:
     """Write a graph with what it tells of itself; raises ExportError where one file cannot hold it."""
     if proto.ByteSize() > LARGEST:
-        raise ExportError(
-            "export.too_large",
-            "The model has more than 2 GB of weights, which is the limit of one ONNX file. Export to a PyTorch folder.",
-        )
+        raise too_large()
     _forget_origins(proto.graph)
     onnx.helper.set_model_props(proto, dict(told))
     proto.producer_name = "Secateur"
     onnx.checker.check_model(proto)
     Path(path).write_bytes(proto.SerializeToString())
+
+
+def too_large() -> ExportError:
+    """What stops a model that one file cannot hold."""
+    template = (
+        "The model has more than 2 GB of weights, which is the limit of one ONNX file. Export to a PyTorch folder."
+    )
+    return ExportError("export.too_large", template)
 
 
 class _Flat(nn.Module):
@@ -98,7 +103,7 @@ class _Flat(nn.Module):
         return [one.tensor for one in exported_outputs(call(self.model, tree_unflatten(leaves, self.layout)))]
 
 
-def _answers(model: nn.Module, inputs: Inputs) -> list[str]:
+def answers(model: nn.Module, inputs: Inputs) -> list[str]:
     """Paths of the tensors that the model answers with."""
     try:
         with torch.no_grad():

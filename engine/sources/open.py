@@ -9,6 +9,8 @@ from .bundled import Bundled
 from .exported_folder import ExportedFolder
 from .hugging_face import HuggingFace
 from .named_code import by_hand
+from .onnx_file import OnnxFile
+from .program_file import ProgramFile
 from .protocol import FactoryCode, ModelSpec, Source, SourceModel
 from .python_file import PythonFile
 from .timm_models import TimmModels
@@ -63,7 +65,7 @@ def source_of(source: str) -> Source:
     raise OpenError(
         "source.unknown",
         "Unknown model {source!r}. Enter path/to/file.py:callable, torchvision:NAME, timm:NAME, bundled:resnet, "
-        "bundled:vit, hf:ORG/NAME, or the folder of a Hugging Face model or an export.",
+        "bundled:vit, hf:ORG/NAME, an .onnx or .pt2 file, or the folder of a Hugging Face model or an export.",
         source=source,
     )
 
@@ -73,6 +75,8 @@ SOURCES: tuple[Source, ...] = (
     TorchvisionModels(),
     TimmModels(),
     PythonFile(),
+    OnnxFile(),
+    ProgramFile(),
     ExportedFolder(source_of),
     HuggingFace(),
 )

@@ -27,8 +27,8 @@ class ModelSpec:
     """A model to open; plain data for recipes and other processes.
 
     Attributes:
-        source: "bundled:resnet", "bundled:vit", "torchvision:NAME", "timm:NAME", "path/to/file.py:callable", a project
-            folder, or an export of ours (folder with shapes.json and weights).
+        source: "bundled:resnet", "bundled:vit", "torchvision:NAME", "timm:NAME", "path/to/file.py:callable", an
+            .onnx, .pt2 or .gguf file, a project folder, or an export of ours (folder with shapes.json and weights).
         weights: Checkpoint file, "" for the source's own.
         input_shape: Shape with batch of a single example input of floats, () when the task or source knows it.
         arguments: Keyword arguments of the callable (numbers and strings).
@@ -53,7 +53,7 @@ class ModelSpec:
         Option(
             title="Model",
             help="a project or an export of Secateur, a Hugging Face folder, hf:ORG/NAME, bundled:resnet, bundled:vit, "
-            "torchvision:NAME, timm:NAME, or path/to/file.py:callable",
+            "torchvision:NAME, timm:NAME, path/to/file.py:callable, or an .onnx, .pt2 or .gguf file",
             flag="model",
             metavar="MODEL",
         ),

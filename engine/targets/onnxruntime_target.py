@@ -1,6 +1,7 @@
 """ONNX Runtime on the CPU, for exported files."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -89,9 +90,10 @@ def feed_by(names: Sequence[str]) -> Callable[..., dict[str, NDArray[Any]]]:
     Arrays by name are the file's inputs of that name, those by position its inputs in order; numbers and flags are part
     of the file. It raises TypeError where arrays are missing or too many.
     """
+    spelled = {re.sub(r"\W|^(?=\d)", "_", name): name for name in names}  # as arguments can be called in Python
 
     def feed(*inputs: Any, **named: Any) -> dict[str, NDArray[Any]]:
-        given = dict(named_arrays(named))
+        given = {spelled.get(name, name): one for name, one in named_arrays(named)}
         others = [name for name in names if name not in given]
         positional = [one for _, one in named_arrays(inputs)]
         if len(others) != len(positional) or not given.keys() <= set(names):
