@@ -7,6 +7,7 @@ from ..foreign_code.consent import FULL_CONSENT, Consent
 from ..jobs import CancelToken, NeverCancelled, check
 from .bundled import Bundled
 from .exported_folder import ExportedFolder
+from .gguf_file import GgufFile
 from .hugging_face import HuggingFace
 from .named_code import by_hand
 from .onnx_file import OnnxFile
@@ -65,7 +66,7 @@ def source_of(source: str) -> Source:
     raise OpenError(
         "source.unknown",
         "Unknown model {source!r}. Enter path/to/file.py:callable, torchvision:NAME, timm:NAME, bundled:resnet, "
-        "bundled:vit, hf:ORG/NAME, an .onnx or .pt2 file, or the folder of a Hugging Face model or an export.",
+        "bundled:vit, hf:ORG/NAME, an .onnx, .pt2 or .gguf file, or the folder of a Hugging Face model or an export.",
         source=source,
     )
 
@@ -77,6 +78,7 @@ SOURCES: tuple[Source, ...] = (
     PythonFile(),
     OnnxFile(),
     ProgramFile(),
+    GgufFile(),
     ExportedFolder(source_of),
     HuggingFace(),
 )
