@@ -11,6 +11,7 @@ from .gguf_file import GgufFile
 from .hugging_face import HuggingFace
 from .named_code import by_hand
 from .onnx_file import OnnxFile
+from .other_files import refused_file
 from .program_file import ProgramFile
 from .protocol import FactoryCode, ModelSpec, Source, SourceModel
 from .python_file import PythonFile
@@ -51,12 +52,7 @@ def source_of(source: str) -> Source:
         if one.matches(source):
             return one
     if Path(source).is_file():
-        raise OpenError(
-            "source.file",
-            "{source} holds weights, not the model's code. Name the code that builds the model "
-            "(path/to/file.py:callable), and use this file as its weights.",
-            source=source,
-        )
+        raise refused_file(Path(source))
     if source and Path(source).is_dir():
         raise OpenError(
             "source.folder",
