@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..structures.transition import KeptIndices
+from ..tasks.distillation_loss import at, variance_of
 from ..tracing.tree import modules_of, tensors_of
-from .distil import at, variance_of
 
 
 @dataclass(slots=True)

@@ -16,10 +16,10 @@ from ..jobs import CancelToken, check
 from ..model_inputs import alike, call, filled
 from ..scoring.cancellable_autograd import interruptible
 from ..tasks.distillation_batch import DistillationBatch
+from ..tasks.distillation_loss import distillation_loss
 from ..tasks.protocol import Task
 from ..tracing.isolated_forward import quiet_forward
 from ..tracing.model_state import model_state_restored
-from .distil import distillation_loss
 from .features import Features
 from .flip_augmentation import mirrored
 from .mixed_precision import OwnTypes, widening

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import SecateurError
-from ..tasks.model_outputs import main_output, widened
 from ..tracing.tree import preserved_outputs
+from .model_outputs import main_output, widened
 
 
 def distillation_loss(
