@@ -24,11 +24,11 @@ from .model_inputs import Inputs, at_batch, batch_size, inputs_of, mapped
 from .planning.budget_schedule import round_goals
 from .planning.goal import outside_scope, reached, solve, touching
 from .planning.infeasibility import goal_text
-from .planning.protocol import Cost, Goal, Limit, Reached
+from .planning.protocol import MULTIPLE, Cost, Goal, Limit, Reached
 from .recovery.finetune import recover
 from .recovery.protocol import RecoverySettings, require_possible
 from .runtime.load_pruned import load_pruned
-from .scoring.criteria import CRITERIA, context_of, score, unavailable
+from .scoring.criteria import CRITERIA, context_of, ranked, score, unavailable
 from .scoring.score_options import Choices
 from .session.open_model import Prepared, analysed, first_look, prepare, run_evaluation, runs
 from .session.states import Exported
@@ -50,9 +50,6 @@ from .tasks.open import task_at
 from .tasks.protocol import Metric, Split, TaskSpec
 from .text.format import percent, size, thousands
 from .tracing.tree import as_tensors, modules_of
-
-MULTIPLE = 16
-"""Kept widths are multiples of this where nobody says otherwise; small layers have smaller steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,12 +406,13 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     criterion = asked.criterion or usual
     model, removed, edits, verification = original, nothing, Edits(), Verification()
     notes = [*prepared.opened.notes, *analysis.notes, *(info.notes if info else ())]
-    for goal in round_goals(analysis, asked.goal, nothing, max(1, asked.rounds)):
+    whole = ranked(asked.goal, criterion)
+    for goal in round_goals(analysis, whole, nothing, max(1, asked.rounds)):
         scores = yield from score(
             model, analysis, removed, criterion, task, choices=asked.choices, seed=asked.seed, token=token
         )
-        if goal != asked.goal:  # what the last round cannot reach is refused before the first one cuts
-            solve(analysis, scores, asked.goal, removed, locked)
+        if goal != whole:  # what the last round cannot reach is refused before the first one cuts
+            solve(analysis, scores, whole, removed, locked)
         after = solve(analysis, scores, goal, removed, locked).removed
         after = fitting_plan(original, analysis, after, scores, locked) if asked.spec.uniform else after
         if (after == removed).all():
@@ -454,8 +452,8 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
         name=prepared.opened.name,
         before=costs(analysis),
         after=costs(analysis, removed),
-        goal=asked.goal,
-        reached=reached(analysis, asked.goal, removed),
+        goal=whole,
+        reached=reached(analysis, whole, removed),
         criterion=criterion,
         removed=identities(analysis, removed),
         verification=verification,

@@ -19,7 +19,7 @@ from secateur.engine.planning.cost_meter import predicted
 from secateur.engine.planning.isomorphic_classes import with_their_blocks
 from secateur.engine.planning.marks import PlanMasks
 from secateur.engine.planning.protocol import Cost, Ranking
-from secateur.engine.scoring.criteria import CRITERIA
+from secateur.engine.scoring.criteria import CRITERIA, ranked
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.filter_images import Filters
 from secateur.engine.session.states import OpenedModel, State
@@ -109,7 +109,7 @@ class Contents:
     devices: tuple[str, ...] = (CPU,)
     criterion: str = "l1"
     choices: Choices = field(default_factory=Choices)
-    ranking: Ranking = Ranking.SHAPES
+    ranking: Ranking = Ranking.AUTO
     curves: dict[tuple[str, str], Curves] = field(default_factory=dict[tuple[str, str], Curves])
     scores: dict[tuple[str, str], NDArray[np.float64]] = field(
         default_factory=dict[tuple[str, str], "NDArray[np.float64]"]
@@ -156,7 +156,8 @@ class Contents:
     @property
     def wanted(self) -> planning.Goal:
         """The goal as the engine takes it: widths that the target likes, kinds that the criterion scores."""
-        return replace(self.goal.asked(self.target, tuple(CRITERIA[self.criterion].kinds)), ranking=self.ranking)
+        goal = replace(self.goal.asked(self.target, tuple(CRITERIA[self.criterion].kinds)), ranking=self.ranking)
+        return ranked(goal, self.criterion)
 
     @property
     def table(self) -> LatencyTable | None:

@@ -6,6 +6,7 @@ from typing import Any
 from ..errors import Message
 from ..jobs import CancelToken, Job, Progress
 from ..planning.goal import solve
+from ..planning.protocol import Ranking
 from ..scoring.criteria import score
 from ..structures.analysis import Mask
 from ..structures.costs import costs
@@ -24,7 +25,8 @@ def make(standing: ComparedState, asked: BaselineSpec, token: CancelToken) -> Jo
     notes = [Message("baselines.drawn", "The removed structures were drawn with seed {seed}.", {"seed": asked.seed})]
     for one in standing.rounds:
         scores = yield from score(model, analysis, removed, "random", token=token, seed=asked.seed)
-        after = solve(analysis, scores, one.goal, removed, one.locked).removed
+        goal = replace(one.goal, ranking=Ranking.SHAPES) if one.goal.ranking is Ranking.COST else one.goal
+        after = solve(analysis, scores, goal, removed, one.locked).removed
         if (after == removed).all():
             continue
         reference = (model, Transition(analysis, removed, after).kept_of_before)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..planning.goal import touching
-from ..planning.protocol import KINDS_WITH_BLOCKS, Cost, Goal, Limit
+from ..planning.protocol import KINDS_WITH_BLOCKS, MULTIPLE, Cost, Goal, Limit
 from ..recovery.protocol import RecoverySettings, Repair, require_possible
-from ..scoring.criteria import CRITERIA
+from ..scoring.criteria import CRITERIA, ranked
 from ..scoring.score_options import Choices
 from ..storage.serialization import to_plain
 from ..structures.analysis import Analysis, Kind, identities
@@ -17,7 +17,7 @@ from .settings import given_settings, read_settings
 
 HALF = Limit(Cost.MACS, 0.5)
 """What is kept at most where no cost is limited."""
-DEFAULT = PruneSettings(Goal((HALF,), multiple=16), "", RecoverySettings())
+DEFAULT = PruneSettings(Goal((HALF,), multiple=MULTIPLE), "", RecoverySettings())
 """The way to half of the MACs, by the best criterion that is possible."""
 
 SERVED = {str(Kind.NEURON): 128}
@@ -61,7 +61,8 @@ class PruneRequest:
     def settings_on(self, analysis: Analysis, criterion: str, data: bool) -> PruneSettings:
         """The way to the goal on a model. Raises PlanError for locks on what is not there."""
         locked = identities(analysis, touching(analysis, self.locks))
-        return replace(self.settings_by(criterion, data), locked=locked)
+        settings = self.settings_by(criterion, data)
+        return replace(settings, locked=locked, goal=ranked(settings.goal, criterion))
 
     def at_multiple(self, multiple: int) -> "PruneRequest":
         """The same with kept widths that are multiples of another number."""

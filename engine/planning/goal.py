@@ -22,7 +22,7 @@ from .infeasibility import cost_name, unreachable
 from .isomorphic_classes import removal_options
 from .marks import check_plan as check_plan
 from .marks import keep as keep
-from .protocol import DEFAULT_KINDS, Cost, Goal, Limit, Planned, Reached
+from .protocol import DEFAULT_KINDS, Cost, Goal, Limit, Planned, Ranking, Reached
 from .search import Problem, finest
 
 
@@ -131,7 +131,7 @@ def _plan(
     problem = Problem(meter, removed, removal_options(meter.analysis, scores, removed, barred, goal), limits)
     if not problem.holds(problem.costs(problem.counts(np.inf))):
         return None
-    return finest(problem, *problem.bracket())
+    return finest(problem, *(problem.cheapest_first() if goal.ranking is Ranking.COST else problem.bracket()))
 
 
 def _nearest(

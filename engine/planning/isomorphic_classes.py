@@ -99,7 +99,7 @@ def _tensors_of_blocks(analysis: Analysis) -> Iterator[tuple[int, set[int]]]:
 
 def ranking_class(analysis: Analysis, one: CoupledSet, ranking: Ranking) -> tuple[object, ...]:
     """Equal for sets that compete; blocks compete with blocks in any case."""
-    if ranking is Ranking.SHAPES or one.kind is Kind.BLOCK:
+    if ranking in (Ranking.AUTO, Ranking.SHAPES) or one.kind is Kind.BLOCK:
         return isomorphic_class(analysis, one)
     return (one.key,) if ranking is Ranking.SET else ()
 
@@ -113,16 +113,16 @@ def isomorphic_class(analysis: Analysis, one: CoupledSet) -> tuple[object, ...]:
     return (one.kind, structure_width(analysis, one), *shapes)
 
 
-def step(analysis: Analysis, one: CoupledSet, multiple: int) -> int:
+def step(analysis: Analysis, one: CoupledSet, multiple: int, steps: int = 2) -> int:
     """Structures in one step, so that what is kept makes widths that are multiples of `multiple`.
 
     A structure may own several channels: a head of 32 satisfies 16 by itself, heads of 8 go in pairs. Where a set is so
-    small that it could not lose anything, the multiple is halved until it has two steps.
+    narrow that it would hardly have a choice, the multiple is halved until it has `steps` steps.
     """
     if one.kind is Kind.BLOCK:
         return 1
     structures = multiple // gcd(structure_width(analysis, one), multiple)
-    while structures > 1 and one.count < 2 * structures:
+    while structures > 1 and one.count < steps * structures:
         structures //= 2
     return structures
 
@@ -187,7 +187,7 @@ def _candidate(
     parts = [n[: most * size].reshape(most, size) for n, size in zip(weakest, bundle.sizes, strict=True)]
     order = np.concatenate(parts, axis=1)
     ranks = np.repeat(rank[order].mean(axis=1), order.shape[1])
-    whole = step(analysis, sets[0], max(goal.multiples.get(sets[0].kind, goal.multiple), 1))
+    whole = step(analysis, sets[0], max(goal.multiples.get(sets[0].kind, goal.multiple), 1), goal.steps)
     least = max(whole, goal.least, ceil(goal.least_share * sets[0].count - 1e-9))
     kept = remaining[0] - bundle.sizes[0] * np.arange(steps, -1, -1, dtype=np.int64)
     fits = (kept % whole == 0) & (kept >= least if sets[0].kind is not Kind.BLOCK else kept >= 0)

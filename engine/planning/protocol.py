@@ -35,15 +35,22 @@ class Cost(StrEnum):
 class Ranking(StrEnum):
     """What competes by its scores.
 
+    AUTO: As the criterion's scores compare (`scoring.criteria.ranked`); where nobody has said by which, SHAPES.
+    COST: All with each other, least score for most cost first: for scores that say what the outputs lose.
     SHAPES: Sets whose structures have equal shapes (isomorphic, Fang et al. 2024); each class loses the same share.
     SET: Each coupled set by itself; all lose the same share.
     MODEL: All but blocks with each other; only meaningful where scores of different shapes compare.
     """
 
+    AUTO = "auto"
+    COST = "cost"
     SHAPES = "shapes"
     SET = "set"
     MODEL = "model"
 
+
+MULTIPLE = 16
+"""The multiple of a goal where nobody has asked for one."""
 
 BYTES: Mapping[str, int] = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 """Bytes of an element in a file of each type."""
@@ -110,12 +117,14 @@ class Goal:
         least: Structures that every coupled set keeps, unless it goes with its whole block.
         least_share: The same as a share of the original's structures.
         multiple: Kept widths are multiples of this (see `isomorphic_classes.step` for heads and small layers).
-        multiples: The same for single kinds, where it is another one.
+        multiples: The multiple of single kinds, where it is another one.
         kinds: Kinds of structures to choose from, () for `DEFAULT_KINDS`. With blocks among others, whole blocks
             compete with them (`block_pruning.py`).
         dtype: Type of the weights in the file whose size is limited, a key of `BYTES`.
         ranking: What competes by its scores.
         target: Where the latency is limited, None for the default target; its multiple is that of the goal.
+        steps: Widths that each coupled set can choose from at least: where the multiple leaves a narrow one fewer, it
+            is halved until there are as many.
     """
 
     limits: Annotated[
@@ -218,16 +227,22 @@ class Goal:
         Ranking,
         Option(
             title="Ranked among",
-            help="what competes: sets of equal shapes, each set by itself, the whole model",
+            help=(
+                "what competes: all by the cost that they save, sets of equal shapes, each set by itself, the whole "
+                "model; auto: as the criterion's scores compare"
+            ),
             titles={
+                Ranking.AUTO: "as the criterion compares",
+                Ranking.COST: "the whole model, by cost saved",
                 Ranking.SHAPES: "layers of equal shape",
                 Ranking.SET: "each layer by itself",
                 Ranking.MODEL: "the whole model",
             },
             group=SCORES,
         ),
-    ] = Ranking.SHAPES
+    ] = Ranking.AUTO
     target: TargetSpec | None = None
+    steps: int = 2
 
     @property
     def timed(self) -> bool:

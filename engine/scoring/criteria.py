@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, MutableMapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from traceback import format_exc
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..errors import Message, SecateurError, TaskError
 from ..jobs import CancelToken, Job, NeverCancelled
 from ..messages import title
+from ..planning.protocol import Goal, Ranking
 from ..structures.analysis import Analysis, Mask
 from ..structures.transition import KeptIndices
 from ..tasks.protocol import Task, TaskInfo
@@ -31,6 +32,7 @@ from .partial_scores import finished_scores
 from .protocol import Criterion, Needs, PassCost, RatedModel, ScoringContext, no_loss
 from .random_draw import RANDOM
 from .score_options import Choices, Combine, Slices
+from .structured_obs import STRUCTURED_OBS
 from .taylor import TAYLOR
 from .tied_weights import further_uses
 from .wanda import WANDA
@@ -41,8 +43,8 @@ from .weights import parameters_of
 CRITERIA: dict[str, Criterion] = {
     one.name: one
     for one in (
-        L1, L2, TAYLOR, GATES, FISHER, BATCHNORM, WANDA, FLUCTUATION, GEOMETRIC_MEDIAN, LAMP, INFLUENCE, ABLATION,
-        RANDOM,
+        L1, L2, STRUCTURED_OBS, TAYLOR, GATES, FISHER, BATCHNORM, WANDA, FLUCTUATION, GEOMETRIC_MEDIAN, LAMP,
+        INFLUENCE, ABLATION, RANDOM,
     )
 }  # fmt: skip
 """To add a criterion: a file beside `l1.py`, and its value here."""
@@ -88,6 +90,11 @@ def unavailable(rule: Criterion, context: ScoringContext) -> Message | None:
     if rule.needs is Needs.LOSS and not context.loss:
         return no_loss(title(rule.title))
     return rule.missing(context)
+
+
+def ranked(goal: Goal, criterion: str) -> Goal:
+    """A goal that says what competes by the scores of a criterion, as they compare where it did not say so itself."""
+    return replace(goal, ranking=CRITERIA[criterion].ranking) if goal.ranking is Ranking.AUTO else goal
 
 
 def score(

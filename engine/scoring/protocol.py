@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..errors import Message
 from ..jobs import CancelToken, Job
 from ..messages import Phrase
+from ..planning.protocol import Ranking
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.transition import KeptIndices
 from ..tasks.protocol import Task
@@ -135,6 +136,7 @@ class Criterion:
         slices: Which slices count by default; None where that is no choice.
         combine: How they are combined by default; None where that is no choice.
         normalise: How the scores of a set are normalised by default.
+        ranking: What its scores compare over.
         kinds: Kinds of structures that it rates, () for all.
         missing: Why a model cannot be rated, None where it can.
         cost: What it costs.
@@ -149,6 +151,7 @@ class Criterion:
     slices: Slices | None = None
     combine: Combine | None = None
     normalise: Normalise = Normalise.NONE
+    ranking: Ranking = Ranking.SHAPES
     kinds: tuple[Kind, ...] = ()
     missing: Callable[[ScoringContext], Message | None] = _always
     cost: Callable[[ScoringContext, Choices], PassCost] = _nothing

@@ -53,7 +53,7 @@ def _steps(analysis: Analysis, goal: Goal) -> list[int]:
     for one in analysis.sets:
         if one.kind in (goal.kinds or DEFAULT_KINDS):
             without = analysis.empty()
-            count = step(analysis, one, max(goal.multiples.get(one.kind, goal.multiple), 1))
+            count = step(analysis, one, max(goal.multiples.get(one.kind, goal.multiple), 1), goal.steps)
             without[one.first : one.first + count] = True
             most = np.maximum(most, whole - meter.measure(without))
     return most.tolist()

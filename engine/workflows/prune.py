@@ -5,7 +5,7 @@ died, goes on where it stood when it is asked for once more. What was made befor
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +19,7 @@ from ..planning.budget_schedule import round_goals
 from ..planning.goal import outside_scope, solve
 from ..planning.protocol import PLAN, SCORES, Goal
 from ..recovery.protocol import RECOVERY, RecoverySettings, require_possible
-from ..scoring.criteria import CRITERIA
+from ..scoring.criteria import CRITERIA, ranked
 from ..scoring.score_options import Choices
 from ..session.states import PlanIntent, State, StateKind
 from ..structures.analysis import from_identities
@@ -119,6 +119,7 @@ def prune_state(
     outside_scope(session.analysis, settings.goal)
     if settings.recovery is not None:
         require_possible(settings.recovery)
+    settings = replace(settings, goal=ranked(settings.goal, settings.criterion))
     made, now = list[State](), session.history.state(state)
     rated = {} if scores is None else {state: scores}
     table = yield from table_for(session, settings.goal, token)

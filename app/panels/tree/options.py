@@ -30,7 +30,7 @@ WIDTH = 400
 def changed(choices: Choices, ranking: Ranking) -> int:
     """How many of the choices are not the criterion's own."""
     chosen = (choices.combine, choices.slices, choices.normalise)
-    return sum(one is not None for one in chosen) + (ranking is not Ranking.SHAPES)
+    return sum(one is not None for one in chosen) + (ranking is not Ranking.AUTO)
 
 
 class RatingOptions(Card):
@@ -149,7 +149,7 @@ class RatingOptions(Card):
 
     @Slot()
     def _back(self) -> None:
-        self.document.set_choices(Choices(), Ranking.SHAPES)
+        self.document.set_choices(Choices(), Ranking.AUTO)
 
 
 def _box(setting: Setting) -> ComboBox:

@@ -1,6 +1,7 @@
 """A suggested plan meets its goal from below in whole steps, takes the weakest, and keeps its hands off locks."""
 
 import time
+from itertools import product
 
 import numpy as np
 import pytest
@@ -186,6 +187,37 @@ def test_each_set_by_itself_loses_the_same_share() -> None:
         plan = solve(analysis, scores, goal, none, none).removed
         spread[ranking] = int(np.ptp([int((~plan[one.structures]).sum()) for one in analysis.sets]))
     assert spread[Ranking.SET] <= 1 < spread[Ranking.SHAPES]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_least_score_for_most_cost_loses_hardly_more_than_the_best_plan_of_all(seed: int) -> None:
+    analysis = stack(3, 10)
+    random = np.random.default_rng(seed)  # scores that grow within a set, of sets that weigh unequally
+    scores = np.concatenate([np.sort(random.random(10)) ** 2 * weight for weight in (0.1, 1.0, 5.0)])
+    lost: dict[Ranking, float] = {}
+    for ranking in (Ranking.COST, Ranking.SET):
+        plan = solve(analysis, scores, Goal((Limit(Cost.MACS, 0.5),), ranking=ranking)).removed
+        lost[ranking] = float(scores[plan].sum())
+    best, most = np.inf, 0.5 * costs(analysis).macs
+    for counts in product(range(1, 11), repeat=3):
+        plan = np.concatenate([np.arange(10) < 10 - count for count in counts])
+        if costs(analysis, plan).macs <= most:
+            best = min(best, float(scores[plan].sum()))
+    assert best <= lost[Ranking.COST] + 1e-12 and lost[Ranking.COST] < 1.15 * best
+    assert lost[Ranking.COST] < lost[Ranking.SET]
+
+
+def test_a_large_model_is_planned_by_cost_in_large_steps_first_and_meets_its_goal_closely() -> None:
+    analysis = stack(layers=6, width=300)
+    scores = np.random.default_rng(0).random(analysis.count)
+    plan = solve(analysis, scores, Goal((Limit(Cost.MACS, 0.4),), ranking=Ranking.COST)).removed
+    assert 0.39 < costs(analysis, plan).macs / costs(analysis).macs <= 0.4
+
+
+def test_a_narrow_set_has_as_many_steps_as_asked_for() -> None:
+    filters = _set("layer1.0.conv1.weight", Kind.FILTER)
+    found = removal_options(ANALYSIS, SCORES, NONE, NONE, Goal((), multiple=16, steps=6))
+    assert next(c for c in found if c.one is filters).allowed.tolist() == [4, 8, 12, 16, 20, 24]
 
 
 def test_the_whole_model_may_compete_across_shapes() -> None:

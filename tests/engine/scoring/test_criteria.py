@@ -174,7 +174,7 @@ def _surroundings() -> list[Any]:
 @pytest.mark.parametrize(
     ("criterion", "task", "sentence"),
     [
-        ("l3", None, "Choose one of l1, l2, taylor"),
+        ("l3", None, "Choose one of l1, l2, obs, taylor"),
         ("taylor", None, "Attach data, or choose"),
         ("taylor", ToyTask(loss_of=None), "this task has none"),
         ("taylor", ToyTask(loss_of=lambda x, y: x.sum() * float("nan")), "NaN or infinity"),

@@ -1,0 +1,446 @@
+"""Structured OBS: what the model's outputs lose when structures go and what reads them is adjusted by least squares.
+
+Two parts make a score. The *order* within a coupled set and the shape of its error curve come from the products that
+read it (`removal_order.py`): second moments of their inputs, weights adjusted after each removal. What an error of this
+set *costs* is measured: at a few points of the curve the adjusted weights take the place of the model's, and the
+distance of its outputs to the original ones is taken (Kullback-Leibler for logits). So scores of all sets are in one
+unit and compare over the whole model. No label is read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Message
+from ..jobs import CancelToken, Job, Progress, check
+from ..model_inputs import batch_size, call, few, filled
+from ..planning.protocol import Ranking
+from ..structures.analysis import CoupledSet, Kind
+from ..structures.costs import costs
+from ..tasks.protocol import Split
+from .aggregate import counted, structure_sums
+from .gradients import batches_of, no_batch_error
+from .protocol import Criterion, Needs, PassCost, RatedModel, ScoringContext
+from .score_options import Choices
+from .weight_roles import roles_of
+from .weights import as_array
+
+BATCHES = 32
+"""Calibration batches to look at, at most."""
+ENOUGH, FEWEST = 6, 8192
+"""Rows of data for each input of a product, and in all, after which it looks at no more; drawn at random."""
+MEMORY = 1 << 30
+"""Bytes of moments to hold at a time; what needs more is gathered in further passes over the data."""
+LARGEST = 16384
+"""Inputs of a product up to which it is looked at."""
+LEVELS = {8: 64, 4: 4, 2: 1}
+"""Points of a set's curve at which the outputs are measured -> samples that each needs; as many as `WORK` allows."""
+WORK, MANY = 3e12, 128
+"""Multiply-accumulates that measuring should take, and samples that are enough."""
+PATIENCE = 3
+"""How many times as much work it may be before there are fewer points."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class _Product:
+    """A product with a weight, and the sums over what entered it.
+
+    Attributes:
+        weight: [m, ...] view of the parameter in which its matrix lies.
+        index: [k] index along the weight's input dimension of each of its columns.
+        wanted: Rows after which it looks at no more.
+        centred: A bias can hold the mean.
+        rows: How many rows were looked at.
+        sums: [k].
+        products: [k, k].
+    """
+
+    weight: Any
+    index: Any
+    wanted: int
+    centred: bool
+    rows: int
+    sums: Any
+    products: Any
+
+    def moments(self) -> Any:
+        """[k, k] mean products of the inputs, of centred ones where a bias can hold the mean."""
+        import torch
+
+        mean = self.sums / self.rows
+        found = self.products.double() / self.rows
+        return found - torch.outer(mean, mean) if self.centred else found
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A weight that reads a coupled set.
+
+    Attributes:
+        tensor: Name of the weight.
+        dim: Its input dimension.
+        structures: [n] numbers within the set.
+        indices: [n] the index along the dimension that each owns.
+    """
+
+    tensor: str
+    dim: int
+    structures: NDArray[np.int64]
+    indices: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Calibration samples with the original outputs.
+
+    Attributes:
+        inputs: Of each batch.
+        outputs: Of each batch, as the model gave them.
+        counts: Of each batch, as `DistillationBatch` has it.
+        logits: Likewise, the same for all.
+        points: Points of a set's curve to measure at.
+    """
+
+    inputs: list[Any]
+    outputs: list[Any]
+    counts: list[Any]
+    logits: bool | None
+    points: int
+
+
+def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
+    """[S] what the distance of the outputs grows by when a structure goes, the weaker ones of its set before it."""
+    scores = np.full(rated.analysis.count, np.nan)
+    readings = _readings(rated)
+    parts = _parts(rated, readings)
+    samples = _measured(rated, readings, token) if parts else None
+    units: list[float] = []
+    waiting: list[tuple[NDArray[np.int64], Floats]] = []
+    done, total = 0, sum(map(len, parts))
+    for part in parts:
+        names = {(one.tensor, one.dim) for key in part for one in readings[key]}
+        found: dict[str, list[_Product]] = {}
+        yield from _gather(rated, dict(sorted(names)), found, token)
+        for key in part:
+            check(token)
+            assert samples is not None
+            numbers, errors, cost = _curve(rated, key, readings[key], found, samples, token)
+            done += 1
+            yield Progress(Message("progress.obs", "Measuring what each layer's structures are worth"), done, total)
+            if cost is None:
+                waiting += [(numbers, errors)] if len(numbers) else []
+                continue
+            scores[numbers] = _increments(errors, cost)
+            units.append(float(np.median(scores[numbers] / np.maximum(errors, 1e-12))))
+    for numbers, errors in waiting:  # weights that cannot be written: their curve in the unit of the others
+        scores[numbers] = _ascending(errors * (float(np.median(units)) if units else 1.0))
+    return _with_others(rated, scores)
+
+
+def cost(context: ScoringContext, choices: Choices) -> PassCost:
+    """A forward of each batch that is looked at, and one for each level of each set."""
+    sets = sum(one.kind is not Kind.BLOCK for one in context.analysis.sets)
+    return PassCost(batches_of(context, choices) + sets * max(LEVELS))
+
+
+def _readings(rated: RatedModel) -> dict[str, list[_Reading]]:
+    """For each coupled set the weights that read it."""
+    removed, found = rated.removed, dict[str, list[_Reading]]()
+    inputs = [part for part in rated.slices.slices if part.tensor in rated.parameters]
+    for one in rated.analysis.sets:
+        if one.kind is Kind.BLOCK or removed[one.structures].all():
+            continue
+        for part in inputs:
+            own = (part.structures >= one.first) & (part.structures < one.first + one.count)
+            if own.any():
+                reading = _Reading(part.tensor, part.dim, part.structures[own] - one.first, part.indices[own])
+                found.setdefault(one.key, []).append(reading)
+    return found
+
+
+def _parts(rated: RatedModel, readings: dict[str, list[_Reading]]) -> list[list[str]]:
+    """Sets whose moments fit into memory together."""
+    sizes = _moment_sizes(rated)
+    parts, room, held = list[list[str]](), 0, set[str]()
+    for key, some in readings.items():
+        own = {one.tensor for one in some}
+        size = sum(sizes[name] for name in own - held)
+        if not parts or size > room:
+            parts.append([])
+            room, held, size = MEMORY, set[str](), sum(sizes[name] for name in own)
+        parts[-1].append(key)
+        room, held = room - size, held | own
+    return parts
+
+
+def _moment_sizes(rated: RatedModel) -> dict[str, int]:
+    """Name of a weight -> bytes of the moments of what enters it, one matrix after the other in a stack."""
+    roles = roles_of(rated.analysis)
+    outputs = {one.name: dims for one, dims in zip(rated.analysis.tensors, roles.outputs, strict=True)}
+    outputs |= {use.names[0]: use.outputs for use in roles.tied.values()}
+    found: dict[str, int] = {}
+    for name, parameter in rated.parameters.items():
+        shape, dims = tuple(parameter.shape), outputs.get(name, ())
+        inputs = int(np.prod(shape)) // max(int(np.prod([shape[d] for d in dims])), 1)
+        matrices = shape[dims[0]] if len(dims) > 1 else 1
+        found[name] = 4 * matrices * inputs**2 if dims and inputs <= LARGEST else 0
+    return found
+
+
+def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Product]], token: CancelToken) -> Job[None]:
+    """Pass over calibration batches until every product of these weights has seen enough rows."""
+    import torch
+
+    from ..tracing.isolated_forward import quiet_forward
+    from ..tracing.weight_products import WeightProduct, WeightProducts, drawn_rows
+    from .cancellable_autograd import interruptible
+    from .tied_weights import untied_weights
+
+    assert rated.task is not None
+    batches = min(rated.task.batch_count(Split.TRAIN) or BATCHES, rated.choices.batches or BATCHES)
+    random = torch.Generator().manual_seed(rated.seed)
+
+    def seen(product: WeightProduct) -> None:
+        """Add what entered some rows of a product, drawn at random."""
+        if product.name not in dims or (product.name not in found and product.call):
+            return
+        if product.name not in found:
+            found[product.name] = _products(rated, product, dims[product.name])
+        for one, unit in zip(found[product.name], product.units, strict=False):
+            if one.rows >= one.wanted or not unit.rows or not len(one.index):
+                continue
+            columns = unit.columns(drawn_rows(unit, -(-2 * one.wanted // batches), random)).float().cpu()
+            one.rows += len(columns)
+            one.sums += columns.sum(0, dtype=torch.float64)
+            one.products += columns.T @ columns
+
+    others = [one for name, one in rated.parameters.items() if name not in dims]
+    weights = {name: one for name, one in rated.parameters.items() if name in dims or one.ndim == 1}
+    watching = WeightProducts(weights, seen, [*others, *rated.model.buffers()])
+    number = 0
+    for number, batch in enumerate(islice(rated.task.batches(Split.TRAIN, seed=rated.seed), batches), 1):
+        check(token)
+        inputs = rated.task.inputs(batch)
+        watching.present = filled(inputs)
+        with untied_weights(rated), quiet_forward(rated.model), interruptible(token), watching:
+            call(rated.model, inputs)
+        watching.forget()
+        yield Progress(Message("progress.features", "Measuring the inputs of each layer"), number, batches)
+        if found and all(one.rows >= one.wanted for some in found.values() for one in some):
+            break
+    if not number:
+        raise no_batch_error()
+
+
+def _products(rated: RatedModel, product: Any, dim: int) -> list[_Product]:
+    """Empty sums for each unit of a product; without columns where it is too wide, or does not read along `dim`."""
+    import torch
+
+    weight = rated.parameters[product.name].detach()
+    along = torch.arange(weight.shape[dim]).view([-1 if d == dim else 1 for d in range(weight.ndim)])
+    places = along.expand(weight.shape).contiguous()
+    made: list[_Product] = []
+    for unit in product.units:
+        matrix = unit.view(places).flatten(1)
+        index, size = matrix[0], matrix.shape[1]
+        if size > LARGEST or not bool((matrix == index).all()) or (size > 1 and bool((index == index[0]).all())):
+            index, size = index[:0], 0
+        view = weight[:0] if product.derived else unit.view(weight)
+        wanted = max(ENOUGH * size, FEWEST) if size else 0
+        zeros = torch.zeros(size, dtype=torch.float64), torch.zeros(size, size)
+        made.append(_Product(view, index, wanted, bool(product.bias), 0, *zeros))
+    return made
+
+
+def _curve(
+    rated: RatedModel,
+    key: str,
+    readings: Sequence[_Reading],
+    found: dict[str, list[_Product]],
+    samples: _Measured,
+    token: CancelToken,
+) -> tuple[NDArray[np.int64], Floats, list[tuple[int, float]] | None]:
+    """(numbers of structures in their order of removal, error that each adds, measured (count, distance)).
+
+    Nothing is measured (None) where the weights that run are computed from others.
+    """
+    import torch
+
+    from .removal_order import Consumer, consumer, removal_order
+
+    one = next(s for s in rated.analysis.sets if s.key == key)
+    left = np.flatnonzero(~rated.removed[one.structures])
+    consumers, views = list[Consumer](), list[Any]()
+    for reading in readings:
+        for product in found.get(reading.tensor, ()):
+            columns = _columns(reading, product, left)
+            if columns is None or not product.rows:
+                continue
+            matrix, moments = product.weight.flatten(1), product.moments()
+            if not len(matrix):
+                return _by_weights(rated, one, left)
+            if bool(moments.isfinite().all()):
+                consumers.append(consumer(matrix.cpu(), moments, torch.from_numpy(columns)))
+                views.append(product.weight)
+    if not consumers:
+        return np.zeros(0, np.int64), np.zeros(0), None
+    most = len(left) - 1
+    shares = np.arange(1, samples.points + 1) / samples.points  # the last one leaves a single structure
+    levels = sorted({min(max(round(float(share) * len(left)), 1), most) for share in shares} - {0})
+    removal = removal_order(consumers, len(left), levels)
+    numbers = one.first + left[np.array(removal.order)]
+    told: list[tuple[int, float]] = []
+    for level in levels:
+        check(token)
+        told.append((level, _distance(rated, samples, views, removal.weights[level], token)))
+    if not all(np.isfinite(distance) for _, distance in told):
+        return numbers, np.array(removal.errors), None
+    return numbers, np.array(removal.errors), told
+
+
+def _by_weights(rated: RatedModel, one: CoupledSet, left: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats, None]:
+    """The same by the squares of the weights that read a set."""
+    sums, _ = structure_sums(rated.slices, lambda name: np.square(as_array(rated, name)))
+    own = sums[one.structures][left]
+    order = np.argsort(own, kind="stable")
+    return one.first + left[order], own[order] / max(float(own.sum()), 1e-30), None
+
+
+def _columns(reading: _Reading, product: _Product, left: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """[n, b] columns that each structure left owns in a product; None where they do not own equally many, or none."""
+    owner = np.full(int(max(product.index.max().item(), reading.indices.max())) + 1 if len(product.index) else 0, -1)
+    if not len(owner):
+        return None
+    owner[reading.indices] = reading.structures
+    owners = owner[product.index.numpy()]
+    columns = [np.flatnonzero(owners == number) for number in left]
+    size = len(columns[0]) if columns else 0
+    return np.stack(columns) if size and all(len(some) == size for some in columns) else None
+
+
+def _measured(rated: RatedModel, readings: dict[str, list[_Reading]], token: CancelToken) -> _Measured:
+    """Samples to measure on, as many as `WORK` allows, with the outputs of the model as it is."""
+    from ..tracing.isolated_forward import quiet_forward
+    from .cancellable_autograd import interruptible
+
+    assert rated.task is not None
+    each = max(costs(rated.analysis, rated.removed).macs, 1)
+    evaluations = each * max(len(readings), 1)
+    fitting = (n for n, least in LEVELS.items() if evaluations * n * least <= PATIENCE * WORK)
+    points = next(fitting, min(LEVELS))
+    wanted = int(min(max(WORK / (evaluations * points), LEVELS[points]), MANY))
+    made = _Measured([], [], [], None, points)
+    for batch in rated.task.batches(Split.TRAIN, seed=rated.seed + 1):
+        told = rated.task.distillation_batch(batch)
+        inputs, counts, size = told.inputs, told.counts, batch_size(told.inputs)
+        if size > wanted:
+            inputs, counts = few(inputs, wanted), None if counts is None else counts[:wanted]
+        with quiet_forward(rated.model), interruptible(token):
+            made.outputs.append(call(rated.model, inputs))
+        made.inputs.append(inputs)
+        made.counts.append(counts)
+        made = _Measured(made.inputs, made.outputs, made.counts, told.logits, points)
+        wanted -= min(size, wanted)
+        if wanted <= 0:
+            break
+    if not made.inputs:
+        raise no_batch_error()
+    return made
+
+
+def _distance(
+    rated: RatedModel, samples: _Measured, views: Sequence[Any], weights: Sequence[Any], token: CancelToken
+) -> float:
+    """Mean distance of the outputs from the original ones with other weights in place; these are put back.
+
+    NaN where the outputs do not compare: as many boxes as the model happens to find.
+    """
+    import torch
+
+    from ..tasks.distillation_loss import distillation_loss
+    from ..tracing.isolated_forward import quiet_forward
+    from .cancellable_autograd import interruptible
+
+    before = [view.clone() for view in views]
+    total = count = 0.0
+    try:
+        with torch.no_grad():
+            for view, weight in zip(views, weights, strict=True):
+                view.copy_(weight.reshape(view.shape))
+        for inputs, outputs, counts in zip(samples.inputs, samples.outputs, samples.counts, strict=True):
+            with quiet_forward(rated.model), interruptible(token):
+                found = call(rated.model, inputs)
+                shapes = [_shapes(one, rated.analysis.outputs) for one in (found, outputs)]
+                if shapes[0] != shapes[1] or not shapes[0]:
+                    return np.nan
+                distance = distillation_loss(found, outputs, 1.0, rated.analysis.outputs, counts, samples.logits)
+            total, count = total + float(distance) * batch_size(inputs), count + batch_size(inputs)
+    finally:
+        with torch.no_grad():
+            for view, weight in zip(views, before, strict=True):
+                view.copy_(weight)
+    return total / count
+
+
+def _shapes(outputs: Any, chosen: Sequence[str]) -> list[tuple[int, ...]]:
+    """Shapes of the tensors of floats in the outputs that stay."""
+    from ..tracing.tree import preserved_outputs
+
+    return [tuple(one.shape) for one in preserved_outputs(outputs, chosen) if one.is_floating_point()]
+
+
+def _increments(errors: Floats, told: list[tuple[int, float]]) -> Floats:
+    """[n] what each removal adds to the distance: measured at some counts, in between along the curve of the errors."""
+    curve = np.concatenate([[0.0], np.cumsum(np.maximum(errors, 0))])
+    curve += np.arange(len(curve)) * 1e-9 * max(float(curve[-1]), 1e-30)  # strictly ascending
+    counts = [0, *(count for count, _ in told)]
+    distances = np.maximum.accumulate(np.array([0.0, *(max(distance, 0.0) for _, distance in told)]))
+    along = np.interp(curve, curve[counts], distances)
+    slope = np.diff(distances)[-1] / max(float(curve[counts[-1]] - curve[counts[-2]]), 1e-30) if told else 1.0
+    along[counts[-1] + 1 :] += slope * (curve[counts[-1] + 1 :] - curve[counts[-1]])
+    return _ascending(np.diff(along))
+
+
+def _ascending(values: Floats) -> Floats:
+    """The nearest values that do not descend (pool adjacent violators), each a trifle above the one before it."""
+    pools: list[tuple[float, int]] = []
+    for value in values.tolist():
+        pools.append((value, 1))
+        while len(pools) > 1 and pools[-2][0] >= pools[-1][0]:
+            (low, n), (high, m) = pools[-2:]
+            pools[-2:] = [((low * n + high * m) / (n + m), n + m)]
+    found = np.concatenate([np.zeros(0), *(np.full(n, value) for value, n in pools)])
+    return found + np.arange(len(found)) * 1e-9 * max(float(np.abs(found).max(initial=0.0)), 1e-30)
+
+
+def _with_others(rated: RatedModel, scores: Floats) -> Floats:
+    """Sets that no product reads by the squares of their weights, in the unit of the others."""
+    missing = np.isnan(scores) & counted(rated.slices) & ~rated.removed
+    known = scores[np.isfinite(scores)]
+    sums, _ = structure_sums(rated.slices, lambda name: np.square(as_array(rated, name)))
+    for one in rated.analysis.sets:
+        own = one.first + np.flatnonzero(missing[one.structures])
+        if one.kind is not Kind.BLOCK and len(own):
+            scores[own] = sums[own] / (float(sums[own].mean()) or 1.0) * (float(known.mean()) if len(known) else 1.0)
+    return scores
+
+
+STRUCTURED_OBS = Criterion(
+    name="obs",
+    title="Structured OBS, measured",
+    formula=(
+        "what the outputs' distance to the original ones grows by: order and error by tr(W_g [G^-1]_gg^-1 W_g^T) over "
+        "the products that read the structures, G their inputs' second moments, scaled to the distance measured"
+    ),
+    paper="Kurtic et al., ZipLM: Inference-Aware Structured Pruning of Language Models, 2023",
+    needs=Needs.DATA,
+    rate=rate,
+    ranking=Ranking.COST,
+    cost=cost,
+)

@@ -1,0 +1,159 @@
+"""Structured OBS equals a brute-force refit after each removal, and measures what the outputs lose."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from secateur.engine.jobs import finish
+from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
+from secateur.engine.scoring.criteria import ranked, score
+from secateur.engine.scoring.removal_order import RIDGE, consumer, removal_order
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.analysis import Kind
+from secateur.engine.tasks.distillation_batch import DistillationBatch
+from tests.engine.scoring.given_task import GivenTask
+
+
+def _refit(weight: torch.Tensor, moments: torch.Tensor, left: list[int]) -> tuple[float, torch.Tensor]:
+    """(squared error, weights) of the best weights on the columns left, by least squares on a root of the moments."""
+    root = torch.linalg.cholesky(moments).T  # moments = root^T root: rows that have these products
+    found = torch.linalg.lstsq(root[:, left], root @ weight.T).solution
+    error = (root[:, left] @ found - root @ weight.T).square().sum()
+    return float(error), found.T
+
+
+def _problem(columns: int, outputs: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(weight, moments, moments with the ridge)."""
+    random = torch.Generator().manual_seed(seed)
+    mixed = torch.randn(columns, columns, generator=random, dtype=torch.float64)
+    rows = torch.randn(200, columns, generator=random, dtype=torch.float64) @ mixed
+    moments = rows.T @ rows / len(rows)
+    ridged = moments + RIDGE * moments.diagonal().mean() * torch.eye(columns, dtype=torch.float64)
+    return torch.randn(outputs, columns, generator=random, dtype=torch.float64), moments, ridged
+
+
+def test_errors_and_weights_are_those_of_a_refit_after_each_removal() -> None:
+    weight, moments, ridged = _problem(12, 5, seed=1)
+    columns = torch.arange(12).view(6, 2)
+    found = removal_order([consumer(weight, moments, columns)], 6, levels=(1, 2, 3, 4, 5))
+    energy = float((weight @ ridged * weight).sum())
+    for count in range(1, 6):
+        left = sorted(set(range(12)) - set(columns[found.order[:count]].flatten().tolist()))
+        error, best = _refit(weight, ridged, left)
+        assert np.isclose(sum(found.errors[:count]) * energy, error)
+        assert torch.allclose(found.weights[count][0][:, left], best)
+    assert np.isclose(sum(found.errors), 1.0)  # without any input all of the output is lost
+
+
+def test_each_removal_is_the_cheapest_one_by_brute_force() -> None:
+    problems = [_problem(8, 3, seed=2), _problem(16, 4, seed=3)]
+    columns = [torch.arange(8).view(8, 1), torch.arange(16).view(8, 2).flip(0)]
+    consumers = [consumer(w, m, c) for (w, m, _), c in zip(problems, columns, strict=True)]
+    found = removal_order(consumers, 8)
+    gone: list[int] = []
+    for expected in found.order[:-1]:
+        costs: dict[int, float] = {}
+        for trial in set(range(8)) - set(gone):
+            costs[trial] = 0.0
+            for (weight, _, ridged), owned in zip(problems, columns, strict=True):
+                dropped = set(owned[[*gone, trial]].flatten().tolist())
+                left = sorted(set(range(weight.shape[1])) - dropped)
+                costs[trial] += _refit(weight, ridged, left)[0] / float((weight @ ridged * weight).sum())
+        assert min(costs, key=lambda one: costs[one]) == expected
+        gone.append(expected)
+
+
+class _Net(nn.Module):
+    """Two layers, of whose neurons two are copies of each other and one is dead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 8), nn.Linear(8, 3)
+        with torch.no_grad():
+            self.first.weight[5], self.first.bias[5] = self.first.weight[2], self.first.bias[2]
+            self.first.bias[7] = -100.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(x).relu())
+
+
+def test_what_others_can_stand_for_costs_nothing_and_the_rest_is_measured() -> None:
+    torch.manual_seed(0)
+    net, inputs = _Net().eval(), torch.randn(256, 6)
+    before = {name: one.clone() for name, one in net.state_dict().items()}
+    analysis = analyse(net, (inputs[:2],))
+    found = finish(score(net, analysis, analysis.empty(), "obs", GivenTask(inputs, 3, batch=64)))
+    neurons = next(one for one in analysis.sets if one.kind is not Kind.BLOCK and "first" in one.name)
+    own = found[neurons.structures]
+    assert set(np.argsort(own)[:2].tolist()) in ({7, 2}, {7, 5})
+    assert np.sort(own)[1] < 1e-3 * np.median(own)
+    assert all(torch.equal(one, before[name]) for name, one in net.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", ["conv", "transposed", "grouped", "Conv1D", "weight norm"])
+def test_every_product_that_reads_a_structure_counts(kind: str) -> None:
+    torch.manual_seed(0)
+    last: nn.Module = nn.Conv2d(8, 4, 3, bias=False)
+    shape: tuple[int, ...] = (32, 3, 8, 8)
+    first: nn.Module = nn.Conv2d(3, 8, 3)
+    if kind == "transposed":
+        last = nn.ConvTranspose2d(8, 4, 3)
+    if kind == "grouped":
+        last = nn.Conv2d(8, 4, 3, groups=2)
+    if kind == "Conv1D":
+        last, shape, first = pytest.importorskip("transformers.pytorch_utils").Conv1D(4, 8), (32, 5, 3), nn.Linear(3, 8)
+    if kind == "weight norm":
+        last = nn.utils.parametrizations.weight_norm(nn.Conv2d(8, 4, 3))
+    net, inputs = nn.Sequential(first, nn.ReLU(), last).eval(), torch.randn(shape)
+    analysis = analyse(net, (inputs[:2],))
+    found = finish(score(net, analysis, analysis.empty(), "obs", _Outputs(inputs, 2, batch=16)))
+    one = analysis.sets[0]
+    assert np.isfinite(found[one.structures]).all() and (found[one.structures] > 0).any()
+
+
+@pytest.mark.parametrize("what", ["few samples", "constant", "NaN", "bfloat16"])
+def test_data_that_says_little_still_gives_every_structure_a_score(what: str) -> None:
+    torch.manual_seed(0)
+    net, inputs = _Net().eval(), torch.randn(64, 6)
+    if what == "few samples":
+        inputs = inputs[:2]
+    if what == "constant":
+        inputs = torch.ones(64, 6)
+    if what == "NaN":
+        inputs[5, 2] = torch.nan
+    if what == "bfloat16":
+        net, inputs = net.bfloat16(), inputs.bfloat16()
+    analysis = analyse(net, (inputs[:2],))
+    found = finish(score(net, analysis, analysis.empty(), "obs", _Outputs(inputs, 2, batch=16)))
+    assert np.isfinite(found[analysis.sets[0].structures]).all()
+
+
+def test_outputs_whose_number_depends_on_the_data_need_not_compare() -> None:
+    class Chosen(_Net):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found = super().forward(x)
+            return found[found[:, 0] > 0]
+
+    torch.manual_seed(0)
+    inputs = torch.randn(64, 6)
+    analysis = analyse(_Net().eval(), (inputs[:2],))
+    found = finish(score(Chosen().eval(), analysis, analysis.empty(), "obs", _Outputs(inputs, 2, batch=16)))
+    assert np.isfinite(found[analysis.sets[0].structures]).all()
+
+
+def test_by_its_scores_the_whole_model_competes_where_nobody_said_otherwise() -> None:
+    asked = Goal((Limit(Cost.MACS, 0.5),))
+    assert ranked(asked, "obs").ranking is Ranking.COST and ranked(asked, "taylor").ranking is Ranking.SHAPES
+    assert ranked(replace(asked, ranking=Ranking.SET), "obs").ranking is Ranking.SET
+
+
+class _Outputs(GivenTask):
+    """A task whose outputs are no logits."""
+
+    def distillation_batch(self, batch: Any) -> DistillationBatch:
+        """All of the outputs."""
+        return DistillationBatch(self.inputs(batch), logits=False)
