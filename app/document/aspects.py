@@ -81,4 +81,5 @@ class Goal:
         timed = target if self.cost is Cost.LATENCY else None
         limits = (planning.Limit(self.cost, self.keep),)
         kinds = kinds or (KINDS_WITH_BLOCKS if self.depth else ())
-        return planning.Goal(limits, multiple=target.multiple, kinds=kinds, target=timed)
+        steps = planning.STEPS if target.multiple == planning.MULTIPLE else 2  # a multiple by hand holds where it can
+        return planning.Goal(limits, multiple=target.multiple, steps=steps, kinds=kinds, target=timed)
