@@ -66,8 +66,9 @@ def cell(name: str) -> dict[str, Any]:
         settings = PruneSettings(Goal((Limit(Cost.PARAMETERS, KEEP),)), "l1")
         (state,) = finish(prune_state(session, "s0", settings))
         exported = finish(export_state(session, state.id, "hugging-face", str(out)))
-        live, inputs = session.model(state.id), session.prepared.inputs
-        torch.save(dict(inputs), Path(place) / "inputs.pt")
+        live = session.model(state.id)
+        inputs: dict[str, Any] = dict(session.prepared.inputs)
+        torch.save(inputs, Path(place) / "inputs.pt")
         arguments = [str(out), f"{place}/inputs.pt", auto_class(live), f"{place}/out.pt"]
         subprocess.run([sys.executable, "-P", "-c", STOCK, *arguments], check=True, cwd=place, capture_output=True)
         stock = torch.load(f"{place}/out.pt")

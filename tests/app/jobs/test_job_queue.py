@@ -1,6 +1,7 @@
 """Jobs as they are seen: how far, how long, what waits; they are stopped, moved and taken out, and their end told."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -26,8 +27,10 @@ LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture
-def player(qtbot, dressed) -> Player:
-    return play()
+def player(qtbot, dressed) -> Iterator[Player]:
+    player = play()
+    yield player
+    player.workbench.close()
 
 
 def ask_three(player: Player) -> None:

@@ -1,5 +1,7 @@
 """Scores are shown while they are made, by name; nothing decides by them before all are there."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,6 @@ from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.model import Column
 from secateur.engine.errors import EngineLost, TaskError
 from secateur.engine.scoring.partial_scores import PartialScores
-from secateur.engine.scoring.score_options import Choices, Slices
 from tests.app.demo_analysis import scores_of
 from tests.app.playing import Player, play
 
@@ -18,11 +19,12 @@ CONV = "layer1.0.conv1"
 
 
 @pytest.fixture
-def player(qapp) -> Player:
+def player(qapp) -> Iterator[Player]:
     """Other scores are asked for than those that are there."""
     player = play()
-    player.document.set_choices(Choices(slices=Slices.ALL), player.document.contents.ranking)
-    return player
+    player.document.set_criterion("taylor")
+    yield player
+    player.workbench.close()
 
 
 def partly(player: Player, done: int = 8, seed: int = 3, samples: bool = False) -> np.ndarray:
@@ -130,5 +132,5 @@ def test_cancelled_they_are_gone_and_so_it_says(player) -> None:
 def test_other_scores_are_not_mixed_up_with_them(player) -> None:
     document = player.document
     partly(player)
-    document.set_choices(Choices(), document.contents.ranking)
+    document.set_criterion("obs")
     assert document.partial is None and document.shown_scores is document.scores is not None

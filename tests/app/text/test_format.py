@@ -22,7 +22,7 @@ from secateur.app.text import format
     ],
 )
 def test_three_significant_digits(value: float, text: str) -> None:
-    assert format.three(value) == text
+    assert format.three_digits(value) == text
 
 
 def test_units() -> None:

@@ -234,9 +234,9 @@ def test_experts_are_repaired_and_one_that_nothing_reaches_is_named() -> None:
     for one in analysis.sets:
         if ".0.weight" in one.name and one.dim == 0:
             mask[one.first + 6 : one.first + 12] = True
-    student, kept = cut(everywhere, analysis, mask, inputs).model.eval(), analysis.kept_indices(mask)
+    student: Any = cut(everywhere, analysis, mask, inputs).model.eval()
     student.asked = 3
-    plain = copy.deepcopy(student)
+    plain, kept = copy.deepcopy(student), analysis.kept_indices(mask)
     result = _repair(student, model, kept)
     assert set(result.repaired) == {f"experts.{n}.2.weight" for n in range(3)}
     assert [name for name, _ in result.left] == ["experts.3.2.weight"]
@@ -429,7 +429,7 @@ def test_little_memory_takes_more_passes_and_gives_as_good_weights(monkeypatch: 
 def test_batches_of_one_shape_are_joined_and_others_stay() -> None:
     texts = [{"ids": torch.full((2, length), length), "mask": torch.ones(2, length)} for length in (3, 5, 3, 3)]
     joined = joined_batches(texts, 2)
-    assert [tuple(one["ids"].shape) for one in joined] == [(4, 3), (2, 3), (2, 5)]
+    assert [tuple(dict(one)["ids"].shape) for one in joined] == [(4, 3), (2, 3), (2, 5)]
 
 
 def test_a_cancel_leaves_both_models_as_they_were() -> None:
