@@ -13,7 +13,7 @@ import torch
 from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
 from secateur.engine.errors import OpenError, SecateurError
 from secateur.engine.jobs import Cancelled, Progress, finish
-from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
 from secateur.engine.recipes.recipe import RECIPE, write_recipe
 from secateur.engine.recipes.replay import run_recipe
 from secateur.engine.recovery import checkpoint
@@ -144,7 +144,7 @@ def test_marks_by_hand_stand_for_their_macs_and_rounds_for_themselves(pruned: Se
     (one,) = rounds_of(pruned, pruned.history.path_to(by_hand.id))
     assert one.goal.limits == (Limit(Cost.MACS, amount=by_hand.macs),) and one.recoveries == ()
     (other,) = rounds_of(pruned, pruned.history.path_to("s2"))
-    assert other.goal == SETTINGS.goal and other.recoveries == (SETTINGS.recovery,)
+    assert other.goal == replace(SETTINGS.goal, ranking=Ranking.SHAPES) and other.recoveries == (SETTINGS.recovery,)
 
 
 def test_the_original_has_no_baselines(pruned: Session) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from secateur.engine.errors import PlanError, SecateurError
 from secateur.engine.jobs import Cancelled, Progress, finish
-from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
 from secateur.engine.recipes.recipe import read_recipe, write_recipe
 from secateur.engine.recipes.replay import run_recipe
 from secateur.engine.recipes.steps import Plan
@@ -73,7 +73,8 @@ def test_a_recipe_of_rounds_runs_again_and_its_goals_are_planned_again(session: 
     path = tmp_path / "mine" / "recipe.json"
     write_recipe(path, session_recipe(session, made[-1].id))
     plans = [step.intent.goal for step in read_recipe(path).steps if isinstance(step, Plan)]
-    assert len(plans) == 2 and plans[-1] == Goal((Limit(Cost.SIZE, amount=14_000),), multiple=4)
+    assert len(plans) == 2
+    assert plans[-1] == Goal((Limit(Cost.SIZE, amount=14_000),), multiple=4, ranking=Ranking.SHAPES)
     assert finish(run_recipe(path, Session(tmp_path / "same"))).states[-1].weights == made[-1].weights
     code = path.parent / "model.py"
     code.write_text(code.read_text().replace("24", "16"))
