@@ -46,6 +46,12 @@ QUESTIONS = {
         warning=RUNS_ANY_CODE,
         verb=QT_TRANSLATE_NOOP(CONTEXT, "Trust this file and open"),
     ),
+    "program.pickle": Question(
+        consent="trust_pickle",
+        title=RUNS_CODE,
+        warning=RUNS_ANY_CODE,
+        verb=QT_TRANSLATE_NOOP(CONTEXT, "Trust this file and open"),
+    ),
     "source.code": Question(
         consent="trust_code",
         title=RUNS_CODE,

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QWidget
 from secateur.engine.options import setting_of
 from secateur.engine.sources.protocol import ModelSpec
 
-from ..storage.open_target import WEIGHTS, is_hugging_face
+from ..storage.open_target import GRAPHS, WEIGHTS, is_hugging_face
 from ..text.translate import QT_TRANSLATE_NOOP
 from ..widgets.fields import ComboBox
 from .data_rows import DataRows
@@ -41,6 +41,7 @@ class Kind:
 
 KINDS = (
     Kind(QT_TRANSLATE_NOOP(CONTEXT, "Python file and callable"), "", "path/to/model.py:make_model", "file"),
+    Kind(QT_TRANSLATE_NOOP(CONTEXT, "ONNX, torch.export or GGUF file"), "", "path/to/model.onnx", "file"),
     Kind(QT_TRANSLATE_NOOP(CONTEXT, "torchvision, by name"), "torchvision:", "resnet50"),
     Kind(QT_TRANSLATE_NOOP(CONTEXT, "timm, by name"), "timm:", "resnet18.a1_in1k"),
     Kind(QT_TRANSLATE_NOOP(CONTEXT, "Hugging Face folder"), "", "path/to/folder", "folder"),
@@ -48,7 +49,7 @@ KINDS = (
     Kind(QT_TRANSLATE_NOOP(CONTEXT, "Bundled sample"), "bundled:", "resnet"),
     Kind(QT_TRANSLATE_NOOP(CONTEXT, "Secateur project or export"), "", "path/to/folder", "folder"),
 )
-FILE, HUGGING_FACE, FOLDER = KINDS[0], KINDS[3], KINDS[-1]
+FILE, GRAPH, HUGGING_FACE, FOLDER = KINDS[0], KINDS[1], KINDS[4], KINDS[-1]
 SAMPLES = "bundled:"
 OFFERED = 5
 """Callables that a sentence names."""
@@ -116,14 +117,15 @@ class OpenModel(FormDialog):
         if source.lower().endswith(WEIGHTS):
             self.weights.setText(source)
         elif source:
-            self.kind.setCurrentIndex(0)
+            self.kind.setCurrentIndex(KINDS.index(GRAPH if source.lower().endswith(GRAPHS) else FILE))
             self._name_file(source)
 
     def _take_again(self, spec: ModelSpec) -> None:
         """Begin with what was asked for last: it may have failed for one field."""
         prefixed = next((one for one in KINDS if one.prefix and spec.source.startswith(one.prefix)), None)
         folder = HUGGING_FACE if is_hugging_face(spec.source) else FOLDER
-        kind = prefixed or (folder if Path(spec.source).is_dir() else FILE)
+        file = GRAPH if spec.source.lower().endswith(GRAPHS) else FILE
+        kind = prefixed or (folder if Path(spec.source).is_dir() else file)
         self.kind.setCurrentIndex(KINDS.index(kind))
         self.name.setText(spec.source.removeprefix(kind.prefix))
         self.weights.setText(spec.weights)
@@ -139,6 +141,8 @@ class OpenModel(FormDialog):
         """A file was looked for and found: of a Python file it is also needed what in it makes the model."""
         super().picked(line, path)
         if line is self.name:
+            if path.lower().endswith(GRAPHS):
+                self.kind.setCurrentIndex(KINDS.index(GRAPH))
             self._name_file(path)
 
     def _name_whole(self) -> None:
@@ -171,6 +175,8 @@ class OpenModel(FormDialog):
         self.name.setText(f"{file}{end}:{self.maker.itemText(index)}")
 
     def _files(self) -> str:
+        if self.kind.currentData() is GRAPH:
+            return self.tr("Models (*.onnx *.pt2 *.gguf);;All files (*)")
         return self.tr("Python files (*.py);;All files (*)") if self.kind.currentData() is FILE else ""
 
     def _chosen(self) -> None:
@@ -210,6 +216,8 @@ class OpenModel(FormDialog):
             return self._problem_of_callable()
         if kind is FILE and not Path(file).expanduser().is_file():
             return self.tr("{file} does not exist.").format(file=file)
+        if kind is GRAPH:
+            return self._problem_of_graph(name) or self._problem_of_details() or self.data.problem()
         if kind.pick == "folder" and not Path(name).expanduser().is_dir():
             return self.tr("{name} is not a folder.").format(name=name)
         return self._problem_of_details() or self.data.problem()
@@ -219,6 +227,11 @@ class OpenModel(FormDialog):
             words = self.tr("Add a colon and the callable that returns the model, for example {names}.")
             return words.format(names=", ".join(self._callables[:OFFERED]))
         return self.tr("Enter the file and its callable that returns the model: path/to/model.py:make_model.")
+
+    def _problem_of_graph(self, name: str) -> str:
+        if not name.lower().endswith(GRAPHS):
+            return self.tr("Enter a file that ends in .onnx, .pt2 or .gguf.")
+        return "" if Path(name).expanduser().is_file() else self.tr("{file} does not exist.").format(file=name)
 
     def _problem_of_details(self) -> str:
         if self.weights.text() and not Path(self.weights.text()).expanduser().is_file():

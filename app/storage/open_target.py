@@ -5,6 +5,8 @@ from pathlib import Path
 from secateur.engine.sources.protocol import ModelSpec
 
 BUNDLE = ".zip"
+GRAPHS = (".onnx", ".pt2", ".gguf")
+"""Endings of files that hold a whole model."""
 WEIGHTS = (".th", ".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 HUGGING_FACE = ("config.json", "model.safetensors", "model.safetensors.index.json")
 """Files of a Hugging Face folder, any of which means the folder."""

@@ -221,6 +221,15 @@ def test_a_name_of_torchvision_becomes_its_source(qtbot, window):
     assert window.opened == [ModelSpec("torchvision:resnet18")]
 
 
+def test_a_graph_is_recognised_by_its_ending(qtbot, window, tmp_path):
+    file = tmp_path / "net.onnx"
+    dialog = shown(qtbot, OpenModel(window, str(file)))
+    assert "does not exist" in dialog.problem()
+    file.write_bytes(b"")
+    assert not dialog.problem() and dialog.spec() == ModelSpec(str(file))
+    assert dialog.kind.currentText().startswith("ONNX")
+
+
 def test_a_dropped_checkpoint_stands_in_its_own_field(qtbot, window, tmp_path):
     file = tmp_path / "net.th"
     file.write_text("")
