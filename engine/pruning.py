@@ -24,11 +24,11 @@ from .model_inputs import Inputs, at_batch, batch_size, inputs_of, mapped
 from .planning.budget_schedule import round_goals
 from .planning.goal import outside_scope, reached, solve, touching
 from .planning.infeasibility import goal_text
-from .planning.protocol import MULTIPLE, STEPS, Cost, Goal, Limit, Reached
+from .planning.protocol import MULTIPLE, Cost, Goal, Limit, Reached
 from .recovery.finetune import recover
 from .recovery.protocol import RecoverySettings, require_possible
 from .runtime.load_pruned import load_pruned
-from .scoring.criteria import ranked, score, usual_criterion
+from .scoring.criteria import CRITERIA, context_of, ranked, score, unavailable
 from .scoring.score_options import Choices
 from .session.open_model import Prepared, analysed, first_look, prepare, run_evaluation, runs
 from .session.states import Exported
@@ -271,7 +271,7 @@ def prune(
         lock: Modules that stay as they are, with everything below them: paths, patterns ("*.conv1"), or the model's
             own modules.
         goal: More about the plan: scope, kinds of structures, what competes. Limits and `multiple` are added to it.
-        criterion: What rates structures, a key of `CRITERIA`; None for "obs" with a task, else "l1".
+        criterion: What rates structures, a key of `CRITERIA`; None for "taylor" where the task has a loss, else "l1".
         choices: How slices are combined and normalised; None for the criterion's own way.
         task: The data with its loss and metric: a path as the command line takes it, "bundled" for the sample, or a
             specification. None for no data.
@@ -333,7 +333,7 @@ def prune(
 def _goal(goal: Goal | None, multiple: int | None, given: dict[str, tuple[Cost, float | None]]) -> Goal:
     """The goal with the limits that were given."""
     limits = [_limit(name, cost, value) for name, (cost, value) in given.items() if value is not None]
-    asked = goal or Goal((), multiple=MULTIPLE, steps=2 if multiple else STEPS)
+    asked = goal or Goal((), multiple=MULTIPLE)
     asked = replace(asked, limits=(*asked.limits, *limits), multiple=multiple or asked.multiple)
     if not asked.limits:
         template = "A limit is needed. Give one of {names}, for example keep_macs=0.5."
@@ -401,7 +401,8 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     analysis = yield from analysed(prepared, token)
     outside_scope(analysis, asked.goal)
     locked, nothing = touching(analysis, asked.lock), analysis.empty()
-    criterion = asked.criterion or usual_criterion(task is not None)
+    usual = "l1" if unavailable(CRITERIA["taylor"], context_of(analysis, nothing, info)) else "taylor"
+    criterion = asked.criterion or usual
     model, removed, edits, verification = original, nothing, Edits(), Verification()
     notes = [*prepared.opened.notes, *analysis.notes, *(info.notes if info else ())]
     whole = ranked(asked.goal, criterion)

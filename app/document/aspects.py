@@ -81,5 +81,4 @@ class Goal:
         timed = target if self.cost is Cost.LATENCY else None
         limits = (planning.Limit(self.cost, self.keep),)
         kinds = kinds or (KINDS_WITH_BLOCKS if self.depth else ())
-        steps = planning.STEPS if target.multiple == planning.MULTIPLE else 2  # a multiple by hand holds where it can
-        return planning.Goal(limits, multiple=target.multiple, steps=steps, kinds=kinds, target=timed)
+        return planning.Goal(limits, multiple=target.multiple, kinds=kinds, target=timed)

@@ -20,7 +20,6 @@ from ..planning.infeasibility import goal_text
 from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..recovery.expected_result import expectation
 from ..recovery.protocol import Repair
-from ..scoring.criteria import usual_criterion
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
 from ..session.state_history import is_project
@@ -263,13 +262,21 @@ def note_no_recovery(asked: PruneRequest, opened: OpenedModel, notes: list[str])
 def scored(
     session: Session, start: State, asked: PruneRequest, data: bool, reporter: Reporter, notes: list[str]
 ) -> tuple[NDArray[Any], str]:
-    """Scores and the criterion they are by: structured OBS with data, L1 otherwise, with a note."""
-    settings = asked.settings
-    criterion = settings.criterion or usual_criterion(data)
-    if not settings.criterion and not data:
-        notes.append("No data, so structures were scored by weight magnitude (l1). Add --task for better scores.")
-    job = session.score(start.id, criterion, choices=settings.choices, seed=settings.seed)
-    return reporter.finish(job), criterion
+    """Scores and the criterion they are by: Taylor where the data allows it, L1 otherwise, with a note."""
+    given, choices, seed = asked.settings.criterion, asked.settings.choices, asked.settings.seed
+    criterion = given or "taylor"
+    if criterion == "taylor" and not data:
+        notes.append(
+            "No data, so structures were scored by weight magnitude (l1) instead of taylor. Add --task to use taylor."
+        )
+        criterion = "l1"
+    try:
+        return reporter.finish(session.score(start.id, criterion, choices=choices, seed=seed)), criterion
+    except TaskError as error:
+        if given or error.message.code != "scoring.no_loss":
+            raise
+    notes.append("The task has no loss, so structures were scored by weight magnitude (l1) instead of taylor.")
+    return reporter.finish(session.score(start.id, "l1", choices=choices)), "l1"
 
 
 def _outcome(done: PruneOutcome, result: State, asked: PruneRequest, exported: Exported | None, saved: str) -> Outcome:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..planning.goal import touching
-from ..planning.protocol import KINDS_WITH_BLOCKS, MULTIPLE, STEPS, Cost, Goal, Limit
+from ..planning.protocol import KINDS_WITH_BLOCKS, MULTIPLE, Cost, Goal, Limit
 from ..recovery.protocol import RecoverySettings, Repair, require_possible
 from ..scoring.criteria import CRITERIA, ranked
 from ..scoring.score_options import Choices
@@ -17,7 +17,7 @@ from .settings import given_settings, read_settings
 
 HALF = Limit(Cost.MACS, 0.5)
 """What is kept at most where no cost is limited."""
-DEFAULT = PruneSettings(Goal((HALF,), multiple=MULTIPLE, steps=STEPS), "", RecoverySettings())
+DEFAULT = PruneSettings(Goal((HALF,), multiple=MULTIPLE), "", RecoverySettings())
 """The way to half of the MACs, by the best criterion that is possible."""
 
 SERVED = {str(Kind.NEURON): 128}
@@ -125,6 +125,5 @@ def kinds_of(arguments: argparse.Namespace) -> tuple[Kind, ...]:
 
 def _goal(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Goal:
     multiple = arguments.multiple or USUAL
-    steps = 2 if arguments.multiple else STEPS
-    goal = read_settings(Goal, arguments, limits=limits, multiple=multiple, steps=steps, kinds=kinds_of(arguments))
+    goal = read_settings(Goal, arguments, limits=limits, multiple=multiple, kinds=kinds_of(arguments))
     return replace(goal, multiples=SERVED | goal.multiples) if arguments.uniform else goal

@@ -6,7 +6,6 @@ from typing import Any
 
 from ..errors import TaskError
 from ..planning.protocol import Goal
-from ..scoring.criteria import usual_criterion
 from ..scoring.score_options import Choices
 from ..sensitivity.protocol import Sensitivity
 from ..session.measurement_cache import user_cache
@@ -33,7 +32,7 @@ def sensitivity(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             reporter.note(with_hint(note))
         if not session.has_task:
             raise TaskError("cli.no_data", "{what} needs data. Add --task.", what="sensitivity")
-        criterion, state = arguments.criterion or usual_criterion(data=True), session.present.id
+        criterion, state = arguments.criterion or "taylor", session.present.id
         job = measure_sensitivity(
             session, state, criterion, tuple(arguments.shares), goal, choices=read_settings(Choices, arguments)
         )

@@ -49,8 +49,8 @@ class Ranking(StrEnum):
     MODEL = "model"
 
 
-MULTIPLE, STEPS = 16, 8
-"""The multiple and the steps of a goal where nobody has asked for a multiple: a layer of 64 has steps of 8."""
+MULTIPLE = 16
+"""The multiple of a goal where nobody has asked for one."""
 
 BYTES: Mapping[str, int] = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 """Bytes of an element in a file of each type."""
@@ -187,7 +187,7 @@ class Goal:
             help="kept widths are multiples of this",
             minimum=1,
             dialog_maximum=256,
-            automatic="16, less in narrow layers; where latency is limited, what saves time there",
+            automatic="16; where latency is limited, what saves time there",
             group=PLAN,
         ),
     ] = 1

@@ -92,11 +92,6 @@ def unavailable(rule: Criterion, context: ScoringContext) -> Message | None:
     return rule.missing(context)
 
 
-def usual_criterion(data: bool) -> str:
-    """The criterion where nobody has chosen one, with data or without."""
-    return STRUCTURED_OBS.name if data else L1.name
-
-
 def ranked(goal: Goal, criterion: str) -> Goal:
     """A goal that says what competes by the scores of a criterion, as they compare where it did not say so itself."""
     return replace(goal, ranking=CRITERIA[criterion].ranking) if goal.ranking is Ranking.AUTO else goal

@@ -54,7 +54,7 @@ class PruneSettings:
             title="Criterion",
             help="what rates structures",
             choices=tuple(CRITERIA),
-            automatic="obs with data, else l1",
+            automatic="taylor with data, else l1",
             group=SCORES,
         ),
     ]

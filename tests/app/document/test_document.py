@@ -99,8 +99,8 @@ def facts(document: Document) -> tuple:
     )
 
 
-def test_opening_with_a_task_scores_by_structured_obs_at_once(desk: Desk):
-    assert desk.link.asked("score")[:2] == ("s0", "obs")
+def test_opening_with_a_task_scores_by_taylor_at_once(desk: Desk):
+    assert desk.link.asked("score")[:2] == ("s0", "taylor")
     assert desk.document.scores is not None
 
 
@@ -163,7 +163,7 @@ def test_a_cut_becomes_the_present_state_and_undo_goes_back_to_the_marks(desk: D
     planned = facts(document)[:6]
     workbench.states.cut()
     state, removed, plan = desk.link.asked("cut")
-    assert state == "s0" and removed.sum() == 2 and plan.criterion == "obs"
+    assert state == "s0" and removed.sum() == 2 and plan.criterion == "taylor"
     desk.answer("cut", desk.cut_state())
     assert document.state is not None and document.state.id == "s1"
     assert not document.marked.any() and document.removed.sum() == 2
@@ -528,7 +528,7 @@ def test_undoing_everything_and_doing_it_again_ends_where_it_was(qapp, steps):
     desk = Desk(workbench_on(link), link, [], [])
     state = state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty())
     desk.document.adopt(OpenedModel("net", ANALYSIS, state, (), task_info()), RESNET)
-    desk.document.take_scores("s0", "obs", SCORES)
+    desk.document.take_scores("s0", "taylor", SCORES)
     begin = facts(desk.document)[:6]
     for step in steps:
         act(desk, *step)

@@ -12,6 +12,7 @@ from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.model import Column
 from secateur.engine.errors import EngineLost, TaskError
 from secateur.engine.scoring.partial_scores import PartialScores
+from secateur.engine.scoring.score_options import Choices, Slices
 from tests.app.demo_analysis import scores_of
 from tests.app.playing import Player, play
 
@@ -22,7 +23,7 @@ CONV = "layer1.0.conv1"
 def player(qapp) -> Iterator[Player]:
     """Other scores are asked for than those that are there."""
     player = play()
-    player.document.set_criterion("taylor")
+    player.document.set_choices(Choices(slices=Slices.ALL), player.document.contents.ranking)
     yield player
     player.workbench.close()
 
@@ -132,5 +133,5 @@ def test_cancelled_they_are_gone_and_so_it_says(player) -> None:
 def test_other_scores_are_not_mixed_up_with_them(player) -> None:
     document = player.document
     partly(player)
-    document.set_criterion("obs")
+    document.set_choices(Choices(), document.contents.ranking)
     assert document.partial is None and document.shown_scores is document.scores is not None

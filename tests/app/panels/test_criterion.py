@@ -28,8 +28,8 @@ def _entry(box: CriterionBox, name: str) -> tuple[bool, str]:
 def test_all_criteria_are_listed_and_the_one_in_use_is_shown(qtbot, dressed) -> None:
     box = _box(qtbot)
     assert [box.itemData(n) for n in range(box.count())] == list(CRITERIA)
-    assert box.currentData() == box.document.criterion == "obs"
-    assert CRITERIA["obs"].formula in box.toolTip() and "forward passes" in box.toolTip()
+    assert box.currentData() == box.document.criterion == "taylor"
+    assert CRITERIA["taylor"].formula in box.toolTip() and "backward passes" in box.toolTip()
 
 
 def test_what_needs_data_is_greyed_with_the_reason_until_a_task_is_attached(qtbot, dressed) -> None:
@@ -58,4 +58,4 @@ def test_a_key_chooses_and_passes_over_what_is_not_available(qtbot, dressed) -> 
     assert box.currentData() == "l1"
     for _ in range(2):
         qtbot.keyClick(box, Qt.Key.Key_Down)
-    assert box.document.criterion == "batchnorm"  # l2, then past obs, taylor, gates and fisher, which need data
+    assert box.document.criterion == "batchnorm"  # l2, then past taylor, gates and fisher, which need data

@@ -39,17 +39,15 @@ def choose(qtbot, box, words: str) -> None:
 
 def test_it_says_formula_cost_and_paper_of_the_criterion(qtbot, player) -> None:
     options = shown(qtbot, player)
-    rule = CRITERIA["obs"]
+    rule = CRITERIA["taylor"]
     assert rule.formula in options.help["formula"].text() and options.help["paper"].text() == rule.paper
-    assert "forward passes" in options.help["cost"].text()
+    assert "forward and backward passes" in options.help["cost"].text()
     options.close()
 
 
 def test_a_choice_rates_anew_and_what_was_rated_before_is_not_asked_for_again(qtbot, player) -> None:
     document, link = player.document, player.link
     options = shown(qtbot, player)
-    document.set_criterion("taylor")
-    player.answer("score", scores_of(document.analysis, seed=2))
     before = document.scores
     choose(qtbot, options.slices, "all")
     assert document.choices == Choices(slices=Slices.ALL)

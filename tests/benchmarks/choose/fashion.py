@@ -2,9 +2,8 @@
 
 The official 10,000 test images are read once a cell. Short protocol: 3 epochs of recovery on 10,000 training images
 (the first of a fixed shuffle), chosen on 2,000 others; `--full`: 10 epochs on 55,000, chosen on 5,000, three seeds.
-Taylor, multiples of 16: the defaults of the program when this was measured. The networks come trained on all 55,000
-images; `uncut` gives them the same extra epochs. `longer` gives the baselines that begin with fresh weights ten times
-as many.
+Defaults of the program (Taylor, multiples of 16). The networks come trained on all 55,000 images; `uncut` gives them
+the same extra epochs. `longer` gives the baselines that begin with fresh weights ten times as many.
 """
 
 from contextlib import closing

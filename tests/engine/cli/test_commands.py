@@ -190,7 +190,7 @@ def test_sensitivity_lists_what_each_layer_loses(mine: Path, tmp_path: Path, cap
     argv = ["sensitivity", *model_and_task(mine), "--shares", "50%,90%", "--cache", str(tmp_path / "cache")]
     assert main([*argv, "--json"]) == 0
     done = one_object(capsys)
-    assert done["shares"] == [0.5, 0.9] and done["metric"]["split"] == "val" and done["criterion"] == "obs"
+    assert done["shares"] == [0.5, 0.9] and done["metric"]["split"] == "val" and done["criterion"] == "taylor"
     filters = next(one for one in done["sets"] if one["module"] == "block.conv1")
     assert filters["removed"] == [12, 22] and len(filters["values"]) == 2
     assert main([*argv, "--scope", "block"]) == 0
@@ -217,8 +217,8 @@ def test_a_sweep_says_what_each_budget_costs_and_its_project_goes_on(
     assert "): Cutting" not in captured.err  # what the project holds is not made again
 
 
-def test_without_data_l1_scores_and_says_so(mine: Path, capsys: Capture) -> None:
-    argv = ["prune", f"{mine / 'model.py'}:make", "--input", "1x1x8x8", "--multiple", "1"]
+def test_taylor_without_data_falls_back_to_l1_and_says_so(mine: Path, capsys: Capture) -> None:
+    argv = ["prune", f"{mine / 'model.py'}:make", "--input", "1x1x8x8", "--criterion", "taylor", "--multiple", "1"]
     assert main([*argv, "--json"]) == 0
     done = one_object(capsys)
     assert done["got"]["criterion"] == "l1" and done["metrics"] == {} and done["recovery"] is None
@@ -264,7 +264,7 @@ def test_the_bundled_model_is_pruned_without_a_word_more(tmp_path: Path, capsys:
     out = tmp_path / "resnet"
     assert main(["prune", "bundled:resnet", "--no-recover", "--export", str(out), "--threads", "1", "--json"]) == 0
     done = one_object(capsys)
-    assert done["got"]["criterion"] == "obs" and done["got"]["keep_macs"] <= 0.5
+    assert done["got"]["criterion"] == "taylor" and done["got"]["keep_macs"] <= 0.5
     assert done["verification"]["passed"] and (out / "weights.safetensors").exists()
     assert main(["inspect", str(out), "--json"]) == 0
     assert one_object(capsys)["macs"] == done["after"]["macs"]

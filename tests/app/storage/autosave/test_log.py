@@ -35,7 +35,7 @@ def opened(folder: Path) -> Desk:
     state = state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty())
     model = OpenedModel("net", ANALYSIS, state, (), task_info(), folder=str(folder))
     workbench.model.adopt(model, ModelSpec("net.py:make"))
-    document.take_scores("s0", "obs", SCORES)
+    document.take_scores("s0", "taylor", SCORES)
     return desk
 
 
@@ -247,7 +247,7 @@ def test_scores_are_no_part_of_the_log(qapp, tmp_path: Path) -> None:
     desk = opened(tmp_path)
     written(desk)
     size = (tmp_path / LOG).stat().st_size
-    desk.document.take_scores("s0", "obs", scores_of(ANALYSIS))
+    desk.document.take_scores("s0", "taylor", scores_of(ANALYSIS))
     written(desk)
     assert (tmp_path / LOG).stat().st_size == size
     desk.workbench.close()
