@@ -54,7 +54,7 @@ class ConfigFields:
     Attributes:
         kind: The model's class.
         document: The configuration as plain data; sizes that follow from others are written out.
-        shapes: Of the state dict that it builds.
+        shapes: Of the state dict and of other buffers that it builds.
     """
 
     def __init__(self, model: Any) -> None:
@@ -73,13 +73,16 @@ class ConfigFields:
         return made
 
     def built(self, document: Mapping[str, Any]) -> Shapes | None:
-        """Shapes of the state dict that a document builds; None where the class refuses it."""
+        """Shapes of the state dict and of other buffers that a document builds; None where the class refuses it.
+
+        Rotary frequencies are such buffers: they alone tell six heads of eight from eight heads of six.
+        """
         try:
             with torch.device("meta"):
                 model: nn.Module = self.kind(self.config(document))
         except Exception:  # whatever the class checks, or fails at
             return None
-        return {name: tuple(one.shape) for name, one in model.state_dict().items()}
+        return {name: tuple(one.shape) for name, one in (*model.state_dict().items(), *model.named_buffers())}
 
     @cached_property
     def effects(self) -> tuple[FieldEffect, ...]:
@@ -100,7 +103,7 @@ class ConfigFields:
 
         Args:
             document: Where to start, with the number of layers that there are in the target.
-            target: Shapes of the state dict.
+            target: Shapes of the state dict and of other buffers.
         """
         left = itertools.count(TRIED, -1)
         yield from self._solve(dict(document), target, frozenset(), left)

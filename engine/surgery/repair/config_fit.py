@@ -56,9 +56,10 @@ def fitted(model: Any, inputs: Inputs) -> FittedModel | Message:
     if parts := _parts(model, fields):
         template = "Parts of layers are gone ({parts}), but a configuration has whole layers only."
         return Message("config.parts", template, {"parts": listed(parts, SHOWN)})
-    document, names = layers_of(fields, weights)
+    others = {name: one for name, one in model.named_buffers() if name in fields.shapes}
+    document, names = layers_of(fields, weights | others)
     renamed = {names[name]: one for name, one in weights.items()}
-    target = {name: tuple(one.shape) for name, one in renamed.items()}
+    target = {names[name]: tuple(one.shape) for name, one in (weights | others).items()}
     best: FittedModel | None = None
     for found in fields.solutions(document, target):
         for variant in (found, *_silent_variants(fields, found)):

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -29,7 +30,7 @@ from secateur.engine.structures.analysis import Kind
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.repair.config_fields import ConfigFields
 from secateur.engine.surgery.repair.config_fit import FittedModel, fitted
-from secateur.engine.surgery.repair.keep_uniform import keep_uniform
+from secateur.engine.surgery.repair.keep_uniform import fitting_plan, keep_uniform
 
 STOCK = """
 import json, sys, torch, transformers
@@ -154,6 +155,26 @@ def test_layers_that_differ_are_named_and_nothing_is_written(tmp_path: Path) -> 
     with pytest.raises(ExportError, match="cannot be written as a Hugging Face folder") as error:
         finish(exporter_named("hugging-face").export(request, NeverCancelled()))
     assert error.value.message.code == "export.hf_config" and not list(tmp_path.iterdir())
+
+
+def test_heads_are_not_taken_for_a_narrower_head_dimension() -> None:
+    """Six heads of 8 have the shapes of eight heads of 6, which the class builds where six do not divide the width."""
+    sizes = {"num_hidden_layers": 1, "num_attention_heads": 8, "num_key_value_heads": 4, "intermediate_size": 32}
+    model, inputs = small(
+        transformers.LlamaForCausalLM, transformers.LlamaConfig(vocab_size=64, hidden_size=64, **sizes)
+    )
+    analysis = analyse(model, inputs)
+    plan = analysis.empty()
+    for one in analysis.sets:
+        gone = {Kind.KV_GROUP: 1, Kind.WIDTH: 8}.get(one.kind, 0)
+        plan[one.first : one.first + gone] = True
+    assert isinstance(fitted(cut(model, analysis, plan, inputs).model, inputs), Message)
+    smaller = fitting_plan(model, analysis, plan, np.ones(analysis.count), analysis.empty())
+    found = fitted(cut(model, analysis, smaller, inputs).model, inputs)
+    assert isinstance(found, FittedModel) and found.difference < 1e-6
+    config = found.model.config
+    assert (config.num_attention_heads, config.num_key_value_heads, config.head_dim) == (6, 3, 8)
+    assert config.hidden_size == 54
 
 
 def test_a_folder_with_uneven_layers_is_one_for_pytorch_and_says_why(

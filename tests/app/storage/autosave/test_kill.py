@@ -111,10 +111,11 @@ def prepared(told, folder: Path) -> Path:
 
 
 def window_killed(told: Told, folder: Path, step: int, wait: float, further: int = STEPS) -> str:
-    """Kill the window so many seconds after a step, and go on from there; what happened, in a few words."""
+    """Kill the window so many seconds after a step, or after the next one, and go on; what happened, in a few words."""
     run = Run(prepared(told, folder), str(STEPS))
     run.wait(lambda: len(run.lines()) > step)
-    time.sleep(wait)
+    moment = time.monotonic() + wait
+    run.wait(lambda: time.monotonic() > moment or len(run.lines()) > step + 1)
     run.kill()
     if run.lines()[-1] == ["end"]:
         return "the end: it was closed in order"
