@@ -1,6 +1,7 @@
 """Every kind of structure is cut and verified; and a cut with one wrong index fails, per kind."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.surgery.cut.cut import copy_model, cut
 from secateur.engine.surgery.cut.edits import Verification
+from secateur.engine.surgery.verify import verify as verify_module
+from secateur.engine.surgery.verify.permutation import Permutation
 from secateur.engine.surgery.verify.verify import require_verified, verify
 from tests.engine.nets import Concat, Residual, TorchAttention, Transformer, image, tokens
 
@@ -104,6 +107,50 @@ def test_a_wrong_analysis_fails_the_permutation() -> None:
     wrong[[low, high]] = wrong[[high, low]]
     result = verified(model, smaller, replace(analysis, member_position=wrong), mask, image())
     assert not next(c for c in result.checks if c.name.startswith("permutation")).passed
+
+
+class Iterated(nn.Module):
+    """Repeats a layer, [N, 6] to [N, 3]; rounding grows on large weights, more so in the whole width than in a part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.start, self.step, self.out = nn.Linear(6, 48), nn.Linear(48, 48, bias=False), nn.Linear(48, 3)
+        self.step.weight.data.mul_(0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        start = h = self.start(x)
+        for _ in range(120):
+            h = torch.tanh(2.2 * self.step(h) + 0.1 * start)
+        return self.out(h)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_where_rounding_grows_the_permutation_is_compared_on_milder_weights(
+    wrong: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    model, inputs = Iterated().eval(), (torch.randn(2, 6),)
+    analysis = analyse(model, inputs)
+    mask = analysis.empty()
+    mask[analysis.sets[0].first : analysis.sets[0].first + 40] = True
+    smaller = cut(model, analysis, mask, inputs).model
+    chaotic: list[bool] = []
+    real, right = verify_module.is_chaotic, verify_module.permuted
+
+    def noted(*given: Any) -> bool:
+        chaotic.append(real(*given))
+        return chaotic[-1]
+
+    def permuted(*given: Any) -> Permutation:
+        made = right(*given)
+        return made._replace(orders={name: made.orders[name] for name in list(made.orders)[: 1 if wrong else None]})
+
+    monkeypatch.setattr(verify_module, "is_chaotic", noted)
+    monkeypatch.setattr(verify_module, "permuted", permuted)
+    result = verified(model, smaller, analysis, mask, inputs)
+    assert chaotic[0]
+    assert next(c for c in result.checks if c.name.startswith("permutation")).passed is not wrong
+    assert result.passed is not wrong
 
 
 def test_removing_what_has_no_effect_is_inconclusive() -> None:
