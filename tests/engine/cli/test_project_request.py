@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from secateur.engine.cli import autosave, prune
+from secateur.engine.cli import autosave
 from secateur.engine.cli.arguments import WrongUsage, given, parser, typed
 from secateur.engine.cli.main import main
 from secateur.engine.jobs import Job, finish
@@ -18,6 +18,7 @@ from secateur.engine.session.state_history import StateHistory
 from secateur.engine.session.states import State
 from secateur.engine.sharing.session_files import save_project
 from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.workflows import export
 from secateur.engine.workflows.export import export_state
 from tests.engine.session.small import write_project
 
@@ -40,7 +41,7 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Runs a command and kills it when a step of the session is asked for the n-th time: it saves nothing any more."""
 
     def run(command: list[str], step: str, number: int = 1) -> None:
-        homes, name = ([prune, replay], "export_state") if step == "export" else ([Session], step)
+        homes, name = ([export, replay], "export_state") if step == "export" else ([Session], step)
         count, real = iter(range(1, 100)), getattr(homes[0], name)
 
         def stopped(session: Session, *args: Any, **kwargs: Any) -> Job[Any]:
@@ -246,7 +247,7 @@ def test_a_run_that_goes_on_replaces_its_own_export_and_no_other(
             patch.setattr(autosave, "saved", lambda *_: "")
             raise Killed
 
-        patch.setattr(prune, "export_state", written)
+        patch.setattr(export, "export_state", written)
         with pytest.raises(Killed):
             main([*typed, "--export", own])
     Path(other).write_text("mine")
