@@ -117,7 +117,7 @@ def test_a_checkpoint_or_a_folder_in_place_of_a_model_says_what_is_missing(tmp_p
     (tmp_path / "w.pt").write_bytes(b"PK")
     with pytest.raises(OpenError, match="not the model's code"):
         source_of(str(tmp_path / "w.pt"))
-    with pytest.raises(OpenError, match="does not hold an export"):
+    with pytest.raises(OpenError, match="neither a Hugging Face model nor an export of Secateur"):
         source_of(str(tmp_path))
 
 
