@@ -159,7 +159,8 @@ def test_layers_that_differ_are_named_and_nothing_is_written(tmp_path: Path) -> 
 
 def test_heads_are_not_taken_for_a_narrower_head_dimension() -> None:
     """Six heads of 8 have the shapes of eight heads of 6, which the class builds where six do not divide the width."""
-    sizes = {"num_hidden_layers": 1, "num_attention_heads": 8, "num_key_value_heads": 4, "intermediate_size": 32}
+    heads = {"num_attention_heads": 8, "num_key_value_heads": 4}
+    sizes: Any = {"num_hidden_layers": 1, "intermediate_size": 32, **heads}
     model, inputs = small(
         transformers.LlamaForCausalLM, transformers.LlamaConfig(vocab_size=64, hidden_size=64, **sizes)
     )
