@@ -17,7 +17,7 @@ def main(report: Path) -> int:
     found = json.loads(report.read_text())
     for one in found["generalDiagnostics"]:
         print(f"{one['file']}:{one['range']['start']['line'] + 1}: {one['message']} [{one.get('rule', '')}]")
-    files = (path for folder in FOLDERS for path in Path(folder).rglob("*.py"))
+    files = (path for folder in FOLDERS for path in Path(folder).rglob("*.py*") if path.suffix in (".py", ".pyi"))
     expected = sum(1 for path in files if FIXTURES not in path.parents)
     checked, errors = found["summary"]["filesAnalyzed"], found["summary"]["errorCount"]
     print(f"pyright: {checked} of {expected} files, {errors} errors")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QTextBlock, QTextCursor, QTextFormat, QTextImageFormat
-from PySide6.QtWidgets import QTreeWidgetItem, QWidget
+from PySide6.QtWidgets import QMenu, QTreeWidgetItem, QWidget
 
 from secateur.app import theme
 from secateur.app.commands.registry import COMMANDS
@@ -179,8 +179,9 @@ def test_every_menu_entry_that_is_named_exists(qtbot, dressed):
     window = MainWindow(workbench_on(FakeLink()))
     qtbot.addWidget(window)
     titles = {(one.menu, one.title.removesuffix("...")) for one in COMMANDS}
-    for menu in window.menuBar().actions():
-        titles |= {(menu.text(), one.text()) for one in menu.menu().actions() if one.menu() is not None}
+    for one in window.findChildren(QMenu):
+        if isinstance(parent := one.parent(), QMenu):
+            titles.add((parent.title(), one.title()))
     named = {(page, menu, title) for page in TEXTS for menu, title in PATH.findall(TEXTS[page]) if menu in MENUS}
     assert ("window", "File", "Drafts") in named
     assert {(page, menu, title) for page, menu, title in named if (menu, title) not in titles} == set()
