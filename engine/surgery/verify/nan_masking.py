@@ -221,7 +221,7 @@ def _rows_times(first: int) -> Callable[..., torch.Tensor]:
         made = _kept(size, results) if all(one.shape[-1] == size for one in args[:first]) else None
         rows, value, absent = _present_of(args[first], gone, weight.value, 0)
         if made is not None:
-            value = value.index_select(1, made)
+            value = _part(value, 1, made)
         added = args[:first] if made is None else tuple(one.index_select(-1, made) for one in args[:first])
         result = _with_absent(func(*added, rows, value, *args[first + 2 :], **kwargs), 1, size, made, results)
         if absent is not None:
@@ -335,7 +335,14 @@ def _present_of(
     there = (~lost).nonzero().squeeze(1)
     if dim is None or len(there) == 0:
         return source.index_fill(1, lost.nonzero().squeeze(1), 0.0), weight, lost
-    return source.index_select(1, there), weight.index_select(dim, there), lost
+    return source.index_select(1, there), _part(weight, dim, there), lost
+
+
+def _part(weight: torch.Tensor, dim: int, index: torch.Tensor) -> torch.Tensor:
+    """Some indices of a weight, laid out in memory as the weight is: products in another layout round otherwise."""
+    if weight.dim() == 2 and weight.stride(0) == 1:
+        return weight.t().index_select(1 - dim, index).t()
+    return weight.index_select(dim, index)
 
 
 def _padded(func: Any, given: Arguments) -> Any:
