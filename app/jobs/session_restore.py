@@ -14,6 +14,7 @@ from ..document.aspects import Aspect
 from ..document.consent_request import ConsentRequest
 from ..document.document import Document
 from ..document.job_state import UnfinishedJob
+from ..storage import settings
 from ..storage.autosave import session_folders
 from ..storage.autosave.remembered import Remembered
 from ..storage.autosave.session_folders import Draft
@@ -97,6 +98,10 @@ class SessionRestore(QObject):
     def is_session(self, path: str) -> bool:
         """Whether a path is a session's folder of this user, to be gone on with where it lies."""
         return bool(path) and Path(path).parent == sessions_folder()
+
+    def recent_models(self) -> list[tuple[str, str]]:
+        """(title, source) of what was opened recently, newest first; sessions stand among the drafts."""
+        return [(title, source) for title, source in settings.recent() if not self.is_session(source)]
 
     def restore(
         self, folder: Path, name: str = "", moved: tuple[tuple[str, str], ...] = (), trust_code: bool = False

@@ -22,10 +22,9 @@ class RecentMenu(QMenu):
 
     @Slot()
     def fill(self) -> None:
-        """List what is there now; sessions stand among the drafts."""
+        """List what is there now."""
         self.clear()
-        sessions = self._window.workbench.sessions
-        entries = [(title, source) for title, source in settings.recent() if not sessions.is_session(source)]
+        entries = self._window.workbench.sessions.recent_models()
         for title, source in entries:
             action = self.addAction(title.replace("&", "&&"))
             action.setToolTip(source)

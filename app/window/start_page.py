@@ -7,7 +7,6 @@ from ..commands.command import say
 from ..commands.registry import command_named
 from ..dialogs.window_api import WindowApi
 from ..document.aspects import Aspect
-from ..storage import settings
 from ..storage.autosave.session_folders import Draft
 from ..widgets.buttons import button
 from ..widgets.card import Card
@@ -129,8 +128,8 @@ class StartPage(QWidget):
         return row
 
     def refresh(self) -> None:
-        """List what was opened recently; sessions stand among the drafts."""
-        entries = [(title, source) for title, source in settings.recent() if not self._sessions.is_session(source)]
+        """List what was opened recently."""
+        entries = self._sessions.recent_models()
         while (item := self._recent.takeAt(0)) is not None:
             _discard(item)
         if not entries:

@@ -7,7 +7,8 @@ import shutil
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,9 @@ class Draft:
 
 def drafts(root: Path) -> list[Draft]:
     """Sessions with unsaved work that no process holds, the newest first."""
-    found = [draft for folder in _folders(root) if _free(folder) if (draft := _draft(folder)) is not None]
+    free = (one for one in _folders(root) if not (one / DISCARDED).exists() and not FolderLock(one, WINDOW).taken())
+    contents = [_content(folder) for folder in free]
+    found = [one.draft for one in contents if one.draft.states and (one.unsaved or one.draft.crashed)]
     return sorted(found, key=lambda draft: -draft.when)
 
 
@@ -134,30 +137,50 @@ def _folders(root: Path) -> list[Path]:
         return []
 
 
-def _free(folder: Path) -> bool:
-    """No window holds it, and nobody discarded it."""
-    return not (folder / DISCARDED).exists() and not FolderLock(folder, WINDOW).taken()
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What a session's folder holds.
+
+    Attributes:
+        draft: What there is to go on with.
+        work: More was done than to open a model.
+        unsaved: Some of it is in no project.
+    """
+
+    draft: Draft
+    work: bool
+    unsaved: bool
 
 
-def _draft(folder: Path) -> Draft | None:
-    """What there is to go on with; None where that is saved, or no more than an opened model."""
-    states, kept, crashed = states_of(folder), read(folder), FolderLock(folder, WINDOW).left
-    if not states or not _has_work(states, kept) or not (crashed or _unsaved(kept)):
-        return None
-    when = _touched(folder)
+def _content(folder: Path) -> _Content:
+    """Read a folder, unless nothing was written in it since that was done last."""
+    times = {name: (folder / name).stat().st_mtime for name in (EVENTS, LOG) if (folder / name).exists()}
+    found = _read_content(folder, tuple(times.items()))
+    return replace(found, draft=replace(found.draft, crashed=found.work and FolderLock(folder, WINDOW).left))
+
+
+@lru_cache(maxsize=256)
+def _read_content(folder: Path, times: tuple[tuple[str, float], ...]) -> _Content:
+    """What its files say; `times` is when each was written to."""
+    states, kept, when = states_of(folder), read(folder), max((time for _, time in times), default=0.0)
     if kept is None:
-        return Draft(folder, folder.name, when, states, crashed)
-    return Draft(
+        draft = Draft(folder, folder.name, when, states, crashed=False)
+        return _Content(draft, work=states > 1, unsaved=states > 1)
+    now, history = kept.now, kept.history
+    marks = bool(history.entries or now.marked.any() or now.locked.any() or kept.job)
+    draft = Draft(
         folder=folder,
         name=kept.name,
         when=when,
         states=states,
-        crashed=crashed,
-        steps=kept.history.position,
+        crashed=False,
+        steps=history.position,
         marked=_by_kind(kept),
-        locked=int(kept.now.locked.sum()),
+        locked=int(now.locked.sum()),
         job=kept.job,
     )
+    work = states > 1 or marks
+    return _Content(draft, work=work, unsaved=work and (kept.job is not None or not history.clean))
 
 
 def _by_kind(kept: Remembered) -> tuple[tuple[Kind, int], ...]:
@@ -172,30 +195,13 @@ def _by_kind(kept: Remembered) -> tuple[tuple[Kind, int], ...]:
     return tuple((kind, count) for kind, count in found.items() if count)
 
 
-def _touched(folder: Path) -> float:
-    """When a session was last written to."""
-    return max((folder / name).stat().st_mtime for name in (EVENTS, LOG) if (folder / name).exists())
-
-
-def _has_work(states: int, kept: Remembered | None) -> bool:
-    """More was done than to open a model."""
-    if states > 1 or kept is None:
-        return states > 1
-    return bool(kept.history.entries or kept.now.marked.any() or kept.now.locked.any() or kept.job)
-
-
-def _unsaved(kept: Remembered | None) -> bool:
-    """Not all of it is in a project."""
-    return kept is None or kept.job is not None or not kept.history.clean
-
-
 def _superfluous(folder: Path, now: float) -> bool:
     if (folder / DISCARDED).exists():
         return True
-    kept = read(folder)
-    if not (folder / EVENTS).exists() or not _has_work(states_of(folder), kept):
+    content = _content(folder)
+    if not (folder / EVENTS).exists() or not content.work:
         return not _fresh(folder, now)
-    return not _unsaved(kept) and not FolderLock(folder, WINDOW).left and now - _touched(folder) > KEPT
+    return not content.unsaved and not content.draft.crashed and now - content.draft.when > KEPT
 
 
 def _fresh(folder: Path, now: float) -> bool:

@@ -271,6 +271,16 @@ def test_old_sessions_are_deleted_unless_somebody_may_want_them() -> None:
     open_now.workbench.close()
 
 
+def test_an_event_log_that_cannot_be_read_does_not_cost_the_marks_beside_it() -> None:
+    desk = session("one", states=1)
+    desk.document.plan.mark([FIRST], True)
+    desk.workbench.close()
+    folder = sessions_folder() / "one"
+    (folder / "events.jsonl").write_bytes(b"damaged")
+    age(folder, 3600)
+    assert session_folders.tidy(sessions_folder()) == [] and session_folders.drafts(sessions_folder()) == []
+
+
 def page_of(window: MainWindow) -> str:
     parts = (*window.start_page.findChildren(QLabel), *window.start_page.findChildren(QPushButton))
     return " | ".join(one.text() for one in parts if one.isVisible())
