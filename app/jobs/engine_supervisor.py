@@ -182,5 +182,5 @@ class Supervisor:
         assert self.folder is not None
         self.client.start(self.folder)
         if self.opened:
-            told = ("", (), True)  # where it is; nothing moved; this window opened its code already
-            self.flying[self.client.call("restore", *told)] = -1
+            # Where it is; nothing moved; this window opened its code already.
+            self.flying[self.client.call("restore", "", (), True)] = -1

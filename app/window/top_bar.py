@@ -83,8 +83,8 @@ class TopBar(QWidget):
             label(text, "caption") for text in (self.tr("Data"), self.tr("Target"), self.tr("Goal"))
         ]
         _row(self._have, self._buttons["file.open"], caption[0], self.data, caption[1], self.target)
-        plan = self._buttons["edit.suggest"], self._buttons["run.lowest"]
-        _row(self._want, caption[2], self.keep, self.cost, self.lose, *plan)
+        suggest, search = self._buttons["edit.suggest"], self._buttons["run.lowest"]
+        _row(self._want, caption[2], self.keep, self.cost, self.lose, suggest, search)
         _row(self._do, self._buttons["edit.undo"], self._buttons["edit.redo"], self.primary)
         self._rows = QHBoxLayout(), QHBoxLayout()
         layout = QVBoxLayout(self)

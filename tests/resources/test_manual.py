@@ -136,8 +136,10 @@ def run_command(line: str, patch: pytest.MonkeyPatch) -> None:
 
 
 def _run_script(path: str) -> None:
-    with contextlib.suppress(SystemExit):
+    try:
         runpy.run_path(path, run_name="__main__")
+    except SystemExit as ended:
+        assert not ended.code, f"{path} ended with {ended.code}"
 
 
 @pytest.mark.timeout(600)

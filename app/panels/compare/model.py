@@ -55,8 +55,7 @@ class CompareModel(RowsModel):
             self.difference = self._arrangement = self._cells = None
         else:
             self.titles = (left.title, right.title)
-            both = (left.gone, left.costs), (right.gone, right.costs)
-            self.difference = difference_of(analysis, self.rows, *both)
+            self.difference = difference_of(analysis, self.rows, (left.gone, left.costs), (right.gone, right.costs))
             self._cells = Cells(analysis, self.rows, self.difference, self.titles)
             self._arrange(self.rows, self.difference)
         self.endResetModel()

@@ -92,10 +92,17 @@ class Journal(QObject):
         history.take(document.history)
         layout = Layout.of(document.analysis)
         source = document.contents.spec.source if document.contents.spec is not None else ""
-        now = document.contents.snapshot()
-        beside = (now, history, self._values, self._selection, self._job)
         self._writing = writing = Writing(layout)
-        kept = Remembered(document.model_name, source, layout, *beside)
+        kept = Remembered(
+            name=document.model_name,
+            source=source,
+            layout=layout,
+            now=document.contents.snapshot(),
+            history=history,
+            values=self._values,
+            selection=self._selection,
+            job=self._job,
+        )
         self._background.run(lambda: tape.renew(writing.whole(kept)))
         self._background.run(lambda: self._sync(tape))
 

@@ -62,8 +62,12 @@ class Remembered:
             return made[id(mask)]
 
         def at(snapshot: Snapshot) -> Snapshot:
-            masks = (moved(snapshot.marked), moved(snapshot.locked), moved(snapshot.by_hand))
-            return Snapshot(snapshot.state, *masks, snapshot.goal)
+            return replace(
+                snapshot,
+                marked=moved(snapshot.marked),
+                locked=moved(snapshot.locked),
+                by_hand=moved(snapshot.by_hand),
+            )
 
         history = UndoHistory()
         history.entries = [replace(e, before=at(e.before), after=at(e.after)) for e in self.history.entries]
