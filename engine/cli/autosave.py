@@ -23,6 +23,7 @@ def kept(
     before = {one.id: one for one in session.states()}
 
     def told(progress: Progress) -> Iterator[Progress]:
+        """Save the state that was made, if one was, before its progress is told."""
         if folder and isinstance(progress.made, State) and before.get(progress.made.id) != progress.made:
             if asked is not None and (session.history.request != asked):
                 session.history.ask(asked)

@@ -122,6 +122,7 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
     samples = _measured(rated, readings, token) if parts else None
     units: list[float] = []
     waiting: list[tuple[NDArray[np.int64], Floats]] = []
+    sets = {one.key: one for one in rated.analysis.sets}
     done, total = 0, sum(map(len, parts))
     for part in parts:
         names = {(one.tensor, one.dim) for key in part for one in readings[key]}
@@ -130,7 +131,7 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
         for key in part:
             check(token)
             assert samples is not None
-            numbers, errors, cost = _curve(rated, key, readings[key], found, samples, token)
+            numbers, errors, cost = _curve(rated, sets[key], readings[key], found, samples, token)
             done += 1
             yield Progress(Message("progress.obs", "Measuring what each layer's structures are worth"), done, total)
             if cost is None:
@@ -260,7 +261,7 @@ def _products(rated: RatedModel, product: Any, dim: int) -> list[_Product]:
 
 def _curve(
     rated: RatedModel,
-    key: str,
+    one: CoupledSet,
     readings: Sequence[_Reading],
     found: dict[str, list[_Product]],
     samples: _Measured,
@@ -274,7 +275,6 @@ def _curve(
 
     from .removal_order import Consumer, consumer, removal_order
 
-    one = next(s for s in rated.analysis.sets if s.key == key)
     left = np.flatnonzero(~rated.removed[one.structures])
     consumers, views = list[Consumer](), list[Any]()
     for reading in readings:
@@ -408,14 +408,13 @@ def _increments(errors: Floats, told: list[tuple[int, float]]) -> Floats:
 
 
 def _ascending(values: Floats) -> Floats:
-    """The nearest values that do not descend (pool adjacent violators), each a trifle above the one before it."""
-    pools: list[tuple[float, int]] = []
-    for value in values.tolist():
-        pools.append((value, 1))
-        while len(pools) > 1 and pools[-2][0] >= pools[-1][0]:
-            (low, n), (high, m) = pools[-2:]
-            pools[-2:] = [((low * n + high * m) / (n + m), n + m)]
-    found = np.concatenate([np.zeros(0), *(np.full(n, value) for value, n in pools)])
+    """The nearest values that do not descend (isotonic regression), each a trifle above the one before it."""
+    from scipy import optimize
+
+    if not len(values):
+        return values
+    fit: Any = optimize.isotonic_regression(values)  # pyright: ignore[reportUnknownMemberType]
+    found: Floats = np.asarray(fit.x, np.float64)
     return found + np.arange(len(found)) * 1e-9 * max(float(np.abs(found).max(initial=0.0)), 1e-30)
 
 

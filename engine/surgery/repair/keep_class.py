@@ -132,6 +132,7 @@ def _given(model: nn.Module, analysis: Analysis, inputs: Inputs, kept: NDArray[n
     def note(
         mode: load_pruned.CallSiteMode, site: str, number: int, changes: dict[str, Any], given: dict[str, Any]
     ) -> None:
+        """Keep what the code gave at the places of numbers that are replaced."""
         for where in changes:
             one = places.get((mode.path, site, number, where))
             if one is not None and where in given:

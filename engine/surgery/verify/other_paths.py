@@ -18,6 +18,7 @@ import torch
 from torch.utils._pytree import tree_map_only
 
 from ...errors import Message
+from ...jobs import Cancelled
 from ...messages import Phrase, all_of, listed, module_named
 from ...model_inputs import MASK, Inputs, batch_size
 from ...tracing.guards import COMPARISONS, Guard, GuardKind, Guards, InputDimension, WatchedRun
@@ -134,6 +135,8 @@ class PathSearch:
             before, started = self._ways(), time.monotonic()
             try:
                 self._run(path)
+            except Cancelled:
+                raise
             except Exception:  # the model does not go there
                 continue
             finally:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.engine.jobs import Cancelled
 from secateur.engine.model_inputs import Inputs, call
 from secateur.engine.surgery.verify.other_paths import LARGER, CodePath, PathSearch, resized
 from secateur.engine.tracing.guards import Guards, watched
@@ -204,3 +205,17 @@ def test_resized_inputs_repeat_what_is_there() -> None:
     assert torch.equal(made["ids"], ids[[0, 1, 0, 1, 0]])  # type: ignore[call-overload]
     assert torch.equal(made["x"][:2], x) and not torch.equal(made["x"][2:4], x)  # type: ignore[call-overload]
     assert torch.equal(resized((ids,), frozenset((("0", 1),)), 1)[0], ids[:, :1])  # type: ignore[index]
+
+
+def test_a_cancel_ends_the_search() -> None:
+    guards, inputs = Guards(), (torch.randn(2, 3, 8, 8),)
+    run(Branching(nets.impossible).eval(), CodePath("", inputs), guards)
+    asked: list[CodePath] = []
+
+    def cancelled(path: CodePath) -> object:
+        asked.append(path)
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        list(PathSearch(guards, inputs, cancelled))
+    assert len(asked) == 1
