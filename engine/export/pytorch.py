@@ -6,19 +6,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from ..adapters.torchvision_detection import plain, with_maps
 from ..bfloat16 import in_bfloat16
 from ..errors import ExportError, Message
 from ..jobs import CancelToken, Job, NeverCancelled, Progress
 from ..model_inputs import Inputs, named_arrays, write
-from ..sources.checkpoint import read_checkpoint
 from ..sources.exported_folder import SHAPES, WEIGHTS
 from ..sources.open import factory_code
 from ..sources.packed_model import unpack
 from ..sources.protocol import FactoryCode
-from ..sources.state_dict_match import match, require_fit
 from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.run import run_command
 from ..text.python_code import comment
@@ -69,27 +67,6 @@ def export_pytorch(request: ExportRequest, *, token: CancelToken | None = None) 
             difference = yield from check_by_code(folder, code, request, token or NeverCancelled())
     files = sorted(one for one in path.iterdir() if one.is_file())
     return Exported("pytorch", tuple(map(str, files)), difference, None, sum(one.stat().st_size for one in files))
-
-
-def read_weights(
-    path: str | Path, shapes: Mapping[str, tuple[int, ...]], trust_pickle: bool = False
-) -> dict[str, Tensor]:
-    """Weights that were trained elsewhere, for a model of these shapes.
-
-    Args:
-        path: A checkpoint, or the folder of a PyTorch export.
-        shapes: What the model needs: state-dict name to shape (`sources.matching.shapes_of`).
-        trust_pickle: The user consented to run the checkpoint's pickle.
-
-    Raises:
-        OpenError: The file is no checkpoint, or its tensors have other names or shapes; the details list them.
-    """
-    path = Path(path).expanduser()
-    if (path / SHAPES).is_file():
-        path = path / WEIGHTS
-    found = match(read_checkpoint(path, trust_pickle), shapes, str(path))
-    require_fit(found)
-    return found.tensors
 
 
 def _is_export(folder: Path) -> bool:

@@ -31,13 +31,12 @@ from ..recovery.protocol import RecoverySettings, Repair
 from ..recovery.training_curve import recorded_curve, thinned
 from ..scoring.criteria import score as rate
 from ..scoring.score_options import Choices
-from ..sources.checkpoint import read_checkpoint
+from ..sources.exported_folder import read_weights
 from ..sources.named_code import by_hand, code_of, require_consent
 from ..sources.nan_check import no_numbers
 from ..sources.open import named_by_hand
 from ..sources.protocol import ModelSpec
 from ..sources.spec_paths import change_model
-from ..sources.state_dict_match import apply, match, shapes_of
 from ..storage.folder_lock import Holder
 from ..storage.paths import absolute_to
 from ..storage.serialization import to_plain
@@ -567,12 +566,15 @@ class Session:
         return made
 
     def attach(self, state: str, weights: str, trust_pickle: bool = False, token: CancelToken = NEVER) -> Job[State]:
-        """Take weights for a state that were trained elsewhere; a pickle only with consent to it or to the model's."""
+        """Take weights for a state that were trained elsewhere, from a checkpoint or the folder of a PyTorch export.
+
+        A pickle is read only with consent to it or to the model's.
+        """
         parent, trust = self.history.state(state), trust_pickle or self.loaded.prepared.spec.trust_pickle
         yield Progress("Reading the weights")
         model = self._fresh(parent)
         path = absolute_to(Path.cwd())(weights)
-        apply(match(read_checkpoint(path, trust), shapes_of(model), path), model)
+        model.load_state_dict(read_weights(path, model, trust), strict=False)
         if named := no_numbers(model):
             template = "{path} contains NaN or infinity: {weights}. Attach another checkpoint."
             raise OpenError("attach.no_numbers", template, path=path, weights=named)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import msgspec
+from torch import Tensor, nn
 
 from ..errors import OpenError
 from ..foreign_code.consent import Consent
@@ -13,10 +14,12 @@ from ..jobs import CancelToken
 from ..storage.file_limits import check_special, parse_json, read_whole
 from ..storage.paths import absolute_to
 from .build_model import Origin, opened
+from .checkpoint import read_checkpoint
 from .input_spec import InputSpec
 from .named_code import require_consent
 from .protocol import FactoryCode, ModelSpec, Source, SourceModel
 from .spec_paths import change_model
+from .state_dict_match import match, require_fit, shapes_of
 
 SHAPES, WEIGHTS = "shapes.json", "weights.safetensors"
 Recorded = TypeVar("Recorded")
@@ -87,6 +90,24 @@ def read_shapes(source: str) -> dict[str, Any]:
             path=str(path),
         )
     return cast("dict[str, Any]", document)
+
+
+def read_weights(path: str | Path, model: nn.Module, trust_pickle: bool = False) -> dict[str, Tensor]:
+    """Weights that were trained elsewhere, under the names of `model`, whose shapes they have.
+
+    Args:
+        path: A checkpoint, or the folder of a PyTorch export.
+        model: What the weights are for; it stays as it is.
+        trust_pickle: The user consented to run the checkpoint's pickle.
+
+    Raises:
+        OpenError: The file is no checkpoint, or its tensors have other names or shapes; the details list them.
+    """
+    folder = _folder(str(path))
+    file = folder / WEIGHTS if is_export(str(path)) else folder
+    found = match(read_checkpoint(file, trust_pickle), shapes_of(model), str(file))
+    require_fit(found)
+    return found.tensors
 
 
 def _check_chain(folder: Path) -> None:

@@ -12,12 +12,11 @@ import torch
 
 from secateur.engine.errors import ExportError, OpenError
 from secateur.engine.export.model_package import pack
-from secateur.engine.export.pytorch import PyTorchExporter, export_pytorch, read_weights
+from secateur.engine.export.pytorch import PyTorchExporter, export_pytorch
 from secateur.engine.jobs import finish
-from secateur.engine.sources.exported_folder import recorded_source
+from secateur.engine.sources.exported_folder import read_weights, recorded_source
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.sources.state_dict_match import shapes_of
 from secateur.engine.surgery.cut.edits import Edits
 
 from .nets import inputs, request
@@ -110,9 +109,9 @@ def test_weights_trained_elsewhere_are_read(pytorch_export, tmp_path):
     asked, _ = pytorch_export
     trained = {name: t + 1 for name, t in asked.model.state_dict().items()}
     torch.save({"state_dict": {f"module.{n}": t for n, t in trained.items()}}, tmp_path / "last.ckpt")
-    found = read_weights(tmp_path / "last.ckpt", shapes_of(asked.model))
+    found = read_weights(tmp_path / "last.ckpt", asked.model)
     assert found.keys() == trained.keys() and all(torch.equal(found[n], trained[n]) for n in trained)
-    again = read_weights(asked.path, shapes_of(asked.model))
+    again = read_weights(asked.path, asked.model)
     assert torch.equal(again["fc.weight"], asked.model.fc.weight)
 
 
@@ -120,7 +119,7 @@ def test_weights_of_the_uncut_model_do_not_fit_the_cut_one(pytorch_export, tmp_p
     asked, _ = pytorch_export
     torch.save(open_model(asked.spec).model.state_dict(), tmp_path / "original.pt")
     with pytest.raises(OpenError, match="does not fit") as caught:
-        read_weights(tmp_path / "original.pt", shapes_of(asked.model))
+        read_weights(tmp_path / "original.pt", asked.model)
     assert "conv.weight: [6, 3, 3, 3] in the model, [12, 3, 3, 3] in the checkpoint" in caught.value.details
 
 
