@@ -61,7 +61,7 @@ class Theme(QObject):
         """Take a look now, all at once."""
         self._take(scheme, self.sizes.body)
         self._switching.end()
-        for step in self._steps:
+        for step in (self._tell,) if self._worn == (self.tokens, self.sizes) else self._steps:
             take_all(step())
 
     def resize(self, body: int) -> None:
@@ -75,7 +75,7 @@ class Theme(QObject):
         if self.switching or self._worn != (self.tokens, self.sizes):
             self._switching.begin(self._steps)
         else:  # Light as the system has it, after light as chosen: nothing looks different.
-            self.changed.emit()
+            self._tell()
 
     def _take(self, scheme: Scheme, body: int) -> None:
         self.scheme, self.sizes = scheme, Sizes(min(max(body, SMALLEST), LARGEST))
@@ -87,6 +87,7 @@ class Theme(QObject):
         return self._undress, self._set_font, self._dress, self._tell
 
     def _undress(self) -> Iterator[None]:
+        self._worn = None
         self.changing.emit()
         yield from dress(self._app, "")
 

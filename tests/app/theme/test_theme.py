@@ -29,7 +29,6 @@ from secateur.app.widgets.plot import Plot
 def app(qapp: QApplication):
     yield qapp
     apply(qapp, Scheme.LIGHT)
-    qapp.setStyleSheet("")
 
 
 @pytest.mark.parametrize("look", [LIGHT, DARK], ids=["light", "dark"])
@@ -137,6 +136,34 @@ def test_a_look_that_is_taken_at_once_ends_a_switch(app, qtbot) -> None:
     assert not theme().switching and card.updatesEnabled() and _middle(card) == LIGHT.panel
     qtbot.wait(20)
     assert _middle(card) == LIGHT.panel and theme().scheme is Scheme.LIGHT
+
+
+def test_a_look_that_is_worn_already_is_not_put_on_again(app, qtbot, monkeypatch) -> None:
+    apply(app, Scheme.DARK)
+    sheets: list[str] = []
+    monkeypatch.setattr(QApplication, "setStyleSheet", lambda _self, sheet: sheets.append(sheet))
+    with qtbot.waitSignal(theme().changed):
+        apply(app, Scheme.DARK)
+    assert not sheets
+    apply(app, Scheme.LIGHT)
+    assert sheets == ["", style_sheet(LIGHT, theme().sizes)]
+    monkeypatch.undo()
+    apply(app, Scheme.DARK)
+
+
+def test_a_look_replaces_a_switch_that_has_only_taken_the_old_one_away(app, qtbot, monkeypatch) -> None:
+    monkeypatch.setattr(dressing, "PART", 1)
+    apply(app, Scheme.LIGHT)
+    card = QWidget()
+    rows = QVBoxLayout(card)
+    for _ in range(100):
+        rows.addWidget(label("words"))
+    qtbot.addWidget(card)
+    card.show()
+    theme().switch(Scheme.DARK)
+    qtbot.waitUntil(lambda: not app.styleSheet())
+    apply(app, Scheme.LIGHT)
+    assert app.styleSheet() == style_sheet(LIGHT, theme().sizes)
 
 
 def test_a_switch_to_what_is_there_changes_nothing(app, qtbot) -> None:
