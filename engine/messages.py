@@ -45,6 +45,11 @@ def listed(parts: Iterable[Phrase], most: int = 0) -> Phrase:
     return Message("phrase.more", "{listed} and {count} more", {"listed": row, "count": len(every) - most})
 
 
+def clauses(parts: Iterable[Phrase]) -> Phrase:
+    """Join parts that have commas of their own with semicolons."""
+    return _row("phrase.clauses", "{first}; {second}", parts)
+
+
 def _row(code: str, template: str, parts: Iterable[Phrase]) -> Phrase:
     """Join by halves, so that a long list nests only logarithmically deep."""
     every = [*parts]

@@ -7,7 +7,7 @@ from PySide6.QtCore import QCoreApplication
 from secateur.engine.session.states import State
 from secateur.engine.structures.costs import Costs
 from secateur.engine.targets.protocol import Latency
-from secateur.engine.workflows.budget_search import lost
+from secateur.engine.tasks.metric_loss import lost
 
 from ..document.document import Document
 from ..text.format import change, milliseconds, scaled, size, three_digits

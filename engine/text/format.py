@@ -37,3 +37,9 @@ def change(before: float, after: float) -> str:
 def counted(number: int, what: str) -> str:
     """1 epoch, 3 epochs."""
     return f"{thousands(number)} {what}{'' if number == 1 else 's'}"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """With a sign and a real minus: +1.2, −0.5; 0.0 has none."""
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")

@@ -20,6 +20,7 @@ from ..planning.goal import outside_scope
 from ..planning.infeasibility import cost_name
 from ..planning.protocol import GOAL, Cost, Limit
 from ..session.states import State
+from ..tasks.metric_loss import ROUNDING, lost
 from ..tasks.protocol import Metric, Split
 from ..text.notation import SHARE
 from .latency_limit import latency_in
@@ -33,8 +34,6 @@ TRIALS = 6
 """Budgets that are tried at most."""
 BRIEF = 0.4
 """Of a recovery's epochs, what each trial gets unless told otherwise; the result gets all of them."""
-ROUNDING = 1e-9
-"""What does not count of a loss."""
 CLOSE = 0.03
 """The search ends when the budgets that hold and do not hold lie this close."""
 
@@ -249,11 +248,3 @@ class _Search:
 def brief_epochs(epochs: int) -> int:
     """Epochs of each trial's recovery, where the result gets that many; 1 at least where there are any."""
     return ceil(BRIEF * epochs)
-
-
-def lost(original: Metric, now: Metric) -> tuple[float, float]:
-    """What of a metric is lost, and the standard error of that: in points of a fraction, else in shares of it."""
-    loss = original.value - now.value if original.higher_is_better else now.value - original.value
-    error = (original.error**2 + now.error**2) ** 0.5
-    unit = 1.0 if original.percent else max(abs(original.value), 1e-12)
-    return loss / unit, error / unit

@@ -27,7 +27,6 @@ from secateur.engine.workflows.budget_search import (
     SearchResult,
     Trial,
     brief_epochs,
-    lost,
     search_budget,
 )
 from secateur.engine.workflows.prune import PruneSettings, prune_state
@@ -118,16 +117,6 @@ def test_the_search_recovers_briefly_and_the_result_in_full(session: Session, ju
     settings = PruneSettings(Goal(()), "l1", RecoverySettings(epochs=2, threads=1))
     found = finish(search_budget(session, "s0", settings, LossLimit(0.9, trials=1, epochs=1)))
     assert wanted == [1, 2] and found.states[-1].kind is StateKind.RECOVERED
-
-
-def test_losses_are_points_of_fractions_and_shares_of_other_metrics_whichever_way_is_better():
-    fraction = [Metric("top-1", value, 100, 0.03, Split.VAL) for value in (0.9, 0.88)]
-    assert lost(*fraction)[0] == pytest.approx(0.02)
-    perplexity = [
-        Metric("perplexity", value, 100, 0.2, Split.VAL, percent=False, higher_is_better=False)
-        for value in (20.0, 21.0)
-    ]
-    assert lost(*perplexity) == pytest.approx((0.05, 0.2 * 2**0.5 / 20))
 
 
 def test_a_tolerance_of_nothing_is_refused(session: Session):

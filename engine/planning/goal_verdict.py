@@ -1,0 +1,203 @@
+"""The verdict on a goal: was it met, by how much, and the sentence that says so.
+
+Ledger, trade-off, state strip, report and command line all show this one verdict. It takes what was measured and
+counted as plain data, so that it can be given wherever a result is known. Loads neither torch nor the solver.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+from ..errors import Message
+from ..messages import Phrase, clauses
+from ..tasks.metric_loss import ROUNDING, lost
+from ..tasks.protocol import Metric, Split
+from ..text.format import signed
+from .protocol import Cost, Reached
+
+MOST_DIGITS = 4
+"""Decimals of a number at most, where fewer do not show on which side of its limit it is."""
+COST_NAMES = {
+    Cost.MACS: Message("verdict.name_macs", "MACs"),
+    Cost.PARAMETERS: Message("verdict.name_parameters", "parameters"),
+    Cost.SIZE: Message("verdict.name_size", "file size"),
+    Cost.PEAK: Message("verdict.name_peak", "peak memory"),
+    Cost.LATENCY: Message("verdict.name_latency", "latency"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MetricVerdict:
+    """What became of the metric.
+
+    Attributes:
+        name: Of the metric.
+        split: That both values are of; None where they were not measured on a common one.
+        count: n of the result, 0 unknown.
+        percent: Losses are points of a fraction; else shares of the original's value.
+        loss: What is lost, as `LossLimit.loss` counts; None where it was not measured, NaN where it is no number.
+        error: Standard error of the loss, as if the two values were of different samples; 0 unknown.
+        allowed: What may be lost, None for no limit.
+        met: The loss is at most what is allowed; None where it was not measured or has no limit.
+        clause: The same in words: "−1.3 pt, allowed −0.5".
+    """
+
+    name: str
+    split: Split | None
+    count: int
+    percent: bool
+    loss: float | None
+    error: float
+    allowed: float | None
+    met: bool | None
+    clause: Message
+
+
+@dataclass(frozen=True, slots=True)
+class CostVerdict:
+    """What became of one limit, in the unit of the cost.
+
+    Attributes:
+        cost: Which.
+        original: What the original costs.
+        asked: To stay at or under.
+        got: What the result costs.
+        predicted: `got` is predicted, not counted or measured.
+        met: `got` is at or under `asked`.
+        clause: The same in words: "−50.4 % MACs, reached".
+    """
+
+    cost: Cost
+    original: int
+    asked: int
+    got: int
+    predicted: bool
+    met: bool
+    clause: Message
+
+
+@dataclass(frozen=True, slots=True)
+class GoalVerdict:
+    """What became of a goal.
+
+    Attributes:
+        met: False where any limit is missed, True where all are kept, None while one of them is not known.
+        metric: Of the metric, None where there is none and none was asked for.
+        costs: Of each limited cost.
+        sentence: "Goal missed: −1.3 pt, allowed −0.5; −50.4 % MACs, reached".
+    """
+
+    met: bool | None
+    metric: MetricVerdict | None
+    costs: tuple[CostVerdict, ...]
+    sentence: Message
+
+
+def goal_verdict(
+    reached: Sequence[Reached],
+    original: Metric | None = None,
+    result: Metric | None = None,
+    allowed: float | None = None,
+    predicted: Collection[Cost] = (),
+) -> GoalVerdict | None:
+    """The verdict on a goal; None where nothing was limited.
+
+    Args:
+        reached: Asked and got of each limited cost (`goal.reached`; of a latency what was measured, where it was).
+        original: The original's metric, None unknown.
+        result: The result's; compared only where name and split are the original's.
+        allowed: What may be lost, as `LossLimit.loss` counts: 0.005 is half a point of accuracy. None for no limit.
+        predicted: Costs whose `got` is a prediction.
+    """
+    if not reached and allowed is None:
+        return None
+    costs = tuple(_cost(one, one.cost in predicted) for one in reached)
+    metric = _metric(original, result, allowed)
+    decided = [one.met for one in costs] + ([] if metric is None or allowed is None else [metric.met])
+    met = False if False in decided else None if None in decided else True
+    said = clauses([*([] if metric is None else [metric.clause]), *(one.clause for one in costs)])
+    return GoalVerdict(met, metric, costs, _sentence(met, said))
+
+
+def _sentence(met: bool | None, said: Phrase) -> Message:
+    if met is None:
+        return Message("verdict.open", "Goal open: {said}", {"said": said})
+    if met:
+        return Message("verdict.met", "Goal met: {said}", {"said": said})
+    return Message("verdict.missed", "Goal missed: {said}", {"said": said})
+
+
+def _cost(one: Reached, predicted: bool) -> CostVerdict:
+    whole = max(one.original, 1)
+    change, asked = 100 * (one.got / whole - 1), 100 * (one.asked / whole - 1)
+    met = one.got <= one.asked
+    got_words, asked_words = _apart(change, asked, one.got != one.asked)
+    words = {"change": got_words, "cost": COST_NAMES[one.cost], "asked": asked_words}
+    if predicted and met:
+        clause = Message("verdict.cost_predicted", "{change} % {cost} as predicted, reached", words)
+    elif predicted:
+        clause = Message("verdict.cost_predicted_missed", "{change} % {cost} as predicted, asked for {asked} %", words)
+    elif met:
+        clause = Message("verdict.cost_reached", "{change} % {cost}, reached", words)
+    else:
+        clause = Message("verdict.cost_missed", "{change} % {cost}, asked for {asked} %", words)
+    return CostVerdict(one.cost, one.original, one.asked, one.got, predicted, met, clause)
+
+
+def _metric(original: Metric | None, result: Metric | None, allowed: float | None) -> MetricVerdict | None:
+    """What became of the metric; None where there is none to name and no loss is limited."""
+    known = result or original
+    if known is None:
+        if allowed is None:
+            return None
+        words = {"allowed": signed(-100 * allowed)}
+        clause = Message("verdict.no_metric", "metric not measured, allowed {allowed}", words)
+        return MetricVerdict("", None, 0, True, None, 0.0, allowed, None, clause)
+    about = (known.name, known.split, known.count, known.percent)
+    if original is None or result is None or not result.like(original):
+        words = {"name": known.name, "allowed": _allowed(known, allowed)}
+        clause = (
+            Message("verdict.not_measured", "{name} not measured", words)
+            if allowed is None
+            else Message("verdict.not_measured_limit", "{name} not measured, allowed {allowed}", words)
+        )
+        return MetricVerdict(known.name, None, 0, known.percent, None, 0.0, allowed, None, clause)
+    loss, error = lost(original, result)
+    if not isfinite(loss):
+        clause = Message("verdict.no_number", "{name} is NaN or infinity", {"name": result.name})
+        return MetricVerdict(*about, loss, 0.0, allowed, None if allowed is None else False, clause)
+    met = None if allowed is None else loss <= allowed + ROUNDING
+    return MetricVerdict(*about, loss, error, allowed, met, _loss_clause(result, loss, allowed))
+
+
+def _loss_clause(result: Metric, loss: float, allowed: float | None) -> Message:
+    """The change of the metric beside what is allowed; the split is named unless it is the test split."""
+    way = -100 if result.higher_is_better else 100
+    limit = loss if allowed is None else allowed
+    change_words, limit_words = _apart(way * loss, way * limit, abs(loss - limit) > ROUNDING)
+    change: Phrase = Message("verdict.points", "{change} pt", {"change": change_words})
+    if not result.percent:
+        change = Message("verdict.share", "{change} % {name}", {"change": change_words, "name": result.name})
+    if result.split is not Split.TEST:
+        words = {"change": change, "split": result.split.value}
+        change = Message("verdict.on_split", "{change} on the {split} split", words)
+    if allowed is None:
+        return Message("verdict.no_limit", "{change}, no limit", {"change": change})
+    said = {"change": change, "allowed": limit_words}
+    if result.percent:
+        return Message("verdict.loss_points", "{change}, allowed {allowed}", said)
+    return Message("verdict.loss_share", "{change}, allowed {allowed} %", said)
+
+
+def _allowed(metric: Metric, allowed: float | None) -> str:
+    way = -100 if metric.higher_is_better else 100
+    return "" if allowed is None else signed(way * allowed) + ("" if metric.percent else " %")
+
+
+def _apart(value: float, limit: float, differ: bool) -> tuple[str, str]:
+    """A number beside its limit, with as many decimals as show which is larger."""
+    for digits in range(1, MOST_DIGITS):
+        words = signed(value, digits), signed(limit, digits)
+        if not differ or words[0] != words[1]:
+            return words
+    return signed(value, MOST_DIGITS), signed(limit, MOST_DIGITS)

@@ -1,0 +1,82 @@
+"""The verdict on a goal, as data and in words."""
+
+import math
+
+import pytest
+
+from secateur.engine.planning.goal_verdict import goal_verdict
+from secateur.engine.planning.protocol import Cost, Reached
+from secateur.engine.tasks.protocol import Metric, Split
+
+HALF = Reached(Cost.MACS, 1000, 500, 496)
+
+
+def top1(value: float, split: Split = Split.TEST) -> Metric:
+    return Metric("top-1", value, 1000, 0.01, split)
+
+
+def perplexity(value: float) -> Metric:
+    return Metric("perplexity", value, 1000, 0.1, Split.TEST, percent=False, higher_is_better=False)
+
+
+@pytest.mark.parametrize(
+    ("reached", "metrics", "allowed", "met", "words"),
+    [
+        (HALF, (0.9, 0.887), 0.005, False, "Goal missed: −1.3 pt, allowed −0.5; −50.4 % MACs, reached"),
+        (HALF, (0.9, 0.897), 0.005, True, "Goal met: −0.3 pt, allowed −0.5; −50.4 % MACs, reached"),
+        (HALF, (0.9, 0.911), 0.005, True, "Goal met: +1.1 pt, allowed −0.5; −50.4 % MACs, reached"),
+        (HALF, (0.9, 0.9), 0.0, True, "Goal met: 0.0 pt, allowed 0.0; −50.4 % MACs, reached"),
+        (HALF, (0.9, 0.895), 0.005, True, "Goal met: −0.5 pt, allowed −0.5; −50.4 % MACs, reached"),
+        (HALF, (0.9, 0.88), None, True, "Goal met: −2.0 pt, no limit; −50.4 % MACs, reached"),
+        (HALF, (0.9, None), 0.005, None, "Goal open: top-1 not measured, allowed −0.5; −50.4 % MACs, reached"),
+        (HALF, (0.9, math.nan), 0.005, False, "Goal missed: top-1 is NaN or infinity; −50.4 % MACs, reached"),
+        (
+            Reached(Cost.PARAMETERS, 1000, 500, 600),
+            (0.9, None),
+            0.005,
+            False,
+            "Goal missed: top-1 not measured, allowed −0.5; −40.0 % parameters, asked for −50.0 %",
+        ),
+    ],
+)
+def test_the_sentence_says_what_was_lost_and_saved_against_what_was_asked(reached, metrics, allowed, met, words):
+    first, last = (None if value is None else top1(value) for value in metrics)
+    found = goal_verdict((reached,), first, last, allowed)
+    assert found is not None and (found.met, str(found.sentence)) == (met, words)
+
+
+def test_a_miss_by_less_than_a_tenth_shows_as_many_digits_as_tell_it():
+    found = goal_verdict((Reached(Cost.MACS, 100_000, 50_000, 50_010),), top1(0.9), top1(0.8946), 0.005)
+    assert found is not None and found.met is False
+    assert str(found.sentence) == "Goal missed: −0.54 pt, allowed −0.50; −49.99 % MACs, asked for −50.00 %"
+
+
+def test_other_metrics_are_shares_of_the_original_in_their_own_direction():
+    found = goal_verdict((), perplexity(20.0), perplexity(21.0), 0.02)
+    assert found is not None and found.metric is not None and found.metric.loss == pytest.approx(0.05)
+    assert str(found.sentence) == "Goal missed: +5.0 % perplexity, allowed +2.0 %"
+
+
+def test_metrics_of_different_splits_are_not_compared():
+    found = goal_verdict((HALF,), top1(0.9), top1(0.899, Split.VAL), 0.005)
+    assert found is not None and found.met is None and found.metric is not None and found.metric.loss is None
+    assert "not measured" in str(found.sentence)
+
+
+def test_a_verdict_on_the_val_split_says_so():
+    found = goal_verdict((HALF,), top1(0.9, Split.VAL), top1(0.887, Split.VAL), 0.005)
+    assert found is not None and found.metric is not None and found.metric.split is Split.VAL
+    assert "−1.3 pt on the val split, allowed −0.5" in str(found.sentence)
+
+
+def test_several_limits_are_all_told_and_predictions_named():
+    slow = Reached(Cost.LATENCY, 2_000_000, 1_000_000, 1_500_000)
+    found = goal_verdict((HALF, slow), predicted=(Cost.LATENCY,))
+    assert found is not None and found.met is False and [one.met for one in found.costs] == [True, False]
+    assert str(found.sentence) == (
+        "Goal missed: −50.4 % MACs, reached; −25.0 % latency as predicted, asked for −50.0 %"
+    )
+
+
+def test_without_a_limit_there_is_no_verdict():
+    assert goal_verdict((), top1(0.9), top1(0.8)) is None
