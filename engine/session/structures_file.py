@@ -115,6 +115,10 @@ def _check(one: Analysis) -> None:
         _need(pairs.ndim == 2 and pairs.shape[1] == 2, "blocks")
         _within(pairs[:, 0], 0, count, "blocks")
         _within(pairs[:, 1], 0, end, "blocks")
+    nodes = len(one.graph.kind)
+    _need(len(one.graph.module) == len(one.graph.op) == nodes, "layer graph")
+    _need(one.graph.edges.ndim == 2 and one.graph.edges.shape[1] == 2, "layer graph")
+    _within(one.graph.edges, 0, nodes, "layer graph")
     for rule in one.constraints:
         _need(all(-1 <= a < axes for a in rule.axes) and all(0 <= n < sets for n in rule.sets), "constraints")
     for bundle in one.bundles:

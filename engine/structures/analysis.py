@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import Message
 from ..tracing.record import RecordedOutput
+from .layer_graph import NO_GRAPH, LayerGraph
 from .op_sequence import Operation
 from .types import (
     NO_KNOWN_REPAIRS,
@@ -107,6 +108,7 @@ class Analysis:
             same code on inputs of the same shapes, the same name.
         unused: Modules, and parameters of modules that ran, that no operator of the runs read.
         returned: The model's outputs: those that every plan preserves, and those that may become narrower.
+        graph: Which layers feed which.
     """
 
     model: str
@@ -140,6 +142,7 @@ class Analysis:
     recorded: str = ""
     unused: tuple[str, ...] = ()
     returned: tuple[RecordedOutput, ...] = ()
+    graph: LayerGraph = NO_GRAPH
 
     @property
     def count(self) -> int:

@@ -28,6 +28,7 @@ from .audit_fields import is_audited, measured_values, measures, name_of, scalar
 from .axes import AxisTable, csr
 from .blocks.blocks import RemovableBlock
 from .count_constraints.bundles import constrain_counts
+from .layer_graph import layer_graph
 from .memory.activations import activations
 from .name_sets import NamedSet, name_sets
 from .op_sequence import digest, operations
@@ -98,6 +99,7 @@ def build(
         bundles=tuple(one.renumbered(set_numbers) for one in together),
         recorded=digest(record),
         returned=record.returned,
+        graph=layer_graph(record, costing),
     )
 
 
