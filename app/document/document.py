@@ -34,7 +34,7 @@ from ..text.translate import sentence
 from .aspects import Aspect, Goal, Selection, Side
 from .change_dispatcher import ChangeDispatcher
 from .contents import Contents, SearchTrial, allowed, measured, opened
-from .job_state import CurvePoint, EngineState, JobView, TrainingCurve, UnfinishedJob
+from .job_state import CurvePoint, EngineState, JobView, Receipt, TrainingCurve, UnfinishedJob
 from .message_log import Level, MessageLog
 from .plan_editor import PLAN, PlanEditor
 from .sensitivity_curves import Curves
@@ -63,6 +63,7 @@ class Document(QObject):
         unfinished: The job that changes states, as far as it can be gone on with at the next start; None for none.
         engine: What is known of the engine process.
         training: The curve of the running or last recovery.
+        receipt: Of an export, None while none is shown.
         restorable: How many sessions ended without being closed, and can be restored.
 
     Signals:
@@ -99,6 +100,7 @@ class Document(QObject):
         self.unfinished: UnfinishedJob | None = None
         self.engine = EngineState()
         self.training = TrainingCurve()
+        self.receipt: Receipt | None = None
         self.restorable = 0
         self._costs: tuple[tuple[Any, Any], Costs | None] | None = None
         self._original_costs: tuple[Any, Costs] | None = None
@@ -340,6 +342,11 @@ class Document(QObject):
             self.announce(Aspect.SCORES)
             self.want_scores()
 
+    def show_receipt(self, receipt: Receipt | None) -> None:
+        """Show what an export has written; None puts the receipt away."""
+        self.receipt = receipt
+        self.announce(Aspect.STATES)
+
     # What is said.
 
     def note(self, text: str, level: Level = Level.INFO) -> None:
@@ -402,6 +409,7 @@ class Document(QObject):
         self.history.clear()
         self.selection, self.hovered = Selection(), -1
         self.compared = (None, None)
+        self.receipt = None
         self.plan.forget_preview()
         self.revision += 1
         self.begin_curve()
@@ -547,8 +555,9 @@ class Document(QObject):
             self.announce(Aspect.STATES)
 
     def take_export(self, state_id: str, exported: Exported) -> None:
-        """A file was written."""
+        """A file was written: its receipt is shown."""
         self.contents.exports[state_id] = exported
+        self.receipt = Receipt(state_id, exported)
         if (state := self.contents.states.get(state_id)) is not None:
             self.contents.states[state_id] = replace(state, exports=(*state.exports, exported))
         self.announce(Aspect.STATES)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from secateur.engine.export.protocol import Exported
 from secateur.engine.recovery.protocol import RecoverySettings
 
 
@@ -75,6 +76,19 @@ class UnfinishedJob:
     known: int = 0
     text: str = ""
     number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What an export has written, as it is shown.
+
+    Attributes:
+        state: Id of the state that was written.
+        exported: What was written.
+    """
+
+    state: str
+    exported: Exported
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,15 @@ from ..document.job_state import CurvePoint, UnfinishedJob
 from ..document.message_log import level_of
 from ..document.preconditions import no_long_job
 from ..storage.user_folders import new_session_folder
+from ..text.format import duration
 from ..text.translate import counted
 from .cost_estimator import CostEstimator
 from .job_queue import JobQueue, QueuedJob
 
 REFRESH = 80
 """Milliseconds between two announcements of progress."""
+WORTH_A_LINE = 1.0
+"""Seconds from which the log says that a job is finished, and how long it took; what it made is told anyway."""
 NUMBERS_ONLY = frozenset({"open", "open_recipe", "states", "baselines"})
 """What can be asked while only numbers are here."""
 LASTING = frozenset({"recover", "sweep", "sensitivity", "lowest", "compare"})
@@ -259,11 +262,14 @@ class JobRunner(QObject):
         if job is not None:
             took = time.monotonic() - job.turn
             self.estimator.learn(job.method, job.work * job.part, took)
+            words = self.tr("Finished: {job}").format(job=job.title)
+            if not job.background and took >= WORTH_A_LINE:
+                self.document.note(f"{words}, {duration(took)}")
             job.apply(result)
             if job.then is not None:
                 job.then()
             if not job.background:
-                self.ended.emit(self.tr("Finished: {job}").format(job=job.title), took)
+                self.ended.emit(words, took)
         self._rest()
 
     @Slot(object, object)

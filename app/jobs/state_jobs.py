@@ -5,6 +5,8 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Slot
 
+from secateur.engine.export.protocol import Exported
+from secateur.engine.export.run_command import place_of
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.filter_images import Filters
 from secateur.engine.session.states import PlanIntent, State, StateKind
@@ -15,8 +17,9 @@ from ..document.document import Document
 from ..document.job_state import UnfinishedJob
 from ..text.format import rough
 from ..text.metrics import timing_of
+from ..text.receipts import receipt_facts, receipt_notes
 from ..text.titles import recovery_called, state_called
-from ..text.translate import counted, sentence, sentences
+from ..text.translate import counted, sentence
 from .job_runner import JobRunner
 from .plan_jobs import PlanJobs
 
@@ -92,12 +95,15 @@ class StateJobs(QObject):
         """Write the current state as a file."""
         state = self._document.contents.present
 
-        def apply(exported: Any) -> None:
-            self._document.take_export(state, exported)
-            written = self.tr("Written and checked: {files}").format(
-                files=path if len(exported.files) > 1 else exported.files[0]
+        def apply(exported: Exported) -> None:
+            document = self._document
+            document.take_export(state, exported)
+            facts = receipt_facts(exported, document.contents.states.get(state), document.target)
+            document.note(
+                self.tr("Written and checked: {files} ({facts})").format(files=place_of(exported), facts=facts)
             )
-            self._document.say(sentences((written, *exported.notes)))
+            if notes := receipt_notes(exported):
+                document.note(notes)
 
         title = self.tr("Export {name}").format(name=Path(path).name)
         self._runner.run(title, apply, "export", state, format, path)

@@ -35,6 +35,7 @@ from .manual_window import show_manual
 from .missing_weights_bar import MissingWeightsBar
 from .panel_area import PanelArea
 from .panel_preloader import PanelPreloader
+from .receipt_card import ReceiptCard
 from .recent_menu import RecentMenu
 from .restore_bar import RestoreBar
 from .shortcut_sheet import ShortcutSheet
@@ -120,6 +121,7 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.restore_bar)
         layout.addWidget(self.pages, 1)
         self.setCentralWidget(central)
+        self.receipt = ReceiptCard(self.document, central)
         self.status = StatusBar(self.workbench)
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addPermanentWidget(self.status, 1)
@@ -167,7 +169,7 @@ class MainWindow(QMainWindow):
     def parts(self) -> list[QWidget]:
         """What the window consists of, as it is read."""
         panels = [] if self.area is None else self.area.parts()
-        return [self.top_bar, self.errors, self.start_page, *panels, self.status]
+        return [self.top_bar, self.errors, self.start_page, *panels, self.receipt, self.status]
 
     # What commands and drops ask for.
 
@@ -358,6 +360,7 @@ class MainWindow(QMainWindow):
             self.show_panel("compare")
         if aspects & {Aspect.MODEL, Aspect.STATES}:
             self._remember()
+            self.receipt.refresh()
         if aspects & {Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL}:
             self.setWindowModified(not self.document.clean)
 

@@ -77,9 +77,10 @@ def export_line(exported: Exported) -> str:
     on_file = f", {metric.name} on the file {metric_value(metric)}" if metric is not None else ""
     files = ", ".join(exported.files)
     notes = "".join(f"\n  {note}" for note in exported.notes)
+    opset = f", opset {exported.opset}" if exported.opset else ""
     return (
         f"wrote {files} ({exported.bytes / 1e6:.2f} MB, differs from the model by "
-        f"{exported.difference:.0e}{on_file}){notes}"
+        f"{exported.difference:.0e}{on_file}{opset}){notes}"
     )
 
 

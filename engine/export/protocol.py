@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from ..errors import Message
 from ..jobs import CancelToken, Job
 from ..model_inputs import Inputs
+from ..sources.input_spec import InputSpec
 from ..sources.protocol import ModelSpec
 from ..surgery.cut.edits import Edits
 from ..tasks.protocol import Metric
@@ -51,6 +52,8 @@ class Exported:
         metric: The metric measured on the file itself, None without a task.
         bytes: Size of the files.
         notes: What the file does less than the model; plain words in what earlier versions kept.
+        opset: Of an ONNX file, 0 for other formats and unknown.
+        inputs: What one sample looks like, () where an earlier version did not write it down.
     """
 
     format: str
@@ -59,6 +62,8 @@ class Exported:
     metric: Metric | None
     bytes: int
     notes: tuple[Message | str, ...] = ()
+    opset: int = 0
+    inputs: tuple[InputSpec, ...] = ()
 
 
 Predictor = Callable[..., Any]

@@ -24,9 +24,9 @@ from .compare import difference
 from .model_package import bytes_of, pack
 from .protocol import Exported, ExportRequest, Predictor
 from .reference_outputs import cases, outputs_of, require_agreement
+from .run_command import LOADER, README
 from .staged_output import check_destination, staged_folder
 
-LOADER, README = "load_pruned.py", "README.txt"
 CHECK = Path(__file__).with_name("check_folder.py")
 
 

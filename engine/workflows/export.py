@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..errors import ExportError, Message
 from ..export.protocol import Exported
+from ..export.run_command import opset_of, sample_inputs
 from ..export.table import exporter_named, format_of
 from ..jobs import CancelToken, Job, NeverCancelled
 from ..session.open_model import run_evaluation
@@ -51,7 +52,9 @@ def export_state(session: Session, state: str, format: str, path: str, token: Ca
     one, artifacts = session.history.state(state), session.artifacts()
     exporter, path = exporter_named(format), absolute_to(Path.cwd())(path)
     with removed_unless_finished(Path(path)):
-        exported = yield from exporter.export(artifacts.request(session.model(state), one, path), token)
+        request = artifacts.request(session.model(state), one, path)
+        exported = yield from exporter.export(request, token)
+        exported = replace(exported, opset=opset_of(path), inputs=sample_inputs(request.inputs))
         if session.has_task:
             shown = Message("progress.on_file", "Measuring the metric on the file")
             metric = yield from run_evaluation(session.task, exporter.predictor(path), Split.TEST, token, shown)

@@ -15,16 +15,19 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from secateur.engine.export.run_command import place_of
 from secateur.engine.session.states import State, StateKind
 
 from ...document.document import Aspect, Document, Side
-from ...text.format import rough, scaled
+from ...document.job_state import Receipt
+from ...text.format import rough, scaled, size
 from ...text.metrics import error_text, kind_text, latency_text, metric_text, timing_of, value_text
+from ...text.receipts import format_called, receipt_facts
 from ...text.verification import verified_tip
 from ...widgets.buttons import button
 from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
-from .rows import PlanRow, Plans, plan_name, plan_tip
+from .rows import PlanRow, Plans, plan_name, plan_tip, receipts
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.STATES, Aspect.MARKS, Aspect.GOAL})
 STATE_NAME, MACS, PARAMETERS, VERIFIED = 0, 3, 4, 5
@@ -34,7 +37,7 @@ WIDE = 470
 """Width from which the steps are shown."""
 STEPS = 190
 """Width of the list of steps."""
-STATE, PLACE, SIDE = (Qt.ItemDataRole.UserRole + n for n in (1, 2, 3))
+STATE, PLACE, SIDE, RECEIPT = (Qt.ItemDataRole.UserRole + n for n in (1, 2, 3, 4))
 
 
 class HistoryPanel(QWidget):
@@ -60,6 +63,7 @@ class HistoryPanel(QWidget):
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.view.setItemsExpandable(False)
         self.view.setIndentation(10)
+        self.view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.view.setRootIsDecorated(False)
         self.view.setAllColumnsShowFocus(True)
         self.steps = QListWidget()
@@ -123,6 +127,8 @@ class HistoryPanel(QWidget):
             items = self._items(state)
             rows[state.id] = items[0]
             (rows[state.parent] if state.parent in rows else self._model.invisibleRootItem()).appendRow(items)
+            for receipt in receipts(state):
+                items[0].appendRow(self._file_items(receipt))
             for plan in plans:
                 if plan.state == state.id:
                     items[0].appendRow(self._plan_items(plan))
@@ -184,6 +190,21 @@ class HistoryPanel(QWidget):
         self._present = items[0] if plan.present else self._present
         return items
 
+    def _file_items(self, receipt: Receipt) -> list[QStandardItem]:
+        """A file that was written of a state; a click brings its receipt."""
+        exported, metric = receipt.exported, receipt.exported.metric
+        name = self.tr("{0}, {1}").format(place_of(exported).name, size(exported.bytes))
+        texts = (name, "" if metric is None else f"{value_text(metric)} {error_text(metric)}", "", "", "", "")
+        facts = receipt_facts(exported, self.document.contents.states.get(receipt.state), self.document.target)
+        tip = self.tr("{0}, {1}: {2}. Click for the receipt.").format(
+            format_called(exported), place_of(exported), facts
+        )
+        items = _row(texts, tip, False, (receipt.state, -1, Side(receipt.state)))
+        for item in items:
+            item.setData(receipt, RECEIPT)
+            item.setForeground(self.palette().placeholderText())
+        return items
+
     def _show_steps(self) -> None:
         history = self.document.history
         self.steps.clear()
@@ -224,8 +245,10 @@ class HistoryPanel(QWidget):
 
     @Slot(QModelIndex)
     def _go(self, index: QModelIndex) -> None:
-        state, place = str(index.data(STATE)), int(index.data(PLACE))
-        if place >= 0:
+        state, place, receipt = str(index.data(STATE)), int(index.data(PLACE)), index.data(RECEIPT)
+        if receipt is not None:
+            self.document.show_receipt(receipt)
+        elif place >= 0:
             self.document.plan.jump(place)
         elif state != self.document.contents.present or self.document.marked.any():
             self.document.plan.go_to(state)

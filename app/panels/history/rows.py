@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QCoreApplication
 
-from secateur.engine.session.states import StateKind
+from secateur.engine.session.states import State, StateKind
 from secateur.engine.structures.costs import Costs, costs
 
 from ...document.document import Document, Side
+from ...document.job_state import Receipt
 from ...document.undo_history import UndoHistory
 
 say = QCoreApplication.translate
@@ -68,6 +69,12 @@ class Plans:
     def forget(self) -> None:
         """Another model is shown."""
         self._costs.clear()
+
+
+def receipts(state: State) -> list[Receipt]:
+    """The files that were written of a state, each place once with what was written there last."""
+    last = {exported.files: exported for exported in state.exports}
+    return [Receipt(state.id, exported) for exported in last.values()]
 
 
 def _stands(document: Document, place: int, after: list[int]) -> bool:

@@ -1,0 +1,122 @@
+"""The receipt of an export: what was written and where, what it is worth, and ways to go on with it.
+
+It lies over a corner of the window, so that nothing moves for it, and takes no focus.
+"""
+
+from PySide6.QtCore import QEvent, QObject, QUrl, Slot
+from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtWidgets import QHBoxLayout, QWidget
+
+from secateur.engine.export.run_command import place_of, run_command
+
+from ..document.document import Document
+from ..text.receipts import format_called, receipt_lines, receipt_notes
+from ..widgets.buttons import button
+from ..widgets.card import Card
+from ..widgets.flow import FlowLayout
+from ..widgets.labels import ElidedLabel, label
+
+WIDTH, GAP = 460, 12
+"""Of the card, and around it, in device-independent pixels."""
+
+
+class ReceiptCard(Card):
+    """Hidden while no receipt is out; it stays until it is closed, and the history brings it back.
+
+    Attributes:
+        title: The format.
+        path: Where it lies.
+        facts: Difference, metric, size, latency, opset, one a line.
+        notes: What the file does less than the model.
+        folder: Opens the folder that it lies in.
+        copy_path: Copies the path.
+        copy_command: Copies a command line that runs it.
+        dismiss: Puts the receipt away.
+    """
+
+    def __init__(self, document: Document, over: QWidget) -> None:
+        """Show a document's receipt in the corner of a widget."""
+        super().__init__(over, role="floating")
+        self._document, self._over = document, over
+        self.title, self.path = label(role="strong"), ElidedLabel()
+        self.facts, self.notes = label(role="caption", wrap=True), label(role="caption", wrap=True)
+        self.folder, self.copy_path = button(self.tr("Open folder")), button(self.tr("Copy path"))
+        tip = self.tr("A command line that loads it and runs it once")
+        self.copy_command = button(self.tr("Copy command to run it"), tip=tip)
+        self.dismiss = button(self.tr("Close"), "link", self.tr("The history keeps the receipt"))
+        head = QHBoxLayout()
+        head.addWidget(self.title, 1)
+        head.addWidget(self.dismiss)
+        self.body.addLayout(head)
+        for each in (self.path, self.facts, self.notes):
+            self.body.addWidget(each)
+        ways = QWidget()
+        row = FlowLayout(ways, gap=8)
+        for each in (self.folder, self.copy_path, self.copy_command):
+            row.addWidget(each)
+        self.body.addWidget(ways)
+        self.folder.clicked.connect(self._open_folder)
+        self.copy_path.clicked.connect(self._copy_path)
+        self.copy_command.clicked.connect(self._copy_command)
+        self.dismiss.clicked.connect(lambda: document.show_receipt(None))
+        over.installEventFilter(self)
+        self.hide()
+
+    def refresh(self) -> None:
+        """Show the receipt that is out; the window calls it, as a hidden view is told nothing."""
+        receipt, document = self._document.receipt, self._document
+        if receipt is None:
+            return self.hide()
+        exported = receipt.exported
+        self.title.setText(self.tr("Exported, {0}").format(format_called(exported)))
+        self.path.setText(str(place_of(exported)))
+        state = document.contents.states.get(receipt.state)
+        self.facts.setText("\n".join(receipt_lines(exported, state, document.target)))
+        self.notes.setText(receipt_notes(exported))
+        self.notes.setVisible(bool(self.notes.text()))
+        self.setAccessibleName(f"{self.title.text()}: {self.facts.text()}")
+        self.show()
+        self._place()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Keep to the corner of what it lies over."""
+        if event.type() is QEvent.Type.Resize and not self.isHidden():
+            self._place()
+        return False
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Larger text needs more room."""
+        super().changeEvent(event)
+        if event.type() is QEvent.Type.FontChange and not self.isHidden():
+            self._place()
+
+    def _place(self) -> None:
+        room = self._over.size()
+        width = min(max(WIDTH, self.minimumSizeHint().width()), room.width() - 2 * GAP)
+        self.body.activate()
+        height = max(self.heightForWidth(width), self.body.minimumHeightForWidth(width))
+        self.setGeometry(room.width() - width - GAP, room.height() - height - GAP, width, height)
+        self.raise_()
+
+    @Slot()
+    def _open_folder(self) -> None:
+        if self._document.receipt is not None:
+            place = place_of(self._document.receipt.exported)
+            folder = place if place.is_dir() else place.parent
+            if not (folder.is_dir() and QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))):
+                self._document.tell(self.tr("No program opens the folder {0}.").format(folder))
+
+    @Slot()
+    def _copy_path(self) -> None:
+        if self._document.receipt is not None:
+            QGuiApplication.clipboard().setText(str(place_of(self._document.receipt.exported)))
+            self._document.tell(self.tr("Path copied."))
+
+    @Slot()
+    def _copy_command(self) -> None:
+        if self._document.receipt is None:
+            return
+        command = run_command(self._document.receipt.exported)
+        if command:
+            QGuiApplication.clipboard().setText(command)
+        self._document.tell(self.tr("Command copied.") if command else self.tr("No command is known for this format."))
