@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.warm_start import AVAILABLE, warm_start
+
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +56,16 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What commands keep by content (`session.points.user_cache`) is this run's own, not that of a person."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def warm_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Processes of the engine are forks of one that has loaded torch (`tests/warm_start`)."""
+    if not AVAILABLE:
+        yield
+        return
+    with warm_start(tmp_path_factory.mktemp("warm")):
         yield
 
 

@@ -1,0 +1,66 @@
+"""Processes of the engine without the seconds in which each of them would load torch: tests start hundreds.
+
+A template process (`template.py`) loads what exports and sessions need and forks for each process that the engine
+starts; `launcher.py` stands in the place of that process. It has the same input, output, working folder, environment,
+exit code and signals, and it dies with it. What is measured (`engine/targets`) and what tests start by hand is started
+as ever, and so is everything in the checks of the installed program. Linux alone; elsewhere nothing changes.
+"""
+
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+MODULES = ("secateur.engine.subprocesses.child", "secateur.engine.process.worker")
+SCRIPTS = "engine/export"
+MEASURED = "secateur.engine.targets."
+AVAILABLE = sys.platform == "linux"
+
+
+@contextmanager
+def warm_start(folder: Path) -> Generator[None]:
+    """Start processes of the engine warm meanwhile; the template begins with the first of them.
+
+    Args:
+        folder: Gets the socket; nobody else's.
+    """
+    place, template = folder / "socket", None
+    begin = subprocess.Popen.__init__
+
+    def started(self: Any, args: Any, *rest: Any, **named: Any) -> None:
+        nonlocal template
+        if is_warm(args):
+            if template is None:
+                template = _template(place)
+            args = [sys.executable, "-I", "-S", str(HERE / "launcher.py"), str(place), *args[1:]]
+        begin(self, args, *rest, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "__init__", started)
+        yield
+    if template is not None:
+        template.kill()
+        template.wait()
+
+
+def is_warm(command: Any) -> bool:
+    """Whether a command starts a process of the engine that measures nothing."""
+    if isinstance(command, str) or not isinstance(command, Sequence) or list(command[:2]) != [sys.executable, "-P"]:
+        return False
+    words = [str(word) for word in command[2:] if word != "-B"]
+    if words[:1] == ["-m"]:
+        return words[1] in MODULES and not words[-1].startswith(MEASURED)
+    return bool(words) and words[0].endswith(".py") and Path(words[0]).parent.match(SCRIPTS)
+
+
+def _template(place: Path) -> "subprocess.Popen[bytes]":
+    """Wait until it listens: who comes earlier would be turned away."""
+    command = [sys.executable, "-P", str(HERE / "template.py"), str(place)]
+    made = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert made.stdout is not None and made.stdout.readline() == b"ready\n"
+    return made

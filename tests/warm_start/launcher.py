@@ -1,0 +1,31 @@
+"""Stands in the place of a process: hands its files and words to the template, and ends as that process ends.
+
+`python -I -S launcher.py SOCKET WORDS...`: WORDS are what the interpreter would have been given.
+"""
+
+import array
+import json
+import os
+import signal
+import socket
+import sys
+
+
+def main() -> None:
+    """Send, wait, end alike; if this process is killed, the socket closes and the other one is killed too."""
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    link.connect(sys.argv[1])
+    asked = {"words": sys.argv[2:], "environment": dict(os.environ), "folder": os.getcwd()}
+    text = json.dumps(asked).encode()
+    files = array.array("i", [0, 1, 2])
+    link.sendmsg([len(text).to_bytes(8, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
+    link.sendall(text)
+    os.close(0)
+    code = int(link.makefile().readline() or 1)
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+main()

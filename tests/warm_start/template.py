@@ -1,0 +1,111 @@
+"""Loads what processes of the engine need, then forks for each one that `launcher.py` asks for.
+
+`python -P template.py SOCKET`. It computes nothing and has one thread, so that a fork is as good as a fresh process.
+Nothing of Secateur is loaded here, nothing that reads the environment once (transformers, timm), and nothing that
+starts threads (onnxruntime).
+"""
+
+import array
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+LOADED = (
+    "numpy", "torch", "safetensors.torch", "msgspec", "onnx", "onnx_ir", "onnxscript",
+    "torch.export", "torch.onnx", "torch.onnx.ops", "torch.onnx._internal.exporter._core", "torchvision",
+)  # fmt: skip
+
+
+def main() -> None:
+    """Serve until killed, or until standard input ends because the tests are gone."""
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    for name in LOADED:
+        importlib.import_module(name)
+    tasks = len(os.listdir("/proc/self/task"))
+    assert tasks == 1, f"{tasks} threads: a fork would lose all but one"
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    server.bind(sys.argv[1])
+    server.listen(64)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who waits for a process is its own supervisor
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    while True:
+        ready, _, _ = select.select([server, 0], [], [])
+        if 0 in ready:
+            return
+        link, _ = server.accept()
+        if os.fork() == 0:
+            server.close()
+            supervise(link)
+            return
+        link.close()
+
+
+def supervise(link: socket.socket) -> None:
+    """One process: fork it, tell how it ended; kill it where its launcher is gone. Returns in the fork alone."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    asked, files = received(link)
+    if (pid := os.fork()) == 0:
+        link.close()
+        become(asked, files)
+        return
+    for file in files:
+        os.close(file)
+    ended = os.pidfd_open(pid)
+    ready, _, _ = select.select([ended, link], [], [])
+    if ended not in ready:
+        os.killpg(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    if ended in ready:
+        link.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    os._exit(0)
+
+
+def received(link: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """What the launcher was asked, and its three files."""
+    files = array.array("i")
+    head, extra, _, _ = link.recvmsg(8, socket.CMSG_LEN(3 * files.itemsize))
+    files.frombytes(extra[0][2])
+    text = b""
+    while len(text) < int.from_bytes(head, "big"):
+        text += link.recv(1 << 16)
+    return json.loads(text), files.tolist()
+
+
+def become(asked: dict[str, Any], files: list[int]) -> None:
+    """The process that was asked for, up to its end; an exception leaves as it would from a fresh interpreter."""
+    os.setsid()
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    before = os.environ.get("PYTHONPATH", "")
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    os.chdir(asked["folder"])
+    own = [path for path in sys.path if path not in before.split(os.pathsep)]
+    sys.path[:] = [*filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), *own]
+    importlib.import_module("torch").set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
+    words = [word for word in asked["words"] if word != "-P"]
+    sys.dont_write_bytecode = "-B" in words or bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
+    words = [word for word in words if word != "-B"]
+    if words[0] == "-m":
+        sys.argv = words[1:]
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = words
+        runpy.run_path(str(Path(words[0])), run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

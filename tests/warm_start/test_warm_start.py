@@ -1,0 +1,73 @@
+"""A process that was started warm is as good as a fresh one: words, files, environment, exit code, signals."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from . import AVAILABLE, SCRIPTS, is_warm
+
+pytestmark = pytest.mark.skipif(not AVAILABLE, reason="Linux alone")
+WARM = """
+import json, os, sys
+import torch
+print(json.dumps([sys.argv[1:], sys.stdin.readline(), os.getcwd(), os.environ["OWN"], torch.get_num_threads()]))
+print("told", file=sys.stderr)
+"""
+
+
+def process(folder: Path, code: str, *words: str, **environment: str) -> "subprocess.Popen[str]":
+    """A script of a folder that is called as those of the engine are."""
+    place = folder / SCRIPTS
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "check.py").write_text(code, encoding="utf-8")
+    command = [sys.executable, "-P", str(place / "check.py"), *words]
+    assert is_warm(command)
+    pipe, env = subprocess.PIPE, os.environ | environment
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=folder, env=env)
+
+
+def test_words_files_folder_environment_and_threads_are_its_own(tmp_path: Path) -> None:
+    started = process(tmp_path, WARM, "-v", "two words", OWN="ä", OMP_NUM_THREADS="2", PYTHONIOENCODING="utf-8")
+    said, complained = started.communicate("a line\n", timeout=60)
+    assert said == f'[["-v", "two words"], "a line\\n", "{tmp_path}", "\\u00e4", 2]\n' and complained == "told\n"
+    assert started.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("import sys; sys.exit(3)", 3),
+        ("raise ValueError('so it is')", 1),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", -signal.SIGSEGV),
+    ],
+)
+def test_it_ends_as_it_would_have_ended(tmp_path: Path, code: str, status: int) -> None:
+    started = process(tmp_path, code)
+    _, complained = started.communicate(timeout=60)
+    assert started.returncode == status and ("so it is" in complained) == (status == 1)
+
+
+def test_it_dies_with_what_stands_in_its_place(tmp_path: Path) -> None:
+    started = process(tmp_path, "import os, time; print(os.getpid(), flush=True); time.sleep(100)")
+    assert started.stdout is not None
+    pid = int(started.stdout.readline())
+    started.kill()
+    assert started.stdout.read() == "", "its end of the pipe is closed"
+    end = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not Path(f"/proc/{pid}").exists()
+    started.communicate(timeout=10)
+
+
+def test_only_the_engine_is_started_warm_and_not_what_measures() -> None:
+    child = [sys.executable, "-P", "-m", "secateur.engine.subprocesses.child"]
+    assert is_warm([*child, "secateur.engine.export.write_onnx:main"])
+    assert not is_warm([*child, "secateur.engine.targets.worker:main"])
+    assert not is_warm([sys.executable, "-m", "secateur.engine.subprocesses.child", "x:main"])
+    assert not is_warm([sys.executable, "-P", "-c", "pass"]) and not is_warm("python -P -m x")
