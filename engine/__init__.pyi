@@ -60,6 +60,7 @@ from .planning.marks import check_plan as check_plan
 from .planning.marks import keep as keep
 from .planning.protocol import Cost as Cost
 from .planning.protocol import Goal as Goal
+from .planning.protocol import KindLimit as KindLimit
 from .planning.protocol import Limit as Limit
 from .planning.protocol import Planned as Planned
 from .planning.protocol import Ranking as Ranking

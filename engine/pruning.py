@@ -6,7 +6,7 @@ the same step by step and keeps every state on disk; it also plans for latency.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ from .export.table import exporter_named
 from .jobs import CancelToken, Job, NeverCancelled, Progress, check, finish
 from .model_inputs import Inputs, at_batch, batch_size, inputs_of, mapped
 from .planning.budget_schedule import round_goals
-from .planning.goal import outside_scope, reached, solve, touching
+from .planning.goal import reached, solve
 from .planning.infeasibility import goal_text
-from .planning.protocol import MULTIPLE, Cost, Goal, Limit, Reached
+from .planning.protocol import MULTIPLE, Cost, Goal, KindLimit, Limit, Reached, kind_limit_of, kind_named
+from .planning.scope import outside_scope, touching
 from .recovery.finetune import recover
 from .recovery.protocol import RecoverySettings, require_possible
 from .runtime.load_pruned import load_pruned
@@ -232,6 +233,7 @@ def prune(
     keep_parameters: float | None = None,
     max_size: float | None = None,
     max_memory: float | None = None,
+    keep: Mapping[str, float | int] | None = None,
     multiple: int | None = None,
     lock: Sequence[str | nn.Module] = (),
     goal: Goal | None = None,
@@ -267,6 +269,8 @@ def prune(
         keep_parameters: Parameters to keep at most.
         max_size: Size of the weights in a file, in bytes.
         max_memory: Peak of one sample's activations, in bytes.
+        keep: Structures of single kinds to keep in the whole model, a share as a float and a number as an integer:
+            {"heads": 0.7, "blocks": 10}. Other limits are met with other kinds.
         multiple: Kept widths are multiples of this, None for 16; small layers have smaller steps.
         lock: Modules that stay as they are, with everything below them: paths, patterns ("*.conv1"), or the model's
             own modules.
@@ -295,6 +299,7 @@ def prune(
     asked = _goal(
         goal,
         multiple,
+        tuple(_kind_limit(name, value) for name, value in (keep or {}).items()),
         {
             "keep_macs": (Cost.MACS, keep_macs),
             "keep_parameters": (Cost.PARAMETERS, keep_parameters),
@@ -330,18 +335,35 @@ def prune(
     return finish(_pruned(request, token or NeverCancelled()), on_progress)
 
 
-def _goal(goal: Goal | None, multiple: int | None, given: dict[str, tuple[Cost, float | None]]) -> Goal:
+def _goal(
+    goal: Goal | None,
+    multiple: int | None,
+    kept: tuple[KindLimit, ...],
+    given: dict[str, tuple[Cost, float | None]],
+) -> Goal:
     """The goal with the limits that were given."""
     limits = [_limit(name, cost, value) for name, (cost, value) in given.items() if value is not None]
     asked = goal or Goal((), multiple=MULTIPLE)
-    asked = replace(asked, limits=(*asked.limits, *limits), multiple=multiple or asked.multiple)
-    if not asked.limits:
+    asked = replace(
+        asked,
+        limits=(*asked.limits, *limits),
+        kept=(*asked.kept, *kept),
+        multiple=multiple or asked.multiple,
+    )
+    if not (asked.limits or asked.kept):
         template = "A limit is needed. Give one of {names}, for example keep_macs=0.5."
-        raise PlanError("prune.no_limit", template, names=", ".join(given))
+        raise PlanError("prune.no_limit", template, names=", ".join((*given, "keep")))
     if asked.timed:
         template = "Planning for latency needs a session. Use Session.prune, or the command line with --max-latency."
         raise PlanError("prune.latency", template)
     return asked
+
+
+def _kind_limit(name: str, value: float | int) -> KindLimit:
+    if isinstance(value, bool) or not value > 0 or (not isinstance(value, int) and value > 1):
+        template = "{name} was {value}. Give a share above 0 and up to 1 as a float, or a whole number of structures."
+        raise PlanError("prune.keep", template, name=name, value=str(value))
+    return kind_limit_of((kind_named(name), value))
 
 
 def _limit(name: str, cost: Cost, value: float) -> Limit:

@@ -53,6 +53,12 @@ def _depth_words(document: Document) -> str:
     return say("Keep whole blocks") if document.goal.depth else say("Allow removing whole blocks")
 
 
+def _keep_by_kind(window: WindowApi) -> None:
+    from ..dialogs.keep_by_kind import ask
+
+    ask(window)
+
+
 def _undo_words(document: Document) -> str:
     return say("Undo {step}").format(step=document.undo_text).rstrip()
 
@@ -103,6 +109,15 @@ EDIT = (
         "",
         preconditions.all_of(_EDITABLE, preconditions.has_blocks),
         _depth_words,
+    ),
+    Command(
+        "edit.kinds",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Keep by kind..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Set the share or number of heads, neurons or layers that a plan keeps."),
+        _keep_by_kind,
+        "",
+        _EDITABLE,
     ),
     Command(
         "edit.mark",

@@ -64,12 +64,14 @@ class Goal:
         lose: What of the metric may be lost: points of a fraction, else per cent of what the original has.
         cost: Which cost.
         depth: Whole blocks may go, where they are worth less than filters and heads.
+        kept: How many structures of single kinds stay in the whole model.
     """
 
     keep: float = 0.5
     lose: float = 0.5
     cost: Cost = Cost.MACS
     depth: bool = False
+    kept: tuple[planning.KindLimit, ...] = ()
 
     def accepted(self, original: Metric) -> float:
         """The worst metric that is accepted, in the metric's own unit."""
@@ -81,4 +83,4 @@ class Goal:
         timed = target if self.cost is Cost.LATENCY else None
         limits = (planning.Limit(self.cost, self.keep),)
         kinds = kinds or (KINDS_WITH_BLOCKS if self.depth else ())
-        return planning.Goal(limits, multiple=target.multiple, kinds=kinds, target=timed)
+        return planning.Goal(limits, multiple=target.multiple, kinds=kinds, target=timed, kept=self.kept)

@@ -1,8 +1,13 @@
 """What structures are called on the screen, and names shortened for rows."""
 
+from collections.abc import Iterable
+
 from PySide6.QtCore import QCoreApplication
 
+from secateur.engine.planning.protocol import KindLimit
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
+
+from .format import share
 
 
 def one_of(kind: Kind) -> str:
@@ -49,6 +54,17 @@ def title_of(kind: Kind) -> str:
 def counted(kind: Kind, number: int) -> str:
     """Number and name: "1 filter", "64 filters"."""
     return f"{number:,} {one_of(kind) if number == 1 else many_of(kind)}"
+
+
+def kept_words(kept: Iterable[KindLimit]) -> str:
+    """What a goal keeps of single kinds: "70 % of heads, 10 blocks"."""
+    say = QCoreApplication.translate
+    return ", ".join(
+        counted(one.kind, one.count)
+        if one.count
+        else say("kinds", "{0} of {1}").format(share(one.share), many_of(one.kind))
+        for one in kept
+    )
 
 
 def structure_name(analysis: Analysis, structure: int, one: CoupledSet | None = None) -> str:

@@ -14,6 +14,7 @@ from ..commands.registry import command_named
 from ..dialogs.window_api import WindowApi
 from ..document.aspects import Aspect
 from ..text.metrics import details
+from ..text.structures import kept_words
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.cost_box import CostBox
 from ..widgets.fields import ComboBox, DoubleSpinBox
@@ -43,6 +44,7 @@ class TopBar(QWidget):
         keep: Share of the cost to keep at most, in per cent.
         cost: Which cost.
         lose: What of the metric may be lost, in points or per cent.
+        kinds: What is kept of single kinds; opens the dialog for it.
     """
 
     def __init__(self, window: WindowApi) -> None:
@@ -64,6 +66,7 @@ class TopBar(QWidget):
         self.lose = DoubleSpinBox(self.tr("Lose at most, of the metric"), 0, 100, 2)
         self.lose.setPrefix(self.tr("lose "))
         self.lose.setSingleStep(0.1)
+        self.kinds = self._button("edit.kinds")
         self.primary = PrimaryButton("")
         self._lay_out()
         self.data.clicked.connect(lambda: self._run("file.data"))
@@ -84,7 +87,7 @@ class TopBar(QWidget):
         ]
         _row(self._have, self._buttons["file.open"], caption[0], self.data, caption[1], self.target)
         suggest, search = self._buttons["edit.suggest"], self._buttons["run.lowest"]
-        _row(self._want, caption[2], self.keep, self.cost, self.lose, suggest, search)
+        _row(self._want, caption[2], self.keep, self.cost, self.kinds, self.lose, suggest, search)
         _row(self._do, self._buttons["edit.undo"], self._buttons["edit.redo"], self.primary)
         self._rows = QHBoxLayout(), QHBoxLayout()
         layout = QVBoxLayout(self)
@@ -189,6 +192,14 @@ class TopBar(QWidget):
                     box.setValue(value)
                     box.setSuffix(unit)
             box.setEnabled(not self._document.busy)
+        self.kinds.setVisible(bool(goal.kept))
+        said = kept_words(goal.kept)
+        metrics = QFontMetrics(self.kinds.font())
+        most = metrics.averageCharWidth() * LONGEST
+        self.kinds.setText(metrics.elidedText(said, Qt.TextElideMode.ElideRight, most))
+        self.kinds.setAccessibleName(self.tr("Keep by kind: {0}").format(said))
+        self.kinds.setEnabled(not self._document.busy)
+        self.kinds.setToolTip(self.tr("Keep {0} in the whole model. Click to change.").format(said))
         metric = task.metric if task else self.tr("the metric")
         words = self.tr("Largest loss of {metric} allowed, in points")
         words = words if points else self.tr("Largest loss allowed, in % of the original's {metric}")

@@ -15,9 +15,10 @@ from ..export.protocol import Exported
 from ..export.staged_output import check_destination, require_free
 from ..export.table import EXPORTERS, format_of
 from ..jobs import Job, NeverCancelled
-from ..planning.goal import outside_scope, reached, solve, touching
+from ..planning.goal import reached, solve
 from ..planning.infeasibility import goal_text
 from ..planning.protocol import Cost, Goal, Limit, Reached
+from ..planning.scope import outside_scope, touching
 from ..recovery.expected_result import expectation
 from ..recovery.protocol import Repair
 from ..session.measurement_cache import user_cache

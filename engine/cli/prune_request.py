@@ -4,8 +4,8 @@ import argparse
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..planning.goal import touching
 from ..planning.protocol import KINDS_WITH_BLOCKS, MULTIPLE, Cost, Goal, Limit
+from ..planning.scope import touching
 from ..recovery.protocol import RecoverySettings, Repair, require_possible
 from ..scoring.criteria import CRITERIA, ranked
 from ..scoring.score_options import Choices
@@ -112,9 +112,9 @@ def _recovery(arguments: argparse.Namespace) -> RecoverySettings:
 
 
 def limits_of(arguments: argparse.Namespace) -> tuple[Limit, ...]:
-    """The costs that the arguments limit; half of the MACs where they limit neither a cost nor the loss."""
-    given: tuple[Limit, ...] = given_settings(Goal, arguments).get("limits", ())
-    return given or (() if arguments.max_loss else (HALF,))
+    """The costs that the arguments limit; half of the MACs where they limit neither a cost, a kind nor the loss."""
+    asked = given_settings(Goal, arguments)
+    return asked.get("limits", ()) or (() if arguments.max_loss or asked.get("kept") else (HALF,))
 
 
 def kinds_of(arguments: argparse.Namespace) -> tuple[Kind, ...]:

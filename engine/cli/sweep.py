@@ -5,8 +5,8 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-from ..planning.goal import outside_scope, touching
 from ..planning.protocol import Cost, Limit
+from ..planning.scope import outside_scope, touching
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
 from ..session.states import State

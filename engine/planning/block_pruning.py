@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..structures.analysis import Kind, Mask
+from ..structures.analysis import Analysis, Kind, Mask
 from .cost_meter import Amounts, CostMeter, meter_of
 from .isomorphic_classes import RemovalOption, held_by_blocks, removal_options
 from .local_search import Counts, start_search
@@ -73,6 +73,15 @@ def fewest_blocks(
     blocks = _blocks(meter, scores, goal, removed, locked, limits)
     marked, implied = blocks.gone(removed, len(blocks.order))
     return Problem(meter, marked, removal_options(meter.analysis, scores, implied, locked, _widths(goal)), limits)
+
+
+def weakest_blocks(
+    analysis: Analysis, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask
+) -> NDArray[np.int64]:
+    """[*] blocks that may go, as structures: the least worth for the most MACs first, each beside those before it."""
+    meter = meter_of(analysis, (Cost.MACS,))
+    blocks = _blocks(meter, scores, goal, removed, locked, np.zeros(1, np.int64))
+    return np.array([int(blocks.options[number].order[0]) for number in blocks.order], np.int64)
 
 
 def _tried(

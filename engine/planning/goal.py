@@ -4,8 +4,7 @@
 goal cannot be reached.
 """
 
-from collections.abc import Iterable
-from fnmatch import fnmatchcase
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,15 +13,16 @@ from numpy.typing import NDArray
 from ..errors import PlanError
 from ..latency.protocol import LatencyTable
 from ..structures.analysis import Analysis, Kind, Mask
-from ..structures.types import inside
 from .block_pruning import depth_and_width, fewest_blocks
 from .cost_meter import Amounts, CostMeter, meter_of, no_blocks
 from .count_balance import balanced
 from .infeasibility import cost_name, unreachable
 from .isomorphic_classes import removal_options
+from .kind_counts import other_kinds, reached_kinds, with_kinds_planned, with_what_they_hold
 from .marks import check_plan as check_plan
 from .marks import keep as keep
-from .protocol import DEFAULT_KINDS, Cost, Goal, Limit, Planned, Ranking, Reached
+from .protocol import Cost, Goal, Limit, Planned, Ranking, Reached
+from .scope import outside_scope
 from .search import Problem, finest
 
 
@@ -82,6 +82,7 @@ def solve(
     removed = analysis.empty() if removed is None else removed
     locked = analysis.empty() if locked is None else locked
     meter, original, limits = _measured(analysis, goal, latencies)
+    removed = with_kinds_planned(analysis, scores, goal, removed, locked)
     told = not goal.timed or (latencies is not None and bool(latencies.homes))
     if Kind.BLOCK in goal.kinds and not told:
         raise no_blocks()
@@ -102,12 +103,12 @@ def reached(
     """For each limit of a goal what was asked and what is got without the `removed` [S]; latencies are predicted."""
     meter, original, limits = _measured(analysis, goal, latencies)
     rows = zip(meter.costs, original.tolist(), limits.tolist(), meter.measure(removed).tolist(), strict=True)
-    return tuple(Reached(*row) for row in rows)
+    return (*(Reached(*row) for row in rows), *reached_kinds(analysis, goal, removed))
 
 
 def _measured(analysis: Analysis, goal: Goal, latencies: LatencyTable | None) -> tuple[CostMeter, Amounts, Amounts]:
     """The meter of the goal's costs, what the original costs, and the limits in the same unit."""
-    if not goal.limits or len({limit.cost for limit in goal.limits}) < len(goal.limits):
+    if not (goal.limits or goal.kept) or len({limit.cost for limit in goal.limits}) < len(goal.limits):
         raise PlanError(
             "plan.limits", "A goal needs at least one limit, and at most one for each cost. Change the limits."
         )
@@ -125,10 +126,11 @@ def _plan(
     meter: CostMeter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
 ) -> Mask | None:
     """[S] the plan, None where the goal cannot be reached."""
-    barred = locked | outside_scope(meter.analysis, goal)
+    barred, goal = locked | outside_scope(meter.analysis, goal), _unsettled(goal)
     if _blocks_compete(goal):
         return depth_and_width(meter, scores, goal, removed, barred, limits)
-    problem = Problem(meter, removed, removal_options(meter.analysis, scores, removed, barred, goal), limits)
+    gone = with_what_they_hold(meter.analysis, removed)
+    problem = Problem(meter, removed, removal_options(meter.analysis, scores, gone, barred, goal), limits)
     if not problem.holds(problem.costs(problem.counts(np.inf))):
         return None
     return finest(problem, *(problem.cheapest_first() if goal.ranking is Ranking.COST else problem.bracket()))
@@ -140,11 +142,18 @@ def _nearest(
     """[K] the lowest costs that a goal's freedom allows; `rated`: as if everything had a score."""
     scores = np.nan_to_num(scores) if rated else scores
     barred, limits = locked | outside_scope(meter.analysis, goal), np.zeros(len(meter.costs), np.int64)
+    goal = _unsettled(goal)
     if _blocks_compete(goal):
         problem = fewest_blocks(meter, scores, goal, removed, barred, limits)
     else:
-        problem = Problem(meter, removed, removal_options(meter.analysis, scores, removed, barred, goal), limits)
+        gone = with_what_they_hold(meter.analysis, removed)
+        problem = Problem(meter, removed, removal_options(meter.analysis, scores, gone, barred, goal), limits)
     return problem.costs(problem.counts(np.inf))
+
+
+def _unsettled(goal: Goal) -> Goal:
+    """The goal with the kinds alone that it does not count."""
+    return replace(goal, kinds=other_kinds(goal)) if goal.kept else goal
 
 
 def _blocks_compete(goal: Goal) -> bool:
@@ -152,62 +161,10 @@ def _blocks_compete(goal: Goal) -> bool:
     return Kind.BLOCK in goal.kinds and len(goal.kinds) > 1
 
 
-def outside_scope(analysis: Analysis, goal: Goal) -> Mask:
-    """[S] what lies out of the goal's scope. It takes no scores, so that a scope can be refused before the scoring.
-
-    Raises:
-        PlanError: A place of the scope holds no structure of the goal's kinds.
-    """
-    outside, kinds = analysis.empty(), goal.kinds or DEFAULT_KINDS
-    if not goal.scope or not analysis.count:
-        return outside
-    outside[:] = True
-    for place in goal.scope:
-        there = [one for one in analysis.sets if in_scope(one.module, place)]
-        if not any(one.kind in kinds for one in there):
-            template = "Nothing in {scope} can be removed. Enter a module's path, or a pattern like *.conv1."
-            raise PlanError("plan.scope", template, scope=place)
-        for one in there:
-            outside[one.structures] = False
-    return outside
-
-
-def touching(analysis: Analysis, places: Iterable[str]) -> Mask:
-    """[S] what takes a part of these modules along: without it, they stay as they are.
-
-    Args:
-        analysis: Of the original model.
-        places: Paths of modules (with everything below them) or patterns.
-
-    Raises:
-        PlanError: Nothing that can be removed touches a place.
-    """
-    found = analysis.empty()
-    for place in places:
-        there = [n for n, one in enumerate(analysis.tensors) if in_scope(one.module, place)]
-        here = analysis.empty()
-        here[analysis.block_tensor[np.isin(analysis.block_tensor[:, 1], there), 0]] = True
-        for one in analysis.sets:
-            here[one.structures] |= any(tensor in there for tensor, _ in one.touches)
-        if not here.any():
-            template = "No removable structure touches {place}. Enter a module's path, or a pattern like *.conv1."
-            raise PlanError("plan.place", template, place=place)
-        found |= here
-    return found
-
-
-def in_scope(module: str, place: str) -> bool:
-    """Whether a module is the place or lies below it; a place may be a pattern, and what lies below a match counts."""
-    return inside(module, place) or fnmatchcase(module, place) or fnmatchcase(module, f"{place}.*")
-
-
 __all__ = [
     "check_plan",
-    "in_scope",
     "keep",
-    "outside_scope",
     "reached",
     "solve",
     "suggest",
-    "touching",
 ]

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import Message, PlanError
-from ..messages import Phrase, all_of, any_of, listed
+from ..messages import Phrase, all_of, any_of, listed, title
 from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
 from .cost_meter import Amounts
-from .protocol import DEFAULT_KINDS, Cost, Goal
+from .protocol import DEFAULT_KINDS, Cost, Goal, KindLimit, plural
 
 Nearest = Callable[[Goal, Mask, bool], Amounts]
 """[K] the lowest costs that a goal and locks [S] allow; true: as if everything had a score."""
@@ -85,6 +85,32 @@ def unreachable(
         advice = Message("advice.lowest_or", "Ask for that, or {ways}.", {"ways": ways})
     template = "Goal out of reach: {asked}. The lowest possible is {reached}. {advice}"
     return PlanError("plan.unreachable", template, **words, advice=advice)
+
+
+def too_many(
+    goal: Goal, limit: KindLimit, total: int, lowest: Callable[[Goal, Mask, bool], int], locked: Mask, unrated: int
+) -> PlanError:
+    """The error for a kind of which more must stay than a goal counts.
+
+    Args:
+        goal: What was asked.
+        limit: Its count of this kind.
+        total: Structures of this kind in the original.
+        lowest: How many stay at least under a goal and locks [S]; true: as if everything had a score.
+        locked: [S] what must not be marked.
+        unrated: How many structures have no score, and can therefore not go.
+    """
+    least = lowest(goal, locked, False)
+    ways = _ways(replace(goal, kept=(), kinds=tuple(Kind)), locked, False, unrated)
+    advice = Message("advice.lowest", "Ask for that.")
+    if helpful := [way.advice for way in ways if lowest(way.goal, way.locked, way.rated) < least]:
+        advice = Message("advice.lowest_or", "Ask for that, or {ways}.", {"ways": any_of(helpful)})
+    template = "Goal out of reach: {asked}. The lowest possible is {least:,} of {total:,} {kinds}. {advice}"
+    kinds = title(plural(limit.kind))
+    asked = _kept(limit)
+    return PlanError(
+        "plan.kind_unreachable", template, asked=asked, least=least, total=total, kinds=kinds, advice=advice
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +195,10 @@ def _ways(goal: Goal, locked: Mask, blocks: bool, unrated: int) -> Iterator[Rela
         yield Relaxation(Message("advice.unrated", template, {"count": unrated}), "scores", goal, locked, True)
     if locked.any():
         yield Relaxation(Message("advice.unlock", "unlock structures"), "locks", goal, np.zeros_like(locked))
+    if goal.kept:
+        counted = listed(title(plural(limit.kind)) for limit in goal.kept)
+        advice = Message("advice.keep_fewer", "keep fewer {kinds}", {"kinds": counted})
+        yield Relaxation(advice, "kept", replace(goal, kept=()), locked)
     if goal.scope:
         yield Relaxation(Message("advice.scope", "widen the scope"), "scope", replace(goal, scope=()), locked)
     if goal.least > 1 or goal.least_share:
@@ -177,9 +207,10 @@ def _ways(goal: Goal, locked: Mask, blocks: bool, unrated: int) -> Iterator[Rela
     if goal.multiple > 1 or goal.multiples:
         advice = Message("advice.multiple", "use a smaller multiple")
         yield Relaxation(advice, "multiple", replace(goal, multiple=1, multiples={}), locked)
+    settled = {limit.kind for limit in goal.kept}
     kinds = DEFAULT_KINDS | {Kind.BLOCK} if blocks else DEFAULT_KINDS
-    if not kinds <= set(goal.kinds):
-        more = bool(DEFAULT_KINDS - set(goal.kinds or DEFAULT_KINDS))
+    if not kinds - settled <= set(goal.kinds):
+        more = bool(DEFAULT_KINDS - settled - set(goal.kinds or DEFAULT_KINDS))
         advice = (
             Message("advice.kinds", "allow more kinds of structures")
             if more
@@ -188,14 +219,25 @@ def _ways(goal: Goal, locked: Mask, blocks: bool, unrated: int) -> Iterator[Rela
         yield Relaxation(advice, "kinds", replace(goal, kinds=tuple(kinds | set(goal.kinds))), locked)
 
 
-def cost_name(cost: Cost) -> Message:
-    """What a cost is called inside a sentence: "the MACs"."""
+def cost_name(cost: Cost | Kind) -> Message:
+    """What a cost is called inside a sentence: "the MACs"; of a kind that is counted, "the heads"."""
+    if isinstance(cost, Kind):
+        return Message("cost.kind", "the {kinds}", {"kinds": title(plural(cost))})
     return COSTS[cost]
 
 
 def goal_text(goal: Goal) -> Phrase:
     """What a goal limits: "keeping 50.0% of the MACs and at most 3 MB of the file size"."""
-    return all_of(_asked(goal, number) for number in range(len(goal.limits)))
+    limits = (_asked(goal, number) for number in range(len(goal.limits)))
+    return all_of((*limits, *map(_kept, goal.kept)))
+
+
+def _kept(limit: KindLimit) -> Message:
+    """What a count asks for: "keeping 70.0% of the heads"."""
+    words = {"share": limit.share, "count": limit.count, "kinds": title(plural(limit.kind))}
+    if limit.count:
+        return Message("goal.kind_count", "keeping at most {count:,} {kinds}", words)
+    return Message("goal.kind_share", "keeping {share:.1%} of the {kinds}", words)
 
 
 def _asked(goal: Goal, number: int) -> Message:
@@ -216,14 +258,15 @@ def _got(goal: Goal, number: int, lowest: int, original: int) -> str:
     return f"{np.ceil(lowest / max(original, 1) * 1000) / 1000:.1%}"
 
 
-def amount_text(cost: Cost, value: int, up: bool = False) -> str:
+def amount_text(cost: Cost | Kind, value: int, up: bool = False) -> str:
     """An amount of a cost in words: 1,234 or 1.23 MB or 4.56 ms; rounded `up`, the least can be asked for."""
-    if up and value and cost not in (Cost.PARAMETERS, Cost.MACS):
+    counted = cost in (Cost.PARAMETERS, Cost.MACS) or isinstance(cost, Kind)
+    if up and value and not counted:
         last = 10 ** max(len(str(value)) - 3, 0)
         value = -(-value // last) * last
     if cost is Cost.LATENCY:
         return f"{value / 1e6:.3g} ms"
-    if cost in (Cost.PARAMETERS, Cost.MACS):
+    if counted:
         return f"{value:,}"
     unit, name = next(((u, n) for u, n in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")) if value >= u), (1, "bytes"))
     return f"{value / unit:.3g} {name}"

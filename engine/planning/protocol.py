@@ -10,7 +10,15 @@ from ..errors import SecateurError
 from ..options import Option
 from ..structures.analysis import Kind, Mask
 from ..targets.protocol import TargetSpec
-from ..text.notation import SHARE, SHARE_OR_BYTES, SHARE_OR_COUNT, SHARE_OR_LATENCY, Notation, read_count
+from ..text.notation import (
+    SHARE,
+    SHARE_OR_BYTES,
+    SHARE_OR_COUNT,
+    SHARE_OR_LATENCY,
+    Notation,
+    read_count,
+    read_share_or_count,
+)
 
 GOAL, PLAN, SCORES = "goal", "plan", "scores"
 """Headings of `--help`."""
@@ -76,13 +84,61 @@ def limit_of(cost: Cost, value: float | int) -> Limit:
     return Limit(cost, amount=value) if isinstance(value, int) else Limit(cost, value)
 
 
+@dataclass(frozen=True, slots=True)
+class KindLimit:
+    """How many structures of a kind stay in the whole model at most.
+
+    Attributes:
+        kind: Which.
+        share: Of the original's structures of this kind, above 0 and up to 1; 0 where a count is given.
+        count: So many structures.
+    """
+
+    kind: Kind
+    share: float = 0.0
+    count: int = 0
+
+
+def kind_limit_of(pair: tuple[Kind, float | int]) -> KindLimit:
+    """The count that a kind with a number means: a share as a float, structures as an integer."""
+    kind, value = pair
+    return KindLimit(kind, count=value) if isinstance(value, int) else KindLimit(kind, value)
+
+
+def plural(kind: Kind) -> str:
+    """What several structures of a kind are called: "heads"."""
+    return "residual channels" if kind is Kind.WIDTH else f"{kind}s"
+
+
+def kind_named(text: str, example: str = "heads") -> Kind:
+    """The kind that a text names: "head", "heads", "key/value-groups", "kv-groups"; raises SecateurError.
+
+    Its sentence gives the `example`.
+    """
+    plain = text.strip().lower().replace("-", " ").replace("_", " ")
+    names = {"kv group": Kind.KV_GROUP, "width": Kind.WIDTH} | {str(kind): kind for kind in Kind}
+    names |= {f"{name}s": kind for name, kind in names.items()} | {plural(kind): kind for kind in Kind}
+    if plain not in names:
+        template = "{text!r} does not name a kind of structure. Write one of {known}, like {example}."
+        raise SecateurError("plan.kind", template, text=text, known=", ".join(map(str, Kind)), example=example)
+    return names[plain]
+
+
 def read_kind_multiple(text: str) -> tuple[str, int]:
     """head=2 as the kind and the number."""
     kind, _, number = text.rpartition("=")
-    if kind not in [str(one) for one in Kind]:
-        template = "{text!r} does not name a kind of structure. Write one of {known}, like head=2."
-        raise SecateurError("plan.kind", template, text=text, known=", ".join(map(str, Kind)))
-    return kind, read_count(number)
+    return str(kind_named(kind or text, "head=2")), read_count(number)
+
+
+def read_kind_limit(text: str) -> tuple[Kind, float | int]:
+    """heads=70% or blocks=10 as the kind and the share or number."""
+    kind, _, number = text.rpartition("=")
+    return kind_named(kind or text, "heads=70%"), read_share_or_count(number)
+
+
+def write_kind_limit(pair: tuple[Kind, float | int]) -> str:
+    """A kind with a share or number as heads=70%."""
+    return f"{plural(pair[0]).replace(' ', '-')}={SHARE_OR_COUNT.write(pair[1])}"
 
 
 def count_of_minimum(value: float | int) -> int:
@@ -95,6 +151,7 @@ def share_of_minimum(value: float | int) -> float:
     return 0.0 if isinstance(value, int) else value
 
 
+KIND_LIMIT = Notation(read_kind_limit, write_kind_limit, "heads=70%")
 KIND_MULTIPLE = Notation(read_kind_multiple, lambda pair: "=".join(map(str, pair)), "KIND=N")
 MINIMUM = Option(
     title="Minimum per layer",
@@ -123,6 +180,7 @@ class Goal:
         dtype: Type of the weights in the file whose size is limited, a key of `BYTES`.
         ranking: What competes by its scores.
         target: Where the latency is limited, None for the default target; its multiple is that of the goal.
+        kept: How many structures of single kinds stay in the whole model; the other limits are met with other kinds.
         steps: Widths that each coupled set can choose from at least: where the multiple leaves a narrow one fewer, it
             is halved until there are as many.
     """
@@ -243,6 +301,19 @@ class Goal:
     ] = Ranking.AUTO
     target: TargetSpec | None = None
     steps: int = 2
+    kept: Annotated[
+        tuple[KindLimit, ...],
+        Option(
+            title="Keep by kind",
+            help="share or number of the structures of a kind to keep in the whole model: heads=70% blocks=10",
+            notation=KIND_LIMIT,
+            convert=kind_limit_of,
+            repeated=True,
+            several=True,
+            group=GOAL,
+            flag="--keep",
+        ),
+    ] = ()
 
     @property
     def timed(self) -> bool:
@@ -252,9 +323,12 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """What a plan makes of one limit: asked and got in the unit of the cost, beside what the original costs."""
+    """What a plan makes of one limit: asked and got in the unit of the cost, beside what the original costs.
 
-    cost: Cost
+    Of a kind that the goal counts, they are structures.
+    """
+
+    cost: Cost | Kind
     original: int
     asked: int
     got: int

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ..structures.analysis import Analysis, Kind, Mask
 from .count_balance import bundle_of
-from .goal import in_scope
 from .marks import PlanMasks, best_stay, keep
+from .scope import in_scope
 
 Scores = NDArray[np.float64] | None
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..planning.count_balance import all_bundles
-from ..planning.goal import outside_scope
 from ..planning.protocol import DEFAULT_KINDS, Goal
+from ..planning.scope import outside_scope
 from ..structures.analysis import Analysis, CountBundle, CoupledSet, Kind, Mask
 
 

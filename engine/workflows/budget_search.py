@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from ..errors import Message, PlanError, SecateurError, of_the_cut
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, part_of
 from ..options import Option
-from ..planning.goal import outside_scope
 from ..planning.infeasibility import cost_name
 from ..planning.protocol import GOAL, Cost, Limit
+from ..planning.scope import outside_scope
 from ..session.states import State
 from ..tasks.metric_loss import ROUNDING, lost
 from ..tasks.protocol import Metric, Split

@@ -9,9 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..planning.cost_meter import meter_of
-from ..planning.goal import in_scope, reached
+from ..planning.goal import reached
 from ..planning.isomorphic_classes import step
 from ..planning.protocol import DEFAULT_KINDS, Cost, Goal, Limit
+from ..planning.scope import in_scope
 from ..session.states import State
 from ..structures.analysis import Analysis, Kind, Mask, from_identities
 
@@ -29,12 +30,14 @@ def budget_of(analysis: Analysis, cut: State) -> Goal:
     limits = (Limit(Cost.MACS, amount=cut.macs),)
     if asked is None:
         return Goal(limits, kinds=_kinds(analysis, gone, ()))
-    told = reached(analysis, asked, gone) if asked.limits and not asked.timed else ()
+    told = reached(analysis, asked, gone) if (asked.limits or asked.kept) and not asked.timed else ()
     if by_hand.any() or any(one.got > one.asked for one in told):  # no solver made these widths
         marked = [one.module for one in analysis.sets if by_hand[one.structures].any()]
         scope = asked.scope if all(any(in_scope(one, place) for place in asked.scope) for one in marked) else ()
         return Goal(limits, scope, kinds=_kinds(analysis, gone, asked.kinds), ranking=asked.ranking)
-    if told and any(one.asked - one.got <= most for one, most in zip(told, _steps(analysis, asked), strict=True)):
+    if asked.kept and not asked.limits:
+        return asked
+    if told and any(one.asked - one.got <= most for one, most in zip(told, _steps(analysis, asked), strict=False)):
         return asked
     return replace(asked, limits=limits, target=None)
 

@@ -16,8 +16,9 @@ from ..jobs import CancelToken, Job, NeverCancelled, Progress
 from ..latency.protocol import LatencyTable
 from ..options import Option
 from ..planning.budget_schedule import round_goals
-from ..planning.goal import outside_scope, solve
+from ..planning.goal import solve
 from ..planning.protocol import PLAN, SCORES, Goal
+from ..planning.scope import outside_scope
 from ..recovery.protocol import RECOVERY, RecoverySettings, require_possible
 from ..scoring.criteria import CRITERIA, ranked
 from ..scoring.score_options import Choices

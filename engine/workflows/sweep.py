@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from ..errors import Message, SecateurError
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, part_of
 from ..out_of_memory import lack_of_memory
-from ..planning.goal import outside_scope
 from ..planning.protocol import Cost, Limit
+from ..planning.scope import outside_scope
 from ..session.states import State
 from .latency_limit import latency_in
 from .prune import PruneSettings, prune_state

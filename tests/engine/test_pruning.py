@@ -19,6 +19,7 @@ from secateur.engine import (
     PlanError,
     Pruned,
     RecoverySettings,
+    SecateurError,
     TaskError,
     from_identities,
     load_pruned,
@@ -26,6 +27,7 @@ from secateur.engine import (
 )
 from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.analysis import Kind
 
 
 class Plain(nn.Module):
@@ -175,7 +177,7 @@ def test_what_is_no_limit_is_refused(value: float) -> None:
 
 
 def test_no_limit_at_all_and_a_goal_that_is_met_are_refused() -> None:
-    with pytest.raises(PlanError, match="keep_macs, keep_parameters, max_size, max_memory"):
+    with pytest.raises(PlanError, match="keep_macs, keep_parameters, max_size, max_memory, keep"):
         prune(plain(), IMAGES, keep_macs=None)
     with pytest.raises(PlanError, match="meets this goal already"):
         prune(plain(), IMAGES, keep_macs=1.0)
@@ -188,6 +190,19 @@ def test_all_limits_hold_at_once_as_shares_and_amounts() -> None:
     result = prune(model, IMAGES, keep_macs=0.9, keep_parameters=2000, multiple=1)
     assert sum(p.numel() for p in result.model.parameters()) <= 2000
     assert [one.cost for one in result.report.reached] == [Cost.MACS, Cost.PARAMETERS]
+
+
+def test_a_share_of_one_kind_is_kept() -> None:
+    result = prune(plain(), IMAGES, keep={"filters": 0.75}, multiple=1)
+    kept = {one.cost: (one.original, one.asked, one.got) for one in result.report.reached}
+    filters = kept[Kind.FILTER]
+    assert filters[1] == filters[2] == round(0.75 * filters[0]) and list(kept) == [Kind.FILTER]
+    assert sum(map(len, result.report.removed.values())) == filters[0] - filters[2]
+    for wrong in (True, 0, 1.5):
+        with pytest.raises(PlanError, match="filters was"):
+            prune(plain(), IMAGES, keep={"filters": wrong})
+    with pytest.raises(SecateurError, match="'noses' does not name a kind"):
+        prune(plain(), IMAGES, keep={"noses": 0.5})
 
 
 def test_what_is_locked_stays_and_a_goal_says_more() -> None:

@@ -166,6 +166,19 @@ def test_a_goal_of_two_costs_is_met_in_rounds_and_asked_and_got_are_said(mine: P
     assert "the file size: asked for 18 kB, got 1" in capsys.readouterr().out
 
 
+def test_kinds_are_counted_and_their_recipe_plans_them_again(mine: Path, tmp_path: Path, capsys: Capture) -> None:
+    project, keep = tmp_path / "project", ["--keep", "filters=18", "--multiple", "1", "--no-recover"]
+    assert main(["prune", *model_and_task(mine), *keep, "--save", str(project), "--json"]) == 0
+    found = one_object(capsys)
+    assert found["got"]["costs"] == [{"cost": "filter", "original": 24, "asked": 18, "got": 18}]
+    assert found["got"]["removed"] == {"filter|block.conv1.weight|0": 6}
+    assert main(["run", str(project / "recipe.json"), "--threads", "1"]) == 0
+    assert "the filters" not in capsys.readouterr().err
+    assert main(["prune", *model_and_task(mine), *keep]) == 0
+    assert "the filters: asked for 18, got 18" in capsys.readouterr().out
+    assert "kept=(KindLimit(Kind.FILTER, count=18),)" in (project / "recipe.py").read_text()
+
+
 def test_a_locked_module_stays_as_it_is(mine: Path, capsys: Capture) -> None:
     argv = ["prune", *model_and_task(mine), "--keep-params", "90%", "--multiple", "1", "--no-recover"]
     assert main([*argv, "--lock", "stem", "--json"]) == 0

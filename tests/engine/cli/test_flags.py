@@ -4,7 +4,8 @@ import pytest
 
 from secateur.engine.cli.arguments import Parser, commands, parser
 from secateur.engine.cli.prune_request import limits_of, request_from
-from secateur.engine.planning.protocol import KINDS_WITH_BLOCKS, Cost, Goal, Limit, Ranking
+from secateur.engine.planning.protocol import KINDS_WITH_BLOCKS, Cost, Goal, KindLimit, Limit, Ranking
+from secateur.engine.structures.analysis import Kind
 from secateur.engine.targets.protocol import TargetSpec
 
 MODEL = """
@@ -67,6 +68,7 @@ def test_one_option_may_make_several_fields_and_several_options_one() -> None:
     words = (
         "--keep-macs 60% --max-size 10MB --max-latency 5ms --min-keep 25% --multiple-of head=2 --multiple-of filter=4"
     )
+    words += " --keep heads=70% blocks=10 --keep kv-groups=2"
     words += " --scope a --scope b.* --size-as float16 --ranking set --depth --runtime torch --runtime-batch 8"
     given = parser().parse_args(["prune", "m", *words.split(), "--batch", "2", "--threads", "3"])
     limits = Limit(Cost.MACS, 0.6), Limit(Cost.SIZE, amount=10**7), Limit(Cost.LATENCY, amount=5 * 10**6)
@@ -82,4 +84,10 @@ def test_one_option_may_make_several_fields_and_several_options_one() -> None:
         dtype="float16",
         ranking=Ranking.SET,
         target=TargetSpec("torch", threads=1, batch=8),
+        kept=(KindLimit(Kind.HEAD, 0.7), KindLimit(Kind.BLOCK, count=10), KindLimit(Kind.KV_GROUP, count=2)),
     )
+
+
+def test_kinds_that_are_counted_take_the_place_of_half_of_the_macs() -> None:
+    given = parser().parse_args(["prune", "m", "--keep", "heads=70%"])
+    assert limits_of(given) == () and request_from(given, ()).goal.kept == (KindLimit(Kind.HEAD, 0.7),)

@@ -276,6 +276,7 @@ def test_an_argument_is_given_also_where_it_is_as_by_default() -> None:
 
 def test_settings_that_were_kept_are_read_as_if_they_were_typed() -> None:
     words = "--budgets 80%,33% --lock a --lock b* --multiple-of head=2 --min-keep 25% --depth --learning-rate 1e-5"
+    words += " --keep heads=70% key/value-groups=10 --keep residual-channels=64"
     arguments = parser().parse_args(["sweep", "m", *words.split()])
     options = {name: value for name, value in vars(arguments).items() if name not in ("model", "command")}
     kept = json.loads(json.dumps(options))

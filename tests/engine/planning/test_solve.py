@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from secateur.engine.errors import PlanError
-from secateur.engine.planning.goal import in_scope, outside_scope, solve, suggest, touching
+from secateur.engine.planning.goal import solve, suggest
 from secateur.engine.planning.infeasibility import amount_text
 from secateur.engine.planning.isomorphic_classes import step
 from secateur.engine.planning.protocol import DEFAULT_KINDS, Cost, Goal, Limit
+from secateur.engine.planning.scope import in_scope, outside_scope, touching
 from secateur.engine.storage.serialization import from_json, to_json
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind, Mask
