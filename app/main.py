@@ -29,6 +29,7 @@ COMMANDS = frozenset(
         "export",
         "bundle",
         "completion",
+        "schema",
     }
 )
 SAMPLE = "bundled:resnet"

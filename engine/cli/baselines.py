@@ -23,7 +23,7 @@ from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
 from .latency_text import measured_target, where
 from .model_args import project_folder, project_spec
-from .output import Outcome, Reporter
+from .output import Outcome, Reporter, Verdict
 from .settings import read_settings
 from .tables import columns, costs_of, metric_of, metric_value, percent, reported, size
 
@@ -51,11 +51,12 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "result": _state(done.state),
         "baselines": [_baseline(one) for one in done.baselines],
         "missed": [{"kind": str(one.asked.kind), "reason": with_hint(one.reason)} for one in done.missed],
-        "verdict": _verdict(done),
+        "comparison": _compared(done),
         "recipe": str(folder / RECIPE),
     }
     shortfall = "\n".join(f"Baseline {one.asked.kind} not made: {with_hint(one.reason)}" for one in done.missed)
-    return Outcome(content, _text(original, done), shortfall)
+    beaten = Verdict.REGRESSION if done.verdict.worth is False else None
+    return Outcome(content, _text(original, done), shortfall, beaten)
 
 
 def _asked(arguments: argparse.Namespace) -> list[BaselineSpec]:
@@ -95,7 +96,7 @@ def _baseline(one: Baseline) -> dict[str, Any]:
     }
 
 
-def _verdict(done: Comparison) -> dict[str, Any]:
+def _compared(done: Comparison) -> dict[str, Any]:
     said = done.verdict
     sentences = [{"code": m.code, "text": str(m), "arguments": dict(m.arguments)} for m in said.sentences]
     return {"worth": said.worth, "better": said.better, "as_good": said.as_good, "sentences": sentences}

@@ -13,7 +13,7 @@ from ..storage.file_limits import unusable
 from ..storage.serialization import to_json
 from .arguments import WrongUsage, given, parser
 from .flag_hints import with_hint
-from .output import Outcome, Reporter, check_names, one_line, printable, standard_output_kept
+from .output import Outcome, Reporter, check_names, error_as_json, one_line, printable, standard_output_kept
 
 COMMANDS = {
     "inspect": "inspect_model",
@@ -28,6 +28,7 @@ COMMANDS = {
     "export": "export",
     "bundle": "bundle",
     "completion": "completion",
+    "schema": "schema",
 }
 """First words that mean the command line (everything else is for the window), and the file and function of each."""
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -77,7 +78,7 @@ def _command(name: str) -> Callable[[argparse.Namespace, Reporter], Outcome]:
 
 
 def _printed(outcome: Outcome, arguments: argparse.Namespace) -> int:
-    text = to_json(outcome.content).decode() if arguments.json else printable(outcome.text)
+    text = to_json(outcome.as_json()).decode() if arguments.json else printable(outcome.text)
     sys.stdout.write(text.rstrip("\n") + "\n")
     sys.stdout.flush()
     if outcome.shortfall:
@@ -95,8 +96,8 @@ def _failed(error: SecateurError, arguments: argparse.Namespace) -> int:
 
 
 def _print_error(error: SecateurError) -> None:
-    content = {"code": error.message.code, "message": one_line(with_hint(error.message)), "details": error.details}
-    sys.stdout.write(to_json({"error": content}).decode() + "\n")
+    content = error_as_json(error.message, one_line(with_hint(error.message)), error.details)
+    sys.stdout.write(to_json(content).decode() + "\n")
 
 
 def _unexpected(error: BaseException) -> SecateurError:

@@ -11,9 +11,10 @@ import sys
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, TextIO, TypeVar
 
-from ..errors import OpenError
+from ..errors import Message, OpenError
 from ..jobs import Job, Progress, finish
 
 Result = TypeVar("Result")
@@ -21,6 +22,37 @@ UNWRITABLE = re.compile("[\ud800-\udfff]")
 """What stands for bytes that are no UTF-8 in the name of a file."""
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that move a terminal's cursor, change its colours or its title, or turn the direction of writing."""
+
+
+SCHEMA_VERSION = 1
+"""Of `output.schema.json`, which describes what `--json` prints; another one where a reader of this one would fail."""
+INFEASIBLE_CODES = frozenset(
+    {
+        "plan.unreachable",
+        "plan.kind_unreachable",
+        "plan.latency_blocks",
+        "plan.shape_locked",
+        "uniform.none",
+        "loss.lowest",
+        "loss.none",
+    }
+)
+"""Codes of the errors that say that no plan reaches the goal."""
+
+
+class Verdict(StrEnum):
+    """What scripts can act on: whether to take the result.
+
+    ACCEPT: All that was asked was done.
+    GOAL_MISSED: There is a result, but a limit is missed, or a part is not done.
+    REGRESSION: The metric fell by more than was allowed, or something is better that had to be beaten.
+    INFEASIBLE: No plan reaches the goal; nothing was cut.
+    """
+
+    ACCEPT = "accept"
+    GOAL_MISSED = "goal-missed"
+    REGRESSION = "regression"
+    INFEASIBLE = "infeasible"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +63,29 @@ class Outcome:
         content: The JSON object, plain data.
         text: The same for a person.
         shortfall: Why what was asked was not done, "" when it was.
+        judged: The verdict where it is more than whether there is a shortfall.
     """
 
     content: dict[str, Any]
     text: str
     shortfall: str = ""
+    judged: Verdict | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether to take the result."""
+        return self.judged or (Verdict.GOAL_MISSED if self.shortfall else Verdict.ACCEPT)
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {"schema_version": SCHEMA_VERSION, "verdict": str(self.verdict)} | self.content
+
+
+def error_as_json(message: Message, text: str, details: str) -> dict[str, Any]:
+    """What `--json` prints of an error: its code, and a sentence that tells how it can be mended."""
+    verdict = str(Verdict.INFEASIBLE) if message.code in INFEASIBLE_CODES else None
+    error = {"code": message.code, "message": text, "details": details}
+    return {"schema_version": SCHEMA_VERSION, "verdict": verdict, "error": error}
 
 
 @dataclass(slots=True)

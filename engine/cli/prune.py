@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..export.staged_output import check_destination, require_free
 from ..export.table import EXPORTERS, format_of
 from ..jobs import Job, NeverCancelled
 from ..planning.goal import reached, solve
+from ..planning.goal_verdict import GoalVerdict, goal_verdict
 from ..planning.infeasibility import goal_text
 from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..planning.scope import outside_scope, touching
@@ -37,7 +39,7 @@ from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
 from .latency_text import flat_note, latency_content, latency_lines, loss_lines, multiple_for, no_budget_error
 from .model_args import model_spec, require_preprocessing
-from .output import Outcome, Reporter
+from .output import Outcome, Reporter, Verdict
 from .project_request import options_of, own_files, request_of, resumed, start_of
 from .prune_request import PruneRequest, limits_of, request_from
 from .tables import (
@@ -46,11 +48,13 @@ from .tables import (
     costs_of,
     export_line,
     export_of,
+    goal_of,
     layer_repairs_of,
     metrics_of,
     outputs_lines,
     outputs_of,
     repairs_of,
+    reported,
     stops_of,
     verification_of,
     verified,
@@ -280,13 +284,32 @@ def scored(
     return reporter.finish(session.score(start.id, "l1", choices=choices)), "l1"
 
 
+def _judged(done: PruneOutcome, result: State, asked: PruneRequest) -> GoalVerdict | None:
+    """The verdict on the goal, with the latency as measured."""
+    costs = tuple(
+        replace(one, got=ceil(done.latency.measured.undisturbed * 1e6))
+        if one.cost is Cost.LATENCY and done.latency is not None
+        else one
+        for one in done.reached
+    )
+    return goal_verdict(costs, reported(done.opened.state), reported(result), asked.loss or None)
+
+
+def regression(judged: GoalVerdict | None) -> bool:
+    """Whether the metric fell by more than was allowed."""
+    return judged is not None and judged.metric is not None and judged.metric.met is False
+
+
 def _outcome(done: PruneOutcome, result: State, asked: PruneRequest, exported: Exported | None, saved: str) -> Outcome:
     original = done.opened.state
     got = result.macs / max(original.macs, 1)
     removed = {key: len(indices) for key, indices in result.removed.items()}
+    judged = _judged(done, result, asked)
+    lost = f"{judged.sentence}." if judged is not None and regression(judged) else ""
     content = {
         "command": "prune",
         "model": done.opened.name,
+        "goal": goal_of(judged),
         **outputs_of(done.opened.analysis),
         "before": costs_of(original),
         "after": costs_of(result),
@@ -305,8 +328,9 @@ def _outcome(done: PruneOutcome, result: State, asked: PruneRequest, exported: E
         "unused": list(done.opened.analysis.unused),
         "notes": [*map(str, done.opened.notes), *done.notes, *layer_repairs_of(done.states), *stops_of(done.states)],
     }
-    short = " ".join(filter(None, (_shortfall(done.reached), _too_slow(done.latency), *stops_of(done.states))))
-    return Outcome(content, _text(done, result, exported, saved), short)
+    short = [lost or _shortfall(done.reached), _too_slow(done.latency), *stops_of(done.states)]
+    text = _text(done, result, exported, saved)
+    return Outcome(content, text, " ".join(filter(None, short)), Verdict.REGRESSION if lost else None)
 
 
 def _text(done: PruneOutcome, result: State, exported: Exported | None, saved: str) -> str:

@@ -15,7 +15,7 @@ from .autosave import kept, saved, saved_if_stopped
 from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
 from .model_args import model_spec, require_preprocessing
-from .output import Outcome, Reporter
+from .output import INFEASIBLE_CODES, Outcome, Reporter, Verdict
 from .project_request import continued, request_of, resumed
 from .prune import at_liked_multiple, check_save, note_no_recovery, require_data, reserved, scored
 from .prune_request import request_from
@@ -68,11 +68,20 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     text = "\n".join([opened.name, _table(states[start.id], rows), *notes])
     missed = [point for point in done.points if point.note is not None and point.note.code != MET]
     shortfall = f"{len(missed)} of {len(rows)} budgets were missed." if missed else ""
-    return Outcome(content, text, shortfall)
+    none = all(_judged(point) is Verdict.INFEASIBLE for point in done.points)
+    return Outcome(content, text, shortfall, Verdict.INFEASIBLE if none else None)
+
+
+def _judged(point: SweepPoint) -> Verdict:
+    """What became of one budget."""
+    if point.note is None or point.note.code == MET:
+        return Verdict.ACCEPT
+    return Verdict.INFEASIBLE if point.note.code in INFEASIBLE_CODES else Verdict.GOAL_MISSED
 
 
 def _point(point: SweepPoint, state: State | None) -> dict[str, Any]:
-    found = {"keep": point.share, "states": list(point.states), "note": str(point.note or "")}
+    note, verdict = str(point.note or ""), str(_judged(point))
+    found = {"keep": point.share, "verdict": verdict, "states": list(point.states), "note": note}
     return found if state is None else found | costs_of(state) | _metric(state)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..errors import Message
 from ..export.protocol import Exported
+from ..planning.goal_verdict import GoalVerdict
 from ..planning.infeasibility import amount_text, cost_name
 from ..planning.protocol import Reached
 from ..session.states import State
@@ -136,6 +137,39 @@ def metric_of(metric: Metric) -> dict[str, Any]:
     """A metric for JSON, with its n."""
     plain: dict[str, Any] = to_plain(metric)
     return {"n" if key == "count" else key: value for key, value in plain.items()}
+
+
+def goal_of(verdict: GoalVerdict | None) -> dict[str, Any] | None:
+    """A verdict on a goal for JSON; null where nothing was limited."""
+    if verdict is None:
+        return None
+    metric = verdict.metric
+    told = None
+    if metric is not None:
+        told = {
+            "name": metric.name,
+            "split": None if metric.split is None else str(metric.split),
+            "n": metric.count,
+            "percent": metric.percent,
+            "loss": metric.loss,
+            "error": metric.error,
+            "allowed": metric.allowed,
+            "met": metric.met,
+            "text": str(metric.clause),
+        }
+    costs = [
+        {
+            "cost": str(one.cost),
+            "original": one.original,
+            "asked": one.asked,
+            "got": one.got,
+            "predicted": one.predicted,
+            "met": one.met,
+            "text": str(one.clause),
+        }
+        for one in verdict.costs
+    ]
+    return {"met": verdict.met, "sentence": str(verdict.sentence), "metric": told, "costs": costs}
 
 
 def export_of(exported: Exported | None) -> dict[str, Any] | None:

@@ -9,21 +9,22 @@ from dataclasses import dataclass
 from math import isfinite
 
 from ..errors import Message
-from ..messages import Phrase, clauses
+from ..messages import Phrase, clauses, title
+from ..structures.types import Kind
 from ..tasks.metric_loss import ROUNDING, lost
 from ..tasks.protocol import Metric, Split
 from ..text.format import signed
-from .protocol import Cost, Reached
+from .protocol import Cost, Reached, plural
 
 MOST_DIGITS = 4
 """Decimals of a number at most, where fewer do not show on which side of its limit it is."""
-COST_NAMES = {
+COST_NAMES: dict[Cost | Kind, Message] = {
     Cost.MACS: Message("verdict.name_macs", "MACs"),
     Cost.PARAMETERS: Message("verdict.name_parameters", "parameters"),
     Cost.SIZE: Message("verdict.name_size", "file size"),
     Cost.PEAK: Message("verdict.name_peak", "peak memory"),
     Cost.LATENCY: Message("verdict.name_latency", "latency"),
-}
+} | {kind: title(plural(kind)) for kind in Kind}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class CostVerdict:
     """What became of one limit, in the unit of the cost.
 
     Attributes:
-        cost: Which.
+        cost: Which; a kind where its structures are counted.
         original: What the original costs.
         asked: To stay at or under.
         got: What the result costs.
@@ -67,7 +68,7 @@ class CostVerdict:
         clause: The same in words: "−50.4 % MACs, reached".
     """
 
-    cost: Cost
+    cost: Cost | Kind
     original: int
     asked: int
     got: int

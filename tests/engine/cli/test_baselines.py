@@ -32,7 +32,7 @@ def test_all_kinds_as_json_and_as_steps_of_the_recipe(project: Path, capsys: Cap
     done = json.loads(capsys.readouterr().out)
     assert {one["kind"] for one in done["baselines"]} == {"random", "scratch", "stock", "magnitude"}
     assert all(one["metric"]["n"] == 48 and one["macs"] > 0 for one in done["baselines"])
-    assert done["verdict"]["worth"] in (True, False, None) and done["verdict"]["sentences"][0]["code"]
+    assert done["comparison"]["worth"] in (True, False, None) and done["comparison"]["sentences"][0]["code"]
     steps = json.loads((project / "recipe.json").read_text())["steps"]
     assert [one["step"] for one in steps if one["step"] == "baseline"] == ["baseline"] * 4
 
