@@ -15,7 +15,7 @@ from torch import nn
 
 from .adapters.torchvision_detection import with_maps, with_own_class
 from .devices import CPU, device_named, placed
-from .errors import Message, PlanError, TaskError
+from .errors import DataError, Message, PlanError, TaskError
 from .export.protocol import ExportRequest, Predictor
 from .export.staged_output import require_free
 from .export.table import exporter_named
@@ -48,7 +48,7 @@ from .surgery.repair.keep_uniform import fitting_plan
 from .surgery.verify.verify import require_verified, verify
 from .tasks.metric_text import metric_value
 from .tasks.open import task_at
-from .tasks.protocol import Metric, Split, TaskSpec
+from .tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
 from .text.format import percent, size, thousands
 from .tracing.tree import as_tensors, modules_of
 
@@ -246,6 +246,7 @@ def prune(
     own_class: bool = False,
     uniform: bool = False,
     ignore_unused: bool = False,
+    accept_preprocessing: bool = False,
     seed: int = 0,
     device: str = CPU,
     on_progress: Callable[[Progress], None] | None = None,
@@ -285,6 +286,7 @@ def prune(
         own_class: Only cuts that run with the unchanged class: no number in a forward is replaced.
         uniform: Of a transformers model, only plans that one configuration describes: equal counts in all layers.
         ignore_unused: Also prune what modules may read that do not run on the example inputs.
+        accept_preprocessing: Go on where the model gets clearly more samples right with another mean and std.
         seed: Of what is random in the scores.
         device: Where the model is evaluated and trained.
         on_progress: Called with each step.
@@ -295,6 +297,7 @@ def prune(
         VerificationError: The cut model does not compute what the masked original computes.
         OpenError: The model cannot be opened or copied.
         TaskError: The data cannot be used, or something needs data and there is none.
+        DataError: Another normalisation of the data clearly suits the model; nothing was scored.
     """
     asked = _goal(
         goal,
@@ -329,6 +332,7 @@ def prune(
         choices=choices or Choices(),
         recovery=recovery,
         rounds=rounds,
+        accept_preprocessing=accept_preprocessing,
         seed=seed,
         device=device_named(device),
     )
@@ -403,6 +407,7 @@ class _Request:
     choices: Choices
     recovery: RecoverySettings | None
     rounds: int
+    accept_preprocessing: bool
     seed: int
     device: str
 
@@ -418,8 +423,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
         raise TaskError("prune.no_data", "Recovery needs data. Name the data with task, or leave recovery out.")
     before, info = None, None
     if task is not None:
-        with placed(asked.device, original):
-            (before,), info = yield from first_look(task, original, token)
+        before, info = yield from _evaluated(asked, task, original, token)
     analysis = yield from analysed(prepared, token)
     outside_scope(analysis, asked.goal)
     locked, nothing = touching(analysis, asked.lock), analysis.empty()
@@ -489,6 +493,17 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     if asked.module is not None:
         _as_it_came(result, asked.module)
     return Pruned(model=result, report=report, _prepared=prepared, _edits=edits, _is_object=asked.module is not None)
+
+
+def _evaluated(asked: _Request, task: Task, original: nn.Module, token: CancelToken) -> Job[tuple[Metric, TaskInfo]]:
+    """What the original scores; raises DataError for data that another normalisation clearly suits better."""
+    with placed(asked.device, original):
+        (metric,), info = yield from first_look(task, original, token)
+    if info.better is not None and not asked.accept_preprocessing:
+        template = "{finding} Give the task mean={mean} and std={std}, or pass accept_preprocessing=True."
+        mean, std = str(info.better.mean), str(info.better.std)
+        raise DataError("prune.preprocessing", template, finding=info.finding, mean=mean, std=std)
+    return metric, info
 
 
 def _in_pairs(module: nn.Module, examples: Inputs) -> Inputs:

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import DataError, OpenError, TaskError
+from ..errors import DataError, Message, OpenError, TaskError
 from ..export.staged_output import check_writable
 from ..session.state_history import is_project
 from ..session.states import OpenedModel
@@ -33,10 +33,15 @@ def inputs_of(arguments: argparse.Namespace) -> tuple[InputSpec, ...]:
 def require_preprocessing(opened: OpenedModel, arguments: argparse.Namespace) -> None:
     """Refuse data whose normalisation is clearly not the model's, before anything is scored or trained by it."""
     task = opened.task
-    if task is None or task.better is None or arguments.accept_preprocessing:
+    if task is not None and task.better is not None:
+        refuse_preprocessing(task.finding, task.better, arguments)
+
+
+def refuse_preprocessing(finding: Message, better: TaskSpec, arguments: argparse.Namespace) -> None:
+    """Stop at data that another normalisation suits better, unless the arguments go on; raises DataError."""
+    if arguments.accept_preprocessing:
         return
-    mean, std = (",".join(f"{value:.4g}" for value in values) for values in (task.better.mean, task.better.std))
-    finding = next(note for note in task.notes if note.code == "task.preparation")
+    mean, std = (",".join(f"{value:.4g}" for value in values) for values in (better.mean, better.std))
     template = "{finding} Pass --mean {mean} --std {std}, or --accept-preprocessing to go on as it is."
     raise DataError("cli.preprocessing", template, finding=finding, mean=mean, std=std)
 

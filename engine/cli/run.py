@@ -4,6 +4,7 @@ import argparse
 import hashlib
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ..foreign_code.consent import FULL_CONSENT
@@ -23,7 +24,7 @@ from ..storage.paths import absolute_to
 from .autosave import kept, saved, saved_if_stopped
 from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
-from .model_args import inputs_of, task_spec
+from .model_args import inputs_of, require_preprocessing, task_spec
 from .output import Outcome, Reporter
 from .project_request import is_left_behind, own_files
 from .prune import check_export, check_save, reserved
@@ -56,7 +57,8 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         use_device(session, arguments, first.device)
         reserved(session, arguments.save, there, reporter, arguments.overwrite)
         with saved_if_stopped(session, arguments.save, reporter):
-            job = replay(recipe, session, arguments.trust_pickle, None, mode, consent, destination, there)
+            check = partial(require_preprocessing, arguments=arguments)
+            job = replay(recipe, session, arguments.trust_pickle, None, mode, consent, destination, there, check)
             done = kept(session, arguments.save, reporter, job, asked)
         session.history.ask(replace(asked, result=done.states[-1].id))
         project = saved(session, arguments.save, done.states[-1].id, reporter)

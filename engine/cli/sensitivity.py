@@ -14,7 +14,7 @@ from ..structures.analysis import Analysis
 from ..workflows.sensitivity import measure_sensitivity
 from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
-from .model_args import model_spec
+from .model_args import model_spec, refuse_preprocessing
 from .output import Outcome, Reporter
 from .prune_request import kinds_of
 from .settings import read_settings
@@ -32,6 +32,9 @@ def sensitivity(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             reporter.note(with_hint(note))
         if not session.has_task:
             raise TaskError("cli.no_data", "{what} needs data. Add --task.", what="sensitivity")
+        hint = None if arguments.accept_preprocessing else reporter.finish(session.better_preprocessing())
+        if hint is not None:
+            refuse_preprocessing(hint.message, hint.spec, arguments)
         criterion, state = arguments.criterion or "taylor", session.present.id
         job = measure_sensitivity(
             session, state, criterion, tuple(arguments.shares), goal, choices=read_settings(Choices, arguments)

@@ -161,6 +161,7 @@ def replay(
     consent: Consent | None = None,
     destination: Destination | None = None,
     project: str = "",
+    check: Callable[[OpenedModel], None] | None = None,
 ) -> Job[Replay]:
     """Open what a recipe names, then run its steps.
 
@@ -173,6 +174,7 @@ def replay(
         consent: What of foreign code may run; None for what the recipe's seal vouches for.
         destination: Where exports may go, None for the current folder.
         project: Folder of a project that an earlier run of the same recipe left behind: what it has is not made again.
+        check: Gets what was opened, and may refuse it by an error before any step runs.
     """
     first, token = recipe.steps[0], token or NeverCancelled()
     assert isinstance(first, Open)
@@ -186,6 +188,8 @@ def replay(
     spec = ModelSpec(project, trust_code=model.trust_code, download=model.download) if project else model
     opening = session.open(replace(spec, trust_pickle=trust_pickle), token=token, consent=consent)
     opened = yield from part_of(_shown(1, recipe), opening)
+    if check is not None:
+        check(opened)
     return (yield from steps_again(recipe, session, opened, mode, token, consent, destination, bool(project)))
 
 

@@ -49,6 +49,7 @@ from ..surgery.cut.edits import Edits
 from ..surgery.cut.repair_report import explain
 from ..surgery.repair.keep_class import require_own_class
 from ..surgery.verify.verify import require_verified, verify
+from ..tasks.detect_normalisation import NormalisationHint, better_normalisation
 from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
 from ..tasks.spec_paths import change_task
 from .bundle_file import Bundle, is_bundle, read_bundle, take_weights
@@ -446,6 +447,12 @@ class Session:
         self.history.add_metric("s0", metric)
         loaded.info = info
         return metric, info
+
+    def better_preprocessing(self, token: CancelToken = NEVER) -> Job[NormalisationHint | None]:
+        """Whether another normalisation clearly suits the model; for a model that was opened without `evaluate`."""
+        original = self.loaded.prepared.opened.model
+        with placed(self.device, original):
+            return (yield from better_normalisation(self.task, original, token))
 
     def evaluate(self, state: str, split: Split, token: CancelToken = NEVER) -> Job[Metric]:
         """Measure a state's metric; it is kept in the state."""

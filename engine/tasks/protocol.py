@@ -344,6 +344,11 @@ class TaskInfo:
     spec: TaskSpec | None = None
     better: TaskSpec | None = None
 
+    @property
+    def finding(self) -> Message:
+        """In words, that the data seems to have been prepared in another way; for data that has a `better` one."""
+        return next(note for note in self.notes if note.code == "task.preparation")
+
 
 class Task(Protocol):
     """What evaluates and trains a model. Tensors: inputs [N, ...], targets as the loss takes them.

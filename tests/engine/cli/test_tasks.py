@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from secateur.engine import prune
 from secateur.engine.cli.main import main
+from secateur.engine.errors import DataError
 from secateur.engine.storage.paths import relative_to
 from secateur.engine.tasks.protocol import TaskSpec
 from secateur.engine.tasks.spec_paths import change_task
@@ -127,12 +129,19 @@ def pictures(tmp_path: Path) -> tuple[str, str]:
 GOAL = ("--keep-macs", "80%", "--multiple", "1", "--criterion", "l1", "--no-recover", "--json")
 
 
-@pytest.mark.parametrize("command", ["prune", "sweep"])
+WORK = {
+    "prune": GOAL,
+    "sweep": ("--budgets", "80%", *GOAL[2:]),
+    "sensitivity": ("--shares", "50%", "--criterion", "l1", "--json"),
+}
+
+
+@pytest.mark.parametrize("command", WORK)
 def test_a_wrong_normalisation_stops_before_the_work_and_names_what_settles_it(
     command: str, pictures: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, images = pictures
-    goal = GOAL if command == "prune" else ("--budgets", "80%", *GOAL[2:])
+    goal = WORK[command]
     assert main([command, model, "--task", images, *goal]) == 2
     told = json.loads(capsys.readouterr().out)["error"]["message"]
     assert "Pass --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225, or --accept-preprocessing to go on" in told
@@ -140,6 +149,22 @@ def test_a_wrong_normalisation_stops_before_the_work_and_names_what_settles_it(
     for way in (settled, ["--accept-preprocessing"]):
         assert main([command, model, "--task", images, *way, *goal]) == 0, capsys.readouterr().err
         capsys.readouterr()
+
+
+def test_a_recipe_and_the_call_from_python_stop_at_a_wrong_normalisation(
+    pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, images = pictures
+    folder = str(tmp_path / "project")
+    accepted = ["--accept-preprocessing", "--save", folder]
+    assert main(["prune", model, "--task", images, *GOAL, *accepted]) == 0
+    capsys.readouterr()
+    assert main(["run", folder, "--json"]) == 2
+    assert "--mean 0.485,0.456,0.406" in json.loads(capsys.readouterr().out)["error"]["message"]
+    assert main(["run", folder, "--json", "--accept-preprocessing"]) == 0
+    with pytest.raises(DataError, match=r"mean=\(0.485, 0.456, 0.406\).*accept_preprocessing=True"):
+        prune(model, keep_macs=0.8, multiple=1, task=images)
+    assert prune(model, keep_macs=0.8, multiple=1, task=images, accept_preprocessing=True).report.metric_after
 
 
 def test_the_processor_beside_the_model_prepares_its_images(
