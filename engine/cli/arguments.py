@@ -20,6 +20,7 @@ from ..workflows.sweep import BUDGETS
 from .options import (
     RUN,
     about_choice,
+    about_log,
     about_measuring,
     about_model,
     about_output,
@@ -177,6 +178,7 @@ def _prune(command: argparse.ArgumentParser) -> None:
     add_settings(command, LossLimit, GOAL)
     about_choice(command)
     about_recovery(command)
+    about_log(command)
     about_target(command)
     add = group(command, RUN).add_argument
     add("--export", metavar="PATH", help="write the result: an .onnx file, a .pt2 program, or a folder for PyTorch")
@@ -218,6 +220,7 @@ def _sweep(command: argparse.ArgumentParser) -> None:
     add("--cost", choices=[*map(str, Cost)], default=str(Cost.MACS), help="what they are shares of (default: macs)")
     about_choice(command)
     about_recovery(command)
+    about_log(command)
     about_target(command)
     add = group(command, RUN).add_argument
     add("--save", metavar="FOLDER", help="keep all states as a project, also when stopped: sweep FOLDER goes on")
@@ -311,4 +314,5 @@ def _run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", metavar="FOLDER", type=Path, help=words)
     about_writing(command)
     about_model(command)
+    about_log(command)
     about_run(command)

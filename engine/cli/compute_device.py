@@ -1,8 +1,12 @@
-"""How many threads a command computes with: numbers are equal bit for bit only at one thread count; and where."""
+"""How many threads a command computes with: numbers are equal bit for bit only at one thread count; and where.
+
+And where it leaves files for TensorBoard.
+"""
 
 import argparse
 
 from ..devices import CPU, available, check_threads
+from ..recovery.tensorboard_log import require_tensorboard
 from ..session.session import Session
 
 
@@ -23,3 +27,10 @@ def use_device(session: Session, arguments: argparse.Namespace, recorded: str = 
     device = arguments.device or (recorded if recorded in available() else CPU)
     if device != CPU:
         session.use_device(device)
+
+
+def use_log_folder(session: Session, arguments: argparse.Namespace) -> None:
+    """Write TensorBoard files of recoveries where the arguments say; raises SecateurError where that cannot be."""
+    if arguments.log_dir is not None:
+        require_tensorboard(arguments.log_dir)
+        session.log_folder = arguments.log_dir.absolute()

@@ -5,6 +5,7 @@ and what is no setting: what to compute with, and how to answer.
 """
 
 import argparse
+from pathlib import Path
 
 from ..devices import NUMBER_OF_THREADS
 from ..options import setting_of
@@ -56,6 +57,12 @@ def about_recovery(command: argparse.ArgumentParser) -> None:
     add_setting(either, setting_of(RecoverySettings, "epochs"))
     either.add_argument("--no-recover", action="store_true", help="do not fine-tune")
     add_settings(command, RecoverySettings, RECOVERY, apart=("epochs",))
+
+
+def about_log(command: argparse.ArgumentParser) -> None:
+    """Where recoveries leave files for TensorBoard."""
+    words = "write the training curves there for TensorBoard, where that is installed"
+    group(command, RECOVERY).add_argument("--log-dir", metavar="FOLDER", type=Path, help=words)
 
 
 def about_scores(command: argparse.ArgumentParser) -> None:

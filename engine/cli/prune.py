@@ -35,7 +35,7 @@ from ..workflows.export import export_usual
 from ..workflows.latency_limit import LatencyOutcome, latency_in, table_for
 from ..workflows.prune import PruneSettings, prune_state
 from .autosave import kept, saved, saved_if_stopped
-from .compute_device import use_device, use_threads
+from .compute_device import use_device, use_log_folder, use_threads
 from .flag_hints import with_hint
 from .latency_text import flat_note, latency_content, latency_lines, loss_lines, multiple_for, no_budget_error
 from .model_args import model_spec, require_preprocessing
@@ -104,6 +104,7 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     use_threads(arguments.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments)
+        use_log_folder(session, arguments)
         reserved(session, arguments.save, arguments.model, reporter, arguments.overwrite)
         opened = reporter.finish(session.open(model_spec(arguments)))
         require_data(opened, arguments)

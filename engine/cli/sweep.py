@@ -12,7 +12,7 @@ from ..session.session import Session
 from ..session.states import State
 from ..workflows.sweep import MET, SweepPoint, sweep_budgets
 from .autosave import kept, saved, saved_if_stopped
-from .compute_device import use_device, use_threads
+from .compute_device import use_device, use_log_folder, use_threads
 from .flag_hints import with_hint
 from .model_args import model_spec, require_preprocessing
 from .output import INFEASIBLE_CODES, Outcome, Reporter, Verdict
@@ -31,6 +31,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     use_threads(arguments.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments)
+        use_log_folder(session, arguments)
         reserved(session, arguments.save, arguments.model, reporter, arguments.overwrite)
         opened = reporter.finish(session.open(model_spec(arguments)))
         for note in opened.notes:

@@ -28,6 +28,7 @@ from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of
 from ..recovery.checkpoint import Checkpoint, delete_checkpoints
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings, Repair
+from ..recovery.tensorboard_log import logged_curve
 from ..recovery.training_curve import recorded_curve, thinned
 from ..scoring.criteria import score as rate
 from ..scoring.score_options import Choices
@@ -87,6 +88,7 @@ class Session:
         location: Its folder, with the weights of the states, and the projects that it writes to.
         history: The tree of states.
         device: Where it trains and evaluates.
+        log_folder: Where recoveries leave TensorBoard files, a run for each state that is recovered; None for nowhere.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class Session:
         self.location = SessionFolder(folder, disk_bound, cache, exclusive, holder)
         self.history = StateHistory(self.folder)
         self.device: str = CPU
+        self.log_folder: Path | None = None
         self._loaded: LoadedModel | None = None
         self._shown: Bundle | None = None  # A bundle without its weights, to look at: nothing is open then.
 
@@ -553,6 +556,8 @@ class Session:
             checkpoint=checkpoint,
             device=self.device,
         )
+        if self.log_folder is not None:
+            job = logged_curve(job, self.log_folder / parent.id, settings)
         result = yield from recorded_curve(job, checkpoint.points)
         check(token)
         student.load_state_dict(result.state_dict)
