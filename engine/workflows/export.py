@@ -8,16 +8,20 @@ from ..export.protocol import Exported
 from ..export.run_command import opset_of, sample_inputs
 from ..export.table import exporter_named, format_of
 from ..jobs import CancelToken, Job, NeverCancelled
+from ..recovery.expected_result import expectation
 from ..session.open_model import run_evaluation
 from ..session.session import Session
 from ..session.states import State
 from ..sources.hugging_face import folder_of
 from ..storage.atomic_files import removed_unless_finished
 from ..storage.paths import absolute_to
+from ..surgery.repair.nearest_uniform import nearest_uniform
 from ..tasks.protocol import Split
 
 NEVER = NeverCancelled()
 HUGGING_FACE = "hugging-face"
+REFUSED = ("export.hf_config", "export.hf_nearest")
+"""Codes of the errors that say that no configuration describes a state."""
 
 
 def export_usual(session: Session, state: State, path: str, token: CancelToken = NEVER) -> Job[Exported]:
@@ -31,7 +35,7 @@ def export_usual(session: Session, state: State, path: str, token: CancelToken =
     try:
         return (yield from export_state(session, state.id, HUGGING_FACE, path, token))
     except ExportError as error:
-        if error.message.code != "export.hf_config":
+        if error.message.code not in REFUSED:
             raise
         reason = error.message
     exported = yield from export_state(session, state.id, format, path, token)
@@ -48,12 +52,24 @@ def export_state(session: Session, state: str, format: str, path: str, token: Ca
         format: A key of `export.table.EXPORTERS`.
         path: File, or folder, to write.
         token: Cancels; nothing is written then.
+
+    Raises:
+        ExportError: One of `REFUSED` for a Hugging Face folder that cannot be; it says what the nearest uniform plan
+            costs, where there is one.
     """
     one, artifacts = session.history.state(state), session.artifacts()
     exporter, path = exporter_named(format), absolute_to(Path.cwd())(path)
     with removed_unless_finished(Path(path)):
         request = artifacts.request(session.model(state), one, path)
-        exported = yield from exporter.export(request, token)
+        try:
+            exported = yield from exporter.export(request, token)
+        except ExportError as error:
+            if error.message.code != "export.hf_config" or (near := _nearest(session, one)) is None:
+                raise
+            template = "{refusal} {nearest}"
+            raise ExportError(
+                "export.hf_nearest", template, error.details, refusal=error.message, nearest=near
+            ) from error
         exported = replace(exported, opset=opset_of(path), inputs=sample_inputs(request.inputs))
         if session.has_task:
             shown = Message("progress.on_file", "Measuring the metric on the file")
@@ -62,3 +78,18 @@ def export_state(session: Session, state: str, format: str, path: str, token: Ca
         artifacts.remember(one, exported)
         session.history.put(replace(one, exports=(*one.exports, exported)))
     return exported
+
+
+def _nearest(session: Session, state: State) -> Message | None:
+    """What the uniform plan next to a state's costs, and what it is expected to score; None where there is none."""
+    near = nearest_uniform(session.prepared.opened.model, session.analysis, session.removed(state.id))
+    if near is None:
+        return None
+    expected = None
+    if state.recovery is not None and session.has_task:
+        name = state.metrics[-1].name if state.metrics else ""
+        expected = expectation(session.analysis, near.removed, state.recovery, name)
+    if expected is None:
+        return near.message
+    words = {"nearest": near.message, "expected": expected}
+    return Message("export.uniform_expected", "{nearest} {expected}", words)

@@ -31,6 +31,7 @@ from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.repair.config_fields import ConfigFields
 from secateur.engine.surgery.repair.config_fit import FittedModel, fitted
 from secateur.engine.surgery.repair.keep_uniform import fitting_plan, keep_uniform
+from secateur.engine.surgery.repair.nearest_uniform import nearest_uniform
 
 STOCK = """
 import json, sys, torch, transformers
@@ -185,7 +186,42 @@ def test_a_folder_with_uneven_layers_is_one_for_pytorch_and_says_why(
     assert main([*command, "--export", str(tmp_path / "out")]) == 0, capsys.readouterr().err
     export = json.loads(capsys.readouterr().out)["export"]
     assert export["format"] == "pytorch" and export["difference"] == 0.0
-    assert any("for PyTorch instead" in str(note) for note in export["notes"])
+    (note,) = [note for note in export["notes"] if note["code"] == "export.hf_instead"]
+    nearest = note["arguments"]["reason"]["arguments"]["nearest"]
+    assert nearest["code"] == "uniform.nearest" and nearest["arguments"]["macs"] > 0
+
+
+def test_the_nearest_uniform_plan_is_the_mean_of_the_layers_and_says_what_it_costs() -> None:
+    config = transformers.LlamaConfig(**SIZES | {"vocab_size": 96, "num_hidden_layers": 3})
+    model, inputs = small(transformers.LlamaForCausalLM, config)
+    analysis = analyse(model, inputs)
+    neurons = [one for one in analysis.sets if one.kind is Kind.NEURON]
+    plan = analysis.empty()
+    for one, count in zip(neurons, (2, 6, 7), strict=True):
+        plan[one.first + 3 : one.first + 3 + count] = True
+    near = nearest_uniform(model, analysis, plan)
+    assert near is not None
+    assert [int(near.removed[one.structures].sum()) for one in neurons] == [5, 5, 5]
+    assert (near.removed & plan).sum() == 2 + 5 + 5 and near.removed.sum() == 15  # what the plan removes goes first
+    kept = [one.count - lost for one, lost in zip(neurons, (2, 6, 7), strict=True)]
+    assert f"neurons {kept[0]} in 0, {kept[1]} in 1, {kept[2]} in 2" in str(near.message)
+    done = cut(model, analysis, near.removed, inputs).model
+    assert near.uniform.parameters == sum(p.numel() for p in done.parameters())
+    found = fitted(done, inputs)
+    assert isinstance(found, FittedModel) and found.difference == 0.0
+    assert nearest_uniform(model, analysis, near.removed) is None
+
+
+def test_a_branch_that_is_gone_is_named_and_comes_back_in_the_nearest_uniform_plan() -> None:
+    config = transformers.LlamaConfig(**SIZES | {"vocab_size": 96, "num_hidden_layers": 3})
+    model, inputs = small(transformers.LlamaForCausalLM, config)
+    analysis, plan = analyse(model, inputs), None
+    branch = next(one for one in analysis.sets if one.kind is Kind.BLOCK and one.module.endswith("1.mlp"))
+    plan = analysis.empty()
+    plan[branch.first] = True
+    near = nearest_uniform(model, analysis, plan)
+    assert near is not None and not near.removed.any()
+    assert "blocks 0 in 1" in str(near.message)
 
 
 def test_uniform_layers_need_a_model_of_the_library() -> None:
