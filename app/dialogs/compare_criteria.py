@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Slot
+from PySide6.QtCore import QSignalBlocker, QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QColor, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QAbstractItemView, QDialog, QHBoxLayout, QHeaderView, QTreeView, QVBoxLayout, QWidget
 
@@ -21,6 +21,7 @@ from ..text.translate import sentence
 from ..theme import tokens
 from ..widgets.buttons import button
 from ..widgets.fields import ComboBox
+from ..widgets.header import elide_titles
 from ..widgets.labels import label
 from ..widgets.plot import Plot
 from ..widgets.score_map import ScoreMap
@@ -32,6 +33,8 @@ SHOWN = frozenset(
     {Aspect.MODEL, Aspect.SCORES, Aspect.STATES, Aspect.TASK, Aspect.SELECTION, Aspect.MARKS, Aspect.JOBS}
 )
 Scores = NDArray[np.float64]
+SIZE = QSize(1080, 640)
+"""At first, in device-independent pixels, as far as the window allows that it stands over."""
 ALIKE, PARTLY = 0.8, 0.5
 """Rank correlations from which two criteria rank alike, and partly alike."""
 SET = Qt.ItemDataRole.UserRole + 1
@@ -60,7 +63,7 @@ class CompareCriteria(QDialog):
         self._compared: tuple[Scores | None, Scores | None] | None = None
         self.setWindowTitle(self.tr("Compare two criteria"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.resize(1080, 640)
+        self.resize(SIZE.boundedTo(window.as_widget().window().size()))
         self.boxes = (ComboBox(self.tr("Left criterion")), ComboBox(self.tr("Right criterion")))
         self.verdict = label("", "strong", wrap=True)
         self._model = QStandardItemModel(self)
@@ -89,6 +92,7 @@ class CompareCriteria(QDialog):
         table.setAccessibleName(self.tr("Rank correlation of each layer"))
         table.header().setAccessibleName(self.tr("Columns; click to sort"))
         table.header().setStretchLastSection(False)
+        elide_titles(table.header())
         return table
 
     def _lay_out(self) -> None:

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 
 from ..storage import settings
 from ..widgets.buttons import PrimaryButton, button
+from ..widgets.fields import LineEdit
 from ..widgets.labels import label
 
 WIDE = 640
@@ -118,8 +119,14 @@ class FormDialog(QDialog):
 
     def sizeHint(self) -> QSize:
         """Wide enough for paths, and as high as its words are at that width: Qt reckons with narrower ones."""
-        width = max(self._outer.totalSizeHint().width(), WIDE)
+        width = min(max(self._outer.totalSizeHint().width(), WIDE), self._most())
         return QSize(width, self._height_for(width))
+
+    def _most(self) -> int:
+        """As wide as the window that it stands over, or the screen, allows."""
+        over = self.parentWidget()
+        room = self.screen().availableGeometry().width()
+        return room if over is None else min(room, max(over.window().width(), WIDE))
 
     def _buttons(self) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -211,8 +218,7 @@ class FormDialog(QDialog):
 
     def add_line(self, title: str, text: str = "", hint: str = "") -> QLineEdit:
         """A row with a line of text."""
-        line = QLineEdit(text, placeholderText=hint)
-        line.setAccessibleName(title)
+        line = LineEdit(title, text, hint)
         line.textChanged.connect(self.check)
         self.add_row(title, line)
         return line
@@ -234,8 +240,7 @@ class FormDialog(QDialog):
             pick: "file", "folder" or "save", or what says so when the button is pressed.
             filters: Of files, as Qt takes them; or what says so then.
         """
-        line = QLineEdit(text, placeholderText=hint)
-        line.setAccessibleName(title)
+        line = LineEdit(title, text, hint)
         line.textChanged.connect(self.check)
         browse = button(self.tr("Browse..."), tip=self.tr("Choose it on disk"))
         browse.clicked.connect(lambda: self._browse(line, _now(pick), _now(filters)))

@@ -122,7 +122,6 @@ class SamplesPanel(QWidget):
         area = QScrollArea()
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setAccessibleName(self.tr("Metric of the original, and samples"))
         area.setWidget(page)
         self._stack = QStackedLayout(self)

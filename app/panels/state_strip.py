@@ -1,6 +1,6 @@
 """The strip of states: Original, Plan, Cut, Recovered, Exported; where one is, and a click to go elsewhere."""
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Slot
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Slot
 from PySide6.QtGui import QColor, QFocusEvent, QKeyEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QSizePolicy, QWidget
 
@@ -13,9 +13,12 @@ from ..text.metrics import metric_of, path_through, timing_of, value_text
 from ..text.translate import engine_words
 from ..theme import px, sizes, tokens
 from ..widgets.card import Card
+from ..widgets.elide import tell_whole
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.MARKS, Aspect.STATES})
 KEYS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason, Qt.FocusReason.ShortcutFocusReason)
+LEAST = 64
+"""Room for the words of a step, where it is scarce, in pixels at the first size of text."""
 DOT = 20
 """Room for the dot in device-independent pixels."""
 
@@ -35,7 +38,7 @@ class Step(QAbstractButton):
         self.setText(title)
         self.stage, self.caption, self.state_id = "todo", "", ""
         self._by_key = False
-        self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
     def tell(self, stage: str, caption: str, state_id: str, spoken: str) -> None:
@@ -54,8 +57,13 @@ class Step(QAbstractButton):
         return QSize(widest + DOT + 6, px(36))
 
     def minimumSizeHint(self) -> QSize:
-        """The same: nothing is clipped."""
-        return self.sizeHint()
+        """Room for the dot and a few letters; the rest is told."""
+        return QSize(DOT + px(LEAST), px(36))
+
+    def event(self, event: QEvent) -> bool:
+        """Tell what does not fit."""
+        hidden = event.type() is QEvent.Type.ToolTip and self.width() < self.sizeHint().width()
+        return tell_whole(event, self, f"{self.text()}\n{self.caption}" if hidden else "") or super().event(event)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         """A ring only where the keyboard brought the focus: after a click it would look like a selection."""
@@ -78,15 +86,20 @@ class Step(QAbstractButton):
         painter.drawEllipse(QPointF(8, px(10)), 4.5, 4.5)
         left = QRectF(DOT, 0, self.width() - DOT, px(20))
         painter.setFont(self._font(sizes().heading, True))
-        painter.drawText(left, Qt.AlignmentFlag.AlignVCenter, self.text())
+        self._write(painter, left, self.text())
         painter.setFont(self._font(sizes().caption, False))
         painter.setPen(QColor(look.muted))
-        painter.drawText(left.translated(0, px(17)), Qt.AlignmentFlag.AlignVCenter, self.caption)
+        self._write(painter, left.translated(0, px(17)), self.caption)
         ring = self.hasFocus() and self._by_key
         if ring or (self.underMouse() and self.state_id):
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(QColor(look.accent if ring else look.edge), 1))
             painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 5, 5)
+
+    @staticmethod
+    def _write(painter: QPainter, area: QRectF, text: str) -> None:
+        shown = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, int(area.width()))
+        painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, shown)
 
     def _font(self, pixels: int, strong: bool):  # noqa: ANN202
         font = self.font()

@@ -1,20 +1,47 @@
 """Boxes to tick and to choose by, whose marks are drawn: the style's own are hardly seen on a dark window."""
 
-from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QAbstractButton, QCheckBox, QRadioButton, QStyle, QStyleOptionButton
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QCheckBox,
+    QRadioButton,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionButton,
+    QStylePainter,
+    QWidget,
+)
 
 from ..theme import tokens
+from .elide import least, tell_whole
 
 
 class CheckBox(QCheckBox):
     """A box to tick."""
 
+    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+        """Take the words, which elide where room is scarce."""
+        super().__init__(text, parent)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+
+    def minimumSizeHint(self) -> QSize:
+        """Room for the mark and a few letters."""
+        return least(self.sizeHint(), self.text(), self.fontMetrics())
+
+    def event(self, event: QEvent) -> bool:
+        """Tell what does not fit."""
+        hidden = event.type() is QEvent.Type.ToolTip and _shown(self) != self.text()
+        return tell_whole(event, self, self.text() if hidden else "") or super().event(event)
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """The words as the style paints them, and the box."""
-        super().paintEvent(event)
         option = QStyleOptionButton()
         self.initStyleOption(option)
+        option.text = _shown(self)
+        stylist = QStylePainter(self)
+        stylist.drawControl(QStyle.ControlElement.CE_CheckBox, option)
+        stylist.end()
         where = self.style().subElementRect(QStyle.SubElement.SE_CheckBoxIndicator, option, self)
         painter, box = _prepared(self), _square(QRectF(where))
         painter.drawRoundedRect(box, 3, 3)
@@ -28,11 +55,28 @@ class CheckBox(QCheckBox):
 class RadioButton(QRadioButton):
     """One of several."""
 
+    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+        """Take the words, which elide where room is scarce."""
+        super().__init__(text, parent)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+
+    def minimumSizeHint(self) -> QSize:
+        """Room for the mark and a few letters."""
+        return least(self.sizeHint(), self.text(), self.fontMetrics())
+
+    def event(self, event: QEvent) -> bool:
+        """Tell what does not fit."""
+        hidden = event.type() is QEvent.Type.ToolTip and _shown(self) != self.text()
+        return tell_whole(event, self, self.text() if hidden else "") or super().event(event)
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """The words as the style paints them, and the circle."""
-        super().paintEvent(event)
         option = QStyleOptionButton()
         self.initStyleOption(option)
+        option.text = _shown(self)
+        stylist = QStylePainter(self)
+        stylist.drawControl(QStyle.ControlElement.CE_RadioButton, option)
+        stylist.end()
         where = self.style().subElementRect(QStyle.SubElement.SE_RadioButtonIndicator, option, self)
         painter, box = _prepared(self), _square(QRectF(where))
         painter.drawEllipse(box)
@@ -40,6 +84,15 @@ class RadioButton(QRadioButton):
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(_mark(self))
             painter.drawEllipse(box.center(), 3.0, 3.0)
+
+
+def _shown(button: QAbstractButton) -> str:
+    """The words, shortened where they must be."""
+    whole, measure = button.text(), button.fontMetrics()
+    over = button.sizeHint().width() - button.width()
+    if over <= 0:
+        return whole
+    return measure.elidedText(whole, Qt.TextElideMode.ElideRight, measure.horizontalAdvance(whole) - over)
 
 
 def _square(where: QRectF) -> QRectF:

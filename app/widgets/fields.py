@@ -4,17 +4,31 @@ from typing import Any
 
 from PySide6.QtCore import QEvent, QPointF, QSize, Qt
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox, QWidget
+from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QLineEdit,
+    QSizePolicy,
+    QSpinBox,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QWidget,
+)
 
 from ..theme import tokens
 from .chevron import chevron
+from .elide import least, tell_whole
 
 HEIGHT = 28
 """Of buttons and combo boxes, and so of spin boxes beside them; the style's own is a little more."""
+AROUND = 42
+"""Width of a combo box beside its words: padding and arrow."""
 
 
 class ComboBox(QComboBox):
-    """A combo box as wide as its widest entry."""
+    """A combo box as wide as its widest entry where there is room; else it elides its choice, and tells it."""
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         """`name` is what a screen reader says."""
@@ -22,20 +36,47 @@ class ComboBox(QComboBox):
         self.setAccessibleName(name)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.setMinimumContentsLength(4)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:
         """Wide enough for the widest entry, its padding and the arrow."""
-        texts = [self.itemText(i) for i in range(self.count())] or [""]
-        widest = max(self.fontMetrics().horizontalAdvance(t) for t in texts)
-        return QSize(widest + 42, super().sizeHint().height())
+        return QSize(self._advance(self._widest()) + AROUND, super().sizeHint().height())
 
     def minimumSizeHint(self) -> QSize:
-        """The same: a combo box that elides its choice hides what was chosen."""
-        return self.sizeHint()
+        """Room for a few letters."""
+        return least(self.sizeHint(), self._widest(), self.fontMetrics())
+
+    def _widest(self) -> str:
+        return max((self.itemText(i) for i in range(self.count())), key=self._advance, default="")
+
+    def _advance(self, text: str) -> int:
+        return self.fontMetrics().horizontalAdvance(text)
+
+    def shown(self) -> str:
+        """The choice, shortened where it must be."""
+        mode = Qt.TextElideMode.ElideMiddle
+        return self.fontMetrics().elidedText(self.currentText(), mode, self.width() - AROUND)
+
+    def showPopup(self) -> None:
+        """Entries are whole in the list."""
+        room = self.screen().availableGeometry().width()
+        self.view().setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.view().setMinimumWidth(min(self.sizeHint().width(), room))
+        super().showPopup()
+
+    def event(self, event: QEvent) -> bool:
+        """Tell what does not fit."""
+        hidden = event.type() is QEvent.Type.ToolTip and self.shown() != self.currentText()
+        return tell_whole(event, self, self.currentText() if hidden else "") or super().event(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """The field as the style paints it, and the arrow."""
-        super().paintEvent(event)
+        """The field as the style paints it, with what fits of its choice, and the arrow."""
+        option, painter = QStyleOptionComboBox(), QStylePainter(self)
+        self.initStyleOption(option)
+        option.currentText = self.shown()
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+        painter.end()
         colour = tokens().text if self.isEnabled() else tokens().muted
         chevron(QPainter(self), QPointF(self.width() - 14.5, self.height() / 2), "down", colour)
 
@@ -114,13 +155,32 @@ class DoubleSpinBox(QDoubleSpinBox):
         _arrows(self)
 
 
-class FilterLine(QLineEdit):
+class LineEdit(QLineEdit):
+    """A line of text; what does not fit of its hint while it is empty, or of its text, it tells."""
+
+    def __init__(self, name: str, text: str = "", hint: str = "", parent: QWidget | None = None) -> None:
+        """`name` is what a screen reader says; `hint` is shown while it is empty."""
+        super().__init__(text, parent, placeholderText=hint)
+        self.setAccessibleName(name)
+
+    def event(self, event: QEvent) -> bool:
+        """Tell what does not fit."""
+        return tell_whole(event, self, self._hidden() if event.type() is QEvent.Type.ToolTip else "") or super().event(
+            event
+        )
+
+    def _hidden(self) -> str:
+        text = self.text() or self.placeholderText()
+        room = self.width() - 2 * self.fontMetrics().averageCharWidth() - 10
+        return text if self.fontMetrics().horizontalAdvance(text) > room else ""
+
+
+class FilterLine(LineEdit):
     """A line to type what is looked for."""
 
     def __init__(self, name: str, hint: str = "", parent: QWidget | None = None) -> None:
         """`name` is what a screen reader says; `hint` is shown while it is empty."""
-        super().__init__(parent, placeholderText=hint)
-        self.setAccessibleName(name)
+        super().__init__(name, hint=hint, parent=parent)
         self.setClearButtonEnabled(True)
 
     def event(self, event: QEvent) -> bool:

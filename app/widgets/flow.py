@@ -98,11 +98,13 @@ class FlowLayout(QLayout):
                 row, used = [], 0
             row.append((item, hint))
             used += hint.width() + self._gap
+        widest = max(rect.width(), 1)  # one that is alone in its row and wider than that elides
         for line in [*rows, *([row] if row else [])]:
             x, tall = rect.x(), max(hint.height() for _, hint in line)
             for item, hint in line:
                 if move:
-                    item.setGeometry(QRect(QPoint(x, y + (tall - hint.height()) // 2), hint))
+                    place = QPoint(x, y + (tall - hint.height()) // 2)
+                    item.setGeometry(QRect(place, QSize(min(hint.width(), widest), hint.height())))
                 x += hint.width() + self._gap
             y += tall + self._gap
         return max(y - self._gap - rect.y(), 0)

@@ -1,21 +1,25 @@
-"""Labels that say what they are by a role, and one that elides where a text of any length may come."""
+"""Labels that say what they are by a role. None is ever clipped: one line elides, several break where they must."""
 
-from PySide6.QtCore import QSize, Qt
+import re
+
+from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
+
+from .elide import least, tell_whole
+
+LONG = re.compile(r"\S{24,}")
+"""A word that a narrow panel may have no line for: a path."""
+JOINTS = re.compile(r"(?<=[./\\_:=-])(?=\w)")
+"""Where such a word may be broken."""
+BREAK = "\u200b"
 
 
 def label(text: str = "", role: str = "", wrap: bool = False, parent: QWidget | None = None) -> QLabel:
     """A plain-text label; roles: caption, muted, strong, heading, number, good, marked, code (see the style sheet)."""
-    made = QLabel(text, parent)
-    made.setTextFormat(Qt.TextFormat.PlainText)
-    if role:
-        made.setProperty("role", role)
-    if wrap:
-        made.setWordWrap(True)
-        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
-        policy.setHeightForWidth(True)  # a new policy knows nothing of the wrapping
-        made.setSizePolicy(policy)
+    made = WrappedLabel(text, role, parent) if wrap else ElidedLabel(text, role, parent)
+    if not wrap:
+        made.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
     return made
 
 
@@ -27,26 +31,64 @@ def set_role(of: QWidget, role: str) -> None:
         of.style().polish(of)
 
 
+class WrappedLabel(QLabel):
+    """Words in as many lines as they need; a path may be broken at its dots."""
+
+    def __init__(self, text: str = "", role: str = "", parent: QWidget | None = None) -> None:
+        """Take a text and a role of the style sheet."""
+        super().__init__(parent)
+        self._words = ""
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        if role:
+            self.setProperty("role", role)
+        self.setWordWrap(True)
+        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)  # a new policy knows nothing of the wrapping
+        self.setSizePolicy(policy)
+        self.setText(text)
+
+    def setText(self, text: str) -> None:
+        """Show a text."""
+        self._words = text
+        super().setText(LONG.sub(lambda found: JOINTS.sub(BREAK, found[0]), text))
+
+    def text(self) -> str:
+        """What is shown, without the places to break it at."""
+        return self._words
+
+
 class ElidedLabel(QLabel):
-    """A label for names of any length: elides in the middle and tells the whole text in a tooltip."""
+    """A label for text of any length: elides in the middle and tells the whole text in a tooltip."""
 
     def __init__(self, text: str = "", role: str = "", parent: QWidget | None = None, tells: bool = True) -> None:
         """Take a text and a role of the style sheet; one that does not tell has a tooltip of its own."""
         super().__init__(text, parent)
         self._tells = tells
         self.setTextFormat(Qt.TextFormat.PlainText)
-        self.setProperty("role", role)
+        if role:
+            self.setProperty("role", role)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
     def minimumSizeHint(self) -> QSize:
         """Room for a few letters."""
-        return QSize(24, super().minimumSizeHint().height())
+        return least(self.sizeHint(), self.text(), self.fontMetrics())
+
+    def shown(self) -> str:
+        """The text, shortened where it must be."""
+        return self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideMiddle, self._room())
+
+    def _room(self) -> int:
+        """Width for the text: what rounding takes of it is no reason to shorten it."""
+        return self.contentsRect().width() + 1
+
+    def event(self, event: QEvent) -> bool:
+        """Tell what does not fit."""
+        hidden = self._tells and event.type() is QEvent.Type.ToolTip and self.shown() != self.text()
+        return tell_whole(event, self, self.text() if hidden else "") or super().event(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw the text, shortened where it must be."""
-        shown = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideMiddle, self.width())
-        if self._tells:
-            self.setToolTip(self.text() if shown != self.text() else "")
+        """Draw what fits."""
         painter = QPainter(self)
         painter.setPen(self.palette().windowText().color())
-        painter.drawText(self.rect(), int(self.alignment() | Qt.AlignmentFlag.AlignVCenter), shown)
+        area = self.contentsRect()
+        painter.drawText(area, int(self.alignment() | Qt.AlignmentFlag.AlignVCenter), self.shown())

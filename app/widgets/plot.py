@@ -6,7 +6,7 @@ from typing import Any
 
 import pyqtgraph as pg
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtGui import QColor, QFont, QGuiApplication
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
 from ..theme import sizes, theme, tokens
@@ -20,6 +20,7 @@ class Plot(pg.PlotWidget):
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         """`name` is what a screen reader says."""
         super().__init__(parent, enableMenu=False)  # a menu that is switched off later would be made all the same
+        self._titles: dict[str, str] = {}
         self.setAccessibleName(name)
         self.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the plot has it, with its name
         self.setAntialiasing(True)
@@ -41,11 +42,10 @@ class Plot(pg.PlotWidget):
         for side in ("left", "bottom"):
             axis = self.getAxis(side)
             axis.setTickFont(font)
-            if axis.labelText:
-                axis.setLabel(axis.labelText, **{"font-size": f"{font.pixelSize()}px"})
             axis.setPen(pg.mkPen(look.edge))
             axis.setTextPen(pg.mkPen(look.muted))
             axis.setGrid(70 if look.dark else 90)
+        self._write_titles()
 
     @contextmanager
     def in_vectors(self) -> Generator[None]:
@@ -68,10 +68,28 @@ class Plot(pg.PlotWidget):
             curve.setCacheMode(mode)
 
     def label_axis(self, side: str, text: str) -> None:
-        """Say what an axis shows."""
-        if self.getAxis(side).labelText == text:
-            return  # saying it again lays out the whole plot
-        self.getAxis(side).setLabel(text, **{"font-size": f"{sizes().caption}px"})
+        """Say what an axis shows; where the axis is short the words are shortened, and told in a tooltip."""
+        if self._titles.get(side) != text:
+            self._titles[side] = text
+            self._write_titles()
+
+    def resizeEvent(self, ev: QResizeEvent) -> None:
+        """Another size has room for other words."""
+        super().resizeEvent(ev)
+        if hasattr(self, "_titles"):
+            self._write_titles()
+
+    def _write_titles(self) -> None:
+        font, size = QFont(self.font()), sizes().caption
+        font.setPixelSize(size)
+        measure = QFontMetricsF(font)
+        for side, text in self._titles.items():
+            axis = self.getAxis(side)
+            length = self.height() if side == "left" else self.width() - self.getAxis("left").width()
+            shown = measure.elidedText(text, Qt.TextElideMode.ElideMiddle, length - 2 * size)
+            if (axis.labelText, axis.labelStyle.get("font-size")) != (shown, f"{size}px"):  # lays out the whole plot
+                axis.setLabel(shown, **{"font-size": f"{size}px"})
+            axis.label.setToolTip(text if shown != text else "")
 
     @Slot()
     def _theme_changed(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pyqtgraph as pg
-from PySide6.QtCore import QPointF, QRectF, QSizeF
+from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt
 from PySide6.QtGui import QFontMetricsF
 
 from ..theme import tokens
@@ -53,10 +53,13 @@ class PlotLabels:
         self.clear()
         box, font = self._plot.getViewBox(), self._plot.getAxis("left").style["tickFont"]
         measure = QFontMetricsF(font or self._plot.font())
-        sizes = [QSizeF(measure.horizontalAdvance(text) + 4, measure.height()) for text, _, _ in texts]
+        room = max(self.area.width() - 4, 0)
+        shown = [measure.elidedText(text, Qt.TextElideMode.ElideMiddle, room) for text, _, _ in texts]
+        sizes = [QSizeF(measure.horizontalAdvance(text) + 4, measure.height()) for text in shown]
         self.boxes = spread([point for _, point, _ in texts], sizes, self.area, taken)
-        for (text, _, colour), where in zip(texts, self.boxes, strict=True):
+        for (whole, _, colour), text, where in zip(texts, shown, self.boxes, strict=True):
             item = pg.TextItem(text, color=colour, anchor=(0, 0), fill=pg.mkBrush(translucent(tokens().panel)))
+            item.setToolTip(whole if text != whole else "")
             item.textItem.document().setDocumentMargin(0)
             item.setFont(font)
             item.setPos(box.mapSceneToView(where.topLeft()))

@@ -1,7 +1,7 @@
 """The command palette: type a few letters of any command; what cannot be done now is greyed, with the reason."""
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, Slot
-from PySide6.QtGui import QKeyEvent, QKeySequence
+from PySide6.QtGui import QKeyEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QDialog, QHeaderView, QLineEdit, QTreeWidget, QTreeWidgetItem, QVBoxLayout
 
 from ..commands.command import Command
@@ -12,6 +12,8 @@ from ..theme import px
 
 ROW = 26
 """Height of a command in device-independent pixels."""
+KEYS = 0.3
+"""Share of the width that shortcuts may take."""
 MOVES = (Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown)
 
 
@@ -68,9 +70,21 @@ class CommandPalette(QDialog):
         table.setProperty("role", "commands")
         table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         table.header().setStretchLastSection(False)
-        table.header().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        table.header().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        table.header().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         return table
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Another width has room for more of the reasons."""
+        super().resizeEvent(event)
+        self._share_room()
+
+    def _share_room(self) -> None:
+        """Names and keys as wide as they are, as far as there is room; reasons in the rest."""
+        room = self.list.viewport().width()
+        keys = min(self.list.sizeHintForColumn(2), round(KEYS * room))
+        name = min(self.list.sizeHintForColumn(0), room - keys)
+        for column, width in enumerate((name, room - keys - name, keys)):
+            self.list.setColumnWidth(column, width)
 
     @Slot(str)
     def fill(self, query: str) -> None:
@@ -80,6 +94,7 @@ class CommandPalette(QDialog):
         found = sorted((one for one in COMMANDS if places[one.id]), key=lambda one: places[one.id] or (0, 0))
         self.list.clear()
         self.list.addTopLevelItems([self._item(one) for one in found])
+        self._share_room()
         if (first := self.list.topLevelItem(0)) is not None:
             return self.list.setCurrentItem(first)
         nothing = QTreeWidgetItem(["", self.tr("No command found. Try another word.")])

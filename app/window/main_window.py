@@ -27,6 +27,7 @@ from ..storage.open_target import source_of
 from ..storage.recent_files import RecentFiles, spec_of
 from ..text.translate import sentence
 from ..widgets.error_bar import ErrorBar
+from ..widgets.pane import Pane
 from ..widgets.plot_export import Drawing
 from .command_palette import CommandPalette
 from .desktop_notifications import DesktopNotifications
@@ -109,7 +110,7 @@ class MainWindow(QMainWindow):
     def _lay_out(self) -> None:
         self.pages = QStackedWidget()
         self._cover_page = QWidget()
-        self.pages.addWidget(self.start_page)
+        self.pages.addWidget(Pane(self.start_page))
         self.pages.addWidget(self._cover_page)
         central = QWidget()
         layout = QVBoxLayout(central)

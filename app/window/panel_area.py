@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from PySide6.QtCore import Qt, QTimer, Slot
-from PySide6.QtGui import QHideEvent, QShowEvent
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Slot
+from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QApplication, QMainWindow, QTabWidget, QVBoxLayout, QWidget
 
 from ..jobs.workbench import Workbench
@@ -11,6 +11,7 @@ from ..panels.registry import PANELS, PanelEntry
 from ..storage import settings
 from ..theme import px
 from ..widgets.card import Card
+from ..widgets.pane import Pane
 from ..widgets.plot_export import Drawing
 from .dock import THICK, Dock
 
@@ -20,6 +21,8 @@ BELOW = 240
 """Height of the work at first."""
 MOST = 0.4
 """Share of the height that it takes at most at first: in a low window the views matter more."""
+BESIDE = 0.6
+"""Share of the width that tree and inspector take together at most at first."""
 VERSION = 1
 """Of the layout that is remembered: another one's is not restored."""
 
@@ -40,12 +43,15 @@ class PanelArea(QWidget):
         self._workbench = workbench
         self._sized = False
         self._afloat: list[Dock] = []
+        self._wanted: dict[str, QSize] = {}
+        self._beside = BESIDE
         self.panels: dict[str, Any] = {}
         self.top = QVBoxLayout()
         self.tabs = {"middle": self._tabs(self.tr("Views")), "bottom": self._tabs(self.tr("Activity"))}
         self.holder = QMainWindow(self)
         self.holder.setWindowFlags(Qt.WindowType.Widget)  # its constructor makes a window of it, whatever is said
         self.holder.setObjectName("area")
+        self.holder.installEventFilter(self)
         self.docks = {
             "model": self._dock("model", self.tr("Model"), Qt.DockWidgetArea.LeftDockWidgetArea),
             "inspector": self._dock("inspector", self.tr("Inspector"), Qt.DockWidgetArea.RightDockWidgetArea),
@@ -96,7 +102,7 @@ class PanelArea(QWidget):
         if place.where in ("strip", "ledger"):
             self.top.addWidget(panel)
         elif place.where in self.tabs:
-            self.tabs[place.where].addTab(panel, place.shown())
+            self.tabs[place.where].addTab(Pane(panel), place.shown())
         else:
             self.docks["model" if place.where == "left" else "inspector"].setWidget(panel)
 
@@ -125,12 +131,54 @@ class PanelArea(QWidget):
         """As it was left; Qt wants to be shown first."""
         if not self.holder.restoreState(settings.load("layout"), VERSION):
             self._share_room()
+        self._want()
 
     def _share_room(self) -> None:
-        sides = [self.docks["model"], self.docks["inspector"]]
-        self.holder.resizeDocks(sides, [px(side) for side in SIDES], Qt.Orientation.Horizontal)
-        below = min(px(BELOW), round(MOST * self.holder.height()))
-        self.holder.resizeDocks([self.docks["work"]], [below], Qt.Orientation.Vertical)
+        """As large as at first, as far as there is room."""
+        self._wanted = {
+            "model": QSize(px(SIDES[0]), 0),
+            "inspector": QSize(px(SIDES[1]), 0),
+            "work": QSize(0, min(px(BELOW), round(MOST * self.holder.height()))),
+        }
+        self._beside = BESIDE
+        self._grow_back()
+
+    @Slot()
+    def _want(self) -> None:
+        """Remember how large the docks are: so they are wanted, whatever the window does meanwhile."""
+        self._wanted = {name: dock.size() for name, dock in self.docks.items()}
+        taken = sum(dock.width() for dock in self._docked(Qt.Orientation.Horizontal))
+        self._beside = max(BESIDE, taken / max(self.holder.width(), 1))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """The space between two docks was dragged: the sizes are wanted as they are now."""
+        if event.type() is QEvent.Type.MouseButtonRelease:
+            QTimer.singleShot(0, self._want)
+        return super().eventFilter(watched, event)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Docks that had to shrink with the window grow with it again."""
+        super().resizeEvent(event)
+        if self._sized:
+            QTimer.singleShot(0, self._grow_back)
+
+    @Slot()
+    def _grow_back(self) -> None:
+        """Give each dock the size that was wanted, as far as there is room for the middle too."""
+        beside, flat = self._docked(Qt.Orientation.Horizontal), Qt.Orientation.Horizontal
+        widths = [self._wanted[dock.objectName()].width() for dock in beside]
+        fit = min(1.0, self._beside * self.holder.width() / max(sum(widths), 1))
+        self.holder.resizeDocks(beside, [round(fit * width) for width in widths], flat)
+        stacked = self._docked(Qt.Orientation.Vertical)
+        heights = [self._wanted[dock.objectName()].height() for dock in stacked]
+        self.holder.resizeDocks(stacked, heights, Qt.Orientation.Vertical)
+
+    def _docked(self, along: Qt.Orientation) -> list[Dock]:
+        """The docks beside the middle, or above and below it."""
+        sides = (Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea)
+        docked = (dock for dock in self.docks.values() if not dock.isFloating() and dock.isVisibleTo(self))
+        flat = along is Qt.Orientation.Horizontal
+        return [dock for dock in docked if (self.holder.dockWidgetArea(dock) in sides) is flat]
 
     def reset(self) -> None:
         """Every panel where the sketch has it, in its size; tabs in their order."""
@@ -158,19 +206,24 @@ class PanelArea(QWidget):
 
     def _order(self, tabs: QTabWidget, modules: list[str]) -> None:
         """Put tabs into an order; those that it does not know stay behind."""
-        known = [self.panels[module] for module in modules if module in self.panels]
-        for place, panel in enumerate(panel for panel in known if tabs.indexOf(panel) >= 0):
-            tabs.tabBar().moveTab(tabs.indexOf(panel), place)
+        known = [module for module in modules if self._tab_of(tabs, module) >= 0]
+        for place, module in enumerate(known):
+            tabs.tabBar().moveTab(self._tab_of(tabs, module), place)
 
     def _module(self, panel: QWidget | None) -> str:
-        return next(module for module, one in self.panels.items() if one is panel)
+        shown = panel.widget() if isinstance(panel, Pane) else panel
+        return next(module for module, one in self.panels.items() if one is shown)
+
+    def _tab_of(self, tabs: QTabWidget, module: str) -> int:
+        """Where a panel lies in some tabs, -1 for not there."""
+        return next((n for n in range(tabs.count()) if self._module(tabs.widget(n)) == module), -1)
 
     # What commands ask for.
 
     def show_tab(self, module: str) -> None:
         """Bring a panel to the front."""
         for where, tabs in self.tabs.items():
-            if (index := tabs.indexOf(self.panels[module])) >= 0:
+            if (index := self._tab_of(tabs, module)) >= 0:
                 tabs.setCurrentIndex(index)
                 if where == "bottom" and not self.docks["work"].isVisible() and self.isVisible():
                     self.docks["work"].show()
@@ -199,7 +252,7 @@ class PanelArea(QWidget):
     def drawing_in_front(self) -> Drawing | None:
         """The plot that has the focus, else the one in the middle, else any; None where there is none."""
         focus = QApplication.focusWidget()
-        middle = self.tabs["middle"].currentWidget()
+        middle = self.panels[self._module(self.tabs["middle"].currentWidget())]
         focused = [p for p in self.panels.values() if focus is not None and p.isAncestorOf(focus)]
         found = (one for panel in (*focused, middle) for one in _drawings(panel) if one.shown())
         return next(found, next(iter(self.drawings()), None))

@@ -4,12 +4,14 @@ import math
 
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QKeySequence
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QHBoxLayout, QLabel, QLayout, QVBoxLayout
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from ..commands.actions import MORE_KEYS
 from ..commands.command import CONTEXT, Command, say
 from ..commands.registry import COMMANDS, MENUS
 from ..dialogs.window_api import WindowApi
+from ..widgets.labels import label
+from ..widgets.pane import Pane
 
 COLUMNS, SLACK = 3, 3
 """How many there are, how many shortcuts more than its share each may have, and how few may stand at its end."""
@@ -27,15 +29,18 @@ class ShortcutSheet(QDialog):
         self.setWindowTitle(QCoreApplication.translate(CONTEXT, "Keyboard shortcuts"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         layout = QVBoxLayout(self)
-        layout.setSizeConstraint(QLayout.SizeConstraint.SetFixedSize)
-        columns = QHBoxLayout()
+        page = QWidget()
+        page.setProperty("role", "page")
+        columns = QHBoxLayout(page)
+        columns.setContentsMargins(0, 0, 0, 0)
         columns.setSpacing(28)
-        layout.addLayout(columns)
+        layout.addWidget(Pane(page), 1)
         self._fill(columns)
         self._align()
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         layout.addWidget(buttons)
+        self.resize(self.sizeHint().boundedTo(window.as_widget().window().size()))
 
     def _align(self) -> None:
         """Titles stand below each other, also those of different menus."""
@@ -72,16 +77,14 @@ def _column(columns: QHBoxLayout) -> QVBoxLayout:
 
 def _section(column: QVBoxLayout, menu: str, commands: list[Command], again: bool) -> None:
     """Shortcuts of a menu, or the rest of them."""
-    heading = QLabel(say("{menu}, continued").format(menu=say(menu)) if again else say(menu))
-    heading.setProperty("role", "heading")
-    column.addWidget(heading)
+    column.addWidget(label(say("{menu}, continued").format(menu=say(menu)) if again else say(menu), "heading"))
     form = QFormLayout()
     form.setVerticalSpacing(5)
     form.setHorizontalSpacing(10)
     for one in commands:
-        keys = QLabel(_keys(one))
+        keys = label(_keys(one))
         keys.setObjectName(KEYS)
-        form.addRow(keys, QLabel(say(one.title)))
+        form.addRow(keys, label(say(one.title)))
     column.addLayout(form)
 
 

@@ -1,5 +1,7 @@
 """Analyses for tests and pictures of the window: a small residual net written out by hand, and a very wide one."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -209,3 +211,23 @@ def llama(layers: int = 4, width: int = 256, hidden: int = 928, heads: int = 16)
     said = Message("fixed.output", "Its outputs are the words of the model's answer.")
     b.fixed = [FixedAxis(len(b.tensors) - 1, 0, 1000, said, "lm_head")]
     return b.build("Llama", sets)
+
+
+def within(analysis: Analysis, prefix: str) -> Analysis:
+    """The same model as a part of a larger one: every name begins with a prefix."""
+
+    def named(path: str) -> str:
+        return f"{prefix}.{path}" if path else prefix
+
+    held = analysis.operators
+    return replace(
+        analysis,
+        tensors=tuple(replace(t, name=named(t.name), module=named(t.module)) for t in analysis.tensors),
+        modules=(ModuleInfo("", "Wrapped", ""), *(replace(m, path=named(m.path)) for m in analysis.modules)),
+        sets=tuple(
+            replace(s, name=named(s.name), module=named(s.module), along=tuple(map(named, s.along)))
+            for s in analysis.sets
+        ),
+        fixed=tuple(replace(f, module=named(f.module)) for f in analysis.fixed),
+        operators=replace(held, module=tuple(map(named, held.module))),
+    )

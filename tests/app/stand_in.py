@@ -71,9 +71,9 @@ def opened(analysis: Analysis | None = None, task: bool = True, scored: bool = T
     return document
 
 
-def travelled() -> StandIn:
+def travelled(analysis: Analysis | None = None) -> StandIn:
     """A document with a cut and a recovered state behind it, the recovered one present, and its file written."""
-    document = opened()
+    document = opened(analysis)
     analysis = document.analysis
     assert analysis is not None and document.scores is not None
     removed = weak(analysis, document.scores, 0.25)

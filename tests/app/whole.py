@@ -11,6 +11,7 @@ from secateur.app.document.document import ALL
 from secateur.app.document.job_state import CurvePoint, JobView
 from secateur.app.theme import Scheme, Sizes, apply
 from secateur.app.window.main_window import MainWindow
+from secateur.engine.structures.analysis import Analysis
 from tests.app.stand_in import StandIn, travelled
 
 JOBS = (
@@ -20,16 +21,17 @@ JOBS = (
 )
 
 
-def full() -> StandIn:
+def full(analysis: Analysis | None = None) -> StandIn:
     """A document that every panel has something to show of."""
-    document = travelled()
+    document = travelled(analysis)
     document.plan.mark(np.arange(45, 55), True)
     document.plan.lock([60], True)
     document.jobs = JOBS
     document.training.points = [CurvePoint(n, 2.0 / (1 + n), 0.4 + 0.01 * n) for n in range(40)]
     document.note("SourceModel net")
     assert document.analysis is not None
-    document.select(Selection("layer1.0.conv1", 2, document.analysis.sets[2].first + 3))
+    chosen = document.analysis.sets[2]
+    document.select(Selection(chosen.module, 2, chosen.first + 3))
     return document
 
 

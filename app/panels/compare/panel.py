@@ -20,6 +20,7 @@ from ...widgets.buttons import Chip, button
 from ...widgets.empty_state import EmptyState
 from ...widgets.fields import ComboBox
 from ...widgets.flow import FlowLayout
+from ...widgets.header import elide_titles
 from ...widgets.labels import label
 from .difference_text import summary
 from .model import CompareModel
@@ -86,6 +87,7 @@ class ComparePanel(QWidget):
         header = table.horizontalHeader()
         header.setAccessibleName(self.tr("Columns of the runs; click to sort"))
         header.setHighlightSections(False)
+        elide_titles(header)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(MADE, QHeaderView.ResizeMode.Stretch)
         header.setMinimumSectionSize(56)

@@ -31,6 +31,7 @@ from ...document.document import Document, Selection
 from ...theme import px, tokens
 from ...widgets.chevron import chevron
 from ...widgets.elide import shortened
+from ...widgets.header import elide_titles
 from ...widgets.labels import ElidedLabel
 from ..tree.expanded_rows import OpenRows
 from .cell_text import Column
@@ -118,6 +119,7 @@ class CompareTree(QTreeView):
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         header = self.header()
         header.setStretchLastSection(False)
+        elide_titles(header)
         header.setMinimumSectionSize(40)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)

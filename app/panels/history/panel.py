@@ -26,6 +26,7 @@ from ...text.receipts import format_called, receipt_facts
 from ...text.verification import verified_tip
 from ...widgets.buttons import button
 from ...widgets.empty_state import EmptyState
+from ...widgets.header import elide_titles
 from ...widgets.labels import label
 from .rows import PlanRow, Plans, plan_name, plan_tip, receipts
 
@@ -70,6 +71,7 @@ class HistoryPanel(QWidget):
         self.steps.setProperty("role", "steps")
         self.steps.setAccessibleName(self.tr("Steps of this branch; Return goes to the selected one"))
         self.comparison = button(self.tr("Compare with the original"))
+        elide_titles(self.view.header())
         self._lay_out()
         self.view.clicked.connect(self._clicked)
         self.view.activated.connect(self._go)

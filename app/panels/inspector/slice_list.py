@@ -1,10 +1,11 @@
 """A list of slices, painted: quick enough to follow the mouse over the tree."""
 
-from PySide6.QtCore import QPoint, QRect, QSize, Qt
-from PySide6.QtGui import QColor, QPainter, QPaintEvent
+from PySide6.QtCore import QEvent, QPoint, QRect, QSize, Qt
+from PySide6.QtGui import QColor, QHelpEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from ...theme import px, tokens
+from ...widgets.elide import tell_whole
 from .slice_patterns import Line
 
 ROW = 18
@@ -33,6 +34,14 @@ class SliceList(QWidget):
         """As tall as all lines."""
         return QSize(160, px(ROW) * len(self.lines))
 
+    def event(self, event: QEvent) -> bool:
+        """A line under the mouse in full."""
+        if isinstance(event, QHelpEvent) and event.type() is QEvent.Type.ToolTip:
+            number = event.pos().y() // px(ROW)
+            line = self.lines[number] if 0 <= number < len(self.lines) else Line("", "")
+            return tell_whole(event, self, f"{line.name} {line.pattern}".strip())
+        return super().event(event)
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the lines that are visible."""
         painter, measure, look = QPainter(self), self.fontMetrics(), tokens()
@@ -43,9 +52,11 @@ class SliceList(QWidget):
             line = self.lines[number]
             where = QRect(QPoint(0, number * tall), QSize(self.width(), tall))
             wanted = measure.horizontalAdvance(line.pattern)
-            room = max(60, self.width() - wanted - 10)
+            room = max(self.width() // 2, self.width() - wanted - 10)
             name = measure.elidedText(line.name, Qt.TextElideMode.ElideMiddle, room)
             painter.setPen(QColor(look.muted))
             painter.drawText(where, left, name)
+            rest = where.adjusted(measure.horizontalAdvance(name) + 8, 0, 0, 0)
             painter.setPen(QColor(look.text))
-            painter.drawText(where.adjusted(measure.horizontalAdvance(name) + 8, 0, 0, 0), left, line.pattern)
+            pattern = measure.elidedText(line.pattern, Qt.TextElideMode.ElideMiddle, rest.width() + 1)
+            painter.drawText(rest, left, pattern)

@@ -125,9 +125,14 @@ class Cells:
         return bool(self._layers.axis[row] < 0)
 
     def bar(self, row: int) -> tuple[float, float, float]:
-        """Outputs in the original, in the present state and in the plan, as parts of the widest layer's."""
-        plan, widest = self._plan, self._widest
-        return self._layers.width[row] / widest, plan.present[row] / widest, plan.kept[row] / widest
+        """Lengths of the bar for the original, the present state and the plan, as parts of the widest layer's.
+
+        The whole bar goes by the square root of the width, so that 64 outputs can be read beside 2,048; what is left
+        of it is in proportion.
+        """
+        plan, whole = self._plan, max(int(self._layers.width[row]), 1)
+        length = float(np.sqrt(self._layers.width[row] / self._widest))
+        return length, length * float(plan.present[row]) / whole, length * float(plan.kept[row]) / whole
 
     def fraction(self, row: int) -> float:
         """The mean score on the scale, NaN where it is not known."""
@@ -148,6 +153,11 @@ class Cells:
         if self.fixed(row):
             return say("layers", "{0} fixed").format(f"{whole:,}")
         return say("layers", "{0} of {1}").format(f"{kept:,}", f"{whole:,}") if kept != whole else f"{whole:,}"
+
+    def widest_keeps(self) -> str:
+        """The longest text on what is kept."""
+        count = f"{self._layers.width.max(initial=0):,}"
+        return max(say("layers", "{0} fixed").format(count), say("layers", "{0} of {1}").format(count, count), key=len)
 
     def _lost_words(self, row: int) -> str:
         """By what the metric changes where half of its coupled set goes."""

@@ -48,13 +48,18 @@ class LayersDelegate(QStyledItemDelegate):
         elif column in (Column.KEEPS, Column.SCORE):
             muted = column == Column.SCORE or cells.fixed(row)
             painter.setPen(QColor(look.muted if muted else look.text))
-            painter.drawText(area, LEFT, cells.text(row, column))
+            painter.drawText(area, LEFT, _fitting(painter, area, cells.text(row, column)))
         elif column in SHARES and (text := cells.text(row, column)):
             flat = column == Column.TIME and cells.flat(row)
             colour = look.marked if flat or column == Column.SENSITIVITY else look.muted
             _share(painter, area, text, cells.part(row, column), colour, look)
             if flat:
                 no_gain(painter, area, look)
+
+
+def _fitting(painter: QPainter, area: QRectF, text: str) -> str:
+    """A text, shortened where it must be: the tooltip of its row has all of it."""
+    return painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, int(area.width()) + 1)
 
 
 def no_gain(painter: QPainter, area: QRectF, look: Tokens) -> None:
@@ -101,7 +106,7 @@ def _width(painter: QPainter, area: QRectF, cells: Cells, row: int, look: Tokens
 def _share(painter: QPainter, area: QRectF, text: str, part: float, colour: str, look: Tokens) -> None:
     """A small bar under its number."""
     painter.setPen(QColor(look.text))
-    painter.drawText(area.adjusted(0, 0, 0, -4), LEFT, text)
+    painter.drawText(area.adjusted(0, 0, 0, -4), LEFT, _fitting(painter, area, text))
     track = QRectF(area.left(), area.bottom() - 5, area.width(), 2)
     painter.fillRect(track, QColor(look.line))
     painter.fillRect(QRectF(track.left(), track.top(), track.width() * min(max(part, 0.0), 1.0), 2), QColor(colour))

@@ -6,6 +6,7 @@ from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent,
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from ...theme import Tokens, px, tokens
+from ...widgets.header import elide_titles
 from ...widgets.top_row import TopRow
 from ...widgets.type_ahead import TypeAhead
 from .cell_text import Column
@@ -21,20 +22,21 @@ PAST = 12
 """Room beside the lines of ties."""
 
 
-def widths(room: float, lanes: int, measured: bool, timed: bool) -> dict[Column, int]:
+def widths(room: float, lanes: int, keeps: int, measured: bool, timed: bool) -> dict[Column, int]:
     """Widths of the columns, 0 for those that are left out: what matters least goes where it is narrow.
 
     Args:
         room: Width of all, in device-independent pixels.
         lanes: Of ties.
+        keeps: Width of the longest text on what is kept.
         measured: There is a sensitivity to show.
         timed: There are times to show.
     """
     wide = room / px(1000) * 1000  # in lengths that fit text of the first size
     found = {
         Column.TIES: lanes * LANE + PAST,
-        Column.NAME: int(min(px(260), max(px(150), 0.26 * room))),
-        Column.KEEPS: px(86) if wide >= 420 else px(72),
+        Column.NAME: int(min(px(260), max(px(150), 0.26 * room), max(0.5 * room, 60))),
+        Column.KEEPS: max(keeps + 10, px(72)),
         Column.SCORE: px(60) if wide >= 540 else 0,
         Column.MACS: px(70),
         Column.TIME: px(76) if timed and wide >= 400 else 0,
@@ -82,9 +84,9 @@ class LayersView(QTableView):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         header = self.horizontalHeader()
+        elide_titles(header)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setMinimumSectionSize(0)
         header.setHighlightSections(False)
@@ -128,7 +130,10 @@ class LayersView(QTableView):
         """Lay the columns out, as far as there is room."""
         layers = self.rows.layers
         lanes = 0 if layers is None else layers.lanes
-        for column, width in widths(self.viewport().width(), lanes, bool(self.rows.lost), self.rows.timed).items():
+        cells = self.rows.cells
+        keeps = 0 if cells is None else self.fontMetrics().horizontalAdvance(cells.widest_keeps())
+        shown = widths(self.viewport().width(), lanes, keeps, bool(self.rows.lost), self.rows.timed)
+        for column, width in shown.items():
             self.setColumnHidden(column, not width)
             self.setColumnWidth(column, width)
 

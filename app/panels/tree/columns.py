@@ -6,6 +6,7 @@ from PySide6.QtWidgets import QHeaderView, QMenu, QTreeView
 
 from ...storage import settings
 from ...theme import px
+from ...widgets.header import elide_titles
 from .model import Column, TreeModel
 
 WIDTHS = {Column.SCORE: 104, Column.SHARE: 60, Column.TIME: 56, Column.PARAMETERS: 76, Column.SHAPE: 116}
@@ -37,6 +38,7 @@ class Columns(QObject):
         header = view.header()
         header.setAccessibleName(self.tr("Columns of the tree; click to sort, open the menu to choose columns"))
         header.setStretchLastSection(False)
+        elide_titles(header)
         header.setSectionsClickable(True)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)

@@ -44,7 +44,8 @@ def test_rows_say_what_a_layer_keeps_and_its_share_of_the_plans_costs(shown) -> 
     document.plan.keep(2, 20)
     number, cells = panel.model.layers.row_of["layer1.0.conv1"], panel.model.cells
     assert text(panel, number, Column.KEEPS) == "20 of 32"
-    assert cells.bar(number) == pytest.approx((32 / 128, 32 / 128, 20 / 128))
+    length = (32 / 128) ** 0.5
+    assert cells.bar(number) == pytest.approx((length, length, length * 20 / 32))
     # 20 filters of 3x3 over 32 channels at 28x28, and their share of all that is left
     macs, parameters = 20 * 32 * 9 * 28 * 28, 20 * 32 * 9
     plan = document.plan_costs

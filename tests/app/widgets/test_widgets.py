@@ -11,7 +11,6 @@ from secateur.app.widgets.empty_state import EmptyState
 from secateur.app.widgets.error_bar import ErrorBar
 from secateur.app.widgets.fields import ComboBox, DoubleSpinBox, FilterLine, SpinBox
 from secateur.app.widgets.flow import FlowLayout
-from secateur.app.widgets.labels import ElidedLabel
 from secateur.app.widgets.spread_labels import spread
 
 
@@ -132,18 +131,6 @@ def test_an_empty_panel_offers_its_one_step(qtbot) -> None:
         qtbot.mouseClick(empty.step, Qt.MouseButton.LeftButton)
     empty.say("Title", "Nothing to do.")
     assert empty.step.isHidden()
-
-
-def test_an_elided_label_tells_the_whole_text(qtbot) -> None:
-    label = ElidedLabel("encoder.layer.11.attention.output.dense")
-    qtbot.addWidget(label)
-    label.resize(80, 20)
-    label.show()
-    label.grab()
-    assert label.toolTip() == label.text()
-    label.resize(600, 20)
-    label.grab()
-    assert label.toolTip() == ""
 
 
 def test_chips_wrap_and_say_what_they_count(qtbot) -> None:

@@ -14,7 +14,7 @@ from secateur.app.storage import settings
 from secateur.app.theme import Scheme, apply, sizes, theme
 from secateur.app.theme.design_tokens import LARGEST, SMALLEST
 from tests.app.stand_in import opened
-from tests.app.whole import full, window_of
+from tests.app.whole import window_of
 
 LEFT, RIGHT = Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea
 BOTTOM = Qt.DockWidgetArea.BottomDockWidgetArea
@@ -152,20 +152,6 @@ def test_text_has_bounds_and_the_command_says_so(qtbot, window, text_as_before) 
         window.commands.run(command_named("view.smaller"))
     switched(qtbot)
     assert sizes().body == SMALLEST and window.commands.by_id["view.larger"].isEnabled()
-
-
-@pytest.mark.parametrize("body", [SMALLEST, 16, LARGEST])
-def test_no_words_are_clipped_with_text_of_another_size(qtbot, text_as_before, body: int) -> None:
-    from tests.app.startup.test_translations import clipped
-
-    with window_of(full(), qtbot, (1920, 1200)) as window:
-        qtbot.waitUntil(window.status.running.isVisible)  # a job is shown after a while
-        theme().resize(body)
-
-        def settled() -> None:
-            assert clipped(window) == []
-
-        qtbot.waitUntil(settled)
 
 
 def test_diagnostics_have_what_a_report_needs_and_not_the_name_of_the_home(window, qtbot) -> None:

@@ -1,0 +1,168 @@
+"""Nothing is clipped: in small and large windows, with small and large text, long names and a longer language.
+
+All that is written on the screen is read from how it is painted (`painted_text`): each piece has to be seen whole, or
+be elided and told in a tooltip.
+"""
+
+import pytest
+from PySide6.QtCore import QCoreApplication, QPoint, QSize, Qt
+from PySide6.QtGui import QPainter
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QLabel, QScrollArea, QTreeWidget, QWidget
+
+from secateur.app.theme import Scheme, Sizes, apply, theme
+from secateur.app.widgets.buttons import button
+from secateur.app.widgets.check_boxes import CheckBox
+from secateur.app.widgets.fields import ComboBox, LineEdit
+from secateur.app.widgets.header import elide_titles
+from secateur.app.widgets.labels import label
+from tests.app.demo_analysis import llama, within
+from tests.app.painted_text import cut
+from tests.app.pseudo import Pseudo
+from tests.app.stand_in import StandIn
+from tests.app.test_reach import every_dialog
+from tests.app.whole import full, window_of
+
+LONG = "vision_language_model.text_tower.transformer_stack"
+SMALL, MIDDLE = QSize(1024, 700), QSize(1440, 900)
+"""Of windows; 2880x1800 at a scale of 2 is the second in pixels that do not depend on the device."""
+PLAIN, LARGE = Sizes().body, round(1.5 * Sizes().body)
+ENGLISH = ("Diagnostics", "UnexpectedError")
+"""Dialogs with facts for a report, in lines that scroll."""
+
+
+@pytest.fixture
+def wordy(qapp):
+    """A longer language, and text as before at the end."""
+    translator = Pseudo()
+    QCoreApplication.installTranslator(translator)
+    yield
+    QCoreApplication.removeTranslator(translator)
+    theme().resize(PLAIN)
+    apply(qapp, Scheme.LIGHT)
+
+
+def settle() -> None:
+    """Let layouts and plots come to rest."""
+    for _ in range(6):
+        QApplication.processEvents()
+
+
+def faults(window) -> list[str]:
+    """What is cut in a window, in each of its panels."""
+    settle()
+    found = cut(window)
+    for tabs in window.area.tabs.values():
+        for index in range(tabs.count()):
+            tabs.setCurrentIndex(index)
+            settle()
+            found += cut(tabs)
+    return list(dict.fromkeys(found))
+
+
+def test_no_panel_cuts_words_off_at_any_size(qtbot, wordy) -> None:
+    found = list[str]()
+    with window_of(full(within(llama(2, 64, 96, 8), LONG)), qtbot) as window:
+        qtbot.waitUntil(window.status.running.isVisible)  # a job is shown after a while
+        for body in (PLAIN, LARGE):
+            theme().resize(body)
+            for size in (MIDDLE, SMALL):
+                window.resize(size)
+                settle()
+                least = window.minimumSizeHint()
+                if least.width() > size.width() or least.height() > size.height():
+                    found.append(f"the window needs {least.width()}x{least.height()} with text of {body} px")
+                found += [f"{size.width()}x{size.height()}, {body} px: {fault}" for fault in faults(window)]
+    assert not found, "\n".join(found)
+
+
+def test_no_dialog_cuts_words_off(qtbot, wordy) -> None:
+    found = list[str]()
+    with window_of(full(within(llama(2, 64, 96, 8), LONG)), qtbot, SMALL.toTuple()) as window:
+        theme().resize(LARGE)
+        for name, dialog in every_dialog(window, qtbot):
+            settle()
+            least = dialog.minimumSizeHint().expandedTo(dialog.minimumSize())
+            room = SMALL.expandedTo(dialog.screen().availableSize())
+            if least.width() > room.width() or least.height() > room.height():
+                found.append(f"{name} needs {least.width()}x{least.height()}")
+            if name not in ENGLISH:
+                found += [f"{name}: {fault}" for fault in cut(dialog)]
+    assert not found, "\n".join(found)
+
+
+def test_the_start_page_cuts_no_words_off(qtbot, wordy) -> None:
+    with window_of(StandIn(), qtbot, SMALL.toTuple()) as window:
+        for body in (PLAIN, LARGE):
+            theme().resize(body)
+            settle()
+            assert cut(window) == []
+
+
+def test_panels_grow_back_after_the_window_does(qtbot) -> None:
+    with window_of(full(), qtbot, MIDDLE.toTuple()) as window:
+        docks = window.area.docks
+        window.area.holder.resizeDocks([docks["inspector"]], [360], Qt.Orientation.Horizontal)
+        settle()
+        edge = docks["inspector"].mapTo(window.area.holder, QPoint(-4, 40))
+        qtbot.mouseRelease(window.area.holder, Qt.MouseButton.LeftButton, pos=edge)  # as a drag of the edge ends
+        settle()
+        before = {name: dock.size() for name, dock in docks.items()}
+        window.resize(SMALL)
+        settle()
+        assert docks["work"].height() < before["work"].height() or docks["model"].width() < before["model"].width()
+        window.resize(MIDDLE)
+        settle()
+        after = {name: dock.size() for name, dock in docks.items()}
+        for name in docks:
+            assert abs(after[name].width() - before[name].width()) <= 4, name
+            assert abs(after[name].height() - before[name].height()) <= 4, name
+
+
+class Painted(QWidget):
+    """Writes more than it has room for."""
+
+    def paintEvent(self, event) -> None:
+        QPainter(self).drawText(self.rect(), Qt.AlignmentFlag.AlignLeft, "far too long for this")
+
+
+def test_the_check_sees_what_is_cut_wherever_it_is_painted(qtbot, dressed) -> None:
+    tree = QTreeWidget()
+    tree.setHeaderLabels(["a heading that is too long", "b"])
+    area = QScrollArea()
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(QLabel("words that the area hides at its right"))
+    for made in (QLabel("words that do not fit"), tree, area, Painted()):
+        qtbot.addWidget(made)
+        made.resize(60, 80)
+        tree.setColumnWidth(0, 40)
+        made.show()
+        assert cut(made), made
+        made.resize(900, 80)
+        tree.setColumnWidth(0, 400)
+        settle()
+        assert cut(made) == [], made
+        made.hide()
+
+
+def test_parts_that_elide_ask_for_all_of_their_room_and_tell_what_they_hide(qtbot, dressed) -> None:
+    words = "encoder.layer.11.attention.output.dense"
+    box, tree = ComboBox("a choice"), QTreeWidget()
+    box.addItem(words)
+    tree.setHeaderLabels([words, ""])
+    elide_titles(tree.header())
+    holder = QWidget()
+    row = QHBoxLayout(holder)
+    parts = (label(words), button(words), CheckBox(words), box, LineEdit("a line", hint=words), tree)
+    for part in parts:
+        row.addWidget(part)
+    qtbot.addWidget(holder)
+    holder.resize(holder.sizeHint())
+    tree.setColumnWidth(0, 400)
+    holder.show()
+    settle()
+    assert cut(holder) == []
+    tree.setColumnWidth(0, 50)
+    holder.resize(holder.minimumSizeHint())
+    settle()
+    assert all(part.width() < part.fontMetrics().horizontalAdvance(words) for part in parts)
+    assert cut(holder) == []
