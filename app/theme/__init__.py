@@ -1,6 +1,6 @@
 """How the window looks: tokens, palette, style sheet, score colours; follows the system and switches live."""
 
-from .design_tokens import DARK, LIGHT, Sizes, Tokens, contrast
+from .design_tokens import DARK, LIGHT, Sizes, Tokens, contrast, ink
 from .scores import score_colour, score_colours, score_table
 from .theme import Scheme, Theme, apply, px, sizes, theme, tokens
 
@@ -13,6 +13,7 @@ __all__ = [
     "Tokens",
     "apply",
     "contrast",
+    "ink",
     "px",
     "score_colour",
     "score_colours",

@@ -121,3 +121,8 @@ def contrast(one: str, other: str) -> float:
     """Contrast ratio of two colours, 1 to 21 (WCAG 2.2)."""
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
+
+
+def ink(ground: str) -> str:
+    """Black or white, whichever can be read better on a ground: its contrast is never below 4.5."""
+    return max("#ffffff", "#000000", key=lambda colour: contrast(colour, ground))

@@ -88,6 +88,7 @@ def _fields(t: Tokens, size: Sizes) -> str:
     padding: 4px 8px; min-height: {size.px(18)}px;
     selection-background-color: {t.accent}; selection-color: {t.on_accent}; }}
 {focused} {{ border-color: {t.accent}; }}
+QLineEdit, QPlainTextEdit {{ placeholder-text-color: {t.muted}; }}
 QLineEdit:disabled, QAbstractSpinBox:disabled, QComboBox:disabled {{ color: {t.muted}; border-color: {t.line}; }}
 QAbstractSpinBox {{ padding: 4px 20px 4px 8px; }}
 QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ width: 18px; border: 0; background: transparent; }}

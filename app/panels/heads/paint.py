@@ -5,8 +5,7 @@ from functools import cache
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QPainter, QPen
 
-from ...theme import score_colour, tokens
-from ...theme.design_tokens import luminance
+from ...theme import ink, score_colour, tokens
 
 
 def cell(painter: QPainter, area: QRectF, fraction: float, state: str, text: str) -> None:
@@ -36,7 +35,7 @@ def cell(painter: QPainter, area: QRectF, fraction: float, state: str, text: str
 @cache
 def _ink(fill: str) -> str:
     """The colour of a number on a ground, of which there are a few hundred."""
-    return "#ffffff" if luminance(fill) < 0.3 else "#14171b"
+    return ink(fill)
 
 
 def fill_colour(fraction: float) -> QColor:

@@ -1,0 +1,84 @@
+"""Every text that the window and its dialogs paint can be read on what lies behind it, in every look."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from PySide6.QtCore import QPoint, QRect
+from PySide6.QtGui import QColor, QImage, QRegion
+from PySide6.QtWidgets import QApplication, QWidget
+
+from secateur.app.theme import Scheme, apply, contrast, ink, score_colours
+from tests.app.demo_analysis import llama
+from tests.app.painted_text import Written, written
+from tests.app.stand_in import StandIn
+from tests.app.test_reach import every_dialog
+from tests.app.whole import full, window_of
+
+LEAST = 4.5
+"""Of WCAG 2.2, level AA, for text of any size."""
+
+
+@pytest.fixture(params=[Scheme.LIGHT, Scheme.DARK])
+def look(request, qapp) -> Iterator[Scheme]:
+    yield request.param
+    apply(qapp, Scheme.LIGHT)
+
+
+def faint(root: QWidget) -> list[str]:
+    """Texts of a window that stand out too little from what is behind most of their letters."""
+    for _ in range(4):
+        QApplication.processEvents()
+    picture, found = root.grab().toImage(), []
+    for one in written(root):
+        ground = _ground(root, picture, one)
+        if ground is not None and contrast(_over(one.colour, ground).name(), ground.name()) < LEAST:
+            colours = f"{one.colour.name(QColor.NameFormat.HexArgb)} on {ground.name()}"
+            found.append(f"{one.text!r} in {type(one.widget).__name__}: {colours}")
+    return list(dict.fromkeys(found))
+
+
+def _ground(root: QWidget, picture: QImage, one: Written) -> QColor | None:
+    """The colour of most pixels around the letters, None where nothing of them is seen."""
+    seen = QRegion(one.box.toAlignedRect()) & QRegion(one.clip.toAlignedRect()) & one.widget.visibleRegion()
+    area = seen.boundingRect().translated(one.widget.mapTo(root, QPoint())) & QRect(QPoint(), root.size())
+    if area.isEmpty():
+        return None
+    pixels = (picture.pixel(x, y) for y in range(area.top(), area.bottom() + 1, 2) for x in _columns(area))
+    return QColor(Counter(pixels).most_common(1)[0][0])
+
+
+def _columns(area: QRect) -> range:
+    return range(area.left(), area.right() + 1, max(1, area.width() // 40))
+
+
+def _over(colour: QColor, ground: QColor) -> QColor:
+    """A colour that lets some of the ground through, as it is seen."""
+    part = colour.alphaF()
+    pairs = zip(colour.getRgbF()[:3], ground.getRgbF()[:3], strict=True)
+    return QColor.fromRgbF(*(part * own + (1 - part) * other for own, other in pairs))
+
+
+@pytest.mark.parametrize("kind", [StandIn, full, lambda: full(llama(2, 64, 96, 8))], ids=["empty", "net", "heads"])
+def test_every_text_of_the_window_can_be_read(qtbot, look, kind) -> None:
+    with window_of(kind(), qtbot) as window:
+        apply(QApplication.instance(), look)  # type: ignore[arg-type]
+        found = faint(window)
+        for tabs in window.area.tabs.values():
+            for index in range(tabs.count()):
+                tabs.setCurrentIndex(index)
+                found += faint(tabs)
+    assert not found, "\n".join(found)
+
+
+def test_every_text_of_a_dialog_can_be_read(qtbot, look) -> None:
+    with window_of(full(), qtbot) as window:
+        apply(QApplication.instance(), look)  # type: ignore[arg-type]
+        found = [f"{name}: {fault}" for name, dialog in every_dialog(window, qtbot) for fault in faint(dialog)]
+    assert not found, "\n".join(found)
+
+
+def test_numbers_on_the_colours_of_scores_can_be_read() -> None:
+    for red, green, blue in score_colours([n / 255 for n in range(256)]).tolist():
+        ground = f"#{red:02x}{green:02x}{blue:02x}"
+        assert contrast(ink(ground), ground) >= LEAST
