@@ -30,6 +30,7 @@ COMMANDS = frozenset(
         "bundle",
         "completion",
         "schema",
+        "doctor",
     }
 )
 SAMPLE = "bundled:resnet"

@@ -104,6 +104,7 @@ def commands(top: Parser) -> Any:
     _export(commands.add_parser("export", help="write any state of a project in one or several formats"))
     _completion(commands.add_parser("completion", help="complete commands and options in your shell"))
     about_output(commands.add_parser("schema", help="print the JSON Schema of what --json prints"))
+    about_output(commands.add_parser("doctor", help="what is installed, and what brings what is missing"))
     _bundle(commands.add_parser("bundle", help="hand a project on as one small file, or look into such a file"))
     return commands
 

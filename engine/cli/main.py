@@ -29,6 +29,7 @@ COMMANDS = {
     "bundle": "bundle",
     "completion": "completion",
     "schema": "schema",
+    "doctor": "doctor",
 }
 """First words that mean the command line (everything else is for the window), and the file and function of each."""
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130

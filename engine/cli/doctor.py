@@ -1,0 +1,177 @@
+"""`secateur doctor`: what is installed, what this machine computes with, what is missing and how it is brought.
+
+Each package is loaded in a process of its own, one after the other: one that breaks is named, and breaks nothing here.
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from subprocess import PIPE
+from typing import Any
+
+from packaging.requirements import Requirement
+
+from ..devices import available, title_of
+from ..session.measurement_cache import user_cache
+from ..storage.file_limits import parse_json
+from ..targets.bench import processor
+from .output import Outcome, Reporter
+from .tables import columns
+
+NAME = "secateur"
+EXTRAS = {
+    "gui": "the window",
+    "timm": "models of timm",
+    "parquet": "Parquet files as data",
+    "text": "tokenizers of language models",
+    "detection": "mean average precision of detectors",
+    "gguf": "GGUF files of the Llama family",
+    "tensorboard": "training curves for TensorBoard",
+    "openvino": "OpenVINO as a target and as a format",
+}
+"""Extras that a user may want, and what each is for."""
+MODULES = {
+    "PySide6-Essentials": "PySide6.QtWidgets",
+    "faster-coco-eval": "faster_coco_eval",
+    "pillow": "PIL",
+}
+"""What is imported of a package, where it has another name than the package."""
+LOADING = """
+import importlib, json, sys
+for name in sys.argv[1:]:
+    print(json.dumps([name, None]), flush=True)
+    try:
+        importlib.import_module(name)
+        print(json.dumps([name, ""]), flush=True)
+    except BaseException as error:
+        print(json.dumps([name, f"{type(error).__name__}: {error}".partition(chr(10))[0]]), flush=True)
+"""
+MOST = 300
+"""Seconds that all packages together may take to load."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package that Secateur needs or can use.
+
+    Attributes:
+        name: As it is installed by.
+        extra: The extra that it belongs to; "" where Secateur cannot do without it.
+        version: What is installed, "" for nothing.
+        asked: The versions that are asked for, "" for any.
+        fault: What is wrong with it, "" for nothing.
+    """
+
+    name: str
+    extra: str
+    version: str
+    asked: str
+    fault: str
+
+
+def doctor(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
+    """Look at packages, devices and folders; a package that Secateur needs and that is missing or broken is a fault."""
+    packages = examined(metadata.requires(NAME) or [])
+    needed = [one for one in packages if not one.extra and one.fault]
+    cache = user_cache()
+    content = {
+        "command": "doctor",
+        "version": metadata.version(NAME),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count() or 0,
+        "devices": [] if needed else [title_of(device) for device in available()],
+        "packages": [asdict(one) for one in packages],
+        "cache": str(cache),
+        "free_disk": shutil.disk_usage(cache).free,
+    }
+    shortfall = "\n".join(f"{one.name}: {one.fault}. Install it: {command_for(one)}" for one in needed)
+    return Outcome(content, _text(content, packages), shortfall)
+
+
+def examined(requirements: Sequence[str]) -> list[Package]:
+    """All packages of a list of requirements: those that are needed, then those of the extras that a user may want."""
+    found = list(_asked_for(requirements))
+    modules = {one.name: MODULES.get(one.name, one.name.replace("-", "_")) for one in found if one.version}
+    faults = load(list(modules.values()))
+    return [
+        Package(one.name, one.extra, one.version, one.asked, one.fault or faults.get(modules.get(one.name, ""), ""))
+        for one in found
+    ]
+
+
+def load(modules: Sequence[str]) -> dict[str, str]:
+    """What happened to each module that was loaded in a process of its own, "" for nothing bad.
+
+    One that takes the process down is named, and the others are loaded without it.
+    """
+    found, left = dict[str, str](), list(modules)
+    while left:
+        # -P: a folder `torch` in the working folder must not be imported in its place.
+        command = [sys.executable, "-P", "-c", LOADING, *left]
+        try:
+            done = subprocess.run(command, stdout=PIPE, stderr=subprocess.DEVNULL, timeout=MOST, check=False)
+            said = done.stdout
+        except subprocess.TimeoutExpired as error:
+            said = error.stdout or b""
+        lines = [parse_json(line) for line in said.splitlines() if line.startswith(b"[")]
+        if not lines:
+            return found | dict.fromkeys(left, "it was not tried: no process could be started")
+        for name, fault in lines:
+            found[name] = "the process that loads it dies or hangs" if fault is None else fault
+        left = [name for name in left if name not in found]
+    return found
+
+
+def command_for(one: Package) -> str:
+    """The command that installs a package."""
+    whole = f"{one.name}{one.asked}" if not one.extra else f"{NAME}[{one.extra}]"
+    return f"{Path(sys.executable).name} -m pip install '{whole}'"
+
+
+def _asked_for(requirements: Sequence[str]) -> Iterator[Package]:
+    """The packages, with what their metadata tell; in the order of `EXTRAS`."""
+    parsed = [Requirement(text) for text in requirements]
+    for extra in ("", *EXTRAS):
+        for one in parsed:
+            told = str(one.marker or "")
+            if bool(extra) != ("extra" in told) or not (one.marker is None or one.marker.evaluate({"extra": extra})):
+                continue
+            try:
+                version = metadata.version(one.name)
+            except metadata.PackageNotFoundError:
+                yield Package(one.name, extra, "", str(one.specifier), "not installed")
+                continue
+            fault = "" if one.specifier.contains(version, prereleases=True) else f"{version} is not {one.specifier}"
+            yield Package(one.name, extra, version, str(one.specifier), fault)
+
+
+def _text(content: dict[str, Any], packages: Sequence[Package]) -> str:
+    """The same for a person, in sections."""
+    machine = [
+        [NAME, content["version"]],
+        ["Python", content["python"]],
+        ["system", content["platform"]],
+        ["processor", f"{content['processor']}, {content['cores']} cores"],
+        ["computes with", ", ".join(content["devices"]) or "unknown"],
+        ["cache", f"{content['cache']}, {content['free_disk'] / 1e9:.3g} GB free on its disk"],
+    ]
+    needed = [[f"  {one.name}", one.version or "-", one.fault] for one in packages if not one.extra]
+    wanted = [[f"  {use}", _state([one for one in packages if one.extra == extra])] for extra, use in EXTRAS.items()]
+    sections = ("", columns(machine, left=2)), ("Needed\n", columns(needed, left=3)), ("For\n", columns(wanted, left=2))
+    return "\n\n".join(title + rows for title, rows in sections)
+
+
+def _state(packages: Sequence[Package]) -> str:
+    """What is installed of an extra, or what is wrong with it and the command that mends that."""
+    said = ", ".join(f"{one.name} {one.version}".strip() + (f": {one.fault}" if one.fault else "") for one in packages)
+    faulty = next((one for one in packages if one.fault), None)
+    return said if faulty is None else f"{said}; {command_for(faulty)}"
