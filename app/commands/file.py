@@ -50,6 +50,18 @@ def _ask_weights(window: WindowApi) -> None:
     ask(window)
 
 
+def _ask_checkpoint(window: WindowApi) -> None:
+    from ..dialogs.checkpoint import ask
+
+    ask(window)
+
+
+def _take_pretrained(window: WindowApi) -> None:
+    from ..dialogs.checkpoint import take_pretrained
+
+    take_pretrained(window)
+
+
 def _export(format: str) -> Any:
     def run(window: WindowApi) -> None:
         from ..dialogs.export import ask
@@ -182,6 +194,26 @@ FILE = (
         _ask_weights,
         "",
         preconditions.all_of(_WRITABLE, preconditions.has_no_marks),
+    ),
+    Command(
+        "file.checkpoint",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Choose checkpoint..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Open an untrained model again with the weights of a checkpoint."),
+        _ask_checkpoint,
+        "",
+        preconditions.all_of(_WRITABLE, preconditions.is_untrained),
+    ),
+    Command(
+        "file.pretrained",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Download pretrained weights..."),
+        QT_TRANSLATE_NOOP(
+            CONTEXT, "Open an untrained model again with the weights of its library. You are asked before a download."
+        ),
+        _take_pretrained,
+        "",
+        preconditions.all_of(_WRITABLE, preconditions.is_untrained, preconditions.has_offer),
     ),
     Command(
         "file.target",

@@ -20,6 +20,8 @@ def _name(document: Document) -> str:
         return "run.cut"
     if state.kind is StateKind.ORIGINAL:
         return "edit.suggest"
+    if document.untrained:
+        return "file.checkpoint"
     if state.kind is StateKind.CUT and document.task is not None:
         return "run.recover"
     return "file.export_onnx"

@@ -64,6 +64,12 @@ QUESTIONS = {
         warning=QT_TRANSLATE_NOOP(CONTEXT, "Opening {file} downloads files from the network."),
         verb=QT_TRANSLATE_NOOP(CONTEXT, "Download and open"),
     ),
+    "source.pretrained": Question(
+        consent="download",
+        title=QT_TRANSLATE_NOOP(CONTEXT, "Download pretrained weights?"),
+        warning=QT_TRANSLATE_NOOP(CONTEXT, "Next time {file} opens with them from there, without a question."),
+        verb=QT_TRANSLATE_NOOP(CONTEXT, "Download and open"),
+    ),
     "source.hf_download": Question(
         consent="download",
         title=QT_TRANSLATE_NOOP(CONTEXT, "Download the model?"),

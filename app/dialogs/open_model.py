@@ -51,6 +51,8 @@ KINDS = (
 )
 FILE, GRAPH, HUGGING_FACE, FOLDER = KINDS[0], KINDS[1], KINDS[4], KINDS[-1]
 SAMPLES = "bundled:"
+LIBRARIES = ("torchvision:", "timm:")
+"""Sources whose library offers weights."""
 OFFERED = 5
 """Callables that a sentence names."""
 
@@ -63,6 +65,7 @@ class OpenModel(FormDialog):
         name: Name, or path and callable.
         maker: Combo box of what in a Python file can make a model.
         weights: Checkpoint file.
+        pretrained: Name of the library's weights.
         inputs: Example inputs, by shape.
         outputs: Names of the outputs that must stay.
         own_class: Whether only plans count that leave the model's code as it is.
@@ -91,6 +94,7 @@ class OpenModel(FormDialog):
         self.name.textChanged.connect(self._look_into)
         self.name.editingFinished.connect(self._name_whole)
         self.weights = settings_line(setting_of(ModelSpec, "weights"), self.add_path)
+        self.pretrained = settings_line(setting_of(ModelSpec, "pretrained"), self.add_line)
         self.inputs = settings_line(setting_of(ModelSpec, "inputs"), self.add_line)
         self.outputs = settings_line(setting_of(ModelSpec, "outputs"), self.add_line)
         self.own_class = check_field(setting_of(ModelSpec, "own_class"))
@@ -129,6 +133,7 @@ class OpenModel(FormDialog):
         self.kind.setCurrentIndex(KINDS.index(kind))
         self.name.setText(spec.source.removeprefix(kind.prefix))
         self.weights.setText(spec.weights)
+        self.pretrained.setText(spec.pretrained)
         self.inputs.setText(" ".join(map(str, spec.asked_inputs)))
         self.outputs.setText(", ".join(spec.outputs))
         self.own_class.setChecked(spec.own_class)
@@ -185,6 +190,7 @@ class OpenModel(FormDialog):
         self.show_browse(self.name, bool(kind.pick))
         self._show_maker()
         self.show_row(self.weights, kind is not FOLDER)
+        self.show_row(self.pretrained, kind.prefix in LIBRARIES)
         self.show_row(self.inputs, kind is not FOLDER)
         self.show_row(self.outputs, kind is not FOLDER)
         self.show_row(self.own_class, kind is not FOLDER)
@@ -204,6 +210,7 @@ class OpenModel(FormDialog):
             own_class=self.own_class.isChecked(),
             uniform=self.uniform.isChecked(),
             ignore_unused=self.ignore_unused.isChecked(),
+            pretrained=self.pretrained.text().strip() if kind.prefix in LIBRARIES else "",
         )
         return spec.with_inputs(model_inputs(self.inputs.text()))
 

@@ -23,6 +23,7 @@ from secateur.engine.scoring.criteria import CRITERIA, ranked
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.filter_images import Filters
 from secateur.engine.session.states import OpenedModel, State
+from secateur.engine.sources.pretrained import PretrainedWeights
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities, identities
 from secateur.engine.structures.costs import Costs, costs
@@ -63,6 +64,8 @@ class Contents:
         spec: Where the model came from, None in an empty window.
         origin: The same as the engine opened it, with its task: what a recipe begins with.
         absent: Why the model can only be looked at, "" where it can be worked on.
+        untrained: The original's weights are random.
+        offered: Weights that the library of the model offers, None where there is none.
         name: For a person.
         analysis: What can be removed.
         task: What the attached task shows.
@@ -93,6 +96,8 @@ class Contents:
     spec: ModelSpec | None = None
     origin: ModelSpec | None = None
     absent: str = ""
+    untrained: bool = False
+    offered: PretrainedWeights | None = None
     name: str = ""
     analysis: Analysis | None = None
     task: TaskInfo | None = None
@@ -223,6 +228,8 @@ def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
         spec=spec,
         origin=model.spec,
         absent=sentence(model.absent) if model.absent is not None else "",
+        untrained=model.untrained,
+        offered=model.offered,
         name=model.name,
         analysis=model.analysis,
         task=model.task,

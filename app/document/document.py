@@ -22,7 +22,7 @@ from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.partial_scores import PartialScores
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.filter_images import Filters
-from secateur.engine.session.states import OpenedModel, State
+from secateur.engine.session.states import OpenedModel, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.structures.costs import Costs, costs
@@ -30,6 +30,7 @@ from secateur.engine.structures.outputs import outputs_in_words
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, Split, TaskInfo
 
+from ..text.metrics import path_to
 from ..text.translate import sentence
 from .aspects import Aspect, Goal, Selection, Side
 from .change_dispatcher import ChangeDispatcher
@@ -136,6 +137,14 @@ class Document(QObject):
     def absent(self) -> str:
         """Why the model can only be looked at, "" where it can be worked on."""
         return self.contents.absent
+
+    @property
+    def untrained(self) -> bool:
+        """The current state has random weights, and none that were attached since."""
+        present = self.state
+        if present is None or not self.contents.untrained:
+            return False
+        return all(state.kind is not StateKind.ATTACHED for state in path_to(self.states, present))
 
     @property
     def states(self) -> tuple[State, ...]:

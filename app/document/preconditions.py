@@ -42,6 +42,16 @@ def has_weights(document: Document) -> str:
     return document.absent
 
 
+def is_untrained(document: Document) -> str:
+    """The weights are random: others are needed."""
+    return "" if document.untrained else say("The model has trained weights. Use Open model for others.")
+
+
+def has_offer(document: Document) -> str:
+    """The library of the model offers weights."""
+    return "" if document.contents.offered is not None else say("No library offers weights for this model.")
+
+
 def has_task(document: Document) -> str:
     """A task is attached."""
     return "" if document.task is not None else say("Attach data first.")

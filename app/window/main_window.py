@@ -33,7 +33,6 @@ from .command_palette import CommandPalette
 from .desktop_notifications import DesktopNotifications
 from .drafts import DraftsMenu
 from .manual_window import show_manual
-from .missing_weights_bar import MissingWeightsBar
 from .panel_area import PanelArea
 from .panel_preloader import PanelPreloader
 from .receipt_card import ReceiptCard
@@ -44,6 +43,7 @@ from .start_page import StartPage
 from .status_bar import StatusBar
 from .tab_order import put_in_order
 from .top_bar import TopBar
+from .weights_bar import WeightsBar
 
 SMALLEST = (1024, 700)
 FIRST = (1440, 900)
@@ -92,7 +92,7 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("Secateur[*]")
         self.top_bar = TopBar(self)
         self.errors = ErrorBar()
-        self.absence = MissingWeightsBar(self)
+        self.absence = WeightsBar(self)
         self.restore_bar = RestoreBar(self)
         self.start_page = StartPage(self)
         self._lay_out()
@@ -170,7 +170,7 @@ class MainWindow(QMainWindow):
     def parts(self) -> list[QWidget]:
         """What the window consists of, as it is read."""
         panels = [] if self.area is None else self.area.parts()
-        return [self.top_bar, self.errors, self.start_page, *panels, self.receipt, self.status]
+        return [self.top_bar, self.errors, self.absence, self.start_page, *panels, self.receipt, self.status]
 
     # What commands and drops ask for.
 
@@ -348,7 +348,6 @@ class MainWindow(QMainWindow):
 
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.MODEL in aspects:
-            self.absence.refresh()
             self.setWindowTitle(self.tr("{name}[*] - Secateur").format(name=self.document.model_name))
             self._first_tab()
             self._following = False
@@ -361,6 +360,7 @@ class MainWindow(QMainWindow):
             self.show_panel("compare")
         if aspects & {Aspect.MODEL, Aspect.STATES}:
             self._remember()
+            self.absence.refresh()
             self.receipt.refresh()
         if aspects & {Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL}:
             self.setWindowModified(not self.document.clean)

@@ -100,7 +100,8 @@ def prepare(
         module: A model that is handed over as an object, left as it is; None where the source names one.
         examples: Inputs [N, ...], () for those of the task, the source or the shape that was asked for.
     """
-    yield Progress("Opening the model")
+    fetches = spec.download and spec.pretrained
+    yield Progress("Opening the model, downloading its weights" if fetches else "Opening the model")
     opened = open_model(spec, token, consent) if module is None else open_module(module, spec)
     check(token)
     if opened.preprocessing is None:

@@ -16,8 +16,11 @@ from ..storage.weight_store import WeightStore
 from ..structures.analysis import Analysis, from_identities
 from ..tasks.protocol import CLASSES, TaskInfo, option
 from .loaded_model import LoadedModel
-from .open_model import analysed, described, numbered, prepare
+from .open_model import Prepared, analysed, described, numbered, prepare
 from .state_history import StateHistory
+
+LOADED, UNTRAINED = ("source.cached", "source.timm_cached"), ("source.random", "source.untrained")
+"""Codes of what sources remark on weights that they have found in a cache, and on those that are random."""
 
 
 def reopened(
@@ -35,13 +38,15 @@ def reopened(
     assert history.spec is not None
     opened = time.time()
     allowed = {"trust_pickle": asked.trust_pickle, "download": asked.download}
-    spec = replace(history.spec, task=history.task, **allowed)
+    # The weights are those that the session keeps: a library's cache may be another one by now.
+    spec = replace(history.spec, task=history.task, pretrained="", **allowed)
     weights = store.get(history.state("s0").weights)
     prepared = yield from prepare(spec, token, consent)
     if in_bfloat16(prepared.opened.model) and not any(one.dtype is torch.bfloat16 for one in weights.values()):
         # As versions before opened every model.
         prepared = yield from prepare(replace(spec, float32=True), token, consent)
     load_original(prepared.opened.model, weights)
+    prepared = _with_kept_weights(prepared, history.spec.pretrained)
     analysis = yield from analysed(prepared, token)
     if analysis.unused and not prepared.spec.ignore_unused and _missing(analysis, history):
         # Of a version that did not keep what modules may read that did not run.
@@ -52,6 +57,14 @@ def reopened(
     if info is not None and (note := _renumbered(history, info)) is not None:
         info = replace(info, notes=(*info.notes, note))
     return LoadedModel(prepared, analysis, prepared.task, info, opened, consent)
+
+
+def _with_kept_weights(prepared: Prepared, pretrained: str) -> Prepared:
+    """The model with the weights that are kept: what its source found now, and its remarks on that, do not count."""
+    opened, told = prepared.opened, LOADED if not pretrained else (*LOADED, *UNTRAINED)
+    notes = tuple(note for note in opened.notes if note.code not in told)
+    opened = replace(opened, untrained=opened.untrained and not pretrained, notes=notes)
+    return replace(prepared, opened=opened, spec=replace(prepared.spec, pretrained=pretrained))
 
 
 def _renumbered(history: StateHistory, info: TaskInfo) -> Message | None:

@@ -196,6 +196,8 @@ class Session:
             devices=available(),
             folder=str(self.folder),
             changed=changed,
+            untrained=loaded.prepared.opened.untrained,
+            offered=loaded.prepared.opened.offered,
         )
 
     def removed(self, state: str) -> Mask:

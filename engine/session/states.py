@@ -10,6 +10,7 @@ from ..export.protocol import Exported
 from ..planning.protocol import Cost, Goal, Limit
 from ..recovery.protocol import RecoverySettings
 from ..scoring.score_options import Choices
+from ..sources.pretrained import PretrainedWeights
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis, Kind
 from ..surgery.cut.edits import Edits, Verification
@@ -141,6 +142,8 @@ class OpenedModel:
         devices: Where models can be trained and judged, the CPU first.
         folder: Of the session that it is open in.
         changed: What is not as it was when this was left or saved, in words.
+        untrained: The original's weights are random.
+        offered: Weights that the library of the model offers, None where there is none.
     """
 
     name: str
@@ -153,3 +156,5 @@ class OpenedModel:
     devices: tuple[str, ...] = (CPU,)
     folder: str = ""
     changed: tuple[Message, ...] = ()
+    untrained: bool = False
+    offered: PretrainedWeights | None = None

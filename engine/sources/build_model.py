@@ -25,11 +25,15 @@ from ..tasks.protocol import TaskSpec
 from ..text.python_code import identifier
 from .checkpoint import read_checkpoint
 from .lazy_layers import finish_layers
+from .pretrained import PretrainedWeights
 from .protocol import ModelSpec, SourceModel
 from .state_dict_match import apply, match, shapes_of
 
 CLASS_ARGUMENTS = ("num_classes", "n_classes", "classes", "num_labels")
 """Keyword arguments that mean the number of classes, by how common they are."""
+
+LARGEST = 100_000_000
+"""Weights of a model that is built twice to see whether they are random."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,9 @@ class Origin:
         class_argument: Keyword argument for the number of classes, "" to look for one in the signature.
         notes: What the source has to say.
         inputs: Example inputs, () where a shape says all.
+        offered: Weights that a library offers for it, None where there is none.
+        trained: Takes `ModelSpec.arguments` and returns the module with those weights, from the library's cache or the
+            network; None where they are not wanted.
     """
 
     make: Callable[..., Any] | nn.Module
@@ -55,12 +62,18 @@ class Origin:
     class_argument: str = ""
     notes: tuple[Message, ...] = field(default=())
     inputs: Inputs = ()
+    offered: PretrainedWeights | None = None
+    trained: Callable[..., Any] | None = None
 
 
 def opened(origin: Origin, spec: ModelSpec, token: CancelToken) -> SourceModel:
     """Build the model of `origin` and load its weights; raises OpenError with a sentence."""
     model, spec, notes = _with_weights(origin, spec, token)
     shape = spec.input_shape or origin.input_shape
+    untrained = not (spec.weights or origin.weights or origin.trained) and _is_untrained(origin, spec, model)
+    check(token)
+    if untrained:
+        notes = (*notes, _untrained_note(origin))
     return SourceModel(
         model=model,
         factory=factory_of(origin, spec),
@@ -70,7 +83,39 @@ def opened(origin: Origin, spec: ModelSpec, token: CancelToken) -> SourceModel:
         notes=(*origin.notes, *notes),
         spec=spec,
         inputs=origin.inputs,
+        untrained=untrained,
+        offered=origin.offered,
     )
+
+
+def _is_untrained(origin: Origin, spec: ModelSpec, model: nn.Module) -> bool:
+    """Whether weights are random: most of them are others when the model is built with another seed.
+
+    A library says itself that they are. What is handed over as a module, or sets a seed itself, counts as trained; so
+    does what is too large to be built twice.
+    """
+    if origin.offered is not None:
+        return True
+    weights = {name: one for name, one in model.named_parameters() if one.ndim > 1}
+    if isinstance(origin.make, nn.Module) or not 0 < sum(one.numel() for one in weights.values()) <= LARGEST:
+        return False
+    try:
+        again = dict(_build(origin, spec, seed=1).named_parameters())
+    except (OpenError, RuntimeError):  # it was built once: what is wrong the second time is told where it matters
+        return False
+    other = sum(int((one != again[name]).sum()) for name, one in weights.items() if name in again)
+    return 2 * other > sum(one.numel() for one in weights.values())
+
+
+def _untrained_note(origin: Origin) -> Message:
+    if origin.offered is None:
+        template = "{name} has untrained (random) weights: scores mean nothing. Open a checkpoint."
+        return Message("source.untrained", template, {"name": origin.name})
+    template = (
+        "{name} has untrained (random) weights: scores mean nothing. Open a checkpoint, or the pretrained weights of "
+        "{library}."
+    )
+    return Message("source.random", template, {"name": origin.name, "library": origin.offered.library})
 
 
 def open_module(module: nn.Module, spec: ModelSpec) -> SourceModel:
@@ -93,7 +138,7 @@ def open_module(module: nn.Module, spec: ModelSpec) -> SourceModel:
 def _with_weights(
     origin: Origin, spec: ModelSpec, token: CancelToken
 ) -> tuple[nn.Module, ModelSpec, tuple[Message, ...]]:
-    model = _build(origin, spec)
+    model = _build(origin if origin.trained is None else replace(origin, make=origin.trained), spec)
     check(token)
     path = spec.weights or origin.weights
     if not path:
@@ -111,10 +156,10 @@ def _with_weights(
     return model, spec, (note, *apply(match(content, shapes_of(model), path), model))
 
 
-def _build(origin: Origin, spec: ModelSpec) -> nn.Module:
+def _build(origin: Origin, spec: ModelSpec, seed: int = 0) -> nn.Module:
     """Build with a fixed seed: a model without weights is the same one each time it is opened."""
     with no_downloads(origin.name, spec.download), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         made = _make(origin, spec.arguments)
     if isinstance(made, torch.jit.ScriptModule):
         raise OpenError(

@@ -15,6 +15,7 @@ from ..tasks.preprocessing import Preprocessing
 from ..tasks.protocol import TaskSpec
 from ..text.notation import MOVED
 from .input_spec import MODEL_INPUT, InputSpec
+from .pretrained import PretrainedWeights
 
 FOREIGN_FILES = "files from elsewhere"
 """Heading in `--help`."""
@@ -46,6 +47,8 @@ class ModelSpec:
         download: The user allowed what builds the model to fetch weights from the network.
         inputs: Example inputs where they are several, named, or no floats; () otherwise.
         uniform: Only plans count that one configuration of a transformers model describes: equal counts in all layers.
+        pretrained: Of a torchvision or timm model, the name of the library's weights, "DEFAULT" for those that it
+            recommends; "" for whatever lies in its cache.
     """
 
     source: Annotated[
@@ -156,6 +159,18 @@ class ModelSpec:
         ),
     ] = ()
 
+    pretrained: Annotated[
+        str,
+        Option(
+            title="Pretrained weights",
+            help="of a torchvision or timm model, the library's weights by their name, or DEFAULT; from its cache, or "
+            "from the network where downloads are allowed",
+            automatic="those that lie in its cache, else random weights",
+            hint="DEFAULT; empty: those in the cache",
+            metavar="NAME",
+        ),
+    ] = ""
+
     @property
     def asked_inputs(self) -> tuple[InputSpec, ...]:
         """The example inputs that are asked for, () when the task or source knows them."""
@@ -187,6 +202,8 @@ class SourceModel:
         spec: The specification as it was opened, with arguments that the checkpoint asked for (number of classes).
         inputs: Example inputs that the source made, () where a shape says all.
         preprocessing: How images become its input, as its source says; None where nobody does.
+        untrained: Its weights are random.
+        offered: Weights that its library offers, None where there is none.
     """
 
     model: Any
@@ -198,6 +215,8 @@ class SourceModel:
     spec: ModelSpec | None = None
     inputs: Inputs = ()
     preprocessing: Preprocessing | None = None
+    untrained: bool = False
+    offered: PretrainedWeights | None = None
 
 
 @dataclass(frozen=True, slots=True)

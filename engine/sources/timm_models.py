@@ -1,11 +1,14 @@
-"""Source `timm:NAME`, where timm is installed. Weights come from a file, never from the network."""
+"""Source `timm:NAME`, where timm is installed. Weights come from a file or a cache; the network only with leave."""
 
 import difflib
 from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..errors import Message, OpenError
@@ -14,9 +17,12 @@ from ..jobs import CancelToken
 from ..tasks.preprocessing import of_timm
 from ..text.python_code import called
 from .build_model import Origin, opened
+from .pretrained import DEFAULT, PretrainedWeights, fetched, no_such_weights, two_weights
 from .protocol import FactoryCode, ModelSpec, SourceModel
 
 PREFIX = "timm:"
+PATIENCE = 10
+"""Seconds in which the Hub must answer."""
 
 
 class TimmModels:
@@ -34,20 +40,23 @@ class TimmModels:
         def make(**arguments: Any) -> nn.Module:
             return timm.create_model(name, pretrained=False, **arguments)
 
-        random = Message(
-            "source.random",
-            "{name} has random weights, because nothing is downloaded. Add a checkpoint to prune a trained model.",
-            {"name": name},
-        )
+        offered = _offer(name)
+        wanted = _wanted(name, spec, offered)
+        trained = None
+        if wanted is not None:
+            spec = replace(spec, pretrained=wanted.name)
+            trained = partial(_trained, wanted, spec.download)
         origin = Origin(
             make=make,
             name=name,
             input_shape=_input_shape(name),
             class_argument="num_classes",
-            notes=() if spec.weights else (random,),
+            notes=() if wanted is None else (_loaded_note(wanted),),
+            offered=offered,
+            trained=trained,
         )
         told: Any = timm.get_pretrained_cfg(name)
-        found = of_timm(name, told.to_dict()) if spec.weights and told is not None else None
+        found = of_timm(name, told.to_dict()) if (spec.weights or trained) and told is not None else None
         return replace(opened(origin, spec, token), preprocessing=found)
 
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
@@ -73,3 +82,69 @@ def _input_shape(name: str) -> tuple[int, ...]:
 
     settings = timm.get_pretrained_cfg(name)
     return (2, *settings.input_size) if settings is not None else (2, 3, 224, 224)
+
+
+def _offer(name: str) -> PretrainedWeights | None:
+    """The weights of a model, None where timm has none."""
+    import timm
+
+    told: Any = timm.get_pretrained_cfg(name)
+    if told is None or not told.has_weights:
+        return None
+    place, known = _place(told), torch.hub.get_dir()
+    hub = str(told.hf_hub_id or "")
+    return PretrainedWeights(
+        library="timm",
+        model=name.partition(".")[0],
+        name=str(told.tag or DEFAULT),
+        address=f"{_hub()}/{hub}" if hub else str(told.url or ""),
+        licence=str(told.license or ""),
+        folder=str(import_module("huggingface_hub.constants").HF_HUB_CACHE if hub else Path(known) / "checkpoints"),
+        cached=place is not None,
+    )
+
+
+def _hub() -> str:
+    """Address of the Hugging Face Hub, or of the mirror that the user has set."""
+    return str(import_module("huggingface_hub.constants").ENDPOINT)
+
+
+def _place(told: Any) -> Path | None:
+    """Where the cache that timm loads from has the weights of a configuration; None where they are not there."""
+    if told.hf_hub_id:
+        look = import_module("huggingface_hub").try_to_load_from_cache
+        names = (told.hf_hub_filename,) if told.hf_hub_filename else ("model.safetensors", "pytorch_model.bin")
+        found = (look(str(told.hf_hub_id), name) for name in names)
+        return next((Path(one) for one in found if isinstance(one, str)), None)
+    path = Path(torch.hub.get_dir()) / "checkpoints" / str(told.url or "").rpartition("/")[2]
+    return path if path.is_file() else None
+
+
+def _wanted(name: str, spec: ModelSpec, offered: PretrainedWeights | None) -> PretrainedWeights | None:
+    """The weights that are asked for, else those that lie in the cache; None for none."""
+    if not spec.pretrained:
+        return offered if offered is not None and offered.cached and not (spec.weights or spec.arguments) else None
+    if spec.weights:
+        raise two_weights(name)
+    if offered is None or spec.pretrained not in (DEFAULT, offered.name):
+        raise no_such_weights("timm", name, spec.pretrained, () if offered is None else (offered.name,))
+    return offered
+
+
+def _trained(wanted: PretrainedWeights, allowed: bool, **arguments: Any) -> nn.Module:
+    """The module with its weights, as timm makes it."""
+    import timm
+
+    name = f"{wanted.model}.{wanted.name}" if wanted.name != DEFAULT else wanted.model
+
+    def fetch() -> nn.Module:
+        if not wanted.cached and wanted.address.startswith(_hub()):  # offline it would try for most of a minute
+            import_module("huggingface_hub").get_session().head(_hub(), timeout=PATIENCE)
+        return timm.create_model(name, pretrained=True, **arguments)
+
+    return fetched(wanted, allowed, fetch)
+
+
+def _loaded_note(weights: PretrainedWeights) -> Message:
+    template = "Loaded the pretrained weights {weights} from the cache of timm."
+    return Message("source.timm_cached", template, {"weights": weights.name})

@@ -1,4 +1,4 @@
-"""Source `torchvision:NAME`. Weights come from a file or torch's cache, never from the network."""
+"""Source `torchvision:NAME`. Weights come from a file or torch's cache; the network only with leave."""
 
 import difflib
 from dataclasses import replace
@@ -13,11 +13,14 @@ from ..jobs import CancelToken
 from ..tasks.preprocessing import Preprocessing, of_torchvision
 from ..text.python_code import called
 from .build_model import Origin, opened
+from .pretrained import DEFAULT, PretrainedWeights, fetched, no_such_weights, two_weights
 from .protocol import FactoryCode, ModelSpec, SourceModel
 
 PREFIX = "torchvision:"
 FRAMES = 16
 """Length of the example clip of video models."""
+OTHERWISE_NORMALISED = ("torchvision.models.googlenet", "torchvision.models.inception")
+"""Models whose weights were trained with another normalisation, which torchvision then puts into the model."""
 DETECTED = (320, 320)
 """Size of the example images of detectors, which bring every image to a size of their own."""
 
@@ -39,19 +42,22 @@ class TorchvisionModels:
             options = {**_offline(name), **arguments}
             return models.get_model(name, weights=None, **options)
 
-        # Cached weights have their own number of classes: arguments of the user's go without them.
-        cached = None if spec.weights or spec.arguments else _cached(name)
+        wanted = _wanted(name, spec)
+        offered = None if (best := wanted or _default(name)) is None else _offer(name, best)
+        path = "" if wanted is None or offered is None else _path(wanted, offered, spec.download)
+        if wanted is not None:
+            arguments = {**_of_weights(name), **spec.arguments}
+            spec = replace(spec, pretrained=str(wanted.name), arguments=arguments)
         origin = Origin(
             make=make,
             name=name,
             input_shape=_input_shape(name),
-            weights=str(cached or ""),
+            weights=path,
             class_argument="num_classes",
-            notes=() if spec.weights else (_weights_note(name, cached),),
+            notes=() if wanted is None else (_loaded_note(wanted, path),),
+            offered=offered,
         )
-        return replace(
-            opened(origin, spec, token), preprocessing=_preprocessing(name, spec.weights or str(cached or ""))
-        )
+        return replace(opened(origin, spec, token), preprocessing=_preprocessing(name, spec.weights or path))
 
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """`torchvision.models.get_model`."""
@@ -125,18 +131,61 @@ def _known_weights(name: str) -> list[Any]:
     return [default, *(w for w in known if w is not default)] if default is not None else list(known)
 
 
-def _cached(name: str) -> Path | None:
-    """Weights of this model that torch has already downloaded."""
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    paths = (folder / str(weights.url).rpartition("/")[2] for weights in _known_weights(name))
-    return next((path for path in paths if path.is_file()), None)
+def _wanted(name: str, spec: ModelSpec) -> Any | None:
+    """The member of torchvision's weights that is asked for, else one that lies in the cache; None for none.
+
+    Weights have their own number of classes: with arguments of the user's none are taken unasked.
+    """
+    if spec.pretrained and spec.weights:
+        raise two_weights(name)
+    if spec.pretrained:
+        known = {str(one.name): one for one in _known_weights(name)}
+        found = _default(name) if spec.pretrained == DEFAULT else known.get(spec.pretrained)
+        if found is None:
+            raise no_such_weights("torchvision", name, spec.pretrained, known)
+        return found
+    if spec.weights or spec.arguments:
+        return None
+    return next((one for one in _known_weights(name) if _place(one).is_file()), None)
 
 
-def _weights_note(name: str, cached: Path | None) -> Message:
-    if cached is not None:
-        return Message("source.cached", "Loaded the weights {file} from the cache of torch.", {"file": cached.name})
-    return Message(
-        "source.random",
-        "{name} has random weights, because nothing is downloaded. Add a checkpoint to prune a trained model.",
-        {"name": name},
+def _default(name: str) -> Any | None:
+    return next(iter(_known_weights(name)), None)
+
+
+def _place(weights: Any) -> Path:
+    """Where torch's cache has these weights, once they were fetched."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / str(weights.url).rpartition("/")[2]
+
+
+def _offer(name: str, weights: Any) -> PretrainedWeights:
+    told: dict[str, Any] = weights.meta
+    place = _place(weights)
+    return PretrainedWeights(
+        library="torchvision",
+        model=name,
+        name=str(weights.name),
+        address=str(weights.url),
+        bytes=int(told.get("_file_size", 0) * 2**20),
+        licence=str(told.get("license", "")),
+        folder=str(place.parent),
+        cached=place.is_file(),
     )
+
+
+def _path(weights: Any, offered: PretrainedWeights, allowed: bool) -> str:
+    """The file of the weights in torch's cache; fetched by torchvision where it is not there."""
+    place = _place(weights)
+    if not offered.cached:
+        fetched(offered, allowed, lambda: weights.get_state_dict(progress=False, check_hash=True))
+    return str(place)
+
+
+def _of_weights(name: str) -> dict[str, Any]:
+    """Arguments that torchvision sets itself where it loads weights: they were trained with another normalisation."""
+    return {"transform_input": True} if _module(name) in OTHERWISE_NORMALISED else {}
+
+
+def _loaded_note(weights: Any, path: str) -> Message:
+    template = "Loaded the pretrained weights {weights} from the cache of torch: {file}."
+    return Message("source.cached", template, {"weights": str(weights.name), "file": Path(path).name})

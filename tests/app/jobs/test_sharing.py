@@ -15,7 +15,7 @@ from secateur.app.dialogs.share import Share
 from secateur.app.document.document import ALL
 from secateur.app.jobs.recipes import ReplayRequest
 from secateur.app.panels.recipe import RecipePanel
-from secateur.app.window.missing_weights_bar import MissingWeightsBar
+from secateur.app.window.weights_bar import WeightsBar
 from secateur.engine.errors import Message, OpenError
 from secateur.engine.recipes.compatibility import Fit, Mode
 from secateur.engine.recipes.replay import Replay
@@ -146,7 +146,7 @@ def look_at(player) -> None:
 
 
 def test_what_came_without_weights_says_so_and_asks_nothing_of_the_engine(qtbot, player, window) -> None:
-    bar = MissingWeightsBar(window)
+    bar = WeightsBar(window)
     look_at(player)
     bar.refresh()
     document = player.document

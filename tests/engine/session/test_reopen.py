@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from secateur.engine.jobs import finish
 from secateur.engine.session.session import Session
@@ -89,3 +90,27 @@ def test_states_that_were_judged_with_other_numbers_of_classes_are_stale(session
     again = finish(session.open(replace(saved, source=str(log.parent.parent / "again"))))
     assert [state.stale for state in session.states()] == [False, True]
     assert not any("Earlier measurements" in str(note) for note in again.notes)
+
+
+def test_pretrained_weights_are_the_ones_that_were_kept_whatever_the_cache_holds_by_now(tmp_path, monkeypatch):
+    from torchvision import models
+
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    file = tmp_path / "checkpoints" / str(models.SqueezeNet1_1_Weights.DEFAULT.url).rpartition("/")[2]
+    file.parent.mkdir()
+    weights = models.squeezenet1_1(weights=None).state_dict()
+    torch.save(weights, file)
+    session = Session(tmp_path / "session")
+    opened = finish(session.open(ModelSpec("torchvision:squeezenet1_1", input_shape=(1, 3, 64, 64))))
+    assert opened.spec is not None and opened.spec.pretrained == "IMAGENET1K_V1" and not opened.untrained
+    finish(save_project(session, str(tmp_path / "project"), "s0"))
+    session.close()
+    file.unlink()
+    again = Session(tmp_path / "again")
+    opened = finish(again.open(ModelSpec(str(tmp_path / "project"))))
+    assert opened.spec is not None and opened.spec.pretrained == "IMAGENET1K_V1" and not opened.untrained
+    assert again.prepared.spec.pretrained == "IMAGENET1K_V1"
+    assert not any(note.code.startswith("source.") for note in opened.notes)
+    kept = again.model("s0").state_dict()
+    assert all(torch.equal(one, kept[name]) for name, one in weights.items())
+    again.close()

@@ -1,0 +1,56 @@
+"""Weights for a model that has none: a checkpoint of the user's, or those that the model's library offers.
+
+The model is opened again with them. Whether the network may be asked for a library's weights is asked when the engine
+does not find them in the library's cache (`consent.py`).
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from secateur.engine.sources.pretrained import DEFAULT
+
+from .form import FormDialog
+from .window_api import WindowApi
+
+
+class ChooseCheckpoint(FormDialog):
+    """The dialog.
+
+    Attributes:
+        path: The checkpoint.
+    """
+
+    def __init__(self, window: WindowApi) -> None:
+        """Ask in a window."""
+        sentence = self.tr("The model is opened again with these weights.")
+        super().__init__(window.as_widget(), self.tr("Choose checkpoint"), sentence, self.tr("Open"))
+        self._window = window
+        self.path = self.add_path(self.tr("Checkpoint"), hint=self.tr(".safetensors, .pt, .th"))
+        self.problem = self._problem
+        self.act = self._open
+        self.check()
+
+    def _problem(self) -> str:
+        is_file = Path(self.path.text()).expanduser().is_file()
+        return "" if is_file else self.tr("Choose a file.")
+
+    def _open(self) -> None:
+        open_with(self._window, weights=str(Path(self.path.text()).expanduser()))
+
+
+def open_with(window: WindowApi, weights: str = "", pretrained: str = "") -> None:
+    """Open the model that is open once more, with other weights."""
+    contents = window.document.contents
+    if (spec := contents.origin or contents.spec) is not None:
+        window.open(replace(spec, weights=weights, pretrained=pretrained))
+
+
+def ask(window: WindowApi) -> None:
+    """Open the dialog over a window."""
+    ChooseCheckpoint(window).open()
+
+
+def take_pretrained(window: WindowApi) -> None:
+    """Open the model with the weights of its library; without a question where they lie in its cache."""
+    offered = window.document.contents.offered
+    open_with(window, pretrained=DEFAULT if offered is None else offered.name)
