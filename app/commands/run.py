@@ -17,7 +17,7 @@ MENU = QT_TRANSLATE_NOOP(CONTEXT, "Run")
 def _cancel(window: WindowApi) -> None:
     jobs = window.document.jobs
     if jobs:
-        window.workbench.runner.cancel(jobs[0].id)
+        window.workbench.runner.request_cancel(jobs[0].id)
 
 
 def _sensitivity(window: WindowApi) -> None:
@@ -233,7 +233,10 @@ RUN = (
         "run.cancel",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Cancel job"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Stop the running job. Finished results are kept."),
+        QT_TRANSLATE_NOOP(
+            CONTEXT,
+            "Stop the running job. Finished results are kept.",
+        ),
         _cancel,
         "Esc",
         preconditions.has_jobs,

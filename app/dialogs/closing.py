@@ -41,8 +41,7 @@ class Closing(QDialog):
         self.sentence = label("", wrap=True)
         self.hint = label(
             self.tr(
-                "Closing cancels it first. Finished results are kept, and a recovery resumes where it was saved last "
-                "(every 30 s)."
+                "Closing cancels it first. Finished results are kept, and a recovery continues from where it stood."
             ),
             "muted",
             wrap=True,

@@ -35,7 +35,7 @@ from ..text.translate import sentence
 from .aspects import Aspect, Goal, Selection, Side
 from .change_dispatcher import ChangeDispatcher
 from .contents import Contents, SearchTrial, allowed, measured, opened
-from .job_state import CurvePoint, EngineState, JobView, Receipt, TrainingCurve, UnfinishedJob
+from .job_state import CurvePoint, EngineState, JobView, KeptTraining, Receipt, TrainingCurve, UnfinishedJob
 from .message_log import Level, MessageLog
 from .plan_editor import PLAN, PlanEditor
 from .sensitivity_curves import Curves
@@ -64,6 +64,7 @@ class Document(QObject):
         unfinished: The job that changes states, as far as it can be gone on with at the next start; None for none.
         engine: What is known of the engine process.
         training: The curve of the running or last recovery.
+        kept: A recovery that was cancelled and can be gone on with, None for none.
         receipt: Of an export, None while none is shown.
         restorable: How many sessions ended without being closed, and can be restored.
 
@@ -101,6 +102,7 @@ class Document(QObject):
         self.unfinished: UnfinishedJob | None = None
         self.engine = EngineState()
         self.training = TrainingCurve()
+        self.kept: KeptTraining | None = None
         self.receipt: Receipt | None = None
         self.restorable = 0
         self._costs: tuple[tuple[Any, Any], Costs | None] | None = None
@@ -418,7 +420,7 @@ class Document(QObject):
         self.history.clear()
         self.selection, self.hovered = Selection(), -1
         self.compared = (None, None)
-        self.receipt = None
+        self.kept = self.receipt = None
         self.plan.forget_preview()
         self.revision += 1
         self.begin_curve()

@@ -79,6 +79,21 @@ class UnfinishedJob:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptTraining:
+    """A recovery that was cancelled, and that the next one of the same state goes on with.
+
+    Attributes:
+        state: Id of the state that it recovers.
+        epochs: Passes that are done.
+        total: Passes that were asked for.
+    """
+
+    state: str
+    epochs: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """What an export has written, as it is shown.
 

@@ -13,11 +13,15 @@ from typing import Any
 
 from secateur.engine.jobs import Progress
 
-from ..document.job_state import JobView, UnfinishedJob
+from ..document.job_state import JobView, KeptTraining, UnfinishedJob
 from ..text.translate import sentence
 
 RECENT, FEWEST = 5.0, 4
 """Seconds of a job's progress that tell how long a step takes, and of how many times it is told at least."""
+LASTING = frozenset({"recover", "sweep", "sensitivity", "lowest", "compare"})
+"""What keeps as it goes what it has made, and goes on from there when it is asked for once more."""
+KEEPS = LASTING | {"latencies"}
+"""What loses next to nothing when it is cancelled; what was timed is not timed again."""
 GOING_ON, TRAINING = "progress.going_on", "progress.fine_tuning"
 """Codes of the progress that tells where training goes on from, and where it stands."""
 
@@ -86,6 +90,18 @@ class QueuedJob:
         """What of its work was done in this run: training goes on from a checkpoint, and may end before its time."""
         begun, done, total = self.trained
         return (done - begun) / total if total else 1.0
+
+    def lost(self) -> float:
+        """Seconds of work that a cancel would lose; 0 where what was done is kept."""
+        return time.monotonic() - self.started if self.sent and self.started and self.method not in KEEPS else 0.0
+
+    def kept_training(self) -> KeptTraining | None:
+        """What of a recovery is kept where it stands now; None where it is none, or has not begun to train."""
+        begun, step, total = self.trained
+        if self.method != "recover" or not (total or begun):
+            return None
+        epochs = int(self.arguments[1].epochs)
+        return KeptTraining(self.arguments[0], step * epochs // total if total else 0, epochs)
 
     def told(self, progress: Progress) -> None:
         """Take where it stands."""

@@ -24,9 +24,10 @@ from ..document.message_log import level_of
 from ..document.preconditions import no_long_job
 from ..storage.user_folders import new_session_folder
 from ..text.format import duration
+from ..text.titles import kept_words
 from ..text.translate import counted
 from .cost_estimator import CostEstimator
-from .job_queue import JobQueue, QueuedJob
+from .job_queue import LASTING, JobQueue, QueuedJob
 
 REFRESH = 80
 """Milliseconds between two announcements of progress."""
@@ -34,8 +35,8 @@ WORTH_A_LINE = 1.0
 """Seconds from which the log says that a job is finished, and how long it took; what it made is told anyway."""
 NUMBERS_ONLY = frozenset({"open", "open_recipe", "states", "baselines"})
 """What can be asked while only numbers are here."""
-LASTING = frozenset({"recover", "sweep", "sensitivity", "lowest", "compare"})
-"""What keeps as it goes what it has made, and goes on from there when it is asked for once more."""
+WORTH_ASKING = 60.0
+"""Seconds of work that are not thrown away without a question."""
 
 
 class JobRunner(QObject):
@@ -49,12 +50,14 @@ class JobRunner(QObject):
     Signals:
         ended: (sentence, seconds), a job that was asked for came to its end after so long.
         resting: frozenset of methods of the session: nothing runs any more, so what had stepped aside may go on.
+        unsure: QueuedJob, it was to be cancelled, and more than a minute of work would be lost: a person must be asked.
         broken_off: QueuedJob, the engine was lost in it, or while it waited.
         came_back: The engine runs again, with everything up to the last state.
     """
 
     ended = Signal(str, float)
     resting = Signal(object)
+    unsure = Signal(object)
     broken_off = Signal(object)
     came_back = Signal()
 
@@ -173,6 +176,15 @@ class JobRunner(QObject):
         self._publish()
         return True
 
+    @Slot(int)
+    def request_cancel(self, number: int) -> None:
+        """Stop a job as a person wants it; where much would be lost, they are asked first."""
+        job = self.queue.get(number)
+        if job is not None and not job.cancelling and job.lost() >= WORTH_ASKING:
+            self.unsure.emit(job)
+        else:
+            self.cancel(number)
+
     def cancel(self, number: int) -> None:
         """Stop a job; what it has made stays, and nothing else is changed. One that waits is taken out at once."""
         job = self.queue.get(number)
@@ -262,6 +274,8 @@ class JobRunner(QObject):
         if job is not None:
             took = time.monotonic() - job.turn
             self.estimator.learn(job.method, job.work * job.part, took)
+            if job.method == "recover":
+                self.document.kept = None
             words = self.tr("Finished: {job}").format(job=job.title)
             if not job.background and took >= WORTH_A_LINE:
                 self.document.note(f"{words}, {duration(took)}")
@@ -298,11 +312,18 @@ class JobRunner(QObject):
         if job.background:
             return
         if isinstance(error, Cancelled):
-            kept = self.tr("Cancelled: {job}. Finished results are kept.")
-            words = self.tr("Cancelled: {job}. Nothing was changed.") if job.arrived is None else kept
-            return self.document.say(words.format(job=job.title))
+            return self.document.say(self._cancelled_words(job))
         self.document.fail(error)
         self.ended.emit(self.tr("Failed: {job}").format(job=job.title), time.monotonic() - job.turn)
+
+    def _cancelled_words(self, job: QueuedJob) -> str:
+        """What was cancelled, and what of it is kept."""
+        if (kept := job.kept_training()) is not None:
+            self.document.kept = kept
+            return self.tr("Cancelled: {job}. {kept}").format(job=job.title, kept=kept_words(kept.epochs, kept.total))
+        finished = self.tr("Cancelled: {job}. Finished results are kept.")
+        words = self.tr("Cancelled: {job}. Nothing was changed.") if job.arrived is None else finished
+        return words.format(job=job.title)
 
     def _forsake(self, error: SecateurError) -> None:
         """What waits is about a session that does not come back."""

@@ -135,7 +135,7 @@ class JobsPanel(QWidget):
                 self.rows[number].show_job(job)
             else:
                 self.rows[number] = JobRow(job)
-                self.rows[number].cancelled.connect(self.workbench.runner.cancel)
+                self.rows[number].cancelled.connect(self.workbench.runner.request_cancel)
                 self.rows[number].moved.connect(self.workbench.runner.move)
             if self._list.indexOf(self.rows[number]) != place:
                 self._list.insertWidget(place, self.rows[number])

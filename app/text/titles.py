@@ -29,6 +29,14 @@ def recovery_called(settings: RecoverySettings) -> str:
     return say("Work", "Repair without training") if repairs else say("Work", "Recalibrate BatchNorm")
 
 
+def kept_words(epochs: int, total: int) -> str:
+    """What of a cancelled recovery is kept: "3 of 5 epochs are kept; Recover continues from there."."""
+    if not epochs:
+        return say("Work", "What was trained is kept; Recover continues from there.")
+    words = say("Work", "{0} of {1} epochs are kept; Recover continues from there.")
+    return words.format(epochs, total)
+
+
 def criterion_called(name: str) -> str:
     """A criterion by its title: "Taylor, first order"."""
     from secateur.engine.scoring.criteria import CRITERIA  # not at the top: the window starts without it

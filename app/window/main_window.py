@@ -101,6 +101,7 @@ class MainWindow(QMainWindow):
         document.project.connect(self._remember_project)
         workbench.recipes.fitted.connect(self._fitted)
         document.requested.connect(self._serve)
+        workbench.runner.unsure.connect(self._ask_to_cancel)
         document.changed.connect(self._cover)
         document.dispatcher.settled.connect(self._show_page)
         document.dispatcher.settled.connect(self._show_told)
@@ -301,6 +302,12 @@ class MainWindow(QMainWindow):
     def _serve(self, request: Callable[[WindowApi], None]) -> None:
         """Do what a panel wants of the main window, whichever window the panel lies in."""
         request(self)
+
+    @Slot(object)
+    def _ask_to_cancel(self, job: Any) -> None:
+        from ..dialogs.cancel_job import CancelJob
+
+        CancelJob(self, job.id).open()
 
     @Slot(object)
     def _failed(self, error: Any) -> None:

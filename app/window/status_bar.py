@@ -140,4 +140,4 @@ class RunningJob(QWidget):
     @Slot()
     def _cancel(self) -> None:
         if jobs := self.document.jobs:
-            self._runner.cancel(jobs[0].id)
+            self._runner.request_cancel(jobs[0].id)

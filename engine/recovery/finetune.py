@@ -130,7 +130,11 @@ def _trained(
     while position.epoch <= training.settings.epochs and not _stalled(best, position, training.settings):
         try:
             with layout.channels_last():
-                yield from _epoch(training, position, best, checkpoint)
+                try:
+                    yield from _epoch(training, position, best, checkpoint)
+                except GeneratorExit:  # between two steps
+                    _keep(training, position, best, checkpoint, torch.get_rng_state())
+                    raise
             with _keeping(training, position, best, checkpoint, METRIC, torch.get_rng_state()):
                 best = yield from better_weights(best, training, position.epoch)
         except SecateurError as error:
@@ -185,12 +189,14 @@ def _epoch(training: Training, position: Position, best: Recovered, checkpoint: 
     numbers = {"epoch": position.epoch, "epochs": settings.epochs}
     text = Message("progress.fine_tuning", "Fine-tuning, epoch {epoch} of {epochs}", numbers)
     resumed, random = position.done, torch.get_rng_state()
+    training.whole = not resumed
     torch.set_rng_state(position.random)
     for number, (drawn, batch) in enumerate(_given(training, position, best, checkpoint, random), start=1):
         if number <= resumed:  # done before the break; the data is gone through again, for what it draws at random
             check(training.token)
             if number == resumed:
                 torch.set_rng_state(random)
+                training.whole = True
             if time.monotonic() - spoken > SILENCE:
                 yield Progress("Skipping batches that were trained on before", number, resumed)
                 spoken = time.monotonic()
@@ -222,13 +228,14 @@ def _keeping(
     what: Message,
     random: torch.Tensor,
 ) -> Generator[None]:
-    """Where what the user gave fails in this, what was trained until then is kept before that is said.
+    """Where what the user gave fails in this, or it is cancelled, what was trained until then is kept first.
 
     `random` is the random state that training goes on with.
     """
     try:
         yield
-    except Cancelled:
+    except (Cancelled, GeneratorExit):
+        _keep(training, position, best, checkpoint, random)
         raise
     except Exception as error:
         if isinstance(error, SecateurError) and error.message.code in (*NO_NUMBERS, "recovery.no_gradient"):
@@ -237,6 +244,15 @@ def _keeping(
             raise
         torch.set_rng_state(random)  # without what was drawn for what failed
         raise _failed(what, error, position, checkpoint.save(training, position, best, failed=True)) from error
+
+
+def _keep(
+    training: Training, position: Position, best: Recovered, checkpoint: Checkpoint, random: torch.Tensor
+) -> None:
+    """Keep a training that is cancelled, unless that happens within a step: then the last checkpoint stays."""
+    if training.whole:
+        torch.set_rng_state(random)
+        checkpoint.save(training, position, best)
 
 
 def _given(

@@ -1,5 +1,7 @@
 """The training step: forward of student and teacher, loss, gradient, update. Loads torch."""
 
+import math
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -27,6 +29,9 @@ from .protocol import RecoverySettings
 from .schedule import one_cycle
 from .side_effects import modes_kept
 
+SHORT = 0.5
+"""Seconds of a step up to which a cancel waits for its end."""
+
 
 @dataclass(slots=True)
 class Training:
@@ -45,6 +50,8 @@ class Training:
         step: Steps done.
         device: Where it is trained and judged.
         own_types: Of the student's tensors that are trained in single precision instead.
+        whole: It stands between two steps, so that it can be gone on with from here.
+        seconds: Of the last step; of a first one nobody knows.
     """
 
     student: nn.Module
@@ -59,15 +66,19 @@ class Training:
     step: int = 0
     device: str = CPU
     own_types: OwnTypes = field(default_factory=dict[str, torch.dtype])
+    whole: bool = False
+    seconds: float = math.inf
 
     def train_on(self, batch: Any) -> float:
-        """One update on a batch; returns its loss."""
+        """One update on a batch; returns its loss. A short one is not broken off, so that nothing of it is lost."""
         check(self.token)
+        begun, self.whole = time.monotonic(), False
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * one_cycle(self.step, self.steps, self.settings.warm_up)
         self.optimizer.zero_grad(set_to_none=True)
         parameters = self._parameters()
-        with modes_kept(self.student, self.teacher), torch.enable_grad(), interruptible(self.token, parameters):
+        breaking_off = interruptible(self.token, parameters) if self.seconds > SHORT else nullcontext()
+        with modes_kept(self.student, self.teacher), torch.enable_grad(), breaking_off:
             loss = self._in_training(batch)
             self._require_finite(loss)
             loss.backward()
@@ -75,7 +86,9 @@ class Training:
             nn.utils.clip_grad_norm_(parameters, norm)
         self.optimizer.step()
         self.step += 1
-        return float(loss.detach())
+        value = float(loss.detach())
+        self.seconds, self.whole = time.monotonic() - begun, True
+        return value
 
     def attempt(self, batch: Any) -> None:
         """What `train_on` computes of a batch, and nothing of it stays."""

@@ -221,6 +221,8 @@ class Session:
     def checkpoint(self, weights: str, settings: RecoverySettings) -> Checkpoint:
         """Where a training keeps what it needs to go on; of the same weights, teacher, data and settings only.
 
+        The number of epochs may be another one.
+
         Of a temporary session that is among what is kept by content: the same steps in another one go on with it.
 
         Args:
@@ -231,6 +233,7 @@ class Session:
         if place.temporary and place.cache == place.path:
             return Checkpoint(None)  # nobody could go on with it
         task = self.history.task
+        settings = replace(settings, epochs=min(1, settings.epochs))  # with more or fewer it goes on all the same
         what = [weights, self.history.state("s0").weights, to_plain(settings), to_plain(task)]
         data = [fingerprint(task.path)] if task is not None else []
         key, mendable = (

@@ -170,7 +170,7 @@ class RecoveryPanel(QWidget):
 
     def _show_waiting(self) -> None:
         reason = command_named("run.recover").enabled(self.document)
-        self.text.setText(reason or expect_text(self.epochs.value(), self._repair()))
+        self.text.setText(reason or expect_text(self.document, self.epochs.value(), self._repair()))
         self._show_estimate(reason)
         self.start.setEnabled(not reason)
         words = recovery_called(self._given())
@@ -234,7 +234,7 @@ class RecoveryPanel(QWidget):
     @Slot()
     def _cancel(self) -> None:
         if (job := recovery_job(self.document)) is not None:
-            self.workbench.runner.cancel(job.id)
+            self.workbench.runner.request_cancel(job.id)
 
 
 def _named(name: str, field: QWidget) -> QWidget:

@@ -9,7 +9,7 @@ from secateur.engine.recovery.protocol import Repair
 from ...document.document import Document
 from ...document.job_state import CurvePoint, JobView
 from ...text.format import duration, percent, three_digits
-from ...text.titles import state_called
+from ...text.titles import kept_words, state_called
 
 say = QCoreApplication.translate
 
@@ -19,8 +19,11 @@ def recovery_job(document: Document) -> JobView | None:
     return next((j for j in document.jobs if j.method == "recover"), None)
 
 
-def expect_text(epochs: int, repair: Repair) -> str:
-    """What to expect of a run with these settings; the figures are our own (README)."""
+def expect_text(document: Document, epochs: int, repair: Repair) -> str:
+    """What is kept of a cancelled run, and what to expect of one with these settings; the figures are our own."""
+    kept = document.kept
+    if epochs and kept is not None and kept.state == document.contents.present:
+        return kept_words(kept.epochs, kept.total) + say("recovery", " The number of epochs may be another one.")
     if not epochs and repair is Repair.NONE:
         return say("recovery", "What to expect: only the BatchNorm statistics are recalibrated.")
     if not epochs:
@@ -31,8 +34,8 @@ def expect_text(epochs: int, repair: Repair) -> str:
         )
     return say(
         "recovery",
-        "What to expect: the first epochs usually recover most of the loss. A cancelled run resumes where it "
-        "was saved last (every 30 s).",
+        "What to expect: the first epochs usually recover most of the loss. A cancelled run is kept, and Recover "
+        "continues from there.",
     )
 
 

@@ -258,7 +258,7 @@ class SensitivityPanel(QWidget):
     @Slot()
     def _cancel(self) -> None:
         if (job := self._job()) is not None:
-            self.workbench.runner.cancel(job.id)
+            self.workbench.runner.request_cancel(job.id)
 
 
 def _names(analysis: Analysis, curves: tuple[Curve, ...]) -> tuple[str, ...]:

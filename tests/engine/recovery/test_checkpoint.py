@@ -50,6 +50,9 @@ def _net() -> Noisy:
     return Noisy().eval()
 
 
+GOING_ON = "progress.going_on"
+
+
 def _recover(checkpoint: Checkpoint, stop_at: int = 0) -> Recovered:
     token = threading.Event()
     job = recover(_net(), _net(), Augmented(), SETTINGS, token=token, checkpoint=checkpoint)
@@ -102,6 +105,61 @@ def test_the_resumed_weights_are_those_of_an_uninterrupted_run(
     resumed = _recover(Checkpoint(path, "k"))
     assert all(torch.equal(value, whole.state_dict[name]) for name, value in resumed.state_dict.items())
     assert (resumed.steps, resumed.metric) == (whole.steps, whole.metric)
+
+
+@pytest.mark.parametrize("close", [False, True])
+@pytest.mark.parametrize("step", [3, 13])
+def test_a_cancelled_run_keeps_all_its_steps_however_short_it_was(tmp_path: Path, step: int, close: bool) -> None:
+    whole, token = _recover(Checkpoint(None)), threading.Event()
+    path = tmp_path / "s1.pt"
+    job = recover(_net(), _net(), Augmented(), SETTINGS, token=token, checkpoint=Checkpoint(path, "k"))
+    done = 0
+    with pytest.raises(Cancelled):
+        for progress in job:
+            done = max(done, int(progress.values.get("step", 0)))
+            if done >= step:
+                token.set()
+                if close:
+                    job.close()
+                    raise Cancelled
+    torch.rand(11)
+    begun: list[int] = []
+    job = recover(_net(), _net(), Augmented(), SETTINGS, token=threading.Event(), checkpoint=Checkpoint(path, "k"))
+    resumed = finish(job, lambda one: begun.append(one.done) if one.message.code == GOING_ON else None)
+    assert begun[0] >= done
+    assert all(torch.equal(value, whole.state_dict[name]) for name, value in resumed.state_dict.items())
+
+
+def test_a_step_that_is_broken_off_half_way_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secateur.engine.recovery.training.SHORT", 0.0)
+    token, path = threading.Event(), tmp_path / "s1.pt"
+
+    class Halfway(Augmented):
+        steps = 0
+
+        def loss(self, model, batch):
+            self.steps += 1
+            if self.steps == 6:
+                token.set()
+            return super().loss(model, batch)
+
+    with pytest.raises(Cancelled):
+        finish(recover(_net(), _net(), Halfway(), SETTINGS, token=token, checkpoint=Checkpoint(path, "k")))
+    assert not path.exists()
+
+
+def test_a_training_goes_on_for_more_epochs_or_fewer(tmp_path: Path) -> None:
+    path, steps = tmp_path / "s1.pt", _recover(Checkpoint(None)).steps
+    with pytest.raises(Cancelled):
+        _recover(Checkpoint(path, "k"), stop_at=8)
+    kept = path.read_bytes()
+    for epochs in (SETTINGS.epochs + 2, 1):
+        path.write_bytes(kept)
+        asked, begun = replace(SETTINGS, epochs=epochs), list[int]()
+        job = recover(_net(), _net(), Augmented(), asked, checkpoint=Checkpoint(path, "k"))
+        told = finish(job, lambda one, begun=begun: begun.append(one.done) if one.message.code == GOING_ON else None)
+        assert begun[0] >= 8
+        assert told.steps == max(begun[0], steps // SETTINGS.epochs * epochs)
 
 
 def test_the_course_of_a_resumed_run_is_that_of_the_whole_training(

@@ -1,0 +1,107 @@
+"""Cancel asks where more than a minute of work would be lost, and says what is kept where nothing is."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel
+
+from secateur.app.dialogs.cancel_job import CancelJob
+from secateur.app.panels.jobs import JobsPanel
+from secateur.app.panels.recovery import RecoveryPanel
+from secateur.app.window.main_window import MainWindow
+from secateur.engine.errors import Message
+from secateur.engine.jobs import Cancelled, Progress
+from secateur.engine.process.events import Progressed
+from secateur.engine.session.states import StateKind
+from tests.app.playing import Player, play
+from tests.app.stand_in import state_of, task_info, weak
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+@pytest.fixture
+def player(qtbot, dressed) -> Iterator[Player]:
+    player = play(task=replace(task_info(), seconds=0.001))
+    yield player
+    player.workbench.close()
+
+
+@pytest.fixture
+def window(qtbot, player: Player) -> MainWindow:
+    made = MainWindow(player.workbench)
+    qtbot.addWidget(made, before_close_func=lambda _window: player.workbench.runner.stop())
+    return made
+
+
+def begin(player: Player, method: str, seconds: float, progress: Progress | None = None) -> int:
+    """The engine is at work on a job for so long, and on none before it any more."""
+    number, queue = player.link.last(method), player.workbench.runner.queue
+    for before in queue.jobs():
+        if before.id != number:
+            player.link.failed.emit(before.id, Cancelled())
+    event, job = Progressed(number, progress or Progress("at it", 1, 4), ()), queue.get(number)
+    assert job is not None
+    player.link.progressed.emit(number, event)
+    job.started -= seconds
+    player.link.progressed.emit(number, event)
+    return number
+
+
+def test_a_minute_of_work_is_not_thrown_away_without_a_question(qtbot, player: Player, window: MainWindow):
+    panel = JobsPanel(player.workbench)
+    qtbot.addWidget(panel)
+    player.workbench.states.evaluate()
+    number = begin(player, "evaluate", 130)
+    player.document.dispatcher.settle()
+    qtbot.mouseClick(panel.rows[number].cancel, LEFT)
+    (dialog,) = window.findChildren(CancelJob)
+    told = " ".join(label.text() for label in dialog.findChildren(QLabel))
+    assert "Evaluate the original has run for 2 min 10 s." in told and "Nothing of a job like this is kept" in told
+    qtbot.mouseClick(dialog.cancel_button, LEFT)
+    assert not player.link.cancelled
+    player.workbench.runner.request_cancel(number)
+    dialog = next(one for one in window.findChildren(CancelJob) if one.isVisible())
+    qtbot.mouseClick(dialog.accept_button, LEFT)
+    assert player.link.cancelled == [number]
+
+
+def test_a_short_job_is_cancelled_at_once_and_a_question_about_one_that_ended_goes_away(
+    player: Player, window: MainWindow
+):
+    runner = player.workbench.runner
+    player.workbench.states.evaluate()
+    number = begin(player, "evaluate", 10)
+    runner.request_cancel(number)
+    assert player.link.cancelled == [number]
+    player.link.failed.emit(number, Cancelled())
+    player.workbench.states.evaluate()
+    number = begin(player, "evaluate", 100)
+    runner.request_cancel(number)
+    (dialog,) = window.findChildren(CancelJob)
+    player.link.failed.emit(number, Cancelled())
+    assert not dialog.isVisible()
+
+
+def test_a_cancelled_recovery_says_what_is_kept_and_that_recover_continues(qtbot, player: Player, window: MainWindow):
+    document, panel = player.document, RecoveryPanel(player.workbench)
+    qtbot.addWidget(panel)
+    analysis = document.analysis
+    assert analysis is not None and document.scores is not None
+    removed = weak(analysis, document.scores, 0.2)
+    document.add_state(state_of(analysis, "s1", "s0", StateKind.CUT, removed, 0.8, 0.4), "cut")
+    settings = replace(document.recovery, epochs=5)
+    player.workbench.states.recover(settings)
+    where = Message("progress.fine_tuning", "Fine-tuning, epoch {epoch} of {epochs}", {"epoch": 4, "epochs": 5})
+    number = begin(player, "recover", 600, Progress(where, 330, 500, values={"step": 330.0, "loss": 0.4}))
+    player.workbench.runner.request_cancel(number)
+    assert player.link.cancelled == [number] and not window.findChildren(CancelJob)
+    player.link.failed.emit(number, Cancelled())
+    kept = "3 of 5 epochs are kept; Recover continues from there."
+    assert player.sentences[-1] == f"Cancelled: Recover, 5 epochs. {kept}"
+    panel.refresh()
+    assert kept in panel.text.text()
+    player.workbench.states.recover(replace(settings, epochs=7))
+    player.answer("recover", state_of(analysis, "s2", "s1", StateKind.RECOVERED, removed, 0.9, 0.4))
+    assert document.kept is None
