@@ -61,6 +61,8 @@ class Actions(QObject):
             action.setText(one.shown(document))
             action.setEnabled(not reason)
             action.setToolTip(one.told(self._window.workbench))
+            if one.chosen is not None:
+                action.setChecked(one.chosen())
 
     def run(self, command: Command) -> None:
         """Run a command unless it cannot be done now; then say why. What stands typed in a field counts by then."""
@@ -72,10 +74,13 @@ class Actions(QObject):
             return
         self._window.hide_error()
         command.run(self._window)
+        if command.chosen is not None:
+            self.refresh()  # Qt has taken the check mark from what is chosen again
 
     def _action(self, command: Command) -> QAction:
         action = QAction(say(command.title), self._window.as_widget())
         action.setObjectName(command.id)
+        action.setCheckable(command.chosen is not None)
         keys = [command.shortcut, MORE_KEYS.get(command.id, "")]
         action.setShortcuts([QKeySequence(k) for k in keys if k])
         action.triggered.connect(lambda _checked=False, one=command: self.run(one))

@@ -38,6 +38,7 @@ class Command:
         words: Given the document a title that says more ("Undo cut 96 structures"), None for the plain one.
         takes: Given the workbench about how long it takes and how much memory, in a sentence; None for what is quick.
         line: A line stands above it in its menu.
+        chosen: Of a choice among several: whether it is the present one, which has a check mark. None for what acts.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Command:
     words: Callable[[Document], str] | None = None
     takes: Callable[[Workbench], str] | None = None
     line: bool = False
+    chosen: Callable[[], bool] | None = None
 
     def shown(self, document: Document) -> str:
         """The title in the user's language, as it is worded for this document."""

@@ -6,7 +6,7 @@ from ..dialogs.window_api import WindowApi
 from ..document import preconditions
 from ..document.document import Document
 from ..text.translate import QT_TRANSLATE_NOOP
-from ..theme import sizes
+from ..theme import Scheme, sizes, theme
 from ..theme.design_tokens import LARGEST, SMALLEST
 from .command import CONTEXT, Command, say
 
@@ -228,6 +228,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "System theme"),
         QT_TRANSLATE_NOOP(CONTEXT, "Follow the light or dark theme of the system."),
         lambda window: window.dress("system"),
+        chosen=lambda: theme().scheme is Scheme.SYSTEM,
         line=True,
     ),
     Command(
@@ -236,6 +237,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Light theme"),
         QT_TRANSLATE_NOOP(CONTEXT, "Always use the light theme."),
         lambda window: window.dress("light"),
+        chosen=lambda: theme().scheme is Scheme.LIGHT,
     ),
     Command(
         "view.dark",
@@ -243,6 +245,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Dark theme"),
         QT_TRANSLATE_NOOP(CONTEXT, "Always use the dark theme."),
         lambda window: window.dress("dark"),
+        chosen=lambda: theme().scheme is Scheme.DARK,
     ),
     Command(
         "view.larger",

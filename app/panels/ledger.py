@@ -14,6 +14,7 @@ from ..widgets.card import Card
 from ..widgets.labels import label, set_role
 from ..widgets.share_bar import ShareBar
 from .ledger_figures import Figure, ledger_figures
+from .missing_data import attach_data
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.MARKS, Aspect.STATES})
 NARROW = 226
@@ -112,7 +113,7 @@ class LedgerPanel(QWidget):
             row.addWidget(cell, 1)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.cells["latency"].stepped.connect(self.workbench.states.measure)
-        self.cells["metric"].stepped.connect(self.workbench.states.evaluate)
+        self.cells["metric"].stepped.connect(self._measure_metric)
         self.document.dispatcher.watch(SHOWN, self._changed)
         theme().changed.connect(self._resized)
         self.refresh()
@@ -143,6 +144,14 @@ class LedgerPanel(QWidget):
             cell.body.invalidate()
         self.row.invalidate()
         self.updateGeometry()
+
+    @Slot()
+    def _measure_metric(self) -> None:
+        """Evaluate; without data these are asked for first."""
+        if self.document.task is None:
+            attach_data(self.document)
+        else:
+            self.workbench.states.evaluate()
 
     def _changed(self, _aspects: frozenset[Aspect]) -> None:
         self.refresh()

@@ -198,9 +198,9 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
     title = document.task.metric if document.task is not None and measured is None else named
     title = title[:1].upper() + title[1:]
     if document.task is None and measured is None:
-        return Figure(
-            title, say("ledger", "no data"), title, known=False, tip=say("ledger", "Attach data to measure the metric.")
-        )
+        words, tip = say("ledger", "no data"), say("ledger", "Attach data to measure the metric.")
+        step = "" if document.analysis is None else say("ledger", "Attach data...")
+        return Figure(title, words, title, known=False, step=step, tip=tip)
     first, now = metric_of(document.original), metric_of(None if planned else state)
     if now is not None and first is not None and first.split != now.split:
         first = metric_of(document.original, now.split)

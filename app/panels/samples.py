@@ -28,6 +28,7 @@ from ..widgets.empty_state import EmptyState
 from ..widgets.fields import DoubleSpinBox
 from ..widgets.flow import FlowLayout
 from ..widgets.labels import label, set_role
+from .missing_data import ask_for_data
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.JOBS, Aspect.EXPECTED})
 SIDE = 64
@@ -89,7 +90,6 @@ class SamplesPanel(QWidget):
         self._lay_out()
         self.expected.valueChanged.connect(self.document.expect)
         self.better.clicked.connect(self._prepare)
-        self._empty.stepped.connect(self.workbench.states.evaluate)
         self.document.dispatcher.watch(SHOWN, self._changed)
         self._changed(SHOWN)
 
@@ -136,10 +136,8 @@ class SamplesPanel(QWidget):
     def _show_samples(self) -> None:
         task = self.document.task
         self._stack.setCurrentIndex(int(task is not None))
-        self._empty.say(
-            self.tr("Samples"),
-            self.tr("Attach data to see five samples as the model sees them, with its outputs."),
-        )
+        words = self.tr("Attach data to see five samples as the model sees them, with its outputs.")
+        ask_for_data(self._empty, self.document, self.tr("Samples"), words)
         for place in (self._pictures, self._texts):
             while item := place.takeAt(0):
                 if (widget := item.widget()) is not None:

@@ -1,6 +1,8 @@
 """What an empty panel shows: what it is for, and the one step that fills it."""
 
-from PySide6.QtCore import Qt, Signal
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from .buttons import button
@@ -29,15 +31,24 @@ class EmptyState(QWidget):
             each.setAlignment(Qt.AlignmentFlag.AlignHCenter)
             layout.addWidget(each)
         self.step = button(step)
-        self.step.clicked.connect(self.stepped)
+        self._act: Callable[[], None] | None = None
+        self.step.clicked.connect(self._pressed)
         self.step.setVisible(bool(step))
         layout.addWidget(self.step, 0, Qt.AlignmentFlag.AlignHCenter)
         layout.addStretch(2)
 
-    def say(self, title: str, sentence: str, step: str = "") -> None:
-        """Change the words."""
+    def say(self, title: str, sentence: str, step: str = "", act: Callable[[], None] | None = None) -> None:
+        """Change the words; `act` is what the button does instead of `stepped`."""
+        self._act = act
         self._title.setText(title)
         self._sentence.setText(sentence)
         self.step.setText(step)
         self.step.setAccessibleName(step)
         self.step.setVisible(bool(step))
+
+    @Slot()
+    def _pressed(self) -> None:
+        if self._act is not None:
+            self._act()
+        else:
+            self.stepped.emit()

@@ -1,6 +1,6 @@
 """The line at the bottom: at the left what computes and that the present cut is verified, at the right the last word.
 
-The left stays as long as the current state does; the right says what just happened, then the legend again.
+The left stays as long as the current state does; the right says what just happened, for a while.
 """
 
 from PySide6.QtCore import Qt, QTimer, Slot
@@ -27,7 +27,7 @@ class StatusBar(QWidget):
     Attributes:
         facts: Processor, job or engine, verification of the present cut.
         running: How far the running job is, and a way to stop it; hidden while none runs.
-        word: The last announcement, or the legend.
+        word: The last announcement, while it is new.
     """
 
     def __init__(self, workbench: Workbench, parent: QWidget | None = None) -> None:
@@ -48,7 +48,7 @@ class StatusBar(QWidget):
         row.addWidget(self.running)
         row.addWidget(self.word, 1)
         self._clock = QTimer(self, interval=STAYS, singleShot=True)
-        self._clock.timeout.connect(self._legend)
+        self._clock.timeout.connect(self._clear)
         document.announced.connect(self.tell)
         document.dispatcher.watch(SHOWN, self._changed)
         self._changed(SHOWN)
@@ -60,9 +60,8 @@ class StatusBar(QWidget):
         self._clock.start()
 
     @Slot()
-    def _legend(self) -> None:
-        opened = self.document.analysis is not None
-        self.word.setText(self.tr("scores: blue is low, yellow is high; orange: marked for removal") if opened else "")
+    def _clear(self) -> None:
+        self.word.setText("")
 
     def _engine_words(self) -> str:
         """What runs, or what the engine does."""
@@ -79,7 +78,7 @@ class StatusBar(QWidget):
         if Aspect.JOBS in aspects:
             self.running.tell()
         if not self._clock.isActive():
-            self._legend()
+            self._clear()
 
 
 class RunningJob(QWidget):

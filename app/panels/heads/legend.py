@@ -1,54 +1,48 @@
-"""The legend of the heat map: the range of the scores, and the sign of every state with its word."""
+"""The legend of the heat map: the sign of every state with its word."""
 
 from PySide6.QtCore import QRectF
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from ...widgets.flow import FlowLayout
-from ...widgets.score_range import CaptionLine, ScoreRange
+from ...widgets.score_range import CaptionLine
 from . import paint
 
 SWATCH = 18
 """Width of a sign in device-independent pixels."""
 
 
-class Signs(CaptionLine):
-    """The sign of every state with its word."""
+class Sign(CaptionLine):
+    """The sign of a state with its word."""
 
-    def __init__(self, words: dict[str, str], parent: QWidget | None = None) -> None:
-        """Know the words."""
+    def __init__(self, state: str, word: str, parent: QWidget | None = None) -> None:
+        """Know both."""
         super().__init__(parent)
-        self.words = words
-        self.setAccessibleName(self.tr("Legend for {0}").format(", ".join(self.words.values())))
+        self.state, self.word = state, word
+        self.setAccessibleName(word)
 
     def room(self) -> float:
-        """All of them."""
-        return sum(SWATCH + 5 + self.width_of(word) + 12 for word in self.words.values())
+        """Both of them."""
+        return SWATCH + 5 + self.width_of(self.word) + 6
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw them."""
-        painter, left = QPainter(self), 0.0
+        painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        for state, word in self.words.items():
-            paint.cell(painter, QRectF(left, 3, SWATCH, self.height() - 6), 0.5, state, "")
-            left = self.say(painter, left + SWATCH + 5, word) + 12
+        paint.cell(painter, QRectF(0, 3, SWATCH, self.height() - 6), 0.5, self.state, "")
+        self.say(painter, SWATCH + 5, self.word)
 
 
 class Legend(QWidget):
-    """Range and signs, beside each other where there is room.
-
-    Attributes:
-        range: The colours.
-        signs: The states.
-    """
+    """The signs, in as many rows as they need; the tree has the legend of the colours, for the whole window."""
 
     def __init__(self, words: dict[str, str], parent: QWidget | None = None) -> None:
-        """Start without scores; `words` are those of the states."""
+        """`words` are those of the states."""
         super().__init__(parent)
-        self.range, self.signs = ScoreRange(), Signs(words)
         row = FlowLayout(self, gap=6)
-        row.addWidget(self.range)
-        row.addWidget(self.signs)
+        for state, word in words.items():
+            row.addWidget(Sign(state, word))
+        self.setAccessibleName(self.tr("Legend for {0}").format(", ".join(words.values())))
         policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)

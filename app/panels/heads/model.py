@@ -22,7 +22,6 @@ class HeadsModel(QAbstractTableModel):
     Attributes:
         rows: What is shown.
         scale: From scores to colours.
-        rated: There are scores to show.
         words: The states in words.
     """
 
@@ -31,7 +30,7 @@ class HeadsModel(QAbstractTableModel):
         super().__init__(parent)
         self.document = document
         self.rows: tuple[HeadRow, ...] = ()
-        self.scale, self.rated = ScoreScale(1.0), False
+        self.scale = ScoreScale(1.0)
         self.words = {
             "free": self.tr("free"),
             "marked": self.tr("marked"),
@@ -61,9 +60,7 @@ class HeadsModel(QAbstractTableModel):
 
     def _rate(self) -> None:
         scores = self.document.shown_scores
-        heads = np.fromiter(self._places, np.int64, len(self._places))
-        self.scale = ScoreScale.of(None if scores is None else scores[heads])
-        self.rated = scores is not None and bool(np.isfinite(scores[heads]).any())
+        self.scale = ScoreScale.of(scores)  # that of the tree: a colour says the same wherever it is seen
 
     # Cells and structures.
 

@@ -10,7 +10,6 @@ from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, Table, offer
 from ..plot_tables import heads_table
-from ..score_legend import highest
 from .legend import Legend
 from .model import HeadsModel, Place
 from .view import HeadsView
@@ -24,7 +23,7 @@ class HeadsPanel(QWidget):
     Attributes:
         model: The cells.
         view: The map itself.
-        legend: Range and signs.
+        legend: The signs of the states.
     """
 
     def __init__(self, document: Document, parent: QWidget | None = None) -> None:
@@ -91,8 +90,7 @@ class HeadsPanel(QWidget):
             self._empty.say(title, words.format(self.document.model_name))
 
     def _say_what_is_shown(self) -> None:
-        """What the colours mean, and what a click does."""
-        self.legend.range.show_ends("0", *highest(self.document, self.model.scale if self.model.rated else None))
+        """What a click does."""
         groups = any(row.span > 1 for row in self.model.rows)
         words = self.tr("Click a head to mark or unmark it, or drag over several. Ctrl+L locks.")
         framed = self.tr(" Frame: a key/value group with the query heads it serves.") if groups else ""

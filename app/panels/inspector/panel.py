@@ -24,10 +24,8 @@ from ...widgets.fields import SpinBox
 from ...widgets.labels import ElidedLabel, label
 from ...widgets.plot_export import Drawing, Table, offer
 from ...widgets.score_map import ScoreMap
-from ...widgets.score_range import ScoreRange
 from ...widgets.score_scale import ScoreScale
 from ..plot_tables import set_table
-from ..score_legend import highest
 from .coupling_graph import Flows, set_shown
 from .coupling_graph_view import FlowView
 from .histogram import Histogram, Spread
@@ -46,7 +44,6 @@ class InspectorPanel(Card):
     Attributes:
         histogram: Scores of the set with the threshold.
         map: The set's structures as cells; the first convolution's as images.
-        range: What the colours mean.
         flow: What goes along, as a graph.
         slices: The same, slice by slice.
         keep: How many to keep.
@@ -73,7 +70,6 @@ class InspectorPanel(Card):
         self.histogram = Histogram()
         self._map_title = label(role="caption", wrap=True)
         self.map = ScoreMap()
-        self.range = ScoreRange()
         self._goes = label(role="heading", wrap=True)
         self.flow = FlowView()
         self.slices = SliceList()
@@ -108,7 +104,6 @@ class InspectorPanel(Card):
         inner.addWidget(self.histogram, 2)
         inner.addWidget(self._map_title)
         inner.addWidget(self.map)
-        inner.addWidget(self.range)
         for each in (self._goes, self.flow, self.slices, self.costs, self._note, self._why_title, self.why):
             inner.addWidget(each)
         inner.addStretch(1)
@@ -184,7 +179,7 @@ class InspectorPanel(Card):
     def _show_set(self, analysis: Analysis, one: CoupledSet | None) -> None:
         several = one is not None and one.count > 1
         scored = several and self.document.scores is not None
-        for each in (self.keep, self._keep_name, self._multiple, self._map_title, self.map, self.range):
+        for each in (self.keep, self._keep_name, self._multiple, self._map_title, self.map):
             each.setVisible(several)
         self.histogram.setVisible(scored)
         self.below.setVisible(scored)
@@ -206,7 +201,6 @@ class InspectorPanel(Card):
         )
         current = document.selection.structure - one.first
         self.map.show_cells(scale.fractions(scores), [str(s) for s in states], current)
-        self.range.show_ends("0", *highest(document, scale))
         seen = self._show_images(analysis, one)
         title = self.tr("{0} in model order. Bright: important. Struck through: marked. Drag to mark several.")
         title = self.tr("{0} as images. Frame colour: score. Struck through: marked.") if seen else title

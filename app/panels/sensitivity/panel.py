@@ -25,6 +25,7 @@ from ...widgets.buttons import button
 from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, Table, offer
+from ..missing_data import ask_for_data
 from ..plot_tables import sensitivity_table
 from .plot import SensitivityPlot, Shown
 
@@ -171,7 +172,8 @@ class SensitivityPanel(QWidget):
         if document.analysis is None:
             self._empty.say(title, self.tr("Open a model to see how the metric falls as each layer gets narrower."))
         elif document.task is None:
-            self._empty.say(title, self.tr("Attach data to measure how much each layer can lose."))
+            words = self.tr("Attach data to measure how much each layer can lose.")
+            ask_for_data(self._empty, document, title, words)
         else:
             words = self.tr(
                 "Cuts 10 to 90 % of each layer on trial and evaluates it without recovery. Click a point of a curve "

@@ -18,6 +18,7 @@ from ...widgets.fields import ComboBox
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, Table, offer
 from ..baseline_card import BaselineCard
+from ..missing_data import ask_for_data
 from ..plot_tables import trade_off_table
 from .legend import Legend
 from .plot import TradeOffPlot
@@ -162,7 +163,8 @@ class TradeOffPanel(QWidget):
         if self.document.analysis is None:
             self._empty.say(title, self.tr("Open a model to see the metric and the cost of its states."))
         elif self.document.task is None:
-            self._empty.say(title, self.tr("Attach data to see what pruning costs in accuracy."))
+            words = self.tr("Attach data to see what pruning costs in accuracy.")
+            ask_for_data(self._empty, self.document, title, words)
         elif judged or metric_of(self.document.original) is not None:
             self._empty.say(
                 title, self.tr("No latency measured on this target yet. Measure it, or choose another cost.")

@@ -6,7 +6,7 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.structures.analysis import Analysis, Kind
 
-from ...text.format import TIMES, count, share
+from ...text.format import MINUS, TIMES, count, share
 from ...text.structures import structure_name, title_of
 from .figures import Figures, share_signature, structure_share
 from .query import Facts
@@ -63,7 +63,14 @@ class Cells:
             axis = int(self._rows.axis[row])
             whole = self._analysis.axis_start[axis + 1] - self._analysis.axis_start[axis]
             return say("tree", "{0} of {1}").format(self._figures.outputs[axis], whole)
-        return word_of("fixed") if self._rows.fixed[row] >= 0 else ""
+        if self._rows.fixed[row] >= 0:
+            return word_of("fixed")
+        return f"{MINUS}{taken:,}" if (taken := self.taken(row)) else ""
+
+    def taken(self, row: int) -> int:
+        """How many structures the plan takes from what lies in a row that has no outputs of its own."""
+        own = row >= self._rows.count or self._rows.owner[row] >= 0 or self._rows.lead[row] >= 0
+        return 0 if own else int(self._figures.taken[row])
 
     def kept(self, row: int) -> int:
         """How many a set keeps."""
@@ -132,6 +139,8 @@ class Cells:
             return say("tree", "{0} is coupled to the {1} of {2}. Edit it there.").format(
                 path, title_of(one.kind), one.module
             )
+        if taken := self.taken(row):
+            return say("tree", "{0}: the plan takes {1} structures from it").format(path, f"{taken:,}")
         return path
 
     def spoken(self, row: int) -> str:

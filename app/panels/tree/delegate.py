@@ -37,7 +37,8 @@ class TreeDelegate(QStyledItemDelegate):
             self._name(painter, option, cells, row, rect)
             return
         text, state = cells.text(row, column), cells.state(row)
-        colour = look.marked if state == "marked" else look.muted if state in MUTED else look.text
+        takes = column == Column.KEEPS and cells.taken(row) > 0
+        colour = look.marked if takes or state == "marked" else look.muted if state in MUTED else look.text
         if column == Column.SCORE:
             muted = colour if state == "marked" else look.muted
             paint_score_bar(painter, rect.adjusted(3, 0, -3, 0), cells.fraction(row), text, muted)

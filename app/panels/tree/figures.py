@@ -22,6 +22,7 @@ class Figures:
     Attributes:
         gone: [S] removed or marked.
         kept: [K] structures that stay.
+        taken: [N] marked structures in or below a row.
         outputs: [A + 1] positions each axis keeps.
         scores: [S] scores, NaN where unknown.
         node_scores: [N] mean score of what the current state has in or below a row, NaN where unknown.
@@ -34,6 +35,7 @@ class Figures:
 
     gone: Mask
     kept: NDArray[np.int64]
+    taken: NDArray[np.int64]
     outputs: NDArray[np.int64]
     scores: Floats
     node_scores: Floats
@@ -63,6 +65,7 @@ def figures_of(
     counted = Figures(
         gone=gone,
         kept=rows.by_set(~gone),
+        taken=_taken(rows, marked),
         outputs=kept_sizes(analysis, gone),
         scores=np.zeros(0),
         node_scores=np.zeros(0),
@@ -86,6 +89,12 @@ def rated(figures: Figures, analysis: Analysis, rows: Rows, removed: Mask, score
     with np.errstate(invalid="ignore", divide="ignore"):
         node_scores = np.where(node_numbers > 0, node_sums / node_numbers, np.nan)
     return replace(figures, scores=known, node_scores=node_scores, scale=ScoreScale.of(scores))
+
+
+def _taken(rows: Rows, marked: Mask) -> NDArray[np.int64]:
+    """[N] marked structures in or below each row."""
+    nodes, below = rows.below_set
+    return np.bincount(nodes, weights=rows.by_set(marked)[below], minlength=rows.count).astype(np.int64)
 
 
 def _times(rows: Rows, times: Mapping[str, float] | None) -> Floats:

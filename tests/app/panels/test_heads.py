@@ -15,6 +15,7 @@ from secateur.app.panels.heads import HeadsPanel
 from secateur.app.panels.heads.grid import heads_of
 from secateur.app.panels.heads.model import HeadsModel
 from secateur.app.theme import tokens
+from secateur.app.widgets.score_scale import ScoreScale
 from secateur.engine import analyse
 from secateur.engine.structures.analysis import Analysis, Kind
 from tests.app.panels.screen_reader import spoken
@@ -95,7 +96,7 @@ def test_a_row_for_each_layer_and_a_cell_for_each_head(opened_map) -> None:
     first = heads(plain(), 1)
     shown_scores = [panel.model.look((1, cell))[0] * panel.model.scale.top for cell in range(4)]
     assert shown_scores == pytest.approx(np.minimum(scores[first : first + 4], panel.model.scale.top))
-    assert panel.legend.range.ends == ("score 0", panel.model.scale.text(panel.model.scale.top))
+    assert panel.model.scale == ScoreScale.of(scores), "one scale for heads and tree"
 
 
 def test_a_click_marks_and_selects_and_another_spares(opened_map, qtbot) -> None:
@@ -241,10 +242,6 @@ def test_without_heads_or_a_model_it_says_so(opened_map) -> None:
     assert "has no removable attention heads" in opened_map(opened())._empty._sentence.text()
     panel = opened_map(StandIn())
     assert "Open a model" in panel._empty._sentence.text() and not panel.view.isVisible()
-
-
-def test_before_scoring_the_legend_claims_no_range(opened_map) -> None:
-    assert opened_map(opened(plain(), scored=False)).legend.range.ends[1] == "not scored yet"
 
 
 def test_another_model_begins_without_a_selected_head(opened_map, qtbot) -> None:

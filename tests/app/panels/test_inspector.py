@@ -342,15 +342,11 @@ def test_with_nothing_selected_it_lists_what_is_preserved_and_what_may_become_na
     assert "Outputs that may become narrower: hidden_states (3 tensors)." in said
 
 
-def test_the_colours_have_a_legend_with_both_ends(inspector) -> None:
-    assert inspector.range.ends[0] == "score 0" and float(inspector.range.ends[1]) > 0.5
-
-
 def test_before_there_are_scores_all_fits_into_the_smallest_window(inspector, qtbot) -> None:
     inspector.document.contents.scores.clear()
     inspector.resize(232, 450)
     inspector.document.announce(Aspect.SCORES)
     qtbot.wait(60)
     area = inspector.findChild(QScrollArea)
-    assert inspector.range.isVisible() and "not scored yet" in inspector.range.ends[1]
+    assert inspector.map.isVisible() and not inspector.histogram.isVisible()
     assert area.widget().width() == area.viewport().width()

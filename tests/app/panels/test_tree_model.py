@@ -277,3 +277,18 @@ def structures_shown(model: TreeModel) -> list[int]:
             found.extend(model.structures(index))
             todo.append(index)
     return found
+
+
+def test_rows_of_groups_say_what_the_plan_takes_from_them(qtbot, dressed) -> None:
+    document = opened()
+    analysis = document.analysis
+    inside = [one for one in analysis.sets if one.module.startswith("layer1.") and one.count > 1]
+    document.plan.mark([one.first for one in inside] + [analysis.sets[-1].first], True)
+    model = TreeModel(document)
+    model.reload()
+    row = next(n for n, name in enumerate(model.cells._rows.modules) if name == "layer1")
+    assert model.cells.text(row, Column.KEEPS) == f"\N{MINUS SIGN}{len(inside)}"
+    assert f"takes {len(inside)} structures" in model.cells.tooltip(row)
+    document.plan.undo()
+    model.refresh()
+    assert model.cells.text(row, Column.KEEPS) == ""

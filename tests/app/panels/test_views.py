@@ -16,6 +16,7 @@ from secateur.app.panels.history.panel import HistoryPanel
 from secateur.app.panels.jobs import JobsPanel
 from secateur.app.panels.log import LogPanel
 from secateur.app.panels.recovery.panel import RecoveryPanel
+from secateur.app.panels.registry import PANELS
 from secateur.app.panels.samples import Picture, SamplesPanel
 from secateur.app.panels.tradeoff.panel import TradeOffPanel
 from secateur.app.panels.tradeoff.points import Cost, trade_off
@@ -446,3 +447,28 @@ def test_the_history_never_scrolls_sideways(shown) -> None:
         panel.resize(width, 180)
         QApplication.processEvents()
         assert panel.view.horizontalScrollBar().maximum() == 0
+
+
+def without_data(document) -> None:
+    bare = replace(document.original, metrics=())
+    document.contents.task, document.contents.states[bare.id] = None, bare
+
+
+@pytest.mark.parametrize("kind", ["tradeoff", "sensitivity", "samples"])
+def test_where_data_is_missing_a_button_attaches_it(player, window, qtbot, kind: str) -> None:
+    without_data(player.document)
+    panel = next(one for one in PANELS if one.module == kind).make(player.workbench)
+    qtbot.addWidget(panel)
+    panel.show()
+    assert panel._empty.step.text() == "Attach data..."
+    qtbot.mouseClick(panel._empty.step, Qt.MouseButton.LeftButton)
+    assert window.ran == ["file.data"]
+
+
+def test_the_ledger_attaches_data_where_there_is_no_metric(player, window, qtbot) -> None:
+    without_data(player.document)
+    panel = next(one for one in PANELS if one.module == "ledger").make(player.workbench)
+    qtbot.addWidget(panel)
+    panel.show()
+    qtbot.mouseClick(panel.cells["metric"].step, Qt.MouseButton.LeftButton)
+    assert window.ran == ["file.data"]

@@ -172,3 +172,11 @@ def test_diagnostics_have_what_a_report_needs_and_not_the_name_of_the_home(windo
 def test_paths_are_written_from_the_home_folder(monkeypatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
     assert private("at /home/ada/nets/x.pt") == "at ~/nets/x.pt"
+
+
+def test_the_theme_in_use_has_a_check_mark(qtbot, window, text_as_before) -> None:
+    names = ("view.system", "view.light", "view.dark")
+    for name in (*reversed(names), "view.light", "view.light"):
+        window.commands.by_id[name].trigger()
+        switched(qtbot)
+        assert [one for one in names if window.commands.by_id[one].isChecked()] == [name]
