@@ -112,6 +112,15 @@ VIEW = (
         preconditions.has_model,
     ),
     Command(
+        "view.graph",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Show graph"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Draw the layers and what feeds what, with blocks that fold."),
+        _shower("graph"),
+        "Ctrl+6",
+        preconditions.has_model,
+    ),
+    Command(
         "view.recovery",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Show recovery"),

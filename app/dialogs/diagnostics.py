@@ -25,7 +25,7 @@ from .window_api import WindowApi
 CONTEXT = "Diagnostics"
 PACKAGES = (
     "secateur", "torch", "torchvision", "onnxruntime", "onnx", "onnxscript", "openvino", "numpy", "scipy",
-    "safetensors", "timm", "transformers", "PySide6-Essentials", "PySide6", "pyqtgraph",
+    "safetensors", "timm", "transformers", "PySide6-Essentials", "PySide6", "pyqtgraph", "fast-sugiyama",
 )  # fmt: skip
 LAST = 20
 """Warnings and errors of the log that are shown."""

@@ -37,6 +37,7 @@ class Workbench(QObject):
         estimator: How long jobs took, and how long the next ones will take.
         runner: Runs jobs against the engine; its queue is published in the document.
         files: Writes small files beside the interface, in order.
+        layouts: Lays graphs out beside the interface.
         autosave: Keeps the session on disk.
         plan: Scores, latencies, plans.
         states: Cut, recover, export, evaluate, measure.
@@ -58,6 +59,7 @@ class Workbench(QObject):
         self.estimator = CostEstimator(document)
         self.runner = runner = JobRunner(document, link, self.estimator)
         self.files = BackgroundTasks("files")
+        self.layouts = BackgroundTasks("layouts of graphs")
         self.autosave = SessionAutosave(document)
         self.plan = PlanJobs(document, runner)
         self.states = StateJobs(document, runner, self.plan)
@@ -91,6 +93,7 @@ class Workbench(QObject):
         """Keep everything, and end the engine, for good."""
         self.runner.stop()
         self.files.close()
+        self.layouts.close()
         self.plan.close()
         self.autosave.close()
         self.runner.close()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from secateur.engine.structures.analysis import Analysis
+from secateur.engine.structures.layer_graph import LayerGraph
 
 from ..document.document import Document
 from ..document.job_state import CurvePoint
@@ -30,6 +31,21 @@ def trade_off_table(shown: "TradeOff") -> Table:
             [p.y for p in points],
             [p.error for p in points],
             [int(p.present) for p in points],
+        ),
+    )
+
+
+def graph_table(graph: LayerGraph) -> Table:
+    """A row for each edge."""
+    names = [path or kind.value for kind, path in zip(graph.kind, graph.module, strict=True)]
+    begins, ends = graph.edges.T.tolist()
+    return Table(
+        ("from", "operator of from", "to", "operator of to"),
+        (
+            [names[n] for n in begins],
+            [graph.op[n] for n in begins],
+            [names[n] for n in ends],
+            [graph.op[n] for n in ends],
         ),
     )
 

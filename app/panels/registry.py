@@ -59,6 +59,9 @@ PANELS = (
         starts_jobs=True,
     ),
     PanelEntry("middle", QT_TRANSLATE_NOOP(CONTEXT, "Layers"), "layers", "LayersPanel", "window.md#layers"),
+    PanelEntry(
+        "middle", QT_TRANSLATE_NOOP(CONTEXT, "Graph"), "graph", "GraphPanel", "window.md#the-graph", starts_jobs=True
+    ),
     PanelEntry("middle", QT_TRANSLATE_NOOP(CONTEXT, "Heads"), "heads", "HeadsPanel", "window.md#heads"),
     PanelEntry(
         "middle",

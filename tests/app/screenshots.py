@@ -90,6 +90,7 @@ def road(camera: Photographer) -> None:
     _sensitivity(camera)
     window.area.show_tab("layers")
     camera.take("05-layers")
+    _graph(camera)
     window.area.show_tab("tradeoff")
     workbench.states.cut()
     camera.wait(lambda: not document.busy)
@@ -182,6 +183,21 @@ def _heads(camera: Photographer) -> None:
     camera.take("panel-heads-vit", window.area.panels["heads"])
     window.area.show_tab("layers")
     camera.take("18-layers-vit")
+    _graph(camera, "-vit")
+
+
+def _graph(camera: Photographer, suffix: str = "") -> None:
+    """The graph as it opens, and unfolded with a layer selected."""
+    from secateur.app.document.document import Selection
+
+    document, panel = camera.window.document, camera.window.area.panels["graph"]
+    camera.window.area.show_tab("graph")
+    camera.wait(lambda: panel.model.layout is not None)
+    camera.take(f"05-graph{suffix}")
+    panel.unfold_all()
+    camera.wait(lambda: len(panel.model.boxes.folded) == 0)
+    document.select(Selection(document.analysis.sets[0].module, 0))
+    camera.take(f"panel-graph{suffix}", panel)
 
 
 def _inspect(camera: Photographer) -> None:

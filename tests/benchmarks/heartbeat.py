@@ -23,7 +23,7 @@ SHORT, SELDOM = 0.05, 0.01
 """Seconds above which a gap may be only in that share of all."""
 FIRST_BAR, SCORED_BAR = 1.0, 4.0
 """Seconds from start to the first painted window, and to the sample opened and scored."""
-VIEWS = ("tradeoff", "layers", "heads", "sensitivity", "recovery", "samples", "jobs", "history", "log")
+VIEWS = ("tradeoff", "layers", "graph", "heads", "sensitivity", "recovery", "samples", "jobs", "history", "log")
 """What is brought to the front in turn while a job runs."""
 TURN = 1.5
 """Seconds for which each view is in front."""

@@ -1,10 +1,11 @@
 """Paints the cells of the Layers tab: names, widths as bars, numbers with their share under them."""
 
 from PySide6.QtCore import QLineF, QModelIndex, QPersistentModelIndex, QRectF, Qt
-from PySide6.QtGui import QBrush, QColor, QPainter, QPen
+from PySide6.QtGui import QColor, QPainter, QPen
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView
 
-from ...theme import Tokens, score_colour, tokens
+from ...theme import Tokens, tokens
+from ...widgets.width_bar import paint_width
 from .cell_text import Cells, Column
 from .model import LayersModel
 
@@ -87,20 +88,13 @@ def _name(painter: QPainter, area: QRectF, path: str, detail: str, look: Tokens)
 
 
 def _width(painter: QPainter, area: QRectF, cells: Cells, row: int, look: Tokens) -> None:
-    """Pale what the original had, hatched what the plan takes, filled what stays in the colour of its score."""
+    """The bar, as wide as the column for the widest layer."""
     width, present, kept = cells.bar(row)
     bar = QRectF(area.left(), area.center().y() - 5, max(3.0, area.width() * width), 10)
-    painter.fillRect(bar, QColor(look.line))
-    if cells.fixed(row):
-        painter.fillRect(bar, QBrush(QColor(look.muted), Qt.BrushStyle.BDiagPattern))
-        return
-    if present > kept:
-        marked = QRectF(bar.left() + area.width() * kept, bar.top(), area.width() * (present - kept), 10)
-        painter.fillRect(marked, QBrush(QColor(look.marked), Qt.BrushStyle.BDiagPattern))
-        painter.fillRect(QRectF(marked.right() - 1, bar.top(), 1, 10), QColor(look.marked))
-    fraction = cells.fraction(row)
-    colour = QColor(*score_colour(fraction)) if fraction == fraction else QColor(look.muted)
-    painter.fillRect(QRectF(bar.left(), bar.top(), max(2.0, area.width() * kept), 10), colour)
+    paint_width(
+        painter, bar, look, present=present / width if width else 0.0, kept=kept / width if width else 0.0,
+        score=cells.fraction(row), fixed=cells.fixed(row),
+    )  # fmt: skip
 
 
 def _share(painter: QPainter, area: QRectF, text: str, part: float, colour: str, look: Tokens) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
 from ...document.document import Document
-from ..tree.figures import figures_of
+from ..tree.figures import Figures, figures_of
 from ..tree.rows import Rows, rows_of
 from .cell_text import Cells, Column, Measured, heading
 from .rows import Layers, Plan, layers_of, plan_of
@@ -17,6 +17,8 @@ class LayersModel(QAbstractTableModel):
     """Layers of the document's model.
 
     Attributes:
+        rows: The rows of the tree, None in an empty window.
+        figures: Their numbers.
         layers: What they are, None in an empty window.
         plan: What the plan makes of them.
         cells: Texts of the rows.
@@ -28,7 +30,8 @@ class LayersModel(QAbstractTableModel):
         """Show what the document has."""
         super().__init__(parent)
         self.document = document
-        self._rows: Rows | None = None
+        self.rows: Rows | None = None
+        self.figures: Figures | None = None
         self.layers: Layers | None = None
         self.plan: Plan | None = None
         self.cells: Cells | None = None
@@ -39,8 +42,8 @@ class LayersModel(QAbstractTableModel):
         """Show another model."""
         self.beginResetModel()
         analysis = self.document.analysis
-        self._rows = None if analysis is None else rows_of(analysis)
-        self.layers = None if analysis is None or self._rows is None else layers_of(analysis, self._rows)
+        self.rows = None if analysis is None else rows_of(analysis)
+        self.layers = None if analysis is None or self.rows is None else layers_of(analysis, self.rows)
         self._count()
         self.endResetModel()
 
@@ -51,12 +54,14 @@ class LayersModel(QAbstractTableModel):
             self.dataChanged.emit(self.index(0, 0), self.index(last - 1, len(Column) - 1))
 
     def _count(self) -> None:
-        document, rows, layers = self.document, self._rows, self.layers
+        document, rows, layers = self.document, self.rows, self.layers
         analysis, costs = document.analysis, document.plan_costs
         if analysis is None or rows is None or layers is None or costs is None:
-            self.plan = self.cells = None
+            self.figures = self.plan = self.cells = None
             return
-        figures = figures_of(analysis, rows, document.removed, document.marked, document.shown_scores, costs)
+        self.figures = figures = figures_of(
+            analysis, rows, document.removed, document.marked, document.shown_scores, costs
+        )
         self.plan = plan_of(analysis, rows, layers, document.removed, figures, costs)
         times, savings, known = document.contents.times(), document.contents.saved, document.curves
         curves = () if known is None else known.all(analysis, document.removed)

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 
 import secateur.app
 from secateur.app.document.document import Selection
+from secateur.app.panels.graph import GraphPanel
 from secateur.app.panels.heads import HeadsPanel
 from secateur.app.panels.history.panel import HistoryPanel
 from secateur.app.panels.inspector import InspectorPanel
@@ -43,6 +44,7 @@ SMALLEST = {
     TreePanel: (280, 450),
     TradeOffPanel: (440, 220),
     LayersPanel: (440, 220),
+    GraphPanel: (440, 220),
     HeadsPanel: (440, 220),
     SensitivityPanel: (440, 220),
     RecoveryPanel: (450, 160),

@@ -1,0 +1,156 @@
+"""What of a layer graph is shown while some blocks are folded: boxes, and the edges between them."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secateur.engine.structures.layer_graph import NodeKind
+
+from .blocks import Blocks
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """I boxes in the order of the run, an open block before what lies in it.
+
+    Attributes:
+        blocks: Of the whole graph.
+        folded: Numbers of the folded blocks.
+        node: [I] node of the graph, -1 for a block.
+        block: [I] block, -1 for a node.
+        around: [I] box of the open block in which a box lies, -1 for none.
+        edges: (from, to) between nodes and folded blocks, forward, without those in `skips`.
+        skips: (from, to) where a longer way leads to the same box: residual connections, dense ones; and those that
+            lead back.
+        of_node: [N] the box in which each node of the graph is seen.
+    """
+
+    blocks: Blocks
+    folded: frozenset[int]
+    node: NDArray[np.int32]
+    block: NDArray[np.int32]
+    around: NDArray[np.int32]
+    edges: tuple[tuple[int, int], ...]
+    skips: tuple[tuple[int, int], ...]
+    of_node: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        """I."""
+        return len(self.node)
+
+    def open(self, box: int) -> bool:
+        """A block whose contents are shown."""
+        return bool(self.block[box] >= 0) and int(self.block[box]) not in self.folded
+
+    def join(self, box: int) -> bool:
+        """A join of streams."""
+        return bool(self.node[box] >= 0) and self.blocks.graph.kind[self.node[box]] is NodeKind.JOIN
+
+    def end(self, box: int) -> bool:
+        """An input or the output."""
+        return bool(self.node[box] >= 0) and self.blocks.graph.kind[self.node[box]] in (NodeKind.INPUT, NodeKind.OUTPUT)
+
+    def path(self, box: int) -> str:
+        """The module that a box stands for."""
+        node = int(self.node[box])
+        return self.blocks.graph.module[node] if node >= 0 else self.blocks.paths[self.block[box]]
+
+    def local(self, box: int) -> str:
+        """The path as it is read inside the open block around the box."""
+        around, path = int(self.around[box]), self.path(box)
+        outer = self.path(around) if around >= 0 else ""
+        return path.removeprefix(f"{outer}.") if outer and path != outer else path
+
+    @cached_property
+    def of_path(self) -> dict[str, int]:
+        """Boxes of layers and blocks by module path."""
+        graph = self.blocks.graph
+        layers = {graph.module[n]: b for b, n in enumerate(self.node) if n >= 0 and graph.kind[n] is NodeKind.LAYER}
+        return {self.blocks.paths[n]: b for b, n in enumerate(self.block) if n >= 0} | layers
+
+    @cached_property
+    def neighbours(self) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+        """(boxes that feed each, boxes that each feeds)."""
+        into, out = defaultdict[int, list[int]](list), defaultdict[int, list[int]](list)
+        for a, b in (*self.edges, *self.skips):
+            into[b].append(a)
+            out[a].append(b)
+        return into, out
+
+    def shows(self, path: str) -> int:
+        """The box in which a module is seen, -1 for none."""
+        while path and path not in self.of_path:
+            path = path.rpartition(".")[0]
+        return self.of_path.get(path, -1)
+
+
+def boxes_of(blocks: Blocks, folded: frozenset[int]) -> Boxes:
+    """The boxes while these blocks are folded."""
+    hidden = [any(b in folded for b in blocks.up(int(around))) if around > 0 else False for around in blocks.around]
+    first = np.full(len(blocks.paths), len(blocks.inside), np.int64)
+    top = [_outermost(blocks, node, folded) for node in range(len(blocks.inside))]
+    for node in range(len(blocks.inside)):
+        for block in blocks.holders(node):
+            first[block] = min(first[block], node)
+    rank = [len(blocks.up(block)) for block in range(len(blocks.paths))]
+    order = [(node, 1 << 30, node, -1) for node, block in enumerate(top) if block < 0]
+    order += [(int(first[b]), rank[b], -1, b) for b in range(1, len(blocks.paths)) if not hidden[b]]
+    order.sort()
+    node = np.array([n for _, _, n, _ in order], np.int32)
+    block = np.array([b for _, _, _, b in order], np.int32)
+    box_of_node = {int(n): i for i, n in enumerate(node) if n >= 0}
+    box_of_block = {int(b): i for i, b in enumerate(block) if b >= 0}
+    homes = [int(blocks.inside[n]) if n >= 0 else int(blocks.around[b]) for n, b in zip(node, block)]
+    around = np.array([box_of_block.get(home, -1) for home in homes], np.int32)
+    of_node = np.array([box_of_node[n] if b < 0 else box_of_block[b] for n, b in enumerate(top)], np.int32)
+    pairs = {(int(of_node[a]), int(of_node[b])) for a, b in blocks.graph.edges}
+    edges, skips = reduced(len(order), {(a, b) for a, b in pairs if a != b})
+    return Boxes(blocks, folded, node, block, around, edges, skips, of_node)
+
+
+def _outermost(blocks: Blocks, node: int, folded: frozenset[int]) -> int:
+    """The outermost folded block that hides a node, -1 where it is seen."""
+    return next((block for block in reversed(blocks.holders(node)) if block in folded), -1)
+
+
+Edges = tuple[tuple[int, int], ...]
+
+
+def reduced(count: int, edges: set[tuple[int, int]]) -> tuple[Edges, Edges]:
+    """Edges without which some box could not be reached, and the others (the transitive reduction and the rest).
+
+    Edges that close a circle are among the others.
+    """
+    out, into = defaultdict[int, list[int]](list), defaultdict[int, int](int)
+    for a, b in edges:
+        out[a].append(b)
+        into[b] += 1
+    place = _in_order(count, out, into)
+    forward = {(a, b) for a, b in edges if place[a] < place[b]}
+    reach = [0] * count  # boxes behind each, as bits
+    needed: list[tuple[int, int]] = []
+    for a in sorted(range(count), key=lambda box: -place[box]):
+        for b in sorted((b for b in out[a] if (a, b) in forward), key=lambda box: place[box]):
+            if not reach[a] >> b & 1:
+                needed.append((a, b))
+                reach[a] |= reach[b] | 1 << b
+    return tuple(sorted(needed)), tuple(sorted(edges - set(needed)))
+
+
+def _in_order(count: int, out: dict[int, list[int]], into: dict[int, int]) -> list[int]:
+    """Each box's place in an order in which edges lead forward; on a circle the first box of the run begins."""
+    waiting, open_edges = set(range(count)), [into[box] for box in range(count)]
+    ready = sorted((box for box in waiting if not open_edges[box]), reverse=True)
+    place = [0] * count
+    for number in range(count):
+        box = ready.pop() if ready else min(waiting)
+        waiting.discard(box)
+        place[box] = number
+        for after in out[box]:
+            open_edges[after] -= 1
+            if not open_edges[after] and after in waiting:
+                ready.append(after)
+    return place
