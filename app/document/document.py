@@ -22,7 +22,7 @@ from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.partial_scores import PartialScores
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.filter_images import Filters
-from secateur.engine.session.states import OpenedModel, State, StateKind
+from secateur.engine.session.states import EXPORT_MARK, OpenedModel, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.structures.costs import Costs, costs
@@ -516,7 +516,12 @@ class Document(QObject):
     def take_measurements(
         self, state_id: str, metrics: tuple[Metric, ...] = (), timings: tuple[Timing, ...] = ()
     ) -> None:
-        """A state was measured."""
+        """A state was measured, or an export of one."""
+        owner, mark, format = state_id.partition(EXPORT_MARK)
+        if mark and owner in self.contents.states:
+            for timing in timings:
+                self.contents.states[owner] = self.contents.states[owner].with_export_timing(format, timing)
+            self.announce(Aspect.STATES)
         if state_id in self.contents.states:
             self.contents.states[state_id] = measured(self.contents.states[state_id], metrics, timings)
             self.announce(Aspect.STATES)

@@ -7,9 +7,10 @@ from PySide6.QtCore import QObject, Slot
 
 from secateur.engine.export.protocol import Exported
 from secateur.engine.export.run_command import place_of
+from secateur.engine.export.table import EXPORTERS
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.filter_images import Filters
-from secateur.engine.session.states import PlanIntent, State, StateKind
+from secateur.engine.session.states import PlanIntent, State, StateKind, measurable_exports
 from secateur.engine.tasks.protocol import Metric, TaskInfo
 
 from ..document.consent_request import ConsentRequest
@@ -104,6 +105,8 @@ class StateJobs(QObject):
             )
             if notes := receipt_notes(exported):
                 document.note(notes)
+            if EXPORTERS[format].precision:
+                self.measure_if_cheap()
 
         title = self.tr("Export {name}").format(name=Path(path).name)
         self._runner.run(title, apply, "export", state, format, path)
@@ -158,7 +161,9 @@ class StateJobs(QObject):
             if not background:
                 document.say(self.tr("The target is another machine. Use Run > Measure on another machine."))
             return
-        states = tuple(dict.fromkeys((document.original.id, document.state.id, *others)))
+        own = {one.id: one for one in (document.original, document.state)}
+        exports = (name for one in own.values() for name in measurable_exports(one, target))
+        states = tuple(dict.fromkeys((*own, *others, *exports)))
 
         def apply(timings: Any) -> None:
             for state, timing in zip(states, timings, strict=True):

@@ -1,5 +1,7 @@
 """Which measurement of a state is shown, and its words: the same everywhere in the window."""
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.baselines.protocol import Baseline
@@ -27,7 +29,12 @@ def timing_of(state: State | Baseline | None, target: TargetSpec) -> Timing | No
     """The latency of a state or a baseline on a target, None when it was not measured there."""
     if state is None:
         return None
-    return next((t for t in state.timings if t.target.place == target.place), None)
+    return timing_in(state.timings, target)
+
+
+def timing_in(timings: Sequence[Timing], target: TargetSpec) -> Timing | None:
+    """The latency on a target among several, None when it was not measured there."""
+    return next((one for one in timings if one.target.place == target.place), None)
 
 
 def latency_text(timing: Timing) -> str:

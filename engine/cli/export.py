@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..export.protocol import Exported
 from ..export.staged_output import check_destination, require_free
-from ..export.table import EXPORTERS
+from ..export.table import EXPORTERS, require_samples
 from ..session.session import Session
 from ..workflows.export import export_state
 from .compute_device import use_device, use_threads
@@ -26,6 +26,7 @@ def export(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         state = session.history.state(arguments.state) if arguments.state else session.present
         places = {format: _place(arguments, folder.name, state.id, format) for format in formats}
         for format, place in places.items():
+            require_samples(format, session.has_task)
             require_free(place, arguments.overwrite)
             check_destination(place, 0, not EXPORTERS[format].suffix)
         done: list[Exported] = []

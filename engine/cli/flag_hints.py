@@ -30,6 +30,8 @@ HINTS = {
     "source.untrained": "--weights FILE",
     "source.hf_download": "--download",
     "export.exists": "--overwrite",
+    "export.no_samples": "--task",
+    "export.not_evaluated": "--task",
     "path.outside": "--out",
 }
 """Code of a sentence -> the arguments that do what it asks for."""

@@ -1,7 +1,7 @@
 """`secateur measure`: latency of a project's states on a target, here or, with a bench, on another machine."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from ..export.staged_output import require_free
 from ..session.session import Session
 from ..session.state_history import StateHistory
-from ..session.states import State
+from ..session.states import State, measurable_exports
 from ..storage.folder_lock import ENGINE, FolderLock
 from ..storage.serialization import to_plain
 from ..targets.protocol import Latency, Timing
@@ -27,7 +27,7 @@ def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Measure the original and the result, or write a bench, or read its results."""
     folder = project_folder(arguments)
     if arguments.results:
-        return _outcome(_taken(folder, arguments.results, reporter))
+        return _outcome({one.id: one.timings[-1] for one in _taken(folder, arguments.results, reporter)})
     target = measured_target(arguments)
     for taken in not_a_bench(Path(arguments.bench)) if arguments.bench else ():
         require_free(taken, arguments.overwrite)
@@ -38,8 +38,9 @@ def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         ids = tuple(dict.fromkeys((session.states()[0].id, session.present.id)))
         if arguments.bench:
             return _written(*reporter.finish(write_remote_bench(session, ids, arguments.bench, target)))
-        reporter.finish(measure_states(session, ids, target))
-        return _outcome([session.history.state(one) for one in ids])
+        exports = tuple(name for one in ids for name in measurable_exports(session.history.state(one), target))
+        timings = reporter.finish(measure_states(session, (*ids, *exports), target))
+        return _outcome(dict(zip((*ids, *exports), timings, strict=True)))
 
 
 def _taken(folder: Path, results: Path, reporter: Reporter) -> tuple[State, ...]:
@@ -61,9 +62,8 @@ def _written(folder: str, command: str) -> Outcome:
     return Outcome({"command": "measure", "folder": folder, "run": command}, text)
 
 
-def _outcome(states: Sequence[State]) -> Outcome:
-    """The timings that were taken last, the original first."""
-    timings = {state.id: state.timings[-1] for state in states}
+def _outcome(timings: Mapping[str, Timing]) -> Outcome:
+    """The timings that were taken last by state or export, the original first."""
     first = next(iter(timings.values()))
     content = {"command": "measure", "timings": {state: to_plain(one) for state, one in timings.items()}}
     rows = [[state, *_words_of(first, "prompt"), *_cells(one, first)] for state, one in timings.items()]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import ExportError, Message, PlanError, SecateurError, TaskError
 from ..export.protocol import Exported
 from ..export.staged_output import check_destination, require_free
-from ..export.table import EXPORTERS, format_of
+from ..export.table import EXPORTERS, format_of, require_samples
 from ..jobs import Job, NeverCancelled
 from ..planning.goal import reached, solve
 from ..planning.goal_verdict import GoalVerdict, goal_verdict
@@ -108,6 +108,7 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         reserved(session, arguments.save, arguments.model, reporter, arguments.overwrite)
         opened = reporter.finish(session.open(model_spec(arguments)))
         require_data(opened, arguments)
+        require_export_samples(opened, arguments.export)
         require_preprocessing(opened, arguments)
         touching(opened.analysis, asked.locks)  # a lock on nothing is refused before the work
         outside_scope(opened.analysis, asked.goal)  # and so is a scope
@@ -218,6 +219,12 @@ def check_export(path: str, overwrite: bool) -> None:
     """Refuse a destination that cannot be written, or is taken, before the work, not after it."""
     place, folder = Path(path).expanduser().absolute(), not EXPORTERS[format_of(path)].suffix
     check_destination(place, 0, folder, overwrite)
+
+
+def require_export_samples(opened: OpenedModel, path: str | None) -> None:
+    """Refuse a format that is calibrated on data, where there is none, before the work."""
+    if path:
+        require_samples(format_of(path), opened.task is not None)
 
 
 def check_save(folder: str, model: str, overwrite: bool = False) -> None:

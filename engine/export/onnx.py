@@ -47,6 +47,16 @@ def export_onnx(request: ExportRequest, *, token: CancelToken | None = None) -> 
     return (yield from export_file(request, token, "boxes" if in_two_stages(request.model) else "onnx"))
 
 
+def fixed_batch(path: str) -> int:
+    """The only batch size that an ONNX file takes, 0 where it takes any: the first dimension of its first input."""
+    import onnx  # imported here: sessions start without onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    known = {one.name for one in graph.initializer}
+    first = next(one for one in graph.input if one.name not in known)
+    return next((one.dim_value for one in first.type.tensor_type.shape.dim), 0)
+
+
 def predictor(path: str, threads: int = 1) -> Predictor:
     """An ONNX file of ours as a function that takes tensors [N, ...] as the model does, and answers as it does."""
     session = open_session(path, threads)

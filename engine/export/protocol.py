@@ -10,6 +10,7 @@ from ..model_inputs import Inputs
 from ..sources.input_spec import InputSpec
 from ..sources.protocol import ModelSpec
 from ..surgery.cut.edits import Edits
+from ..targets.protocol import Timing
 from ..tasks.protocol import Metric
 
 
@@ -28,6 +29,9 @@ class ExportRequest:
         macs: Multiply-accumulates of one sample; stored in the file.
         step: The file is to hold one further token of a language model (`targets.token_step`); the inputs too.
         factory: Makes the original network, of one that was handed over as an object: a folder is checked with it.
+        onnx: The model's ONNX file in its own precision, written and checked before, for formats that are made from
+            it; "" where there is none yet.
+        samples: Batches of inputs on which a quantised file is calibrated.
     """
 
     model: Any
@@ -39,6 +43,8 @@ class ExportRequest:
     macs: int = 0
     step: bool = False
     factory: Callable[[], Any] | None = None
+    onnx: str = ""
+    samples: tuple[Inputs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,7 @@ class Exported:
         notes: What the file does less than the model; plain words in what earlier versions kept.
         opset: Of an ONNX file, 0 for other formats and unknown.
         inputs: What one sample looks like, () where an earlier version did not write it down.
+        timings: Latencies measured on the file itself, where it computes in another precision than the model.
     """
 
     format: str
@@ -64,6 +71,7 @@ class Exported:
     notes: tuple[Message | str, ...] = ()
     opset: int = 0
     inputs: tuple[InputSpec, ...] = ()
+    timings: tuple[Timing, ...] = ()
 
 
 Predictor = Callable[..., Any]

@@ -17,11 +17,18 @@ class Format(NamedTuple):
         title: For a person ("ONNX").
         suffix: Of the file (".onnx"), "" for a folder.
         exporter: Module in this folder and its `Exporter`, "module:Class".
+        precision: What it computes in, where that is less than the model does: the metric evaluates such a file, not
+            equality; "" for the model's own.
+        from_onnx: It is made from the state's ONNX file (`ExportRequest.onnx`).
+        needs_data: It is calibrated on samples of the train split (`ExportRequest.samples`).
     """
 
     title: str
     suffix: str
     exporter: str
+    precision: str = ""
+    from_onnx: bool = False
+    needs_data: bool = False
 
 
 EXPORTERS = {
@@ -29,6 +36,8 @@ EXPORTERS = {
     "pytorch": Format("PyTorch", "", "pytorch:PyTorchExporter"),
     "hugging-face": Format("Hugging Face folder", "", "hugging_face:HuggingFaceExporter"),
     "program": Format("torch.export program", ".pt2", "program:ProgramExporter"),
+    "onnx-fp16": Format("ONNX in fp16", ".fp16.onnx", "lower_precision:Fp16Exporter", "fp16", True),
+    "onnx-int8": Format("ONNX in int8", ".int8.onnx", "lower_precision:Int8Exporter", "int8", True, True),
 }
 
 
@@ -43,6 +52,16 @@ def exporter_named(name: str) -> Exporter:
         )
     module, _, exporter = EXPORTERS[name].exporter.partition(":")
     return getattr(importlib.import_module(f".{module}", __package__), exporter)()
+
+
+def require_samples(name: str, has_data: bool) -> None:
+    """Raise ExportError where a format needs samples of the train split and there are none."""
+    if EXPORTERS[name].needs_data and not has_data:
+        raise ExportError(
+            "export.no_samples",
+            "{title} needs samples of the train split for its calibration. Attach data, or export to ONNX in fp16.",
+            title=EXPORTERS[name].title,
+        )
 
 
 OTHERS = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".tflite", ".engine", ".xml", ".mlpackage", ".pb", ".gguf")
@@ -62,4 +81,5 @@ def format_of(path: str) -> str:
         )
         known = " or ".join(one.suffix for one in EXPORTERS.values() if one.suffix)
         raise ExportError("export.ending", template, ending=f".{path.rpartition('.')[2]}", known=known)
-    return next((n for n, f in EXPORTERS.items() if f.suffix and path.lower().endswith(f.suffix)), "pytorch")
+    ends = [name for name, one in EXPORTERS.items() if one.suffix and path.lower().endswith(one.suffix)]
+    return max(ends, key=lambda name: len(EXPORTERS[name].suffix), default="pytorch")

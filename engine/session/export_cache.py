@@ -9,7 +9,7 @@ from ..adapters.torchvision_detection import in_two_stages
 from ..errors import SecateurError
 from ..export.model_package import pack
 from ..export.protocol import Exported, ExportRequest
-from ..export.table import exporter_named
+from ..export.table import EXPORTERS, exporter_named
 from ..jobs import CancelToken, Job
 from ..model_inputs import Inputs, at_size
 from ..sources.packed_model import is_own
@@ -20,6 +20,8 @@ from ..targets.token_step import IDS, cache_of, step_inputs, tokens_in
 from .open_model import Prepared
 from .states import State
 
+KEPT = ("onnx", *(name for name, one in EXPORTERS.items() if one.precision))
+"""Formats of which a copy is kept, to be measured."""
 CODE = 12
 """Characters by which a file tells what code wrote it."""
 
@@ -66,12 +68,21 @@ class Artifacts:
             yield from exporter_named("onnx").export(request, token)
         return path, inputs
 
+    def onnx(self, model: Any, state: State, token: CancelToken) -> Job[Path]:
+        """A state's ONNX file, written where it is not there yet."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self._onnx(model, state, (), token)
+
     def remember(self, state: State, exported: Exported) -> None:
         """Keep a copy of an ONNX export, so that measuring it later does not write it again."""
-        if exported.format == "onnx":
+        if exported.format in KEPT:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with staged_write(self._onnx_path(state)) as temporary:
+            with staged_write(self.kept(state, exported.format)) as temporary:
                 shutil.copyfile(exported.files[0], temporary)
+
+    def kept(self, state: State, format: str) -> Path:
+        """Where the copy of a state's last export to one of the formats `KEPT` lies, if it was not collected."""
+        return self._onnx_path(state).with_suffix(EXPORTERS[format].suffix)
 
     def collect(self, room: int) -> None:
         """Remove the oldest files until the others fit into `room` bytes; they are made again when needed."""

@@ -29,7 +29,7 @@ from ..tasks.protocol import Metric, TaskSpec
 from ..tasks.spec_paths import change_task
 from .project_file import located
 from .project_request import Request
-from .states import IDENTITY, State, StateKind
+from .states import EXPORT_MARK, IDENTITY, State, StateKind
 
 SCHEMA = 1
 LOG = "events.jsonl"
@@ -102,7 +102,11 @@ class StateHistory:
         return one
 
     def add_timing(self, name: str, timing: Timing) -> None:
-        """Keep a latency of a state or a baseline; an earlier one at the same place is replaced."""
+        """Keep a latency of a state, an export or a baseline; an earlier one at the same place is replaced."""
+        state, mark, format = name.partition(EXPORT_MARK)
+        if mark:
+            self.put(self.state(state).with_export_timing(format, timing))
+            return
         beside = self.baselines.get(name)
         one = self.state(name) if beside is None else beside
         timings = (*(t for t in one.timings if t.target.place != timing.target.place), timing)

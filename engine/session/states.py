@@ -7,6 +7,7 @@ from enum import StrEnum
 from ..devices import CPU
 from ..errors import Message
 from ..export.protocol import Exported
+from ..export.table import EXPORTERS
 from ..planning.protocol import Cost, Goal, Limit
 from ..recovery.protocol import RecoverySettings
 from ..scoring.score_options import Choices
@@ -14,8 +15,23 @@ from ..sources.pretrained import PretrainedWeights
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis, Kind
 from ..surgery.cut.edits import Edits, Verification
-from ..targets.protocol import Timing
+from ..targets.protocol import TargetSpec, Timing
+from ..targets.table import target_named
 from ..tasks.protocol import Metric, Split, TaskInfo
+
+EXPORT_MARK = ":"
+"""Between the id of a state and a format, in the name of an export."""
+
+
+def export_name(state: str, format: str) -> str:
+    """What the last file of a format that was written of a state is called where it is measured."""
+    return f"{state}{EXPORT_MARK}{format}"
+
+
+def state_of(name: str) -> str:
+    """The id of the state, where a name is that of an export; else the name."""
+    return name.partition(EXPORT_MARK)[0]
+
 
 IDENTITY = re.compile(r"[A-Za-z0-9_-]{1,40}")
 """What a state or a baseline may be called: it becomes part of the names of files."""
@@ -120,11 +136,36 @@ class State:
         """Whether it was a result: it was judged on the test split."""
         return any(metric.split is Split.TEST for metric in self.metrics)
 
+    def export_in(self, format: str) -> Exported | None:
+        """The last file of a format that was written of it."""
+        return next((one for one in reversed(self.exports) if one.format == format), None)
+
+    @property
+    def lower_precision(self) -> tuple[Exported, ...]:
+        """The last file of each format that computes in another precision than the model does."""
+        found = (self.export_in(name) for name, one in EXPORTERS.items() if one.precision)
+        return tuple(one for one in found if one is not None)
+
+    def with_export_timing(self, format: str, timing: Timing) -> "State":
+        """With a latency of the last file of a format; an earlier one at the same place is replaced."""
+        last = self.export_in(format)
+        if last is None:
+            return self
+        others = tuple(one for one in last.timings if one.target.place != timing.target.place)
+        timed = replace(last, timings=(*others, timing))
+        return replace(self, exports=tuple(timed if one is last else one for one in self.exports))
+
     def with_metric(self, metric: Metric) -> "State":
         """With a metric that was measured now: it replaces one of the same name and split, and all that are stale."""
         others = () if self.stale else self.metrics
         kept = tuple(one for one in others if not one.like(metric))
         return replace(self, metrics=(*kept, metric), stale=False)
+
+
+def measurable_exports(state: State, target: TargetSpec) -> tuple[str, ...]:
+    """Names of a state's exports in lower precision, where a target runs them: as they are, at their own size."""
+    runs = target_named(target.runtime).takes == "onnx" and target.precision == "fp32" and not target.lengths
+    return tuple(export_name(state.id, one.format) for one in state.lower_precision) if runs else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import ExportError, Message
-from ..export.protocol import Exported
+from ..export.protocol import Exported, ExportRequest
 from ..export.run_command import opset_of, sample_inputs
-from ..export.table import exporter_named, format_of
+from ..export.table import EXPORTERS, exporter_named, format_of, require_samples
 from ..jobs import CancelToken, Job, NeverCancelled
+from ..model_inputs import Inputs, batch_size
 from ..recovery.expected_result import expectation
 from ..session.open_model import run_evaluation
 from ..session.session import Session
@@ -16,12 +17,14 @@ from ..sources.hugging_face import folder_of
 from ..storage.atomic_files import removed_unless_finished
 from ..storage.paths import absolute_to
 from ..surgery.repair.nearest_uniform import nearest_uniform
-from ..tasks.protocol import Split
+from ..tasks.protocol import Split, Task
 
 NEVER = NeverCancelled()
 HUGGING_FACE = "hugging-face"
 REFUSED = ("export.hf_config", "export.hf_nearest")
 """Codes of the errors that say that no configuration describes a state."""
+SAMPLES = 256
+"""Samples of the train split on which a quantised file is calibrated, about."""
 
 
 def export_usual(session: Session, state: State, path: str, token: CancelToken = NEVER) -> Job[Exported]:
@@ -57,10 +60,10 @@ def export_state(session: Session, state: str, format: str, path: str, token: Ca
         ExportError: One of `REFUSED` for a Hugging Face folder that cannot be; it says what the nearest uniform plan
             costs, where there is one.
     """
-    one, artifacts = session.history.state(state), session.artifacts()
+    one, kind = session.history.state(state), EXPORTERS[format]
     exporter, path = exporter_named(format), absolute_to(Path.cwd())(path)
     with removed_unless_finished(Path(path)):
-        request = artifacts.request(session.model(state), one, path)
+        request = yield from _request(session, one, format, path, token)
         try:
             exported = yield from exporter.export(request, token)
         except ExportError as error:
@@ -75,7 +78,11 @@ def export_state(session: Session, state: str, format: str, path: str, token: Ca
             shown = Message("progress.on_file", "Measuring the metric on the file")
             metric = yield from run_evaluation(session.task, exporter.predictor(path), Split.TEST, token, shown)
             exported = replace(exported, metric=metric)
-        artifacts.remember(one, exported)
+        elif kind.precision:
+            template = "No data, so the metric was not measured. Attach data to see what {precision} costs."
+            note = Message("export.not_evaluated", template, {"precision": kind.precision})
+            exported = replace(exported, notes=(*exported.notes, note))
+        session.artifacts().remember(one, exported)
         session.history.put(replace(one, exports=(*one.exports, exported)))
     return exported
 
@@ -93,3 +100,33 @@ def _nearest(session: Session, state: State) -> Message | None:
         return near.message
     words = {"nearest": near.message, "expected": expected}
     return Message("export.uniform_expected", "{nearest} {expected}", words)
+def kept_file(session: Session, state: str, format: str, token: CancelToken = NEVER) -> Job[Path]:
+    """The copy of a state's export in lower precision, for runtimes; made again where it was removed for the room."""
+    one = session.history.state(state)
+    path = session.artifacts().kept(one, format)
+    if not path.exists():
+        yield from exporter_named(format).export((yield from _request(session, one, format, str(path), token)), token)
+    return path
+
+
+def _request(session: Session, state: State, format: str, path: str, token: CancelToken) -> Job[ExportRequest]:
+    """What a format's exporter needs of a state."""
+    artifacts, kind = session.artifacts(), EXPORTERS[format]
+    request = artifacts.request(session.model(state.id), state, path)
+    if kind.needs_data:
+        require_samples(format, session.has_task)
+        request = replace(request, samples=_samples(session.task))
+    if kind.from_onnx:
+        request = replace(request, onnx=str((yield from artifacts.onnx(request.model, state, token))))
+    return request
+
+
+def _samples(task: Task) -> tuple[Inputs, ...]:
+    """Batches of inputs of the train split, in an order that is the same each time."""
+    found, count = list[Inputs](), 0
+    for batch in task.batches(Split.TRAIN, seed=0):
+        found.append(task.inputs(batch))
+        count += batch_size(found[-1])
+        if count >= SAMPLES:
+            break
+    return tuple(found)

@@ -6,9 +6,11 @@ from pathlib import Path
 from ..jobs import CancelToken, Job, NeverCancelled, Progress
 from ..model_inputs import Inputs
 from ..session.session import Session
+from ..session.states import EXPORT_MARK
 from ..targets.measure import measure as time_files
 from ..targets.measure import measure_steps
 from ..targets.protocol import TargetSpec, Timing
+from .export import kept_file
 from .measurable import measurable
 
 NEVER = NeverCancelled()
@@ -17,10 +19,20 @@ NEVER = NeverCancelled()
 def measure_states(
     session: Session, states: tuple[str, ...], target: TargetSpec, token: CancelToken = NEVER
 ) -> Job[tuple[Timing, ...]]:
-    """Latencies of states and baselines on a target, interleaved; they are kept with them."""
+    """Latencies of states, exports and baselines on a target, interleaved; they are kept with them.
+
+    Args:
+        session: Keeps them.
+        states: Ids of states and baselines, names of exports (`states.export_name`) in lower precision.
+        target: Where. It runs such exports as they are: see `states.measurable_exports`.
+        token: Cancels.
+    """
     files: list[Path] = []
     steps: list[tuple[Path, Inputs]] = []
     for state in states:
+        if EXPORT_MARK in state:
+            files.append((yield from _kept(session, state, token)))
+            continue
         artifacts, model, one = measurable(session, state)
         if target.tokens:
             steps.append((yield from artifacts.step(model, one, target, token)))
@@ -38,3 +50,8 @@ def measure_states(
     for state, timing in zip(states, timings, strict=True):
         session.history.add_timing(state, timing)
     return timings
+
+
+def _kept(session: Session, name: str, token: CancelToken) -> Job[Path]:
+    state, _, format = name.partition(EXPORT_MARK)
+    return kept_file(session, state, format, token)

@@ -16,14 +16,16 @@ from PySide6.QtCore import (
 )
 
 from secateur.engine.baselines.protocol import Baseline
+from secateur.engine.export.protocol import Exported
+from secateur.engine.export.table import EXPORTERS
 from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.scoring.criteria import CRITERIA
-from secateur.engine.session.states import State, StateKind
-from secateur.engine.targets.protocol import TargetSpec, Timing
+from secateur.engine.session.states import State, StateKind, export_name
+from secateur.engine.targets.protocol import TargetSpec
 
 from ...document.document import Document
 from ...text.format import change, scaled, share, size
-from ...text.metrics import error_text, latency_text, metric_text, target_text, value_text
+from ...text.metrics import error_text, latency_text, metric_text, target_text, timing_in, value_text
 from ...text.translate import counted
 from ..ledger_figures import BYTES
 from .sides import state_title
@@ -109,7 +111,10 @@ def limit_words(limit: Limit) -> str:
 def runs_of(document: Document) -> list[Run]:
     """All states and baselines."""
     original = document.original
-    states = [_of_state(document, state, original) for state in document.states]
+    states = list[Run]()
+    for state in document.states:
+        states.append(_of_state(document, state, original))
+        states += [_of_export(document, state, one, original) for one in state.lower_precision]
     return states + [_of_baseline(document, one, original) for one in document.contents.baselines.values()]
 
 
@@ -124,17 +129,25 @@ def _of_state(document: Document, state: State, original: State | None) -> Run:
         state.parameters,
         state.macs,
     )
-    timing = _timing(state.timings, document.target)
+    timing = timing_in(state.timings, document.target)
     row = (*facts, timing, document.metric(state), state.stale, number_of_bytes, measured)
     present = state is document.state and not document.marked.any()
     return _run((state.id, state.id), row, original, document.target, present)
+
+
+def _of_export(document: Document, state: State, one: Exported, original: State | None) -> Run:
+    precision = EXPORTERS[one.format].precision
+    name = say("compare", "{0} in {1}").format(state_title(state), precision)
+    facts = (name, say("compare", "exported"), state.parameters, state.macs)
+    row = (*facts, timing_in(one.timings, document.target), one.metric, False, one.bytes, True)
+    return _run((export_name(state.id, one.format), state.id), row, original, document.target, False)
 
 
 def _of_baseline(document: Document, one: Baseline, original: State | None) -> Run:
     made = say("compare", "baseline of {0}").format(one.against)
     words = counted(one.epochs, say("compare", "{count} epoch"), say("compare", "{count} epochs"))
     facts = (one.title, f"{made}, {words}", one.parameters, one.macs)
-    timing = _timing(one.timings, document.target)
+    timing = timing_in(one.timings, document.target)
     row = (*facts, timing, one.metric, False, BYTES * one.parameters, False)
     return _run((one.id, ""), row, original, document.target, False)
 
@@ -169,10 +182,6 @@ def _run(ids: tuple[str, str], row: tuple[Any, ...], original: State | None, tar
 def _beside(text: str, value: int, original: int) -> str:
     less = change(float(original), float(value)) if original and value != original else ""
     return f"{text} ({less})" if less else text
-
-
-def _timing(timings: tuple[Timing, ...], target: TargetSpec) -> Timing | None:
-    return next((one for one in timings if one.target.place == target.place), None)
 
 
 def titles() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal, Slot
 from PySide6.QtWidgets import QWidget
 
-from secateur.engine.session.states import StateKind
+from secateur.engine.session.states import StateKind, state_of
 
 from ...theme import tokens
 from ...widgets.plot import Plot, line
@@ -16,8 +16,8 @@ from ...widgets.plot_labels import PlotLabels
 from .points import BASELINES, TRIAL, Point, TradeOff
 
 SYMBOLS = {StateKind.ORIGINAL: "s", None: "t"}
-MARKS = {"random": "x", "scratch": "d", "stock": "star", "magnitude": "+", TRIAL: "o"}
-"""Of baselines by their kind, and of trials: which are as round as states, and hollow."""
+MARKS = {"random": "x", "scratch": "d", "stock": "star", "magnitude": "+", TRIAL: "o", "fp16": "p", "int8": "h"}
+"""Of baselines by their kind, of exported files by their precision, and of trials: as round as states, and hollow."""
 
 
 class TradeOffPlot(Plot):
@@ -178,4 +178,4 @@ class TradeOffPlot(Plot):
             if point.mark in BASELINES:
                 self.asked_about.emit(point.state)
             elif point.state:
-                self.opened.emit(point.state)
+                self.opened.emit(state_of(point.state))

@@ -6,14 +6,16 @@ from enum import StrEnum
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.baselines.protocol import Baseline, BaselineKind
-from secateur.engine.session.states import State, StateKind
+from secateur.engine.export.protocol import Exported
+from secateur.engine.export.table import EXPORTERS
+from secateur.engine.session.states import State, StateKind, export_name
 from secateur.engine.tasks.protocol import Metric
 
 from ...document.baseline_queries import shown_baselines
 from ...document.document import Document
 from ...text.baselines import facts_of, name_of
-from ...text.format import change, milliseconds, percent, scaled
-from ...text.metrics import kind_text, latency_text, metric_of, metric_text, target_text, timing_of
+from ...text.format import change, milliseconds, percent, scaled, size
+from ...text.metrics import kind_text, latency_text, metric_of, metric_text, target_text, timing_in, timing_of
 from ...text.search import trial_label, trial_sentence
 
 say = QCoreApplication.translate
@@ -36,7 +38,7 @@ class Point:
     """A state, or the plan.
 
     Attributes:
-        state: Id of the state or the baseline, "" for the plan.
+        state: Id of the state or the baseline, name of the export, "" for the plan.
         parent: Id of the state it was made from.
         x: Cost in the unit of the axis.
         y: Metric in the unit of the axis, NaN when it is not known.
@@ -45,7 +47,8 @@ class Point:
         label: Words beside the point.
         tip: All of it.
         present: The document is there.
-        mark: What else it is: a kind of baseline, `TRIAL` for a state that a search judged, "" for none of these.
+        mark: What else it is: a kind of baseline, `TRIAL` for a state that a search judged, the precision of an
+            exported file that computes in less than the model, "" for none of these.
     """
 
     state: str
@@ -121,11 +124,14 @@ def trade_off(document: Document, cost: Cost) -> TradeOff | None:
     states = _telling(document, first)
     found = [p for s in states if (p := _point(document, s, first, cost, unit)) is not None]
     found = _joined(found, {s.id: s.parent for s in document.states})
+    exports = [(s, one) for s in states for one in s.lower_precision]
+    files = [p for s, one in exports if (p := _export(document, s, one, first, cost, unit)) is not None]
     plan = _plan(document, cost, unit)
     if plan is not None:
         found.append(plan)
     shown = len([p for p in found if p.kind is not None])
     baselines = shown_baselines(document)
+    found += files
     found += [p for one in baselines if (p := _baseline(document, one, first, cost, unit)) is not None]
     scale = 100.0 if first.percent else 1.0
     goal_y = scale * document.goal.accepted(first)
@@ -198,6 +204,22 @@ def _point(document: Document, state: State, first: Metric, cost: Cost, unit: fl
         label = say("tradeoff", "{0}, metric not measured").format(name)
     tip, mark = _tip(document, state, metric or tried, name), TRIAL if tried is not None else ""
     return Point(state.id, state.parent, value / unit, y, error, state.kind, label, tip, present, mark)
+
+
+def _export(document: Document, state: State, one: Exported, first: Metric, cost: Cost, unit: float) -> Point | None:
+    """A file in lower precision, None where its metric or its latency is not known."""
+    timing = timing_in(one.timings, document.target)
+    value = _value(document, state, cost) if cost is not Cost.LATENCY else timing.median if timing else None
+    if value is None or one.metric is None or not one.metric.like(first):
+        return None
+    y, error = _height(one.metric, first)
+    precision = EXPORTERS[one.format].precision
+    owner = kind_text(state.kind) if state.kind is StateKind.ORIGINAL else f"{kind_text(state.kind)} {state.id}"
+    name = say("tradeoff", "{0} in {1}").format(owner, precision)
+    lines = [name, metric_text(one.metric), *([latency_text(timing)] if timing else []), size(one.bytes)]
+    tip = "\n".join([*lines, say("tradeoff", "An exported file. Click to go to its state.")])
+    key = export_name(state.id, one.format)
+    return Point(key, state.id, value / unit, y, error, state.kind, name, tip, False, precision)
 
 
 def _height(metric: Metric | None, first: Metric) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication
 from secateur.app.dialogs.recovery_settings import RecoverySettingsDialog
 from secateur.app.document.document import Aspect, CurvePoint, JobView
 from secateur.app.document.message_log import Level, MessageLog, level_of
+from secateur.app.panels.compare.runs import runs_of
 from secateur.app.panels.history.panel import HistoryPanel
 from secateur.app.panels.jobs import JobsPanel
 from secateur.app.panels.log import LogPanel
@@ -21,6 +22,7 @@ from secateur.app.panels.samples import Picture, SamplesPanel
 from secateur.app.panels.tradeoff.panel import TradeOffPanel
 from secateur.app.panels.tradeoff.points import Cost, trade_off
 from secateur.app.theme import DARK, Scheme, apply
+from secateur.engine.export.protocol import Exported
 from secateur.engine.jobs import Progress
 from secateur.engine.process.events import Progressed
 from secateur.engine.recipes.compatibility import Mode
@@ -40,6 +42,23 @@ def test_states_are_points_at_their_measured_places(shown) -> None:
     assert (points["s0"].x, points["s0"].y) == (0.76, pytest.approx(91.4))
     assert points["s2"].present and points["s2"].parent == "s1"
     assert points["s1"].error == pytest.approx(100 * math.sqrt(0.812 * 0.188 / 2000))
+
+
+def test_files_in_lower_precision_stand_beside_their_states(shown) -> None:
+    document = travelled()
+    shown(TradeOffPanel(document.workbench))
+    state = document.contents.states["s2"]
+    metric = replace(state.metrics[0], value=0.87)
+    timing = replace(state.timings[0], median=0.2)
+    done = Exported("onnx-int8", ("m.int8.onnx",), 0.02, metric, 1000)
+    document.take_export("s2", done)
+    assert not any(p.mark for p in trade_off(document, Cost.LATENCY).points)
+    document.take_measurements("s2:onnx-int8", timings=(timing,))
+    point = next(p for p in trade_off(document, Cost.LATENCY).points if p.mark == "int8")
+    assert (point.x, point.y, point.parent) == (0.2, pytest.approx(87.0), "s2")
+    assert point not in trade_off(document, Cost.LATENCY).front
+    run = next(run for run in runs_of(document) if run.id == "s2:onnx-int8")
+    assert run.state == "s2" and "int8" in run.texts[0] and "File: 1.00 kB" in run.tip
 
 
 def test_a_plan_stands_at_its_exact_cost_and_claims_no_metric(shown) -> None:

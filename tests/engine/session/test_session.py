@@ -19,7 +19,7 @@ from secateur.engine.recovery import checkpoint
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.session import session as session_module
 from secateur.engine.session.session import Session
-from secateur.engine.session.states import OpenedModel, PlanIntent, StateKind
+from secateur.engine.session.states import OpenedModel, PlanIntent, StateKind, measurable_exports
 from secateur.engine.sharing.session_files import save_project
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Kind, Mask, from_identities
@@ -395,6 +395,22 @@ def test_an_export_is_kept_with_the_metric_of_the_file(session: Session, opened:
     metric = finish(session.evaluate(cut.id, Split.TEST))
     assert exported.metric is not None and abs(exported.metric.value - metric.value) < 0.03
     assert session.history.state(cut.id).exports == (exported,) and Path(exported.files[0]).exists()
+
+
+def test_a_file_in_lower_precision_has_a_metric_and_latencies_of_its_own(
+    session: Session, opened: OpenedModel, tmp_path: Path
+) -> None:
+    target = TargetSpec(seconds=0.05)
+    exported = finish(export_state(session, "s0", "onnx-int8", str(tmp_path / "m.int8.onnx")))
+    assert exported.metric is not None and exported.metric.split is Split.TEST and 0 < exported.difference < 0.5
+    names = ("s0", *measurable_exports(session.history.state("s0"), target))
+    timings = finish(measure_states(session, names, target))
+    kept = session.history.state("s0").export_in("onnx-int8")
+    assert kept is not None and kept.timings == timings[1:] and len(timings) == 2
+    session.artifacts().collect(0)  # the copy goes, and is made again from the same samples
+    assert finish(measure_states(session, names[1:], target))
+    copy = session.artifacts().kept(session.history.state("s0"), "onnx-int8")
+    assert copy.read_bytes() == (tmp_path / "m.int8.onnx").read_bytes()
 
 
 def test_timings_belong_to_their_states(session: Session, opened: OpenedModel) -> None:

@@ -1,0 +1,84 @@
+"""Exporters to ONNX in fp16 and int8: smaller files that compute almost the same, so that the metric evaluates them."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..adapters.torchvision_detection import in_two_stages
+from ..bfloat16 import widened
+from ..errors import ExportError, Message
+from ..jobs import CancelToken, Job
+from ..model_inputs import batch_size, write
+from ..recovery.mixed_precision import in_single
+from ..storage.temporary_folders import temporary_folder
+from ..subprocesses.run import run_killable
+from .model_package import bytes_of
+from .onnx import export_onnx, fixed_batch, predictor
+from .protocol import Exported, ExportRequest, Predictor
+from .reference_outputs import cases
+from .staged_output import check_destination, staged_file
+from .table import EXPORTERS, require_samples
+
+
+class Fp16Exporter:
+    """Writes one .onnx file whose weights are fp16 and which computes in it; its inputs and outputs stay float32."""
+
+    format = "onnx-fp16"
+
+    def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
+        """Convert the model's ONNX file, run the result in a fresh process, and put it in place.
+
+        Raises:
+            ExportError: Nothing is left behind, an older file of that name is still there.
+        """
+        return _export(request, self.format, token)
+
+    def predictor(self, path: str, threads: int = 1) -> Predictor:
+        """The file as a function; see `onnx.predictor`."""
+        return predictor(path, threads)
+
+
+class Int8Exporter(Fp16Exporter):
+    """Writes one .onnx file with int8 weights, one scale a channel, and int8 activations calibrated on samples (QDQ).
+
+    https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
+    """
+
+    format = "onnx-int8"
+
+    def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
+        """As in fp16; the request's samples say in which range each activation lies."""
+        require_samples(self.format, any(map(batch_size, request.samples)))
+        return _export(request, self.format, token)
+
+
+def _export(request: ExportRequest, form: str, token: CancelToken) -> Job[Exported]:
+    path, precision = Path(request.path).expanduser().absolute(), EXPORTERS[form].precision
+    if in_two_stages(request.model):
+        template = "A detector in two stages cannot be written in {precision}. Export it to ONNX."
+        raise ExportError("export.two_stages_precision", template, precision=precision)
+    check_destination(path, bytes_of(request.model))
+    with temporary_folder() as place, staged_file(path) as temporary:
+        notes: tuple[Message | str, ...] = ()
+        source = request.onnx
+        if not source:
+            source = str(place / "full.onnx")
+            notes = (yield from export_onnx(replace(request, path=source), token=token)).notes
+        with in_single(request.model):
+            write(place / "cases.npz", cases(request.model, widened(request.inputs), fixed_batch(source)))
+        write(place / "samples.npz", [widened(one) for one in request.samples])
+        job: dict[str, Any] = {"source": source, "path": str(temporary), "place": str(place), "precision": precision}
+        job |= {"samples": str(place / "samples.npz"), "cases": str(place / "cases.npz")}
+        converter = "secateur.engine.export.write_lower_precision:main"
+        yield from run_killable(converter, job, token, Message("process.export", "The export"), error=ExportError)
+        checker = "secateur.engine.export.check_onnx:main"
+        what = Message("process.check", "The check of the file")
+        result = yield from run_killable(checker, job, token, what, error=ExportError)
+        if not math.isfinite(result["difference"]):
+            template = (
+                "In {precision} the file's outputs are NaN or infinity, or have other shapes. Nothing was written. "
+                "Export to ONNX instead."
+            )
+            raise ExportError("export.not_finite", template, precision=precision)
+    return Exported(form, (str(path),), result["difference"], None, path.stat().st_size, notes)
