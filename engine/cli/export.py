@@ -27,7 +27,8 @@ def export(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         places = {format: _place(arguments, folder.name, state.id, format) for format in formats}
         for format, place in places.items():
             require_samples(format, session.has_task)
-            require_free(place, arguments.overwrite)
+            for one in EXPORTERS[format].places(place):
+                require_free(one, arguments.overwrite)
             check_destination(place, 0, not EXPORTERS[format].suffix)
         done: list[Exported] = []
         for format, place in places.items():

@@ -217,8 +217,9 @@ def at_liked_multiple(session: Session, asked: PruneRequest, given: int | None, 
 
 def check_export(path: str, overwrite: bool) -> None:
     """Refuse a destination that cannot be written, or is taken, before the work, not after it."""
-    place, folder = Path(path).expanduser().absolute(), not EXPORTERS[format_of(path)].suffix
-    check_destination(place, 0, folder, overwrite)
+    kind = EXPORTERS[format_of(path)]
+    for place in kind.places(Path(path).expanduser().absolute()):
+        check_destination(place, 0, not kind.suffix, overwrite)
 
 
 def require_export_samples(opened: OpenedModel, path: str | None) -> None:

@@ -1,22 +1,18 @@
 """Exporters to ONNX in fp16 and int8: smaller files that compute almost the same, so that the metric evaluates them."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from ..adapters.torchvision_detection import in_two_stages
 from ..bfloat16 import widened
 from ..errors import ExportError, Message
 from ..jobs import CancelToken, Job
 from ..model_inputs import batch_size, write
-from ..recovery.mixed_precision import in_single
 from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.run import run_killable
 from .model_package import bytes_of
-from .onnx import export_onnx, fixed_batch, predictor
+from .onnx import predictor
+from .onnx_source import CASES, onnx_source
 from .protocol import Exported, ExportRequest, Predictor
-from .reference_outputs import cases
 from .staged_output import check_destination, staged_file
 from .table import EXPORTERS, require_samples
 
@@ -54,22 +50,13 @@ class Int8Exporter(Fp16Exporter):
 
 
 def _export(request: ExportRequest, form: str, token: CancelToken) -> Job[Exported]:
-    path, precision = Path(request.path).expanduser().absolute(), EXPORTERS[form].precision
-    if in_two_stages(request.model):
-        template = "A detector in two stages cannot be written in {precision}. Export it to ONNX."
-        raise ExportError("export.two_stages_precision", template, precision=precision)
+    path, kind = Path(request.path).expanduser().absolute(), EXPORTERS[form]
     check_destination(path, bytes_of(request.model))
     with temporary_folder() as place, staged_file(path) as temporary:
-        notes: tuple[Message | str, ...] = ()
-        source = request.onnx
-        if not source:
-            source = str(place / "full.onnx")
-            notes = (yield from export_onnx(replace(request, path=source), token=token)).notes
-        with in_single(request.model):
-            write(place / "cases.npz", cases(request.model, widened(request.inputs), fixed_batch(source)))
+        source, notes = yield from onnx_source(request, place, kind.title, token)
         write(place / "samples.npz", [widened(one) for one in request.samples])
-        job: dict[str, Any] = {"source": source, "path": str(temporary), "place": str(place), "precision": precision}
-        job |= {"samples": str(place / "samples.npz"), "cases": str(place / "cases.npz")}
+        job = {"source": source, "path": str(temporary), "place": str(place), "precision": kind.precision}
+        job |= {"samples": str(place / "samples.npz"), "cases": str(place / CASES)}
         converter = "secateur.engine.export.write_lower_precision:main"
         yield from run_killable(converter, job, token, Message("process.export", "The export"), error=ExportError)
         checker = "secateur.engine.export.check_onnx:main"
@@ -80,5 +67,5 @@ def _export(request: ExportRequest, form: str, token: CancelToken) -> Job[Export
                 "In {precision} the file's outputs are NaN or infinity, or have other shapes. Nothing was written. "
                 "Export to ONNX instead."
             )
-            raise ExportError("export.not_finite", template, precision=precision)
+            raise ExportError("export.not_finite", template, precision=kind.precision)
     return Exported(form, (str(path),), result["difference"], None, path.stat().st_size, notes)

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from ..errors import ExportError
@@ -27,6 +27,27 @@ def staged_file(path: Path) -> Generator[Path]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def staged_files(path: Path, beside: Sequence[str]) -> Generator[Path]:
+    """As `staged_file`, for a file that needs others of the same name: they are moved first, then the file itself.
+
+    An older file goes before that: it would read the new ones.
+    """
+    temporary = _temporary(path)
+    others = [(temporary.with_suffix(one), path.with_suffix(one)) for one in beside]
+    with _sentences(path):
+        try:
+            yield temporary
+            for file in (temporary, *(new for new, _ in others)):
+                _sync(file)
+            path.unlink(missing_ok=True)
+            for new, old in (*others, (temporary, path)):
+                os.replace(new, old)
+        finally:
+            for file in (temporary, *(new for new, _ in others)):
+                file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

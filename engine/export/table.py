@@ -4,6 +4,7 @@ The table is plain data, so that a window lists it without torch; an exporter is
 """
 
 import importlib
+from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import ExportError
@@ -21,6 +22,7 @@ class Format(NamedTuple):
             equality; "" for the model's own.
         from_onnx: It is made from the state's ONNX file (`ExportRequest.onnx`).
         needs_data: It is calibrated on samples of the train split (`ExportRequest.samples`).
+        beside: Endings of further files of the same name that belong to the first.
     """
 
     title: str
@@ -29,6 +31,11 @@ class Format(NamedTuple):
     precision: str = ""
     from_onnx: bool = False
     needs_data: bool = False
+    beside: tuple[str, ...] = ()
+
+    def places(self, path: Path) -> tuple[Path, ...]:
+        """All files, or the folder, that an export to a path writes."""
+        return path, *(path.with_suffix(one) for one in self.beside)
 
 
 EXPORTERS = {
@@ -36,8 +43,11 @@ EXPORTERS = {
     "pytorch": Format("PyTorch", "", "pytorch:PyTorchExporter"),
     "hugging-face": Format("Hugging Face folder", "", "hugging_face:HuggingFaceExporter"),
     "program": Format("torch.export program", ".pt2", "program:ProgramExporter"),
-    "onnx-fp16": Format("ONNX in fp16", ".fp16.onnx", "lower_precision:Fp16Exporter", "fp16", True),
-    "onnx-int8": Format("ONNX in int8", ".int8.onnx", "lower_precision:Int8Exporter", "int8", True, True),
+    "onnx-fp16": Format("ONNX in fp16", ".fp16.onnx", "lower_precision:Fp16Exporter", "fp16", from_onnx=True),
+    "onnx-int8": Format(
+        "ONNX in int8", ".int8.onnx", "lower_precision:Int8Exporter", "int8", from_onnx=True, needs_data=True
+    ),
+    "openvino": Format("OpenVINO IR", ".xml", "openvino_ir:OpenVinoExporter", from_onnx=True, beside=(".bin",)),
 }
 
 
@@ -64,7 +74,7 @@ def require_samples(name: str, has_data: bool) -> None:
         )
 
 
-OTHERS = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".tflite", ".engine", ".xml", ".mlpackage", ".pb", ".gguf")
+OTHERS = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".tflite", ".engine", ".mlpackage", ".pb", ".gguf")
 """Endings of files with models that are not written: no folder is meant by them."""
 
 

@@ -18,6 +18,7 @@ from ..baselines.spec_paths import change_baseline
 from ..devices import CPU, check_threads
 from ..errors import OpenError, SecateurError
 from ..export.protocol import Exported
+from ..export.table import EXPORTERS
 from ..foreign_code.consent import NO_CONSENT, Consent, is_sealed, seal_of
 from ..recovery.protocol import RecoverySettings, require_possible
 from ..session.measurement_cache import listing
@@ -249,7 +250,8 @@ def _baselines(baselines: Sequence[Baseline], state: State) -> list[Step]:
 
 
 def _destination(exported: Exported) -> str:
-    return exported.files[0] if len(exported.files) == 1 else os.path.commonpath(exported.files)
+    is_file = EXPORTERS[exported.format].suffix if exported.format in EXPORTERS else len(exported.files) == 1
+    return exported.files[0] if is_file else os.path.commonpath(exported.files)
 
 
 def _numbers(state: State) -> Numbers:

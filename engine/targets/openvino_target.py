@@ -1,12 +1,13 @@
 """OpenVINO on the CPU, for exported files. Needs the extra `secateur[openvino]`."""
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..devices import CPU
 from ..errors import SecateurError
@@ -87,6 +88,19 @@ def _compiled(core: Any, model: Any, options: dict[str, Any], inputs: Inputs) ->
     return core.compile_model(model, "CPU", options)
 
 
+def loaded(path: str, threads: int = 1) -> tuple[Any, Callable[..., list[NDArray[Any]]]]:
+    """A file, and a function that takes inputs as the model does, at any batch, and gives its outputs in order."""
+    core = _core()
+    model = core.read_model(path)
+    compiled = core.compile_model(model, "CPU", _options(threads, "fp32"))
+
+    def run(*inputs: Any, **named: Any) -> list[NDArray[Any]]:
+        results = compiled(_feed(model, named if named else inputs))
+        return [results[number] for number in range(len(model.outputs))]
+
+    return model, run
+
+
 def _feed(model: Any, inputs: Inputs) -> dict[str, Any]:
     feed = call(feed_by([one.get_any_name() for one in model.inputs]), inputs)
     return {name: np.ascontiguousarray(one) for name, one in feed.items()}
@@ -98,14 +112,18 @@ def _shapes(node: Any) -> list[tuple[int, ...]]:
     return [tuple(one.get_shape()) for one in values]
 
 
-def _core() -> Any:
+def library() -> Any:
+    """The module `openvino`; raises SecateurError where it is not installed."""
     try:
         with _untold():
-            openvino: Any = import_module("openvino")
+            return import_module("openvino")
     except ImportError as error:
         template = "OpenVINO is not installed. Install it: pip install 'secateur[openvino]'"
         raise SecateurError("target.openvino", template, details=str(error)) from error
-    return openvino.Core()
+
+
+def _core() -> Any:
+    return library().Core()
 
 
 @contextmanager

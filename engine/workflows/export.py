@@ -62,7 +62,7 @@ def export_state(session: Session, state: str, format: str, path: str, token: Ca
     """
     one, kind = session.history.state(state), EXPORTERS[format]
     exporter, path = exporter_named(format), absolute_to(Path.cwd())(path)
-    with removed_unless_finished(Path(path)):
+    with removed_unless_finished(*kind.places(Path(path))):
         request = yield from _request(session, one, format, path, token)
         try:
             exported = yield from exporter.export(request, token)
