@@ -218,7 +218,7 @@ class Pruned:
         metric = yield from run_evaluation(task, self._predictor(form, place), Split.REPORT, token, shown)
         return replace(exported, metric=metric)
 
-    def _predictor(self, form: str, place: Path) -> Predictor:
+    def _predictor(self, form: str, place: Path) -> Predictor | None:
         if form == "pytorch" and self._is_object:  # the folder does not say how the original is made
             factory = self._prepared.opened.factory
             return load_pruned(factory, str(place / SHAPES), str(place / WEIGHTS))

@@ -10,10 +10,10 @@ from ..recipes.find_recipe import recipe_in
 from ..session.bundle_file import Bundle, is_bundle, read_bundle
 from ..session.session import Session
 from ..session.state_history import is_project
+from ..session.state_text import metric_of
 from ..session.structures_file import analysis_to_json
 from ..sharing.bundle import write_bundle
 from ..sharing.read_shared import Handed, handed
-from ..sharing.report_text import metric_of
 from ..sources.protocol import ModelSpec
 from ..tasks.metric_text import metric_value
 from ..text.format import byte_size, percent, size, thousands

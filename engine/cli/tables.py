@@ -79,10 +79,8 @@ def export_line(exported: Exported) -> str:
     files = ", ".join(exported.files)
     notes = "".join(f"\n  {note}" for note in exported.notes)
     opset = f", opset {exported.opset}" if exported.opset else ""
-    return (
-        f"wrote {files} ({exported.bytes / 1e6:.2f} MB, differs from the model by "
-        f"{exported.difference:.0e}{on_file}{opset}){notes}"
-    )
+    differs = "" if exported.difference is None else f", differs from the model by {exported.difference:.0e}"
+    return f"wrote {files} ({exported.bytes / 1e6:.2f} MB{differs}{on_file}{opset}){notes}"
 
 
 def costs_of(state: State) -> dict[str, int]:

@@ -12,13 +12,14 @@ from ..sources.exported_folder import is_export
 from ..sources.hugging_face import folder_of
 from ..sources.protocol import ModelSpec
 from ..surgery.repair.config_fit import FittedModel, fitted, is_transformers
+from .model_card import MARK
 from .model_package import bytes_of
 from .protocol import Exported, ExportRequest, Predictor
 from .pytorch import check_by_code
 from .staged_output import check_destination, staged_folder
 
-FORMAT, CARD, MARK = "hugging-face", "README.md", "secateur"
-"""Name of the format; the model card, and the tag in it that says who wrote the folder."""
+FORMAT, CARD = "hugging-face", "README.md"
+"""Name of the format, and the model card, whose tag `MARK` says who wrote the folder."""
 CARRIED = (
     "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model", "*.jinja",
     "preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json", "chat_template.json",
@@ -54,7 +55,7 @@ class HuggingFaceExporter:
             for file in _carried(request.spec):
                 if not (folder / file.name).exists():
                     shutil.copyfile(file, folder / file.name)
-            (folder / CARD).write_text(_card(request, model), encoding="utf-8")
+            (folder / CARD).write_text(request.card or _card(request, model), encoding="utf-8")
             code = f"import transformers\n\nmodel = transformers.{auto_class(model)}.from_pretrained(folder)\n"
             difference = yield from check_by_code(folder, code, request, token or NeverCancelled())
         files = sorted(one for one in path.iterdir() if one.is_file())

@@ -32,6 +32,7 @@ class ExportRequest:
         onnx: The model's ONNX file in its own precision, written and checked before, for formats that are made from
             it; "" where there is none yet.
         samples: Batches of inputs on which a quantised file is calibrated.
+        card: The model card, Markdown with the metadata of the Hugging Face Hub; "" for a short one.
     """
 
     model: Any
@@ -45,6 +46,7 @@ class ExportRequest:
     factory: Callable[[], Any] | None = None
     onnx: str = ""
     samples: tuple[Inputs, ...] = ()
+    card: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Exported:
     Attributes:
         format: A key of `export.table.EXPORTERS`.
         files: What was written.
-        difference: max|a - b| / max|a| of file against PyTorch model on real inputs.
+        difference: max|a - b| / max|a| of file against PyTorch model on real inputs; None for a text.
         metric: The metric measured on the file itself, None without a task.
         bytes: Size of the files.
         notes: What the file does less than the model; plain words in what earlier versions kept.
@@ -65,7 +67,7 @@ class Exported:
 
     format: str
     files: tuple[str, ...]
-    difference: float
+    difference: float | None
     metric: Metric | None
     bytes: int
     notes: tuple[Message | str, ...] = ()
@@ -85,6 +87,6 @@ class Exporter(Protocol):
         """Write, load again in a fresh process, compare, put in place; or raises ExportError and leaves nothing."""
         ...
 
-    def predictor(self, path: str, threads: int = 1) -> Predictor:
-        """What was written as a function, so that a task measures its metric on the files themselves."""
+    def predictor(self, path: str, threads: int = 1) -> Predictor | None:
+        """What was written as a function, so that a task measures its metric on the files; None for a text."""
         ...

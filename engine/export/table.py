@@ -47,6 +47,7 @@ EXPORTERS = {
     "onnx-int8": Format(
         "ONNX in int8", ".int8.onnx", "lower_precision:Int8Exporter", "int8", from_onnx=True, needs_data=True
     ),
+    "model-card": Format("Model card", ".md", "model_card:ModelCardExporter"),
     "openvino": Format("OpenVINO IR", ".xml", "openvino_ir:OpenVinoExporter", from_onnx=True, beside=(".bin",)),
 }
 

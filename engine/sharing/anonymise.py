@@ -1,8 +1,7 @@
 """What does not leave the house: paths become names of files, and nothing says who or where one is."""
 
-import re
 from dataclasses import replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,12 +15,9 @@ from ..session.state_history import StateHistory
 from ..session.states import State
 from ..sources.protocol import ModelSpec
 from ..sources.spec_paths import change_model
-from ..storage.paths import Change
+from ..storage.paths import Change, base_name, without_paths
 from ..surgery.cut.edits import Verification
 from ..tasks.spec_paths import change_task
-
-_PATHS = re.compile(r"(?<![\w.~])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:*?\"'<>|,;]+){2,}")
-"""Absolute paths with two parts or more, of any system."""
 
 
 def stripped(recipe: Recipe) -> Recipe:
@@ -39,16 +35,6 @@ def stripped_history(history: StateHistory) -> StateHistory:
     bare.baselines = {key: _baseline(one) for key, one in history.baselines.items()}
     bare.versions = dict(history.versions)
     return bare
-
-
-def base_name(path: str) -> str:
-    """The last part of a path of any system."""
-    return PurePosixPath(PureWindowsPath(path).name).name or path
-
-
-def without_paths(text: str) -> str:
-    """Absolute paths in a text become the name at their end."""
-    return _PATHS.sub(lambda match: base_name(match[0]), text)
 
 
 def _stripped(step: Step) -> Step:

@@ -26,12 +26,12 @@ from ..session.bundle_file import (
     weights_progress,
 )
 from ..session.state_history import StateHistory
+from ..session.state_text import model_name
 from ..session.structures_file import STRUCTURES
 from ..storage.atomic_files import not_written, staged_write
 from ..storage.serialization import to_json
 from .anonymise import stripped, stripped_history
 from .report import report_of, this_machine
-from .report_text import model_name
 
 NEVER = NeverCancelled()
 

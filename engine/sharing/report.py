@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from ..recipes.script import script_of
 from ..recipes.steps import Open, Recipe
 from ..session.state_history import StateHistory, versions
+from ..session.state_text import data_words
 from ..storage.atomic_files import write
+from ..storage.paths import base_name
 from ..storage.serialization import to_json
-from .anonymise import base_name, stripped, stripped_history
+from .anonymise import stripped, stripped_history
 from .report_data import facts_of
-from .report_text import data_words
 from .report_types import Facts
 
 if TYPE_CHECKING:

@@ -7,19 +7,16 @@ from typing import Any
 
 from ..baselines.protocol import Baseline
 from ..baselines.verdict import PrunedResult, verdict
-from ..options import settings_of
-from ..planning.infeasibility import goal_text
 from ..recipes.compatibility import shown
-from ..recovery.protocol import RecoverySettings
 from ..session.state_history import StateHistory
-from ..session.states import PlanIntent, State, StateKind
+from ..session.state_text import KINDS, metric_of, metric_pair, model_name, sample_size, step_told, where
+from ..session.states import State
 from ..targets.protocol import Timing
 from ..tasks.metric_text import metric_value
 from ..tasks.protocol import Metric
 from ..text.format import byte_size, change, counted, percent, size, thousands
 from .report_plots import recovery_curve, tradeoffs
-from .report_text import KINDS, metric_of, metric_pair, model_name, sample_size, where
-from .report_types import Checked, Facts, Figure, Layer, Row, StepTold, Timed
+from .report_types import Checked, Facts, Figure, Layer, Row, Timed
 
 EXACT, MEASURED = "exact", "measured"
 
@@ -60,7 +57,7 @@ def facts_of(
         states=tuple(_row(one, original, last) for one in history.states.values()),
         baselines=tuple(_beside(one, original) for one in beside),
         verdict=tuple(str(sentence) for sentence in said.sentences) if said is not None else (),
-        steps=tuple(_step(before, one, original) for before, one in pairwise(path)),
+        steps=tuple(step_told(before, one, original) for before, one in pairwise(path)),
         layers=tuple(layers[:ROWS]),
         left_out=max(0, len(layers) - ROWS),
         tradeoffs=tuple(tradeoffs(history, last, beside)),
@@ -133,7 +130,8 @@ def _figures(original: State, last: State, metric: tuple[Metric, Metric] | None)
         metric_words = (
             f"; {exported.metric.name} on the file {metric_value(exported.metric)}" if exported.metric else ""
         )
-        note = f"differs from the model by {exported.difference:.0e}{metric_words}"
+        differs = "" if exported.difference is None else f"differs from the model by {exported.difference:.0e}"
+        note = f"{differs}{metric_words}"
         found.append(Figure(f"File ({exported.format})", "", byte_size(exported.bytes), "", MEASURED, note))
     return found
 
@@ -170,48 +168,6 @@ def _beside(one: Baseline, original: State) -> Row:
         f"{timing.median:.3g} ms" if timing is not None else "not measured",
         "; ".join([trained, *map(str, one.notes)]),
     )
-
-
-def _step(before: State, one: State, original: State) -> StepTold:
-    lines: list[tuple[str, str]] = []
-    title = f"{KINDS[one.kind]} {one.id}"
-    if one.kind is StateKind.CUT:
-        gone = sum(map(len, one.removed.values())) - sum(map(len, before.removed.values()))
-        title = f"{title}: {counted(gone, 'structure')}"
-        lines += _intent(one.plan or PlanIntent())
-    elif one.recovery is not None:
-        lines += _settings(one.recovery)
-    shares = (percent(one.parameters / max(original.parameters, 1)), percent(one.macs / max(original.macs, 1)))
-    costs = f"{thousands(one.parameters)} parameters ({shares[0]}), {size(one.macs)} MACs ({shares[1]}), exact"
-    lines.append(("Result", costs))
-    lines += [(f"{m.name}, {m.split}", f"{metric_value(m)}, {sample_size(m)}, measured") for m in one.metrics]
-    if one.verification is not None:
-        lines.append(("Cut verified", f"equals the masked original, {one.verification.difference:.0e}"))
-    return StepTold(title, tuple(lines))
-
-
-def _intent(plan: PlanIntent) -> list[tuple[str, str]]:
-    goal = plan.asked
-    lines = [("Goal", str(goal_text(goal)) if goal is not None else "marked by hand")]
-    if plan.criterion and goal is not None:
-        lines.append(("Chosen by", f"{plan.criterion} scores, seed {plan.seed}, ranked by {goal.ranking}"))
-        lines.append(("Widths", f"multiples of {goal.multiple}, at least {goal.least}"))
-    if goal is not None and goal.scope:
-        lines.append(("Scope", ", ".join(goal.scope)))
-    for title, named in (("Locked", plan.locked), ("Marked by hand", plan.marked)):
-        if named:
-            lines.append((title, counted(sum(map(len, named.values())), "structure")))
-    return lines
-
-
-def _settings(told: RecoverySettings) -> list[tuple[str, str]]:
-    """A line for each section of the settings; without training only what was repaired."""
-    sections: dict[str, list[str]] = {}
-    for one in settings_of(type(told)):
-        if one.option.in_report and (told.epochs or one.name == "repair"):
-            value = one.words(getattr(told, one.name))
-            sections.setdefault(one.option.section or "Recovery", []).append(f"{one.option.title}: {value}")
-    return [(title, "; ".join(lines)) for title, lines in sections.items()]
 
 
 def _layer(key: str, count: int, last: State) -> Layer:

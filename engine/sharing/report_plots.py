@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 
 from ..baselines.protocol import Baseline
 from ..session.state_history import StateHistory
+from ..session.state_text import KINDS, metric_of, where
 from ..session.states import State
 from ..tasks.metric_text import metric_value
 from ..tasks.protocol import Split
 from .plots import SMALL, WIDE, Given, Plot, curve, scatter
-from .report_text import KINDS, metric_of, where
 from .report_types import Curve
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ..session.state_text import StepTold
 from .plots import Plot
 
 
@@ -32,14 +33,6 @@ class Row:
     latency: str
     note: str = ""
     present: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class StepTold:
-    """A step on the way to the result: a title, and lines of what was asked and what came out."""
-
-    title: str
-    lines: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,25 @@ What has paths changes them with a `Change`: `sources.spec_paths`, `tasks.spec_p
 import os
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ..errors import OpenError
 
 Change = Callable[[str], str]
 DIGEST = re.compile(r"[0-9a-f]{64}")
 """A sha256, which files of weights are named by."""
+_PATHS = re.compile(r"(?<![\w.~])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:*?\"'<>|,;]+){2,}")
+"""Absolute paths with two parts or more, of any system."""
+
+
+def base_name(path: str) -> str:
+    """The last part of a path of any system."""
+    return PurePosixPath(PureWindowsPath(path).name).name or path
+
+
+def without_paths(text: str) -> str:
+    """Absolute paths in a text become the name at their end."""
+    return _PATHS.sub(lambda match: base_name(match[0]), text)
 
 
 def absolute_to(folder: Path) -> Change:

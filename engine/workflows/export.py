@@ -18,6 +18,7 @@ from ..storage.atomic_files import removed_unless_finished
 from ..storage.paths import absolute_to
 from ..surgery.repair.nearest_uniform import nearest_uniform
 from ..tasks.protocol import Split, Task
+from .model_card import model_card
 
 NEVER = NeverCancelled()
 HUGGING_FACE = "hugging-face"
@@ -74,9 +75,10 @@ def export_state(session: Session, state: str, format: str, path: str, token: Ca
                 "export.hf_nearest", template, error.details, refusal=error.message, nearest=near
             ) from error
         exported = replace(exported, opset=opset_of(path), inputs=sample_inputs(request.inputs))
-        if session.has_task:
+        predict = exporter.predictor(path) if session.has_task else None
+        if predict is not None:
             shown = Message("progress.on_file", "Measuring the metric on the file")
-            metric = yield from run_evaluation(session.task, exporter.predictor(path), Split.TEST, token, shown)
+            metric = yield from run_evaluation(session.task, predict, Split.TEST, token, shown)
             exported = replace(exported, metric=metric)
         elif kind.precision:
             template = "No data, so the metric was not measured. Attach data to see what {precision} costs."
@@ -112,7 +114,8 @@ def kept_file(session: Session, state: str, format: str, token: CancelToken = NE
 def _request(session: Session, state: State, format: str, path: str, token: CancelToken) -> Job[ExportRequest]:
     """What a format's exporter needs of a state."""
     artifacts, kind = session.artifacts(), EXPORTERS[format]
-    request = artifacts.request(session.model(state.id), state, path)
+    model = session.model(state.id)
+    request = replace(artifacts.request(model, state, path), card=model_card(session.history, state, model))
     if kind.needs_data:
         require_samples(format, session.has_task)
         request = replace(request, samples=_samples(session.task))

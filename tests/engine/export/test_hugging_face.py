@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from huggingface_hub import ModelCard
 
 from secateur.engine.cli.main import main
 from secateur.engine.errors import ExportError, Message, OpenError
@@ -23,6 +24,7 @@ from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.pruning import prune
 from secateur.engine.scoring.criteria import score
 from secateur.engine.session.session import Session
+from secateur.engine.session.state_history import StateHistory
 from secateur.engine.sources.hugging_face_inputs import example_inputs
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analyse import analyse
@@ -45,6 +47,14 @@ how = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False}
 made = [model.generate(ids, use_cache=cache, **how) for cache in (True, False)]
 torch.save({"logits": logits, "cached": made[0], "uncached": made[1]}, out)
 """
+CARD = """---
+license: other
+license_name: "Community: 1.0"
+language: [en, de]
+library_name: something
+---
+# Tiny
+"""
 SIZES: dict[str, Any] = {
     "vocab_size": 90, "hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 6,
     "num_key_value_heads": 3, "tie_word_embeddings": True, "pad_token_id": 0,
@@ -57,6 +67,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "llama"
     transformers.LlamaForCausalLM(transformers.LlamaConfig(**SIZES)).save_pretrained(folder)
     (folder / "tokenizer_config.json").write_text('{"model_max_length": 77}')
+    (folder / "README.md").write_text(CARD)
     return folder
 
 
@@ -246,10 +257,23 @@ def test_any_state_is_exported_in_several_formats(
     command = ["prune", str(llama), "--uniform", "--keep-params", "70%", "--save", str(project)]
     assert main(command) == 0, capsys.readouterr().err
     capsys.readouterr()
-    to = ["export", str(project), "--to", "hugging-face", "pytorch", "--out", str(tmp_path)]
+    to = ["export", str(project), "--to", "hugging-face", "pytorch", "model-card", "--out", str(tmp_path)]
     assert main([*to, "--json"]) == 0, capsys.readouterr().err
     done = json.loads(capsys.readouterr().out)
-    assert [one["format"] for one in done["exports"]] == ["hugging-face", "pytorch"] and done["state"] == "s1"
+    formats = ["hugging-face", "pytorch", "model-card"]
+    assert [one["format"] for one in done["exports"]] == formats and done["state"] == "s1"
+    card = ModelCard.load(tmp_path / "project-s1-hugging-face" / "README.md")
+    told = card.data.to_dict()
+    assert told["license_name"] == "Community: 1.0" and told["language"] == ["en", "de"]
+    assert told["library_name"] == "transformers" and told["tags"] == ["secateur", "pruning"]
+    history = StateHistory(project)
+    history.read()
+    verified = history.state("s1").verification
+    assert verified is not None and f"largest difference {verified.difference:.0e}" in card.text
+    assert f"{history.state('s1').parameters:,} parameters" in card.text and str(tmp_path) not in card.text
+    readme = (tmp_path / "project-s1-hugging-face" / "README.md").read_text()
+    assert (tmp_path / "project-s1.md").read_text() == readme
+    assert done["exports"][2]["difference"] is None
     assert (tmp_path / "project-s1-hugging-face" / "config.json").is_file()
     assert main(to) == 1 and "already exists" in capsys.readouterr().err
     assert main([*to, "--overwrite"]) == 0, capsys.readouterr().err

@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from secateur.engine.sharing.anonymise import without_paths
 from secateur.engine.sharing.plots import Given, curve, scatter, ticks
 from secateur.engine.sharing.report import render, report_of
 from secateur.engine.sharing.report_data import facts_of
+from secateur.engine.storage.paths import without_paths
 
 from .made import ANALYSIS, made_history
 
