@@ -1,17 +1,21 @@
-"""Export the current state: format and path. What is written is loaded again in a fresh process and compared."""
+"""Export the current state in one or several formats. What is written is loaded in a new process and compared."""
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
+from secateur.engine.errors import Message
 from secateur.engine.export.table import EXPORTERS
 
 from ..document.document import Document
 from ..storage.user_folders import home
-from ..text.translate import engine_words
-from ..widgets.fields import ComboBox
+from ..text.translate import engine_words, sentence
+from ..widgets.check_boxes import CheckBox
+from ..widgets.labels import label
 from .form import FormDialog
 from .window_api import WindowApi
 
@@ -20,36 +24,104 @@ class ExportDialog(FormDialog):
     """The dialog.
 
     Attributes:
-        format: Combo box of formats.
-        path: File or folder to write.
+        formats: A box for each format by its name; those that cannot be written are disabled.
+        reasons: Why, beneath each box.
+        path: What the first of the chosen formats writes; others get the same name with their own ending.
     """
 
     def __init__(self, window: WindowApi, format: str) -> None:
-        """Ask in a window."""
-        sentence = self.tr(
-            "The file is loaded in a new process and compared with the model, and its metric is measured."
-        )
-        super().__init__(window.as_widget(), self.tr("Export"), sentence, self.tr("Export"))
-        self._document = window.document
-        self.format = ComboBox(self.tr("Format"))
-        for name, one in EXPORTERS.items():
-            self.format.addItem(engine_words(one.title), name)
-        self.format.setCurrentIndex(list(EXPORTERS).index(format))
-        self.add_row(self.tr("Format"), self.format)
-        self.path = self.add_path(self.tr("Write to"), default_path(self._document, format), pick="save")
-        self.format.currentIndexChanged.connect(self._chosen)
-        self.problem = self._problem
-        self.act = lambda: window.workbench.states.export(self.format.currentData(), self.path.text().strip())
+        """Ask in a window, with one format chosen at first."""
+        words = self.tr("Each file is loaded in a new process and compared with the model, and its metric is measured.")
+        super().__init__(window.as_widget(), self.tr("Export"), words, self.tr("Export"))
+        self._window, self._open = window, True
+        self.formats: dict[str, CheckBox] = {}
+        self.reasons = {name: label("", "caption", wrap=True) for name in EXPORTERS}
+        self.add_row(self.tr("Formats"), self._boxes())
+        self.formats[format].setChecked(True)
+        self.path = self.add_path(self.tr("Write to"), default_path(window.document, format), pick="save")
+        self.files = label("", "caption", wrap=True)
+        self.form.addRow("", self.files)
+        self.problem, self.written, self.act = self._problem, self._written, self._export
+        for box in self.formats.values():
+            box.toggled.connect(self._chosen)
+        self.path.textChanged.connect(self._say_files)
+        self.finished.connect(self._closed)
+        window.workbench.states.find_refusals(self.refuse)
+        self._say_files()
         self.path.setFocus()
         self.path.selectAll()
         self.check()
 
+    @property
+    def chosen(self) -> list[str]:
+        """The formats that are ticked and possible."""
+        return [name for name, box in self.formats.items() if box.isChecked() and box.isEnabled()]
+
+    def refuse(self, reasons: Mapping[str, Message]) -> None:
+        """Disable the formats that the engine cannot write of this state, and say why."""
+        if not self._open:
+            return
+        for name, box in self.formats.items():
+            refused = name in reasons
+            box.setEnabled(not refused)
+            self.reasons[name].setText(sentence(reasons[name]) if refused else "")
+            self.reasons[name].setVisible(refused)
+        self._chosen()
+
+    def places(self) -> dict[str, Path]:
+        """Where each chosen format goes."""
+        base, several = _without_ending(self.path.text().strip()), len(self.chosen) > 1
+        return {name: Path(base + _ending(name, several)).expanduser() for name in self.chosen}
+
+    def _boxes(self) -> QWidget:
+        holder = QWidget()
+        column = QVBoxLayout(holder)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        for name, one in EXPORTERS.items():
+            box = self.formats[name] = CheckBox(engine_words(one.title))
+            column.addWidget(box)
+            column.addWidget(self.reasons[name])
+            self.reasons[name].setIndent(22)
+            self.reasons[name].setVisible(False)
+        return holder
+
     def _chosen(self) -> None:
-        suffix = EXPORTERS[self.format.currentData()].suffix
-        self.path.setText(str(Path(self.path.text()).with_suffix(suffix)))
+        if self.chosen:
+            base = _without_ending(self.path.text().strip())
+            self.path.setText(base + _ending(self.chosen[0], len(self.chosen) > 1))
+        self._say_files()
+        self.check()
+
+    def _say_files(self) -> None:
+        others = [place.name for place in self._written()[1:]]
+        self.files.setText(self.tr("Also written: {files}").format(files=", ".join(others)) if others else "")
+        self.files.setVisible(bool(others))
 
     def _problem(self) -> str:
-        return place_problem(self.path.text())
+        return place_problem(self.path.text()) if self.chosen else self.tr("Choose a format.")
+
+    def _written(self) -> list[Path]:
+        return [one for name, place in self.places().items() for one in EXPORTERS[name].places(place)]
+
+    def _export(self) -> None:
+        for name, place in self.places().items():
+            self._window.workbench.states.export(name, str(place))
+
+    def _closed(self) -> None:
+        self._open = False
+
+
+def _without_ending(text: str) -> str:
+    """A path without the longest ending of a format, or the name of one, that it has."""
+    ends = [_ending(name, several) for name in EXPORTERS for several in (False, True)]
+    found = max((end for end in ends if end and text.lower().endswith(end)), key=len, default="")
+    return text.removesuffix(text[len(text) - len(found) :])
+
+
+def _ending(format: str, several: bool) -> str:
+    """What a format adds to a name: its ending; a folder among several formats says which it is."""
+    return EXPORTERS[format].suffix or (f"-{format}" if several else "")
 
 
 def place_problem(text: str) -> str:

@@ -1,10 +1,12 @@
 """Jobs on the current state: cut, recover, attach weights, export, evaluate, measure."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QObject, Slot
 
+from secateur.engine.errors import Message
 from secateur.engine.export.protocol import Exported
 from secateur.engine.export.run_command import place_of
 from secateur.engine.export.table import EXPORTERS
@@ -110,6 +112,11 @@ class StateJobs(QObject):
 
         title = self.tr("Export {name}").format(name=Path(path).name)
         self._runner.run(title, apply, "export", state, format, path)
+
+    def find_refusals(self, take: Callable[[Mapping[str, Message]], None]) -> None:
+        """Have the engine say in which formats the current state cannot be written, and why."""
+        state = self._document.contents.present
+        self._runner.run(self.tr("Find possible exports"), take, "export_refusals", state, background=True)
 
     # Measurements.
 

@@ -284,7 +284,8 @@ def _report(command: argparse.ArgumentParser) -> None:
 def _export(command: argparse.ArgumentParser) -> None:
     command.add_argument("project", metavar="PROJECT", help="a folder that --save wrote")
     add = command.add_argument
-    add("--to", nargs="+", required=True, choices=list(EXPORTERS), help="formats to write")
+    words = "formats to write; without it those that are possible are listed, and why others are not"
+    add("--to", nargs="+", default=[], choices=list(EXPORTERS), help=words)
     add("--state", metavar="s2", help="what to write (default: the state that the project was saved at)")
     add("--out", metavar="FOLDER", type=Path, help="where to write, under the project's name (default: here)")
     about_writing(command)

@@ -1,22 +1,25 @@
 """`secateur export`: write any state of a project in one or several formats, each checked in a fresh process."""
 
 import argparse
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
+from ..errors import Message
 from ..export.protocol import Exported
 from ..export.staged_output import check_destination, require_free
-from ..export.table import EXPORTERS, require_samples
+from ..export.table import EXPORTERS, require, samples_refusal
 from ..session.session import Session
-from ..workflows.export import export_state
+from ..workflows.export import export_refusals, export_state
 from .compute_device import use_device, use_threads
+from .flag_hints import with_hint
 from .model_args import project_folder, project_spec
 from .output import Outcome, Reporter
-from .tables import export_line, export_of
+from .tables import columns, export_line, export_of
 
 
 def export(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
-    """Write a state of a project as the arguments say."""
+    """Write a state of a project as the arguments say, or list what is possible."""
     folder = project_folder(arguments)
     formats = tuple(dict.fromkeys(arguments.to))
     use_threads(arguments.threads)
@@ -24,9 +27,11 @@ def export(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         use_device(session, arguments)
         reporter.finish(session.open(project_spec(arguments), evaluate=False))
         state = session.history.state(arguments.state) if arguments.state else session.present
+        if not formats:
+            return _listed(state.id, export_refusals(session, state.id))
         places = {format: _place(arguments, folder.name, state.id, format) for format in formats}
         for format, place in places.items():
-            require_samples(format, session.has_task)
+            require(samples_refusal(format, session.has_task))
             for one in EXPORTERS[format].places(place):
                 require_free(one, arguments.overwrite)
             check_destination(place, 0, not EXPORTERS[format].suffix)
@@ -40,6 +45,13 @@ def export(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "files": [file for one in done for file in one.files],
     }
     return Outcome(content, "\n".join(map(export_line, done)))
+
+
+def _listed(state: str, refused: Mapping[str, Message]) -> Outcome:
+    """All formats, with what stands against them."""
+    content = {"command": "export", "state": state, "refused": {name: str(one) for name, one in refused.items()}}
+    rows = [[name, one.title, with_hint(refused[name]) if name in refused else ""] for name, one in EXPORTERS.items()]
+    return Outcome(content | {"formats": [*EXPORTERS]}, columns(rows, left=3))
 
 
 def _place(arguments: argparse.Namespace, project: str, state: str, format: str) -> Path:

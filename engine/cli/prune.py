@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import ExportError, Message, PlanError, SecateurError, TaskError
 from ..export.protocol import Exported
 from ..export.staged_output import check_destination, require_free
-from ..export.table import EXPORTERS, format_of, require_samples
+from ..export.table import EXPORTERS, format_of, require, samples_refusal
 from ..jobs import Job, NeverCancelled
 from ..planning.goal import reached, solve
 from ..planning.goal_verdict import GoalVerdict, goal_verdict
@@ -225,7 +225,7 @@ def check_export(path: str, overwrite: bool) -> None:
 def require_export_samples(opened: OpenedModel, path: str | None) -> None:
     """Refuse a format that is calibrated on data, where there is none, before the work."""
     if path:
-        require_samples(format_of(path), opened.task is not None)
+        require(samples_refusal(format_of(path), opened.task is not None))
 
 
 def check_save(folder: str, model: str, overwrite: bool = False) -> None:

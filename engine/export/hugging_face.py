@@ -6,17 +6,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..errors import ExportError
+from ..errors import ExportError, Message
 from ..jobs import CancelToken, Job, NeverCancelled, Progress
 from ..sources.exported_folder import is_export
 from ..sources.hugging_face import folder_of
 from ..sources.protocol import ModelSpec
-from ..surgery.repair.config_fit import FittedModel, fitted, is_transformers
+from ..surgery.repair.config_fit import FittedModel, fitted, is_transformers, misfit
 from .model_card import MARK
 from .model_package import bytes_of
 from .protocol import Exported, ExportRequest, Predictor
 from .pytorch import check_by_code
 from .staged_output import check_destination, staged_folder
+from .table import require
 
 FORMAT, CARD = "hugging-face", "README.md"
 """Name of the format, and the model card, whose tag `MARK` says who wrote the folder."""
@@ -37,6 +38,14 @@ AUTO = (
 
 class HuggingFaceExporter:
     """Writes a folder: config.json, safetensors, generation config, tokenizer, a model card."""
+
+    def refusal(self, request: ExportRequest) -> ExportError | None:
+        """A model of another library, or one that no configuration describes; that is found by building on trial."""
+        if not is_transformers(request.model):
+            template = "{name} is not a model of the Transformers library. Choose another format."
+            return ExportError("export.hf_class", template, name=request.name)
+        reason = misfit(request.model)
+        return None if reason is None else _no_config(request, reason)
 
     def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
         """Write the folder, then load it with the stock library in a process that cannot import Secateur, and compare.
@@ -69,14 +78,16 @@ class HuggingFaceExporter:
 
 
 def _fitted(request: ExportRequest) -> Any:
-    if not is_transformers(request.model):
-        template = "{name} is not a model of the Transformers library. Choose another format."
-        raise ExportError("export.hf_class", template, name=request.name)
+    require(HuggingFaceExporter().refusal(request))
     found = fitted(request.model, request.inputs)
     if not isinstance(found, FittedModel):
-        template = "{name} cannot be written as a Hugging Face folder. {reason}"
-        raise ExportError("export.hf_config", template, name=request.name, reason=found)
+        raise _no_config(request, found)
     return found.model
+
+
+def _no_config(request: ExportRequest, reason: Message) -> ExportError:
+    template = "{name} cannot be written as a Hugging Face folder. {reason}"
+    return ExportError("export.hf_config", template, name=request.name, reason=reason)
 
 
 def auto_class(model: Any) -> str:

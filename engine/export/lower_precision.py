@@ -6,15 +6,15 @@ from pathlib import Path
 from ..bfloat16 import widened
 from ..errors import ExportError, Message
 from ..jobs import CancelToken, Job
-from ..model_inputs import batch_size, write
+from ..model_inputs import write
 from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.run import run_killable
 from .model_package import bytes_of
 from .onnx import predictor
-from .onnx_source import CASES, onnx_source
+from .onnx_source import CASES, onnx_source, source_refusal
 from .protocol import Exported, ExportRequest, Predictor
 from .staged_output import check_destination, staged_file
-from .table import EXPORTERS, require_samples
+from .table import EXPORTERS, require, samples_refusal
 
 
 class Fp16Exporter:
@@ -22,12 +22,18 @@ class Fp16Exporter:
 
     format = "onnx-fp16"
 
+    def refusal(self, request: ExportRequest) -> ExportError | None:
+        """Where the model has no ONNX file, or no samples where they are needed."""
+        kind = EXPORTERS[self.format]
+        return source_refusal(request, kind.title) or samples_refusal(self.format, bool(request.samples))
+
     def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
         """Convert the model's ONNX file, run the result in a fresh process, and put it in place.
 
         Raises:
             ExportError: Nothing is left behind, an older file of that name is still there.
         """
+        require(self.refusal(request))
         return _export(request, self.format, token)
 
     def predictor(self, path: str, threads: int = 1) -> Predictor:
@@ -43,17 +49,12 @@ class Int8Exporter(Fp16Exporter):
 
     format = "onnx-int8"
 
-    def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
-        """As in fp16; the request's samples say in which range each activation lies."""
-        require_samples(self.format, any(map(batch_size, request.samples)))
-        return _export(request, self.format, token)
-
 
 def _export(request: ExportRequest, form: str, token: CancelToken) -> Job[Exported]:
     path, kind = Path(request.path).expanduser().absolute(), EXPORTERS[form]
     check_destination(path, bytes_of(request.model))
     with temporary_folder() as place, staged_file(path) as temporary:
-        source, notes = yield from onnx_source(request, place, kind.title, token)
+        source, notes = yield from onnx_source(request, place, token)
         write(place / "samples.npz", [widened(one) for one in request.samples])
         job = {"source": source, "path": str(temporary), "place": str(place), "precision": kind.precision}
         job |= {"samples": str(place / "samples.npz"), "cases": str(place / CASES)}

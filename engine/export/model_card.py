@@ -13,6 +13,10 @@ MARK = "secateur"
 class ModelCardExporter:
     """Writes one .md file."""
 
+    def refusal(self, request: ExportRequest) -> None:
+        """Any state has a card."""
+        return
+
     def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
         """Write the request's card; raises ExportError where it cannot be written."""
         path = Path(request.path).expanduser().absolute()

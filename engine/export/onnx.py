@@ -11,12 +11,17 @@ from ..errors import ExportError, Message
 from ..jobs import CancelToken, Job, NeverCancelled
 from ..targets.onnxruntime_target import feeder, open_session
 from .export_single_file import export_file
+from .onnx_size import LARGEST, bytes_in_float32, too_large
 from .output_tree import output_from_paths
 from .protocol import Exported, ExportRequest, Predictor
 
 
 class OnnxExporter:
     """Writes one .onnx file with its weights inside and a free batch size."""
+
+    def refusal(self, request: ExportRequest) -> ExportError | None:
+        """Where one file cannot hold the weights."""
+        return too_large() if bytes_in_float32(request.model) > LARGEST else None
 
     def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
         """Write `request.path`; see `export_onnx`."""

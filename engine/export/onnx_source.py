@@ -9,7 +9,7 @@ from ..errors import ExportError, Message
 from ..jobs import CancelToken, Job
 from ..model_inputs import write
 from ..recovery.mixed_precision import in_single
-from .onnx import export_onnx, fixed_batch
+from .onnx import OnnxExporter, export_onnx, fixed_batch
 from .protocol import ExportRequest
 from .reference_outputs import cases
 
@@ -17,23 +17,28 @@ CASES = "cases.npz"
 """The file of inputs and of the model's outputs in the temporary folder."""
 
 
-def onnx_source(
-    request: ExportRequest, place: Path, title: str, token: CancelToken
-) -> Job[tuple[str, tuple[Message | str, ...]]]:
+def source_refusal(request: ExportRequest, title: str) -> ExportError | None:
+    """Why no format can be made from a model's ONNX file; `title` is that of the format.
+
+    The boxes of a detector in two stages would need another comparison.
+    """
+    if in_two_stages(request.model):
+        template = "{title} cannot hold a detector in two stages. Export it to ONNX."
+        return ExportError("export.two_stages_onnx", template, title=title)
+    return OnnxExporter().refusal(request)
+
+
+def onnx_source(request: ExportRequest, place: Path, token: CancelToken) -> Job[tuple[str, tuple[Message | str, ...]]]:
     """The model's ONNX file, written where the request has none, and remarks on it; writes `place / CASES` too.
 
     Args:
         request: What is to be written.
         place: A temporary folder.
-        title: Of the format, for a person.
         token: Cancels.
 
     Raises:
-        ExportError: The model has no ONNX file, or is a detector in two stages, whose boxes need another comparison.
+        ExportError: The model has no ONNX file.
     """
-    if in_two_stages(request.model):
-        template = "{title} cannot hold a detector in two stages. Export it to ONNX."
-        raise ExportError("export.two_stages_onnx", template, title=title)
     source, notes = request.onnx, tuple[Message | str, ...]()
     if not source:
         source = str(place / "full.onnx")

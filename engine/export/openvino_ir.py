@@ -6,18 +6,18 @@ from typing import Any
 
 import torch
 
-from ..errors import ExportError, Message
+from ..errors import ExportError, Message, SecateurError
 from ..jobs import CancelToken, Job
 from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.run import run_killable
 from ..targets.openvino_target import library, loaded
 from .model_package import bytes_of
-from .onnx_source import CASES, onnx_source
+from .onnx_source import CASES, onnx_source, source_refusal
 from .output_tree import output_from_paths
 from .protocol import Exported, ExportRequest, Predictor
 from .reference_outputs import require_agreement
 from .staged_output import check_destination, staged_files
-from .table import EXPORTERS
+from .table import EXPORTERS, require
 from .write_openvino import OUTPUTS
 
 FORMAT = "openvino"
@@ -26,6 +26,14 @@ FORMAT = "openvino"
 class OpenVinoExporter:
     """Writes two files that OpenVINO reads without a conversion, at any batch size that the ONNX file takes."""
 
+    def refusal(self, request: ExportRequest) -> SecateurError | None:
+        """Where the model has no ONNX file, or OpenVINO is not installed."""
+        try:
+            library()
+        except SecateurError as error:
+            return error
+        return source_refusal(request, EXPORTERS[FORMAT].title)
+
     def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
         """Convert the model's ONNX file, load the result in a fresh process, and compare.
 
@@ -33,13 +41,13 @@ class OpenVinoExporter:
             ExportError: Nothing is left behind, older files of that name are still there.
             SecateurError: OpenVINO is not installed.
         """
-        library()
+        require(self.refusal(request))
         path, kind = Path(request.path).expanduser().absolute(), EXPORTERS[FORMAT]
         places = kind.places(path)
         for place in places:
             check_destination(place, bytes_of(request.model))
         with temporary_folder() as folder, staged_files(path, kind.beside) as temporary:
-            source, notes = yield from onnx_source(request, folder, kind.title, token)
+            source, notes = yield from onnx_source(request, folder, token)
             job = {"source": source, "path": str(temporary), "cases": str(folder / CASES)}
             writer, checker = (f"secateur.engine.export.{verb}_openvino:main" for verb in ("write", "check"))
             yield from run_killable(writer, job, token, Message("process.export", "The export"), error=ExportError)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..errors import Message
+from ..errors import Message, SecateurError
 from ..jobs import CancelToken, Job
 from ..model_inputs import Inputs
 from ..sources.input_spec import InputSpec
@@ -82,6 +82,10 @@ Predictor = Callable[..., Any]
 
 class Exporter(Protocol):
     """Writes a format. One file each, and a line in `table.EXPORTERS`."""
+
+    def refusal(self, request: ExportRequest) -> SecateurError | None:
+        """Why this cannot be written at all, as far as that is known before the work; None where nothing is."""
+        ...
 
     def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
         """Write, load again in a fresh process, compare, put in place; or raises ExportError and leaves nothing."""

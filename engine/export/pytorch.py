@@ -26,12 +26,23 @@ from .protocol import Exported, ExportRequest, Predictor
 from .reference_outputs import cases, outputs_of, require_agreement
 from .run_command import LOADER, README
 from .staged_output import check_destination, staged_folder
+from .table import require
 
 CHECK = Path(__file__).with_name("check_folder.py")
 
 
 class PyTorchExporter:
     """Writes a folder: weights.safetensors, shapes.json, load_pruned.py, README.txt."""
+
+    def refusal(self, request: ExportRequest) -> ExportError | None:
+        """A model that was handed over as an object, without the code that builds it."""
+        if request.spec is not None or request.factory is not None:
+            return None
+        return ExportError(
+            "export.no_source",
+            "The model was passed as an object, so an export would lack the code that builds it. Open it as "
+            "file.py:callable, or save its weights yourself.",
+        )
 
     def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
         """Write the folder `request.path`; see `export_pytorch`."""
@@ -49,12 +60,7 @@ def export_pytorch(request: ExportRequest, *, token: CancelToken | None = None) 
         ExportError: Nothing is left behind, an older export of that name is still there.
     """
     path = Path(request.path).expanduser().absolute()
-    if request.spec is None and request.factory is None:
-        raise ExportError(
-            "export.no_source",
-            "The model was passed as an object, so an export would lack the code that builds it. Open it as "
-            "file.py:callable, or save its weights yourself.",
-        )
+    require(PyTorchExporter().refusal(request))
     check_destination(path, 2 * bytes_of(request.model), folder=True)
     yield Progress("Writing weights and shapes", 0, 2)
     with staged_folder(path, _is_export) as folder:

@@ -7,7 +7,7 @@ import importlib
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import ExportError
+from ..errors import ExportError, SecateurError
 from .protocol import Exporter
 
 
@@ -65,14 +65,21 @@ def exporter_named(name: str) -> Exporter:
     return getattr(importlib.import_module(f".{module}", __package__), exporter)()
 
 
-def require_samples(name: str, has_data: bool) -> None:
-    """Raise ExportError where a format needs samples of the train split and there are none."""
-    if EXPORTERS[name].needs_data and not has_data:
-        raise ExportError(
-            "export.no_samples",
-            "{title} needs samples of the train split for its calibration. Attach data, or export to ONNX in fp16.",
-            title=EXPORTERS[name].title,
-        )
+def samples_refusal(name: str, has_samples: bool) -> ExportError | None:
+    """What stops a format that needs samples of the train split where there are none."""
+    if has_samples or not EXPORTERS[name].needs_data:
+        return None
+    return ExportError(
+        "export.no_samples",
+        "{title} needs samples of the train split for its calibration. Attach data, or export to ONNX in fp16.",
+        title=EXPORTERS[name].title,
+    )
+
+
+def require(refusal: SecateurError | None) -> None:
+    """Raise a refusal, where there is one."""
+    if refusal is not None:
+        raise refusal
 
 
 OTHERS = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".tflite", ".engine", ".mlpackage", ".pb", ".gguf")

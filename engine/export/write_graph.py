@@ -15,7 +15,8 @@ from ..sources.onnx_file import read_model
 from ..sources.packed_model import unpack
 from ..tracing.tree import as_tensors
 from .cut_graph import GraphNotKept, cut_graph
-from .write_onnx import LARGEST, answers, too_large
+from .onnx_size import LARGEST, too_large
+from .write_onnx import answers
 
 
 def main(job: dict[str, Any]) -> Job[dict[str, Any]]:

@@ -22,13 +22,12 @@ from ..sources.packed_model import unpack
 from ..targets.token_step import StepModel
 from ..tracing.tree import as_tensors, copied_inputs, exported_outputs, named_tensors, tensors_of
 from .exporter_options import first_line, free_batch, plain, quiet
+from .onnx_size import LARGEST, too_large
 
 MODEL = "model."
 """Where `_Flat` holds the model."""
 SCOPES = "pkg.torch.onnx.name_scopes"
 """Where torch's exporter writes the modules around a node, as a list in Python's own form."""
-LARGEST = 2**31 - 2**20
-"""Bytes that one protobuf file can hold."""
 
 
 def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
@@ -78,14 +77,6 @@ def put(proto: onnx.ModelProto, path: str | Path, told: Mapping[str, str]) -> No
     proto.producer_name = "Secateur"
     onnx.checker.check_model(proto)
     Path(path).write_bytes(proto.SerializeToString())
-
-
-def too_large() -> ExportError:
-    """What stops a model that one file cannot hold."""
-    template = (
-        "The model has more than 2 GB of weights, which is the limit of one ONNX file. Export to a PyTorch folder."
-    )
-    return ExportError("export.too_large", template)
 
 
 class _Flat(nn.Module):

@@ -17,7 +17,7 @@ from ..sharing.session_files import save_bundle, save_project, save_recipe, save
 from ..storage.folder_lock import PROGRAM, Holder, this_process
 from ..workflows.baselines import compare_with_baselines
 from ..workflows.budget_search import search_budget
-from ..workflows.export import export_state
+from ..workflows.export import export_refusals, export_state
 from ..workflows.latency_table import latency_savings, latency_table
 from ..workflows.measure import measure_states
 from ..workflows.remote_bench import read_remote_bench, write_remote_bench
@@ -34,6 +34,7 @@ CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "cut": Session.cut,
         "evaluate": Session.evaluate,
         "export": export_state,
+        "export_refusals": export_refusals,
         "filters": Session.filters,
         "fit": recipe_fit,
         "evaluate_original": Session.evaluate_original,

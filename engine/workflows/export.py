@@ -6,7 +6,7 @@ from pathlib import Path
 from ..errors import ExportError, Message
 from ..export.protocol import Exported, ExportRequest
 from ..export.run_command import opset_of, sample_inputs
-from ..export.table import EXPORTERS, exporter_named, format_of, require_samples
+from ..export.table import EXPORTERS, exporter_named, format_of, require, samples_refusal
 from ..jobs import CancelToken, Job, NeverCancelled
 from ..model_inputs import Inputs, batch_size
 from ..recovery.expected_result import expectation
@@ -45,6 +45,15 @@ def export_usual(session: Session, state: State, path: str, token: CancelToken =
     exported = yield from export_state(session, state.id, format, path, token)
     template = "{reason} The folder is for PyTorch instead, and loads with load_pruned.py."
     return replace(exported, notes=(*exported.notes, Message("export.hf_instead", template, {"reason": reason})))
+
+
+def export_refusals(session: Session, state: str) -> dict[str, Message]:
+    """Why a state cannot be written in some formats, by the names of these; all others are possible."""
+    one = session.history.state(state)
+    request = session.artifacts().request(session.model(state), one, "")
+    request = replace(request, samples=(request.inputs,) if session.has_task else ())
+    found = {name: exporter_named(name).refusal(request) for name in EXPORTERS}
+    return {name: error.message for name, error in found.items() if error is not None}
 
 
 def export_state(session: Session, state: str, format: str, path: str, token: CancelToken = NEVER) -> Job[Exported]:
@@ -102,6 +111,8 @@ def _nearest(session: Session, state: State) -> Message | None:
         return near.message
     words = {"nearest": near.message, "expected": expected}
     return Message("export.uniform_expected", "{nearest} {expected}", words)
+
+
 def kept_file(session: Session, state: str, format: str, token: CancelToken = NEVER) -> Job[Path]:
     """The copy of a state's export in lower precision, for runtimes; made again where it was removed for the room."""
     one = session.history.state(state)
@@ -117,7 +128,7 @@ def _request(session: Session, state: State, format: str, path: str, token: Canc
     model = session.model(state.id)
     request = replace(artifacts.request(model, state, path), card=model_card(session.history, state, model))
     if kind.needs_data:
-        require_samples(format, session.has_task)
+        require(samples_refusal(format, session.has_task))
         request = replace(request, samples=_samples(session.task))
     if kind.from_onnx:
         request = replace(request, onnx=str((yield from artifacts.onnx(request.model, state, token))))

@@ -33,7 +33,7 @@ class StandIn(Document):
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.workbench = Workbench(None, self)
         self.plan.enter = self._enter
-        self._note(self.workbench.states, "evaluate", "measure", "cut", "recover", "export")
+        self._note(self.workbench.states, "evaluate", "measure", "cut", "recover", "export", "find_refusals")
         self._note(self.workbench.runner, "cancel")
         self._note(self.workbench.plan, "suggest")
         self._note(self.workbench.model, "attach_task")

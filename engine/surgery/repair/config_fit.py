@@ -45,6 +45,37 @@ def is_transformers(model: Any) -> bool:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a configuration has to build: the one with as many layers as are left, names of tensors, their shapes."""
+
+    fields: ConfigFields
+    document: dict[str, Any]
+    names: dict[str, str]
+    target: Shapes
+
+
+def _wanted(model: Any) -> _Wanted | Message:
+    """What has to be built for a cut model; or why no configuration can describe it."""
+    fields = ConfigFields(model)
+    if parts := _parts(model, fields):
+        template = "Parts of layers are gone ({parts}), but a configuration has whole layers only."
+        return Message("config.parts", template, {"parts": listed(parts, SHOWN)})
+    others = {name: one for name, one in model.named_buffers() if name in fields.shapes}
+    tensors = model.state_dict() | others
+    document, names = layers_of(fields, tensors)
+    return _Wanted(fields, document, names, {names[name]: tuple(one.shape) for name, one in tensors.items()})
+
+
+def misfit(model: Any) -> Message | None:
+    """Why no configuration describes a model of transformers, by its shapes alone; None where one may do."""
+    wanted = _wanted(model)
+    if isinstance(wanted, Message):
+        return wanted
+    found = next(wanted.fields.solutions(wanted.document, wanted.target), None)
+    return None if found is not None else _why(wanted.fields, wanted.document, wanted.target)
+
+
 def fitted(model: Any, inputs: Inputs) -> FittedModel | Message:
     """The same model, built by its library from a configuration of its own; or why no configuration describes it.
 
@@ -52,14 +83,11 @@ def fitted(model: Any, inputs: Inputs) -> FittedModel | Message:
         model: A live model of transformers, cut or not; it is left as it is.
         inputs: Example inputs, on which both are compared.
     """
-    fields, weights = ConfigFields(model), dict(model.state_dict())
-    if parts := _parts(model, fields):
-        template = "Parts of layers are gone ({parts}), but a configuration has whole layers only."
-        return Message("config.parts", template, {"parts": listed(parts, SHOWN)})
-    others = {name: one for name, one in model.named_buffers() if name in fields.shapes}
-    document, names = layers_of(fields, weights | others)
-    renamed = {names[name]: one for name, one in weights.items()}
-    target = {names[name]: tuple(one.shape) for name, one in (weights | others).items()}
+    wanted = _wanted(model)
+    if isinstance(wanted, Message):
+        return wanted
+    fields, document, target = wanted.fields, wanted.document, wanted.target
+    renamed = {wanted.names[name]: one for name, one in model.state_dict().items()}
     best: FittedModel | None = None
     for found in fields.solutions(document, target):
         for variant in (found, *_silent_variants(fields, found)):

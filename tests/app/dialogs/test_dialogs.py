@@ -21,7 +21,7 @@ from secateur.app.dialogs.target import TargetDialog
 from secateur.app.document.consent_request import ConsentRequest
 from secateur.app.window.top_bar import target_words
 from secateur.engine.baselines.protocol import BaselineKind
-from secateur.engine.errors import OpenError
+from secateur.engine.errors import Message, OpenError
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import TaskSpec
@@ -258,10 +258,33 @@ def test_exporting_into_a_folder_that_is_missing_or_forbidden_is_refused_before_
 def test_another_format_changes_the_name(qtbot, window):
     dialog = shown(qtbot, ExportDialog(window, "onnx"))
     assert dialog.path.text().endswith("-percent.onnx")
-    choose(dialog.format, "PyTorch")
+    dialog.formats["onnx"].click()
+    assert dialog.missing.text() == "Choose a format."
+    dialog.formats["pytorch"].click()
     assert dialog.path.text().endswith("-percent")
-    choose(dialog.format, "torch.export program")
+    dialog.formats["pytorch"].click()
+    dialog.formats["program"].click()
     assert dialog.path.text().endswith("-percent.pt2")
+
+
+def test_several_formats_are_written_at_once_but_none_that_the_model_cannot_have(qtbot, window, tmp_path: Path):
+    dialog = shown(qtbot, ExportDialog(window, "onnx"))
+    dialog.path.setText(str(tmp_path / "net.onnx"))
+    for name in ("hugging-face", "openvino", "pytorch"):
+        dialog.formats[name].click()
+    assert asked(window, "find_refusals") == [(dialog.refuse,)]
+    dialog.refuse({"hugging-face": Message("export.hf_class", "It is of another library.")})
+    assert not dialog.formats["hugging-face"].isEnabled() and dialog.formats["onnx-fp16"].isEnabled()
+    assert dialog.reasons["hugging-face"].text() == "It is of another library."
+    assert dialog.files.text().endswith("net-pytorch, net.xml, net.bin")
+    (tmp_path / "net.bin").write_text("mine")
+    press(qtbot, dialog)
+    qtbot.waitUntil(lambda: any(one.isVisible() for one in dialog.findChildren(Replace)))
+    press(qtbot, next(one for one in dialog.findChildren(Replace) if one.isVisible()))
+    places = [("onnx", "net.onnx"), ("pytorch", "net-pytorch"), ("openvino", "net.xml")]
+    assert asked(window, "export") == [(name, str(tmp_path / place)) for name, place in places]
+    dialog.refuse({"onnx": Message("late", "The dialog is closed.")})
+    assert dialog.formats["onnx"].isEnabled()
 
 
 def test_a_target_is_chosen(qtbot, window):
