@@ -51,6 +51,7 @@ class QueuedJob:
         otherwise: Called when it fails or is cancelled.
         then: Called once its result was taken; None where nothing follows.
         again: It was asked for once more, because the engine was lost in it.
+        dropped: It is cancelled because nobody needs it any more: nothing is said of that.
         stage: Of how many steps its present stage is.
         recent: (time, step) of its last progress; how long a step takes is told by them: steps of before may have been
             known already, or done in an earlier run.
@@ -79,6 +80,7 @@ class QueuedJob:
     otherwise: Callable[[], None] | None = None
     then: Callable[[], None] | None = None
     again: bool = False
+    dropped: bool = False
     stage: int = 0
     recent: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
     trained: tuple[int, int, int] = (0, 0, 0)

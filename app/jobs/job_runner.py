@@ -5,7 +5,7 @@ document as it was. Background jobs (scores, measurements) step aside when the u
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,13 @@ WORTH_A_LINE = 1.0
 """Seconds from which the log says that a job is finished, and how long it took; what it made is told anyway."""
 NUMBERS_ONLY = frozenset({"open", "open_recipe", "states", "baselines"})
 """What can be asked while only numbers are here."""
+OF_A_STATE = frozenset({"score"})
+OF_A_MODEL = OF_A_STATE | {"evaluate", "evaluate_original", "savings", "filters", "states", "baselines", "measure"}
+SUPERSEDED = {
+    "open": OF_A_MODEL, "open_recipe": OF_A_MODEL, "restore": OF_A_MODEL,
+    "cut": OF_A_STATE, "recover": OF_A_STATE, "attach": OF_A_STATE,
+}  # fmt: skip
+"""What is of no use once a method has ended well, because another model or state is there then."""
 WORTH_ASKING = 60.0
 """Seconds of work that are not thrown away without a question."""
 
@@ -73,6 +80,7 @@ class JobRunner(QObject):
         self._closed = False
         self._told = 0
         self._aside: set[str] = set()
+        self._superseded: list[QueuedJob] = []
         self._pulse = QTimer(self, interval=REFRESH, singleShot=True)
         self._pulse.timeout.connect(self._tell_progress)
         self._clock = QTimer(self, interval=500)
@@ -171,6 +179,9 @@ class JobRunner(QObject):
             job.record = UnfinishedJob(method, present, title, settings, known, text, number)
         if not background:
             self._step_aside(before)
+        if superseded := [one for one in before if one.method in SUPERSEDED.get(method, ())]:
+            self._superseded += [one for one in superseded if not one.background]
+            self.drop(superseded)
         self._clock.start()
         self._send_next()
         self._publish()
@@ -197,6 +208,22 @@ class JobRunner(QObject):
         else:
             self._fail(number, Cancelled())
             self._rest()
+
+    def drop(self, jobs: Iterable[QueuedJob]) -> None:
+        """Cancel what nobody needs any more; nothing is said of it."""
+        for job in jobs:
+            job.dropped = True
+            self.cancel(job.id)
+
+    def _ask_for_superseded(self) -> None:
+        """The model or state that was to come has not: what belongs to the present one is needed after all."""
+        jobs, self._superseded = self._superseded, []
+        for job in jobs:
+            asked = self.run(
+                job.title, job.apply, job.method, *job.arguments, about=job.about, arrived=job.arrived, text=job.text
+            )
+            if asked and (once_more := self.queue.jobs()[-1]).method == job.method:
+                once_more.then, once_more.otherwise = job.then, job.otherwise
 
     def move(self, number: int, earlier: bool) -> None:
         """Let a job that waits have its turn earlier or later by one."""
@@ -279,6 +306,8 @@ class JobRunner(QObject):
             words = self.tr("Finished: {job}").format(job=job.title)
             if not job.background and took >= WORTH_A_LINE:
                 self.document.note(f"{words}, {duration(took)}")
+            if job.method in SUPERSEDED:
+                self._superseded.clear()
             job.apply(result)
             if job.then is not None:
                 job.then()
@@ -299,8 +328,12 @@ class JobRunner(QObject):
 
     def _fail(self, number: int, error: SecateurError) -> None:
         job = self._take(number)
-        if job is None:
+        if job is None or job.dropped:
             return
+        if isinstance(error, EngineLost):
+            self._superseded.clear()  # scores are asked for once the session is there again
+        elif job.method in SUPERSEDED:
+            self._ask_for_superseded()
         if job.otherwise is not None:
             job.otherwise()
         if isinstance(error, EngineLost):

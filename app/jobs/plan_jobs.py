@@ -29,6 +29,7 @@ class PlanJobs(QObject):
         super().__init__(document)
         self._document, self._runner = document, runner
         self.solver = PlanSolver()
+        self._compared: set[tuple[str, str]] = set()  # Scores that are asked for beside those of the criterion.
         self._plan_again = False  # The engine was lost in a job that a plan waited for.
         document.scores_wanted.connect(self.score)
         runner.broken_off.connect(self._broken_off)
@@ -39,11 +40,19 @@ class PlanJobs(QObject):
 
     @Slot()
     def score(self) -> None:
-        """Rate the structures of the current state, unless that is known or under way."""
-        self._rate(self._document.criterion, self._document.choices, self._document.rating)
+        """Rate the structures of the current state, unless that is known or under way; no other scores are needed."""
+        document, queue = self._document, self._runner.queue
+        wanted = (document.contents.present, document.rating)
+        others = [job for job in queue.jobs() if job.method == "score" and job.about not in (wanted, *self._compared)]
+        self._rate(document.criterion, document.choices, document.rating)
+        follow = next((job.then for job in others if job.then is not None), None)
+        if follow is not None and (scoring := queue.about(wanted)) is not None:
+            scoring.then = follow  # a plan that waits for scores takes those of the criterion that is chosen by now
+        self._runner.drop(others)
 
     def rate(self, criterion: str) -> None:
         """Score them by another criterion too, as it does by itself: the document's criterion stays."""
+        self._compared.add((self._document.contents.present, criterion))
         self._rate(criterion, Choices(), criterion)
 
     def _rate(self, criterion: str, choices: Choices, rating: str) -> None:

@@ -1,0 +1,82 @@
+"""What another model, state or criterion makes useless is cancelled in silence, and comes back where none comes."""
+
+import pytest
+
+from secateur.engine.errors import OpenError
+from secateur.engine.jobs import Cancelled
+from secateur.engine.session.states import OpenedModel, StateKind
+from secateur.engine.sources.protocol import ModelSpec
+from tests.app.playing import Player
+from tests.app.stand_in import state_of
+
+OTHER = ModelSpec("bundled:vit")
+
+
+@pytest.fixture
+def busy(player: Player) -> Player:
+    """Scores of another criterion are made, and the metric of the original waits behind them."""
+    player.document.set_criterion("l2")
+    player.workbench.states.evaluate()
+    assert waiting(player) == ["score", "evaluate"]
+    return player
+
+
+def waiting(player: Player) -> list[str]:
+    return [job.method for job in player.workbench.runner.queue.jobs()]
+
+
+def obey(player: Player) -> None:
+    """The engine stops what it was asked to stop."""
+    for number in list(player.link.cancelled):
+        if player.workbench.runner.queue.get(number) is not None:
+            player.link.failed.emit(number, Cancelled())
+
+
+def test_opening_waits_for_nothing_of_the_model_before(busy: Player):
+    document, said = busy.document, len(busy.sentences)
+    scoring = busy.link.last("score")
+    busy.workbench.model.open(OTHER)
+    assert busy.link.cancelled == [scoring] and waiting(busy) == ["score", "open"]
+    obey(busy)
+    assert busy.link.sent[-1] == busy.link.last("open") and len(busy.sentences) == said
+    assert document.analysis is not None
+    state = state_of(document.analysis, "s0", "", StateKind.ORIGINAL, document.analysis.empty())
+    busy.answer("open", OpenedModel("vit", document.analysis, state, (), None, OTHER))
+    assert "evaluate" not in waiting(busy)
+
+
+def test_what_belongs_to_the_present_model_goes_on_where_the_other_one_does_not_open(busy: Player):
+    busy.workbench.model.open(OTHER)
+    obey(busy)
+    busy.link.failed.emit(busy.link.last("open"), OpenError("any", "It is no model."))
+    assert waiting(busy) == ["score", "evaluate"]
+    busy.answer("score", busy.document.contents.scores["s0", "taylor"])
+    assert busy.document.scores is not None
+
+
+def test_files_that_were_asked_for_are_written_before_another_model_opens(busy: Player, tmp_path):
+    busy.workbench.states.export("onnx", str(tmp_path / "a.onnx"))
+    busy.workbench.model.open(OTHER)
+    obey(busy)
+    assert waiting(busy) == ["export", "open"]
+
+
+def test_a_cut_does_not_wait_for_scores_of_what_it_was_cut_from(busy: Player):
+    busy.document.plan.mark([3], True)
+    busy.workbench.states.cut()
+    assert busy.link.cancelled == [busy.link.last("score")]
+    obey(busy)
+    assert waiting(busy) == ["evaluate", "cut"]
+
+
+def test_scores_of_a_criterion_that_was_left_are_not_finished_but_a_plan_still_follows(player: Player):
+    document, workbench = player.document, player.workbench
+    document.set_criterion("l2")
+    workbench.plan.suggest()
+    first = player.link.last("score")
+    workbench.plan.rate("lamp")  # asked for by itself, to be compared
+    document.set_criterion("random")
+    assert player.link.cancelled == [first]
+    obey(player)
+    assert [job.about for job in workbench.runner.queue.jobs()] == [("s0", "lamp"), ("s0", "random")]
+    assert workbench.runner.queue.jobs()[-1].then is not None
