@@ -33,11 +33,19 @@ class Aspect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What the inspector shows: a module path, perhaps a set and a structure in it (numbers, -1 for none)."""
+    """What the inspector shows.
+
+    Attributes:
+        module: Path of a module.
+        set_number: A coupled set of it, -1 for none.
+        structure: A structure of that, -1 for none.
+        several: All structures that were chosen together, of which `structure` is one; none where it is alone.
+    """
 
     module: str = ""
     set_number: int = -1
     structure: int = -1
+    several: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,7 +21,7 @@ FRAME = 2.5
 """Of a score's colour around an image, in device-independent pixels."""
 
 TALLEST = 176
-"""Height of the whole map at most, in device-independent pixels."""
+"""Height of the whole map at most, in device-independent pixels, as long as its cells can be told apart."""
 
 
 class ScoreMap(QWidget):
@@ -74,9 +74,12 @@ class ScoreMap(QWidget):
         return True
 
     def heightForWidth(self, width: int) -> int:
-        """Rows of the largest cells, up to a limit beyond which the cells get smaller."""
-        largest = self._largest()
-        return min(TALLEST, largest * math.ceil(max(1, len(self.fractions)) / max(1, width // largest)))
+        """Rows of the largest cells, up to a limit beyond which the cells get smaller, and no lower than those."""
+        largest, smallest = (
+            side * math.ceil(max(1, len(self.fractions)) / max(1, width // side))
+            for side in (self._largest(), SMALLEST)
+        )
+        return max(min(TALLEST, largest), smallest)
 
     def show_cells(self, fractions: NDArray[np.float64], states: list[str], current: int) -> None:
         """Show cells: scores as 0..1 (NaN unknown) and "marked", "locked", "removed" or ""."""

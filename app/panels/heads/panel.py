@@ -1,6 +1,7 @@
 """The Heads tab: a click or a rubber band marks, colours are the scores of the present criterion."""
 
 import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
 
@@ -125,9 +126,19 @@ class HeadsPanel(QWidget):
     def _band(self, places: list[Place]) -> None:
         """Mark all inside; unmark them where all are marked."""
         structures = np.array([self.model.structure(place) for place in places], np.int64)
+        if len(places) > 1:
+            self._show_several(places, structures)
         free = structures[~(self.document.removed | self.document.locked)[structures]]
         if len(free):
             self.document.plan.mark(free, not bool(self.document.marked[free].all()))
+
+    def _show_several(self, places: list[Place], structures: NDArray[np.int64]) -> None:
+        """Have the inspector show all of them."""
+        analysis, current = self.document.analysis, self.view.current
+        assert analysis is not None
+        first = current if current in places else places[0]
+        number, several = self.model.rows[first[0]].set_number, tuple(int(one) for one in structures)
+        self.document.select(Selection(analysis.sets[number].module, number, self.model.structure(first), several))
 
     @Slot(object)
     def _hover(self, place: Place | None) -> None:

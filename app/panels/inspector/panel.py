@@ -21,6 +21,7 @@ from ...widgets.buttons import button
 from ...widgets.card import Card
 from ...widgets.empty_state import EmptyState
 from ...widgets.fields import SpinBox
+from ...widgets.flow import FlowLayout
 from ...widgets.labels import ElidedLabel, label
 from ...widgets.plot_export import Drawing, Table, offer
 from ...widgets.score_map import ScoreMap
@@ -35,7 +36,9 @@ from .slice_patterns import lines
 
 WHOLE = frozenset({Kind.HEAD, Kind.KV_GROUP, Kind.EXPERT, Kind.GROUP})
 """Kinds whose numbers no runtime has likings for."""
-SHOWN = frozenset({Aspect.MODEL, Aspect.SELECTION, Aspect.MARKS, Aspect.SCORES, Aspect.STATES, Aspect.TARGET})
+SHOWN = frozenset(
+    {Aspect.MODEL, Aspect.SELECTION, Aspect.MARKS, Aspect.SCORES, Aspect.STATES, Aspect.TARGET, Aspect.SENSITIVITY}
+)
 
 
 class InspectorPanel(Card):
@@ -63,10 +66,11 @@ class InspectorPanel(Card):
     def _make(self) -> None:
         self.title = ElidedLabel(role="heading")
         self.words = label(role="caption", wrap=True)
+        self.facts = label(role="caption", wrap=True)
         self.coupled = label(role="caption", wrap=True)
         self.keep = SpinBox(self.tr("Number to keep"), 1, 1)
         self._keep_name = label(self.tr("Keep"), "muted")
-        self._multiple = label(role="caption", wrap=True)
+        self._multiple = label(role="caption")
         self.histogram = Histogram()
         self._map_title = label(role="caption", wrap=True)
         self.map = ScoreMap()
@@ -98,9 +102,12 @@ class InspectorPanel(Card):
         inner = QVBoxLayout(page)
         inner.setContentsMargins(0, 0, 6, 0)
         inner.setSpacing(6)
-        for each in (self.title, self.words, self.coupled):
+        for each in (self.title, self.words, self.facts, self.coupled):
             inner.addWidget(each)
-        inner.addLayout(_row(self._keep_name, self.keep, self._multiple))
+        keep = FlowLayout(gap=8)
+        for each in (self._keep_name, self.keep, self._multiple):
+            keep.addWidget(each)
+        inner.addLayout(keep)
         inner.addWidget(self.histogram, 2)
         inner.addWidget(self._map_title)
         inner.addWidget(self.map)
@@ -163,9 +170,10 @@ class InspectorPanel(Card):
             outputs = map(sentence, outputs_in_words(analysis.returned))
             self._empty.say(self.tr("Nothing selected"), "\n\n".join((words, *outputs)))
             return
-        subject = subject_of(analysis, document.selection, document.removed, plan)
+        subject = subject_of(document, analysis, plan)
         self.title.setText(subject.title)
         _say(self.words, subject.words)
+        _say(self.facts, subject.facts)
         _say(self.coupled, subject.coupled)
         _say(self._why_title, subject.why_title)
         _say(self.why, subject.why)
@@ -173,8 +181,10 @@ class InspectorPanel(Card):
         self._show_structure(analysis)
 
     def _set(self) -> CoupledSet | None:
-        number, analysis = self.document.selection.set_number, self.document.analysis
-        return analysis.sets[number] if analysis is not None and number >= 0 else None
+        """The coupled set that is selected; None where a group is, or structures of several."""
+        chosen, analysis = self.document.selection, self.document.analysis
+        alone = analysis is not None and chosen.set_number >= 0 and len(chosen.several) < 2
+        return analysis.sets[chosen.set_number] if alone and analysis is not None else None
 
     def _show_set(self, analysis: Analysis, one: CoupledSet | None) -> None:
         several = one is not None and one.count > 1
@@ -183,7 +193,7 @@ class InspectorPanel(Card):
             each.setVisible(several)
         self.histogram.setVisible(scored)
         self.below.setVisible(scored)
-        self.lock.setVisible(one is not None)
+        self.lock.setVisible(one is not None or bool(self.document.selection.several))
         if one is None or not several:
             return
         self._show_keep(analysis, one)
@@ -240,39 +250,59 @@ class InspectorPanel(Card):
         words = self.tr("of {0}, best: multiple of {1}") if best > 1 else self.tr("of {0}")
         self._multiple.setText(words.format(left, best))
 
-    def _structure(self) -> int:
-        """What the list of slices is about: the one under the mouse, else the selected, else the set's first."""
-        document, one = self.document, self._set()
+    def _structures(self) -> tuple[int, ...]:
+        """What goes along is told of: what is under the mouse, else what is selected, else the set's first."""
+        document, one, chosen = self.document, self._set(), self.document.selection
         if document.hovered >= 0:
-            return document.hovered
-        if document.selection.structure >= 0 or one is None:
-            return document.selection.structure
+            return (document.hovered,)
+        if chosen.structure >= 0 or one is None:
+            return chosen.several or ((chosen.structure,) if chosen.structure >= 0 else ())
         left = np.flatnonzero(~(document.removed | document.marked)[one.structures])
-        return one.first + int(left[0]) if len(left) else one.first
+        return (one.first + int(left[0]) if len(left) else one.first,)
 
     def _show_structure(self, analysis: Analysis) -> None:
-        structure, document = self._structure(), self.document
-        for each in (self._goes, self.flow, self.slices, self.costs, self._note):
-            each.setVisible(structure >= 0)
-        chosen = document.selection.structure
-        self.mark.setVisible(chosen >= 0)
-        if structure < 0:
+        structures, document = self._structures(), self.document
+        for each in (self._goes, self.costs, self._note):
+            each.setVisible(bool(structures))
+        for each in (self.flow, self.slices):
+            each.setVisible(len(structures) == 1)
+        chosen = list(self._chosen())
+        self.mark.setVisible(bool(chosen))
+        if not structures:
             return
-        gone = document.removed | document.marked
-        self._goes.setText(goes_title(analysis, structure))
+        self._goes.setText(goes_title(analysis, structures))
+        if len(structures) == 1:
+            self._show_slices(analysis, structures[0])
+        there = [one for one in structures if not document.removed[one]]
+        self.costs.setText(costs_text(analysis, document.removed | document.marked, there or structures))
+        self._note.setText(costs_note(bool(document.marked[there].all()), not there))
+        if chosen:
+            self.mark.setEnabled(bool(self._free(chosen)))
+            verb = self.tr("Unmark {0}") if self._all_marked(chosen) else self.tr("Mark {0}")
+            several = self.tr("these {0}").format(len(chosen))
+            self._name_mark(verb.format(structure_name(analysis, chosen[0]) if len(chosen) == 1 else several))
+        locked = document.locked[self._lockable()].all()
+        _name(self.lock, self.tr("Unlock") if locked else self.tr("Lock"))
+        self.lock.setEnabled(not document.removed[self._lockable()].all())
+
+    def _show_slices(self, analysis: Analysis, structure: int) -> None:
         if self._flows is None or self._flows[0] is not analysis:
             self._flows = (analysis, Flows(analysis))
         self.flow.show_flow(self._flows[1].of(structure))
         self.slices.show_lines(lines(analysis, structure))
-        self.costs.setText(costs_text(analysis, gone, structure))
-        self._note.setText(costs_note(bool(document.marked[structure]), bool(document.removed[structure])))
-        if chosen >= 0:
-            self.mark.setEnabled(not (document.removed | document.locked)[chosen])
-            verb = self.tr("Unmark {0}") if document.marked[chosen] else self.tr("Mark {0}")
-            self._name_mark(verb.format(structure_name(analysis, chosen)))
-        locked = document.locked[self._lockable()].all()
-        _name(self.lock, self.tr("Unlock") if locked else self.tr("Lock"))
-        self.lock.setEnabled(not document.removed[self._lockable()].all())
+
+    def _chosen(self) -> tuple[int, ...]:
+        """The structures that are selected."""
+        chosen = self.document.selection
+        return chosen.several or ((chosen.structure,) if chosen.structure >= 0 else ())
+
+    def _free(self, structures: list[int]) -> list[int]:
+        """Those that can be marked or unmarked."""
+        fixed = self.document.removed | self.document.locked
+        return [one for one in structures if not fixed[one]]
+
+    def _all_marked(self, structures: list[int]) -> bool:
+        return bool(self.document.marked[self._free(structures)].all()) and bool(self.document.marked[structures].any())
 
     def _name_mark(self, words: str) -> None:
         """All of it where there is room, else the verb alone; the tooltip and a screen reader have all."""
@@ -288,10 +318,10 @@ class InspectorPanel(Card):
         self._name_mark(self.mark.accessibleName())
 
     def _lockable(self) -> list[int]:
-        """What Lock is about: the selected structure, else the whole set."""
-        one, chosen = self._set(), self.document.selection.structure
-        if chosen >= 0 or one is None:
-            return [chosen] if chosen >= 0 else []
+        """What Lock is about: the selected structures, else the whole set."""
+        one, chosen = self._set(), self._chosen()
+        if chosen or one is None:
+            return list(chosen)
         return list(range(one.first, one.first + one.count))
 
     def _say_below(self) -> None:
@@ -320,7 +350,7 @@ class InspectorPanel(Card):
     @Slot(int)
     def _pick(self, cell: int) -> None:
         if (one := self._set()) is not None:
-            self.document.select(replace(self.document.selection, structure=one.first + cell))
+            self.document.select(replace(self.document.selection, structure=one.first + cell, several=()))
 
     @Slot(list)
     def _band(self, cells: list[int]) -> None:
@@ -360,8 +390,8 @@ class InspectorPanel(Card):
 
     @Slot()
     def _mark(self) -> None:
-        chosen = self.document.selection.structure
-        self.document.plan.mark([chosen], not self.document.marked[chosen])
+        chosen = list(self._chosen())
+        self.document.plan.mark(self._free(chosen), not self._all_marked(chosen))
 
 
 def _row(*widgets: QWidget) -> QHBoxLayout:

@@ -1,5 +1,6 @@
 """What the inspector says about a selection, as plain text: title, words, coupling, costs, why it is fixed."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +10,10 @@ from secateur.engine.planning.count_balance import bundle_of
 from secateur.engine.structures.analysis import Analysis, CoupledSet, FixedAxis, Kind, Mask, TensorInfo
 from secateur.engine.structures.costs import Costs, marginal
 
-from ...document.document import Selection
+from ...document.document import Document, Selection
 from ...text.format import MINUS, count, share
-from ...text.structures import counted, many_of, structure_name
+from ...text.metrics import difference_text
+from ...text.structures import counted, many_of, one_of, structure_name
 from ...text.translate import sentence
 
 say = QCoreApplication.translate
@@ -26,34 +28,73 @@ class Subject:
     Attributes:
         title: Module path, or the model.
         words: What it consists of.
+        facts: What it costs, what the plan keeps of it, and what its metric can lose; a line each.
         coupled: Which layers share its structures, and what constraints say about their number; "" for none.
         why_title: Heading of the reasons.
         why: Reasons, "" when nothing is fixed.
-        warns: True when the outputs themselves are fixed.
     """
 
     title: str
     words: str
+    facts: str
     coupled: str
     why_title: str
     why: str
 
 
-def subject_of(analysis: Analysis, selection: Selection, removed: Mask, plan: Costs) -> Subject:
-    """Texts about what is selected."""
+def subject_of(document: Document, analysis: Analysis, plan: Costs) -> Subject:
+    """Texts about what is selected: one thing, or several structures."""
+    selection, removed = document.selection, document.removed
+    if len(selection.several) > 1:
+        return _several(document, analysis)
     one = analysis.sets[selection.set_number] if selection.set_number >= 0 else None
     title = selection.module or say("inspector", "Whole model")
-    words = _container_words(analysis, selection.module, plan) if one is None else _set_words(analysis, one, removed)
+    words = "" if one is None else _set_words(analysis, one, removed)
+    numbers = _inside(analysis, selection.module) if one is None else [selection.set_number]
+    facts = (
+        _costs_words(analysis, selection.module, plan),
+        _kept_words(document, analysis, numbers),
+        _loss_words(document, analysis, numbers),
+    )
+    coupled = (_ties_words(analysis, selection.module, numbers),)
+    if one is not None:
+        coupled = (_coupled(analysis, one), _counts(analysis, selection))
     why_title, why = _reasons(analysis, selection.module)
-    coupled = "" if one is None else "\n".join(filter(None, (_coupled(analysis, one), _counts(analysis, selection))))
-    return Subject(title, words, coupled, why_title, why)
+    return Subject(title, words, _lines(facts), _lines(coupled), why_title, why)
 
 
-def costs_text(analysis: Analysis, gone: Mask, structure: int) -> str:
-    """What goes with a structure on top of the plan, or what it takes from it when it is marked already."""
+def _lines(texts: Iterable[str]) -> str:
+    return "\n".join(filter(None, texts))
+
+
+def _several(document: Document, analysis: Analysis) -> Subject:
+    """Structures that were chosen together, by the layers that they are in."""
+    found, number_of = dict[int, list[int]](), analysis.set_numbers()
+    for structure in document.selection.several:
+        found.setdefault(int(number_of[structure]), []).append(structure)
+    kinds = {analysis.sets[number].kind for number in found}
+    count = len(document.selection.several)
+    what = counted(kinds.pop(), count) if len(kinds) == 1 else say("inspector", "{0} structures").format(f"{count:,}")
+    title = what if len(found) == 1 else say("inspector", "{0} of {1} layers").format(what, len(found))
+    words = _lines(_chosen(document, analysis, number, structures) for number, structures in found.items())
+    return Subject(title, words, facts="", coupled="", why_title="", why="")
+
+
+def _chosen(document: Document, analysis: Analysis, number: int, structures: list[int]) -> str:
+    """Layer, kind and numbers of some structures of a set, and how many of them are marked."""
+    one = analysis.sets[number]
+    numbers = ", ".join(str(int(analysis.index[structure])) for structure in structures)
+    named = one_of(one.kind) if len(structures) == 1 else many_of(one.kind)
+    words = say("inspector", "{0}: {1} {2}").format(one.module, named, numbers)
+    marked = int(np.count_nonzero(document.marked[structures]))
+    return words + say("inspector", ", {0} marked").format(marked) if marked else words
+
+
+def costs_text(analysis: Analysis, gone: Mask, structures: Sequence[int]) -> str:
+    """What goes with structures on top of the plan, or what they take from it when they are marked already."""
     before = gone.copy()
-    before[structure] = False
-    parameters, macs = marginal(analysis, before, [structure])
+    before[list(structures)] = False
+    parameters, macs = marginal(analysis, before, list(structures))
     text = say("inspector", "{0} parameters, {1} MACs")
     return text.format(_less(parameters), _less(macs))
 
@@ -92,23 +133,77 @@ def _shape_words(tensor: TensorInfo | None, one: CoupledSet) -> str:
     return say("inspector", "{0} inputs each").format(tensor.shape[1]) if len(tensor.shape) == 2 else ""
 
 
-def _container_words(analysis: Analysis, module: str, plan: Costs) -> str:
-    inside = [s for s in analysis.sets if _within(s.module, module)]
+def _inside(analysis: Analysis, module: str) -> list[int]:
+    """The coupled sets of a module and of what lies in it."""
+    return [number for number, one in enumerate(analysis.sets) if _within(one.module, module)]
+
+
+def _costs_words(analysis: Analysis, module: str, plan: Costs) -> str:
+    """What the plan leaves of a module's costs."""
     sizes = sum(
         int(n)
         for t, n in zip(analysis.tensors, plan.tensor_sizes, strict=True)
         if t.parameter and _within(t.module, module)
     )
     macs = sum(int(n) for p, n in zip(analysis.operators.module, plan.operator_macs, strict=True) if _within(p, module))
-    words = say("inspector", "{0} parameters, {1} MACs ({2} of the plan)").format(
+    return say("inspector", "{0} parameters, {1} MACs ({2} of the plan)").format(
         count(sizes), count(macs), share(macs / max(plan.macs, 1))
     )
-    if inside:
-        found = sum(s.count for s in inside)
-        words += "\n" + say("inspector", "{0} structures in {1} coupled sets can be removed.").format(
-            f"{found:,}", len(inside)
+
+
+def _kept_words(document: Document, analysis: Analysis, numbers: list[int]) -> str:
+    """How many structures of some sets are there, and how many of them the plan takes."""
+    if not numbers:
+        return ""
+    places = [analysis.sets[number].structures for number in numbers]
+    present = sum(int(np.count_nonzero(~document.removed[place])) for place in places)
+    taken = sum(int(np.count_nonzero(document.marked[place])) for place in places)
+    if len(numbers) > 1:
+        words = say("inspector", "{0} structures in {1} coupled sets can be removed.").format(
+            f"{present:,}", len(numbers)
         )
-    return words
+        return words + (say("inspector", " The plan takes {0}.").format(f"{taken:,}") if taken else "")
+    kept = say("inspector", "The plan keeps {0} of {1}.")
+    return kept.format(f"{present - taken:,}", f"{present:,}") if taken else ""
+
+
+def _loss_words(document: Document, analysis: Analysis, numbers: list[int]) -> str:
+    """What the metric loses where half of a set goes; of several sets that which loses most. "" before it is known."""
+    curves = document.curves
+    if curves is None or curves.metric is None:
+        return ""
+    known = {number: curves.curve(analysis, document.removed, number) for number in numbers}
+    losses = {number: curves.lost(curve) for number, curve in known.items() if curve is not None}
+    losses = {number: lost for number, lost in losses.items() if lost == lost}
+    if not losses:
+        return ""
+    worst = max(losses, key=lambda number: losses[number])
+    metric = curves.metric
+    lost = difference_text(-losses[worst] if metric.higher_is_better else losses[worst], metric.percent)
+    if len(numbers) == 1:
+        return say("inspector", "Sensitivity: {0} if half of it is removed, without recovery.").format(lost)
+    words = say("inspector", "Most sensitive: {0}, {1} if half of it is removed, without recovery.")
+    return words.format(analysis.sets[worst].module, lost)
+
+
+def _ties_words(analysis: Analysis, module: str, numbers: list[int]) -> str:
+    """Which layers outside of a group lose the same structures as layers in it."""
+    outside = [path for number in numbers for path in analysis.sets[number].along if not _within(path, module)]
+    outside += [
+        one.module
+        for one in analysis.sets
+        if not _within(one.module, module) and any(_within(path, module) for path in one.along)
+    ]
+    names = list(dict.fromkeys(outside))
+    if not module or not names:
+        return ""
+    return say("inspector", "Coupled with layers outside of it: {0}.").format(_named(names))
+
+
+def _named(names: list[str]) -> str:
+    """The first names, and how many more there are."""
+    shown = ", ".join(names[:FEW])
+    return shown + say("inspector", " and {0} more").format(len(names) - FEW) if len(names) > FEW else shown
 
 
 def _within(path: str, module: str) -> bool:
@@ -121,11 +216,8 @@ def _coupled(analysis: Analysis, one: CoupledSet) -> str:
     names = list(dict.fromkeys(w.module for w in writers if len(w.shape) > 1))
     if one.kind is Kind.BLOCK or len(names) < 2:
         return ""
-    named = ", ".join(names[:FEW])
-    if len(names) > FEW:
-        named += say("inspector", " and {0} more").format(len(names) - FEW)
     text = say("inspector", "Coupled: {0} write the same {1}, so these are removed from all of them.")
-    return text.format(named, many_of(one.kind))
+    return text.format(_named(names), many_of(one.kind))
 
 
 def _counts(analysis: Analysis, selection: Selection) -> str:
@@ -159,8 +251,11 @@ def _reason(fixed: FixedAxis, module: str) -> str:
     return say("inspector", "{0} Caused by {1}.").format(said, fixed.module)
 
 
-def goes_title(analysis: Analysis, structure: int) -> str:
-    """Heading of the list of slices."""
+def goes_title(analysis: Analysis, structures: Sequence[int]) -> str:
+    """Heading of the list of slices, and of what several cost together."""
+    if len(structures) > 1:
+        return say("inspector", "Removed together")
+    structure = structures[0]
     one = analysis.set_of(structure)
     if one.kind is Kind.BLOCK:
         return say("inspector", "Removed with the block")

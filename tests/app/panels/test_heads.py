@@ -124,6 +124,8 @@ def test_a_rubber_band_marks_all_that_it_touches_but_what_is_locked(opened_map, 
     qtbot.mouseRelease(viewport, LEFT, pos=end)
     wanted = [heads(plain(), 0) + n for n in range(3)] + [heads(plain(), 1), heads(plain(), 1) + 2]
     assert np.flatnonzero(document.marked).tolist() == wanted
+    locked = heads(plain(), 1) + 1
+    assert list(document.selection.several) == sorted([*wanted, locked]), "the inspector shows all of them"
     qtbot.mousePress(viewport, LEFT, pos=start)
     qtbot.mouseMove(viewport, end)
     qtbot.mouseRelease(viewport, LEFT, pos=end)

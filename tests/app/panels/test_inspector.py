@@ -8,12 +8,17 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QLabel, QScrollArea
 
 from secateur.app.document.document import Aspect, Selection
+from secateur.app.document.sensitivity_curves import Curves
 from secateur.app.panels.inspector import InspectorPanel
 from secateur.app.panels.inspector.slice_patterns import indices_text, lines
+from secateur.app.text.format import count
+from secateur.app.widgets.score_map import ScoreMap
 from secateur.engine.errors import Message
-from secateur.engine.structures.analysis import Constraint, CountBundle, CountRule, FixedAxis, RecordedOutput
+from secateur.engine.sensitivity.protocol import SensitivityPoint
+from secateur.engine.structures.analysis import Constraint, CountBundle, CountRule, FixedAxis, Kind, RecordedOutput
 from secateur.engine.structures.costs import marginal
 from secateur.engine.structures.reasons import equal_parts
+from secateur.engine.tasks.protocol import Metric, Split
 from tests.app.stand_in import opened
 from tests.engine.builders import tiny_analysis, tiny_scores
 
@@ -350,3 +355,58 @@ def test_before_there_are_scores_all_fits_into_the_smallest_window(inspector, qt
     area = inspector.findChild(QScrollArea)
     assert inspector.map.isVisible() and not inspector.histogram.isVisible()
     assert area.widget().width() == area.viewport().width()
+
+
+def said(inspector: InspectorPanel) -> str:
+    return "\n".join(one.text() for one in inspector.findChildren(QLabel) if one.isVisibleTo(inspector))
+
+
+def test_a_group_tells_its_costs_what_the_plan_takes_its_ties_and_what_it_can_lose(inspector) -> None:
+    document = inspector.document
+    analysis = document.analysis
+    inside = [n for n, one in enumerate(analysis.sets) if one.module.startswith("layer2.") and one.count > 1]
+    document.plan.mark([analysis.sets[n].first for n in inside], True)
+    metric = Metric("top-1", 0.9, 1000, 0.01, Split.VAL)
+    curves = Curves(wanted=2)
+    half = {n: analysis.sets[n].count // 2 for n in inside[:2]}
+    curves.take([SensitivityPoint(-1, 0, metric)])
+    curves.take([SensitivityPoint(n, half[n], replace(metric, value=0.9 - 0.1 * (k + 1))) for k, n in enumerate(half)])
+    document.contents.curves[document.contents.present, document.contents.rating] = curves
+    document.select(Selection("layer2"))
+    words = said(inspector)
+    assert f"The plan takes {len(inside)}." in words
+    assert "Coupled with layers outside of it: layer3.0.conv1" in words
+    assert f"Most sensitive: {analysis.sets[inside[1]].module}, \N{MINUS SIGN}20.0 pt if half of it is removed" in words
+    assert "of the plan)" in words and not inspector.histogram.isVisible()
+    document.select(Selection(analysis.sets[inside[0]].module, inside[0]))
+    words = said(inspector)
+    assert "Sensitivity: \N{MINUS SIGN}10.0 pt if half of it is removed" in words
+    kept = analysis.sets[inside[0]].count
+    assert f"The plan keeps {kept - 1} of {kept}." in words
+
+
+def test_structures_of_several_layers_are_shown_named_and_marked_together(inspector, qtbot) -> None:
+    document = inspector.document
+    analysis = document.analysis
+    sets = [n for n, one in enumerate(analysis.sets) if one.kind is Kind.FILTER][:2]
+    chosen = tuple(analysis.sets[n].first + k for n in sets for k in (1, 4))
+    document.select(Selection(analysis.sets[sets[0]].module, sets[0], chosen[0], chosen))
+    assert inspector.title.text() == "4 filters of 2 layers"
+    for n in sets:
+        assert f"{analysis.sets[n].module}: filters 1, 4" in inspector.words.text()
+    assert not inspector.map.isVisible() and not inspector.slices.isVisible() and not inspector.keep.isVisible()
+    parameters, _ = marginal(analysis, analysis.empty(), list(chosen))
+    assert count(parameters) in inspector.costs.text()
+    qtbot.mouseClick(inspector.mark, Qt.MouseButton.LeftButton)
+    assert tuple(np.flatnonzero(document.marked)) == chosen
+    assert inspector.mark.accessibleName() == "Unmark these 4" and "2 marked" in inspector.words.text()
+    qtbot.mouseClick(inspector.lock, Qt.MouseButton.LeftButton)
+    assert tuple(np.flatnonzero(document.locked)) == chosen
+
+
+def test_a_map_of_very_many_structures_shows_each_of_them(qtbot, dressed) -> None:
+    shown = ScoreMap()
+    qtbot.addWidget(shown)
+    shown.show_cells(np.linspace(0, 1, 20_000), [""] * 20_000, -1)
+    shown.resize(240, shown.heightForWidth(240))
+    assert shown.cell(19_999).bottom() <= shown.height()
