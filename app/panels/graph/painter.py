@@ -1,6 +1,6 @@
 """Paints the boxes of a graph, each in as much detail as its size on the screen can carry."""
 
-from collections.abc import Iterable
+from collections import defaultdict
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
@@ -18,6 +18,8 @@ WORDS, BOXES = 0.5, 0.22
 """Scales from which on names are written, and boxes have borders."""
 BAR, CHEVRON = 9.0, 9.0
 """Height of a width bar, and from a block's left side to the middle of its arrow."""
+SPECK = 8.0
+"""Width of a small box at least, in units."""
 FEW = 300
 """Lines up to which each is painted by itself, and smoothly."""
 
@@ -36,7 +38,7 @@ class GraphPainter:
         self.model = model
         self.current = self.hovered = -1
         self.found: frozenset[int] = frozenset()
-        self._painter = QPainter()
+        self._kept: tuple[tuple[object, ...], list[tuple[QBrush, list[QRectF]]]] | None = None
 
     def paint(self, painter: QPainter, lines: Lines, seen: QRectF, scale: float, look: Tokens, font: QFont) -> None:
         """Paint what is seen.
@@ -63,12 +65,13 @@ class GraphPainter:
                 self._open_block(painter, box, scale, look)
         self._lines(painter, lines, seen, scale, look)
         if scale < BOXES:
-            self._specks(painter, [box for box in shown if not boxes.open(box)], look)
-        for box in shown:
-            if boxes.join(box):
-                self._join(painter, box, scale, look)
-            elif not boxes.open(box) and scale >= BOXES:
-                self._box(painter, box, scale, look)
+            self._specks(painter, look)
+        else:
+            for box in shown:
+                if boxes.join(box):
+                    self._join(painter, box, scale, look)
+                elif not boxes.open(box):
+                    self._box(painter, box, scale, look)
         for box in {self.current, *self.found}.intersection(shown):
             self._frame(painter, box, scale, look)
 
@@ -113,15 +116,29 @@ class GraphPainter:
                 painter.setPen(_pen(look.accent, 2.0, Qt.PenStyle.DashLine))
                 painter.drawPath(path)
 
-    def _specks(self, painter: QPainter, shown: Iterable[int], look: Tokens) -> None:
-        """Boxes so small that only their width and colour can be told."""
-        layout, figures = self.model.layout, self.model.figures
-        assert layout is not None
+    def _specks(self, painter: QPainter, look: Tokens) -> None:
+        """Boxes so small that only their width and colour can be told; those of a colour at once."""
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
-        for box in shown:
-            x, y, width, height = layout.places[box].tolist()
-            part = width if figures is None or not figures.width[box] else max(width * float(figures.width[box]), 8.0)
-            painter.fillRect(QRectF(x + (width - part) / 2, y, part, height), _colour(figures, box, look))
+        painter.setPen(Qt.PenStyle.NoPen)
+        for brush, areas in self._small(look):
+            painter.setBrush(brush)
+            painter.drawRects(areas)
+
+    def _small(self, look: Tokens) -> list[tuple[QBrush, list[QRectF]]]:
+        """Small boxes by colour, kept until the numbers, the layout or the look change."""
+        layout, boxes, figures = self.model.layout, self.model.boxes, self.model.figures
+        assert layout is not None and boxes is not None
+        key = (layout, figures, look)
+        if self._kept is None or any(a is not b for a, b in zip(self._kept[0], key, strict=True)):
+            by_colour = defaultdict[tuple[int, ...], list[QRectF]](list)
+            for box, (x, y, width, height) in enumerate(layout.places.tolist()):
+                if not boxes.open(box):
+                    part = width if figures is None or not figures.width[box] else width * float(figures.width[box])
+                    part = max(part, SPECK)
+                    by_colour[_colour(figures, box)].append(QRectF(x + (width - part) / 2, y, part, height))
+            brushes = [(QColor(*colour) if colour else QColor(look.muted), at) for colour, at in by_colour.items()]
+            self._kept = key, [(QBrush(colour), at) for colour, at in brushes]
+        return self._kept[1]
 
     def _box(self, painter: QPainter, box: int, scale: float, look: Tokens) -> None:
         """A layer or a folded block: its name over the bar of its width."""
@@ -176,7 +193,7 @@ class GraphPainter:
     def _join(self, painter: QPainter, box: int, scale: float, look: Tokens) -> None:
         assert self.model.layout is not None
         area = rectangle(self.model.layout, box).adjusted(2, 2, -2, -2)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing, scale >= BOXES)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(_pen(look.muted, 1.0))
         painter.setBrush(QColor(look.selection if box == self.current else look.panel))
         painter.drawEllipse(area)
@@ -202,7 +219,8 @@ def _pen(colour: str, width: float, style: Qt.PenStyle = Qt.PenStyle.SolidLine) 
     return pen
 
 
-def _colour(figures: Figures | None, box: int, look: Tokens) -> QBrush:
+def _colour(figures: Figures | None, box: int) -> tuple[int, ...]:
+    """The colour of a box's score, () where it has none."""
     if figures is None or not figures.width[box] or figures.fixed[box] or figures.score[box] != figures.score[box]:
-        return QBrush(QColor(look.muted))
-    return QBrush(QColor(*score_colour(float(figures.score[box]))))
+        return ()
+    return score_colour(float(figures.score[box]))

@@ -186,7 +186,7 @@ class GraphView(QListView):
         """Another scale; what is seen at a place stays there."""
         place = at or QPointF(self.viewport().rect().center())
         unit = self._unit(place)
-        self.scale = min(max(scale, LEAST), MOST)
+        self.scale = min(max(scale, min(LEAST, self._whole())), MOST)
         self._resized = None
         self.updateGeometries()
         moved = unit * self._pixels() + self._corner() - place
