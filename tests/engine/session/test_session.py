@@ -295,6 +295,25 @@ def test_a_recovery_that_was_stopped_is_gone_on_with(
     assert whole.weights == resumed.weights
 
 
+def test_a_cancelled_recovery_is_gone_on_with_for_another_number_of_epochs(
+    session: Session, opened: OpenedModel
+) -> None:
+    cut, token = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8))), threading.Event()
+    with pytest.raises(Cancelled):
+        for progress in session.recover(cut.id, replace(SETTINGS, epochs=5), token):
+            if progress.values.get("step", 0) >= 4:  # no half minute has passed, and so nothing was written before
+                token.set()
+    texts: list[str] = []
+    asked = replace(SETTINGS, epochs=7)
+    made = finish(session.recover(cut.id, asked), lambda progress: texts.append(str(progress.message)))
+    assert any(text.startswith("Resuming at step") for text in texts)
+    assert not any("epoch 1 of" in text for text in texts) and "Fine-tuning, epoch 7 of 7" in texts
+    assert made.recovery == asked
+    other = replace(asked, learning_rate=asked.learning_rate / 2)
+    assert session.checkpoint(cut.weights, other).key != session.checkpoint(cut.weights, asked).key
+    assert session.checkpoint(cut.weights, replace(asked, epochs=0)).key != session.checkpoint(cut.weights, asked).key
+
+
 @pytest.mark.parametrize("job", ["cut", "recover", "attach_task", "export"])
 def test_a_job_cancelled_anywhere_leaves_everything_as_it_was(
     session: Session, opened: OpenedModel, tmp_path: Path, job: str
