@@ -154,13 +154,14 @@ class GraphModel(QAbstractListModel):
         return self._joined(box) if kind is NodeKind.JOIN else self.boxes.local(box) or str(self.document.model_name)
 
     def keeps(self, box: int) -> str:
-        """What of a box stays, in few words: outputs of a layer, layers of a block and the share of their outputs."""
+        """What of a box stays, in few words: outputs of a layer; of a block their share, or how many layers it has."""
         if self.boxes is None or self.figures is None:
             return ""
         (kept, whole), block = self.figures.outputs[box].tolist(), int(self.boxes.block[box])
         if block >= 0:
-            layers = counted(int(self.boxes.blocks.layers[block]), self.tr("{count} layer"), self.tr("{count} layers"))
-            return self.tr("{0}, keeps {1}").format(layers, percent(kept / whole)) if kept != whole else layers
+            if kept != whole:
+                return self.tr("keeps {0}").format(percent(kept / whole, 0))
+            return counted(int(self.boxes.blocks.layers[block]), self.tr("{count} layer"), self.tr("{count} layers"))
         if not whole:
             return ""
         return self.tr("{0} of {1}").format(f"{kept:,}", f"{whole:,}") if kept != whole else f"{whole:,}"

@@ -26,8 +26,8 @@ from .layout import Layout, lay_out
 from .model import GraphModel, ties_between
 from .view import GraphView
 
-LOW = 260
-"""Height below which the words under the drawing are left out, in pixels at the first size of text."""
+LOW = 200
+"""Height below which the legend under the drawing is left out, in pixels at the first size of text."""
 KEPT = 64
 """Layouts that are kept: going back to what was folded before is immediate."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.SCORES, Aspect.MARKS, Aspect.STATES, Aspect.SENSITIVITY, Aspect.TARGET})
@@ -110,7 +110,8 @@ class GraphPanel(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """In a low window the drawing is worth more than the words below it."""
         super().resizeEvent(event)
-        self._legend.setVisible(self.height() >= px(LOW))
+        for one in (self.range, self._legend):
+            one.setVisible(self.height() >= px(LOW))
 
     def drawings(self) -> tuple[Drawing, ...]:
         """The drawing, to be taken along."""

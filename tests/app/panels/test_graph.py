@@ -285,7 +285,7 @@ def test_a_plan_fills_the_boxes_as_far_as_it_keeps_them(panel, document) -> None
     settled(panel)
     first = box(panel, "first")
     assert panel.model.figures.outputs[first].tolist() == [4 + 8 + 16 + 8, 16 + 8 + 16 + 8]
-    assert panel.model.keeps(first) == "4 layers, keeps 75.0 %"
+    assert panel.model.keeps(first) == "keeps 75 %"
 
 
 def test_scores_are_those_of_the_tree(panel, document) -> None:
