@@ -521,6 +521,7 @@ class Document(QObject):
         if mark and owner in self.contents.states:
             for timing in timings:
                 self.contents.states[owner] = self.contents.states[owner].with_export_timing(format, timing)
+            self.contents.exports[owner] = self.contents.states[owner].exports[-1]
             self.announce(Aspect.STATES)
         if state_id in self.contents.states:
             self.contents.states[state_id] = measured(self.contents.states[state_id], metrics, timings)

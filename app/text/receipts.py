@@ -11,7 +11,7 @@ from secateur.engine.session.states import State
 from secateur.engine.targets.protocol import TargetSpec
 
 from .format import rough, size
-from .metrics import latency_text, metric_text, target_text, timing_of
+from .metrics import latency_text, metric_text, target_text, timing_in, timing_of
 from .translate import engine_words, sentences
 
 say = QCoreApplication.translate
@@ -25,13 +25,17 @@ def format_called(exported: Exported) -> str:
 
 def receipt_lines(exported: Exported, state: State | None, target: TargetSpec) -> list[str]:
     """Difference, metric of the file, size, latency of the state on the target, opset: a sentence each."""
-    lines = [say("receipt", "Largest difference from the model: {0}").format(rough(exported.difference))]
+    lines = list[str]()
+    if exported.difference is not None:
+        lines.append(say("receipt", "Largest difference from the model: {0}").format(rough(exported.difference)))
     if exported.metric is not None:
         words = say("receipt", "Metric of the file on the {0} split: {1} {2}")
         lines.append(words.format(exported.metric.split, exported.metric.name, metric_text(exported.metric)))
     opset = say("receipt", "opset {0}").format(exported.opset) if exported.opset else ""
     lines.append(say("receipt", "Size: {0}").format(", ".join(one for one in (size(exported.bytes), opset) if one)))
-    timing, where = timing_of(state, target), target_text(target)
+    own = exported.format in EXPORTERS and EXPORTERS[exported.format].precision
+    timing = timing_in(exported.timings, target) if own else timing_of(state, target)
+    where = target_text(target)
     words = say("receipt", "Latency on {0}: {1}")
     lines.append(words.format(where, say("receipt", "not measured") if timing is None else latency_text(timing)))
     return lines

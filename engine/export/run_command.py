@@ -11,7 +11,7 @@ from ..model_inputs import Inputs, at_batch, named_arrays
 from ..sources.input_spec import InputSpec
 from .protocol import Exported
 
-ONNX = ".onnx"
+ONNX, CARD = ".onnx", ".md"
 LOADER, README = "load_pruned.py", "README.txt"
 """Files of a PyTorch folder: what loads its weights, and the code that does so for its model."""
 STANDARD = ("", "ai.onnx")
@@ -41,7 +41,7 @@ def sample_inputs(inputs: Inputs) -> tuple[InputSpec, ...]:
 def place_of(exported: Exported) -> Path:
     """The file that was written, or the folder of several."""
     first = Path(exported.files[0])
-    return first if first.suffix.lower() in FILES else first.parent
+    return first if first.suffix.lower() in (*FILES, CARD) else first.parent
 
 
 def run_command(exported: Exported) -> str:
@@ -61,6 +61,12 @@ def _onnx(path: Path, inputs: Sequence[InputSpec]) -> str:
     given = f"{{{arrays}}}" if named else f"dict(zip([i.name for i in s.get_inputs()], [{arrays}]))"
     start = f"import numpy, onnxruntime; s = onnxruntime.InferenceSession({str(path)!r})"
     return f"{start}; print([o.shape for o in s.run(None, {given})])"
+
+
+def _openvino(path: Path, inputs: Sequence[InputSpec]) -> str:
+    arrays = ", ".join(f"{f'{one.name!r}: ' if one.name else ''}{_array(one)}" for one in inputs)
+    given = f"{{{arrays}}}" if any(one.name for one in inputs) else f"[{arrays}]"
+    return f"import numpy, openvino; m = openvino.compile_model({str(path)!r}); print(m({given}))"
 
 
 def _program(path: Path, inputs: Sequence[InputSpec]) -> str:
@@ -88,5 +94,5 @@ def _python(code: str) -> str:
     return f"python -c {shlex.quote(code)}"
 
 
-FILES: dict[str, Callable[[Path, Sequence[InputSpec]], str]] = {ONNX: _onnx, ".pt2": _program}
+FILES: dict[str, Callable[[Path, Sequence[InputSpec]], str]] = {ONNX: _onnx, ".pt2": _program, ".xml": _openvino}
 """By the ending of a file, the Python that runs it."""

@@ -24,7 +24,7 @@ PER_CHANNEL = 13
 def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     """Write `job["source"]` in `job["precision"]` to `job["path"]`; temporary files lie in `job["place"]`."""
     yield Progress("Converting the file", 2, 4)
-    tempfile.tempdir = job["place"]
+    former, tempfile.tempdir = tempfile.tempdir, job["place"]  # else files of a killed process would stay
     source = onnx.load(job["source"])
     try:
         with warnings.catch_warnings():
@@ -41,6 +41,8 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
         raise ExportError(
             "export.convert", template, repr(error), precision=job["precision"], error=str(error).partition("\n")[0]
         ) from error
+    finally:
+        tempfile.tempdir = former
     Path(job["path"]).write_bytes(made.SerializeToString())
     return {}
 

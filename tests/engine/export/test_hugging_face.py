@@ -276,11 +276,13 @@ def test_any_state_is_exported_in_several_formats(
     assert done["exports"][2]["difference"] is None
     assert (tmp_path / "project-s1-hugging-face" / "config.json").is_file()
     assert main(to) == 1 and "already exists" in capsys.readouterr().err
-    assert main([*to, "--overwrite"]) == 0, capsys.readouterr().err
+    card_only = ["export", str(project), "--to", "model-card", "--out", str(tmp_path), "--overwrite"]
+    assert main(card_only) == 0, capsys.readouterr().err
     capsys.readouterr()
     assert main(["export", str(project), "--json"]) == 0, capsys.readouterr().err
     listed = json.loads(capsys.readouterr().out)
     assert set(listed["refused"]) == {"onnx-int8"} and "Attach data" in listed["refused"]["onnx-int8"]
+    to = ["export", str(project), "--to", "hugging-face", "--out", str(tmp_path)]
     assert main([*to, "--state", "s0", "--json"]) == 0, capsys.readouterr().err
     assert json.loads((tmp_path / "project-s0-hugging-face" / "config.json").read_text())["hidden_size"] == 48
 

@@ -112,7 +112,7 @@ def test_an_object_that_no_other_process_can_have_is_exported_in_this_one(tmp_pa
     asked = request(tmp_path, tmp_path / "net.onnx")
     asked.model.extra = lambda: None
     exported = finish(export_onnx(dataclasses.replace(asked, spec=None)))
-    assert exported.difference < 1e-4 and left(tmp_path) == ["net.onnx"]
+    assert exported.difference is not None and exported.difference < 1e-4 and left(tmp_path) == ["net.onnx"]
 
 
 def test_a_forward_that_raises_says_so_before_anything_is_written(tmp_path):

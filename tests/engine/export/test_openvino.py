@@ -27,7 +27,8 @@ def test_the_files_compute_what_the_model_does_at_another_batch(onnx_export, tmp
         expected = asked.model(x)
     stock = library().Core().compile_model(str(tmp_path / "net.xml"), "CPU")
     assert torch.allclose(torch.from_numpy(stock(x.numpy())[0]), expected, rtol=1e-4)
-    assert torch.allclose(exporter.predictor(exported.files[0])(x), expected, rtol=1e-4)
+    predict = exporter.predictor(exported.files[0])
+    assert predict is not None and torch.allclose(predict(x), expected, rtol=1e-4)
     with torch.no_grad():  # what the file is compared with is another model now
         wrong = replace(one, model=torch.nn.Sequential(asked.model, torch.nn.Softmax(-1)), path=str(tmp_path / "b.xml"))
     with pytest.raises(ExportError) as refused:

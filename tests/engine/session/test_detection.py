@@ -134,7 +134,8 @@ def test_a_cut_detector_in_two_stages_is_a_file_that_finds_the_same_in_images_of
             finish(measure_states(session, (cut.id,), TargetSpec(seconds=0.05, batch=4)))
         with pytest.raises(SecateurError, match="cannot be predicted"):
             finish(latency_table(session, TargetSpec(seconds=0.05)))
-    assert exported.difference < 1e-4 and exported.metric is not None and exported.metric.count == 2
+    assert exported.difference is not None and exported.difference < 1e-4
+    assert exported.metric is not None and exported.metric.count == 2
     assert timed.median > 0
     file = onnxruntime.InferenceSession(tmp_path / "small.onnx")
     assert [one.name for one in file.get_outputs()] == ["boxes", "labels", "scores", "masks"]

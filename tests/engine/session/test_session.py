@@ -421,7 +421,8 @@ def test_a_file_in_lower_precision_has_a_metric_and_latencies_of_its_own(
 ) -> None:
     target = TargetSpec(seconds=0.05)
     exported = finish(export_state(session, "s0", "onnx-int8", str(tmp_path / "m.int8.onnx")))
-    assert exported.metric is not None and exported.metric.split is Split.TEST and 0 < exported.difference < 0.5
+    assert exported.metric is not None and exported.metric.split is Split.TEST
+    assert exported.difference is not None and 0 < exported.difference < 0.5
     names = ("s0", *measurable_exports(session.history.state("s0"), target))
     timings = finish(measure_states(session, names, target))
     kept = session.history.state("s0").export_in("onnx-int8")
