@@ -51,6 +51,7 @@ class KeepByKind(FormDialog):
         self.add_row(title, self.cost)
         self.problem, self.act = self._problem, self._set
         self.check()
+        next(iter(self.lines.values()), self.cost).setFocus()
 
     def _problem(self) -> str:
         for kind, line in self.lines.items():

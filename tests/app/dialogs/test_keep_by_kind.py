@@ -41,7 +41,7 @@ def dialog_over(qtbot, window: Window) -> KeepByKind:
 def test_what_is_typed_becomes_the_goal_and_stands_in_the_bar(qtbot, window):
     document, bar = window.document, TopBar(window)
     dialog = dialog_over(qtbot, window)
-    assert dialog.cost.value() == 100
+    assert dialog.cost.value() == 100 and dialog.focusWidget() is dialog.lines[Kind.FILTER]
     QTest.keyClicks(dialog.lines[Kind.FILTER], "70%")
     QTest.keyClicks(dialog.lines[Kind.BLOCK], "3")
     qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
