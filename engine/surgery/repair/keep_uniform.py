@@ -39,14 +39,14 @@ def keep_uniform(model: Any, analysis: Analysis) -> Analysis:
         template = "Uniform layers need a model of the Transformers library. Leave the option out."
         raise OpenError("uniform.class", template)
     fields = ConfigFields(model)
-    decided = _decided(analysis, fields)
+    decided, fixed = _decided(analysis, fields)
     together: dict[object, list[int]] = defaultdict(list)
     for axis, signature in decided.items():
         together[signature].append(axis)
     size = np.diff(analysis.axis_start)
     added = [
-        Constraint(CountRule.EQUAL, tuple(sorted(axes)), int(size[axes[0]]), (), _equal(signature), "")
-        for signature, axes in together.items()
+        Constraint(CountRule.EQUAL, tuple(sorted(axes)), int(size[max(axes)]), (), _equal(signature), "")
+        for signature, axes in ((one, [*axes, *([-1] if one in fixed else [])]) for one, axes in together.items())
         if len(axes) > 1
     ]
     lists = {path for one in fields.effects for path in one.layers}
@@ -64,16 +64,25 @@ def keep_uniform(model: Any, analysis: Analysis) -> Analysis:
     return constrained(analysis, added)
 
 
-def _decided(analysis: Analysis, fields: ConfigFields) -> dict[int, tuple[object, ...]]:
-    """For each axis that the configuration decides, its size and by which fields: equal for axes of equal sizes."""
+def _decided(analysis: Analysis, fields: ConfigFields) -> tuple[dict[int, tuple[object, ...]], set[tuple[object, ...]]]:
+    """For each axis that the configuration decides, its size and by which fields: equal for axes of equal sizes.
+
+    With it those sizes that have a dimension which cannot be cut: there, all axes stay (BERT's heads, where its width
+    is an output).
+    """
     deciding, found = fields.deciding(), dict[int, tuple[object, ...]]()
+    fixed = set[tuple[object, ...]]()
     for tensor in analysis.tensors:
         for name in (tensor.name, *tensor.aliases):
             for dim, axis in enumerate(tensor.axes):
                 by = deciding.get((name, dim))
-                if axis >= 0 and by:
-                    found.setdefault(axis, (tensor.shape[dim], *sorted(by.items(), key=str)))
-    return found
+                if by:
+                    signature = (tensor.shape[dim], *sorted(by.items(), key=str))
+                    if axis >= 0:
+                        found.setdefault(axis, signature)
+                    else:
+                        fixed.add(signature)
+    return found, fixed
 
 
 def _equal(signature: Any) -> Message:

@@ -235,6 +235,18 @@ def test_a_branch_that_is_gone_is_named_and_comes_back_in_the_nearest_uniform_pl
     assert "blocks 0 in 1" in str(near.message)
 
 
+def test_heads_stay_where_the_width_that_they_go_with_is_an_output() -> None:
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    model, inputs = small(transformers.BertModel, transformers.BertConfig(vocab_size=60, **sizes))
+    analysis = keep_uniform(model, analyse(model, inputs))
+    rated = np.random.default_rng(0).random(analysis.count)
+    goal = Goal((Limit(Cost.MACS, 0.75),))
+    plan = fitting_plan(model, analysis, solve(analysis, rated, goal).removed, rated, analysis.empty())
+    assert {one.kind for one in analysis.sets if plan[one.structures].any()} == {Kind.NEURON}
+    found = fitted(cut(model, analysis, plan, inputs).model, inputs)
+    assert isinstance(found, FittedModel) and found.difference == 0.0
+
+
 def test_uniform_layers_need_a_model_of_the_library() -> None:
     with pytest.raises(OpenError, match="Uniform layers need a model of the Transformers library"):
         keep_uniform(torch.nn.Linear(3, 3), analyse(torch.nn.Linear(3, 3), (torch.zeros(2, 3),)))
