@@ -1,6 +1,7 @@
 """Exporter to a Hugging Face folder that the stock library loads: new configuration, renumbered layers, tokenizer."""
 
 import fnmatch
+import json
 import shutil
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +13,7 @@ from ..sources.exported_folder import is_export
 from ..sources.hugging_face import folder_of
 from ..sources.protocol import ModelSpec
 from ..surgery.repair.config_fit import FittedModel, fitted, is_transformers, misfit
+from ..surgery.repair.decilm_form import decilm_config, in_decilm_form, is_llama, written_as
 from .model_card import MARK
 from .model_package import bytes_of
 from .protocol import Exported, ExportRequest, Predictor
@@ -27,6 +29,17 @@ CARRIED = (
     "LICENSE*", "NOTICE*", "normalizer.json", "spiece*", "sentencepiece*", "*.py",
 )  # fmt: skip
 """Files of the original's folder that hold no size of the model: tokenizer, processor, licence, code."""
+DECILM, DECILM_CODE = "DeciLMForCausalLM", "secateur.engine.runtime.modeling_decilm"
+"""The class of folders whose layers have different sizes, and its file, which lies beside their weights."""
+STOCK = "import transformers\n\nmodel = transformers.{name}.from_pretrained(folder)\n"
+REMOTE = (
+    "import os\nimport tempfile\n\ncopies = tempfile.TemporaryDirectory()\n"
+    'os.environ["HF_MODULES_CACHE"] = copies.name\n'
+    "import transformers\n\n"
+    "model = transformers.AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)\n"
+)
+CODE_CARD = "\nThe layers differ in size: `modeling_decilm.py` builds them. Pass `trust_remote_code=True` to load it.\n"
+"""What loads a folder in a fresh process, and what its card adds; the library's copy of the code beside it is not kept."""
 AUTO = (
     "AutoModelForCausalLM", "AutoModelForMaskedLM", "AutoModelForSeq2SeqLM", "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification", "AutoModelForQuestionAnswering", "AutoModelForImageClassification",
@@ -45,6 +58,8 @@ class HuggingFaceExporter:
             template = "{name} is not a model of the Transformers library. Choose another format."
             return ExportError("export.hf_class", template, name=request.name)
         reason = misfit(request.model)
+        if reason is not None and is_llama(request.model) and decilm_config(request.model) is not None:
+            return None
         return None if reason is None else _no_config(request, reason)
 
     def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
@@ -57,29 +72,39 @@ class HuggingFaceExporter:
         path = Path(request.path).expanduser().absolute()
         check_destination(path, 2 * bytes_of(request.model), folder=True)
         yield Progress("Finding the configuration", 0, 3)
-        model = _fitted(request)
+        model, notes = _fitted(request), ()
+        remote = type(model).__name__ == DECILM
+        if remote:
+            notes = (written_as(model.config),)
         yield Progress("Writing the folder", 1, 3)
         with staged_folder(path, _is_ours) as folder:
             model.save_pretrained(folder)
+            if remote:
+                _add_code(folder)
             for file in _carried(request.spec):
                 if not (folder / file.name).exists():
                     shutil.copyfile(file, folder / file.name)
-            (folder / CARD).write_text(request.card or _card(request, model), encoding="utf-8")
-            code = f"import transformers\n\nmodel = transformers.{auto_class(model)}.from_pretrained(folder)\n"
+            card = (request.card or _card(request, model)) + (CODE_CARD if remote else "")
+            (folder / CARD).write_text(card, encoding="utf-8")
+            code = REMOTE if remote else STOCK.format(name=auto_class(model))
             difference = yield from check_by_code(folder, code, request, token or NeverCancelled())
         files = sorted(one for one in path.iterdir() if one.is_file())
-        return Exported(FORMAT, tuple(map(str, files)), difference, None, sum(one.stat().st_size for one in files))
+        size = sum(one.stat().st_size for one in files)
+        return Exported(FORMAT, tuple(map(str, files)), difference, None, size, notes)
 
     def predictor(self, path: str, threads: int = 1) -> Predictor:
         """The model that the folder holds, loaded by the library in this process."""
         library = import_module("transformers")
-        kind = getattr(library, library.AutoConfig.from_pretrained(path).architectures[0])
+        named = json.loads((Path(path) / "config.json").read_text(encoding="utf-8"))["architectures"][0]
+        kind = getattr(import_module(DECILM_CODE) if named == DECILM else library, named)
         return kind.from_pretrained(path, dtype="auto").eval()
 
 
 def _fitted(request: ExportRequest) -> Any:
     require(HuggingFaceExporter().refusal(request))
     found = fitted(request.model, request.inputs)
+    if not isinstance(found, FittedModel) and is_llama(request.model):
+        found = in_decilm_form(request.model, request.inputs) or found
     if not isinstance(found, FittedModel):
         raise _no_config(request, found)
     return found.model
@@ -90,8 +115,21 @@ def _no_config(request: ExportRequest, reason: Message) -> ExportError:
     return ExportError("export.hf_config", template, name=request.name, reason=reason)
 
 
+def _add_code(folder: Path) -> None:
+    """Put the file that builds the model beside its weights, and name it in the configuration."""
+    source = Path(str(import_module(DECILM_CODE).__file__))
+    shutil.copyfile(source, folder / source.name)
+    path = folder / "config.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    parts = {"AutoConfig": "DeciLMConfig", "AutoModelForCausalLM": DECILM}
+    document["auto_map"] = {auto: f"{source.stem}.{name}" for auto, name in parts.items()}
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
 def auto_class(model: Any) -> str:
     """The Auto class that builds models of this class from their configuration; the class itself where none does."""
+    if type(model).__name__ == DECILM:
+        return "AutoModelForCausalLM"
     library = import_module("transformers")
     for name in AUTO:
         found = getattr(library, name)._model_mapping.get(type(model.config), ())

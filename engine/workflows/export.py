@@ -83,6 +83,8 @@ def export_state(session: Session, state: str, format: str, path: str, token: Ca
             raise ExportError(
                 "export.hf_nearest", template, error.details, refusal=error.message, nearest=near
             ) from error
+        if format == HUGGING_FACE and exported.notes and (near := _nearest(session, one)) is not None:
+            exported = replace(exported, notes=(*exported.notes, near))
         exported = replace(exported, opset=opset_of(path), inputs=sample_inputs(request.inputs))
         predict = exporter.predictor(path) if session.has_task else None
         if predict is not None:

@@ -94,7 +94,7 @@ def fitted(model: Any, inputs: Inputs) -> FittedModel | Message:
             if fields.built(variant) != target:
                 continue
             made = _built(model, fields.config(variant), renamed)
-            one = FittedModel(made, _difference(model, made, inputs))
+            one = FittedModel(made, output_difference(model, made, inputs))
             if one.difference > EQUAL:
                 one = _rescaled(model, one, inputs)
             best = one if best is None or one.difference < best.difference else best
@@ -190,7 +190,8 @@ def _built(model: Any, config: Any, weights: Mapping[str, Tensor]) -> Any:
     return made.eval()
 
 
-def _difference(model: Any, made: Any, inputs: Inputs) -> float:
+def output_difference(model: Any, made: Any, inputs: Inputs) -> float:
+    """max|a - b| / max|a| of the outputs of two models on the same inputs; infinity for other shapes."""
     with torch.no_grad():
         results = [[t.tensor for t in outputs_of(_call(one, inputs)) if t.preserved] for one in (model, made)]
     expected, found = results
@@ -211,7 +212,7 @@ def _rescaled(model: Any, found: FittedModel, inputs: Inputs) -> FittedModel:
             break
         places, factor = wrong
         tried = [_with_factor(found.model, path, factor) for path in places]
-        scaled = [FittedModel(made, _difference(model, made, inputs), scaled=True) for made in tried]
+        scaled = [FittedModel(made, output_difference(model, made, inputs), scaled=True) for made in tried]
         nearest = min(scaled, key=lambda one: one.difference)
         if nearest.difference >= found.difference:
             break

@@ -159,6 +159,8 @@ def test_layers_that_differ_are_named_and_nothing_is_written(tmp_path: Path) -> 
     plan = analysis.empty()
     one = next(one for one in analysis.sets if one.kind is Kind.NEURON)
     plan[one.first : one.first + 10] = True
+    value = next(one for one in analysis.sets if one.kind is Kind.HEAD_DIM and one.module.endswith("v_proj"))
+    plan[value.first] = True  # which the DeciLM form has no field for
     uneven = cut(model, analysis, plan, inputs)
     why = fitted(uneven.model, inputs)
     assert isinstance(why, Message) and why.code == "config.uneven"
@@ -190,16 +192,30 @@ def test_heads_are_not_taken_for_a_narrower_head_dimension() -> None:
     assert config.hidden_size == 54
 
 
-def test_a_folder_with_uneven_layers_is_one_for_pytorch_and_says_why(
+def test_a_llama_with_uneven_layers_says_what_the_nearest_uniform_plan_costs(
     llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["prune", str(llama), "--multiple", "1", "--keep-params", "70%", "--json"]
     assert main([*command, "--export", str(tmp_path / "out")]) == 0, capsys.readouterr().err
     export = json.loads(capsys.readouterr().out)["export"]
+    assert export["format"] == "hugging-face" and export["difference"] == 0.0
+    form, near = export["notes"]
+    assert form["code"] == "export.deci_sizes"
+    assert near["code"] == "uniform.nearest" and near["arguments"]["macs"] > 0
+
+
+def test_a_folder_with_uneven_layers_is_one_for_pytorch_and_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    transformers.BertForMaskedLM(transformers.BertConfig(vocab_size=60, **sizes)).save_pretrained(tmp_path / "bert")
+    command = ["prune", str(tmp_path / "bert"), "--multiple", "1", "--keep-macs", "80%", "--json"]
+    assert main([*command, "--export", str(tmp_path / "out")]) == 0, capsys.readouterr().err
+    export = json.loads(capsys.readouterr().out)["export"]
     assert export["format"] == "pytorch" and export["difference"] == 0.0
     (note,) = [note for note in export["notes"] if note["code"] == "export.hf_instead"]
-    nearest = note["arguments"]["reason"]["arguments"]["nearest"]
-    assert nearest["code"] == "uniform.nearest" and nearest["arguments"]["macs"] > 0
+    assert note["arguments"]["reason"]["code"] in ("export.hf_nearest", "export.hf_config")
 
 
 def test_the_nearest_uniform_plan_is_the_mean_of_the_layers_and_says_what_it_costs() -> None:

@@ -1,0 +1,145 @@
+"""A cut Llama in the DeciLM form, where no configuration of Llama's own describes it: layers of different sizes.
+
+`runtime/modeling_decilm.py` builds it; the file lies beside an export's weights.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import Message
+from ...tracing.tree import Inputs
+from .config_fit import EQUAL, FittedModel, output_difference
+
+LAYER = re.compile(r"model\.layers\.(\d+)\.(.*)")
+NATIVE_MULTIPLE = 256
+"""Of feed-forward widths, to which those that read `ffn_mult` alone round up."""
+
+
+def is_llama(model: Any) -> bool:
+    """Whether a model is the library's Llama with a language head, whose layers the DeciLM form describes."""
+    return f"{type(model).__module__}.{type(model).__name__}" == (
+        "transformers.models.llama.modeling_llama.LlamaForCausalLM"
+    )
+
+
+def decilm_config(model: Any) -> Any:
+    """The configuration with a section for each layer; None where these do not describe the model. Nothing is copied.
+
+    Args:
+        model: A live Llama, cut.
+    """
+    from ...runtime.modeling_decilm import DeciLMConfig, DeciLMForCausalLM  # brings transformers
+
+    weights, head_dim = model.state_dict(), int(model.config.head_dim)
+    layers = _layers(weights)
+    blocks = [_block(weights, f"model.layers.{number}.", head_dim) for number in layers]
+    sections = [one for one in blocks if one is not None]
+    if not layers or len(sections) < len(layers):
+        return None
+    hidden = int(weights["model.embed_tokens.weight"].shape[1])
+    for one in sections:
+        if not one["ffn"]["no_op"]:
+            one["ffn"]["ffn_mult"] = 1.5 * one["ffn"]["intermediate_size"] / hidden
+    document = model.config.to_dict() | {"hidden_size": hidden, "head_dim": head_dim, "num_hidden_layers": len(layers)}
+    document |= _common(sections, model.config)
+    for name in ("architectures", "model_type", "auto_map"):
+        document.pop(name, None)
+    config = DeciLMConfig(block_configs=sections, **document)
+    config._attn_implementation = model.config._attn_implementation
+    config.dtype, config.architectures = model.config.dtype, [DeciLMForCausalLM.__name__]
+    with torch.device("meta"):
+        target = DeciLMForCausalLM(config).state_dict()
+    kept = {name: one for name, one in _renamed(weights, layers).items() if name in target}
+    same = {name: one.shape for name, one in kept.items()} == {name: one.shape for name, one in target.items()}
+    return config if same else None
+
+
+def in_decilm_form(model: Any, inputs: Inputs) -> FittedModel | None:
+    """The same model with a section for each layer in its configuration; None where these do not describe it.
+
+    Args:
+        model: A live Llama, cut; it is left as it is.
+        inputs: Example inputs, on which both are compared.
+    """
+    from ...runtime.modeling_decilm import DeciLMForCausalLM  # brings transformers
+
+    if (config := decilm_config(model)) is None:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        made: Any = DeciLMForCausalLM(config)
+    weights, target = model.state_dict(), made.state_dict()
+    kept = {name: one for name, one in _renamed(weights, _layers(weights)).items() if name in target}
+    for name, one in (*made.named_parameters(), *made.named_buffers()):
+        one.data = one.data.to(kept[name].dtype if name in kept else one.dtype)
+    made.load_state_dict(kept, strict=True)
+    made.generation_config = model.generation_config
+    found = FittedModel(made.eval(), output_difference(model, made, inputs))
+    return found if found.difference <= EQUAL else None
+
+
+def read_elsewhere(config: Any) -> bool:
+    """Whether programs that read DeciLM's own fields alone build the same sizes: equal heads, widths of whole 256s."""
+    attention = [one["attention"] for one in config.block_configs if not one["attention"]["no_op"]]
+    widths = [one["ffn"]["intermediate_size"] for one in config.block_configs if not one["ffn"]["no_op"]]
+    heads = {one["num_attention_heads"] for one in attention}
+    return heads <= {config.num_attention_heads} and not any(width % NATIVE_MULTIPLE for width in widths)
+
+
+def written_as(config: Any) -> Message:
+    """What a folder in this form is, in words."""
+    if read_elsewhere(config):
+        template = (
+            "Layers have different sizes, so the folder is in the DeciLM form: trust_remote_code loads it. Programs "
+            "that know DeciLM read it themselves."
+        )
+        return Message("export.deci", template)
+    template = (
+        "Layers have different sizes, so the folder is in the DeciLM form: trust_remote_code loads it. Programs that "
+        "know DeciLM need equal query heads and feed-forward widths in multiples of {multiple}."
+    )
+    return Message("export.deci_sizes", template, {"multiple": NATIVE_MULTIPLE})
+
+
+def _block(weights: Mapping[str, Tensor], layer: str, head_dim: int) -> dict[str, Any] | None:
+    """The section of a layer, without `ffn_mult`; None where its heads are no whole ones."""
+    query, key = (weights.get(f"{layer}self_attn.{name}.weight") for name in ("q_proj", "k_proj"))
+    gate = weights.get(f"{layer}mlp.gate_proj.weight")
+    attention: dict[str, Any] = {"no_op": query is None, "replace_with_linear": False, "n_heads_in_group": None}
+    if query is not None and key is not None:
+        heads, groups = len(query) // head_dim, len(key) // head_dim
+        if not groups or heads % groups or len(query) % head_dim or len(key) % head_dim:
+            return None
+        attention |= {"n_heads_in_group": heads // groups, "num_attention_heads": heads}
+    ffn: dict[str, Any] = {"no_op": gate is None, "replace_with_linear": False, "ffn_mult": None}
+    return {"attention": attention, "ffn": ffn | ({} if gate is None else {"intermediate_size": len(gate)})}
+
+
+def _common(sections: list[dict[str, Any]], config: Any) -> dict[str, int]:
+    """The sizes that stand for all layers, as far as one does: the largest there are."""
+    attention = [one["attention"] for one in sections if not one["attention"]["no_op"]]
+    heads = max((one["num_attention_heads"] for one in attention), default=config.num_attention_heads)
+    groups = max((one["num_attention_heads"] // one["n_heads_in_group"] for one in attention), default=heads)
+    widths = [one["ffn"]["intermediate_size"] for one in sections if not one["ffn"]["no_op"]]
+    return {
+        "num_attention_heads": heads,
+        "num_key_value_heads": groups,
+        "intermediate_size": max(widths, default=config.intermediate_size),
+    }
+
+
+def _layers(weights: Mapping[str, Tensor]) -> list[int]:
+    """Numbers of the layers that are left."""
+    return sorted({int(found[1]) for name in weights if (found := LAYER.match(name))})
+
+
+def _renamed(weights: Mapping[str, Tensor], layers: list[int]) -> dict[str, Tensor]:
+    """The weights with the layers that are left numbered anew."""
+    found = {name: LAYER.match(name) for name in weights}
+    return {
+        name if layer is None else f"model.layers.{layers.index(int(layer[1]))}.{layer[2]}": weights[name]
+        for name, layer in found.items()
+    }
