@@ -15,7 +15,7 @@ def main() -> None:
     """Send, wait, end alike; if this process is killed, the socket closes and the other one is killed too."""
     link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     link.connect(sys.argv[1])
-    asked = {"words": sys.argv[2:], "environment": dict(os.environ), "folder": os.getcwd()}
+    asked = {"words": sys.argv[2:], "environment": dict(os.environ), "folder": os.getcwd(), "parent": os.getppid()}
     text = json.dumps(asked).encode()
     files = array.array("i", [0, 1, 2])
     link.sendmsg([len(text).to_bytes(8, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])

@@ -93,6 +93,7 @@ def become(asked: dict[str, Any], files: list[int]) -> None:
     os.environ.clear()
     os.environ.update(asked["environment"])
     os.chdir(asked["folder"])
+    os.getppid = lambda: asked["parent"]  # whose window it is, is written into locks
     own = [path for path in sys.path if path not in before.split(os.pathsep)]
     sys.path[:] = [*filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), *own]
     importlib.import_module("torch").set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
