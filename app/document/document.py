@@ -304,6 +304,11 @@ class Document(QObject):
             self.selection = selection
             self.announce(Aspect.SELECTION)
 
+    def select_alone(self, selection: Selection) -> None:
+        """Show what a view of rows has as its current row, unless that is one of several that are shown already."""
+        if replace(self.selection, several=()) != selection:
+            self.select(selection)
+
     def hover(self, structure: int) -> None:
         """The structure under the mouse, -1 for none."""
         if structure != self.hovered:

@@ -227,7 +227,7 @@ class TwoTrees(QWidget):
     @Slot(QModelIndex, QModelIndex)
     def _current_changed(self, current: QModelIndex, _before: QModelIndex) -> None:
         if current.isValid():
-            self.document.select(self.rows.selection(current))
+            self.document.select_alone(self.rows.selection(current))
 
     @Slot()
     def _restored(self) -> None:

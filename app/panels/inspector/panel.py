@@ -126,6 +126,7 @@ class InspectorPanel(Card):
         outer.addWidget(self.below)
         actions = _row(self.mark, self.lock)
         actions.setStretch(0, 1)
+        actions.setStretch(1, 0)
         outer.addLayout(actions)
         self._stack = QStackedLayout()
         self.body.addLayout(self._stack)  # first: a stack without a parent shows its first page as a window

@@ -215,7 +215,7 @@ class StructureTree(QTreeView):
     @Slot(QModelIndex, QModelIndex)
     def _current_changed(self, current: QModelIndex, _before: QModelIndex) -> None:
         if current.isValid():
-            self.document.select(self.rows.selection(current))
+            self.document.select_alone(self.rows.selection(current))
 
     @Slot()
     def _repaint(self) -> None:

@@ -1,5 +1,7 @@
 """The tree as a hand uses it: keys, clicks, the filter box, hover."""
 
+from dataclasses import replace
+
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
@@ -235,3 +237,14 @@ def test_another_look_leaves_the_tree_where_it_was(panel, qtbot, share: float) -
         seen.append((view.indexAt(QPoint(0, 0)).internalId(), chosen, opened_rows))
     assert len(seen[0][1]) == 5 and bar.value() > 100
     assert seen == seen[:1] * 4
+
+
+def test_following_a_selection_of_several_leaves_it_as_it_is(panel) -> None:
+    document = panel.document
+    first = document.analysis.sets[2].first
+    several = Selection(CONV, 2, first + 3, (first + 3, document.analysis.sets[3].first))
+    document.select(several)
+    assert document.selection == several
+    assert panel.model.selection(panel.view.currentIndex()) == replace(several, several=())
+    panel.view.setCurrentIndex(panel.model.index_of(CONV, 2, first + 1))
+    assert document.selection == Selection(CONV, 2, first + 1)
