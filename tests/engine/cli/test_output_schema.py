@@ -66,6 +66,7 @@ def test_commands_on_a_project_print_what_is_described(tmp_path: Path, capsys: C
     printed(["bundle", project, "--out", str(tmp_path / "small.zip")], capsys)
     printed(["bundle", str(tmp_path / "small.zip")], capsys)
     printed(["export", project, "--to", "pytorch", "--out", str(tmp_path)], capsys)
+    assert "hugging-face" in printed(["export", project], capsys)["refused"]
     refused = printed(["prune", *model, "--keep-macs", "0.01%"], capsys, code=1)
     assert (refused["verdict"], refused["error"]["code"]) == ("infeasible", "plan.unreachable")
     wrong = printed(["prune"], capsys, code=2)
