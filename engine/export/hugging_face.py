@@ -39,7 +39,7 @@ REMOTE = (
     "model = transformers.AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)\n"
 )
 CODE_CARD = "\nThe layers differ in size: `modeling_decilm.py` builds them. Pass `trust_remote_code=True` to load it.\n"
-"""What loads a folder in a fresh process, and what its card adds; the library's copy of the code beside it is not kept."""
+"""What loads a folder in a fresh process, where the library's copy of its code is not kept; and what its card adds."""
 AUTO = (
     "AutoModelForCausalLM", "AutoModelForMaskedLM", "AutoModelForSeq2SeqLM", "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification", "AutoModelForQuestionAnswering", "AutoModelForImageClassification",

@@ -53,7 +53,10 @@ def export_refusals(session: Session, state: str) -> dict[str, Message]:
     request = session.artifacts().request(session.model(state), one, "")
     request = replace(request, samples=(request.inputs,) if session.has_task else ())
     found = {name: exporter_named(name).refusal(request) for name in EXPORTERS}
-    return {name: error.message for name, error in found.items() if error is not None}
+    why = {name: error.message for name, error in found.items() if error is not None}
+    if (refusal := why.get(HUGGING_FACE)) is not None:
+        why[HUGGING_FACE] = _with_nearest(session, one, refusal)
+    return why
 
 
 def export_state(session: Session, state: str, format: str, path: str, token: CancelToken = NEVER) -> Job[Exported]:
@@ -77,12 +80,9 @@ def export_state(session: Session, state: str, format: str, path: str, token: Ca
         try:
             exported = yield from exporter.export(request, token)
         except ExportError as error:
-            if error.message.code != "export.hf_config" or (near := _nearest(session, one)) is None:
+            if error.message.code != "export.hf_config":
                 raise
-            template = "{refusal} {nearest}"
-            raise ExportError(
-                "export.hf_nearest", template, error.details, refusal=error.message, nearest=near
-            ) from error
+            raise ExportError.saying(_with_nearest(session, one, error.message)) from error
         if format == HUGGING_FACE and exported.notes and (near := _nearest(session, one)) is not None:
             exported = replace(exported, notes=(*exported.notes, near))
         exported = replace(exported, opset=opset_of(path), inputs=sample_inputs(request.inputs))
@@ -98,6 +98,14 @@ def export_state(session: Session, state: str, format: str, path: str, token: Ca
         session.artifacts().remember(one, exported)
         session.history.put(replace(one, exports=(*one.exports, exported)))
     return exported
+
+
+def _with_nearest(session: Session, state: State, refusal: Message) -> Message:
+    """A refusal of a Hugging Face folder with what the nearest uniform plan costs, where there is one."""
+    near = _nearest(session, state) if refusal.code == "export.hf_config" else None
+    if near is None:
+        return refusal
+    return Message("export.hf_nearest", "{refusal} {nearest}", {"refusal": refusal, "nearest": near})
 
 
 def _nearest(session: Session, state: State) -> Message | None:
