@@ -36,6 +36,12 @@ def make(kind: type[QWidget], window: Any) -> QWidget:
     return _SPECIAL.get(kind.__name__, kind)(window)
 
 
+def _cancel(window: Any) -> QDialog:
+    from secateur.app.dialogs.cancel_job import CancelJob
+
+    return CancelJob(window, next((job.id for job in window.document.jobs), 0))
+
+
 def _consent(window: Any) -> QDialog:
     from secateur.app.dialogs.consent import ConsentDialog
     from secateur.app.document.consent_request import ConsentRequest
@@ -114,6 +120,7 @@ def _moved(window: Any) -> QDialog:
 
 
 _SPECIAL: dict[str, Callable[[Any], QWidget]] = {
+    "CancelJob": _cancel,
     "ConsentDialog": _consent,
     "ChooseMode": _mode,
     "ExportDialog": _export,

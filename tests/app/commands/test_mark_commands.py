@@ -228,10 +228,10 @@ def test_every_mark_command_stands_in_the_palette(window, qtbot) -> None:
 def test_a_comparison_comes_to_the_front_and_a_command_brings_it_back(window, qtbot) -> None:
     document, tabs = window.document, window.area.tabs["middle"]
     document.compare(None, None)
-    qtbot.waitUntil(lambda: tabs.currentWidget() is window.area.panels["compare"], timeout=2000)
+    qtbot.waitUntil(window.area.panels["compare"].isVisible, timeout=2000)
     tabs.setCurrentIndex(0)
     window.commands.by_id["view.compare"].trigger()
-    assert tabs.currentWidget() is window.area.panels["compare"]
+    assert window.area.panels["compare"].isVisible()
 
 
 def test_two_ratings_are_compared_from_the_menu(window, qtbot) -> None:

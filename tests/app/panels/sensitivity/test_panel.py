@@ -221,7 +221,7 @@ def test_a_metric_that_is_beyond_all_numbers_leaves_the_others_to_be_seen(qtbot,
 
 def test_without_data_it_says_what_is_missing(qtbot, dressed) -> None:
     panel = shown(qtbot, opened(task=False).workbench)
-    assert "Attach data" in panel._empty._sentence.text() and not panel._empty.step.isVisible()
+    assert panel._empty.step.text() == "Attach data..." and panel._empty.step.isVisible()
     assert "data" in command_named("run.sensitivity").enabled(panel.document)
 
 
