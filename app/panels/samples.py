@@ -23,6 +23,7 @@ from ..jobs.workbench import Workbench
 from ..text.format import signed, three_digits
 from ..text.metrics import metric_text
 from ..text.translate import sentences
+from ..widgets.availability import set_available
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.fields import DoubleSpinBox
@@ -174,7 +175,7 @@ class SamplesPanel(QWidget):
         self.hint.setText(hint)
         self.hint.setVisible(bool(hint))
         self.better.setVisible(bool(hint) and task is not None and task.better is not None)
-        self.better.setEnabled(not self.document.busy)
+        set_available(self.better, not self.document.busy)
         self.verdict.setText(
             words or self.tr("Enter the value that the model's authors or your own evaluation report.")
         )

@@ -54,11 +54,15 @@ QPushButton {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.edg
 QPushButton:hover {{ border-color: {t.muted}; }}
 QPushButton:pressed {{ background: {t.line}; }}
 QPushButton:focus {{ border-color: {t.accent}; }}
-QPushButton:disabled {{ color: {t.muted}; background: transparent; border-color: {t.line}; }}
+QPushButton:disabled, QPushButton[inert="true"] {{ color: {t.muted}; background: transparent;
+    border-color: {t.line}; }}
+QPushButton[inert="true"]:focus {{ border-color: {t.accent}; }}
 QPushButton[role="primary"] {{ background: {t.accent}; color: {t.on_accent}; border-color: {t.accent};
     font-weight: 600; }}
 QPushButton[role="primary"]:hover, QPushButton[role="primary"]:focus {{ border-color: {t.text}; }}
-QPushButton[role="primary"]:disabled {{ background: {t.line}; color: {t.muted}; border-color: {t.line}; }}
+QPushButton[role="primary"]:disabled, QPushButton[role="primary"][inert="true"] {{ background: {t.line};
+    color: {t.muted}; border-color: {t.line}; }}
+QPushButton[role="primary"][inert="true"]:focus {{ border-color: {t.text}; }}
 QPushButton[role="small"] {{ padding: 5px 8px; }}
 QPushButton[role="chip"] {{ border-radius: 10px; padding: 1px 9px; min-height: {size.px(16)}px;
     font-size: {size.caption}px; }}
@@ -89,7 +93,8 @@ def _fields(t: Tokens, size: Sizes) -> str:
     selection-background-color: {t.accent}; selection-color: {t.on_accent}; }}
 {focused} {{ border-color: {t.accent}; }}
 QLineEdit, QPlainTextEdit {{ placeholder-text-color: {t.muted}; }}
-QLineEdit:disabled, QAbstractSpinBox:disabled, QComboBox:disabled {{ color: {t.muted}; border-color: {t.line}; }}
+QLineEdit:disabled, QAbstractSpinBox:disabled, QComboBox:disabled, QAbstractSpinBox[inert="true"],
+    QComboBox[inert="true"] {{ color: {t.muted}; border-color: {t.line}; }}
 QAbstractSpinBox {{ padding: 4px 20px 4px 8px; }}
 QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ width: 18px; border: 0; background: transparent; }}
 QAbstractSpinBox::up-arrow, QAbstractSpinBox::down-arrow {{ image: none; width: 0; height: 0; }}

@@ -1,10 +1,20 @@
-"""Buttons: the one primary action, links inside text, and filter chips. Where room is scarce their words elide."""
+"""Buttons: the one that acts, those of a fixed width, menus, links, filter chips. Scarce room elides their words."""
 
-from PySide6.QtCore import QEvent, QSize, Qt
-from PySide6.QtGui import QPaintEvent
-from PySide6.QtWidgets import QPushButton, QSizePolicy, QStyle, QStyleOptionButton, QStylePainter, QWidget
+from collections.abc import Callable
 
+from PySide6.QtCore import QEvent, QPointF, QSize, Qt, Slot
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import QMenu, QPushButton, QSizePolicy, QStyle, QStyleOptionButton, QStylePainter, QWidget
+
+from ..theme import tokens
+from .availability import is_available
+from .chevron import chevron
 from .elide import least, tell_whole
+
+PADDING = 28
+"""Width in device-independent pixels that the style sheet leaves around a button's text, borders included."""
+ARROW = 14
+"""Width of the arrow of a menu."""
 
 
 class Button(QPushButton):
@@ -52,6 +62,50 @@ def button(text: str, role: str = "", tip: str = "", parent: QWidget | None = No
     return made
 
 
+class ElidedButton(QPushButton):
+    """A button whose width does not depend on its words: what is too long is elided in the middle."""
+
+    def __init__(self, letters: int, least: int = 0, parent: QWidget | None = None) -> None:
+        """Take room for so many average letters, and for `least` of them where there is no more room (0: the same)."""
+        super().__init__(parent)
+        self._letters, self._least = letters, least or letters
+        self.setAutoDefault(False)
+        policy = QSizePolicy.Policy.Preferred if least else QSizePolicy.Policy.Fixed
+        self.setSizePolicy(policy, QSizePolicy.Policy.Fixed)
+
+    @property
+    def elided(self) -> bool:
+        """Whether only a part of the words is shown."""
+        return self._shown() != self.text()
+
+    def say(self, words: str) -> None:
+        """Change the words, for readers of the screen too."""
+        self.setText(words)
+        self.setAccessibleName(words)
+
+    def sizeHint(self) -> QSize:
+        """As wide as its letters, whatever it says."""
+        return QSize(self._width(self._letters), super().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        """As wide as the least of them."""
+        return QSize(self._width(self._least), super().sizeHint().height())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The button as the style paints it, with as much of the words as there is room for."""
+        option = QStyleOptionButton()
+        self.initStyleOption(option)
+        option.text = self._shown()  # type: ignore[attr-defined]
+        QStylePainter(self).drawControl(QStyle.ControlElement.CE_PushButton, option)
+
+    def _width(self, letters: int) -> int:
+        return letters * self.fontMetrics().averageCharWidth() + PADDING
+
+    def _shown(self) -> str:
+        room = max(self.width() - PADDING, 0)
+        return self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideMiddle, room)
+
+
 class PrimaryButton(Button):
     """The next step, worded with what it will do."""
 
@@ -65,6 +119,41 @@ class PrimaryButton(Button):
         """Change the words, for readers of the screen too."""
         self.setText(text)
         self.setAccessibleName(text)
+
+
+class MenuButton(QPushButton):
+    """A button that opens a menu, which is made when it is asked for."""
+
+    def __init__(self, text: str, fill: Callable[[QMenu], None], parent: QWidget | None = None) -> None:
+        """Take the words, and what puts entries into an empty menu."""
+        super().__init__(text, parent)
+        self.setAccessibleName(text)
+        self.setAutoDefault(False)
+        self._fill = fill
+        self.clicked.connect(self._open)
+
+    def sizeHint(self) -> QSize:
+        """Wide enough for the words and the arrow."""
+        hint = super().sizeHint()
+        return QSize(hint.width() + ARROW, hint.height())
+
+    def minimumSizeHint(self) -> QSize:
+        """The same."""
+        return self.sizeHint()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The button as the style paints it, and the arrow."""
+        super().paintEvent(event)
+        colour = tokens().text if is_available(self) else tokens().muted
+        chevron(QPainter(self), QPointF(self.width() - 12.5, self.height() / 2), "down", colour)
+
+    @Slot()
+    def _open(self) -> None:
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.setToolTipsVisible(True)
+        self._fill(menu)
+        menu.popup(self.mapToGlobal(self.rect().bottomLeft()))
 
 
 class Chip(Button):

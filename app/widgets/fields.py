@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from ..theme import tokens
+from .availability import is_available
 from .chevron import chevron
 from .elide import least, tell_whole
 
@@ -77,7 +78,7 @@ class ComboBox(QComboBox):
         painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
         painter.end()
-        colour = tokens().text if self.isEnabled() else tokens().muted
+        colour = tokens().text if is_available(self) else tokens().muted
         chevron(QPainter(self), QPointF(self.width() - 14.5, self.height() / 2), "down", colour)
 
     def wheelEvent(self, event) -> None:  # noqa: ANN001
@@ -86,6 +87,32 @@ class ComboBox(QComboBox):
             super().wheelEvent(event)
         else:
             event.ignore()
+
+
+class ElidedComboBox(ComboBox):
+    """A combo box whose width does not depend on its entries."""
+
+    def __init__(self, name: str, letters: int, least: int, parent: QWidget | None = None) -> None:
+        """Take room for so many average letters, and for `least` of them where there is no more room."""
+        super().__init__(name, parent)
+        self._letters, self._least = letters, least
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:
+        """As wide as its letters, whatever is chosen."""
+        return QSize(self._width(self._letters), super().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        """As wide as the least of them."""
+        return QSize(self._width(self._least), super().sizeHint().height())
+
+    def showPopup(self) -> None:
+        """Entries are whole in the list."""
+        super().showPopup()
+        self.view().setMinimumWidth(max(self.width(), self._advance(self._widest()) + AROUND))
+
+    def _width(self, letters: int) -> int:
+        return letters * self.fontMetrics().averageCharWidth() + AROUND
 
 
 class SpinBox(QSpinBox):
@@ -124,17 +151,25 @@ class DoubleSpinBox(QDoubleSpinBox):
     """Numbers with decimals."""
 
     def __init__(
-        self, name: str, low: float, high: float, decimals: int, suffix: str = "", parent: QWidget | None = None
+        self,
+        name: str,
+        low: float,
+        high: float,
+        decimals: int,
+        suffix: str = "",
+        parent: QWidget | None = None,
+        units: tuple[str, ...] = (),
     ) -> None:
-        """`name` is what a screen reader says; `suffix` is shown after the number."""
+        """`name` is what a screen reader says; `suffix` is shown after the number, one of `units` where it changes."""
         super().__init__(parent)
+        self._units = units or (suffix,)
         self.setDecimals(decimals)
         self.setRange(low, high)
         _prepare(self, name, suffix)
 
     def sizeHint(self) -> QSize:
         """Wide enough for its widest value."""
-        return _size(self)
+        return _size(self, self._units)
 
     def minimumSizeHint(self) -> QSize:
         """The same."""
@@ -224,19 +259,19 @@ def _prepare(box: QSpinBox | QDoubleSpinBox, name: str, suffix: str) -> None:
     box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel: scrolling past must change nothing
 
 
-def _size(box: QSpinBox | QDoubleSpinBox) -> QSize:
+def _size(box: QSpinBox | QDoubleSpinBox, units: tuple[str, ...] = ()) -> QSize:
     height = max(HEIGHT, box.fontMetrics().height() + 12)
     if isinstance(box, QSpinBox):
         numbers = [box.textFromValue(value) for value in (box.minimum(), box.maximum())]
     else:
         numbers = [box.textFromValue(value) for value in (box.minimum(), box.maximum())]
-    texts = [box.prefix() + number + box.suffix() for number in numbers]
+    texts = [box.prefix() + number + unit for number in numbers for unit in (box.suffix(), *units)]
     texts.append(box.specialValueText())
     return QSize(max(box.fontMetrics().horizontalAdvance(t) for t in texts) + 46, height)
 
 
 def _arrows(box: QAbstractSpinBox) -> None:
-    colour = tokens().text if box.isEnabled() and not box.isReadOnly() else tokens().muted
+    colour = tokens().text if is_available(box) and not box.isReadOnly() else tokens().muted
     painter = QPainter(box)
     middle = box.height() / 2
     chevron(painter, QPointF(box.width() - 11.5, middle - 4.0), "up", colour, 0.8)

@@ -25,8 +25,13 @@ def label(text: str = "", role: str = "", wrap: bool = False, parent: QWidget | 
 
 def set_role(of: QWidget, role: str) -> None:
     """Change what a widget is and let the style sheet see it."""
-    if of.property("role") != role:
-        of.setProperty("role", role)
+    set_property(of, "role", role)
+
+
+def set_property(of: QWidget, name: str, value: object) -> None:
+    """Change a property that the style sheet looks at, and let it see that."""
+    if of.property(name) != value:
+        of.setProperty(name, value)
         of.style().unpolish(of)
         of.style().polish(of)
 

@@ -360,7 +360,7 @@ class MainWindow(QMainWindow):
             self._following = False
         if Aspect.CURVE in aspects and self.document.busy and self.area is not None and not self._following:
             self._following = True
-            self.area.show_tab("recovery")
+            self.area.show_tab("recovery", keep_focus=True)
         if not self.document.busy:
             self._following = False
         if Aspect.COMPARED in aspects and Aspect.MODEL not in aspects:

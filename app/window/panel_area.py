@@ -220,10 +220,14 @@ class PanelArea(QWidget):
 
     # What commands ask for.
 
-    def show_tab(self, module: str) -> None:
-        """Bring a panel to the front."""
+    def show_tab(self, module: str, keep_focus: bool = False) -> None:
+        """Bring a panel to the front; to keep the focus, not where that would take it from what is in front there."""
+        focus = QApplication.focusWidget()
         for where, tabs in self.tabs.items():
             if (index := self._tab_of(tabs, module)) >= 0:
+                front = tabs.currentWidget()
+                if keep_focus and index != tabs.currentIndex() and focus is not None and front.isAncestorOf(focus):
+                    return
                 tabs.setCurrentIndex(index)
                 if where == "bottom" and not self.docks["work"].isVisible() and self.isVisible():
                     self.docks["work"].show()

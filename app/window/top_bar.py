@@ -1,10 +1,15 @@
-"""The top bar: what I have (model, data, target), what I want (goal), and one primary action: the next step."""
+"""The tool bar: what I have (model, data, target), what I want (goal), and one primary action: the next step.
+
+It is one row, and what a person does moves nothing in it: widths of its parts depend on the size of the text alone, and
+which parts have a place of their own on that and on the width of the window. The others are in menus.
+"""
 
 from dataclasses import replace
+from enum import IntEnum
 
-from PySide6.QtCore import QEvent, QSignalBlocker, Qt, Slot
-from PySide6.QtGui import QFontMetrics, QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QSignalBlocker, Slot
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QWidget
 
 from secateur.engine.targets.protocol import TargetSpec
 
@@ -15,25 +20,42 @@ from ..dialogs.window_api import WindowApi
 from ..document.aspects import Aspect
 from ..text.metrics import details
 from ..text.structures import kept_words
-from ..widgets.buttons import PrimaryButton, button
+from ..widgets.availability import set_available
+from ..widgets.buttons import ElidedButton, MenuButton, button
 from ..widgets.cost_box import CostBox
-from ..widgets.fields import ComboBox, DoubleSpinBox
+from ..widgets.fields import DoubleSpinBox, ElidedComboBox
 from ..widgets.labels import label
+from ..widgets.popup import Popup
 
 GAP, SPACE = 14, 6
 """Between what one has, what one wants and what comes next; and between their parts."""
-LONGEST = 22
-"""Average characters of a job's title that fit on the button."""
+STEP, DATA, TARGET = 22, 20, 33
+"""Average letters that the next step, the data and the target have room for."""
+KINDS = 12
+"""The same for what is kept of single kinds."""
+LEAST_DATA, LEAST_TARGET = 6, 9
+"""The same where there is no more room."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES, Aspect.JOBS})
 
 BUTTONS = ("file.open", "edit.suggest", "run.lowest", "edit.undo", "edit.redo")
 """Commands that have a button of their own here."""
+IN_MENU = ("edit.kinds", "edit.suggest", "run.lowest", "edit.redo")
+"""Those that go into a menu where the bar is narrow."""
 TARGETS = (
     TargetSpec("onnxruntime", 1, 1, 16),
     TargetSpec("onnxruntime", 1, 64, 16),
     TargetSpec("torch", 1, 1, 16),
     TargetSpec("torch", 1, 64, 16),
 )
+
+
+class Room(IntEnum):
+    """How much has a place of its own in the bar, from everything to as little as can be."""
+
+    CAPTIONS = 0
+    BUTTONS = 1
+    FIELDS = 2
+    LEAST = 3
 
 
 class TopBar(QWidget):
@@ -45,16 +67,16 @@ class TopBar(QWidget):
         cost: Which cost.
         lose: What of the metric may be lost, in points or per cent.
         kinds: What is kept of single kinds; opens the dialog for it.
+        room: How much has a place of its own.
     """
 
     def __init__(self, window: WindowApi) -> None:
         """Stand in a window."""
         super().__init__(window.as_widget())
         self._window, self._document = window, window.document
-        self._laid_out = False
-        self.data = button("", tip=say(command_named("file.data").tooltip))
-        self.target = ComboBox(self.tr("Target"))
-        self.keep = DoubleSpinBox(self.tr("Keep at most, % of the cost"), 1, 100, 0)
+        self.data = ElidedButton(DATA, LEAST_DATA)
+        self.target = ElidedComboBox(self.tr("Target"), TARGET, LEAST_TARGET)
+        self.keep = DoubleSpinBox(self.tr("Keep at most, % of the cost"), 1, 100, 0, self.tr(" % of"))
         self.keep.setPrefix(self.tr("keep "))
         self.keep.setSingleStep(5)
         self.cost = CostBox(self.tr("Cost that the goal limits"))
@@ -63,17 +85,20 @@ class TopBar(QWidget):
             "first plan measures a dozen cut models."
         )
         self.cost.setToolTip(tip)
-        self.lose = DoubleSpinBox(self.tr("Lose at most, of the metric"), 0, 100, 2)
+        units = self.tr(" pt"), self.tr(" %")
+        self.lose = DoubleSpinBox(self.tr("Lose at most, of the metric"), 0, 100, 2, units[0], units=units)
         self.lose.setPrefix(self.tr("lose "))
         self.lose.setSingleStep(0.1)
-        self.kinds = self._button("edit.kinds")
-        self.primary = PrimaryButton("")
+        self.kinds = ElidedButton(KINDS)
+        self.primary = ElidedButton(STEP)
+        self.primary.setProperty("role", "primary")
         self._lay_out()
         self.data.clicked.connect(lambda: self._run("file.data"))
         self.target.activated.connect(self._target_chosen)
         self.keep.valueChanged.connect(self._goal_changed)
         self.cost.activated.connect(self._goal_changed)
         self.lose.valueChanged.connect(self._goal_changed)
+        self.kinds.clicked.connect(lambda: self._run("edit.kinds"))
         self.primary.clicked.connect(self._next)
         self._document.dispatcher.watch(SHOWN, self._changed)
         self.refresh()
@@ -81,26 +106,37 @@ class TopBar(QWidget):
     def _lay_out(self) -> None:
         self._buttons = {name: self._button(name) for name in BUTTONS}
         self._buttons["file.open"].setText(self.tr("Open"))
-        self._have, self._want, self._do = QWidget(), QWidget(), QWidget()
-        self._captions = caption = [
-            label(text, "caption") for text in (self.tr("Data"), self.tr("Target"), self.tr("Goal"))
-        ]
-        _row(self._have, self._buttons["file.open"], caption[0], self.data, caption[1], self.target)
+        self._buttons["edit.suggest"].setText(self.tr("Plan again"))
+        data, target, goal = (label(text, "caption") for text in (self.tr("Data"), self.tr("Target"), self.tr("Goal")))
+        self._captions: tuple[QLabel, ...] = (data, target, goal)
+        self._more = MenuButton(self.tr("More"), self._fill_more)
+        self._more.setToolTip(self.tr("Plan again, find the fastest, redo"))
+        self._goal_button = button(self.tr("Goal"), tip=self.tr("What to keep of which cost, and what may be lost"))
+        self._goal_button.clicked.connect(self._open_goal)
+        self._popup = Popup(self)
+        self._goal = QWidget()
+        _row(self._goal, self.keep, self.cost, self.lose)
+        for fixed in (*self._buttons.values(), self._more, self._goal_button, self.cost):
+            fixed.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(SPACE)
         suggest, search = self._buttons["edit.suggest"], self._buttons["run.lowest"]
-        _row(self._want, caption[2], self.keep, self.cost, self.kinds, self.lose, suggest, search)
-        _row(self._do, self._buttons["edit.undo"], self._buttons["edit.redo"], self.primary)
-        self._rows = QHBoxLayout(), QHBoxLayout()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(8)
-        for row in self._rows:
-            row.setSpacing(GAP)
-            layout.addLayout(row)
-        self._rows[0].addWidget(self._have)
-        self._rows[0].addStretch(1)
-        self._rows[0].addWidget(self._do)
-        self._rows[0].insertWidget(1, self._want)
-        self._wide = self._laid_out = True
+        undo, redo = self._buttons["edit.undo"], self._buttons["edit.redo"]
+        parts = (
+            (self._buttons["file.open"], data, self.data, target, self.target),
+            (goal, self._goal, self._goal_button, self.kinds, suggest, search, self._more),
+        )
+        for part in parts:
+            for widget in part:
+                row.addWidget(widget)
+            row.addSpacing(GAP - SPACE)
+        row.addStretch(1)
+        for widget in (undo, redo, self.primary):
+            row.addWidget(widget)
+        self._place = row.indexOf(self._goal)
+        self.room = Room.CAPTIONS
+        self._show_room(Room.CAPTIONS)
 
     def _button(self, name: str) -> QPushButton:
         made = button(say(command_named(name).title).removesuffix("..."))
@@ -108,41 +144,74 @@ class TopBar(QWidget):
         return made
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Give the goal its own row where one row is too short."""
+        """Give a place of their own to as many parts as there is room for."""
         super().resizeEvent(event)
         self._arrange()
 
-    def event(self, event: QEvent) -> bool:
-        """Parts that got wider, with text of another size, are arranged again."""
-        handled = super().event(event)
-        if event.type() is QEvent.Type.LayoutRequest and self._laid_out:
+    def changeEvent(self, event: QEvent) -> None:
+        """Text of another size needs more room, or less."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange) and hasattr(self, "room"):
             self._arrange()
-        return handled
 
     def _arrange(self) -> None:
-        parts = (self._have, self._want, self._do)
-        said = sum(caption.sizeHint().width() + SPACE for caption in self._captions)
-        hidden = self._captions[0].isHidden()
-        short = sum(part.sizeHint().width() for part in parts) + GAP * len(parts) - (0 if hidden else said)
-        wide = self.width() >= short  # one row without captions rather than two with them
-        hide = wide and self.width() < short + said
-        if hide != hidden:
-            for caption in self._captions:
-                caption.setHidden(hide)
-            for part in parts:
-                part.updateGeometry()
-        if wide != self._wide:
-            self._wide = wide
-            self._rows[1 - wide].insertWidget(1 if wide else 0, self._want)
-            self._rows[not wide].update()
-            self._stretch_second(not wide)
+        fitting = (room for room in Room if self._needed(room) <= self.width())
+        room = next(fitting, Room.LEAST)
+        if room is not self.room:
+            self._show_room(room)
 
-    def _stretch_second(self, on: bool) -> None:
-        row = self._rows[1]
-        if on and row.count() == 1:
-            row.addStretch(1)
-        elif not on and row.count():
-            row.takeAt(row.count() - 1)
+    def _needed(self, room: Room) -> int:
+        """Width that the bar takes with so much in it: data and target are read half of the way at least.
+
+        Captions are the first to go, before any name is elided; the goal's fields the last.
+        """
+        shown = [widget for widget in self._parts() if self._fits(widget, room)]
+        elided = (self.data, self.target)
+        least = sum((one.minimumSizeHint() if one in elided else one.sizeHint()).width() for one in shown)
+        more = sum(one.sizeHint().width() - one.minimumSizeHint().width() for one in elided)
+        wanted = {Room.CAPTIONS: more, Room.BUTTONS: more // 2}.get(room, 0)
+        return least + wanted + SPACE * (len(shown) + 1) + 2 * (GAP - SPACE)
+
+    def _parts(self) -> list[QWidget]:
+        have = [self._buttons["file.open"], self._captions[0], self.data, self._captions[1], self.target]
+        want = [self._captions[2], self._goal, self._goal_button, self.kinds, self._more]
+        return [*have, *want, *(self._buttons[name] for name in BUTTONS if name != "file.open"), self.primary]
+
+    def _fits(self, widget: QWidget, room: Room) -> bool:
+        """Whether a part has a place of its own."""
+        if widget in self._captions:
+            return room is Room.CAPTIONS
+        in_menu = [self.kinds, *(self._buttons[name] for name in IN_MENU if name in self._buttons)]
+        if widget is self._more or widget in in_menu:
+            return (room >= Room.FIELDS) is (widget is self._more)
+        if widget in (self._goal, self._goal_button):
+            return (room is Room.LEAST) is (widget is self._goal_button)
+        return True
+
+    def _show_room(self, room: Room) -> None:
+        self.room = room
+        row = self.layout()
+        assert isinstance(row, QHBoxLayout)
+        if room is Room.LEAST:
+            self._popup.hold(self._goal)
+        elif row.indexOf(self._goal) < 0:
+            self._popup.hide()
+            row.insertWidget(self._place, self._goal)
+        for widget in self._parts():
+            if widget is not self._goal or room is not Room.LEAST:
+                widget.setVisible(self._fits(widget, room))
+
+    def _fill_more(self, menu: QMenu) -> None:
+        for name in IN_MENU:
+            command = command_named(name)
+            reason = command.enabled(self._document)
+            entry = menu.addAction(command.shown(self._document), lambda name=name: self._run(name))
+            entry.setEnabled(not reason)
+            entry.setToolTip(reason or command.explained())
+
+    @Slot()
+    def _open_goal(self) -> None:
+        self._popup.open_below(self._goal_button)
 
     def refresh(self) -> None:
         """Show what the document has."""
@@ -150,21 +219,21 @@ class TopBar(QWidget):
         for name, made in self._buttons.items():
             command = command_named(name)
             reason = command.enabled(document)
-            made.setEnabled(not reason)
+            set_available(made, not reason)
             made.setToolTip(reason or command.shown(document))
         self._show_data()
         self._show_target()
         self._show_goal()
         self._show_next()
-        self._arrange()
 
     def _show_data(self) -> None:
         task = self._document.task
-        self.data.setText(task.title if task else self.tr("Attach data..."))
+        self.data.say(task.title if task else self.tr("Attach data..."))
         self.data.setAccessibleName(self.tr("Data: {title}").format(title=task.title if task else self.tr("none")))
         reason = command_named("file.data").enabled(self._document)
-        self.data.setEnabled(not reason)
-        self.data.setToolTip(reason or say(command_named("file.data").tooltip))
+        set_available(self.data, not reason)
+        tip = reason or say(command_named("file.data").tooltip)
+        self.data.setToolTip(f"{task.title}\n{tip}" if task else tip)
 
     def _show_target(self) -> None:
         specs = list(dict.fromkeys((*TARGETS, self._document.target)))
@@ -174,13 +243,14 @@ class TopBar(QWidget):
                 self.target.addItem(target_words(spec), spec)
             self.target.addItem(self.tr("Other..."), None)
             self.target.setCurrentIndex(specs.index(self._document.target))
+        self.target.setToolTip(target_words(self._document.target))
 
     def _show_goal(self) -> None:
         goal = self._document.goal
         task = self._document.task
         with QSignalBlocker(self.cost):
             self.cost.choose(goal.cost)
-        self.cost.setEnabled(not self._document.busy)
+        set_available(self.cost, not self._document.busy)
         points = self._document.loses_points
         fields = (
             (self.keep, goal.keep * 100, self.tr(" % of")),
@@ -191,15 +261,14 @@ class TopBar(QWidget):
                 with QSignalBlocker(box):
                     box.setValue(value)
                     box.setSuffix(unit)
-            box.setEnabled(not self._document.busy)
-        self.kinds.setVisible(bool(goal.kept))
+            set_available(box, not self._document.busy)
         said = kept_words(goal.kept)
-        metrics = QFontMetrics(self.kinds.font())
-        most = metrics.averageCharWidth() * LONGEST
-        self.kinds.setText(metrics.elidedText(said, Qt.TextElideMode.ElideRight, most))
-        self.kinds.setAccessibleName(self.tr("Keep by kind: {0}").format(said))
-        self.kinds.setEnabled(not self._document.busy)
-        self.kinds.setToolTip(self.tr("Keep {0} in the whole model. Click to change.").format(said))
+        self.kinds.say(said or self.tr("By kind"))
+        self.kinds.setAccessibleName(self.tr("Keep by kind: {0}").format(said or self.tr("none")))
+        reason = command_named("edit.kinds").enabled(self._document)
+        set_available(self.kinds, not reason)
+        told = self.tr("Keep {0} in the whole model. Click to change.").format(said)
+        self.kinds.setToolTip(reason or (told if said else say(command_named("edit.kinds").tooltip)))
         metric = task.metric if task else self.tr("the metric")
         words = self.tr("Largest loss of {metric} allowed, in points")
         words = words if points else self.tr("Largest loss allowed, in % of the original's {metric}")
@@ -211,16 +280,17 @@ class TopBar(QWidget):
         reason = command.enabled(document)
         words = command.shown(document).removesuffix("...")
         if document.busy:
-            title = next(job.title for job in document.jobs if job.changes)
-            metrics = QFontMetrics(self.primary.font())  # no name of a file moves the rest of the bar
-            most = metrics.averageCharWidth() * LONGEST
-            words = metrics.elidedText(f"{title} \u2026", Qt.TextElideMode.ElideRight, most)
+            words = f"{next(job.title for job in document.jobs if job.changes)} \u2026"
         elif command.id == "file.open":
             words = self.tr("Open a model")
         self.primary.say(words)
-        self.primary.setEnabled(not reason)
-        self.primary.setToolTip(command.told(self._window.workbench))
-        self._buttons["edit.suggest"].setVisible(command.id != "edit.suggest")
+        set_available(self.primary, not reason)
+        tip = command.told(self._window.workbench)
+        self.primary.setToolTip(f"{words}\n{tip}" if self.primary.elided else tip)
+        if command.id == "edit.suggest":
+            again = self._buttons["edit.suggest"]
+            set_available(again, False)
+            again.setToolTip(self.tr("There is no plan yet: suggest one with the button at the right."))
 
     def _run(self, name: str) -> None:
         self._window.run_command(name)

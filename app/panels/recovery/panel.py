@@ -20,6 +20,7 @@ from ...jobs.cost_estimator import estimate_words
 from ...jobs.workbench import Workbench
 from ...text.format import about
 from ...text.titles import recovery_called
+from ...widgets.availability import set_available
 from ...widgets.buttons import button
 from ...widgets.empty_state import EmptyState
 from ...widgets.fields import ComboBox, DoubleSpinBox
@@ -172,7 +173,7 @@ class RecoveryPanel(QWidget):
         reason = command_named("run.recover").enabled(self.document)
         self.text.setText(reason or expect_text(self.document, self.epochs.value(), self._repair()))
         self._show_estimate(reason)
-        self.start.setEnabled(not reason)
+        set_available(self.start, not reason)
         words = recovery_called(self._given())
         self.start.setText(words)
         self.start.setAccessibleName(words)

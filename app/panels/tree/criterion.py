@@ -8,6 +8,7 @@ from secateur.engine.scoring.criteria import CriterionOffer, offers
 
 from ...document.document import Aspect, Document
 from ...text.translate import engine_words, sentence
+from ...widgets.availability import set_available
 from ...widgets.fields import ComboBox
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.SCORES, Aspect.JOBS})
@@ -33,7 +34,7 @@ class CriterionBox(ComboBox):
     def refresh(self) -> None:
         """Show what the document may be scored by."""
         document = self.document
-        self.setEnabled(document.analysis is not None and not document.busy)
+        set_available(self, document.analysis is not None and not document.busy)
         known = (document.analysis, document.state, document.task, document.choices)
         same = all(one is other for one, other in zip(known, self._known, strict=True))
         if document.analysis is not None and not same:

@@ -17,6 +17,7 @@ from secateur.engine.scoring.score_options import Choices, Combine, Normalise, S
 from ...dialogs.settings_fields import explain
 from ...document.document import Aspect, Document
 from ...text.translate import engine_words, sentence
+from ...widgets.availability import set_available
 from ...widgets.buttons import button
 from ...widgets.card import Card
 from ...widgets.fields import ComboBox
@@ -112,12 +113,12 @@ class RatingOptions(Card):
         with QSignalBlocker(self.ranking):
             self.ranking.setCurrentIndex(self.ranking.findData(str(ranking)))
         busy = document.busy or document.analysis is None
-        self.combine.setEnabled(not busy and rule.combine is not None)
-        self.slices.setEnabled(not busy and rule.slices is not None)
-        self.normalise.setEnabled(not busy)
-        self.ranking.setEnabled(not busy)
-        self.compare.setEnabled(not busy)
-        self._reset.setEnabled(not busy and changed(choices, ranking) > 0)
+        set_available(self.combine, not busy and rule.combine is not None)
+        set_available(self.slices, not busy and rule.slices is not None)
+        set_available(self.normalise, not busy)
+        set_available(self.ranking, not busy)
+        set_available(self.compare, not busy)
+        set_available(self._reset, not busy and changed(choices, ranking) > 0)
 
     def _cost(self, rule: Criterion) -> str:
         document = self.document

@@ -63,16 +63,3 @@ def test_what_is_being_typed_stays_while_a_job_tells_how_far_it_is(bar, qtbot):
     assert bar.keep.text() == typed != "keep 50 % of"
     qtbot.keyClick(bar.keep, Qt.Key.Key_Return)
     assert bar._document.goal.keep == 0.03
-
-
-def test_a_bar_that_is_too_narrow_loses_its_captions_then_takes_two_rows_and_clips_nothing(bar, qtbot):
-    needed = sum(part.sizeHint().width() for part in (bar._have, bar._want, bar._do))
-    bar.window().show()
-    one, two = bar._rows
-    cases = ((needed + 100, one, True), (needed - 40, one, False), (needed - 200, two, True), (needed + 100, one, True))
-    for width, row, captions in cases:
-        bar.resize(width, bar.sizeHint().height())
-        qtbot.waitUntil(lambda row=row: row.indexOf(bar._want) >= 0, timeout=1000)
-        qtbot.wait(20)  # the parts lay themselves out
-        assert row.indexOf(bar._want) >= 0 and bar._captions[0].isVisible() is captions
-        assert all(box.width() >= box.minimumSizeHint().width() for box in (bar.keep, bar.cost, bar.lose, bar.target))
