@@ -17,6 +17,7 @@ from secateur.engine.errors import SecateurError
 from secateur.engine.export.protocol import Exported
 from secateur.engine.latency.protocol import LatencyTable
 from secateur.engine.latency.savings import Saving
+from secateur.engine.planning.goal_verdict import GoalVerdict
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.partial_scores import PartialScores
@@ -30,11 +31,12 @@ from secateur.engine.structures.outputs import outputs_in_words
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, Split, TaskInfo
 
-from ..text.metrics import path_to
+from ..text.metrics import metric_of, path_to
 from ..text.translate import sentence
 from .aspects import Aspect, Goal, Selection, Side
 from .change_dispatcher import ChangeDispatcher
 from .contents import Contents, SearchTrial, allowed, measured, opened
+from .goal_progress import verdict_on_goal
 from .job_state import CurvePoint, EngineState, JobView, KeptTraining, Receipt, TrainingCurve, UnfinishedJob
 from .message_log import Level, MessageLog
 from .plan_editor import PLAN, PlanEditor
@@ -105,6 +107,7 @@ class Document(QObject):
         self.kept: KeptTraining | None = None
         self.receipt: Receipt | None = None
         self.restorable = 0
+        self._verdict: tuple[tuple[Any, ...], Goal, TargetSpec, GoalVerdict | None] | None = None
         self._costs: tuple[tuple[Any, Any], Costs | None] | None = None
         self._original_costs: tuple[Any, Costs] | None = None
 
@@ -242,17 +245,28 @@ class Document(QObject):
         return self._costs[1]
 
     def metric(self, state: State | None) -> Metric | None:
-        """The metric of a state that compares with the original's (same name and split), else its first, or None."""
-        if state is None or not state.metrics:
-            return None
-        first = next(iter(self.original.metrics), None) if self.original else None
-        return next((metric for metric in state.metrics if metric.like(first)), state.metrics[0])
+        """The metric of a state that compares with the original's: on the same split, None where that has none."""
+        first = metric_of(self.original)
+        if state is None or first is None:
+            return metric_of(state)
+        return next((metric for metric in state.metrics if metric.like(first)), None)
 
     @property
     def evaluation_split(self) -> Split:
-        """The split that the original was evaluated on, and so all others are."""
-        first = next(iter(self.original.metrics), None) if self.original else None
+        """The split that the original was evaluated on, and so all others are; the test split before that."""
+        first = metric_of(self.original)
         return first.split if first is not None else Split.TEST
+
+    @property
+    def goal_verdict(self) -> GoalVerdict | None:
+        """What the plan, or the current state, makes of the goal; None for the original."""
+        contents = self.contents
+        key = (contents.analysis, contents.removed, contents.marked, contents.table, self.state, self.original)
+        known = self._verdict
+        same = known is not None and known[1:3] == (self.goal, self.target)
+        if known is None or not same or any(one is not other for one, other in zip(known[0], key, strict=True)):
+            known = self._verdict = (key, self.goal, self.target, verdict_on_goal(self))
+        return known[3]
 
     @property
     def loses_points(self) -> bool:

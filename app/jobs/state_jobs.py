@@ -49,7 +49,12 @@ class StateJobs(QObject):
         count = int(contents.marked.sum())
         locked, by_hand = contents.decided()
         plan = PlanIntent(
-            document.criterion, locked=locked, goal=contents.wanted, marked=by_hand, choices=document.choices
+            document.criterion,
+            locked=locked,
+            goal=contents.wanted,
+            marked=by_hand,
+            choices=document.choices,
+            lose=document.goal.lose / 100,
         )
         text = counted(count, self.tr("cut {count} structure"), self.tr("cut {count} structures"))
         title = counted(count, self.tr("Cut {count} structure"), self.tr("Cut {count} structures"))

@@ -8,15 +8,16 @@ from ..document.baseline_queries import baseline_verdict
 from ..document.document import Aspect
 from ..jobs.workbench import Workbench
 from ..text.baselines import role_of, verdict_text
+from ..text.verdicts import goal_asked, goal_role, goal_tip, goal_words
 from ..theme import px, theme
 from ..widgets.buttons import button
 from ..widgets.card import Card
-from ..widgets.labels import label, set_role
+from ..widgets.labels import ElidedLabel, label, set_role
 from ..widgets.share_bar import ShareBar
 from .ledger_figures import Figure, ledger_figures
 from .missing_data import attach_data
 
-SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.MARKS, Aspect.STATES})
+SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES})
 NARROW = 226
 """Cells narrower than this show the original's number in a line of its own."""
 
@@ -89,11 +90,12 @@ class Cell(Card):
 
 
 class LedgerPanel(QWidget):
-    """Five cells: parameters, MACs, file, latency, metric.
+    """Five cells: parameters, MACs, file, latency, metric. Below them the verdicts on the goal and by the baselines.
 
     Attributes:
         cells: By name: parameters, macs, file, latency, metric.
         row: Their layout.
+        goal: The verdict on the goal; it keeps its line where there is none yet.
     """
 
     def __init__(self, workbench: Workbench, parent: QWidget | None = None) -> None:
@@ -101,13 +103,14 @@ class LedgerPanel(QWidget):
         super().__init__(parent)
         self.workbench, self.document = workbench, workbench.document
         self.cells = {name: Cell() for name in ("parameters", "macs", "file", "latency", "metric")}
-        self.verdict = label(role="strong", wrap=True)
+        self.goal, self.verdict = ElidedLabel(role="strong", tells=False), label(role="strong", wrap=True)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.setSpacing(7)
+        whole.setSpacing(4)
         self.row = row = QHBoxLayout()
         row.setSpacing(10)
         whole.addLayout(row)
+        whole.addWidget(self.goal)
         whole.addWidget(self.verdict)
         for cell in self.cells.values():
             row.addWidget(cell, 1)
@@ -160,6 +163,12 @@ class LedgerPanel(QWidget):
         """Show all figures again."""
         for name, figure in ledger_figures(self.document).items():
             self.cells[name].show_figure(figure)
+        found = self.document.goal_verdict
+        goal = self.document.goal
+        words = goal_words(found) or goal_asked(goal.keep, goal.cost, goal.lose, self.document.loses_points)
+        self.goal.setText(words)
+        self.goal.setToolTip("\n".join(filter(None, (words, goal_tip(found)))))
+        set_role(self.goal, goal_role(found))
         said = None if self.document.marked.any() else baseline_verdict(self.document)
         self.verdict.setText(verdict_text(said))
         self.verdict.setVisible(said is not None)

@@ -9,13 +9,14 @@ from secateur.engine.session.states import State, StateKind
 
 from ..document.document import Aspect, Document
 from ..text.format import change, count, milliseconds, scaled, size
-from ..text.metrics import metric_of, path_through, timing_of, value_text
+from ..text.metrics import path_through, timing_of, value_text
 from ..text.translate import engine_words
+from ..text.verdicts import goal_short, goal_tip, goal_words
 from ..theme import px, sizes, tokens
 from ..widgets.card import Card
 from ..widgets.elide import tell_whole
 
-SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.MARKS, Aspect.STATES})
+SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES})
 KEYS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason, Qt.FocusReason.ShortcutFocusReason)
 LEAST = 64
 """Room for the words of a step, where it is scarce, in pixels at the first size of text."""
@@ -29,6 +30,8 @@ class Step(QAbstractButton):
     Attributes:
         stage: "todo", "done" or "present".
         caption: What is known of it.
+        remark: What became of the goal there, behind the caption; "" for nothing.
+        good: The remark is a good one.
         state_id: State that a click goes to, "" for none.
     """
 
@@ -37,6 +40,7 @@ class Step(QAbstractButton):
         super().__init__(parent)
         self.setText(title)
         self.stage, self.caption, self.state_id = "todo", "", ""
+        self.remark, self.good = "", True
         self._by_key = False
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -50,10 +54,20 @@ class Step(QAbstractButton):
         self.updateGeometry()
         self.update()
 
+    def add_remark(self, remark: str, good: bool) -> None:
+        """Say what became of the goal."""
+        self.remark, self.good = remark, good
+        if remark:
+            self.setAccessibleName(f"{self.accessibleName()}, {remark}")
+        self.updateGeometry()
+        self.update()
+
     def sizeHint(self) -> QSize:
-        """Wide enough for title and caption."""
+        """Wide enough for title, caption and remark."""
         size = sizes()
-        widest = max(self._width(self.text(), size.heading, True), self._width(self.caption, size.caption, False))
+        below = self._width(f"{self.caption}, ", size.caption, False) if self.remark else 0
+        below += self._width(self.remark or self.caption, size.caption, bool(self.remark))
+        widest = max(self._width(self.text(), size.heading, True), below)
         return QSize(widest + DOT + 6, px(36))
 
     def minimumSizeHint(self) -> QSize:
@@ -63,7 +77,8 @@ class Step(QAbstractButton):
     def event(self, event: QEvent) -> bool:
         """Tell what does not fit."""
         hidden = event.type() is QEvent.Type.ToolTip and self.width() < self.sizeHint().width()
-        return tell_whole(event, self, f"{self.text()}\n{self.caption}" if hidden else "") or super().event(event)
+        words = "\n".join(filter(None, (self.text(), self.caption, self.remark, self.toolTip())))
+        return tell_whole(event, self, words if hidden else "") or super().event(event)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         """A ring only where the keyboard brought the focus: after a click it would look like a selection."""
@@ -89,7 +104,14 @@ class Step(QAbstractButton):
         self._write(painter, left, self.text())
         painter.setFont(self._font(sizes().caption, False))
         painter.setPen(QColor(look.muted))
-        self._write(painter, left.translated(0, px(17)), self.caption)
+        below = left.translated(0, px(17))
+        caption = f"{self.caption}, " if self.remark else self.caption
+        self._write(painter, below, caption)
+        if self.remark:
+            below.setLeft(below.left() + self._width(caption, sizes().caption, False))
+            painter.setFont(self._font(sizes().caption, True))
+            painter.setPen(QColor(look.accent if self.good else look.marked))
+            self._write(painter, below, self.remark)
         ring = self.hasFocus() and self._by_key
         if ring or (self.underMouse() and self.state_id):
             painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -186,6 +208,15 @@ class StateStrip(Card):
         exported = document.last_export
         caption = self.tr("not yet") if exported is None else f"{_format(exported.format)}, {size(exported.bytes)}"
         self._show("exported", "todo" if exported is None else "done", caption)
+        self._tell_verdict()
+
+    def _tell_verdict(self) -> None:
+        """What became of the goal, at the step where one is."""
+        found = self.document.goal_verdict
+        for step in self.steps.values():
+            present = step.stage == "present"
+            step.add_remark(goal_short(found) if present else "", found is not None and bool(found.met))
+            step.setToolTip("\n".join(filter(None, (goal_words(found), goal_tip(found)))) if present else "")
 
     def _tell(self, name: str, state: State | None, present: bool) -> None:
         if state is None:
@@ -203,7 +234,7 @@ class StateStrip(Card):
         self._show("plan", "present", words.format(change(original.macs, plan.macs), number))
 
     def _measured(self, state: State) -> str:
-        metric, timing = metric_of(state), timing_of(state, self.document.target)
+        metric, timing = self.document.metric(state), timing_of(state, self.document.target)
         cost = scaled(state.macs) + " MACs" if timing is None else milliseconds(timing.median)
         return cost if metric is None else f"{value_text(metric)}, {cost}"
 

@@ -63,6 +63,7 @@ QPushButton[role="primary"]:hover, QPushButton[role="primary"]:focus {{ border-c
 QPushButton[role="primary"]:disabled, QPushButton[role="primary"][inert="true"] {{ background: {t.line};
     color: {t.muted}; border-color: {t.line}; }}
 QPushButton[role="primary"][inert="true"]:focus {{ border-color: {t.text}; }}
+QPushButton[role="menu"] {{ padding: 5px 22px 5px 10px; }}
 QPushButton[role="small"] {{ padding: 5px 8px; }}
 QPushButton[role="chip"] {{ border-radius: 10px; padding: 1px 9px; min-height: {size.px(16)}px;
     font-size: {size.caption}px; }}

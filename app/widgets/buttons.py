@@ -13,8 +13,6 @@ from .elide import least, tell_whole
 
 PADDING = 28
 """Width in device-independent pixels that the style sheet leaves around a button's text, borders included."""
-ARROW = 14
-"""Width of the arrow of a menu."""
 
 
 class Button(QPushButton):
@@ -127,19 +125,11 @@ class MenuButton(QPushButton):
     def __init__(self, text: str, fill: Callable[[QMenu], None], parent: QWidget | None = None) -> None:
         """Take the words, and what puts entries into an empty menu."""
         super().__init__(text, parent)
+        self.setProperty("role", "menu")
         self.setAccessibleName(text)
         self.setAutoDefault(False)
         self._fill = fill
         self.clicked.connect(self._open)
-
-    def sizeHint(self) -> QSize:
-        """Wide enough for the words and the arrow."""
-        hint = super().sizeHint()
-        return QSize(hint.width() + ARROW, hint.height())
-
-    def minimumSizeHint(self) -> QSize:
-        """The same."""
-        return self.sizeHint()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """The button as the style paints it, and the arrow."""

@@ -33,7 +33,7 @@ STEP, DATA, TARGET = 22, 20, 33
 """Average letters that the next step, the data and the target have room for."""
 KINDS = 12
 """The same for what is kept of single kinds."""
-LEAST_DATA, LEAST_TARGET = 6, 9
+LEAST_DATA, LEAST_TARGET = 8, 10
 """The same where there is no more room."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES, Aspect.JOBS})
 

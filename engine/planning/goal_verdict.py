@@ -100,6 +100,7 @@ def goal_verdict(
     result: Metric | None = None,
     allowed: float | None = None,
     predicted: Collection[Cost] = (),
+    unmeasured: Sequence[Cost] = (),
 ) -> GoalVerdict | None:
     """The verdict on a goal; None where nothing was limited.
 
@@ -109,14 +110,16 @@ def goal_verdict(
         result: The result's; compared only where name and split are the original's.
         allowed: What may be lost, as `LossLimit.loss` counts: 0.005 is half a point of accuracy. None for no limit.
         predicted: Costs whose `got` is a prediction.
+        unmeasured: Limited costs of which nothing is known yet; they are not among `reached`.
     """
-    if not reached and allowed is None:
+    if not reached and not unmeasured and allowed is None:
         return None
     costs = tuple(_cost(one, one.cost in predicted) for one in reached)
     metric = _metric(original, result, allowed)
     decided = [one.met for one in costs] + ([] if metric is None or allowed is None else [metric.met])
-    met = False if False in decided else None if None in decided else True
-    said = clauses([*([] if metric is None else [metric.clause]), *(one.clause for one in costs)])
+    met = False if False in decided else None if None in decided or unmeasured else True
+    open_costs = (Message("verdict.cost_open", "{cost} not measured", {"cost": COST_NAMES[one]}) for one in unmeasured)
+    said = clauses([*([] if metric is None else [metric.clause]), *(one.clause for one in costs), *open_costs])
     return GoalVerdict(met, metric, costs, _sentence(met, said))
 
 

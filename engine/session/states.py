@@ -60,6 +60,7 @@ class PlanIntent:
         goal: What the plan was to reach.
         marked: What a hand has marked, by set key, original indices.
         choices: About the scores.
+        lose: What of the metric may be lost, as `LossLimit.loss` counts; None where nobody said it.
     """
 
     criterion: str = ""
@@ -71,6 +72,7 @@ class PlanIntent:
     goal: Goal | None = None
     marked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     choices: Choices = field(default_factory=Choices)
+    lose: float | None = None
 
     @property
     def asked(self) -> Goal | None:

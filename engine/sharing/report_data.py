@@ -7,6 +7,8 @@ from typing import Any
 
 from ..baselines.protocol import Baseline
 from ..baselines.verdict import PrunedResult, verdict
+from ..planning.goal_verdict import GoalVerdict, goal_verdict
+from ..planning.protocol import Cost, Reached
 from ..recipes.compatibility import shown
 from ..session.state_history import StateHistory
 from ..session.state_text import KINDS, metric_of, metric_pair, model_name, sample_size, step_told, where
@@ -48,11 +50,14 @@ def facts_of(
     metric = metric_pair(original, last)
     layers = [_layer(key, count, last) for key, count in widths.items()]
     layers = [one for one in layers if one.before != one.after] + [one for one in layers if one.before == one.after]
+    goal = goal_of(path, metric)
     said = verdict(PrunedResult(metric[1], last.macs, last.timings), beside) if metric and beside else None
     return Facts(
         title=model_name(history),
         written=time.strftime("%Y-%m-%d %H:%M"),
         summary=tuple(_summary(path, metric)),
+        goal=str(goal.sentence) if goal is not None else "",
+        goal_met=goal.met if goal is not None else None,
         figures=tuple(_figures(original, last, metric)),
         states=tuple(_row(one, original, last) for one in history.states.values()),
         baselines=tuple(_beside(one, original) for one in beside),
@@ -69,6 +74,27 @@ def facts_of(
         recipe=recipe,
         script=script,
     )
+
+
+def goal_of(path: Sequence[State], metric: tuple[Metric, Metric] | None) -> GoalVerdict | None:
+    """The verdict on the goal of the last plan on a path; None where nothing was cut, or marked by hand alone."""
+    original, last = path[0], path[-1]
+    intent = next((one.plan for one in reversed(path) if one.plan is not None), None)
+    if intent is None:
+        return None
+    limits = intent.asked.limits if intent.asked is not None else ()
+    known = {Cost.MACS: (original.macs, last.macs), Cost.PARAMETERS: (original.parameters, last.parameters)}
+    timed = _both_timed(original, last)
+    if timed is not None:
+        known[Cost.LATENCY] = (round(timed[0].median * 1e6), round(timed[1].median * 1e6))
+    found: list[Reached] = []
+    for one in limits:
+        if one.cost in known:
+            before, after = known[one.cost]
+            found.append(Reached(one.cost, before, one.amount or int(one.share * before + 0.5), after))
+    first, now = metric if metric is not None else (metric_of(original), None)
+    open_costs = [one.cost for one in limits if one.cost not in known]
+    return goal_verdict(found, first, now, intent.lose, unmeasured=open_costs)
 
 
 def _summary(path: Sequence[State], metric: tuple[Metric, Metric] | None) -> list[str]:

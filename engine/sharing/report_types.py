@@ -87,6 +87,8 @@ class Facts:
         title: The model.
         written: When the report was.
         summary: What came out, a sentence each.
+        goal: The verdict on the goal, "" where there was none.
+        goal_met: Whether it was met, None where that is open.
         figures: Original beside result.
         states: All states.
         baselines: Beside the result.
@@ -107,6 +109,8 @@ class Facts:
     title: str
     written: str
     summary: tuple[str, ...]
+    goal: str
+    goal_met: bool | None
     figures: tuple[Figure, ...]
     states: tuple[Row, ...]
     baselines: tuple[Row, ...]

@@ -242,7 +242,7 @@ class _Search:
         recovery = settings.recovery
         if brief and recovery is not None and self.limit.epochs is not None:
             recovery = replace(recovery, epochs=min(recovery.epochs, self.limit.epochs))
-        return replace(settings, goal=goal, recovery=recovery)
+        return replace(settings, goal=goal, recovery=recovery, lose=self.limit.loss)
 
 
 def brief_epochs(epochs: int) -> int:

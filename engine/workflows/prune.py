@@ -22,7 +22,7 @@ from ..planning.scope import outside_scope
 from ..recovery.protocol import RECOVERY, RecoverySettings, require_possible
 from ..scoring.criteria import CRITERIA, ranked
 from ..scoring.score_options import Choices
-from ..session.states import PlanIntent, State, StateKind
+from ..session.states import PlanIntent, State
 from ..structures.analysis import from_identities
 from ..tasks.protocol import Split
 from .latency_limit import in_time, table_for
@@ -46,6 +46,7 @@ class PruneSettings:
         locked: What must not be removed, by set key, original indices.
         marked: What goes in any case, by set key, original indices.
         choices: About the scores.
+        lose: What of the metric may be lost, as `LossLimit.loss` counts, None where nobody said it: for the record.
     """
 
     goal: Goal
@@ -86,11 +87,18 @@ class PruneSettings:
     ] = field(default_factory=dict[str, list[int]])
     marked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     choices: Choices = field(default_factory=Choices)
+    lose: float | None = None
 
     def intent(self, goal: Goal) -> PlanIntent:
         """What the plan of a round is recorded with."""
         return PlanIntent(
-            self.criterion, locked=self.locked, seed=self.seed, goal=goal, marked=self.marked, choices=self.choices
+            self.criterion,
+            locked=self.locked,
+            seed=self.seed,
+            goal=goal,
+            marked=self.marked,
+            choices=self.choices,
+            lose=self.lose,
         )
 
 
@@ -156,7 +164,9 @@ def _cut(
     `rated` holds scores by state, and gets those of this one.
     """
     intent = settings.intent(goal)
-    before = made_before(session, now, lambda one: one.kind is StateKind.CUT and one.plan == intent)
+    before = made_before(
+        session, now, lambda one: one.plan is not None and replace(one.plan, lose=intent.lose) == intent
+    )
     if before is not None:
         return before
     if now.id not in rated:

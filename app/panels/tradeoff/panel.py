@@ -1,10 +1,11 @@
 """The trade-off: metric against cost, with original, states and plan as points; a click opens a state."""
 
-from PySide6.QtCore import Slot
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtCore import QSignalBlocker, Slot
+from PySide6.QtGui import QResizeEvent, QStandardItemModel
 from PySide6.QtWidgets import QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
 
 from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
+from secateur.engine.tasks.protocol import Split
 
 from ...dialogs.save_plot import asks_to_save
 from ...document.baseline_queries import family_known, missing_kinds, shown_baselines
@@ -13,16 +14,17 @@ from ...document.preconditions import can_add_baselines
 from ...jobs.workbench import Workbench
 from ...text.format import about
 from ...text.metrics import metric_of
+from ...text.verdicts import goal_asked, goal_role, goal_tip, goal_words
 from ...widgets.empty_state import EmptyState
 from ...widgets.fields import ComboBox
-from ...widgets.labels import label
+from ...widgets.labels import ElidedLabel, label, set_role
 from ...widgets.plot_export import Drawing, Table, offer
 from ..baseline_card import BaselineCard
 from ..missing_data import ask_for_data
 from ..plot_tables import trade_off_table
 from .legend import Legend
 from .plot import TradeOffPlot
-from .points import TRIAL, Cost, axis_title, best_cost, trade_off
+from .points import TRIAL, Cost, axis_title, first_cost, splits_of, trade_off
 from .points import TradeOff as Points
 
 ROOMY, LOW = 300, 200
@@ -35,7 +37,9 @@ class TradeOffPanel(QWidget):
 
     Attributes:
         plot: The plot.
-        cost: What x is; automatic until one is chosen.
+        cost: What x is: chosen with each model, then by hand alone.
+        split: That the metrics are of.
+        verdict: What became of the goal.
     """
 
     def __init__(self, workbench: Workbench, parent: QWidget | None = None) -> None:
@@ -44,11 +48,16 @@ class TradeOffPanel(QWidget):
         self.workbench, self.document = workbench, workbench.document
         self.plot = TradeOffPlot(self.tr("Metric against cost, states as points"))
         self.cost = ComboBox(self.tr("Cost on the horizontal axis"))
-        self.cost.addItem(self.tr("Cost: automatic"), None)
-        self.cost.addItem(self.tr("Latency"), Cost.LATENCY)
-        self.cost.addItem(self.tr("MACs"), Cost.MACS)
-        self.cost.addItem(self.tr("Parameters"), Cost.PARAMETERS)
-        self._note = label(role="caption", wrap=True)
+        self.cost.addItem(self.tr("Latency"), str(Cost.LATENCY))
+        self.cost.addItem(self.tr("MACs"), str(Cost.MACS))
+        self.cost.addItem(self.tr("Parameters"), str(Cost.PARAMETERS))
+        self.split = ComboBox(self.tr("Split that the metrics were measured on"))
+        self.split.addItem(self.tr("test split"), str(Split.TEST))
+        self.split.addItem(self.tr("val split"), str(Split.VAL))
+        self.split.addItem(self.tr("train split"), str(Split.TRAIN))
+        self._note, self.verdict = label(role="caption", wrap=True), ElidedLabel(role="strong", tells=False)
+        self._said = ""
+        self._chosen_for: tuple[object, Split | None] = (None, None)
         self.legend, self.card = Legend(), BaselineCard()
         self._empty = EmptyState("", "")
         self._shown: Points | None = None
@@ -57,6 +66,7 @@ class TradeOffPanel(QWidget):
         self._lay_out()
         offer(self.plot, self._drawing, asks_to_save(self.document))
         self.cost.currentIndexChanged.connect(self.refresh)
+        self.split.currentIndexChanged.connect(self.refresh)
         self.plot.opened.connect(self.document.plan.go_to)
         self.plot.asked_about.connect(self.show_baseline)
         self.legend.asked_about.connect(self.show_baseline)
@@ -69,6 +79,7 @@ class TradeOffPanel(QWidget):
         """Where it is low, the plot gets the room of the legend; the Run menu has its commands too."""
         super().resizeEvent(event)
         self.legend.setMaximumHeight(LOW if event.size().height() >= ROOMY else 0)
+        self._show_note()
 
     def drawings(self) -> tuple[Drawing, ...]:
         """The plot, to be taken along."""
@@ -87,7 +98,9 @@ class TradeOffPanel(QWidget):
         inner.setContentsMargins(6, 8, 6, 4)
         row = QHBoxLayout()
         row.addWidget(self._note, 1)
+        row.addWidget(self.split)
         row.addWidget(self.cost)
+        inner.addWidget(self.verdict)
         inner.addLayout(row)
         inner.addWidget(self.plot, 1)
         inner.addWidget(self.card)
@@ -106,19 +119,48 @@ class TradeOffPanel(QWidget):
     def refresh(self) -> None:
         """Show all points again."""
         document = self.document
-        chosen = self.cost.currentData() or best_cost(document)
-        shown = self._shown = trade_off(document, Cost(chosen))
+        self._choose()
+        shown = self._shown = trade_off(document, Cost(self.cost.currentData()), Split(self.split.currentData()))
         plottable = shown is not None and len(shown.points) > 0
         self._stack.setCurrentIndex(int(plottable))
         if shown is None or not plottable:
             self._say_empty(shown is not None)
             return
-        self.plot.label_axis("left", f"{shown.metric}, %" if shown.percent else shown.metric)
+        words = self.tr("{0} ({1}), %") if shown.percent else self.tr("{0} ({1})")
+        self.plot.label_axis("left", words.format(shown.metric, shown.split.value))
         self.plot.label_axis("bottom", axis_title(shown, document))
         self.plot.show_trade_off(shown)
+        found, goal = document.goal_verdict, document.goal
+        words = goal_words(found) or goal_asked(goal.keep, goal.cost, goal.lose, document.loses_points)
+        self.verdict.setText(words)
+        self.verdict.setToolTip("\n".join(filter(None, (words, goal_tip(found)))))
+        set_role(self.verdict, goal_role(found))
         tried = any(point.mark == TRIAL for point in shown.points)
-        self._note.setText(shown.missing or self._legend(len(shown.front), tried))
+        self._said = shown.missing or self._legend(len(shown.front), tried)
+        self._show_note()
         self._show_baselines()
+
+    def _show_note(self) -> None:
+        """Where it is low, only what is missing is worth a line."""
+        missing = self._shown is not None and bool(self._shown.missing)
+        self._note.setText(self._said if missing or self.height() >= ROOMY else " ")
+
+    def _choose(self) -> None:
+        """Choose cost and split for a model that was opened; offer the splits that the original has metrics of."""
+        document, known = self.document, splits_of(self.document)
+        model, judged_on = self._chosen_for
+        if model is not document.analysis:
+            with QSignalBlocker(self.cost):
+                self.cost.setCurrentIndex(self.cost.findData(str(first_cost(document))))
+        if model is not document.analysis or judged_on is not document.evaluation_split:
+            with QSignalBlocker(self.split):
+                self.split.setCurrentIndex(self.split.findData(str(document.evaluation_split)))
+        self._chosen_for = (document.analysis, document.evaluation_split)
+        offered = self.split.model()
+        assert isinstance(offered, QStandardItemModel)
+        for number in range(self.split.count()):
+            offered.item(number).setEnabled(Split(self.split.itemData(number)) in known)
+        self.split.setEnabled(len(known) > 1)
 
     @Slot(str)
     def show_baseline(self, name: str) -> None:
@@ -153,7 +195,7 @@ class TradeOffPanel(QWidget):
 
     def _legend(self, best: int, tried: bool) -> str:
         if tried:
-            return self.tr("Up and to the left is better. Hollow: trials, evaluated on the val split.")
+            return self.tr("Up and to the left is better. Hollow: trials of the search.")
         if best > 2:
             return self.tr("Up and to the left is better. Bold: the best. Click a point to go to its state.")
         return self.tr("Up and to the left is better. Click a point to go to its state.")

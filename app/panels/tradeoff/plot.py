@@ -6,15 +6,19 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal, Slot
+from PySide6.QtGui import QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import QWidget
 
 from secateur.engine.session.states import StateKind, state_of
 
+from ...text.format import three_digits
 from ...theme import tokens
 from ...widgets.plot import Plot, line
 from ...widgets.plot_labels import PlotLabels
-from .points import BASELINES, TRIAL, Point, TradeOff
+from .points import BASELINES, TRIAL, Cost, Point, TradeOff
 
+BORDER, STEP = 0.03, 0.1
+"""Of the range of an axis: how far from the border stands what lies beyond it, and what a key moves it by."""
 SYMBOLS = {StateKind.ORIGINAL: "s", None: "t"}
 MARKS = {"random": "x", "scratch": "d", "stock": "star", "magnitude": "+", TRIAL: "o", "fp16": "p", "int8": "h"}
 """Of baselines by their kind, of exported files by their precision, and of trials: as round as states, and hollow."""
@@ -22,6 +26,9 @@ MARKS = {"random": "x", "scratch": "d", "stock": "star", "magnitude": "+", TRIAL
 
 class TradeOffPlot(Plot):
     """Metric against cost.
+
+    Its x axis begins at nothing and ends behind the original, until a hand moves it: the wheel or + and - zoom, a drag
+    or the arrow keys move, a double click or 0 shows all of it again. What lies outside is told at the border.
 
     Signals:
         opened: str, a state's point was clicked.
@@ -34,6 +41,7 @@ class TradeOffPlot(Plot):
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         """Make all items; `show_trade_off` fills them."""
         self._shown: TradeOff | None = None
+        self._axis: tuple[Cost, tuple[float, float]] | None = None
         super().__init__(name, parent)
         self._labels = PlotLabels(self)
         self._front = pg.PlotDataItem()
@@ -46,23 +54,69 @@ class TradeOffPlot(Plot):
         for item in (self._goal_x, self._goal_y, self._unknown, self._front, self._path, self._errors, self._dots):
             self.addItem(item)
         self._dots.sigClicked.connect(self._clicked)
+        self.setMouseEnabled(True, False)
         self.getViewBox().sigResized.connect(self._place_labels)
+        self.getViewBox().sigXRangeChanged.connect(self._moved)
         self.setCursor(Qt.CursorShape.ArrowCursor)
 
     def show_trade_off(self, shown: TradeOff) -> None:
         """Show other points."""
         self._shown = shown
-        self._set_range(shown)
-        known = [p for p in shown.points if not math.isnan(p.y)]
-        self._show_path(known)
-        unknown = [p for p in shown.points if math.isnan(p.y)]
-        heights = [y for p in unknown for y in (self.viewRange()[1][0], self._height_of(p))]
-        self._unknown.setData([p.x for p in unknown for _ in range(2)], heights)
+        box: Any = self.getViewBox()
+        box.setYRange(*shown.y_range, padding=0)
+        if self._axis != (shown.cost, shown.x_range):
+            self._axis = (shown.cost, shown.x_range)
+            box.setXRange(*shown.x_range, padding=0)
+        self._show_points()
         for item, value in ((self._goal_x, shown.goal_x), (self._goal_y, shown.goal_y)):
             item.setVisible(not math.isnan(value))
             item.setValue(0.0 if math.isnan(value) else value)
         self._colour_items()
         self._place_labels()
+
+    def _show_points(self) -> None:
+        assert self._shown is not None
+        points = self._shown.points
+        self._show_path([p for p in points if not math.isnan(p.y)])
+        unknown = [p for p in points if math.isnan(p.y)]
+        heights = [y for p in unknown for y in (self.viewRange()[1][0], self._place_of(p).y())]
+        self._unknown.setData([self._place_of(p).x() for p in unknown for _ in range(2)], heights)
+
+    @Slot()
+    def _moved(self) -> None:
+        """A hand moved the x axis: what is at the border may be another."""
+        if self._shown is not None:
+            self._show_points()
+            self._colour_items()
+            self._place_labels()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Show the whole x axis again."""
+        self.show_all()
+        event.accept()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Zoom and move the x axis by keys."""
+        box: Any = self.getViewBox()
+        (left, right), _ = self.viewRange()
+        step = STEP * (right - left)
+        if event.key() in (Qt.Key.Key_Plus, Qt.Key.Key_Equal):
+            box.setXRange(left + step, right - step, padding=0)
+        elif event.key() == Qt.Key.Key_Minus:
+            box.setXRange(left - step, right + step, padding=0)
+        elif event.key() in (Qt.Key.Key_Left, Qt.Key.Key_Right):
+            sign = -1 if event.key() == Qt.Key.Key_Left else 1
+            box.setXRange(left + sign * step, right + sign * step, padding=0)
+        elif event.key() == Qt.Key.Key_0:
+            self.show_all()
+        else:
+            super().keyPressEvent(event)
+
+    def show_all(self) -> None:
+        """The whole x axis."""
+        if self._shown is not None:
+            box: Any = self.getViewBox()
+            box.setXRange(*self._shown.x_range, padding=0)
 
     def recolour(self) -> None:
         """Take the present colours."""
@@ -77,32 +131,43 @@ class TradeOffPlot(Plot):
 
     def pixel_of(self, point: Point) -> QPointF:
         """Where a point is, in pixels of this widget."""
-        scene = self.getViewBox().mapViewToScene(QPointF(point.x, self._height_of(point)))
+        scene = self.getViewBox().mapViewToScene(self._place_of(point))
         return QPointF(self.mapFromScene(scene))
 
-    def _set_range(self, shown: TradeOff) -> None:
-        xs = [p.x for p in shown.points] + ([] if math.isnan(shown.goal_x) else [shown.goal_x])
-        ys = [p.y + e for p in shown.points if not math.isnan(p.y) for e in (-p.error, p.error)] + [shown.goal_y]
-        pad_x = max(max(xs) - min(xs), 0.25 * max(xs), 1e-9) * 0.14
-        pad_y = max(max(ys) - min(ys), 2.0 if shown.percent else 0.02 * abs(max(ys))) * 0.16
-        box: Any = self.getViewBox()
-        box.setRange(xRange=(min(xs) - pad_x, max(xs) + pad_x), yRange=(min(ys) - pad_y, max(ys) + pad_y), padding=0)
-
     def _show_path(self, known: list[Point]) -> None:
+        assert self._shown is not None
         by_state = {p.state: p for p in known}
         pairs = [q for p in known if p.parent in by_state for q in (by_state[p.parent], p)]
-        self._path.setData([p.x for p in pairs], [p.y for p in pairs])
-        front = self._shown.front if self._shown is not None else ()
+        places = [self._place_of(p) for p in pairs]
+        self._path.setData([at.x() for at in places], [at.y() for at in places])
+        front = self._shown.front
         self._front.setData([p.x for p in front], [p.y for p in front])
+        seen = [p for p in known if self._border_of(p) == ""]
         self._errors.setData(
-            x=np.array([p.x for p in known]),
-            y=np.array([p.y for p in known]),
-            height=np.array([2 * p.error for p in known]),
+            x=np.array([p.x for p in seen]),
+            y=np.array([p.y for p in seen]),
+            height=np.array([2 * p.error for p in seen]),
         )
 
-    def _height_of(self, point: Point) -> float:
-        low, high = self.viewRange()[1]
-        return low + 0.12 * (high - low) if math.isnan(point.y) else point.y
+    def _border_of(self, point: Point) -> str:
+        """The border at which a point stands that lies outside: down, up, left or right; "" for one inside."""
+        assert self._shown is not None
+        (left, right), (low, high) = self.viewRange()
+        if not left <= point.x <= right:
+            return "left" if point.x < left else "right"
+        if self._shown.outside(point):
+            return "down" if point.y < (low + high) / 2 else "up"
+        return ""
+
+    def _place_of(self, point: Point) -> QPointF:
+        """Where a point stands, in the units of the axes."""
+        (left, right), (low, high) = self.viewRange()
+        margin_x, margin_y = BORDER * (right - left), BORDER * (high - low)
+        y = low + 0.12 * (high - low) if math.isnan(point.y) else point.y
+        return QPointF(
+            min(max(point.x, left + margin_x), right - margin_x) if not left <= point.x <= right else point.x,
+            min(max(y, low + margin_y), high - margin_y),
+        )
 
     def _colour_items(self) -> None:
         assert self._shown is not None
@@ -116,15 +181,15 @@ class TradeOffPlot(Plot):
         self._dots.setData(spots=[self._spot(n, p) for n, p in enumerate(self._shown.points)])
 
     def _spot(self, number: int, point: Point) -> dict:
-        look = tokens()
+        look, place, border = tokens(), self._place_of(point), self._border_of(point)
         fill = {StateKind.ORIGINAL: look.text, None: look.marked}.get(point.kind, look.accent)
         fill = look.muted if point.mark in BASELINES else fill
         outline = look.text if point.present and point.kind is not None else look.panel
         hollow = (math.isnan(point.y) and point.kind is not None) or point.mark == TRIAL
         return {
-            "pos": (point.x, self._height_of(point)),
+            "pos": (place.x(), place.y()),
             "data": number,
-            "symbol": MARKS.get(point.mark) or SYMBOLS.get(point.kind, "o"),
+            "symbol": f"arrow_{border}" if border else MARKS.get(point.mark) or SYMBOLS.get(point.kind, "o"),
             "size": 13 if point.present or point.mark in BASELINES else 10,
             "brush": look.panel if hollow else fill,
             "pen": line(fill if hollow else outline, width=1.5),
@@ -134,10 +199,19 @@ class TradeOffPlot(Plot):
     def _place_labels(self) -> None:
         if self._shown is None or not self._labels.room:
             return self._labels.clear()
-        texts = [(p.label, QPointF(p.x, self._height_of(p)), self._label_colour(p)) for p in self._shown.points]
+        texts = [(self._label_of(p), self._place_of(p), self._label_colour(p)) for p in self._shown.points]
         texts += self._goal_labels()
         box = self.getViewBox()
         self._labels.place([(text, box.mapViewToScene(at), colour) for text, at, colour in texts], self._lines())
+
+    def _label_of(self, point: Point) -> str:
+        """Its words; at a border with the value that lies beyond it."""
+        assert self._shown is not None
+        border = self._border_of(point)
+        if border in ("down", "up"):
+            value = f"{three_digits(point.y)} %" if self._shown.percent else three_digits(point.y)
+            return f"{point.label}, {value}"
+        return f"{point.label}, {three_digits(point.x)}" if border else point.label
 
     def _lines(self) -> list[QRectF]:
         """Where goal lines are: labels keep off them where they can."""

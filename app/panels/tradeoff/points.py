@@ -9,7 +9,7 @@ from secateur.engine.baselines.protocol import Baseline, BaselineKind
 from secateur.engine.export.protocol import Exported
 from secateur.engine.export.table import EXPORTERS
 from secateur.engine.session.states import State, StateKind, export_name
-from secateur.engine.tasks.protocol import Metric
+from secateur.engine.tasks.protocol import Metric, Split
 
 from ...document.baseline_queries import shown_baselines
 from ...document.document import Document
@@ -20,7 +20,7 @@ from ...text.search import trial_label, trial_sentence
 
 say = QCoreApplication.translate
 TRIAL = "trial"
-"""The mark of a state that was judged on another split than the original is reported on."""
+"""The mark of a state that a search tried, where it is seen on the split that the search looks at."""
 BASELINES = frozenset(map(str, BaselineKind))
 """The marks of baselines."""
 
@@ -73,10 +73,13 @@ class TradeOff:
         points: States, plan and baselines.
         goal_x: The goal's cost in the unit of the axis, NaN for none.
         goal_y: The least metric that the goal accepts, NaN for none.
-        higher: More of the metric is better.
         metric: Name of the metric.
         percent: y is in per cent.
         missing: Why some states or the plan are not in the plot, "" when all are.
+        split: That y was measured on, of all points.
+        x_range: Of the axis by itself, from nothing to a little more than the original: no state changes it.
+        y_range: Of the axis: original and goal, and of the results what lies near enough that a point can be seen.
+        higher: More of the metric is better.
     """
 
     cost: Cost
@@ -87,7 +90,15 @@ class TradeOff:
     metric: str
     percent: bool
     missing: str
+    split: Split
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
     higher: bool = True
+
+    def outside(self, point: Point) -> bool:
+        """Whether the metric of a point is known, and too far away for the axis: it is told at the border."""
+        low, high = self.y_range
+        return not low <= point.y <= high and point.y == point.y
 
     @property
     def front(self) -> tuple[Point, ...]:
@@ -107,17 +118,28 @@ class TradeOff:
         return tuple(found)
 
 
-def best_cost(document: Document) -> Cost:
-    """Latency when every state has it as measured, and a plan at least as predicted; else MACs."""
-    timed = all(timing_of(s, document.target) is not None for s in document.states)
-    told = not document.marked.any() or document.contents.plan_latency() is not None
-    return Cost.LATENCY if timed and document.states and told else Cost.MACS
+def first_cost(document: Document) -> Cost:
+    """What a model that was opened is drawn against: the cost that the goal limits, else the MACs."""
+    wanted = str(document.goal.cost)
+    return Cost(wanted) if wanted in [*Cost] else Cost.MACS
 
 
-def trade_off(document: Document, cost: Cost) -> TradeOff | None:
-    """The points, None while the original's metric is not known."""
+def splits_of(document: Document) -> tuple[Split, ...]:
+    """The splits that the original was evaluated on: metrics are compared on one of them."""
     original = document.original
-    first = metric_of(original)
+    return () if original is None else tuple(s for s in Split if metric_of(original, s) is not None)
+
+
+def trade_off(document: Document, cost: Cost, split: Split | None = None) -> TradeOff | None:
+    """The points, None while the original's metric is not known.
+
+    Args:
+        document: Whose.
+        cost: What x is.
+        split: That metrics are of, None for the one that results are judged on.
+    """
+    original, split = document.original, split or document.evaluation_split
+    first = metric_of(original, split)
     if original is None or first is None:
         return None
     unit = _unit(cost, original)
@@ -138,8 +160,65 @@ def trade_off(document: Document, cost: Cost) -> TradeOff | None:
     whole = _value(document, original, cost) if cost.value == document.goal.cost.value else None
     goal_x = float("nan") if whole is None else document.goal.keep * whole / unit
     missing = _missing(document, cost, len(states) - shown, len(baselines) - sum(p.mark in BASELINES for p in found))
-    higher = first.higher_is_better
-    return TradeOff(cost, unit, tuple(found), goal_x, goal_y, first.name, first.percent, missing, higher)
+    missing = missing or _elsewhere(document, split)
+    whole_x = (_value(document, original, cost) or max((p.x for p in found), default=1.0) * unit) / unit
+    x_range = (0.0, 1.08 * max(whole_x, 1e-9))
+    y_range = metric_range(found, _height(first, first), goal_y, first.percent)
+    return TradeOff(
+        cost,
+        unit,
+        tuple(found),
+        goal_x,
+        goal_y,
+        first.name,
+        first.percent,
+        missing,
+        split,
+        x_range,
+        y_range,
+        first.higher_is_better,
+    )
+
+
+LEAST_RANGE, MOST_RANGE = 2.0, 10.0
+"""Points of a fraction that the axis shows at least, and at most, unless original and goal need more."""
+
+
+def metric_range(
+    points: list[Point], original: tuple[float, float], goal: float, in_percent: bool
+) -> tuple[float, float]:
+    """The range of the metric's axis: original and goal, and what lies nearest to them as long as a point can be seen.
+
+    What would stretch it further, as a cut before its recovery does, is told at the border.
+
+    Args:
+        points: All of them.
+        original: Metric of the original, with its error.
+        goal: The worst metric that is accepted.
+        in_percent: All of these are per cents.
+    """
+    known, (first, error) = [p for p in points if p.y == p.y], original
+    unit = 1.0 if in_percent else max(abs(first), 1e-9) / 100
+    low, high = min(first - error, goal), max(first + error, goal)
+    most = max(MOST_RANGE * unit, 2 * (high - low))
+    on_the_way = {p.parent for p in known if p.kind in (StateKind.RECOVERED, StateKind.ATTACHED)}
+    results = [p for p in known if not (p.kind is StateKind.CUT and p.state in on_the_way)]
+    for point in sorted(results, key=lambda p: abs(p.y - first)):
+        lower, higher = min(low, point.y - point.error), max(high, point.y + point.error)
+        if higher - lower <= most:
+            low, high = lower, higher
+    pad = max(0.12 * (high - low), (LEAST_RANGE * unit - (high - low)) / 2)
+    return low - pad, high + pad
+
+
+def _elsewhere(document: Document, split: Split) -> str:
+    """What is not shown because it was evaluated on another split."""
+    there = [s for s in document.states if s.metrics and metric_of(s, split) is None and s is not document.state]
+    if not there:
+        return ""
+    names = ", ".join(dict.fromkeys(m.split.value for s in there for m in s.metrics))
+    words = say("tradeoff", "Evaluated on another split ({1}) and not shown: {0}.")
+    return words.format(len(there), names)
 
 
 def _telling(document: Document, first: Metric) -> list[State]:
@@ -148,7 +227,9 @@ def _telling(document: Document, first: Metric) -> list[State]:
     return [
         state
         for state in document.states
-        if state is document.state or state.id not in parents or metric_of(state, first.split) is not None
+        if state is document.state
+        or metric_of(state, first.split) is not None
+        or (state.id not in parents and not state.metrics)
     ]
 
 
@@ -192,17 +273,15 @@ def _point(document: Document, state: State, first: Metric, cost: Cost, unit: fl
     value, metric = _value(document, state, cost), metric_of(state, first.split)
     if value is None:
         return None
-    tried = metric_of(state) if metric is None else None
-    y, error = _height(tried if metric is None else metric, first)
+    y, error = _height(metric, first)
     name = f"{kind_text(state.kind)} {state.id}" if state.kind is not StateKind.ORIGINAL else kind_text(state.kind)
     label, present = name, state is document.state and not document.marked.any()
-    if tried is not None:
-        label = say("tradeoff", "{0}, on {1}").format(name, tried.split)
-        if (searched := document.contents.trials.get(state.id)) is not None:
-            label = trial_label(searched.trial, searched.number)
-    elif metric is None:
+    searched = document.contents.trials.get(state.id) if first.split is Split.VAL else None
+    if metric is None:
         label = say("tradeoff", "{0}, metric not measured").format(name)
-    tip, mark = _tip(document, state, metric or tried, name), TRIAL if tried is not None else ""
+    elif searched is not None:
+        label = trial_label(searched.trial, searched.number)
+    tip, mark = _tip(document, state, metric, name), TRIAL if searched is not None and metric is not None else ""
     return Point(state.id, state.parent, value / unit, y, error, state.kind, label, tip, present, mark)
 
 
@@ -242,7 +321,7 @@ def _tip(document: Document, state: State, metric: Metric | None, name: str) -> 
     lines = [name, say("tradeoff", "metric not measured") if metric is None else metric_text(metric)]
     if metric is not None and (tried := document.contents.trials.get(state.id)) is not None:
         words = trial_sentence(tried.trial, tried.number, tried.limit, tried.cost, document.loses_points)
-        lines += [say("tradeoff", "Evaluated on the {0} split").format(metric.split), words]
+        lines.append(words)
     lines.append(say("tradeoff", "{0} MACs, {1} parameters").format(scaled(state.macs), scaled(state.parameters)))
     timing = timing_of(state, document.target)
     if timing is not None:

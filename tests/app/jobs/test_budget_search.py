@@ -137,10 +137,19 @@ def test_trials_are_told_and_drawn_as_they_come(qtbot, player):
     searched = document.contents.trials["s3"]
     assert trial_label(searched.trial, searched.number) == "trial 4, too slow"
     trade = trade_off(document, Axis.MACS)
+    assert [p.state for p in trade.points] == ["s0"]  # evaluated on another split: not among the others
+    assert trade.missing == "Evaluated on another split (val) and not shown: 3."
+    original = document.original
+    assert original is not None
+    document.take_measurements("s0", (replace(original.metrics[0], value=0.92, split=Split.VAL),))
+    panel.split.setCurrentText("val split")
+    trade = trade_off(document, Axis.MACS, Split.VAL)
     points = {p.state: p for p in trade.points}
+    assert points["s0"].y == pytest.approx(92.0) and trade.goal_y == pytest.approx(91.5)
     assert points["s1"].label == "trial 1, within limit" and points["s2"].label == "trial 2, over limit"
-    assert points["s1"].y == pytest.approx(91.1) and "val split" in points["s1"].tip
-    assert [p.state for p in trade.front] == ["s0"]  # judged on another split: on no curve with the others
+    assert points["s1"].y == pytest.approx(91.1) and "70.0 %" in points["s1"].tip
+    assert [p.state for p in trade.front] == ["s0"]  # trials are no results
+    assert "(val)" in panel.plot.getAxis("left").labelText
 
 
 def test_the_result_is_gone_to_and_one_undo_leads_back(player):

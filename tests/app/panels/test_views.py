@@ -74,7 +74,7 @@ def test_a_plan_stands_at_its_exact_cost_and_claims_no_metric(shown) -> None:
 def test_a_click_on_a_point_goes_to_its_state(shown, qtbot) -> None:
     document = travelled()
     plot = shown(TradeOffPanel(document.workbench)).plot
-    point = next(p for p in trade_off(document, Cost.LATENCY).points if p.state == "s0")
+    point = next(p for p in trade_off(document, Cost.MACS).points if p.state == "s0")
     qtbot.mouseMove(plot.viewport(), plot.pixel_of(point).toPoint())
     qtbot.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=plot.pixel_of(point).toPoint())
     qtbot.waitUntil(lambda: document.state.id == "s0", timeout=1000)

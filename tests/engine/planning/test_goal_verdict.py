@@ -78,5 +78,11 @@ def test_several_limits_are_all_told_and_predictions_named():
     )
 
 
+def test_a_cost_that_nobody_measured_leaves_the_goal_open():
+    found = goal_verdict((), top1(0.9), top1(0.899), 0.005, unmeasured=(Cost.LATENCY,))
+    assert found is not None and found.met is None
+    assert str(found.sentence) == "Goal open: −0.1 pt, allowed −0.5; latency not measured"
+
+
 def test_without_a_limit_there_is_no_verdict():
     assert goal_verdict((), top1(0.9), top1(0.8)) is None

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.sharing.plots import Given, curve, scatter, ticks
 from secateur.engine.sharing.report import render, report_of
 from secateur.engine.sharing.report_data import facts_of
@@ -51,6 +52,21 @@ class Reader(HTMLParser):
 def page(tmp_path: Path) -> str:
     history, recipe = made_history(tmp_path)
     return report_of(history, recipe, "s2", "A machine")
+
+
+def test_the_verdict_on_the_goal_stands_at_the_top_with_what_was_allowed(tmp_path: Path) -> None:
+    history, recipe = made_history(tmp_path)
+    cut = history.state("s1")
+    assert cut.plan is not None
+    assert (
+        "Goal missed: −0.7 pt, no limit; −27.0 % MACs, asked for −30.0 %"
+        in Reader(report_of(history, recipe, "s2")).words
+    )
+    wider = Goal((Limit(Cost.MACS, 0.75),))
+    history.put(replace(cut, plan=replace(cut.plan, goal=wider, lose=0.01)))
+    page = report_of(history, recipe, "s2")
+    assert "Goal met: −0.7 pt, allowed −1.0; −27.0 % MACs, reached" in Reader(page).words
+    assert '<strong class="good">Goal met' in page
 
 
 def test_numbers_with_how_they_are_known_n_and_error(page: str) -> None:
