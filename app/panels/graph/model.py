@@ -1,5 +1,6 @@
 """The item model of the Graph tab: a row for each box, with the numbers of the Layers tab and words for each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +99,14 @@ class GraphModel(QAbstractListModel):
             return Selection(path, int(layers.sets[layers.row_of[path]]))
         whole = [] if analysis is None else [n for n, s in enumerate(analysis.sets) if s.dim < 0 and s.module == path]
         return Selection(path, whole[0] if whole else -1)
+
+    def holding(self, structures: Sequence[int]) -> frozenset[int]:
+        """Boxes in which structures are seen."""
+        analysis, boxes = self.document.analysis, self.boxes
+        if analysis is None or boxes is None or not len(structures):
+            return frozenset()
+        sets = np.unique(analysis.set_numbers()[np.array(structures, np.int64)]).tolist()
+        return frozenset(boxes.shows(analysis.sets[number].module) for number in sets) - {-1}
 
     def _count(self) -> None:
         """Sum the layers of each box."""

@@ -30,6 +30,7 @@ class GraphPainter:
     Attributes:
         current: Box with the focus, -1 for none.
         hovered: Box under the mouse.
+        chosen: Further boxes with structures that are selected together.
         found: Boxes that a search has found.
     """
 
@@ -37,6 +38,7 @@ class GraphPainter:
         """Paint what a model has."""
         self.model = model
         self.current = self.hovered = -1
+        self.chosen: frozenset[int] = frozenset()
         self.found: frozenset[int] = frozenset()
         self._kept: tuple[tuple[object, ...], list[tuple[QBrush, list[QRectF]]]] | None = None
 
@@ -72,7 +74,7 @@ class GraphPainter:
                     self._join(painter, box, scale, look)
                 elif not boxes.open(box):
                     self._box(painter, box, scale, look)
-        for box in {self.current, *self.found}.intersection(shown):
+        for box in {self.current, *self.chosen, *self.found}.intersection(shown):
             self._frame(painter, box, scale, look)
 
     def _open_block(self, painter: QPainter, box: int, scale: float, look: Tokens) -> None:
@@ -202,9 +204,9 @@ class GraphPainter:
             painter.drawText(area, Qt.AlignmentFlag.AlignCenter, self.model.sign(box))
 
     def _frame(self, painter: QPainter, box: int, scale: float, look: Tokens) -> None:
-        """Around the current box; dashed around what a search has found."""
+        """Around what is selected; dashed around what a search has found."""
         assert self.model.layout is not None
-        dashed = box != self.current
+        dashed = box != self.current and box not in self.chosen
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.setPen(_pen(look.accent, 2.0, Qt.PenStyle.DashLine if dashed else Qt.PenStyle.SolidLine))

@@ -171,6 +171,7 @@ class GraphPanel(QWidget):
         here = self.view.current
         if here < 0 or self.model.selection(here) != selection:
             self.view.show_current(boxes.shows(selection.module))
+        self.view.show_chosen(self.model.holding(selection.several))
 
     # Folding.
 

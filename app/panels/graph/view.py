@@ -98,6 +98,12 @@ class GraphView(QListView):
             self.scrollTo(index)
         self._following = False
 
+    def show_chosen(self, chosen: frozenset[int]) -> None:
+        """Frame further boxes with something that is selected."""
+        if chosen != self._drawn.chosen:
+            self._drawn.chosen = chosen
+            self.viewport().update()
+
     def mark_found(self, found: frozenset[int]) -> None:
         """Frame the boxes that a search has found."""
         if found != self._drawn.found:
@@ -206,7 +212,7 @@ class GraphView(QListView):
     def _restart(self) -> None:
         """Other boxes."""
         self._drawn.hovered = self._drawn.current = -1
-        self._drawn.found = frozenset()
+        self._drawn.chosen = self._drawn.found = frozenset()
         boxes, layout = self.rows.boxes, self.rows.layout
         self._lines = None if boxes is None or layout is None else Lines(boxes, layout)
         self.updateGeometries()

@@ -174,6 +174,19 @@ def test_a_click_selects_everywhere_and_the_selection_elsewhere_is_shown(panel, 
     assert document.selection.module == "first"
 
 
+def test_boxes_of_all_structures_that_are_selected_together_are_framed(panel, document) -> None:
+    panel.unfold_all()
+    settled(panel)
+    panel.view.fit()
+    sets = {one.module: one for one in document.analysis.sets if one.dim >= 0}
+    one, other = sets["first.0.one"], sets["second.1.one"]
+    document.select(Selection(one.module, -1, one.first, (one.first, one.first + 1, other.first)))
+    assert panel.model.holding(document.selection.several) == {box(panel, one.module), box(panel, other.module)}
+    before = panel.view.viewport().grab().toImage()
+    document.select(Selection(one.module, -1, one.first))
+    assert panel.view.viewport().grab().toImage() != before
+
+
 def test_a_join_that_is_clicked_stays_selected(panel, qtbot, document) -> None:
     panel.unfold_all()
     settled(panel)
