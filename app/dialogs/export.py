@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication
-from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from secateur.engine.errors import Message
 from secateur.engine.export.table import EXPORTERS
@@ -36,11 +35,11 @@ class ExportDialog(FormDialog):
         self._window, self._open = window, True
         self.formats: dict[str, CheckBox] = {}
         self.reasons = {name: label("", "caption", wrap=True) for name in EXPORTERS}
-        self.add_row(self.tr("Formats"), self._boxes())
+        self._add_boxes()
         self.formats[format].setChecked(True)
         self.path = self.add_path(self.tr("Write to"), default_path(window.document, format), pick="save")
         self.files = label("", "caption", wrap=True)
-        self.form.addRow("", self.files)
+        self.form.addRow(self.files)
         self.problem, self.written, self.act = self._problem, self._written, self._export
         for box in self.formats.values():
             box.toggled.connect(self._chosen)
@@ -65,7 +64,7 @@ class ExportDialog(FormDialog):
             refused = name in reasons
             box.setEnabled(not refused)
             self.reasons[name].setText(sentence(reasons[name]) if refused else "")
-            self.reasons[name].setVisible(refused)
+            self.show_row(self.reasons[name], refused)
         self._chosen()
 
     def places(self) -> dict[str, Path]:
@@ -73,18 +72,12 @@ class ExportDialog(FormDialog):
         base, several = _without_ending(self.path.text().strip()), len(self.chosen) > 1
         return {name: Path(base + _ending(name, several)).expanduser() for name in self.chosen}
 
-    def _boxes(self) -> QWidget:
-        holder = QWidget()
-        column = QVBoxLayout(holder)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
+    def _add_boxes(self) -> None:
         for name, one in EXPORTERS.items():
             box = self.formats[name] = CheckBox(engine_words(one.title))
-            column.addWidget(box)
-            column.addWidget(self.reasons[name])
-            self.reasons[name].setIndent(22)
-            self.reasons[name].setVisible(False)
-        return holder
+            self.form.addRow(box)
+            self.form.addRow(self.reasons[name])
+            self.show_row(self.reasons[name], False)
 
     def _chosen(self) -> None:
         if self.chosen:
@@ -96,7 +89,7 @@ class ExportDialog(FormDialog):
     def _say_files(self) -> None:
         others = [place.name for place in self._written()[1:]]
         self.files.setText(self.tr("Also written: {files}").format(files=", ".join(others)) if others else "")
-        self.files.setVisible(bool(others))
+        self.show_row(self.files, bool(others))
 
     def _problem(self) -> str:
         return place_problem(self.path.text()) if self.chosen else self.tr("Choose a format.")

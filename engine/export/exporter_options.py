@@ -36,7 +36,7 @@ def free_batch(model: nn.Module, inputs: Inputs) -> Any:
 @contextlib.contextmanager
 def quiet() -> Generator[None]:
     """The exporters' remarks on their own workings are of no use to a person."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch.fx", "onnx_ir")]
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch.fx", "onnx_ir", "onnxscript")]
     levels = [one.level for one in loggers]
     try:
         for one in loggers:

@@ -1,5 +1,6 @@
 """The converting process: makes an fp16 or int8 file of an ONNX file. Imports onnxruntime, not torch."""
 
+import logging
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ PER_CHANNEL = 13
 def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     """Write `job["source"]` in `job["precision"]` to `job["path"]`; temporary files lie in `job["place"]`."""
     yield Progress("Converting the file", 2, 4)
+    logging.disable(logging.WARNING)  # of tensors that have fewer axes than their product's scales
     former, tempfile.tempdir = tempfile.tempdir, job["place"]  # else files of a killed process would stay
     source = onnx.load(job["source"])
     try:
@@ -43,6 +45,7 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
         ) from error
     finally:
         tempfile.tempdir = former
+        logging.disable(logging.NOTSET)
     Path(job["path"]).write_bytes(made.SerializeToString())
     return {}
 
