@@ -31,7 +31,8 @@ from secateur.engine.structures.outputs import outputs_in_words
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, Split, TaskInfo
 
-from ..text.metrics import metric_of, path_to
+from ..text.metrics import metric_of, path_to, replaced
+from ..text.titles import state_called
 from ..text.translate import sentence
 from .aspects import Aspect, Goal, Selection, Side
 from .change_dispatcher import ChangeDispatcher
@@ -535,7 +536,7 @@ class Document(QObject):
     def take_measurements(
         self, state_id: str, metrics: tuple[Metric, ...] = (), timings: tuple[Timing, ...] = ()
     ) -> None:
-        """A state was measured, or an export of one."""
+        """A state was measured, or an export of one; a number that is another than was shown before is told."""
         owner, mark, format = state_id.partition(EXPORT_MARK)
         if mark and owner in self.contents.states:
             for timing in timings:
@@ -543,7 +544,10 @@ class Document(QObject):
             self.contents.exports[owner] = self.contents.states[owner].exports[-1]
             self.announce(Aspect.STATES)
         if state_id in self.contents.states:
-            self.contents.states[state_id] = measured(self.contents.states[state_id], metrics, timings)
+            before = self.contents.states[state_id]
+            self.contents.states[state_id] = measured(before, metrics, timings)
+            for words in replaced(before, metrics, timings):
+                self.say(f"{state_called(self.states, state_id)}: {words}")
             self.announce(Aspect.STATES)
 
     def take_scores(self, state_id: str, rating: str, scores: NDArray[np.float64]) -> None:

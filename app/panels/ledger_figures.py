@@ -8,17 +8,20 @@ from secateur.engine.session.states import State
 from secateur.engine.structures.costs import Costs
 from secateur.engine.targets.protocol import Latency
 from secateur.engine.tasks.metric_loss import lost
+from secateur.engine.tasks.protocol import Split
 
 from ..document.document import Document
 from ..text.format import change, milliseconds, scaled, size, three_digits
 from ..text.metrics import (
     difference_text,
+    elsewhere_tip,
     error_text,
     kind_text,
     metric_of,
-    metric_text,
+    metric_tip,
     target_text,
     timing_of,
+    timing_tip,
     value_text,
 )
 
@@ -148,8 +151,7 @@ def _latency(document: Document, where: str, state: State, planned: bool) -> Fig
         words = say("ledger", "not cut yet") if planned and first is not None else say("ledger", "not measured")
         whose = where if first is not None else ""
         return Figure(title, words, short, whose, "", before, known=False, step=step, tip=tip)
-    spread = say("ledger", "; 10th to 90th percentile {0} to {1} ms, {2} runs, {3}")
-    tip += spread.format(three_digits(now.low), three_digits(now.high), now.runs, now.machine)
+    tip = timing_tip(now)
     if now.step is not None:
         tip += "; " + _step(now.step, None if first is None or state is document.original else first.step)
     source = say("ledger", "measured")
@@ -192,6 +194,12 @@ def _predicted(document: Document, figure: Figure, now: float) -> Figure:
     )
 
 
+def _measured_on(split: Split) -> str:
+    """How a metric is known; a split that results are not judged on is named."""
+    words = say("ledger", "measured, {0}").format(split.value)
+    return say("ledger", "measured") if split is Split.TEST else words
+
+
 def _metric(document: Document, where: str, state: State, planned: bool) -> Figure:
     measured = metric_of(document.original)
     named = measured.name if measured is not None else _titles()["metric"]  # A bundle has numbers, and no data.
@@ -201,21 +209,20 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
         words, tip = say("ledger", "no data"), say("ledger", "Attach data to measure the metric.")
         step = "" if document.analysis is None else say("ledger", "Attach data...")
         return Figure(title, words, title, known=False, step=step, tip=tip)
-    first, now = metric_of(document.original), metric_of(None if planned else state)
-    if now is not None and first is not None and first.split != now.split:
-        first = metric_of(document.original, now.split)
+    first, now = metric_of(document.original), None if planned else document.metric(state)
+    others = "" if planned else elsewhere_tip(state, document.evaluation_split)
     before = value_text(first) if first is not None and (planned or state is not document.original) else ""
     if now is None:
         known = planned and first is not None
         words = say("ledger", "not cut yet") if known else say("ledger", "not measured")
         step = "" if known or document.task is None else say("ledger", "Evaluate")
-        return Figure(title, words, title, where if known else "", "", before, known=False, step=step)
-    stale, tip = (
-        state.stale and not planned,
-        say("ledger", "{0} on the {1} split; \u00b1 is one standard error"),
-    )
+        tip = "\n".join(filter(None, (words, others)))
+        return Figure(title, words, title, where if known else "", "", before, known=False, step=step, tip=tip)
+    stale, lines = state.stale, [metric_tip(now)]
     if stale:
-        tip += say("ledger", "; the data or the code has changed since: evaluate again")
+        lines.append(say("ledger", "The data or the code has changed since: evaluate again."))
+    if first is not None and state is not document.original:
+        lines.append(say("ledger", "Original: {0}").format(metric_tip(first)))
     points_lost = 0.0 if first is None else 100 * lost(first, now)[0]
     told = before and first is not None and not stale  # a stale one is first measured again, then compared
     points = difference_text(now.value - first.value, now.percent) if told and first is not None else ""
@@ -224,12 +231,12 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
         value_text(now),
         title,
         where,
-        say("ledger", "stale") if stale else say("ledger", "measured"),
+        say("ledger", "stale") if stale else _measured_on(now.split),
         before,
         error_text(now),
         points,
         good=round(points_lost, 6) <= document.goal.lose,
         share=now.value if now.percent else UNKNOWN,
-        tip=tip.format(metric_text(now), now.split),
+        tip="\n".join(filter(None, (*lines, others))),
         step=say("ledger", "Evaluate") if stale else "",
     )

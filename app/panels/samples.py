@@ -21,7 +21,7 @@ from secateur.engine.tasks.protocol import Metric, Sample
 from ..document.document import Aspect
 from ..jobs.workbench import Workbench
 from ..text.format import signed, three_digits
-from ..text.metrics import metric_text
+from ..text.metrics import metric_text, metric_tip
 from ..text.translate import sentences
 from ..widgets.availability import set_available
 from ..widgets.buttons import button
@@ -169,6 +169,7 @@ class SamplesPanel(QWidget):
             self.verdict.setText(self.tr("Evaluate it before you prune: all results are compared with it."))
             return
         self.scores.setText(self.tr("The original reaches {0}.").format(metric_text(metric)))
+        self.scores.setToolTip(metric_tip(metric))
         words, good = self._judge(metric) if self.expected.value() > 0 and percent else ("", True)
         task = self.document.task
         hint = sentences(task.notes) if task is not None and not (words and good) else ""

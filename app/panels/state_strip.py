@@ -9,7 +9,7 @@ from secateur.engine.session.states import State, StateKind
 
 from ..document.document import Aspect, Document
 from ..text.format import change, count, milliseconds, scaled, size
-from ..text.metrics import path_through, timing_of, value_text
+from ..text.metrics import elsewhere_tip, metric_tip, path_through, timing_of, timing_tip, value_text
 from ..text.translate import engine_words
 from ..text.verdicts import goal_short, goal_tip, goal_words
 from ..theme import px, sizes, tokens
@@ -32,6 +32,7 @@ class Step(QAbstractButton):
         caption: What is known of it.
         remark: What became of the goal there, behind the caption; "" for nothing.
         good: The remark is a good one.
+        known: What its numbers are: split, n, target, when.
         state_id: State that a click goes to, "" for none.
     """
 
@@ -40,7 +41,7 @@ class Step(QAbstractButton):
         super().__init__(parent)
         self.setText(title)
         self.stage, self.caption, self.state_id = "todo", "", ""
-        self.remark, self.good = "", True
+        self.remark, self.good, self.known = "", True, ""
         self._by_key = False
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -216,13 +217,15 @@ class StateStrip(Card):
         for step in self.steps.values():
             present = step.stage == "present"
             step.add_remark(goal_short(found) if present else "", found is not None and bool(found.met))
-            step.setToolTip("\n".join(filter(None, (goal_words(found), goal_tip(found)))) if present else "")
+            lines = [goal_words(found), goal_tip(found)] if present else []
+            step.setToolTip("\n".join(filter(None, (*lines, step.known))))
 
     def _tell(self, name: str, state: State | None, present: bool) -> None:
         if state is None:
             self._show(name, "todo", self.tr("no model") if name == "original" else self.tr("not yet"))
         else:
             self._show(name, "present" if present else "done", self._measured(state), state.id)
+        self.steps[name].known = "" if state is None else self._known(state)
 
     def _tell_plan(self, marked: bool, cut: bool) -> None:
         plan, original = self.document.plan_costs, self.document.original_costs
@@ -237,6 +240,11 @@ class StateStrip(Card):
         metric, timing = self.document.metric(state), timing_of(state, self.document.target)
         cost = scaled(state.macs) + " MACs" if timing is None else milliseconds(timing.median)
         return cost if metric is None else f"{value_text(metric)}, {cost}"
+
+    def _known(self, state: State) -> str:
+        metric, timing = self.document.metric(state), timing_of(state, self.document.target)
+        lines = ("" if metric is None else metric_tip(metric), "" if timing is None else timing_tip(timing))
+        return "\n".join(filter(None, (*lines, elsewhere_tip(state, self.document.evaluation_split))))
 
     def _show(self, name: str, stage: str, caption: str, state_id: str = "") -> None:
         step = self.steps[name]

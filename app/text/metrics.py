@@ -1,6 +1,7 @@
 """Which measurement of a state is shown, and its words: the same everywhere in the window."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 
 from PySide6.QtCore import QCoreApplication
 
@@ -68,6 +69,54 @@ def metric_text(metric: Metric) -> str:
     """87.4 % \u00b1 0.33, n = 10,000; without n where nobody said it."""
     whole = f"{value_text(metric)} {error_text(metric)}".strip().replace(" ", NO_BREAK)
     return f"{whole}, n{NO_BREAK}={NO_BREAK}{metric.count:,}" if metric.count else whole
+
+
+def when_text(seconds: float) -> str:
+    """A moment in this place's time: 2026-11-28 17:03; "" where it is unknown."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else ""
+
+
+def metric_tip(metric: Metric) -> str:
+    """What a metric is: value, error, n, split, and when it was measured."""
+    words = say("states", "{0} {1}, measured on the {2} split").format(metric.name, metric_text(metric), metric.split)
+    error = say("states", "{0} is one standard error").format(PLUS_MINUS) if metric.error else ""
+    return "; ".join(filter(None, (words, when_text(metric.when), error)))
+
+
+def timing_tip(timing: Timing) -> str:
+    """What a latency is: target, spread, runs, machine, and when it was measured."""
+    spread = say("states", "10th to 90th percentile {0} to {1} ms, {2} runs, {3}")
+    words = spread.format(three_digits(timing.low), three_digits(timing.high), f"{timing.runs:,}", timing.machine)
+    return "; ".join(filter(None, (target_text(timing.target), words, when_text(timing.when))))
+
+
+def elsewhere_tip(state: State | None, split: Split) -> str:
+    """Metrics of a state on other splits: they are not compared with those on this one. "" for none."""
+    others = [metric for metric in (state.metrics if state is not None else ()) if metric.split is not split]
+    words = say("states", "Not compared: {0}")
+    return "\n".join(words.format(metric_tip(metric)) for metric in others)
+
+
+def replaced(before: State, metrics: Iterable[Metric], timings: Iterable[Timing]) -> list[str]:
+    """What newer measurements replace of a state, a sentence each; what came out the same is not mentioned.
+
+    The first value on the test split takes the place of none on another split, and says which that was.
+    """
+    told = list[str]()
+    for metric in metrics:
+        old = next((one for one in before.metrics if one.like(metric)), None)
+        if old is not None and old != metric:
+            words = say("states", "{0} on the {1} split is {2}; it replaces {3}.")
+            told.append(words.format(metric.name, metric.split, metric_text(metric), metric_text(old)))
+        elif old is None and metric.split is Split.TEST and (picked := metric_of(before, Split.VAL)) is not None:
+            words = say("states", "{0} on the test split is {1}. On val, which chose the weights, it was {2}.")
+            told.append(words.format(metric.name, metric_text(metric), metric_text(picked)))
+    for timing in timings:
+        last = timing_of(before, timing.target)
+        if last is not None and last != timing:
+            words = say("states", "the latency is {0}; it replaces {1}.")
+            told.append(words.format(latency_text(timing), latency_text(last)))
+    return told
 
 
 def kind_text(kind: StateKind) -> str:

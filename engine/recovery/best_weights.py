@@ -45,7 +45,7 @@ def better_weights(best: Recovered | None, training: Training, epoch: int) -> Jo
     copy, step = training.student, training.step
     with modes_kept(copy), placed(training.device, copy), as_given_back(copy, training.own_types):
         copy.eval()
-        metric = yield from training.task.evaluate(copy, Split.VAL, training.token)
+        metric = (yield from training.task.evaluate(copy, Split.VAL, training.token)).measured_now()
         shown = Message("progress.measured", "Measured {metric}", {"metric": metric.name})
         yield Progress(shown, step, 0, {"step": float(step), "metric": metric.value})
         if best is not None and not _as_good(metric, best.metric):

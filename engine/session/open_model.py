@@ -261,7 +261,7 @@ def run_evaluation(task: Task, model: Any, split: Split, token: CancelToken, sho
     """Evaluate; an error of the model or the data becomes a TaskError."""
     yield Progress(shown)
     try:
-        return (yield from task.evaluate(model, split, token))
+        return (yield from task.evaluate(model, split, token)).measured_now()
     except SecateurError:
         raise
     except Exception as error:

@@ -3,6 +3,7 @@
 All models of one call are measured in turns, so that a machine that slows down slows all of them down.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -113,4 +114,6 @@ def _latency(times: list[float]) -> Latency:
 def _timing(target: TargetSpec, times: list[float], own: list[float], machine: str) -> Timing:
     """From seconds a run, and of the processor, to milliseconds."""
     one = _latency(times)
-    return Timing(target, one.median, one.low, one.high, one.runs, machine, own=float(np.median(own)) * 1e3)
+    median = float(np.median(own)) * 1e3
+    when = round(time.time())
+    return Timing(target, one.median, one.low, one.high, one.runs, machine, own=median, when=when)

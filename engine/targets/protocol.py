@@ -1,7 +1,7 @@
 """Plain data of targets and measurements, and the protocol that each runtime implements."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Protocol, TypeAlias
 
 from ..devices import CPU, NUMBER_OF_THREADS
@@ -130,6 +130,7 @@ class Timing:
         own: Milliseconds of the processor that a batch takes of the process, all threads together, median; 0 where
             that is not known.
         beside: Milliseconds a batch of the original in the same turns (`undisturbed`), 0 where it was not among them.
+        when: Seconds since 1970 at which it was measured, 0 unknown; two timings that differ in it alone are equal.
     """
 
     target: TargetSpec
@@ -141,6 +142,7 @@ class Timing:
     step: Latency | None = None
     own: float = 0.0
     beside: float = 0.0
+    when: float = field(default=0.0, compare=False)
 
     @property
     def undisturbed(self) -> float:

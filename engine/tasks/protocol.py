@@ -1,6 +1,7 @@
 """Plain data of tasks: specification, splits, samples and metrics, and the protocol of tasks (no torch)."""
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -267,6 +268,7 @@ class Metric:
         split: Which split.
         percent: True when shown as per cent.
         higher_is_better: Direction.
+        when: Seconds since 1970 at which it was measured, 0 unknown; two metrics that differ in it alone are equal.
     """
 
     name: str
@@ -276,11 +278,16 @@ class Metric:
     split: Split
     percent: bool = True
     higher_is_better: bool = True
+    when: float = field(default=0.0, compare=False)
 
     @property
     def certain(self) -> bool:
         """Its standard error is known; that of a share is 0 at its ends."""
         return self.error > 0 or (self.percent and self.count > 0 and self.value in (0, 1))
+
+    def measured_now(self) -> "Metric":
+        """The same with the present time."""
+        return replace(self, when=round(time.time()))
 
     def like(self, other: "Metric | None") -> bool:
         """The same was measured on the same split: the two values compare."""

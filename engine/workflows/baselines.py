@@ -126,7 +126,7 @@ def make_baseline(
     made = yield from RULES[asked.kind].make(standing, asked, token)
     yield Progress("Evaluating the baseline")
     with placed(session.device, made.model):
-        metric = yield from standing.task.evaluate(made.model, Split.TEST, token)
+        metric = (yield from standing.task.evaluate(made.model, Split.TEST, token)).measured_now()
     check(token)
     session.trust(allowed)
     kept = session.keep_baseline(_record(state, asked, made, metric, standing), made.model)

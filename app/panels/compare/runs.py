@@ -25,7 +25,7 @@ from secateur.engine.targets.protocol import TargetSpec
 
 from ...document.document import Document
 from ...text.format import change, scaled, share, size
-from ...text.metrics import error_text, latency_text, metric_text, target_text, timing_in, value_text
+from ...text.metrics import error_text, latency_text, metric_tip, target_text, timing_in, timing_tip, value_text
 from ...text.translate import counted
 from ..ledger_figures import BYTES
 from .sides import state_title
@@ -171,7 +171,8 @@ def _run(ids: tuple[str, str], row: tuple[Any, ...], original: State | None, tar
     plain = (name, made, str(parameters), str(macs), repr(timing.median) if timing else "", *(told or ("",) * 5))
     plain = (*plain, ("stale" if stale else "measured") if metric else "")
     plain = (*plain, str(number_of_bytes), "measured" if measured else "predicted", target_text(target))
-    whole = {METRIC: marked.format(metric_text(metric))} if metric else {}
+    whole = {METRIC: marked.format(metric_tip(metric))} if metric else {}
+    whole |= {LATENCY: f"{latency_text(timing)}: {timing_tip(timing)}"} if timing else {}
     lines = [f"{title}: {whole.get(at, texts[at])}" for at, title in enumerate(titles())]
     tip = "\n".join(
         [*lines, *([] if measured else [say("compare", "The file size is predicted at 4 bytes per parameter.")])]

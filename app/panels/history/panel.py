@@ -21,7 +21,16 @@ from secateur.engine.session.states import State, StateKind
 from ...document.document import Aspect, Document, Side
 from ...document.job_state import Receipt
 from ...text.format import rough, scaled, size
-from ...text.metrics import error_text, kind_text, latency_text, metric_text, timing_of, value_text
+from ...text.metrics import (
+    elsewhere_tip,
+    error_text,
+    kind_text,
+    latency_text,
+    metric_tip,
+    timing_of,
+    timing_tip,
+    value_text,
+)
 from ...text.receipts import format_called, receipt_facts
 from ...text.verification import verified_tip
 from ...widgets.buttons import button
@@ -172,7 +181,8 @@ class HistoryPanel(QWidget):
             scaled(state.parameters),
             "" if verified is None else rough(verified.difference),
         )
-        tip = "" if metric is None else metric_text(metric)
+        lines = ("" if metric is None else metric_tip(metric), "" if timing is None else timing_tip(timing))
+        tip = "\n".join(filter(None, (*lines, elsewhere_tip(state, document.evaluation_split))))
         items = _row(texts, tip, present, (state.id, -1, Side(state.id)))
         self._present = items[0] if present else self._present
         items[-1].setToolTip(verified_tip(document.states, state) if verified is not None else "")

@@ -64,8 +64,14 @@ class Curves(QWidget):
         for plot in (self._loss_plot, self._metric_plot):
             offer(plot, drawing, save)
 
-    def show_points(self, points: tuple[CurvePoint, ...], original: Metric | None) -> None:
-        """Show these points; metrics that are fractions are drawn in per cent."""
+    def show_points(self, points: tuple[CurvePoint, ...], original: Metric | None, level: Metric | None) -> None:
+        """Show these points; metrics that are fractions are drawn in per cent.
+
+        Args:
+            points: Their metrics are of the val split.
+            original: A metric of the original, for name and unit.
+            level: That on the val split, to be drawn as a line; None where it was not measured there.
+        """
         scale = 100.0 if original is None or original.percent else 1.0
         table = np.array([(p.step, p.loss, p.metric * scale) for p in points], dtype=float).reshape(-1, 3)
         losses, measured = table[np.isfinite(table[:, 1])], table[np.isfinite(table[:, 2])]
@@ -76,17 +82,20 @@ class Curves(QWidget):
         self.before.setData(measured[~last, 0], measured[~last, 2])
         steps: Any = self._metric_plot.getViewBox()
         steps.setXRange(0, max(FEWEST, *(p.step for p in points), 0), padding=0.04)
-        self._original.setVisible(original is not None)
+        self._original.setVisible(level is not None)
+        if level is not None:
+            self._original.setValue(level.value * scale)
+        self._show_range(table[:, 2], None if level is None else level.value * scale)
         if original is not None:
-            self._original.setValue(original.value * scale)
-            self._show_range(table[:, 2], original.value * scale)
             unit = ", %" if original.percent else ""
             self._metric_title.setText(self.tr("{0} on val{1}").format(original.name, unit))
 
-    def _show_range(self, values: np.ndarray, original: float) -> None:
+    def _show_range(self, values: np.ndarray, original: float | None) -> None:
         """Both the curve and the original's line, which pyqtgraph's own range leaves out."""
-        known = [*values[np.isfinite(values)], original]
-        pad = max(max(known) - min(known), 1e-3 * abs(original), 1e-6) * 0.12
+        known = [*values[np.isfinite(values)], *([] if original is None else [original])]
+        if not known:
+            return
+        pad = max(max(known) - min(known), 1e-3 * abs(known[-1]), 1e-6) * 0.12
         box: Any = self._metric_plot.getViewBox()
         box.setYRange(min(known) - pad, max(known) + pad, padding=0)
 

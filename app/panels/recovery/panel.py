@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QScrollArea, QS
 
 from secateur.engine.options import setting_of
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
+from secateur.engine.tasks.protocol import Split
 
 from ...commands import command_named
 from ...dialogs.recovery_settings import RecoverySettingsDialog
@@ -19,6 +20,7 @@ from ...document.job_state import JobView
 from ...jobs.cost_estimator import estimate_words
 from ...jobs.workbench import Workbench
 from ...text.format import about
+from ...text.metrics import metric_of
 from ...text.titles import recovery_called
 from ...widgets.availability import set_available
 from ...widgets.buttons import button
@@ -149,7 +151,7 @@ class RecoveryPanel(QWidget):
         points = document.curve
         self._left.setCurrentIndex(int(bool(points) or job is not None))
         self._share_room()
-        self.curves.show_points(points, document.metric(document.original))
+        self.curves.show_points(points, document.metric(document.original), metric_of(document.original, Split.VAL))
         self.best.setText(best_text(document))
         self.best.setVisible(bool(self.best.text()))
         for each in (self._settings, self.start):

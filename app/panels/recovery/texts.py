@@ -5,10 +5,12 @@ import math
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.recovery.protocol import Repair
+from secateur.engine.tasks.protocol import Split
 
 from ...document.document import Document
 from ...document.job_state import CurvePoint, JobView
 from ...text.format import duration, percent, three_digits
+from ...text.metrics import metric_of
 from ...text.titles import kept_words, state_called
 
 say = QCoreApplication.translate
@@ -64,7 +66,8 @@ def best_text(document: Document) -> str:
     text = say("recovery", "best on the val split: {0} at step {1}").format(value, f"{best.step:,}")
     if recovered:
         text = say("recovery", "Recovery of {0}: {1}").format(state_called(document.states, recovered), text)
-    if original is None:
+    level = metric_of(document.original, Split.VAL)
+    if level is None:
         return text
-    before = percent(original.value) if original.percent else three_digits(original.value)
-    return text + say("recovery", "; dashed: original on the {0} split, {1}").format(original.split, before)
+    before = percent(level.value) if level.percent else three_digits(level.value)
+    return text + say("recovery", "; dashed: original on the {0} split, {1}").format(level.split, before)

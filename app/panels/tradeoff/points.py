@@ -15,7 +15,17 @@ from ...document.baseline_queries import shown_baselines
 from ...document.document import Document
 from ...text.baselines import facts_of, name_of
 from ...text.format import change, milliseconds, percent, scaled, size
-from ...text.metrics import kind_text, latency_text, metric_of, metric_text, target_text, timing_in, timing_of
+from ...text.metrics import (
+    elsewhere_tip,
+    kind_text,
+    latency_text,
+    metric_of,
+    metric_tip,
+    target_text,
+    timing_in,
+    timing_of,
+    timing_tip,
+)
 from ...text.search import trial_label, trial_sentence
 
 say = QCoreApplication.translate
@@ -295,7 +305,8 @@ def _export(document: Document, state: State, one: Exported, first: Metric, cost
     precision = EXPORTERS[one.format].precision
     owner = kind_text(state.kind) if state.kind is StateKind.ORIGINAL else f"{kind_text(state.kind)} {state.id}"
     name = say("tradeoff", "{0} in {1}").format(owner, precision)
-    lines = [name, metric_text(one.metric), *([latency_text(timing)] if timing else []), size(one.bytes)]
+    latency = [f"{latency_text(timing)}: {timing_tip(timing)}"] if timing else []
+    lines = [name, metric_tip(one.metric), *latency, size(one.bytes)]
     tip = "\n".join([*lines, say("tradeoff", "An exported file. Click to go to its state.")])
     key = export_name(state.id, one.format)
     return Point(key, state.id, value / unit, y, error, state.kind, name, tip, False, precision)
@@ -318,14 +329,16 @@ def _baseline(document: Document, one: Baseline, first: Metric, cost: Cost, unit
 
 
 def _tip(document: Document, state: State, metric: Metric | None, name: str) -> str:
-    lines = [name, say("tradeoff", "metric not measured") if metric is None else metric_text(metric)]
+    lines = [name, say("tradeoff", "metric not measured") if metric is None else metric_tip(metric)]
+    split = document.evaluation_split if metric is None else metric.split
+    lines += [others] if (others := elsewhere_tip(state, split)) else []
     if metric is not None and (tried := document.contents.trials.get(state.id)) is not None:
         words = trial_sentence(tried.trial, tried.number, tried.limit, tried.cost, document.loses_points)
         lines.append(words)
     lines.append(say("tradeoff", "{0} MACs, {1} parameters").format(scaled(state.macs), scaled(state.parameters)))
     timing = timing_of(state, document.target)
     if timing is not None:
-        lines.append(latency_text(timing))
+        lines.append(f"{latency_text(timing)}: {timing_tip(timing)}")
     if state is not document.state:
         lines.append(say("tradeoff", "Click to go to this state."))
     return "\n".join(lines)
