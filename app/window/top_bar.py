@@ -31,7 +31,7 @@ GAP, SPACE = 14, 6
 """Between what one has, what one wants and what comes next; and between their parts."""
 STEP, DATA, TARGET = 22, 20, 33
 """Average letters that the next step, the data and the target have room for."""
-KINDS = 12
+KINDS = 10
 """The same for what is kept of single kinds."""
 LEAST_DATA, LEAST_TARGET = 8, 10
 """The same where there is no more room."""
@@ -161,7 +161,7 @@ class TopBar(QWidget):
             self._show_room(room)
 
     def _needed(self, room: Room) -> int:
-        """Width that the bar takes with so much in it: data and target are read half of the way at least.
+        """Width that the bar takes with so much in it: data and target get a third of what they could do with.
 
         Captions are the first to go, before any name is elided; the goal's fields the last.
         """
@@ -169,7 +169,7 @@ class TopBar(QWidget):
         elided = (self.data, self.target)
         least = sum((one.minimumSizeHint() if one in elided else one.sizeHint()).width() for one in shown)
         more = sum(one.sizeHint().width() - one.minimumSizeHint().width() for one in elided)
-        wanted = {Room.CAPTIONS: more, Room.BUTTONS: more // 2}.get(room, 0)
+        wanted = {Room.CAPTIONS: more, Room.BUTTONS: more // 3}.get(room, 0)
         return least + wanted + SPACE * (len(shown) + 1) + 2 * (GAP - SPACE)
 
     def _parts(self) -> list[QWidget]:
