@@ -10,9 +10,7 @@ from ...theme import px
 from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, Table, offer
-from ...widgets.score_range import ScoreRange
 from ..plot_tables import layers_table
-from ..score_legend import highest
 from .model import LayersModel
 from .view import LayersView
 
@@ -27,7 +25,6 @@ class LayersPanel(QWidget):
     Attributes:
         model: The rows.
         view: The table itself.
-        range: What the colours mean.
     """
 
     def __init__(self, document: Document, parent: QWidget | None = None) -> None:
@@ -37,14 +34,12 @@ class LayersPanel(QWidget):
         self.model = LayersModel(document, self)
         self.view = LayersView(self.model)
         self._legend = label(role="caption", wrap=True)
-        self.range = ScoreRange()
         shown = QWidget()
         inner = QVBoxLayout(shown)
         inner.setContentsMargins(6, 4, 6, 6)
         inner.setSpacing(4)
         inner.addWidget(self.view, 1)
         inner.addWidget(self._legend)
-        inner.addWidget(self.range)
         self._stack = QStackedLayout(self)
         words = self.tr("Open a model to see the width, the costs and the coupling of each layer.")
         self._stack.addWidget(EmptyState(self.tr("Layers"), words))
@@ -95,8 +90,6 @@ class LayersPanel(QWidget):
             "dashed: concatenated."
         )
         self._legend.setText(words.format(measured))
-        if self.model.plan is not None:
-            self.range.show_ends("0", *highest(self.document, self.model.plan.scale))
 
     @Slot(int)
     def _pick(self, row: int) -> None:
