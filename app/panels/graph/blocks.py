@@ -104,6 +104,7 @@ class _Convex:
             self._after[a] |= self._after[b] | 1 << b
 
     def holds(self, held: int) -> bool:
+        """Whether no way leads out of these nodes and in again."""
         before = after = 0
         left = held
         while left:
