@@ -62,6 +62,7 @@ def test_a_receipt_is_shown_closed_and_brought_back(qtbot, tmp_path, monkeypatch
             Qt.ItemDataRole.ToolTipRole
         )
         Path(made.files[0]).unlink()
+        history.view.scrollTo(index)
         qtbot.mouseClick(history.view.viewport(), LEFT, pos=history.view.visualRect(index).center())
         assert card.isVisible() and "no longer where it was written" in card.notes.text()
 
