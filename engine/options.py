@@ -149,9 +149,9 @@ class Setting:
         """A value for a person: "15 %", "never", "AdamW"."""
         option = self.option
         if value is None:
-            return "default"
+            return option.titles.get("None", "default")
         if isinstance(value, bool):
-            return "yes" if value else "no"
+            return option.titles.get(str(value), "yes" if value else "no")
         if isinstance(value, int | float) and not value and option.zero:
             return option.zero
         if option.notation is not None:

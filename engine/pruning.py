@@ -26,8 +26,9 @@ from .planning.goal import reached, solve
 from .planning.infeasibility import goal_text
 from .planning.protocol import MULTIPLE, Cost, Goal, KindLimit, Limit, Reached, kind_limit_of, kind_named
 from .planning.scope import outside_scope, touching
-from .recovery.finetune import recover
+from .recovery.checkpoint import Checkpoint, KeptTeacher
 from .recovery.protocol import RecoverySettings, require_possible
+from .recovery.recover import recover
 from .runtime.load_pruned import load_pruned
 from .scoring.criteria import CRITERIA, context_of, ranked, score, unavailable
 from .scoring.score_options import Choices
@@ -431,7 +432,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     criterion = asked.criterion or usual
     model, removed, edits, verification = original, nothing, Edits(), Verification()
     notes = [*prepared.opened.notes, *analysis.notes, *(info.notes if info else ())]
-    whole = ranked(asked.goal, criterion)
+    whole, taught = ranked(asked.goal, criterion), KeptTeacher()
     for goal in round_goals(analysis, whole, nothing, max(1, asked.rounds)):
         scores = yield from score(
             model, analysis, removed, criterion, task, choices=asked.choices, seed=asked.seed, token=token
@@ -459,11 +460,12 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
                 outputs=analysis.outputs,
                 kept=analysis.kept_indices(after),
                 reference=(model, Transition(analysis, removed, after).kept_of_before),
+                checkpoint=Checkpoint(None, teacher=taught),
                 device=asked.device,
                 token=token,
             )
             done.model.load_state_dict(recovered.state_dict)
-            notes += [*recovered.repair.messages, *([] if recovered.stopped is None else [recovered.stopped])]
+            notes += [*recovered.messages, *([] if recovered.stopped is None else [recovered.stopped])]
         model, removed, edits = done.model, after, done.edits
     if not removed.any():
         template = "The model meets this goal already ({asked}). Choose a lower limit."

@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import cast
 
 from PySide6.QtCore import Slot
+from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import QWidget
 
 from secateur.engine.recovery.protocol import RecoverySettings
 
-from ..widgets.check_boxes import CheckBox
-from ..widgets.fields import DoubleSpinBox
+from ..widgets.fields import ComboBox, DoubleSpinBox
 from .form import FormDialog
 from .settings_fields import SettingsFields
 
@@ -28,7 +28,7 @@ class RecoverySettingsDialog(FormDialog):
         super().__init__(parent, self.tr("Recovery settings"), sentence, self.tr("Use these settings"))
         self.before = settings
         self.fields = SettingsFields(settings, self.add_row)
-        self._mirror = cast("CheckBox", self.fields.widgets["mirror"])
+        self._mirror = cast("ComboBox", self.fields.widgets["mirror"])
         cast("DoubleSpinBox", self.fields.widgets["distillation"]).valueChanged.connect(self._weigh)
         self._weigh(settings.distillation)
         self.act = lambda: use(self.settings())
@@ -36,10 +36,11 @@ class RecoverySettingsDialog(FormDialog):
 
     @Slot(float)
     def _weigh(self, weight: float) -> None:
-        """Nobody but the teacher can answer for mirrored images."""
-        self._mirror.setEnabled(weight == 1)
-        if weight < 1:
-            self._mirror.setChecked(False)
+        """Whatever labels say, the teacher alone can answer for mirrored images."""
+        always = self._mirror.findData(True)
+        cast("QStandardItemModel", self._mirror.model()).item(always).setEnabled(weight == 1)
+        if weight < 1 and self._mirror.currentIndex() == always:
+            self._mirror.setCurrentIndex(self._mirror.findData(None))
 
     def settings(self) -> RecoverySettings:
         """What was chosen; what the dialog does not show is as before."""

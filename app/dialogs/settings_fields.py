@@ -36,7 +36,8 @@ class SettingsFields:
         self.widgets: dict[str, QWidget] = {}
         for name, one in self._shown.items():
             field = self.widgets[name] = settings_field(one, getattr(settings, name))
-            add_row("" if one.kind is bool else engine_words(one.option.title), field)  # a box has its own words
+            box = isinstance(field, CheckBox)
+            add_row("" if box else engine_words(one.option.title), field)  # a box has its own words
 
     def values(self) -> dict[str, Any]:
         """What the fields hold, by the name of the setting."""
@@ -101,15 +102,16 @@ def settings_line(setting: Setting, add_line: Callable[..., QLineEdit], value: A
 
 def _field(setting: Setting, value: Any) -> QWidget:
     option, title = setting.option, engine_words(setting.option.title)
-    if setting.kind is bool:
+    if setting.kind is bool and not setting.optional:
         box = CheckBox(title)
         box.setChecked(value)
         return box
-    if issubclass(setting.kind, StrEnum):
+    if setting.kind is bool or issubclass(setting.kind, StrEnum):
+        values: list[Any] = [None, True, False] if setting.kind is bool else list(setting.kind)
         choices = ComboBox(title)
-        for one in setting.kind:
+        for one in values:
             choices.addItem(engine_words(setting.words(one)), one)
-        choices.setCurrentIndex(list(setting.kind).index(value))
+        choices.setCurrentIndex(values.index(value))
         return choices
     low = option.minimum if option.above is None else option.above + 10.0**-option.decimals
     high = next((most for most in (option.dialog_maximum, option.maximum) if most is not None), MOST[setting.kind])
@@ -132,6 +134,7 @@ def field_value(setting: Setting, field: QWidget) -> Any:
     if isinstance(field, CheckBox):
         return field.isChecked()
     if isinstance(field, ComboBox):
-        return setting.kind(field.currentData())  # Qt gives back a plain string
+        value = field.currentData()
+        return value if setting.kind is bool else setting.kind(value)  # Qt gives back a plain string
     value = cast("SpinBox | DoubleSpinBox", field).value()
     return value / 100 if setting.option.percent else value

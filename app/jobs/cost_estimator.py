@@ -156,6 +156,16 @@ class CostEstimator:
         step = (original.macs if original is not None else 0) + (1 + BACKWARD) * macs
         return float(epochs * (self._samples("train") * step + self._samples("val") * macs))
 
+    def _tuning(self, settings: RecoverySettings) -> float:
+        """Multiply-accumulates of tuning the teacher, where no recovery of this session has done that."""
+        original, tuning, task = self._document.original, settings.tuning, self._document.task
+        recoveries = (one.recovery for one in self._document.contents.states.values())
+        known = any(one is not None and one.tuning == tuning for one in recoveries)
+        if original is None or tuning is None or known or task is None or not task.loss:
+            return 0.0
+        each = self._samples("train") * (1 + BACKWARD) + self._samples("val")
+        return float(tuning.epochs * each * original.macs)
+
     # Kinds of steps. Times that are not learned come from how long judging the original took.
 
     def _state(self, name: str) -> State | None:
@@ -221,7 +231,7 @@ class CostEstimator:
         state, original = self._state(name), self._document.original
         if state is None or original is None:
             return Estimate()
-        work = self._lessons(max(settings.epochs, 1), state.macs)
+        work = self._lessons(max(settings.epochs, 1), state.macs) + self._tuning(settings)
         need = SINGLE * (original.parameters + OPTIMISER * state.parameters)
         need += self._batch() * (self._activations(state).saved + self._peak(original))
         return Estimate(work or UNKNOWN, self._seconds(work) if work else UNKNOWN, need)

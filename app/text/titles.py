@@ -25,7 +25,7 @@ def recovery_called(settings: RecoverySettings) -> str:
     """A recovery by what it does: "Recover, 8 epochs"."""
     if settings.epochs:
         return counted(settings.epochs, say("Work", "Recover, {count} epoch"), say("Work", "Recover, {count} epochs"))
-    repairs = settings.repair is not Repair.NONE
+    repairs = settings.repairs is not Repair.NONE
     return say("Work", "Repair without training") if repairs else say("Work", "Recalibrate BatchNorm")
 
 

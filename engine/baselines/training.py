@@ -4,8 +4,8 @@ from typing import Any
 
 from ..errors import Message
 from ..jobs import CancelToken, Job
-from ..recovery.finetune import recover
 from ..recovery.protocol import RecoverySettings
+from ..recovery.recover import recover
 from ..structures.transition import KeptIndices
 from .protocol import ComparedState
 

@@ -82,6 +82,10 @@ def add_setting(
     option, details = setting.option, dict[str, Any]()
     text = (help or option.help).replace("%", "%%")
     flags = (flag or setting.flag, *option.aliases)
+    if setting.kind is bool and setting.optional:
+        text += f" (default: {option.automatic})"
+        command.add_argument(*flags, action=argparse.BooleanOptionalAction, help=text)
+        return
     if setting.kind is bool or option.switch:
         command.add_argument(*flags, action="store_true", help=text)
         return

@@ -20,7 +20,7 @@ from ..errors import OpenError, SecateurError
 from ..export.protocol import Exported
 from ..export.table import EXPORTERS
 from ..foreign_code.consent import NO_CONSENT, Consent, is_sealed, seal_of
-from ..recovery.protocol import RecoverySettings, require_possible
+from ..recovery.protocol import RecoverySettings, as_recorded, require_possible
 from ..session.measurement_cache import listing
 from ..session.state_history import StateHistory, versions
 from ..session.states import PlanIntent, State, StateKind
@@ -179,7 +179,7 @@ def recipe_from(data: bytes, path: Path) -> Recipe:
         raise OpenError("recipe.json", template, path=str(path), error=str(error)) from error
     _check_schema(content, path)
     try:
-        recipe = from_plain(content, Recipe)
+        recipe = from_plain(as_recorded(content), Recipe)
     except (msgspec.ValidationError, TypeError, ValueError) as error:
         template = "{path} is not a recipe that this version can read: {error}."
         raise OpenError("recipe.shape", template, path=str(path), error=str(error)) from error

@@ -28,6 +28,8 @@ class Recovered:
         stopped: Why training ended before its time, None where it did not.
         improved: The metric is better than that of the model as it was given.
         repair: What the repair before any training did.
+        given: Measured with the model as it was given.
+        teacher: How the original was tuned before it taught, or why it was not; None where nothing was tried.
     """
 
     state_dict: dict[str, Tensor]
@@ -38,6 +40,13 @@ class Recovered:
     stopped: Message | None = None
     improved: bool = False
     repair: RepairResult = field(default_factory=RepairResult)
+    given: Metric | None = None
+    teacher: Message | None = None
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """For a person: what was done before any training."""
+        return (*(() if self.teacher is None else (self.teacher,)), *self.repair.messages)
 
 
 def better_weights(best: Recovered | None, training: Training, epoch: int) -> Job[Recovered]:
@@ -55,7 +64,8 @@ def better_weights(best: Recovered | None, training: Training, epoch: int) -> Jo
     since = best.best_epoch if best is not None and same else epoch
     improved = best is not None and (best.improved or not same)
     repair = RepairResult() if best is None else best.repair
-    return Recovered(state, metric, epoch, step, since, improved=improved, repair=repair)
+    given = metric if best is None else best.given
+    return Recovered(state, metric, epoch, step, since, improved=improved, repair=repair, given=given)
 
 
 def _as_good(metric: Metric, other: Metric) -> bool:

@@ -51,6 +51,42 @@ class Position:
 
 
 @dataclass(slots=True)
+class KeptTeacher:
+    """The tuned original, for all recoveries of one model on one data set.
+
+    Attributes:
+        path: The file; None for memory alone.
+        key: Says what was tuned, on what, how.
+        training: Where a tuning that was broken off is gone on with.
+        held: What was found, in memory.
+    """
+
+    path: Path | None = None
+    key: str = ""
+    training: "Checkpoint | None" = None
+    held: dict[str, Any] | None = None
+
+    def load(self) -> dict[str, Any] | None:
+        """What was kept; None where there is nothing, or nothing that can be read."""
+        if self.held is None and self.path is not None and self.path.exists():
+            with suppress(Exception):  # a damaged file is no reason not to recover
+                found: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+                if (found.get("version"), found.get("key")) == (VERSION, self.key):
+                    self.path.touch()  # see `delete_checkpoints`
+                    self.held = found
+        return self.held
+
+    def save(self, content: dict[str, Any]) -> None:
+        """Keep it; atomic. A disk that is full ends no recovery."""
+        self.held = {**content, "version": VERSION, "key": self.key}
+        if self.path is not None:
+            with suppress(SecateurError, OSError, RuntimeError), staged_write(self.path) as staged:
+                torch.save(self.held, staged)
+        if self.training is not None:
+            self.training.forget()
+
+
+@dataclass(slots=True)
 class Checkpoint:
     """The file of a recovery that can be gone on with.
 
@@ -60,6 +96,7 @@ class Checkpoint:
         mendable: The same without what the files of the data hold: where these failed, they will be changed.
         written: When it was last written, in seconds of the monotonic clock.
         pause: Seconds until it may be written again.
+        teacher: The tuned original, which other recoveries share.
         points: The course so far, as `recovery.training_curve.recorded_curve` writes it down; thinned, it is kept too.
     """
 
@@ -68,6 +105,7 @@ class Checkpoint:
     mendable: str = ""
     written: float = field(default_factory=time.monotonic)
     pause: float = field(default_factory=lambda: SECONDS)
+    teacher: KeptTeacher = field(default_factory=KeptTeacher)
     points: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
 
     def load(self) -> dict[str, Any] | None:
@@ -110,7 +148,6 @@ class Checkpoint:
         if self.path is None:
             return False
         begin, kept = time.monotonic(), False
-        metric = {**asdict(best.metric), "split": best.metric.split.value}
         content = {
             "version": VERSION,
             "key": self.key,
@@ -123,10 +160,11 @@ class Checkpoint:
             "course": list(thinned(self.points)),
             "best": {
                 "state_dict": best.state_dict,
-                "metric": metric,
+                "metric": _metric_as_plain(best.metric),
                 "best_epoch": best.best_epoch,
                 "improved": best.improved,
                 "repair": _repair_as_plain(best.repair),
+                "given": None if best.given is None else _metric_as_plain(best.given),
             },
         }
         with suppress(SecateurError, OSError, RuntimeError):
@@ -178,6 +216,17 @@ def _repair_of(plain: dict[str, Any]) -> RepairResult:
     return RepairResult(tuple(plain.get("repaired", ())), left, bool(plain.get("used", True)))
 
 
+def _metric_as_plain(one: Metric) -> dict[str, Any]:
+    """A metric, as the file holds it."""
+    return {**asdict(one), "split": one.split.value}
+
+
+def _metric_of(plain: dict[str, Any]) -> Metric:
+    """The same, read again."""
+    fields: dict[str, Any] = {**plain, "split": Split(plain["split"])}
+    return Metric(**fields)
+
+
 def put_back(training: Training, found: dict[str, Any]) -> tuple[Recovered, Position]:
     """Weights, optimizer, step and random state as they were written; the best so far, and where it goes on."""
     training.student.load_state_dict(found["student"])
@@ -185,9 +234,17 @@ def put_back(training: Training, found: dict[str, Any]) -> tuple[Recovered, Posi
     training.step = int(found["step"])
     torch.set_rng_state(found["random"])
     seen = found["best"]
-    fields: dict[str, Any] = {**seen["metric"], "split": Split(seen["metric"]["split"])}
-    metric = Metric(**fields)
+    metric, given = _metric_of(seen["metric"]), seen.get("given")
     improved = seen.get("improved", bool(seen["best_epoch"]))
     repair = _repair_of(seen.get("repair", {}))
-    best = Recovered(seen["state_dict"], metric, 0, training.step, seen["best_epoch"], improved=improved, repair=repair)
+    best = Recovered(
+        seen["state_dict"],
+        metric,
+        0,
+        training.step,
+        seen["best_epoch"],
+        improved=improved,
+        repair=repair,
+        given=None if given is None else _metric_of(given),
+    )
     return best, Position(**found["position"])

@@ -37,7 +37,7 @@ def expectation(
     """
     family = family_of(analysis, metric)
     trained = settings.epochs > 0
-    if not trained and settings.repair is Repair.NONE:
+    if not trained and settings.repairs is Repair.NONE:
         return None
     known = benchmark_points() if points is None else points
     alike = [one for one in known if one.family is family and (one.epochs > 0) == trained]

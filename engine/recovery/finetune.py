@@ -31,7 +31,7 @@ from .features import Features
 from .least_squares import reconstruct
 from .mixed_precision import in_single
 from .optimizers import optimizer_of
-from .protocol import RecoverySettings, Repair, require_possible
+from .protocol import RecoverySettings, Repair
 from .side_effects import modes_kept, pinned, working_copy
 from .training import Training
 
@@ -52,12 +52,13 @@ METRIC = Message("recovery.the_metric", "metric")
 """What of the user's may fail while a model is trained."""
 
 
-def recover(
+def fine_tune(
     student: nn.Module,
     teacher: nn.Module,
     task: Task,
     settings: RecoverySettings,
     *,
+    mirror: bool = False,
     outputs: Sequence[str] = (),
     kept: KeptIndices | None = None,
     reference: tuple[nn.Module, KeptIndices] | None = None,
@@ -69,9 +70,10 @@ def recover(
 
     Args:
         student: The cut model; left as it is.
-        teacher: The original; left as it is.
+        teacher: The original, or what was tuned of it; left as it is.
         task: Batches, the metric that chooses, and the loss; without one the student learns from the teacher alone.
         settings: Epochs, learning rate and the rest.
+        mirror: Mirror about half of the images of each batch, whatever the settings say.
         outputs: Paths of the outputs to learn from the teacher, as the analysis was made with them.
         kept: What the student keeps of each of the teacher's tensors (`Analysis.kept_indices`).
         reference: The model that the student was cut from and what it keeps of its tensors, for a repair; by default
@@ -86,22 +88,41 @@ def recover(
             epoch has made the model better; later the best is given back.
         Cancelled: The token was set.
     """
-    require_possible(settings)
-    with pinned(settings.seed, settings.threads), modes_kept(teacher), working_copy(student) as copy:
-        try:
-            features = Features(copy, teacher, kept or {}) if settings.features else None
-            own = (optimizer_of(copy, settings), token or NeverCancelled(), outputs, features)
-            training = Training(copy, teacher, task, settings, *own, device=device)
-            return (yield from _run(training, reference or (teacher, kept or {}), checkpoint or Checkpoint(None)))
-        except (SecateurError, GeneratorExit):
-            raise
-        except Exception as error:
-            raise TaskError(
-                "recovery.failed",
-                "Fine-tuning stopped because the model or the data failed: {error}",
-                details=format_exc(),
-                error=f"{type(error).__name__}: {error}",
-            ) from error
+    with (
+        explained(),
+        pinned(settings.seed, settings.threads),
+        modes_kept(teacher),
+        working_copy(student) as copy,
+    ):
+        training = Training(
+            copy,
+            teacher,
+            task,
+            settings,
+            optimizer_of(copy, settings),
+            token or NeverCancelled(),
+            outputs,
+            Features(copy, teacher, kept or {}) if settings.features else None,
+            mirror,
+            device=device,
+        )
+        return (yield from _run(training, reference or (teacher, kept or {}), checkpoint or Checkpoint(None)))
+
+
+@contextmanager
+def explained() -> Generator[None]:
+    """What fails inside, in the user's model or data, is told as that."""
+    try:
+        yield
+    except (SecateurError, GeneratorExit):
+        raise
+    except Exception as error:
+        raise TaskError(
+            "recovery.failed",
+            "Fine-tuning stopped because the model or the data failed: {error}",
+            details=format_exc(),
+            error=f"{type(error).__name__}: {error}",
+        ) from error
 
 
 def _run(training: Training, reference: tuple[nn.Module, KeptIndices], checkpoint: Checkpoint) -> Job[Recovered]:
@@ -170,13 +191,13 @@ def _first(training: Training, reference: nn.Module, kept: KeptIndices) -> Job[R
     """What is there before any training: as given, and with layers and statistics repaired."""
     copy, task, token = training.student, training.task, training.token
     best = yield from better_weights(None, training, 0)
-    repair = yield from reconstruct(copy, reference, kept, task, training.settings.repair, token)
+    repair = yield from reconstruct(copy, reference, kept, task, training.settings.repairs, token)
     repaired, given = bool(repair.repaired), best
     with placed(training.device, copy):
         measured = yield from calibrate_batchnorm(copy, task, token)
     if repaired or measured:
         best = yield from better_weights(best, training, 0)
-    if training.settings.repair is not Repair.NONE and not repaired:
+    if training.settings.repair not in (Repair.AUTO, Repair.NONE) and not repaired:
         yield Progress("No layer could be repaired: none lost inputs, or all were trained since the cut")
     if repaired:  # a repair that made it worse is no place to start from
         copy.load_state_dict(best.state_dict)

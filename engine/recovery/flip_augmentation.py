@@ -1,33 +1,41 @@
-"""Mirrors training images; the teacher's outputs serve as targets, so labels are not needed. Loads torch."""
+"""Mirrors images on their way into models, where nothing else of a sample changes with that. Loads torch."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import TaskError
-from ..model_inputs import Inputs, mapped, named_arrays
+from ..jobs import CancelToken, Job
+from ..model_inputs import mapped, named_arrays
+from ..tasks.protocol import Metric, Split, Task
+from .side_effects import modes_kept
 
 IMAGES = (4, 5)
 """Dimensions of images [N, C, H, W] and clips [N, C, T, H, W]."""
+SHARE = 0.5
+"""Of the samples of a batch that are mirrored, about."""
 
 
-def mirrored(inputs: Inputs) -> Inputs:
-    """A model's inputs with about half of the samples mirrored left to right, in all images of a sample alike.
+def mirrored(inputs: Any, chosen: Tensor | None = None) -> Any:
+    """A model's inputs with some samples mirrored left to right, in all images of a sample alike.
 
-    Draws from torch's global generator.
+    Args:
+        inputs: Nested as a model takes them.
+        chosen: [N] bool, which samples; by default about half, drawn from torch's global generator.
 
     Raises:
         TaskError: No input is a batch of images.
     """
-    images = [one for _, one in named_arrays(inputs) if _is_image(one)]
-    if not images:
+    count = _images_in(inputs)
+    if not count:
         raise TaskError(
             "recovery.mirror",
             "No model input is a batch of images (N, C, H, W), so nothing can be mirrored. Turn off mirrored images.",
         )
-    count = len(images[0])
-    chosen = torch.rand(count) < 0.5
+    chosen = torch.rand(count) < SHARE if chosen is None else chosen
 
     def mirror(one: Any) -> Any:
         if not _is_image(one) or len(one) != count:
@@ -35,6 +43,57 @@ def mirrored(inputs: Inputs) -> Inputs:
         return torch.where(chosen.to(one.device).reshape(-1, *[1] * (one.ndim - 1)), one.flip(-1), one)
 
     return mapped(inputs, mirror)
+
+
+@contextmanager
+def mirroring(*models: nn.Module, all_samples: bool = False) -> Generator[None]:
+    """Mirror what models are given inside: about half of the samples, for all models the same ones, or all."""
+    drawn: dict[int, Tensor] = {}
+
+    def change(_module: nn.Module, given: Any, named: Any) -> Any:
+        count = _images_in((given, named))
+        if count and count not in drawn:
+            drawn[count] = torch.ones(count, dtype=torch.bool) if all_samples else torch.rand(count) < SHARE
+        return mirrored((given, named), drawn.get(count))
+
+    handles = [model.register_forward_pre_hook(change, with_kwargs=True) for model in set(models)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def labels_allow_mirroring(model: nn.Module, task: Task, token: CancelToken) -> Job[bool]:
+    """Measure whether labels stay right where images are mirrored: the metric on val is the same but for noise.
+
+    So letters, digits and what is to be located in an image are told from objects that look the same from both sides.
+
+    Args:
+        model: One that knows the data, as the original does.
+        task: Gives labels, val split and metric.
+        token: Cancels.
+    """
+    batch = next(iter(task.batches(Split.VAL)), None)
+    if batch is None or not _images_in(task.inputs(batch)):
+        return False
+    with modes_kept(model):
+        model.eval()
+        plain = yield from task.evaluate(model, Split.VAL, token)
+        with mirroring(model, all_samples=True):
+            other = yield from task.evaluate(model, Split.VAL, token)
+    return not better_than_noise(plain, other)
+
+
+def better_than_noise(one: Metric, other: Metric) -> bool:
+    """Whether a metric is better than another one by more than the standard error of their difference."""
+    gain = one.value - other.value if one.higher_is_better else other.value - one.value
+    return gain > (one.error**2 + other.error**2) ** 0.5
+
+
+def _images_in(inputs: Any) -> int:
+    """Samples of the first batch of images in a model's inputs, 0 where there is none."""
+    return next((len(one) for _, one in named_arrays(inputs) if _is_image(one)), 0)
 
 
 def _is_image(one: Any) -> bool:

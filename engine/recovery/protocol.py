@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 from ..devices import check_threads
 from ..errors import SecateurError
@@ -12,14 +12,24 @@ RECOVERY = "recovery after each cut"
 """Heading in `--help`."""
 TRAINING, DISTILLATION = "Training", "Distillation"
 """Headings of the settings in a report."""
+TUNING_EPOCHS, TUNING_SHARE = 2, 2
+"""Epochs of tuning the teacher: at most so many, and one over the share of the recovery's that they are at most."""
 
 
 class Repair(StrEnum):
     """What is done before, or without, any training; see `least_squares.py`."""
 
+    AUTO = "auto"
     NONE = "none"
     BIAS = "bias"
     LEAST_SQUARES = "least squares"
+
+
+class Teacher(StrEnum):
+    """What a student learns from; see `teacher_tuning.py`."""
+
+    AUTO = "auto"
+    ORIGINAL = "original"
 
 
 class Optimizer(StrEnum):
@@ -43,15 +53,16 @@ class RecoverySettings:
             `torch.optim`, for SGD of all parameters.
         seed: Order of the batches.
         threads: torch threads, 0: as many as the machine has less one.
-        repair: How layers that lost inputs are repaired from calibration data before training.
+        repair: How layers that lost inputs are repaired from calibration data before training; see `repairs`.
         optimizer: What makes the steps; SGD has Nesterov momentum 0.9 and wants a learning rate of its own.
         clip: Largest norm of the gradients of all parameters together, 0 for none; None for what suits the optimiser:
             1 for AdamW and Adam, whose second moments remember a first large gradient for long, none for SGD.
         warm_up: Share of the steps in which the learning rate rises.
         patience: Epochs without a better metric after which training stops, 0 for never.
         features: Weight of the distance between what blocks give in student and teacher, 0 for none.
-        mirror: Mirror about half of the images of each batch, anew each time; the teacher answers for them, so its
-            weight has to be 1.
+        mirror: Mirror about half of the images of each batch, anew each time, with their labels; None: where the
+            original is as good on mirrored images. With a weight of 1 for the teacher no label is needed.
+        teacher: What is the teacher: the original, or the original tuned on the data where that improves it.
         half: Forward and loss in bfloat16 where torch thinks it safe; weights are trained in single precision anyway.
     """
 
@@ -140,12 +151,17 @@ class RecoverySettings:
             title="Repair",
             help="repair layers that lost inputs, from calibration samples without labels, before training or instead",
             details="Biases: add the mean of the removed inputs. Least squares: predict the removed inputs from the "
-            "kept ones. The repair is kept only if the metric improves.",
-            titles={Repair.NONE: "none", Repair.BIAS: "biases", Repair.LEAST_SQUARES: "least squares"},
+            "kept ones. The repair is kept only if the metric improves. Automatic: least squares before training.",
+            titles={
+                Repair.AUTO: "automatic",
+                Repair.NONE: "none",
+                Repair.BIAS: "biases",
+                Repair.LEAST_SQUARES: "least squares",
+            },
             section=TRAINING,
             in_dialog=False,
         ),
-    ] = Repair.NONE
+    ] = Repair.AUTO
     optimizer: Annotated[
         Optimizer,
         Option(
@@ -205,14 +221,27 @@ class RecoverySettings:
         ),
     ] = 0.0
     mirror: Annotated[
-        bool,
+        bool | None,
         Option(
             title="Mirrored images",
-            help="mirror half of the images of each batch; needs a distillation weight of 1, for the teacher needs no "
-            "labels",
+            help="mirror half of the images of each batch",
+            details="Automatic: where the original is as good on mirrored images of the val split, so that labels stay "
+            "right. Always: only with a distillation weight of 1, for the teacher needs no labels.",
+            automatic="where the original is as good on mirrored images",
+            titles={"None": "automatic", "True": "always", "False": "never"},
             section=DISTILLATION,
         ),
-    ] = False
+    ] = None
+    teacher: Annotated[
+        Teacher,
+        Option(
+            title="Teacher",
+            help="what the cut model learns from: the original, or the original after a brief tuning on the data, "
+            "where that improves it on the val split by more than noise",
+            titles={Teacher.AUTO: "tuned where that helps", Teacher.ORIGINAL: "original"},
+            section=DISTILLATION,
+        ),
+    ] = Teacher.AUTO
     half: Annotated[
         bool,
         Option(
@@ -230,6 +259,46 @@ class RecoverySettings:
         if self.clip is not None:
             return self.clip
         return 0.0 if self.optimizer is Optimizer.SGD else 1.0
+
+    @property
+    def repairs(self) -> Repair:
+        """How layers are repaired, which is never automatic."""
+        if self.repair is not Repair.AUTO:
+            return self.repair
+        return Repair.LEAST_SQUARES if self.epochs else Repair.NONE
+
+    @property
+    def tuning(self) -> "RecoverySettings | None":
+        """How the original is tuned before it teaches; None where it is not."""
+        epochs = min(TUNING_EPOCHS, self.epochs // TUNING_SHARE)
+        teaches = self.distillation > 0 or self.features > 0
+        if self.teacher is Teacher.ORIGINAL or not epochs or not teaches:
+            return None
+        return RecoverySettings(
+            epochs=epochs,
+            learning_rate=0.01,
+            distillation=0.0,
+            weight_decay=5e-4,
+            threads=self.threads,
+            optimizer=Optimizer.SGD,
+            patience=1,
+            half=self.half,
+            teacher=Teacher.ORIGINAL,
+        )
+
+
+def as_recorded(plain: Any) -> Any:
+    """Plain data with what settings meant when they were written, wherever they stand in it.
+
+    Versions that did not say what the teacher is had none but the original.
+    """
+    if isinstance(plain, list):
+        return [as_recorded(one) for one in cast("list[Any]", plain)]
+    if not isinstance(plain, dict):
+        return plain
+    found = {name: as_recorded(one) for name, one in cast("dict[str, Any]", plain).items()}
+    settings = {"epochs", "distillation", "temperature"} <= set(found)
+    return {"teacher": str(Teacher.ORIGINAL), **found} if settings else found
 
 
 def require_possible(settings: RecoverySettings) -> None:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
@@ -23,7 +23,7 @@ from ..tasks.protocol import Task
 from ..tracing.isolated_forward import quiet_forward
 from ..tracing.model_state import model_state_restored
 from .features import Features
-from .flip_augmentation import mirrored
+from .flip_augmentation import mirroring
 from .mixed_precision import OwnTypes, widening
 from .protocol import RecoverySettings
 from .schedule import one_cycle
@@ -46,6 +46,7 @@ class Training:
         token: Cancels.
         chosen: Paths of the outputs that the student learns; () for the default (`tracing.tree.outputs_of`).
         features: Results of blocks to learn too, None for none.
+        mirror: Mirror about half of the images of each batch, for student and teacher alike.
         steps: Steps in all, for the schedule.
         step: Steps done.
         device: Where it is trained and judged.
@@ -62,6 +63,7 @@ class Training:
     token: CancelToken
     chosen: Sequence[str] = ()
     features: Features | None = None
+    mirror: bool = False
     steps: int = 0
     step: int = 0
     device: str = CPU
@@ -107,19 +109,25 @@ class Training:
         self.teacher.eval()
         device = next((one.device.type for one in self._parameters()), CPU)
         half = torch.autocast(device, torch.bfloat16, enabled=self.settings.half)
+        flips = mirroring(self.student, self.teacher) if self.mirror else nullcontext()
         with half, widening(self.student, self.own_types):
-            return self._loss(batch)
+            return self._loss(batch, flips)
 
-    def _loss(self, batch: Any) -> Tensor:
-        """The task's own loss and the distance to the teacher, in one forward of the student."""
+    def _loss(self, batch: Any, flips: AbstractContextManager[None]) -> Tensor:
+        """The task's own loss and the distance to the teacher, in one forward of the student, images by `flips`."""
         share, features, distillation_batch = self.settings.distillation, self.features, self._distillation_batch(batch)
+        asked: list[Any] = []
         heard: list[tuple[Any, Any]] = []
 
-        def hear(_module: Any, given: Any, named: Any, outputs: Any) -> None:
-            heard.append(((given, named), outputs))
+        def ask(_module: Any, given: Any, named: Any) -> None:
+            asked.append((given, named))  # before images are mirrored
 
-        handle = self.student.register_forward_hook(hear, with_kwargs=True)
-        with nullcontext() if features is None else features.listening():
+        def hear(_module: Any, _given: Any, outputs: Any) -> None:
+            heard.append((asked[-1], outputs))
+
+        handles = [self.student.register_forward_pre_hook(ask, with_kwargs=True)]
+        handles.append(self.student.register_forward_hook(hear))
+        with nullcontext() if features is None else features.listening(), flips:
             try:
                 own = self.task.loss(self.student, batch) if share < 1.0 else None
                 if share == 0.0 and own is not None and features is None:
@@ -128,7 +136,8 @@ class Training:
                 same = heard and not family(self.student) and alike(heard[-1][0], distillation_batch.inputs)
                 outputs = heard[-1][1] if same else call(self.student, distillation_batch.inputs)
             finally:
-                handle.remove()
+                for handle in handles:
+                    handle.remove()
             with torch.no_grad(), model_state_restored(self.teacher):
                 taught = call(self.teacher, distillation_batch.inputs)
         parts = [] if own is None else [(1.0 - share) * own]
@@ -143,8 +152,6 @@ class Training:
     def _distillation_batch(self, batch: Any) -> DistillationBatch:
         """As the task says; of a detector the maps: it trains by losses, and boxes that were chosen teach little."""
         distillation_batch = self.task.distillation_batch(batch)
-        if self.settings.mirror:
-            distillation_batch = replace(distillation_batch, inputs=mirrored(distillation_batch.inputs))
         if not family(self.student):
             return distillation_batch
         return replace(distillation_batch, inputs=asked_for_maps(distillation_batch.inputs))

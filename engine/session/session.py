@@ -25,9 +25,9 @@ from ..devices import CPU, available, device_named, placed
 from ..errors import Message, OpenError, SecateurError, TaskError
 from ..foreign_code.consent import NO_CONSENT, Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of
-from ..recovery.checkpoint import Checkpoint, delete_checkpoints
-from ..recovery.finetune import recover as fine_tune
+from ..recovery.checkpoint import Checkpoint, KeptTeacher, delete_checkpoints
 from ..recovery.protocol import RecoverySettings, Repair
+from ..recovery.recover import recover as recover_model
 from ..recovery.tensorboard_log import logged_curve
 from ..recovery.training_curve import recorded_curve, thinned
 from ..scoring.criteria import score as rate
@@ -229,19 +229,27 @@ class Session:
             weights: Names the weights that it starts from, by what they are.
             settings: How it is trained.
         """
-        place = self.location
-        if place.temporary and place.cache == place.path:
-            return Checkpoint(None)  # nobody could go on with it
-        task = self.history.task
-        settings = replace(settings, epochs=min(1, settings.epochs))  # with more or fewer it goes on all the same
-        what = [weights, self.history.state("s0").weights, to_plain(settings), to_plain(task)]
-        data = [fingerprint(task.path)] if task is not None else []
-        key, mendable = (
-            hashlib.sha256(json.dumps(one, sort_keys=True).encode()).hexdigest() for one in (what + data, what)
-        )
+        place, original = self.location, self.history.state("s0").weights
         folder = (place.cache if place.temporary else place.path) / "recovery"
         delete_checkpoints(folder)
-        return Checkpoint(folder / f"{mendable}.pt", key, mendable)
+        kept = not place.temporary or place.cache != place.path  # else nobody could go on with it
+        tuning = to_plain(settings.tuning)
+        teacher_key, teacher_mendable = self._keys(original, original, tuning)
+        training = Checkpoint(folder / f"{teacher_mendable}.pt" if kept else None, teacher_key, teacher_mendable)
+        teacher = KeptTeacher(folder / f"{teacher_key} teacher.pt", teacher_key, training)
+        settings = replace(settings, epochs=min(1, settings.epochs))  # with more or fewer it goes on all the same
+        key, mendable = self._keys(weights, original, to_plain(settings))
+        return Checkpoint(folder / f"{mendable}.pt" if kept else None, key, mendable, teacher=teacher)
+
+    def _keys(self, *what: Any) -> tuple[str, str]:
+        """(what a training on the data of this session goes by, the same without what the files of the data hold)."""
+        task = self.history.task
+        named = [*what, to_plain(task)]
+        data = [fingerprint(task.path)] if task is not None else []
+        key, mendable = (
+            hashlib.sha256(json.dumps(one, sort_keys=True).encode()).hexdigest() for one in (named + data, named)
+        )
+        return key, mendable
 
     # What it works with.
 
@@ -549,7 +557,7 @@ class Session:
         loaded.present = None  # Memory holds the original and one more model: now the student.
         student, teacher = self._fresh(parent), loaded.prepared.opened.model
         checkpoint = self.checkpoint(parent.weights, settings)
-        job = fine_tune(
+        job = recover_model(
             student,
             teacher,
             task,
@@ -557,7 +565,7 @@ class Session:
             token=token,
             outputs=loaded.analysis.outputs,
             kept=loaded.analysis.kept_indices(loaded.mask(parent)),
-            reference=(self._cut_from(parent) if settings.repair is not Repair.NONE else None) or (teacher, {}),
+            reference=(self._cut_from(parent) if settings.repairs is not Repair.NONE else None) or (teacher, {}),
             checkpoint=checkpoint,
             device=self.device,
         )
@@ -577,7 +585,7 @@ class Session:
             curve=thinned(checkpoint.points),
             device=self.device,
             stopped=result.stopped,
-            repaired=result.repair.messages,
+            repaired=result.messages,
         )
         checkpoint.forget()
         return made

@@ -17,6 +17,7 @@ from ..baselines.spec_paths import change_baseline
 from ..errors import Message, OpenError, PlanError
 from ..foreign_code.consent import is_sealed
 from ..jobs import NeverCancelled, finish
+from ..recovery.protocol import as_recorded
 from ..sources.named_code import seal
 from ..sources.protocol import ModelSpec
 from ..sources.spec_paths import change_model
@@ -285,6 +286,7 @@ class StateHistory:
         self._apply(record)
 
     def _apply(self, record: dict[str, Any]) -> None:
+        record = as_recorded(record)
         match record["event"]:
             case "opened":
                 self._begin(record)

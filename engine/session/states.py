@@ -106,7 +106,7 @@ class State:
         curve: The course of its recovery: {"step", "loss"} and {"step", "metric"}.
         device: Where it was recovered.
         stopped: Why its recovery ended before its time, None where it did not.
-        repaired: Which layers were repaired in its recovery, which were not and why.
+        repaired: How the original was tuned before it taught; which layers were repaired, which were not and why.
         stale: What `metrics` were measured on, or by, has changed since.
         former: It was made on data that the task no longer has: it stays, but is no step of what is made now.
     """

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from secateur.engine.devices import available, device_named, moved, placed
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import finish
-from secateur.engine.recovery.finetune import recover
 from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.recovery.recover import recover
 from secateur.engine.targets.measure import check_target
 from secateur.engine.targets.protocol import TargetSpec
 from tests.engine.tiny_net import TinyNet

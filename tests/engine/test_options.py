@@ -82,7 +82,7 @@ def test_a_report_has_every_setting_of_a_training() -> None:
     text = " ".join(line for _, line in _settings(settings))
     for one in settings_of(RecoverySettings):
         assert one.option.title in text
-    assert "Mirrored images: yes" in text and "Mixed precision (bfloat16): yes" in text
+    assert "Mirrored images: always" in text and "Mixed precision (bfloat16): yes" in text
     assert "Optimiser: SGD" in text and "Warm-up: 15 %" in text and "Stop after epochs without gain: never" in text
 
 

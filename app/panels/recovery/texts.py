@@ -26,7 +26,7 @@ def expect_text(document: Document, epochs: int, repair: Repair) -> str:
     kept = document.kept
     if epochs and kept is not None and kept.state == document.contents.present:
         return kept_words(kept.epochs, kept.total) + say("recovery", " The number of epochs may be another one.")
-    if not epochs and repair is Repair.NONE:
+    if not epochs and repair in (Repair.AUTO, Repair.NONE):
         return say("recovery", "What to expect: only the BatchNorm statistics are recalibrated.")
     if not epochs:
         return say(

@@ -156,14 +156,17 @@ def test_images_are_mirrored_where_the_teacher_alone_answers(shown, qtbot) -> No
     qtbot.mouseClick(panel.more, Qt.MouseButton.LeftButton)
     dialog = window.findChild(RecoverySettingsDialog)
     fields: dict[str, Any] = dialog.fields.widgets
-    assert not fields["mirror"].isEnabled()
+    always = fields["mirror"].model().item(fields["mirror"].findText("always"))
+    assert dialog.settings().mirror is None and not always.isEnabled()
     fields["distillation"].setValue(1)
-    fields["mirror"].click()
-    assert dialog.settings().mirror
+    fields["mirror"].setCurrentText("always")
+    assert always.isEnabled() and dialog.settings().mirror
     fields["distillation"].setValue(0.9)
-    assert not dialog.settings().mirror and not fields["mirror"].isEnabled()
+    assert dialog.settings().mirror is None and not always.isEnabled()
+    fields["mirror"].setCurrentText("never")
+    assert dialog.settings().mirror is False
     fields["distillation"].setValue(1)
-    fields["mirror"].click()
+    fields["mirror"].setCurrentText("always")
     qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
     qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
     _, (settings,) = document.calls[0]

@@ -30,9 +30,9 @@ from torch import nn
 from secateur.engine.jobs import finish
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import Cost, Goal, Limit
-from secateur.engine.recovery.finetune import recover
 from secateur.engine.recovery.flip_augmentation import mirrored
-from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
+from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
+from secateur.engine.recovery.recover import recover
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analyse import analyse
@@ -50,6 +50,10 @@ SEEDS = 3
 RECOVERIES = {"ours": ("ours", "plain", "default"), "theirs": ("ours", "plain", "mirrored")}
 WAYS = tuple((selection, recovery) for selection, some in RECOVERIES.items() for recovery in some)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PLAIN = RecoverySettings(
+    distillation=0.0, optimizer=Optimizer.SGD, learning_rate=0.02, weight_decay=5e-4, mirror=False, repair=Repair.NONE
+)
+"""Fine-tuning as one writes it by hand."""
 SCORED = 20
 """Batches that Torch-Pruning's scores are from, as many as ours take."""
 
@@ -150,7 +154,7 @@ def _trained(
     if recovery == "ours":
         settings = replace(settings, distillation=1.0, temperature=4.0, mirror=True)
     elif recovery != "default":
-        settings = replace(settings, distillation=0.0, optimizer=Optimizer.SGD, learning_rate=0.02, weight_decay=5e-4)
+        settings = replace(PLAIN, epochs=settings.epochs, seed=seed, threads=settings.threads)
     given: Any = Mirrored(task) if recovery == "mirrored" else task
     done = finish(recover(student, teacher, given, settings), harness.say)
     model = copy.deepcopy(student)
@@ -161,7 +165,9 @@ def _trained(
 def _base(model: nn.Module, task: Task, net: str, protocol: str) -> harness.Result:
     """Tune the published weights; they are kept for all other cells."""
     before = _judged(model, task)
-    settings = RecoverySettings(epochs=EPOCHS[protocol], distillation=0.0, threads=torch.get_num_threads())
+    settings = RecoverySettings(
+        epochs=EPOCHS[protocol], distillation=0.0, mirror=False, repair=Repair.NONE, threads=torch.get_num_threads()
+    )
     done = finish(recover(model, model, task, settings), harness.say)
     tuned = copy.deepcopy(model)
     tuned.load_state_dict(done.state_dict)

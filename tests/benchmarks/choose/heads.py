@@ -22,8 +22,8 @@ from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
 
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.recovery.finetune import recover
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
+from secateur.engine.recovery.recover import recover
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec

@@ -18,7 +18,7 @@ GOAL = """
 --feature-distillation=1 --learning-rate=0.1 --lock=x --min-keep=25% --mirror --mixed-precision --multiple-of=head=2
 --multiple=8 --normalise=standard --optimizer=sgd --overwrite --patience=1 --precision=fp16 --ranking=model
 --repair=least-squares --rounds=1 --runtime-batch=1 --runtime-threads=1 --runtime=torch --save=x --scope=x --seed=1
---size-as=int8 --slices=all --temperature=4 --warm-up=10% --weight-decay=1
+--size-as=int8 --slices=all --teacher=original --temperature=4 --warm-up=10% --weight-decay=1
 """
 FLAGS = {
     "baselines": """

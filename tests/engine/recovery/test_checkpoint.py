@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.recovery import checkpoint as resume
+from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.checkpoint import Checkpoint
-from secateur.engine.recovery.finetune import Recovered, recover
+from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
 from secateur.engine.recovery.training_curve import recorded_curve
 from secateur.engine.structures.analyse import analyse
@@ -55,7 +56,7 @@ GOING_ON = "progress.going_on"
 
 def _recover(checkpoint: Checkpoint, stop_at: int = 0) -> Recovered:
     token = threading.Event()
-    job = recover(_net(), _net(), Augmented(), SETTINGS, token=token, checkpoint=checkpoint)
+    job = fine_tune(_net(), _net(), Augmented(), SETTINGS, token=token, checkpoint=checkpoint)
     if not stop_at:
         return finish(job)
     for progress in job:
@@ -78,7 +79,7 @@ def test_a_resumed_run_says_which_layers_were_repaired(tmp_path: Path, monkeypat
     def job() -> Any:
         checkpoint = Checkpoint(tmp_path / "s1.pt", "k", pause=0.0)
         kept = analysis.kept_indices(mask)
-        return recover(student, model, ToyTask(), settings, kept=kept, checkpoint=checkpoint)
+        return fine_tune(student, model, ToyTask(), settings, kept=kept, checkpoint=checkpoint)
 
     begun = job()
     for progress in begun:
@@ -169,7 +170,7 @@ def test_the_course_of_a_resumed_run_is_that_of_the_whole_training(
     monkeypatch.setattr(resume, "SECONDS", 0.0)
 
     def course(checkpoint: Checkpoint, stop_at: float = float("inf")) -> list[float]:
-        job = recover(_net(), _net(), Augmented(), SETTINGS, token=threading.Event(), checkpoint=checkpoint)
+        job = fine_tune(_net(), _net(), Augmented(), SETTINGS, token=threading.Event(), checkpoint=checkpoint)
         for progress in (watched := recorded_curve(job, checkpoint.points)):
             if "loss" in progress.values and progress.values["step"] >= stop_at:
                 watched.close()
@@ -200,14 +201,14 @@ class Failing(Augmented):
 
 def test_data_that_fails_in_epoch_7_loses_nothing(tmp_path: Path) -> None:
     settings = RecoverySettings(epochs=8, learning_rate=5e-3, threads=1)
-    whole = finish(recover(_net(), _net(), Augmented(), settings))
+    whole = finish(fine_tune(_net(), _net(), Augmented(), settings))
     path, student = tmp_path / "s1.pt", _net()
     before = {name: value.clone() for name, value in student.state_dict().items()}
     with pytest.raises(TaskError, match=r"epoch 7 after 3 batches: OSError: the share is gone\. Progress is kept"):
-        finish(recover(student, _net(), Failing(7, 3), settings, checkpoint=Checkpoint(path, "broken", "same")))
+        finish(fine_tune(student, _net(), Failing(7, 3), settings, checkpoint=Checkpoint(path, "broken", "same")))
     assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
     assert [one.name for one in tmp_path.iterdir()] == ["s1.pt"]  # nothing half-written beside it
-    job = recover(_net(), _net(), Augmented(), settings, checkpoint=Checkpoint(path, "mended", "same"))
+    job = fine_tune(_net(), _net(), Augmented(), settings, checkpoint=Checkpoint(path, "mended", "same"))
     first = next(job)
     assert str(first.message) == "Resuming at step 51"
     resumed = finish(job)
@@ -216,7 +217,7 @@ def test_data_that_fails_in_epoch_7_loses_nothing(tmp_path: Path) -> None:
 
 def test_data_that_fails_where_nothing_is_kept_says_that_nothing_was_changed() -> None:
     with pytest.raises(TaskError, match=r"epoch 2 after 0 batches: .* The model is unchanged"):
-        finish(recover(_net(), _net(), Failing(2, 0), SETTINGS))
+        finish(fine_tune(_net(), _net(), Failing(2, 0), SETTINGS))
 
 
 def test_another_recovery_does_not_go_on_with_it(tmp_path: Path) -> None:
@@ -244,7 +245,7 @@ def test_a_damaged_file_is_set_aside_and_named(tmp_path: Path, capsys: pytest.Ca
 
 def test_patience_ends_a_training_that_gets_no_better() -> None:
     settings = RecoverySettings(epochs=9, learning_rate=1e-9, threads=1, patience=2)
-    result = finish(recover(_net(), _net(), ToyTask(), settings))
+    result = finish(fine_tune(_net(), _net(), ToyTask(), settings))
     assert (result.epochs, result.best_epoch) == (2, 0)  # equal is no better
 
 
@@ -275,7 +276,7 @@ def test_what_was_trained_is_kept_where_the_loss_or_the_metric_fails(tmp_path: P
     whole = _recover(Checkpoint(None))
     path = tmp_path / "s1.pt"
     with pytest.raises(TaskError, match=rf"The {what} failed in epoch 2 after \d batches.*Fix the {what} and recover"):
-        job = recover(_net(), _net(), Broken(name, at), SETTINGS, checkpoint=Checkpoint(path, "k", "m"))
+        job = fine_tune(_net(), _net(), Broken(name, at), SETTINGS, checkpoint=Checkpoint(path, "k", "m"))
         finish(job)
     resumed = _recover(Checkpoint(path, "k2", "m"))
     assert all(torch.equal(value, whole.state_dict[name]) for name, value in resumed.state_dict.items())
@@ -283,7 +284,7 @@ def test_what_was_trained_is_kept_where_the_loss_or_the_metric_fails(tmp_path: P
 
 def test_short_epochs_have_a_curve_too() -> None:
     said = []
-    job = recover(_net(), _net(), ToyTask(count=64), SETTINGS)
+    job = fine_tune(_net(), _net(), ToyTask(count=64), SETTINGS)
     finish(job, lambda progress: said.append(progress.values) if "loss" in progress.values else None)
     assert [values["step"] for values in said][:2] == [2, 4]
 
@@ -296,10 +297,10 @@ def test_data_that_draws_from_numpy_and_python_draws_the_same_when_it_is_gone_on
                 yield (images + torch.from_numpy(noise) if seed is not None else images), labels
 
     def run(checkpoint: Checkpoint, stop_at: int = 0) -> Recovered:
-        for progress in (job := recover(_net(), _net(), Drawn(), SETTINGS, checkpoint=checkpoint)):
+        for progress in (job := fine_tune(_net(), _net(), Drawn(), SETTINGS, checkpoint=checkpoint)):
             if stop_at and progress.values.get("step", 0) >= stop_at and "loss" in progress.values:
                 job.close()
-        return finish(recover(_net(), _net(), Drawn(), SETTINGS, checkpoint=checkpoint))
+        return finish(fine_tune(_net(), _net(), Drawn(), SETTINGS, checkpoint=checkpoint))
 
     before = random.getstate(), str(np.random.get_state())
     whole = run(Checkpoint(None)).state_dict
@@ -316,10 +317,10 @@ def test_a_loss_that_draws_from_numpy_draws_the_same_when_it_is_gone_on_with(tmp
                 model(batch[0]), batch[1]
             )
 
-    whole = finish(recover(_net(), _net(), Mixed(), SETTINGS)).state_dict
+    whole = finish(fine_tune(_net(), _net(), Mixed(), SETTINGS)).state_dict
     checkpoint = Checkpoint(tmp_path / "a.pt", "key", pause=0.0)
-    for progress in (job := recover(_net(), _net(), Mixed(), SETTINGS, checkpoint=checkpoint)):
+    for progress in (job := fine_tune(_net(), _net(), Mixed(), SETTINGS, checkpoint=checkpoint)):
         if progress.values.get("step", 0) >= 11 and "loss" in progress.values:
             job.close()
-    resumed = finish(recover(_net(), _net(), Mixed(), SETTINGS, checkpoint=checkpoint)).state_dict
+    resumed = finish(fine_tune(_net(), _net(), Mixed(), SETTINGS, checkpoint=checkpoint)).state_dict
     assert all(value.equal(whole[name]) for name, value in resumed.items())

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.jobs import Cancelled, Job, Progress, finish
-from secateur.engine.recovery.finetune import Recovered, recover
+from secateur.engine.recovery.best_weights import Recovered
+from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
+from secateur.engine.recovery.recover import recover
 from secateur.engine.tasks.model_outputs import run_model
 from secateur.engine.tasks.protocol import Metric, Split
 from tests.engine.tiny_net import TinyNet
@@ -75,19 +77,19 @@ def _choose(net: nn.Module, state: dict[str, Tensor]) -> float:
 
 def test_recovery_brings_back_what_the_cut_cost() -> None:
     before = _choose(_student(), _student().state_dict())
-    result = finish(recover(_student(), TEACHER, ToyTask(), _settings(epochs=4)))
+    result = finish(fine_tune(_student(), TEACHER, ToyTask(), _settings(epochs=4)))
     assert before < 0.6 < 0.85 < result.metric.value
     assert result.metric.split is Split.VAL and result.steps == 4 * 8
 
 
 def test_the_metric_is_that_of_the_weights_given_back() -> None:
-    result = finish(recover(_student(), TEACHER, ToyTask(), _settings()))
+    result = finish(fine_tune(_student(), TEACHER, ToyTask(), _settings()))
     assert _choose(_student(), result.state_dict) == result.metric.value
 
 
 def test_the_same_seed_and_threads_give_the_same_weights() -> None:
     def weights(seed: int) -> list[bytes]:
-        state = finish(recover(_student(), TEACHER, ToyTask(), _settings(seed=seed))).state_dict
+        state = finish(fine_tune(_student(), TEACHER, ToyTask(), _settings(seed=seed))).state_dict
         return [v.numpy().tobytes() for v in state.values()]
 
     torch.rand(7)  # whatever came before does not matter
@@ -95,7 +97,9 @@ def test_the_same_seed_and_threads_give_the_same_weights() -> None:
 
 
 def test_nothing_worse_than_the_input_is_given_back() -> None:
-    result = finish(recover(TEACHER, TEACHER, ToyTask(loss_of=lambda x, _: -x.sum() * 9), _settings(distillation=0.0)))
+    result = finish(
+        fine_tune(TEACHER, TEACHER, ToyTask(loss_of=lambda x, _: -x.sum() * 9), _settings(distillation=0.0))
+    )
     before = _choose(_student(), TEACHER.state_dict())
     assert result.metric.value >= before > 0.9 and result.best_epoch == 0
 
@@ -107,14 +111,14 @@ def test_models_and_process_are_left_as_found(same: bool) -> None:
     student.layer1.train()
     teacher.fc.weight.requires_grad_(False)
     before = [_traces(student), _traces(teacher), _process()]
-    finish(recover(student, teacher, ToyTask(), _settings()))
+    finish(fine_tune(student, teacher, ToyTask(), _settings()))
     assert [_traces(student), _traces(teacher), _process()] == before
 
 
 def test_what_the_user_froze_is_not_trained() -> None:
     student = _student()
     student.conv1.weight.requires_grad_(False)
-    result = finish(recover(student, TEACHER, ToyTask(), _settings(epochs=1)))
+    result = finish(fine_tune(student, TEACHER, ToyTask(), _settings(epochs=1)))
     assert torch.equal(result.state_dict["conv1.weight"], student.conv1.weight)
     assert not torch.equal(result.state_dict["fc.weight"], student.fc.weight)
 
@@ -122,7 +126,7 @@ def test_what_the_user_froze_is_not_trained() -> None:
 def test_a_cancel_stops_before_the_next_batch_and_leaves_nothing() -> None:
     student, teacher, task, token = _student(), _student(), ToyTask(), threading.Event()
     before = [_traces(student), _traces(teacher), _process()]
-    job = recover(student, teacher, task, _settings(epochs=50), token=token)
+    job = fine_tune(student, teacher, task, _settings(epochs=50), token=token)
     _until_training(job)
     served = task.served
     token.set()
@@ -145,7 +149,7 @@ def test_a_cancel_stops_inside_a_batch() -> None:
             return x
 
     student = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), Slow(), Slow(), Slow())
-    job = recover(student, TEACHER, ToyTask(), _settings(), token=token)
+    job = fine_tune(student, TEACHER, ToyTask(), _settings(), token=token)
     with pytest.raises(Cancelled):
         finish(job)
     assert Slow.passed % 3 == 1
@@ -154,7 +158,7 @@ def test_a_cancel_stops_inside_a_batch() -> None:
 def test_an_abandoned_recovery_leaves_nothing() -> None:
     student, teacher = _student(), _student().train()
     before = [_traces(student), _traces(teacher), _process()]
-    job = recover(student, teacher, ToyTask(), _settings())
+    job = fine_tune(student, teacher, ToyTask(), _settings())
     _until_training(job)
     job.close()
     assert [_traces(student), _traces(teacher), _process()] == before
@@ -162,7 +166,7 @@ def test_an_abandoned_recovery_leaves_nothing() -> None:
 
 def test_curves_show_losses_and_the_metric_after_each_epoch() -> None:
     seen: list[Progress] = []
-    finish(recover(_student(), TEACHER, ToyTask(), _settings(epochs=3)), seen.append)
+    finish(fine_tune(_student(), TEACHER, ToyTask(), _settings(epochs=3)), seen.append)
     losses = [p.values for p in seen if "loss" in p.values]
     metrics = [p.values["step"] for p in seen if "metric" in p.values]
     assert metrics == [0, 0, 8, 16, 24]  # as given, with new statistics, then each epoch
@@ -170,13 +174,13 @@ def test_curves_show_losses_and_the_metric_after_each_epoch() -> None:
 
 
 def test_without_a_loss_the_teacher_alone_teaches() -> None:
-    result = finish(recover(_student(), TEACHER, ToyTask(loss_of=None), _settings(epochs=4)))
+    result = finish(fine_tune(_student(), TEACHER, ToyTask(loss_of=None), _settings(epochs=4)))
     assert result.metric.value > 0.85
 
 
 def test_without_a_teacher_weight_the_task_alone_teaches() -> None:
     deaf = nn.Sequential(nn.Flatten(), nn.Linear(64, 5))  # another number of classes: it cannot be compared with
-    result = finish(recover(_student(), deaf, ToyTask(), _settings(epochs=4, distillation=0.0)))
+    result = finish(fine_tune(_student(), deaf, ToyTask(), _settings(epochs=4, distillation=0.0)))
     assert result.metric.value > 0.85
 
 
@@ -184,7 +188,7 @@ def test_a_loss_that_is_no_number_is_told_with_what_to_do() -> None:
     student, before = _student(), _process()
     nan = ToyTask(loss_of=lambda x, _: x.sum() * float("nan"))
     with pytest.raises(SecateurError, match=r"the loss is nan at step 0\. Try a learning rate below"):
-        finish(recover(student, TEACHER, nan, _settings()))
+        finish(fine_tune(student, TEACHER, nan, _settings()))
     assert _process() == before
 
 
@@ -196,7 +200,7 @@ def test_the_best_until_a_loss_became_no_number_is_kept() -> None:
         return nn.functional.cross_entropy(outputs, targets) * (float("nan") if len(seen) > 22 else 1.0)
 
     student, before = _student(), _process()
-    result = finish(recover(student, TEACHER, ToyTask(loss_of=lost_late), _settings(epochs=4)))
+    result = finish(fine_tune(student, TEACHER, ToyTask(loss_of=lost_late), _settings(epochs=4)))
     assert _process() == before
     assert result.stopped is not None and "loss is nan at step 20. Try a learning rate" in str(result.stopped)
     assert f"ended in epoch 3. The best weights, from epoch {result.best_epoch}, are kept" in str(result.stopped)
@@ -215,7 +219,7 @@ def test_the_best_until_the_answers_became_no_numbers_is_kept() -> None:
                 raise TaskError("task.not_finite", "The model's outputs contain NaN or infinity.")
             return (yield from super().evaluate(predict, split, token))
 
-    result = finish(recover(_student(), TEACHER, Lost(), _settings(epochs=4)))
+    result = finish(fine_tune(_student(), TEACHER, Lost(), _settings(epochs=4)))
     assert result.best_epoch == 1 and "NaN or infinity. Training ended in epoch 2" in str(result.stopped)
 
 
@@ -230,7 +234,7 @@ def test_what_a_repair_gained_is_kept_where_no_epoch_was_better() -> None:
                 raise TaskError("task.not_finite", "The model's outputs contain NaN or infinity.")
             return replace(metric, value=value)
 
-    result = finish(recover(_student(), TEACHER, Told(), _settings(epochs=4)))
+    result = finish(fine_tune(_student(), TEACHER, Told(), _settings(epochs=4)))
     assert result.best_epoch == 0 and result.metric.value == 0.8
     assert "ended in epoch 2. The repaired model from before training was best and is kept" in str(result.stopped)
 
@@ -240,7 +244,7 @@ def test_a_model_or_loss_that_raises_is_told_in_a_sentence() -> None:
         raise IndexError("Target 7 is out of bounds.")
 
     with pytest.raises(TaskError, match="Target 7 is out of bounds") as caught:
-        finish(recover(_student(), TEACHER, ToyTask(loss_of=raises), _settings()))
+        finish(fine_tune(_student(), TEACHER, ToyTask(loss_of=raises), _settings()))
     assert "Traceback" in caught.value.details
 
 
@@ -254,7 +258,7 @@ def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
 
 def test_no_epochs_only_measure_the_statistics_again() -> None:
     student = _student()
-    result = finish(recover(student, TEACHER, ToyTask(), _settings(epochs=0)))
+    result = finish(fine_tune(student, TEACHER, ToyTask(), _settings(epochs=0)))
     assert result.steps == 0 and torch.equal(result.state_dict["fc.weight"], student.fc.weight)
 
 
@@ -266,7 +270,7 @@ def test_a_model_that_cannot_be_copied_gets_its_weights_back() -> None:
     student = Uncopied(width=12, hidden=(8, 8), heads=2)
     student.load_state_dict(_student().state_dict())
     before = _traces(student)
-    result = finish(recover(student, TEACHER, ToyTask(), _settings(epochs=1)))
+    result = finish(fine_tune(student, TEACHER, ToyTask(), _settings(epochs=1)))
     assert _traces(student) == before
     assert not torch.equal(result.state_dict["fc.weight"], student.fc.weight)
 
@@ -277,7 +281,7 @@ def test_a_task_that_does_not_know_its_length_is_counted() -> None:
             return 0
 
     seen: list[Progress] = []
-    result = finish(recover(_student(), TEACHER, Unknown(), _settings()), seen.append)
+    result = finish(fine_tune(_student(), TEACHER, Unknown(), _settings()), seen.append)
     assert result.steps == 16 and max(p.total for p in seen) == 16
 
 
@@ -287,7 +291,7 @@ def test_a_metric_for_which_lower_is_better_chooses_the_lowest() -> None:
             right = yield from super().evaluate(predict, split, token)
             return Metric("error", 1 - right.value, right.count, 0.0, split, higher_is_better=False)
 
-    result: Recovered = finish(recover(_student(), TEACHER, Error(), _settings(epochs=4)))
+    result: Recovered = finish(fine_tune(_student(), TEACHER, Error(), _settings(epochs=4)))
     assert result.metric.value < 0.15
 
 
@@ -308,7 +312,7 @@ def _until_training(job: Any) -> None:
     ],
 )
 def test_every_way_of_training_learns(changes: dict[str, Any]) -> None:
-    result = finish(recover(_student(), TEACHER, ToyTask(), _settings(epochs=4, **changes)))
+    result = finish(fine_tune(_student(), TEACHER, ToyTask(), _settings(epochs=4, **changes)))
     assert result.metric.value > 0.8
     assert all(v.dtype == TEACHER.state_dict()[name].dtype for name, v in result.state_dict.items())
 
@@ -345,7 +349,7 @@ def test_outputs_of_inputs_that_the_loss_has_changed_are_not_held_against_the_te
 
     settings, losses = RecoverySettings(epochs=1, threads=1, distillation=0.5, learning_rate=1e-9), []
     for task in (Still(64), Flipping(64)):
-        given = recover(_student(), TEACHER, task, settings)
+        given = fine_tune(_student(), TEACHER, task, settings)
         losses.append(sum(progress.values.get("loss", 0.0) for progress in given))
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
@@ -356,4 +360,4 @@ def test_a_gpu_without_memory_is_not_the_fault_of_the_users_loss() -> None:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     with pytest.raises(SecateurError, match="ran out of memory"):
-        finish(recover(TEACHER, TEACHER, Full(64), RecoverySettings(epochs=1, threads=1)))
+        finish(fine_tune(TEACHER, TEACHER, Full(64), RecoverySettings(epochs=1, threads=1)))

@@ -9,9 +9,9 @@ from torch import nn
 
 from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.jobs import finish
-from secateur.engine.recovery.finetune import recover
 from secateur.engine.recovery.flip_augmentation import mirrored
 from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.recovery.recover import recover
 from tests.engine.toy_task import ToyTask
 
 SETTINGS = RecoverySettings(epochs=1, distillation=1.0, mirror=True, threads=1)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from secateur.engine.jobs import Job, finish
-from secateur.engine.recovery.finetune import recover
+from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
 from secateur.engine.tasks.protocol import Metric, Split
 from tests.engine.toy_task import ToyTask
@@ -81,7 +81,7 @@ def test_a_recovery_ends_where_a_plain_loop_does(optimizer: Optimizer, make: Mak
         warm_up=0.0,
         clip=clip,
     )
-    done = finish(recover(student(), copy.deepcopy(student()), Rising(), settings))
+    done = finish(fine_tune(student(), copy.deepcopy(student()), Rising(), settings))
     assert done.best_epoch == EPOCHS
     for name, expected in by_hand(make, (0.0 if sgd else 1.0) if clip is None else clip).named_parameters():
         torch.testing.assert_close(done.state_dict[name], expected.detach(), rtol=0, atol=1e-6)

@@ -1,0 +1,106 @@
+"""A recovery: the teacher is tuned where that helps, layers are repaired, the cut model is fine-tuned. Loads torch."""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from ..devices import CPU
+from ..jobs import CancelToken, Job, NeverCancelled
+from ..structures.transition import KeptIndices
+from ..surgery.cut.slice_tensors import slice_tensor
+from ..tasks.protocol import Task
+from .best_weights import Recovered
+from .checkpoint import Checkpoint
+from .finetune import explained, fine_tune
+from .protocol import RecoverySettings, require_possible
+from .side_effects import working_copy
+from .teacher_tuning import TunedTeacher, tuned_teacher
+
+
+def recover(
+    student: nn.Module,
+    teacher: nn.Module,
+    task: Task,
+    settings: RecoverySettings,
+    *,
+    outputs: Sequence[str] = (),
+    kept: KeptIndices | None = None,
+    reference: tuple[nn.Module, KeptIndices] | None = None,
+    checkpoint: Checkpoint | None = None,
+    device: str = CPU,
+    token: CancelToken | None = None,
+) -> Job[Recovered]:
+    """Recover a cut model; the same seed and threads, the same weights.
+
+    Args:
+        student: The cut model; left as it is.
+        teacher: The original; left as it is. It teaches as it is, or tuned on the data first where that improves it.
+        task: Batches, the metric that chooses, and the loss; without one the student learns from the teacher alone.
+        settings: Epochs, learning rate and the rest.
+        outputs: Paths of the outputs to learn from the teacher, as the analysis was made with them.
+        kept: What the student keeps of each of the teacher's tensors (`Analysis.kept_indices`).
+        reference: The model that the student was cut from and what it keeps of its tensors, for a repair; by default
+            the teacher.
+        checkpoint: Where to keep what it takes to go on after a kill, and the tuned teacher; None for nowhere.
+        device: Where models are trained and judged; layers are repaired on the CPU. Bit for bit the same holds there.
+        token: Cancels within a step, also a long one.
+
+    Raises:
+        SecateurError: The settings cannot be, the model or data failed, or the loss is no number before any repair or
+            epoch has made the model better; later the best is given back.
+        Cancelled: The token was set.
+    """
+    require_possible(settings)
+    token, checkpoint = token or NeverCancelled(), checkpoint or Checkpoint(None)
+    with explained():
+        tuned = yield from tuned_teacher(teacher, task, settings, checkpoint.teacher, device=device, token=token)
+    kept = kept or {}
+    with _taught_by(teacher, tuned) as teaches, _inheriting(student, teacher, teaches, kept) as begins:
+        done = yield from fine_tune(
+            begins,
+            teaches,
+            task,
+            settings,
+            mirror=tuned.mirror if settings.mirror is None else settings.mirror,
+            outputs=outputs,
+            kept=kept,
+            reference=(teaches, kept) if reference is None or reference[0] is teacher else reference,
+            checkpoint=checkpoint,
+            device=device,
+            token=token,
+        )
+    return replace(done, teacher=tuned.message)
+
+
+@contextmanager
+def _taught_by(teacher: nn.Module, tuned: TunedTeacher) -> Generator[nn.Module]:
+    """The original with its tuned weights, in a copy; itself where nothing was tuned."""
+    if tuned.state_dict is None:
+        yield teacher
+        return
+    with working_copy(teacher) as copy:
+        copy.load_state_dict(tuned.state_dict)
+        yield copy
+
+
+@contextmanager
+def _inheriting(student: nn.Module, teacher: nn.Module, tuned: nn.Module, kept: KeptIndices) -> Generator[nn.Module]:
+    """The student with what it keeps of the tuned weights, in a copy; itself where it is no plain cut of the original.
+
+    A plain cut has all weights of the original at the indices that it keeps: it was neither trained nor changed since.
+    """
+    parts = {name: kept.get(name, ()) for name in student.state_dict()}
+    before, after = teacher.state_dict(), tuned.state_dict()
+    plain = tuned is not teacher and all(
+        name in before and dims is not None and torch.equal(one, slice_tensor(before[name], dims))
+        for (name, one), dims in zip(student.state_dict().items(), parts.values(), strict=True)
+    )
+    if not plain:
+        yield student
+        return
+    with working_copy(student) as copy:
+        copy.load_state_dict({name: slice_tensor(after[name], dims or ()) for name, dims in parts.items()})
+        yield copy

@@ -1,0 +1,129 @@
+"""Tunes the original on the data before it teaches, where the data improves it. Loads torch.
+
+A published model often knows other images or texts than those that it is to be recovered on. What it says of these is
+then worth less than what it says after an epoch or two: they take a part of the time that the recovery has, and the
+student learns from the better teacher. Tuned weights are kept only where they are better than the original's on the val
+split by more than noise; a first epoch without any gain is the last.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from ..devices import CPU, placed
+from ..errors import NO_NUMBERS, Message, SecateurError
+from ..jobs import CancelToken, Job, Progress, followed
+from ..messages import Phrase
+from ..scoring.cancellable_autograd import interruptible
+from ..storage.serialization import from_plain, to_plain
+from ..tasks.protocol import Metric, Split, Task
+from ..text.format import counted
+from ..tracing.isolated_forward import quiet_forward
+from .checkpoint import KeptTeacher
+from .finetune import fine_tune
+from .flip_augmentation import better_than_noise, labels_allow_mirroring
+from .protocol import RecoverySettings
+
+
+@dataclass(frozen=True, slots=True)
+class TunedTeacher:
+    """What the original teaches with.
+
+    Attributes:
+        mirror: Labels stay right where images are mirrored.
+        state_dict: Its tuned weights and buffers, None where it is to teach as it is.
+        message: What tuning gave, for a person; None where none was tried.
+    """
+
+    mirror: bool = False
+    state_dict: dict[str, Tensor] | None = None
+    message: Message | None = None
+
+
+def tuned_teacher(
+    teacher: nn.Module,
+    task: Task,
+    settings: RecoverySettings,
+    kept: KeptTeacher,
+    *,
+    device: str = CPU,
+    token: CancelToken,
+) -> Job[TunedTeacher]:
+    """See whether labels allow mirrored images, and tune the original; or take what an earlier recovery has found.
+
+    Args:
+        teacher: The original; left as it is.
+        task: Data, loss and metric; without a loss nothing is tried.
+        settings: Of the recovery.
+        kept: Where the result is kept for other recoveries, and where a tuning that was broken off is gone on with.
+        device: Where it is tuned.
+        token: Cancels.
+    """
+    how = settings.tuning
+    if how is None and (settings.mirror is not None or not settings.epochs):
+        return TunedTeacher()
+    if (known := kept.load()) is not None:
+        told = known["message"]
+        return TunedTeacher(known["mirror"], known["state_dict"], None if told is None else from_plain(told, Message))
+    found = TunedTeacher()
+    with placed(device, teacher):
+        if has_loss(teacher, task, token):
+            found = TunedTeacher((yield from labels_allow_mirroring(teacher, task, token)))
+            if how is not None:
+                found = yield from _tuned(teacher, task, how, found.mirror, kept, device, token)
+    told = None if found.message is None else to_plain(found.message)
+    kept.save({"mirror": found.mirror, "state_dict": found.state_dict, "message": told})
+    return found
+
+
+def _tuned(
+    teacher: nn.Module,
+    task: Task,
+    settings: RecoverySettings,
+    mirror: bool,
+    kept: KeptTeacher,
+    device: str,
+    token: CancelToken,
+) -> Job[TunedTeacher]:
+    begin = time.monotonic()
+    job = fine_tune(
+        teacher, teacher, task, settings, mirror=mirror, checkpoint=kept.training, device=device, token=token
+    )
+    try:
+        done = yield from followed(job, _as_tuning)
+    except SecateurError as error:
+        if error.message.code not in NO_NUMBERS:
+            raise
+        template = "The original is the teacher as it is: tuning it on the data failed. {reason}"
+        return TunedTeacher(mirror, None, Message("recovery.teacher_failed", template, {"reason": error.message}))
+    assert done.given is not None
+    seconds = time.monotonic() - begin
+    fields: dict[str, Phrase] = {"epochs": counted(done.epochs, "epoch"), "seconds": f"{seconds:.0f}"}
+    fields |= {"metric": done.metric.name, "before": _value(done.given), "after": _value(done.metric)}
+    if better_than_noise(done.metric, done.given):
+        template = "Teacher tuned for {epochs} ({seconds} s): {metric} {before} to {after} on the val split."
+        return TunedTeacher(mirror, done.state_dict, Message("recovery.teacher_tuned", template, fields))
+    template = (
+        "The original is the teacher as it is: tuning it for {epochs} ({seconds} s) brought {metric} from {before} to "
+        "{after} on the val split, no more than noise."
+    )
+    return TunedTeacher(mirror, None, Message("recovery.teacher_kept", template, fields))
+
+
+def has_loss(model: nn.Module, task: Task, token: CancelToken) -> bool:
+    """Whether the task has a loss by labels."""
+    batch = next(iter(task.batches(Split.TRAIN, seed=0)), None)
+    with quiet_forward(model), interruptible(token):
+        return batch is not None and task.loss(model, batch) is not None
+
+
+def _as_tuning(progress: Progress) -> Iterator[Progress]:
+    """The same for the original; its losses and metrics are no points of the recovery's curve."""
+    text = Message("progress.tuning_teacher", "Tuning the original on the data: {what}", {"what": progress.message})
+    yield replace(progress, text=text, values={})
+
+
+def _value(metric: Metric) -> str:
+    return f"{100 * metric.value:.1f} %" if metric.percent else f"{metric.value:.4g}"

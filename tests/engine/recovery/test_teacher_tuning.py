@@ -1,0 +1,209 @@
+"""The original is tuned before it teaches where the data improves it; once for all recoveries; and only then."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from secateur.engine.jobs import NeverCancelled, Progress, finish
+from secateur.engine.recovery import checkpoint as resume
+from secateur.engine.recovery.best_weights import Recovered
+from secateur.engine.recovery.checkpoint import Checkpoint, KeptTeacher
+from secateur.engine.recovery.finetune import fine_tune
+from secateur.engine.recovery.flip_augmentation import labels_allow_mirroring
+from secateur.engine.recovery.protocol import RecoverySettings, Repair, Teacher, as_recorded
+from secateur.engine.recovery.recover import recover
+from secateur.engine.storage.serialization import from_plain, to_plain
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.slice_tensors import slice_tensor
+from secateur.engine.tasks.protocol import Split
+from tests.engine.toy_task import ToyTask
+
+SETTINGS = RecoverySettings(epochs=4, distillation=1.0, learning_rate=5e-3, threads=1)
+
+
+def _net(seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3)).eval()
+
+
+def _trained(epochs: int) -> nn.Sequential:
+    """A network that knows the toy task, more or less."""
+    net = _net()
+    if epochs:
+        settings = RecoverySettings(epochs=epochs, distillation=0.0, learning_rate=0.02, threads=1)
+        net.load_state_dict(finish(fine_tune(net, net, ToyTask(), settings)).state_dict)
+    return net
+
+
+def _with_words(job: Any) -> tuple[Recovered, list[str]]:
+    told: list[str] = []
+    return finish(job, lambda progress: told.append(str(progress.message))), told
+
+
+def test_a_student_learns_more_of_an_original_that_the_data_improves() -> None:
+    teacher, task = _trained(0), ToyTask()
+    before = {name: one.clone() for name, one in teacher.state_dict().items()}
+    plain = finish(recover(_net(1), teacher, task, replace(SETTINGS, teacher=Teacher.ORIGINAL)))
+    found = finish(recover(_net(1), teacher, task, SETTINGS))
+    assert found.metric.value > plain.metric.value + 0.2
+    assert found.teacher is not None and found.teacher.code == "recovery.teacher_tuned"
+    assert str(found.messages[0]).startswith("Teacher tuned for 2 epochs")
+    assert plain.teacher is None and not plain.messages
+    assert all(torch.equal(one, before[name]) for name, one in teacher.state_dict().items())
+
+
+def test_an_original_that_knows_the_data_teaches_as_it_is() -> None:
+    teacher, task = _trained(6), ToyTask()
+    plain = finish(recover(_net(1), teacher, task, replace(SETTINGS, teacher=Teacher.ORIGINAL)))
+    found = finish(recover(_net(1), teacher, task, SETTINGS))
+    assert found.teacher is not None and found.teacher.code == "recovery.teacher_kept"
+    assert all(torch.equal(one, plain.state_dict[name]) for name, one in found.state_dict.items())
+
+
+@pytest.mark.parametrize(
+    "changed", [{"epochs": 1}, {"distillation": 0.0}, {"teacher": Teacher.ORIGINAL}, {"loss": None}]
+)
+def test_nothing_is_tuned_where_there_is_no_time_no_teacher_or_no_label(changed: dict[str, Any]) -> None:
+    task = ToyTask(loss_of=None) if "loss" in changed else ToyTask()
+    settings = replace(SETTINGS, **{name: one for name, one in changed.items() if name != "loss"})
+    found, told = _with_words(recover(_net(1), _trained(0), task, settings))
+    assert found.teacher is None and not any("Tuning" in one for one in told)
+
+
+def _kept(folder: Path) -> Checkpoint:
+    training = Checkpoint(folder / "training.pt", "t", pause=0.0)
+    return Checkpoint(None, teacher=KeptTeacher(folder / "teacher.pt", "k", training))
+
+
+def test_one_tuning_serves_all_recoveries_and_another_process(tmp_path: Path) -> None:
+    first, told = _with_words(recover(_net(1), _trained(0), ToyTask(), SETTINGS, checkpoint=_kept(tmp_path)))
+    assert any("Tuning the original" in one for one in told) and not (tmp_path / "training.pt").exists()
+    again, told = _with_words(recover(_net(1), _trained(0), ToyTask(), SETTINGS, checkpoint=_kept(tmp_path)))
+    assert not any("Tuning the original" in one for one in told)
+    assert again.teacher == first.teacher
+    assert all(torch.equal(one, first.state_dict[name]) for name, one in again.state_dict.items())
+    other = Checkpoint(None, teacher=KeptTeacher(tmp_path / "teacher.pt", "of other data"))
+    _, told = _with_words(recover(_net(1), _trained(0), ToyTask(), SETTINGS, checkpoint=other))
+    assert any("Tuning the original" in one for one in told)
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"PK\3\4nothing"), lambda path: path.unlink()])
+def test_what_was_kept_and_cannot_be_read_is_tuned_again(tmp_path: Path, damage: Callable[[Path], Any]) -> None:
+    first = finish(recover(_net(1), _trained(0), ToyTask(), SETTINGS, checkpoint=_kept(tmp_path)))
+    damage(tmp_path / "teacher.pt")
+    again = finish(recover(_net(1), _trained(0), ToyTask(), SETTINGS, checkpoint=_kept(tmp_path)))
+    assert all(torch.equal(one, first.state_dict[name]) for name, one in again.state_dict.items())
+
+
+def test_a_tuning_that_was_stopped_goes_on_and_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "SHARE", 0)
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    whole = finish(recover(_net(1), _trained(0), ToyTask(), SETTINGS))
+    begun = recover(_net(1), _trained(0), ToyTask(), SETTINGS, checkpoint=_kept(tmp_path))
+    for progress in begun:
+        if "Tuning the original on the data: Fine-tuning" in str(progress.message) and progress.done >= 11:
+            begun.close()
+            break
+    assert (tmp_path / "training.pt").exists() and not (tmp_path / "teacher.pt").exists()
+    resumed, told = _with_words(recover(_net(1), _trained(0), ToyTask(), SETTINGS, checkpoint=_kept(tmp_path)))
+    assert any("Resuming at step" in one for one in told)
+    assert all(torch.equal(one, whole.state_dict[name]) for name, one in resumed.state_dict.items())
+
+
+def test_losses_of_the_tuning_are_no_points_of_the_recoverys_curve() -> None:
+    told: list[Progress] = []
+    finish(recover(_net(1), _trained(0), ToyTask(), SETTINGS), told.append)
+    tuning = [one for one in told if "Tuning the original" in str(one.message)]
+    assert tuning and not any(one.values for one in tuning)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_plain_cut_inherits_what_the_original_was_tuned_to(changed: bool) -> None:
+    model = _trained(0)
+    inputs = ToyTask().example_inputs()
+    analysis = analyse(model, inputs)
+    mask = analysis.empty()
+    mask[:8] = True
+    student, kept = cut(model, analysis, mask, inputs).model, analysis.kept_indices(mask)
+    if changed:
+        with torch.no_grad():
+            student.get_parameter("1.bias")[0] += 1.0
+    teacher = KeptTeacher()
+    settings = replace(SETTINGS, learning_rate=1e-12, weight_decay=0.0, repair=Repair.NONE)
+    checkpoint = Checkpoint(None, teacher=teacher)
+    found = finish(recover(student, model, ToyTask(), settings, kept=kept, checkpoint=checkpoint)).state_dict
+    assert teacher.held is not None
+    tuned: dict[str, Tensor] = teacher.held["state_dict"]
+    begins = student.state_dict() if changed else {n: slice_tensor(one, kept.get(n) or ()) for n, one in tuned.items()}
+    assert all(torch.allclose(one, begins[name], atol=1e-6) for name, one in found.items())
+
+
+class _Bright(ToyTask):
+    """Which images are bright: the same from both sides."""
+
+    def batches(self, split: Split, seed: int | None = None) -> Any:
+        """(images, whether the mean is above 0)."""
+        for images, _ in super().batches(split, seed):
+            yield images, (images.mean((1, 2, 3)) > images.mean()).long()
+
+
+class _Mean(nn.Module):
+    """Says which images are bright."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        bright = x.mean((1, 2, 3)) - x.mean()
+        return self.scale * torch.stack([-bright, bright, torch.full_like(bright, -9.0)], 1)
+
+
+def test_labels_that_a_mirror_would_change_are_seen() -> None:
+    assert not finish(labels_allow_mirroring(_trained(6), ToyTask(), NeverCancelled()))
+    model = _Mean()
+    assert finish(labels_allow_mirroring(model, _Bright(), NeverCancelled()))
+    assert not model._forward_pre_hooks
+
+
+class _LeftOnly(ToyTask):
+    """Images that are bright on the left alone, all of one class."""
+
+    def batches(self, split: Split, seed: int | None = None) -> Any:
+        """Of the right half nothing is learnt, but by mirroring."""
+        for _ in range(20):
+            images = torch.zeros(16, 1, 8, 8)
+            images[..., :4] = 1.0
+            yield images, torch.zeros(16, dtype=torch.long)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_mirrored_images_keep_their_labels(mirror: bool) -> None:
+    class Sides(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            told = (torch.stack([part.mean((1, 2, 3)) for part in x.chunk(2, -1)], 1) * self.weight).sum(1)
+            return torch.stack([told, -told, torch.full_like(told, -9.0)], 1)
+
+    settings = RecoverySettings(epochs=1, distillation=0.0, learning_rate=0.05, threads=1)
+    found = finish(fine_tune(Sides(), Sides(), _LeftOnly(), settings, mirror=mirror)).state_dict["weight"]
+    assert float(found[0]) > 0.1 and (float(found[1]) > 0.1) is mirror
+
+
+def test_settings_that_were_written_before_teachers_were_tuned_mean_the_original() -> None:
+    written = to_plain(RecoverySettings(epochs=3))
+    del written["teacher"]
+    steps = {"steps": [{"step": "recover", "intent": written}, {"recovery": None}]}
+    (first, second) = as_recorded(steps)["steps"]
+    assert from_plain(first["intent"], RecoverySettings) == RecoverySettings(epochs=3, teacher=Teacher.ORIGINAL)
+    assert second == {"recovery": None}
+    assert from_plain(as_recorded(to_plain(SETTINGS)), RecoverySettings) == SETTINGS
