@@ -1,5 +1,6 @@
 """Mirrors images on their way into models, where nothing else of a sample changes with that. Loads torch."""
 
+import math
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,8 @@ from .side_effects import modes_kept
 
 IMAGES = (4, 5)
 """Dimensions of images [N, C, H, W] and clips [N, C, T, H, W]."""
+ALIKE = 0.03
+"""Share of the metric that mirrored images may cost, noise included, where labels stay right."""
 SHARE = 0.5
 """Of the samples of a batch that are mirrored, about."""
 
@@ -65,9 +68,10 @@ def mirroring(*models: nn.Module, all_samples: bool = False) -> Generator[None]:
 
 
 def labels_allow_mirroring(model: nn.Module, task: Task, token: CancelToken) -> Job[bool]:
-    """Measure whether labels stay right where images are mirrored: the metric on val is the same but for noise.
+    """Measure whether labels stay right where images are mirrored: the metric on val is surely almost the same.
 
     So letters, digits and what is to be located in an image are told from objects that look the same from both sides.
+    Where val has too few samples to tell, labels are not trusted.
 
     Args:
         model: One that knows the data, as the original does.
@@ -82,13 +86,17 @@ def labels_allow_mirroring(model: nn.Module, task: Task, token: CancelToken) -> 
         plain = yield from task.evaluate(model, Split.VAL, token)
         with mirroring(model, all_samples=True):
             other = yield from task.evaluate(model, Split.VAL, token)
-    return not better_than_noise(plain, other)
+    noise = math.hypot(plain.error, other.error)
+    return plain.certain and _gain(plain, other) + noise <= ALIKE * abs(plain.value)
 
 
 def better_than_noise(one: Metric, other: Metric) -> bool:
     """Whether a metric is better than another one by more than the standard error of their difference."""
-    gain = one.value - other.value if one.higher_is_better else other.value - one.value
-    return gain > (one.error**2 + other.error**2) ** 0.5
+    return _gain(one, other) > math.hypot(one.error, other.error)
+
+
+def _gain(one: Metric, other: Metric) -> float:
+    return one.value - other.value if one.higher_is_better else other.value - one.value
 
 
 def _images_in(inputs: Any) -> int:

@@ -147,6 +147,8 @@ def test_the_first_recovery_is_estimated_from_how_long_judging_took(player: Play
     found = workbench.estimator.estimate("recover", "s1", settings)
     learned, judged = task.sizes["train"], task.sizes["val"]
     passes = settings.epochs * (4 * learned + judged)  # teacher and student forward, two for the student's backward
+    assert settings.tuning is not None
+    passes += settings.tuning.epochs * (3 * learned + judged)  # of the teacher before that
     assert found.seconds == pytest.approx(passes * task.seconds)
     parameters = document.original.parameters
     assert found.bytes >= 4 * 5 * parameters  # both models, gradients and moments, before any activation

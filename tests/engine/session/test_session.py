@@ -201,7 +201,7 @@ def test_restoring_gives_every_state_with_identical_weights_and_trains_nothing(
     recovered = finish(session.recover(cut.id, SETTINGS))
     finish(session.evaluate(recovered.id, Split.TEST))
     states = {one.id: session.model(one.id).state_dict() for one in session.states()}
-    monkeypatch.setattr(session_module, "fine_tune", _forbidden)
+    monkeypatch.setattr(session_module, "recover_model", _forbidden)
     monkeypatch.setattr(session_module, "run_evaluation", _forbidden)
     session.close()
     other = Session(session.folder)
