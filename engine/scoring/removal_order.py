@@ -22,6 +22,8 @@ FRACTION = 32
 """One over the share of what is left that goes in a step; within a step errors are exact, the choice is not."""
 RIDGE = 1e-3
 """Added to the mean square of the inputs, as a share of it."""
+GONE = 8
+"""One over the share of a product's columns that may be gone before it is laid out anew without them."""
 WIDE = 2048
 """Inputs of a product from which on single precision does."""
 
@@ -31,16 +33,38 @@ class Consumer:
     """A product that reads a coupled set, as it stands after the removals so far.
 
     Attributes:
-        weight: [m, k] adjusted to what is left.
-        inverse: [k, k] of the second moments of what is left.
+        weight: [m, k] adjusted to what is left; the columns of what is gone are 0.
+        inverse: [k, k] of the second moments of what is left, likewise.
         columns: [S, b] the columns that each structure owns.
         energy: Mean square of the whole output, what errors are relative to.
+        places: [k] the column of the product's own weight that each one is.
+        width: Columns of that weight.
+        gone: [k] columns of structures that left.
     """
 
     weight: Tensor
     inverse: Tensor
     columns: Tensor
     energy: float
+    places: Tensor
+    width: int
+    gone: Tensor
+
+    def full_weight(self) -> Tensor:
+        """[m, width] the weight as the product holds it."""
+        full = self.weight.new_zeros(len(self.weight), self.width)
+        full[:, self.places] = self.weight
+        return full
+
+    def lay_out(self) -> None:
+        """Drop the columns of what is gone."""
+        stay = (~self.gone).nonzero().flatten()
+        now = torch.full_like(self.gone, -1, dtype=torch.int64)
+        now[stay] = torch.arange(len(stay))
+        self.weight = self.weight.index_select(1, stay)
+        self.inverse = self.inverse.index_select(0, stay).index_select(1, stay)
+        self.places, self.columns = self.places[stay], now[self.columns]
+        self.gone = self.gone[stay]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +100,9 @@ def consumer(weight: Tensor, moments: Tensor, columns: Tensor) -> Consumer:
         ridge *= 10
         factor, failed = LINALG.cholesky_ex(moments)
     energy = float(((weight @ moments) * weight).sum())
-    return Consumer(weight, torch.cholesky_inverse(factor), columns, energy or 1.0)
+    size = len(moments)
+    gone = torch.zeros(size, dtype=torch.bool)
+    return Consumer(weight, torch.cholesky_inverse(factor), columns, energy or 1.0, torch.arange(size), size, gone)
 
 
 def removal_order(consumers: Sequence[Consumer], count: int, levels: Sequence[int] = ()) -> Removal:
@@ -98,7 +124,7 @@ def removal_order(consumers: Sequence[Consumer], count: int, levels: Sequence[in
         order += going.tolist()
         left = left[~torch.isin(left, going)]
         if len(order) in levels:
-            weights[len(order)] = [one.weight.clone() for one in consumers]
+            weights[len(order)] = [one.full_weight() for one in consumers]
     return Removal(order, errors, weights)
 
 
@@ -122,5 +148,8 @@ def _remove(one: Consumer, going: Tensor) -> Tensor:
     one.weight[:, columns] = 0
     one.inverse[columns] = 0
     one.inverse[:, columns] = 0
+    one.gone[columns] = True
+    if GONE * int(one.gone.sum()) >= len(one.gone):
+        one.lay_out()
     added = solved.square().sum(1).view(len(going), -1).sum(1).double()
     return added / one.energy

@@ -31,15 +31,17 @@ from .weights import as_array
 
 BATCHES = 32
 """Calibration batches to look at, at most."""
-ENOUGH, FEWEST = 6, 8192
+ENOUGH, FEWEST = 2, 4096
 """Rows of data for each input of a product, and in all, after which it looks at no more; drawn at random."""
+PANEL = 512
+"""Columns of moments that are computed together, from the diagonal downwards."""
 MEMORY = 1 << 30
 """Bytes of moments to hold at a time; what needs more is gathered in further passes over the data."""
 LARGEST = 16384
 """Inputs of a product up to which it is looked at."""
 LEVELS = {8: 64, 4: 4, 2: 1}
 """Points of a set's curve at which the outputs are measured -> samples that each needs; as many as `WORK` allows."""
-WORK, MANY = 3e12, 128
+WORK, MANY = 1e12, 128
 """Multiply-accumulates that measuring should take, and samples that are enough."""
 PATIENCE = 3
 """How many times as much work it may be before there are fewer points."""
@@ -58,7 +60,8 @@ class _Product:
         centred: A bias can hold the mean.
         rows: How many rows were looked at.
         sums: [k].
-        products: [k, k].
+        products: [k, k], on and below the diagonal.
+        offered: Rows of a batch, at most.
     """
 
     weight: Any
@@ -68,13 +71,25 @@ class _Product:
     rows: int
     sums: Any
     products: Any
+    offered: int = 0
+
+    def add(self, columns: Any) -> None:
+        """Take in rows [n, k]."""
+        import torch
+
+        self.rows += len(columns)
+        self.sums += columns.sum(0, dtype=torch.float64)
+        for first in range(0, columns.shape[1], PANEL):
+            last = first + PANEL
+            self.products[first:last, :last].addmm_(columns[:, first:last].T, columns[:, :last])
 
     def moments(self) -> Any:
         """[k, k] mean products of the inputs, of centred ones where a bias can hold the mean."""
         import torch
 
         mean = self.sums / self.rows
-        found = self.products.double() / self.rows
+        found = self.products.tril().double() / self.rows
+        found += found.tril(-1).T
         return found - torch.outer(mean, mean) if self.centred else found
 
 
@@ -204,7 +219,7 @@ def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Prod
     from .tied_weights import untied_weights
 
     assert rated.task is not None
-    batches = min(rated.task.batch_count(Split.TRAIN) or BATCHES, rated.choices.batches or BATCHES)
+    batches = needed = min(rated.task.batch_count(Split.TRAIN) or BATCHES, rated.choices.batches or BATCHES)
     random = torch.Generator().manual_seed(rated.seed)
 
     def seen(product: WeightProduct) -> None:
@@ -216,10 +231,8 @@ def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Prod
         for one, unit in zip(found[product.name], product.units, strict=False):
             if one.rows >= one.wanted or not unit.rows or not len(one.index):
                 continue
-            columns = unit.columns(drawn_rows(unit, -(-2 * one.wanted // batches), random)).float().cpu()
-            one.rows += len(columns)
-            one.sums += columns.sum(0, dtype=torch.float64)
-            one.products += columns.T @ columns
+            one.offered = max(one.offered, unit.rows)
+            one.add(unit.columns(drawn_rows(unit, -(-2 * one.wanted // needed), random)).float().cpu())
 
     others = [one for name, one in rated.parameters.items() if name not in dims]
     weights = {name: one for name, one in rated.parameters.items() if name in dims or one.ndim == 1}
@@ -233,8 +246,10 @@ def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Prod
             call(rated.model, inputs)
         watching.forget()
         yield Progress(Message("progress.features", "Measuring the inputs of each layer"), number, batches)
-        if found and all(one.rows >= one.wanted for some in found.values() for one in some):
+        products = [one for some in found.values() for one in some]
+        if products and all(one.rows >= one.wanted for one in products):
             break
+        needed = min(max((-(-one.wanted // one.offered) for one in products if one.offered), default=batches), batches)
     if not number:
         raise no_batch_error()
 
