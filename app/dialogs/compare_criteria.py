@@ -63,7 +63,7 @@ class CompareCriteria(QDialog):
         self._compared: tuple[Scores | None, Scores | None] | None = None
         self.setWindowTitle(self.tr("Compare two criteria"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.resize(SIZE.boundedTo(window.as_widget().window().size()))
+        self.resize(SIZE.boundedTo(window.as_widget().size()))
         self.boxes = (ComboBox(self.tr("Left criterion")), ComboBox(self.tr("Right criterion")))
         self.verdict = label("", "strong", wrap=True)
         self._model = QStandardItemModel(self)

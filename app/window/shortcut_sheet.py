@@ -40,7 +40,7 @@ class ShortcutSheet(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         layout.addWidget(buttons)
-        self.resize(self.sizeHint().boundedTo(window.as_widget().window().size()))
+        self.resize(self.sizeHint().boundedTo(window.as_widget().size()))
 
     def _align(self) -> None:
         """Titles stand below each other, also those of different menus."""
