@@ -104,6 +104,7 @@ class StateJobs(QObject):
         state = self._document.contents.present
 
         def apply(exported: Exported) -> None:
+            """Keep what was written with the state, and show its receipt."""
             document = self._document
             document.take_export(state, exported)
             facts = receipt_facts(exported, document.contents.states.get(state), document.target)

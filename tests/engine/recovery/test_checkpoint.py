@@ -113,7 +113,7 @@ def test_the_resumed_weights_are_those_of_an_uninterrupted_run(
 def test_a_cancelled_run_keeps_all_its_steps_however_short_it_was(tmp_path: Path, step: int, close: bool) -> None:
     whole, token = _recover(Checkpoint(None)), threading.Event()
     path = tmp_path / "s1.pt"
-    job = recover(_net(), _net(), Augmented(), SETTINGS, token=token, checkpoint=Checkpoint(path, "k"))
+    job = fine_tune(_net(), _net(), Augmented(), SETTINGS, token=token, checkpoint=Checkpoint(path, "k"))
     done = 0
     with pytest.raises(Cancelled):
         for progress in job:
@@ -125,7 +125,7 @@ def test_a_cancelled_run_keeps_all_its_steps_however_short_it_was(tmp_path: Path
                     raise Cancelled
     torch.rand(11)
     begun: list[int] = []
-    job = recover(_net(), _net(), Augmented(), SETTINGS, token=threading.Event(), checkpoint=Checkpoint(path, "k"))
+    job = fine_tune(_net(), _net(), Augmented(), SETTINGS, token=threading.Event(), checkpoint=Checkpoint(path, "k"))
     resumed = finish(job, lambda one: begun.append(one.done) if one.message.code == GOING_ON else None)
     assert begun[0] >= done
     assert all(torch.equal(value, whole.state_dict[name]) for name, value in resumed.state_dict.items())
@@ -145,7 +145,7 @@ def test_a_step_that_is_broken_off_half_way_is_not_kept(tmp_path: Path, monkeypa
             return super().loss(model, batch)
 
     with pytest.raises(Cancelled):
-        finish(recover(_net(), _net(), Halfway(), SETTINGS, token=token, checkpoint=Checkpoint(path, "k")))
+        finish(fine_tune(_net(), _net(), Halfway(), SETTINGS, token=token, checkpoint=Checkpoint(path, "k")))
     assert not path.exists()
 
 
@@ -157,7 +157,7 @@ def test_a_training_goes_on_for_more_epochs_or_fewer(tmp_path: Path) -> None:
     for epochs in (SETTINGS.epochs + 2, 1):
         path.write_bytes(kept)
         asked, begun = replace(SETTINGS, epochs=epochs), list[int]()
-        job = recover(_net(), _net(), Augmented(), asked, checkpoint=Checkpoint(path, "k"))
+        job = fine_tune(_net(), _net(), Augmented(), asked, checkpoint=Checkpoint(path, "k"))
         told = finish(job, lambda one, begun=begun: begun.append(one.done) if one.message.code == GOING_ON else None)
         assert begun[0] >= 8
         assert told.steps == max(begun[0], steps // SETTINGS.epochs * epochs)
