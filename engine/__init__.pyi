@@ -77,10 +77,10 @@ from .recipes.replay import replay as replay
 from .recipes.replay import run_recipe as run_recipe
 from .recipes.script import script_of as script_of
 from .recipes.script import write_script as write_script
-from .recovery.finetune import recover as recover
 from .recovery.protocol import Optimizer as Optimizer
 from .recovery.protocol import RecoverySettings as RecoverySettings
 from .recovery.protocol import Repair as Repair
+from .recovery.recover import recover as recover
 from .runtime.load_pruned import load_pruned as load_pruned
 from .scoring.criteria import CRITERIA as CRITERIA
 from .scoring.criteria import offers as offers

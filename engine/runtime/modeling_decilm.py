@@ -12,7 +12,7 @@ hidden size), each with `no_op` where the layer has none. Exact widths stand bes
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -33,7 +33,9 @@ class Section(dict[str, Any]):
 
 
 def _section(part: Any) -> Any:
-    return Section({name: _section(one) for name, one in part.items()}) if isinstance(part, Mapping) else part
+    if not isinstance(part, Mapping):
+        return part
+    return Section({name: _section(one) for name, one in cast("Mapping[str, Any]", part).items()})
 
 
 class DeciLMConfig(LlamaConfig):

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QRect
 from PySide6.QtGui import QColor, QImage, QRegion
@@ -55,8 +56,9 @@ def _columns(area: QRect) -> range:
 def _over(colour: QColor, ground: QColor) -> QColor:
     """A colour that lets some of the ground through, as it is seen."""
     part = colour.alphaF()
-    pairs = zip(colour.getRgbF()[:3], ground.getRgbF()[:3], strict=True)
-    return QColor.fromRgbF(*(part * own + (1 - part) * other for own, other in pairs))
+    own, below = (np.array((one.redF(), one.greenF(), one.blueF())) for one in (colour, ground))
+    red, green, blue = (part * own + (1 - part) * below).tolist()
+    return QColor.fromRgbF(red, green, blue)
 
 
 @pytest.mark.parametrize("kind", [StandIn, full, lambda: full(llama(2, 64, 96, 8))], ids=["empty", "net", "heads"])

@@ -99,7 +99,9 @@ def test_the_whole_road_with_inputs_by_name(user, session, tmp_path) -> None:
 
     given = {"words": torch.randint(0, 11, (6, 5)), "mask": torch.ones(6, 5), "side": torch.randn(6, 3)}
     for exported, path in ((onnx, onnx.files[0]), (program, program.files[0]), (folder, str(tmp_path / "small"))):
-        found, expected = exporter_named(exported.format).predictor(path)(**given, detailed=True), model(**given)
+        predict = exporter_named(exported.format).predictor(path)
+        assert predict is not None
+        found, expected = predict(**given, detailed=True), model(**given)
         assert torch.allclose(found.logits, expected.logits, atol=1e-5)
         assert torch.allclose(found.hidden_states[0], expected.hidden_states[0], atol=1e-5)
     timings = finish(measure_states(session, (state.id,), TargetSpec(batch=3, seconds=0.05)))

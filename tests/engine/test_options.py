@@ -14,7 +14,7 @@ from secateur.engine.errors import SecateurError
 from secateur.engine.options import Option, require_in_range, settings_of
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
 from secateur.engine.scoring.score_options import Choices, Combine
-from secateur.engine.sharing.report_data import _settings
+from secateur.engine.session.state_text import _settings
 from secateur.engine.text.notation import SHARES
 from secateur.engine.workflows.prune import PruneSettings
 

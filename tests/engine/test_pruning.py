@@ -131,7 +131,7 @@ def test_files_of_a_model_that_only_this_process_has_compute_what_it_computes(
 ) -> None:
     _, result = pruned
     exported = result.export_onnx(tmp_path / "net.onnx")
-    assert exported.difference < 1e-4
+    assert exported.difference is not None and exported.difference < 1e-4
     more = torch.randn(5, 3, 8, 8)
     with torch.no_grad():
         expected = copy.deepcopy(result.model).eval()(more)

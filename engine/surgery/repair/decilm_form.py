@@ -49,7 +49,7 @@ def decilm_config(model: Any) -> Any:
     for name in ("architectures", "model_type", "auto_map"):
         document.pop(name, None)
     config = DeciLMConfig(block_configs=sections, **document)
-    config._attn_implementation = model.config._attn_implementation
+    config._attn_implementation = model.config._attn_implementation  # pyright: ignore[reportPrivateUsage]
     config.dtype, config.architectures = model.config.dtype, [DeciLMForCausalLM.__name__]
     with torch.device("meta"):
         target = DeciLMForCausalLM(config).state_dict()

@@ -7,7 +7,6 @@ import pytest
 
 from secateur.app.document.document import Selection
 from secateur.app.panels.inspector.panel import InspectorPanel
-from secateur.app.panels.layers.panel import LayersPanel
 from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.model import Column
 from secateur.engine.errors import EngineLost, TaskError
@@ -34,28 +33,25 @@ def partly(player: Player, done: int = 8, seed: int = 3, samples: bool = False) 
     return scores
 
 
-def test_every_view_of_scores_says_of_how_much_they_are(qtbot, dressed, player) -> None:
+def test_the_legend_of_scores_says_of_how_much_they_are(qtbot, dressed, player) -> None:
     document = player.document
-    tree, layers = TreePanel(document), LayersPanel(document)
+    tree = TreePanel(document)
     document.select(Selection(CONV, 2))
-    for panel in (tree, layers):
-        qtbot.addWidget(panel)
-        panel.resize(430, 600)
-        panel.show()
-        assert panel.range.ends[1] == "not scored yet"
+    qtbot.addWidget(tree)
+    tree.resize(430, 600)
+    tree.show()
+    assert tree.range.ends[1] == "not scored yet"
     scores = partly(player)
     first = document.analysis.sets[2].first
-    for panel in (tree, layers):
-        assert panel.range.so_far == "so far, after 8 of 32 batches"
-        assert panel.range.accessibleName().endswith(panel.range.so_far)
+    assert tree.range.so_far == "so far, after 8 of 32 batches"
+    assert tree.range.accessibleName().endswith(tree.range.so_far)
     index = tree.model.index_of(CONV, 2, first).siblingAtColumn(Column.SCORE)
     assert index.data() == tree.model.figures.scale.text(float(scores[first]))
     partly(player, done=16, samples=True)
     assert tree.range.so_far == "so far, after 16 of 32 samples"
     player.answer("score", scores_of(document.analysis, seed=5))
-    for panel in (tree, layers):
-        assert panel.range.ends[1] == tree.model.figures.scale.text(tree.model.figures.scale.top)
-        assert not panel.range.so_far
+    assert tree.range.ends[1] == tree.model.figures.scale.text(tree.model.figures.scale.top)
+    assert not tree.range.so_far
     assert index.data() != tree.model.figures.scale.text(float(scores[first]))
 
 

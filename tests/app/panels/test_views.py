@@ -479,7 +479,7 @@ def without_data(document) -> None:
 @pytest.mark.parametrize("kind", ["tradeoff", "sensitivity", "samples"])
 def test_where_data_is_missing_a_button_attaches_it(player, window, qtbot, kind: str) -> None:
     without_data(player.document)
-    panel = next(one for one in PANELS if one.module == kind).make(player.workbench)
+    panel: Any = next(one for one in PANELS if one.module == kind).make(player.workbench)
     qtbot.addWidget(panel)
     panel.show()
     assert panel._empty.step.text() == "Attach data..."
@@ -489,7 +489,7 @@ def test_where_data_is_missing_a_button_attaches_it(player, window, qtbot, kind:
 
 def test_the_ledger_attaches_data_where_there_is_no_metric(player, window, qtbot) -> None:
     without_data(player.document)
-    panel = next(one for one in PANELS if one.module == "ledger").make(player.workbench)
+    panel: Any = next(one for one in PANELS if one.module == "ledger").make(player.workbench)
     qtbot.addWidget(panel)
     panel.show()
     qtbot.mouseClick(panel.cells["metric"].step, Qt.MouseButton.LeftButton)

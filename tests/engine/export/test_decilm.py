@@ -42,7 +42,8 @@ def named(analysis: Analysis, kind: Kind, end: str) -> CoupledSet:
 def uneven() -> tuple[CutModel, Any]:
     """Attention of one layer gone, the feed-forward part of another, a third layer whole, one group, some neurons."""
     torch.manual_seed(0)
-    sizes = {"hidden_size": 48, "intermediate_size": 64, "num_attention_heads": 6, "num_key_value_heads": 3}
+    sizes: dict[str, Any] = {"hidden_size": 48, "intermediate_size": 64}
+    sizes |= {"num_attention_heads": 6, "num_key_value_heads": 3}
     config = transformers.LlamaConfig(vocab_size=90, num_hidden_layers=4, tie_word_embeddings=True, **sizes)
     model = transformers.LlamaForCausalLM(config).eval()
     inputs = example_inputs(type(model), model.config)
@@ -88,6 +89,7 @@ def test_the_folder_loads_in_a_fresh_process_and_generates_with_its_cache(
     with torch.no_grad():
         assert torch.equal(done.model(torch.arange(24).reshape(2, 12) + 3).logits, made["logits"])
         again = exporter_named("hugging-face").predictor(str(tmp_path / "out"))
+        assert again is not None
         assert torch.equal(again(torch.arange(24).reshape(2, 12) + 3).logits, made["logits"])
     assert torch.equal(made["cached"], made["uncached"])
     document = json.loads((tmp_path / "out" / "config.json").read_text())
@@ -114,7 +116,8 @@ def test_other_programs_read_it_where_their_fields_say_all() -> None:
 
 def test_heads_that_lost_dimensions_have_no_section() -> None:
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 16, "num_attention_heads": 4, "num_hidden_layers": 2}
+    sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 16}
+    sizes |= {"num_attention_heads": 4, "num_hidden_layers": 2}
     model = transformers.LlamaForCausalLM(transformers.LlamaConfig(vocab_size=50, **sizes)).eval()
     inputs = example_inputs(type(model), model.config)
     analysis = analyse(model, inputs)

@@ -219,7 +219,8 @@ def test_a_folder_with_uneven_layers_is_one_for_pytorch_and_says_why(
 
 
 def test_the_nearest_uniform_plan_is_the_mean_of_the_layers_and_says_what_it_costs() -> None:
-    config = transformers.LlamaConfig(**SIZES | {"vocab_size": 96, "num_hidden_layers": 3})
+    sizes: dict[str, Any] = SIZES | {"vocab_size": 96, "num_hidden_layers": 3}
+    config = transformers.LlamaConfig(**sizes)
     model, inputs = small(transformers.LlamaForCausalLM, config)
     analysis = analyse(model, inputs)
     neurons = [one for one in analysis.sets if one.kind is Kind.NEURON]
@@ -240,9 +241,10 @@ def test_the_nearest_uniform_plan_is_the_mean_of_the_layers_and_says_what_it_cos
 
 
 def test_a_branch_that_is_gone_is_named_and_comes_back_in_the_nearest_uniform_plan() -> None:
-    config = transformers.LlamaConfig(**SIZES | {"vocab_size": 96, "num_hidden_layers": 3})
+    sizes: dict[str, Any] = SIZES | {"vocab_size": 96, "num_hidden_layers": 3}
+    config = transformers.LlamaConfig(**sizes)
     model, inputs = small(transformers.LlamaForCausalLM, config)
-    analysis, plan = analyse(model, inputs), None
+    analysis = analyse(model, inputs)
     branch = next(one for one in analysis.sets if one.kind is Kind.BLOCK and one.module.endswith("1.mlp"))
     plan = analysis.empty()
     plan[branch.first] = True
@@ -252,7 +254,8 @@ def test_a_branch_that_is_gone_is_named_and_comes_back_in_the_nearest_uniform_pl
 
 
 def test_heads_stay_where_the_width_that_they_go_with_is_an_output() -> None:
-    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48}
+    sizes |= {"num_hidden_layers": 2, "num_attention_heads": 4}
     model, inputs = small(transformers.BertModel, transformers.BertConfig(vocab_size=60, **sizes))
     analysis = keep_uniform(model, analyse(model, inputs))
     rated = np.random.default_rng(0).random(analysis.count)

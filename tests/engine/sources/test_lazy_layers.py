@@ -81,7 +81,8 @@ def test_the_whole_road_is_open_to_it(code: str, tmp_path: Path) -> None:
     made = finish(session.cut("s0", trial_mask(session.analysis)))
     exported = finish(export_state(session, made.id, "pytorch", str(tmp_path / "small")))
     session.close()
-    assert made.verification is not None and made.verification.passed and exported.difference < 1e-4
+    assert made.verification is not None and made.verification.passed
+    assert exported.difference is not None and exported.difference < 1e-4
 
 
 @pytest.mark.parametrize(
