@@ -23,7 +23,8 @@ def main() -> None:
     os.close(0)
     code = int(link.makefile().readline() or 1)
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL)
+        if -code not in (signal.SIGKILL, signal.SIGSTOP):  # nobody can handle these
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code)
 

@@ -46,6 +46,7 @@ def test_words_files_folder_environment_and_threads_are_its_own(tmp_path: Path) 
         ("import sys; sys.exit(3)", 3),
         ("raise ValueError('so it is')", 1),
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", -signal.SIGSEGV),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
     ],
 )
 def test_it_ends_as_it_would_have_ended(tmp_path: Path, code: str, status: int) -> None:
