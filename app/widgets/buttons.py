@@ -60,12 +60,12 @@ def button(text: str, role: str = "", tip: str = "", parent: QWidget | None = No
     return made
 
 
-class ElidedButton(QPushButton):
+class ElidedButton(Button):
     """A button whose width does not depend on its words: what is too long is elided in the middle."""
 
     def __init__(self, letters: int, least: int = 0, parent: QWidget | None = None) -> None:
         """Take room for so many average letters, and for `least` of them where there is no more room (0: the same)."""
-        super().__init__(parent)
+        super().__init__("", parent)
         self._letters, self._least = letters, least or letters
         self.setAutoDefault(False)
         policy = QSizePolicy.Policy.Preferred if least else QSizePolicy.Policy.Fixed
@@ -74,7 +74,7 @@ class ElidedButton(QPushButton):
     @property
     def elided(self) -> bool:
         """Whether only a part of the words is shown."""
-        return self._shown() != self.text()
+        return self.shown() != self.text()
 
     def say(self, words: str) -> None:
         """Change the words, for readers of the screen too."""
@@ -89,19 +89,13 @@ class ElidedButton(QPushButton):
         """As wide as the least of them."""
         return QSize(self._width(self._least), super().sizeHint().height())
 
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """The button as the style paints it, with as much of the words as there is room for."""
-        option = QStyleOptionButton()
-        self.initStyleOption(option)
-        option.text = self._shown()  # type: ignore[attr-defined]
-        QStylePainter(self).drawControl(QStyle.ControlElement.CE_PushButton, option)
+    def shown(self) -> str:
+        """The words, shortened where they must be."""
+        room = max(self.width() - PADDING, 0)
+        return self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideMiddle, room)
 
     def _width(self, letters: int) -> int:
         return letters * self.fontMetrics().averageCharWidth() + PADDING
-
-    def _shown(self) -> str:
-        room = max(self.width() - PADDING, 0)
-        return self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideMiddle, room)
 
 
 class PrimaryButton(Button):

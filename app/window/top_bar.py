@@ -31,8 +31,8 @@ GAP, SPACE = 14, 6
 """Between what one has, what one wants and what comes next; and between their parts."""
 STEP, DATA, TARGET = 22, 20, 33
 """Average letters that the next step, the data and the target have room for."""
-KINDS = 10
-"""The same for what is kept of single kinds."""
+KINDS = 3
+"""The same for how many single kinds have a limit of their own."""
 LEAST_DATA, LEAST_TARGET = 8, 10
 """The same where there is no more room."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES, Aspect.JOBS})
@@ -233,7 +233,7 @@ class TopBar(QWidget):
         reason = command_named("file.data").enabled(self._document)
         set_available(self.data, not reason)
         tip = reason or say(command_named("file.data").tooltip)
-        self.data.setToolTip(f"{task.title}\n{tip}" if task else tip)
+        self.data.setToolTip(tip)
 
     def _show_target(self) -> None:
         specs = list(dict.fromkeys((*TARGETS, self._document.target)))
@@ -263,7 +263,7 @@ class TopBar(QWidget):
                     box.setSuffix(unit)
             set_available(box, not self._document.busy)
         said = kept_words(goal.kept)
-        self.kinds.say(said or self.tr("By kind"))
+        self.kinds.say(f"+{len(goal.kept)}" if said else "\u2026")
         self.kinds.setAccessibleName(self.tr("Keep by kind: {0}").format(said or self.tr("none")))
         reason = command_named("edit.kinds").enabled(self._document)
         set_available(self.kinds, not reason)
@@ -286,7 +286,7 @@ class TopBar(QWidget):
         self.primary.say(words)
         set_available(self.primary, not reason)
         tip = command.told(self._window.workbench)
-        self.primary.setToolTip(f"{words}\n{tip}" if self.primary.elided else tip)
+        self.primary.setToolTip(tip)
         if command.id == "edit.suggest":
             again = self._buttons["edit.suggest"]
             set_available(again, False)

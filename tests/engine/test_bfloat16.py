@@ -172,7 +172,7 @@ def test_code_that_takes_float32_alone_is_opened_in_float32(tmp_path: Path) -> N
         )
     prepared = finish(prepare(replace(spec, source=spec.source.replace(":half", ":wide")), NEVER, FULL_CONSENT))
     assert not in_bfloat16(prepared.opened.model) and prepared.spec.float32
-    assert [note.code for note in prepared.opened.notes] == ["open.float32"]
+    assert [note.code for note in prepared.opened.notes] == ["source.untrained", "open.float32"]
 
 
 def test_a_task_of_ones_own_that_gives_float32_gets_a_model_in_float32(tmp_path: Path) -> None:
