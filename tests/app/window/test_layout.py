@@ -35,7 +35,7 @@ def text_as_before(qapp):
 
 def switched(qtbot) -> None:
     """The look is the one that was asked for last."""
-    qtbot.waitUntil(lambda: not theme().switching)
+    qtbot.waitUntil(lambda: not theme().switching, timeout=20_000)
 
 
 def places(window) -> dict[str, Qt.DockWidgetArea]:
