@@ -142,7 +142,7 @@ class Timing:
     step: Latency | None = None
     own: float = 0.0
     beside: float = 0.0
-    when: float = field(default=0.0, compare=False)
+    when: float = field(default=0.0, compare=False, repr=False)
 
     @property
     def undisturbed(self) -> float:

@@ -278,7 +278,7 @@ class Metric:
     split: Split
     percent: bool = True
     higher_is_better: bool = True
-    when: float = field(default=0.0, compare=False)
+    when: float = field(default=0.0, compare=False, repr=False)
 
     @property
     def certain(self) -> bool:

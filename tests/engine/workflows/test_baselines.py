@@ -17,7 +17,7 @@ from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
 from secateur.engine.recipes.recipe import RECIPE, write_recipe
 from secateur.engine.recipes.replay import run_recipe
 from secateur.engine.recovery import checkpoint
-from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.recovery.protocol import RecoverySettings, Teacher
 from secateur.engine.session.session import Session
 from secateur.engine.sharing.session_files import save_project, session_recipe
 from secateur.engine.sources.protocol import ModelSpec
@@ -167,7 +167,8 @@ def test_a_baseline_whose_training_was_stopped_is_gone_on_with(
 ) -> None:
     monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
     monkeypatch.setattr(checkpoint, "SHARE", 0)
-    settings, asked = replace(SETTINGS, recovery=RecoverySettings(epochs=2, threads=1), rounds=2), BaselineSpec(kind)
+    recovery = RecoverySettings(epochs=2, threads=1, teacher=Teacher.ORIGINAL, mirror=False)
+    settings, asked = replace(SETTINGS, recovery=recovery, rounds=2), BaselineSpec(kind)
     with closing(Session(tmp_path / "session")) as session:
         finish(session.open(write_project(tmp_path / "mine"), evaluate=False))
         state = finish(prune_state(session, "s0", settings))[-1].id
