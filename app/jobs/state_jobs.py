@@ -8,7 +8,7 @@ from PySide6.QtCore import QObject, Slot
 
 from secateur.engine.errors import Message
 from secateur.engine.export.protocol import Exported
-from secateur.engine.export.run_command import place_of
+from secateur.engine.export.receipt_facts import place_of
 from secateur.engine.export.table import EXPORTERS
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.filter_images import Filters

@@ -7,7 +7,7 @@ from PySide6.QtCore import QEvent, QObject, QUrl, Slot
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
-from secateur.engine.export.run_command import place_of, run_command
+from secateur.engine.export.receipt_facts import command_line, place_of
 
 from ..document.document import Document
 from ..text.receipts import format_called, receipt_lines, receipt_notes
@@ -116,7 +116,7 @@ class ReceiptCard(Card):
     def _copy_command(self) -> None:
         if self._document.receipt is None:
             return
-        command = run_command(self._document.receipt.exported)
+        command = command_line(self._document.receipt.exported)
         if command:
             QGuiApplication.clipboard().setText(command)
         self._document.tell(self.tr("Command copied.") if command else self.tr("No command is known for this format."))

@@ -23,8 +23,8 @@ from ..text.python_code import comment
 from .compare import difference
 from .model_package import bytes_of, pack
 from .protocol import Exported, ExportRequest, Predictor
+from .receipt_facts import LOADER, README
 from .reference_outputs import cases, outputs_of, require_agreement
-from .run_command import LOADER, README
 from .staged_output import check_destination, staged_folder
 from .table import require
 

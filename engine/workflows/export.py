@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..errors import ExportError, Message
 from ..export.protocol import Exported, ExportRequest
-from ..export.run_command import opset_of, sample_inputs
+from ..export.receipt_facts import opset_of, sample_inputs
 from ..export.table import EXPORTERS, exporter_named, format_of, require, samples_refusal
 from ..jobs import CancelToken, Job, NeverCancelled
 from ..model_inputs import Inputs, batch_size

@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from secateur.engine.export.protocol import Exported
-from secateur.engine.export.run_command import place_of, run_command, sample_inputs
+from secateur.engine.export.receipt_facts import command_line, place_of, sample_inputs
 from secateur.engine.jobs import finish
 from secateur.engine.session.session import Session
 from secateur.engine.sources.input_spec import InputSpec
@@ -45,7 +45,7 @@ def test_the_command_of_a_receipt_runs_what_was_written(session: Session, tmp_pa
     place.parent.mkdir()
     exported = finish(export_state(session, "s0", format, str(place)))
     assert place_of(exported) == place
-    assert told in run(run_command(exported), tmp_path)
+    assert told in run(command_line(exported), tmp_path)
     given = onnx.load(place).opset_import[0].version if format == "onnx" else 0
     assert exported.opset == given and exported.inputs == sample_inputs(session.prepared.inputs)
     assert session.history.state("s0").exports[-1] == exported
@@ -60,4 +60,4 @@ def test_inputs_by_name_are_given_by_name(tmp_path: Path):
     inputs = sample_inputs({"x": np.ones((2, 4), np.float32), "mask": np.ones(2, np.int64)})
     assert inputs == (InputSpec((1, 4), "float32", "x"), InputSpec((1,), "int64", "mask"))
     exported = Exported("onnx", (str(tmp_path / "g.onnx"),), 0.0, None, 1, inputs=inputs)
-    assert run(run_command(exported), tmp_path).strip() == "[(1, 4)]"
+    assert run(command_line(exported), tmp_path).strip() == "[(1, 4)]"

@@ -44,7 +44,7 @@ def place_of(exported: Exported) -> Path:
     return first if first.suffix.lower() in (*FILES, CARD) else first.parent
 
 
-def run_command(exported: Exported) -> str:
+def command_line(exported: Exported) -> str:
     """A command line that loads what was written and runs it once; "" where nothing tells how."""
     place = place_of(exported)
     if (file := FILES.get(place.suffix.lower())) is not None:
