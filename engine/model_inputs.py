@@ -50,8 +50,20 @@ def named_arrays(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if hasattr(value, "__array__"):
         yield path, value
         return
-    for key, part in _parts(value):
+    for key, part in parts(value):
         yield from named_arrays(part, f"{path}.{key}" if path else str(key))
+
+
+def holds_arrays(value: Any) -> bool:
+    """Whether an array or tensor is in a nested value."""
+    return any(True for _ in named_arrays(value))
+
+
+def with_arrays(inputs: Inputs) -> Inputs:
+    """The inputs that hold an array or tensor. The others (numbers, flags, None) become part of an exported file."""
+    if isinstance(inputs, Mapping):
+        return {name: one for name, one in inputs.items() if holds_arrays(one)}
+    return tuple(one for one in inputs if holds_arrays(one))
 
 
 def alike(given: Any, inputs: Inputs) -> bool:
@@ -74,9 +86,9 @@ def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
     if hasattr(value, "__array__"):
         return change(value)
     if isinstance(value, Mapping):
-        return {key: mapped(part, change) for key, part in _parts(value)}
+        return {key: mapped(part, change) for key, part in parts(value)}
     if isinstance(value, list | tuple):
-        changed = [mapped(part, change) for _, part in _parts(value)]
+        changed = [mapped(part, change) for _, part in parts(value)]
         return tuple(changed) if isinstance(value, tuple) else changed
     return value
 
@@ -139,7 +151,8 @@ def read(path: str | Path) -> Any:
         return _made(json.loads(str(content["layout"])), content)
 
 
-def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
+def parts(value: Any) -> Iterator[tuple[Any, Any]]:
+    """(key or place, part) of a mapping, list or tuple, in order; nothing of other values."""
     if isinstance(value, Mapping):
         yield from cast("Mapping[Any, Any]", value).items()
     elif isinstance(value, list | tuple):
@@ -153,11 +166,11 @@ def _laid_out(value: Any, arrays: list[NDArray[Any]]) -> Any:
         return {"bfloat16" if _is_bfloat16(value) else "array": len(arrays) - 1}
     if value is None or type(value) in (bool, int, float, str):
         return value
-    parts = [(str(key), _laid_out(part, arrays)) for key, part in _parts(value)]
+    inner = [(str(key), _laid_out(part, arrays)) for key, part in parts(value)]
     if isinstance(value, Mapping):
-        return {"dict": dict(parts)}
+        return {"dict": dict(inner)}
     if isinstance(value, list | tuple):
-        return {"tuple" if isinstance(value, tuple) else "list": [part for _, part in parts]}
+        return {"tuple" if isinstance(value, tuple) else "list": [part for _, part in inner]}
     raise TypeError(f"an input of type {type(value).__name__} cannot be written to a file")
 
 

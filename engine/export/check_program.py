@@ -6,7 +6,7 @@ import torch
 
 from ..errors import ExportError
 from ..jobs import Job, Progress
-from ..model_inputs import batch_size, call, read
+from ..model_inputs import batch_size, call, read, with_arrays
 from ..tracing.tree import as_tensors
 from .compare import difference
 from .loaded_program import fixed_batch, load
@@ -28,7 +28,7 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
         if batch in (None, batch_size(inputs)):
             try:
                 with torch.no_grad():
-                    result = outputs(call(run, as_tensors(inputs)))
+                    result = outputs(call(run, as_tensors(with_arrays(inputs))))
             except Exception as error:
                 raise ExportError(
                     "export.program_run",

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.utils._pytree import tree_map
 
-from ..model_inputs import batch_size, mapped
+from ..model_inputs import Inputs, batch_size, call, mapped, with_arrays
 from .exporter_options import quiet
 from .output_tree import output_from_paths
 from .protocol import Predictor
@@ -45,16 +45,16 @@ def predictor(path: str, threads: int = 1) -> Predictor:
     paths: list[str] | None = json.loads(about.get("outputs", "null"))
 
     def predict(*inputs: Any, **named: Any) -> Any:
+        given = with_arrays(named or inputs)
         with torch.inference_mode():
-            found = in_turn(*inputs, **named) if one_by_one else run(*inputs, **named)
+            found = in_turn(given) if one_by_one else call(run, given)
             return found if paths is None else output_from_paths(list(zip(paths, found, strict=True)))
 
-    def in_turn(*inputs: Any, **named: Any) -> Any:
-        given = {"inputs": inputs, "named": named}
+    def in_turn(given: Inputs) -> Any:
         count, each = batch_size(given), list[Any]()
         for n in range(count):
             one = mapped(given, lambda x, n=n: x[n : n + 1] if x.ndim and len(x) == count else x)
-            each.append(run(*one["inputs"], **one["named"]))
+            each.append(call(run, one))
         return tree_map(_joined, *each)
 
     return predict

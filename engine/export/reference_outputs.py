@@ -9,7 +9,7 @@ from torch import nn
 
 from ..adapters.torchvision_detection import IMAGES, images_of, resized
 from ..errors import ExportError
-from ..model_inputs import Inputs, as_array, at_batch, batch_size, call, named_arrays
+from ..model_inputs import Inputs, as_array, at_batch, batch_size, call, holds_arrays
 from ..tasks.model_outputs import evaluating
 from ..tracing.tree import exported_outputs
 from .compare import COARSE, TOLERANCE, ReferenceCase
@@ -25,7 +25,7 @@ def cases(model: nn.Module, inputs: Inputs, fixed: int = 0) -> list[ReferenceCas
         inputs: Example inputs [N, ...].
         fixed: The only batch size that counts, 0 for those above.
     """
-    if not any(True for _ in named_arrays(inputs)):
+    if not holds_arrays(inputs):
         raise ExportError(
             "export.inputs",
             "The model has no example inputs, so the exported file cannot be checked. "

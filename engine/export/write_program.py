@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import ExportError
 from ..jobs import Job, Progress
-from ..model_inputs import Inputs, call, read
+from ..model_inputs import Inputs, call, holds_arrays, parts, read, with_arrays
 from ..sources.packed_model import unpack
 from ..tracing.tree import as_tensors, copied_inputs, exported_outputs
 from .exporter_options import first_line, free_batch, plain, quiet
@@ -43,7 +43,8 @@ def export_program_here(
 
     Args:
         model: In eval mode.
-        inputs: Example inputs [N, ...], positional or by name, N of 2 or more unless the batch is fixed.
+        inputs: Example inputs [N, ...], positional or by name, N of 2 or more unless the batch is fixed. Those without
+            a tensor (numbers, flags, None) become part of the program, which is called without them.
         path: File to write.
         fixed: The batch stays N; otherwise it is free.
         properties: Stored in the file beside the program, with the paths of outputs that lost their form.
@@ -52,9 +53,11 @@ def export_program_here(
         try:
             with torch.no_grad():
                 output = call(model, copied_inputs(inputs))
-            shown = model if _is_plain(output) else _Flat(model, inputs).eval()
-            shapes = None if fixed else free_batch(shown, inputs)
-            args, named = ((), dict(inputs)) if isinstance(inputs, Mapping) else (inputs, None)
+            plain_output, given = _is_plain(output), with_arrays(inputs)
+            alone = plain_output and len(given) == len(inputs)
+            shown = model if alone else _Wrapped(model, inputs, flat=not plain_output).eval()
+            shapes = None if fixed else free_batch(shown, given)
+            args, named = ((), dict(given)) if isinstance(given, Mapping) else (given, None)
             program = torch.export.export(shown, args, named, dynamic_shapes=shapes)
         except Exception as error:
             raise ExportError(
@@ -62,23 +65,31 @@ def export_program_here(
             ) from error
     _forget_origins(program)
     about = dict(properties or {})
-    if shown is not model:
+    if not plain_output:
         about["outputs"] = json.dumps([one.path for one in exported_outputs(output)])
     torch.export.save(program, path, extra_files={ABOUT: json.dumps(about)})
 
 
-class _Flat(nn.Module):
-    """A model whose output is a tuple of its tensors: its own class is not there where the program is loaded."""
+class _Wrapped(nn.Module):
+    """A model that is called with its tensors alone; what else it takes is as in `inputs`.
 
-    def __init__(self, model: nn.Module, inputs: Inputs) -> None:
+    With `flat`, its output is a tuple of tensors: its own class is not there where the program is loaded.
+    """
+
+    def __init__(self, model: nn.Module, inputs: Inputs, flat: bool) -> None:
         super().__init__()
         self.model = model
+        named = isinstance(inputs, Mapping)
+        constants = {key: one for key, one in parts(inputs) if not holds_arrays(one)}
+        free = [key for key, _ in parts(inputs) if key not in constants]
 
-        def forward(*given: Any, **named: Any) -> tuple[Tensor, ...]:
-            return tuple([one.tensor for one in exported_outputs(model(*given, **named))])
+        def forward(*given: Any, **by_name: Any) -> Any:
+            every = {**constants, **(by_name if named else dict(zip(free, given, strict=True)))}
+            result = call(model, every if named else tuple(every[n] for n in range(len(every))))
+            return tuple([one.tensor for one in exported_outputs(result)]) if flat else result
 
-        if isinstance(inputs, Mapping):  # the exporter goes by the names that it finds in a signature
-            own = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in inputs]
+        if named:  # the exporter goes by the names that it finds in a signature
+            own = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in free]
             vars(forward)["__signature__"] = inspect.Signature(own)
         self.forward = forward
 

@@ -14,6 +14,7 @@ from secateur.engine.errors import ExportError
 from secateur.engine.export.loaded_program import predictor
 from secateur.engine.export.program import export_program
 from secateur.engine.export.table import EXPORTERS, format_of
+from secateur.engine.export.write_program import export_program_here
 from secateur.engine.jobs import Cancelled, finish
 
 from .nets import inputs, request
@@ -70,6 +71,21 @@ def test_several_inputs_and_nested_outputs_keep_their_form(tmp_path):
     assert torch.allclose(found["logits"], expected["logits"], rtol=1e-4)
     assert torch.allclose(found["softmax"][0], expected["softmax"][0], rtol=1e-3, atol=1e-6)
     assert found["softmax"][1] is None
+
+
+class Scaled(torch.nn.Module):
+    def forward(self, x, factor=1.0, shift=None, double=False):
+        y = x * factor if shift is None else x * factor + shift
+        return {"y": y * 2 if double else y}
+
+
+def test_a_program_is_called_with_tensors_alone_and_holds_the_rest(tmp_path):
+    shift, path = torch.ones(5, 3, 1, 1), str(tmp_path / "net.pt2")
+    export_program_here(Scaled().eval(), (inputs(5), 3.0, shift, True), path)
+    assert torch.equal(torch.export.load(path).module()(inputs(7)[:2], shift[:2])["y"], (inputs(7)[:2] * 3 + 1) * 2)
+    export_program_here(Scaled().eval(), {"double": True, "shift": None, "x": inputs(5)}, path)
+    assert torch.equal(torch.export.load(path).module()(x=inputs(7))["y"], inputs(7) * 2)
+    assert torch.equal(predictor(path)(x=inputs(7), double=True, shift=None)["y"], inputs(7) * 2)
 
 
 def test_an_output_of_the_users_class_becomes_a_tuple_of_its_tensors(tmp_path):
