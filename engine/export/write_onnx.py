@@ -21,6 +21,7 @@ from ..recovery.mixed_precision import in_single
 from ..sources.packed_model import unpack
 from ..targets.token_step import StepModel
 from ..tracing.tree import as_tensors, copied_inputs, exported_outputs, named_tensors, tensors_of
+from .expert_products import onnx_translations
 from .exporter_options import first_line, free_batch, plain, quiet
 from .onnx_size import LARGEST, too_large
 
@@ -115,6 +116,7 @@ def _exported(model: nn.Module, inputs: Inputs, answers: list[str]) -> onnx.Mode
                 dynamo=True,
                 dynamic_shapes=free_batch(flat, tensors),
                 input_names=_input_names(model, inputs),
+                custom_translation_table=onnx_translations(),
                 verbose=False,
                 optimize=True,
             )

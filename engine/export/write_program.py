@@ -15,6 +15,7 @@ from ..jobs import Job, Progress
 from ..model_inputs import Inputs, call, holds_arrays, parts, read, with_arrays
 from ..sources.packed_model import unpack
 from ..tracing.tree import as_tensors, copied_inputs, exported_outputs
+from .expert_products import use_torch_operator
 from .exporter_options import first_line, free_batch, plain, quiet
 from .loaded_program import ABOUT
 
@@ -63,6 +64,7 @@ def export_program_here(
             raise ExportError(
                 "export.program", "PyTorch cannot export this model: {error}", plain(error), error=first_line(error)
             ) from error
+    use_torch_operator(program)
     _forget_origins(program)
     about = dict(properties or {})
     if not plain_output:
