@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+import transformers
 
 from secateur.engine.errors import ExportError, OpenError
 from secateur.engine.export.onnx import export_onnx, predictor
@@ -132,6 +133,16 @@ def test_inputs_by_name_are_inputs_of_the_file_and_flags_are_part_of_it(tmp_path
     session = onnxruntime.InferenceSession(tmp_path / "named.onnx")
     (found,) = session.run(None, {"x": x.numpy(), "y": y.numpy()})
     assert np.allclose(np.asarray(found), model(**given)["sum"].detach().numpy(), atol=1e-6)
+
+
+def test_views_of_what_attention_gives_are_written(tmp_path):
+    torch.manual_seed(0)
+    config = transformers.T5Config(vocab_size=90, d_model=32, d_kv=8, d_ff=48, num_layers=1, num_heads=4)
+    model = transformers.T5EncoderModel(config).eval()  # joins its heads by a view
+    ids = torch.arange(80).reshape(5, 16)
+    export_onnx_here(model, {"input_ids": ids[:2]}, tmp_path / "net.onnx")
+    (found,) = onnxruntime.InferenceSession(tmp_path / "net.onnx").run(None, {"input_ids": ids.numpy()})
+    assert torch.allclose(torch.from_numpy(found), model(ids).last_hidden_state, atol=1e-5)
 
 
 def test_outputs_have_their_names_and_each_its_own_place(tmp_path):
