@@ -21,6 +21,8 @@ from ..targets.onnxruntime_target import feed_by
 PER_CHANNEL = 13
 """The first opset in which DequantizeLinear has a scale for each channel."""
 
+FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
+
 
 def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     """Write `job["source"]` in `job["precision"]` to `job["path"]`; temporary files lie in `job["place"]`."""
@@ -51,12 +53,55 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
 
 
 def in_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph with weights in fp16, which computes in it where ONNX Runtime can; inputs and outputs stay."""
+    """The same graph with weights in fp16, which computes in it where ONNX Runtime can; inputs and outputs stay.
+
+    Counts and places stay in float32: fp16 is exact to 2048 only.
+    """
     half: Any = import_module("onnxruntime.transformers.float16")
-    converted: onnx.ModelProto = half.convert_float_to_float16(model, keep_io_types=True)
+    for number, node in enumerate(model.graph.node):
+        node.name = node.name or f"{node.op_type}_{number}"  # the library keeps nodes by name
+    converted: onnx.ModelProto = half.convert_float_to_float16(
+        model, keep_io_types=True, node_block_list=_counting(model)
+    )
     made = ir.from_proto(converted)
     made.graph.sort()  # the library puts its casts at the end
+    _join(made.graph)
     return ir.to_proto(made)
+
+
+def _join(graph: ir.Graph) -> None:
+    """Take out the way through fp16 that the library puts between two nodes which both compute in float32."""
+    for node in list(graph):
+        before = node.inputs[0].producer() if node.op_type == "Cast" and node.inputs[0] is not None else None
+        if before is None or before.op_type != "Cast" or node.outputs[0].is_graph_output():
+            continue
+        source, kinds = before.inputs[0], [one.attributes["to"].as_int() for one in (before, node)]
+        if source is not None and source.dtype is ir.DataType.FLOAT and kinds == [ir.DataType.FLOAT16, source.dtype]:
+            node.outputs[0].replace_all_uses_with(source)
+            graph.remove(node, safe=True)
+
+
+def _counting(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes that compute whole numbers from whole numbers by way of floats (tokens of each expert)."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    kinds = {one.name: one.type.tensor_type.elem_type for one in (*graph.value_info, *graph.input, *graph.output)}
+    kinds |= {one.name: one.data_type for one in graph.initializer}
+    made_by = {name: node for node in graph.node for name in node.output}
+    whole = {one.name for one in graph.initializer}
+    whole |= {one.name for one in graph.input if kinds[one.name] not in FLOATS}
+    for node in graph.node:  # each stands after those that it reads
+        from_whole = all(name in whole for name in node.input if name)
+        whole.update(name for name in node.output if from_whole or kinds.get(name) not in FLOATS)
+    ends = [node for node in graph.node if all(kinds.get(name) not in FLOATS for name in node.output)]
+    read = {id(node): [name for name in node.input if kinds.get(name) in FLOATS] for node in ends}
+    waiting = [node for node in ends if read[id(node)] and whole.issuperset(read[id(node)])]
+    found: dict[str, None] = {}
+    while waiting:
+        node = waiting.pop()
+        if node.name not in found:
+            found[node.name] = None
+            waiting += [made_by[name] for name in node.input if kinds.get(name) in FLOATS and name in made_by]
+    return list(found)
 
 
 def in_int8(model: onnx.ModelProto, samples: Sequence[Inputs], place: str) -> onnx.ModelProto:

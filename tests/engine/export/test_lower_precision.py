@@ -11,6 +11,7 @@ from onnx import numpy_helper
 
 from secateur.engine.errors import ExportError
 from secateur.engine.export.table import exporter_named, format_of
+from secateur.engine.export.write_lower_precision import in_fp16
 from secateur.engine.jobs import NeverCancelled, finish
 
 from .nets import inputs
@@ -44,6 +45,26 @@ def test_fp16_rounds_every_weight_and_stays_close(onnx_export, tmp_path):
     assert kernel.dtype == np.float16 and np.array_equal(kernel, full.astype(np.float16))
     told = {one.key: one.value for one in onnx.load(tmp_path / "net.fp16.onnx").metadata_props}
     assert told["precision"] == "fp16" and told["macs"] == "123"
+
+
+def test_fp16_counts_exactly():
+    graph = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 18]>
+        counted (int64[N] ids, float[N] x) => (int64 count, float[N] y)
+        <float[1] third = {0.3333333}, float[1] limit = {2049}> {
+            numbers = Cast<to = 1>(ids)
+            below = Less(numbers, limit)
+            ones = Cast<to = 1>(below)
+            total = ReduceSum<keepdims = 0>(ones)
+            count = Cast<to = 7>(total)
+            y = Mul(x, third)
+        }
+    """)
+    x = np.ones(4000, np.float32)
+    session = onnxruntime.InferenceSession(in_fp16(graph).SerializeToString())
+    count, y = session.run(None, {"ids": np.arange(4000), "x": x})
+    assert count == 2049  # which fp16 cannot hold
+    assert (y == np.float32(np.float16(1 / 3))).all()
 
 
 def test_int8_has_a_scale_for_each_channel_and_the_range_of_the_samples(onnx_export, tmp_path):
