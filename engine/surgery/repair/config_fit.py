@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, product
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ from .config_fields import ConfigFields, Shapes, at, changed, numbers, with_laye
 SHOWN = 4
 EQUAL, FACTORS = 1e-6, 4
 """Difference that rounding makes; factors that are sought in one model."""
+TOGETHER = 32
+"""Combinations of counts that are tried."""
 COUNTS = re.compile(r"head|group")
 """In the name of a number that says into how many parts a width is split."""
 
@@ -154,16 +157,21 @@ def _renumbered(name: str, layer: re.Pattern[str], path: str, kept: Sequence[int
 def _silent_variants(fields: ConfigFields, document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The same sizes with other counts of heads and groups, where no size shows these (BERT's heads).
 
-    Those come first that keep the width of a head.
+    Those come first that keep the width of a head: in several places at once too (Whisper's encoder and decoder).
     """
     shown = {one.path for one in fields.effects}
+    silent = [
+        (path, value) for path, value in numbers(fields.document) if path not in shown and COUNTS.search(str(path[-1]))
+    ]
     moved = [(one.value, at(document, one.path)) for one in fields.effects if at(document, one.path) != one.value]
-    for path, value in numbers(fields.document):
-        if path not in shown and COUNTS.search(str(path[-1])):
-            alike = [value * now // was for was, now in moved if not value * now % was]
-            for other in dict.fromkeys((*alike, *range(value - 1, 0, -1))):
-                if 0 < other < value:
-                    yield changed(document, path, other)
+    alike = [dict.fromkeys((*(v * now // was for was, now in moved if not v * now % was), v)) for _, v in silent]
+    for counts in islice(product(*alike), TOGETHER):
+        variant = dict(document)
+        for (path, _), count in zip(silent, counts, strict=True):
+            variant = changed(variant, path, count)
+        yield variant
+    for path, value in silent:
+        yield from (changed(document, path, other) for other in range(value - 1, 0, -1))
 
 
 def _parts(model: nn.Module, fields: ConfigFields) -> list[str]:

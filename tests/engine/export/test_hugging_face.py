@@ -115,6 +115,32 @@ def _stock(folder: Path, place: Path) -> Path:
     return out
 
 
+def test_heads_that_no_size_shows_are_found_in_two_places_at_once() -> None:
+    config = transformers.WhisperConfig(
+        vocab_size=90,
+        num_mel_bins=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        d_model=32,
+        encoder_ffn_dim=64,
+        decoder_ffn_dim=64,
+        max_source_positions=20,
+        max_target_positions=20,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=3,
+    )
+    pruned, inputs = uniform_cut(transformers.WhisperForConditionalGeneration, config, keep=0.7)
+    found = fitted(pruned, inputs)
+    assert isinstance(found, FittedModel) and found.difference == 0.0
+    heads = found.model.config.encoder_attention_heads, found.model.config.decoder_attention_heads
+    assert heads == tuple(part.layers[0].self_attn.num_heads for part in (pruned.model.encoder, pruned.model.decoder))
+    assert max(heads) < 4
+
+
 def test_whole_layers_and_everything_else_at_once(llama: Path) -> None:
     model = transformers.LlamaForCausalLM.from_pretrained(llama).eval()
     inputs = example_inputs(type(model), model.config)
