@@ -1,4 +1,4 @@
-"""The exporting process for a model that came from an ONNX file: writes that file's graph with the cut tensors."""
+"""The exporting process for a model that came as a graph (ONNX, a program): writes that graph with the cut tensors."""
 
 import json
 from pathlib import Path
@@ -13,6 +13,7 @@ from ..runtime.onnx_module import OnnxModule
 from ..sources.exported_folder import read_shapes, recorded_source
 from ..sources.onnx_file import read_model
 from ..sources.packed_model import unpack
+from ..sources.program_file import ProgramFile, read_graph
 from ..tracing.tree import as_tensors
 from .cut_graph import GraphNotKept, cut_graph
 from .onnx_size import LARGEST, too_large
@@ -25,10 +26,11 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     model, parcel = unpack(job["parcel"]), Path(job["parcel"])
     assert isinstance(model, OnnxModule)
     source = recorded_source(read_shapes(str(parcel)), parcel).source
+    read_proto = read_graph if ProgramFile().matches(source) else read_model
     yield Progress("Writing the graph of the file", 1, 4)
     inputs = as_tensors(read(job["inputs"]))
     try:
-        proto = cut_graph(read_model(Path(source)), model, inputs)
+        proto = cut_graph(read_proto(Path(source)), model, inputs)
     except GraphNotKept as error:
         template = "The graph of {source} has no place for {what}."
         raise ExportError("export.graph", template, source=source, what=str(error)) from error

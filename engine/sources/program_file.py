@@ -61,6 +61,11 @@ class ProgramFile:
         )
 
 
+def read_graph(path: Path) -> "onnx.ModelProto":
+    """The graph of a program; loading one can run code from the file. Raises OpenError as opening does."""
+    return _as_onnx(path, _loaded(path))
+
+
 def _loaded(path: Path) -> Any:
     import torch
 
