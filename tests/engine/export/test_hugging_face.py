@@ -234,7 +234,8 @@ def test_a_folder_with_uneven_layers_is_one_for_pytorch_and_says_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48}
+    sizes |= {"num_hidden_layers": 2, "num_attention_heads": 4}
     transformers.BertForMaskedLM(transformers.BertConfig(vocab_size=60, **sizes)).save_pretrained(tmp_path / "bert")
     command = ["prune", str(tmp_path / "bert"), "--multiple", "1", "--keep-macs", "80%", "--json"]
     assert main([*command, "--export", str(tmp_path / "out")]) == 0, capsys.readouterr().err

@@ -64,7 +64,7 @@ def test_fp16_counts_exactly():
     session = onnxruntime.InferenceSession(in_fp16(graph).SerializeToString())
     count, y = session.run(None, {"ids": np.arange(4000), "x": x})
     assert count == 2049  # which fp16 cannot hold
-    assert (y == np.float32(np.float16(1 / 3))).all()
+    assert np.all(y == np.float32(np.float16(1 / 3)))
 
 
 def test_int8_has_a_scale_for_each_channel_and_the_range_of_the_samples(onnx_export, tmp_path):
