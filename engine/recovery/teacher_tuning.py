@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from torch import Tensor, nn
+from torch import Tensor, nn, no_grad
 
 from ..devices import CPU, placed
 from ..errors import NO_NUMBERS, Message, SecateurError
@@ -20,11 +20,11 @@ from ..scoring.cancellable_autograd import interruptible
 from ..storage.serialization import from_plain, to_plain
 from ..tasks.protocol import Metric, Split, Task
 from ..text.format import counted
-from ..tracing.isolated_forward import quiet_forward
 from .checkpoint import KeptTeacher
 from .finetune import fine_tune
 from .flip_augmentation import better_than_noise, labels_allow_mirroring
 from .protocol import RecoverySettings
+from .side_effects import working_copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +113,12 @@ def _tuned(
 
 
 def has_loss(model: nn.Module, task: Task, token: CancelToken) -> bool:
-    """Whether the task has a loss by labels."""
+    """Whether the task has a loss by labels, asked of a copy that trains: that of a detector takes labels only then."""
     batch = next(iter(task.batches(Split.TRAIN, seed=0)), None)
-    with quiet_forward(model), interruptible(token):
-        return batch is not None and task.loss(model, batch) is not None
+    if batch is None:
+        return False
+    with working_copy(model) as copy, no_grad(), interruptible(token):
+        return task.loss(copy.train(), batch) is not None
 
 
 def _as_tuning(progress: Progress) -> Iterator[Progress]:

@@ -34,8 +34,8 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")
 SIZES = {"train": 640, "val": 128, "test": 256}
 PROJECT = "secateur prune bundled:resnet --keep-macs 50% --epochs 1 --save project"
-OTHER_PROGRAMS = {"--provider", "--option", "--name", "--plan-again", "--out"}
-"""Options of `bench.py` and of recorded scripts."""
+OTHER_PROGRAMS = {"--provider", "--option", "--name", "--plan-again", "--out", "--logdir"}
+"""Options of `bench.py`, of recorded scripts and of TensorBoard."""
 
 
 @dataclass(frozen=True)
