@@ -73,8 +73,8 @@ def export_state(session: Session, state: str, format: str, path: str, token: Ca
         ExportError: One of `REFUSED` for a Hugging Face folder that cannot be; it says what the nearest uniform plan
             costs, where there is one.
     """
-    one, kind = session.history.state(state), EXPORTERS[format]
-    exporter, path = exporter_named(format), absolute_to(Path.cwd())(path)
+    one, exporter = session.history.state(state), exporter_named(format)
+    kind, path = EXPORTERS[format], absolute_to(Path.cwd())(path)
     with removed_unless_finished(*kind.places(Path(path))):
         request = yield from _request(session, one, format, path, token)
         try:
