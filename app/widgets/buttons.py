@@ -2,43 +2,26 @@
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, QPointF, QSize, Qt, Slot
+from PySide6.QtCore import QPointF, QSize, Qt, Slot
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QMenu, QPushButton, QSizePolicy, QStyle, QStyleOptionButton, QStylePainter, QWidget
 
 from ..theme import tokens
 from .availability import is_available
 from .chevron import chevron
-from .elide import least, tell_whole
+from .elide import Eliding
 
 PADDING = 28
 """Width in device-independent pixels that the style sheet leaves around a button's text, borders included."""
 
 
-class Button(QPushButton):
+class Button(Eliding, QPushButton):
     """A button that may be narrower than its words, and then tells them."""
 
     def __init__(self, text: str, parent: QWidget | None = None) -> None:
         """Take the words."""
         super().__init__(text, parent)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-
-    def minimumSizeHint(self) -> QSize:
-        """Room for a few letters."""
-        return least(self.sizeHint(), self.text(), self.fontMetrics())
-
-    def shown(self) -> str:
-        """The words, shortened where they must be."""
-        whole, measure = self.text(), self.fontMetrics()
-        over = self.sizeHint().width() - self.width()
-        if over <= 0:
-            return whole
-        return measure.elidedText(whole, Qt.TextElideMode.ElideRight, measure.horizontalAdvance(whole) - over)
-
-    def event(self, event: QEvent) -> bool:
-        """Tell what does not fit."""
-        hidden = event.type() is QEvent.Type.ToolTip and self.shown() != self.text()
-        return tell_whole(event, self, self.text() if hidden else "") or super().event(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """As the style paints it, with the words that fit."""

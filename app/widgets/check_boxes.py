@@ -1,6 +1,6 @@
 """Boxes to tick and to choose by, whose marks are drawn: the style's own are hardly seen on a dark window."""
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
+from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -14,10 +14,10 @@ from PySide6.QtWidgets import (
 )
 
 from ..theme import tokens
-from .elide import least, tell_whole
+from .elide import Eliding
 
 
-class CheckBox(QCheckBox):
+class CheckBox(Eliding, QCheckBox):
     """A box to tick."""
 
     def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
@@ -25,20 +25,11 @@ class CheckBox(QCheckBox):
         super().__init__(text, parent)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
-    def minimumSizeHint(self) -> QSize:
-        """Room for the mark and a few letters."""
-        return least(self.sizeHint(), self.text(), self.fontMetrics())
-
-    def event(self, event: QEvent) -> bool:
-        """Tell what does not fit."""
-        hidden = event.type() is QEvent.Type.ToolTip and _shown(self) != self.text()
-        return tell_whole(event, self, self.text() if hidden else "") or super().event(event)
-
     def paintEvent(self, event: QPaintEvent) -> None:
         """The words as the style paints them, and the box."""
         option = QStyleOptionButton()
         self.initStyleOption(option)
-        option.text = _shown(self)
+        option.text = self.shown()
         stylist = QStylePainter(self)
         stylist.drawControl(QStyle.ControlElement.CE_CheckBox, option)
         stylist.end()
@@ -52,7 +43,7 @@ class CheckBox(QCheckBox):
             painter.drawPolyline([QPointF(left + x * size, top + y * size) for x, y in corners])
 
 
-class RadioButton(QRadioButton):
+class RadioButton(Eliding, QRadioButton):
     """One of several."""
 
     def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
@@ -60,20 +51,11 @@ class RadioButton(QRadioButton):
         super().__init__(text, parent)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
-    def minimumSizeHint(self) -> QSize:
-        """Room for the mark and a few letters."""
-        return least(self.sizeHint(), self.text(), self.fontMetrics())
-
-    def event(self, event: QEvent) -> bool:
-        """Tell what does not fit."""
-        hidden = event.type() is QEvent.Type.ToolTip and _shown(self) != self.text()
-        return tell_whole(event, self, self.text() if hidden else "") or super().event(event)
-
     def paintEvent(self, event: QPaintEvent) -> None:
         """The words as the style paints them, and the circle."""
         option = QStyleOptionButton()
         self.initStyleOption(option)
-        option.text = _shown(self)
+        option.text = self.shown()
         stylist = QStylePainter(self)
         stylist.drawControl(QStyle.ControlElement.CE_RadioButton, option)
         stylist.end()
@@ -84,15 +66,6 @@ class RadioButton(QRadioButton):
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(_mark(self))
             painter.drawEllipse(box.center(), 3.0, 3.0)
-
-
-def _shown(button: QAbstractButton) -> str:
-    """The words, shortened where they must be."""
-    whole, measure = button.text(), button.fontMetrics()
-    over = button.sizeHint().width() - button.width()
-    if over <= 0:
-        return whole
-    return measure.elidedText(whole, Qt.TextElideMode.ElideRight, measure.horizontalAdvance(whole) - over)
 
 
 def _square(where: QRectF) -> QRectF:

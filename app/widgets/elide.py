@@ -4,9 +4,16 @@ Labels, buttons, combo boxes and headings of views all go by this: each asks for
 given less, and then elides.
 """
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QFontMetrics, QHelpEvent
 from PySide6.QtWidgets import QToolTip, QWidget
+
+if TYPE_CHECKING:
+    Widget = QWidget
+else:
+    Widget = object  # Qt's own class comes after it
 
 FEW = 5
 """Average letters that stay, and the dots, where room is scarcest."""
@@ -50,3 +57,33 @@ def tell_whole(event: QEvent, widget: QWidget, text: str) -> bool:
     own = widget.toolTip()
     QToolTip.showText(event.globalPos(), text if own in ("", text) else f"{text}\n{own}", widget)
     return True
+
+
+class Eliding(Widget):
+    """Stands before Qt's class of a widget with words, which may be narrower than these and then tells them."""
+
+    def words(self) -> str:
+        """All of them."""
+        return str(self.property("text"))
+
+    def shown(self) -> str:
+        """What is painted of them: shortened at the end where room is scarce."""
+        whole, measure = self.words(), self.fontMetrics()
+        over = self.sizeHint().width() - self.width()
+        if over <= 0:
+            return whole
+        return measure.elidedText(whole, Qt.TextElideMode.ElideRight, measure.horizontalAdvance(whole) - over)
+
+    def hidden(self) -> str:
+        """What the tooltip tells: the whole, "" where it is shown."""
+        whole = self.words()
+        return "" if self.shown() == whole else whole
+
+    def minimumSizeHint(self) -> QSize:
+        """Room for a few letters."""
+        return least(self.sizeHint(), self.words(), self.fontMetrics())
+
+    def event(self, event: QEvent) -> bool:
+        """Tell what does not fit."""
+        told = event.type() is QEvent.Type.ToolTip and tell_whole(event, self, self.hidden())
+        return told or super().event(event)

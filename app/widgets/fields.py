@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 from ..theme import tokens
 from .availability import is_available
 from .chevron import chevron
-from .elide import least, tell_whole
+from .elide import Eliding, least
 
 HEIGHT = 28
 """Of buttons and combo boxes, and so of spin boxes beside them; the style's own is a little more."""
@@ -28,7 +28,7 @@ AROUND = 42
 """Width of a combo box beside its words: padding and arrow."""
 
 
-class ComboBox(QComboBox):
+class ComboBox(Eliding, QComboBox):
     """A combo box as wide as its widest entry where there is room; else it elides its choice, and tells it."""
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
@@ -53,6 +53,10 @@ class ComboBox(QComboBox):
     def _advance(self, text: str) -> int:
         return self.fontMetrics().horizontalAdvance(text)
 
+    def words(self) -> str:
+        """The choice."""
+        return self.currentText()
+
     def shown(self) -> str:
         """The choice, shortened where it must be."""
         mode = Qt.TextElideMode.ElideMiddle
@@ -60,15 +64,10 @@ class ComboBox(QComboBox):
 
     def showPopup(self) -> None:
         """Entries are whole in the list."""
-        room = self.screen().availableGeometry().width()
+        room, widest = self.screen().availableGeometry().width(), self._advance(self._widest()) + AROUND
         self.view().setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.view().setMinimumWidth(min(self.sizeHint().width(), room))
+        self.view().setMinimumWidth(min(max(self.width(), widest), room))
         super().showPopup()
-
-    def event(self, event: QEvent) -> bool:
-        """Tell what does not fit."""
-        hidden = event.type() is QEvent.Type.ToolTip and self.shown() != self.currentText()
-        return tell_whole(event, self, self.currentText() if hidden else "") or super().event(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """The field as the style paints it, with what fits of its choice, and the arrow."""
@@ -96,7 +95,6 @@ class ElidedComboBox(ComboBox):
         """Take room for so many average letters, and for `least` of them where there is no more room."""
         super().__init__(name, parent)
         self._letters, self._least = letters, least
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:
         """As wide as its letters, whatever is chosen."""
@@ -105,11 +103,6 @@ class ElidedComboBox(ComboBox):
     def minimumSizeHint(self) -> QSize:
         """As wide as the least of them."""
         return QSize(self._width(self._least), super().sizeHint().height())
-
-    def showPopup(self) -> None:
-        """Entries are whole in the list."""
-        super().showPopup()
-        self.view().setMinimumWidth(max(self.width(), self._advance(self._widest()) + AROUND))
 
     def _width(self, letters: int) -> int:
         return letters * self.fontMetrics().averageCharWidth() + AROUND
@@ -190,7 +183,7 @@ class DoubleSpinBox(QDoubleSpinBox):
         _arrows(self)
 
 
-class LineEdit(QLineEdit):
+class LineEdit(Eliding, QLineEdit):
     """A line of text; what does not fit of its hint while it is empty, or of its text, it tells."""
 
     def __init__(self, name: str, text: str = "", hint: str = "", parent: QWidget | None = None) -> None:
@@ -198,13 +191,12 @@ class LineEdit(QLineEdit):
         super().__init__(text, parent, placeholderText=hint)
         self.setAccessibleName(name)
 
-    def event(self, event: QEvent) -> bool:
-        """Tell what does not fit."""
-        return tell_whole(event, self, self._hidden() if event.type() is QEvent.Type.ToolTip else "") or super().event(
-            event
-        )
+    def minimumSizeHint(self) -> QSize:
+        """That of Qt: the text scrolls."""
+        return QLineEdit.minimumSizeHint(self)
 
-    def _hidden(self) -> str:
+    def hidden(self) -> str:
+        """The text, or the hint of an empty line, where it is longer than the line."""
         text = self.text() or self.placeholderText()
         room = self.width() - 2 * self.fontMetrics().averageCharWidth() - 10
         return text if self.fontMetrics().horizontalAdvance(text) > room else ""

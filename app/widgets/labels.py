@@ -2,11 +2,11 @@
 
 import re
 
-from PySide6.QtCore import QEvent, QSize, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
-from .elide import least, tell_whole
+from .elide import Eliding
 
 LONG = re.compile(r"\S{24,}")
 """A word that a narrow panel may have no line for: a path."""
@@ -62,7 +62,7 @@ class WrappedLabel(QLabel):
         return self._words
 
 
-class ElidedLabel(QLabel):
+class ElidedLabel(Eliding, QLabel):
     """A label for text of any length: elides in the middle and tells the whole text in a tooltip."""
 
     def __init__(self, text: str = "", role: str = "", parent: QWidget | None = None, tells: bool = True) -> None:
@@ -74,10 +74,6 @@ class ElidedLabel(QLabel):
             self.setProperty("role", role)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
-    def minimumSizeHint(self) -> QSize:
-        """Room for a few letters."""
-        return least(self.sizeHint(), self.text(), self.fontMetrics())
-
     def shown(self) -> str:
         """The text, shortened where it must be."""
         return self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideMiddle, self._room())
@@ -86,10 +82,9 @@ class ElidedLabel(QLabel):
         """Width for the text: what rounding takes of it is no reason to shorten it."""
         return self.contentsRect().width() + 1
 
-    def event(self, event: QEvent) -> bool:
-        """Tell what does not fit."""
-        hidden = self._tells and event.type() is QEvent.Type.ToolTip and self.shown() != self.text()
-        return tell_whole(event, self, self.text() if hidden else "") or super().event(event)
+    def hidden(self) -> str:
+        """Nothing where it has a tooltip of its own."""
+        return super().hidden() if self._tells else ""
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw what fits."""
