@@ -157,7 +157,6 @@ def _metric(original: Metric | None, result: Metric | None, allowed: float | Non
         words = {"allowed": signed(-100 * allowed)}
         clause = Message("verdict.no_metric", "metric not measured, allowed {allowed}", words)
         return MetricVerdict("", None, 0, True, None, 0.0, allowed, None, clause)
-    about = (known.name, known.split, known.count, known.percent)
     if original is None or result is None or not result.like(original):
         words = {"name": known.name, "allowed": _allowed(known, allowed)}
         clause = (
@@ -169,9 +168,21 @@ def _metric(original: Metric | None, result: Metric | None, allowed: float | Non
     loss, error = lost(original, result)
     if not isfinite(loss):
         clause = Message("verdict.no_number", "{name} is NaN or infinity", {"name": result.name})
-        return MetricVerdict(*about, loss, 0.0, allowed, None if allowed is None else False, clause)
-    met = None if allowed is None else loss <= allowed + ROUNDING
-    return MetricVerdict(*about, loss, error, allowed, met, _loss_clause(result, loss, allowed))
+        error, met = 0.0, None if allowed is None else False
+    else:
+        clause = _loss_clause(result, loss, allowed)
+        met = None if allowed is None else loss <= allowed + ROUNDING
+    return MetricVerdict(
+        name=result.name,
+        split=result.split,
+        count=result.count,
+        percent=result.percent,
+        loss=loss,
+        error=error,
+        allowed=allowed,
+        met=met,
+        clause=clause,
+    )
 
 
 def _loss_clause(result: Metric, loss: float, allowed: float | None) -> Message:
