@@ -36,8 +36,11 @@ def onnx_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
 def _product_by_expert(rows: Any, weights: Any, offs: Any, bias: Any = None, out_dtype: Any = None) -> Any:
     """Rows [s, k], sorted by expert, times the expert's own [k, n] of [e, k, n]; `offs` [e] says where each ends.
 
-    One MatMul for each expert, of its rows alone.
+    One MatMul for each expert, of its rows alone. Raises NotImplementedError for a bias, which torch itself does not
+    take yet, and for products without ends.
     """
+    if bias is not None or offs is None:
+        raise NotImplementedError("products of experts with a bias, or without ends")
     op: Any = import_module("onnxscript").opset18  # imported here: programs need no ONNX
     count, zero = weights.shape[0], op.Constant(value_ints=[0])
     ends = op.Split(op.Cast(offs, to=7), axis=0, num_outputs=count) if count > 1 else [op.Cast(offs, to=7)]
