@@ -12,6 +12,7 @@ from secateur.engine.export.table import EXPORTERS
 from secateur.engine.sources.protocol import ModelSpec
 
 from ..sources import test_gguf_file as gguf_files
+from .nets import WHISPER
 
 MANUAL = Path(__file__).parents[3] / "resources" / "manual" / "exports.md"
 BEGIN, END = "<!-- exports by source -->", "<!-- end -->"
@@ -159,25 +160,7 @@ ROWS = (
     Row(
         FOLDER,
         "Whisper",
-        _hugging_face(
-            "WhisperForConditionalGeneration",
-            "WhisperConfig",
-            vocab_size=90,
-            num_mel_bins=16,
-            encoder_layers=1,
-            decoder_layers=1,
-            encoder_attention_heads=4,
-            decoder_attention_heads=4,
-            d_model=32,
-            encoder_ffn_dim=64,
-            decoder_ffn_dim=64,
-            max_source_positions=20,
-            max_target_positions=20,
-            pad_token_id=0,
-            bos_token_id=1,
-            eos_token_id=2,
-            decoder_start_token_id=3,
-        ),
+        _hugging_face("WhisperForConditionalGeneration", "WhisperConfig", **WHISPER),
         slow=True,
     ),
     Row(

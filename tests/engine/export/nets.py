@@ -10,6 +10,24 @@ from secateur.engine.export.protocol import ExportRequest
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
 
+WHISPER: dict[str, Any] = {
+    "vocab_size": 90,
+    "num_mel_bins": 16,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "d_model": 32,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "max_source_positions": 20,
+    "max_target_positions": 20,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 3,
+}
+"""Sizes of a small Whisper."""
 NET = '''
 import torch
 from torch import nn

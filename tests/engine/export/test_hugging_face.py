@@ -35,6 +35,8 @@ from secateur.engine.surgery.repair.config_fit import FittedModel, fitted
 from secateur.engine.surgery.repair.keep_uniform import fitting_plan, keep_uniform
 from secateur.engine.surgery.repair.nearest_uniform import nearest_uniform
 
+from .nets import WHISPER
+
 STOCK = """
 import json, sys, torch, transformers
 assert "secateur" not in sys.modules
@@ -116,23 +118,7 @@ def _stock(folder: Path, place: Path) -> Path:
 
 
 def test_heads_that_no_size_shows_are_found_in_two_places_at_once() -> None:
-    config = transformers.WhisperConfig(
-        vocab_size=90,
-        num_mel_bins=16,
-        encoder_layers=1,
-        decoder_layers=1,
-        encoder_attention_heads=4,
-        decoder_attention_heads=4,
-        d_model=32,
-        encoder_ffn_dim=64,
-        decoder_ffn_dim=64,
-        max_source_positions=20,
-        max_target_positions=20,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        decoder_start_token_id=3,
-    )
+    config = transformers.WhisperConfig(**WHISPER)
     pruned, inputs = uniform_cut(transformers.WhisperForConditionalGeneration, config, keep=0.7)
     found = fitted(pruned, inputs)
     assert isinstance(found, FittedModel) and found.difference == 0.0
