@@ -8,8 +8,8 @@ from PySide6.QtCore import QObject, Slot
 
 from secateur.engine.errors import Message
 from secateur.engine.export.protocol import Exported
-from secateur.engine.export.receipt_facts import place_of
 from secateur.engine.export.table import EXPORTERS
+from secateur.engine.export.usage import place_of
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.filter_images import Filters
 from secateur.engine.session.states import PlanIntent, State, StateKind, measurable_exports

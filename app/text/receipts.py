@@ -5,8 +5,8 @@ import os
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.export.protocol import Exported
-from secateur.engine.export.receipt_facts import place_of
 from secateur.engine.export.table import EXPORTERS
+from secateur.engine.export.usage import place_of
 from secateur.engine.session.states import State
 from secateur.engine.targets.protocol import TargetSpec
 

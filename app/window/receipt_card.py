@@ -7,7 +7,7 @@ from PySide6.QtCore import QEvent, QObject, QUrl, Slot
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
-from secateur.engine.export.receipt_facts import command_line, place_of
+from secateur.engine.export.usage import command_line, place_of
 
 from ..document.document import Document
 from ..text.receipts import format_called, receipt_lines, receipt_notes

@@ -23,10 +23,10 @@ from ..text.python_code import comment
 from .compare import difference
 from .model_package import bytes_of, pack
 from .protocol import Exported, ExportRequest, Predictor
-from .receipt_facts import LOADER, README
 from .reference_outputs import cases, outputs_of, require_agreement
 from .staged_output import check_destination, staged_folder
 from .table import require
+from .usage import LOADER, README
 
 CHECK = Path(__file__).with_name("check_folder.py")
 

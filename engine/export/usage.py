@@ -1,4 +1,4 @@
-"""What stands in the receipt of an export beside its numbers: the opset, and a command line that runs what was written.
+"""How an export is used: its place, opset and inputs, and a command line that runs what was written.
 
 The commands need what the format itself needs (onnxruntime, torch, transformers), and not Secateur. Loads no torch.
 """

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ..errors import ExportError, Message
 from ..export.protocol import Exported, ExportRequest
-from ..export.receipt_facts import opset_of, sample_inputs
 from ..export.table import EXPORTERS, exporter_named, format_of, require, samples_refusal
+from ..export.usage import opset_of, sample_inputs
 from ..jobs import CancelToken, Job, NeverCancelled
 from ..model_inputs import Inputs, batch_size
 from ..recovery.expected_result import expectation

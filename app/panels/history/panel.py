@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from secateur.engine.export.receipt_facts import place_of
+from secateur.engine.export.usage import place_of
 from secateur.engine.session.states import State, StateKind
 
 from ...document.document import Aspect, Document, Side

@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from secateur.engine.export.protocol import Exported
-from secateur.engine.export.receipt_facts import command_line, place_of, sample_inputs
+from secateur.engine.export.usage import command_line, place_of, sample_inputs
 from secateur.engine.jobs import finish
 from secateur.engine.session.session import Session
 from secateur.engine.sources.input_spec import InputSpec
