@@ -293,7 +293,8 @@ def as_recorded(plain: Any) -> Any:
     Versions that did not say what the teacher is had none but the original.
     """
     if isinstance(plain, list):
-        return [as_recorded(one) for one in cast("list[Any]", plain)]
+        items = cast("list[Any]", plain)
+        return [as_recorded(one) for one in items] if any(isinstance(one, dict | list) for one in items[:1]) else items
     if not isinstance(plain, dict):
         return plain
     found = {name: as_recorded(one) for name, one in cast("dict[str, Any]", plain).items()}
