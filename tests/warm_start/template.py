@@ -6,6 +6,8 @@ starts threads (onnxruntime).
 """
 
 import array
+import atexit
+import gc
 import importlib
 import json
 import os
@@ -14,6 +16,8 @@ import select
 import signal
 import socket
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXP
 LOADED = (
     "numpy", "torch", "safetensors.torch", "msgspec", "onnx", "onnx_ir", "onnxscript",
     "torch.export", "torch.onnx", "torch.onnx.ops", "torch.onnx._internal.exporter._core", "torchvision",
+    "onnxscript.function_libs.torch_lib.ops", "networkx",
 )  # fmt: skip
 
 
@@ -31,6 +36,8 @@ def main() -> None:
         importlib.import_module(name)
     tasks = len(os.listdir("/proc/self/task"))
     assert tasks == 1, f"{tasks} threads: a fork would lose all but one"
+    gc.collect()
+    gc.freeze()  # else the first collection in each fork copies all of it
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     server.bind(sys.argv[1])
     server.listen(64)
@@ -97,7 +104,40 @@ def become(asked: dict[str, Any], files: list[int]) -> None:
     own = [path for path in sys.path if path not in before.split(os.pathsep)]
     sys.path[:] = [*filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), *own]
     importlib.import_module("torch").set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
-    words = [word for word in asked["words"] if word != "-P"]
+    leave(ended(asked["words"]))
+
+
+def ended(words: list[str]) -> int:
+    """Run to the end; the exit code that the interpreter would have."""
+    try:
+        run(words)
+    except SystemExit as error:
+        if error.code is None or isinstance(error.code, int):
+            return error.code or 0
+        sys.stderr.write(f"{error.code}\n")
+        return 1
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+    return 0
+
+
+def leave(code: int) -> None:
+    """End as the interpreter does, but free nothing: to copy the template's memory for that takes a second."""
+    vars(threading)["_shutdown"]()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads it any more, or it was closed
+            stream.flush()
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code & 0xFF)
+
+
+def run(words: list[str]) -> None:
+    """What the interpreter does with its words: options, then a module or a script."""
+    words = [word for word in words if word != "-P"]
     sys.dont_write_bytecode = "-B" in words or bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     words = [word for word in words if word != "-B"]
     if words[0] == "-m":

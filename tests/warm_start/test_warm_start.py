@@ -20,6 +20,13 @@ print(os.getppid())
 print("told", file=sys.stderr)
 """
 
+LAST_WORDS = """
+import atexit, sys, threading, time
+threading.Thread(target=lambda: (time.sleep(0.1), sys.stderr.write("so "))).start()
+atexit.register(lambda: sys.stderr.write("it is"))
+sys.exit(1)
+"""
+
 
 def process(folder: Path, code: str, *words: str, **environment: str) -> "subprocess.Popen[str]":
     """A script of a folder that is called as those of the engine are."""
@@ -45,6 +52,9 @@ def test_words_files_folder_environment_and_threads_are_its_own(tmp_path: Path) 
     [
         ("import sys; sys.exit(3)", 3),
         ("raise ValueError('so it is')", 1),
+        ("import sys; sys.exit('so it is')", 1),
+        ("raise KeyboardInterrupt", -signal.SIGINT),
+        (LAST_WORDS, 1),
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", -signal.SIGSEGV),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
     ],
