@@ -13,14 +13,19 @@ from .stand_in import state_of, task_info
 
 def begun(analysis: Analysis | None = None) -> Document:
     """A document without an engine, with a rated original."""
-    analysis = small_resnet() if analysis is None else analysis
     document = Document()
+    begin(document, analysis)
+    return document
+
+
+def begin(document: Document, analysis: Analysis | None = None) -> None:
+    """Open and rate an original: nothing is left of what was open before."""
+    analysis = small_resnet() if analysis is None else analysis
     state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty(), 0.914, 0.76)
     document.adopt(OpenedModel(analysis.model, analysis, state, (), task_info()), ModelSpec("bundled:resnet"))
     document.contents.criterion = "l1"
     document.take_scores("s0", "l1", scores_of(analysis))
     document.dispatcher.settle()
-    return document
 
 
 def make(document: Document, name: str, parent: str, kind: StateKind, accuracy: float, latency: float) -> None:

@@ -1,5 +1,6 @@
 """Commands of the Mark menu, each as a hand gives it in the window: menu, dialog, and what the screen says then."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,18 +17,36 @@ from secateur.app.window.command_palette import CommandPalette
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.planning.selection_rules import StructureChoice
 from secateur.engine.structures.analysis import Kind
-from tests.app.branches import begun
+from tests.app.branches import begin, begun
 
 CONV = "layer1.0.conv1"
 
 
+@pytest.fixture(scope="module")
+def one_window(qapp, tmp_path_factory) -> Iterator[MainWindow]:
+    """It takes longer to build than all that a test does with it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in ("DATA", "CONFIG", "CACHE"):
+            patch.setenv(f"XDG_{kind}_HOME", str(tmp_path_factory.mktemp(kind.lower())))
+        window = MainWindow(Workbench(None, begun()))
+        yield window
+        window.close()
+        window.deleteLater()
+
+
 @pytest.fixture
-def window(qtbot, dressed) -> MainWindow:
-    window = MainWindow(Workbench(None, begun()))
-    qtbot.addWidget(window)
-    window.show()
-    qtbot.waitUntil(lambda: window.area is not None, timeout=20000)
-    return window
+def window(qtbot, dressed, one_window) -> Iterator[MainWindow]:
+    """A window in which the model has just been opened."""
+    one_window.show()
+    qtbot.waitUntil(lambda: one_window.area is not None, timeout=20000)
+    begin(one_window.document)
+    yield one_window
+    tree = one_window.area.panels["tree"]
+    tree.search.clear()
+    tree.filter()
+    one_window.document.select(Selection())
+    one_window.area.tabs["middle"].setCurrentIndex(0)
+    one_window.hide()
 
 
 def give(window: MainWindow, name: str) -> Any:
