@@ -4,6 +4,7 @@ Qt runs on its offscreen platform unless the environment names another. Where Py
 tests are not collected and the engine's run all the same.
 """
 
+import gc
 import importlib.util
 import logging
 import multiprocessing
@@ -19,6 +20,7 @@ import pytest
 from tests.warm_start import AVAILABLE, warm_start
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+gc.set_threshold(50_000, 10, 10)  # traces and graphs make objects by the million and few cycles: a tenth of all time
 
 ROOT = Path(__file__).resolve().parent.parent
 HAS_QT = importlib.util.find_spec("PySide6") is not None
