@@ -3,7 +3,8 @@
 A job looks at its `CancelToken` at least a few times a second; a cancelled job leaves everything as it was.
 """
 
-from collections.abc import Callable, Generator, Iterator
+import math
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -21,6 +22,7 @@ class Progress:
         values: Numbers for live curves, e.g. {"step": 40, "loss": 0.31} or {"step": 80, "metric": 0.87}.
         made: What is finished and stays, whatever becomes of the rest: a state, a measured point; None for nothing.
         so_far: The result as far as it is made, to be shown meanwhile and for nothing that decides; None for nothing.
+        share: How much of the whole job's work is done, 0 to 1, whatever its present stage counts; NaN unknown.
     """
 
     text: str | Message
@@ -29,6 +31,7 @@ class Progress:
     values: dict[str, float] = field(default_factory=dict[str, float])
     made: Any = None
     so_far: Any = None
+    share: float = math.nan
 
     @property
     def message(self) -> Message:
@@ -84,19 +87,50 @@ def followed(job: Job[Result], tell: Callable[[Progress], Iterator[Progress]]) -
         yield from tell(progress)
 
 
-def part_of(shown: Progress, job: Job[Result], words: bool = True) -> Job[Result]:
+def part_of(shown: Progress, job: Job[Result], words: bool = True, until: float = math.nan) -> Job[Result]:
     """A job as one step of a longer one.
 
     Args:
         shown: What is told of the longer one: its share of the way stands in place of the job's own.
         job: The step.
         words: The job's words follow those.
+        until: The share of the longer one's work that is done after it; NaN: one of the longer one's steps.
     """
 
     def told(progress: Progress) -> Iterator[Progress]:
         both = {"whole": shown.message, "part": progress.message}
         text = Message("progress.part", "{whole}: {part}", both) if words else shown.text
         yield replace(progress, text=text, done=shown.done, total=shown.total)
+
+    if math.isfinite(until):
+        job = spanning(job, shown.share, until)
+    elif shown.total:
+        job = spanning(job, shown.done / shown.total, (shown.done + 1) / shown.total)
+    return (yield from followed(job, told))
+
+
+def spanning(job: Job[Result], since: float, until: float) -> Job[Result]:
+    """A job as a part of a longer one, whose work goes from `since` to `until`: shares of the longer one's, 0 to 1.
+
+    A part that tells no share of its own counts by its steps; one of several stages, as far as its furthest one.
+    """
+    furthest = 0.0
+
+    def told(progress: Progress) -> Iterator[Progress]:
+        nonlocal furthest
+        steps = progress.done / progress.total if progress.total else 0.0
+        furthest = max(furthest, min(progress.share if math.isfinite(progress.share) else steps, 1.0))
+        yield replace(progress, share=since + (until - since) * furthest)
+
+    return (yield from followed(job, told))
+
+
+def staged(job: Job[Result], begins: Sequence[float]) -> Job[Result]:
+    """A job whose steps are stages of different lengths: `begins[n]` is the share that is done as the nth begins."""
+
+    def told(progress: Progress) -> Iterator[Progress]:
+        share = begins[progress.done] if progress.total and progress.done < len(begins) else progress.share
+        yield replace(progress, share=share)
 
     return (yield from followed(job, told))
 

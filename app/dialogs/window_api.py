@@ -68,6 +68,10 @@ class WindowApi(Protocol):
         """Open the options of the scores."""
         ...
 
+    def show_job_log(self, job: int) -> None:
+        """Bring the log to the front, with the lines of one job."""
+        ...
+
     def edit_keeps(self) -> None:
         """Type in the tree how many the selected layer keeps."""
         ...

@@ -54,6 +54,11 @@ class JobView:
     background: bool = False
     so_far: Any = None
 
+    @property
+    def share(self) -> float:
+        """How much of its time is over, 0 to 1; -1 where that is not known."""
+        return self.elapsed / (self.elapsed + self.left) if self.left >= 0 and self.elapsed > 0 else -1.0
+
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedJob:

@@ -1,13 +1,17 @@
-"""What happened, line by line, each with a level and a time; the oldest lines go when there are too many."""
+"""What happened, line by line, each with a level, a time and the job it belongs to; the oldest lines go first."""
 
 import re
 import time
 from collections import deque
+from collections.abc import Generator
+from contextlib import contextmanager
 from enum import StrEnum
 from itertools import islice
 
 MOST = 10_000
 """Lines that are kept."""
+JOBS = 200
+"""Jobs whose titles are kept."""
 _WARNING = re.compile(r"(?i:\b(warn(ing)?|deprecated)\b)|[a-z]Warning\b")
 _ERROR = re.compile(r"(?i:\b(error|traceback|exception|critical|fatal)\b)|[a-z](Error|Exception)\b")
 
@@ -15,6 +19,7 @@ _ERROR = re.compile(r"(?i:\b(error|traceback|exception|critical|fatal)\b)|[a-z](
 class Level(StrEnum):
     """How much a line matters."""
 
+    STEP = "step"  # what a job did next; shown in the log of that job alone
     OUTPUT = "output"  # what the user's code or a library printed
     INFO = "info"
     WARNING = "warning"
@@ -32,22 +37,24 @@ class Line(str):
     Attributes:
         level: How much it matters.
         at: When it was written, seconds since 1970.
+        job: Number of the job that it belongs to, 0 for none.
     """
 
     level: Level
     at: float
-    __slots__ = ("at", "level")
+    job: int
+    __slots__ = ("at", "job", "level")
 
-    def __new__(cls, text: str, level: Level = Level.INFO) -> "Line":
+    def __new__(cls, text: str, level: Level = Level.INFO, job: int = 0) -> "Line":
         """Write it now."""
         made = super().__new__(cls, text)
-        made.level, made.at = level, time.time()
+        made.level, made.at, made.job = level, time.time(), job
         return made
 
     def written(self) -> str:
         """With its time, and its level where that says something."""
         stamp = time.strftime("%H:%M:%S", time.localtime(self.at))
-        mark = "" if self.level is Level.INFO else f"{self.level.value}  "
+        mark = "" if self.level in (Level.INFO, Level.STEP) else f"{self.level.value}  "
         return f"{stamp}  {mark}{self}"
 
 
@@ -56,22 +63,38 @@ class MessageLog:
 
     Attributes:
         total: Lines ever written since it was cleared, also those that are gone.
+        titles: What each job that wrote something is called, by its number, the oldest first.
     """
 
     def __init__(self, most: int = MOST) -> None:
         """Start empty; keep so many lines."""
         self._lines: deque[Line] = deque(maxlen=most)
         self.total = 0
+        self.titles: dict[int, str] = {}
+        self._job = 0
 
     def write(self, text: str, level: Level = Level.INFO) -> None:
         """Add a text, perhaps of several lines."""
         for line in text.splitlines() or [""]:
-            self._lines.append(Line(line, level))
+            self._lines.append(Line(line, level, self._job))
             self.total += 1
+
+    @contextmanager
+    def job(self, number: int, title: str) -> Generator[None]:
+        """What is written meanwhile belongs to a job."""
+        before, self._job = self._job, number
+        self.titles[number] = title
+        while len(self.titles) > JOBS:
+            del self.titles[next(iter(self.titles))]
+        try:
+            yield
+        finally:
+            self._job = before
 
     def clear(self) -> None:
         """Forget all."""
         self._lines.clear()
+        self.titles.clear()
         self.total = 0
 
     def lines(self) -> tuple[Line, ...]:

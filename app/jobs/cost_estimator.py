@@ -1,7 +1,8 @@
 """How long a heavy step will take and how much memory it needs, about, before it is started.
 
-Time comes from this machine in this session: from the last step of the same kind, scaled by how much there is to do, or
-from how long judging the original took. Memory is counted from shapes. Both are said with "about", and refuse nothing.
+Time comes from this machine: from the last step of the same kind, scaled by how much there is to do, in this session or
+else in an earlier one, or from how long judging the original took. Memory is counted from shapes. Both are said with
+"about", and refuse nothing.
 """
 
 import math
@@ -24,7 +25,9 @@ from secateur.engine.structures.memory.peak import Memory, memory
 from secateur.engine.workflows.prune import PruneSettings
 
 from ..document.document import Document
+from ..storage import settings
 from ..text.format import about, size
+from ..text.metrics import timing_of
 
 UNKNOWN = math.nan
 BACKWARD = 2.0
@@ -35,6 +38,8 @@ OPTIMISER = 4
 """Weights, gradients and the two moments of Adam, in weights."""
 COMPUTING = ("evaluate", "recover", "score")
 """Steps whose work is multiply-accumulates; a session that was restored is not evaluated again, but scored."""
+TIMES = "times"
+"""What steps took is kept among the settings by that name."""
 SHORTEST = 0.05
 """Seconds below which a finished step teaches nothing about the next."""
 
@@ -76,6 +81,7 @@ class CostEstimator:
         """Nothing is known at first."""
         self._document = document
         self._took: dict[str, tuple[float, float]] = {}
+        self._earlier: dict[str, tuple[float, float]] = _earlier_times()
         self._memory: dict[str, tuple[Analysis, Memory]] = {}
         self._trials: tuple[object, object, int] = (None, None, 0)
         self._kinds: dict[str, Callable[..., Estimate]] = {
@@ -93,6 +99,9 @@ class CostEstimator:
         """A step of that much work took so long."""
         if work > 0 and seconds > SHORTEST:
             self._took[method] = work, seconds
+            if method not in COMPUTING:  # their speed is another one for each model
+                self._earlier[method] = work, seconds
+                settings.store(TIMES, {name: list(took) for name, took in self._earlier.items()})
 
     def estimate(self, method: str, *arguments: Any) -> Estimate:
         """What a call of the session will take; the arguments are those of the call."""
@@ -100,7 +109,9 @@ class CostEstimator:
         if kind is None or self._document.analysis is None:
             return Estimate()
         found = kind(*arguments)
-        if method in self._took and found.work == found.work:
+        if found.work == found.work and (
+            method in self._took or (found.seconds != found.seconds and method in self._earlier)
+        ):
             return Estimate(found.work, self._time(method, found.work), found.bytes)
         return found
 
@@ -146,8 +157,8 @@ class CostEstimator:
 
     def _time(self, method: str, work: float) -> float:
         """Seconds of that much work, as the last step of its kind took; 0 where that cannot be known."""
-        done, took = self._took.get(method, (UNKNOWN, UNKNOWN))
-        found = took * work / done if method in self._took else self._seconds(work)
+        done, took = self._took.get(method) or self._earlier.get(method) or (UNKNOWN, UNKNOWN)
+        found = took * work / done if took == took else self._seconds(work)
         return found if found == found else 0.0
 
     def _lessons(self, epochs: int, macs: float) -> float:
@@ -245,7 +256,8 @@ class CostEstimator:
     def _measure(self, names: tuple[str, ...], target: Any) -> Estimate:
         states = [state for name in names if (state := self._state(name)) is not None]
         need = sum(SINGLE * one.parameters + target.batch * self._peak(one) for one in states)
-        return Estimate(float(len(names)), UNKNOWN, need)
+        fresh = [one for one in states if timing_of(one, target) is None]  # the others' files are written already
+        return Estimate(1.0 + len(fresh), UNKNOWN, need)
 
     def _sweep(self, name: str, prune_settings: PruneSettings, shares: tuple[float, ...], *_rest: Any) -> Estimate:
         """Its work is not said: what was made before is not made again, so that its time would teach nothing."""
@@ -262,6 +274,14 @@ class CostEstimator:
         left = 1.0 if known is None else 1 - known.tried / cost.trials  # what was measured is not measured again
         need = 2 * SINGLE * state.parameters + self._batch() * self._peak(state)
         return Estimate(cost.trials * left, cost.seconds * left, need)
+
+
+def _earlier_times() -> dict[str, tuple[float, float]]:
+    """What steps took in earlier sessions on this machine, as far as that can be read: (work, seconds) by method."""
+    kept = settings.value(TIMES, {})
+    pairs = {str(name): took for name, took in kept.items() if isinstance(took, list) and len(took) == 2}
+    numbers = {name: took for name, took in pairs.items() if all(isinstance(one, (int, float)) for one in took)}
+    return {name: (float(work), float(seconds)) for name, (work, seconds) in numbers.items() if work > 0 < seconds}
 
 
 def say(text: str) -> str:

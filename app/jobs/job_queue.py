@@ -6,6 +6,7 @@ lost with a process that dies.
 
 import itertools
 import math
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,12 +19,20 @@ from ..text.translate import sentence
 
 RECENT, FEWEST = 5.0, 4
 """Seconds of a job's progress that tell how long a step takes, and of how many times it is told at least."""
+HALF = 0.5
+"""Of the time of a job that tells how much of its work is done: what counts are its last seconds and this share."""
+LINGERING = 0.5
+"""Of the time that a step has taken already, what it is said to take still where it should have been over."""
+ENOUGH = 0.02
+"""How much of the work must have been seen before its speed says more than the estimate of before."""
 LASTING = frozenset({"recover", "sweep", "sensitivity", "lowest", "compare"})
 """What keeps as it goes what it has made, and goes on from there when it is asked for once more."""
 KEEPS = LASTING | {"latencies"}
 """What loses next to nothing when it is cancelled; what was timed is not timed again."""
 GOING_ON, TRAINING = "progress.going_on", "progress.fine_tuning"
 """Codes of the progress that tells where training goes on from, and where it stands."""
+SAME_STEP = 5.0
+"""Seconds between two lines of a job's log that differ in their numbers alone."""
 
 
 @dataclass(slots=True)
@@ -53,11 +62,12 @@ class QueuedJob:
         again: It was asked for once more, because the engine was lost in it.
         dropped: It is cancelled because nobody needs it any more: nothing is said of that.
         stage: Of how many steps its present stage is.
-        recent: (time, step) of its last progress; how long a step takes is told by them: steps of before may have been
-            known already, or done in an earlier run.
+        recent: (time, share) of its last progress, of the whole work where the job tells that, else of its stage. They
+            tell its speed: what was done before may have been known already, or done in an earlier run.
         trained: Steps of training that an earlier run had done, that are done now, and all; (0, 0, 0) unknown.
         expected: Seconds that it takes as estimated when it was asked for, NaN unknown.
         work: How much it is, in the unit of `cost_estimator.py`: what its time teaches about the next one.
+        steps: When each kind of step was written into its log last; kinds are the words without their numbers.
     """
 
     title: str
@@ -82,10 +92,11 @@ class QueuedJob:
     again: bool = False
     dropped: bool = False
     stage: int = 0
-    recent: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
+    recent: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     trained: tuple[int, int, int] = (0, 0, 0)
     expected: float = math.nan
     work: float = math.nan
+    steps: dict[str, float] = field(default_factory=dict[str, float])
 
     @property
     def part(self) -> float:
@@ -111,24 +122,47 @@ class QueuedJob:
         self.started = self.started or now
         self.progress = progress
         self.so_far = self.so_far if progress.so_far is None else progress.so_far
-        if progress.total != self.stage or (self.recent and progress.done < self.recent[-1][1]):
-            self.stage = progress.total  # another one, or one that is gone on with
+        whole = math.isfinite(progress.share)
+        if not whole and progress.total != self.stage:  # the speed of one stage says nothing of another one
             self.recent.clear()
-        if not self.recent or progress.done > self.recent[-1][1]:
-            self.recent.append((now, progress.done))
-        while len(self.recent) > FEWEST and self.recent[1][0] < now - RECENT:
+        self.stage = 0 if whole else progress.total
+        reached = progress.share if whole else progress.done / progress.total if progress.total else 0.0
+        if self.recent and reached < self.recent[-1][1]:
+            self.recent.clear()
+        if not self.recent or reached > self.recent[-1][1]:
+            self.recent.append((now, reached))
+        lately = now - max(RECENT, HALF * (now - self.started) if whole else 0.0)
+        while len(self.recent) > FEWEST and self.recent[1][0] < lately:
             del self.recent[0]
         if code == GOING_ON:
             self.trained = progress.done, progress.done, 0
         if code == TRAINING:
             self.trained = self.trained[0], progress.done, progress.total
 
+    def new_step(self) -> str:
+        """Its present step, in words, where that belongs into its log; "" where the log has told of it just now."""
+        words, now = sentence(self.progress.message), time.monotonic()
+        kind = re.sub(r"\d+", "", words)
+        if now - self.steps.get(kind, -math.inf) < SAME_STEP:
+            return ""
+        self.steps[kind] = now
+        return words
+
+    def _left(self) -> float:
+        """Seconds that it still takes at the speed that it had, -1 unknown."""
+        if len(self.recent) < 2:
+            return -1.0
+        (since, first), (_, reached) = self.recent[0], self.recent[-1]
+        now, told = time.monotonic(), self.recent[-1][0]
+        if not self.stage and reached - first < ENOUGH and now - self.started < self.expected:
+            return -1.0
+        left = (told - since) / (reached - first) * (1 - reached)
+        return max(left - (now - told), LINGERING * (now - told))
+
     def view(self, place: int = 0, earlier: bool = False, later: bool = False) -> JobView:
         """As the window shows it, at a place of the queue."""
         elapsed = time.monotonic() - self.started if self.started else 0.0
-        done, total = self.progress.done, self.progress.total
-        since, first = self.recent[0] if self.recent else (0.0, done)
-        left = (time.monotonic() - since) / (done - first) * (total - done) if total and done > first else -1.0
+        done, total, left = self.progress.done, self.progress.total, self._left()
         rough = left < 0 and elapsed < self.expected
         return JobView(
             id=self.id,

@@ -6,6 +6,7 @@ document as it was. Background jobs (scores, measurements) step aside when the u
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from ..document.aspects import Aspect
 from ..document.consent_request import ConsentRequest
 from ..document.document import Document
 from ..document.job_state import CurvePoint, UnfinishedJob
-from ..document.message_log import level_of
+from ..document.message_log import Level, level_of
 from ..document.preconditions import no_long_job
 from ..storage.user_folders import new_session_folder
 from ..text.format import duration
@@ -260,6 +261,12 @@ class JobRunner(QObject):
         """Let the engine have the job whose turn it is, unless it is at work."""
         if (job := self.queue.next_to_send()) is not None:
             self.link.call(job.id, job.method, *job.arguments)
+            self._write(job, self.tr("Started: {job}").format(job=job.title), Level.STEP)
+
+    def _write(self, job: QueuedJob, text: str, level: Level) -> None:
+        """Add a line to a job's own part of the log."""
+        with self.document.messages.job(job.id, job.title):
+            self.document.note(text, level)
 
     def _publish(self, *further: Aspect) -> None:
         """Have the document hold the jobs as they are now, and its views show them."""
@@ -285,8 +292,11 @@ class JobRunner(QObject):
         self.queue.progressed(number, event.progress)
         self._hand_over()
         job = self.queue.get(number)
+        if job is not None and (step := job.new_step()):
+            self._write(job, step, Level.STEP)
         if job is not None and job.arrived is not None and event.made:
-            job.arrived(event.made)
+            with self.document.messages.job(job.id, job.title):
+                job.arrived(event.made)
         if event.progress.so_far is not None:
             self.document.announce(Aspect.SCORES)
         for point in event.points if job is not None and job.changes else ():
@@ -299,21 +309,25 @@ class JobRunner(QObject):
     def _finished(self, number: int, result: Any) -> None:
         job = self._take(number)
         if job is not None:
-            took = time.monotonic() - job.turn
-            self.estimator.learn(job.method, job.work * job.part, took)
-            if job.method == "recover":
-                self.document.kept = None
-            words = self.tr("Finished: {job}").format(job=job.title)
-            if not job.background and took >= WORTH_A_LINE:
-                self.document.note(f"{words}, {duration(took)}")
-            if job.method in SUPERSEDED:
-                self._superseded.clear()
-            job.apply(result)
-            if job.then is not None:
-                job.then()
-            if not job.background:
-                self.ended.emit(words, took)
+            with self.document.messages.job(job.id, job.title):
+                self._take_result(job, result)
         self._rest()
+
+    def _take_result(self, job: QueuedJob, result: Any) -> None:
+        took = time.monotonic() - job.turn
+        self.estimator.learn(job.method, job.work * job.part, took)
+        if job.method == "recover":
+            self.document.kept = None
+        words = self.tr("Finished: {job}").format(job=job.title)
+        if not job.background and took >= WORTH_A_LINE:
+            self.document.note(f"{words}, {duration(took)}")
+        if job.method in SUPERSEDED:
+            self._superseded.clear()
+        job.apply(result)
+        if job.then is not None:
+            job.then()
+        if not job.background:
+            self.ended.emit(words, took)
 
     @Slot(object, object)
     def _failed(self, number: int, error: SecateurError) -> None:
@@ -344,9 +358,10 @@ class JobRunner(QObject):
             return
         if job.background:
             return
-        if isinstance(error, Cancelled):
-            return self.document.say(self._cancelled_words(job))
-        self.document.fail(error)
+        with self.document.messages.job(job.id, job.title):
+            if isinstance(error, Cancelled):
+                return self.document.say(self._cancelled_words(job))
+            self.document.fail(error)
         self.ended.emit(self.tr("Failed: {job}").format(job=job.title), time.monotonic() - job.turn)
 
     def _cancelled_words(self, job: QueuedJob) -> str:
@@ -396,8 +411,11 @@ class JobRunner(QObject):
 
     @Slot(str)
     def _logged(self, text: str) -> None:
-        for line in text.splitlines():
-            self.document.messages.write(line, level_of(line))
+        running = next((job for job in self.queue.jobs() if job.sent), None)
+        messages = self.document.messages
+        with nullcontext() if running is None else messages.job(running.id, running.title):
+            for line in text.splitlines():
+                messages.write(line, level_of(line))
         self.document.announce(Aspect.LOG)
 
     @Slot()

@@ -20,9 +20,11 @@ class JobRow(QWidget):
     Signals:
         cancelled: int, Cancel was pressed for this job.
         moved: (int, bool), it shall have its turn earlier (or later) by one.
+        log_asked: int, the log of this job was asked for.
     """
 
     cancelled = Signal(int)
+    log_asked = Signal(int)
     moved = Signal(int, bool)
 
     def __init__(self, job: JobView, parent: QWidget | None = None) -> None:
@@ -33,6 +35,7 @@ class JobRow(QWidget):
         self._bar = QProgressBar()
         self._bar.setTextVisible(False)
         self.cancel = button(self.tr("Cancel"))
+        self.log = button(self.tr("Log"), "small", self.tr("Show what this job has done so far"))
         self.earlier = button(self.tr("Move up"), "small", self.tr("Move it up in the queue"))
         self.later = button(self.tr("Move down"), "small", self.tr("Move it down in the queue"))
         words = QVBoxLayout()
@@ -43,8 +46,9 @@ class JobRow(QWidget):
         row.setContentsMargins(0, 4, 0, 4)
         row.setSpacing(12)
         row.addLayout(words, 1)
-        for each in (self.earlier, self.later, self.cancel):
+        for each in (self.log, self.earlier, self.later, self.cancel):
             row.addWidget(each)
+        self.log.clicked.connect(self._ask_for_log)
         self.earlier.clicked.connect(self._earlier)
         self.later.clicked.connect(self._later)
         self.cancel.clicked.connect(self._cancel)
@@ -59,6 +63,8 @@ class JobRow(QWidget):
         self._bar.setValue(job.done)
         self._bar.setVisible(not job.place)
         self._bar.setAccessibleName(self.tr("Progress: {0}").format(job.title))
+        self.log.setVisible(not job.place)
+        self.log.setAccessibleName(self.tr("Log of the job: {0}").format(job.title))
         for each, may, words in (
             (self.earlier, job.earlier, self.tr("Move up: {0}")),
             (self.later, job.later, self.tr("Move down: {0}")),
@@ -76,6 +82,10 @@ class JobRow(QWidget):
         else:
             self.cancel.setText(self.tr("Cancelling \u2026") if job.cancelling else self.tr("Cancel"))
             self.cancel.setAccessibleName(self.tr("Cancel: {0}").format(job.title))
+
+    @Slot()
+    def _ask_for_log(self) -> None:
+        self.log_asked.emit(self.job.id)
 
     @Slot()
     def _earlier(self) -> None:
@@ -116,7 +126,7 @@ class JobsPanel(QWidget):
         self._stack.addWidget(
             EmptyState(
                 self.tr("No job is running"),
-                self.tr("Running and waiting jobs appear here. You can cancel them."),
+                self.tr("Running and waiting jobs appear here. The log has what earlier ones did."),
             )
         )
         self._stack.addWidget(area)
@@ -137,9 +147,14 @@ class JobsPanel(QWidget):
                 self.rows[number] = JobRow(job)
                 self.rows[number].cancelled.connect(self.workbench.runner.request_cancel)
                 self.rows[number].moved.connect(self.workbench.runner.move)
+                self.rows[number].log_asked.connect(self._show_log)
             if self._list.indexOf(self.rows[number]) != place:
                 self._list.insertWidget(place, self.rows[number])
         self._stack.setCurrentIndex(int(bool(jobs)))
+
+    @Slot(int)
+    def _show_log(self, number: int) -> None:
+        self.document.requested.emit(lambda window: window.show_job_log(number))
 
 
 def job_words(job: JobView) -> str:

@@ -1,8 +1,8 @@
-"""The log: what happened, line by line, by how much it matters and by words; to read, to copy and to save."""
+"""The log: what happened, line by line, of one job or of all, by level and by words; to read, to copy and to save."""
 
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QPlainTextEdit, QVBoxLayout, QWidget
 
@@ -10,7 +10,7 @@ from ..document.document import Aspect
 from ..document.message_log import MOST, Level, Line
 from ..jobs.workbench import Workbench
 from ..widgets.buttons import button
-from ..widgets.fields import HEIGHT, ComboBox, FilterLine
+from ..widgets.fields import HEIGHT, ComboBox, ElidedComboBox, FilterLine
 from ..widgets.flow import FlowLayout
 
 SHOWN = frozenset({Aspect.LOG})
@@ -23,6 +23,7 @@ class LogPanel(QWidget):
 
     Attributes:
         text: The lines.
+        job: The job whose lines are shown, with all of its steps; or all jobs.
         level: From which level on they are shown.
         search: Words that a line must have.
     """
@@ -45,9 +46,11 @@ class LogPanel(QWidget):
         self.refresh()
 
     def _lay_out(self) -> None:
+        self.job = ElidedComboBox(self.tr("Job whose lines are shown"), 22, 8)
+        self.job.addItem(self.tr("all jobs"), 0)
         self.level = ComboBox(self.tr("Lowest level shown"))
         for words, level in (
-            (self.tr("all lines"), Level.OUTPUT),
+            (self.tr("all lines"), Level.STEP),
             (self.tr("without printed output"), Level.INFO),
             (self.tr("warnings and errors"), Level.WARNING),
             (self.tr("errors"), Level.ERROR),
@@ -61,7 +64,7 @@ class LogPanel(QWidget):
         for each in (self.copy, self.save, self.clear):
             each.setMinimumHeight(HEIGHT)  # in line with the fields
         row = FlowLayout(gap=6)
-        for each in (self.level, self.search, self.copy, self.save, self.clear):
+        for each in (self.job, self.level, self.search, self.copy, self.save, self.clear):
             row.addWidget(each)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 6)
@@ -73,6 +76,7 @@ class LogPanel(QWidget):
         bar = self.text.verticalScrollBar()
         bar.valueChanged.connect(self._scrolled)
         bar.rangeChanged.connect(self._follow)
+        self.job.currentIndexChanged.connect(self.show_all)
         self.level.currentIndexChanged.connect(self.show_all)
         self.search.textChanged.connect(self.show_all)
         self.copy.clicked.connect(self._copy)
@@ -89,6 +93,7 @@ class LogPanel(QWidget):
     def refresh(self) -> None:
         """Add what was written since the last time, then wait a little."""
         book = self.document.messages
+        self._list_jobs()
         if book.total < self._seen:
             self.text.clear()
             self._seen = 0
@@ -98,6 +103,29 @@ class LogPanel(QWidget):
         self._seen = book.total
         if fresh:
             self.text.appendPlainText("\n".join(fresh))
+
+    def show_job(self, number: int) -> None:
+        """Show the lines of one job, 0 for all."""
+        self._list_jobs()
+        self.level.setCurrentIndex(0)
+        self.search.clear()
+        self.job.setCurrentIndex(max(self.job.findData(number), 0))
+
+    def _list_jobs(self) -> None:
+        """Offer the jobs that wrote something, the newest first below all of them."""
+        titles = self.document.messages.titles
+        listed = [self.job.itemData(row) for row in range(1, self.job.count())]
+        if listed == [*titles][::-1]:
+            return
+        chosen = self.job.currentData()
+        with QSignalBlocker(self.job):
+            while self.job.count() > 1:
+                self.job.removeItem(1)
+            for number, title in reversed(titles.items()):
+                self.job.addItem(title, number)
+            self.job.setCurrentIndex(max(self.job.findData(chosen), 0))
+        if self.job.currentData() != chosen:
+            self.show_all()
 
     @Slot()
     def show_all(self) -> None:
@@ -118,7 +146,9 @@ class LogPanel(QWidget):
             self.text.verticalScrollBar().setValue(self.text.verticalScrollBar().maximum())
 
     def _wanted(self, line: Line) -> bool:
-        words = self.search.text().casefold().split()
+        words, job = self.search.text().casefold().split(), self.job.currentData()
+        if line.job != job if job else line.level is Level.STEP:
+            return False
         matters = line.level.rank >= Level(self.level.currentData()).rank  # Qt gives back a plain string
         return matters and all(word in line.casefold() for word in words)
 

@@ -15,6 +15,7 @@ from ..jobs.engine_link import EngineLink
 from ..jobs.workbench import Workbench
 from ..storage import settings
 from ..window.main_window import MainWindow
+from ..window.taskbar import DESKTOP_FILE
 from . import translations
 from .exception_hook import ExceptionHook
 from .gc_timer import GcTimer
@@ -24,7 +25,7 @@ def make_application() -> QApplication:
     """The application with its names and look."""
     QCoreApplication.setOrganizationName(settings.NAME)
     QCoreApplication.setApplicationName(settings.NAME)
-    QGuiApplication.setDesktopFileName("org.secateur.Secateur")
+    QGuiApplication.setDesktopFileName(DESKTOP_FILE)
     application = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(application, QApplication)
     application.setApplicationDisplayName("")

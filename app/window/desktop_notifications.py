@@ -1,41 +1,36 @@
-"""Tells that a job has come to its end where nobody looks at the window: taskbar, title, the system's notification."""
+"""Tells that a job has come to its end where nobody looks at the window: task bar, title, the system's notification."""
 
 from PySide6.QtCore import QEvent, QObject, Slot
 from PySide6.QtWidgets import QApplication, QMainWindow, QSystemTrayIcon
 
 from ..jobs.workbench import Workbench
+from .window_title import WindowTitle
 
-WORTH_TELLING = 3.0
-"""Seconds that a job must have taken: nobody leaves for less."""
-MARK = "\u25cf "
-"""Before the title until the window is looked at."""
+WORTH_MARKING, WORTH_TELLING = 3.0, 30.0
+"""Seconds that a job must have taken to mark the title, and for the system to say that it ended: less is noise."""
 STAYS = 10_000
 """Milliseconds that the system shows a notification."""
 
 
 class DesktopNotifications(QObject):
-    """Watches the jobs of a window.
+    """Watches the jobs of a window."""
 
-    Attributes:
-        marked: The title has its mark.
-    """
-
-    def __init__(self, window: QMainWindow, workbench: Workbench) -> None:
-        """Belong to a window; tell of the jobs of a workbench."""
+    def __init__(self, window: QMainWindow, title: WindowTitle, workbench: Workbench) -> None:
+        """Belong to a window and its title; tell of the jobs of a workbench."""
         super().__init__(window)
-        self._window = window
+        self._window, self._title = window, title
         self._tray: QSystemTrayIcon | None = None
-        self.marked = False
         workbench.runner.ended.connect(self._ended)
         window.installEventFilter(self)
 
     @Slot(str, float)
     def _ended(self, sentence: str, seconds: float) -> None:
-        if seconds < WORTH_TELLING or self._window.isActiveWindow():
+        if seconds < WORTH_MARKING or self._window.isActiveWindow():
             return
         QApplication.alert(self._window)
-        self._mark(True)
-        self.notify(sentence)
+        self._title.mark(True)
+        if seconds >= WORTH_TELLING:
+            self.notify(sentence)
 
     def notify(self, sentence: str) -> None:
         """Let the system say it, where it can."""
@@ -49,8 +44,9 @@ class DesktopNotifications(QObject):
             self._tray.messageClicked.connect(self._raise)
             self._tray.activated.connect(self._raise)
         self._tray.show()
-        title = self._window.windowTitle().replace("[*]", "").removeprefix(MARK)
-        self._tray.showMessage(title, sentence, QSystemTrayIcon.MessageIcon.Information, STAYS)
+        self._tray.showMessage(
+            self._title.plain().replace("[*]", ""), sentence, QSystemTrayIcon.MessageIcon.Information, STAYS
+        )
 
     @Slot()
     def _raise(self) -> None:
@@ -59,13 +55,8 @@ class DesktopNotifications(QObject):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """The window is looked at: nothing is to be told any more."""
-        if event.type() is QEvent.Type.WindowActivate and self.marked:
-            self._mark(False)
+        if event.type() is QEvent.Type.WindowActivate and self._title.marked:
+            self._title.mark(False)
+            if self._tray is not None:
+                self._tray.hide()
         return False
-
-    def _mark(self, on: bool) -> None:
-        self.marked = on
-        title = self._window.windowTitle().removeprefix(MARK)
-        self._window.setWindowTitle(MARK + title if on else title)
-        if not on and self._tray is not None:
-            self._tray.hide()

@@ -42,8 +42,10 @@ from .shortcut_sheet import ShortcutSheet
 from .start_page import StartPage
 from .status_bar import StatusBar
 from .tab_order import put_in_order
+from .taskbar import TaskbarProgress
 from .top_bar import TopBar
 from .weights_bar import WeightsBar
+from .window_title import WindowTitle
 
 SMALLEST = (1024, 700)
 FIRST = (1440, 900)
@@ -59,6 +61,7 @@ class MainWindow(QMainWindow):
         workbench: The document and all jobs.
         document: What is shown.
         commands: The commands as actions.
+        title: What stands in its title.
         area: The panels, None until they are built.
 
     Signals:
@@ -79,7 +82,9 @@ class MainWindow(QMainWindow):
         self.area: PanelArea | None = None
         self._area: PanelArea | None = None
         self._recent = RecentFiles(workbench.files)
-        self.notices = DesktopNotifications(self, workbench)
+        self.title = WindowTitle(self, document)
+        self.notices = DesktopNotifications(self, self.title, workbench)
+        TaskbarProgress(document, self)
         self._preload = PanelPreloader(PANELS, self)
         self._preload.loaded.connect(self._build)
         self._painted = False
@@ -89,7 +94,6 @@ class MainWindow(QMainWindow):
         self.setObjectName("main")
         self.setMinimumSize(*SMALLEST)
         self.setAcceptDrops(True)
-        self.setWindowTitle("Secateur[*]")
         self.top_bar = TopBar(self)
         self.errors = ErrorBar()
         self.absence = WeightsBar(self)
@@ -240,6 +244,12 @@ class MainWindow(QMainWindow):
         if self.area is not None:
             self.area.panels["tree"].show_options()
 
+    def show_job_log(self, job: int) -> None:
+        """Bring the log to the front, with the lines of one job."""
+        if self.area is not None:
+            self.area.show_tab("log")
+            self.area.panels["log"].show_job(job)
+
     def edit_keeps(self) -> None:
         """Type in the tree how many the selected layer keeps."""
         if self.area is not None:
@@ -355,7 +365,6 @@ class MainWindow(QMainWindow):
 
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.MODEL in aspects:
-            self.setWindowTitle(self.tr("{name}[*] - Secateur").format(name=self.document.model_name))
             self._first_tab()
             self._following = False
         if Aspect.CURVE in aspects and self.document.busy and self.area is not None and not self._following:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..adapters.torchvision_detection import images_of
 from ..bfloat16 import in_bfloat16, widened
 from ..errors import ExportError, Message
-from ..jobs import CancelToken, Job, Progress, check
+from ..jobs import CancelToken, Job, Progress, check, staged
 from ..model_inputs import Inputs, at_batch, write
 from ..recovery.mixed_precision import in_single
 from ..storage.temporary_folders import temporary_folder
@@ -22,6 +22,9 @@ from .model_package import bytes_of, pack
 from .protocol import Exported, ExportRequest
 from .reference_outputs import cases, images_and_boxes, require_agreement
 from .staged_output import check_destination, staged_file
+
+BEGINS = (0.0, 0.3, 0.9, 0.9)
+"""About what share of an export is over as a process has the model again, has it traced, converted and checked."""
 
 
 def export_file(
@@ -58,7 +61,7 @@ def export_file(
             template = "The file computes in float32 instead of bfloat16, which ONNX Runtime does not support on CPUs."
             notes = (Message("export.float32", template),)
         try:
-            difference = yield from _made(request, folder, temporary, token, form, fixed=False)
+            difference = yield from staged(_made(request, folder, temporary, token, form, fixed=False), BEGINS)
         except ExportError as error:
             if not may_fix_batch:
                 raise

@@ -19,7 +19,7 @@ from torch import nn
 
 from ..devices import CPU, placed
 from ..errors import NO_NUMBERS, Message, SecateurError, TaskError
-from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
+from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check, followed, spanning
 from ..structures.transition import KeptIndices
 from ..tasks.protocol import Split, Task
 from ..tracing.isolated_forward import seed_others, seeded
@@ -40,6 +40,10 @@ SPOKEN = 5
 
 SILENCE = 0.3
 """Seconds after which a point is given anyway."""
+FINE_TUNING = "progress.fine_tuning"
+"""Code of the progress that counts steps of training."""
+STEP, FIRST_EVALUATIONS, FIRST_PASSES = 4, 2, 20
+"""Passes of a batch through a model in a step of training, and before the first one: evaluations and a repair."""
 
 
 STEPS = 1_000_003
@@ -126,11 +130,31 @@ def explained() -> Generator[None]:
 
 
 def _run(training: Training, reference: tuple[nn.Module, KeptIndices], checkpoint: Checkpoint) -> Job[Recovered]:
-    found = checkpoint.load()
-    best = (yield from _first(training, *reference)) if found is None else None
+    found, task = checkpoint.load(), training.task
+    begin = training_work(task, 0) / training_work(task, training.settings.epochs)
+    best = (yield from spanning(_first(training, *reference), 0.0, begin)) if found is None else None
     models = training.student, training.teacher
     with placed(training.device, *models), in_single(training.student) as training.own_types:
-        return (yield from _trained(training, best, found or {}, checkpoint))
+        return (yield from spanning(_counted(_trained(training, best, found or {}, checkpoint)), begin, 1.0))
+
+
+def training_work(task: Task, epochs: int) -> float:
+    """About how much a fine-tuning is, with what comes before its epochs; in batches that go through a model once.
+
+    A step is a forward pass of the teacher, one of the student, and a backward pass, which takes as long as two.
+    """
+    train, val = task.batch_count(Split.TRAIN) or 1, task.batch_count(Split.VAL)
+    return FIRST_EVALUATIONS * val + FIRST_PASSES + epochs * (STEP * train + val)
+
+
+def _counted(job: Job[Recovered]) -> Job[Recovered]:
+    """A training whose work is counted by its steps alone, whatever else tells of its progress."""
+
+    def told(progress: Progress) -> Iterator[Progress]:
+        training = progress.message.code == FINE_TUNING
+        yield replace(progress, share=progress.done / progress.total if training else 0.0)
+
+    return (yield from followed(job, told))
 
 
 def _trained(
@@ -208,7 +232,7 @@ def _epoch(training: Training, position: Position, best: Recovered, checkpoint: 
     """One pass over the train split, in an order that the seed and the epoch give; from where it stopped."""
     settings, losses, spoken = training.settings, list[float](), time.monotonic()
     numbers = {"epoch": position.epoch, "epochs": settings.epochs}
-    text = Message("progress.fine_tuning", "Fine-tuning, epoch {epoch} of {epochs}", numbers)
+    text = Message(FINE_TUNING, "Fine-tuning, epoch {epoch} of {epochs}", numbers)
     resumed, random = position.done, torch.get_rng_state()
     training.whole = not resumed
     torch.set_rng_state(position.random)

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from ..devices import CPU
-from ..jobs import CancelToken, Job, NeverCancelled
+from ..jobs import CancelToken, Job, NeverCancelled, spanning
 from ..structures.transition import KeptIndices
 from ..surgery.cut.slice_tensors import slice_tensor
 from ..tasks.protocol import Task
 from .best_weights import Recovered
 from .checkpoint import Checkpoint
-from .finetune import explained, fine_tune
+from .finetune import explained, fine_tune, training_work
 from .protocol import RecoverySettings, require_possible
 from .side_effects import working_copy
 from .teacher_tuning import TunedTeacher, tuned_teacher
@@ -55,11 +55,14 @@ def recover(
     """
     require_possible(settings)
     token, checkpoint = token or NeverCancelled(), checkpoint or Checkpoint(None)
+    tuning = 0 if settings.tuning is None else training_work(task, settings.tuning.epochs)
+    begin = tuning / (tuning + training_work(task, settings.epochs))
     with explained():
-        tuned = yield from tuned_teacher(teacher, task, settings, checkpoint.teacher, device=device, token=token)
+        job = tuned_teacher(teacher, task, settings, checkpoint.teacher, device=device, token=token)
+        tuned = yield from spanning(job, 0.0, begin)
     kept = kept or {}
     with _taught_by(teacher, tuned) as teaches, _inheriting(student, teacher, teaches, kept) as begins:
-        done = yield from fine_tune(
+        job = fine_tune(
             begins,
             teaches,
             task,
@@ -72,6 +75,7 @@ def recover(
             device=device,
             token=token,
         )
+        done = yield from spanning(job, begin, 1.0)
     return replace(done, teacher=tuned.message)
 
 

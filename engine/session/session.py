@@ -24,7 +24,7 @@ from ..baselines.protocol import Baseline
 from ..devices import CPU, available, device_named, placed
 from ..errors import Message, OpenError, SecateurError, TaskError
 from ..foreign_code.consent import NO_CONSENT, Consent
-from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of, staged
 from ..recovery.checkpoint import Checkpoint, KeptTeacher, delete_checkpoints
 from ..recovery.protocol import RecoverySettings, Repair
 from ..recovery.recover import recover as recover_model
@@ -79,6 +79,8 @@ from .state_history import StateHistory, is_project
 from .states import OpenedModel, PlanIntent, State, StateKind
 
 NEVER = NeverCancelled()
+VERIFIED = (0.0, 0.1, 0.8, 0.85, 0.9, 1.0)
+"""About what share of a cut is over as each stage of its verification begins."""
 
 
 class Session:
@@ -534,9 +536,10 @@ class Session:
         if loaded.prepared.spec.own_class:
             require_own_class(done.edits)
         yield Progress("Verifying the cut")
-        verification = yield from verify(
+        verifying = verify(
             model, done.model, loaded.analysis, after, inputs, before=before, factors=done.factors, token=token
         )
+        verification = yield from staged(verifying, VERIFIED)
         require_verified(verification)
         check(token)
         repairs = explain(done.edits, loaded.prepared.opened.model)

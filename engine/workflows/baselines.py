@@ -11,7 +11,7 @@ from ..baselines.verdict import PrunedResult, Verdict, verdict
 from ..devices import placed
 from ..errors import Message, SecateurError
 from ..foreign_code.consent import Consent
-from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
+from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check, spanning
 from ..messages import title
 from ..recovery.checkpoint import Checkpoint, content_of
 from ..recovery.protocol import RecoverySettings
@@ -76,9 +76,12 @@ def compare_with_baselines(
     metric = yield from _reported(session, state, token)
     for number, one in enumerate(asked, 1):
         words = {"number": number, "count": len(asked), "title": title(RULES[one.kind].title)}
-        yield Progress(Message("progress.baseline", "Baseline {number} of {count}: {title}", words), number, len(asked))
+        text = Message("progress.baseline", "Baseline {number} of {count}: {title}", words)
+        begin, end = (number - 1) / len(asked), number / len(asked)
+        yield Progress(text, number - 1, len(asked), share=begin)
         try:
-            yield Progress("Made", number, len(asked), made=(yield from make_baseline(session, state, one, token)))
+            made = yield from spanning(make_baseline(session, state, one, token), begin, end)
+            yield Progress("Made", number, len(asked), made=made, share=end)
         except Cancelled:
             raise
         except SecateurError as error:

@@ -165,6 +165,10 @@ def search_budget(
     return SearchResult(tuple(search.trials), original, ())
 
 
+def _epochs(settings: "PruneSettings") -> int:
+    return 0 if settings.recovery is None else settings.recovery.epochs
+
+
 @dataclass(slots=True)
 class _Search:
     """The trials of one search."""
@@ -187,9 +191,10 @@ class _Search:
         numbers = {"number": number + 1, "share": share, "cost": cost_name(self.limit.cost)}
         words = Message("progress.trial", "Trial {number} ({share:.0%} of {cost})", numbers)
         result = Message("progress.result", "The result: {trial}", {"trial": words})
-        shown = Progress(words, number, self.limit.trials) if brief else Progress(result)
+        begin, until = self._shares(number, brief)
+        shown = Progress(words, number, self.limit.trials, share=begin) if brief else Progress(result, share=begin)
         try:
-            trial = yield from part_of(shown, self._made(share, brief))
+            trial = yield from part_of(shown, self._made(share, brief), until=until)
         except SecateurError as error:
             if not of_the_cut(error):
                 raise
@@ -201,6 +206,12 @@ class _Search:
             yield Progress(*told, made=self.session.history.state(trial.state))
         yield Progress(*told, made=trial)
         return trial
+
+    def _shares(self, number: int, brief: bool) -> tuple[float, float]:
+        """What of the search's work is done before and after a budget, should it take as many trials as it may."""
+        trial, result = (1 + _epochs(self.at(1.0, brief)) for brief in (True, False))  # one for all that is no training
+        whole = max(self.limit.trials, number) * trial + result
+        return number * trial / whole, (number * trial + (trial if brief else result)) / whole
 
     def wider(self, share: float) -> Trial | None:
         """The next larger budget that held while it was searched."""

@@ -7,7 +7,7 @@ from ..errors import ExportError, Message
 from ..export.protocol import Exported, ExportRequest
 from ..export.table import EXPORTERS, exporter_named, format_of, require, samples_refusal
 from ..export.usage import opset_of, sample_inputs
-from ..jobs import CancelToken, Job, NeverCancelled
+from ..jobs import CancelToken, Job, NeverCancelled, spanning
 from ..model_inputs import Inputs, batch_size
 from ..recovery.expected_result import expectation
 from ..session.open_model import run_evaluation
@@ -24,6 +24,8 @@ NEVER = NeverCancelled()
 HUGGING_FACE = "hugging-face"
 REFUSED = ("export.hf_config", "export.hf_nearest")
 """Codes of the errors that say that no configuration describes a state."""
+WRITTEN = 0.85
+"""About what share of the time it takes to write and check a file; the rest measures its metric."""
 SAMPLES = 256
 """Samples of the train split on which a quantised file is calibrated, about."""
 
@@ -78,7 +80,7 @@ def export_state(session: Session, state: str, format: str, path: str, token: Ca
     with removed_unless_finished(*kind.places(Path(path))):
         request = yield from _request(session, one, format, path, token)
         try:
-            exported = yield from exporter.export(request, token)
+            exported = yield from spanning(exporter.export(request, token), 0.0, WRITTEN)
         except ExportError as error:
             if error.message.code != "export.hf_config":
                 raise
@@ -89,7 +91,8 @@ def export_state(session: Session, state: str, format: str, path: str, token: Ca
         predict = exporter.predictor(path) if session.has_task else None
         if predict is not None:
             shown = Message("progress.on_file", "Measuring the metric on the file")
-            metric = yield from run_evaluation(session.task, predict, Split.TEST, token, shown)
+            evaluation = run_evaluation(session.task, predict, Split.TEST, token, shown)
+            metric = yield from spanning(evaluation, WRITTEN, 1.0)
             exported = replace(exported, metric=metric)
         elif kind.precision:
             template = "No data, so the metric was not measured. Attach data to see what {precision} costs."

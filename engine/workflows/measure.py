@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ..jobs import CancelToken, Job, NeverCancelled, Progress
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, spanning
 from ..model_inputs import Inputs
 from ..session.session import Session
 from ..session.states import EXPORT_MARK
@@ -14,6 +14,8 @@ from .export import kept_file
 from .measurable import measurable
 
 NEVER = NeverCancelled()
+WRITTEN = 0.8
+"""About what share of the time it takes to write the files that are not there yet; the rest measures."""
 
 
 def measure_states(
@@ -29,16 +31,18 @@ def measure_states(
     """
     files: list[Path] = []
     steps: list[tuple[Path, Inputs]] = []
-    for state in states:
+    for number, state in enumerate(states):
+        begin, end = (WRITTEN * each / len(states) for each in (number, number + 1))
         if EXPORT_MARK in state:
             files.append((yield from _kept(session, state, token)))
             continue
         artifacts, model, one = measurable(session, state)
         if target.tokens:
             steps.append((yield from artifacts.step(model, one, target, token)))
-        files.append((yield from artifacts.file(model, one, target, token)))
-    yield Progress("Measuring")
-    timings = yield from time_files(files, session.prepared.inputs, target, token=token)
+        files.append((yield from spanning(artifacts.file(model, one, target, token), begin, end)))
+    yield Progress("Measuring", share=WRITTEN)
+    timing = time_files(files, session.prepared.inputs, target, token=token)
+    timings = yield from spanning(timing, WRITTEN, 1.0)
     if steps:
         yield Progress("Measuring the next token")
         paths, inputs = [path for path, _ in steps], [given for _, given in steps]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jobs import CancelToken, Job, NeverCancelled, Progress
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, spanning
 from ..latency.protocol import LatencyTable
 from ..options import Option
 from ..planning.budget_schedule import round_goals
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ..session.session import Session  # brings torch
 
 NEVER = NeverCancelled()
+ROUNDS, CUT = 0.95, 0.1
+"""About what share of the time goes into the rounds, and of a round that recovers into its cut; told as progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +134,11 @@ def prune_state(
     made, now = list[State](), session.history.state(state)
     rated = {} if scores is None else {state: scores}
     table = yield from table_for(session, settings.goal, token)
-    for goal in round_goals(session.analysis, settings.goal, session.removed(state), settings.rounds, table):
-        cut = yield from _cut(session, now, settings, goal, token, rated, table)
+    goals = round_goals(session.analysis, settings.goal, session.removed(state), settings.rounds, table)
+    for number, goal in enumerate(goals):
+        begin, end = (ROUNDS * each / len(goals) for each in (number, number + 1))
+        between = end if settings.recovery is None else begin + CUT * (end - begin)
+        cut = yield from spanning(_cut(session, now, settings, goal, token, rated, table), begin, between)
         if cut is not None and table is not None and goal == settings.goal:
             again = partial(_cut, session, now, settings, token=token, rated=rated, table=table)
             cut = yield from in_time(session, cut, goal, table, again, token)
@@ -141,11 +146,12 @@ def prune_state(
             made.append(cut)
             yield Progress("Cut", made=cut)
             if settings.recovery is not None:
-                made.append((yield from _recovered(session, cut, settings.recovery, token)))
+                recovering = _recovered(session, cut, settings.recovery, token)
+                made.append((yield from spanning(recovering, between, end)))
                 yield Progress("Recovered", made=made[-1])
             now = made[-1]
     if report and made and session.has_task:
-        yield from session.evaluate_once(now.id, Split.TEST, token)
+        yield from spanning(session.evaluate_once(now.id, Split.TEST, token), ROUNDS, 1.0)
         yield Progress("Evaluated", made=session.history.state(now.id))
     return tuple(session.history.state(one.id) for one in made)
 

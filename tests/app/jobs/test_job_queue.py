@@ -1,21 +1,26 @@
 """Jobs as they are seen: how far, how long, what waits; they are stopped, moved and taken out, and their end told."""
 
 import math
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, Qt
 from PySide6.QtWidgets import QApplication
 
 from secateur.app.commands import command_named
+from secateur.app.document.aspects import Aspect
+from secateur.app.document.job_state import JobView
 from secateur.app.jobs.cost_estimator import Estimate, estimate_words, free_memory
 from secateur.app.panels.jobs import JobsPanel, job_words
-from secateur.app.window import desktop_notifications
+from secateur.app.panels.log import LogPanel
+from secateur.app.window import desktop_notifications, taskbar, window_title
 from secateur.app.window.main_window import MainWindow
 from secateur.app.window.status_bar import StatusBar
 from secateur.engine.errors import EngineLost, Message
-from secateur.engine.jobs import Progress
+from secateur.engine.jobs import Cancelled, Progress
 from secateur.engine.process.events import Progressed
 from secateur.engine.sensitivity.protocol import SensitivityPoint
 from secateur.engine.session.states import StateKind
@@ -233,6 +238,7 @@ def window(qtbot, dressed):
     qtbot.addWidget(window)
     window.show()
     yield window
+    publish(window)  # closing asks nothing
     window.close()
 
 
@@ -243,15 +249,122 @@ def test_a_job_that_ends_while_nobody_looks_marks_the_title_until_the_window_is_
     monkeypatch.setattr(window, "isActiveWindow", lambda: False)
     window.workbench.runner.ended.emit("Finished: Recover, 8 epochs", 60.0)
     assert alerted == [window] and told == ["Finished: Recover, 8 epochs"]
-    assert window.windowTitle().startswith(desktop_notifications.MARK)
-    from PySide6.QtCore import QEvent
-
+    assert window.windowTitle().startswith(window_title.MARK)
     QApplication.sendEvent(window, QEvent(QEvent.Type.WindowActivate))
-    assert not window.windowTitle().startswith(desktop_notifications.MARK)
+    assert not window.windowTitle().startswith(window_title.MARK)
 
 
 @pytest.mark.parametrize(("active", "seconds"), [(True, 60.0), (False, 0.5)])
 def test_who_looks_at_the_window_or_waits_a_moment_is_told_nothing(window, monkeypatch, active, seconds) -> None:
     monkeypatch.setattr(window, "isActiveWindow", lambda: active)
     window.workbench.runner.ended.emit("Finished: Evaluate s0", seconds)
-    assert not window.notices.marked
+    assert not window.title.marked
+
+
+def test_the_system_says_nothing_of_a_job_that_took_a_few_seconds(window, monkeypatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(window.notices, "notify", told.append)
+    monkeypatch.setattr(window, "isActiveWindow", lambda: False)
+    window.workbench.runner.ended.emit("Finished: Evaluate s0", 10.0)
+    assert window.title.marked and told == []
+
+
+def running(window: MainWindow, elapsed: float, left: float, background: bool = False) -> None:
+    """One job runs, and another waits."""
+    job = JobView(1, "Recover, 8 epochs", "", 1, 4, elapsed, left, background=background)
+    waiting = JobView(2, "Evaluate s1", "", 0, 0, 0.0, -1.0, place=1)
+    publish(window, job, waiting)
+
+
+def publish(window: MainWindow, *jobs: JobView) -> None:
+    """The document has these jobs, and the window shows them."""
+    window.document.take_jobs(jobs, None)
+    window.document.announce(Aspect.JOBS)
+    window.document.dispatcher.settle()
+
+
+def test_the_title_says_how_far_the_running_job_is(window) -> None:
+    running(window, elapsed=30.0, left=90.0)
+    assert window.windowTitle() == "25 % Recover, 8 epochs - Secateur[*]"
+    running(window, elapsed=40.0, left=-1.0)
+    assert window.windowTitle() == "Recover, 8 epochs - Secateur[*]"
+    for elapsed, background in ((0.5, False), (30.0, True)):
+        running(window, elapsed, 90.0, background)
+        assert window.windowTitle() == "Secateur[*]"
+    publish(window)
+    assert window.windowTitle() == "Secateur[*]"
+
+
+@pytest.fixture
+def session_bus(monkeypatch) -> Iterator[str]:
+    """A session bus of its own."""
+    daemon = shutil.which("dbus-daemon")
+    if daemon is None or shutil.which("dbus-monitor") is None:
+        pytest.skip("there is no D-Bus here")
+    words = [daemon, "--session", "--nofork", "--print-address=1"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        monkeypatch.setenv(taskbar.BUS, address)
+        try:
+            yield address
+        finally:
+            process.terminate()
+
+
+def test_docks_on_the_session_bus_hear_the_progress(session_bus: str, window) -> None:
+    words = ["dbus-monitor", "--address", session_bus, f"interface={taskbar.INTERFACE}"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as dock:  # listens as a dock does
+        assert dock.stdout is not None
+        while "NameLost" not in dock.stdout.readline():
+            pass  # it does not listen yet
+        running(window, elapsed=30.0, left=90.0)
+        running(window, elapsed=30.1, left=90.0)  # too little to be told
+        running(window, elapsed=60.0, left=60.0)
+        publish(window)
+        heard: list[str] = []
+        while heard.count("boolean false") == 0:
+            heard.append(dock.stdout.readline().strip().removeprefix("variant").strip())
+        dock.terminate()
+    assert heard.count('string "application://org.secateur.Secateur.desktop"') == 3
+    assert [line for line in heard if line.startswith("double")] == ["double 0.25", "double 0.5", "double 0"]
+    assert [line for line in heard if line.startswith("boolean")] == ["boolean true", "boolean true", "boolean false"]
+
+
+def shown_lines(log: LogPanel) -> list[str]:
+    return [line[10:] for line in log.text.toPlainText().splitlines()]
+
+
+def test_a_job_has_a_log_of_its_own_which_is_opened_from_where_it_runs(player: Player, qtbot) -> None:
+    window = MainWindow(player.workbench)
+    qtbot.addWidget(window)
+    window.show()
+    qtbot.waitUntil(lambda: window.area is not None)
+    assert window.area is not None
+    runner, link = player.workbench.runner, player.link
+    runner.run("First", lambda _none: None, "evaluate", "s0", "val")
+    runner.run("Second", lambda _none: player.document.note("made by the second"), "evaluate", "s0", "val")
+    first, second = (job.id for job in player.document.jobs)
+    link.progressed.emit(first, Progressed(1, Progress("Evaluating, batch 1 of 9", 1, 9)))
+    link.progressed.emit(first, Progressed(2, Progress("Evaluating, batch 2 of 9", 2, 9)))  # no news a moment later
+    link.logged.emit("printed by the first")
+    window.show_panel("jobs")
+    jobs, log = window.area.panels["jobs"], window.area.panels["log"]
+    qtbot.waitUntil(lambda: first in jobs.rows and jobs.rows[first].log.isVisible())
+    assert not jobs.rows[second].log.isVisible()
+    qtbot.mouseClick(jobs.rows[first].log, LEFT)
+    said = ["Started: First", "Evaluating, batch 1 of 9", "output  printed by the first"]
+    qtbot.waitUntil(log.isVisible)
+    assert log.job.currentText() == "First" and shown_lines(log) == said
+    link.finished.emit(first, None)
+    link.logged.emit("printed by the second")
+    link.failed.emit(second, Cancelled())
+    qtbot.waitUntil(lambda: log.job.findData(second) > 0)
+    assert shown_lines(log) == said
+    log.show_job(second)
+    kept = "Cancelled: Second. Nothing was changed."
+    assert shown_lines(log) == ["Started: Second", "output  printed by the second", kept]
+    log.show_job(0)
+    assert "Started: Second" not in shown_lines(log) and "output  printed by the first" in shown_lines(log)
+    publish(window)  # closing asks nothing
+    window.close()

@@ -46,6 +46,17 @@ def _with_words(job: Any) -> tuple[Recovered, list[str]]:
     return finish(job, lambda progress: told.append(str(progress.message))), told
 
 
+def test_a_recovery_tells_how_much_of_its_whole_work_is_done() -> None:
+    told: list[tuple[float, str]] = []
+    job = recover(_net(1), _trained(0), ToyTask(), SETTINGS)
+    finish(job, lambda progress: told.append((progress.share, str(progress.message))))
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares) and shares[0] >= 0.0 and shares[-1] == pytest.approx(1.0)
+    tuned = max(share for share, words in told if words.startswith("Tuning the original"))
+    begun = min(share for share, words in told if words.startswith("Fine-tuning"))
+    assert 0.2 < tuned < begun < 0.6  # two epochs of the original, then four of the student
+
+
 def test_a_student_learns_more_of_an_original_that_the_data_improves() -> None:
     teacher, task = _trained(0), ToyTask()
     before = {name: one.clone() for name, one in teacher.state_dict().items()}
