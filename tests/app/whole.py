@@ -4,6 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import numpy as np
+import pytest
 from PySide6.QtWidgets import QApplication
 
 from secateur.app.document.aspects import Selection
@@ -33,6 +34,15 @@ def full(analysis: Analysis | None = None) -> StandIn:
     chosen = document.analysis.sets[2]
     document.select(Selection(chosen.module, 2, chosen.first + 3))
     return document
+
+
+@contextmanager
+def own_home(folders: pytest.TempPathFactory) -> Generator[None]:
+    """Settings and data of a window that several tests share: those of a test end with it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in ("DATA", "CONFIG", "CACHE"):
+            patch.setenv(f"XDG_{kind}_HOME", str(folders.mktemp(kind.lower())))
+        yield
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from secateur.app.window.main_window import MainWindow
 from secateur.engine.planning.selection_rules import StructureChoice
 from secateur.engine.structures.analysis import Kind
 from tests.app.branches import begin, begun
+from tests.app.whole import own_home
 
 CONV = "layer1.0.conv1"
 
@@ -25,9 +26,7 @@ CONV = "layer1.0.conv1"
 @pytest.fixture(scope="module")
 def one_window(qapp, tmp_path_factory) -> Iterator[MainWindow]:
     """It takes longer to build than all that a test does with it."""
-    with pytest.MonkeyPatch.context() as patch:
-        for kind in ("DATA", "CONFIG", "CACHE"):
-            patch.setenv(f"XDG_{kind}_HOME", str(tmp_path_factory.mktemp(kind.lower())))
+    with own_home(tmp_path_factory):
         window = MainWindow(Workbench(None, begun()))
         yield window
         window.close()

@@ -9,6 +9,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication, QMenu
+from pytestqt.qtbot import QtBot
 
 from secateur.app.commands import command_named
 from secateur.app.dialogs.save_plot import SavePlot
@@ -19,25 +20,35 @@ from secateur.app.widgets import plot_export as drawing_module
 from secateur.app.widgets.plot_export import Drawing, Table
 from secateur.engine.sensitivity.protocol import SensitivityPoint
 from tests.app.playing import top1
-from tests.app.whole import full, window_of
+from tests.app.whole import full, own_home, window_of
 
 LEFT = Qt.MouseButton.LeftButton
 
 
-@pytest.fixture
-def window(qtbot):
+@pytest.fixture(scope="module")
+def one_window(request, qapp, tmp_path_factory):
+    """It takes longer to build than all that a test looks at."""
     document = full()
-    with window_of(document, qtbot) as window:
+    with own_home(tmp_path_factory), window_of(document, QtBot(request)) as window:
         curves = Curves(4)
         curves.take(
             [SensitivityPoint(-1, 0, top1(0.9)), SensitivityPoint(2, 4, top1(0.8)), SensitivityPoint(2, 8, top1(0.6))]
         )
         document.contents.curves[document.contents.present, document.rating] = curves
         document.announce(Aspect.SENSITIVITY)
-        for module in ("layers", "sensitivity", "recovery", "tradeoff"):
-            window.show_panel(module)
-            QApplication.processEvents()
+        window.hide()
         yield window
+
+
+@pytest.fixture
+def window(one_window):
+    """With the trade-off in front."""
+    one_window.show()
+    for module in ("layers", "sensitivity", "recovery", "tradeoff"):
+        one_window.show_panel(module)
+        QApplication.processEvents()
+    yield one_window
+    one_window.hide()
 
 
 def by_name(window) -> dict[str, Drawing]:
