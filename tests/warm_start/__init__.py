@@ -2,8 +2,9 @@
 
 A template process (`template.py`) loads what exports and sessions need and forks for each process that the engine
 starts; `launcher.py` stands in the place of that process. It has the same input, output, working folder, environment,
-exit code and signals, and it dies with it. What is measured (`engine/targets`) and what tests start by hand is started
-as ever, and so is everything in the checks of the installed program. Linux alone; elsewhere nothing changes.
+exit code and signals, and it dies with it. What is measured (`engine/targets`) is started as ever, and so is everything
+in the checks of the installed program. What tests start by hand is warm where its command is `python(...)`: not where
+it matters what a process loads. Linux alone; elsewhere nothing changes.
 """
 
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 HERE = Path(__file__).parent
 MODULES = ("secateur.engine.subprocesses.child", "secateur.engine.process.worker")
 SCRIPTS = "engine/export"
+START = HERE / "start.py"
 MEASURED = "secateur.engine.targets."
 AVAILABLE = sys.platform == "linux"
 
@@ -48,14 +50,21 @@ def warm_start(folder: Path) -> Generator[None]:
         template.wait()
 
 
+def python(*words: str) -> list[str]:
+    """The command of a fresh interpreter with these words: a module, a script or code, with `-P` or `-B` before it."""
+    return [sys.executable, "-P", str(START), *words]
+
+
 def is_warm(command: Any) -> bool:
-    """Whether a command starts a process of the engine that measures nothing."""
+    """Whether a command starts a process of the engine that measures nothing, or is of `python`."""
     if isinstance(command, str) or not isinstance(command, Sequence) or list(command[:2]) != [sys.executable, "-P"]:
         return False
     words = [str(word) for word in command[2:] if word != "-B"]
     if words[:1] == ["-m"]:
         return words[1] in MODULES and not words[-1].startswith(MEASURED)
-    return bool(words) and words[0].endswith(".py") and Path(words[0]).parent.match(SCRIPTS)
+    return words[:1] == [str(START)] or (
+        bool(words) and words[0].endswith(".py") and Path(words[0]).parent.match(SCRIPTS)
+    )
 
 
 def _template(place: Path) -> "subprocess.Popen[bytes]":

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+START = str(Path(__file__).with_name("start.py"))
 LOADED = (
     "numpy", "torch", "safetensors.torch", "msgspec", "onnx", "onnx_ir", "onnxscript",
     "torch.export", "torch.onnx", "torch.onnx.ops", "torch.onnx._internal.exporter._core", "torchvision",
@@ -136,15 +137,25 @@ def leave(code: int) -> None:
 
 
 def run(words: list[str]) -> None:
-    """What the interpreter does with its words: options, then a module or a script."""
-    words = [word for word in words if word != "-P"]
-    sys.dont_write_bytecode = "-B" in words or bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
-    words = [word for word in words if word != "-B"]
-    if words[0] == "-m":
-        sys.argv = words[1:]
-        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    """What the interpreter does with its words: options, then a module, code, or a script and its folder."""
+    options = list[str]()
+    while words[0] in ("-P", "-B"):
+        options.append(words[0])
+        words = words[1:]
+    if words[0] == START:
+        run(words[1:])
+        return
+    sys.dont_write_bytecode = "-B" in options or bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
+    kind, words = (words[0], words[1:]) if words[0] in ("-m", "-c") else ("", words)
+    if "-P" not in options:
+        own = {"-c": "", "-m": os.getcwd()}
+        sys.path.insert(0, own[kind] if kind else str(Path(words[0]).resolve().parent))
+    sys.argv = words if kind != "-c" else ["-c", *words[1:]]
+    if kind == "-m":
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+    elif kind == "-c":
+        exec(compile(words[0], "<string>", "exec"), {"__name__": "__main__"})
     else:
-        sys.argv = words
         runpy.run_path(str(Path(words[0])), run_name="__main__")
 
 

@@ -1,5 +1,6 @@
 """A process that was started warm is as good as a fresh one: words, files, environment, exit code, signals."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from . import AVAILABLE, SCRIPTS, is_warm
+from . import AVAILABLE, SCRIPTS, START, is_warm, python
 
 pytestmark = pytest.mark.skipif(not AVAILABLE, reason="Linux alone")
 WARM = """
@@ -84,3 +85,29 @@ def test_only_the_engine_is_started_warm_and_not_what_measures() -> None:
     assert not is_warm([*child, "secateur.engine.targets.worker:main"])
     assert not is_warm([sys.executable, "-m", "secateur.engine.subprocesses.child", "x:main"])
     assert not is_warm([sys.executable, "-P", "-c", "pass"]) and not is_warm("python -P -m x")
+    assert is_warm(python("-c", "pass"))
+
+
+WORDS = "import json, sys; print(json.dumps([sys.argv[1:], sys.path[0], 'torch' in sys.modules, __name__]))"
+
+
+@pytest.mark.parametrize("options", [[], ["-P"]])
+@pytest.mark.parametrize("kind", ["code", "script", "module"])
+def test_what_tests_start_by_hand_reads_words_and_paths_as_an_interpreter_does(
+    tmp_path: Path, kind: str, options: list[str]
+) -> None:
+    (tmp_path / "told.py").write_text(WORDS)
+    begin = {"code": ["-c", WORDS], "script": [str(tmp_path / "told.py")], "module": ["-m", "told"]}[kind]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    words = [*options, *begin, "-c", "two words"]
+
+    def said(command: list[str]) -> list:
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    arguments, path, loaded, name = said(python(*words))
+    expected = said([sys.executable, *words])
+    assert [arguments, name] == [expected[0], expected[3]] and loaded and not expected[2]
+    assert Path(path).resolve() == Path(expected[1]).resolve()
+    assert said([sys.executable, "-I", str(START), *words]) == expected, "without a template"

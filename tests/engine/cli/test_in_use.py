@@ -1,7 +1,6 @@
 """Commands that write to a project are refused, before their work, while another process works in it."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from secateur.engine.cli.main import main
 from secateur.engine.session.state_history import StateHistory
 from tests.engine.session.small import write_project
 from tests.engine.storage.test_folder_lock import held
+from tests.warm_start import python
 
 FAST = ["--criterion", "l1", "--multiple", "4", "--threads", "1"]
 
@@ -60,7 +60,7 @@ def test_a_project_that_another_one_is_about_to_write_is_refused(
 
 def test_a_sweep_and_baselines_at_once_lose_nothing(project: Path) -> None:
     """Both at the same time, as two terminals would: one is refused, and what the other says is done is there."""
-    start = [sys.executable, "-m", "secateur.app.main"]
+    start = python("-m", "secateur.app.main")
     sweep = ["sweep", str(project), "--budgets", "80%,60%", "--epochs", "1", *FAST, "--save", str(project)]
     baselines = ["baselines", str(project), "--kind", "random", "--no-timing", "--threads", "1"]
     before = _counts(project)

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
 from secateur.engine.surgery.cut.cut import CutModel, cut
 from secateur.engine.surgery.repair.decilm_form import in_decilm_form, read_elsewhere, written_as
+from tests.warm_start import python
 
 STOCK = """
 import os, sys, torch
@@ -83,7 +83,7 @@ def test_the_folder_loads_in_a_fresh_process_and_generates_with_its_cache(
     exported = finish(exporter_named("hugging-face").export(request, NeverCancelled()))
     assert exported.difference == 0.0
     assert [note.code for note in exported.notes if not isinstance(note, str)] == ["export.deci_sizes"]
-    command = [sys.executable, "-P", "-c", STOCK, str(tmp_path / "out"), str(tmp_path / "copies")]
+    command = python("-P", "-c", STOCK, str(tmp_path / "out"), str(tmp_path / "copies"))
     subprocess.run([*command, str(tmp_path / "stock.pt")], check=True, cwd=tmp_path, capture_output=True, timeout=120)
     made = torch.load(tmp_path / "stock.pt", weights_only=True)
     with torch.no_grad():

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from secateur.engine.surgery.repair.config_fields import ConfigFields
 from secateur.engine.surgery.repair.config_fit import FittedModel, fitted
 from secateur.engine.surgery.repair.keep_uniform import fitting_plan, keep_uniform
 from secateur.engine.surgery.repair.nearest_uniform import nearest_uniform
+from tests.warm_start import python
 
 from .nets import WHISPER
 
@@ -112,8 +112,8 @@ def test_a_uniform_plan_leaves_as_a_folder_that_the_stock_library_loads(
 
 def _stock(folder: Path, place: Path) -> Path:
     out = place / "stock.pt"
-    code = ["-P", "-c", STOCK, str(folder), str(out)]
-    subprocess.run([sys.executable, *code], check=True, cwd=place, capture_output=True, timeout=120)
+    command = python("-P", "-c", STOCK, str(folder), str(out))
+    subprocess.run(command, check=True, cwd=place, capture_output=True, timeout=120)
     return out
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from secateur.engine.export.program import export_program
 from secateur.engine.export.table import EXPORTERS, format_of
 from secateur.engine.export.write_program import export_program_here
 from secateur.engine.jobs import Cancelled, finish
+from tests.warm_start import python
 
 from .nets import inputs, request
 from .test_onnx import left
@@ -30,7 +30,7 @@ def test_torch_alone_runs_the_program_at_any_batch(program_export, tmp_path):
         f"run = torch.export.load({exported.files[0]!r}).module()\n"
         "torch.save([run(one) for one in torch.load('in.pt')], 'out.pt')\n"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=120)
+    subprocess.run(python("-c", code), cwd=tmp_path, check=True, timeout=120)
     for batch, found in zip((1, 5), torch.load(tmp_path / "out.pt"), strict=True):
         expected = asked.model(inputs(batch))
         assert (found - expected).abs().max() < 1e-5 * expected.abs().max()

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from secateur.engine.structures.index_ranges import indices_of, ranges_of
 from secateur.engine.tasks.protocol import TaskSpec
 from secateur.engine.workflows.export import export_state
 from tests.conftest import ROOT
+from tests.warm_start import python
 
 from ..session.small import write_project
 
@@ -99,7 +99,7 @@ def own_task(session: Session, folder: Path) -> str:
 def elsewhere(*command: str) -> str:
     """What a command prints in a fresh process, in an empty folder."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT / ".links"), str(ROOT)))}
-    done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(python(*command), env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

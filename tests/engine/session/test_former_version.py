@@ -6,7 +6,6 @@ The files are in `tests/fixtures/0.1`; its README.md says how they were made.
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from secateur.engine.structures.analysis import from_identities
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, TaskSpec
 from tests.conftest import ROOT
+from tests.warm_start import python
 
 FIXTURES = ROOT / "tests" / "fixtures" / "0.1"
 MADE_IN = "/tmp/secateur-0.1"
@@ -87,7 +87,7 @@ def test_a_script_runs(folder: Path, tmp_path: Path) -> None:
     script = folder / "script.py"
     script.write_text(script.read_text(encoding="utf-8").replace(MADE_IN, folder.as_posix()), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path / "saved")], capture_output=True, text=True, cwd=tmp_path,
+        python(str(script), str(tmp_path / "saved")), capture_output=True, text=True, cwd=tmp_path,
         env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from secateur.app.window.main_window import MainWindow
 from secateur.engine.session.states import StateKind
 from tests.engine.session.small import write_project
 from tests.engine.storage.test_folder_lock import held
+from tests.warm_start import python
 
 from ...window.test_window import LONG
 
@@ -119,7 +119,7 @@ def test_a_project_belongs_to_the_window_or_to_the_command_that_was_first(window
     window, project = worked_on(windows, qtbot, tmp_path), str(tmp_path / "project")
     window.workbench.model.save(project)
     qtbot.waitUntil(lambda: window.document.clean, timeout=LONG)
-    command = [sys.executable, "-m", "secateur.app.main", "baselines", project, "--kind", "random", "--no-timing"]
+    command = python("-m", "secateur.app.main", "baselines", project, "--kind", "random", "--no-timing")
     refused = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert refused.returncode != 0
     assert f"{project} is in use by the window of Secateur (process {os.getpid()} on " in refused.stderr
