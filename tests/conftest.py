@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -62,13 +62,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def warm_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def warm_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Path] | None]:
     """Processes of the engine are forks of one that has loaded torch (`tests/warm_start`)."""
     if not AVAILABLE:
-        yield
+        yield None
         return
-    with warm_start(tmp_path_factory.mktemp("warm")):
-        yield
+    with warm_start(tmp_path_factory.mktemp("warm")) as ready:
+        yield ready
 
 
 class _Collector(logging.Handler):

@@ -9,7 +9,7 @@ it matters what a process loads. Linux alone; elsewhere nothing changes.
 
 import subprocess
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,26 +25,33 @@ AVAILABLE = sys.platform == "linux"
 
 
 @contextmanager
-def warm_start(folder: Path) -> Generator[None]:
+def warm_start(folder: Path) -> Generator[Callable[[], Path]]:
     """Start processes of the engine warm meanwhile; the template begins with the first of them.
 
+    Gives a function that begins the template at once and returns the folder: a process that a test starts by hand may
+    enter `warm_start` with it, and its own processes are then forks of the same template.
+
     Args:
-        folder: Gets the socket; nobody else's.
+        folder: Gets the socket, or has that of a template which lives longer.
     """
     place, template = folder / "socket", None
     begin = subprocess.Popen.__init__
 
-    def started(self: Any, args: Any, *rest: Any, **named: Any) -> None:
+    def ready() -> Path:
         nonlocal template
+        if not place.exists():
+            template = _template(place)
+        return folder
+
+    def started(self: Any, args: Any, *rest: Any, **named: Any) -> None:
         if is_warm(args):
-            if template is None:
-                template = _template(place)
+            ready()
             args = [sys.executable, "-I", "-S", str(HERE / "launcher.py"), str(place), *args[1:]]
         begin(self, args, *rest, **named)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subprocess.Popen, "__init__", started)
-        yield
+        yield ready
     if template is not None:
         template.kill()
         template.wait()

@@ -22,6 +22,8 @@ import pytest
 
 from tests.engine.session.small import write_project
 
+from .victim import WARM
+
 ROOT = Path(__file__).resolve().parents[4]
 LOG = logging.getLogger(__name__)
 STEPS = 22
@@ -145,8 +147,10 @@ def engine_killed(told: Told, folder: Path, step: int, wait: float, further: int
     return f"step {step} of {STEPS}"
 
 
-def test_killed_in_a_recovery_it_comes_back(tmp_path_factory, tmp_path: Path) -> None:
+def test_killed_in_a_recovery_it_comes_back(tmp_path_factory, tmp_path: Path, warm_processes, monkeypatch) -> None:
     """A few moments: the window as it recovers, its engine as it recovers."""
+    if warm_processes is not None:
+        monkeypatch.setenv(WARM, str(warm_processes()))
     told = undisturbed(tmp_path_factory, RECOVERY + 1)
     assert window_killed(told, tmp_path / "window", RECOVERY, told[2][RECOVERY] / 2, further=1)
     assert engine_killed(told, tmp_path / "engine", RECOVERY, told[2][RECOVERY] / 2, further=1)

@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,13 @@ from secateur.engine.process.client import EngineClient
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import TaskSpec
+from tests.warm_start import warm_start
 
 LIMIT = 120.0
 PAUSE = 0.2
 """Seconds between two steps."""
+WARM = "SECATEUR_TESTS_WARM"
+"""In the environment: the folder of a template (`tests/warm_start`) that its engines are forks of."""
 RECOVERY = RecoverySettings(epochs=4, threads=1)
 
 
@@ -146,9 +150,15 @@ class Worker:
 
 
 def main() -> None:
-    """Open or restore, then every step that is left."""
+    """Open or restore, then every step that is left; engines are started as ever, or warm."""
     state_jobs.CHEAP = 0  # no latencies: they would take longer than all else
-    folder, count = Path(sys.argv[1]), int(sys.argv[2])
+    template = os.environ.get(WARM)
+    with warm_start(Path(template)) if template else nullcontext():
+        work(Path(sys.argv[1]), int(sys.argv[2]))
+
+
+def work(folder: Path, count: int) -> None:
+    """All of it, in a window of its own."""
     worker = Worker(folder)
     known = json.loads((folder / "known.json").read_text()) if (folder / "known.json").exists() else []
     done = 0
