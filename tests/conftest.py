@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import few_images as images
 from tests.warm_start import AVAILABLE, warm_start
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -69,6 +70,13 @@ def warm_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
         return
     with warm_start(tmp_path_factory.mktemp("warm")) as ready:
         yield ready
+
+
+@pytest.fixture(scope="module")
+def few_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The bundled images are a few, so that commands and jobs in this process take seconds (`tests/few_images.py`)."""
+    with images.few_images(tmp_path_factory.mktemp("images")):
+        yield
 
 
 class _Collector(logging.Handler):

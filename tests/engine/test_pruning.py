@@ -29,6 +29,8 @@ from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 
+pytestmark = pytest.mark.usefixtures("few_images")
+
 
 class Plain(nn.Module):
     """Three layers; an attribute that no pickle holds makes it one that no other process can have."""

@@ -16,13 +16,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 from secateur.app.main import COMMANDS, main, model_of
-from secateur.resources import samples
 from tests.conftest import ROOT
 
 MANUAL = ROOT / "resources" / "manual"
@@ -32,7 +29,6 @@ PICTURES = {f"pictures/{one.name}": one for one in (MANUAL / "pictures").iterdir
 BLOCK = re.compile(r"^```(\w*)( slow)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")
-SIZES = {"train": 640, "val": 128, "test": 256}
 PROJECT = "secateur prune bundled:resnet --keep-macs 50% --epochs 1 --save project"
 OTHER_PROGRAMS = {"--provider", "--option", "--name", "--plan-again", "--out", "--logdir"}
 """Options of `bench.py`, of recorded scripts and of TensorBoard."""
@@ -54,29 +50,7 @@ def blocks_of(page: str) -> list[Block]:
 
 
 @pytest.fixture(scope="module")
-def few_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The first bundled images of each split, in place of all, so that commands take seconds."""
-    few = tmp_path_factory.mktemp("images") / "few.npz"
-    with np.load(samples.arrays()) as every:
-        arrays: Any = {name: _few(name, every[name]) for name in every.files}
-        np.savez(few, **arrays)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(samples, "arrays", lambda: few)
-        yield few
-
-
-def _few(name: str, array: np.ndarray) -> np.ndarray:
-    count = next((count for split, count in SIZES.items() if split in _splits(name)), None)
-    return array if count is None else array[:count]
-
-
-def _splits(name: str) -> tuple[str, ...]:
-    _, _, split = name.partition("_")
-    return (split, {"calibrate": "train", "choose": "val", "report": "test"}.get(split, ""))
-
-
-@pytest.fixture(scope="module")
-def project(few_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(few_images: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What "Getting started" makes, and other pages use."""
     folder = tmp_path_factory.mktemp("started")
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
