@@ -10,7 +10,6 @@ import py_compile
 import shutil
 import socket
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,9 @@ from secateur.engine.structures.analysis import from_identities
 from secateur.engine.workflows.export import export_state
 from secateur.engine.workflows.measurable import measurable
 from tests.engine.session.small import CODE, write_project
+from tests.warm_start import python
 
+pytestmark = pytest.mark.usefixtures("few_images")
 EVIL = "import pathlib\n(pathlib.Path(__file__).parent / 'ran').write_text('x')\n" + CODE
 FILTERS = "filter|block.conv1.weight|0"
 ASKED = "if you trust the code"
@@ -243,9 +244,9 @@ def test_a_script_of_a_recipe_from_elsewhere_runs_its_file_with_consent_only(sav
     (tmp_path / "evil.py").write_text(EVIL)
     script = tmp_path / "script.py"
     assert main(["script", str(written(tmp_path)), "--out", str(script)]) == 0
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(python(str(script)), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1 and "evil.py" in done.stderr and "--trust-code" in done.stderr and not ran(tmp_path)
-    assert subprocess.run([sys.executable, str(script), "--trust-code"], timeout=120, check=False).returncode == 0
+    assert subprocess.run(python(str(script), "--trust-code"), timeout=120, check=False).returncode == 0
     assert ran(tmp_path)
     assert main(["script", str(saved), "--out", str(script), "--overwrite"]) == 0  # the user's own asks nothing
     assert "--trust-code" not in script.read_text()
