@@ -4,41 +4,50 @@ import copy
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice, product
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ...bfloat16 import in_bfloat16, widened
 from ...errors import Message
-from ...messages import Phrase, listed
+from ...messages import Phrase, listed, module_named
 from ...runtime.load_pruned import StandIn
 from ...tracing.tree import Inputs, copied_inputs, modules_of, outputs_of
-from .config_fields import ConfigFields, Shapes, at, changed, numbers, with_layers
+from .config_fields import ConfigFields, Path, Shapes, at, changed, numbers, with_layers
 
 SHOWN = 4
 EQUAL, FACTORS = 1e-6, 4
 """Difference that rounding makes; factors that are sought in one model."""
-TOGETHER = 32
-"""Combinations of counts that are tried."""
+ORIGINS = (0.0, -1.0)
+"""Values at which a parameter multiplies by nothing: norms may store a weight as its distance from one (Gemma's)."""
 COUNTS = re.compile(r"head|group")
 """In the name of a number that says into how many parts a width is split."""
 
 
 @dataclass(frozen=True, slots=True)
 class FittedModel:
-    """A cut model as the library itself builds it.
+    """A model as the library itself builds it, beside the cut model.
 
     Attributes:
-        model: A new module of the same class, with the cut model's weights and the fitting configuration.
+        model: A new module of the same class, with the cut model's weights and the configuration.
         difference: max|a - b| / max|a| of its outputs from those of the cut model.
-        scaled: Some weights were multiplied, as the class computes a factor from a size.
+        scaled: Paths of modules whose weights were multiplied, as the class computes a factor from a size.
+        differing: Paths of modules whose outputs differ, in the order in which they run.
+        agreeing: How many calls of modules agree before the first that does not.
     """
 
     model: Any
     difference: float
-    scaled: bool = False
+    scaled: tuple[str, ...] = ()
+    differing: tuple[str, ...] = ()
+    agreeing: int = 0
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Larger for models that are nearer: the first wrong module comes later, then the outputs differ less."""
+        return self.agreeing, -self.difference
 
 
 def is_transformers(model: Any) -> bool:
@@ -82,6 +91,8 @@ def misfit(model: Any) -> Message | None:
 def fitted(model: Any, inputs: Inputs) -> FittedModel | Message:
     """The same model, built by its library from a configuration of its own; or why no configuration describes it.
 
+    One that only nearly gives the same outputs, above what rounding makes, does not describe it.
+
     Args:
         model: A live model of transformers, cut or not; it is left as it is.
         inputs: Example inputs, on which both are compared.
@@ -89,21 +100,34 @@ def fitted(model: Any, inputs: Inputs) -> FittedModel | Message:
     wanted = _wanted(model)
     if isinstance(wanted, Message):
         return wanted
-    fields, document, target = wanted.fields, wanted.document, wanted.target
-    renamed = {wanted.names[name]: one for name, one in model.state_dict().items()}
+    found = _nearest(wanted, model, inputs)
+    if found is not None and found.difference > EQUAL and in_bfloat16(model):
+        wide = _nearest(wanted, copy.deepcopy(model).float(), widened(inputs))
+        if wide is not None and wide.difference <= EQUAL:
+            found = replace(wide, model=_typed_like(wide.model, model))
+    if found is None:
+        return _why(wanted.fields, wanted.document, wanted.target)
+    return found if found.difference <= EQUAL else _near(found)
+
+
+def _nearest(wanted: _Wanted, model: Any, inputs: Inputs) -> FittedModel | None:
+    """Of the models that configurations of the wanted sizes build, the one that is nearest to the cut model."""
+    fields, reference = wanted.fields, _Reference(model, inputs)
+    weights = {wanted.names[name]: one for name, one in model.state_dict().items()}
+
+    def attempt(document: Mapping[str, Any]) -> FittedModel | None:
+        if fields.built(document) != wanted.target:
+            return None
+        made = reference.compared(_built(model, fields.config(document), weights))
+        return _rescaled(made, reference) if made.difference > EQUAL else made
+
     best: FittedModel | None = None
-    for found in fields.solutions(document, target):
-        for variant in (found, *_silent_variants(fields, found)):
-            if fields.built(variant) != target:
-                continue
-            made = _built(model, fields.config(variant), renamed)
-            one = FittedModel(made, output_difference(model, made, inputs))
-            if one.difference > EQUAL:
-                one = _rescaled(model, one, inputs)
-            best = one if best is None or one.difference < best.difference else best
-            if not best.difference:
-                return best
-    return _why(fields, document, target) if best is None else best
+    for document in fields.solutions(wanted.document, wanted.target):
+        found = _with_silent_counts(fields, document, attempt)
+        best = found if best is None or (found is not None and found.rank > best.rank) else best
+        if best is not None and not best.difference:
+            break
+    return best
 
 
 def with_fitting_config(model: Any, inputs: Inputs) -> Any:
@@ -154,24 +178,45 @@ def _renumbered(name: str, layer: re.Pattern[str], path: str, kept: Sequence[int
     return name if found is None else f"{path}.{kept.index(int(found[1]))}.{name[found.end() :]}"
 
 
-def _silent_variants(fields: ConfigFields, document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The same sizes with other counts of heads and groups, where no size shows these (BERT's heads).
+def _with_silent_counts(
+    fields: ConfigFields, document: dict[str, Any], attempt: Callable[[Mapping[str, Any]], FittedModel | None]
+) -> FittedModel | None:
+    """The nearest of the models with the same sizes and other counts of heads that no size shows (BERT's heads).
 
-    Those come first that keep the width of a head: in several places at once too (Whisper's encoder and decoder).
+    One count after another: a wrong one of the decoder is seen once that of the encoder is right.
     """
+    counts = _silent_counts(fields, document)
+    likely = document
+    for path, values in counts.items():
+        likely = changed(likely, path, values[0])
+    first = [(made, one) for one in (likely, document) if (made := attempt(one)) is not None]
+    if not first:
+        return None
+    best, document = max(first, key=lambda pair: pair[0].rank)
+    for _ in counts:
+        before = document
+        for path, values in counts.items():
+            for value in values:
+                if not best.difference:
+                    return best
+                variant = changed(document, path, value)
+                made = attempt(variant) if variant != document else None
+                if made is not None and made.rank > best.rank:
+                    best, document = made, variant
+        if document == before:
+            break
+    return best
+
+
+def _silent_counts(fields: ConfigFields, document: Mapping[str, Any]) -> dict[Path, list[int]]:
+    """Values of the counts that no size shows; those come first that keep the width of a head."""
     shown = {one.path for one in fields.effects}
-    silent = [
-        (path, value) for path, value in numbers(fields.document) if path not in shown and COUNTS.search(str(path[-1]))
-    ]
     moved = [(one.value, at(document, one.path)) for one in fields.effects if at(document, one.path) != one.value]
-    alike = [dict.fromkeys((*(v * now // was for was, now in moved if not v * now % was), v)) for _, v in silent]
-    for counts in islice(product(*alike), TOGETHER):
-        variant = dict(document)
-        for (path, _), count in zip(silent, counts, strict=True):
-            variant = changed(variant, path, count)
-        yield variant
-    for path, value in silent:
-        yield from (changed(document, path, other) for other in range(value - 1, 0, -1))
+    return {
+        path: [*dict.fromkeys((*(v * now // was for was, now in moved if not v * now % was), *range(v, 0, -1)))]
+        for path, v in numbers(fields.document)
+        if path not in shown and COUNTS.search(str(path[-1]))
+    }
 
 
 def _parts(model: nn.Module, fields: ConfigFields) -> list[str]:
@@ -198,31 +243,69 @@ def _built(model: Any, config: Any, weights: Mapping[str, Tensor]) -> Any:
     return made.eval()
 
 
+def _typed_like(made: Any, model: Any) -> Any:
+    """Parameters and buffers in the types that they have in another model."""
+    types = {name: one.dtype for name, one in (*model.named_parameters(), *model.named_buffers())}
+    for name, one in (*made.named_parameters(), *made.named_buffers()):
+        one.data = one.data.to(types.get(name, model.dtype if one.is_floating_point() else one.dtype))
+    made.config.dtype = model.config.dtype
+    return made
+
+
 def output_difference(model: Any, made: Any, inputs: Inputs) -> float:
     """max|a - b| / max|a| of the outputs of two models on the same inputs; infinity for other shapes."""
-    with torch.no_grad():
-        results = [[t.tensor for t in outputs_of(_call(one, inputs)) if t.preserved] for one in (model, made)]
-    expected, found = results
-    if [one.shape for one in expected] != [one.shape for one in found]:
-        return float("inf")
-    return max((_one(a.double(), b.double()) for a, b in zip(expected, found, strict=True)), default=0.0)
+    return _Reference(model, inputs).compared(made).difference
 
 
-def _rescaled(model: Any, found: FittedModel, inputs: Inputs) -> FittedModel:
+class _Reference:
+    """A cut model on its example inputs: what the models that configurations build are compared with."""
+
+    def __init__(self, model: Any, inputs: Inputs) -> None:
+        """Run the model, which is left as it is."""
+        self._inputs = inputs
+        self._outputs, self._runs = _runs(model, inputs)
+
+    def compared(self, made: Any, scaled: tuple[str, ...] = ()) -> FittedModel:
+        """Another model of the same modules beside it; outputs of modules whose weights were scaled may differ."""
+        outputs, runs = _runs(made, self._inputs)
+        if [one.shape for one in self._outputs] != [one.shape for one in outputs]:
+            return FittedModel(made, float("inf"), scaled)
+        far = max((_one(a.double(), b.double()) for a, b in zip(self._outputs, outputs, strict=True)), default=0.0)
+        same = [path in scaled or _agree(right, one) for (_, right), (path, one) in zip(self._runs, runs, strict=False)]
+        differing = dict.fromkeys(path for (path, _), equal in zip(runs, same, strict=False) if not equal)
+        return FittedModel(made, far, scaled, tuple(differing), (*same, False).index(False))
+
+    def multiple(self, found: FittedModel) -> tuple[list[str], float] | None:
+        """The first module that gives a multiple of what it should, and the one that ran before it; the factor."""
+        _, runs = _runs(found.model, self._inputs)
+        if found.agreeing >= min(len(runs), len(self._runs)):
+            return None
+        (_, right), (path, one) = self._runs[found.agreeing], runs[found.agreeing]
+        if right.shape != one.shape or not bool((one != 0).any()):
+            return None
+        factor = float((right * one).sum() / (one * one).sum())
+        before = [runs[found.agreeing - 1][0]] if found.agreeing else []
+        return ([path, *before], factor) if _one(right, factor * one) < EQUAL else None
+
+
+def _rescaled(found: FittedModel, reference: _Reference) -> FittedModel:
     """The same with weights multiplied where the class computes a factor from a width (T5 scales what it decodes).
 
     The first module whose output is a multiple of what it should be, or the one before it, gets the factor, if that
-    brings the outputs nearer.
+    brings the model nearer: that one where the first shares its weight with another (Gemma's embedding and head).
     """
     for _ in range(FACTORS):
-        wrong = _first_multiple(model, found.model, inputs)
+        wrong = reference.multiple(found)
         if wrong is None:
             break
         places, factor = wrong
-        tried = [_with_factor(found.model, path, factor) for path in places]
-        scaled = [FittedModel(made, output_difference(model, made, inputs), scaled=True) for made in tried]
-        nearest = min(scaled, key=lambda one: one.difference)
-        if nearest.difference >= found.difference:
+        tried = (
+            reference.compared(_with_factor(found.model, path, factor, origin), (*found.scaled, path))
+            for path in places
+            for origin in ORIGINS
+        )
+        nearest = max(tried, key=lambda one: one.rank)
+        if nearest.rank <= found.rank:
             break
         found = nearest
         if found.difference <= EQUAL:
@@ -230,22 +313,8 @@ def _rescaled(model: Any, found: FittedModel, inputs: Inputs) -> FittedModel:
     return found
 
 
-def _first_multiple(model: Any, made: Any, inputs: Inputs) -> tuple[list[str], float] | None:
-    """(the first module that gives a multiple of what it should, and the one that ran before it; the factor)."""
-    expected, given = [one for _, one in _runs(model, inputs)], _runs(made, inputs)
-    if [one.shape for one in expected] != [one.shape for _, one in given]:
-        return None
-    before = ""
-    for right, (path, one) in zip(expected, given, strict=True):
-        if _one(right, one) > EQUAL:
-            factor = float((right * one).sum() / (one * one).sum()) if bool((one != 0).any()) else 0.0
-            return ([path, *([before] if before else [])], factor) if _one(right, factor * one) < EQUAL else None
-        before = path
-    return None
-
-
-def _runs(model: Any, inputs: Inputs) -> list[tuple[str, Tensor]]:
-    """(path, output) of each call of a module with parameters of its own, in order."""
+def _runs(model: Any, inputs: Inputs) -> tuple[list[Tensor], list[tuple[str, Tensor]]]:
+    """(outputs of the model, (path, output) of each call of a module with parameters of its own, in order)."""
     found: list[tuple[str, Tensor]] = []
 
     def note(path: str) -> Callable[[nn.Module, Any, Any], None]:
@@ -259,18 +328,19 @@ def _runs(model: Any, inputs: Inputs) -> list[tuple[str, Tensor]]:
     handles = [one.register_forward_hook(note(path)) for path, one in own]
     try:
         with torch.no_grad():
-            _call(model, inputs)
+            outputs = [one.tensor for one in outputs_of(_call(model, inputs)) if one.preserved]
     finally:
         for handle in handles:
             handle.remove()
-    return found
+    return outputs, found
 
 
-def _with_factor(made: Any, path: str, factor: float) -> Any:
+def _with_factor(made: Any, path: str, factor: float, origin: float) -> Any:
+    """The model with the parameters of a module multiplied, counted from an origin."""
     other = copy.deepcopy(made)
     with torch.no_grad():
         for one in other.get_submodule(path).parameters(recurse=False):
-            one.mul_(factor)
+            one.sub_(origin).mul_(factor).add_(origin)
     return other
 
 
@@ -284,6 +354,26 @@ def _one(a: Tensor, b: Tensor) -> float:
         return 0.0
     far = float((a - b).abs().max())
     return far / max(float(a.abs().max()), 1e-30) if far else 0.0
+
+
+def _agree(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and _one(a, b) <= EQUAL
+
+
+def _near(found: FittedModel) -> Message:
+    """By how much the nearest model differs, and where."""
+    if found.differing:
+        template = (
+            "With the nearest configuration the outputs differ by {difference:.1e}, which is more than rounding makes. "
+            "They begin to differ in {layers}. Choose another format."
+        )
+        layers = listed(map(module_named, found.differing), SHOWN)
+        return Message("config.near", template, {"difference": found.difference, "layers": layers})
+    template = (
+        "With the nearest configuration the outputs differ by {difference:.1e}, which is more than rounding makes. "
+        "Choose another format."
+    )
+    return Message("config.near_outputs", template, {"difference": found.difference})
 
 
 def _why(fields: ConfigFields, document: Mapping[str, Any], target: Shapes) -> Message:

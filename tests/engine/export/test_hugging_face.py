@@ -127,6 +127,43 @@ def test_heads_that_no_size_shows_are_found_in_two_places_at_once() -> None:
     assert max(heads) < 4
 
 
+def split_attention(model: Any, parts: dict[str, int]) -> None:
+    """Give the attention modules below paths other numbers of heads, as a cut does; no size shows them."""
+    for path, heads in parts.items():
+        for name, one in model.get_submodule(path).named_modules():
+            if name.endswith(("self_attn", "encoder_attn")):
+                one.num_heads, one.head_dim = heads, one.embed_dim // heads
+                one.scaling = one.head_dim**-0.5
+
+
+def test_counts_that_nothing_shows_are_found_one_after_another() -> None:
+    config = transformers.WhisperConfig(**WHISPER)
+    model, inputs = small(transformers.WhisperForConditionalGeneration, config)
+    split_attention(model, {"model.encoder": 8, "model.decoder": 2})
+    model.config.encoder_attention_heads = 16
+    found = fitted(model, inputs)
+    assert isinstance(found, FittedModel) and found.difference == 0.0
+    assert (found.model.config.encoder_attention_heads, found.model.config.decoder_attention_heads) == (8, 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_configuration_that_only_nearly_gives_the_outputs_is_refused(tmp_path: Path, dtype: torch.dtype) -> None:
+    sizes: dict[str, Any] = WHISPER | {"encoder_layers": 2}
+    config = transformers.WhisperConfig(**sizes)
+    model, inputs = small(transformers.WhisperForConditionalGeneration, config)
+    split_attention(model, {"model.encoder.layers.1": 2})  # a configuration has one number for both layers
+    model.to(dtype)
+    inputs["input_features"] = inputs["input_features"].to(dtype)
+    why = fitted(model, inputs)
+    assert isinstance(why, Message) and why.code == "config.near" and 1e-6 < float(why.arguments["difference"]) < 1e-1
+    assert "They begin to differ in model.encoder.layers.1.self_attn.out_proj" in str(why)
+    with pytest.raises(ExportError, match="outputs differ by"):
+        finish(
+            exporter_named("hugging-face").export(ExportRequest(model, inputs, str(tmp_path / "out")), NeverCancelled())
+        )
+    assert not list(tmp_path.iterdir())
+
+
 def test_whole_layers_and_everything_else_at_once(llama: Path) -> None:
     model = transformers.LlamaForCausalLM.from_pretrained(llama).eval()
     inputs = example_inputs(type(model), model.config)
@@ -331,15 +368,30 @@ def test_any_state_is_exported_in_several_formats(
     assert json.loads((tmp_path / "project-s0-hugging-face" / "config.json").read_text())["hidden_size"] == 48
 
 
-def test_a_scale_that_the_class_computes_from_its_width_goes_into_the_weights() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_scale_that_the_class_computes_from_its_width_goes_into_the_weights(dtype: torch.dtype) -> None:
     config = transformers.T5Config(vocab_size=90, d_model=32, d_kv=8, d_ff=48, num_layers=1, num_heads=2)
     model, inputs = small(transformers.T5ForConditionalGeneration, config)
     analysis = keep_uniform(model, analyse(model, inputs))
     plan = analysis.empty()
     width = next(one for one in analysis.sets if one.kind is Kind.WIDTH)
     plan[width.first : width.first + 8] = True
-    found = fitted(cut(model, analysis, plan, inputs).model, inputs)
+    found = fitted(cut(model, analysis, plan, inputs).model.to(dtype), inputs)
     assert isinstance(found, FittedModel) and found.difference < 1e-6 and found.model.config.d_model == 24
+    assert {one.dtype for one in found.model.parameters()} == {dtype}
+
+
+def test_a_scale_goes_into_a_norm_where_embedding_and_head_share_their_weight() -> None:
+    sizes: dict[str, Any] = {"head_dim": 8, "query_pre_attn_scalar": 8}
+    model, inputs = small(transformers.Gemma2ForCausalLM, transformers.Gemma2Config(**SIZES, **sizes))
+    analysis = keep_uniform(model, analyse(model, inputs))
+    plan = analysis.empty()
+    width = next(one for one in analysis.sets if one.kind is Kind.WIDTH)
+    plan[width.first : width.first + 12] = True
+    found = fitted(cut(model, analysis, plan, inputs).model, inputs)
+    assert isinstance(found, FittedModel) and found.difference < 1e-6 and found.model.config.hidden_size == 36
+    assert found.scaled == ("model.embed_tokens", "model.norm")
+    assert found.model.lm_head.weight is found.model.model.embed_tokens.weight
 
 
 def test_a_folder_that_is_not_an_export_is_never_replaced(
