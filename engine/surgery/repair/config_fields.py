@@ -112,13 +112,13 @@ class ConfigFields:
         self, document: dict[str, Any], target: Shapes, done: frozenset[Path], left: Iterator[int]
     ) -> Iterator[dict[str, Any]]:
         shapes = self.built(document) if next(left) > 0 else None
-        if shapes is None and next(left) > 0 and done:
-            shapes = self._estimated(document)  # a class may refuse what is half changed
+        if (shapes is None or shapes.keys() != target.keys()) and next(left) > 0 and done:
+            shapes = self._estimated(document)  # a class may refuse what is half changed, or build other modules for it
         if shapes is None or shapes.keys() != target.keys():
             return
         wrong = [(n, d) for n in shapes for d, size in enumerate(shapes[n]) if size != target[n][d]]
         if not wrong:
-            if self.built(document) is not None:
+            if self.built(document) == target:
                 yield document
             return
         for path, value in self._proposals(document, shapes, target, wrong, done):
@@ -154,20 +154,18 @@ class ConfigFields:
         done: frozenset[Path],
     ) -> Iterator[tuple[Path, int]]:
         """(field, value) of fields that would make the first wrong dimension right, and no other one that is right."""
-        first = wrong[0]
+        name, dim = first = wrong[0]
+        now, asked = shapes[name][dim], target[name][dim]
         for one in self.effects:
             if one.path in done or first not in one.changed:
                 continue
             value = at(document, one.path)
-            other, was = one.changed[first], self.shapes[first[0]][first[1]]
-            now, asked = shapes[first[0]][first[1]], target[first[0]][first[1]]
-            if other * one.value == was * one.other:
-                wanted, rest = divmod(asked * value, now)
-            else:
-                more, rest = divmod((asked - now) * (one.other - one.value), other - was)
-                wanted = value + more
-            if not rest and wanted >= 1 and wanted != value:
-                yield one.path, wanted
+            steps = [(one.value, self.shapes[name][dim], one.other, one.changed[first])]
+            here = self.built(changed(document, one.path, value + 1)) or {}
+            if name in here and len(here[name]) > dim and here[name][dim] != now:
+                steps.append((value, now, value + 1, here[name][dim]))  # other fields may have changed what a unit is
+            wanted = (_wanted(asked, now, value, *step) for step in steps)
+            yield from ((one.path, field) for field in dict.fromkeys(wanted) if field is not None)
 
     def _effect(self, path: Path, value: int) -> FieldEffect | None:
         for other in dict.fromkeys((2 * value, value // 2, 3 * value, value + 1, value - 1)):
@@ -233,6 +231,19 @@ class ConfigFields:
             if not probe * before % after and self.built(written) == self.shapes:
                 self.document = written
             return
+
+
+def _wanted(asked: int, now: int, value: int, first: int, size: int, second: int, other: int) -> int | None:
+    """The value of a field, now `value`, that makes a size `asked` of `now`; None where no whole number does.
+
+    It is reckoned from two values of the field, `first` and `second`, that make the sizes `size` and `other`.
+    """
+    if other * first == size * second:
+        wanted, rest = divmod(asked * value, now)
+    else:
+        more, rest = divmod((asked - now) * (second - first), other - size)
+        wanted = value + more
+    return wanted if not rest and wanted >= 1 and wanted != value else None
 
 
 def changed(document: Mapping[str, Any], path: Path, value: Any) -> dict[str, Any]:

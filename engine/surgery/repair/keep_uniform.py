@@ -4,8 +4,10 @@ One number of a configuration decides a size in all layers, so they lose equally
 stays as it is, and blocks go as whole layers.
 """
 
-from collections import defaultdict
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from math import gcd, lcm
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +17,11 @@ from ...planning.count_balance import all_bundles, weakest_first
 from ...structures.analysis import Analysis, Constraint, CountRule, Kind, Mask
 from ...structures.count_constraints.extend import constrained
 from ..cut.cut import shapes
-from .config_fields import ConfigFields
+from .config_fields import ConfigFields, FieldEffect, Path
 from .config_fit import fits, is_transformers
 
+_Signature: TypeAlias = tuple[Any, ...]
+"""A size, and (field, size when that field alone was changed) of the fields that decide it."""
 TRIED = 64
 """Steps by which the width becomes smaller until a configuration accepts the plan."""
 
@@ -39,16 +43,21 @@ def keep_uniform(model: Any, analysis: Analysis) -> Analysis:
         template = "Uniform layers need a model of the Transformers library. Leave the option out."
         raise OpenError("uniform.class", template)
     fields = ConfigFields(model)
-    decided, fixed = _decided(analysis, fields)
-    together: dict[object, list[int]] = defaultdict(list)
-    for axis, signature in decided.items():
-        together[signature].append(axis)
+    decided = _decided(analysis, fields)
     size = np.diff(analysis.axis_start)
     added = [
-        Constraint(CountRule.EQUAL, tuple(sorted(axes)), int(size[max(axes)]), (), _equal(signature), "")
-        for signature, axes in ((one, [*axes, *([-1] if one in fixed else [])]) for one, axes in together.items())
-        if len(axes) > 1
+        Constraint(CountRule.EQUAL, one.axes, int(size[max(one.axes)]), (), _equal(one.fields), "")
+        for one in decided
+        if len(one.axes) > 1
     ]
+    added += [
+        Constraint(CountRule.MULTIPLE, (axis,), one.step, (), _equal(one.fields), "")
+        for one in decided
+        if one.step > 1
+        for axis in one.axes
+        if axis >= 0
+    ]
+    free_axes = {axis for one in decided for axis in one.axes}
     lists = {path for one in fields.effects for path in one.layers}
     whole: list[int] = []
     for number, one in enumerate(analysis.sets):
@@ -56,7 +65,7 @@ def keep_uniform(model: Any, analysis: Analysis) -> Analysis:
             free = one.module.rpartition(".")[0] in lists
         else:
             stored = [(t, d) for t, d in one.touches if analysis.tensors[t].name in fields.shapes]
-            free = all(analysis.tensors[t].axes[d] in decided for t, d in stored)
+            free = all(analysis.tensors[t].axes[d] in free_axes for t, d in stored)
         whole += [] if free else [number]
     if whole:
         reason = Message("counted.no_field", "The model's configuration has no field for this size.")
@@ -64,29 +73,62 @@ def keep_uniform(model: Any, analysis: Analysis) -> Analysis:
     return constrained(analysis, added)
 
 
-def _decided(analysis: Analysis, fields: ConfigFields) -> tuple[dict[int, tuple[object, ...]], set[tuple[object, ...]]]:
-    """For each axis that the configuration decides, its size and by which fields: equal for axes of equal sizes.
+@dataclass(frozen=True, slots=True)
+class _DecidedSize:
+    """Axes that have one size, as the same fields of a configuration decide it.
 
-    With it those sizes that have a dimension which cannot be cut: there, all axes stay (BERT's heads, where its width
-    is an output).
+    Attributes:
+        axes: Sorted; -1 where one of the dimensions cannot be cut, so that all axes stay (BERT's heads, where its width
+            is an output).
+        fields: Those that decide it.
+        step: Indices of an axis to one of the fields that can change, so that multiples of it are left.
     """
-    deciding, found = fields.deciding(), dict[int, tuple[object, ...]]()
-    fixed = set[tuple[object, ...]]()
+
+    axes: tuple[int, ...]
+    fields: tuple[Path, ...]
+    step: int
+
+
+def _decided(analysis: Analysis, fields: ConfigFields) -> list[_DecidedSize]:
+    """The axes whose sizes the configuration decides, and which of them are equal.
+
+    Dimensions are of one size where the same fields decide them alike; where one axis has dimensions of two sizes, both
+    are one (OPT's width, which a field of its own decides at the embedding).
+    """
+    deciding, axes_of = fields.deciding(), dict[_Signature, set[int]]()
     for tensor in analysis.tensors:
         for name in (tensor.name, *tensor.aliases):
             for dim, axis in enumerate(tensor.axes):
-                by = deciding.get((name, dim))
-                if by:
-                    signature = (tensor.shape[dim], *sorted(by.items(), key=str))
-                    if axis >= 0:
-                        found.setdefault(axis, signature)
-                    else:
-                        fixed.add(signature)
-    return found, fixed
+                if by := deciding.get((name, dim)):
+                    axes_of.setdefault((tensor.shape[dim], *sorted(by.items(), key=str)), set()).add(max(axis, -1))
+    bound = {signature[1][0] for signature, axes in axes_of.items() if -1 in axes and len(signature) == 2}
+    joined: list[tuple[list[_Signature], set[int]]] = []
+    for signature, axes in axes_of.items():
+        own = axes - {-1}
+        near = [one for one in joined if one[1] & own]
+        joined = [one for one in joined if one not in near]
+        joined.append(([signature, *(s for one in near for s in one[0])], axes.union(*(one[1] for one in near))))
+    units = {one.path: one for one in fields.effects}
+    return [
+        _DecidedSize(
+            tuple(sorted(axes)),
+            tuple(dict.fromkeys(path for one in signatures for path, _ in one[1:])),
+            lcm(*(_step(one, units, bound) for one in signatures)),
+        )
+        for signatures, axes in joined
+        if axes - {-1}
+    ]
 
 
-def _equal(signature: Any) -> Message:
-    names = ", ".join(".".join(map(str, path)) for path, _ in signature[1:])
+def _step(signature: _Signature, units: Mapping[Path, FieldEffect], bound: Collection[Path]) -> int:
+    """By how much a size changes with one of the fields that can change; 1 where that is no whole number."""
+    size, *by = signature
+    steps = [divmod(other - size, units[path].other - units[path].value) for path, other in by if path not in bound]
+    return gcd(*(step for step, _ in steps)) if steps and not any(rest for _, rest in steps) else 1
+
+
+def _equal(fields: Sequence[Path]) -> Message:
+    names = ", ".join(".".join(map(str, path)) for path in fields)
     template = "One number of the configuration ({fields}) holds for all layers."
     return Message("counted.uniform", template, {"fields": names})
 

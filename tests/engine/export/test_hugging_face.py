@@ -394,6 +394,43 @@ def test_a_scale_goes_into_a_norm_where_embedding_and_head_share_their_weight() 
     assert found.model.lm_head.weight is found.model.model.embed_tokens.weight
 
 
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        (
+            transformers.OPTForCausalLM,  # the embedding's width has a field of its own
+            transformers.OPTConfig(
+                vocab_size=90, hidden_size=32, word_embed_proj_dim=32, ffn_dim=48, num_hidden_layers=2,
+                num_attention_heads=4, max_position_embeddings=20,
+            ),
+        ),
+        (
+            transformers.Phi3ForCausalLM,  # three fields decide one size, by products
+            transformers.Phi3Config(
+                vocab_size=90, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+                num_key_value_heads=4, max_position_embeddings=20, pad_token_id=0,
+            ),
+        ),
+        (
+            transformers.Dinov2ForImageClassification,  # neurons are a whole multiple of a width that stays
+            transformers.Dinov2Config(
+                hidden_size=32, num_hidden_layers=2, num_attention_heads=4, image_size=28, patch_size=14
+            ),
+        ),
+    ],
+    ids=["OPT", "Phi-3", "DINOv2"],
+)  # fmt: skip
+def test_sizes_that_several_fields_decide_together(kind: Any, config: Any) -> None:
+    model, inputs = small(kind, config)
+    analysis = keep_uniform(model, analyse(model, inputs))
+    rated = np.random.default_rng(0).random(analysis.count)
+    plan = solve(analysis, rated, Goal((Limit(Cost.PARAMETERS, 0.6),))).removed
+    plan = fitting_plan(model, analysis, plan, rated, analysis.empty())
+    assert Kind.NEURON in {one.kind for one in analysis.sets if plan[one.structures].any()}
+    found = fitted(cut(model, analysis, plan, inputs).model, inputs)
+    assert isinstance(found, FittedModel) and found.difference == 0.0
+
+
 def test_a_folder_that_is_not_an_export_is_never_replaced(
     llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
