@@ -38,6 +38,7 @@ class Context:
         counts: For a call that takes a part of an axis, the labels before and behind it: what is left of them must
             be what the code leaves out.
         groups: The labels of the groups in which a value was normalised or shuffled.
+        origins: For a value that was computed index by index, the values that it was computed from.
         points: For a value that holds numbers of an axis's indices, that axis's labels.
         used: Values that a live call reads or that are outputs.
         dead: Calls on which nothing depends.
@@ -54,6 +55,7 @@ class Context:
     sizes: list[tuple[str, str, Dim]] = field(default_factory=list[tuple[str, str, Dim]])
     counts: dict[int, tuple[Dim, Dim]] = field(default_factory=dict[int, tuple[Dim, Dim]])
     groups: dict[int, Dim] = field(default_factory=dict[int, Dim])
+    origins: dict[int, frozenset[int]] = field(default_factory=dict[int, frozenset[int]])
     points: dict[int, LabelArray] = field(default_factory=dict[int, LabelArray])
     used: frozenset[int] = frozenset()
     dead: frozenset[int] = frozenset()

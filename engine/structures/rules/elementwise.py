@@ -17,6 +17,8 @@ UNTAGGED = (
     "_prelu_kernel", "log_sigmoid_forward", "rrelu_with_noise",
 )  # fmt: skip
 """Index by index though torch does not tag them so."""
+SUMS = ("aten.add", "aten.add_", "aten.sub", "aten.sub_")
+"""Operators in which residual streams meet."""
 
 
 def pointwise(context: Context) -> None:
@@ -27,6 +29,9 @@ def pointwise(context: Context) -> None:
         return
     context.give(broadcast(context, operands, context.out_shape()))
     context.give_untracked(1)
+    streams = _streams(context, operands)
+    if call.op not in SUMS or len(streams) < 2:
+        context.origins[call.outputs[0]] = frozenset().union(*streams)
     if operands and all(v in context.parameters for v in operands):
         context.parameters.update(call.outputs)
 
@@ -35,16 +40,21 @@ def broadcast(context: Context, operands: Sequence[int], shape: Sequence[int] | 
     """The axes of values that are combined index by index, the last ones beside each other."""
     call, labels = context.call, context.labels
     shape = np.broadcast_shapes(*(context.record.shapes[v] for v in operands)) if shape is None else shape
-    adds = call.op in ("aten.add", "aten.add_", "aten.sub", "aten.sub_")
     result: Dims = []
     for dim, size in enumerate(shape):
         behind = len(shape) - dim
         meeting = [(v, context.dims[v][-behind]) for v in operands if _size(context, v, behind) == size]
         joined = None if size == 1 else labels.meet([d for _, d in meeting], reasons.combined(call.op), call.module)
-        if adds and joined is not None and sum(v not in context.parameters for v, _ in meeting) > 1:
+        if call.op in SUMS and joined is not None and len(_streams(context, [v for v, _ in meeting])) > 1:
             labels.hint(Kind.WIDTH, joined)
         result.append(joined)
     return result
+
+
+def _streams(context: Context, operands: Sequence[int]) -> set[frozenset[int]]:
+    """What the operands were computed from, each once: `x` and `x ** 3` are one, a block's input and output are two."""
+    values = [v for v in operands if v not in context.parameters]
+    return {context.origins.get(v, frozenset((v,))) for v in values}
 
 
 def _size(context: Context, value: int, behind: int) -> int:

@@ -163,3 +163,25 @@ def test_rows_and_columns_of_a_square_have_identities_of_their_own() -> None:
         mask[structure] = True
         again, missing = from_identities(analysis, identities(analysis, mask))
         assert not missing and np.array_equal(mask, again)
+
+
+class WrittenOut(nn.Module):
+    """A block as GPT-2 has it: weights in the order of `addmm`, GELU as its formula, which adds a value to its cube."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Linear(6, 8)
+        self.up, self.down = nn.Parameter(torch.randn(8, 12)), nn.Parameter(torch.randn(12, 8))
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        y = x @ self.up
+        y = 0.5 * y * (1 + torch.tanh(0.8 * (y + 0.044715 * y**3)))
+        return self.head(x + y @ self.down)
+
+
+def test_what_is_added_to_itself_is_no_residual_stream() -> None:
+    sets = analyse(WrittenOut(), (torch.randn(2, 6),)).sets
+    kinds = {one.name: one.kind for one in sets if one.kind is not Kind.BLOCK}
+    assert kinds == {"down": Kind.WIDTH, "up": Kind.NEURON}
