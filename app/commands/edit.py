@@ -53,6 +53,12 @@ def _depth_words(document: Document) -> str:
     return say("Keep whole blocks") if document.goal.depth else say("Allow removing whole blocks")
 
 
+def _preferences(window: WindowApi) -> None:
+    from ..dialogs.preferences import ask
+
+    ask(window)
+
+
 def _keep_by_kind(window: WindowApi) -> None:
     from ..dialogs.keep_by_kind import ask
 
@@ -167,5 +173,14 @@ EDIT = (
         _ratings,
         "",
         preconditions.all_of(preconditions.has_model, preconditions.is_idle),
+    ),
+    Command(
+        "edit.preferences",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Preferences..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Choose theme, text size, threads and device, and clear the cache."),
+        _preferences,
+        "Ctrl+,",
+        line=True,
     ),
 )

@@ -23,6 +23,7 @@ from ..document.document import Document
 from ..document.job_state import CurvePoint, UnfinishedJob
 from ..document.message_log import Level, level_of
 from ..document.preconditions import no_long_job
+from ..storage import settings
 from ..storage.user_folders import new_session_folder
 from ..text.format import duration
 from ..text.titles import kept_words
@@ -34,7 +35,7 @@ REFRESH = 80
 """Milliseconds between two announcements of progress."""
 WORTH_A_LINE = 1.0
 """Seconds from which the log says that a job is finished, and how long it took; what it made is told anyway."""
-NUMBERS_ONLY = frozenset({"open", "open_recipe", "states", "baselines"})
+NUMBERS_ONLY = frozenset({"open", "open_recipe", "states", "baselines", "use_threads"})
 """What can be asked while only numbers are here."""
 OF_A_STATE = frozenset({"score"})
 OF_A_MODEL = OF_A_STATE | {"evaluate", "evaluate_original", "savings", "filters", "states", "baselines", "measure"}
@@ -192,7 +193,8 @@ class JobRunner(QObject):
     def request_cancel(self, number: int) -> None:
         """Stop a job as a person wants it; where much would be lost, they are asked first."""
         job = self.queue.get(number)
-        if job is not None and not job.cancelling and job.lost() >= WORTH_ASKING:
+        asks = settings.value(settings.ASK_CANCEL, True)
+        if asks and job is not None and not job.cancelling and job.lost() >= WORTH_ASKING:
             self.unsure.emit(job)
         else:
             self.cancel(number)
@@ -281,7 +283,12 @@ class JobRunner(QObject):
 
     @Slot(int)
     def _ready(self, threads: int) -> None:
-        engine = replace(self.document.engine, text=self.tr("engine ready"), ready=True, threads=threads)
+        self.document.take_engine(replace(self.document.engine, text=self.tr("engine ready"), ready=True))
+        self.tell_threads(threads)
+
+    def tell_threads(self, threads: int) -> None:
+        """The engine computes with so many threads, 0 unknown."""
+        engine = replace(self.document.engine, threads=threads)
         if threads:
             words = counted(threads, self.tr("CPU, {count} thread"), self.tr("CPU, {count} threads"))
             engine = replace(engine, processor=words)

@@ -12,7 +12,7 @@ from secateur.engine.tasks.protocol import TaskInfo, TaskSpec
 
 from ..document.consent_request import ConsentRequest
 from ..document.document import Document
-from ..storage import quarantine
+from ..storage import quarantine, settings
 from ..storage.open_target import BUNDLE
 from ..storage.session_autosave import SessionAutosave
 from ..storage.user_folders import new_session_folder
@@ -87,6 +87,8 @@ class ModelJobs(QObject):
     def replace_model(self, model: OpenedModel, spec: ModelSpec) -> None:
         """Put a model into the document, and tell which of its files have changed since they were recorded."""
         self._document.adopt(model, spec)
+        if (device := settings.value(settings.DEVICE, CPU)) in model.devices:
+            self.set_device(device)
         for change in model.changed:
             quarantine.add_notice(sentence(change))
 
@@ -115,6 +117,17 @@ class ModelJobs(QObject):
         """Choose where models are trained and evaluated from now on."""
         if self._document.set_device(device):
             self._use_device()
+
+    def use_threads(self) -> None:
+        """Compute with as many threads as the preferences say from now on."""
+        document, threads = self._document, settings.value(settings.THREADS, 0)
+
+        def apply(number: int) -> None:
+            self._runner.tell_threads(number)
+
+        title = self.tr("Compute with as many threads as chosen")
+        self._runner.run(title, apply, "use_threads", threads, background=True)
+        document.set_recovery(replace(document.recovery, threads=threads))
 
     def use_device_again(self) -> None:
         """The engine is there again: compute where the document says."""

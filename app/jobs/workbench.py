@@ -12,6 +12,7 @@ from PySide6.QtCore import QObject, Slot
 from secateur.engine.storage.atomic_files import write
 
 from ..document.document import Document
+from ..storage import settings
 from ..storage.background import BackgroundTasks
 from ..storage.session_autosave import SessionAutosave
 from .baselines import BaselineJobs
@@ -74,9 +75,15 @@ class Workbench(QObject):
         self.sessions = SessionRestore(document, runner, self.model, self.states, self.autosave)
         runner.came_back.connect(self._came_back)
 
+    def begin(self) -> None:
+        """The engine was started: have it compute as the preferences say."""
+        if settings.value(settings.THREADS, 0):
+            self.model.use_threads()
+
     @Slot()
     def _came_back(self) -> None:
         """The engine was lost and runs again: compute where the document says, go on with what was broken off."""
+        self.begin()
         self.model.use_device_again()
         self.runner.ask_again()
         self.plan.go_on()

@@ -20,6 +20,8 @@ from .background import BackgroundTasks
 
 NAME = "secateur"
 RECENT = 8
+THREADS, DEVICE, ASK_CANCEL, ASK_CLOSE = "threads", "device", "ask_cancel", "ask_close"
+"""Names of preferences."""
 VERSION = 2
 """Of the file. A later version's file is set aside, not misread."""
 FORMER, FORMER_VERSION, FORMER_BYTES = "settings.json", 1, "base64"

@@ -60,7 +60,8 @@ class ComboBox(Eliding, QComboBox):
     def shown(self) -> str:
         """The choice, shortened where it must be."""
         mode = Qt.TextElideMode.ElideMiddle
-        return self.fontMetrics().elidedText(self.currentText(), mode, self.width() - AROUND)
+        room = self.width() - AROUND + 1  # what rounding takes of it is no reason to shorten it
+        return self.fontMetrics().elidedText(self.currentText(), mode, room)
 
     def showPopup(self) -> None:
         """Entries are whole in the list."""

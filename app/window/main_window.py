@@ -148,6 +148,7 @@ class MainWindow(QMainWindow):
         self._show_told()
         if not self._closed:
             self.workbench.runner.start()
+            self.workbench.begin()
             self.workbench.sessions.look()
             self._preload.begin()
 
@@ -421,7 +422,8 @@ class MainWindow(QMainWindow):
     def _asks_first(self) -> bool:
         from ..dialogs.closing import Closing, jobs_to_confirm
 
-        if not self.isVisible() or not jobs_to_confirm(self.document):
+        asks = settings.value(settings.ASK_CLOSE, True) and self.isVisible()
+        if not asks or not jobs_to_confirm(self.document):
             return False
         if self._closing is None:
             self._closing = Closing(self)

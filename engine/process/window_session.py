@@ -53,6 +53,7 @@ CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "sweep": sweep_budgets,
         "take_bench": read_remote_bench,
         "use_device": Session.use_device,
+        "use_threads": Session.use_threads,
         "write_bench": write_remote_bench,
         "write_bundle": save_bundle,
         "write_recipe": save_recipe,

@@ -6,6 +6,7 @@ task with the sizes and times of its files; each point is written when it is mea
 
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, MutableMapping
@@ -155,6 +156,25 @@ def user_cache() -> Path:
         template = "{folder} belongs to another user. Set XDG_CACHE_HOME to a folder that you can write to."
         raise SecateurError("cache.none", template, folder=str(own))
     return own
+
+
+def size_of_cache(folder: Path) -> int:
+    """Bytes of the files in a cache."""
+    sizes = list[int]()
+    for path in _walked(folder):
+        with suppress(OSError):  # another session may take it away meanwhile
+            sizes.append(path.lstat().st_size)
+    return sum(sizes)
+
+
+def clear_cache(folder: Path) -> None:
+    """Delete what lies in a cache; what another program holds stays."""
+    for one in [*folder.iterdir()] if folder.is_dir() else []:
+        with suppress(OSError):
+            if one.is_dir() and not one.is_symlink():
+                shutil.rmtree(one, ignore_errors=True)
+            else:
+                one.unlink()
 
 
 def fingerprint(path: str) -> tuple[str, float]:

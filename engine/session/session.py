@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..baselines.protocol import Baseline
-from ..devices import CPU, available, device_named, placed
+from ..devices import CPU, available, check_threads, device_named, placed
 from ..errors import Message, OpenError, SecateurError, TaskError
 from ..foreign_code.consent import NO_CONSENT, Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of, staged
@@ -113,6 +113,7 @@ class Session:
         self.location = SessionFolder(folder, disk_bound, cache, exclusive, holder)
         self.history = StateHistory(self.folder)
         self.device: str = CPU
+        self._threads = torch.get_num_threads()
         self.log_folder: Path | None = None
         self._loaded: LoadedModel | None = None
         self._shown: Bundle | None = None  # A bundle without its weights, to look at: nothing is open then.
@@ -259,6 +260,11 @@ class Session:
         """Train and judge there from now on; returns its name. Raises SecateurError where there is none such."""
         self.device = device_named(device)
         return self.device
+
+    def use_threads(self, threads: int) -> int:
+        """Compute with so many threads from now on, 0 for as many as at first; returns how many that are."""
+        torch.set_num_threads(check_threads(threads) if threads else self._threads)
+        return torch.get_num_threads()
 
     def trust(self, consent: Consent) -> None:
         """What the user has named by hand, or allowed, may run from now on."""
