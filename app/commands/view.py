@@ -300,6 +300,13 @@ VIEW = (
         "F1",
     ),
     Command(
+        "help.tour",
+        HELP,
+        QT_TRANSLATE_NOOP(CONTEXT, "Tour"),
+        QT_TRANSLATE_NOOP(CONTEXT, "See the program in six steps over the sample. Stop at any step."),
+        lambda window: window.show_tour(),
+    ),
+    Command(
         "help.shortcuts",
         HELP,
         QT_TRANSLATE_NOOP(CONTEXT, "Keyboard shortcuts"),

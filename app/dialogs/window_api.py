@@ -108,6 +108,10 @@ class WindowApi(Protocol):
         """Open the manual at the page of the panel in front."""
         ...
 
+    def show_tour(self) -> None:
+        """Begin the tour over the sample."""
+        ...
+
     def show_shortcuts(self) -> None:
         """Open the sheet of shortcuts."""
         ...

@@ -44,6 +44,8 @@ from .status_bar import StatusBar
 from .tab_order import put_in_order
 from .taskbar import TaskbarProgress
 from .top_bar import TopBar
+from .tour import SHOWN as TOLD_ON_TOUR
+from .tour import Tour
 from .weights_bar import WeightsBar
 from .window_title import WindowTitle
 
@@ -110,6 +112,7 @@ class MainWindow(QMainWindow):
         document.dispatcher.settled.connect(self._show_page)
         document.dispatcher.settled.connect(self._show_told)
         document.dispatcher.watch(SHOWN, self._changed)
+        document.dispatcher.watch(TOLD_ON_TOUR, self._tell_tour)
         self._restore()
 
     def _lay_out(self) -> None:
@@ -128,6 +131,7 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.pages, 1)
         self.setCentralWidget(central)
         self.receipt = ReceiptCard(self.document, central)
+        self.tour = Tour(self, central, self._part_called)
         self.status = StatusBar(self.workbench)
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addPermanentWidget(self.status, 1)
@@ -176,7 +180,7 @@ class MainWindow(QMainWindow):
     def parts(self) -> list[QWidget]:
         """What the window consists of, as it is read."""
         panels = [] if self.area is None else self.area.parts()
-        return [self.top_bar, self.errors, self.absence, self.start_page, *panels, self.receipt, self.status]
+        return [self.top_bar, self.errors, self.absence, self.start_page, *panels, self.receipt, self.tour, self.status]
 
     # What commands and drops ask for.
 
@@ -291,6 +295,19 @@ class MainWindow(QMainWindow):
     def show_manual(self) -> None:
         """Open the manual at the page of the panel in front."""
         show_manual(self, self.area.panel_in_front() if self.area is not None and self.area.isVisible() else "")
+
+    def show_tour(self) -> None:
+        """Begin the tour over the sample."""
+        self.tour.begin()
+
+    def _tell_tour(self, _aspects: frozenset[Aspect]) -> None:
+        self.tour.refresh()
+
+    def _part_called(self, name: str) -> QWidget | None:
+        """What a step of the tour points at."""
+        if name in self.top_bar.landmarks:
+            return self.top_bar.landmarks[name]
+        return None if self.area is None else self.area.panels.get(name)
 
     def show_shortcuts(self) -> None:
         """Open the sheet of shortcuts."""

@@ -12,7 +12,7 @@ from secateur.engine.export.usage import command_line, place_of
 from ..document.document import Document
 from ..text.receipts import format_called, receipt_lines, receipt_notes
 from ..widgets.buttons import button
-from ..widgets.card import Card
+from ..widgets.card import Card, corner_place
 from ..widgets.flow import FlowLayout
 from ..widgets.labels import ElidedLabel, label
 
@@ -91,11 +91,7 @@ class ReceiptCard(Card):
             self._place()
 
     def _place(self) -> None:
-        room = self._over.size()
-        width = min(max(WIDTH, self.minimumSizeHint().width()), room.width() - 2 * GAP)
-        self.body.activate()
-        height = max(self.heightForWidth(width), self.body.minimumHeightForWidth(width))
-        self.setGeometry(room.width() - width - GAP, room.height() - height - GAP, width, height)
+        self.setGeometry(corner_place(self, self._over.size(), WIDTH, GAP))
         self.raise_()
 
     @Slot()

@@ -47,6 +47,7 @@ class StartPage(QWidget):
         card.body.addWidget(label(self.tr("Try it on a sample"), "strong"))
         for name in SAMPLES:
             card.body.addLayout(self._offer(name))
+        card.body.addLayout(self._offer("help.tour"))
         card.body.addSpacing(8)
         card.body.addWidget(label(self.tr("Use your own model"), "strong"))
         for name in ("file.open", "file.open_project"):

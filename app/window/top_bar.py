@@ -138,6 +138,12 @@ class TopBar(QWidget):
         self.room = Room.CAPTIONS
         self._show_room(Room.CAPTIONS)
 
+    @property
+    def landmarks(self) -> dict[str, QWidget]:
+        """What a tour points at, by name."""
+        goal = self._goal_button if self.room is Room.LEAST else self._goal
+        return {"open": self._buttons["file.open"], "goal": goal, "primary": self.primary}
+
     def _button(self, name: str) -> QPushButton:
         made = button(say(command_named(name).title).removesuffix("..."))
         made.clicked.connect(lambda: self._run(name))

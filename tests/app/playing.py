@@ -66,7 +66,7 @@ class Window(QMainWindow):
         """Nothing is asked for here."""
 
     hide_error = open_source = reopen = show_restorable = show_rating = edit_keeps = toggle_dock = _nothing
-    show_job_log = _nothing
+    show_job_log = show_tour = _nothing
     reset_layout = dress = resize_text = show_palette = show_shortcuts = show_manual = _nothing
 
 

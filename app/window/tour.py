@@ -1,0 +1,249 @@
+"""A tour of six steps over the sample: each says what to look at, and can do it. It can be stopped at any step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, QPoint, QRect, Qt, Slot
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QHBoxLayout, QWidget
+
+from secateur.engine.session.states import StateKind
+
+from ..commands.registry import command_named
+from ..dialogs.window_api import WindowApi
+from ..document.aspects import Aspect
+from ..document.document import Document
+from ..text.translate import QT_TRANSLATE_NOOP
+from ..theme import tokens
+from ..widgets.buttons import PrimaryButton, button
+from ..widgets.card import Card, corner_place
+from ..widgets.labels import label
+
+CONTEXT = "Tour"
+WIDTH, GAP = 400, 12
+"""Of the card, and around it, in device-independent pixels."""
+AROUND = 4
+"""Between what is pointed at and the frame around it, in device-independent pixels."""
+SHOWN = frozenset({Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.SELECTION, Aspect.JOBS, Aspect.SCORES})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the tour.
+
+    Attributes:
+        title: What it is about.
+        text: What to see and to do.
+        part: Where to look: a name that the window knows, "" for nowhere.
+        command: Id of the command that does it, "" where there is only something to look at.
+        done: Whether it is done in a document; the tour goes on by itself then.
+    """
+
+    title: str
+    text: str
+    part: str
+    command: str = ""
+    done: Callable[[Document], bool] = lambda _document: False
+
+
+def _is(kind: StateKind) -> Callable[[Document], bool]:
+    return lambda document: document.state is not None and document.state.kind is kind
+
+
+STEPS = (
+    Step(
+        QT_TRANSLATE_NOOP(CONTEXT, "Open a model with its data"),
+        QT_TRANSLATE_NOOP(
+            CONTEXT,
+            "The sample is a small ResNet with images of clothes. Your own model opens the same way, with Open at the "
+            "left, from a Python file, a library, ONNX or Hugging Face.",
+        ),
+        "open",
+        "file.resnet",
+        lambda document: document.analysis is not None,
+    ),
+    Step(
+        QT_TRANSLATE_NOOP(CONTEXT, "See what can be removed"),
+        QT_TRANSLATE_NOOP(
+            CONTEXT,
+            "The tree lists the layers with what each keeps. The colour is the score: dark structures matter least. "
+            "Select a layer to see what is removed with it.",
+        ),
+        "tree",
+        done=lambda document: document.selection.module != "",
+    ),
+    Step(
+        QT_TRANSLATE_NOOP(CONTEXT, "State the goal"),
+        QT_TRANSLATE_NOOP(
+            CONTEXT,
+            "Say what to keep of which cost, and how much of the metric may be lost. The plan marks what matters "
+            "least; nothing is removed yet, and you can change every mark.",
+        ),
+        "goal",
+        "edit.suggest",
+        lambda document: bool(document.marked.any()),
+    ),
+    Step(
+        QT_TRANSLATE_NOOP(CONTEXT, "Cut"),
+        QT_TRANSLATE_NOOP(
+            CONTEXT,
+            "The cut makes a smaller model and verifies that it computes what the masked original does. The original "
+            "stays; Undo goes back to it.",
+        ),
+        "primary",
+        "run.cut",
+        _is(StateKind.CUT),
+    ),
+    Step(
+        QT_TRANSLATE_NOOP(CONTEXT, "Recover"),
+        QT_TRANSLATE_NOOP(
+            CONTEXT,
+            "Fine-tuning with the original as teacher brings the metric back. The costs above and the trade-off in "
+            "the middle say whether the goal is met.",
+        ),
+        "ledger",
+        "run.recover",
+        _is(StateKind.RECOVERED),
+    ),
+    Step(
+        QT_TRANSLATE_NOOP(CONTEXT, "Export"),
+        QT_TRANSLATE_NOOP(
+            CONTEXT,
+            "Write the result as ONNX or for PyTorch. The file is loaded in a fresh process and compared. F1 opens "
+            "the manual at any time.",
+        ),
+        "primary",
+        "file.export_onnx",
+    ),
+)
+
+
+class Tour(Card):
+    """Hidden until it is asked for; lies over the window, and takes neither focus nor clicks of anything else.
+
+    Attributes:
+        title: Of the step, with its number.
+        text: What to see and to do.
+        act: Does it, where there is something to do.
+        back: To the step before.
+        ahead: To the next step; ends the tour behind the last one.
+        stop: Ends the tour.
+        ring: The frame around what is pointed at.
+        number: The step, from 0.
+    """
+
+    def __init__(self, window: WindowApi, over: QWidget, part: Callable[[str], QWidget | None]) -> None:
+        """Lie over a widget of a window; `part` finds what a step points at by its name, None where it is not there."""
+        super().__init__(over, role="floating")
+        self._window, self._over, self._part = window, over, part
+        self.number, self._was_done = 0, False
+        self.ring = Ring(over)
+        self.title, self.text = label(role="strong"), label(wrap=True)
+        self.act = PrimaryButton("")
+        self.back, self.ahead = button(self.tr("Back")), button(self.tr("Next"))
+        self.stop = button(self.tr("Stop the tour"), "link", self.tr("Help > Tour starts it again"))
+        head = QHBoxLayout()
+        head.addWidget(self.title, 1)
+        head.addWidget(self.stop)
+        self.body.addLayout(head)
+        self.body.addWidget(self.text)
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        row.addWidget(self.act, 1)
+        row.addWidget(self.back)
+        row.addWidget(self.ahead)
+        self.body.addLayout(row)
+        self.act.clicked.connect(self._do)
+        self.back.clicked.connect(lambda: self.go(self.number - 1))
+        self.ahead.clicked.connect(lambda: self.go(self.number + 1))
+        self.stop.clicked.connect(self.end)
+        over.installEventFilter(self)
+        self.hide()
+        self.ring.hide()
+
+    def begin(self) -> None:
+        """Show the first step."""
+        self.show()
+        self.go(0)
+        self.ahead.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    @Slot()
+    def end(self) -> None:
+        """Put it away."""
+        self.hide()
+        self.ring.hide()
+
+    def go(self, number: int) -> None:
+        """Show a step; behind the last one the tour ends."""
+        if number >= len(STEPS):
+            return self.end()
+        self.number = number
+        self._was_done = STEPS[number].done(self._window.document)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the step as the document stands, and go on where it was done just now; the window calls it."""
+        if self.isHidden():
+            return
+        step, document = STEPS[self.number], self._window.document
+        done = step.done(document)
+        if done and not self._was_done:
+            return self.go(self.number + 1)
+        self._was_done = done
+        title = QCoreApplication.translate(CONTEXT, step.title)
+        self.title.setText(
+            self.tr("{number} of {all}: {title}").format(number=self.number + 1, all=len(STEPS), title=title)
+        )
+        self.text.setText(QCoreApplication.translate(CONTEXT, step.text))
+        self.back.setEnabled(self.number > 0)
+        self.ahead.setText(self.tr("Next") if self.number + 1 < len(STEPS) else self.tr("Finish"))
+        self.act.setVisible(bool(step.command))
+        if step.command:
+            command = command_named(step.command)
+            self.act.say(command.shown(document))
+            self.act.setToolTip(command.told(self._window.workbench))
+            self.act.setEnabled(not command.enabled(document))
+        self.setAccessibleName(f"{self.title.text()}. {self.text.text()}")
+        self._place()
+
+    @Slot()
+    def _do(self) -> None:
+        self._window.run_command(STEPS[self.number].command)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Keep to the corner of what it lies over."""
+        if event.type() in (QEvent.Type.Resize, QEvent.Type.LayoutRequest) and not self.isHidden():
+            self._place()
+        return False
+
+    def _place(self) -> None:
+        """In the corner that leaves most of what is pointed at to see."""
+        pointed = self._part(STEPS[self.number].part)
+        seen = pointed is not None and pointed.isVisible()
+        where = QRect(pointed.mapTo(self._over, QPoint()), pointed.size()) if pointed is not None and seen else QRect()
+        places = [corner_place(self, self._over.size(), WIDTH, GAP, right=right) for right in (True, False)]
+        self.setGeometry(min(places, key=lambda place: _area(place.intersected(where))))
+        self.ring.setVisible(seen)
+        self.ring.setGeometry(where.adjusted(-AROUND, -AROUND, AROUND, AROUND))
+        self.ring.raise_()
+        self.raise_()
+
+
+class Ring(QWidget):
+    """A frame around a part of the window, through which one clicks."""
+
+    def __init__(self, over: QWidget) -> None:
+        """Lie over a widget."""
+        super().__init__(over)
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the frame."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(QColor(tokens().marked), 2))
+        painter.drawRoundedRect(self.rect().adjusted(1, 1, -1, -1), 8, 8)
+
+
+def _area(rect: QRect) -> int:
+    return max(rect.width(), 0) * max(rect.height(), 0)

@@ -1,0 +1,89 @@
+"""The tour goes on as its steps are done, by its own button or by any other, and ends wherever it is stopped."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+
+from secateur.app.document.aspects import Aspect, Selection
+from secateur.app.window.main_window import MainWindow
+from secateur.app.window.tour import STEPS, Tour
+from secateur.engine.session.states import StateKind
+from tests.app.playing import Player, play
+from tests.app.stand_in import state_of
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+@pytest.fixture
+def player(qtbot, dressed) -> Iterator[Player]:
+    player = play()
+    yield player
+    player.workbench.close()
+
+
+@pytest.fixture
+def window(player: Player, qtbot) -> Iterator[MainWindow]:
+    window = MainWindow(player.workbench)
+    qtbot.addWidget(window)
+    window.resize(1024, 700)
+    window.show()
+    qtbot.waitUntil(lambda: window.area is not None and window.area.isVisible())
+    yield window
+    window.document.take_jobs((), None)  # closing asks nothing
+    window.close()
+
+
+def at(tour: Tour) -> int:
+    return int(tour.title.text().split(" ")[0])
+
+
+def test_nobody_is_taken_on_a_tour_unasked(window: MainWindow) -> None:
+    assert window.tour.isHidden() and window.tour.ring.isHidden()
+    window.run_command("help.tour")
+    assert window.tour.isVisible() and at(window.tour) == 1 and len(STEPS) == 6
+
+
+def test_the_tour_goes_on_by_what_is_done_in_the_window(window: MainWindow, player: Player, qtbot) -> None:
+    tour, document = window.tour, player.document
+    window.run_command("help.tour")
+    qtbot.mouseClick(tour.ahead, LEFT)  # a model is open already
+    assert at(tour) == 2 and tour.ring.isVisible() and tour.act.isHidden()
+    document.select(Selection("layer1.0.conv1"))
+    qtbot.waitUntil(lambda: at(tour) == 3)
+    assert tour.act.text() == "Suggest plan"
+    qtbot.mouseClick(tour.act, LEFT)
+    qtbot.waitUntil(lambda: document.marked.any())
+    qtbot.waitUntil(lambda: at(tour) == 4)
+    qtbot.mouseClick(tour.act, LEFT)
+    assert document.analysis is not None
+    removed = np.asarray(player.link.asked("cut")[1])
+    player.answer("cut", state_of(document.analysis, "s1", "s0", StateKind.CUT, removed, 0.4, 0.5))
+    qtbot.waitUntil(lambda: at(tour) == 5)
+
+
+def test_the_tour_is_stopped_at_any_step_and_ends_behind_the_last(window: MainWindow, qtbot) -> None:
+    tour = window.tour
+    for steps in range(6):
+        window.run_command("help.tour")
+        for _ in range(steps):
+            qtbot.mouseClick(tour.ahead, LEFT)
+        assert at(tour) == steps + 1 and tour.back.isEnabled() == (steps > 0)
+        qtbot.mouseClick(tour.stop, LEFT)
+        assert tour.isHidden() and tour.ring.isHidden()
+        window.document.announce(Aspect.JOBS)
+        assert tour.isHidden()
+    window.run_command("help.tour")
+    tour.ahead.setFocus()
+    for _ in range(6):
+        qtbot.keyClick(tour.ahead, Qt.Key.Key_Space)
+    assert tour.isHidden()
+
+
+def test_the_tour_does_not_cover_what_it_points_at(window: MainWindow, qtbot) -> None:
+    tour = window.tour
+    window.run_command("help.tour")
+    for _ in STEPS:
+        assert tour.ring.isVisible() and not tour.geometry().intersects(tour.ring.geometry())
+        qtbot.mouseClick(tour.ahead, LEFT)
