@@ -46,6 +46,7 @@ class Option:
         notation: How it is written, None for numbers, texts and enumerations.
         repeated: The option is given once for each of the values that the field holds.
         several: Of a repeated option: several values may also stand behind it.
+        gives_several: Of one of the options of a field that holds several values: `convert` gives several of them.
         switch: The option takes no value: it is given or not.
         convert: Makes the field's value of what was written or given; of one of its values where it holds several.
         automatic: Where nobody gives a value, what is taken, if that is more than the field's default.
@@ -77,6 +78,7 @@ class Option:
     notation: Notation | None = None
     repeated: bool = False
     several: bool = False
+    gives_several: bool = False
     switch: bool = False
     convert: Callable[[Any], Any] | None = None
     automatic: str = ""

@@ -24,7 +24,7 @@ from .model_inputs import Inputs, at_batch, batch_size, inputs_of, mapped
 from .planning.budget_schedule import round_goals
 from .planning.goal import reached, solve
 from .planning.infeasibility import goal_text
-from .planning.protocol import MULTIPLE, Cost, Goal, KindLimit, Limit, Reached, kind_limit_of, kind_named
+from .planning.protocol import MULTIPLE, PRESETS, Cost, Goal, KindLimit, Limit, Reached, kind_limit_of, kind_named
 from .planning.scope import outside_scope, touching
 from .recovery.checkpoint import Checkpoint, KeptTeacher
 from .recovery.protocol import RecoverySettings, require_possible
@@ -45,7 +45,7 @@ from .surgery.cut.edits import Edits, Verification
 from .surgery.cut.repair_report import explain
 from .surgery.repair.config_fit import with_fitting_config
 from .surgery.repair.keep_class import require_own_class
-from .surgery.repair.keep_uniform import fitting_plan
+from .surgery.repair.keep_uniform import fitting_plan, require_shape
 from .surgery.verify.verify import require_verified, verify
 from .tasks.metric_text import metric_value
 from .tasks.open import task_at
@@ -235,6 +235,7 @@ def prune(
     max_size: float | None = None,
     max_memory: float | None = None,
     keep: Mapping[str, float | int] | None = None,
+    shape: Mapping[str, float | int] | str | None = None,
     multiple: int | None = None,
     lock: Sequence[str | nn.Module] = (),
     goal: Goal | None = None,
@@ -273,6 +274,8 @@ def prune(
         max_memory: Peak of one sample's activations, in bytes.
         keep: Structures of single kinds to keep in the whole model, a share as a float and a number as an integer:
             {"heads": 0.7, "blocks": 10}. Other limits are met with other kinds.
+        shape: Structures of single kinds that each layer keeps, exactly: {"layers": 24, "width": 2048, "heads": 16,
+            "ffn": 5504}; or the name of a published shape ("sheared-llama-1.3b").
         multiple: Kept widths are multiples of this, None for 16; small layers have smaller steps.
         lock: Modules that stay as they are, with everything below them: paths, patterns ("*.conv1"), or the model's
             own modules.
@@ -304,6 +307,7 @@ def prune(
         goal,
         multiple,
         tuple(_kind_limit(name, value) for name, value in (keep or {}).items()),
+        _shape(shape or {}),
         {
             "keep_macs": (Cost.MACS, keep_macs),
             "keep_parameters": (Cost.PARAMETERS, keep_parameters),
@@ -344,6 +348,7 @@ def _goal(
     goal: Goal | None,
     multiple: int | None,
     kept: tuple[KindLimit, ...],
+    shape: tuple[KindLimit, ...],
     given: dict[str, tuple[Cost, float | None]],
 ) -> Goal:
     """The goal with the limits that were given."""
@@ -353,11 +358,12 @@ def _goal(
         asked,
         limits=(*asked.limits, *limits),
         kept=(*asked.kept, *kept),
+        shape=(*asked.shape, *shape),
         multiple=multiple or asked.multiple,
     )
-    if not (asked.limits or asked.kept):
+    if not (asked.limits or asked.settled):
         template = "A limit is needed. Give one of {names}, for example keep_macs=0.5."
-        raise PlanError("prune.no_limit", template, names=", ".join((*given, "keep")))
+        raise PlanError("prune.no_limit", template, names=", ".join((*given, "keep", "shape")))
     if asked.timed:
         template = "Planning for latency needs a session. Use Session.prune, or the command line with --max-latency."
         raise PlanError("prune.latency", template)
@@ -369,6 +375,15 @@ def _kind_limit(name: str, value: float | int) -> KindLimit:
         template = "{name} was {value}. Give a share above 0 and up to 1 as a float, or a whole number of structures."
         raise PlanError("prune.keep", template, name=name, value=str(value))
     return kind_limit_of((kind_named(name), value))
+
+
+def _shape(shape: Mapping[str, float | int] | str) -> tuple[KindLimit, ...]:
+    if isinstance(shape, str):
+        if shape not in PRESETS:
+            template = "No published shape is called {name!r}. Use one of {known}, or give numbers by kind."
+            raise PlanError("prune.preset", template, name=shape, known=", ".join(PRESETS))
+        return PRESETS[shape]
+    return tuple(_kind_limit(name, value) for name, value in shape.items())
 
 
 def _limit(name: str, cost: Cost, value: float) -> Limit:
@@ -422,17 +437,16 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     original, task, inputs = prepared.opened.model, prepared.task, prepared.inputs
     if asked.recovery is not None and task is None:
         raise TaskError("prune.no_data", "Recovery needs data. Name the data with task, or leave recovery out.")
-    before, info = None, None
-    if task is not None:
-        before, info = yield from _evaluated(asked, task, original, token)
+    before, info = (None, None) if task is None else (yield from _evaluated(asked, task, original, token))
     analysis = yield from analysed(prepared, token)
     outside_scope(analysis, asked.goal)
     locked, nothing = touching(analysis, asked.lock), analysis.empty()
-    usual = "l1" if unavailable(CRITERIA["taylor"], context_of(analysis, nothing, info)) else "taylor"
-    criterion = asked.criterion or usual
+    no_taylor = unavailable(CRITERIA["taylor"], context_of(analysis, nothing, info))
+    criterion = asked.criterion or ("l1" if no_taylor else "taylor")
     model, removed, edits, verification = original, nothing, Edits(), Verification()
     notes = [*prepared.opened.notes, *analysis.notes, *(info.notes if info else ())]
     whole, taught = ranked(asked.goal, criterion), KeptTeacher()
+    require_shape(original, analysis, whole, nothing, locked, asked.spec.uniform)
     for goal in round_goals(analysis, whole, nothing, max(1, asked.rounds)):
         scores = yield from score(
             model, analysis, removed, criterion, task, choices=asked.choices, seed=asked.seed, token=token
@@ -440,7 +454,8 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
         if goal != whole:  # what the last round cannot reach is refused before the first one cuts
             solve(analysis, scores, whole, removed, locked)
         after = solve(analysis, scores, goal, removed, locked).removed
-        after = fitting_plan(original, analysis, after, scores, locked) if asked.spec.uniform else after
+        if asked.spec.uniform and (goal == whole or not goal.shape):  # a shape fits when it is reached
+            after = fitting_plan(original, analysis, after, scores, locked, goal.shape)
         if (after == removed).all():
             continue
         yield Progress("Cutting")

@@ -92,6 +92,7 @@ def commands(top: Parser) -> Any:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=CommandParser)
     _inspect(commands.add_parser("inspect", help="what can be removed from a model, and what cannot"))
     _prune(commands.add_parser("prune", help="make a model smaller: score, plan, cut, verify, recover, export"))
+    _shear(commands.add_parser("shear", help="make a model smaller to a target shape: one number a kind in all layers"))
     _sensitivity(commands.add_parser("sensitivity", help="how the metric falls as each layer loses a share"))
     _sweep(commands.add_parser("sweep", help="prune to several budgets: what accuracy costs how much"))
     _measure(commands.add_parser("measure", help="how fast a project's original and last state are, here or elsewhere"))
@@ -187,6 +188,12 @@ def _prune(command: argparse.ArgumentParser) -> None:
     about_writing(command)
     about_model(command)
     about_run(command)
+
+
+def _shear(command: argparse.ArgumentParser) -> None:
+    _prune(command)
+    words = "only say what the shape comes to; reads the configuration alone, so that no weights are needed"
+    group(command, RUN).add_argument("--plan", action="store_true", help=words)
 
 
 def _sensitivity(command: argparse.ArgumentParser) -> None:

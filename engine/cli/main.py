@@ -18,6 +18,7 @@ from .output import Outcome, Reporter, check_names, error_as_json, one_line, pri
 COMMANDS = {
     "inspect": "inspect_model",
     "prune": "prune",
+    "shear": "shear",
     "sensitivity": "sensitivity",
     "sweep": "sweep",
     "measure": "measure",

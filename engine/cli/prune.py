@@ -34,6 +34,7 @@ from ..workflows.budget_search import LossLimit, SearchResult, brief_epochs, sea
 from ..workflows.export import export_usual
 from ..workflows.latency_limit import LatencyOutcome, latency_in, table_for
 from ..workflows.prune import PruneSettings, prune_state
+from ..workflows.shape_plan import ShapePlan, shape_plan
 from .autosave import kept, saved, saved_if_stopped
 from .compute_device import use_device, use_log_folder, use_threads
 from .flag_hints import with_hint
@@ -42,6 +43,7 @@ from .model_args import model_spec, require_preprocessing
 from .output import Outcome, Reporter, Verdict
 from .project_request import options_of, own_files, request_of, resumed, start_of
 from .prune_request import PruneRequest, limits_of, request_from
+from .shape_text import shape_content, shape_lines
 from .tables import (
     asked_and_got,
     comparison,
@@ -76,6 +78,7 @@ class PruneOutcome:
         expected: What was said of the recovery before it ran, None where nothing was.
         latency: What became of a limit of the latency.
         found: What became of a limit of the loss.
+        shape: What became of the shape, None where none was asked for and layers may differ.
     """
 
     opened: OpenedModel
@@ -88,6 +91,7 @@ class PruneOutcome:
     expected: Message | None = None
     latency: LatencyOutcome | None = None
     found: SearchResult | None = None
+    shape: ShapePlan | None = None
 
 
 def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -121,7 +125,7 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             session.history.ask(replace(request, result=done.result.id))
         project = saved(session, arguments.save, done.result.id, reporter)
         result = session.history.state(done.result.id)
-    return _outcome(done, result, asked, exported, project)
+    return _outcome(arguments.command, done, result, asked, exported, project)
 
 
 def pruned(
@@ -161,7 +165,11 @@ def pruned(
     for note in notes:
         reporter.note(note)
     got = reached(opened.analysis, goal, session.removed(made[-1].id), latency.table if latency else None)
-    return PruneOutcome(opened, made, cut, made[-1], criterion, got, tuple(notes), expected, latency, found)
+    shape, spec = None, session.prepared.spec
+    if asked.goal.shape or spec.uniform:
+        model, gone = session.prepared.opened.model, session.removed(made[-1].id)
+        shape = shape_plan(opened.name, model, opened.analysis, gone, spec.uniform)
+    return PruneOutcome(opened, made, cut, made[-1], criterion, got, tuple(notes), expected, latency, found, shape)
 
 
 def _expected(
@@ -309,14 +317,16 @@ def regression(judged: GoalVerdict | None) -> bool:
     return judged is not None and judged.metric is not None and judged.metric.met is False
 
 
-def _outcome(done: PruneOutcome, result: State, asked: PruneRequest, exported: Exported | None, saved: str) -> Outcome:
+def _outcome(
+    command: str, done: PruneOutcome, result: State, asked: PruneRequest, exported: Exported | None, saved: str
+) -> Outcome:
     original = done.opened.state
     got = result.macs / max(original.macs, 1)
     removed = {key: len(indices) for key, indices in result.removed.items()}
     judged = _judged(done, result, asked)
     lost = f"{judged.sentence}." if judged is not None and regression(judged) else ""
     content = {
-        "command": "prune",
+        "command": command,
         "model": done.opened.name,
         "goal": goal_of(judged),
         **outputs_of(done.opened.analysis),
@@ -332,6 +342,7 @@ def _outcome(done: PruneOutcome, result: State, asked: PruneRequest, exported: E
         "recovery": to_plain(result.recovery),
         "latency": latency_content(done.latency),
         "search": [to_plain(one) | {"note": str(one.note or "")} for one in done.found.trials] if done.found else None,
+        "shape": shape_content(done.shape) if done.shape else None,
         "export": export_of(exported),
         "files": list(exported.files if exported else ()) + ([saved] if saved else []),
         "unused": list(done.opened.analysis.unused),
@@ -345,6 +356,7 @@ def _outcome(done: PruneOutcome, result: State, asked: PruneRequest, exported: E
 def _text(done: PruneOutcome, result: State, exported: Exported | None, saved: str) -> str:
     exact = [one for one in done.reached if one.cost is not Cost.LATENCY]
     lines = [done.opened.name, comparison(done.opened.state, result), *asked_and_got(exact)]
+    lines += shape_lines(done.shape) if done.shape else []
     lines += latency_lines(done.latency) if done.latency else []
     lines += loss_lines(done.found) if done.found else []
     lines += [verified(done.cut.verification), *(f"  {line}" for line in outputs_lines(done.opened.analysis))]

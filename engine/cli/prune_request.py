@@ -114,7 +114,7 @@ def _recovery(arguments: argparse.Namespace) -> RecoverySettings:
 def limits_of(arguments: argparse.Namespace) -> tuple[Limit, ...]:
     """The costs that the arguments limit; half of the MACs where they limit neither a cost, a kind nor the loss."""
     asked = given_settings(Goal, arguments)
-    return asked.get("limits", ()) or (() if arguments.max_loss or asked.get("kept") else (HALF,))
+    return asked.get("limits", ()) or (() if arguments.max_loss or asked.get("kept") or asked.get("shape") else (HALF,))
 
 
 def kinds_of(arguments: argparse.Namespace) -> tuple[Kind, ...]:

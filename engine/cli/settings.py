@@ -151,7 +151,8 @@ def given_settings(
         elif convert is not None:
             value = convert(value)
         if one.shared:
-            value = (*values.get(one.name, ()), value)
+            more = value if one.option.repeated or one.option.gives_several else (value,)
+            value = (*values.get(one.name, ()), *more)
         values[one.name] = value
     return values
 

@@ -7,6 +7,7 @@ from ..structures.analysis import Analysis, Mask
 from .cost_meter import meter_of
 from .kind_counts import reached_kinds
 from .protocol import Goal, KindLimit, Limit, Reached
+from .target_shape import shape_between
 
 
 def round_goals(
@@ -22,6 +23,7 @@ def round_goals(
             goal,
             limits=tuple(_between(limit, whole, start, number / rounds) for limit, whole, start in rows),
             kept=tuple(_fewer(limit, found, number / rounds) for limit, found in counted),
+            shape=shape_between(analysis, goal, removed, number / rounds) if goal.shape else (),
         )
         for number in range(1, rounds)
     ]

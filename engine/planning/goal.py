@@ -24,6 +24,7 @@ from .marks import keep as keep
 from .protocol import Cost, Goal, Limit, Planned, Ranking, Reached
 from .scope import outside_scope
 from .search import Problem, finest
+from .target_shape import reached_shape, with_shape_planned
 
 
 def suggest(
@@ -82,6 +83,7 @@ def solve(
     removed = analysis.empty() if removed is None else removed
     locked = analysis.empty() if locked is None else locked
     meter, original, limits = _measured(analysis, goal, latencies)
+    removed = with_shape_planned(analysis, scores, goal, removed, locked)
     removed = with_kinds_planned(analysis, scores, goal, removed, locked)
     told = not goal.timed or (latencies is not None and bool(latencies.homes))
     if Kind.BLOCK in goal.kinds and not told:
@@ -103,12 +105,16 @@ def reached(
     """For each limit of a goal what was asked and what is got without the `removed` [S]; latencies are predicted."""
     meter, original, limits = _measured(analysis, goal, latencies)
     rows = zip(meter.costs, original.tolist(), limits.tolist(), meter.measure(removed).tolist(), strict=True)
-    return (*(Reached(*row) for row in rows), *reached_kinds(analysis, goal, removed))
+    return (
+        *(Reached(*row) for row in rows),
+        *reached_shape(analysis, goal, removed),
+        *reached_kinds(analysis, goal, removed),
+    )
 
 
 def _measured(analysis: Analysis, goal: Goal, latencies: LatencyTable | None) -> tuple[CostMeter, Amounts, Amounts]:
     """The meter of the goal's costs, what the original costs, and the limits in the same unit."""
-    if not (goal.limits or goal.kept) or len({limit.cost for limit in goal.limits}) < len(goal.limits):
+    if not (goal.limits or goal.settled) or len({limit.cost for limit in goal.limits}) < len(goal.limits):
         raise PlanError(
             "plan.limits", "A goal needs at least one limit, and at most one for each cost. Change the limits."
         )
@@ -153,7 +159,7 @@ def _nearest(
 
 def _unsettled(goal: Goal) -> Goal:
     """The goal with the kinds alone that it does not count."""
-    return replace(goal, kinds=other_kinds(goal)) if goal.kept else goal
+    return replace(goal, kinds=other_kinds(goal)) if goal.settled else goal
 
 
 def _blocks_compete(goal: Goal) -> bool:

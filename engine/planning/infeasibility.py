@@ -207,7 +207,7 @@ def _ways(goal: Goal, locked: Mask, blocks: bool, unrated: int) -> Iterator[Rela
     if goal.multiple > 1 or goal.multiples:
         advice = Message("advice.multiple", "use a smaller multiple")
         yield Relaxation(advice, "multiple", replace(goal, multiple=1, multiples={}), locked)
-    settled = {limit.kind for limit in goal.kept}
+    settled = goal.settled
     kinds = DEFAULT_KINDS | {Kind.BLOCK} if blocks else DEFAULT_KINDS
     if not kinds - settled <= set(goal.kinds):
         more = bool(DEFAULT_KINDS - settled - set(goal.kinds or DEFAULT_KINDS))
@@ -229,7 +229,19 @@ def cost_name(cost: Cost | Kind) -> Message:
 def goal_text(goal: Goal) -> Phrase:
     """What a goal limits: "keeping 50.0% of the MACs and at most 3 MB of the file size"."""
     limits = (_asked(goal, number) for number in range(len(goal.limits)))
-    return all_of((*limits, *map(_kept, goal.kept)))
+    return all_of((*limits, *map(_kept, goal.kept), *map(size_text, goal.shape)))
+
+
+def size_text(limit: KindLimit) -> Message:
+    """What a target shape asks of a kind: "16 heads in each layer"."""
+    words = {"share": limit.share, "count": limit.count, "kinds": title(plural(limit.kind))}
+    if limit.kind in (Kind.BLOCK, Kind.WIDTH):
+        if limit.count:
+            return Message("goal.size_count", "keeping {count:,} {kinds}", words)
+        return Message("goal.kind_share", "keeping {share:.1%} of the {kinds}", words)
+    if limit.count:
+        return Message("goal.layer_count", "keeping {count:,} {kinds} in each layer", words)
+    return Message("goal.layer_share", "keeping {share:.1%} of the {kinds} of each layer", words)
 
 
 def _kept(limit: KindLimit) -> Message:

@@ -60,8 +60,7 @@ def with_kinds_planned(
 
 def other_kinds(goal: Goal) -> tuple[Kind, ...]:
     """The kinds that a goal leaves to its other limits."""
-    counted = {limit.kind for limit in goal.kept}
-    return tuple(kind for kind in Kind if kind in (goal.kinds or DEFAULT_KINDS) and kind not in counted)
+    return tuple(kind for kind in Kind if kind in (goal.kinds or DEFAULT_KINDS) and kind not in goal.settled)
 
 
 def reached_kinds(analysis: Analysis, goal: Goal, removed: Mask) -> tuple[Reached, ...]:

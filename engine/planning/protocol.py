@@ -86,7 +86,7 @@ def limit_of(cost: Cost, value: float | int) -> Limit:
 
 @dataclass(frozen=True, slots=True)
 class KindLimit:
-    """How many structures of a kind stay in the whole model at most.
+    """How many structures of a kind stay: at most in the whole model (`Goal.kept`), or in each layer (`Goal.shape`).
 
     Attributes:
         kind: Which.
@@ -105,6 +105,18 @@ def kind_limit_of(pair: tuple[Kind, float | int]) -> KindLimit:
     return KindLimit(kind, count=value) if isinstance(value, int) else KindLimit(kind, value)
 
 
+SHORT_NAMES: dict[str, Kind] = {
+    "kv": Kind.KV_GROUP,
+    "kv group": Kind.KV_GROUP,
+    "kv head": Kind.KV_GROUP,
+    "width": Kind.WIDTH,
+    "layer": Kind.BLOCK,
+    "ffn": Kind.NEURON,
+    "head dim": Kind.HEAD_DIM,
+}
+"""What people also call kinds of structures."""
+
+
 def plural(kind: Kind) -> str:
     """What several structures of a kind are called: "heads"."""
     return "residual channels" if kind is Kind.WIDTH else f"{kind}s"
@@ -116,7 +128,7 @@ def kind_named(text: str, example: str = "heads") -> Kind:
     Its sentence gives the `example`.
     """
     plain = text.strip().lower().replace("-", " ").replace("_", " ")
-    names = {"kv group": Kind.KV_GROUP, "width": Kind.WIDTH} | {str(kind): kind for kind in Kind}
+    names = SHORT_NAMES | {str(kind): kind for kind in Kind}
     names |= {f"{name}s": kind for name, kind in names.items()} | {plural(kind): kind for kind in Kind}
     if plain not in names:
         template = "{text!r} does not name a kind of structure. Write one of {known}, like {example}."
@@ -128,6 +140,22 @@ def read_kind_multiple(text: str) -> tuple[str, int]:
     """head=2 as the kind and the number."""
     kind, _, number = text.rpartition("=")
     return str(kind_named(kind or text, "head=2")), read_count(number)
+
+
+PRESETS: Mapping[str, tuple[KindLimit, ...]] = {
+    f"sheared-llama-{name}": (
+        KindLimit(Kind.BLOCK, count=layers),
+        KindLimit(Kind.WIDTH, count=width),
+        KindLimit(Kind.HEAD, count=heads),
+        KindLimit(Kind.NEURON, count=neurons),
+    )
+    for name, layers, width, heads, neurons in (
+        ("2.7b", 32, 2560, 20, 6912),
+        ("1.3b", 24, 2048, 16, 5504),
+        ("370m", 24, 1024, 8, 2816),
+    )
+}
+"""Published target shapes by name: those that Xia et al. (2023) cut Llama-2-7B to."""
 
 
 def read_kind_limit(text: str) -> tuple[Kind, float | int]:
@@ -152,6 +180,7 @@ def share_of_minimum(value: float | int) -> float:
 
 
 KIND_LIMIT = Notation(read_kind_limit, write_kind_limit, "heads=70%")
+KIND_SIZE = replace(KIND_LIMIT, example="heads=16")
 KIND_MULTIPLE = Notation(read_kind_multiple, lambda pair: "=".join(map(str, pair)), "KIND=N")
 MINIMUM = Option(
     title="Minimum per layer",
@@ -181,6 +210,8 @@ class Goal:
         ranking: What competes by its scores.
         target: Where the latency is limited, None for the default target; its multiple is that of the goal.
         kept: How many structures of single kinds stay in the whole model; the other limits are met with other kinds.
+        shape: How many structures of single kinds each layer keeps, exactly (`target_shape.py`); of blocks how many the
+            model keeps. The other limits are met with other kinds.
         steps: Widths that each coupled set can choose from at least: where the multiple leaves a narrow one fewer, it
             is halved until there are as many.
     """
@@ -301,6 +332,31 @@ class Goal:
     ] = Ranking.AUTO
     target: TargetSpec | None = None
     steps: int = 2
+    shape: Annotated[
+        tuple[KindLimit, ...],
+        Option(
+            title="Target shape",
+            help=(
+                "number, or share, of the structures of a kind that each layer keeps: layers=24 width=2048 heads=16 "
+                "ffn=5504"
+            ),
+            notation=KIND_SIZE,
+            convert=kind_limit_of,
+            repeated=True,
+            several=True,
+            group=GOAL,
+            flag="--shape",
+        ),
+        Option(
+            title="Published shape",
+            help="a target shape by its name",
+            choices=tuple(PRESETS),
+            convert=PRESETS.__getitem__,
+            gives_several=True,
+            group=GOAL,
+            flag="--preset",
+        ),
+    ] = ()
     kept: Annotated[
         tuple[KindLimit, ...],
         Option(
@@ -316,6 +372,12 @@ class Goal:
     ] = ()
 
     @property
+    def settled(self) -> frozenset[Kind]:
+        """Kinds of which the goal says how many stay; a number of heads may be one of groups."""
+        grouped = {Kind.KV_GROUP} if any(limit.kind is Kind.HEAD for limit in self.shape) else set[Kind]()
+        return frozenset(grouped.union(limit.kind for limit in (*self.kept, *self.shape)))
+
+    @property
     def timed(self) -> bool:
         """Whether the latency is limited: planning needs a table then."""
         return any(limit.cost is Cost.LATENCY for limit in self.limits)
@@ -325,7 +387,7 @@ class Goal:
 class Reached:
     """What a plan makes of one limit: asked and got in the unit of the cost, beside what the original costs.
 
-    Of a kind that the goal counts, they are structures.
+    Of a kind that the goal counts, they are structures: of the whole model, or of a layer where a shape has a number.
     """
 
     cost: Cost | Kind

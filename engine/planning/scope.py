@@ -17,7 +17,7 @@ def outside_scope(analysis: Analysis, goal: Goal) -> Mask:
     Raises:
         PlanError: A place of the scope holds no structure of the goal's kinds.
     """
-    outside, kinds = analysis.empty(), {*(goal.kinds or DEFAULT_KINDS), *(limit.kind for limit in goal.kept)}
+    outside, kinds = analysis.empty(), {*(goal.kinds or DEFAULT_KINDS), *goal.settled}
     if not goal.scope or not analysis.count:
         return outside
     outside[:] = True

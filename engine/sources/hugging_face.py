@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from torch import nn
 
 from ..errors import Message, OpenError
@@ -87,6 +88,32 @@ def is_hugging_face(source: str) -> bool:
     """Whether a path is a folder as Hugging Face writes it, complete or not."""
     folder = Path(source).expanduser()
     return folder.is_dir() and ((folder / CONFIG).is_file() or any(folder.glob("*.safetensors*")))
+
+
+def names_configuration(spec: ModelSpec) -> bool:
+    """Whether a source is of this kind: a configuration describes the model."""
+    return HuggingFace().matches(spec.source)
+
+
+def skeleton(spec: ModelSpec, consent: Consent) -> SourceModel:
+    """The model that a folder's configuration describes, on the meta device: the folder needs no weights.
+
+    Args:
+        spec: Names the folder, or `hf:org/name`.
+        consent: What of the folder's own code may run.
+
+    Raises:
+        OpenError: Nothing can be built by the configuration.
+    """
+    found = _located(spec, consent)
+    config = found.config(**spec.arguments)
+    with torch.device("meta"):
+        model = found.build({}, **spec.arguments).eval()
+    inputs = example_inputs(found.kind, config)
+    if not inputs:
+        template = "The configuration of {name} does not say what its inputs look like. Open the model with weights."
+        raise OpenError("source.hf_inputs", template, name=found.name)
+    return SourceModel(model, lambda: model, found.name, (), None, (found.note(),), spec, inputs)
 
 
 def folder_of(spec: ModelSpec) -> Path | None:

@@ -30,12 +30,12 @@ def budget_of(analysis: Analysis, cut: State) -> Goal:
     limits = (Limit(Cost.MACS, amount=cut.macs),)
     if asked is None:
         return Goal(limits, kinds=_kinds(analysis, gone, ()))
-    told = reached(analysis, asked, gone) if (asked.limits or asked.kept) and not asked.timed else ()
+    told = reached(analysis, asked, gone) if (asked.limits or asked.settled) and not asked.timed else ()
     if by_hand.any() or any(one.got > one.asked for one in told):  # no solver made these widths
         marked = [one.module for one in analysis.sets if by_hand[one.structures].any()]
         scope = asked.scope if all(any(in_scope(one, place) for place in asked.scope) for one in marked) else ()
         return Goal(limits, scope, kinds=_kinds(analysis, gone, asked.kinds), ranking=asked.ranking)
-    if asked.kept and not asked.limits:
+    if asked.settled and not asked.limits:
         return asked
     if told and any(one.asked - one.got <= most for one, most in zip(told, _steps(analysis, asked), strict=False)):
         return asked

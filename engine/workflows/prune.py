@@ -131,6 +131,7 @@ def prune_state(
     if settings.recovery is not None:
         require_possible(settings.recovery)
     settings = replace(settings, goal=ranked(settings.goal, settings.criterion))
+    _require_shape(session, state, settings)
     made, now = list[State](), session.history.state(state)
     rated = {} if scores is None else {state: scores}
     table = yield from table_for(session, settings.goal, token)
@@ -154,6 +155,18 @@ def prune_state(
         yield from spanning(session.evaluate_once(now.id, Split.TEST, token), ROUNDS, 1.0)
         yield Progress("Evaluated", made=session.history.state(now.id))
     return tuple(session.history.state(one.id) for one in made)
+
+
+def _require_shape(session: "Session", state: str, settings: PruneSettings) -> None:
+    """Refuse a target shape that no plan has."""
+    if not settings.goal.shape:
+        return
+    from ..surgery.repair.keep_uniform import require_shape  # brings torch
+
+    locked, _ = from_identities(session.analysis, settings.locked)
+    marked, _ = from_identities(session.analysis, settings.marked)
+    prepared, gone = session.prepared, session.removed(state) | marked
+    require_shape(prepared.opened.model, session.analysis, settings.goal, gone, locked, prepared.spec.uniform)
 
 
 def _cut(
@@ -184,10 +197,10 @@ def _cut(
     if goal != settings.goal:  # What the last round cannot reach is refused before the first one cuts.
         solve(session.analysis, scores, settings.goal, gone | marked, locked, table)
     plan = solve(session.analysis, scores, goal, gone | marked, locked, table).removed
-    if session.prepared.spec.uniform:
+    if session.prepared.spec.uniform and not (goal.shape and goal != settings.goal):  # a shape fits when it is reached
         from ..surgery.repair.keep_uniform import fitting_plan  # brings torch
 
-        plan = fitting_plan(session.prepared.opened.model, session.analysis, plan, scores, locked)
+        plan = fitting_plan(session.prepared.opened.model, session.analysis, plan, scores, locked, goal.shape)
     return None if (plan == gone).all() else (yield from session.cut(now.id, plan, intent, token))
 
 

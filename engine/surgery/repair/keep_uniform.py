@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import Message, OpenError, PlanError
+from ...messages import any_of
 from ...planning.count_balance import all_bundles, weakest_first
-from ...structures.analysis import Analysis, Constraint, CountRule, Kind, Mask
+from ...planning.protocol import Goal, KindLimit
+from ...planning.target_shape import with_shape_planned
+from ...structures.analysis import Analysis, Constraint, CountBundle, CountRule, Kind, Mask
 from ...structures.count_constraints.extend import constrained
 from ..cut.cut import shapes
 from .config_fields import ConfigFields, FieldEffect, Path
@@ -133,7 +136,34 @@ def _equal(fields: Sequence[Path]) -> Message:
     return Message("counted.uniform", template, {"fields": names})
 
 
-def fitting_plan(model: Any, analysis: Analysis, removed: Mask, scores: NDArray[np.float64], locked: Mask) -> Mask:
+def require_shape(
+    model: Any, analysis: Analysis, goal: Goal, removed: Mask, locked: Mask, uniform: bool = False
+) -> None:
+    """Raise PlanError where no plan has a goal's target shape; it takes no scores, so that this is told before them.
+
+    Args:
+        model: The original.
+        analysis: Of it.
+        goal: With the shape, if it has one.
+        removed: [S] what the state no longer has.
+        locked: [S] what must not be marked.
+        uniform: One configuration has to describe the result.
+    """
+    if goal.shape:
+        unrated = np.zeros(analysis.count)
+        plan = with_shape_planned(analysis, unrated, goal, removed, locked)
+        if uniform and not goal.limits:
+            fitting_plan(model, analysis, plan, unrated, locked, goal.shape)
+
+
+def fitting_plan(
+    model: Any,
+    analysis: Analysis,
+    removed: Mask,
+    scores: NDArray[np.float64],
+    locked: Mask,
+    shape: tuple[KindLimit, ...] = (),
+) -> Mask:
     """[S] the plan, or the nearest smaller width that a configuration accepts (widths that heads divide).
 
     Args:
@@ -142,17 +172,20 @@ def fitting_plan(model: Any, analysis: Analysis, removed: Mask, scores: NDArray[
         removed: [S] the plan.
         scores: [S] NaN where unknown.
         locked: [S] what must not be marked.
+        shape: The target shape that was planned for; a width that it counts is not changed.
 
     Raises:
-        PlanError: None of the next widths is accepted.
+        PlanError: None of the next widths is accepted, or the shape's own is not.
     """
     fields = ConfigFields(model)
     plan = removed.copy()
     widths = [one for one in all_bundles(analysis) if any(analysis.sets[n].kind is Kind.WIDTH for n in one.sets)]
+    counted = any(limit.kind is Kind.WIDTH for limit in shape)
     for _ in range(TRIED):
-        found = {name: tuple(shape) for name, shape in shapes(analysis, plan).items() if name in fields.shapes}
-        if fits(fields, found):
+        if _accepted(fields, analysis, plan):
             return plan
+        if counted:
+            raise _no_such_width(fields, analysis, plan, widths)
         for bundle in widths:
             for number, size in zip(bundle.sets, bundle.sizes, strict=True):
                 one = analysis.sets[number]
@@ -162,3 +195,36 @@ def fitting_plan(model: Any, analysis: Analysis, removed: Mask, scores: NDArray[
                 plan[weakest_first(left, scores)[:size]] = True
     template = "No configuration of the model accepts this plan. Allow other sizes, or plan without uniform layers."
     raise PlanError("uniform.none", template)
+
+
+def _accepted(fields: ConfigFields, analysis: Analysis, plan: Mask) -> bool:
+    """Whether a configuration builds what a plan [S] leaves."""
+    found = {name: tuple(shape) for name, shape in shapes(analysis, plan).items() if name in fields.shapes}
+    return fits(fields, found)
+
+
+def _no_such_width(fields: ConfigFields, analysis: Analysis, plan: Mask, widths: list[CountBundle]) -> PlanError:
+    """The error for a width that no configuration accepts beside the plan's other sizes; names the nearest ones."""
+    near: list[int] = []
+    for change in (1, -1):
+        tried = plan.copy()
+        for _ in range(TRIED):
+            places = [
+                (analysis.sets[n].structures, size)
+                for one in widths
+                for n, size in zip(one.sets, one.sizes, strict=True)
+            ]
+            if any(np.count_nonzero(tried[place] == (change > 0)) <= size for place, size in places):
+                break
+            for place, size in places:
+                inside = tried[place]
+                inside[np.flatnonzero(inside == (change > 0))[:size]] = change < 0
+            if _accepted(fields, analysis, tried):
+                one = next(analysis.sets[n] for n in widths[0].sets if analysis.sets[n].kind is Kind.WIDTH)
+                near.append(int((~tried[one.structures]).sum()))
+                break
+    if not near:
+        template = "No configuration of the model has this shape. Choose other numbers."
+        return PlanError("uniform.shape", template)
+    template = "No configuration of the model has this width with these heads. The nearest widths are {near}."
+    return PlanError("uniform.width", template, near=any_of(map(str, sorted(near))))

@@ -1,0 +1,300 @@
+"""Target shapes: how many structures of each kind a layer keeps, exactly (LLM-Shearing, Xia et al. 2023). Numpy only.
+
+A shape is written in the numbers that a configuration has: heads are query heads, also where groups of them share keys
+and values, and head dimensions are channels. Blocks are counted in the whole model. The weakest of every layer go; a
+shape that no plan can have is refused with the nearest numbers that one can have.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Message, PlanError
+from ..messages import any_of, listed, title
+from ..structures.analysis import Analysis, CountBundle, CoupledSet, Kind, Mask
+from .count_balance import all_bundles
+from .infeasibility import size_text
+from .kind_counts import count_of, with_kinds_planned, with_what_they_hold
+from .protocol import Goal, KindLimit, Reached, plural
+from .same_shape import reshaped
+from .scope import in_scope
+
+SHOWN = 4
+"""Sizes of layers that a sentence names."""
+
+
+@dataclass(frozen=True, slots=True)
+class KindSize:
+    """How many structures of a kind a layer has, and how many it may keep, as a configuration counts them.
+
+    Attributes:
+        kind: Which; blocks are counted in the whole model.
+        sizes: Numbers that layers have in the original, ascending; one where all are equal.
+        kept: The same without what is removed.
+        step: Numbers that can be kept lie so far apart; 0 where nothing can go.
+        least: Smallest number that the smallest layer can keep.
+        fixed: Why nothing can go, None where something can.
+    """
+
+    kind: Kind
+    sizes: tuple[int, ...]
+    kept: tuple[int, ...]
+    step: int
+    least: int
+    fixed: Message | None = None
+
+    def asked(self, limit: KindLimit) -> int:
+        """The number that a limit means in the largest layer; of a share the nearest that can be kept."""
+        size = self.sizes[-1]
+        return limit.count or size - self.step * round((1 - limit.share) * size / max(self.step, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """The structures of a kind in one place, as a configuration counts them.
+
+    Attributes:
+        bundle: The sets that lose structures in step, those of other kinds that go along included.
+        one: The set of this kind.
+        unit: How many a configuration counts for each structure.
+        step: How many go in a step of the bundle.
+    """
+
+    bundle: CountBundle
+    one: CoupledSet
+    unit: int
+    step: int
+
+    @property
+    def size(self) -> int:
+        """How many the original has."""
+        return self.unit * self.one.count
+
+    @property
+    def allowed(self) -> NDArray[np.int64]:
+        """Numbers that can be kept, ascending."""
+        return self.size - self.step * np.arange(self.bundle.most, -1, -1, dtype=np.int64)
+
+    def left(self, removed: Mask) -> int:
+        """How many are not among the `removed` [S]."""
+        return self.unit * int((~removed[self.one.structures]).sum())
+
+
+def shape_of(analysis: Analysis, removed: Mask | None = None) -> tuple[KindSize, ...]:
+    """The shape of a model without what is `removed` [S], and what of it can change; from the outside in."""
+    removed = analysis.empty() if removed is None else removed
+    gone = with_what_they_hold(analysis, removed)
+    found: dict[Kind, KindSize] = {}
+    if blocks := count_of(analysis, analysis.empty(), Kind.BLOCK):
+        found[Kind.BLOCK] = KindSize(Kind.BLOCK, (blocks,), (count_of(analysis, removed, Kind.BLOCK),), 1, 1)
+    for kind, layers in _layers(analysis).items():
+        kept = {layer.left(removed) for layer in layers if not gone[layer.one.structures].all()}
+        free = [layer for layer in layers if layer.bundle.most]
+        least = min((int(layer.allowed[0]) for layer in free or layers), default=0)
+        found[kind] = KindSize(
+            kind,
+            tuple(sorted({layer.size for layer in layers})),
+            tuple(sorted(kept)),
+            max((layer.step for layer in free), default=0),
+            least,
+            None if free else _why_fixed(analysis, layers[0]),
+        )
+    if Kind.KV_GROUP in found:
+        found[Kind.HEAD] = _query_heads(found[Kind.KV_GROUP], found.get(Kind.HEAD))
+    order = [Kind.BLOCK, Kind.WIDTH, Kind.HEAD, Kind.KV_GROUP, *Kind]
+    return tuple(sorted(found.values(), key=lambda one: order.index(one.kind)))
+
+
+def with_shape_planned(
+    analysis: Analysis, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask
+) -> Mask:
+    """Mark the weakest of each layer until it has the shape of a goal.
+
+    Args:
+        analysis: Of the original model.
+        scores: [S] higher is more important, NaN where unknown: such structures go last.
+        goal: Its `shape` says how many stay.
+        removed: [S] what is gone already.
+        locked: [S] what must not be marked.
+
+    Returns:
+        [S] removed and marked.
+
+    Raises:
+        PlanError: No plan has this shape; says which numbers are nearest.
+    """
+    if not goal.shape:
+        return removed
+    asked, layers, kept = _in_structures(analysis, goal), _layers(analysis), dict[int, int]()
+    for kind, limit in asked.items():
+        for layer in layers.get(kind, ()):
+            if goal.scope and not any(in_scope(layer.one.module, place) for place in goal.scope):
+                continue
+            steps = (layer.size - _number(layer, layers[kind], limit)) // max(layer.step, 1)
+            for number, size in zip(layer.bundle.sets, layer.bundle.sizes, strict=True):
+                kept[number] = analysis.sets[number].count - size * steps
+            if limit.count > layer.left(removed):
+                raise _too_many(limit, layer.left(removed))
+    if Kind.BLOCK in asked:
+        left = count_of(analysis, removed, Kind.BLOCK)
+        if asked[Kind.BLOCK].count > left:
+            raise _too_many(asked[Kind.BLOCK], left)
+        whole = replace(goal, kept=(asked[Kind.BLOCK],), shape=())
+        removed = with_kinds_planned(analysis, scores, whole, removed, locked)
+    return reshaped(analysis, scores, removed, kept, locked)
+
+
+def reached_shape(analysis: Analysis, goal: Goal, removed: Mask) -> tuple[Reached, ...]:
+    """For each kind of a goal's shape what was asked and what the largest layer keeps without the `removed` [S]."""
+    known = {one.kind: one for one in shape_of(analysis, removed)} if goal.shape else {}
+    rows = [(known[limit.kind], limit) for limit in goal.shape]
+    return tuple(Reached(limit.kind, one.sizes[-1], one.asked(limit), max(one.kept, default=0)) for one, limit in rows)
+
+
+def shape_between(analysis: Analysis, goal: Goal, removed: Mask, part: float) -> tuple[KindLimit, ...]:
+    """The shape that is `part` of the way from what is left without the `removed` [S], on a logarithmic scale.
+
+    Numbers are those nearest that a plan can have.
+    """
+    known = {one.kind: one for one in shape_of(analysis, removed)}
+    found: dict[Kind, KindLimit] = {}
+    for limit in goal.shape:
+        one = known[limit.kind]
+        if len(one.sizes) > 1 or len(one.kept) != 1:
+            found[limit.kind] = KindLimit(limit.kind, limit.share**part)
+            continue
+        now, asked = one.kept[0], one.asked(limit)
+        steps = round((now - now * (asked / now) ** part) / max(one.step, 1))
+        found[limit.kind] = KindLimit(limit.kind, count=max(now - steps * one.step, asked))
+    if {Kind.HEAD, Kind.KV_GROUP} <= found.keys():  # the heads of a group go in the last round
+        each = known[Kind.HEAD].kept[0] // known[Kind.KV_GROUP].kept[0]
+        found[Kind.HEAD] = KindLimit(Kind.HEAD, count=each * found[Kind.KV_GROUP].count)
+    return tuple(found.values())
+
+
+def _layers(analysis: Analysis) -> dict[Kind, list[_Layer]]:
+    """The places of each kind that can lose structures, all where none can; blocks are not among them.
+
+    What goes along with residual width (the neurons of a pooler) belongs to it.
+    """
+    found: dict[Kind, list[_Layer]] = {}
+    for bundle in all_bundles(analysis):
+        pairs = [(analysis.sets[number], size) for number, size in zip(bundle.sets, bundle.sizes, strict=True)]
+        wide = [pair for pair in pairs if pair[0].kind is Kind.WIDTH]
+        for one, size in wide[:1] or pairs:
+            if one.kind is not Kind.BLOCK:
+                unit = _unit(analysis, one)
+                found.setdefault(one.kind, []).append(_Layer(bundle, one, unit, unit * size))
+    return {kind: [one for one in layers if one.bundle.most] or layers for kind, layers in found.items()}
+
+
+def _unit(analysis: Analysis, one: CoupledSet) -> int:
+    """How many a configuration counts for a structure: channels of a head dimension (pairs of a rotary embedding)."""
+    if one.kind is not Kind.HEAD_DIM:
+        return 1
+    units: list[int] = []
+    for tensor, dim in one.touches:
+        beside = (other for other in analysis.sets if other.kind in (Kind.HEAD, Kind.KV_GROUP))
+        if heads := [other.count for other in beside if (tensor, dim) in other.touches]:
+            units.append(analysis.tensors[tensor].shape[dim] // (one.count * prod(heads)))
+    return max(min(units, default=1), 1)
+
+
+def _query_heads(groups: KindSize, each: KindSize | None) -> KindSize:
+    """The query heads of a layer, where groups of them share keys and values; `each` is of one group."""
+    sizes, kept = (each.sizes[-1:], each.kept[-1:]) if each is not None else ((1,), (1,))
+    free = each is not None and each.step > 0
+    return KindSize(
+        Kind.HEAD,
+        tuple(size * sizes[0] for size in groups.sizes),
+        tuple(count * (kept or sizes)[0] for count in groups.kept),
+        1 if free else groups.step * sizes[0],
+        groups.least * (each.least if each is not None and free else sizes[0]),
+        None if free else groups.fixed,
+    )
+
+
+def _in_structures(analysis: Analysis, goal: Goal) -> dict[Kind, KindLimit]:
+    """What a goal's shape asks of each kind, heads as groups and heads of a group. Blocks first.
+
+    Raises:
+        PlanError: A kind is not in the model, is counted twice, or cannot have this number.
+    """
+    named = [limit.kind for limit in (*goal.kept, *goal.shape)]
+    if len(set(named)) < len(named):
+        raise PlanError("plan.kept_twice", "A goal can count each kind of structure once. Change the counts.")
+    known, asked = {one.kind: one for one in shape_of(analysis)}, {limit.kind: limit for limit in goal.shape}
+    for limit in goal.shape:
+        if limit.kind not in known:
+            template = "The model has no removable {kinds}. Leave them out of the goal."
+            raise PlanError("plan.no_such_kind", template, kinds=title(plural(limit.kind)))
+        if limit.count < 0 or (not limit.count and not 0.0 < limit.share <= 1.0):
+            template = "A goal cannot keep {share:.0%} of the {kinds}. Choose more than 0 and at most 100 %."
+            raise PlanError("plan.kind_share", template, share=limit.share, kinds=title(plural(limit.kind)))
+        if limit.count > known[limit.kind].sizes[-1]:
+            raise _too_many(limit, known[limit.kind].sizes[-1])
+    if Kind.HEAD in asked and Kind.KV_GROUP in known:
+        each = _layers(analysis).get(Kind.HEAD, ())
+        asked |= _grouped(asked, known[Kind.HEAD], known[Kind.KV_GROUP], any(one.bundle.most for one in each))
+    return asked
+
+
+def _grouped(asked: dict[Kind, KindLimit], heads: KindSize, groups: KindSize, free: bool) -> dict[Kind, KindLimit]:
+    """Query heads as groups and heads of a group; without a number of groups, or where these are not `free`, groups."""
+    wanted, each = heads.asked(asked[Kind.HEAD]), heads.sizes[0] // groups.sizes[0]
+    given = asked.get(Kind.KV_GROUP)
+    count = groups.asked(given) if given is not None else max(wanted // each, 1)
+    kept = max(wanted // count, 1)
+    if count * kept != wanted or kept > each or (kept < each and not free):
+        if given is None:
+            near = [each * n for n in (wanted // each, wanted // each + 1) if 0 < n <= groups.sizes[0]]
+        else:
+            near = [count * n for n in (kept, kept + 1) if 0 < n <= each] if free else [count * each]
+        template = (
+            "{heads:,} heads cannot be kept with {count:,} of {groups:,} key/value groups of {each:,} heads. The "
+            "nearest numbers of heads are {near}."
+        )
+        raise PlanError(
+            "plan.shape_groups",
+            template,
+            heads=wanted,
+            count=count,
+            groups=groups.sizes[0],
+            each=each,
+            near=any_of(f"{one:,}" for one in near),
+        )
+    return {Kind.KV_GROUP: KindLimit(Kind.KV_GROUP, count=count), Kind.HEAD: KindLimit(Kind.HEAD, count=kept)}
+
+
+def _number(layer: _Layer, layers: Sequence[_Layer], limit: KindLimit) -> int:
+    """How many a layer keeps; raises PlanError for a number that it cannot keep."""
+    allowed = layer.allowed
+    if not limit.count:
+        return int(allowed[np.argmin(np.abs(allowed - limit.share * layer.size))])
+    kinds = title(plural(limit.kind))
+    sizes = sorted({one.size for one in layers})
+    if len(sizes) > 1:
+        template = "Layers have different numbers of {kinds} ({sizes}), so one number cannot be kept. Enter a share."
+        raise PlanError("plan.shape_uneven", template, kinds=kinds, sizes=listed(map(str, sizes), SHOWN))
+    if limit.count in allowed:
+        return limit.count
+    if not layer.bundle.most:
+        template = "The {kinds} stay at {size:,} in each layer. Leave them out of the shape."
+        raise PlanError("plan.shape_fixed", template, kinds=kinds, size=layer.size)
+    lower, higher = allowed[allowed < limit.count], allowed[allowed > limit.count]
+    near = any_of(f"{int(one):,}" for one in (*lower[-1:], *higher[:1]))
+    template = "No plan is possible {asked}. The nearest numbers are {near}."
+    raise PlanError("plan.shape_size", template, asked=size_text(limit), near=near)
+
+
+def _too_many(limit: KindLimit, most: int) -> PlanError:
+    template = "The shape asks for {count:,} {kinds}, but there are {most:,}. Enter at most {most:,}."
+    return PlanError("plan.shape_more", template, count=limit.count, kinds=title(plural(limit.kind)), most=most)
+
+
+def _why_fixed(analysis: Analysis, layer: _Layer) -> Message | None:
+    """The reason of a constraint that holds a set."""
+    return next((one.reason for one in analysis.constraints if not set(one.sets).isdisjoint(layer.bundle.sets)), None)

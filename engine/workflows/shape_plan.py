@@ -1,0 +1,85 @@
+"""What a target shape comes to before anything is cut: the plan with its costs, also of a model without weights."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..planning.goal import solve
+from ..planning.protocol import Goal
+from ..planning.target_shape import KindSize, shape_of
+from ..sources.hugging_face import skeleton
+from ..structures.analyse import analyse
+from ..structures.analysis import Analysis, Mask
+from ..structures.costs import costs
+from ..surgery.repair.keep_uniform import fitting_plan, keep_uniform
+from ..surgery.repair.kv_cache import cached_numbers
+
+if TYPE_CHECKING:
+    from ..foreign_code.consent import Consent
+    from ..sources.protocol import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ShapePlan:
+    """A target shape as a plan.
+
+    Attributes:
+        name: Of the model.
+        sizes: What each kind has, keeps, and could keep.
+        parameters: Before and after.
+        macs: The same, of one sample of the example's length.
+        cached: The same: numbers that the key/value cache holds for each token; None where there is none.
+    """
+
+    name: str
+    sizes: tuple[KindSize, ...]
+    parameters: tuple[int, int]
+    macs: tuple[int, int]
+    cached: tuple[int, int] | None
+
+
+def shape_plan(name: str, model: Any, analysis: Analysis, removed: Mask, uniform: bool) -> ShapePlan:
+    """What a plan [S] makes of a model's shape.
+
+    Args:
+        name: Of the model.
+        model: The original.
+        analysis: Of it.
+        removed: [S] the plan.
+        uniform: One configuration describes the result, so that its cache is known.
+    """
+    before, after = costs(analysis), costs(analysis, removed)
+    cached = None
+    if uniform:
+        first, last = cached_numbers(model, analysis, analysis.empty()), cached_numbers(model, analysis, removed)
+        cached = None if first is None or last is None else (first, last)
+    return ShapePlan(
+        name,
+        shape_of(analysis, removed),
+        (before.parameters, after.parameters),
+        (before.macs, after.macs),
+        cached,
+    )
+
+
+def planned_shape(spec: "ModelSpec", goal: Goal, consent: "Consent") -> ShapePlan:
+    """The plan for a goal on a model of transformers of which the configuration alone is read.
+
+    Without weights there are no scores: the plan says how many go, not which.
+
+    Args:
+        spec: A Hugging Face folder, or `hf:org/name`.
+        goal: With a target shape, or with limits that become one.
+        consent: What of the folder's own code may run.
+
+    Raises:
+        OpenError: Nothing can be built by the configuration.
+        PlanError: No plan has this shape.
+    """
+    opened = skeleton(spec, consent)
+    analysis = keep_uniform(opened.model, analyse(opened.model, opened.inputs, opened.name))
+    unrated = np.zeros(analysis.count)
+    plan = solve(analysis, unrated, goal).removed
+    plan = fitting_plan(opened.model, analysis, plan, unrated, analysis.empty(), goal.shape)
+    return shape_plan(opened.name, opened.model, analysis, plan, uniform=True)

@@ -1,0 +1,123 @@
+"""`secateur shear`: a folder of the shape that was asked for, which the stock library loads; plans without weights."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from secateur.engine.cli.main import main
+from secateur.engine.errors import PlanError
+from secateur.engine.planning.protocol import KindLimit
+from secateur.engine.pruning import prune
+from secateur.engine.recipes.recipe import read_recipe
+from secateur.engine.recipes.steps import Plan
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.analysis import Kind
+from secateur.engine.surgery.repair.keep_uniform import keep_uniform
+from secateur.engine.surgery.repair.kv_cache import cached_numbers
+
+from .output_schema import problems
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 64, "hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 6,
+    "num_key_value_heads": 3, "max_position_embeddings": 64,
+}  # fmt: skip
+SHAPE = ["--shape", "layers=2", "width=32", "heads=4", "ffn=40"]
+SHAPED = (
+    KindLimit(Kind.BLOCK, count=2), KindLimit(Kind.WIDTH, count=32), KindLimit(Kind.HEAD, count=4),
+    KindLimit(Kind.NEURON, count=40),
+)  # fmt: skip
+SHEARED: dict[str, Any] = {
+    "hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 8,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("models") / "llama"
+    transformers.LlamaForCausalLM(transformers.LlamaConfig(**SIZES)).save_pretrained(folder)
+    return folder
+
+
+def printed(words: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> dict[str, Any]:
+    assert main([*words, "--json"]) == code, capsys.readouterr().err
+    out = capsys.readouterr().out
+    assert problems(out) == []
+    return json.loads(out)
+
+
+def test_a_sheared_model_is_one_of_the_stock_library_in_the_shape_that_was_asked_for(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, project = tmp_path / "small", tmp_path / "project"
+    done = printed(["shear", str(folder), *SHAPE, "--export", str(out), "--save", str(project)], capsys)
+    assert {name: json.loads((out / "config.json").read_text())[name] for name in SHEARED} == SHEARED
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(out)
+    assert sum(one.numel() for one in model.parameters()) == done["after"]["parameters"]
+    assert model.generate(torch.ones(1, 4, dtype=torch.int64), max_new_tokens=3, min_new_tokens=3).shape == (1, 7)
+    with torch.no_grad():
+        cache = model(torch.ones(1, 5, dtype=torch.int64), use_cache=True).cache
+    held = sum(layer.keys.numel() + layer.values.numel() for layer in cache.layers)
+    assert done["shape"]["cached"]["after"] == held // 5
+    assert {one["kind"]: one["kept"] for one in done["shape"]["sizes"]}["neuron"] == [40]
+
+    (plan,) = (step for step in read_recipe(project / "recipe.json").steps if isinstance(step, Plan))
+    assert plan.intent.asked is not None and plan.intent.asked.shape == SHAPED
+
+
+def test_a_plan_needs_no_weights(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "config.json").write_text((folder / "config.json").read_text())
+    done = printed(["shear", str(alone), *SHAPE, "--plan"], capsys)
+    config = transformers.LlamaConfig(**SIZES | SHEARED)
+    assert done["after"]["parameters"] == sum(one.numel() for one in transformers.LlamaForCausalLM(config).parameters())
+    assert done["shape"]["cached"] == {"before": 2 * 3 * 3 * 8, "after": 2 * 2 * 2 * 8}
+    assert main(["shear", str(alone), *SHAPE, "--plan"]) == 0
+    assert "neurons" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "part"),
+    [
+        (["--shape", "width=33", "heads=4"], "uniform.width", "The nearest widths are 32 or 36."),
+        (["--plan", "--shape", "heads=5"], "plan.shape_groups", "4 or 6"),
+        (["--plan", "--preset", "sheared-llama-1.3b"], "plan.shape_more", "there are 3"),
+    ],
+)
+def test_a_shape_that_cannot_be_is_refused_before_anything_is_scored(
+    folder: Path, words: list[str], code: str, part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = printed(["shear", str(folder), *words], capsys, code=1)
+    assert refused["error"]["code"] == code and part in refused["error"]["message"]
+    assert refused["verdict"] == "infeasible"
+
+
+def test_what_shear_needs_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(["shear", str(folder)], capsys, code=1)["error"]["code"] == "cli.no_shape"
+    assert printed(["shear", "bundled:vit", "--plan", *SHAPE], capsys, code=1)["error"]["code"] == "cli.plan_source"
+
+
+def test_the_same_from_python_in_rounds() -> None:
+    torch.manual_seed(0)
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SIZES)).eval()
+    inputs = {"input_ids": torch.zeros(2, 8, dtype=torch.int64)}
+    done = prune(model, inputs, shape={"width": 32, "heads": 4, "ffn": 40}, uniform=True, rounds=2)
+    assert {name: getattr(done.model.config, name) for name in SHEARED} == SHEARED | {"num_hidden_layers": 3}
+    assert [one.got for one in done.report.reached] == [32, 4, 40]
+    with pytest.raises(PlanError, match="No published shape is called 'small'"):
+        prune(model, inputs, shape="small")
+
+
+def test_what_does_not_generate_has_no_cache() -> None:
+    config = transformers.BertConfig(
+        vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4
+    )
+    model = transformers.BertForMaskedLM(config).eval()
+    analysis = keep_uniform(model, analyse(model, {"input_ids": torch.zeros(2, 8, dtype=torch.int64)}))
+    assert cached_numbers(model, analysis, analysis.empty()) is None
