@@ -24,7 +24,9 @@ def main() -> int:
     import secateur.engine
     from secateur.app.startup.application import make_application, make_window
 
-    assert "site-packages" in secateur.engine.__file__, f"not the installed package: {secateur.engine.__file__}"
+    assert {"site-packages", "dist-packages"} & set(Path(secateur.engine.__file__).parts), (
+        f"not the installed package: {secateur.engine.__file__}"
+    )
     application, window = make_application(), make_window()
     failures: list[str] = []
     workbench, document = window.workbench, window.document

@@ -132,9 +132,11 @@ def load(modules: Sequence[str]) -> dict[str, str]:
 
 
 def command_for(one: Package) -> str:
-    """The command that installs a package."""
+    """The command that installs a package for the Python that runs this, whichever a terminal would take."""
     whole = f"{one.name}{one.asked}" if not one.extra else f"{NAME}[{one.extra}]"
-    return f"{Path(sys.executable).name} -m pip install '{whole}'"
+    name = Path(sys.executable).name
+    program = name if shutil.which(name) == sys.executable else sys.executable
+    return f"{program} -m pip install '{whole}'"
 
 
 def _asked_for(requirements: Sequence[str]) -> Iterator[Package]:

@@ -1,0 +1,16 @@
+"""Where this Python looks for packages: its own first, then those that the user added to it, no other Python's.
+
+`bin/python3 -m pip install NAME` of the bundle puts them there; the bundle's own folder stays as it was.
+"""
+
+import os
+import site
+import sys
+from pathlib import Path
+
+ADDED = Path(os.environ.get("XDG_DATA_HOME") or Path("~/.local/share").expanduser()) / "secateur" / "packages"
+
+if site.USER_SITE in sys.path:
+    sys.path.remove(site.USER_SITE)
+os.environ.setdefault("PIP_PREFIX", str(ADDED))
+site.addsitedir(str(ADDED / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"))
