@@ -41,9 +41,10 @@ def written(path, width: int):
     return path
 
 
-@pytest.fixture
-def files(tmp_path):
-    return [written(tmp_path / f"{width}.onnx", width) for width in (32, 30)]
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    return [written(folder / f"{width}.onnx", width) for width in (32, 30)]
 
 
 def test_operators_that_are_fused_share_a_name_that_a_cut_does_not_change(files):
