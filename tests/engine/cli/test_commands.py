@@ -4,7 +4,6 @@ import inspect
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,9 @@ from secateur.engine.session.state_history import is_project
 from tests.engine.session.small import write_project
 from tests.engine.structures.test_unread_parameters import Expert, Mixture
 from tests.engine.surgery.repair.test_keep_class import Attention, Encoder
+from tests.warm_start import python
 
+pytestmark = pytest.mark.usefixtures("few_images")
 Capture = pytest.CaptureFixture[str]
 
 
@@ -267,7 +268,7 @@ def test_run_on_the_next_version_of_the_model(mine: Path, tmp_path: Path, capsys
 def test_what_models_print_stays_off_standard_output(mine: Path) -> None:
     code = mine / "model.py"
     code.write_text("import os\nprint('hello')\nos.write(1, b'from below\\n')\n" + code.read_text())
-    argv = [sys.executable, "-m", "secateur.engine.cli.main", "inspect", f"{code}:make", "--input", "1x1x8x8", "--json"]
+    argv = python("-m", "secateur.engine.cli.main", "inspect", f"{code}:make", "--input", "1x1x8x8", "--json")
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, env=os.environ, cwd=mine)
     assert done.returncode == 0 and json.loads(done.stdout)["parameters"] > 0
     assert "hello" in done.stderr and "from below" in done.stderr
