@@ -12,27 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from secateur.engine.cli.commands import COMMANDS
+
 if TYPE_CHECKING:
     from secateur.engine.sources.protocol import ModelSpec
 
-COMMANDS = frozenset(
-    {
-        "inspect",
-        "prune",
-        "sensitivity",
-        "sweep",
-        "measure",
-        "baselines",
-        "run",
-        "script",
-        "report",
-        "export",
-        "bundle",
-        "completion",
-        "schema",
-        "doctor",
-    }
-)
 SAMPLE = "bundled:resnet"
 DEMONSTRATION = "secateur-demonstration"
 """Folder that the demonstration without a window writes into."""

@@ -12,27 +12,10 @@ from ..out_of_memory import lack_of_memory
 from ..storage.file_limits import unusable
 from ..storage.serialization import to_json
 from .arguments import WrongUsage, given, parser
+from .commands import COMMANDS
 from .flag_hints import with_hint
 from .output import Outcome, Reporter, check_names, error_as_json, one_line, printable, standard_output_kept
 
-COMMANDS = {
-    "inspect": "inspect_model",
-    "prune": "prune",
-    "shear": "shear",
-    "sensitivity": "sensitivity",
-    "sweep": "sweep",
-    "measure": "measure",
-    "baselines": "baselines",
-    "run": "run",
-    "script": "script",
-    "report": "write_report",
-    "export": "export",
-    "bundle": "bundle",
-    "completion": "completion",
-    "schema": "schema",
-    "doctor": "doctor",
-}
-"""First words that mean the command line (everything else is for the window), and the file and function of each."""
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 TRACEBACK = re.compile(r'^ *File ".*", line \d+', re.MULTILINE)
 """What only a traceback has, also one without its first lines."""

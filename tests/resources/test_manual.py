@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from secateur.app.main import COMMANDS, main, model_of
+from secateur.app.main import main, model_of
+from secateur.engine.cli.commands import COMMANDS
 from tests.conftest import ROOT
 
 MANUAL = ROOT / "resources" / "manual"

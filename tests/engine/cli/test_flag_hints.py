@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from secateur.engine.cli.arguments import parser
+from secateur.engine.cli.commands import COMMANDS
 from secateur.engine.cli.flag_hints import HINTS, OBSTACLES, with_hint
-from secateur.engine.cli.main import COMMANDS
 from secateur.engine.errors import Message
 
 ENGINE = Path(__file__).parents[3] / "engine"

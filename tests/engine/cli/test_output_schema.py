@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from secateur.engine.cli.main import COMMANDS, main
+from secateur.engine.cli.commands import COMMANDS
+from secateur.engine.cli.main import main
 from secateur.engine.cli.output import INFEASIBLE_CODES, SCHEMA_VERSION, Outcome, Verdict, error_as_json
 from secateur.engine.cli.prune import regression
 from secateur.engine.errors import Message
