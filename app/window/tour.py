@@ -28,7 +28,7 @@ SHOWN = frozenset({Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.SELECTION, 
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TourStep:
     """A step of the tour.
 
     Attributes:
@@ -51,7 +51,7 @@ def _is(kind: StateKind) -> Callable[[Document], bool]:
 
 
 STEPS = (
-    Step(
+    TourStep(
         QT_TRANSLATE_NOOP(CONTEXT, "Open a model with its data"),
         QT_TRANSLATE_NOOP(
             CONTEXT,
@@ -62,7 +62,7 @@ STEPS = (
         "file.resnet",
         lambda document: document.analysis is not None,
     ),
-    Step(
+    TourStep(
         QT_TRANSLATE_NOOP(CONTEXT, "See what can be removed"),
         QT_TRANSLATE_NOOP(
             CONTEXT,
@@ -72,7 +72,7 @@ STEPS = (
         "tree",
         done=lambda document: document.selection.module != "",
     ),
-    Step(
+    TourStep(
         QT_TRANSLATE_NOOP(CONTEXT, "State the goal"),
         QT_TRANSLATE_NOOP(
             CONTEXT,
@@ -83,7 +83,7 @@ STEPS = (
         "edit.suggest",
         lambda document: bool(document.marked.any()),
     ),
-    Step(
+    TourStep(
         QT_TRANSLATE_NOOP(CONTEXT, "Cut"),
         QT_TRANSLATE_NOOP(
             CONTEXT,
@@ -94,7 +94,7 @@ STEPS = (
         "run.cut",
         _is(StateKind.CUT),
     ),
-    Step(
+    TourStep(
         QT_TRANSLATE_NOOP(CONTEXT, "Recover"),
         QT_TRANSLATE_NOOP(
             CONTEXT,
@@ -105,7 +105,7 @@ STEPS = (
         "run.recover",
         _is(StateKind.RECOVERED),
     ),
-    Step(
+    TourStep(
         QT_TRANSLATE_NOOP(CONTEXT, "Export"),
         QT_TRANSLATE_NOOP(
             CONTEXT,
