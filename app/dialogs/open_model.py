@@ -1,57 +1,39 @@
 """Open a model: where it comes from, its checkpoint, its input shape, and the data that evaluates it."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication, Slot
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QWidget
+from PySide6.QtCore import QCoreApplication, QStringListModel, Qt, Slot
+from PySide6.QtWidgets import QCompleter, QHBoxLayout, QLineEdit, QSizePolicy, QWidget
 
 from secateur.engine.options import setting_of
 from secateur.engine.sources.protocol import ModelSpec
 
-from ..storage.open_target import GRAPHS, WEIGHTS, is_hugging_face
-from ..text.translate import QT_TRANSLATE_NOOP
+from ..storage.open_target import GRAPHS, is_hugging_face
 from ..widgets.fields import ComboBox
+from ..widgets.labels import label
 from .data_rows import DataRows
 from .form import FormDialog
 from .form_parsing import is_valid, model_inputs, words
 from .python_callables import callables_in
 from .settings_fields import check_field, settings_line
+from .source_kinds import (
+    CONTEXT,
+    FILE,
+    FOLDER,
+    GRAPH,
+    HUB,
+    HUGGING_FACE_FOLDER,
+    KINDS,
+    SAMPLE,
+    TIMM,
+    TORCHVISION,
+    Kind,
+    detect,
+    known_names,
+)
 from .window_api import WindowApi
 
-CONTEXT = "OpenModel"
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of source.
-
-    Attributes:
-        title: What the combo box shows.
-        prefix: What stands before its name in a `ModelSpec`.
-        example: A name of this kind.
-        pick: What it is looked for as on disk: "file", "folder", or "" where it does not lie there.
-    """
-
-    title: str
-    prefix: str
-    example: str
-    pick: str = ""
-
-
-KINDS = (
-    Kind(QT_TRANSLATE_NOOP(CONTEXT, "Python file and callable"), "", "path/to/model.py:make_model", "file"),
-    Kind(QT_TRANSLATE_NOOP(CONTEXT, "ONNX, torch.export or GGUF file"), "", "path/to/model.onnx", "file"),
-    Kind(QT_TRANSLATE_NOOP(CONTEXT, "torchvision, by name"), "torchvision:", "resnet50"),
-    Kind(QT_TRANSLATE_NOOP(CONTEXT, "timm, by name"), "timm:", "resnet18.a1_in1k"),
-    Kind(QT_TRANSLATE_NOOP(CONTEXT, "Hugging Face folder"), "", "path/to/folder", "folder"),
-    Kind(QT_TRANSLATE_NOOP(CONTEXT, "Hugging Face, by name"), "hf:", "org/name"),
-    Kind(QT_TRANSLATE_NOOP(CONTEXT, "Bundled sample"), "bundled:", "resnet"),
-    Kind(QT_TRANSLATE_NOOP(CONTEXT, "Secateur project or export"), "", "path/to/folder", "folder"),
-)
-FILE, GRAPH, HUGGING_FACE, FOLDER = KINDS[0], KINDS[1], KINDS[4], KINDS[-1]
-SAMPLES = "bundled:"
-LIBRARIES = ("torchvision:", "timm:")
+LIBRARIES = (TORCHVISION, TIMM)
 """Sources whose library offers weights."""
 OFFERED = 5
 """Callables that a sentence names."""
@@ -64,6 +46,7 @@ class OpenModel(FormDialog):
         kind: Combo box of kinds of sources.
         name: Name, or path and callable.
         maker: Combo box of what in a Python file can make a model.
+        recognised: Says what a pasted text was taken for.
         weights: Checkpoint file.
         pretrained: Name of the library's weights.
         inputs: Example inputs, by shape.
@@ -83,15 +66,25 @@ class OpenModel(FormDialog):
             self.tr("Open"),
         )
         self._callables: tuple[str, ...] = ()
+        self._before = ""
         self.kind = ComboBox(self.tr("Source"))
         for one in KINDS:
-            self.kind.addItem(QCoreApplication.translate(CONTEXT, one.title), one)
+            self.kind.addItem(_title(one), one)
         self.add_row(self.tr("Source"), self.kind)
         self.name = self.add_path(self.tr("Model"), pick=lambda: self.kind.currentData().pick, filters=self._files)
         self.maker = ComboBox(self.tr("Function or class in the file that returns the model"))
         self.add_row(self.tr("Callable"), self.maker)
+        self.recognised = label("", "caption", wrap=True)
+        self.recognised.setSizePolicy(QSizePolicy.Policy.Expanding, self.recognised.sizePolicy().verticalPolicy())
+        self.form.addRow("", self.recognised)
+        self._completer = QCompleter(self)
+        self._completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        self._completer.setFilterMode(Qt.MatchFlag.MatchContains)
+        self._completer.setModel(QStringListModel(self))
+        self.name.setCompleter(self._completer)
         self.maker.activated.connect(self._maker_chosen)
         self.name.textChanged.connect(self._look_into)
+        self.name.textEdited.connect(self._edited)
         self.name.editingFinished.connect(self._name_whole)
         self.weights = settings_line(setting_of(ModelSpec, "weights"), self.add_path)
         self.pretrained = settings_line(setting_of(ModelSpec, "pretrained"), self.add_line)
@@ -111,23 +104,60 @@ class OpenModel(FormDialog):
         self.act = lambda: window.open(self.spec())
         self.data = DataRows(self, optional=True)
         self.kind.currentIndexChanged.connect(self._chosen)
-        if (asked := window.workbench.model.asked) is not None and not asked.source.startswith(SAMPLES):
+        if (asked := window.workbench.model.asked) is not None and not asked.source.startswith(SAMPLE.prefix):
             self._take_again(asked)
         self._take(source)
         self._chosen()
+        self._before = self.name.text()
         self.name.setFocus()
 
     def _take(self, source: str) -> None:
-        if source.lower().endswith(WEIGHTS):
-            self.weights.setText(source)
-        elif source:
-            self.kind.setCurrentIndex(KINDS.index(GRAPH if source.lower().endswith(GRAPHS) else FILE))
-            self._name_file(source)
+        """Take over a path, a name or an address as what it is; one that nothing is known of as a Python file."""
+        found = detect(source)
+        if found is None:
+            return self.name.setText(source) if source else None
+        if found.kind is None:
+            self.weights.setText(found.name)
+            self.name.clear()
+            words = self.tr("Recognised as a checkpoint. Enter the model that it belongs to.")
+            return self._tell(words)
+        self.kind.setCurrentIndex(KINDS.index(found.kind))
+        self._name_file(found.name)
+        words = self.tr("Recognised: {kind}.").format(kind=_title(found.kind))
+        for kind in found.others:
+            library = kind.prefix.removesuffix(":")
+            words += " " + self.tr("{library} has a model of that name too.").format(library=library)
+        self._tell(words)
+
+    def _tell(self, words: str) -> None:
+        """Say below the model what a text was taken for."""
+        self.recognised.setText(words)
+        self.form.setRowVisible(self.recognised, bool(words))
+        self._fit()
+
+    @Slot(str)
+    def _edited(self, text: str) -> None:
+        """What is pasted is recognised at once; what is typed or completed, once it is whole."""
+        pasted, self._before = _pasted(self._before, text), text
+        self._tell("")
+        if pasted:
+            self._recognise()
+
+    def _recognise(self) -> None:
+        """Choose another source where the text is none of the chosen one."""
+        text, kind = self.name.text().strip(), self.kind.currentData()
+        found = detect(text)
+        if found is None or text in known_names(kind) or (found.kind is kind and found.name == text):
+            return
+        if found.kind is HUB and kind in LIBRARIES:
+            return  # a name that the list does not have: the library may be a newer one
+        self._take(text)
+        self._before = self.name.text()
 
     def _take_again(self, spec: ModelSpec) -> None:
         """Begin with what was asked for last: it may have failed for one field."""
         prefixed = next((one for one in KINDS if one.prefix and spec.source.startswith(one.prefix)), None)
-        folder = HUGGING_FACE if is_hugging_face(spec.source) else FOLDER
+        folder = HUGGING_FACE_FOLDER if is_hugging_face(spec.source) else FOLDER
         file = GRAPH if spec.source.lower().endswith(GRAPHS) else FILE
         kind = prefixed or (folder if Path(spec.source).is_dir() else file)
         self.kind.setCurrentIndex(KINDS.index(kind))
@@ -152,6 +182,8 @@ class OpenModel(FormDialog):
 
     def _name_whole(self) -> None:
         """A file whose path was typed, and nothing behind it, is taken like one that was picked."""
+        if self._problem():
+            self._recognise()
         if self.kind.currentData() is FILE and self.name.text().strip().endswith(".py") and self._callables:
             self._name_file(self.name.text().strip())
 
@@ -186,15 +218,23 @@ class OpenModel(FormDialog):
 
     def _chosen(self) -> None:
         kind = self.kind.currentData()
+        self._tell("")
+        self._complete(kind)
         self.name.setPlaceholderText(kind.example)
         self.show_browse(self.name, bool(kind.pick))
         self._show_maker()
         self.show_row(self.weights, kind is not FOLDER)
-        self.show_row(self.pretrained, kind.prefix in LIBRARIES)
+        self.show_row(self.pretrained, kind in LIBRARIES)
         self.show_row(self.inputs, kind is not FOLDER)
         self.show_row(self.outputs, kind is not FOLDER)
         self.show_row(self.own_class, kind is not FOLDER)
         self.check()
+
+    def _complete(self, kind: Kind) -> None:
+        """Offer the names of a kind while one is typed."""
+        model = self._completer.model()
+        assert isinstance(model, QStringListModel)
+        model.setStringList(known_names(kind))
 
     def spec(self) -> ModelSpec:
         """What was asked for."""
@@ -210,7 +250,7 @@ class OpenModel(FormDialog):
             own_class=self.own_class.isChecked(),
             uniform=self.uniform.isChecked(),
             ignore_unused=self.ignore_unused.isChecked(),
-            pretrained=self.pretrained.text().strip() if kind.prefix in LIBRARIES else "",
+            pretrained=self.pretrained.text().strip() if kind in LIBRARIES else "",
         )
         return spec.with_inputs(model_inputs(self.inputs.text()))
 
@@ -246,6 +286,23 @@ class OpenModel(FormDialog):
         if not is_valid(model_inputs, self.inputs.text()):
             return self.tr("Enter each input as 1x3x224x224, or with name and type as input_ids=2x16:int64.")
         return ""
+
+
+def _pasted(before: str, text: str) -> bool:
+    """Whether more than a letter has come into a text, or letters have taken the place of others."""
+    begin = _common(before, text)
+    same = begin + _common(before[begin:][::-1], text[begin:][::-1])
+    return len(text) > same and max(len(before), len(text)) - same > 1
+
+
+def _common(one: str, other: str) -> int:
+    """With how many letters both begin."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((number for number, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _title(kind: Kind) -> str:
+    return QCoreApplication.translate(CONTEXT, kind.title)
 
 
 def ask(window: WindowApi, source: str = "") -> None:

@@ -1,0 +1,147 @@
+"""What is pasted into *Open model* is recognised, and names of libraries are completed without loading them."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtTest import QTest
+
+from secateur.app.dialogs.open_model import OpenModel
+from secateur.app.dialogs.source_kinds import (
+    FILE,
+    FOLDER,
+    GRAPH,
+    HUB,
+    HUGGING_FACE_FOLDER,
+    SAMPLE,
+    TIMM,
+    TORCHVISION,
+    Kind,
+    detect,
+    known_names,
+)
+from tests.app.playing import Window
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Files of several kinds."""
+    (tmp_path / "net.py").write_text("def make():\n    ...\n")
+    (tmp_path / "hf").mkdir()
+    (tmp_path / "hf" / "config.json").write_text("{}")
+    (tmp_path / "project").mkdir()
+    for name in ("net.onnx", "net.gguf", "net.pt", "shared.zip"):
+        (tmp_path / name).write_bytes(b"")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "name"),
+    [
+        ("resnet18", TORCHVISION, "resnet18"),
+        ("deit3_small_patch16_224", TIMM, "deit3_small_patch16_224"),
+        ("resnet18.a1_in1k", TIMM, "resnet18.a1_in1k"),
+        ("timm:resnet18", TIMM, "resnet18"),
+        (" 'torchvision:vit_b_16' ", TORCHVISION, "vit_b_16"),
+        ("bundled:vit", SAMPLE, "vit"),
+        ("https://huggingface.co/HuggingFaceTB/SmolLM2-135M/tree/main", HUB, "HuggingFaceTB/SmolLM2-135M"),
+        ("HuggingFaceTB/SmolLM2-135M", HUB, "HuggingFaceTB/SmolLM2-135M"),
+        ("{0}/net.py", FILE, "{0}/net.py"),
+        ("{0}/net.py:make", FILE, "{0}/net.py:make"),
+        ("file://{0}/net.onnx", GRAPH, "{0}/net.onnx"),
+        ("{0}/net.gguf", GRAPH, "{0}/net.gguf"),
+        ("{0}/hf", HUGGING_FACE_FOLDER, "{0}/hf"),
+        ("{0}/hf/config.json", HUGGING_FACE_FOLDER, "{0}/hf"),
+        ("{0}/project", FOLDER, "{0}/project"),
+        ("{0}/shared.zip", FOLDER, "{0}/shared.zip"),
+        ("{0}/net.pt", None, "{0}/net.pt"),
+    ],
+)
+def test_a_path_name_or_address_says_its_source(folder: Path, text: str, kind: Kind | None, name: str) -> None:
+    found = detect(text.format(folder))
+    assert found is not None and found.kind is kind and found.name == name.format(folder)
+
+
+@pytest.mark.parametrize("text", ["", "my net", "resnet", "nothing/that/exists", "weights.pt"])
+def test_what_says_nothing_is_left_alone(text: str) -> None:
+    assert detect(text) is None
+
+
+def paste(dialog: OpenModel, text: str) -> None:
+    QGuiApplication.clipboard().setText(text)
+    dialog.name.setFocus()
+    QTest.keyClick(dialog.name, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    QTest.keyClick(dialog.name, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
+
+
+@pytest.fixture
+def dialog(window: Window, qtbot) -> OpenModel:
+    made = OpenModel(window)
+    qtbot.addWidget(made)
+    made.show()
+    return made
+
+
+def test_what_is_pasted_chooses_its_source_and_says_so(dialog: OpenModel, folder: Path) -> None:
+    paste(dialog, "resnet50")
+    assert dialog.kind.currentData() is TORCHVISION and dialog.spec().source == "torchvision:resnet50"
+    assert "Recognised: torchvision, by name. timm has a model of that name too." in dialog.recognised.text()
+    paste(dialog, f"{folder}/net.py")
+    assert dialog.kind.currentData() is FILE and dialog.name.text() == f"{folder}/net.py:make"
+    assert dialog.recognised.text() == "Recognised: Python file and callable." and dialog.accept_button.isEnabled()
+    paste(dialog, f"{folder}/net.pt")
+    assert dialog.weights.text() == f"{folder}/net.pt" and dialog.name.text() == ""
+    assert "checkpoint" in dialog.recognised.text()
+
+
+def test_a_choice_by_hand_stays_where_it_knows_the_name(dialog: OpenModel) -> None:
+    dialog.kind.setCurrentIndex(dialog.kind.findText("timm, by name"))
+    paste(dialog, "resnet50")
+    assert dialog.kind.currentData() is TIMM and dialog.recognised.text() == ""
+    assert dialog.spec().source == "timm:resnet50"
+
+
+def test_what_is_typed_is_recognised_once_it_is_whole(dialog: OpenModel) -> None:
+    dialog.name.setFocus()
+    QTest.keyClicks(dialog.name, "vit_b_16")
+    assert dialog.kind.currentData() is FILE
+    QTest.keyClick(dialog.name, Qt.Key.Key_Tab)
+    assert dialog.kind.currentData() is TORCHVISION and dialog.name.text() == "vit_b_16"
+
+
+def test_names_are_completed_from_any_part_of_them(dialog: OpenModel) -> None:
+    dialog.kind.setCurrentIndex(dialog.kind.findText("timm, by name"))
+    dialog.name.setFocus()
+    QTest.keyClicks(dialog.name, "SMALL_PATCH16_DINOV3")
+    completer = dialog.name.completer()
+    found = [completer.completionModel().index(row, 0).data() for row in range(completer.completionCount())]
+    assert found and all("small_patch16_dinov3" in name for name in found)
+    dialog.kind.setCurrentIndex(dialog.kind.findText("Python file and callable"))
+    completer.setCompletionPrefix("resnet")
+    assert completer.completionCount() == 0
+
+
+def test_the_list_of_names_needs_no_torch() -> None:
+    code = (
+        "import sys; from secateur.app.dialogs.source_kinds import TIMM, known_names; known_names(TIMM); "
+        "sys.exit(any(name in sys.modules for name in ('torch', 'timm', 'torchvision')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("kind", [TORCHVISION, TIMM])
+def test_the_list_has_the_names_of_the_library(kind: Kind) -> None:
+    pytest.importorskip("timm")
+    from secateur.resources.write_model_names import names
+
+    library = kind.prefix.removesuffix(":")
+    kept = json.loads((files("secateur.resources") / "data" / "model_names.json").read_text(encoding="utf-8"))
+    listed, there = set(kept[library]), set(names()[library])
+    assert listed == set(known_names(kind))
+    assert len(listed & there) >= 0.9 * len(there), f"write the list again for {library} {version(library)}"
