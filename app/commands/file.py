@@ -90,6 +90,12 @@ def _ask_bundle(window: WindowApi) -> None:
     ask_bundle(window)
 
 
+def _ask_other(window: WindowApi) -> None:
+    from ..dialogs.open_model import ask_to_compare
+
+    ask_to_compare(window)
+
+
 def _ask_recipe(window: WindowApi) -> None:
     from ..dialogs.apply_recipe import ask
 
@@ -222,6 +228,15 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "Set where the model will run: runtime, threads, batch size."),
         _ask_target,
         "Ctrl+T",
+    ),
+    Command(
+        "file.compare",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Compare with file..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Put any other model beside this one: layers, shapes, parameters and MACs."),
+        _ask_other,
+        "",
+        preconditions.all_of(preconditions.has_model, preconditions.is_idle),
     ),
     Command(
         "file.save",

@@ -57,8 +57,8 @@ class OpenModel(FormDialog):
         data: The rows of the data.
     """
 
-    def __init__(self, window: WindowApi, source: str = "") -> None:
-        """Ask in a window; `source` is what is known already."""
+    def __init__(self, window: WindowApi, source: str = "", compares: bool = False) -> None:
+        """Ask in a window; `source` is what is known already, `compares`: the model is to stand beside the open one."""
         super().__init__(
             window.as_widget(),
             self.tr("Open a model"),
@@ -67,6 +67,7 @@ class OpenModel(FormDialog):
         )
         self._callables: tuple[str, ...] = ()
         self._before = ""
+        self._compares = compares
         self.kind = ComboBox(self.tr("Source"))
         for one in KINDS:
             self.kind.addItem(_title(one), one)
@@ -104,7 +105,11 @@ class OpenModel(FormDialog):
         self.act = lambda: window.open(self.spec())
         self.data = DataRows(self, optional=True)
         self.kind.currentIndexChanged.connect(self._chosen)
-        if (asked := window.workbench.model.asked) is not None and not asked.source.startswith(SAMPLE.prefix):
+        if (
+            not compares
+            and (asked := window.workbench.model.asked) is not None
+            and not asked.source.startswith(SAMPLE.prefix)
+        ):
             self._take_again(asked)
         self._take(source)
         self._chosen()
@@ -226,8 +231,8 @@ class OpenModel(FormDialog):
         self.show_row(self.weights, kind is not FOLDER)
         self.show_row(self.pretrained, kind in LIBRARIES)
         self.show_row(self.inputs, kind is not FOLDER)
-        self.show_row(self.outputs, kind is not FOLDER)
-        self.show_row(self.own_class, kind is not FOLDER)
+        for field in (self.outputs, self.own_class):
+            self.show_row(field, kind is not FOLDER and not self._compares)
         self.check()
 
     def _complete(self, kind: Kind) -> None:
@@ -286,6 +291,16 @@ class OpenModel(FormDialog):
         if not is_valid(model_inputs, self.inputs.text()):
             return self.tr("Enter each input as 1x3x224x224, or with name and type as input_ids=2x16:int64.")
         return ""
+
+
+def ask_to_compare(window: WindowApi) -> None:
+    """Ask for a model to stand beside the open one, which stays open."""
+    dialog = OpenModel(window, compares=True)
+    dialog.setWindowTitle(dialog.tr("Compare with another model"))
+    dialog.accept_button.say(dialog.tr("Compare"))
+    dialog.show_row(dialog.data.kind, False)
+    dialog.act = lambda: window.workbench.others.compare(dialog.spec())
+    dialog.open()
 
 
 def _pasted(before: str, text: str) -> bool:

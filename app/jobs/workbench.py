@@ -20,6 +20,7 @@ from .budget_search import BudgetSearchJobs
 from .cost_estimator import CostEstimator
 from .job_runner import JobRunner
 from .model_jobs import ModelJobs
+from .other_models import OtherModelJobs
 from .plan_jobs import PlanJobs
 from .recipes import RecipeJobs
 from .remote_bench import RemoteBenchJobs
@@ -49,6 +50,7 @@ class Workbench(QObject):
         bench: Measurements on other machines.
         baselines: What the result has to be better than.
         sharing: Files of the present state for others.
+        others: Other models, read to be compared.
         recipes: Recipes that are done again.
         sessions: Sessions that were broken off, and can be restored.
     """
@@ -71,6 +73,7 @@ class Workbench(QObject):
         self.bench = RemoteBenchJobs(document, runner)
         self.baselines = BaselineJobs(document, runner, self.estimator)
         self.sharing = SharingJobs(document, runner)
+        self.others = OtherModelJobs(document, runner)
         self.recipes = RecipeJobs(document, runner, self.model, self.states)
         self.sessions = SessionRestore(document, runner, self.model, self.states, self.autosave)
         runner.came_back.connect(self._came_back)

@@ -106,6 +106,7 @@ class MainWindow(QMainWindow):
         document.failed.connect(self._failed)
         document.project.connect(self._remember_project)
         workbench.recipes.fitted.connect(self._fitted)
+        workbench.others.read.connect(self._compare)
         document.requested.connect(self._serve)
         workbench.runner.unsure.connect(self._ask_to_cancel)
         document.changed.connect(self._cover)
@@ -360,6 +361,13 @@ class MainWindow(QMainWindow):
         from ..dialogs.apply_recipe import ask_mode
 
         ask_mode(self, recipe, fit)
+
+    @Slot(object, object)
+    def _compare(self, own: Any, other: Any) -> None:
+        """Another model was read: show it beside the current state."""
+        from ..dialogs.compare_models import CompareModels
+
+        CompareModels(self, own, other).open()
 
     def _relocated(self, old: str, new: str) -> None:
         """A file of a project was found: open it again."""

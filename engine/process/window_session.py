@@ -20,6 +20,7 @@ from ..workflows.budget_search import search_budget
 from ..workflows.export import export_refusals, export_state
 from ..workflows.latency_table import latency_savings, latency_table
 from ..workflows.measure import measure_states
+from ..workflows.read_layers import read_layers
 from ..workflows.remote_bench import read_remote_bench, write_remote_bench
 from ..workflows.sensitivity import measure_sensitivity
 from ..workflows.sweep import sweep_budgets
@@ -43,6 +44,7 @@ CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "measure": measure_states,
         "open": Session.open,
         "open_recipe": open_recipe,
+        "read_layers": read_layers,
         "recover": Session.recover,
         "restore": Session.restore,
         "save": save_project,

@@ -131,6 +131,11 @@ class Session:
         return self.location.store
 
     @property
+    def is_open(self) -> bool:
+        """Whether a model is in memory."""
+        return self._loaded is not None
+
+    @property
     def loaded(self) -> LoadedModel:
         """What is in memory of the opened model; raises OpenError where nothing is open."""
         if self._loaded is None and self._shown is not None and (why := self._shown.absent) is not None:

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -40,6 +41,14 @@ def _cancel(window: Any) -> QDialog:
     from secateur.app.dialogs.cancel_job import CancelJob
 
     return CancelJob(window, next((job.id for job in window.document.jobs), 0))
+
+
+def _compare_models(window: Any) -> QDialog:
+    from secateur.app.dialogs.compare_models import CompareModels
+    from secateur.engine.structures.model_layers import layers_of
+
+    found = layers_of(window.document.analysis)
+    return CompareModels(window, found, replace(found, name="other", rows=found.rows[1:]))
 
 
 def _consent(window: Any) -> QDialog:
@@ -121,6 +130,7 @@ def _moved(window: Any) -> QDialog:
 
 _SPECIAL: dict[str, Callable[[Any], QWidget]] = {
     "CancelJob": _cancel,
+    "CompareModels": _compare_models,
     "ConsentDialog": _consent,
     "ChooseMode": _mode,
     "ExportDialog": _export,

@@ -1,0 +1,40 @@
+"""Opens a model beside the one of a session, to compare their layers; nothing of the session changes."""
+
+from ..errors import SecateurError
+from ..foreign_code.consent import Consent
+from ..jobs import CancelToken, Job, NeverCancelled, Progress
+from ..session.open_model import prepare
+from ..session.session import Session
+from ..sources.open import named_by_hand
+from ..sources.protocol import ModelSpec
+from ..structures.analyse import analyse
+from ..structures.model_layers import ModelLayers, layers_of
+
+NEVER = NeverCancelled()
+NO_INPUT = "open.no_input"
+
+
+def read_layers(
+    session: Session, spec: ModelSpec, token: CancelToken = NEVER, consent: Consent | None = None
+) -> Job[ModelLayers]:
+    """The layers of any model that can be opened.
+
+    Args:
+        session: Whose example inputs are taken where the model says nothing of its own.
+        spec: What to open.
+        token: Cancels.
+        consent: What of foreign code may run; None where the user named the model by hand: what `spec` names.
+
+    Raises:
+        SecateurError: It cannot be opened, or does not run.
+    """
+    consent = named_by_hand(spec) if consent is None else consent
+    try:
+        prepared = yield from prepare(spec, token, consent)
+    except SecateurError as error:
+        if error.message.code != NO_INPUT or not session.is_open:
+            raise
+        prepared = yield from prepare(spec, token, consent, examples=session.prepared.inputs)
+    yield Progress("Counting what its layers cost")
+    opened = prepared.opened
+    return layers_of(analyse(opened.model, prepared.inputs, opened.name, outputs=prepared.spec.outputs, token=token))
