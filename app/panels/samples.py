@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from secateur.engine.tasks.protocol import Metric, Sample
+from secateur.engine.tasks.protocol import Metric, Sample, TaskInfo
 
 from ..document.document import Aspect
 from ..jobs.workbench import Workbench
@@ -80,9 +80,7 @@ class SamplesPanel(QWidget):
         self.verdict = label(role="caption", wrap=True)
         self.hint = label(role="marked", wrap=True)
         self.hint.hide()
-        self.better = button(
-            self.tr("Use this normalisation"), tip=self.tr("Open the same data with this mean and standard deviation")
-        )
+        self.better = button("")
         self.better.hide()
         self._range = label(role="caption", wrap=True)
         self._pictures = FlowLayout(gap=10)
@@ -175,19 +173,29 @@ class SamplesPanel(QWidget):
         hint = sentences(task.notes) if task is not None and not (words and good) else ""
         self.hint.setText(hint)
         self.hint.setVisible(bool(hint))
-        self.better.setVisible(bool(hint) and task is not None and task.better is not None)
+        self._offer(task if hint else None)
         set_available(self.better, not self.document.busy)
         self.verdict.setText(
             words or self.tr("Enter the value that the model's authors or your own evaluation report.")
         )
         set_role(self.verdict, "caption" if not words else "good" if good else "marked")
 
+    def _offer(self, task: TaskInfo | None) -> None:
+        """Offer to take over what was found to fit the model better."""
+        reordered = task is not None and task.reordered is not None
+        self.better.setVisible(reordered or (task is not None and task.better is not None))
+        words = (self.tr("Use this normalisation"), self.tr("Open the same data with this mean and standard deviation"))
+        if reordered:
+            words = (self.tr("Use this order"), self.tr("Open the same data with its classes in this order"))
+        self.better.setText(words[0])
+        self.better.setToolTip(words[1])
+
     @Slot()
     def _prepare(self) -> None:
-        """Take over the preparation that was found to be better."""
+        """Take over the order or the preparation that was found to be better."""
         task = self.document.task
-        if task is not None and task.better is not None:
-            self.workbench.model.attach_task(task.better)
+        if task is not None and (found := task.reordered or task.better) is not None:
+            self.workbench.model.attach_task(found)
 
     def _judge(self, metric: Metric) -> tuple[str, bool]:
         difference = 100 * metric.value - self.expected.value()

@@ -32,6 +32,7 @@ from ..structures.analysis import Analysis
 from ..surgery.cut.trial_cuts import settle
 from ..surgery.repair.keep_class import keep_own_class
 from ..surgery.repair.keep_uniform import keep_uniform
+from ..tasks.detect_class_order import other_class_order
 from ..tasks.detect_normalisation import better_normalisation
 from ..tasks.model_outputs import channels_taken, classes_of, evaluating, run_model, tokens_taken
 from ..tasks.model_purpose import purpose_of_model
@@ -279,6 +280,9 @@ def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Me
     prepared = remark_on_found(task.spec)
     notes = (*_numbering(info, model), *getattr(task, "remarks", ()), *([prepared] if prepared else []))
     info = replace(info, seconds=seconds, notes=notes)
+    order = yield from other_class_order(task, model, info.classes, token)
+    if order is not None:
+        return (metric,), replace(info, notes=(*info.notes, order.message), reordered=order.spec)
     remark = yield from better_normalisation(task, model, token)
     if remark is None:
         return (metric,), info

@@ -101,7 +101,7 @@ class TaskSpec:
             title="Path to the data",
             help="a folder of images with one sub-folder for each class or COCO-style annotations, an .npz, .parquet, "
             ".csv, .tsv or .txt file, or a task.py, or: bundled; folders may hold train, val and test",
-            hint="file, or folder with train, val and test",
+            hint="file or folder; it may hold train, val and test",
             flag="--task",
             metavar="PATH",
         ),
@@ -334,6 +334,8 @@ class TaskInfo:
         seconds: That judging the original took for each sample, 0 unknown.
         notes: What to know of the data and the model, in words.
         better: The same data as it seems to have been prepared for the model's training, None where nothing else did.
+        reordered: The same data with its classes in the order in which the model seems to number them; None where that
+            is the order of the data.
         spec: Where it came from, with what was found on the way (a tokenizer).
     """
 
@@ -350,6 +352,7 @@ class TaskInfo:
     notes: tuple[Message, ...] = ()
     spec: TaskSpec | None = None
     better: TaskSpec | None = None
+    reordered: TaskSpec | None = None
 
     @property
     def finding(self) -> Message:

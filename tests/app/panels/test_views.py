@@ -336,8 +336,14 @@ def test_a_better_preparation_is_taken_over_by_a_button(shown, qtbot) -> None:
     document.take_metrics(tuple(replace(one, metrics=opened().states[0].metrics) for one in document.states))
     asked: list[TaskSpec] = []
     document.workbench.model.attach_task = asked.append  # pyright: ignore[reportAttributeAccessIssue]
+    assert panel.better.text() == "Use this normalisation"
     qtbot.mouseClick(panel.better, Qt.MouseButton.LeftButton)
     assert asked == [better]
+    order = TaskSpec("folder", "images", options=(("classes", '["b", "a"]'),))
+    document.take_task(replace(task_info(), notes=("The classes have another order.",), reordered=order))
+    qtbot.waitUntil(lambda: panel.better.text() == "Use this order")
+    qtbot.mouseClick(panel.better, Qt.MouseButton.LeftButton)
+    assert asked == [better, order]
 
 
 def test_samples_are_shown_with_label_and_prediction(shown) -> None:
