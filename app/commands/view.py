@@ -257,6 +257,14 @@ VIEW = (
         chosen=lambda: theme().scheme is Scheme.DARK,
     ),
     Command(
+        "view.contrast",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "High-contrast theme"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Always use the theme with the strongest contrast."),
+        lambda window: window.dress("contrast"),
+        chosen=lambda: theme().scheme is Scheme.CONTRAST,
+    ),
+    Command(
         "view.larger",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Larger text"),

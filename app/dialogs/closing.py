@@ -2,7 +2,7 @@
 
 from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QCloseEvent
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QProgressBar, QVBoxLayout
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout
 
 from ..document.aspects import Aspect
 from ..document.document import Document
@@ -10,6 +10,7 @@ from ..document.job_state import JobView
 from ..text.format import duration
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.labels import label
+from ..widgets.progress import ProgressBar
 from .window_api import WindowApi
 
 BY_ITSELF = frozenset({"open", "restore", "states", "score", "evaluate", "evaluate_original"})
@@ -46,7 +47,7 @@ class Closing(QDialog):
             "muted",
             wrap=True,
         )
-        self.waiting = QProgressBar(textVisible=False, maximum=0)
+        self.waiting = ProgressBar(maximum=0)
         self.waiting.setAccessibleName(self.tr("Waiting for the job to end"))
         self.waiting.hide()
         self.close_button = button(self.tr("Cancel and close"))

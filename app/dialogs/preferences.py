@@ -23,6 +23,7 @@ class Preferences(FormDialog):
 
     Attributes:
         look: Combo box of looks.
+        still: Whether nothing moves that need not.
         text: Size of body text, in device-independent pixels.
         threads: Threads to compute with, 0 for what PyTorch chooses.
         device: Where models are trained and evaluated, None where there is only the processor.
@@ -50,6 +51,7 @@ class Preferences(FormDialog):
             (self.tr("As the system"), Scheme.SYSTEM),
             (self.tr("Light"), Scheme.LIGHT),
             (self.tr("Dark"), Scheme.DARK),
+            (self.tr("High contrast"), Scheme.CONTRAST),
         ):
             self.look.addItem(title, scheme.value)
         self.look.setCurrentIndex(self.look.findData(theme().scheme.value))
@@ -57,6 +59,9 @@ class Preferences(FormDialog):
         self.text.setValue(sizes().body)
         for field in (self.look, self.text):
             self.add_row(field.accessibleName(), field)
+        self.still = CheckBox(self.tr("Reduce motion: no blinking cursor, no moving bars"))
+        self.still.setChecked(theme().still)
+        self.add_row("", self.still)
 
     def _add_computing(self) -> None:
         self.threads = SpinBox(self.tr("Threads"), 0, THREADS)
@@ -114,6 +119,8 @@ class Preferences(FormDialog):
 
     def _save(self) -> None:
         window = self._window
+        settings.store(settings.STILL, self.still.isChecked())
+        theme().reduce_motion(self.still.isChecked())
         settings.store(settings.ASK_CANCEL, self.ask_cancel.isChecked())
         settings.store(settings.ASK_CLOSE, self.ask_close.isChecked())
         if self.threads.value() != settings.value(settings.THREADS, 0):

@@ -1,7 +1,7 @@
 """Jobs that run or wait: what each does, how far it is, how long it will take, and a way to stop it."""
 
 from PySide6.QtCore import QCoreApplication, Signal, Slot
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from ..document.document import Aspect
 from ..document.job_state import JobView
@@ -10,6 +10,7 @@ from ..text.format import about, duration
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.labels import label
+from ..widgets.progress import ProgressBar
 
 SHOWN = frozenset({Aspect.JOBS})
 
@@ -32,8 +33,7 @@ class JobRow(QWidget):
         super().__init__(parent)
         self.job = job
         self._title, self._text = label(role="strong", wrap=True), label(role="caption", wrap=True)
-        self._bar = QProgressBar()
-        self._bar.setTextVisible(False)
+        self._bar = ProgressBar()
         self.cancel = button(self.tr("Cancel"))
         self.log = button(self.tr("Log"), "small", self.tr("Show what this job has done so far"))
         self.earlier = button(self.tr("Move up"), "small", self.tr("Move it up in the queue"))

@@ -32,7 +32,8 @@ def make_application() -> QApplication:
     if application.findChild(GcTimer) is None:
         GcTimer(application)
     translations.install(application)
-    theme.apply(application, settings.theme_choice(), settings.value("text", 0))
+    look = theme.apply(application, settings.theme_choice(), settings.value("text", 0))
+    look.reduce_motion(settings.value(settings.STILL, False))
     return application
 
 

@@ -20,7 +20,7 @@ from .background import BackgroundTasks
 
 NAME = "secateur"
 RECENT = 8
-THREADS, DEVICE, ASK_CANCEL, ASK_CLOSE = "threads", "device", "ask_cancel", "ask_close"
+THREADS, DEVICE, ASK_CANCEL, ASK_CLOSE, STILL = "threads", "device", "ask_cancel", "ask_close", "still"
 """Names of preferences."""
 VERSION = 2
 """Of the file. A later version's file is set aside, not misread."""
@@ -143,9 +143,9 @@ def load(name: str) -> QByteArray:
 
 
 def theme_choice() -> str:
-    """The look that was chosen: system, light or dark."""
+    """The look that was chosen: system, light, dark or contrast."""
     chosen = value("theme", "system")
-    return chosen if chosen in ("system", "light", "dark") else "system"
+    return chosen if chosen in ("system", "light", "dark", "contrast") else "system"
 
 
 def _file() -> _Settings:

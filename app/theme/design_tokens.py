@@ -1,4 +1,4 @@
-"""The colours and sizes of the window, once for light and once for dark; everything else takes them from here."""
+"""The colours and sizes of the window for each look: light, dark, high contrast; all else takes them from here."""
 
 from dataclasses import dataclass
 
@@ -68,6 +68,22 @@ DARK = Tokens(
     marked="#ff9f43",
     selection="#22372f",
     hover="#22262c",
+)
+
+CONTRAST = Tokens(
+    dark=True,
+    window="#000000",
+    panel="#000000",
+    raised="#000000",
+    line="#4d4d4d",
+    edge="#767676",
+    text="#ffffff",
+    muted="#d6d6d6",
+    accent="#ffd60a",
+    on_accent="#000000",
+    marked="#ffb057",
+    selection="#00456b",
+    hover="#262626",
 )
 
 BODY, CAPTION, NUMBER, HEADING = 12, 11, 18, 13

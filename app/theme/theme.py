@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtGui import QFont, QFontDatabase
 from PySide6.QtWidgets import QApplication
 
-from .design_tokens import DARK, LARGEST, LIGHT, SMALLEST, Sizes, Tokens
+from .design_tokens import CONTRAST, DARK, LARGEST, LIGHT, SMALLEST, Sizes, Tokens
 from .dressing import dress
 from .palette import palette
 from .style import style_sheet
@@ -24,6 +24,7 @@ class Scheme(StrEnum):
     SYSTEM = "system"
     LIGHT = "light"
     DARK = "dark"
+    CONTRAST = "contrast"
 
 
 class Theme(QObject):
@@ -33,6 +34,7 @@ class Theme(QObject):
         tokens: The present look.
         scheme: What was chosen.
         sizes: The present sizes of text.
+        still: Nothing moves that need not.
 
     Signals:
         changing: Colours or sizes are about to be others; what is seen is still as it was.
@@ -48,6 +50,8 @@ class Theme(QObject):
         self.tokens: Tokens = LIGHT
         self.scheme = Scheme.SYSTEM
         self.sizes = Sizes()
+        self.still = False
+        self._flashing = QApplication.cursorFlashTime()
         self._worn: tuple[Tokens, Sizes] | None = None
         self._switching = Switching(self)
         app.styleHints().colorSchemeChanged.connect(self._system_changed)
@@ -63,6 +67,11 @@ class Theme(QObject):
         self._switching.end()
         for step in (self._tell,) if self._worn == (self.tokens, self.sizes) else self._steps:
             take_all(step())
+
+    def reduce_motion(self, still: bool) -> None:
+        """Have nothing move that need not: cursors do not blink, bars of jobs whose length is unknown stand still."""
+        self.still = still
+        QApplication.setCursorFlashTime(0 if still else self._flashing)
 
     def resize(self, body: int) -> None:
         """Make all text smaller or larger now, all at once: `body` pixels for body text, within its bounds."""
@@ -80,7 +89,7 @@ class Theme(QObject):
     def _take(self, scheme: Scheme, body: int) -> None:
         self.scheme, self.sizes = scheme, Sizes(min(max(body, SMALLEST), LARGEST))
         dark = scheme is Scheme.DARK or (scheme is Scheme.SYSTEM and self._system_scheme() is Qt.ColorScheme.Dark)
-        self.tokens = DARK if dark else LIGHT
+        self.tokens = CONTRAST if scheme is Scheme.CONTRAST else DARK if dark else LIGHT
 
     @property
     def _steps(self) -> tuple[Step, ...]:

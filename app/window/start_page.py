@@ -1,7 +1,7 @@
 """What an empty window shows: what the program does, sample models to try, drafts, and what was opened recently."""
 
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QLayoutItem, QProgressBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QLayoutItem, QVBoxLayout, QWidget
 
 from ..commands.command import say
 from ..commands.registry import command_named
@@ -11,6 +11,7 @@ from ..storage.autosave.session_folders import Draft
 from ..widgets.buttons import button
 from ..widgets.card import Card
 from ..widgets.labels import ElidedLabel, label
+from ..widgets.progress import ProgressBar
 from .drafts import draft_text, time_ago
 
 SHOWN = frozenset({Aspect.JOBS})
@@ -59,7 +60,7 @@ class StartPage(QWidget):
         self._recent = QVBoxLayout()
         card.body.addLayout(self._recent)
         self._status = label("", "muted", wrap=True)
-        self._bar = QProgressBar(textVisible=False)
+        self._bar = ProgressBar()
         self._bar.setAccessibleName(self.tr("Progress of opening"))
         card.body.addSpacing(8)
         card.body.addWidget(self._status)

@@ -4,7 +4,7 @@ The left stays as long as the current state does; the right says what just happe
 """
 
 from PySide6.QtCore import Qt, QTimer, Slot
-from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QSizePolicy, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
 from ..document.aspects import Aspect
 from ..jobs.workbench import Workbench
@@ -12,6 +12,7 @@ from ..text.format import about
 from ..text.verification import verified_text, verified_tip
 from ..widgets.buttons import button
 from ..widgets.labels import ElidedLabel, label
+from ..widgets.progress import ProgressBar
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.STATES, Aspect.JOBS})
 STAYS = 12_000
@@ -94,7 +95,7 @@ class RunningJob(QWidget):
         """Start hidden; what is over in a moment is never shown."""
         super().__init__(parent)
         self.document, self._runner = workbench.document, workbench.runner
-        self.bar = QProgressBar(textVisible=False)
+        self.bar = ProgressBar()
         self.bar.setFixedWidth(88)
         self.bar.setAccessibleName(self.tr("Progress of the running job"))
         self.left = label(role="caption")

@@ -20,7 +20,7 @@ LEAST = 4.5
 """Of WCAG 2.2, level AA, for text of any size."""
 
 
-@pytest.fixture(params=[Scheme.LIGHT, Scheme.DARK])
+@pytest.fixture(params=[Scheme.LIGHT, Scheme.DARK, Scheme.CONTRAST])
 def look(request, qapp) -> Iterator[Scheme]:
     yield request.param
     apply(qapp, Scheme.LIGHT)

@@ -5,7 +5,7 @@ from typing import cast
 
 from PySide6.QtCore import Slot
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from secateur.engine.options import setting_of
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
@@ -29,6 +29,7 @@ from ...widgets.fields import ComboBox, DoubleSpinBox
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, Table
+from ...widgets.progress import ProgressBar
 from ..plot_tables import recovery_table
 from .curves import Curves
 from .texts import best_text, expect_text, progress_text, recovery_job
@@ -67,8 +68,7 @@ class RecoveryPanel(QWidget):
         self.start = button(self.tr("Recover"))
         self.cancel = button(self.tr("Cancel"))
         self.text = label(role="caption", wrap=True)
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(False)
+        self.progress = ProgressBar()
         self.progress.setAccessibleName(self.tr("Progress of the recovery"))
         self.best = label(role="good", wrap=True)
         self._settings = QWidget()

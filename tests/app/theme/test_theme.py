@@ -18,11 +18,24 @@ from PySide6.QtWidgets import (
 )
 from shiboken6 import delete, isValid
 
-from secateur.app.theme import DARK, LIGHT, Scheme, Sizes, apply, contrast, dressing, score_colours, score_table, theme
+from secateur.app.theme import (
+    CONTRAST,
+    DARK,
+    LIGHT,
+    Scheme,
+    Sizes,
+    apply,
+    contrast,
+    dressing,
+    score_colours,
+    score_table,
+    theme,
+)
 from secateur.app.theme.style import style_sheet
 from secateur.app.widgets.card import Card
 from secateur.app.widgets.labels import label
 from secateur.app.widgets.plot import Plot
+from secateur.app.widgets.progress import ProgressBar
 
 
 @pytest.fixture
@@ -31,7 +44,7 @@ def app(qapp: QApplication):
     apply(qapp, Scheme.LIGHT)
 
 
-@pytest.mark.parametrize("look", [LIGHT, DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("look", [LIGHT, DARK, CONTRAST], ids=["light", "dark", "contrast"])
 def test_text_and_muted_text_can_be_read_on_every_surface(look) -> None:
     surfaces = (look.window, look.panel, look.raised, look.selection, look.hover)
     for text, surface in itertools.product((look.text, look.muted), surfaces):
@@ -40,6 +53,20 @@ def test_text_and_muted_text_can_be_read_on_every_surface(look) -> None:
         assert contrast(text, surface) >= 4.5, (text, surface)
     assert contrast(look.on_accent, look.accent) >= 4.5
     assert contrast(look.muted, look.line) >= 3.0, "a disabled primary button"
+
+
+def test_the_high_contrast_look_has_seven_to_one_for_all_text_and_edges_that_are_seen() -> None:
+    for ground in (CONTRAST.window, CONTRAST.panel, CONTRAST.raised, CONTRAST.selection, CONTRAST.hover):
+        for text in (CONTRAST.text, CONTRAST.muted, CONTRAST.accent, CONTRAST.marked):
+            if ground != CONTRAST.selection or text in (CONTRAST.text, CONTRAST.muted):
+                assert contrast(text, ground) >= 6.5, (text, ground)
+    assert contrast(CONTRAST.edge, CONTRAST.panel) >= 3 and contrast(CONTRAST.on_accent, CONTRAST.accent) >= 7
+
+
+@pytest.mark.parametrize("look", [LIGHT, DARK, CONTRAST], ids=["light", "dark", "contrast"])
+def test_the_focus_is_seen_by_a_change_of_three_to_one(look) -> None:
+    assert contrast(look.accent, look.edge) >= 3
+    assert contrast(look.text, look.accent) >= 1.3  # the frame of the primary button, on whose own colour it lies
 
 
 def test_contrast_is_that_of_wcag() -> None:
@@ -243,3 +270,18 @@ class Painted(QObject):
             sheet = QApplication.instance().styleSheet()  # type: ignore[union-attr]
             self.looks.append(DARK.panel if DARK.panel in sheet else LIGHT.panel if sheet else "undressed")
         return False
+
+
+def test_nothing_moves_where_motion_is_reduced(app) -> None:
+    look, bar = apply(app), ProgressBar(maximum=0)
+    assert bar.maximum() == 0
+    flashing = QApplication.cursorFlashTime()
+    assert flashing > 0
+    look.reduce_motion(True)
+    bar.setRange(0, 0)
+    assert (bar.minimum(), bar.maximum()) == (0, 1) and QApplication.cursorFlashTime() == 0
+    bar.setRange(0, 8)
+    assert bar.maximum() == 8
+    look.reduce_motion(False)
+    bar.setRange(0, 0)
+    assert bar.maximum() == 0 and QApplication.cursorFlashTime() == flashing
