@@ -118,8 +118,10 @@ class RecoveryPanel(QWidget):
         right = QVBoxLayout()
         right.setSpacing(6)
         right.addWidget(area, 1)
-        right.addWidget(self.start)
-        right.addWidget(self.cancel)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.start, 1)
+        buttons.addWidget(self.cancel)
+        right.addLayout(buttons)
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 6, 6, 6)
         row.setSpacing(12)
@@ -154,8 +156,7 @@ class RecoveryPanel(QWidget):
         self.curves.show_points(points, document.metric(document.original), metric_of(document.original, Split.VAL))
         self.best.setText(best_text(document))
         self.best.setVisible(bool(self.best.text()))
-        for each in (self._settings, self.start):
-            each.setVisible(job is None)
+        self._settings.setVisible(job is None)
         for each in (self.progress, self.cancel):
             each.setVisible(job is not None)
         if job is None:
@@ -189,6 +190,8 @@ class RecoveryPanel(QWidget):
         self.start.setToolTip(reason or estimate_words(found))
 
     def _show_running(self, job: JobView) -> None:
+        set_available(self.start, False)  # it stays where it is, with the focus
+        self.start.setToolTip(command_named("run.recover").enabled(self.document))
         self.text.setText(progress_text(job, self.document.curve))
         self.progress.setRange(0, max(job.total, 0))
         self.progress.setValue(job.done)

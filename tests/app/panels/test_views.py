@@ -22,6 +22,7 @@ from secateur.app.panels.samples import Picture, SamplesPanel
 from secateur.app.panels.tradeoff.panel import TradeOffPanel
 from secateur.app.panels.tradeoff.points import Cost, trade_off
 from secateur.app.theme import DARK, Scheme, apply
+from secateur.app.widgets.availability import is_available, set_available
 from secateur.engine.export.protocol import Exported
 from secateur.engine.jobs import Progress
 from secateur.engine.process.events import Progressed
@@ -208,6 +209,21 @@ def test_a_recovery_waits_for_what_the_command_waits_for(shown, qtbot, player) -
     assert player.link.asked("recover")[0] == "s1" and document.curve == ()
 
 
+def test_the_focus_stays_on_recover_when_its_job_starts(shown, qtbot) -> None:
+    document = travelled()
+    panel = shown(RecoveryPanel(document.workbench))
+    set_available(panel.start, True)
+    panel.activateWindow()
+    panel.start.setFocus()
+    qtbot.waitUntil(panel.start.hasFocus)
+    document.jobs = (RUNNING,)
+    document.announce(Aspect.JOBS)
+    qtbot.waitUntil(lambda: panel.cancel.isVisible(), timeout=1000)
+    assert panel.start.hasFocus() and not is_available(panel.start)
+    qtbot.keyClick(panel.start, Qt.Key.Key_Space)
+    assert document.calls == []
+
+
 def test_a_running_recovery_is_drawn_and_can_be_cancelled(shown, qtbot) -> None:
     document = travelled()
     panel = shown(RecoveryPanel(document.workbench), 640, 190)
@@ -231,7 +247,7 @@ def test_a_running_recovery_is_drawn_and_can_be_cancelled(shown, qtbot) -> None:
     assert panel.curves.loss.getData()[1].tolist() == [2.0, 1.5, 1.2]
     assert panel.curves.measured.getData()[1].tolist() == pytest.approx([70, 80, 87, 86])
     assert panel.curves.before.getData()[1].tolist() == pytest.approx([30])
-    assert not panel.start.isVisible()
+    assert panel.start.isVisible() and not panel.start.isEnabled()
     qtbot.mouseClick(panel.cancel, Qt.MouseButton.LeftButton)
     assert document.calls == [("cancel", (7,))]
     document.jobs = (replace(RUNNING, cancelling=True),)
