@@ -100,7 +100,7 @@ class FindFastest(FormDialog):
     def _start(self) -> None:
         asked = replace(self._document.goal, lose=self.lose.value(), depth=self.blocks.isChecked())
         self._document.plan.set_goal(asked)
-        recovery = replace(self._document.recovery, epochs=self.epochs.value())
+        recovery = replace(self._document.recovery, epochs=self.epochs.value(), minutes=0.0)
         self._workbench.search.start(
             points=self.lose.value(),
             cost=self.cost.cost,

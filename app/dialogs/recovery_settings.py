@@ -1,4 +1,4 @@
-"""How a recovery trains, beyond epochs and learning rate: teacher, optimiser, schedule, when it stops."""
+"""How a recovery trains, beyond epochs and learning rate: minutes instead, teacher, optimiser, schedule, its end."""
 
 from collections.abc import Callable
 from dataclasses import replace

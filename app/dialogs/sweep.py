@@ -72,8 +72,8 @@ class SweepDialog(FormDialog):
         """How each cut is recovered, None for not at all."""
         before, how = self._document.recovery, self.recovery.currentData()
         if how == "train":
-            return replace(before, epochs=self.epochs.value())
-        return replace(before, epochs=0, repair=Repair.LEAST_SQUARES) if how == "repair" else None
+            return replace(before, epochs=self.epochs.value(), minutes=0.0)
+        return replace(before, epochs=0, minutes=0.0, repair=Repair.LEAST_SQUARES) if how == "repair" else None
 
     def _estimate(self) -> str:
         """How many cuts, and about how long and how much memory they take where that can be known."""

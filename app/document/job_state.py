@@ -89,13 +89,15 @@ class KeptTraining:
 
     Attributes:
         state: Id of the state that it recovers.
-        epochs: Passes that are done.
-        total: Passes that were asked for.
+        done: Passes, or minutes, that are done.
+        total: That were asked for.
+        timed: They are minutes.
     """
 
     state: str
-    epochs: int
-    total: int
+    done: int
+    total: float
+    timed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

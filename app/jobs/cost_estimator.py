@@ -245,6 +245,8 @@ class CostEstimator:
         work = self._lessons(max(settings.epochs, 1), state.macs) + self._tuning(settings)
         need = SINGLE * (original.parameters + OPTIMISER * state.parameters)
         need += self._batch() * (self._activations(state).saved + self._peak(original))
+        if settings.minutes:
+            return Estimate(UNKNOWN, 60 * settings.minutes, need)
         return Estimate(work or UNKNOWN, self._seconds(work) if work else UNKNOWN, need)
 
     def _export(self, name: str, *_rest: Any) -> Estimate:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from secateur.engine.jobs import Progress
+from secateur.engine.recovery.protocol import RecoverySettings
 
 from ..document.job_state import JobView, KeptTraining, UnfinishedJob
 from ..text.translate import sentence
@@ -29,7 +30,7 @@ LASTING = frozenset({"recover", "sweep", "sensitivity", "lowest", "compare"})
 """What keeps as it goes what it has made, and goes on from there when it is asked for once more."""
 KEEPS = LASTING | {"latencies"}
 """What loses next to nothing when it is cancelled; what was timed is not timed again."""
-GOING_ON, TRAINING = "progress.going_on", "progress.fine_tuning"
+GOING_ON, TRAINING = "progress.going_on", {"progress.fine_tuning", "progress.fine_tuning_timed"}
 """Codes of the progress that tells where training goes on from, and where it stands."""
 SAME_STEP = 5.0
 """Seconds between two lines of a job's log that differ in their numbers alone."""
@@ -64,7 +65,8 @@ class QueuedJob:
         stage: Of how many steps its present stage is.
         recent: (time, share) of its last progress, of the whole work where the job tells that, else of its stage. They
             tell its speed: what was done before may have been known already, or done in an earlier run.
-        trained: Steps of training that an earlier run had done, that are done now, and all; (0, 0, 0) unknown.
+        trained: Steps, or seconds, of training that an earlier run had done, that are done now, and all; (0, 0, 0)
+            unknown.
         expected: Seconds that it takes as estimated when it was asked for, NaN unknown.
         work: How much it is, in the unit of `cost_estimator.py`: what its time teaches about the next one.
         steps: When each kind of step was written into its log last; kinds are the words without their numbers.
@@ -113,8 +115,9 @@ class QueuedJob:
         begun, step, total = self.trained
         if self.method != "recover" or not (total or begun):
             return None
-        epochs = int(self.arguments[1].epochs)
-        return KeptTraining(self.arguments[0], step * epochs // total if total else 0, epochs)
+        settings: RecoverySettings = self.arguments[1]
+        whole = settings.minutes or settings.epochs
+        return KeptTraining(self.arguments[0], int(step * whole / total) if total else 0, whole, bool(settings.minutes))
 
     def told(self, progress: Progress) -> None:
         """Take where it stands."""
@@ -136,7 +139,7 @@ class QueuedJob:
             del self.recent[0]
         if code == GOING_ON:
             self.trained = progress.done, progress.done, 0
-        if code == TRAINING:
+        if code in TRAINING:
             self.trained = self.trained[0], progress.done, progress.total
 
     def new_step(self) -> str:

@@ -375,7 +375,9 @@ class JobRunner(QObject):
         """What was cancelled, and what of it is kept."""
         if (kept := job.kept_training()) is not None:
             self.document.kept = kept
-            return self.tr("Cancelled: {job}. {kept}").format(job=job.title, kept=kept_words(kept.epochs, kept.total))
+            return self.tr("Cancelled: {job}. {kept}").format(
+                job=job.title, kept=kept_words(kept.done, kept.total, kept.timed)
+            )
         finished = self.tr("Cancelled: {job}. Finished results are kept.")
         words = self.tr("Cancelled: {job}. Nothing was changed.") if job.arrived is None else finished
         return words.format(job=job.title)

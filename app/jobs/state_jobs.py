@@ -64,7 +64,9 @@ class StateJobs(QObject):
     def recover(self, settings: RecoverySettings) -> None:
         """Fine-tune the current state with the original as teacher."""
         text = counted(settings.epochs, self.tr("recover, {count} epoch"), self.tr("recover, {count} epochs"))
-        text = text if settings.epochs else self.tr("repair without training")
+        if settings.minutes:
+            text = self.tr("recover, {0} min").format(f"{settings.minutes:g}")
+        text = text if settings.trains else self.tr("repair without training")
         state = self._document.contents.present
         if self._make(recovery_called(settings), text, "recover", state, settings):
             self._document.begin_curve(state)

@@ -23,18 +23,22 @@ def state_called(states: Iterable[State], state: str) -> str:
 
 def recovery_called(settings: RecoverySettings) -> str:
     """A recovery by what it does: "Recover, 8 epochs"."""
+    if settings.minutes:
+        return say("Work", "Recover, {0} min").format(f"{settings.minutes:g}")
     if settings.epochs:
         return counted(settings.epochs, say("Work", "Recover, {count} epoch"), say("Work", "Recover, {count} epochs"))
     repairs = settings.repairs is not Repair.NONE
     return say("Work", "Repair without training") if repairs else say("Work", "Recalibrate BatchNorm")
 
 
-def kept_words(epochs: int, total: int) -> str:
-    """What of a cancelled recovery is kept: "3 of 5 epochs are kept; Recover continues from there."."""
-    if not epochs:
+def kept_words(done: int, total: float, timed: bool) -> str:
+    """What of a cancelled recovery is kept: "3 of 5 epochs are kept; Recover continues from there."; or minutes."""
+    if not done:
         return say("Work", "What was trained is kept; Recover continues from there.")
     words = say("Work", "{0} of {1} epochs are kept; Recover continues from there.")
-    return words.format(epochs, total)
+    if timed:
+        words = say("Work", "{0} of {1} minutes are kept; Recover continues from there.")
+    return words.format(done, f"{total:g}")
 
 
 def criterion_called(name: str) -> str:

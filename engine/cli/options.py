@@ -54,9 +54,10 @@ def about_choice(command: argparse.ArgumentParser) -> None:
 def about_recovery(command: argparse.ArgumentParser) -> None:
     """What follows a cut: repair and fine-tuning."""
     either = group(command, RECOVERY).add_mutually_exclusive_group()
-    add_setting(either, setting_of(RecoverySettings, "epochs"))
+    for name in ("epochs", "minutes"):
+        add_setting(either, setting_of(RecoverySettings, name))
     either.add_argument("--no-recover", action="store_true", help="do not fine-tune")
-    add_settings(command, RecoverySettings, RECOVERY, apart=("epochs",))
+    add_settings(command, RecoverySettings, RECOVERY, apart=("epochs", "minutes"))
 
 
 def about_log(command: argparse.ArgumentParser) -> None:

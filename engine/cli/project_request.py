@@ -24,7 +24,7 @@ from .output import Reporter
 
 GOALS = frozenset({"budgets", "cost", "keep_macs", "keep_params", "max_size", "max_memory", "max_latency", "max_loss"})
 """Options that say how much goes."""
-RECOVERING = (frozenset({"epochs", "no_recover"}),)
+RECOVERING = (frozenset({"epochs", "minutes", "no_recover"}),)
 """Options of which one alone may be given."""
 
 
@@ -147,6 +147,8 @@ def _words(arguments: argparse.Namespace) -> str:
     words = [f"{arguments.cost} {budgets}"]
     if arguments.no_recover:
         words.append("no recovery")
+    elif arguments.minutes:
+        words.append(f"{arguments.minutes:g} minutes each")
     elif arguments.epochs is not None:
         words.append(f"{arguments.epochs} epochs")
     return ", ".join(words)

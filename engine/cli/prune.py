@@ -270,8 +270,10 @@ def require_data(opened: OpenedModel, arguments: argparse.Namespace) -> None:
     """Refuse epochs without data before the work."""
     if opened.task is None and getattr(arguments, "max_loss", None):
         raise TaskError("cli.no_data", "{what} needs data. Add --task.", what="--max-loss")
-    if opened.task is None and (arguments.epochs or arguments.repair not in (Repair.AUTO, Repair.NONE)):
-        template = "Recovery needs data. Add --task, or leave out --epochs and --repair."
+    if opened.task is None and (
+        arguments.epochs or arguments.minutes or arguments.repair not in (Repair.AUTO, Repair.NONE)
+    ):
+        template = "Recovery needs data. Add --task, or leave out --epochs, --minutes and --repair."
         raise TaskError("cli.recovery_no_data", template)
 
 

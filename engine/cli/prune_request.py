@@ -55,7 +55,7 @@ class PruneRequest:
         recovery = self.settings.recovery or RecoverySettings()
         epochs = recovery.epochs if self.epochs is None else self.epochs
         training = replace(recovery, epochs=epochs, seed=self.settings.seed, threads=self.threads)
-        wanted = data and (epochs > 0 or training.repairs is not Repair.NONE)
+        wanted = data and (training.trains or training.repairs is not Repair.NONE)
         return replace(self.settings, criterion=criterion, recovery=training if wanted else None)
 
     def settings_on(self, analysis: Analysis, criterion: str, data: bool) -> PruneSettings:

@@ -273,7 +273,9 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
             cut = run.known(lambda one: one.plan == run.plan and bool((session.removed(one.id) == asked).all()))
             yield from _made(run, cut or (yield from session.cut(run.state, run.marks, run.plan, token)))
         case Recover():
-            recovered = run.known(lambda one: one.recovery == step.intent)
+            recovered = run.known(
+                lambda one: one.recovery is not None and one.recovery.as_asked == step.intent.as_asked
+            )
             recovered = recovered or (yield from session.recover(run.state, step.intent, token))
             run.notes += [*recovered.repaired, *([] if recovered.stopped is None else [recovered.stopped])]
             yield from _made(run, recovered)

@@ -212,7 +212,7 @@ def _planned_again(intent: PlanIntent, goal: Goal, spelling: Spelling) -> list[s
 def _recovery(step: Recover, writer: _Writer) -> list[str]:
     settings = writer.spelling.of(step.intent, 8)
     split = f"{writer.spelling.use('Split')}.REPORT"
-    words = "Recover: fine-tune with the original as teacher." if step.intent.epochs else "Repair without training."
+    words = "Recover: fine-tune with the original as teacher." if step.intent.trains else "Repair without training."
     lines = [f"# {words}", f"settings = {settings}"]
     lines += ["state = finish(session.recover(state.id, settings))"]
     return [*lines, f"print(finish(session.evaluate(state.id, {split})))", *_came_out(step.outcome, writer)]

@@ -157,6 +157,11 @@ class Checkpoint:
             "step": training.step,
             "random": torch.get_rng_state(),
             "position": asdict(position),
+            "time": {
+                "elapsed": training.time.limit.elapsed,
+                "start": training.time.start,
+                "reserve": training.time.reserve,
+            },
             "course": list(thinned(self.points)),
             "best": {
                 "state_dict": best.state_dict,
@@ -232,6 +237,9 @@ def put_back(training: Training, found: dict[str, Any]) -> tuple[Recovered, Posi
     training.student.load_state_dict(found["student"])
     training.optimizer.load_state_dict(found["optimizer"])
     training.step = int(found["step"])
+    spent = found.get("time", {})
+    training.time.limit.go_on(float(spent.get("elapsed", 0.0)))
+    training.time.start, training.time.reserve = float(spent.get("start", 0.0)), float(spent.get("reserve", 0.0))
     torch.set_rng_state(found["random"])
     seen = found["best"]
     metric, given = _metric_of(seen["metric"]), seen.get("given")

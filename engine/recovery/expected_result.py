@@ -36,7 +36,7 @@ def expectation(
         points: What was measured; None for the points of our own benchmarks.
     """
     family = family_of(analysis, metric)
-    trained = settings.epochs > 0
+    trained = settings.trains
     if not trained and settings.repairs is Repair.NONE:
         return None
     known = benchmark_points() if points is None else points

@@ -33,6 +33,7 @@ from .mixed_precision import in_single
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings, Repair
 from .side_effects import modes_kept, pinned, working_copy
+from .time_limit import TimeLimit, TrainingTime
 from .training import Training
 
 SPOKEN = 5
@@ -40,7 +41,7 @@ SPOKEN = 5
 
 SILENCE = 0.3
 """Seconds after which a point is given anyway."""
-FINE_TUNING = "progress.fine_tuning"
+FINE_TUNING, TIMED = "progress.fine_tuning", "progress.fine_tuning_timed"
 """Code of the progress that counts steps of training."""
 STEP, FIRST_EVALUATIONS, FIRST_PASSES = 4, 2, 20
 """Passes of a batch through a model in a step of training, and before the first one: evaluations and a repair."""
@@ -68,6 +69,7 @@ def fine_tune(
     reference: tuple[nn.Module, KeptIndices] | None = None,
     checkpoint: Checkpoint | None = None,
     device: str = CPU,
+    limit: TimeLimit | None = None,
     token: CancelToken | None = None,
 ) -> Job[Recovered]:
     """Repair layers, measure BatchNorm's statistics again, then fine-tune; the same seed and threads, the same weights.
@@ -85,6 +87,8 @@ def fine_tune(
         checkpoint: Where to keep what it takes to go on after a kill; what lies there already is gone on with. None
             for nowhere.
         device: Where models are trained and judged; layers are repaired on the CPU. Bit for bit the same holds there.
+        limit: How long it may take; None for any time. What the schedule of the learning rate makes of it depends on
+            the machine, and so do the weights.
         token: Cancels within a step, also a long one.
 
     Raises:
@@ -108,6 +112,7 @@ def fine_tune(
             outputs,
             Features(copy, teacher, kept or {}) if settings.features else None,
             mirror,
+            TrainingTime(limit or TimeLimit()),
             device=device,
         )
         return (yield from _run(training, reference or (teacher, kept or {}), checkpoint or Checkpoint(None)))
@@ -151,7 +156,7 @@ def _counted(job: Job[Recovered]) -> Job[Recovered]:
     """A training whose work is counted by its steps alone, whatever else tells of its progress."""
 
     def told(progress: Progress) -> Iterator[Progress]:
-        training = progress.message.code == FINE_TUNING
+        training = progress.total and progress.message.code in (FINE_TUNING, TIMED)
         yield replace(progress, share=progress.done / progress.total if training else 0.0)
 
     return (yield from followed(job, told))
@@ -161,18 +166,22 @@ def _trained(
     training: Training, best: Recovered | None, found: dict[str, Any], checkpoint: Checkpoint
 ) -> Job[Recovered]:
     """All epochs, from the beginning or from where an earlier run stopped."""
+    settings, clock = training.settings, training.time
     if best is not None:
         position = Position(1, 0, (yield from _count(training)), torch.get_rng_state())
     else:
         best, position = put_back(training, found)
+        position.batches = position.batches or (yield from _count(training))
+    training.steps = position.batches * (settings.passes or 0)
+    if found:
         text = Message("progress.going_on", "Resuming at step {step}", {"step": training.step})
-        yield Progress(text, training.step)
+        yield Progress(text, training.shown[0])
         for point in points_of_checkpoint(found):  # the curve is that of the whole training
-            yield Progress(text, training.step, values=point)
-    training.steps = position.batches * training.settings.epochs
+            yield Progress(text, training.shown[0], values=point)
     models = training.student, training.teacher
-    layout = layout_of(*models, partial(_attempt, training)) if training.settings.epochs else MemoryLayout(())
-    while position.epoch <= training.settings.epochs and not _stalled(best, position, training.settings):
+    layout = layout_of(*models, partial(_attempt, training)) if settings.trains else MemoryLayout(())
+    clock.start = clock.start or clock.limit.elapsed
+    while not _ended(training, position, best):
         try:
             with layout.channels_last():
                 try:
@@ -181,7 +190,7 @@ def _trained(
                     _keep(training, position, best, checkpoint, torch.get_rng_state())
                     raise
             with _keeping(training, position, best, checkpoint, METRIC, torch.get_rng_state()):
-                best = yield from better_weights(best, training, position.epoch)
+                best = yield from _evaluated(best, training, position.epoch)
         except SecateurError as error:
             if error.message.code not in NO_NUMBERS or not best.improved:
                 raise
@@ -189,7 +198,31 @@ def _trained(
         position = Position(position.epoch + 1, 0, position.batches, torch.get_rng_state())
         if checkpoint.due():
             checkpoint.save(training, position, best)
+    if settings.trains and clock.limited and not training.step:
+        best = replace(best, stopped=_no_time(clock))
     return replace(best, epochs=position.epoch - 1, steps=training.step)
+
+
+def _evaluated(best: Recovered | None, training: Training, epoch: int) -> Job[Recovered]:
+    """The better one of the best so far and the student as it stands; how long that takes is kept for the last time."""
+    begun = training.time.limit.elapsed
+    found = yield from better_weights(best, training, epoch)
+    training.time.reserve = training.time.limit.elapsed - begun
+    return found
+
+
+def _ended(training: Training, position: Position, best: Recovered) -> bool:
+    """Whether there is no further epoch: all are done, the time is up, or the metric has not become better for long."""
+    most = training.settings.passes
+    done = most is not None and position.epoch > most
+    return done or training.time.up or _stalled(best, position, training.settings)
+
+
+def _no_time(clock: TrainingTime) -> Message:
+    template = (
+        "No time was left to train: evaluating, repairing and tuning the teacher take {seconds} s. Allow more minutes."
+    )
+    return Message("recovery.no_time", template, {"seconds": f"{clock.start + clock.reserve:.0f}"})
 
 
 def _attempt(training: Training) -> None:
@@ -214,13 +247,13 @@ def _stopped(error: SecateurError, position: Position, best: Recovered) -> Messa
 def _first(training: Training, reference: nn.Module, kept: KeptIndices) -> Job[Recovered]:
     """What is there before any training: as given, and with layers and statistics repaired."""
     copy, task, token = training.student, training.task, training.token
-    best = yield from better_weights(None, training, 0)
+    best = yield from _evaluated(None, training, 0)
     repair = yield from reconstruct(copy, reference, kept, task, training.settings.repairs, token)
     repaired, given = bool(repair.repaired), best
     with placed(training.device, copy):
         measured = yield from calibrate_batchnorm(copy, task, token)
     if repaired or measured:
-        best = yield from better_weights(best, training, 0)
+        best = yield from _evaluated(best, training, 0)
     if training.settings.repair not in (Repair.AUTO, Repair.NONE) and not repaired:
         yield Progress("No layer could be repaired: none lost inputs, or all were trained since the cut")
     if repaired:  # a repair that made it worse is no place to start from
@@ -230,9 +263,7 @@ def _first(training: Training, reference: nn.Module, kept: KeptIndices) -> Job[R
 
 def _epoch(training: Training, position: Position, best: Recovered, checkpoint: Checkpoint) -> Job[None]:
     """One pass over the train split, in an order that the seed and the epoch give; from where it stopped."""
-    settings, losses, spoken = training.settings, list[float](), time.monotonic()
-    numbers = {"epoch": position.epoch, "epochs": settings.epochs}
-    text = Message(FINE_TUNING, "Fine-tuning, epoch {epoch} of {epochs}", numbers)
+    losses, spoken = list[float](), time.monotonic()
     resumed, random = position.done, torch.get_rng_state()
     training.whole = not resumed
     torch.set_rng_state(position.random)
@@ -250,18 +281,28 @@ def _epoch(training: Training, position: Position, best: Recovered, checkpoint: 
             losses.append(training.train_on(batch))
         position.done = number
         if len(losses) >= SPOKEN or time.monotonic() - spoken > SILENCE:
-            yield Progress(text, training.step, training.steps, _point(training, losses))
+            yield _told(training, position, losses)
             losses, spoken = [], time.monotonic()
         if checkpoint.due():
             checkpoint.save(training, position, best)
+        if training.time.up:
+            break
     if losses:
-        yield Progress(text, training.step, training.steps, _point(training, losses))
+        yield _told(training, position, losses)
     if not training.step:
         raise TaskError("recovery.no_data", "The train split has no batches to train on. Add data to it.")
 
 
-def _point(training: Training, losses: list[float]) -> dict[str, float]:
-    return {"step": float(training.step), "loss": math.fsum(losses) / len(losses)}
+def _told(training: Training, position: Position, losses: list[float]) -> Progress:
+    """Where it stands, with the mean of the latest losses."""
+    (done, total), point = training.shown, {"step": float(training.step), "loss": math.fsum(losses) / len(losses)}
+    fields: dict[str, Any] = {"epoch": position.epoch, "epochs": training.settings.passes}
+    text = Message(FINE_TUNING, "Fine-tuning, epoch {epoch} of {epochs}", fields)
+    if training.settings.passes is None:
+        fields = {"epoch": position.epoch, "done": f"{done / 60:.1f}", "minutes": f"{total / 60:.1f}"}
+        template = "Fine-tuning, {done} of {minutes} minutes, epoch {epoch}"
+        text = Message(TIMED, template, fields)
+    return Progress(text, done, total, point)
 
 
 @contextmanager
@@ -347,7 +388,9 @@ def _stalled(best: Recovered, position: Position, settings: RecoverySettings) ->
 def _count(training: Training) -> Job[int]:
     """Batches of a pass; counted once where the task does not know, because the schedule needs to."""
     settings, task = training.settings, training.task
-    count = task.batch_count(Split.TRAIN) if settings.epochs else 1
+    if settings.passes is None:
+        return 0
+    count = task.batch_count(Split.TRAIN) if settings.trains else 1
     if count:
         return count
     for count, _ in enumerate(trainable_batches(training.student, task, seed=settings.seed * 1000 + 1), start=1):

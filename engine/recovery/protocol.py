@@ -1,6 +1,6 @@
 """Settings of a recovery, as plain data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Annotated, Any, cast
 
@@ -14,6 +14,8 @@ TRAINING, DISTILLATION = "Training", "Distillation"
 """Headings of the settings in a report."""
 TUNING_EPOCHS, TUNING_SHARE = 2, 2
 """Epochs of tuning the teacher: at most so many, and one over the share of the recovery's that they are at most."""
+TUNING_TIME = 1 / 3
+"""Share of a recovery's time that tuning the teacher may take."""
 
 
 class Repair(StrEnum):
@@ -45,7 +47,10 @@ class RecoverySettings:
     """Fine-tuning with the original as teacher.
 
     Attributes:
-        epochs: Passes over the train split.
+        epochs: Passes over the train split; says nothing where `minutes` are given, but for a recovery that is done:
+            there it is the passes that were begun.
+        minutes: How long a recovery may take instead, with all that belongs to it (the teacher's tuning, repair,
+            evaluations); the schedule follows the time. 0 for as many epochs as are said.
         learning_rate: Peak of a one-cycle schedule.
         distillation: Weight of the teacher's soft targets, 0..1; the rest is the task's own loss.
         temperature: Softening of both outputs (Hinton et al. 2015).
@@ -79,6 +84,22 @@ class RecoverySettings:
             in_dialog=False,
         ),
     ] = 5
+    minutes: Annotated[
+        float,
+        Option(
+            title="Minutes",
+            help="minutes that each recovery may take, all that belongs to it included, instead of a number of epochs",
+            details="The learning rate schedule follows the time, so the same settings give other weights on a machine "
+            "that is faster or has more to do.",
+            minimum=0,
+            maximum=100_000,
+            decimals=1,
+            step=1,
+            zero="by epochs",
+            section=TRAINING,
+            metavar="M",
+        ),
+    ] = field(default=0.0, kw_only=True)
     learning_rate: Annotated[
         float,
         Option(
@@ -265,12 +286,27 @@ class RecoverySettings:
         """How layers are repaired, which is never automatic."""
         if self.repair is not Repair.AUTO:
             return self.repair
-        return Repair.LEAST_SQUARES if self.epochs else Repair.NONE
+        return Repair.LEAST_SQUARES if self.trains else Repair.NONE
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is any training."""
+        return self.epochs > 0 or self.minutes > 0
+
+    @property
+    def passes(self) -> int | None:
+        """Passes over the train split after which training ends, None where time alone ends it."""
+        return None if self.minutes else self.epochs
+
+    @property
+    def as_asked(self) -> "RecoverySettings":
+        """The same without what only the recovery has shown: how many passes fit into its time."""
+        return replace(self, epochs=RecoverySettings().epochs) if self.minutes else self
 
     @property
     def tuning(self) -> "RecoverySettings | None":
         """How the original is tuned before it teaches; None where it is not."""
-        epochs = min(TUNING_EPOCHS, self.epochs // TUNING_SHARE)
+        epochs = TUNING_EPOCHS if self.minutes else min(TUNING_EPOCHS, self.epochs // TUNING_SHARE)
         teaches = self.distillation > 0 or self.features > 0
         if self.teacher is Teacher.ORIGINAL or not epochs or not teaches:
             return None

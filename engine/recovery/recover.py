@@ -15,9 +15,10 @@ from ..tasks.protocol import Task
 from .best_weights import Recovered
 from .checkpoint import Checkpoint
 from .finetune import explained, fine_tune, training_work
-from .protocol import RecoverySettings, require_possible
+from .protocol import TUNING_TIME, RecoverySettings, require_possible
 from .side_effects import working_copy
 from .teacher_tuning import TunedTeacher, tuned_teacher
+from .time_limit import TimeLimit
 
 
 def recover(
@@ -55,10 +56,12 @@ def recover(
     """
     require_possible(settings)
     token, checkpoint = token or NeverCancelled(), checkpoint or Checkpoint(None)
+    limit = TimeLimit(60 * settings.minutes) if settings.minutes else TimeLimit()
     tuning = 0 if settings.tuning is None else training_work(task, settings.tuning.epochs)
     begin = tuning / (tuning + training_work(task, settings.epochs))
     with explained():
-        job = tuned_teacher(teacher, task, settings, checkpoint.teacher, device=device, token=token)
+        time = limit.part(TUNING_TIME)
+        job = tuned_teacher(teacher, task, settings, checkpoint.teacher, device=device, limit=time, token=token)
         tuned = yield from spanning(job, 0.0, begin)
     kept = kept or {}
     with _taught_by(teacher, tuned) as teaches, _inheriting(student, teacher, teaches, kept) as begins:
@@ -73,6 +76,7 @@ def recover(
             reference=(teaches, kept) if reference is None or reference[0] is teacher else reference,
             checkpoint=checkpoint,
             device=device,
+            limit=limit,
             token=token,
         )
         done = yield from spanning(job, begin, 1.0)

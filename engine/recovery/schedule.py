@@ -7,12 +7,8 @@ END = 0.001
 """Rates at both ends, as shares of the peak."""
 
 
-def one_cycle(step: int, steps: int, warm_up: float = 0.15) -> float:
-    """Share of the peak learning rate at step 0..steps-1; a run that turns out longer stays at the end.
-
-    It rises in the first `warm_up` (0..1) of the steps.
-    """
-    position = min(step / max(steps - 1, 1), 1.0)
+def one_cycle(position: float, warm_up: float = 0.15) -> float:
+    """Share of the peak learning rate at a position of the training, 0 to 1; it rises in the first `warm_up` (0..1)."""
     if position < warm_up:
         return _cosine(START, 1.0, position / warm_up)
     return _cosine(1.0, END, (position - warm_up) / max(1.0 - warm_up, 1e-9))

@@ -25,6 +25,7 @@ from .finetune import fine_tune
 from .flip_augmentation import better_than_noise, labels_allow_mirroring
 from .protocol import RecoverySettings
 from .side_effects import working_copy
+from .time_limit import TimeLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ def tuned_teacher(
     kept: KeptTeacher,
     *,
     device: str = CPU,
+    limit: TimeLimit,
     token: CancelToken,
 ) -> Job[TunedTeacher]:
     """See whether labels allow mirrored images, and tune the original; or take what an earlier recovery has found.
@@ -59,10 +61,11 @@ def tuned_teacher(
         settings: Of the recovery.
         kept: Where the result is kept for other recoveries, and where a tuning that was broken off is gone on with.
         device: Where it is tuned.
+        limit: How long that may take.
         token: Cancels.
     """
     how = settings.tuning
-    if how is None and (settings.mirror is not None or not settings.epochs):
+    if how is None and (settings.mirror is not None or not settings.trains):
         return TunedTeacher()
     if (known := kept.load()) is not None:
         told = known["message"]
@@ -72,7 +75,7 @@ def tuned_teacher(
         if has_loss(teacher, task, token):
             found = TunedTeacher((yield from labels_allow_mirroring(teacher, task, token)))
             if how is not None:
-                found = yield from _tuned(teacher, task, how, found.mirror, kept, device, token)
+                found = yield from _tuned(teacher, task, how, found.mirror, kept, device, limit, token)
     told = None if found.message is None else to_plain(found.message)
     kept.save({"mirror": found.mirror, "state_dict": found.state_dict, "message": told})
     return found
@@ -85,11 +88,20 @@ def _tuned(
     mirror: bool,
     kept: KeptTeacher,
     device: str,
+    limit: TimeLimit,
     token: CancelToken,
 ) -> Job[TunedTeacher]:
     begin = time.monotonic()
     job = fine_tune(
-        teacher, teacher, task, settings, mirror=mirror, checkpoint=kept.training, device=device, token=token
+        teacher,
+        teacher,
+        task,
+        settings,
+        mirror=mirror,
+        checkpoint=kept.training,
+        device=device,
+        limit=limit,
+        token=token,
     )
     try:
         done = yield from followed(job, _as_tuning)

@@ -28,6 +28,7 @@ from .mixed_precision import OwnTypes, widening
 from .protocol import RecoverySettings
 from .schedule import one_cycle
 from .side_effects import modes_kept
+from .time_limit import TimeLimit, TrainingTime
 
 SHORT = 0.5
 """Seconds of a step up to which a cancel waits for its end."""
@@ -47,7 +48,8 @@ class Training:
         chosen: Paths of the outputs that the student learns; () for the default (`tracing.tree.outputs_of`).
         features: Results of blocks to learn too, None for none.
         mirror: Mirror about half of the images of each batch, for student and teacher alike.
-        steps: Steps in all, for the schedule.
+        time: How long it may take.
+        steps: Steps in all, for the schedule; 0 where time alone ends it.
         step: Steps done.
         device: Where it is trained and judged.
         own_types: Of the student's tensors that are trained in single precision instead.
@@ -64,6 +66,7 @@ class Training:
     chosen: Sequence[str] = ()
     features: Features | None = None
     mirror: bool = False
+    time: TrainingTime = field(default_factory=lambda: TrainingTime(TimeLimit()))
     steps: int = 0
     step: int = 0
     device: str = CPU
@@ -71,12 +74,23 @@ class Training:
     whole: bool = False
     seconds: float = math.inf
 
+    @property
+    def position(self) -> float:
+        """How far it is, 0 to 1: by its steps or by its time, whichever ends first. A longer one stays at the end."""
+        by_steps = min(self.step / max(self.steps - 1, 1), 1.0) if self.steps else 0.0
+        return max(by_steps, self.time.share)
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """(done, in all) for a person: seconds where they end it, else steps."""
+        return (self.step, self.steps) if self.steps else (int(self.time.elapsed), int(self.time.length))
+
     def train_on(self, batch: Any) -> float:
         """One update on a batch; returns its loss. A short one is not broken off, so that nothing of it is lost."""
         check(self.token)
         begun, self.whole = time.monotonic(), False
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * one_cycle(self.step, self.steps, self.settings.warm_up)
+            group["lr"] = self.settings.learning_rate * one_cycle(self.position, self.settings.warm_up)
         self.optimizer.zero_grad(set_to_none=True)
         parameters = self._parameters()
         breaking_off = interruptible(self.token, parameters) if self.seconds > SHORT else nullcontext()

@@ -111,7 +111,7 @@ def _settings(told: RecoverySettings) -> list[tuple[str, str]]:
     """A line for each section of the settings; without training only what was repaired."""
     sections: dict[str, list[str]] = {}
     for one in settings_of(type(told)):
-        if one.option.in_report and (told.epochs or one.name == "repair"):
+        if one.option.in_report and (told.trains or one.name == "repair"):
             value = one.words(getattr(told, one.name))
             sections.setdefault(one.option.section or "Recovery", []).append(f"{one.option.title}: {value}")
     return [(title, "; ".join(lines)) for title, lines in sections.items()]

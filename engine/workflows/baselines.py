@@ -159,14 +159,15 @@ def standing_of(session: Session, state: str) -> ComparedState:
 
 
 def rounds_of(session: Session, path: Sequence[State]) -> tuple[PruningRound, ...]:
-    """How a state came about: its cuts with what they took, and what recovered them."""
+    """How a state came about: its cuts with what they took, and what recovered them, counted in epochs."""
     rounds: list[PruningRound] = []
     for one in path:
         if one.kind is StateKind.CUT:
             locked, _ = from_identities(session.analysis, one.plan.locked if one.plan else {})
             rounds.append(PruningRound(budget_of(session.analysis, one), locked))
         elif one.recovery is not None and rounds:
-            rounds[-1] = replace(rounds[-1], recoveries=(*rounds[-1].recoveries, one.recovery))
+            recoveries = (*rounds[-1].recoveries, replace(one.recovery, minutes=0.0))
+            rounds[-1] = replace(rounds[-1], recoveries=recoveries)
     return tuple(rounds)
 
 

@@ -33,7 +33,7 @@ NEVER = NeverCancelled()
 TRIALS = 6
 """Budgets that are tried at most."""
 BRIEF = 0.4
-"""Of a recovery's epochs, what each trial gets unless told otherwise; the result gets all of them."""
+"""Of a recovery's epochs or minutes, what each trial gets unless told otherwise; the result gets all of them."""
 CLOSE = 0.03
 """The search ends when the budgets that hold and do not hold lie this close."""
 
@@ -252,7 +252,9 @@ class _Search:
         goal = replace(settings.goal, limits=(Limit(cost, share), *others))
         recovery = settings.recovery
         if brief and recovery is not None and self.limit.epochs is not None:
-            recovery = replace(recovery, epochs=min(recovery.epochs, self.limit.epochs))
+            recovery = replace(
+                recovery, epochs=min(recovery.epochs, self.limit.epochs), minutes=BRIEF * recovery.minutes
+            )
         return replace(settings, goal=goal, recovery=recovery, lose=self.limit.loss)
 
 

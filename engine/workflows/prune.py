@@ -205,7 +205,9 @@ def _cut(
 
 
 def _recovered(session: "Session", cut: State, recovery: RecoverySettings, token: CancelToken) -> Job[State]:
-    before = made_before(session, cut, lambda one: one.recovery == recovery)
+    before = made_before(
+        session, cut, lambda one: one.recovery is not None and one.recovery.as_asked == recovery.as_asked
+    )
     return (yield from session.recover(cut.id, recovery, token)) if before is None else before
 
 

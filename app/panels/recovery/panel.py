@@ -75,6 +75,8 @@ class RecoveryPanel(QWidget):
         self.setMinimumWidth(436)  # the middle column is the one that must not give way
         title = self.tr("Curves of the recovery")
         self._drawing = Drawing("recovery", title, "recovery", self._some, lambda: self.curves, self._table)
+        self._epochs_tip = self.epochs.toolTip()
+        self._timed_tip = self.tr("The recovery takes {0} minutes, however many epochs those are. Change it in More.")
         self._lay_out()
         self.curves.offer(self._drawing, asks_to_save(self.document))
         self.start.clicked.connect(self._start)
@@ -174,18 +176,21 @@ class RecoveryPanel(QWidget):
 
     def _show_waiting(self) -> None:
         reason = command_named("run.recover").enabled(self.document)
-        self.text.setText(reason or expect_text(self.document, self.epochs.value(), self._repair()))
+        self.text.setText(reason or expect_text(self.document, self._given()))
         self._show_estimate(reason)
         set_available(self.start, not reason)
+        timed = bool(self.settings.minutes)
+        self.epochs.setEnabled(not timed)
+        self.epochs.setToolTip(self._timed_tip.format(f"{self.settings.minutes:g}") if timed else self._epochs_tip)
         words = recovery_called(self._given())
         self.start.setText(words)
         self.start.setAccessibleName(words)
 
     def _show_estimate(self, reason: str) -> None:
         """About how long it takes, before what to expect; memory too, on the button."""
-        settings = replace(self.settings, epochs=self.epochs.value(), repair=self._repair())
+        settings = self._given()
         found = self.workbench.estimator.estimate("recover", self.document.contents.present, settings)
-        if not reason and settings.epochs and found.seconds == found.seconds:
+        if not reason and settings.trains and found.seconds == found.seconds:
             self.text.setText(self.tr("About {0}. {1}").format(about(found.seconds), self.text.text()))
         self.start.setToolTip(reason or estimate_words(found))
 
@@ -236,6 +241,7 @@ class RecoveryPanel(QWidget):
     def _use(self, settings: RecoverySettings) -> None:
         self.settings = settings
         self._tell()
+        self.refresh()
 
     @Slot()
     def _cancel(self) -> None:

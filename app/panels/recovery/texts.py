@@ -4,7 +4,7 @@ import math
 
 from PySide6.QtCore import QCoreApplication
 
-from secateur.engine.recovery.protocol import Repair
+from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.tasks.protocol import Split
 
 from ...document.document import Document
@@ -21,14 +21,16 @@ def recovery_job(document: Document) -> JobView | None:
     return next((j for j in document.jobs if j.method == "recover"), None)
 
 
-def expect_text(document: Document, epochs: int, repair: Repair) -> str:
+def expect_text(document: Document, settings: RecoverySettings) -> str:
     """What is kept of a cancelled run, and what to expect of one with these settings; the figures are our own."""
-    kept = document.kept
-    if epochs and kept is not None and kept.state == document.contents.present:
-        return kept_words(kept.epochs, kept.total) + say("recovery", " The number of epochs may be another one.")
-    if not epochs and repair in (Repair.AUTO, Repair.NONE):
+    kept, trains = document.kept, settings.trains
+    if trains and kept is not None and kept.state == document.contents.present:
+        return kept_words(kept.done, kept.total, kept.timed) + say(
+            "recovery", " The number of epochs or minutes may be another one."
+        )
+    if not trains and settings.repair in (Repair.AUTO, Repair.NONE):
         return say("recovery", "What to expect: only the BatchNorm statistics are recalibrated.")
-    if not epochs:
+    if not trains:
         return say(
             "recovery",
             "What to expect: this takes seconds. At half the MACs, least squares raised the sample ResNet from "

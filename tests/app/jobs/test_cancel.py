@@ -14,6 +14,7 @@ from secateur.app.window.main_window import MainWindow
 from secateur.engine.errors import Message
 from secateur.engine.jobs import Cancelled, Progress
 from secateur.engine.process.events import Progressed
+from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.states import StateKind
 from tests.app.playing import Player, play
 from tests.app.stand_in import state_of, task_info, weak
@@ -84,22 +85,41 @@ def test_a_short_job_is_cancelled_at_once_and_a_question_about_one_that_ended_go
     assert not dialog.isVisible()
 
 
-def test_a_cancelled_recovery_says_what_is_kept_and_that_recover_continues(qtbot, player: Player, window: MainWindow):
+@pytest.mark.parametrize(
+    ("settings", "where", "title", "kept"),
+    [
+        (
+            RecoverySettings(epochs=5),
+            Progress(Message("progress.fine_tuning", "Fine-tuning", {}), 330, 500, values={"step": 330.0, "loss": 0.4}),
+            "Recover, 5 epochs",
+            "3 of 5 epochs are kept; Recover continues from there.",
+        ),
+        (
+            RecoverySettings(minutes=20),
+            Progress(
+                Message("progress.fine_tuning_timed", "Training", {}), 490, 1100, values={"step": 9.0, "loss": 0.4}
+            ),
+            "Recover, 20 min",
+            "8 of 20 minutes are kept; Recover continues from there.",
+        ),
+    ],
+    ids=["epochs", "minutes"],
+)
+def test_a_cancelled_recovery_says_what_is_kept_and_that_recover_continues(
+    qtbot, player: Player, window: MainWindow, settings, where, title, kept
+):
     document, panel = player.document, RecoveryPanel(player.workbench)
     qtbot.addWidget(panel)
     analysis = document.analysis
     assert analysis is not None and document.scores is not None
     removed = weak(analysis, document.scores, 0.2)
     document.add_state(state_of(analysis, "s1", "s0", StateKind.CUT, removed, 0.8, 0.4), "cut")
-    settings = replace(document.recovery, epochs=5)
     player.workbench.states.recover(settings)
-    where = Message("progress.fine_tuning", "Fine-tuning, epoch {epoch} of {epochs}", {"epoch": 4, "epochs": 5})
-    number = begin(player, "recover", 600, Progress(where, 330, 500, values={"step": 330.0, "loss": 0.4}))
+    number = begin(player, "recover", 600, where)
     player.workbench.runner.request_cancel(number)
     assert player.link.cancelled[-1] == number and not window.findChildren(CancelJob)
     player.link.failed.emit(number, Cancelled())
-    kept = "3 of 5 epochs are kept; Recover continues from there."
-    assert player.sentences[-1] == f"Cancelled: Recover, 5 epochs. {kept}"
+    assert player.sentences[-1] == f"Cancelled: {title}. {kept}"
     panel.refresh()
     assert kept in panel.text.text()
     player.workbench.states.recover(replace(settings, epochs=7))

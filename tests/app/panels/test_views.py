@@ -150,6 +150,23 @@ def test_further_settings_hold_for_the_next_recovery(shown, qtbot) -> None:
     assert replace(settings, learning_rate=wanted.learning_rate) == wanted
 
 
+def test_minutes_take_the_place_of_epochs(shown, qtbot) -> None:
+    document = travelled()
+    panel, window = shown(RecoveryPanel(document.workbench), 640, 190), Window(document.workbench)
+    qtbot.addWidget(window)
+    qtbot.mouseClick(panel.more, Qt.MouseButton.LeftButton)
+    dialog = window.findChild(RecoverySettingsDialog)
+    minutes: Any = dialog.fields.widgets["minutes"]
+    assert minutes.text() == "by epochs"
+    minutes.setValue(20)
+    qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
+    assert not panel.epochs.isEnabled() and "20 minutes" in panel.epochs.toolTip()
+    assert panel.start.text() == "Recover, 20 min" and panel.text.text().startswith("About 20 min")
+    qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
+    _, (settings,) = document.calls[0]
+    assert (settings.minutes, settings.passes) == (20.0, None)
+
+
 def test_images_are_mirrored_where_the_teacher_alone_answers(shown, qtbot) -> None:
     document = travelled()
     panel, window = shown(RecoveryPanel(document.workbench), 640, 190), Window(document.workbench)

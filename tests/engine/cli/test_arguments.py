@@ -44,6 +44,8 @@ from secateur.engine.tasks.protocol import TaskSpec
         (["prune", "m", "--learning-rate", "0"], "above 0"),
         (["prune", "m", "--distillation", "2"], "from 0 to 1"),
         (["prune", "m", "--epochs", "3", "--no-recover"], "not allowed"),
+        (["prune", "m", "--epochs", "3", "--minutes", "20"], "not allowed"),
+        (["prune", "m", "--minutes", "-1"], "from 0 to"),
         (["prune", "m", "--criterion", "luck"], "luck"),
         (["inspect", "m", "--input", "3,224,224"], "1x3x224x224"),
         (["inspect", "m", "--input", "1x0x3"], "1x3x224x224"),
@@ -138,6 +140,12 @@ def test_usage_loads_neither_torch_nor_qt() -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'PySide6', 'onnx')))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60).returncode == 0
+
+
+def test_minutes_take_the_place_of_epochs() -> None:
+    arguments = parser().parse_args(["prune", "m", "--minutes", "2.5"])
+    recovery = request_from(arguments, limits_of(arguments)).settings_by("l1", True).recovery
+    assert recovery is not None and recovery.minutes == 2.5 and recovery.passes is None
 
 
 def test_a_repair_without_training_is_a_recovery_of_no_epochs() -> None:

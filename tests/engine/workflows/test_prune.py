@@ -19,6 +19,7 @@ from secateur.engine.sharing.session_files import session_recipe
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.costs import costs
 from secateur.engine.tasks.protocol import TaskSpec
+from secateur.engine.workflows.baselines import rounds_of
 from secateur.engine.workflows.budget_search import LossLimit, search_budget
 from secateur.engine.workflows.prune import PruneSettings, prune_state
 from secateur.engine.workflows.sweep import sweep_budgets
@@ -64,6 +65,18 @@ def test_rounds_score_cut_and_recover_down_to_the_goal(session: Session):
     asked, step = [0.4 ** (n / 3) for n in (1, 2, 3)], 0.07  # of the width: 2 x 24 x 9 weights and a few of 7.2 k
     assert all(a - step < share <= a for share, a in zip(shares, asked, strict=True))
     assert made[-1].metrics and made[-1].macs == costs(session.analysis, session.removed(made[-1].id)).macs
+
+
+def test_a_recovery_by_minutes_is_kept_with_its_epochs_and_not_made_again(session: Session, monkeypatch):
+    asked = RecoverySettings(minutes=0.01, threads=1)
+    made = finish(prune_state(session, "s0", replace(HALF, recovery=asked)))
+    recovery = made[-1].recovery
+    assert recovery is not None and recovery.minutes == 0.01
+    calls = counted(session, monkeypatch, "recover", "cut")
+    again = finish(prune_state(session, "s0", replace(HALF, recovery=replace(asked, epochs=3))))
+    assert [one.id for one in again] == [one.id for one in made] and not any(calls.values())
+    ((told,),) = (one.recoveries for one in rounds_of(session, made))
+    assert told == replace(recovery, minutes=0.0)  # baselines get as many epochs, whatever theirs take
 
 
 def test_a_recipe_of_rounds_runs_again_and_its_goals_are_planned_again(session: Session, tmp_path: Path):
