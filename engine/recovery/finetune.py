@@ -41,8 +41,8 @@ SPOKEN = 5
 
 SILENCE = 0.3
 """Seconds after which a point is given anyway."""
-FINE_TUNING, TIMED = "progress.fine_tuning", "progress.fine_tuning_timed"
-"""Code of the progress that counts steps of training."""
+FINE_TUNING, TIMED, DISTILLING = "progress.fine_tuning", "progress.fine_tuning_timed", "progress.distilling"
+"""Codes of the progress that counts steps, or seconds, of training."""
 STEP, FIRST_EVALUATIONS, FIRST_PASSES = 4, 2, 20
 """Passes of a batch through a model in a step of training, and before the first one: evaluations and a repair."""
 
@@ -70,6 +70,7 @@ def fine_tune(
     checkpoint: Checkpoint | None = None,
     device: str = CPU,
     limit: TimeLimit | None = None,
+    steps: int | None = None,
     token: CancelToken | None = None,
 ) -> Job[Recovered]:
     """Repair layers, measure BatchNorm's statistics again, then fine-tune; the same seed and threads, the same weights.
@@ -89,6 +90,7 @@ def fine_tune(
         device: Where models are trained and judged; layers are repaired on the CPU. Bit for bit the same holds there.
         limit: How long it may take; None for any time. What the schedule of the learning rate makes of it depends on
             the machine, and so do the weights.
+        steps: Updates after which it ends, however many passes those are; None for the settings' epochs.
         token: Cancels within a step, also a long one.
 
     Raises:
@@ -113,6 +115,7 @@ def fine_tune(
             Features(copy, teacher, kept or {}) if settings.features else None,
             mirror,
             TrainingTime(limit or TimeLimit()),
+            most=steps or 0,
             device=device,
         )
         return (yield from _run(training, reference or (teacher, kept or {}), checkpoint or Checkpoint(None)))
@@ -156,7 +159,7 @@ def _counted(job: Job[Recovered]) -> Job[Recovered]:
     """A training whose work is counted by its steps alone, whatever else tells of its progress."""
 
     def told(progress: Progress) -> Iterator[Progress]:
-        training = progress.total and progress.message.code in (FINE_TUNING, TIMED)
+        training = progress.total and progress.message.code in (FINE_TUNING, TIMED, DISTILLING)
         yield replace(progress, share=progress.done / progress.total if training else 0.0)
 
     return (yield from followed(job, told))
@@ -172,7 +175,7 @@ def _trained(
     else:
         best, position = put_back(training, found)
         position.batches = position.batches or (yield from _count(training))
-    training.steps = position.batches * (settings.passes or 0)
+    training.steps = training.most or position.batches * (settings.passes or 0)
     if found:
         text = Message("progress.going_on", "Resuming at step {step}", {"step": training.step})
         yield Progress(text, training.shown[0])
@@ -212,10 +215,13 @@ def _evaluated(best: Recovered | None, training: Training, epoch: int) -> Job[Re
 
 
 def _ended(training: Training, position: Position, best: Recovered) -> bool:
-    """Whether there is no further epoch: all are done, the time is up, or the metric has not become better for long."""
-    most = training.settings.passes
-    done = most is not None and position.epoch > most
-    return done or training.time.up or _stalled(best, position, training.settings)
+    """Whether there is no further epoch: all are done, the time is up, or the metric has not become better for long.
+
+    One that was broken off when time or steps were up has not been evaluated yet: it is gone on with for that.
+    """
+    passes = training.settings.passes
+    done = passes is not None and not training.most and position.epoch > passes
+    return done or (training.over and not position.done) or _stalled(best, position, training.settings)
 
 
 def _no_time(clock: TrainingTime) -> Message:
@@ -277,6 +283,8 @@ def _epoch(training: Training, position: Position, best: Recovered, checkpoint: 
                 yield Progress("Skipping batches that were trained on before", number, resumed)
                 spoken = time.monotonic()
             continue
+        if training.over:
+            break
         with _keeping(training, position, best, checkpoint, LOSS, drawn):
             losses.append(training.train_on(batch))
         position.done = number
@@ -285,8 +293,6 @@ def _epoch(training: Training, position: Position, best: Recovered, checkpoint: 
             losses, spoken = [], time.monotonic()
         if checkpoint.due():
             checkpoint.save(training, position, best)
-        if training.time.up:
-            break
     if losses:
         yield _told(training, position, losses)
     if not training.step:
@@ -298,7 +304,9 @@ def _told(training: Training, position: Position, losses: list[float]) -> Progre
     (done, total), point = training.shown, {"step": float(training.step), "loss": math.fsum(losses) / len(losses)}
     fields: dict[str, Any] = {"epoch": position.epoch, "epochs": training.settings.passes}
     text = Message(FINE_TUNING, "Fine-tuning, epoch {epoch} of {epochs}", fields)
-    if training.settings.passes is None:
+    if training.most:
+        text = Message(DISTILLING, "Learning the original's outputs, without labels")
+    elif training.settings.passes is None:
         fields = {"epoch": position.epoch, "done": f"{done / 60:.1f}", "minutes": f"{total / 60:.1f}"}
         template = "Fine-tuning, {done} of {minutes} minutes, epoch {epoch}"
         text = Message(TIMED, template, fields)

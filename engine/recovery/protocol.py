@@ -16,6 +16,8 @@ TUNING_EPOCHS, TUNING_SHARE = 2, 2
 """Epochs of tuning the teacher: at most so many, and one over the share of the recovery's that they are at most."""
 TUNING_TIME = 1 / 3
 """Share of a recovery's time that tuning the teacher may take."""
+DISTILLATION_STEPS, DISTILLATION_RATE = 160, 1e-3
+"""Steps of a repair by distillation, and the peak of its learning rate."""
 
 
 class Repair(StrEnum):
@@ -25,6 +27,7 @@ class Repair(StrEnum):
     NONE = "none"
     BIAS = "bias"
     LEAST_SQUARES = "least squares"
+    DISTILLATION = "distillation"
 
 
 class Teacher(StrEnum):
@@ -172,12 +175,15 @@ class RecoverySettings:
             title="Repair",
             help="repair layers that lost inputs, from calibration samples without labels, before training or instead",
             details="Biases: add the mean of the removed inputs. Least squares: predict the removed inputs from the "
-            "kept ones. The repair is kept only if the metric improves. Automatic: least squares before training.",
+            "kept ones. Distillation: least squares, then a few steps in which the cut model learns the original's "
+            "outputs, without labels; where epochs follow, these do that. The repair is kept only if the metric "
+            "improves. Automatic: least squares before training.",
             titles={
                 Repair.AUTO: "automatic",
                 Repair.NONE: "none",
                 Repair.BIAS: "biases",
                 Repair.LEAST_SQUARES: "least squares",
+                Repair.DISTILLATION: "least squares and distillation",
             },
             section=TRAINING,
             in_dialog=False,
@@ -283,7 +289,9 @@ class RecoverySettings:
 
     @property
     def repairs(self) -> Repair:
-        """How layers are repaired, which is never automatic."""
+        """How layers are repaired, which is never automatic; distillation follows that."""
+        if self.repair is Repair.DISTILLATION:
+            return Repair.LEAST_SQUARES
         if self.repair is not Repair.AUTO:
             return self.repair
         return Repair.LEAST_SQUARES if self.trains else Repair.NONE
@@ -302,6 +310,23 @@ class RecoverySettings:
     def as_asked(self) -> "RecoverySettings":
         """The same without what only the recovery has shown: how many passes fit into its time."""
         return replace(self, epochs=RecoverySettings().epochs) if self.minutes else self
+
+    @property
+    def distilling(self) -> "RecoverySettings | None":
+        """What a repair by distillation trains with, without labels; None where none is asked for, or training is."""
+        if self.repair is not Repair.DISTILLATION or self.trains:
+            return None
+        return RecoverySettings(
+            epochs=1,
+            learning_rate=DISTILLATION_RATE,
+            distillation=1.0,
+            seed=self.seed,
+            threads=self.threads,
+            repair=Repair.LEAST_SQUARES,
+            mirror=False,
+            teacher=Teacher.ORIGINAL,
+            half=self.half,
+        )
 
     @property
     def tuning(self) -> "RecoverySettings | None":

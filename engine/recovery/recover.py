@@ -15,7 +15,7 @@ from ..tasks.protocol import Task
 from .best_weights import Recovered
 from .checkpoint import Checkpoint
 from .finetune import explained, fine_tune, training_work
-from .protocol import TUNING_TIME, RecoverySettings, require_possible
+from .protocol import DISTILLATION_STEPS, TUNING_TIME, RecoverySettings, require_possible
 from .side_effects import working_copy
 from .teacher_tuning import TunedTeacher, tuned_teacher
 from .time_limit import TimeLimit
@@ -56,6 +56,8 @@ def recover(
     """
     require_possible(settings)
     token, checkpoint = token or NeverCancelled(), checkpoint or Checkpoint(None)
+    steps = DISTILLATION_STEPS if settings.distilling else None
+    settings = settings.distilling or settings
     limit = TimeLimit(60 * settings.minutes) if settings.minutes else TimeLimit()
     tuning = 0 if settings.tuning is None else training_work(task, settings.tuning.epochs)
     begin = tuning / (tuning + training_work(task, settings.epochs))
@@ -77,6 +79,7 @@ def recover(
             checkpoint=checkpoint,
             device=device,
             limit=limit,
+            steps=steps,
             token=token,
         )
         done = yield from spanning(job, begin, 1.0)

@@ -49,6 +49,7 @@ class Training:
         features: Results of blocks to learn too, None for none.
         mirror: Mirror about half of the images of each batch, for student and teacher alike.
         time: How long it may take.
+        most: Steps after which it ends, however many epochs those are; 0 for the settings' epochs.
         steps: Steps in all, for the schedule; 0 where time alone ends it.
         step: Steps done.
         device: Where it is trained and judged.
@@ -67,6 +68,7 @@ class Training:
     features: Features | None = None
     mirror: bool = False
     time: TrainingTime = field(default_factory=lambda: TrainingTime(TimeLimit()))
+    most: int = 0
     steps: int = 0
     step: int = 0
     device: str = CPU
@@ -79,6 +81,11 @@ class Training:
         """How far it is, 0 to 1: by its steps or by its time, whichever ends first. A longer one stays at the end."""
         by_steps = min(self.step / max(self.steps - 1, 1), 1.0) if self.steps else 0.0
         return max(by_steps, self.time.share)
+
+    @property
+    def over(self) -> bool:
+        """Whether it ends with this step, whatever the epochs say."""
+        return self.time.up or 0 < self.most <= self.step
 
     @property
     def shown(self) -> tuple[int, int]:

@@ -107,6 +107,18 @@ def test_a_run_that_is_gone_on_with_takes_what_is_left(clock: Clock, tmp_path: P
     assert done.steps > 30
 
 
+def test_a_run_whose_time_was_up_when_it_broke_off_is_evaluated(clock: Clock, tmp_path: Path) -> None:
+    path = tmp_path / "s1.pt"
+    job = recover(_net(), _net(), Slow(clock), _settings(), checkpoint=Checkpoint(path, "k"))
+    for progress in job:
+        if progress.values.get("step", 0) >= 3 and "loss" in progress.values:
+            clock.now += 100
+            job.close()
+            break
+    done = finish(recover(_net(), _net(), Slow(clock), _settings(), checkpoint=Checkpoint(path, "k")))
+    assert done.best_epoch == done.epochs == 1 and 3 <= done.steps <= 5
+
+
 def test_tuning_the_teacher_takes_a_part_of_the_time(clock: Clock, tmp_path: Path) -> None:
     begun = clock.now
     task = Slow(clock)
