@@ -44,6 +44,7 @@ class Preferences(FormDialog):
         self._add_cache()
         self.act = self._save
         self.check()
+        self.look.setFocus()
 
     def _add_look(self) -> None:
         self.look = ComboBox(self.tr("Theme"))

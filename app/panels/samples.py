@@ -183,7 +183,10 @@ class SamplesPanel(QWidget):
     def _offer(self, task: TaskInfo | None) -> None:
         """Offer to take over what was found to fit the model better."""
         reordered = task is not None and task.reordered is not None
-        self.better.setVisible(reordered or (task is not None and task.better is not None))
+        offered = reordered or (task is not None and task.better is not None)
+        if not offered and self.better.hasFocus():
+            self.expected.setFocus()  # not wherever Qt hands the focus of what is hidden to
+        self.better.setVisible(offered)
         words = (self.tr("Use this normalisation"), self.tr("Open the same data with this mean and standard deviation"))
         if reordered:
             words = (self.tr("Use this order"), self.tr("Open the same data with its classes in this order"))

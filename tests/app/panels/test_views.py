@@ -374,6 +374,7 @@ def test_a_better_preparation_is_taken_over_by_a_button(shown, qtbot) -> None:
     assert asked == [better]
     order = TaskSpec("folder", "images", options=(("classes", '["b", "a"]'),))
     document.take_task(replace(task_info(), notes=("The classes have another order.",), reordered=order))
+    document.take_metrics(tuple(replace(one, metrics=opened().states[0].metrics) for one in document.states))
     qtbot.waitUntil(lambda: panel.better.text() == "Use this order")
     qtbot.mouseClick(panel.better, Qt.MouseButton.LeftButton)
     assert asked == [better, order]
