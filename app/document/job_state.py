@@ -34,6 +34,7 @@ class JobView:
         changes: It makes a state, or opens another model: the plan cannot be edited meanwhile.
         background: Nobody asked for it.
         so_far: Its result as far as it is made, None where it tells nothing of that.
+        work: How much of its whole work is done, 0 to 1; -1 where it tells only of its present stage.
     """
 
     id: int
@@ -53,10 +54,13 @@ class JobView:
     changes: bool = False
     background: bool = False
     so_far: Any = None
+    work: float = -1.0
 
     @property
     def share(self) -> float:
-        """How much of its time is over, 0 to 1; -1 where that is not known."""
+        """How much of it is over, 0 to 1: of its work, else of its time; -1 where neither is known."""
+        if self.work >= 0:
+            return self.work
         return self.elapsed / (self.elapsed + self.left) if self.left >= 0 and self.elapsed > 0 else -1.0
 
 

@@ -126,7 +126,8 @@ class QueuedJob:
         self.progress = progress
         self.so_far = self.so_far if progress.so_far is None else progress.so_far
         whole = math.isfinite(progress.share)
-        if not whole and progress.total != self.stage:  # the speed of one stage says nothing of another one
+        begins = code == TRAINING and not self.trained[2]
+        if begins or (not whole and progress.total != self.stage):  # the speed of one stage says nothing of another one
             self.recent.clear()
         self.stage = 0 if whole else progress.total
         reached = progress.share if whole else progress.done / progress.total if progress.total else 0.0
@@ -185,6 +186,7 @@ class QueuedJob:
             changes=self.changes,
             background=self.background,
             so_far=self.so_far,
+            work=self.progress.share if math.isfinite(self.progress.share) else -1.0,
         )
 
 

@@ -59,8 +59,7 @@ class JobRow(QWidget):
         self.job = job
         self._title.setText(job.title)
         self._text.setText(job_words(job))
-        self._bar.setRange(0, job.total if job.total or job.elapsed else 1)
-        self._bar.setValue(job.done)
+        self._bar.show_progress(job.done, job.total if job.total or job.elapsed else 1, job.work)
         self._bar.setVisible(not job.place)
         self._bar.setAccessibleName(self.tr("Progress: {0}").format(job.title))
         self.log.setVisible(not job.place)

@@ -157,8 +157,7 @@ class StartPage(QWidget):
         if jobs:
             job = jobs[0]
             self._status.setText(f"{job.title}: {job.text or self._window.document.engine.text}")
-            self._bar.setRange(0, job.total)
-            self._bar.setValue(job.done)
+            self._bar.show_progress(job.done, job.total, job.work)
 
 
 def _discard(item: QLayoutItem) -> None:

@@ -129,8 +129,7 @@ class RunningJob(QWidget):
         if not jobs:
             return
         job = jobs[0]
-        self.bar.setRange(0, job.total)
-        self.bar.setValue(job.done)
+        self.bar.show_progress(job.done, job.total, job.work)
         parts = [self.tr("about {0} left").format(about(job.left))] if job.left >= 0 else []
         parts += [self.tr("{0} waiting").format(len(jobs) - 1)] if len(jobs) > 1 else []
         self.left.setText(", ".join(parts))

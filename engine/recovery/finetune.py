@@ -43,7 +43,7 @@ SILENCE = 0.3
 """Seconds after which a point is given anyway."""
 FINE_TUNING, TIMED, DISTILLING = "progress.fine_tuning", "progress.fine_tuning_timed", "progress.distilling"
 """Codes of the progress that counts steps, or seconds, of training."""
-STEP, FIRST_EVALUATIONS, FIRST_PASSES = 4, 2, 20
+STEP, FIRST_EVALUATIONS, FIRST_PASSES = 4, 2, 100
 """Passes of a batch through a model in a step of training, and before the first one: evaluations and a repair."""
 
 

@@ -198,8 +198,7 @@ class RecoveryPanel(QWidget):
         set_available(self.start, False)  # it stays where it is, with the focus
         self.start.setToolTip(command_named("run.recover").enabled(self.document))
         self.text.setText(progress_text(job, self.document.curve))
-        self.progress.setRange(0, max(job.total, 0))
-        self.progress.setValue(job.done)
+        self.progress.show_progress(job.done, job.total, job.work)
         self.cancel.setEnabled(not job.cancelling)
         self.cancel.setText(self.tr("Cancelling \u2026") if job.cancelling else self.tr("Cancel"))
         self.cancel.setAccessibleName(self.tr("Cancel the recovery"))

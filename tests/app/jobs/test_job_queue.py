@@ -13,7 +13,9 @@ from PySide6.QtWidgets import QApplication
 from secateur.app.commands import command_named
 from secateur.app.document.aspects import Aspect
 from secateur.app.document.job_state import JobView
+from secateur.app.jobs import job_queue
 from secateur.app.jobs.cost_estimator import Estimate, estimate_words, free_memory
+from secateur.app.jobs.job_queue import QueuedJob
 from secateur.app.panels.jobs import JobsPanel, job_words
 from secateur.app.panels.log import LogPanel
 from secateur.app.window import desktop_notifications, taskbar, window_title
@@ -276,6 +278,38 @@ def running(window: MainWindow, elapsed: float, left: float, background: bool = 
     publish(window, job, waiting)
 
 
+def told_at(job: QueuedJob, monkeypatch, seconds: float, share: float, code: str = "progress.plain") -> float:
+    """A job tells how much is done at a time; the seconds that it is said to take still then."""
+    monkeypatch.setattr(job_queue.time, "monotonic", lambda: 1000.0 + seconds)
+    job.told(Progress(Message(code, "on"), round(1000 * share), 1000, share=share))
+    return job.view().left
+
+
+def test_the_time_left_is_that_of_the_whole_job_and_not_of_its_stage(monkeypatch) -> None:
+    job = QueuedJob("Recover", lambda _none: None, "recover")
+    for second in range(10):
+        left = told_at(job, monkeypatch, second, second / 100)
+    assert left == pytest.approx(91.0)  # a hundredth a second, and 9 are done
+
+
+def test_a_slow_start_says_nothing_of_the_training_that_follows(monkeypatch) -> None:
+    job = QueuedJob("Recover", lambda _none: None, "recover")
+    for second in range(0, 60, 10):
+        told_at(job, monkeypatch, second, second / 500)  # a tenth in 50 seconds
+    for second in range(60, 70):
+        left = told_at(job, monkeypatch, second, 0.1 + (second - 60) / 100, "progress.fine_tuning")
+    assert left == pytest.approx(81.0)
+
+
+def test_a_step_that_takes_longer_than_said_is_not_said_to_end_at_once(monkeypatch) -> None:
+    job = QueuedJob("Export", lambda _none: None, "export")
+    told_at(job, monkeypatch, 0.0, 0.0)
+    assert told_at(job, monkeypatch, 10.0, 0.5) == pytest.approx(10.0)
+    for later, left in ((5.0, 5.0), (30.0, 15.0)):
+        monkeypatch.setattr(job_queue.time, "monotonic", lambda later=later: 1010.0 + later)
+        assert job.view().left == pytest.approx(left)
+
+
 def publish(window: MainWindow, *jobs: JobView) -> None:
     """The document has these jobs, and the window shows them."""
     window.document.take_jobs(jobs, None)
@@ -286,6 +320,14 @@ def publish(window: MainWindow, *jobs: JobView) -> None:
 def test_the_title_says_how_far_the_running_job_is(window) -> None:
     running(window, elapsed=30.0, left=90.0)
     assert window.windowTitle() == "25 % Recover, 8 epochs - Secateur[*]"
+    work = JobView(1, "Recover, 8 epochs", "", 1, 4, 30.0, 90.0, work=0.6)  # known by its work, it never goes back
+    publish(window, work)
+    assert window.windowTitle() == "60 % Recover, 8 epochs - Secateur[*]"
+    bar = window.status.running.bar
+    bar.show_progress(1, 4, 0.6)
+    assert bar.value() / bar.maximum() == pytest.approx(0.6)
+    bar.show_progress(1, 4, -1.0)
+    assert (bar.value(), bar.maximum()) == (1, 4)
     running(window, elapsed=40.0, left=-1.0)
     assert window.windowTitle() == "Recover, 8 epochs - Secateur[*]"
     for elapsed, background in ((0.5, False), (30.0, True)):
