@@ -52,6 +52,7 @@ from .jobs import (
 from .jobs import (
     finish as finish,
 )
+from .masks.gates import StructureGates as StructureGates
 from .planning.count_balance import balanced as balanced
 from .planning.goal import solve as solve
 from .planning.goal import suggest as suggest

@@ -125,12 +125,12 @@ def _slice(analysis: Analysis, kept: KeptIndices, spot: SliceKey, owners: list[C
     left = dims[dim]
     now = np.full(tensor.shape[dim], -1, dtype=np.int64)
     now[slice(None) if left is None else left] = np.arange(tensor.shape[dim] if left is None else len(left))
-    structures, indices = zip(*(_owned(analysis, one, axis) for one in owners), strict=True)
+    structures, indices = zip(*(owned(analysis, one, axis) for one in owners), strict=True)
     structure, index = np.concatenate(structures), now[np.concatenate(indices)]
     return WeightSlice(spot[2], dim, int((now >= 0).sum()), structure[index >= 0], index[index >= 0])
 
 
-def _owned(analysis: Analysis, one: CoupledSet, axis: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def owned(analysis: Analysis, one: CoupledSet, axis: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """([n] structures of a set, [n] the original index of an axis that each owns)."""
     bounds = analysis.member_start[one.first : one.first + one.count + 1]
     members = analysis.member_position[bounds[0] : bounds[-1]]

@@ -20,12 +20,12 @@ def skip(model: nn.Module, one: StandInSpec) -> RemovableHandle | None:
 
     def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
         given = {str(place): value for place, value in enumerate(args)} | kwargs
-        return _without(one.result, result, given)
+        return without(one.result, result, given)
 
     return module.register_forward_hook(hook, with_kwargs=True)
 
 
-def _without(part: Any, result: Any, given: dict[str, Any]) -> Any:
+def without(part: Any, result: Any, given: dict[str, Any]) -> Any:
     """The result of the module, but for the tensors for which others stand."""
     if isinstance(result, torch.Tensor):
         if part is None:
@@ -36,13 +36,13 @@ def _without(part: Any, result: Any, given: dict[str, Any]) -> Any:
     for kind in (tuple, list):
         if type(result) is kind:
             pairs = zip(part[kind.__name__], cast("Sequence[Any]", result), strict=True)
-            return cast("Any", kind)(_without(p, r, given) for p, r in pairs)
+            return cast("Any", kind)(without(p, r, given) for p, r in pairs)
     if type(result) is dict:
-        return {key: _without(part["dict"][key], r, given) for key, r in cast("dict[str, Any]", result).items()}
+        return {key: without(part["dict"][key], r, given) for key, r in cast("dict[str, Any]", result).items()}
     if part is None or "fields" not in part:
         return result
     values = {f.name: getattr(result, f.name) for f in fields(result)}
-    return type(result)(**{name: _without(part["fields"][name], value, given) for name, value in values.items()})
+    return type(result)(**{name: without(part["fields"][name], value, given) for name, value in values.items()})
 
 
 def argument(place: str, given: dict[str, Any]) -> Any:

@@ -1,0 +1,1 @@
+"""Learned masks: gates on structures, which training opens and closes before anything is cut."""

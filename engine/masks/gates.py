@@ -1,0 +1,338 @@
+"""Runs a model with a gate on every structure: 1 leaves it, 0 computes what the model without it computes.
+
+Gates multiply weights, not activations, so no class or operator needs to be known: structures are gated at the weights
+that read them. Where a norm takes statistics over them (the residual width), the weights that write them are gated
+instead, and the norm's mean and variance are weighted by the squared gates: at 0 and 1 they run over what is left. An
+expert is gated at its router, whose logit becomes minus infinity; a block by its result r and what would stand in its
+place, r' + z (r - r').
+"""
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
+from torch.utils.hooks import RemovableHandle
+
+from ..scoring.weight_roles import roles_of
+from ..scoring.weight_slices import owned
+from ..structures.analysis import Analysis, CountRule, CoupledSet, Kind, StandInSpec, TensorInfo
+from ..surgery.cut.skip_block import without
+from ..tracing.tree import modules_of
+
+NORMS = frozenset({"aten.native_layer_norm", "aten._fused_rms_norm"})
+"""Operators that normalise the channels on the last dimension of their result."""
+STATISTICS = frozenset({"aten.native_group_norm", "aten.mean", "aten.var", "aten.var_mean"})
+"""Operators that take statistics over the channels that the weight of their module has, if they have one."""
+CLOSED = 1e-30
+"""A gate that counts as closed where its logarithm is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatedDimension:
+    """A dimension of a weight, and which gates of one coupled set multiply its indices.
+
+    Attributes:
+        name: Of the tensor.
+        dim: The dimension.
+        structures: [n] numbers of structures.
+        indices: [n] the index that each owns; the others are not gated.
+        size: Of the dimension.
+    """
+
+    name: str
+    dim: int
+    structures: Tensor
+    indices: Tensor
+    size: int
+
+    def factors(self, gates: Tensor) -> Tensor:
+        """[size] what the indices are multiplied by, for gates [S]."""
+        return gates.new_ones(self.size).index_put((self.indices,), gates[self.structures])
+
+
+class StructureGates:
+    """The places of a model where gates act.
+
+    Attributes:
+        count: S, the number of structures.
+    """
+
+    def __init__(self, model: nn.Module, analysis: Analysis) -> None:
+        """Find the places.
+
+        Args:
+            model: The original, or a copy of it; it is not changed.
+            analysis: Of it.
+        """
+        self.count = analysis.count
+        self._model = model
+        self._weights, self._routers = dict[str, list[GatedDimension]](), dict[str, list[GatedDimension]]()
+        self._norms = dict[str, list[GatedDimension]]()
+        roles = roles_of(analysis)
+        routed = {n for one in analysis.constraints if one.kind is CountRule.AT_LEAST for n in one.sets}
+        for number, one in enumerate(analysis.sets):
+            spots = [(t, d) for t, d in one.touches if analysis.tensors[t].parameter]
+            reads = [(t, d) for t, d in spots if d in roles.inputs[t]]
+            if one.kind is Kind.BLOCK:
+                continue
+            if one.kind is Kind.EXPERT or number in routed:  # some of them are chosen
+                routers = [(t, d) for t, d in spots if d == 0 and len(analysis.tensors[t].shape) == 2]
+                self._add(self._routers, analysis, one, routers)
+            elif (norms := _norms(analysis, one)) or one.kind is Kind.HEAD_DIM:  # queries and keys meet without weights
+                writes = [(t, d) for t, d in spots if (t, d) not in reads or not _is_product(analysis.tensors[t])]
+                self._add(self._weights, analysis, one, writes)
+                for path, axis in norms:
+                    place = _place(path, analysis, one, axis, -1)
+                    self._norms.setdefault(path, []).append(place)
+            else:
+                self._add(self._weights, analysis, one, reads or spots)
+        first: dict[int, StandInSpec] = {}
+        for spec in analysis.stand_ins:
+            first.setdefault(spec.structure, spec)
+        self._blocks = tuple(first.values())
+
+    @contextmanager
+    def applied(self, gates: Tensor) -> Generator[None]:
+        """Context in which the model runs with gates [S] from 0 to 1; gradients reach gates and weights."""
+        own = dict(self._model.named_parameters(remove_duplicate=False))
+        made = {name: _gated(own[name], places, gates) for name, places in self._weights.items()}
+        routers = {name: made.get(name, own[name]) for name in self._routers}
+        mode = _GatedOperators({id(one): _factors(self._routers[name], gates) for name, one in routers.items()})
+        with ExitStack() as stack:
+            stack.enter_context(_replaced(self._model, {id(own[name]): one for name, one in made.items()}))
+            modules = modules_of(self._model)
+            for path, places in self._norms.items():
+                mode.watch(modules[path], _factors(places, gates), stack)
+            for spec in self._blocks:
+                handle = _gated_block(self._model, spec, gates[spec.structure])
+                stack.callback(handle.remove)
+            stack.enter_context(mode)
+            yield
+
+    def fold(self, gates: Tensor) -> None:
+        """Multiply the weights with gates [S] for good; norms, routers and blocks have none in them."""
+        own = dict(self._model.named_parameters(remove_duplicate=False))
+        with torch.no_grad():
+            for name, places in self._weights.items():
+                own[name].copy_(_gated(own[name], places, gates))
+
+    def _add(
+        self,
+        found: dict[str, list[GatedDimension]],
+        analysis: Analysis,
+        one: CoupledSet,
+        spots: Iterable[tuple[int, int]],
+    ) -> None:
+        for number, dim in spots:
+            tensor = analysis.tensors[number]
+            found.setdefault(tensor.name, []).append(_place(tensor.name, analysis, one, tensor.axes[dim], dim))
+
+
+class _GatedOperators(TorchFunctionMode):
+    """Weights the statistics of norms by the squared gates of their channels, and closes experts at their routers."""
+
+    def __init__(self, routers: Mapping[int, Tensor]) -> None:
+        super().__init__()
+        self._routers = routers
+        self._inside: list[Tensor] = []
+
+    def watch(self, module: nn.Module, factors: Tensor, stack: ExitStack) -> None:
+        """Weight the statistics that a module takes by the gates [C] of its channels, until the stack is left."""
+
+        def enter(_module: nn.Module, _given: Any) -> None:
+            self._inside.append(factors.square())
+
+        def leave(_module: nn.Module, _given: Any, _result: Any) -> None:
+            self._inside.pop()
+
+        stack.callback(module.register_forward_pre_hook(enter).remove)
+        stack.callback(module.register_forward_hook(leave, always_call=True).remove)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run a function of torch, gated where that is asked for."""
+        kwargs = kwargs or {}
+        if func is functional.linear and id(args[1]) in self._routers:
+            return func(*args, **kwargs) + self._routers[id(args[1])].clamp_min(CLOSED).log()
+        rule = RULES.get(func) if self._inside else None
+        found = None if rule is None else rule(self._inside[-1], *args, **kwargs)
+        return func(*args, **kwargs) if found is None else found
+
+
+def _layer_norm(
+    weights: Tensor,
+    x: Tensor,
+    shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor | None:
+    if len(shape) != 1 or shape[0] != len(weights):
+        return None
+    share = weights / weights.sum()
+    centred = x - (x * share).sum(-1, keepdim=True)
+    normal = centred * ((centred.square() * share).sum(-1, keepdim=True) + eps).rsqrt()
+    scaled = normal if weight is None else normal * weight
+    return scaled if bias is None else scaled + bias
+
+
+def _rms_norm(
+    weights: Tensor, x: Tensor, shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor | None:
+    if len(shape) != 1 or shape[0] != len(weights):
+        return None
+    eps = torch.finfo(x.dtype).eps if eps is None else eps
+    normal = x * ((x.square() * weights).sum(-1, keepdim=True) / weights.sum() + eps).rsqrt()
+    return normal if weight is None else normal * weight
+
+
+def _group_norm(
+    weights: Tensor,
+    x: Tensor,
+    groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor | None:
+    if x.shape[1] != len(weights):
+        return None
+    parts = x.reshape(x.shape[0], groups, len(weights) // groups, -1)
+    share = weights.view(1, groups, -1, 1)
+    share = share / (share.sum(2, keepdim=True).clamp_min(CLOSED) * parts.shape[-1])
+    centred = parts - (parts * share).sum((2, 3), keepdim=True)
+    normal = centred * ((centred.square() * share).sum((2, 3), keepdim=True) + eps).rsqrt()
+    vector = [1, -1] + [1] * (x.ndim - 2)
+    normal = normal.view_as(x)
+    scaled = normal if weight is None else normal * weight.view(vector)
+    return scaled if bias is None else scaled + bias.view(vector)
+
+
+def _mean(weights: Tensor, x: Tensor, dim: Any = None, keepdim: bool = False, **kwargs: Any) -> Tensor | None:
+    share = _share(weights, x, dim)
+    return None if share is None else (x * share).sum(dim, keepdim=keepdim)
+
+
+def _var(
+    weights: Tensor,
+    x: Tensor,
+    dim: Any = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor | None:
+    share = _share(weights, x, dim)
+    if share is None:
+        return None
+    less = correction if correction is not None else float(unbiased)
+    found = ((x - (x * share).sum(dim, keepdim=True)).square() * share).sum(dim, keepdim=keepdim)
+    return found * weights.sum() / (weights.sum() - less)
+
+
+def _share(weights: Tensor, x: Tensor, dim: int | Sequence[int] | None) -> Tensor | None:
+    """What each channel counts for in a mean over a dimension; None where that is not the one of the channels."""
+    dims = [dim] if isinstance(dim, int) else list(dim or ())
+    if len(dims) != 1 or x.shape[dims[0]] != len(weights):
+        return None
+    shape = [1] * x.ndim
+    shape[dims[0]] = -1
+    return (weights / weights.sum()).view(shape)
+
+
+RULES: Mapping[Any, Callable[..., Tensor | None]] = {
+    functional.layer_norm: _layer_norm,
+    functional.rms_norm: _rms_norm,
+    functional.group_norm: _group_norm,
+    torch.mean: _mean,
+    torch.Tensor.mean: _mean,
+    torch.var: _var,
+    torch.Tensor.var: _var,
+}
+"""Functions that take statistics over channels; a rule returns None where these are others than the gated ones."""
+
+
+def _norms(analysis: Analysis, one: CoupledSet) -> list[tuple[str, int]]:
+    """(path of a module, axis) where statistics are taken over the structures of a set."""
+    axes = {analysis.tensors[t].axes[d] for t, d in one.touches}
+    vectors = {
+        analysis.tensors[t].module: analysis.tensors[t].axes[0]
+        for t, _ in one.touches
+        if analysis.tensors[t].parameter and len(analysis.tensors[t].shape) == 1
+    }
+    found: dict[tuple[str, int], None] = {}
+    for step in analysis.steps:
+        if step.op in NORMS:
+            if step.axes[-1] in axes:
+                found[step.module, step.axes[-1]] = None
+        elif step.op in STATISTICS and step.module in vectors:
+            found[step.module, vectors[step.module]] = None
+    return list(found)
+
+
+def _is_product(tensor: TensorInfo) -> bool:
+    """A weight that something is multiplied with; a position embedding is added."""
+    return len(tensor.shape) > 1 and "weight" in tensor.name.rpartition(".")[2]
+
+
+def _place(name: str, analysis: Analysis, one: CoupledSet, axis: int, dim: int) -> GatedDimension:
+    structures, indices = owned(analysis, one, axis)
+    size = int(analysis.axis_start[axis + 1] - analysis.axis_start[axis])
+    return GatedDimension(name, dim, torch.from_numpy(structures), torch.from_numpy(indices), size)
+
+
+def _factors(places: Sequence[GatedDimension], gates: Tensor) -> Tensor:
+    """[size] the product of all gates on a dimension."""
+    return reduce(torch.mul, (one.factors(gates) for one in places))
+
+
+def _gated(weight: Tensor, places: Sequence[GatedDimension], gates: Tensor) -> Tensor:
+    for one in places:
+        shape = [1] * weight.ndim
+        shape[one.dim] = one.size
+        weight = weight * one.factors(gates).to(weight.dtype).view(shape)
+    return weight
+
+
+@contextmanager
+def _replaced(model: nn.Module, made: Mapping[int, Tensor]) -> Generator[None]:
+    """Context in which modules read other tensors in place of their parameters, by `id`, under each of their names."""
+    places: list[tuple[dict[str, Any], str, Any]] = []
+    flat: list[tuple[Any, list[Any]]] = []
+    try:
+        for module in model.modules():
+            own = cast("dict[str, Any]", vars(module)["_parameters"])
+            for name, one in own.items():
+                if id(one) in made:
+                    places.append((own, name, one))
+                    own[name] = made[id(one)]
+            if isinstance(module, nn.RNNBase):
+                weights: list[Any] = vars(module)["_flat_weights"]
+                flat.append((module, weights))
+                vars(module)["_flat_weights"] = [made.get(id(one), one) for one in weights]
+        yield
+    finally:
+        for own, name, one in places:
+            own[name] = one
+        for module, weights in flat:
+            vars(module)["_flat_weights"] = weights
+
+
+def _gated_block(model: nn.Module, spec: StandInSpec, gate: Tensor) -> RemovableHandle:
+    """Mix a block's result with what stands in its place when it is gone."""
+
+    def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
+        given = {str(place): value for place, value in enumerate(args)} | kwargs
+        return tree_map(mixed, result, without(spec.result, result, given))
+
+    def mixed(result: Any, other: Any) -> Any:
+        if not isinstance(result, Tensor) or not result.is_floating_point() or result is other:
+            return result
+        return other + gate.to(result.dtype) * (result - other)
+
+    return model.get_submodule(spec.path).register_forward_hook(hook, with_kwargs=True)
