@@ -25,7 +25,8 @@ class DesktopNotifications(QObject):
 
     @Slot(str, float)
     def _ended(self, sentence: str, seconds: float) -> None:
-        if seconds < WORTH_MARKING or self._window.isActiveWindow():
+        looked_at = QApplication.activeWindow() is not None  # this one, or a dialog or a panel of it
+        if seconds < WORTH_MARKING or looked_at:
             return
         QApplication.alert(self._window)
         self._title.mark(True)

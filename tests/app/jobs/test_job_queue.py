@@ -248,7 +248,7 @@ def test_a_job_that_ends_while_nobody_looks_marks_the_title_until_the_window_is_
     alerted, told = [], []
     monkeypatch.setattr(desktop_notifications.QApplication, "alert", alerted.append)
     monkeypatch.setattr(window.notices, "notify", told.append)
-    monkeypatch.setattr(window, "isActiveWindow", lambda: False)
+    monkeypatch.setattr(desktop_notifications.QApplication, "activeWindow", lambda: None)
     window.workbench.runner.ended.emit("Finished: Recover, 8 epochs", 60.0)
     assert alerted == [window] and told == ["Finished: Recover, 8 epochs"]
     assert window.windowTitle().startswith(window_title.MARK)
@@ -258,7 +258,7 @@ def test_a_job_that_ends_while_nobody_looks_marks_the_title_until_the_window_is_
 
 @pytest.mark.parametrize(("active", "seconds"), [(True, 60.0), (False, 0.5)])
 def test_who_looks_at_the_window_or_waits_a_moment_is_told_nothing(window, monkeypatch, active, seconds) -> None:
-    monkeypatch.setattr(window, "isActiveWindow", lambda: active)
+    monkeypatch.setattr(desktop_notifications.QApplication, "activeWindow", lambda: window if active else None)
     window.workbench.runner.ended.emit("Finished: Evaluate s0", seconds)
     assert not window.title.marked
 
@@ -266,7 +266,7 @@ def test_who_looks_at_the_window_or_waits_a_moment_is_told_nothing(window, monke
 def test_the_system_says_nothing_of_a_job_that_took_a_few_seconds(window, monkeypatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(window.notices, "notify", told.append)
-    monkeypatch.setattr(window, "isActiveWindow", lambda: False)
+    monkeypatch.setattr(desktop_notifications.QApplication, "activeWindow", lambda: None)
     window.workbench.runner.ended.emit("Finished: Evaluate s0", 10.0)
     assert window.title.marked and told == []
 
