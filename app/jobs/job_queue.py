@@ -126,7 +126,7 @@ class QueuedJob:
         self.progress = progress
         self.so_far = self.so_far if progress.so_far is None else progress.so_far
         whole = math.isfinite(progress.share)
-        begins = code == TRAINING and not self.trained[2]
+        begins = code in TRAINING and not self.trained[2]
         if begins or (not whole and progress.total != self.stage):  # the speed of one stage says nothing of another one
             self.recent.clear()
         self.stage = 0 if whole else progress.total

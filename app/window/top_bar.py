@@ -29,7 +29,7 @@ from ..widgets.popup import Popup
 
 GAP, SPACE = 14, 6
 """Between what one has, what one wants and what comes next; and between their parts."""
-STEP, DATA, TARGET = 20, 20, 33
+STEP, DATA, TARGET = 19, 20, 33
 """Average letters that the next step, the data and the target have room for."""
 KINDS = 3
 """The same for how many single kinds have a limit of their own."""

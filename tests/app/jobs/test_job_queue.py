@@ -286,14 +286,14 @@ def told_at(job: QueuedJob, monkeypatch, seconds: float, share: float, code: str
 
 
 def test_the_time_left_is_that_of_the_whole_job_and_not_of_its_stage(monkeypatch) -> None:
-    job = QueuedJob("Recover", lambda _none: None, "recover")
+    job, left = QueuedJob("Recover", lambda _none: None, "recover"), 0.0
     for second in range(10):
         left = told_at(job, monkeypatch, second, second / 100)
     assert left == pytest.approx(91.0)  # a hundredth a second, and 9 are done
 
 
 def test_a_slow_start_says_nothing_of_the_training_that_follows(monkeypatch) -> None:
-    job = QueuedJob("Recover", lambda _none: None, "recover")
+    job, left = QueuedJob("Recover", lambda _none: None, "recover"), 0.0
     for second in range(0, 60, 10):
         told_at(job, monkeypatch, second, second / 500)  # a tenth in 50 seconds
     for second in range(60, 70):

