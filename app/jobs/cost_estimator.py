@@ -16,7 +16,7 @@ from typing import Any
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.planning.protocol import Goal
-from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.recovery.protocol import DISTILLATION_STEPS, RecoverySettings
 from secateur.engine.scoring.criteria import CRITERIA, context_of
 from secateur.engine.sensitivity.protocol import SHARES
 from secateur.engine.session.states import State
@@ -161,7 +161,7 @@ class CostEstimator:
         found = took * work / done if took == took else self._seconds(work)
         return found if found == found else 0.0
 
-    def _lessons(self, epochs: int, macs: float) -> float:
+    def _lessons(self, epochs: float, macs: float) -> float:
         """Multiply-accumulates of a recovery: the teacher runs, the student steps, each epoch is evaluated."""
         original = self._document.original
         step = (original.macs if original is not None else 0) + (1 + BACKWARD) * macs
@@ -242,7 +242,10 @@ class CostEstimator:
         state, original = self._state(name), self._document.original
         if state is None or original is None:
             return Estimate()
-        work = self._lessons(max(settings.epochs, 1), state.macs) + self._tuning(settings)
+        passes: float = max(settings.epochs, 1)
+        if settings.distilling is not None:
+            passes = DISTILLATION_STEPS * self._batch() / max(self._samples("train"), 1)
+        work = self._lessons(passes, state.macs) + self._tuning(settings)
         need = SINGLE * (original.parameters + OPTIMISER * state.parameters)
         need += self._batch() * (self._activations(state).saved + self._peak(original))
         if settings.minutes:

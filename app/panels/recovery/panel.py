@@ -190,7 +190,7 @@ class RecoveryPanel(QWidget):
         """About how long it takes, before what to expect; memory too, on the button."""
         settings = self._given()
         found = self.workbench.estimator.estimate("recover", self.document.contents.present, settings)
-        if not reason and settings.trains and found.seconds == found.seconds:
+        if not reason and (settings.trains or settings.distilling) and found.seconds == found.seconds:
             self.text.setText(self.tr("About {0}. {1}").format(about(found.seconds), self.text.text()))
         self.start.setToolTip(reason or estimate_words(found))
 

@@ -24,6 +24,7 @@ from secateur.app.window.status_bar import StatusBar
 from secateur.engine.errors import EngineLost, Message
 from secateur.engine.jobs import Cancelled, Progress
 from secateur.engine.process.events import Progressed
+from secateur.engine.recovery.protocol import DISTILLATION_STEPS, Repair
 from secateur.engine.sensitivity.protocol import SensitivityPoint
 from secateur.engine.session.states import StateKind
 from tests.app.fake_link import FakeLink, workbench_on
@@ -157,6 +158,11 @@ def test_the_first_recovery_is_estimated_from_how_long_judging_took(player: Play
     assert settings.tuning is not None
     passes += settings.tuning.epochs * (3 * learned + judged)  # of the teacher before that
     assert found.seconds == pytest.approx(passes * task.seconds)
+    distilled = workbench.estimator.estimate("recover", "s1", replace(settings, epochs=0, repair=Repair.DISTILLATION))
+    passes = DISTILLATION_STEPS * task.batch / learned
+    assert distilled.seconds == pytest.approx(passes * (4 * learned + judged) * task.seconds)
+    timed = workbench.estimator.estimate("recover", "s1", replace(settings, minutes=2.0))
+    assert timed.seconds == 120 and timed.work != timed.work  # its time says nothing about the next one
     parameters = document.original.parameters
     assert found.bytes >= 4 * 5 * parameters  # both models, gradients and moments, before any activation
 
