@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import latency
-from .choose import cifar, costs, fashion, harness, heads, language
+from .choose import cifar, costs, defaults, fashion, harness, heads, language
 
 README = Path(__file__).parent / "README.md"
 PLACE = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -25,6 +25,7 @@ def _latencies() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "cifar": _kept("cifar", cifar.table),
+    "defaults": _kept("defaults", defaults.table),
     "fashion": _kept("fashion", fashion.table),
     "heads": _kept("heads", heads.table),
     "language": _kept("language", language.table),

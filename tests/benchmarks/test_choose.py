@@ -7,9 +7,16 @@ import pytest
 from secateur.engine.recovery.benchmark_points import benchmark_points
 from secateur.engine.scoring.criteria import CRITERIA
 from tests.benchmarks import tables
-from tests.benchmarks.choose import cifar, costs, expectations, fashion, harness, heads, language
+from tests.benchmarks.choose import cifar, costs, defaults, expectations, fashion, harness, heads, language
 
-ALL = {"cifar": cifar, "fashion": fashion, "heads": heads, "language": language, "costs": costs}
+ALL = {
+    "cifar": cifar,
+    "defaults": defaults,
+    "fashion": fashion,
+    "heads": heads,
+    "language": language,
+    "costs": costs,
+}
 
 
 def test_the_points_are_those_of_the_kept_results() -> None:

@@ -13,9 +13,16 @@ from pathlib import Path
 
 from secateur.engine.session.measurement_cache import user_cache
 
-from . import cifar, costs, expectations, fashion, harness, heads, language
+from . import cifar, costs, defaults, expectations, fashion, harness, heads, language
 
-BENCHMARKS = {"cifar": cifar, "fashion": fashion, "heads": heads, "language": language, "costs": costs}
+BENCHMARKS = {
+    "cifar": cifar,
+    "defaults": defaults,
+    "fashion": fashion,
+    "heads": heads,
+    "language": language,
+    "costs": costs,
+}
 
 
 def main() -> None:

@@ -72,7 +72,9 @@ def run(cell: str, protocol: str) -> harness.Result:
     """One cell."""
     net, *rest = cell.split("/")
     with closing(Session()) as session:
-        spec = ModelSpec(f"{models.__file__}:{net}", str(_weights(net, protocol, rest)), task=_task(protocol))
+        spec = ModelSpec(
+            f"{models.__file__}:{net}", str(_weights(net, protocol, rest)), task=image_task(protocol, IMAGES[protocol])
+        )
         finish(session.open(replace(spec, trust_pickle=True), evaluate=False), harness.say)
         standing = standing_of(session, "s0")
         task, teacher, whole = standing.task, standing.original, costs(session.analysis).macs
@@ -199,11 +201,14 @@ def _base_path(net: str, protocol: str) -> Path:
     return harness.work() / f"{net}-{protocol}.safetensors"
 
 
-def _task(protocol: str) -> TaskSpec:
-    """The images as arrays: a shuffled prefix of the training file, its end to choose by, the whole test file."""
-    path = harness.work() / f"cifar-{protocol}.npz"
+def image_task(name: str, sizes: tuple[int, int, int]) -> TaskSpec:
+    """The images as arrays: a shuffled prefix of the training file, its end to choose by, the whole test file.
+
+    `name` is that of the file that keeps so many (`sizes`) to fit, choose and report.
+    """
+    path = harness.work() / f"cifar-{name}.npz"
     if not path.exists():
-        fit, choose, report = IMAGES[protocol]
+        fit, choose, report = sizes
         train, test = _read("train.parquet"), _read("test.parquet")
         parts = {
             "train": (train, slice(0, fit)),

@@ -58,7 +58,9 @@ def run(cell: str, protocol: str) -> harness.Result:
     net, what, seed = cell.split("/")
     settings = replace(RecoverySettings(), epochs=EPOCHS[protocol], seed=int(seed), threads=1)
     with closing(Session()) as session:
-        opened = finish(session.open(ModelSpec(f"bundled:{net}", task=_task(protocol)), evaluate=False), harness.say)
+        opened = finish(
+            session.open(ModelSpec(f"bundled:{net}", task=image_task(protocol)), evaluate=False), harness.say
+        )
         if what == "uncut":
             before = finish(session.evaluate("s0", Split.TEST), harness.say)
             longer = finish(session.recover("s0", settings), harness.say)
@@ -96,7 +98,8 @@ def _baseline(session: Session, net: str, kind: BaselineKind, settings: Recovery
     return {"metric": _plain(made.metric), "macs": made.macs, "parameters": made.parameters, "epochs": made.epochs}
 
 
-def _task(protocol: str) -> TaskSpec:
+def image_task(protocol: str) -> TaskSpec:
+    """The official images as arrays, so many as the protocol says."""
     path = harness.work() / f"fashion-{protocol}.npz"
     if not path.exists():
         fit, choose = fashion_mnist.read_train()

@@ -1,0 +1,92 @@
+"""The default recovery at half of the MACs, beside the recovery without its parts, with the program's default plan.
+
+ResNet-20 with its published weights on CIFAR-10 (JPEG): 5,000 training images, 1,000 to choose by, 5 epochs. The
+bundled networks on Fashion-MNIST: 10,000 and 2,000 images, 2 epochs. Taylor, multiples of 16; all 10,000 test images.
+`default` is what nobody has set; `plain` has the original as teacher, no repair and no mirrored images; `logits` learns
+from the tuned teacher alone, at temperature 4. Cells of one seed share scores, data and order; all share one tuned
+teacher.
+"""
+
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+from secateur.engine.jobs import finish
+from secateur.engine.planning.protocol import MULTIPLE, Cost, Goal, Limit
+from secateur.engine.recovery.protocol import RecoverySettings, Repair, Teacher
+from secateur.engine.session.session import Session
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.tasks.protocol import Split, TaskSpec
+from secateur.engine.workflows.prune import PruneSettings, prune_state
+
+from . import cifar, fashion, harness, models
+
+NETS = ("resnet20", "resnet", "vit")
+EPOCHS = {"resnet20": 5, "resnet": 2, "vit": 2}
+IMAGES = {"tiny": (512, 256, 256), "short": (5_000, 1_000, 10_000), "full": (45_000, 5_000, 10_000)}
+SEEDS = 3
+WAYS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "plain": {"teacher": Teacher.ORIGINAL, "repair": Repair.NONE, "mirror": False},
+    "logits": {"distillation": 1.0, "temperature": 4.0},
+}
+
+
+def cells(protocol: str) -> list[str]:
+    """Names of all measurements, seed by seed."""
+    return [f"{net}/{way}/{seed}" for seed in range(SEEDS) for net in NETS for way in WAYS]
+
+
+def run(cell: str, protocol: str) -> harness.Result:
+    """One cell."""
+    net, way, seed = cell.split("/")
+    epochs = 1 if protocol == "tiny" else EPOCHS[net]
+    recovery = replace(RecoverySettings(epochs=epochs, seed=int(seed), threads=1), **WAYS[way])
+    settings = PruneSettings(Goal((Limit(Cost.MACS, 0.5),), multiple=MULTIPLE), "taylor", recovery, seed=int(seed))
+    with closing(Session(cache=harness.work() / "teachers")) as session:
+        opened = finish(session.open(_spec(net, protocol), evaluate=False), harness.say)
+        original = finish(session.evaluate("s0", Split.TEST), harness.say)
+        made = finish(prune_state(session, "s0", settings), harness.say)
+        state = session.history.state(made[-1].id)
+        metric = next(one for one in state.metrics if one.split is Split.TEST)
+        return {
+            "original": original.value,
+            "metric": {"value": metric.value, "error": metric.error, "n": metric.count},
+            "kept": state.macs / opened.state.macs,
+            "told": [str(one) for one in state.repaired],
+        }
+
+
+def _spec(net: str, protocol: str) -> ModelSpec:
+    if net != "resnet20":
+        return ModelSpec(f"bundled:{net}", task=fashion.image_task(protocol))
+    weights = next(harness.data("resnet-cifar10").glob(f"{net}-*.th"))
+    images: TaskSpec = cifar.image_task(f"defaults-{protocol}", IMAGES[protocol])
+    return ModelSpec(f"{models.__file__}:{net}", str(weights), task=images, trust_pickle=True)
+
+
+def table(results: dict[str, harness.Result], protocol: str) -> str:
+    """A row a network and a way: top-1, and the difference from `plain` over the seeds that both have."""
+    lines = [["network", "recovery", "MACs kept", "recovered, %", "lost, points", "better than plain, points", "seeds"]]
+    for net in NETS:
+        for way in WAYS:
+            some = {cell.split("/")[-1]: one for cell, one in results.items() if cell.startswith(f"{net}/{way}/")}
+            if not some:
+                continue
+            pairs = [
+                one["metric"]["value"] - results[f"{net}/plain/{seed}"]["metric"]["value"]
+                for seed, one in some.items()
+                if way != "plain" and f"{net}/plain/{seed}" in results
+            ]
+            lines.append(
+                [
+                    net,
+                    way,
+                    f"{harness.spread([one['kept'] for one in some.values()], 1, 100)} %",
+                    harness.spread([one["metric"]["value"] for one in some.values()], 2, 100),
+                    harness.spread([one["original"] - one["metric"]["value"] for one in some.values()], 2, 100),
+                    harness.spread(pairs, 2, 100),
+                    str(len(some)),
+                ]
+            )
+    return "\n".join([harness.rows(lines), "", harness.machines(results, len(cells(protocol)))])
