@@ -30,7 +30,8 @@ LASTING = frozenset({"recover", "sweep", "sensitivity", "lowest", "compare"})
 """What keeps as it goes what it has made, and goes on from there when it is asked for once more."""
 KEEPS = LASTING | {"latencies"}
 """What loses next to nothing when it is cancelled; what was timed is not timed again."""
-GOING_ON, TRAINING = "progress.going_on", {"progress.fine_tuning", "progress.fine_tuning_timed"}
+GOING_ON = "progress.going_on"
+TRAINING = frozenset({"progress.fine_tuning", "progress.fine_tuning_timed", "progress.distilling"})
 """Codes of the progress that tells where training goes on from, and where it stands."""
 SAME_STEP = 5.0
 """Seconds between two lines of a job's log that differ in their numbers alone."""
