@@ -48,6 +48,7 @@ EXPORTERS = {
         "ONNX in int8", ".int8.onnx", "lower_precision:Int8Exporter", "int8", from_onnx=True, needs_data=True
     ),
     "model-card": Format("Model card", ".md", "model_card:ModelCardExporter"),
+    "gguf": Format("GGUF", ".gguf", "gguf_file:GgufExporter"),
     "openvino": Format("OpenVINO IR", ".xml", "openvino_ir:OpenVinoExporter", from_onnx=True, beside=(".bin",)),
 }
 
@@ -82,7 +83,7 @@ def require(refusal: SecateurError | None) -> None:
         raise refusal
 
 
-OTHERS = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".tflite", ".engine", ".mlpackage", ".pb", ".gguf")
+OTHERS = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".tflite", ".engine", ".mlpackage", ".pb")
 """Endings of files with models that are not written: no folder is meant by them."""
 
 

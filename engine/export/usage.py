@@ -81,6 +81,10 @@ def _transformers(path: Path, inputs: Sequence[InputSpec]) -> str:
     )
 
 
+def _gguf(path: Path, _inputs: Sequence[InputSpec]) -> str:
+    return f"import gguf; r = gguf.GGUFReader({str(path)!r}); print([(t.name, t.shape.tolist()) for t in r.tensors])"
+
+
 def _array(one: InputSpec) -> str:
     dtype = "float32" if one.dtype == "bfloat16" else one.dtype  # files compute in it
     return f"numpy.ones({one.shape}, {dtype!r})"
@@ -94,5 +98,10 @@ def _python(code: str) -> str:
     return f"python -c {shlex.quote(code)}"
 
 
-FILES: dict[str, Callable[[Path, Sequence[InputSpec]], str]] = {ONNX: _onnx, ".pt2": _program, ".xml": _openvino}
+FILES: dict[str, Callable[[Path, Sequence[InputSpec]], str]] = {
+    ONNX: _onnx,
+    ".pt2": _program,
+    ".xml": _openvino,
+    ".gguf": _gguf,
+}
 """By the ending of a file, the Python that runs it."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..errors import Message, OpenError
 from ..foreign_code.consent import Consent
 from ..jobs import CancelToken, check
+from ..runtime.read_gguf import NAMES
 from ..storage.file_limits import check_special, check_unpacked
 from ..text.python_code import called
 from .build_model import Origin, opened
@@ -27,21 +28,6 @@ FAMILY = "llama"
 """What the file calls the architecture of Llama, Mistral, SmolLM and others that compute as these do."""
 TOKENS = 16
 """Tokens of an example."""
-NAMES = {
-    "token_embd": "model.embed_tokens",
-    "output_norm": "model.norm",
-    "output": "lm_head",
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
-"""Name in a GGUF file -> name in transformers."""
 
 
 class GgufFile:
@@ -194,6 +180,11 @@ class _File:
 def halves(value: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
     """Rows of queries or keys [heads * d, ...]: of each head those at even places first, then the others."""
     return value.reshape(heads, -1, 2, *value.shape[1:]).swapaxes(1, 2).reshape(value.shape)
+
+
+def pairs(value: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
+    """The other way round: of each head the rows of both halves in turns."""
+    return value.reshape(heads, 2, -1, *value.shape[1:]).swapaxes(1, 2).reshape(value.shape)
 
 
 def _damaged(path: Path, why: str) -> OpenError:

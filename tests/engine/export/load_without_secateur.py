@@ -46,6 +46,32 @@ def hugging_face(path: str, inputs: dict[str, Any]) -> Any:
     return _called(kind.from_pretrained(path).eval(), inputs)
 
 
+def gguf(path: str, inputs: dict[str, Any]) -> Any:
+    import transformers
+    from gguf import GGUFReader, get_tensor_name_map
+    from gguf.constants import MODEL_ARCH
+
+    reader = GGUFReader(path)
+    told = {name.removeprefix("llama."): one.contents() for name, one in reader.fields.items()}
+    layers, heads, groups = told["block_count"], told["attention.head_count"], told["attention.head_count_kv"]
+    state = {one.name: torch.from_numpy(np.array(one.data)) for one in reader.tensors}
+    settings: dict[str, Any] = {
+        "vocab_size": told["vocab_size"], "hidden_size": told["embedding_length"], "num_hidden_layers": layers,
+        "intermediate_size": told["feed_forward_length"], "num_attention_heads": heads, "num_key_value_heads": groups,
+        "head_dim": told["attention.key_length"], "rope_theta": told["rope.freq_base"],
+        "rms_norm_eps": told["attention.layer_norm_rms_epsilon"], "tie_word_embeddings": "output.weight" not in state,
+    }  # fmt: skip
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**settings))
+    names: Any = get_tensor_name_map(MODEL_ARCH.LLAMA, layers)  # what llama.cpp's converter calls a weight
+    for name, parameter in model.named_parameters():
+        value = state[f"{names.get_name(name.removesuffix('.weight'))}.weight"]
+        if "q_proj" in name or "k_proj" in name:
+            both = value.reshape(-1, settings["head_dim"], value.shape[1])
+            value = torch.cat([both[:, 0::2], both[:, 1::2]], 1).reshape(value.shape)
+        parameter.data = value
+    return _called(model.eval(), inputs)
+
+
 def pytorch(path: str, inputs: dict[str, Any]) -> Any:
     lines = (Path(path) / "README.txt").read_text().splitlines()
     code = "\n".join(line.removeprefix("    ") for line in lines if line.startswith("    "))
@@ -59,10 +85,10 @@ def pytorch(path: str, inputs: dict[str, Any]) -> Any:
 
 LOADERS = {
     "onnx": onnx, "onnx-fp16": onnx, "onnx-int8": onnx, "openvino": openvino, "program": program, "pytorch": pytorch,
-    "hugging-face": hugging_face,
+    "hugging-face": hugging_face, "gguf": gguf,
 }  # fmt: skip
 
-WITH_CODE = ("pytorch", "hugging-face")
+WITH_CODE = ("pytorch", "hugging-face", "gguf")
 """Formats that load the model's library; the others come first, so that none of them leans on it."""
 
 

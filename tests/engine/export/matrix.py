@@ -18,7 +18,12 @@ MANUAL = Path(__file__).parents[3] / "resources" / "manual" / "exports.md"
 BEGIN, END = "<!-- exports by source -->", "<!-- end -->"
 FORMATS = [name for name in EXPORTERS if name != "model-card"]
 """Those that hold a model."""
-NO_CONFIG = {"hugging-face": "{name} is not a model of the Transformers library. Choose another format."}
+NO_LLAMA = {
+    "gguf": (
+        "{name} is not a Llama of the Transformers library, the family that GGUF is written for. Choose another format."
+    )
+}
+NO_CONFIG = NO_LLAMA | {"hugging-face": "{name} is not a model of the Transformers library. Choose another format."}
 """By format, the sentence that refuses it."""
 CONVNET = """
 import torch
@@ -135,8 +140,14 @@ ROWS = (
             image_size=16,
             patch_size=4,
         ),
+        NO_LLAMA,
     ),
-    Row(FOLDER, "BERT", _hugging_face("BertForSequenceClassification", "BertConfig", **SIZES, intermediate_size=64)),
+    Row(
+        FOLDER,
+        "BERT",
+        _hugging_face("BertForSequenceClassification", "BertConfig", **SIZES, intermediate_size=64),
+        NO_LLAMA,
+    ),
     Row(
         FOLDER,
         "Llama, grouped queries",
@@ -155,12 +166,14 @@ ROWS = (
             num_layers=1,
             num_heads=4,
         ),
+        NO_LLAMA,
         slow=True,
     ),
     Row(
         FOLDER,
         "Whisper",
         _hugging_face("WhisperForConditionalGeneration", "WhisperConfig", **WHISPER),
+        NO_LLAMA,
         slow=True,
     ),
     Row(
@@ -174,6 +187,7 @@ ROWS = (
             num_key_value_heads=2,
             num_local_experts=4,
         ),
+        NO_LLAMA,
     ),
     Row("ONNX file", "convnet", _onnx, NO_CONFIG),
     Row("torch.export program", "convnet", _program, NO_CONFIG),

@@ -1,0 +1,114 @@
+"""GGUF files out: read by the package gguf alone, and compared with the model row by row and by its outputs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from secateur.engine.errors import ExportError
+from secateur.engine.export.protocol import Exported, ExportRequest
+from secateur.engine.export.table import exporter_named, format_of
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.sources.hugging_face_inputs import example_inputs
+from secateur.engine.sources.open import open_model
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.analysis import Kind
+from secateur.engine.surgery.cut.cut import cut
+
+from ..sources.test_gguf_file import llama, written
+
+gguf = pytest.importorskip("gguf")
+transformers = pytest.importorskip("transformers")
+
+
+def pruned(gone: dict[Kind, tuple[int, ...]], model: Any) -> tuple[Any, Any]:
+    """A model without so many structures of each kind, by layer."""
+    inputs = example_inputs(type(model), model.config)
+    analysis = analyse(model, inputs)
+    plan = analysis.empty()
+    for kind, counts in gone.items():
+        for one, count in zip((one for one in analysis.sets if one.kind is kind), counts, strict=False):
+            plan[one.first : one.first + count] = True
+    return cut(model, analysis, plan, inputs).model, inputs
+
+
+def export(model: Any, inputs: Any, path: Path, **options: Any) -> Exported:
+    return finish(exporter_named("gguf").export(ExportRequest(model, inputs, str(path), **options), NeverCancelled()))
+
+
+def fields(path: Path) -> dict[str, Any]:
+    return {name: one.contents() for name, one in gguf.GGUFReader(path).fields.items()}
+
+
+def test_a_uniform_llama_is_one_for_llama_cpp(tmp_path: Path) -> None:
+    model, inputs = pruned({Kind.NEURON: (16, 16), Kind.KV_GROUP: (1, 1), Kind.WIDTH: (8,)}, llama(tied=True))
+    path = tmp_path / "small.gguf"
+    assert format_of(str(path)) == "gguf" and export(model, inputs, path).difference == 0.0
+    told = fields(path)
+    assert told["general.architecture"] == "llama"
+    heads = (told["llama.attention.head_count"], told["llama.attention.head_count_kv"])
+    assert (*heads, told["llama.feed_forward_length"], told["llama.embedding_length"]) == (2, 1, 48, 24)
+    stored = {one.name: np.array(one.data) for one in gguf.GGUFReader(path).tensors}
+    assert "output.weight" not in stored
+    query = model.model.layers[1].self_attn.q_proj.weight.detach().numpy()  # two heads of eight: 0 4 1 5 2 6 3 7
+    order = [head * 8 + half * 4 + n for head in range(2) for n in range(4) for half in range(2)]
+    assert np.array_equal(stored["blk.1.attn_q.weight"], query[order])
+    again = open_model(ModelSpec(str(path))).model
+    with torch.no_grad():
+        assert torch.equal(again(inputs["input_ids"]).logits, model(inputs["input_ids"]).logits)
+
+
+def test_layers_that_differ_are_the_family_deci(tmp_path: Path) -> None:
+    model, inputs = pruned({Kind.NEURON: (16, 7), Kind.KV_GROUP: (0, 1)}, llama(tied=False))
+    path = tmp_path / "small.gguf"
+    assert export(model, inputs, path).difference == 0.0
+    told = fields(path)
+    assert told["general.architecture"] == "deci"
+    assert told["deci.attention.head_count"] == [4, 2] and told["deci.attention.head_count_kv"] == [2, 1]
+    assert told["deci.feed_forward_length"] == [48, 57]
+    predictor = exporter_named("gguf").predictor(str(path))
+    assert predictor is not None
+    with torch.no_grad():
+        assert torch.equal(predictor(inputs["input_ids"]).logits, model(inputs["input_ids"]).logits)
+
+
+def test_the_tokenizer_of_a_gguf_file_is_carried_over(tmp_path: Path) -> None:
+    source = written(llama(), tmp_path / "plain.gguf")
+    writer = gguf.GGUFWriter(str(tmp_path / "tokens.gguf"), "llama")
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list([f"t{n}" for n in range(64)])
+    writer.add_token_types([1] * 64)
+    writer.add_bos_token_id(3)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    model = llama()
+    inputs = example_inputs(type(model), model.config)
+    plain = export(model, inputs, tmp_path / "a.gguf", spec=ModelSpec(str(source)))
+    assert [note.code for note in plain.notes if not isinstance(note, str)] == ["export.gguf_tokenizer"]
+    assert not export(model, inputs, tmp_path / "b.gguf", spec=ModelSpec(str(tmp_path / "tokens.gguf"))).notes
+    given, told = fields(tmp_path / "tokens.gguf"), fields(tmp_path / "b.gguf")
+    assert {n: one for n, one in told.items() if n.startswith("tokenizer.")} == {
+        n: one for n, one in given.items() if n.startswith("tokenizer.")
+    }
+
+
+def test_a_model_in_bfloat16_keeps_its_type(tmp_path: Path) -> None:
+    model = llama().to(torch.bfloat16)
+    export(model, example_inputs(type(model), model.config), tmp_path / "a.gguf")
+    kinds = {one.name: one.tensor_type.name for one in gguf.GGUFReader(tmp_path / "a.gguf").tensors}
+    assert kinds["blk.0.ffn_up.weight"] == "BF16" and kinds["output_norm.weight"] == "F32"
+
+
+def test_other_families_and_scaled_positions_are_refused(tmp_path: Path) -> None:
+    exporter = exporter_named("gguf")
+    other = exporter.refusal(ExportRequest(torch.nn.Linear(3, 3), (torch.zeros(2, 3),), "x.gguf", name="a net"))
+    assert isinstance(other, ExportError) and other.message.code == "export.gguf_class"
+    model: Any = llama()
+    model.config.rope_parameters = {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}
+    with pytest.raises(ExportError, match="rotary embeddings of type linear"):
+        export(model, example_inputs(type(model), model.config), tmp_path / "a.gguf")
+    assert not list(tmp_path.iterdir())
