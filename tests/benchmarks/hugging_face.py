@@ -34,6 +34,8 @@ equal = None
 if model.can_generate():
     main = {model.main_input_name: given[model.main_input_name]}
     how = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False}
+    if model.config.is_encoder_decoder and model.generation_config.decoder_start_token_id is None:
+        how["decoder_start_token_id"] = 0
     made = [model.generate(**main, use_cache=cache, **how) for cache in (True, False)]
     equal = torch.equal(*made)
 torch.save({"outputs": [v for v in found.values() if isinstance(v, torch.Tensor)], "equal": equal}, out)

