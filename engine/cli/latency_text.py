@@ -12,7 +12,7 @@ from ..latency.savings import Saving, savings
 from ..session.session import Session
 from ..session.states import State
 from ..storage.serialization import to_plain
-from ..structures.analysis import Analysis
+from ..structures.analysis import Analysis, from_identities, identities
 from ..targets.protocol import TargetSpec
 from ..targets.table import target_named
 from ..workflows.budget_search import SearchResult
@@ -124,7 +124,8 @@ def savings_rows(analysis: Analysis, table: LatencyTable) -> tuple[list[Saving],
 def flat_note(analysis: Analysis, table: LatencyTable, cut: State) -> Sequence[str]:
     """A remark on sets that lost structures where that buys no time."""
     modules = {one.key: one.module or "(model)" for one in analysis.sets}
-    flat = [modules[one.key] for one in savings(analysis, table) if one.flat and cut.removed.get(one.key)]
+    lost = identities(analysis, from_identities(analysis, cut.removed)[0])
+    flat = [modules[one.key] for one in savings(analysis, table) if one.flat and one.key in lost]
     return [f"Removal saves no time in {', '.join(flat)}."] if flat else []
 
 

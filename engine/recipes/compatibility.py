@@ -1,10 +1,11 @@
 """How a recipe fits a model that may be the next version of the one it was made for: by names, never by position.
 
-A coupled set is known by its kind, the name of its first parameter and the dimension there. Where every name has got,
-or lost, the same prefix (a wrapper around the model), that is followed. Loads no torch.
+A coupled set is known by its kind, the name of its first parameter and the dimension there; where an analysis calls it
+otherwise than before, by the others (`matching_keys`). Where every name has got, or lost, the same prefix (a wrapper
+around the model), that is followed. Loads no torch.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -14,7 +15,7 @@ from ..errors import Message
 from ..messages import Phrase, listed, of_kind
 from ..session.state_history import versions
 from ..session.states import OpenedModel
-from ..structures.analysis import Analysis
+from ..structures.analysis import Analysis, matching_keys
 from ..tasks.metric_text import metric_words
 from ..tasks.protocol import Metric
 from ..text.format import thousands
@@ -67,17 +68,29 @@ def fit(recipe: Recipe, opened: OpenedModel, data: str = "") -> Fit:
     analysis, said = opened.analysis, list[Message]()
     added, taken = _prefixes(recipe, analysis)
     if added or taken:
-        recipe = _renamed(recipe, added, taken)
+        recipe = _renamed(recipe, lambda key: _moved(key, added, taken))
         template = "All layer names have a new prefix ({now} instead of {then}). Layers are matched without it."
         none = Message("fit.nothing", "nothing")
         said.append(Message("fit.prefix", template, {"then": taken or none, "now": added or none}))
     first = recipe.steps[0]
     assert isinstance(first, Open)
-    now, marked = {one.key: one.count for one in analysis.sets}, _marked(recipe)
+    now = {one.key: one.count for one in analysis.sets}
+    called = matching_keys(_named(recipe), now)
+    said += _called(called, _marked(recipe))
+    recipe = _renamed(recipe, lambda key: called.get(key, key))
+    marked = _marked(recipe)
     gone = tuple(key for key in marked if key not in now)
     sizes = {key: (was, now[key]) for key, was in _sizes(recipe, marked).items() if key in now and was != now[key]}
     said += [*_layers(first, gone, sizes, marked, now), *_surroundings(first, opened, data)]
     return Fit(recipe, gone, sizes, tuple(said), dict(_refusals(recipe, gone, sizes, marked)))
+
+
+def _called(called: Mapping[str, str], marked: Mapping[str, set[int]]) -> Iterator[Message]:
+    """Sentences about marked sets that are of another kind than they were."""
+    for key in marked:
+        if (other := called.get(key, key)) != key:
+            template = "{layer} is now listed as {other}. The same indices are marked."
+            yield Message("fit.called", template, {"layer": shown(key), "other": shown(other)})
 
 
 def _layers(
@@ -183,6 +196,11 @@ def _marked(recipe: Recipe) -> dict[str, set[int]]:
     return found
 
 
+def _named(recipe: Recipe) -> set[str]:
+    """Keys of all sets that the model had, or that plans remove."""
+    return {*recipe.steps[0].outcome.widths, *_marked(recipe)}
+
+
 def _sizes(recipe: Recipe, marked: Mapping[str, set[int]]) -> dict[str, int]:
     """Structures of the marked sets when the recipe was made, as far as it says."""
     known = recipe.steps[0].outcome.widths
@@ -191,7 +209,7 @@ def _sizes(recipe: Recipe, marked: Mapping[str, set[int]]) -> dict[str, int]:
 
 def _prefixes(recipe: Recipe, analysis: Analysis) -> tuple[str, str]:
     """What stands before every name now, and what stood there: (added, taken away); ("", "") for no difference."""
-    named = set(recipe.steps[0].outcome.widths) | set(_marked(recipe))
+    named = _named(recipe)
     now = {one.key for one in analysis.sets}
     if not named or named & now:
         return "", ""
@@ -216,17 +234,17 @@ def _moved(key: str, added: str, taken: str) -> str:
     return f"{kind}|{added}{name.removeprefix(taken)}"
 
 
-def _renamed(recipe: Recipe, added: str, taken: str) -> Recipe:
+def _renamed(recipe: Recipe, moved: Callable[[str], str]) -> Recipe:
     """The recipe with every set's name as the model has it."""
 
     def move(named: Mapping[str, list[int]]) -> dict[str, list[int]]:
-        return {_moved(key, added, taken): indices for key, indices in named.items()}
+        return {moved(key): indices for key, indices in named.items()}
 
     steps = list(recipe.steps)
     for number, step in enumerate(steps):
         outcome = msgspec.structs.replace(step.outcome, removed=move(step.outcome.removed))
         if isinstance(step, Open):
-            widths = {_moved(key, added, taken): count for key, count in outcome.widths.items()}
+            widths = {moved(key): count for key, count in outcome.widths.items()}
             steps[number] = msgspec.structs.replace(step, outcome=msgspec.structs.replace(outcome, widths=widths))
         elif isinstance(step, Plan):
             told = step.intent

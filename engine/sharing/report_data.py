@@ -13,6 +13,7 @@ from ..recipes.compatibility import shown
 from ..session.state_history import StateHistory
 from ..session.state_text import KINDS, metric_of, metric_pair, model_name, sample_size, step_told, where
 from ..session.states import State
+from ..structures.analysis import matching_keys
 from ..targets.protocol import Timing
 from ..tasks.metric_text import metric_value
 from ..tasks.protocol import Metric
@@ -48,7 +49,9 @@ def facts_of(
     original, last = path[0], path[-1]
     beside = [one for one in history.baselines.values() if one.against == last.id]
     metric = metric_pair(original, last)
-    layers = [_layer(key, count, last) for key, count in widths.items()]
+    now = matching_keys(last.removed, widths)
+    gone = {now[key]: len(indices) for key, indices in last.removed.items() if key in now}
+    layers = [_layer(key, count, gone.get(key, 0)) for key, count in widths.items()]
     layers = [one for one in layers if one.before != one.after] + [one for one in layers if one.before == one.after]
     goal = goal_of(path, metric)
     said = verdict(PrunedResult(metric[1], last.macs, last.timings), beside) if metric and beside else None
@@ -196,9 +199,9 @@ def _beside(one: Baseline, original: State) -> Row:
     )
 
 
-def _layer(key: str, count: int, last: State) -> Layer:
+def _layer(key: str, count: int, gone: int) -> Layer:
     name, _, kind = str(shown(key)).rpartition(" (")
-    left = max(0, count - len(last.removed.get(key, ())))
+    left = max(0, count - gone)
     return Layer(name, kind.rstrip(")"), count, left, left / max(count, 1))
 
 

@@ -33,6 +33,7 @@ from .types import (
     Slice,
     StandInSpec,
     TensorInfo,
+    matching_keys,
     set_key,
 )
 
@@ -59,6 +60,7 @@ __all__ = [
     "TensorInfo",
     "from_identities",
     "identities",
+    "matching_keys",
     "set_key",
 ]
 
@@ -222,11 +224,12 @@ def identities(analysis: Analysis, removed: Mask) -> dict[str, list[int]]:
 
 
 def from_identities(analysis: Analysis, named: dict[str, list[int]]) -> tuple[Mask, list[str]]:
-    """The mask that stored identities mean in this analysis, and those that match nothing ("key[index]")."""
+    """The mask that stored identities mean in this analysis (`matching_keys`), and what matches none ("key[index]")."""
     removed, missing = analysis.empty(), list[str]()
     sets = {one.key: one for one in analysis.sets}
+    known = matching_keys(named, sets)
     for key, indices in named.items():
-        one = sets.get(key)
+        one = sets.get(known.get(key, ""))
         places = {} if one is None else {int(i): one.first + n for n, i in enumerate(analysis.index[one.structures])}
         for index in indices:
             if index in places:

@@ -3,6 +3,7 @@
 Plain data, no torch. Everybody imports these from `analysis.py`, which puts them together.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -27,6 +28,10 @@ class Kind(StrEnum):
     UNIT = "recurrent unit"
     CHANNEL = "channel"
     BLOCK = "block"
+
+
+INDEXED = frozenset({Kind.FILTER, Kind.NEURON, Kind.CHANNEL, Kind.UNIT, Kind.WIDTH})
+"""Kinds that count single indices of a parameter's dimension: another version may have called the same indices so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +328,30 @@ def inside(path: str, module: str) -> bool:
 def set_key(kind: Kind, name: str, dim: int, part: int = 0) -> str:
     """Identity of a coupled set: kind, first parameter, dimension, and which of several there."""
     return f"{kind}|{name}|{dim}" + (f"|{part}" if part else "")
+
+
+def matching_keys(stored: Iterable[str], present: Iterable[str]) -> dict[str, str]:
+    """Stored keys of sets with the present key of each; those that match none are left out.
+
+    A set that is only of another kind than it was is found by parameter, dimension and part, where both kinds count
+    single indices (`INDEXED`), all sets that begin there now are of one kind, and none has been stored as that.
+    """
+    named, now, kinds = set(stored), set(present), dict[str, set[str]]()
+    for key in now:
+        kinds.setdefault(_beginning(key), set()).add(key.partition("|")[0])
+    found = {key: key for key in named & now}
+    for key in named - now:
+        kind, _, place = key.partition("|")
+        there = kinds.get(_beginning(key), set[str]())
+        other = f"{min(there, default='')}|{place}"
+        if len(there) == 1 and {kind, *there} <= INDEXED and other in now - named:
+            found[key] = other
+    return found
+
+
+def _beginning(key: str) -> str:
+    """Parameter and dimension of a set's key."""
+    return "|".join(key.split("|")[1:3])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secateur.engine.structures.analysis import Analysis, Mask
+from secateur.engine.structures.analysis import Analysis, Mask, matching_keys
 
 INDEX = np.dtype("<i4")
 
@@ -61,7 +61,8 @@ class Layout:
         if self.keys == other.keys and self.counts == other.counts and np.array_equal(self.index, other.index):
             return lambda mask: mask
         source = np.full(other.count, -1, dtype=np.int64)
-        firsts = dict(zip(self.keys, zip(_firsts(self.counts), self.counts)))
+        now = matching_keys(self.keys, other.keys)
+        firsts = {now.get(key, key): place for key, place in zip(self.keys, zip(_firsts(self.counts), self.counts))}
         for key, first, count in zip(other.keys, _firsts(other.counts), other.counts):
             if key in firsts:
                 begin, length = firsts[key]

@@ -10,7 +10,7 @@ from secateur.engine.planning.protocol import Ranking
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.criteria import CRITERIA
 from secateur.engine.scoring.score_options import Choices
-from secateur.engine.structures.analysis import Analysis
+from secateur.engine.structures.analysis import Analysis, matching_keys
 from secateur.engine.targets.protocol import TargetSpec
 
 from ...document.aspects import Goal, Selection
@@ -104,6 +104,7 @@ class Remembered:
         if self.selection is None or analysis is None:
             return Selection()
         module, key, number = self.selection
+        key = matching_keys((key,), (one.key for one in analysis.sets)).get(key, "")
         found = next((n for n, one in enumerate(analysis.sets) if one.key == key), -1)
         if found < 0:
             return Selection(module if any(m.path == module for m in analysis.modules) else "")

@@ -136,6 +136,15 @@ def test_a_layer_that_is_gone_is_listed_and_the_rest_is_done(session: Session, m
     assert any("old (residual width)" in str(sentence) for sentence in fit.sentences)
 
 
+def test_a_layer_of_another_kind_keeps_its_marks_and_locks(session: Session, mine: Path) -> None:
+    before = recorded(mine)
+    recipe = (mine / "recipe.json").read_text()
+    (mine / "recipe.json").write_text(recipe.replace(FILTERS, FILTERS.replace("filter", "residual width")))
+    done = run(session, mine, Mode.SAME_INDICES, "")
+    assert done.complete and not done.missing and [state.removed for state in done.states[1:]] == before
+    assert any("block.conv1 (residual width) is now listed as" in str(note) for note in done.notes)
+
+
 def test_names_with_another_prefix_are_the_same_layers(session: Session, mine: Path) -> None:
     before = recorded(mine)
     code = mine / "model.py"

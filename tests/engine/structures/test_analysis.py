@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from secateur.engine.structures.analyse import analyse
-from secateur.engine.structures.analysis import Analysis, Kind, from_identities, identities
+from secateur.engine.structures.analysis import Analysis, Kind, from_identities, identities, matching_keys
 from tests.engine.nets import Concat, Residual, TorchAttention, Transformer, Unruly, image, tokens
 
 
@@ -185,3 +185,26 @@ def test_what_is_added_to_itself_is_no_residual_stream() -> None:
     sets = analyse(WrittenOut(), (torch.randn(2, 6),)).sets
     kinds = {one.name: one.kind for one in sets if one.kind is not Kind.BLOCK}
     assert kinds == {"down": Kind.WIDTH, "up": Kind.NEURON}
+
+
+def test_identities_that_were_stored_with_another_kind_mean_the_same_indices() -> None:
+    """Of GPT-2 as earlier versions wrote them, to which the neurons were residual width."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.GPT2Config(vocab_size=50, n_embd=16, n_layer=2, n_head=2, bos_token_id=1, eos_token_id=2)
+    analysis = analyse(transformers.GPT2LMHeadModel(config).eval(), tokens())
+    mask = analysis.empty()
+    for one in analysis.sets:
+        mask[one.first : one.first + 2] = one.kind in (Kind.NEURON, Kind.WIDTH)
+    stored = {key.replace("neuron|", "residual width|"): indices for key, indices in identities(analysis, mask).items()}
+    assert "residual width|transformer.h.0.mlp.c_fc.weight|1" in stored
+    again, missing = from_identities(analysis, stored)
+    assert not missing and np.array_equal(mask, again)
+
+
+def test_a_set_of_another_kind_is_found_only_where_no_other_can_be_meant() -> None:
+    present = ["neuron|a|1", "neuron|a|1|1", "filter|b|0", "channel|b|0", "head|c|0", "filter|d|0"]
+    parts = {"channel|a|1": "neuron|a|1", "channel|a|1|1": "neuron|a|1|1"}
+    assert matching_keys(parts, present) == parts
+    for stored in ("neuron|b|0", "neuron|c|0", "head|d|0", "neuron|d|1", "neuron|a|1|2", "neuron|e|0", "nothing"):
+        assert matching_keys([stored], present) == {}
+    assert matching_keys(["filter|d|0", "channel|d|0"], present) == {"filter|d|0": "filter|d|0"}

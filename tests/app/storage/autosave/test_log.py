@@ -182,6 +182,8 @@ def test_marks_find_their_structures_in_an_analysis_that_numbers_them_otherwise(
         return {(str(key), int(number)) for key, number in zip(keys[marked], one.index[marked])}
 
     assert moved.sum() == mask.sum() and named(layout, mask) == named(other, moved)
+    wide = Layout(tuple(one.replace("filter|", "neuron|") for one in layout.keys), layout.counts, layout.index)
+    assert "neuron|" in "".join(wide.keys) and (wide.onto(layout)(mask) == mask).all()
     fewer = Layout(layout.keys[:-1], layout.counts[:-1], layout.index[: -layout.counts[-1]])
     assert (layout.onto(fewer)(mask) == mask[: -layout.counts[-1]]).all()
     assert not fewer.onto(layout)(mask[: -layout.counts[-1]])[-layout.counts[-1] :].any()
