@@ -192,6 +192,8 @@ def _trained(
                 except GeneratorExit:  # between two steps
                     _keep(training, position, best, checkpoint, torch.get_rng_state())
                     raise
+            if training.over and not position.done:  # the time went by while the first batch was loaded
+                break
             with _keeping(training, position, best, checkpoint, METRIC, torch.get_rng_state()):
                 best = yield from _evaluated(best, training, position.epoch)
         except SecateurError as error:
@@ -226,9 +228,10 @@ def _ended(training: Training, position: Position, best: Recovered) -> bool:
 
 def _no_time(clock: TrainingTime) -> Message:
     template = (
-        "No time was left to train: evaluating, repairing and tuning the teacher take {seconds} s. Allow more minutes."
+        "No time was left to train: evaluating, repairing, tuning the teacher and loading data take {seconds} s. Allow "
+        "more minutes."
     )
-    return Message("recovery.no_time", template, {"seconds": f"{clock.start + clock.reserve:.0f}"})
+    return Message("recovery.no_time", template, {"seconds": f"{clock.limit.elapsed + clock.reserve:.0f}"})
 
 
 def _attempt(training: Training) -> None:
@@ -293,10 +296,11 @@ def _epoch(training: Training, position: Position, best: Recovered, checkpoint: 
             losses, spoken = [], time.monotonic()
         if checkpoint.due():
             checkpoint.save(training, position, best)
+    else:
+        if not training.step:
+            raise TaskError("recovery.no_data", "The train split has no batches to train on. Add data to it.")
     if losses:
         yield _told(training, position, losses)
-    if not training.step:
-        raise TaskError("recovery.no_data", "The train split has no batches to train on. Add data to it.")
 
 
 def _told(training: Training, position: Position, losses: list[float]) -> Progress:

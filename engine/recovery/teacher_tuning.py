@@ -111,6 +111,9 @@ def _tuned(
         template = "The original is the teacher as it is: tuning it on the data failed. {reason}"
         return TunedTeacher(mirror, None, Message("recovery.teacher_failed", template, {"reason": error.message}))
     assert done.given is not None
+    if done.stopped is not None and not done.steps:
+        template = "The original is the teacher as it is: no time was left to tune it."
+        return TunedTeacher(mirror, None, Message("recovery.teacher_no_time", template))
     seconds = time.monotonic() - begin
     fields: dict[str, Phrase] = {"epochs": counted(done.epochs, "epoch"), "seconds": f"{seconds:.0f}"}
     fields |= {"metric": done.metric.name, "before": _value(done.given), "after": _value(done.metric)}

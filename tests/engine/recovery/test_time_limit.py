@@ -1,6 +1,7 @@
 """A recovery that is given minutes fills them, whatever a step takes, and no more, over a break too."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,13 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.jobs import finish
+from secateur.engine.errors import TaskError
+from secateur.engine.jobs import CancelToken, Job, finish
 from secateur.engine.recovery import time_limit, training
 from secateur.engine.recovery.checkpoint import Checkpoint, KeptTeacher
 from secateur.engine.recovery.protocol import RecoverySettings, Repair, Teacher
 from secateur.engine.recovery.recover import recover
 from secateur.engine.recovery.schedule import one_cycle
-from secateur.engine.tasks.protocol import Split
+from secateur.engine.tasks.protocol import Metric, Split
 from tests.engine.toy_task import ToyTask
 
 STEP, EVALUATION = 0.7, 2.5
@@ -33,19 +35,24 @@ class Clock:
 
 
 class Slow(ToyTask):
-    """A task whose losses and evaluations take time on a clock."""
+    """A task whose losses, evaluations and batches take time on a clock."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, loading: float = 0.0, evaluating: float = EVALUATION) -> None:
         super().__init__()
-        self.clock = clock
+        self.clock, self.loading, self.evaluating = clock, loading, evaluating
+
+    def batches(self, split: Split, seed: int | None = None) -> Iterator[Any]:
+        for batch in super().batches(split, seed):
+            self.clock.now += self.loading if split is Split.TRAIN else 0.0
+            yield batch
 
     def loss(self, model: Any, batch: Any) -> Any:
         self.clock.now += STEP if torch.is_grad_enabled() else 0.0
         return super().loss(model, batch)
 
-    def evaluate(self, model: Any, split: Split, token: Any) -> Any:
-        self.clock.now += EVALUATION
-        return super().evaluate(model, split, token)
+    def evaluate(self, predict: Any, split: Split, token: CancelToken) -> Job[Metric]:
+        self.clock.now += self.evaluating
+        return super().evaluate(predict, split, token)
 
 
 @pytest.fixture
@@ -63,7 +70,8 @@ def _net() -> nn.Sequential:
 
 def _settings(**changes: Any) -> RecoverySettings:
     given: dict[str, Any] = {"minutes": 1.0, "threads": 1, "repair": Repair.NONE, "teacher": Teacher.ORIGINAL}
-    return RecoverySettings(**{**given, "mirror": False, **changes})
+    given |= {"mirror": False, **changes}
+    return RecoverySettings(**given)
 
 
 @pytest.mark.parametrize("minutes", [0.2, 1.0, 3.0])
@@ -140,6 +148,28 @@ def test_where_no_time_is_left_the_repaired_model_is_given_back_and_it_says_so(c
     done = finish(recover(_net(), _net(), Slow(clock), _settings(minutes=0.05)))
     assert done.stopped is not None and done.stopped.code == "recovery.no_time"
     assert (done.steps, done.epochs) == (0, 0)
+
+
+def test_where_the_first_batch_takes_the_time_the_repaired_model_is_given_back_too(clock: Clock) -> None:
+    begun = clock.now
+    done = finish(recover(_net(), _net(), Slow(clock, 4.0, 1.0), _settings(minutes=0.1)))
+    assert done.stopped is not None and done.stopped.code == "recovery.no_time"
+    assert (done.steps, done.epochs) == (0, 0) and clock.now - begun < 10
+
+
+def test_a_teacher_without_time_to_be_tuned_teaches_as_it_is(clock: Clock) -> None:
+    done = finish(recover(_net(), _net(), Slow(clock, 4.0, 1.0), _settings(minutes=0.5, teacher=Teacher.AUTO)))
+    assert done.teacher is not None and done.teacher.code == "recovery.teacher_no_time"
+    assert done.steps > 0 and done.stopped is None
+
+
+def test_a_split_without_batches_is_said_to_be_empty_whatever_the_time(clock: Clock) -> None:
+    class Empty(Slow):
+        def batches(self, split: Split, seed: int | None = None) -> Iterator[Any]:
+            return iter(()) if split is Split.TRAIN else super().batches(split, seed)
+
+    with pytest.raises(TaskError, match="no batches to train on"):
+        finish(recover(_net(), _net(), Empty(clock), _settings(mirror=True, distillation=1.0)))
 
 
 def test_a_token_cancels_it(clock: Clock) -> None:
