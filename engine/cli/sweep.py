@@ -67,7 +67,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "notes": [*map(str, opened.notes), *notes],
     }
     text = "\n".join([opened.name, _table(states[start.id], rows), *notes])
-    missed = [point for point in done.points if point.note is not None and point.note.code != MET]
+    missed = [point for point in done.points if point.note is not None and point.note != MET]
     shortfall = f"{len(missed)} of {len(rows)} budgets were missed." if missed else ""
     none = all(_judged(point) is Verdict.INFEASIBLE for point in done.points)
     return Outcome(content, text, shortfall, Verdict.INFEASIBLE if none else None)
@@ -75,7 +75,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
 
 def _judged(point: SweepPoint) -> Verdict:
     """What became of one budget."""
-    if point.note is None or point.note.code == MET:
+    if point.note is None or point.note == MET:
         return Verdict.ACCEPT
     return Verdict.INFEASIBLE if point.note.code in INFEASIBLE_CODES else Verdict.GOAL_MISSED
 

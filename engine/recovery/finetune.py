@@ -41,7 +41,10 @@ SPOKEN = 5
 
 SILENCE = 0.3
 """Seconds after which a point is given anyway."""
-FINE_TUNING, TIMED, DISTILLING = "progress.fine_tuning", "progress.fine_tuning_timed", "progress.distilling"
+FINE_TUNING = ("progress.fine_tuning", "Fine-tuning, epoch {epoch} of {epochs}")
+TIMED = ("progress.fine_tuning_timed", "Fine-tuning, {done} of {minutes} minutes, epoch {epoch}")
+DISTILLING = ("progress.distilling", "Learning the original's outputs, without labels")
+COUNTED = (FINE_TUNING[0], TIMED[0], DISTILLING[0])
 """Codes of the progress that counts steps, or seconds, of training."""
 STEP, FIRST_EVALUATIONS, FIRST_PASSES = 4, 2, 100
 """Passes of a batch through a model in a step of training, and before the first one: evaluations and a repair."""
@@ -159,7 +162,7 @@ def _counted(job: Job[Recovered]) -> Job[Recovered]:
     """A training whose work is counted by its steps alone, whatever else tells of its progress."""
 
     def told(progress: Progress) -> Iterator[Progress]:
-        training = progress.total and progress.message.code in (FINE_TUNING, TIMED, DISTILLING)
+        training = progress.total and progress.message.code in COUNTED
         yield replace(progress, share=progress.done / progress.total if training else 0.0)
 
     return (yield from followed(job, told))
@@ -307,13 +310,12 @@ def _told(training: Training, position: Position, losses: list[float]) -> Progre
     """Where it stands, with the mean of the latest losses."""
     (done, total), point = training.shown, {"step": float(training.step), "loss": math.fsum(losses) / len(losses)}
     fields: dict[str, Any] = {"epoch": position.epoch, "epochs": training.settings.passes}
-    text = Message(FINE_TUNING, "Fine-tuning, epoch {epoch} of {epochs}", fields)
+    text = Message(*FINE_TUNING, fields)
     if training.most:
-        text = Message(DISTILLING, "Learning the original's outputs, without labels")
+        text = Message(*DISTILLING)
     elif training.settings.passes is None:
         fields = {"epoch": position.epoch, "done": f"{done / 60:.1f}", "minutes": f"{total / 60:.1f}"}
-        template = "Fine-tuning, {done} of {minutes} minutes, epoch {epoch}"
-        text = Message(TIMED, template, fields)
+        text = Message(*TIMED, fields)
     return Progress(text, done, total, point)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NEVER = NeverCancelled()
 BUDGETS = (0.8, 0.65, 0.5, 0.35, 0.2)
 """Shares of a cost that a sweep keeps unless told otherwise."""
-MET = "sweep.met"
+MET = Message("sweep.met", "The state already meets this budget.")
 """Of a budget that asks for nothing to be removed."""
 
 
@@ -102,7 +102,7 @@ def _point(
     except SecateurError as error:
         return SweepPoint(share, (), (lack_of_memory(error) or error).message)
     if not made:
-        return SweepPoint(share, (), Message(MET, "The state already meets this budget."))
+        return SweepPoint(share, (), MET)
     try:
         timed = yield from latency_in(session, made, settings.goal, token)
     except Cancelled:

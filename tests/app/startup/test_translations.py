@@ -38,6 +38,7 @@ from secateur.engine.messages import listed, module_named, of_kind
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.infeasibility import goal_text
 from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.recovery.finetune import DISTILLING, FINE_TUNING, TIMED
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.session import Session
 from secateur.engine.storage.serialization import from_json, to_json
@@ -46,7 +47,7 @@ from secateur.engine.workflows.baselines import compare_with_baselines
 from secateur.engine.workflows.export import export_state
 from secateur.engine.workflows.prune import PruneSettings
 from secateur.engine.workflows.sensitivity import measure_sensitivity
-from secateur.engine.workflows.sweep import sweep_budgets
+from secateur.engine.workflows.sweep import MET, sweep_budgets
 from tests.app.demo_analysis import scores_of, small_resnet
 from tests.app.pseudo import Pseudo, pseudo
 from tests.app.stand_in import StandIn, task_info, travelled
@@ -267,6 +268,7 @@ def test_all_that_jobs_say_of_themselves_is_given_to_translators(tmp_path):
     finish(compare_with_baselines(session, swept.states[-1].id, [BaselineSpec(BaselineKind.SCRATCH)], None), hear)
     session.close()
     given = {text for one in strings.texts().values() for text in one}
+    assert {FINE_TUNING[1], TIMED[1], DISTILLING[1], MET.template} <= given
     assert len(told) > 20 and "Budget {number} of {count} ({share:.0%})" in told
     assert not (missing := told - given), sorted(missing)
 
