@@ -9,7 +9,7 @@ import hashlib
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,15 @@ class KeptTeacher:
     training: "Checkpoint | None" = None
     held: dict[str, Any] | None = None
 
+    @staticmethod
+    def place(folder: Path, key: str) -> Path:
+        """The file of a key in a folder."""
+        return folder / f"{key} teacher.pt"
+
+    def other(self, key: str) -> "KeptTeacher":
+        """What is kept beside it under another key."""
+        return replace(self, path=None if self.path is None else self.place(self.path.parent, key), key=key, held=None)
+
     def load(self) -> dict[str, Any] | None:
         """What was kept; None where there is nothing, or nothing that can be read."""
         if self.held is None and self.path is not None and self.path.exists():
@@ -96,7 +105,7 @@ class Checkpoint:
         mendable: The same without what the files of the data hold: where these failed, they will be changed.
         written: When it was last written, in seconds of the monotonic clock.
         pause: Seconds until it may be written again.
-        teacher: The tuned original, which other recoveries share.
+        teacher: The tuned original, which other recoveries share; `first_teacher` for one that is gone on with.
         points: The course so far, as `recovery.training_curve.recorded_curve` writes it down; thinned, it is kept too.
     """
 
@@ -119,6 +128,15 @@ class Checkpoint:
             return None
         same = found.get("key") == self.key or found.get("mendable", "") == self.mendable != ""
         return found if found.get("version") == VERSION and same else None
+
+    def first_teacher(self) -> KeptTeacher:
+        """The teacher that the recovery began with, whatever its epochs or minutes were then, where that is still kept.
+
+        Else `teacher`, as for one that is not gone on with.
+        """
+        key = str((self.load() or {}).get("teacher", ""))
+        first = self.teacher.other(key) if key.isalnum() and key != self.teacher.key else self.teacher
+        return self.teacher if first.load() is None else first
 
     @staticmethod
     def _set_aside(path: Path) -> None:
@@ -152,6 +170,7 @@ class Checkpoint:
             "version": VERSION,
             "key": self.key,
             "mendable": self.mendable if failed else "",
+            "teacher": self.teacher.key,
             "student": training.student.state_dict(),
             "optimizer": training.optimizer.state_dict(),
             "step": training.step,

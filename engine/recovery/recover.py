@@ -63,6 +63,7 @@ def recover(
     begin = tuning / (tuning + training_work(task, settings.epochs))
     with explained():
         time = limit.part(TUNING_TIME)
+        checkpoint = replace(checkpoint, teacher=checkpoint.first_teacher())
         job = tuned_teacher(teacher, task, settings, checkpoint.teacher, device=device, limit=time, token=token)
         tuned = yield from spanning(job, 0.0, begin)
     kept = kept or {}

@@ -65,11 +65,11 @@ def tuned_teacher(
         token: Cancels.
     """
     how = settings.tuning
-    if how is None and (settings.mirror is not None or not settings.trains):
-        return TunedTeacher()
     if (known := kept.load()) is not None:
         told = known["message"]
         return TunedTeacher(known["mirror"], known["state_dict"], None if told is None else from_plain(told, Message))
+    if how is None and (settings.mirror is not None or not settings.trains):
+        return TunedTeacher()
     found = TunedTeacher()
     with placed(device, teacher):
         if has_loss(teacher, task, token):

@@ -229,7 +229,7 @@ class Session:
     def checkpoint(self, weights: str, settings: RecoverySettings) -> Checkpoint:
         """Where a training keeps what it needs to go on; of the same weights, teacher, data and settings only.
 
-        The number of epochs or minutes may be another one.
+        The number of epochs or minutes may be another one: what was begun goes on, and under the same teacher.
 
         Of a temporary session that is among what is kept by content: the same steps in another one go on with it.
 
@@ -242,10 +242,11 @@ class Session:
         delete_checkpoints(folder)
         kept = not place.temporary or place.cache != place.path  # else nobody could go on with it
         tuning = to_plain(settings.tuning)
-        timed = [settings.minutes] if settings.minutes else []  # a tuning that had less time gave another teacher
-        teacher_key, teacher_mendable = self._keys(original, original, tuning, *timed)
-        training = Checkpoint(folder / f"{teacher_mendable}.pt" if kept else None, teacher_key, teacher_mendable)
-        teacher = KeptTeacher(folder / f"{teacher_key} teacher.pt", teacher_key, training)
+        timed, minutes = (["timed"], [settings.minutes]) if settings.minutes else ([], [])
+        tuning_key, tuning_mendable = self._keys(original, original, tuning, *timed)
+        training = Checkpoint(folder / f"{tuning_mendable}.pt" if kept else None, tuning_key, tuning_mendable)
+        teacher_key, _ = self._keys(original, original, tuning, *minutes)  # less time gives another teacher
+        teacher = KeptTeacher(KeptTeacher.place(folder, teacher_key), teacher_key, training)
         settings = replace(
             settings, epochs=int(settings.trains), minutes=0.0
         )  # with more or less it goes on all the same

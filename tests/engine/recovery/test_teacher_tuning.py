@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from secateur.engine.errors import Message
 from secateur.engine.jobs import NeverCancelled, Progress, finish
 from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery.best_weights import Recovered
@@ -125,6 +126,29 @@ def test_a_tuning_that_was_stopped_goes_on_and_ends_the_same(tmp_path: Path, mon
     resumed, told = _with_words(recover(_net(1), _trained(0), ToyTask(), SETTINGS, checkpoint=_kept(tmp_path)))
     assert any("Resuming at step" in one for one in told)
     assert all(torch.equal(one, whole.state_dict[name]) for name, one in resumed.state_dict.items())
+
+
+def test_a_recovery_that_goes_on_with_other_epochs_or_minutes_keeps_its_teacher(tmp_path: Path) -> None:
+    def checkpoint(student: str, teacher: str) -> Checkpoint:
+        kept = KeptTeacher(KeptTeacher.place(tmp_path, teacher), teacher)
+        return Checkpoint(tmp_path / f"{student}.pt", student, teacher=kept)
+
+    begun = recover(_net(1), _trained(0), ToyTask(), SETTINGS, checkpoint=checkpoint("s", "k4"))
+    for progress in begun:
+        if progress.values.get("step", 0) >= 11:
+            begun.close()
+            break
+    first = checkpoint("s", "k4").first_teacher().load()
+    longer = checkpoint("s", "k6")
+    assert first is not None and longer.first_teacher().key == "k4"
+    resumed, told = _with_words(
+        recover(_net(1), _trained(0), ToyTask(), replace(SETTINGS, epochs=6), checkpoint=longer)
+    )
+    assert any("Resuming at step" in one for one in told) and not any("Tuning the original" in one for one in told)
+    assert str(resumed.teacher) == str(from_plain(first["message"], Message))
+    assert checkpoint("another", "k6").first_teacher().key == "k6"
+    KeptTeacher.place(tmp_path, "k4").unlink()
+    assert checkpoint("s", "k6").first_teacher().key == "k6"
 
 
 def test_losses_of_the_tuning_are_no_points_of_the_recoverys_curve() -> None:

@@ -315,6 +315,17 @@ def test_a_cancelled_recovery_is_gone_on_with_for_another_number_of_epochs(
     assert session.checkpoint(cut.weights, replace(asked, epochs=0)).key != session.checkpoint(cut.weights, asked).key
 
 
+def test_what_was_begun_for_some_minutes_goes_on_for_others(session: Session, opened: OpenedModel) -> None:
+    weights = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8))).weights
+    timed = RecoverySettings(minutes=20)
+    twenty, thirty = (session.checkpoint(weights, replace(timed, minutes=one)) for one in (20, 30))
+    epochs = session.checkpoint(weights, RecoverySettings())
+    tunings = [one.teacher.training for one in (twenty, thirty, epochs)]
+    places = [one.path for one in tunings if one is not None]
+    assert twenty.path == thirty.path == epochs.path and places[0] == places[1] != places[2]
+    assert len({one.teacher.path for one in (twenty, thirty, epochs)}) == 3  # what was tuned in less time is another
+
+
 @pytest.mark.parametrize("job", ["cut", "recover", "attach_task", "export"])
 def test_a_job_cancelled_anywhere_leaves_everything_as_it_was(
     session: Session, opened: OpenedModel, tmp_path: Path, job: str
