@@ -120,8 +120,9 @@ class PairsModel(QAbstractTableModel):
                 return None
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Headings: "L" and "R" are the models that the line above names."""
-        if orientation is not Qt.Orientation.Horizontal or role != Qt.ItemDataRole.DisplayRole:
+        """Headings: layer, shape left, shape right, ..., difference; None beyond the columns."""
+        shown = orientation is Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole
+        if not shown or not 0 <= section < len(Column):
             return None
         shape, parameters, macs = self.tr("Shape"), self.tr("Parameters"), self.tr("MACs")
         sides = [
@@ -154,7 +155,7 @@ class PairsModel(QAbstractTableModel):
     def summary(self) -> str:
         """How many layers are alike, and how many are not."""
         alike = sum(pair.alike for pair in self.pairs)
-        left, right = (sum(one is None for one in side) for side in zip(*((p.right, p.left) for p in self.pairs)))
+        left, right = sum(pair.right is None for pair in self.pairs), sum(pair.left is None for pair in self.pairs)
         differ = len(self.pairs) - alike - left - right
         words = self.tr("{alike} equal, {differ}, {left} only left, {right} only right.")
         differing = counted(differ, self.tr("{count} layer differs"), self.tr("{count} layers differ"))

@@ -48,7 +48,7 @@ def _compare_models(window: Any) -> QDialog:
     from secateur.engine.structures.model_layers import layers_of
 
     found = layers_of(window.document.analysis)
-    return CompareModels(window, found, replace(found, name="other", rows=found.rows[1:]))
+    return CompareModels(window, found, replace(found, name="net", rows=found.rows[1:]))
 
 
 def _consent(window: Any) -> QDialog:

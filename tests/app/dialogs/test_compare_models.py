@@ -6,7 +6,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 
-from secateur.app.dialogs.compare_models import Column, CompareModels, pairs_of
+from secateur.app.dialogs.compare_models import Column, CompareModels, PairsModel, pairs_of
 from secateur.app.dialogs.consent import ConsentDialog
 from secateur.app.dialogs.open_model import OpenModel
 from secateur.app.window.main_window import MainWindow
@@ -89,3 +89,11 @@ def test_code_of_another_file_needs_consent_and_is_read_again_with_it(main: Main
     qtbot.mouseClick(dialog.accept_button, LEFT)
     assert player.link.asked("read_layers")[0].trust_code
     player.stop("read_layers")
+
+
+def test_headings_end_with_the_columns_and_no_layers_are_none_that_differ() -> None:
+    empty = PairsModel(layers("a"), layers("b"))
+    heads = [empty.headerData(section, Qt.Orientation.Horizontal) for section in range(-1, len(Column) + 1)]
+    assert heads[1:4] == ["Layer", "Shape left", "Shape right"] and heads[-2] == "Difference"
+    assert heads[0] is heads[-1] is None
+    assert empty.summary() == "0 equal, 0 layers differ, 0 only left, 0 only right."

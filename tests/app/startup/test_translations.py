@@ -59,6 +59,7 @@ from tests.engine.session.small import write_project
 PLAYED = (
     *(job.title for job in JOBS),
     "epoch 3 of 8",
+    "Small ResNet",
     task_info().title,
     *task_info().classes,
     "Top-1",
