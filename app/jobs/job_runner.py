@@ -37,6 +37,8 @@ WORTH_A_LINE = 1.0
 """Seconds from which the log says that a job is finished, and how long it took; what it made is told anyway."""
 NUMBERS_ONLY = frozenset({"open", "open_recipe", "states", "baselines", "use_threads"})
 """What can be asked while only numbers are here."""
+STEADY = frozenset({"use_threads"})
+"""What all that follows computes with: it takes no time, and steps aside for nothing."""
 OF_A_STATE = frozenset({"score"})
 OF_A_MODEL = OF_A_STATE | {"evaluate", "evaluate_original", "savings", "filters", "states", "baselines", "measure"}
 SUPERSEDED = {
@@ -255,7 +257,7 @@ class JobRunner(QObject):
     def _step_aside(self, jobs: tuple[QueuedJob, ...]) -> None:
         """Those of them that nobody asked for make room for what a person asks."""
         for job in jobs:
-            if job.background:
+            if job.background and job.method not in STEADY:
                 self._aside.add(job.method)
                 self.cancel(job.id)
 

@@ -17,6 +17,7 @@ from secateur.app.window.main_window import MainWindow
 from secateur.engine.session.measurement_cache import clear_cache, size_of_cache, user_cache
 from tests.app.fake_link import FakeLink, workbench_on
 from tests.app.playing import Player
+from tests.app.stand_in import SPEC
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -71,6 +72,19 @@ def test_threads_are_chosen_again_at_the_next_start_and_after_a_loss(qtbot, dres
     link.finished.emit(link.last("use_threads"), 3)
     qtbot.waitUntil(lambda: window.area is not None)
     window.close()
+
+
+def test_what_is_opened_before_the_engine_is_ready_computes_with_the_chosen_threads(dressed) -> None:
+    settings.store(settings.THREADS, 3)
+    link = FakeLink()
+    workbench = workbench_on(link)
+    workbench.begin()
+    workbench.model.open(SPEC)
+    assert link.cancelled == [] and [link.calls[number] for number in link.sent] == [("use_threads", (3,))]
+    link.ready.emit(8)
+    link.finished.emit(link.last("use_threads"), 3)
+    assert link.sent[-1] == link.last("open") and workbench.document.engine.processor == "CPU, 3 threads"
+    workbench.close()
 
 
 def test_cancel_changes_nothing(main: MainWindow, player: Player, qtbot) -> None:
