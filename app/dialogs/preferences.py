@@ -127,7 +127,7 @@ class Preferences(FormDialog):
         if self.threads.value() != settings.value(settings.THREADS, 0):
             settings.store(settings.THREADS, self.threads.value())
             window.workbench.model.use_threads()
-        if self.device is not None:
+        if self.device is not None and self.device.currentText() != window.document.contents.device:
             settings.store(settings.DEVICE, self.device.currentText())
             window.workbench.model.set_device(self.device.currentText())
         if self.text.value() != sizes().body:

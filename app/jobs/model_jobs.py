@@ -86,9 +86,10 @@ class ModelJobs(QObject):
 
     def replace_model(self, model: OpenedModel, spec: ModelSpec) -> None:
         """Put a model into the document, and tell which of its files have changed since they were recorded."""
+        first = self._document.analysis is None
         self._document.adopt(model, spec)
-        if (device := settings.value(settings.DEVICE, CPU)) in model.devices:
-            self.set_device(device)
+        if first and (device := settings.value(settings.DEVICE, "")) in model.devices:
+            self.set_device(device)  # from then on it is where the user has put it
         for change in model.changed:
             quarantine.add_notice(sentence(change))
 

@@ -12,6 +12,7 @@ from secateur.app.document.aspects import Aspect
 from secateur.app.document.document import Document
 from secateur.app.jobs.workbench import Workbench
 from secateur.app.widgets.plot_export import Drawing
+from secateur.engine.devices import CPU
 from secateur.engine.jobs import Cancelled, Progress
 from secateur.engine.process.events import Progressed
 from secateur.engine.session.states import OpenedModel, StateKind
@@ -120,7 +121,7 @@ class Player:
                 self.link.failed.emit(job.id, Cancelled())
 
 
-def play(analysis: Analysis | None = None, task: TaskInfo | None = None) -> Player:
+def play(analysis: Analysis | None = None, task: TaskInfo | None = None, devices: tuple[str, ...] = (CPU,)) -> Player:
     """A model is open and scored."""
     analysis, link = analysis or small_resnet(), FakeLink()
     document = Played()
@@ -130,7 +131,7 @@ def play(analysis: Analysis | None = None, task: TaskInfo | None = None) -> Play
     document.failed.connect(player.failures.append)
     workbench.model.open(SPEC)
     state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty(), 0.914, 0.76)
-    player.answer("open", OpenedModel("net", analysis, state, (), task or task_info(), SPEC))
+    player.answer("open", OpenedModel("net", analysis, state, (), task or task_info(), SPEC, devices=devices))
     player.settle()
     return player
 

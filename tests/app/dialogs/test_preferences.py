@@ -14,9 +14,11 @@ from secateur.app.dialogs.preferences import Preferences
 from secateur.app.jobs import job_runner
 from secateur.app.storage import settings
 from secateur.app.window.main_window import MainWindow
+from secateur.engine.jobs import Cancelled
 from secateur.engine.session.measurement_cache import clear_cache, size_of_cache, user_cache
+from secateur.engine.session.states import OpenedModel
 from tests.app.fake_link import FakeLink, workbench_on
-from tests.app.playing import Player
+from tests.app.playing import Player, play
 from tests.app.stand_in import SPEC
 
 LEFT = Qt.MouseButton.LeftButton
@@ -85,6 +87,44 @@ def test_what_is_opened_before_the_engine_is_ready_computes_with_the_chosen_thre
     link.finished.emit(link.last("use_threads"), 3)
     assert link.sent[-1] == link.last("open") and workbench.document.engine.processor == "CPU, 3 threads"
     workbench.close()
+
+
+def opened(player: Player) -> None:
+    """Another model is opened, on a machine with a graphics card."""
+    before = player.document
+    assert before.analysis is not None and before.original is not None
+    player.workbench.model.open(SPEC)
+    devices = ("cpu", "cuda:0")
+    player.answer("open", OpenedModel("net", before.analysis, before.original, (), before.task, SPEC, devices=devices))
+
+
+def test_the_device_stays_where_it_was_put_when_another_model_is_opened(
+    main: MainWindow, player: Player, qtbot
+) -> None:
+    opened(player)
+    player.workbench.model.set_device("cuda:0")
+    dialog = dialog_of(main, qtbot)
+    assert dialog.device is not None and dialog.device.currentText() == "cuda:0"
+    dialog.text.setValue(14)
+    qtbot.mouseClick(dialog.accept_button, LEFT)
+    assert settings.value(settings.DEVICE, "") == "", "only the text size was changed"
+    dialog = dialog_of(main, qtbot)
+    assert dialog.device is not None
+    dialog.device.setCurrentText("cpu")
+    qtbot.mouseClick(dialog.accept_button, LEFT)
+    assert settings.value(settings.DEVICE, "") == player.document.contents.device == "cpu"
+    player.workbench.model.set_device("cuda:0")
+    opened(player)
+    assert player.document.contents.device == "cuda:0"
+    for job in player.workbench.runner.queue.jobs():
+        player.link.failed.emit(job.id, Cancelled())
+
+
+def test_the_first_model_is_computed_with_on_the_preferred_device(dressed) -> None:
+    settings.store(settings.DEVICE, "cuda:0")
+    other = play(devices=("cpu", "cuda:0"))
+    assert other.document.contents.device == "cuda:0" and other.link.asked("use_device") == ("cuda:0",)
+    other.workbench.close()
 
 
 def test_cancel_changes_nothing(main: MainWindow, player: Player, qtbot) -> None:
