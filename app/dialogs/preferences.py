@@ -35,7 +35,10 @@ class Preferences(FormDialog):
 
     def __init__(self, window: WindowApi) -> None:
         """Ask in a window."""
-        sentence = self.tr("Secateur never looks for updates and sends nothing. Update it as you installed it.")
+        sentence = self.tr(
+            "Secateur never looks for updates: update it as you installed it. It sends no data; a name of the Hugging "
+            "Face Hub that is not in the local cache is looked up there."
+        )
         super().__init__(window.as_widget(), self.tr("Preferences"), sentence, self.tr("Save"))
         self._window = window
         self._add_look()
@@ -98,7 +101,7 @@ class Preferences(FormDialog):
         row.addWidget(self.cache, 1)
         row.addWidget(self.clear)
         self.add_row(self.tr("Cache"), holder)
-        hint = self.tr("Scores and evaluations, by content. Drafts, projects and trainings do not lie there.")
+        hint = self.tr("Scores and evaluations, by content. Drafts, projects and interrupted trainings stay.")
         words = label(hint, "caption", wrap=True)
         words.setSizePolicy(QSizePolicy.Policy.Expanding, words.sizePolicy().verticalPolicy())
         self.form.addRow("", words)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 3
 """Of what is kept: files of another one are not read, they have other names."""
+TRAININGS = "recovery"
+"""Folder of the checkpoints that interrupted trainings go on from; in a cache those of temporary sessions."""
 Value = TypeVar("Value")
 
 
@@ -159,17 +161,21 @@ def user_cache() -> Path:
 
 
 def size_of_cache(folder: Path) -> int:
-    """Bytes of the files in a cache."""
+    """Bytes of what `clear_cache` deletes in a cache."""
     sizes = list[int]()
     for path in _walked(folder):
+        if path.relative_to(folder).parts[0] == TRAININGS:
+            continue
         with suppress(OSError):  # another session may take it away meanwhile
             sizes.append(path.lstat().st_size)
     return sum(sizes)
 
 
 def clear_cache(folder: Path) -> None:
-    """Delete what lies in a cache; what another program holds stays."""
+    """Delete what was measured; trainings that can be gone on with stay, and what another program holds."""
     for one in [*folder.iterdir()] if folder.is_dir() else []:
+        if one.name == TRAININGS:
+            continue
         with suppress(OSError):
             if one.is_dir() and not one.is_symlink():
                 shutil.rmtree(one, ignore_errors=True)

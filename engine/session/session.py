@@ -57,7 +57,7 @@ from .bundle_file import Bundle, is_bundle, read_bundle, take_weights
 from .export_cache import Artifacts
 from .filter_images import Filters, filters_of
 from .loaded_model import LoadedModel
-from .measurement_cache import Numbers, Stored, fingerprint, points_of
+from .measurement_cache import TRAININGS, Numbers, Stored, fingerprint, points_of
 from .open_model import (
     Prepared,
     analysed,
@@ -238,7 +238,7 @@ class Session:
             settings: How it is trained.
         """
         place, original = self.location, self.history.state("s0").weights
-        folder = (place.cache if place.temporary else place.path) / "recovery"
+        folder = (place.cache if place.temporary else place.path) / TRAININGS
         delete_checkpoints(folder)
         kept = not place.temporary or place.cache != place.path  # else nobody could go on with it
         tuning = to_plain(settings.tuning)

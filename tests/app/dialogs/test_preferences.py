@@ -15,7 +15,7 @@ from secateur.app.jobs import job_runner
 from secateur.app.storage import settings
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.jobs import Cancelled
-from secateur.engine.session.measurement_cache import clear_cache, size_of_cache, user_cache
+from secateur.engine.session.measurement_cache import TRAININGS, clear_cache, size_of_cache, user_cache
 from secateur.engine.session.states import OpenedModel
 from tests.app.fake_link import FakeLink, workbench_on
 from tests.app.playing import Player, play
@@ -164,12 +164,15 @@ def test_the_cache_is_shown_with_its_size_and_emptied(main: MainWindow, qtbot) -
     (folder / "ablation").mkdir(parents=True)
     (folder / "ablation" / "a.jsonl").write_bytes(b"x" * 2500)
     (folder / "b.jsonl").write_bytes(b"x" * 500)
+    (folder / TRAININGS).mkdir()
+    (folder / TRAININGS / "a.pt").write_bytes(b"x" * 7000)
     assert size_of_cache(folder) == 3000
     dialog = dialog_of(main, qtbot)
     assert dialog.cache.text().startswith("3.00 kB in ") and str(folder) in dialog.cache.text()
     qtbot.mouseClick(dialog.clear, LEFT)
     qtbot.waitUntil(lambda: dialog.cache.text().startswith("0 B"))
-    assert folder.is_dir() and not list(folder.iterdir()) and not dialog.clear.isEnabled()
+    assert [path.name for path in folder.rglob("*")] == [TRAININGS, "a.pt"], "a training that can be gone on with"
+    assert not dialog.clear.isEnabled()
     dialog.reject()
 
 
