@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QCompleter, QHBoxLayout, QLineEdit, QSizePolicy, Q
 from secateur.engine.options import setting_of
 from secateur.engine.sources.protocol import ModelSpec
 
-from ..storage.open_target import GRAPHS, is_hugging_face
+from ..storage.open_target import GRAPHS, is_file, is_folder, is_hugging_face
 from ..widgets.fields import ComboBox
 from ..widgets.labels import label
 from .data_rows import DataRows
@@ -68,6 +68,7 @@ class OpenModel(FormDialog):
         self._callables: tuple[str, ...] = ()
         self._before = ""
         self._compares = compares
+        self._by_hand = False
         self.kind = ComboBox(self.tr("Source"))
         for one in KINDS:
             self.kind.addItem(_title(one), one)
@@ -105,27 +106,30 @@ class OpenModel(FormDialog):
         self.act = lambda: window.open(self.spec())
         self.data = DataRows(self, optional=True)
         self.kind.currentIndexChanged.connect(self._chosen)
+        self.kind.activated.connect(self._kind_by_hand)
         if (
             not compares
             and (asked := window.workbench.model.asked) is not None
             and not asked.source.startswith(SAMPLE.prefix)
         ):
             self._take_again(asked)
-        self._take(source)
         self._chosen()
+        self._take(source, self.name.text())
         self._before = self.name.text()
         self.name.setFocus()
 
-    def _take(self, source: str) -> None:
-        """Take over a path, a name or an address as what it is; one that nothing is known of as a Python file."""
+    def _take(self, source: str, model: str = "") -> None:
+        """Take over a path, a name or an address as what it is; one that nothing is known of as a Python file.
+
+        Args:
+            source: What is taken over.
+            model: What a checkpoint belongs to, "" where that must be asked.
+        """
         found = detect(source)
         if found is None:
             return self.name.setText(source) if source else None
         if found.kind is None:
-            self.weights.setText(found.name)
-            self.name.clear()
-            words = self.tr("Recognised as a checkpoint. Enter the model that it belongs to.")
-            return self._tell(words)
+            return self._take_checkpoint(found.name, model)
         self.kind.setCurrentIndex(KINDS.index(found.kind))
         self._name_file(found.name)
         words = self.tr("Recognised: {kind}.").format(kind=_title(found.kind))
@@ -133,6 +137,15 @@ class OpenModel(FormDialog):
             library = kind.prefix.removesuffix(":")
             words += " " + self.tr("{library} has a model of that name too.").format(library=library)
         self._tell(words)
+
+    def _take_checkpoint(self, path: str, model: str) -> None:
+        if self.kind.currentData() is FOLDER:  # it has its own weights
+            self.kind.setCurrentIndex(KINDS.index(FILE))
+            model = ""
+        self.weights.setText(path)
+        self.name.setText(model)
+        asks = self.tr("Recognised as a checkpoint. Enter the model that it belongs to.")
+        self._tell(self.tr("Recognised as a checkpoint of this model.") if model else asks)
 
     def _tell(self, words: str) -> None:
         """Say below the model what a text was taken for."""
@@ -146,16 +159,27 @@ class OpenModel(FormDialog):
         pasted, self._before = _pasted(self._before, text), text
         self._tell("")
         if pasted:
-            self._recognise()
+            self._recognise(pasted)
 
-    def _recognise(self) -> None:
-        """Choose another source where the text is none of the chosen one."""
+    @Slot(int)
+    def _kind_by_hand(self, _index: int) -> None:
+        self._by_hand = True
+
+    def _recognise(self, pasted: str = "") -> None:
+        """Choose another source where the text is none of the chosen one.
+
+        Args:
+            pasted: What of the text was pasted just now, "" for nothing. A mistyped path looks like the name of a
+                repository: only what was pasted is taken for one, unless a source that lies on disk was chosen.
+        """
         text, kind = self.name.text().strip(), self.kind.currentData()
         found = detect(text)
         if found is None or text in known_names(kind) or (found.kind is kind and found.name == text):
             return
         if found.kind is HUB and kind in LIBRARIES:
             return  # a name that the list does not have: the library may be a newer one
+        if found.guessed and ("/" not in pasted or (self._by_hand and kind.pick)):
+            return
         self._take(text)
         self._before = self.name.text()
 
@@ -194,14 +218,14 @@ class OpenModel(FormDialog):
 
     def _name_file(self, path: str) -> None:
         """Take a path over, with the first of what in it can make a model."""
-        found = callables_in(Path(path).expanduser()) if path.endswith(".py") else ()
+        found = callables_in(Path(path).expanduser()) if path.endswith(".py") and is_file(path) else ()
         self.name.setText(f"{path}:{found[0]}" if found else path)
 
     def _look_into(self) -> None:
         """Offer what a Python file that is named has to offer."""
         file, end, said = self.name.text().rpartition(".py")
-        path = Path(f"{file}{end}").expanduser()
-        self._callables = callables_in(path) if end and path.is_file() else ()
+        path = f"{file}{end}"
+        self._callables = callables_in(Path(path).expanduser()) if end and is_file(path) else ()
         self.maker.clear()
         self.maker.addItems(self._callables)
         self.maker.setCurrentIndex(self.maker.findText(said.removeprefix(":").strip()))
@@ -266,11 +290,11 @@ class OpenModel(FormDialog):
             return self.tr("Enter a model, for example {example}.").format(example=kind.example)
         if kind is FILE and not (file.endswith(".py") and callable_):
             return self._problem_of_callable()
-        if kind is FILE and not Path(file).expanduser().is_file():
+        if kind is FILE and not is_file(file):
             return self.tr("{file} does not exist.").format(file=file)
         if kind is GRAPH:
             return self._problem_of_graph(name) or self._problem_of_details() or self.data.problem()
-        if kind.pick == "folder" and not Path(name).expanduser().is_dir():
+        if kind.pick == "folder" and not is_folder(name):
             return self.tr("{name} is not a folder.").format(name=name)
         return self._problem_of_details() or self.data.problem()
 
@@ -283,10 +307,10 @@ class OpenModel(FormDialog):
     def _problem_of_graph(self, name: str) -> str:
         if not name.lower().endswith(GRAPHS):
             return self.tr("Enter a file that ends in .onnx, .pt2 or .gguf.")
-        return "" if Path(name).expanduser().is_file() else self.tr("{file} does not exist.").format(file=name)
+        return "" if is_file(name) else self.tr("{file} does not exist.").format(file=name)
 
     def _problem_of_details(self) -> str:
-        if self.weights.text() and not Path(self.weights.text()).expanduser().is_file():
+        if self.weights.text() and not is_file(self.weights.text()):
             return self.tr("{file} does not exist.").format(file=self.weights.text())
         if not is_valid(model_inputs, self.inputs.text()):
             return self.tr("Enter each input as 1x3x224x224, or with name and type as input_ids=2x16:int64.")
@@ -303,11 +327,12 @@ def ask_to_compare(window: WindowApi) -> None:
     dialog.open()
 
 
-def _pasted(before: str, text: str) -> bool:
-    """Whether more than a letter has come into a text, or letters have taken the place of others."""
+def _pasted(before: str, text: str) -> str:
+    """What has come into a text, where that is more than a letter or has taken the place of others; else ""."""
     begin = _common(before, text)
-    same = begin + _common(before[begin:][::-1], text[begin:][::-1])
-    return len(text) > same and max(len(before), len(text)) - same > 1
+    end = _common(before[begin:][::-1], text[begin:][::-1])
+    pasted = len(text) > begin + end and max(len(before), len(text)) - begin - end > 1
+    return text[begin : len(text) - end] if pasted else ""
 
 
 def _common(one: str, other: str) -> int:

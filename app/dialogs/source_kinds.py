@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from ..storage.open_target import BUNDLE, GRAPHS, HUGGING_FACE, WEIGHTS, is_hugging_face
+from ..storage.open_target import BUNDLE, GRAPHS, HUGGING_FACE, WEIGHTS, is_file, is_folder, is_hugging_face
 from ..text.translate import QT_TRANSLATE_NOOP
 
 CONTEXT = "OpenModel"
@@ -40,9 +40,11 @@ SAMPLE = Kind(QT_TRANSLATE_NOOP(CONTEXT, "Bundled sample"), "bundled:", "resnet"
 FOLDER = Kind(QT_TRANSLATE_NOOP(CONTEXT, "Secateur project or export"), "", "path/to/folder", "folder")
 KINDS = (FILE, GRAPH, TORCHVISION, TIMM, HUGGING_FACE_FOLDER, HUB, SAMPLE, FOLDER)
 SAMPLES = ("resnet", "vit")
-PAGE = re.compile(r"https?://(?:www\.)?huggingface\.co/([\w.-]+/[\w.-]+)")
+PAGE = re.compile(r"https?://(?:www\.)?huggingface\.co/(?!(?:datasets|spaces|docs)/)([\w.-]+/[\w.-]+)")
 """Address of a model's page on the Hub."""
 REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+FILES = (*GRAPHS, *WEIGHTS, BUNDLE, ".json", ".py")
+"""Endings that no repository has."""
 CALLABLE = re.compile(r"(.+\.py):[\w.]*")
 
 
@@ -54,11 +56,13 @@ class Detected:
         kind: The source, None for a checkpoint, which needs one beside it.
         name: What stands in the field of that kind, or of the checkpoint.
         others: Kinds that know the same name.
+        guessed: It only looks like the name of a repository; a path that is not there looks the same.
     """
 
     kind: Kind | None
     name: str
     others: tuple[Kind, ...] = ()
+    guessed: bool = False
 
 
 @cache
@@ -86,22 +90,24 @@ def detect(text: str) -> Detected | None:
 
 
 def _on_disk(text: str) -> Detected | None:
-    path, python = Path(text).expanduser(), CALLABLE.fullmatch(text)
-    if path.is_dir():
+    python, there = CALLABLE.fullmatch(text), is_file(text)
+    path = Path(text).expanduser() if there or is_folder(text) else Path(text)
+    if is_folder(text):
         return Detected(HUGGING_FACE_FOLDER if is_hugging_face(str(path)) else FOLDER, text)
-    if path.is_file() and path.name in HUGGING_FACE and is_hugging_face(str(path.parent)):
+    if there and path.name in HUGGING_FACE and is_hugging_face(str(path.parent)):
         return Detected(HUGGING_FACE_FOLDER, str(path.parent))
-    if path.suffix == ".py" or (python is not None and Path(python[1]).expanduser().is_file()):
+    if path.suffix == ".py" or (python is not None and is_file(python[1])):
         return Detected(FILE, text)
     if path.suffix.lower() in GRAPHS:
         return Detected(GRAPH, text)
-    if path.suffix.lower() == BUNDLE and path.is_file():
+    if path.suffix.lower() == BUNDLE and there:
         return Detected(FOLDER, text)
-    return Detected(None, text) if path.suffix.lower() in WEIGHTS and path.is_file() else None
+    return Detected(None, text) if path.suffix.lower() in WEIGHTS and there else None
 
 
 def _by_name(text: str) -> Detected | None:
     known = [kind for kind in (TORCHVISION, TIMM) if text in known_names(kind)]
     if known:
         return Detected(known[0], text, tuple(known[1:]))
-    return Detected(HUB, text) if REPOSITORY.fullmatch(text) else None
+    repository = REPOSITORY.fullmatch(text) and not text.lower().endswith(FILES)
+    return Detected(HUB, text, guessed=True) if repository else None

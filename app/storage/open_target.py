@@ -1,5 +1,6 @@
 """What a path or a name on the command line, in the list of what was opened, or dropped on the window means."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from secateur.engine.sources.protocol import ModelSpec
@@ -15,6 +16,23 @@ HUGGING_FACE = ("config.json", "model.safetensors", "model.safetensors.index.jso
 def is_hugging_face(folder: str) -> bool:
     """Whether a folder holds a Hugging Face model."""
     return (Path(folder) / HUGGING_FACE[0]).is_file()
+
+
+def is_file(text: str) -> bool:
+    """Whether a text names a file; also of a text that nothing can be called by."""
+    return _is(text, Path.is_file)
+
+
+def is_folder(text: str) -> bool:
+    """Whether a text names a folder; also of a text that nothing can be called by."""
+    return _is(text, Path.is_dir)
+
+
+def _is(text: str, kind: Callable[[Path], bool]) -> bool:
+    try:
+        return kind(Path(text).expanduser())
+    except (OSError, RuntimeError, ValueError):  # too long, a user that there is not, a character that no name has
+        return False
 
 
 def source_of(source: str) -> ModelSpec | None:

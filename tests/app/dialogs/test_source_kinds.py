@@ -19,6 +19,7 @@ from secateur.app.dialogs.source_kinds import (
     GRAPH,
     HUB,
     HUGGING_FACE_FOLDER,
+    KINDS,
     SAMPLE,
     TIMM,
     TORCHVISION,
@@ -26,6 +27,7 @@ from secateur.app.dialogs.source_kinds import (
     detect,
     known_names,
 )
+from secateur.engine.sources.protocol import ModelSpec
 from tests.app.playing import Window
 
 
@@ -68,7 +70,14 @@ def test_a_path_name_or_address_says_its_source(folder: Path, text: str, kind: K
     assert found is not None and found.kind is kind and found.name == name.format(folder)
 
 
-@pytest.mark.parametrize("text", ["", "my net", "resnet", "nothing/that/exists", "weights.pt"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "my net", "resnet", "nothing/that/exists", "weights.pt", "weights/none.pth", "shared/none.zip"),
+        *("x" * 300, "~nouser/x", "a\0b"),
+        *(f"https://huggingface.co/{part}/org/name" for part in ("datasets", "spaces", "docs")),
+    ],
+)
 def test_what_says_nothing_is_left_alone(text: str) -> None:
     assert detect(text) is None
 
@@ -113,6 +122,47 @@ def test_what_is_typed_is_recognised_once_it_is_whole(dialog: OpenModel) -> None
     assert dialog.kind.currentData() is FILE
     QTest.keyClick(dialog.name, Qt.Key.Key_Tab)
     assert dialog.kind.currentData() is TORCHVISION and dialog.name.text() == "vit_b_16"
+
+
+@pytest.mark.parametrize("key", [Qt.Key.Key_Tab, Qt.Key.Key_Return])
+def test_a_path_that_is_mistyped_does_not_become_a_repository(dialog: OpenModel, key: Qt.Key) -> None:
+    dialog.name.setFocus()
+    QTest.keyClicks(dialog.name, "models/ne")
+    QTest.keyClick(dialog.name, key)
+    assert dialog.kind.currentData() is FILE and not dialog.accept_button.isEnabled()
+
+
+def test_a_repository_is_recognised_where_its_name_is_pasted_and_no_source_on_disk_was_chosen(
+    dialog: OpenModel,
+) -> None:
+    paste(dialog, "org/name")
+    assert dialog.kind.currentData() is HUB and dialog.spec().source == "hf:org/name"
+    dialog.kind.setFocus()
+    QTest.keyClick(dialog.kind, Qt.Key.Key_Home)
+    paste(dialog, "models/ne")
+    assert dialog.kind.currentData() is FILE and dialog.name.text() == "models/ne"
+
+
+@pytest.mark.parametrize("text", ["x" * 300, "~nouser/x"])
+@pytest.mark.parametrize("kind", [FILE, FOLDER, GRAPH, HUGGING_FACE_FOLDER])
+def test_what_no_file_is_called_is_none(dialog: OpenModel, kind: Kind, text: str) -> None:
+    dialog.kind.setCurrentIndex(KINDS.index(kind))
+    paste(dialog, {FILE: f"{text}.py:make", GRAPH: f"{text}.onnx"}.get(kind, text))
+    dialog.weights.setText(text)
+    assert not dialog.accept_button.isEnabled()
+
+
+def test_a_checkpoint_that_is_dropped_belongs_to_the_model_that_is_open(window: Window, qtbot, folder: Path) -> None:
+    source = f"{folder}/net.py:make"
+    window.workbench.model.asked = ModelSpec(source)
+    made = OpenModel(window, f"{folder}/net.pt")
+    qtbot.addWidget(made)
+    assert made.spec().source == source and made.spec().weights == f"{folder}/net.pt"
+    assert made.recognised.text() == "Recognised as a checkpoint of this model."
+    window.workbench.model.asked = ModelSpec(f"{folder}/project")
+    made = OpenModel(window, f"{folder}/net.pt")
+    qtbot.addWidget(made)
+    assert made.name.text() == "" and made.kind.currentData() is FILE and "Enter the model" in made.recognised.text()
 
 
 def test_names_are_completed_from_any_part_of_them(dialog: OpenModel) -> None:
