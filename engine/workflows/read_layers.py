@@ -3,11 +3,14 @@
 from ..errors import SecateurError
 from ..foreign_code.consent import Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress
+from ..session.bundle_file import is_bundle
 from ..session.open_model import prepare
 from ..session.session import Session
+from ..session.state_history import is_project
 from ..sources.open import named_by_hand
 from ..sources.protocol import ModelSpec
 from ..structures.analyse import analyse
+from ..structures.analysis import from_identities
 from ..structures.model_layers import ModelLayers, layers_of
 
 NEVER = NeverCancelled()
@@ -17,7 +20,7 @@ NO_INPUT = "open.no_input"
 def read_layers(
     session: Session, spec: ModelSpec, token: CancelToken = NEVER, consent: Consent | None = None
 ) -> Job[ModelLayers]:
-    """The layers of any model that can be opened.
+    """The layers of any model that can be opened; of a project or a bundle those of the state that it was left at.
 
     Args:
         session: Whose example inputs are taken where the model says nothing of its own.
@@ -29,6 +32,8 @@ def read_layers(
         SecateurError: It cannot be opened, or does not run.
     """
     consent = named_by_hand(spec) if consent is None else consent
+    if is_project(spec.source) or is_bundle(spec.source):
+        return (yield from _of_saved(spec, token, consent))
     try:
         prepared = yield from prepare(spec, token, consent)
     except SecateurError as error:
@@ -38,3 +43,14 @@ def read_layers(
     yield Progress("Counting what its layers cost")
     opened = prepared.opened
     return layers_of(analyse(opened.model, prepared.inputs, opened.name, outputs=prepared.spec.outputs, token=token))
+
+
+def _of_saved(spec: ModelSpec, token: CancelToken, consent: Consent) -> Job[ModelLayers]:
+    """The layers of the state that a project or a bundle was left at, opened in a temporary session."""
+    beside = Session()
+    try:
+        opened = yield from beside.open(spec, evaluate=False, token=token, consent=consent)
+        yield Progress("Counting what its layers cost")
+        return layers_of(opened.analysis, from_identities(opened.analysis, beside.present.removed)[0])
+    finally:
+        beside.close()

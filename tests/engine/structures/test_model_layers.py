@@ -1,5 +1,8 @@
 """Layers with shapes and costs: counted by hand, by PyTorch itself, and after a cut as the cut model has them."""
 
+from contextlib import closing
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -7,11 +10,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from secateur.engine.jobs import finish
 from secateur.engine.session.session import Session
+from secateur.engine.session.states import PlanIntent
+from secateur.engine.sharing.session_files import save_bundle, save_project
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.model_layers import layers_of
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.workflows.read_layers import read_layers
+from tests.engine.session.small import write_project
 
 INPUTS = (torch.zeros(2, 3, 8, 8),)
 
@@ -62,3 +69,24 @@ def test_a_model_that_says_nothing_of_its_inputs_gets_those_of_the_open_one(tmp_
         assert session.loaded.analysis is not None and session.opened().name == opened.name
     finally:
         session.close()
+
+
+def test_a_project_and_a_bundle_are_read_in_the_state_that_they_were_left_at(tmp_path) -> None:
+    session = Session(tmp_path / "session")
+    try:
+        opened = finish(session.open(replace(write_project(tmp_path / "own"), task=None, input_shape=(1, 1, 8, 8))))
+        removed = opened.analysis.empty()
+        chosen = next(one for one in opened.analysis.sets if one.kind is Kind.FILTER)
+        removed[chosen.first : chosen.first + 5] = True
+        state = finish(session.cut("s0", removed, PlanIntent("l1")))
+        project = finish(save_project(session, str(tmp_path / "project"), state.id))
+        finish(save_bundle(session, state.id, str(tmp_path / "shared.zip")))
+    finally:
+        session.close()
+    with closing(Session()) as other:
+        for source in (project, str(tmp_path / "shared.zip")):
+            found = finish(read_layers(other, ModelSpec(source, trust_code=True)))
+            shapes = {row.path: row.shapes[0][1] for row in found.rows}
+            assert shapes["block.conv1"] == (24 - 5, 16, 3, 3) and shapes["block.conv2"] == (16, 24 - 5, 3, 3)
+            assert found.parameters == state.parameters and found.macs == state.macs
+        assert not other.is_open
