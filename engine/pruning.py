@@ -446,7 +446,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     model, removed, edits, verification = original, nothing, Edits(), Verification()
     notes = [*prepared.opened.notes, *analysis.notes, *(info.notes if info else ())]
     whole, taught = ranked(asked.goal, criterion), KeptTeacher()
-    require_shape(original, analysis, whole, nothing, locked, asked.spec.uniform)
+    require_shape(original, analysis, whole, nothing, locked, asked.spec.uniform, asked.rounds)
     for goal in round_goals(analysis, whole, nothing, max(1, asked.rounds)):
         scores = yield from score(
             model, analysis, removed, criterion, task, choices=asked.choices, seed=asked.seed, token=token

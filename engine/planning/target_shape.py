@@ -85,23 +85,7 @@ class _Layer:
 
 def shape_of(analysis: Analysis, removed: Mask | None = None) -> tuple[KindSize, ...]:
     """The shape of a model without what is `removed` [S], and what of it can change; from the outside in."""
-    removed = analysis.empty() if removed is None else removed
-    gone = with_what_they_hold(analysis, removed)
-    found: dict[Kind, KindSize] = {}
-    if blocks := count_of(analysis, analysis.empty(), Kind.BLOCK):
-        found[Kind.BLOCK] = KindSize(Kind.BLOCK, (blocks,), (count_of(analysis, removed, Kind.BLOCK),), 1, 1)
-    for kind, layers in _layers(analysis).items():
-        kept = {layer.left(removed) for layer in layers if not gone[layer.one.structures].all()}
-        free = [layer for layer in layers if layer.bundle.most]
-        least = min((int(layer.allowed[0]) for layer in free or layers), default=0)
-        found[kind] = KindSize(
-            kind,
-            tuple(sorted({layer.size for layer in layers})),
-            tuple(sorted(kept)),
-            max((layer.step for layer in free), default=0),
-            least,
-            None if free else _why_fixed(analysis, layers[0]),
-        )
+    found = _structure_sizes(analysis, analysis.empty() if removed is None else removed)
     if Kind.KV_GROUP in found:
         found[Kind.HEAD] = _query_heads(found[Kind.KV_GROUP], found.get(Kind.HEAD))
     order = [Kind.BLOCK, Kind.WIDTH, Kind.HEAD, Kind.KV_GROUP, *Kind]
@@ -157,22 +141,51 @@ def reached_shape(analysis: Analysis, goal: Goal, removed: Mask) -> tuple[Reache
 def shape_between(analysis: Analysis, goal: Goal, removed: Mask, part: float) -> tuple[KindLimit, ...]:
     """The shape that is `part` of the way from what is left without the `removed` [S], on a logarithmic scale.
 
-    Numbers are those nearest that a plan can have.
+    Numbers are those nearest that a plan can have. Where groups of heads share keys and values, groups and the heads
+    of a group go each by their own factor, and both are in the shape.
+
+    Raises:
+        PlanError: No plan has the goal's shape.
     """
-    known = {one.kind: one for one in shape_of(analysis, removed)}
-    found: dict[Kind, KindLimit] = {}
-    for limit in goal.shape:
-        one = known[limit.kind]
-        if len(one.sizes) > 1 or len(one.kept) != 1:
-            found[limit.kind] = KindLimit(limit.kind, limit.share**part)
-            continue
-        now, asked = one.kept[0], one.asked(limit)
-        steps = round((now - now * (asked / now) ** part) / max(one.step, 1))
-        found[limit.kind] = KindLimit(limit.kind, count=max(now - steps * one.step, asked))
-    if {Kind.HEAD, Kind.KV_GROUP} <= found.keys():  # the heads of a group go in the last round
-        each = known[Kind.HEAD].kept[0] // known[Kind.KV_GROUP].kept[0]
-        found[Kind.HEAD] = KindLimit(Kind.HEAD, count=each * found[Kind.KV_GROUP].count)
+    sizes = _structure_sizes(analysis, removed)
+    found = {
+        kind: _limit_between(sizes[kind], limit, part) if kind in sizes else limit
+        for kind, limit in _in_structures(analysis, goal).items()
+    }
+    if Kind.KV_GROUP in sizes and Kind.HEAD in found:
+        heads = found[Kind.HEAD].count * found[Kind.KV_GROUP].count
+        found[Kind.HEAD] = KindLimit(Kind.HEAD, count=heads)
     return tuple(found.values())
+
+
+def _limit_between(one: KindSize, limit: KindLimit, part: float) -> KindLimit:
+    """The limit that is `part` of the way; of layers that keep different numbers the smallest counts."""
+    if len(one.sizes) > 1:  # no plan has one number of them
+        return limit if limit.count else KindLimit(limit.kind, limit.share**part)
+    now, asked = min(one.kept or one.sizes), one.asked(limit)
+    steps = round((now - now * (asked / now) ** part) / max(one.step, 1))
+    return KindLimit(limit.kind, count=max(now - steps * one.step, asked))
+
+
+def _structure_sizes(analysis: Analysis, removed: Mask) -> dict[Kind, KindSize]:
+    """How many structures of each kind there are without the `removed` [S]; heads of a group, where groups share."""
+    gone = with_what_they_hold(analysis, removed)
+    found: dict[Kind, KindSize] = {}
+    if blocks := count_of(analysis, analysis.empty(), Kind.BLOCK):
+        found[Kind.BLOCK] = KindSize(Kind.BLOCK, (blocks,), (count_of(analysis, removed, Kind.BLOCK),), 1, 1)
+    for kind, layers in _layers(analysis).items():
+        kept = {layer.left(removed) for layer in layers if not gone[layer.one.structures].all()}
+        free = [layer for layer in layers if layer.bundle.most]
+        least = min((int(layer.allowed[0]) for layer in free or layers), default=0)
+        found[kind] = KindSize(
+            kind,
+            tuple(sorted({layer.size for layer in layers})),
+            tuple(sorted(kept)),
+            max((layer.step for layer in free), default=0),
+            least,
+            None if free else _why_fixed(analysis, layers[0]),
+        )
+    return found
 
 
 def _layers(analysis: Analysis) -> dict[Kind, list[_Layer]]:

@@ -131,11 +131,12 @@ def prune_state(
     if settings.recovery is not None:
         require_possible(settings.recovery)
     settings = replace(settings, goal=ranked(settings.goal, settings.criterion))
-    _require_shape(session, state, settings)
+    require_shape_of(session, state, settings)
     made, now = list[State](), session.history.state(state)
     rated = {} if scores is None else {state: scores}
     table = yield from table_for(session, settings.goal, token)
-    goals = round_goals(session.analysis, settings.goal, session.removed(state), settings.rounds, table)
+    marked, _ = from_identities(session.analysis, settings.marked)
+    goals = round_goals(session.analysis, settings.goal, session.removed(state) | marked, settings.rounds, table)
     for number, goal in enumerate(goals):
         begin, end = (ROUNDS * each / len(goals) for each in (number, number + 1))
         between = end if settings.recovery is None else begin + CUT * (end - begin)
@@ -157,16 +158,32 @@ def prune_state(
     return tuple(session.history.state(one.id) for one in made)
 
 
-def _require_shape(session: "Session", state: str, settings: PruneSettings) -> None:
-    """Refuse a target shape that no plan has."""
+def require_shape_of(session: "Session", state: str, settings: PruneSettings) -> None:
+    """Refuse a target shape that no plan has, or that no rounds lead to; it takes no scores.
+
+    Args:
+        session: With the model.
+        state: Where to start.
+        settings: With the goal.
+
+    Raises:
+        PlanError: No plan has this shape; says which numbers are nearest.
+    """
     if not settings.goal.shape:
         return
     from ..surgery.repair.keep_uniform import require_shape  # brings torch
 
     locked, _ = from_identities(session.analysis, settings.locked)
     marked, _ = from_identities(session.analysis, settings.marked)
-    prepared, gone = session.prepared, session.removed(state) | marked
-    require_shape(prepared.opened.model, session.analysis, settings.goal, gone, locked, prepared.spec.uniform)
+    require_shape(
+        session.prepared.opened.model,
+        session.analysis,
+        settings.goal,
+        session.removed(state) | marked,
+        locked,
+        session.prepared.spec.uniform,
+        settings.rounds,
+    )
 
 
 def _cut(

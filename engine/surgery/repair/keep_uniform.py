@@ -5,7 +5,7 @@ stays as it is, and blocks go as whole layers.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd, lcm
 from typing import Any, TypeAlias
 
@@ -16,7 +16,7 @@ from ...errors import Message, OpenError, PlanError
 from ...messages import any_of
 from ...planning.count_balance import all_bundles, weakest_first
 from ...planning.protocol import Goal, KindLimit
-from ...planning.target_shape import with_shape_planned
+from ...planning.target_shape import shape_between, with_shape_planned
 from ...structures.analysis import Analysis, Constraint, CountBundle, CountRule, Kind, Mask
 from ...structures.count_constraints.extend import constrained
 from ..cut.cut import shapes
@@ -137,7 +137,7 @@ def _equal(fields: Sequence[Path]) -> Message:
 
 
 def require_shape(
-    model: Any, analysis: Analysis, goal: Goal, removed: Mask, locked: Mask, uniform: bool = False
+    model: Any, analysis: Analysis, goal: Goal, removed: Mask, locked: Mask, uniform: bool = False, rounds: int = 1
 ) -> None:
     """Raise PlanError where no plan has a goal's target shape; it takes no scores, so that this is told before them.
 
@@ -148,12 +148,17 @@ def require_shape(
         removed: [S] what the state no longer has.
         locked: [S] what must not be marked.
         uniform: One configuration has to describe the result.
+        rounds: On the way to it, each with a shape of its own.
     """
     if goal.shape:
         unrated = np.zeros(analysis.count)
         plan = with_shape_planned(analysis, unrated, goal, removed, locked)
         if uniform and not goal.limits:
             fitting_plan(model, analysis, plan, unrated, locked, goal.shape)
+        between = [shape_between(analysis, goal, removed, number / rounds) for number in range(1, rounds)]
+        plan = removed
+        for shape in (*between, goal.shape):
+            plan = with_shape_planned(analysis, unrated, replace(goal, shape=shape), plan, locked)
 
 
 def fitting_plan(

@@ -152,10 +152,31 @@ def test_rounds_go_to_the_shape_by_equal_factors(uniform: Analysis) -> None:
     first, last = round_goals(uniform, goal, uniform.empty(), 2)
     assert last == goal
     assert {one.kind: one.count for one in first.shape} == {
-        Kind.BLOCK: 3 - round(3 - (3 * 2) ** 0.5), Kind.WIDTH: 16, Kind.HEAD: 4, Kind.NEURON: 24,
+        Kind.BLOCK: 3 - round(3 - (3 * 2) ** 0.5), Kind.WIDTH: 16, Kind.HEAD: 4, Kind.KV_GROUP: 2,
+        Kind.NEURON: 24,
     }  # fmt: skip
     plan = solve(uniform, rated(uniform), first).removed
     assert sizes(uniform, solve(uniform, rated(uniform), goal, plan).removed)["neuron"] == (12,)
+
+
+@pytest.mark.parametrize("shape", [{"heads": 1}, {"heads": 2}, {"heads": 4, "kv-groups": 4}, {"heads": 6}])
+@pytest.mark.parametrize("rounds", [2, 3, 4])
+def test_every_round_asks_for_heads_and_groups_that_a_plan_has(free: Analysis, shape: dict, rounds: int) -> None:
+    goal, plan = asked(shape), free.empty()
+    for one in round_goals(free, goal, plan, rounds):
+        plan = solve(free, rated(free), one, plan).removed
+        (heads,), (groups,) = (sizes(free, plan)[name] for name in ("head", "key/value group"))
+        assert heads % groups == 0
+    assert heads == shape["heads"]
+
+
+def test_rounds_start_from_layers_that_keep_different_numbers(free: Analysis) -> None:
+    neurons = [one for one in free.sets if one.kind is Kind.NEURON]
+    plan = free.empty()
+    plan[neurons[0].first : neurons[0].first + 8] = True
+    first, last = round_goals(free, asked({"ffn": 10}), plan, 2)
+    assert first.shape == (KindLimit(Kind.NEURON, count=20),)  # from 40 of 48
+    solve(free, rated(free), last, solve(free, rated(free), first, plan).removed)
 
 
 @pytest.mark.slow
