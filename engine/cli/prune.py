@@ -29,11 +29,11 @@ from ..session.state_history import is_project
 from ..session.states import OpenedModel, State, StateKind
 from ..sharing.project_files import in_the_way
 from ..storage.serialization import to_plain
-from ..structures.analysis import from_identities
+from ..structures.analysis import from_identities, identities
 from ..workflows.budget_search import LossLimit, SearchResult, brief_epochs, search_budget
 from ..workflows.export import export_usual
 from ..workflows.latency_limit import LatencyOutcome, latency_in, table_for
-from ..workflows.prune import PruneSettings, prune_state
+from ..workflows.prune import PruneSettings, prune_state, require_shape_of
 from ..workflows.shape_plan import ShapePlan, shape_plan
 from .autosave import kept, saved, saved_if_stopped
 from .compute_device import use_device, use_log_folder, use_threads
@@ -114,9 +114,12 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         require_data(opened, arguments)
         require_export_samples(opened, arguments.export)
         require_preprocessing(opened, arguments)
-        touching(opened.analysis, asked.locks)  # a lock on nothing is refused before the work
+        locks = touching(opened.analysis, asked.locks)  # a lock on nothing is refused before the work
         outside_scope(opened.analysis, asked.goal)  # and so is a scope
-        asked, start = at_liked_multiple(session, asked, arguments.multiple, reporter), start_of(session, arguments)
+        start = start_of(session, arguments)
+        locked = replace(asked.settings, locked=identities(opened.analysis, locks))
+        require_shape_of(session, (start or session.present).id, locked)
+        asked = at_liked_multiple(session, asked, arguments.multiple, reporter)
         with saved_if_stopped(session, arguments.save, reporter):
             request = request_of(arguments, start, files)
             session.history.ask(request)

@@ -14,6 +14,7 @@ from secateur.engine.planning.protocol import KindLimit
 from secateur.engine.pruning import prune
 from secateur.engine.recipes.recipe import read_recipe
 from secateur.engine.recipes.steps import Plan
+from secateur.engine.session.session import Session
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.surgery.repair.keep_uniform import keep_uniform
@@ -91,8 +92,14 @@ def test_a_plan_needs_no_weights(folder: Path, tmp_path: Path, capsys: pytest.Ca
     ],
 )
 def test_a_shape_that_cannot_be_is_refused_before_anything_is_scored(
-    folder: Path, words: list[str], code: str, part: str, capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    words: list[str],
+    code: str,
+    part: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(Session, "score", lambda *_, **__: pytest.fail("scored"))
     refused = printed(["shear", str(folder), *words], capsys, code=1)
     assert refused["error"]["code"] == code and part in refused["error"]["message"]
     assert refused["verdict"] == "infeasible"
