@@ -3,11 +3,12 @@
 Gates multiply weights, not activations, so no class or operator needs to be known: structures are gated at the weights
 that read them. Where a norm takes statistics over them (the residual width), the weights that write them are gated
 instead, and the norm's mean and variance are weighted by the squared gates: at 0 and 1 they run over what is left. An
-expert is gated at its router, whose logit becomes minus infinity; a block by its result r and what would stand in its
-place, r' + z (r - r').
+expert is gated at its router, whose logit becomes minus infinity, and so does what is added to its score for the choice
+alone (DeepSeek-V3's `e_score_correction_bias`); a block by its result r and what would stand in its place,
+r' + z (r - r').
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import reduce
@@ -19,6 +20,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 from torch.utils.hooks import RemovableHandle
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..scoring.weight_roles import roles_of
 from ..scoring.weight_slices import owned
@@ -32,6 +34,15 @@ STATISTICS = frozenset({"aten.native_group_norm", "aten.mean", "aten.var", "aten
 """Operators that take statistics over the channels that the weight of their module has, if they have one."""
 CLOSED = 1e-30
 """A gate that counts as closed where its logarithm is taken."""
+ADDITIONS = frozenset(
+    {torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__radd__, Tensor.__iadd__},
+)
+"""Functions that may add a number for each expert to the experts' scores."""
+CARRIED = frozenset(
+    {Tensor.to, Tensor.type, Tensor.float, Tensor.double, Tensor.half, Tensor.bfloat16, Tensor.contiguous}
+    | {Tensor.view, Tensor.reshape, Tensor.unsqueeze, torch.unsqueeze, torch.reshape, Tensor.__getitem__}
+)
+"""Functions that give the same numbers in another type, or with dimensions of size one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +85,7 @@ class StructureGates:
         self.count = analysis.count
         self._model = model
         self._weights, self._routers = dict[str, list[GatedDimension]](), dict[str, list[GatedDimension]]()
-        self._norms = dict[str, list[GatedDimension]]()
+        self._norms, self._biases = dict[str, list[GatedDimension]](), dict[str, list[GatedDimension]]()
         roles = roles_of(analysis)
         routed = {n for one in analysis.constraints if one.kind is CountRule.AT_LEAST for n in one.sets}
         for number, one in enumerate(analysis.sets):
@@ -85,6 +96,8 @@ class StructureGates:
             if one.kind is Kind.EXPERT or number in routed:  # some of them are chosen
                 routers = [(t, d) for t, d in spots if d == 0 and len(analysis.tensors[t].shape) == 2]
                 self._add(self._routers, analysis, one, routers)
+                vectors = [(t, d) for t, d in one.touches if len(analysis.tensors[t].shape) == 1]  # also buffers
+                self._add(self._biases, analysis, one, vectors)
             elif (norms := _norms(analysis, one)) or one.kind is Kind.HEAD_DIM:  # queries and keys meet without weights
                 writes = [(t, d) for t, d in spots if (t, d) not in reads or not _is_product(analysis.tensors[t])]
                 self._add(self._weights, analysis, one, writes)
@@ -103,8 +116,10 @@ class StructureGates:
         """Context in which the model runs with gates [S] from 0 to 1; gradients reach gates and weights."""
         own = dict(self._model.named_parameters(remove_duplicate=False))
         made = {name: _gated(own[name], places, gates) for name, places in self._weights.items()}
-        routers = {name: made.get(name, own[name]) for name in self._routers}
-        mode = _GatedOperators({id(one): _factors(self._routers[name], gates) for name, one in routers.items()})
+        read = dict(self._model.named_buffers(remove_duplicate=False)) | own | made
+        routers = [(read[name], _factors(places, gates)) for name, places in self._routers.items()]
+        biases = [(read[name], _factors(places, gates)) for name, places in self._biases.items()]
+        mode = _GatedOperators(routers, biases)
         with ExitStack() as stack:
             stack.enter_context(_replaced(self._model, {id(own[name]): one for name, one in made.items()}))
             modules = modules_of(self._model)
@@ -138,9 +153,18 @@ class StructureGates:
 class _GatedOperators(TorchFunctionMode):
     """Weights the statistics of norms by the squared gates of their channels, and closes experts at their routers."""
 
-    def __init__(self, routers: Mapping[int, Tensor]) -> None:
+    def __init__(self, routers: Iterable[tuple[Tensor, Tensor]], biases: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Set up.
+
+        Args:
+            routers: Weights [E, C] of routers, each with the gates [E] of its experts.
+            biases: Numbers [E] of experts, which may be added to their scores, with the same.
+        """
         super().__init__()
-        self._routers = routers
+        self._routers: MutableMapping[Tensor, Tensor] = WeakTensorKeyDictionary()
+        self._biases: MutableMapping[Tensor, Tensor] = WeakTensorKeyDictionary()
+        self._routers.update(routers)
+        self._biases.update(biases)
         self._inside: list[Tensor] = []
 
     def watch(self, module: nn.Module, factors: Tensor, stack: ExitStack) -> None:
@@ -158,81 +182,140 @@ class _GatedOperators(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run a function of torch, gated where that is asked for."""
         kwargs = kwargs or {}
-        if func is functional.linear and id(args[1]) in self._routers:
-            return func(*args, **kwargs) + self._routers[id(args[1])].clamp_min(CLOSED).log()
+        if func is functional.linear and (weight := _linear_weight(*args, **kwargs)) in self._routers:
+            result = func(*args, **kwargs)
+            return result + _logarithm(self._routers[weight], result)
+        if func in CARRIED:
+            result = func(*args, **kwargs)
+            self._carry(args[0] if args else kwargs.get("input"), result)
+            return result
+        if func in ADDITIONS:
+            args = [self._closed(one) for one in args]
+            kwargs = {name: self._closed(one) for name, one in kwargs.items()}
         rule = RULES.get(func) if self._inside else None
         found = None if rule is None else rule(self._inside[-1], *args, **kwargs)
         return func(*args, **kwargs) if found is None else found
 
+    def _carry(self, source: Any, result: Any) -> None:
+        """Know a weight again in another type, and a number for each expert with further dimensions."""
+        if not isinstance(source, Tensor) or not isinstance(result, Tensor):
+            return
+        if source in self._routers and result.shape == source.shape:
+            self._routers[result] = self._routers[source]
+        if source in self._biases and result.ndim and result.numel() == result.shape[-1] == source.numel():
+            self._biases[result] = self._biases[source]
+
+    def _closed(self, given: Any) -> Any:
+        """A number for each expert with the logarithm of its gate; everything else as it is."""
+        known = isinstance(given, Tensor) and given in self._biases
+        return given + _logarithm(self._biases[given], given) if known else given
+
+
+def _linear_weight(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The weight among the arguments of `functional.linear`, by place or by name."""
+    return weight
+
+
+def _logarithm(factors: Tensor, beside: Tensor) -> Tensor:
+    """[E] what is added to scores of experts with these gates, in the type of what it is added to."""
+    return factors.clamp_min(CLOSED).log().to(beside.dtype)
+
+
+def _precise(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """What statistics are taken of, and the weights of its channels, in float32 at least."""
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    return x.to(dtype), weights.to(dtype)
+
 
 def _layer_norm(
     weights: Tensor,
-    x: Tensor,
-    shape: Sequence[int],
+    /,
+    input: Tensor,
+    normalized_shape: Sequence[int],
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor | None:
-    if len(shape) != 1 or shape[0] != len(weights):
+    if len(normalized_shape) != 1 or normalized_shape[0] != len(weights):
         return None
+    x, weights = _precise(input, weights)
     share = weights / weights.sum()
     centred = x - (x * share).sum(-1, keepdim=True)
     normal = centred * ((centred.square() * share).sum(-1, keepdim=True) + eps).rsqrt()
     scaled = normal if weight is None else normal * weight
-    return scaled if bias is None else scaled + bias
+    return (scaled if bias is None else scaled + bias).to(input.dtype)
 
 
 def _rms_norm(
-    weights: Tensor, x: Tensor, shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+    weights: Tensor,
+    /,
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
 ) -> Tensor | None:
-    if len(shape) != 1 or shape[0] != len(weights):
+    if len(normalized_shape) != 1 or normalized_shape[0] != len(weights):
         return None
-    eps = torch.finfo(x.dtype).eps if eps is None else eps
+    x, weights = _precise(input, weights)
+    eps = torch.finfo(input.dtype).eps if eps is None else eps
     normal = x * ((x.square() * weights).sum(-1, keepdim=True) / weights.sum() + eps).rsqrt()
-    return normal if weight is None else normal * weight
+    return (normal if weight is None else normal * weight).to(input.dtype)
 
 
 def _group_norm(
     weights: Tensor,
-    x: Tensor,
-    groups: int,
+    /,
+    input: Tensor,
+    num_groups: int,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor | None:
-    if x.shape[1] != len(weights):
+    if input.shape[1] != len(weights):
         return None
-    parts = x.reshape(x.shape[0], groups, len(weights) // groups, -1)
-    share = weights.view(1, groups, -1, 1)
+    x, weights = _precise(input, weights)
+    parts = x.reshape(x.shape[0], num_groups, len(weights) // num_groups, -1)
+    share = weights.view(1, num_groups, -1, 1)
     share = share / (share.sum(2, keepdim=True).clamp_min(CLOSED) * parts.shape[-1])
     centred = parts - (parts * share).sum((2, 3), keepdim=True)
     normal = centred * ((centred.square() * share).sum((2, 3), keepdim=True) + eps).rsqrt()
     vector = [1, -1] + [1] * (x.ndim - 2)
     normal = normal.view_as(x)
     scaled = normal if weight is None else normal * weight.view(vector)
-    return scaled if bias is None else scaled + bias.view(vector)
+    return (scaled if bias is None else scaled + bias.view(vector)).to(input.dtype)
 
 
-def _mean(weights: Tensor, x: Tensor, dim: Any = None, keepdim: bool = False, **kwargs: Any) -> Tensor | None:
+def _mean(
+    weights: Tensor,
+    /,
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: torch.dtype | None = None,
+) -> Tensor | None:
+    x, weights = _precise(input, weights)
     share = _share(weights, x, dim)
-    return None if share is None else (x * share).sum(dim, keepdim=keepdim)
+    return None if share is None else (x * share).sum(dim, keepdim=keepdim).to(dtype or input.dtype)
 
 
 def _var(
     weights: Tensor,
-    x: Tensor,
+    /,
+    input: Tensor,
     dim: Any = None,
     unbiased: bool = True,
     keepdim: bool = False,
     *,
     correction: float | None = None,
 ) -> Tensor | None:
+    x, weights = _precise(input, weights)
     share = _share(weights, x, dim)
     if share is None:
         return None
     less = correction if correction is not None else float(unbiased)
     found = ((x - (x * share).sum(dim, keepdim=True)).square() * share).sum(dim, keepdim=keepdim)
-    return found * weights.sum() / (weights.sum() - less)
+    return (found * weights.sum() / (weights.sum() - less)).to(input.dtype)
 
 
 def _share(weights: Tensor, x: Tensor, dim: int | Sequence[int] | None) -> Tensor | None:

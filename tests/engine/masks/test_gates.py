@@ -204,6 +204,55 @@ def test_experts_are_gated_at_their_router(kind: type[Experts]) -> None:
     assert distance(expected, results(model, inputs)) > 1e-3
 
 
+class Corrected(Experts):
+    """Sigmoid scores; a number for each expert, as a parameter or not, is added to them for the choice alone."""
+
+    def __init__(self, learned: bool) -> None:
+        super().__init__()
+        correction = torch.tensor([0.0, 9.0, 0.0, 9.0, 0.0, 9.0])  # decides: those that go would be chosen
+        self.correction = nn.Parameter(correction) if learned else nn.Buffer(correction)
+
+    def route(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        scores = functional.linear(input=self.seen, weight=self.router.weight.float(), bias=self.router.bias.float())
+        scores = scores.sigmoid()
+        chosen = (scores + self.correction.unsqueeze(0)).topk(2, -1)[1]
+        weights = scores.gather(1, chosen)
+        return weights / weights.sum(-1, keepdim=True), chosen
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen = self.up(x).relu()
+        return self.head(self.seen + self.mixture(self.seen, *self.route(self.seen)))
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_an_expert_stays_closed_where_its_score_is_corrected_for_the_choice(learned: bool) -> None:
+    torch.manual_seed(0)
+    model, inputs = Corrected(learned).eval(), (torch.randn(12, 9),)
+    analysis = analyse(model, inputs)
+    (experts,) = (one for one in analysis.sets if one.kind is Kind.EXPERT)
+    mask = analysis.empty()
+    mask[experts.first + np.array([1, 3])] = True
+    expected = results(cut(model, analysis, mask, inputs).model.eval(), inputs)
+    with StructureGates(model, analysis).applied(torch.from_numpy(~mask).float()):
+        assert distance(expected, results(model, inputs)) < 1e-6
+
+
+@pytest.mark.parametrize("name", ["convolutions", "vision transformer", "decoder"])
+def test_a_gated_model_keeps_its_own_type(name: str) -> None:
+    model, inputs = built(name)
+    analysis = analyse(model, inputs)
+    mask = half(analysis, {one.kind for one in analysis.sets} - {Kind.HEAD_DIM, Kind.BLOCK})
+    gates = torch.from_numpy(~mask).float()
+    with StructureGates(model, analysis).applied(gates):
+        expected = results(model, inputs)
+    model = model.bfloat16()
+    inputs = tuple(one.bfloat16() if one.is_floating_point() else one for one in inputs)
+    with StructureGates(model, analysis).applied(gates):
+        found = results(model, inputs)
+    assert {one.dtype for one in found} == {torch.bfloat16}
+    assert distance(expected, [one.double() for one in found]) < 0.1
+
+
 def test_every_kind_is_among_these_networks() -> None:
     found = {one.kind for name in NETS for one in analyse(*built(name)).sets}
     assert found | {Kind.EXPERT} == {*Kind}
@@ -240,6 +289,20 @@ def test_folded_gates_are_in_the_weights() -> None:
         expected = results(model, inputs)
     gates.fold(open_)
     assert distance(expected, results(model, inputs)) < EXACT
+
+
+@pytest.mark.parametrize(("kinds", "equal"), [({Kind.NEURON, Kind.HEAD}, True), ({Kind.WIDTH}, False)])
+def test_folded_gates_leave_the_statistics_of_norms_alone(kinds: set[Kind], equal: bool) -> None:
+    model, inputs = built("vision transformer")
+    analysis = analyse(model, inputs)
+    gates, open_ = StructureGates(model, analysis), torch.ones(analysis.count).double()
+    for one in analysis.sets:
+        if one.kind in kinds:
+            open_[one.structures] = torch.arange(one.count).double() % 2 if Kind.WIDTH in kinds else 0.5
+    with gates.applied(open_):
+        expected = results(model, inputs)
+    gates.fold(open_)
+    assert (distance(expected, results(model, inputs)) < EXACT) is equal
 
 
 def test_a_forward_that_fails_leaves_the_model_as_it_was() -> None:
