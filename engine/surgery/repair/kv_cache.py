@@ -7,8 +7,10 @@ from ..cut.cut import shapes
 from .config_fields import ConfigFields
 from .config_fit import layers_of
 
-LATENT = "kv_lora_rank"
-"""Field of models that cache something smaller in place of keys and values."""
+OTHERWISE = ("kv_lora_rank", "num_kv_shared_layers", "global_head_dim")
+"""Fields of models that cache something smaller in place of keys and values, or not the same in all layers."""
+CACHING = frozenset({"full_attention", "sliding_attention", "chunked_attention", "window_attention"})
+"""Types of layers that cache keys and values, all of one size."""
 
 
 def cached_numbers(model: Any, analysis: Analysis, removed: Mask) -> int | None:
@@ -23,9 +25,10 @@ def cached_numbers(model: Any, analysis: Analysis, removed: Mask) -> int | None:
         removed: [S] a plan that one configuration describes.
 
     Returns:
-        None where the model does not generate, or its configuration does not say it.
+        None where the model does not generate, or its configuration does not say it: encoder-decoders (two kinds of
+        caches), layers of several kinds (convolutions, linear attention), and latent or shared caches.
     """
-    if not model.can_generate():
+    if not model.can_generate() or model.config.is_encoder_decoder:
         return None
     fields = ConfigFields(model)
     found = {name: tuple(shape) for name, shape in shapes(analysis, removed).items() if name in fields.shapes}
@@ -37,7 +40,8 @@ def cached_numbers(model: Any, analysis: Analysis, removed: Mask) -> int | None:
     config: Any = fields.config(solution).get_text_config(decoder=True)
     layers, heads = getattr(config, "num_hidden_layers", None), getattr(config, "num_attention_heads", None)
     width = getattr(config, "hidden_size", None)
-    if not (layers and heads and width) or hasattr(config, LATENT):
+    others = set(getattr(config, "layer_types", None) or ()) - CACHING
+    if not (layers and heads and width) or others or any(getattr(config, name, None) for name in OTHERWISE):
         return None
     kept = getattr(config, "num_key_value_heads", None) or heads
     return 2 * layers * kept * (getattr(config, "head_dim", None) or width // heads)

@@ -121,10 +121,24 @@ def test_the_same_from_python_in_rounds() -> None:
         prune(model, inputs, shape="small")
 
 
-def test_what_does_not_generate_has_no_cache() -> None:
-    config = transformers.BertConfig(
-        vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4
-    )
-    model = transformers.BertForMaskedLM(config).eval()
-    analysis = keep_uniform(model, analyse(model, {"input_ids": torch.zeros(2, 8, dtype=torch.int64)}))
+WITHOUT_CACHE: dict[str, tuple[Any, Any]] = {
+    "does not generate": (transformers.BertForMaskedLM, transformers.BertConfig(
+        vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+    )),
+    "caches of encoder and decoder": (transformers.T5ForConditionalGeneration, transformers.T5Config(
+        vocab_size=64, d_model=32, d_kv=8, d_ff=48, num_layers=1, num_decoder_layers=2, num_heads=4,
+    )),
+    "convolutions without a cache": (transformers.Lfm2ForCausalLM, transformers.Lfm2Config(
+        vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, layer_types=["conv", "full_attention"],
+    )),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITHOUT_CACHE)
+def test_no_cache_is_counted_where_one_number_does_not_say_it(name: str) -> None:
+    kind, config = WITHOUT_CACHE[name]
+    model, ids = kind(config).eval(), torch.zeros(2, 8, dtype=torch.int64)
+    inputs = {"input_ids": ids} | ({"decoder_input_ids": ids} if config.is_encoder_decoder else {})
+    analysis = keep_uniform(model, analyse(model, inputs))
     assert cached_numbers(model, analysis, analysis.empty()) is None
