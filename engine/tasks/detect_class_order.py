@@ -43,11 +43,13 @@ def other_class_order(
     Args:
         task: Only classification with named classes is looked at.
         model: Left as it is.
-        names: Of the classes, in the order of the data.
+        names: Of the classes, in the order of the data; with more than 64 of them nothing is predicted.
         token: Stops the job.
     """
     classes = len(names)
-    if task.spec.kind not in KINDS or option(task.spec, "purpose", "classification") != "classification" or classes < 2:
+    if task.spec.kind not in KINDS or option(task.spec, "purpose", "classification") != "classification":
+        return None
+    if not 2 <= classes <= MOST // EACH:
         return None
     yield Progress("Comparing the order of the classes")
     labels, predicted = _predictions(task, model, min(MOST, 2 * EACH * classes), token)

@@ -68,3 +68,9 @@ class Shuffled(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.rand((len(x), 4), generator=self.generator)
+
+
+def test_nothing_is_predicted_where_too_few_samples_of_each_class_would_be_seen(folder: Path) -> None:
+    model = nn.Module()  # fails when it is called
+    names = tuple(f"{number:03}" for number in range(65))
+    assert finish(other_class_order(open_task(spec_of(folder)), model, names, NeverCancelled())) is None
