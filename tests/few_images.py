@@ -1,6 +1,6 @@
 """A small part of the bundled images in place of all of them, for tests that do not ask how good a network is."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ SIZES = {"train": 96, "val": 64, "test": 64}
 
 
 @contextmanager
-def few_images(folder: Path) -> Iterator[Path]:
+def few_images(folder: Path) -> Generator[Path]:
     """Have this process find the first images of each split alone; processes that it starts find all."""
     few = folder / "few.npz"
     with np.load(samples.arrays()) as every:

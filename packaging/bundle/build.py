@@ -47,7 +47,7 @@ WINDOW = re.compile(r"libxcb-|libxkbcommon|libXau|libXdmcp|libbsd|libmd")
 
 def main() -> int:
     """Make the folder; it must not exist."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("wheel", type=Path, help="the wheel of Secateur")
     parser.add_argument("folder", type=Path, help="the folder to make")
     arguments = parser.parse_args()
@@ -70,6 +70,9 @@ def copy_python(bundle: Path) -> Path:
         if any(fnmatch(module.name, pattern) for pattern in MODULES_UNUSED):
             module.unlink()
     (library / "EXTERNALLY-MANAGED").unlink(missing_ok=True)
+    own = (library / "site.py").read_text().replace("\nENABLE_USER_SITE = None\n", "\nENABLE_USER_SITE = False\n")
+    assert "\nENABLE_USER_SITE = False\n" in own, "packages of another Python would come first"
+    (library / "site.py").write_text(own)
     (library / "sitecustomize.py").unlink(missing_ok=True)  # may be a link into the system's settings
     shutil.copy(HERE / "sitecustomize.py", library)
     programs = bundle / "bin"
@@ -154,15 +157,11 @@ def set_search_path(path: Path, where: str) -> None:
 
 def notices(bundle: Path, python: Path) -> None:
     """Write the licences of all packages into one file, and a list of them that programs read (CycloneDX)."""
-    columns = [
-        "--format=plain-vertical",
-        "--with-license-file",
-        "--with-notice-file",
-        "--no-license-path",
-        "--with-urls",
-    ]
-    licenses = [sys.executable, "-m", "piplicenses", f"--python={python}", *columns, "--ignore-packages", "secateur"]
-    text = _output(licenses)
+    shown = ("--format=plain-vertical", "--with-license-file", "--with-notice-file", "--no-license-path", "--with-urls")
+    tool = (sys.executable, "-m", "piplicenses", f"--python={python}", "--ignore-packages", "secateur")
+    text = _output([*tool, *shown])
+    if "torch" not in text:
+        raise SystemExit("The licences of the packages could not be listed.")
     own = HERE.parents[1] / "LICENSE"
     (bundle / "LICENSE").write_text(own.read_text())
     (bundle / "THIRD-PARTY-NOTICES.txt").write_text("".join((NOTICE, text, *copyrights(bundle))))
@@ -181,7 +180,11 @@ def copyrights(bundle: Path) -> Iterator[str]:
     """What Debian tells of the libraries that were copied from the system, and of Python itself."""
     copied = {path.name for path in (bundle / "lib").glob("*.so*")}
     copied |= {path.name for path in bundle.rglob("PySide6/Qt/lib/*") if WINDOW.match(path.name)}
-    owners = {line.partition(":")[0] for name in copied for line in _output(["dpkg", "-S", f"*/{name}"]).splitlines()}
+    owners = {
+        line.partition(":")[0]
+        for name in copied
+        for line in _output(["dpkg", "-S", f"*/{name}"], check=False).splitlines()
+    }
     for owner in sorted(owners):
         document = Path("/usr/share/doc", owner, "copyright")
         if document.is_file():
@@ -201,8 +204,8 @@ def _run(command: list[str | Path]) -> None:
     subprocess.run(command, check=True)
 
 
-def _output(command: list[str | Path]) -> str:
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout
+def _output(command: Sequence[str | Path], check: bool = True) -> str:
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=check).stdout
 
 
 if __name__ == "__main__":
