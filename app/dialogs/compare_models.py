@@ -221,7 +221,7 @@ class CompareModels(QDialog):
         self.only.clicked.connect(self.model.show_only)
         self.copy.clicked.connect(self._copy)
         self.close_button.clicked.connect(self.accept)
-        room = window.as_widget().window().size()
+        room = window.as_widget().size()
         self.resize(min(SIZE[0], room.width()), min(SIZE[1], room.height()))
         self.table.setFocus()
 
