@@ -137,9 +137,11 @@ def typed(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         WrongUsage: Nobody can type them; standard error is not told.
     """
+    parser: argparse.ArgumentParser = commands(Parser()).choices[command]
+    # The default is not typed: it may be one of several options of which one alone may be.
+    given = {name: value for name, value in options.items() if value != parser.get_default(name)}
     with redirect_stderr(StringIO()):
-        words = [word for name, value in options.items() for word in _words(name, value)]
-        found: argparse.Namespace = commands(Parser()).choices[command].parse_args(["MODEL", *words])
+        found = parser.parse_args(["MODEL", *(word for name, value in given.items() for word in _words(name, value))])
     return {name: value for name, value in vars(found).items() if name in options}
 
 
