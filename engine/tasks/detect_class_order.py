@@ -13,7 +13,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment  # pyright: ignore[reportUnknownVariableType]
 
 from ..errors import Message
 from ..jobs import CancelToken, Job, Progress, check
@@ -55,6 +54,9 @@ def other_class_order(
     labels, predicted = _predictions(task, model, min(MOST, 2 * EACH * classes), token)
     if len(labels) < EACH * classes or max(int(predicted.max()), int(labels.max())) >= classes:
         return None
+    # Slow to import, and a session starts without it.
+    from scipy.optimize import linear_sum_assignment  # pyright: ignore[reportUnknownVariableType]
+
     counts = np.zeros((classes, classes), np.int64)
     np.add.at(counts, (labels[::2], predicted[::2]), 1)
     number_of: NDArray[np.int64] = np.asarray(linear_sum_assignment(counts, maximize=True)[1], np.int64)
