@@ -30,7 +30,7 @@ from ..session.states import OpenedModel, State, StateKind
 from ..sharing.project_files import in_the_way
 from ..storage.serialization import to_plain
 from ..structures.analysis import from_identities, identities
-from ..workflows.budget_search import LossLimit, SearchResult, brief_epochs, search_budget
+from ..workflows.budget_search import LossLimit, SearchResult, brief_limit, search_budget
 from ..workflows.export import export_usual
 from ..workflows.latency_limit import LatencyOutcome, latency_in, table_for
 from ..workflows.prune import PruneSettings, prune_state, require_shape_of
@@ -148,7 +148,7 @@ def pruned(
         reporter.note(with_hint(note))
     scores, criterion = scored(session, begun, asked, opened.task is not None, reporter, notes)
     settings = asked.settings_on(opened.analysis, criterion, opened.task is not None)
-    loss_limit = _loss_limit(asked, settings) if asked.loss else None
+    loss_limit = brief_limit(asked.loss, asked.lowered, settings.recovery) if asked.loss else None
     expected = None
     if begun is not session.present:
         reporter.note(f"Resuming an earlier run from {begun.id}. Finished steps are not repeated.")
@@ -193,12 +193,6 @@ def _expected(
     except PlanError:  # the pruning itself will say it
         return None
     return expectation(opened.analysis, plan.removed, settings.recovery, opened.task.metric)
-
-
-def _loss_limit(asked: PruneRequest, settings: PruneSettings) -> LossLimit:
-    return LossLimit(
-        asked.loss, asked.lowered, epochs=brief_epochs(settings.recovery.epochs) if settings.recovery else None
-    )
 
 
 def _made(

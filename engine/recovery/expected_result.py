@@ -26,7 +26,9 @@ def expectation(
     metric: str,
     points: Sequence[BenchmarkPoint] | None = None,
 ) -> Message | None:
-    """A message to show before a recovery; None where no benchmark is of this model's family.
+    """A message to show before a recovery; None where no benchmark is of this model's family, or time alone ends it.
+
+    How many epochs fit into some minutes is the machine's, and benchmarks count epochs.
 
     Args:
         analysis: Of the original.
@@ -37,7 +39,7 @@ def expectation(
     """
     family = family_of(analysis, metric)
     trained = settings.trains
-    if not trained and settings.repairs is Repair.NONE:
+    if settings.passes is None or (not trained and settings.repairs is Repair.NONE):
         return None
     known = benchmark_points() if points is None else points
     alike = [one for one in known if one.family is family and (one.epochs > 0) == trained]

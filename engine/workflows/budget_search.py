@@ -19,6 +19,7 @@ from ..options import Option
 from ..planning.infeasibility import cost_name
 from ..planning.protocol import GOAL, Cost, Limit
 from ..planning.scope import outside_scope
+from ..recovery.protocol import RecoverySettings
 from ..session.states import State
 from ..tasks.metric_loss import ROUNDING, lost
 from ..tasks.protocol import Metric, Split
@@ -47,7 +48,8 @@ class LossLimit:
             original's value (0.005 of a perplexity of 20 is 0.1).
         cost: What shall be as low as possible.
         trials: Budgets that are tried at most.
-        epochs: Of the recovery while it is searched, None for those of the settings; the result gets all of them.
+        epochs: Of the recovery while it is searched, None for what the settings say; the result gets all of that.
+        minutes: The same in time, where it is not 0.
     """
 
     loss: Annotated[
@@ -73,6 +75,16 @@ class LossLimit:
         ),
     ] = TRIALS
     epochs: int | None = None
+    minutes: float = 0.0
+
+    def briefly(self, recovery: RecoverySettings) -> RecoverySettings:
+        """How a budget that is tried recovers: never longer than the result, as far as both count alike."""
+        if not recovery.trains or (self.epochs is None and not self.minutes):
+            return recovery
+        if self.minutes:
+            return replace(recovery, minutes=min(self.minutes, recovery.minutes or self.minutes))
+        epochs = self.epochs or 0
+        return replace(recovery, epochs=min(recovery.passes or epochs, epochs), minutes=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +177,9 @@ def search_budget(
     return SearchResult(tuple(search.trials), original, ())
 
 
-def _epochs(settings: "PruneSettings") -> int:
-    return 0 if settings.recovery is None else settings.recovery.epochs
+def _training(settings: "PruneSettings") -> float:
+    """Epochs, or minutes, of a recovery."""
+    return 0 if settings.recovery is None else settings.recovery.minutes or settings.recovery.epochs
 
 
 @dataclass(slots=True)
@@ -209,7 +222,9 @@ class _Search:
 
     def _shares(self, number: int, brief: bool) -> tuple[float, float]:
         """What of the search's work is done before and after a budget, should it take as many trials as it may."""
-        trial, result = (1 + _epochs(self.at(1.0, brief)) for brief in (True, False))  # one for all that is no training
+        trial, result = (
+            1 + _training(self.at(1.0, brief)) for brief in (True, False)
+        )  # one for all that is no training
         whole = max(self.limit.trials, number) * trial + result
         return number * trial / whole, (number * trial + (trial if brief else result)) / whole
 
@@ -251,13 +266,19 @@ class _Search:
         others = tuple(one for one in settings.goal.limits if one.cost is not cost)
         goal = replace(settings.goal, limits=(Limit(cost, share), *others))
         recovery = settings.recovery
-        if brief and recovery is not None and self.limit.epochs is not None:
-            recovery = replace(
-                recovery, epochs=min(recovery.epochs, self.limit.epochs), minutes=BRIEF * recovery.minutes
-            )
+        if brief and recovery is not None:
+            recovery = self.limit.briefly(recovery)
         return replace(settings, goal=goal, recovery=recovery, lose=self.limit.loss)
 
 
 def brief_epochs(epochs: int) -> int:
     """Epochs of each trial's recovery, where the result gets that many; 1 at least where there are any."""
     return ceil(BRIEF * epochs)
+
+
+def brief_limit(loss: float, cost: Cost, recovery: RecoverySettings | None) -> LossLimit:
+    """The limit whose trials get their part of a recovery's epochs, or minutes."""
+    if recovery is None:
+        return LossLimit(loss, cost)
+    epochs = None if recovery.passes is None else brief_epochs(recovery.passes)
+    return LossLimit(loss, cost, epochs=epochs, minutes=BRIEF * recovery.minutes)

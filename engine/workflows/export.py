@@ -119,7 +119,8 @@ def _nearest(session: Session, state: State) -> Message | None:
     expected = None
     if state.recovery is not None and session.has_task:
         name = state.metrics[-1].name if state.metrics else ""
-        expected = expectation(session.analysis, near.removed, state.recovery, name)
+        done = replace(state.recovery, minutes=0.0)  # its epochs are those that were begun
+        expected = expectation(session.analysis, near.removed, done, name)
     if expected is None:
         return near.message
     words = {"nearest": near.message, "expected": expected}

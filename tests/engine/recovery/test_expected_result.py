@@ -56,6 +56,11 @@ def test_a_cut_unlike_all_benchmarks_is_said_to_be_unknown(tiny: tuple[Analysis,
     assert said.code == "recovery.expect_far" and "No benchmark is near" in str(said)
 
 
+def test_nothing_is_expected_of_a_recovery_that_time_ends(tiny: tuple[Analysis, Mask, float]) -> None:
+    analysis, removed, kept = tiny
+    assert expectation(analysis, removed, RecoverySettings(minutes=1), "top-1", [point(kept)]) is None
+
+
 def test_training_and_repair_without_it_are_not_mixed(tiny: tuple[Analysis, Mask, float]) -> None:
     analysis, removed, kept = tiny
     repair = RecoverySettings(epochs=0, repair=Repair.LEAST_SQUARES)

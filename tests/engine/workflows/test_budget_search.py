@@ -27,6 +27,7 @@ from secateur.engine.workflows.budget_search import (
     SearchResult,
     Trial,
     brief_epochs,
+    brief_limit,
     search_budget,
 )
 from secateur.engine.workflows.prune import PruneSettings, prune_state
@@ -117,6 +118,22 @@ def test_the_search_recovers_briefly_and_the_result_in_full(session: Session, ju
     settings = PruneSettings(Goal(()), "l1", RecoverySettings(epochs=2, threads=1))
     found = finish(search_budget(session, "s0", settings, LossLimit(0.9, trials=1, epochs=1)))
     assert wanted == [1, 2] and found.states[-1].kind is StateKind.RECOVERED
+
+
+def test_trials_take_epochs_or_minutes_as_the_limit_says() -> None:
+    timed, counted, untrained = RecoverySettings(minutes=10), RecoverySettings(epochs=4), RecoverySettings(epochs=0)
+
+    def tried(recovery: RecoverySettings, **limit: Any) -> tuple[int | None, float]:
+        found = LossLimit(0.1, **limit).briefly(recovery)
+        return found.passes, found.minutes
+
+    assert tried(timed) == (None, 10) and tried(counted) == (4, 0)
+    assert tried(timed, minutes=4) == tried(counted, minutes=4) == (None, 4) and tried(timed, minutes=40) == (None, 10)
+    assert tried(timed, epochs=2) == tried(counted, epochs=2) == (2, 0) and tried(counted, epochs=9) == (4, 0)
+    assert tried(timed, epochs=0) == tried(counted, epochs=0) == (0, 0)
+    limits = [brief_limit(0.1, Cost.MACS, one) for one in (timed, counted, untrained, None)]
+    assert [(one.epochs, one.minutes) for one in limits] == [(None, 4), (2, 0), (0, 0), (None, 0)]
+    assert tried(untrained, epochs=2) == tried(untrained, minutes=4) == (0, 0)
 
 
 def test_a_tolerance_of_nothing_is_refused(session: Session):
