@@ -132,7 +132,7 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.pages, 1)
         self.setCentralWidget(central)
         self.receipt = ReceiptCard(self.document, central)
-        self.tour = Tour(self, central, self._part_called)
+        self.tour = Tour(self, central, self._part_called, beside=self.receipt)
         self.status = StatusBar(self.workbench)
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addPermanentWidget(self.status, 1)

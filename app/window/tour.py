@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QCoreApplication, QEvent, QObject, QPoint, QRect, Qt, Slot
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QHBoxLayout, QWidget
+from shiboken6 import isValid
 
 from secateur.engine.session.states import StateKind
 
@@ -15,6 +16,7 @@ from ..document.aspects import Aspect
 from ..document.document import Document
 from ..text.translate import QT_TRANSLATE_NOOP
 from ..theme import tokens
+from ..widgets.availability import set_available
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.card import Card, corner_place
 from ..widgets.labels import label
@@ -24,6 +26,8 @@ WIDTH, GAP = 400, 12
 """Of the card, and around it, in device-independent pixels."""
 AROUND = 4
 """Between what is pointed at and the frame around it, in device-independent pixels."""
+MOVED = frozenset({QEvent.Type.Resize, QEvent.Type.LayoutRequest, QEvent.Type.Show, QEvent.Type.Hide})
+"""What happens to what it lies over or beside, after which it may have to lie elsewhere."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.SELECTION, Aspect.JOBS, Aspect.SCORES})
 
 
@@ -114,6 +118,7 @@ STEPS = (
         ),
         "primary",
         "file.export_onnx",
+        lambda document: document.receipt is not None,
     ),
 )
 
@@ -132,11 +137,21 @@ class Tour(Card):
         number: The step, from 0.
     """
 
-    def __init__(self, window: WindowApi, over: QWidget, part: Callable[[str], QWidget | None]) -> None:
-        """Lie over a widget of a window; `part` finds what a step points at by its name, None where it is not there."""
+    def __init__(
+        self, window: WindowApi, over: QWidget, part: Callable[[str], QWidget | None], beside: QWidget
+    ) -> None:
+        """Lie over a widget of a window.
+
+        Args:
+            window: What the commands of the steps are run in.
+            over: What it lies over.
+            part: Finds what a step points at by its name, None where it is not there.
+            beside: What else lies over the widget, and is not to be covered.
+        """
         super().__init__(over, role="floating")
-        self._window, self._over, self._part = window, over, part
+        self._window, self._over, self._part, self._beside = window, over, part, beside
         self.number, self._was_done = 0, False
+        self._came_from: QWidget | None = None
         self.ring = Ring(over)
         self.title, self.text = label(role="strong"), label(wrap=True)
         self.act = PrimaryButton("")
@@ -157,19 +172,25 @@ class Tour(Card):
         self.back.clicked.connect(lambda: self.go(self.number - 1))
         self.ahead.clicked.connect(lambda: self.go(self.number + 1))
         self.stop.clicked.connect(self.end)
-        over.installEventFilter(self)
+        for each in (over, beside):
+            each.installEventFilter(self)
         self.hide()
         self.ring.hide()
 
     def begin(self) -> None:
         """Show the first step."""
+        if self.isHidden():
+            self._came_from = self.window().focusWidget()
         self.show()
         self.go(0)
         self.ahead.setFocus(Qt.FocusReason.OtherFocusReason)
 
     @Slot()
     def end(self) -> None:
-        """Put it away."""
+        """Put it away; the focus goes back to where it was before the tour."""
+        focus, before = self.window().focusWidget(), self._came_from
+        if focus is not None and self.isAncestorOf(focus) and before is not None and isValid(before):
+            before.setFocus(Qt.FocusReason.OtherFocusReason)
         self.hide()
         self.ring.hide()
 
@@ -195,14 +216,16 @@ class Tour(Card):
             self.tr("{number} of {all}: {title}").format(number=self.number + 1, all=len(STEPS), title=title)
         )
         self.text.setText(QCoreApplication.translate(CONTEXT, step.text))
-        self.back.setEnabled(self.number > 0)
+        set_available(self.back, self.number > 0)
         self.ahead.setText(self.tr("Next") if self.number + 1 < len(STEPS) else self.tr("Finish"))
+        if not step.command and self.act.hasFocus():
+            self.ahead.setFocus(Qt.FocusReason.OtherFocusReason)
         self.act.setVisible(bool(step.command))
         if step.command:
             command = command_named(step.command)
             self.act.say(command.shown(document))
             self.act.setToolTip(command.told(self._window.workbench))
-            self.act.setEnabled(not command.enabled(document))
+            set_available(self.act, not command.enabled(document))
         self.setAccessibleName(f"{self.title.text()}. {self.text.text()}")
         self._place()
 
@@ -211,18 +234,19 @@ class Tour(Card):
         self._window.run_command(STEPS[self.number].command)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Keep to the corner of what it lies over."""
-        if event.type() in (QEvent.Type.Resize, QEvent.Type.LayoutRequest) and not self.isHidden():
+        """Keep to the corner of what it lies over, beside what else lies there."""
+        if event.type() in MOVED and not self.isHidden():
             self._place()
         return False
 
     def _place(self) -> None:
-        """In the corner that leaves most of what is pointed at to see."""
+        """In the corner that leaves most to see of what is pointed at, and of what lies beside it."""
         pointed = self._part(STEPS[self.number].part)
         seen = pointed is not None and pointed.isVisible()
         where = QRect(pointed.mapTo(self._over, QPoint()), pointed.size()) if pointed is not None and seen else QRect()
         places = [corner_place(self, self._over.size(), WIDTH, GAP, right=right) for right in (True, False)]
-        self.setGeometry(min(places, key=lambda place: _area(place.intersected(where))))
+        beside = QRect() if self._beside.isHidden() else self._beside.geometry()
+        self.setGeometry(min(places, key=lambda place: sum(_area(place.intersected(one)) for one in (where, beside))))
         self.ring.setVisible(seen)
         self.ring.setGeometry(where.adjusted(-AROUND, -AROUND, AROUND, AROUND))
         self.ring.raise_()

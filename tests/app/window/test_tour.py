@@ -7,8 +7,10 @@ import pytest
 from PySide6.QtCore import Qt
 
 from secateur.app.document.aspects import Aspect, Selection
+from secateur.app.widgets.availability import is_available
 from secateur.app.window.main_window import MainWindow
 from secateur.app.window.tour import STEPS, Tour
+from secateur.engine.export.protocol import Exported
 from secateur.engine.session.states import StateKind
 from tests.app.playing import Player, play
 from tests.app.stand_in import state_of
@@ -79,6 +81,45 @@ def test_the_tour_is_stopped_at_any_step_and_ends_behind_the_last(window: MainWi
     for _ in range(6):
         qtbot.keyClick(tour.ahead, Qt.Key.Key_Space)
     assert tour.isHidden()
+
+
+def test_the_focus_stays_where_it_is_and_goes_back_where_it_was(window: MainWindow, player: Player, qtbot) -> None:
+    tour, document = window.tour, player.document
+    window.activateWindow()
+    window.top_bar.primary.setFocus()
+    window.run_command("help.tour")
+    tour.go(2)
+    tour.act.setFocus()
+    qtbot.keyClick(tour.act, Qt.Key.Key_Space)
+    document.take_jobs((), None)
+    qtbot.waitUntil(lambda: at(tour) == 4)
+    qtbot.keyClick(tour.act, Qt.Key.Key_Space)
+    qtbot.waitUntil(lambda: not is_available(tour.act))
+    assert window.focusWidget() is tour.act, "nothing can be cut beside a cut"
+    player.stop("cut")
+    tour.go(1)
+    assert tour.act.isHidden() and window.focusWidget() is tour.ahead
+    qtbot.keyClick(tour.ahead, Qt.Key.Key_Tab)
+    tour.back.setFocus()
+    qtbot.keyClick(tour.back, Qt.Key.Key_Space)
+    assert at(tour) == 1 and window.focusWidget() is tour.back and not is_available(tour.back)
+    tour.stop.setFocus()
+    qtbot.keyClick(tour.stop, Qt.Key.Key_Space)
+    assert tour.isHidden() and window.focusWidget() is window.top_bar.primary
+
+
+def test_the_tour_lies_beside_a_receipt_and_ends_with_the_export(window: MainWindow, player: Player, qtbot) -> None:
+    tour, document = window.tour, player.document
+    exported = Exported("onnx", ("net.onnx",), 3e-7, None, 1_530_000)
+    window.run_command("help.tour")
+    document.take_export("s0", exported)
+    qtbot.waitUntil(window.receipt.isVisible)
+    tour.go(5)
+    assert tour.isVisible() and not tour.geometry().intersects(window.receipt.geometry())
+    document.show_receipt(None)
+    document.take_export("s0", exported)
+    qtbot.waitUntil(tour.isHidden)
+    assert window.receipt.isVisible()
 
 
 def test_the_tour_does_not_cover_what_it_points_at(window: MainWindow, qtbot) -> None:
