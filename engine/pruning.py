@@ -26,6 +26,7 @@ from .planning.goal import reached, solve
 from .planning.infeasibility import goal_text
 from .planning.protocol import MULTIPLE, PRESETS, Cost, Goal, KindLimit, Limit, Reached, kind_limit_of, kind_named
 from .planning.scope import outside_scope, touching
+from .planning.target_shape import forced_sizes
 from .recovery.checkpoint import Checkpoint, KeptTeacher
 from .recovery.protocol import RecoverySettings, require_possible
 from .recovery.recover import recover
@@ -502,7 +503,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
         repairs=explain(edits, original),
         metric_before=before,
         metric_after=metric,
-        notes=tuple(notes),
+        notes=(*notes, *forced_sizes(analysis, whole, nothing, removed)),
     )
     result = (
         with_fitting_config(with_own_class(model), prepared.inputs) if asked.spec.uniform else with_own_class(model)

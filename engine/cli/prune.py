@@ -171,7 +171,8 @@ def pruned(
     shape, spec = None, session.prepared.spec
     if asked.goal.shape or spec.uniform:
         model, gone = session.prepared.opened.model, session.removed(made[-1].id)
-        shape = shape_plan(opened.name, model, opened.analysis, gone, spec.uniform)
+        before = session.removed(begun.id)
+        shape = shape_plan(opened.name, model, opened.analysis, gone, spec.uniform, asked.goal, before)
     return PruneOutcome(opened, made, cut, made[-1], criterion, got, tuple(notes), expected, latency, found, shape)
 
 

@@ -138,6 +138,31 @@ def reached_shape(analysis: Analysis, goal: Goal, removed: Mask) -> tuple[Reache
     return tuple(Reached(limit.kind, one.sizes[-1], one.asked(limit), max(one.kept, default=0)) for one, limit in rows)
 
 
+def forced_sizes(analysis: Analysis, goal: Goal, before: Mask, removed: Mask) -> tuple[Message, ...]:
+    """Remarks on what went beside the numbers that a goal's shape asks for; none where other limits may take more.
+
+    Args:
+        analysis: Of the original model.
+        goal: With the shape, if it has one.
+        before: [S] what was gone already.
+        removed: [S] what is gone now.
+    """
+    if not goal.shape or goal.limits or goal.kept:
+        return ()
+    asked = {limit.kind for limit in goal.shape}
+    asked |= {Kind.HEAD, Kind.KV_GROUP} if asked & {Kind.HEAD, Kind.KV_GROUP} else set()
+    template = "The shape forces the {kinds} from {before:,} to {after:,}. Add them to the shape to choose the number."
+    return tuple(
+        Message(
+            "plan.shape_forced",
+            template,
+            {"kinds": title(plural(now.kind)), "before": first.kept[-1], "after": now.kept[-1]},
+        )
+        for first, now in zip(shape_of(analysis, before), shape_of(analysis, removed), strict=True)
+        if now.kind not in asked and now.kept and first.kept and now.kept[-1] < first.kept[-1]
+    )
+
+
 def shape_between(analysis: Analysis, goal: Goal, removed: Mask, part: float) -> tuple[KindLimit, ...]:
     """The shape that is `part` of the way from what is left without the `removed` [S], on a logarithmic scale.
 

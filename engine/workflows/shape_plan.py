@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import Message
 from ..planning.goal import solve
 from ..planning.protocol import Goal
-from ..planning.target_shape import KindSize, shape_of
+from ..planning.target_shape import KindSize, forced_sizes, shape_of
 from ..sources.hugging_face import skeleton
 from ..structures.analyse import analyse
-from ..structures.analysis import Analysis, Mask
+from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import costs
 from ..surgery.repair.keep_uniform import fitting_plan, keep_uniform
 from ..surgery.repair.kv_cache import cached_numbers
@@ -18,6 +19,10 @@ from ..surgery.repair.kv_cache import cached_numbers
 if TYPE_CHECKING:
     from ..foreign_code.consent import Consent
     from ..sources.protocol import ModelSpec
+
+
+JOINT = frozenset({Kind.WIDTH, Kind.HEAD, Kind.KV_GROUP, Kind.HEAD_DIM})
+"""Kinds of which configurations allow some numbers only beside some of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,9 @@ class ShapePlan:
         parameters: Before and after.
         macs: The same, of one sample of the example's length.
         cached: The same: numbers that the key/value cache holds for each token; None where there is none.
+        joint: Kinds whose numbers a configuration allows only together (heads that divide a width), so that none of
+            them has steps of its own.
+        notes: Remarks on what else goes.
     """
 
     name: str
@@ -37,9 +45,19 @@ class ShapePlan:
     parameters: tuple[int, int]
     macs: tuple[int, int]
     cached: tuple[int, int] | None
+    joint: frozenset[Kind] = frozenset()
+    notes: tuple[Message, ...] = ()
 
 
-def shape_plan(name: str, model: Any, analysis: Analysis, removed: Mask, uniform: bool) -> ShapePlan:
+def shape_plan(
+    name: str,
+    model: Any,
+    analysis: Analysis,
+    removed: Mask,
+    uniform: bool,
+    goal: Goal,
+    before: Mask | None = None,
+) -> ShapePlan:
     """What a plan [S] makes of a model's shape.
 
     Args:
@@ -48,18 +66,22 @@ def shape_plan(name: str, model: Any, analysis: Analysis, removed: Mask, uniform
         analysis: Of it.
         removed: [S] the plan.
         uniform: One configuration describes the result, so that its cache is known.
+        goal: Of the plan.
+        before: [S] what was gone already, None for nothing.
     """
-    before, after = costs(analysis), costs(analysis, removed)
+    first, last = costs(analysis), costs(analysis, removed)
     cached = None
     if uniform:
-        first, last = cached_numbers(model, analysis, analysis.empty()), cached_numbers(model, analysis, removed)
-        cached = None if first is None or last is None else (first, last)
+        original, result = (cached_numbers(model, analysis, plan) for plan in (analysis.empty(), removed))
+        cached = None if original is None or result is None else (original, result)
     return ShapePlan(
         name,
         shape_of(analysis, removed),
-        (before.parameters, after.parameters),
-        (before.macs, after.macs),
+        (first.parameters, last.parameters),
+        (first.macs, last.macs),
         cached,
+        JOINT if uniform else frozenset(),
+        forced_sizes(analysis, goal, analysis.empty() if before is None else before, removed),
     )
 
 
@@ -82,4 +104,4 @@ def planned_shape(spec: "ModelSpec", goal: Goal, consent: "Consent") -> ShapePla
     unrated = np.zeros(analysis.count)
     plan = solve(analysis, unrated, goal).removed
     plan = fitting_plan(opened.model, analysis, plan, unrated, analysis.empty(), goal.shape)
-    return shape_plan(opened.name, opened.model, analysis, plan, uniform=True)
+    return shape_plan(opened.name, opened.model, analysis, plan, uniform=True, goal=goal)

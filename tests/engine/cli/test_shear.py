@@ -83,6 +83,21 @@ def test_a_plan_needs_no_weights(folder: Path, tmp_path: Path, capsys: pytest.Ca
     assert "neurons" in capsys.readouterr().out
 
 
+def test_a_size_that_a_shape_forces_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = printed(["shear", str(folder), "--plan", "--shape", "heads=4", "kv-groups=2"], capsys)
+    assert done["shape"]["notes"] == []  # 4 heads divide the width of 48
+    config = json.loads((folder / "config.json").read_text()) | {"num_attention_heads": 10, "num_key_value_heads": 5}
+    other = folder.parent / "other"
+    other.mkdir()
+    (other / "config.json").write_text(json.dumps(config | {"hidden_size": 40, "head_dim": 4}))
+    done = printed(["shear", str(other), "--plan", "--shape", "heads=6"], capsys)
+    sizes = {one["kind"]: one for one in done["shape"]["sizes"]}
+    assert sizes["residual width"]["kept"] == [36] and sizes["residual width"]["step"] is None
+    (note,) = done["shape"]["notes"]
+    assert "residual channels from 40 to 36" in note
+    assert sizes["neuron"]["step"] == 1
+
+
 @pytest.mark.parametrize(
     ("words", "code", "part"),
     [
