@@ -7,9 +7,10 @@ made from the configuration. Code that lies in a folder runs only with consent; 
 import json
 import logging
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from fnmatch import fnmatch
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -35,8 +36,11 @@ from .protocol import FactoryCode, ModelSpec, SourceModel
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
 """Weights of other forms than safetensors, as they lie in such folders."""
+WEIGHT_FILES = ("*.safetensors", INDEX, *PICKLES)
 FETCHED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
 """What is fetched of a repository."""
+DESCRIBED = ["*.json", "*.py"]
+"""What is fetched where the configuration is enough."""
 CLASSES = "num_labels"
 """Field of a configuration that says how many classes there are."""
 NAME = re.compile(r"[\w.-]+/[\w.-]+|[\w.-]+")
@@ -105,12 +109,12 @@ def skeleton(spec: ModelSpec, consent: Consent) -> SourceModel:
     Raises:
         OpenError: Nothing can be built by the configuration.
     """
-    found = _located(spec, consent)
+    found = _located(spec, consent, weights=False)
     config = found.config(**spec.arguments)
     with torch.device("meta"):
         model = found.build({}, **spec.arguments).eval()
     inputs = example_inputs(found.kind, config)
-    if not inputs:
+    if not inputs and not spec.asked_inputs:
         template = "The configuration of {name} does not say what its inputs look like. Open the model with weights."
         raise OpenError("source.hf_inputs", template, name=found.name)
     return SourceModel(model, lambda: model, found.name, (), None, (found.note(),), spec, inputs)
@@ -277,8 +281,8 @@ def _library() -> Any:
     return import_module("transformers")
 
 
-def _located(spec: ModelSpec, consent: Consent) -> _Folder:
-    """The folder that a source names, fetched where the user allowed that."""
+def _located(spec: ModelSpec, consent: Consent, weights: bool = True) -> _Folder:
+    """The folder that a source names, fetched where the user allowed that; without `weights` only its description."""
     if find_spec("transformers") is None:
         template = "Transformers is not installed, which opens {name}. Install it: pip install transformers"
         raise OpenError("source.hf_missing_library", template, name=spec.source)
@@ -289,9 +293,11 @@ def _located(spec: ModelSpec, consent: Consent) -> _Folder:
     if NAME.fullmatch(name) is None:
         template = "{name!r} is not the name of a repository. Write it like hf:org/name."
         raise OpenError("source.hf_name", template, name=name)
-    folder = _cached(name)
+    folder, wanted = _cached(name), FETCHED if weights else DESCRIBED
+    if folder is not None and weights and not any(any(folder.glob(one)) for one in WEIGHT_FILES):
+        folder = None  # its configuration alone was fetched
     if folder is None:
-        folder = _fetched(name) if spec.download else _ask(name, consent)
+        folder = _fetched(name, wanted) if spec.download else _ask(name, consent, wanted)
     return _Folder(name, folder, consent)
 
 
@@ -304,34 +310,34 @@ def _cached(name: str) -> Path | None:
         return None
 
 
-def _fetched(name: str) -> Path:
+def _fetched(name: str, wanted: Sequence[str]) -> Path:
     try:
-        return Path(import_module("huggingface_hub").snapshot_download(name, allow_patterns=FETCHED))
+        return Path(import_module("huggingface_hub").snapshot_download(name, allow_patterns=list(wanted)))
     except Exception as error:  # whatever the library and the network raise
         template = "Cannot fetch {name}: {error}. Check the name and the connection."
         text = str(error).strip().splitlines()[0].rstrip(".")
         raise OpenError("source.hf_fetch", template, repr(error), name=name, error=text) from error
 
 
-def _ask(name: str, consent: Consent) -> Path:
+def _ask(name: str, consent: Consent, wanted: Sequence[str]) -> Path:
     """Raise OpenError with what would be fetched; size and licence where the user named the repository by hand."""
-    size, licence = _facts(name) if consent.names(REPOSITORY + name) else (0, "")
+    size, licence = _facts(name, wanted) if consent.names(REPOSITORY + name) else (0, "")
     template = "{name} is not in the local cache ({size}, licence: {licence}). Allow downloads to fetch it."
     told = byte_size(size) if size else Message("source.hf_no_size", "size unknown")
     unknown = Message("source.hf_no_licence", "unknown")
     raise OpenError("source.hf_download", template, name=name, size=told, licence=licence or unknown)
 
 
-def _facts(name: str) -> tuple[int, str]:
-    """Bytes of a repository's weights and its licence, as its page says; (0, "") where that cannot be reached."""
+def _facts(name: str, wanted: Sequence[str]) -> tuple[int, str]:
+    """Bytes of what is wanted of a repository and its licence, as its page says; (0, "") where it cannot be reached."""
     try:
         told = import_module("huggingface_hub").HfApi().model_info(name, files_metadata=True, timeout=TIMEOUT)
     except Exception:  # no connection, no such repository: the sentence says that nothing is known
         return 0, ""
     files = cast("list[Any]", told.siblings or [])
-    wanted = [one for one in files if one.rfilename.endswith((".safetensors", ".json", ".model"))]
+    fetched = [one for one in files if any(fnmatch(one.rfilename, pattern) for pattern in wanted)]
     licence = str(getattr(told.card_data, "license", None) or "")
-    return sum(one.size or 0 for one in wanted), licence
+    return sum(one.size or 0 for one in fetched), licence
 
 
 def _tensors(model: nn.Module) -> list[tuple[str, Any]]:

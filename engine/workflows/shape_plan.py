@@ -1,5 +1,6 @@
 """What a target shape comes to before anything is cut: the plan with its costs, also of a model without weights."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,9 @@ import numpy as np
 from ..errors import Message
 from ..planning.goal import solve
 from ..planning.protocol import Goal
+from ..planning.scope import outside_scope, touching
 from ..planning.target_shape import KindSize, forced_sizes, shape_of
+from ..session.open_model import example_inputs
 from ..sources.hugging_face import skeleton
 from ..structures.analyse import analyse
 from ..structures.analysis import Analysis, Kind, Mask
@@ -85,23 +88,28 @@ def shape_plan(
     )
 
 
-def planned_shape(spec: "ModelSpec", goal: Goal, consent: "Consent") -> ShapePlan:
+def planned_shape(spec: "ModelSpec", goal: Goal, consent: "Consent", locks: Sequence[str] = ()) -> ShapePlan:
     """The plan for a goal on a model of transformers of which the configuration alone is read.
 
     Without weights there are no scores: the plan says how many go, not which.
 
     Args:
-        spec: A Hugging Face folder, or `hf:org/name`.
+        spec: A Hugging Face folder, or `hf:org/name`, of which only the configuration is fetched; with the example
+            inputs and the outputs to keep, if they are other than usual.
         goal: With a target shape, or with limits that become one.
         consent: What of the folder's own code may run.
+        locks: Modules that stay as they are: paths or patterns.
 
     Raises:
         OpenError: Nothing can be built by the configuration.
-        PlanError: No plan has this shape.
+        PlanError: No plan has this shape, or a lock or the scope names nothing.
     """
     opened = skeleton(spec, consent)
-    analysis = keep_uniform(opened.model, analyse(opened.model, opened.inputs, opened.name))
-    unrated = np.zeros(analysis.count)
-    plan = solve(analysis, unrated, goal).removed
-    plan = fitting_plan(opened.model, analysis, plan, unrated, analysis.empty(), goal.shape)
+    inputs = example_inputs(spec.asked_inputs, None, opened, opened.model)
+    found = analyse(opened.model, inputs, opened.name, outputs=spec.outputs, ignore_unused=spec.ignore_unused)
+    analysis = keep_uniform(opened.model, found)
+    locked, unrated = touching(analysis, locks), np.zeros(analysis.count)
+    outside_scope(analysis, goal)
+    plan = solve(analysis, unrated, goal, locked=locked).removed
+    plan = fitting_plan(opened.model, analysis, plan, unrated, locked, goal.shape)
     return shape_plan(opened.name, opened.model, analysis, plan, uniform=True, goal=goal)

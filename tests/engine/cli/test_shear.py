@@ -125,6 +125,26 @@ def test_what_shear_needs_is_said(folder: Path, capsys: pytest.CaptureFixture[st
     assert printed(["shear", "bundled:vit", "--plan", *SHAPE], capsys, code=1)["error"]["code"] == "cli.plan_source"
 
 
+@pytest.mark.parametrize(
+    "words", [["--export", "out"], ["--save", "project"], ["--task", "texts"], ["--own-class"]], ids=lambda one: one[0]
+)
+def test_a_plan_refuses_what_it_would_not_do(
+    folder: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = printed(["shear", str(folder), "--plan", *SHAPE, *words], capsys, code=1)["error"]
+    assert refused["code"] == "cli.plan_only" and words[0] in refused["message"]
+
+
+def test_a_plan_heeds_locks_and_example_inputs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["shear", str(folder), "--plan", "--shape", "ffn=40"]
+    usual = printed(words, capsys)
+    shorter = printed([*words, "--input", "input_ids=2x8:int64"], capsys)
+    assert shorter["before"]["macs"] < usual["before"]["macs"]
+    assert shorter["after"]["parameters"] == usual["after"]["parameters"]
+    refused = printed([*words, "--lock", "model.layers.0.mlp"], capsys, code=1)
+    assert "locked" in refused["error"]["message"]
+
+
 def test_the_same_from_python_in_rounds() -> None:
     torch.manual_seed(0)
     model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SIZES)).eval()

@@ -14,6 +14,7 @@ from secateur.engine.errors import OpenError
 from secateur.engine.foreign_code.consent import FULL_CONSENT, NO_CONSENT
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.session.open_model import prepare, with_tokenizer
+from secateur.engine.sources.hugging_face import skeleton
 from secateur.engine.sources.open import factory_code, open_model
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.model_purpose import described_purpose, purpose_of_model
@@ -209,7 +210,10 @@ def test_a_repository_is_taken_from_the_cache_and_else_asked_for(bert: Path, tmp
     assert open_model(ModelSpec("hf:someone/bert")).name == "someone/bert"
 
     class Told:
-        siblings = (type("File", (), {"rfilename": "model.safetensors", "size": 90_000_000}),)
+        siblings = (
+            type("File", (), {"rfilename": "model.safetensors", "size": 90_000_000}),
+            type("File", (), {"rfilename": "config.json", "size": 7_000}),
+        )
         card_data = type("Card", (), {"license": "apache-2.0"})
 
     asked: list[str] = []
@@ -219,5 +223,22 @@ def test_a_repository_is_taken_from_the_cache_and_else_asked_for(bert: Path, tmp
     with pytest.raises(OpenError, match=r"size unknown, licence: unknown"):
         open_model(ModelSpec("hf:someone/other"), consent=NO_CONSENT)  # as a file names it: nobody is asked
     assert asked == ["someone/other"]
+    with pytest.raises(OpenError, match=r"someone/other .*\(7.* kB, licence: apache-2\.0"):
+        skeleton(ModelSpec("hf:someone/other"), FULL_CONSENT)  # without its weights
+    (place / "snapshots" / ("0" * 40) / "model.safetensors").unlink()
+    assert skeleton(ModelSpec("hf:someone/bert"), FULL_CONSENT).name == "someone/bert"
+    with pytest.raises(OpenError, match=r"someone/bert is not in the local cache .*90.* MB"):
+        open_model(ModelSpec("hf:someone/bert"))
+    fetched: list[str] = []
+
+    def fetch(name: str, allow_patterns: tuple[str, ...] = (), local_files_only: bool = False) -> str:
+        if local_files_only:
+            raise hub.errors.LocalEntryNotFoundError(name)
+        fetched.extend(allow_patterns)
+        return str(bert)
+
+    monkeypatch.setattr(hub, "snapshot_download", fetch)
+    skeleton(ModelSpec("hf:someone/other", download=True), FULL_CONSENT)
+    assert fetched == ["*.json", "*.py"]
     with pytest.raises(OpenError, match="not the name of a repository"):
         open_model(ModelSpec("hf:../../etc/passwd"))
