@@ -64,6 +64,7 @@ class JobRunner(QObject):
         unsure: QueuedJob, it was to be cancelled, and more than a minute of work would be lost: a person must be asked.
         broken_off: QueuedJob, the engine was lost in it, or while it waited.
         came_back: The engine runs again, with everything up to the last state.
+        began_anew: The engine was lost before anything was opened in it, and is started again.
     """
 
     ended = Signal(str, float)
@@ -71,6 +72,7 @@ class JobRunner(QObject):
     unsure = Signal(object)
     broken_off = Signal(object)
     came_back = Signal()
+    began_anew = Signal()
 
     def __init__(self, document: Document, link: Any, estimator: CostEstimator) -> None:
         """Run for a document; `link` is an `EngineLink`, or None where there is no engine."""
@@ -405,6 +407,8 @@ class JobRunner(QObject):
             self.document.fail(error)
         if not restores:
             self._forsake(error)
+        if again and not restores:
+            self.began_anew.emit()
 
     @Slot()
     def _restored(self) -> None:

@@ -77,7 +77,9 @@ class Workbench(QObject):
         self.recipes = RecipeJobs(document, runner, self.model, self.states)
         self.sessions = SessionRestore(document, runner, self.model, self.states, self.autosave)
         runner.came_back.connect(self._came_back)
+        runner.began_anew.connect(self.begin)
 
+    @Slot()
     def begin(self) -> None:
         """The engine was started: have it compute as the preferences say."""
         if settings.value(settings.THREADS, 0):

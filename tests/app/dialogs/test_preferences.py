@@ -14,6 +14,7 @@ from secateur.app.dialogs.preferences import Preferences
 from secateur.app.jobs import job_runner
 from secateur.app.storage import settings
 from secateur.app.window.main_window import MainWindow
+from secateur.engine.errors import EngineLost
 from secateur.engine.jobs import Cancelled
 from secateur.engine.session.measurement_cache import TRAININGS, clear_cache, size_of_cache, user_cache
 from secateur.engine.session.states import OpenedModel
@@ -86,6 +87,13 @@ def test_what_is_opened_before_the_engine_is_ready_computes_with_the_chosen_thre
     link.ready.emit(8)
     link.finished.emit(link.last("use_threads"), 3)
     assert link.sent[-1] == link.last("open") and workbench.document.engine.processor == "CPU, 3 threads"
+    error, lost = EngineLost("engine.lost", "The engine stopped."), link.last("open")
+    link.lost.emit(error, False, True, False)
+    link.failed.emit(lost, error)
+    assert link.last("use_threads") == link.sent[-1] > lost, "nothing was open, so nothing is restored"
+    link.lost.emit(error, False, False, False)
+    link.failed.emit(link.last("use_threads"), error)
+    assert not workbench.runner.queue.jobs()
     workbench.close()
 
 
