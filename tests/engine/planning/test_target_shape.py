@@ -162,7 +162,7 @@ def test_rounds_go_to_the_shape_by_equal_factors(uniform: Analysis) -> None:
 @pytest.mark.parametrize("shape", [{"heads": 1}, {"heads": 2}, {"heads": 4, "kv-groups": 4}, {"heads": 6}])
 @pytest.mark.parametrize("rounds", [2, 3, 4])
 def test_every_round_asks_for_heads_and_groups_that_a_plan_has(free: Analysis, shape: dict, rounds: int) -> None:
-    goal, plan = asked(shape), free.empty()
+    goal, plan, heads = asked(shape), free.empty(), HEADS
     for one in round_goals(free, goal, plan, rounds):
         plan = solve(free, rated(free), one, plan).removed
         (heads,), (groups,) = (sizes(free, plan)[name] for name in ("head", "key/value group"))
