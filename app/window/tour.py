@@ -180,7 +180,7 @@ class Tour(Card):
     def begin(self) -> None:
         """Show the first step."""
         if self.isHidden():
-            self._came_from = self.window().focusWidget()
+            self._came_from = self._window.as_widget().focusWidget()
         self.show()
         self.go(0)
         self.ahead.setFocus(Qt.FocusReason.OtherFocusReason)
@@ -188,7 +188,7 @@ class Tour(Card):
     @Slot()
     def end(self) -> None:
         """Put it away; the focus goes back to where it was before the tour."""
-        focus, before = self.window().focusWidget(), self._came_from
+        focus, before = self._window.as_widget().focusWidget(), self._came_from
         if focus is not None and self.isAncestorOf(focus) and before is not None and isValid(before):
             before.setFocus(Qt.FocusReason.OtherFocusReason)
         self.hide()
