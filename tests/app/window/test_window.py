@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from secateur.app.jobs import state_jobs
 from secateur.app.startup import application as program
 from secateur.app.window.command_palette import CommandPalette
 from secateur.app.window.main_window import MainWindow
+from secateur.engine.recovery.protocol import Teacher
 from secateur.engine.session.states import StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import TaskSpec
@@ -144,13 +146,16 @@ def top_dialog(kind: type) -> Any:
 
 
 def test_from_the_bundled_resnet_to_an_onnx_file_with_the_accuracy_that_the_window_displayed(
-    window, hand, qtbot, tmp_path
+    no_latencies, window, hand, qtbot, tmp_path
 ):
     document = window.document
     hand.open_resnet()
     assert shown_metric(window) == f"{100 * document.original.metrics[0].value:.1f} %"
     hand.cut()
     assert document.state.kind is StateKind.CUT and document.state.verification.passed
+    hand.tab("Recovery")
+    document.set_recovery(replace(document.recovery, teacher=Teacher.ORIGINAL))  # an epoch less
+    hand.wait(lambda: window.area.panels["recovery"].settings.teacher is Teacher.ORIGINAL)
     hand.one_epoch()
     hand.press("Recover, 1 epoch")
     hand.wait(lambda: document.state.kind is StateKind.RECOVERED and document.metric(document.state) is not None)
