@@ -19,8 +19,8 @@ from ..runtime.read_gguf import NAMES, SIZED, read_gguf
 from ..sources.gguf_file import FAMILY, SUFFIX, pairs
 from ..sources.protocol import ModelSpec
 from ..storage.temporary_folders import temporary_folder
-from ..surgery.repair.config_fit import FittedModel, fitted, is_transformers, misfit
-from ..surgery.repair.decilm_form import decilm_config, in_decilm_form, is_llama
+from ..surgery.repair.config_fit import FittedModel, is_transformers, misfit
+from ..surgery.repair.decilm_form import decilm_config, fitted_or_decilm, is_llama
 from .model_package import bytes_of
 from .protocol import Exported, ExportRequest, Predictor
 from .pytorch import check_by_code
@@ -95,9 +95,7 @@ class GgufExporter:
 
 def _described(request: ExportRequest) -> Any:
     """The model as a Llama of one configuration, or else as one with a section for each layer."""
-    found = fitted(request.model, request.inputs)
-    if not isinstance(found, FittedModel):
-        found = in_decilm_form(request.model, request.inputs) or found
+    found = fitted_or_decilm(request.model, request.inputs)
     if not isinstance(found, FittedModel):
         raise _refused(request, found)
     return found.model

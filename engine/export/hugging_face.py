@@ -12,8 +12,8 @@ from ..jobs import CancelToken, Job, NeverCancelled, Progress
 from ..sources.exported_folder import is_export
 from ..sources.hugging_face import folder_of
 from ..sources.protocol import ModelSpec
-from ..surgery.repair.config_fit import FittedModel, fitted, is_transformers, misfit
-from ..surgery.repair.decilm_form import decilm_config, in_decilm_form, is_llama, written_as
+from ..surgery.repair.config_fit import FittedModel, is_transformers, misfit
+from ..surgery.repair.decilm_form import decilm_config, fitted_or_decilm, is_llama, written_as
 from .model_card import MARK
 from .model_package import bytes_of
 from .protocol import Exported, ExportRequest, Predictor
@@ -102,9 +102,7 @@ class HuggingFaceExporter:
 
 def _fitted(request: ExportRequest) -> Any:
     require(HuggingFaceExporter().refusal(request))
-    found = fitted(request.model, request.inputs)
-    if not isinstance(found, FittedModel) and is_llama(request.model):
-        found = in_decilm_form(request.model, request.inputs) or found
+    found = fitted_or_decilm(request.model, request.inputs)
     if not isinstance(found, FittedModel):
         raise _no_config(request, found)
     return found.model

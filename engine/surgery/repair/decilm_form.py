@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...errors import Message
 from ...tracing.tree import Inputs
-from .config_fit import EQUAL, FittedModel, output_difference
+from .config_fit import EQUAL, FittedModel, fitted, output_difference
 
 LAYER = re.compile(r"model\.layers\.(\d+)\.(.*)")
 NATIVE_MULTIPLE = 256
@@ -79,6 +79,19 @@ def in_decilm_form(model: Any, inputs: Inputs) -> FittedModel | None:
     made.generation_config = model.generation_config
     found = FittedModel(made.eval(), output_difference(model, made, inputs))
     return found if found.difference <= EQUAL else None
+
+
+def fitted_or_decilm(model: Any, inputs: Inputs) -> FittedModel | Message:
+    """`fitted`, or else, of a Llama whose layers have different sizes, the DeciLM form; why neither describes it.
+
+    Args:
+        model: A live model of transformers, cut or not; it is left as it is.
+        inputs: Example inputs, on which both are compared.
+    """
+    found = fitted(model, inputs)
+    if not isinstance(found, FittedModel) and is_llama(model):
+        return in_decilm_form(model, inputs) or found
+    return found
 
 
 def read_elsewhere(config: Any) -> bool:
