@@ -50,8 +50,8 @@ from ..surgery.cut.edits import Edits
 from ..surgery.cut.repair_report import explain
 from ..surgery.repair.keep_class import require_own_class
 from ..surgery.verify.verify import require_verified, verify
-from ..tasks.detect_normalisation import NormalisationHint, better_normalisation
-from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
+from ..tasks.detect_normalisation import better_normalisation
+from ..tasks.protocol import DataHint, Metric, Split, Task, TaskInfo, TaskSpec
 from ..tasks.spec_paths import change_task
 from .bundle_file import Bundle, is_bundle, read_bundle, take_weights
 from .export_cache import Artifacts
@@ -247,9 +247,8 @@ class Session:
         training = Checkpoint(folder / f"{tuning_mendable}.pt" if kept else None, tuning_key, tuning_mendable)
         teacher_key, _ = self._keys(original, original, tuning, *minutes)  # less time gives another teacher
         teacher = KeptTeacher(KeptTeacher.place(folder, teacher_key), teacher_key, training)
-        settings = replace(
-            settings, epochs=int(settings.trains), minutes=0.0
-        )  # with more or less it goes on all the same
+        # with more or fewer epochs, or minutes, it goes on all the same
+        settings = replace(settings, epochs=int(settings.trains), minutes=0.0)
         key, mendable = self._keys(weights, original, to_plain(settings))
         return Checkpoint(folder / f"{mendable}.pt" if kept else None, key, mendable, teacher=teacher)
 
@@ -481,7 +480,7 @@ class Session:
         loaded.info = info
         return metric, info
 
-    def better_preprocessing(self, token: CancelToken = NEVER) -> Job[NormalisationHint | None]:
+    def better_preprocessing(self, token: CancelToken = NEVER) -> Job[DataHint | None]:
         """Whether another normalisation clearly suits the model; for a model that was opened without `evaluate`."""
         original = self.loaded.prepared.opened.model
         with placed(self.device, original):

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from ..errors import Message
 from ..jobs import CancelToken, Job, Progress, check
 from ..messages import listed
-from .detect_normalisation import NormalisationHint
 from .model_outputs import evaluating, logits, run_model
-from .protocol import CLASSES, Split, Task, option
+from .protocol import CLASSES, DataHint, Split, Task, option
 
 KINDS = ("folder", "parquet", "csv")
 """Forms of data whose classes have names, and that can take another order of them."""
@@ -34,9 +33,7 @@ NAMED = 8
 """Classes that a sentence names."""
 
 
-def other_class_order(
-    task: Task, model: Any, names: tuple[str, ...], token: CancelToken
-) -> Job[NormalisationHint | None]:
+def other_class_order(task: Task, model: Any, names: tuple[str, ...], token: CancelToken) -> Job[DataHint | None]:
     """A remark where the model is right in another order of the classes, and not in that of the data; None otherwise.
 
     Args:
@@ -76,7 +73,7 @@ def other_class_order(
     }
     message = Message("task.class_order", template, {**fields, "classes": listed(order, NAMED)})
     options = tuple(one for one in task.spec.options if one[0] != CLASSES)
-    return NormalisationHint(message, replace(task.spec, options=(*options, (CLASSES, json.dumps(order)))))
+    return DataHint(message, replace(task.spec, options=(*options, (CLASSES, json.dumps(order)))))
 
 
 def _predictions(task: Task, model: Any, most: int, token: CancelToken) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

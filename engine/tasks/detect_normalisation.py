@@ -19,7 +19,7 @@ from ..jobs import CancelToken, Job, Progress, check
 from ..messages import title
 from .image_samples import per_channel
 from .model_outputs import evaluating, logits, run_model
-from .protocol import Split, Task, TaskSpec, option
+from .protocol import DataHint, Split, Task, option
 
 MeanAndStd = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and deviation per channel, of pixels from 0 to 1."""
@@ -59,20 +59,7 @@ class _Seen:
     labels: torch.Tensor
 
 
-@dataclass(frozen=True, slots=True)
-class NormalisationHint:
-    """That another preparation is clearly better.
-
-    Attributes:
-        message: In words.
-        spec: The same data, prepared so.
-    """
-
-    message: Message
-    spec: TaskSpec
-
-
-def better_normalisation(task: Task, model: Any, token: CancelToken) -> Job[NormalisationHint | None]:
+def better_normalisation(task: Task, model: Any, token: CancelToken) -> Job[DataHint | None]:
     """A remark where the model answers clearly more often right with other means and deviations; None otherwise.
 
     Args:
@@ -102,7 +89,7 @@ def better_normalisation(task: Task, model: Any, token: CancelToken) -> Job[Norm
         return None
     best = max(sure, key=sure.__getitem__)
     mean, std = ways[best]
-    return NormalisationHint(
+    return DataHint(
         Message(
             "task.preparation",
             "The model gets {before} of {count} samples right with the current normalisation, and {after} with the "

@@ -318,6 +318,19 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class DataHint:
+    """That the same data, read in another way, suits the model clearly better.
+
+    Attributes:
+        message: In words.
+        spec: The data, read so.
+    """
+
+    message: Message
+    spec: TaskSpec
+
+
+@dataclass(frozen=True, slots=True)
 class TaskInfo:
     """What the window shows of a task.
 
