@@ -9,7 +9,7 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Slot
 from PySide6.QtGui import QColor, QGuiApplication
-from PySide6.QtWidgets import QAbstractItemView, QDialog, QHBoxLayout, QHeaderView, QTableView, QVBoxLayout
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QTableView, QVBoxLayout
 
 from secateur.engine.structures.model_layers import LayerRow, ModelLayers
 
@@ -17,8 +17,8 @@ from ..text.format import change, scaled
 from ..text.translate import counted
 from ..theme import tokens
 from ..widgets.buttons import Chip, button
-from ..widgets.header import elide_titles
 from ..widgets.labels import label
+from ..widgets.table import rows_table
 from .window_api import WindowApi
 
 Index = QModelIndex | QPersistentModelIndex
@@ -232,23 +232,9 @@ class CompareModels(QDialog):
         return f"{self.model.summary()} {words}"
 
     def _table(self) -> QTableView:
-        table = QTableView()
-        table.setModel(self.model)
-        table.setAccessibleName(self.tr("Layers of both models"))
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setShowGrid(False)
-        table.setWordWrap(False)
-        table.setTabKeyNavigation(False)
+        name, columns = self.tr("Layers of both models"), self.tr("Columns of the comparison")
+        table = rows_table(self.model, name, columns, wide=Column.NAME)
         table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(24)
-        header = table.horizontalHeader()
-        header.setAccessibleName(self.tr("Columns of the comparison"))
-        header.setHighlightSections(False)
-        elide_titles(header)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
-        header.setMinimumSectionSize(56)
         return table
 
     def _costs(self, one: ModelLayers, other: ModelLayers | None) -> str:

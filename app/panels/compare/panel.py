@@ -5,7 +5,6 @@ from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QButtonGroup,
-    QHeaderView,
     QStackedLayout,
     QTableView,
     QVBoxLayout,
@@ -20,8 +19,8 @@ from ...widgets.buttons import Chip, button
 from ...widgets.empty_state import EmptyState
 from ...widgets.fields import ComboBox
 from ...widgets.flow import FlowLayout
-from ...widgets.header import elide_titles
 from ...widgets.labels import label
+from ...widgets.table import rows_table
 from .difference_text import summary
 from .model import CompareModel
 from .runs import MADE, PARAMETERS, SIZE, Run, RunsModel, Sorted, as_csv, runs_of
@@ -72,25 +71,11 @@ class ComparePanel(QWidget):
         self.refresh()
 
     def _table(self) -> QTableView:
-        table = QTableView()
-        table.setModel(self.runs)
-        table.setAccessibleName(self.tr("All runs; Return goes to the state"))
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        name, columns = self.tr("All runs; Return goes to the state"), self.tr("Columns of the runs; click to sort")
+        table = rows_table(self.runs, name, columns, wide=MADE)
         table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         table.setSortingEnabled(True)
         table.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
-        table.setShowGrid(False)
-        table.setWordWrap(False)
-        table.setTabKeyNavigation(False)
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(24)
-        header = table.horizontalHeader()
-        header.setAccessibleName(self.tr("Columns of the runs; click to sort"))
-        header.setHighlightSections(False)
-        elide_titles(header)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(MADE, QHeaderView.ResizeMode.Stretch)
-        header.setMinimumSectionSize(56)
         return table
 
     def _lay_out(self) -> None:
