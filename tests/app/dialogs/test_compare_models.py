@@ -1,8 +1,5 @@
 """Two models of different files stand side by side: by name, with what differs, from the menu to the table."""
 
-from collections.abc import Iterator
-
-import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 
@@ -34,17 +31,6 @@ def test_layers_of_one_name_stand_beside_each_other_in_the_order_of_both() -> No
     by_name = {pair.path: pair for pair in pairs}
     assert by_name["stem"].alike and not by_name["body"].alike
     assert by_name["new"].left is None and by_name["old"].right is None
-
-
-@pytest.fixture
-def main(player: Player, qtbot) -> Iterator[MainWindow]:
-    window = MainWindow(player.workbench)
-    qtbot.addWidget(window)
-    window.show()
-    qtbot.waitUntil(lambda: window.area is not None)
-    yield window
-    window.document.take_jobs((), None)
-    window.close()
 
 
 def asked(main: MainWindow, qtbot, source: str) -> None:

@@ -25,15 +25,9 @@ from tests.app.stand_in import SPEC
 LEFT = Qt.MouseButton.LeftButton
 
 
-@pytest.fixture
-def main(player: Player, qtbot) -> Iterator[MainWindow]:
-    window = MainWindow(player.workbench)
-    qtbot.addWidget(window)
-    window.show()
-    qtbot.waitUntil(lambda: window.area is not None)
-    yield window
-    window.document.take_jobs((), None)
-    window.close()
+@pytest.fixture(autouse=True)
+def usual_text() -> Iterator[None]:
+    yield
     theme.theme().resize(theme.Sizes().body)
 
 
