@@ -70,9 +70,6 @@ def copy_python(bundle: Path) -> Path:
         if any(fnmatch(module.name, pattern) for pattern in MODULES_UNUSED):
             module.unlink()
     (library / "EXTERNALLY-MANAGED").unlink(missing_ok=True)
-    own = (library / "site.py").read_text().replace("\nENABLE_USER_SITE = None\n", "\nENABLE_USER_SITE = False\n")
-    assert "\nENABLE_USER_SITE = False\n" in own, "packages of another Python would come first"
-    (library / "site.py").write_text(own)
     (library / "sitecustomize.py").unlink(missing_ok=True)  # may be a link into the system's settings
     shutil.copy(HERE / "sitecustomize.py", library)
     programs = bundle / "bin"
@@ -88,6 +85,10 @@ def copy_python(bundle: Path) -> Path:
     set_search_path(python, "$ORIGIN/../lib")
     for module in wanted[1:]:
         set_search_path(module, "$ORIGIN/../..")
+    # As a virtual environment it takes no packages from the user's folder for Pythons of this version.
+    (bundle / "pyvenv.cfg").write_text("include-system-site-packages = false\n")
+    if _output([python, "-c", "import site; print(site.ENABLE_USER_SITE)"]).strip() != "False":
+        raise SystemExit("Packages of other Pythons would come before those of the bundle.")
     return python
 
 
@@ -197,7 +198,7 @@ def copyrights(bundle: Path) -> Iterator[str]:
 def compile_all(bundle: Path) -> None:
     """Compile every module, unchecked against its source: the folder may lie where nothing can be written."""
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    compileall.compile_dir(bundle / "lib", quiet=2, workers=0, invalidation_mode=mode, stripdir=str(bundle))
+    compileall.compile_dir(bundle, quiet=2, workers=0, invalidation_mode=mode, stripdir=str(bundle))
 
 
 def _run(command: list[str | Path]) -> None:

@@ -1,7 +1,7 @@
 """Where this Python looks for packages: its own first, then those that the user added to it, no other Python's.
 
 `bin/python3 -m pip install NAME` of the bundle puts them there; the bundle's own folder stays as it was. The user's
-packages of other Pythons are left out by the bundle's `site.py` (`build.py`).
+packages of other Pythons are left out by the bundle's `pyvenv.cfg` (`build.py`).
 """
 
 import os
