@@ -16,7 +16,7 @@ from .state_jobs import StateJobs
 
 if TYPE_CHECKING:
     from secateur.engine.recipes.compatibility import Fit, Mode
-    from secateur.engine.recipes.replay import Replay
+    from secateur.engine.recipes.replay_result import Replay
 
 
 @dataclass(frozen=True, slots=True)

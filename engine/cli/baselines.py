@@ -18,7 +18,8 @@ from ..sources.spec_paths import change_source
 from ..storage.paths import absolute_to
 from ..storage.serialization import to_plain
 from ..targets.protocol import Timing
-from ..workflows.baselines import Comparison, compare_with_baselines
+from ..workflows.baselines import compare_with_baselines
+from ..workflows.comparison import Comparison
 from .compute_device import use_device, use_threads
 from .flag_hints import with_hint
 from .latency_text import measured_target, where

@@ -11,7 +11,8 @@ from ..foreign_code.consent import FULL_CONSENT
 from ..recipes.compatibility import Mode
 from ..recipes.find_recipe import recipe_at
 from ..recipes.recipe import code_in, recipe_bytes, sealed_consent, with_model
-from ..recipes.replay import Replay, default_destination, replay
+from ..recipes.replay import default_destination, replay
+from ..recipes.replay_result import Replay
 from ..recipes.steps import Export, Open, OpenIntent, Recipe
 from ..session.measurement_cache import user_cache
 from ..session.project_request import Request

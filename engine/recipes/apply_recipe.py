@@ -12,7 +12,8 @@ from ..storage.paths import absolute_to
 from .compatibility import Fit, Mode
 from .find_recipe import recipe_at
 from .recipe import baselines_in, code_in, sealed_consent, with_model
-from .replay import Replay, default_destination, fit_of, steps_again
+from .replay import default_destination, fit_of, steps_again
+from .replay_result import Replay
 from .steps import Open
 
 NEVER = NeverCancelled()

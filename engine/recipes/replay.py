@@ -35,28 +35,8 @@ from ..workflows.latency_limit import table_for
 from ..workflows.prune import made_before
 from .compatibility import Fit, Mode, fit, shown
 from .recipe import code_in, read_recipe, sealed_consent, with_model
+from .replay_result import Replay
 from .steps import Attach, Compare, Cut, Export, Open, Plan, Recipe, Recover, Step
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """What running a recipe gave.
-
-    Attributes:
-        opened: The model.
-        states: The original and the states that the steps made, in order.
-        exported: Files that were written.
-        missing: Structures that the recipe names and the model no longer has, "key[index]".
-        notes: What differs from when the recipe was made, in words.
-        complete: False when marks that a hand made could not be made again, or steps were left out.
-    """
-
-    opened: OpenedModel
-    states: tuple[State, ...]
-    exported: tuple[Exported, ...]
-    missing: tuple[str, ...]
-    notes: tuple[Message, ...]
-    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,13 @@
 """Baselines of a state: made once, kept beside the states, measured with it in turns, and what they say about it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from torch import nn
 
 from ..baselines.protocol import Baseline, BaselineModel, BaselineSpec, ComparedState, PruningRound
 from ..baselines.table import RULES
-from ..baselines.verdict import PrunedResult, Verdict, verdict
+from ..baselines.verdict import PrunedResult, verdict
 from ..devices import placed
 from ..errors import Message, SecateurError
 from ..foreign_code.consent import Consent
@@ -21,36 +21,12 @@ from ..sources.named_code import by_hand, seal
 from ..structures.analysis import from_identities, identities
 from ..targets.protocol import TargetSpec
 from ..tasks.protocol import Metric, Split
+from .comparison import Comparison, Missed
 from .equal_budget import budget_of
 from .measurable import measurable
 from .measure import measure_states
 
 NEVER = NeverCancelled()
-
-
-@dataclass(frozen=True, slots=True)
-class Missed:
-    """A baseline that could not be made: what was asked for, and why."""
-
-    asked: BaselineSpec
-    reason: Message
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A state beside its baselines.
-
-    Attributes:
-        state: The state, measured.
-        baselines: All that stand beside it, also those that were made before.
-        missed: Those of the asked that could not be made.
-        verdict: What follows.
-    """
-
-    state: State
-    baselines: tuple[Baseline, ...]
-    missed: tuple[Missed, ...]
-    verdict: Verdict
 
 
 def compare_with_baselines(

@@ -22,7 +22,7 @@ from secateur.engine.session.states import OpenedModel, State, StateKind
 from secateur.engine.sources import timm_models, torchvision_models
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import Metric, Split
-from secateur.engine.workflows.baselines import Comparison, Missed
+from secateur.engine.workflows.comparison import Comparison, Missed
 
 from ..playing import Player
 from ..stand_in import state_of, task_info

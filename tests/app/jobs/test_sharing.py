@@ -18,7 +18,7 @@ from secateur.app.panels.recipe import RecipePanel
 from secateur.app.window.weights_bar import WeightsBar
 from secateur.engine.errors import Message, OpenError
 from secateur.engine.recipes.compatibility import Fit, Mode
-from secateur.engine.recipes.replay import Replay
+from secateur.engine.recipes.replay_result import Replay
 from secateur.engine.recipes.steps import Recipe as Steps
 from secateur.engine.session.states import OpenedModel, PlanIntent, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec

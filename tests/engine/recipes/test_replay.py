@@ -13,7 +13,8 @@ from secateur.engine.foreign_code.consent import FULL_CONSENT
 from secateur.engine.jobs import finish
 from secateur.engine.planning.goal import suggest
 from secateur.engine.recipes.recipe import read_recipe, write_recipe
-from secateur.engine.recipes.replay import Replay, replay, run_recipe
+from secateur.engine.recipes.replay import replay, run_recipe
+from secateur.engine.recipes.replay_result import Replay
 from secateur.engine.recipes.script import script_of
 from secateur.engine.recipes.steps import Open, Plan, Recipe
 from secateur.engine.recovery.protocol import RecoverySettings
