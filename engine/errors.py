@@ -117,6 +117,10 @@ class EngineLost(SecateurError):
     """The engine process died; the document is intact."""
 
 
+class WireError(SecateurError):
+    """What came from the other end of the connection to the engine is no message of this version."""
+
+
 def of_the_cut(error: SecateurError) -> bool:
     """Whether an error is due to one tried cut; any other error would occur with every cut."""
     return isinstance(error, PlanError | VerificationError) or error.message.code in NO_NUMBERS

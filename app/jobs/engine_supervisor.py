@@ -35,7 +35,7 @@ class Client(Protocol):
         """Send a call."""
         ...
 
-    def cancel(self, call: int) -> None:
+    def cancel(self, number: int) -> None:
         """Ask a call to stop."""
         ...
 

@@ -11,11 +11,13 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from ..errors import EngineLost
-from .events import Event, Failed, Finished, Logged, lost
+from ..errors import EngineLost, WireError
+from .events import Event, Failed, Finished, Logged, garbled, lost
+from .messages import Begin, Call, Cancel, Close, Request, call, read_event, request
 from .wire import Wire
 
 SESSION = "secateur.engine.process.window_session:WindowSession"
@@ -28,11 +30,14 @@ class EngineClient:
 
     Attributes:
         session: "module:name" of what makes the process's session from its folder.
+        results: Name of a call -> type of its result; plain data for one that is not there, and what `answers` says of
+            the window's own session where None is given.
     """
 
-    def __init__(self, session: str = SESSION) -> None:
+    def __init__(self, session: str = SESSION, results: Mapping[str, Any] | None = None) -> None:
         """Nothing runs before `prepare` or `start`."""
         self.session = session
+        self.results = results
         self._events: queue.Queue[Event] = queue.Queue()
         self._numbers = itertools.count(1)
         self._engine: _Engine | None = None
@@ -50,7 +55,7 @@ class EngineClient:
     def prepare(self) -> None:
         """Start a process that loads its libraries, for the next `start`; returns at once."""
         self.close()
-        self._engine = _Engine(_command(self.session), self._events)
+        self._engine = _Engine(_command(self.session), self._events, self.results)
 
     def start(self, folder: Path) -> None:
         """Work on a session folder (an earlier process is closed); returns at once, `Ready` follows."""
@@ -60,18 +65,22 @@ class EngineClient:
         self._engine.begin(folder)
 
     def call(self, method: str, *arguments: Any) -> int:
-        """Ask for a method of the session; its number comes back at once, `Finished` or `Failed` follows."""
+        """Ask for a method of the session; its number comes back at once, `Finished` or `Failed` follows.
+
+        Raises:
+            EngineLost: Nothing was started.
+            TypeError: An argument is no plain data.
+        """
         if self._engine is None:
             raise EngineLost("engine.not_started", "The engine is not running. Start it first.")
         number = next(self._numbers)
-        self._engine.calls.add(number)
-        self._engine.send(("call", number, method, arguments))
+        self._engine.call(call(number, method, arguments))
         return number
 
-    def cancel(self, call: int) -> None:
+    def cancel(self, number: int) -> None:
         """Ask a call to stop; `Failed` with `Cancelled` follows unless it was done already."""
         if self._engine is not None:
-            self._engine.send(("cancel", call))
+            self._engine.send(Cancel(number))
 
     def poll(self, timeout: float = 0.0) -> Event | None:
         """The next event, None when there is none within `timeout` seconds."""
@@ -97,11 +106,12 @@ class EngineClient:
 class _Engine:
     """One engine process and the two threads that listen to it."""
 
-    def __init__(self, command: list[str], events: "queue.Queue[Event]") -> None:
+    def __init__(self, command: list[str], events: "queue.Queue[Event]", results: Mapping[str, Any] | None) -> None:
         pipe, hidden = subprocess.PIPE, getattr(subprocess, "CREATE_NO_WINDOW", 0)
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, creationflags=hidden)
-        self.calls: set[int] = set()
+        self.calls: dict[int, str] = {}
         self.begun = False
+        self._results = results
         self._wire = Wire(cast("BinaryIO", self.process.stdout), cast("BinaryIO", self.process.stdin))
         self._log = _Log(cast("BinaryIO", self.process.stderr), events)
         self._events = events
@@ -111,17 +121,21 @@ class _Engine:
 
     def begin(self, folder: Path) -> None:
         self.begun = True
-        self.send(("begin", str(folder)))
+        self.send(Begin(str(folder)))
 
-    def send(self, message: tuple[Any, ...]) -> None:
+    def call(self, asked: Call) -> None:
+        self.calls[asked.number] = asked.method
+        self.send(asked)
+
+    def send(self, what: Request) -> None:
         """Hand a message on, also to a process that has died."""
         with contextlib.suppress(OSError, ValueError):  # It died: `Lost` tells.
-            self._wire.send(message)
+            self._wire.send(request(what))
 
     def close(self, timeout: float) -> None:
         """Ask the process to end, kill it after `timeout` seconds, and stop listening."""
         self._closing = True
-        self.send(("close",))
+        self.send(Close())
         try:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -133,20 +147,33 @@ class _Engine:
     def _listen(self) -> None:
         try:
             while True:
-                event = self._wire.receive()
+                event = read_event(self._wire.receive(), self._result)
                 if isinstance(event, Finished | Failed):
-                    self.calls.discard(event.call)
+                    self.calls.pop(event.call, None)
                 if not self._closing:
                     self._events.put(event)
         except (EOFError, OSError):
             self._ended()
+        except WireError as error:
+            self.process.kill()
+            self._ended(error)
 
-    def _ended(self) -> None:
+    def _result(self, number: int) -> Any:
+        """Type of a call's result; raises KeyError for one that was not made, or is over."""
+        method = self.calls[number]
+        if self._results is not None:
+            return self._results.get(method, Any)
+        from .answers import RESULTS  # Here, for a window that starts needs it for nothing.
+
+        return RESULTS[method]
+
+    def _ended(self, error: WireError | None = None) -> None:
         exitcode = self.process.wait()
         self._log.thread.join(1.0)
         self._wire.source.close()
+        calls, log = tuple(sorted(self.calls)), "\n".join(self._log.tail)
         if not self._closing:
-            self._events.put(lost(exitcode, tuple(sorted(self.calls)), "\n".join(self._log.tail)))
+            self._events.put(lost(exitcode, calls, log) if error is None else garbled(error, calls, log))
 
 
 class _Log:

@@ -4,7 +4,7 @@ import signal
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..errors import EngineLost, Message, SecateurError
+from ..errors import EngineLost, Message, SecateurError, WireError
 from ..jobs import Progress
 
 
@@ -38,7 +38,7 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A call ended with a result (plain data)."""
+    """A call ended with a result, of the type that `answers.RESULTS` declares for it."""
 
     call: int
     result: Any
@@ -75,6 +75,11 @@ class Lost:
 
 
 Event: TypeAlias = Ready | Progressed | Finished | Failed | Logged | Lost
+
+
+def garbled(error: WireError, calls: tuple[int, ...], log: str) -> Lost:
+    """A `Lost` of an engine that was ended because it said what nobody understands."""
+    return Lost(0, EngineLost("engine.garbled", "{why}", log, why=error.message), calls)
 
 
 def lost(exitcode: int, calls: tuple[int, ...], log: str) -> Lost:

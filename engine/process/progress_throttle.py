@@ -9,7 +9,8 @@ import time
 from dataclasses import replace
 
 from ..jobs import Progress
-from .events import Event, Progressed
+from .events import Failed, Finished, Progressed, Ready
+from .messages import event_bytes
 from .wire import Wire
 
 INTERVAL = 1 / 30
@@ -32,11 +33,16 @@ class Outbox:
             self._waiting = _merged(self._waiting, call, progress)
             self._news.notify()
 
-    def send(self, event: Event) -> None:
-        """Post an event at once, after the progress that was waiting."""
+    def send(self, event: Ready | Finished | Failed) -> None:
+        """Post an event at once, after the progress that was waiting.
+
+        Raises:
+            TypeError, OverflowError: Something in it is no plain data; nothing was sent of it.
+        """
+        data = event_bytes(event)
         with self._news:
             self._flush()
-            self._wire.send(event)
+            self._wire.send(data)
 
     def _post(self) -> None:
         while True:
@@ -48,7 +54,7 @@ class Outbox:
     def _flush(self) -> None:
         if self._waiting is not None:
             event, self._waiting = self._waiting, None
-            self._wire.send(event)
+            self._wire.send(event_bytes(event))
 
 
 def _merged(before: Progressed | None, call: int, progress: Progress) -> Progressed:

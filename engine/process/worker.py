@@ -10,7 +10,6 @@ import gc
 import importlib
 import inspect
 import os
-import pickle
 import queue
 import signal
 import sys
@@ -20,25 +19,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..errors import SecateurError, unexpected
+from ..errors import SecateurError, WireError, unexpected
 from ..jobs import Cancelled, CancelToken, Job, check
 from ..out_of_memory import lack_of_memory
 from ..storage.file_limits import unusable
 from .events import Failed, Finished, Ready
+from .messages import Begin, Call, Cancel, Request, read_arguments, read_request
 from .progress_throttle import Outbox
 from .wire import Wire
 
 BEHIND = 5
 """How much the engine steps back: a job may take every core that the window does not want at the moment."""
+GARBLED = 3
+"""Exit code where what came is no message."""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Asked:
     """What to run, by name, with the event that stops it."""
 
-    number: int
-    method: str
-    arguments: tuple[Any, ...]
+    call: Call
     token: threading.Event
 
 
@@ -53,7 +53,7 @@ class Inbox:
     def __init__(self, wire: Wire) -> None:
         """Start reading."""
         self.folder: queue.Queue[Path | None] = queue.Queue()
-        self.calls: queue.Queue[Call | None] = queue.Queue()
+        self.calls: queue.Queue[Asked | None] = queue.Queue()
         self._tokens: dict[int, threading.Event] = {}
         self._wire = wire
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
@@ -65,21 +65,21 @@ class Inbox:
     def _read(self) -> None:
         while True:
             try:
-                message = self._wire.receive()
+                self._take(read_request(self._wire.receive()))
+            except WireError as error:
+                sys.stderr.write(f"{error}\n")
+                os._exit(GARBLED)
             except (EOFError, OSError):
                 os._exit(0)  # The window is gone: nobody waits for the running job.
-            self._take(message)
 
-    def _take(self, message: tuple[Any, ...]) -> None:
-        what, *rest = message
-        if what == "call":
-            number, method, arguments = rest
-            token = self._tokens[number] = threading.Event()
-            self.calls.put(Call(number, method, arguments, token))
-        elif what == "begin":
-            self.folder.put(Path(rest[0]))
-        elif what == "cancel":
-            if token := self._tokens.get(rest[0]):
+    def _take(self, asked: Request) -> None:
+        if isinstance(asked, Call):
+            token = self._tokens[asked.number] = threading.Event()
+            self.calls.put(Asked(asked, token))
+        elif isinstance(asked, Begin):
+            self.folder.put(Path(asked.folder))
+        elif isinstance(asked, Cancel):
+            if token := self._tokens.get(asked.number):
                 token.set()
         else:
             self.folder.put(None)
@@ -102,37 +102,40 @@ class Served(Protocol):
 
 def serve(session: Served, inbox: Inbox, outbox: Outbox) -> None:
     """Run calls until the window says that it was the last."""
-    while (call := inbox.calls.get()) is not None:
-        _send(outbox, _answer(session, call, outbox))
-        inbox.done(call.number)
+    while (asked := inbox.calls.get()) is not None:
+        _send(outbox, _answer(session, asked, outbox))
+        inbox.done(asked.call.number)
     session.close()
 
 
 def _send(outbox: Outbox, event: Finished | Failed) -> None:
     try:
         outbox.send(event)
-    except (pickle.PicklingError, TypeError, AttributeError) as error:
+    except (TypeError, OverflowError) as error:  # the result is no plain data
         outbox.send(Failed(event.call, unexpected(error)))
 
 
-def _answer(session: Served, call: Call, outbox: Outbox) -> Finished | Failed:
+def _answer(session: Served, asked: Asked, outbox: Outbox) -> Finished | Failed:
+    number = asked.call.number
     try:
-        return Finished(call.number, run(session, call, outbox))
+        return Finished(number, run(session, asked, outbox))
     except SecateurError as error:
-        return Failed(call.number, lack_of_memory(error) or error)
+        return Failed(number, lack_of_memory(error) or error)
     except BaseException as error:  # Also the SystemExit of a user's code: it ends the call, not the engine.
-        return Failed(call.number, lack_of_memory(error) or unusable(error) or unexpected(error))
+        return Failed(number, lack_of_memory(error) or unusable(error) or unexpected(error))
 
 
-def run(session: Served, call: Call, outbox: Outbox) -> Any:
+def run(session: Served, asked: Asked, outbox: Outbox) -> Any:
     """Run one call; a job is looked after between its steps. Raises what the call raises."""
-    check(call.token)
+    check(asked.token)
+    call = asked.call
     method = session.calls.get(call.method)
     if method is None:
         raise SecateurError("engine.unknown_call", "Unknown engine call {name}.", name=call.method)
+    arguments = read_arguments(method, call.arguments)
     if not inspect.isgeneratorfunction(method):
-        return method(*call.arguments)
-    return _run_job(method(*call.arguments, token=call.token), call.token, call.number, outbox)
+        return method(*arguments)
+    return _run_job(method(*arguments, token=asked.token), asked.token, call.number, outbox)
 
 
 def _run_job(job: Job[Any], token: CancelToken, number: int, outbox: Outbox) -> Any:

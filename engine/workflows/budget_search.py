@@ -25,10 +25,10 @@ from ..tasks.metric_loss import ROUNDING, lost
 from ..tasks.protocol import Metric, Split
 from ..text.notation import SHARE
 from .latency_limit import latency_in
+from .prune import PruneSettings
 
 if TYPE_CHECKING:
-    from ..session.session import Session
-    from .prune import PruneSettings
+    from ..session.session import Session  # brings torch
 
 NEVER = NeverCancelled()
 TRIALS = 6
@@ -135,7 +135,7 @@ class SearchResult:
 def search_budget(
     session: "Session",
     state: str,
-    settings: "PruneSettings",
+    settings: PruneSettings,
     limit: LossLimit,
     scores: NDArray[np.float64] | None = None,
     token: CancelToken = NEVER,
@@ -177,7 +177,7 @@ def search_budget(
     return SearchResult(tuple(search.trials), original, ())
 
 
-def _training(settings: "PruneSettings") -> float:
+def _training(settings: PruneSettings) -> float:
     """Epochs, or minutes, of a recovery."""
     return 0 if settings.recovery is None else settings.recovery.minutes or settings.recovery.epochs
 
@@ -188,7 +188,7 @@ class _Search:
 
     session: "Session"
     state: str
-    settings: "PruneSettings"
+    settings: PruneSettings
     limit: LossLimit
     original: Metric
     token: CancelToken
@@ -260,7 +260,7 @@ class _Search:
         """Whether a loss is tolerated."""
         return loss <= self.limit.loss + ROUNDING
 
-    def at(self, share: float, brief: bool) -> "PruneSettings":
+    def at(self, share: float, brief: bool) -> PruneSettings:
         """The settings that lead to a budget."""
         settings, cost = self.settings, self.limit.cost
         others = tuple(one for one in settings.goal.limits if one.cost is not cost)

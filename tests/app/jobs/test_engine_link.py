@@ -43,7 +43,7 @@ class Ear:
 @pytest.fixture
 def link(qapp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EngineLink]:
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-    link = EngineLink(EngineClient("tests.app.stubborn_session:StubbornSession"))
+    link = EngineLink(EngineClient("tests.app.stubborn_session:StubbornSession", {}))
     link.start(tmp_path)
     yield link
     link.close()
@@ -136,7 +136,7 @@ def test_a_process_that_dies_again_and_again_is_given_up(qtbot, link, ear):
 
 def test_closing_ends_thread_and_process_at_once(qapp, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-    client = EngineClient("tests.app.stubborn_session:StubbornSession")
+    client = EngineClient("tests.app.stubborn_session:StubbornSession", {})
     link = EngineLink(client)
     link.start(tmp_path)
     begin = time.monotonic()
@@ -146,7 +146,7 @@ def test_closing_ends_thread_and_process_at_once(qapp, tmp_path, monkeypatch):
 
 def test_closing_ends_a_process_that_waits_for_its_session(qapp, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-    client = EngineClient("tests.app.stubborn_session:StubbornSession")
+    client = EngineClient("tests.app.stubborn_session:StubbornSession", {})
     client.prepare()
     EngineLink(client).close()
     assert not client.alive

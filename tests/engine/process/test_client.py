@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EngineClient]:
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-    client = EngineClient(SLOW)
+    client = EngineClient(SLOW, {})
     client.start(tmp_path)
     assert isinstance(until(client, Ready)[-1], Ready)
     yield client
@@ -50,7 +50,7 @@ def answer(client: EngineClient, method: str, *arguments: object) -> Finished | 
 
 def test_a_call_gives_its_result(client: EngineClient, tmp_path: Path) -> None:
     assert answer(client, "where") == Finished(1, str(tmp_path))
-    assert answer(client, "echo", {"a": (1, 2)}) == Finished(2, {"a": (1, 2)})
+    assert answer(client, "echo", {"a": (1, 2)}) == Finished(2, {"a": [1, 2]})
 
 
 def test_calls_are_answered_in_order(client: EngineClient) -> None:
@@ -66,7 +66,7 @@ def test_progress_is_thinned_but_neither_a_point_of_a_curve_nor_what_was_made_is
     progress = [e for e in events if isinstance(e, Progressed)]
     assert len(progress) <= 3 + 30 * (time.monotonic() - started)
     assert [point["step"] for e in progress for point in e.points] == [float(s) for s in range(3000) if s % 2]
-    assert [made for e in progress for made in e.made] == [*range(0, 3000, 3)]
+    assert [made.share for e in progress for made in e.made] == [*range(0, 3000, 3)]
     assert progress[-1].progress.done == 3000 and isinstance(events[-1], Finished)
 
 
@@ -119,7 +119,7 @@ def test_an_error_arrives_with_its_sentence_and_details(client: EngineClient) ->
         ("leave", "SystemExit: 3"),
         ("nothing", "nothing"),
         ("_private", "_private"),
-        ("unpicklable", "lambda"),
+        ("unspeakable", "lambda"),
     ],
 )
 def test_what_nobody_expected_is_a_sentence_and_the_process_lives(
@@ -187,7 +187,7 @@ def test_close_does_not_wait_for_a_running_job(client: EngineClient) -> None:
 def test_the_engine_ends_when_the_window_dies(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from secateur.engine.process.client import EngineClient\n"
-        f"client = EngineClient({SLOW!r}); client.start(Path({str(tmp_path)!r}))\n"
+        f"client = EngineClient({SLOW!r}, {{}}); client.start(Path({str(tmp_path)!r}))\n"
         "while not client.poll(1): pass\n"
         "client.call('spin'); client.poll(5); print(client.pid, flush=True); import os; os._exit(1)"
     )
@@ -201,7 +201,7 @@ def test_the_engine_ends_when_the_window_dies(tmp_path: Path) -> None:
 
 def test_a_process_that_was_prepared_is_the_one_that_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-    client = EngineClient(SLOW)
+    client = EngineClient(SLOW, {})
     client.prepare()
     prepared = client.pid
     client.start(tmp_path)
@@ -214,7 +214,7 @@ def test_a_process_that_was_prepared_is_the_one_that_starts(tmp_path: Path, monk
 
 def test_a_process_that_was_only_prepared_ends_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-    client = EngineClient(SLOW)
+    client = EngineClient(SLOW, {})
     client.prepare()
     process = client._engine.process
     client.close(timeout=20)

@@ -1,34 +1,36 @@
 """Merged progress loses nothing that somebody waits for."""
 
 import threading
-from typing import Any
 
 from secateur.engine.jobs import Progress
-from secateur.engine.process.events import Finished, Progressed
+from secateur.engine.process.events import Event, Finished, Progressed
+from secateur.engine.process.messages import read_event
 from secateur.engine.process.progress_throttle import Outbox
+from secateur.engine.workflows.budget_search import Trial
 
 
 class Held:
     """A wire that sends nothing before it may."""
 
     def __init__(self) -> None:
-        self.sent: list[Any] = []
+        self.sent: list[Event] = []
         self.open = threading.Event()
 
-    def send(self, message: Any) -> None:
+    def send(self, data: bytes) -> None:
         self.open.wait(10)
-        self.sent.append(message)
+        self.sent.append(read_event(data, lambda _: str))
 
 
 def test_the_last_of_what_is_so_far_and_all_that_was_made_are_told() -> None:
     wire = Held()
     outbox = Outbox(wire)  # type: ignore[arg-type]
     wire.open.set()
+    first, second, x, y = (Trial(share, "") for share in (0.1, 0.2, 0.3, 0.4))
     with outbox._news:  # as if the job were faster than the posting thread
-        outbox.progress(1, Progress("first", 1, so_far="a", made="x"))
-        outbox.progress(1, Progress("second", 2, so_far="b"))
-        outbox.progress(1, Progress("third", 3, made="y"))
+        outbox.progress(1, Progress("first", 1, so_far=first, made=x))
+        outbox.progress(1, Progress("second", 2, so_far=second))
+        outbox.progress(1, Progress("third", 3, made=y))
         outbox.send(Finished(1, "c"))
     told = [one for one in wire.sent if isinstance(one, Progressed)]
-    assert [(one.progress.text, one.progress.so_far, one.made) for one in told] == [("third", "b", ("x", "y"))]
+    assert [(one.progress.text, one.progress.so_far, one.made) for one in told] == [("third", second, (x, y))]
     assert wire.sent[-1] == Finished(1, "c")

@@ -4,9 +4,11 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from secateur.engine.errors import OpenError
 from secateur.engine.jobs import CancelToken, Job, Progress, check
+from secateur.engine.workflows.budget_search import Trial
 
 
 class SlowSession:
@@ -14,20 +16,20 @@ class SlowSession:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        names = ("where", "echo", "count", "spin", "silent", "fail", "stumble", "leave", "unpicklable", "say", "die")
+        names = ("where", "echo", "count", "spin", "silent", "fail", "stumble", "leave", "unspeakable", "say", "die")
         self.calls = {name: getattr(self, name) for name in names}
 
     def where(self) -> str:
         return str(self.folder)
 
-    def echo(self, value: object) -> object:
+    def echo(self, value: Any) -> Any:
         return value
 
     def count(self, steps: int, token: CancelToken) -> Job[int]:
         for step in range(steps):
             check(token)
             values = {"step": float(step)} if step % 2 else {}
-            yield Progress(f"Step {step}", step + 1, steps, values, made=step if step % 3 == 0 else None)
+            yield Progress(f"Step {step}", step + 1, steps, values, made=Trial(step, "") if step % 3 == 0 else None)
         return steps
 
     def spin(self, token: CancelToken) -> Job[None]:
@@ -54,7 +56,7 @@ class SlowSession:
     def leave(self) -> None:
         sys.exit(3)
 
-    def unpicklable(self) -> object:
+    def unspeakable(self) -> object:
         return lambda: None
 
     def say(self, text: str) -> None:

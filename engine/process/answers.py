@@ -1,0 +1,74 @@
+"""What the engine gives back for each call of the window: the types by which the window reads it.
+
+`window_session.CALLS` says what is called; its functions bring torch, which the window never loads, and so their
+results are declared here once more. A test holds the two together.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..baselines.protocol import Baseline
+from ..errors import Message
+from ..export.protocol import Exported
+from ..latency.protocol import LatencyTable
+from ..latency.savings import Saving
+from ..recipes.compatibility import Fit
+from ..recipes.replay_result import Replay
+from ..scoring.partial_scores import PartialScores
+from ..sensitivity.protocol import Sensitivity, SensitivityPoint
+from ..session.filter_images import Filters
+from ..session.states import OpenedModel, State
+from ..structures.model_layers import ModelLayers
+from ..targets.protocol import Timing
+from ..tasks.protocol import Metric, TaskInfo
+from ..workflows.budget_search import SearchResult, Trial
+from ..workflows.comparison import Comparison
+from ..workflows.sweep import Sweep
+
+RESULTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "apply_recipe": Replay,
+        "attach": State,
+        "attach_task": TaskInfo,
+        "baselines": tuple[Baseline, ...],
+        "compare": Comparison,
+        "cut": State,
+        "evaluate": Metric,
+        "evaluate_original": tuple[Metric, TaskInfo],
+        "export": Exported,
+        "export_refusals": dict[str, Message],
+        "filters": Filters | None,
+        "fit": Fit,
+        "latencies": LatencyTable,
+        "lowest": SearchResult,
+        "measure": tuple[Timing, ...],
+        "open": OpenedModel,
+        "open_recipe": OpenedModel,
+        "read_layers": ModelLayers,
+        "recover": State,
+        "restore": OpenedModel,
+        "save": str,
+        "savings": tuple[Saving, ...],
+        "score": NDArray[np.float64],
+        "sensitivity": Sensitivity,
+        "states": tuple[State, ...],
+        "sweep": Sweep,
+        "take_bench": tuple[State, ...],
+        "use_device": str,
+        "use_threads": int,
+        "write_bench": tuple[str, str],
+        "write_bundle": tuple[str, ...],
+        "write_recipe": tuple[str, ...],
+        "write_report": tuple[str, ...],
+        "write_script": tuple[str, ...],
+    }
+)
+"""Name of a call -> type of its result."""
+ON_THE_WAY: Mapping[str, Any] = MappingProxyType(
+    {kind.__name__: kind for kind in (Baseline, PartialScores, SensitivityPoint, State, Trial)}
+)
+"""What a job may tell before it ends (`Progress.made`, `Progress.so_far`), by the name that stands before it."""

@@ -1,0 +1,211 @@
+"""The messages between window and engine: what each is as plain data, and what it is to either end.
+
+What depends on the call (its arguments, its result, what a job makes on the way) travels undecoded inside its message,
+and is read by the types that the call declares.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+from msgspec import Raw, Struct
+
+from ..errors import Message, SecateurError
+from ..jobs import Progress
+from .events import Failed, Finished, Progressed, Ready
+from .plain_data import decode, encode, not_understood, said
+
+
+class Begin(Struct, tag="begin", frozen=True):
+    """Work in a folder."""
+
+    folder: str
+
+
+class Call(Struct, tag="call", frozen=True):
+    """Call a method of the session, with its arguments in their order."""
+
+    number: int
+    method: str
+    arguments: tuple[Raw, ...]
+
+
+class Cancel(Struct, tag="cancel", frozen=True):
+    """Stop a call."""
+
+    number: int
+
+
+class Close(Struct, tag="close", frozen=True):
+    """It was the last message."""
+
+
+Request = Begin | Call | Cancel | Close
+
+
+class _Ready(Struct, tag="ready", frozen=True):
+    threads: int
+
+
+class _Told(Struct, array_like=True, frozen=True):
+    kind: str
+    value: Raw
+
+
+class _Progressed(Struct, tag="progressed", frozen=True):
+    call: int
+    text: str | Message
+    done: int
+    total: int
+    values: dict[str, float]
+    share: float
+    so_far: _Told | None
+    points: tuple[dict[str, float], ...]
+    made: tuple[_Told, ...]
+
+
+class _Finished(Struct, tag="finished", frozen=True):
+    call: int
+    result: Raw
+
+
+class _Failed(Struct, tag="failed", frozen=True):
+    call: int
+    kind: str
+    message: Message
+    details: str
+
+
+def request(what: Request) -> bytes:
+    """A request as the window sends it."""
+    return encode(what)
+
+
+def read_request(data: bytes | bytearray) -> Request:
+    """A request as the engine reads it; raises `WireError`."""
+    return decode(data, Request)
+
+
+def call(number: int, method: str, arguments: tuple[Any, ...]) -> Call:
+    """A call with any plain data as its arguments; raises TypeError for others."""
+    return Call(number, method, tuple(Raw(encode(one)) for one in arguments))
+
+
+def read_arguments(method: Callable[..., Any], arguments: tuple[Raw, ...]) -> tuple[Any, ...]:
+    """The arguments of a call by the types that its method declares; raises `WireError`.
+
+    Args:
+        method: Bound, or with its session filled in already.
+        arguments: As they came.
+    """
+    kinds = [kind for name, kind in _parameters(method).items() if name != "token"]
+    if len(arguments) > len(kinds):
+        raise not_understood(f"{len(arguments)} arguments where {len(kinds)} belong")
+    return tuple(decode(one, kind) for one, kind in zip(arguments, kinds, strict=False))
+
+
+def _parameters(method: Callable[..., Any]) -> dict[str, Any]:
+    """Name -> type of what a method takes besides its session."""
+    function: Callable[..., Any] = getattr(method, "func", method)  # of a partial, in which the session stands already
+    hints = get_type_hints(function, localns={"Session": object})  # which some modules know to type checkers alone
+    return {name: hints.get(name, Any) for name in inspect.signature(method).parameters}
+
+
+def event_bytes(event: Ready | Progressed | Finished | Failed) -> bytes:
+    """An event as the engine sends it; raises TypeError or OverflowError where something in it is no plain data."""
+    match event:
+        case Ready():
+            return encode(_Ready(event.threads))
+        case Finished():
+            return encode(_Finished(event.call, Raw(encode(event.result))))
+        case Failed():
+            error = event.error
+            return encode(_Failed(event.call, type(error).__name__, said(error.message), error.details))
+        case Progressed():
+            shown = event.progress
+            return encode(
+                _Progressed(
+                    call=event.call,
+                    text=said(shown.text) if isinstance(shown.text, Message) else shown.text,
+                    done=shown.done,
+                    total=shown.total,
+                    values=shown.values,
+                    share=shown.share,
+                    so_far=None if shown.so_far is None else _told(shown.so_far),
+                    points=event.points,
+                    made=tuple(map(_told, event.made)),
+                )
+            )
+
+
+def _told(value: Any) -> _Told:
+    return _Told(type(value).__name__, Raw(encode(value)))
+
+
+def read_event(data: bytes | bytearray, result: Callable[[int], Any]) -> Ready | Progressed | Finished | Failed:
+    """An event as the window reads it.
+
+    Args:
+        data: The message.
+        result: Number of a call -> type of its result; raises KeyError for one that nobody waits for.
+
+    Raises:
+        WireError: It is no message of this version; a result alone that is not what was declared is a `Failed`.
+    """
+    event: _Ready | _Progressed | _Finished | _Failed = decode(data, _Ready | _Progressed | _Finished | _Failed)
+    try:
+        match event:
+            case _Ready():
+                return Ready(event.threads)
+            case _Finished():
+                return _finished(event, result(event.call))
+            case _Failed():
+                return Failed(event.call, _error(event))
+            case _Progressed():
+                return _progressed(event)
+    except (KeyError, TypeError) as error:
+        raise not_understood(f"nothing is known of {error}") from error
+
+
+def _finished(event: _Finished, kind: Any) -> Finished | Failed:
+    try:
+        return Finished(event.call, decode(event.result, kind))
+    except SecateurError as error:
+        return Failed(event.call, error)
+
+
+def _progressed(event: _Progressed) -> Progressed:
+    progress = Progress(
+        text=event.text,
+        done=event.done,
+        total=event.total,
+        values=event.values,
+        so_far=None if event.so_far is None else _read(event.so_far),
+        share=event.share,
+    )
+    return Progressed(event.call, progress, event.points, tuple(map(_read, event.made)))
+
+
+def _read(one: _Told) -> Any:
+    from .answers import ON_THE_WAY  # Here, for a window that starts needs it for nothing.
+
+    return decode(one.value, ON_THE_WAY[one.kind])
+
+
+def _error(event: _Failed) -> SecateurError:
+    """An error of the kind that was raised, where the window knows it; made without its own constructor."""
+    kind = _kinds().get(event.kind, SecateurError)
+    error = kind.__new__(kind)
+    message = event.message
+    SecateurError.__init__(error, message.code, message.template, event.details, **message.arguments)
+    return error
+
+
+def _kinds() -> dict[str, type[SecateurError]]:
+    """All kinds of errors that are loaded, by name."""
+    found, left = dict[str, type[SecateurError]](), [SecateurError]
+    while left:
+        kind = left.pop()
+        found[kind.__name__] = kind
+        left += kind.__subclasses__()
+    return found

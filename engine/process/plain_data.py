@@ -1,0 +1,135 @@
+"""What crosses between window and engine, as bytes and back: msgpack, read by declared types, never code.
+
+A dataclass is the map of its fields, an enumeration its value, a path its text; arrays of numbers are one extension
+type with type and shape before them. Who reads says which type is there; anything else is refused with one error.
+"""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast, get_args, get_origin
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Message, WireError
+
+ARRAY = 1
+"""Extension type of arrays of numbers."""
+NUMBERS = "biufc"
+"""Kinds of dtypes that an array may have: all of them are plain bytes."""
+DAMAGED = (msgspec.MsgspecError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
+"""What decoding raises at anything but what was declared."""
+
+
+def encode(value: Any) -> bytes:
+    """The bytes of a value; raises TypeError or OverflowError for what is no plain data."""
+    try:
+        return _ENCODER.encode(value)
+    except UnicodeEncodeError:  # a file's name that is no UTF-8
+        builtin = msgspec.to_builtins(value, builtin_types=(bytes, memoryview), enc_hook=_array_kept)
+        return _ENCODER.encode(_readable(builtin))
+    except RecursionError as error:
+        raise TypeError("it is nested too deeply") from error
+
+
+def decode(data: bytes | bytearray | msgspec.Raw, kind: Any) -> Any:
+    """A value of a declared kind; raises `WireError` for any other bytes."""
+    try:
+        return _decoder(kind).decode(data)
+    except DAMAGED as error:
+        raise not_understood(str(error) or type(error).__name__) from error
+
+
+def not_understood(reason: str) -> WireError:
+    """The one error for whatever comes that does not fit."""
+    template = (
+        "The window and the engine do not understand each other: {reason}. Use the same version of Secateur for both."
+    )
+    return WireError("engine.wire", template, reason=reason.splitlines()[0].rstrip(".")[:500])
+
+
+def said(message: Message) -> Message:
+    """A message whose fields are plain: what else stands in them is only ever shown."""
+    return Message(message.code, message.template, {name: _shown(one) for name, one in message.arguments.items()})
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, Message):
+        return said(value)
+    if isinstance(value, bool | float | str) or value is None:
+        return value
+    if isinstance(value, int) and abs(value) < 1 << 63:
+        return int(value)
+    return cast("np.generic[Any]", value).item() if isinstance(value, np.generic) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        given = cast("NDArray[Any]", value)
+        array = np.ascontiguousarray(given).reshape(given.shape)
+        if array.dtype.kind not in NUMBERS:
+            raise TypeError(f"an array of {array.dtype} is no plain data")
+        head = msgspec.msgpack.encode((array.dtype.str, array.shape))
+        return msgspec.msgpack.Ext(
+            ARRAY, b"".join((bytes((len(head),)), head, array.data.cast("B") if array.size else b""))
+        )
+    if isinstance(value, np.generic):
+        return cast("np.generic[Any]", value).item()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[Any, Any]", value))
+    raise TypeError(f"a value of type {type(value).__name__} is no plain data: {str(value)[:100]}")
+
+
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
+
+
+def _array_kept(value: Any) -> Any:
+    plain = _plain(value)
+    return memoryview(_ENCODER.encode(plain)) if isinstance(plain, msgspec.msgpack.Ext) else plain
+
+
+def _readable(value: Any) -> Any:
+    """Builtins with every name readable: bytes of it that are no UTF-8 are written out."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, memoryview):
+        return msgspec.Raw(bytes(cast("memoryview[Any]", value)))
+    if isinstance(value, dict):
+        return {_readable(key): _readable(one) for key, one in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_readable(one) for one in cast("list[Any]", value)]
+    return value
+
+
+@functools.lru_cache(maxsize=256)
+def _decoder(kind: Any) -> "msgspec.msgpack.Decoder[Any]":
+    return msgspec.msgpack.Decoder(kind, ext_hook=_array, dec_hook=_declared)
+
+
+def _array(code: int, data: memoryview) -> NDArray[Any]:
+    """An array that owns its memory."""
+    if code != ARRAY or not len(data):
+        raise ValueError(f"unknown extension {code}")
+    start = 1 + data[0]
+    name, shape = msgspec.msgpack.decode(data[1:start], type=tuple[str, tuple[int, ...]])
+    dtype = np.dtype(name)
+    if dtype.kind not in NUMBERS or dtype.names is not None or dtype.subdtype is not None:
+        raise ValueError(f"an array of {name[:50]}")
+    if any(size < 0 for size in shape):
+        raise ValueError("an array of negative size")
+    return np.frombuffer(data[start:], dtype).reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def _declared(kind: Any, value: Any) -> Any:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    if get_origin(kind) is np.ndarray and isinstance(value, np.ndarray):
+        array, wanted = cast("NDArray[Any]", value), get_args(get_args(kind)[1])[0]
+        if wanted is Any or np.issubdtype(array.dtype, wanted):
+            return array
+        raise ValueError(f"an array of {array.dtype} where one of {wanted.__name__} belongs")
+    raise ValueError(f"a value of type {type(value).__name__} where one of {getattr(kind, '__name__', kind)} belongs")

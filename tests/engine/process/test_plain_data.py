@@ -1,0 +1,100 @@
+"""What crosses between window and engine comes back as it was, and anything else is one error and never code."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from secateur.engine.errors import Message, WireError
+from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.process.plain_data import ARRAY, decode, encode, said
+from secateur.engine.session.states import PlanIntent
+from secateur.engine.structures.analysis import Mask
+
+ARRAYS = [
+    np.arange(12, dtype=np.int32).reshape(3, 4),
+    np.arange(12, dtype=">i8").reshape(3, 4).T,
+    np.array([True, False]),
+    np.array(2.5),
+    np.zeros((0, 3), np.float32),
+    np.array([np.nan, -np.inf], np.float64)[::-1],
+]
+
+
+@pytest.mark.parametrize("array", ARRAYS, ids=str)
+def test_an_array_comes_back_with_its_type_and_shape_and_may_be_written(array: NDArray[Any]) -> None:
+    again = decode(encode(array), NDArray[Any])
+    assert again.dtype == array.dtype.newbyteorder("=") and again.shape == array.shape
+    np.testing.assert_array_equal(again, array)
+    assert again.flags.writeable and again.flags.owndata
+
+
+def test_a_plan_comes_back_with_its_enumerations_tuples_and_messages() -> None:
+    plan = PlanIntent("l1", locked={"a.0": [1, 2]}, goal=Goal((Limit(Cost.MACS, 0.5),)), lose=float("inf"))
+    assert decode(encode(plan), PlanIntent) == plan
+    message = Message("a.b", "{x} and {y}", {"x": Message("c.d", "{n:,}", {"n": 1234}), "y": None})
+    assert decode(encode(message), Message) == message and str(decode(encode(message), Message)) == "1,234 and None"
+    assert decode(encode(Path("/a b")), Path) == Path("/a b")
+
+
+def test_what_a_message_only_shows_may_be_anything() -> None:
+    message = Message("a.b", "{path} {size} {n}", {"path": Path("x"), "size": (1, 2), "n": np.int64(3)})
+    assert str(decode(encode(said(message)), Message)) == str(message) == "x (1, 2) 3"
+
+
+def test_a_name_of_a_file_that_is_no_text_can_be_told() -> None:
+    value = {"path": os.fsdecode(b"a\xff"), "mask": np.array([True])}
+    again = decode(encode(value), dict[str, Any])
+    assert again["path"] == "a\\udcff" and again["mask"].tolist() == [True]
+
+
+@pytest.mark.parametrize("value", [lambda: None, object(), np.array([None]), {1, object()}, 1 << 70], ids=repr)
+def test_what_is_no_plain_data_is_not_sent(value: object) -> None:
+    with pytest.raises((TypeError, OverflowError)):
+        encode(value)
+
+
+def test_an_array_of_another_type_is_refused() -> None:
+    with pytest.raises(WireError, match="an array of int64 where one of bool"):
+        decode(encode(np.arange(3)), Mask)
+
+
+def extension(head: Any, body: bytes, code: int = ARRAY) -> bytes:
+    packed = msgspec.msgpack.encode(head)
+    return msgspec.msgpack.encode(msgspec.msgpack.Ext(code, bytes([len(packed)]) + packed + body))
+
+
+class Trap:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pytest.fail, ("code ran",)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xc1",
+        b"\x91" * 100_000,
+        pickle.dumps(Trap()),
+        extension(("<i4", (1 << 60,)), b"abcd"),
+        extension(("<i4", (-1, 1)), b"abcd"),
+        extension(("|O", (1,)), pickle.dumps(Trap())),
+        extension(("<i4,O", (1,)), b"abcd"),
+        extension(("no such", (1,)), b"abcd"),
+        extension(("<i4", [1] * 100), b"abcd"),
+        extension("<i4", b"abcd"),
+        extension(("<i4", (1,)), b"abcd", 7),
+        msgspec.msgpack.encode(msgspec.msgpack.Ext(ARRAY, b"")),
+        msgspec.msgpack.encode({"shape": [1]}),
+    ],
+)
+def test_bytes_that_are_no_array_are_one_error(data: bytes) -> None:
+    with pytest.raises(WireError, match="do not understand each other"):
+        decode(data, NDArray[Any])
