@@ -1,6 +1,6 @@
 """The distillation loss between the outputs of student and teacher. Loads torch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import SecateurError
-from ..tracing.tree import preserved_outputs
+from ..tracing.tree import outputs_of
 from .model_outputs import main_output, widened
 
 
@@ -23,7 +23,8 @@ def distillation_loss(
     """Scalar distance of a student's answer to its teacher's, averaged over the tensors of floats in it.
 
     The answer is the `chosen` outputs, by default all but what was computed on the way: that has other widths in a cut
-    student.
+    student. The student trains, and some models answer in another form then (GoogLeNet adds classifiers, YOLO does not
+    decode its boxes): what both give is compared.
 
     Logits are compared as softened distributions (Hinton et al. 2015): [N, C] as they are, those of a language model
     [N, T, V] at the positions [N, T] that count, each alike, so that padding teaches nothing. Any other tensor is
@@ -35,17 +36,48 @@ def distillation_loss(
     metric of its own and no class numbers), both distances are added up: no answer but the teacher's own brings both to
     zero.
     """
-    answers = ([t for t in preserved_outputs(one, chosen) if t.is_floating_point()] for one in (student, teacher))
-    pairs = list(zip(*answers, strict=True))
-    if not pairs:
-        raise SecateurError(
-            "recovery.outputs",
-            "The model outputs no floating-point tensor, so there is nothing to distil from. Set "
-            "the distillation weight to 0.",
-        )
+    pairs = _pairs(student, teacher, chosen)
     main = main_output(teacher)
     counted = [(at(s, counts), at(t, counts)) if t is main or logits is False else (s, t) for s, t in pairs]
     return torch.stack([_distance(s, t, temperature, logits) for s, t in counted]).mean()
+
+
+def _pairs(student: Any, teacher: Any, chosen: Sequence[str]) -> list[tuple[Tensor, Tensor]]:
+    """Each output of the student's with the teacher's of the same name; raises SecateurError where there is none."""
+    learned, taught = (
+        [one for one in outputs_of(given, chosen) if one.tensor.is_floating_point()] for given in (student, teacher)
+    )
+    kept = [[one for one in every if one.preserved] for every in (learned, taught)]
+    if kept[1] and [one.path for one in kept[0]] == [one.path for one in kept[1]]:
+        return [(one.tensor, other.tensor) for one, other in zip(*kept, strict=True)]
+    answers = {one.path: one.tensor for one in learned}
+    for every in (kept[1], taught):  # of outputs that have another form in training, what they were computed from
+        found = ((_counterpart(one.path, answers), one.tensor) for one in every)
+        pairs = [(own, other) for own, other in found if own is not None and own.shape == other.shape]
+        if pairs:
+            return pairs
+    main = main_output(student), main_output(teacher)
+    if all(isinstance(one, Tensor) and one.is_floating_point() for one in main) and main[0].shape == main[1].shape:
+        return [main]
+    if not taught:
+        template = (
+            "The model outputs no floating-point tensor, so there is nothing to distil from. Set the distillation "
+            "weight to 0."
+        )
+        raise SecateurError("recovery.outputs", template)
+    template = (
+        "In training the model has none of the outputs {outputs}, so there is nothing to distil from. Set the "
+        "distillation weight to 0."
+    )
+    raise SecateurError("recovery.training_outputs", template, outputs=", ".join(one.path for one in taught))
+
+
+def _counterpart(path: str, answers: Mapping[str, Tensor]) -> Tensor | None:
+    """The output at a path, or at the end of it from a name on: "boxes" for "1.boxes"."""
+    parts = path.split(".")
+    ends = (parts[start:] for start in range(len(parts)))
+    named = (".".join(end) for end in ends if end == parts or not end[0].isdecimal())
+    return next((answers[one] for one in named if one in answers), None)
 
 
 def at(answer: Tensor, counts: Tensor | None) -> Tensor:

@@ -128,3 +128,24 @@ def test_in_eight_bits_two_like_answers_differ_as_they_do_in_more() -> None:
     assert loss.item() == pytest.approx(exact.item(), rel=1e-3) and exact > 0
     loss.backward()
     assert given.grad is not None and given.grad.dtype == torch.bfloat16
+
+
+def test_outputs_of_another_form_in_training_are_paired_by_name() -> None:
+    random = torch.Generator().manual_seed(0)
+    boxes, scores, wide, narrow = (torch.randn(2, n, 8, generator=random) for n in (4, 3, 6, 5))
+    student = {"boxes": boxes + 1, "scores": scores, "feats": [narrow]}  # as YOLO answers while it trains
+    teacher = torch.cat([boxes, scores], 1).sigmoid(), {"boxes": boxes, "scores": scores, "feats": [wide]}
+    expected = 1 / boxes.var(unbiased=False) / 2  # the mean over boxes, each one off, and scores, which are right
+    for chosen in ((), ("0",), ("0", "1.boxes", "1.scores")):
+        assert torch.isclose(distillation_loss(student, teacher, 2.0, chosen, logits=False), expected)
+
+
+def test_classifiers_that_are_there_in_training_alone_learn_nothing_from_the_teacher() -> None:
+    teacher = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    for student in ({"logits": teacher, "aux": teacher + 1}, (teacher, teacher + 1)):
+        assert distillation_loss(student, teacher, 2.0, logits=False) == 0.0
+
+
+def test_a_model_without_the_teachers_outputs_in_training_is_refused_by_their_names() -> None:
+    with pytest.raises(SecateurError, match="In training the model has none of the outputs scores"):
+        distillation_loss({"loss": torch.ones(())}, {"scores": torch.ones(2, 3)}, 2.0)
