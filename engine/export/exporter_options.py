@@ -29,8 +29,12 @@ def free_batch(model: nn.Module, inputs: Inputs) -> Any:
         return {0: batch} if one.ndim and len(one) == given else {}
 
     shapes = tree_map(shape, inputs)
-    variadic = any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(model.forward).parameters.values())
-    return (shapes,) if variadic and not isinstance(inputs, Mapping) else shapes
+    parameters = inspect.signature(model.forward).parameters.values()
+    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    named = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    if isinstance(inputs, Mapping) or not variadic or len(inputs) <= named:
+        return shapes
+    return (*shapes[:named], shapes[named:])
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from ..model_inputs import Inputs, call, read
 from ..recovery.mixed_precision import in_single
 from ..sources.packed_model import unpack
 from ..targets.token_step import StepModel
+from ..tracing.model_state import model_state_restored
 from ..tracing.tree import as_tensors, copied_inputs, exported_outputs, named_tensors, tensors_of
 from .expert_products import onnx_translations
 from .exporter_options import first_line, free_batch, plain, quiet
@@ -97,9 +98,9 @@ class _Flat(nn.Module):
 
 
 def answers(model: nn.Module, inputs: Inputs) -> list[str]:
-    """Paths of the tensors that the model answers with."""
+    """Paths of the tensors that the model answers with; sizes that it remembers of this run are forgotten."""
     try:
-        with torch.no_grad():
+        with torch.no_grad(), model_state_restored(model):
             return [one.path for one in exported_outputs(call(model, copied_inputs(inputs)))]
     except Exception as error:
         raise ExportError(

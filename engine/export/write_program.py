@@ -14,6 +14,7 @@ from ..errors import ExportError
 from ..jobs import Job, Progress
 from ..model_inputs import Inputs, call, holds_arrays, parts, read, with_arrays
 from ..sources.packed_model import unpack
+from ..tracing.model_state import model_state_restored
 from ..tracing.tree import as_tensors, copied_inputs, exported_outputs
 from .expert_products import use_torch_operator
 from .exporter_options import first_line, free_batch, plain, quiet
@@ -52,7 +53,7 @@ def export_program_here(
     """
     with quiet():
         try:
-            with torch.no_grad():
+            with torch.no_grad(), model_state_restored(model):  # sizes that it remembers would be those of the program
                 output = call(model, copied_inputs(inputs))
             plain_output, given = _is_plain(output), with_arrays(inputs)
             alone = plain_output and len(given) == len(inputs)

@@ -1,5 +1,6 @@
 """ONNX files compute what PyTorch computes, say what they are, and appear whole or not at all."""
 
+import copy
 import dataclasses
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import transformers
 from secateur.engine.errors import ExportError, OpenError
 from secateur.engine.export.onnx import export_onnx, predictor
 from secateur.engine.export.write_onnx import export_onnx_here
+from secateur.engine.export.write_program import export_program_here
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.sources.protocol import ModelSpec
 
@@ -163,3 +165,21 @@ def test_outputs_have_their_names_and_each_its_own_place(tmp_path):
     assert torch.equal(found.input, given[0]) and not hasattr(found, "absent")
     with pytest.raises(TypeError, match="takes x, y"):
         predictor(str(tmp_path / "passing.onnx"))(given[0], z=given[1])
+
+
+def test_sizes_that_a_model_remembers_do_not_fix_the_batch(tmp_path):
+    class Remembering(torch.nn.Linear):
+        shape, shift = None, torch.zeros(())
+
+        def forward(self, x, *args, **kwargs):
+            if self.shape != x.shape:  # as YOLO's head keeps its anchors
+                self.shape, self.shift = x.shape, torch.ones(x.shape[1])
+            return super().forward(x) + self.shift
+
+    model, given = Remembering(4, 4).eval(), torch.randn(5, 4)
+    export_onnx_here(copy.deepcopy(model), (given[:2],), tmp_path / "net.onnx")
+    export_program_here(copy.deepcopy(model), (given[:2],), tmp_path / "net.pt2")
+    expected = torch.nn.functional.linear(given, model.weight, model.bias) + 1
+    (found,) = onnxruntime.InferenceSession(tmp_path / "net.onnx").run(None, {"input": given.numpy()})
+    assert torch.allclose(torch.from_numpy(found), expected, atol=1e-6)
+    assert torch.allclose(torch.export.load(tmp_path / "net.pt2").module()(given), expected, atol=1e-6)
