@@ -119,7 +119,7 @@ FILE = (
         "file.open",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Open model..."),
-        QT_TRANSLATE_NOOP(CONTEXT, "Open your own model from a Python file, torchvision, timm or a checkpoint."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Open your own model from a Python file, torchvision, timm, ONNX or Hugging Face."),
         _ask_model,
         "Ctrl+O",
         preconditions.is_idle,

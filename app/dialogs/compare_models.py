@@ -15,7 +15,7 @@ from secateur.engine.structures.model_layers import LayerRow, ModelLayers
 
 from ..text.format import change, scaled
 from ..text.translate import counted
-from ..theme import tokens
+from ..theme import px, tokens
 from ..widgets.buttons import Chip, button
 from ..widgets.labels import label
 from ..widgets.table import rows_table
@@ -24,7 +24,7 @@ from .window_api import WindowApi
 Index = QModelIndex | QPersistentModelIndex
 NOWHERE = QModelIndex()
 SIZE = (900, 600)
-"""Of the dialog at first, as far as the window allows that it stands over; in device-independent pixels."""
+"""Of the dialog at first, with text of the first size and in a window that is larger; in device-independent pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +114,18 @@ class PairsModel(QAbstractTableModel):
                 return "\n".join(one for one in (_told(pair.left), _told(pair.right)) if one)
             case Qt.ItemDataRole.ForegroundRole:
                 return QColor(tokens().muted if pair.alike else tokens().text)
-            case Qt.ItemDataRole.TextAlignmentRole if column >= Column.LEFT_PARAMETERS:
-                return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+            case Qt.ItemDataRole.TextAlignmentRole:
+                return _side(column)
             case _:
                 return None
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Headings: layer, shape left, shape right, ..., difference; None beyond the columns."""
-        shown = orientation is Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole
-        if not shown or not 0 <= section < len(Column):
+        if orientation is not Qt.Orientation.Horizontal or not 0 <= section < len(Column):
+            return None
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _side(Column(section))
+        if role != Qt.ItemDataRole.DisplayRole:
             return None
         shape, parameters, macs = self.tr("Shape"), self.tr("Parameters"), self.tr("MACs")
         sides = [
@@ -174,6 +177,12 @@ class PairsModel(QAbstractTableModel):
         return out.getvalue()
 
 
+def _side(column: Column) -> Qt.AlignmentFlag:
+    """Numbers stand at the right of their column, words at the left."""
+    side = Qt.AlignmentFlag.AlignRight if column >= Column.LEFT_PARAMETERS else Qt.AlignmentFlag.AlignLeft
+    return side | Qt.AlignmentFlag.AlignVCenter
+
+
 def _shape(row: LayerRow) -> str:
     """Of its first parameter, which is the largest as a rule: 64 x 3 x 7 x 7."""
     return " x ".join(map(str, row.shapes[0][1])) if row.shapes else "\u2013"
@@ -222,7 +231,7 @@ class CompareModels(QDialog):
         self.copy.clicked.connect(self._copy)
         self.close_button.clicked.connect(self.accept)
         room = window.as_widget().size()
-        self.resize(min(SIZE[0], room.width()), min(SIZE[1], room.height()))
+        self.resize(min(px(SIZE[0]), room.width()), min(px(SIZE[1]), room.height()))
         self.table.setFocus()
 
     def _words(self, left: ModelLayers, right: ModelLayers) -> str:
@@ -233,7 +242,7 @@ class CompareModels(QDialog):
 
     def _table(self) -> QTableView:
         name, columns = self.tr("Layers of both models"), self.tr("Columns of the comparison")
-        table = rows_table(self.model, name, columns, wide=Column.NAME)
+        table = rows_table(self.model, name, columns, wide=Column.DIFFERENCE)
         table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         return table
 

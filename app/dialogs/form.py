@@ -21,12 +21,13 @@ from PySide6.QtWidgets import (
 )
 
 from ..storage import settings
+from ..theme import px
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.fields import LineEdit
 from ..widgets.labels import label
 
 WIDE = 640
-"""Width of a dialog at first, in device-independent pixels."""
+"""Width of a dialog at first, for text of the first size, in device-independent pixels."""
 TITLE = 40
 """Of a screen's height, what the frame that the system draws around a dialog may take."""
 
@@ -119,7 +120,7 @@ class FormDialog(QDialog):
 
     def sizeHint(self) -> QSize:
         """Wide enough for paths, and as high as its words are at that width: Qt reckons with narrower ones."""
-        width = min(max(self._outer.totalSizeHint().width(), WIDE), self._most())
+        width = min(max(self._outer.totalSizeHint().width(), px(WIDE)), self._most())
         return QSize(width, self._height_for(width))
 
     def _most(self) -> int:
@@ -140,7 +141,7 @@ class FormDialog(QDialog):
         super().showEvent(event)
         self.setMinimumHeight(0)  # that was for the width so far
         over = self.parentWidget()  # Qt shrinks to two thirds of a screen
-        wide = min(WIDE, over.window().width()) if over is not None else 0
+        wide = min(px(WIDE), over.window().width()) if over is not None else 0
         self.resize(max(self.width(), wide), self._height_for(max(self.width(), wide)))
         self._fit()
         if self.focusWidget() in (None, self.cancel_button) and not self.cancel_button.isDefault():

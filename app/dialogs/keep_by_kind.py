@@ -42,7 +42,7 @@ class KeepByKind(FormDialog):
         self.lines: dict[Kind, QLineEdit] = {}
         for kind, total in self._totals.items():
             title = many_of(kind)
-            hint = self.tr("70% or a number; the model has {0}").format(f"{total:,}")
+            hint = self.tr("70% or a number, at most {0}").format(f"{total:,}")
             self.lines[kind] = self.add_line(f"{title[:1].upper()}{title[1:]}", asked.get(kind, ""), hint)
         title = self.tr("Keep at most, of the {0}").format(cost_words(goal.cost))
         self.cost = DoubleSpinBox(title, 1, 100, 0, self.tr(" %"))

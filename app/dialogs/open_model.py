@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QStringListModel, Qt, Slot
-from PySide6.QtWidgets import QCompleter, QHBoxLayout, QLineEdit, QSizePolicy, QWidget
+from PySide6.QtWidgets import QCompleter, QLineEdit, QSizePolicy, QWidget
 
 from secateur.engine.options import setting_of
 from secateur.engine.sources.protocol import ModelSpec
 
 from ..storage.open_target import GRAPHS, is_file, is_folder, is_hugging_face
 from ..widgets.fields import ComboBox
+from ..widgets.flow import FlowLayout
 from ..widgets.labels import label
 from .data_rows import DataRows
 from .form import FormDialog
@@ -37,6 +38,8 @@ LIBRARIES = (TORCHVISION, TIMM)
 """Sources whose library offers weights."""
 OFFERED = 5
 """Callables that a sentence names."""
+BESIDE = 8
+"""Between boxes, in device-independent pixels."""
 
 
 class OpenModel(FormDialog):
@@ -96,11 +99,9 @@ class OpenModel(FormDialog):
         self.uniform = check_field(setting_of(ModelSpec, "uniform"))
         self.ignore_unused = check_field(setting_of(ModelSpec, "ignore_unused"))
         plans = QWidget()
-        row = QHBoxLayout(plans)
-        row.setContentsMargins(0, 0, 0, 0)
+        row = FlowLayout(plans, gap=BESIDE)
         for box in (self.own_class, self.uniform, self.ignore_unused):
             row.addWidget(box)
-        row.addStretch(1)
         self.add_row(self.tr("Plans"), plans)
         self.problem = self._problem
         self.act = lambda: window.open(self.spec())

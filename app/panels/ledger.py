@@ -20,6 +20,8 @@ from .missing_data import attach_data
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES})
 NARROW = 226
 """Cells narrower than this show the original's number in a line of its own."""
+BESIDE = 5
+"""Between what stands in one line of a cell, in device-independent pixels."""
 
 
 class Cell(Card):
@@ -42,6 +44,8 @@ class Cell(Card):
         self.error = label(role="caption")
         self.change = label(role="good")
         self.below = label(role="caption")
+        self.apart = label(role="good")
+        self.apart.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
         self.number.setMinimumHeight(24)
         self.step = button("", "link")
         self.bar = ShareBar()
@@ -50,7 +54,7 @@ class Cell(Card):
         self.body.setSpacing(3)
         self.body.addLayout(_row(self.title, None, self.source))
         self.body.addLayout(_row(self.before, self.number, self.error, None, self.change, self.step))
-        self.body.addWidget(self.below)
+        self.body.addLayout(_row(self.apart, self.below))
         self.body.addStretch(1)
         self.body.addWidget(self.bar)
 
@@ -59,12 +63,12 @@ class Cell(Card):
         self.figure = figure
         self.number.setText(figure.number)
         set_role(self.number, "number" if figure.known else "strong")
-        self.change.setText(figure.change)
-        set_role(self.change, "good" if figure.good else "marked")
+        for change in (self.change, self.apart):
+            change.setText(figure.change)
+            set_role(change, "good" if figure.good else "marked")
         self.step.setText(figure.step)
         self.step.setAccessibleName(figure.step)
         self.step.setVisible(bool(figure.step))
-        self.change.setVisible(bool(figure.change))
         self.bar.show_share(figure.share)
         self.setToolTip(figure.tip)
         self.setAccessibleName(figure.spoken)
@@ -83,10 +87,24 @@ class Cell(Card):
         self.source.setText(figure.source if narrow else figure.origin)
         self.error.setText(figure.error)
         original = self.tr("original {0}").format(figure.before) if figure.before else ""
-        self.below.setText(", ".join(t for t in (figure.state, original) if t) or " ")
+        tight = narrow and bool(figure.change) and self._beside() > self._room()
+        self.change.setVisible(bool(figure.change) and not tight)
+        self.apart.setVisible(tight)
+        original = self.tr("of {0}").format(figure.before) if tight else original
+        self.below.setText(original if tight else ", ".join(t for t in (figure.state, original) if t) or " ")
         self.before.setVisible(not narrow and bool(figure.before))
         self.error.setVisible(bool(figure.error) and (not narrow or not (figure.change or figure.step)))
         self.below.setVisible(narrow)
+
+    def _room(self) -> int:
+        """Width of a line."""
+        margins = self.body.contentsMargins()
+        return self.contentsRect().width() - margins.left() - margins.right()
+
+    def _beside(self) -> int:
+        """Width that the number takes together with what stands beside it in a narrow cell."""
+        parts = (self.number, self.change, *((self.step,) if self.figure.step else ()))
+        return sum(one.sizeHint().width() for one in parts) + BESIDE * len(parts)
 
 
 class LedgerPanel(QWidget):
@@ -179,7 +197,7 @@ class LedgerPanel(QWidget):
 def _row(*widgets: QWidget | None) -> QHBoxLayout:
     """Widgets side by side; None takes the rest."""
     row = QHBoxLayout()
-    row.setSpacing(5)
+    row.setSpacing(BESIDE)
     for each in widgets:
         if each is None:
             row.addStretch(1)

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QPointF, QSize, Qt, Slot
-from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Slot
+from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QMenu, QPushButton, QSizePolicy, QStyle, QStyleOptionButton, QStylePainter, QWidget
 
 from ..theme import tokens
@@ -13,6 +13,8 @@ from .elide import Eliding
 
 PADDING = 28
 """Width in device-independent pixels that the style sheet leaves around a button's text, borders included."""
+INSIDE, ROUND = 2.5, 4.0
+"""Between the edge of a filled button and the focus frame in it, and the radius of that, the same."""
 
 
 class Button(Eliding, QPushButton):
@@ -24,11 +26,19 @@ class Button(Eliding, QPushButton):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """As the style paints it, with the words that fit."""
+        """As the style paints it, with the words that fit; one that is filled has a second focus frame inside.
+
+        The frame of the style sheet stands out from what is around the button, this one from its filling.
+        """
         option = QStyleOptionButton()
         self.initStyleOption(option)
         option.text = self.shown()
-        QStylePainter(self).drawControl(QStyle.ControlElement.CE_PushButton, option)
+        painter = QStylePainter(self)
+        painter.drawControl(QStyle.ControlElement.CE_PushButton, option)
+        if self.hasFocus() and is_available(self) and (self.isChecked() or self.property("role") == "primary"):
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(QColor(tokens().on_accent))
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(INSIDE, INSIDE, -INSIDE, -INSIDE), ROUND, ROUND)
 
 
 def button(text: str, role: str = "", tip: str = "", parent: QWidget | None = None) -> QPushButton:

@@ -1,6 +1,6 @@
 """Boxes to tick and to choose by, whose marks are drawn: the style's own are hardly seen on a dark window."""
 
-from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtCore import QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -15,6 +15,9 @@ from PySide6.QtWidgets import (
 
 from ..theme import tokens
 from .elide import Eliding
+
+AROUND = 3
+"""Between words and the focus frame around them, in device-independent pixels."""
 
 
 class CheckBox(Eliding, QCheckBox):
@@ -41,6 +44,7 @@ class CheckBox(Eliding, QCheckBox):
             left, top, size = box.left(), box.top(), box.width()
             corners = [(0.24, 0.52), (0.43, 0.72), (0.77, 0.3)]
             painter.drawPolyline([QPointF(left + x * size, top + y * size) for x, y in corners])
+        _frame(self, painter, self.style().subElementRect(QStyle.SubElement.SE_CheckBoxContents, option, self))
 
 
 class RadioButton(Eliding, QRadioButton):
@@ -66,6 +70,7 @@ class RadioButton(Eliding, QRadioButton):
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(_mark(self))
             painter.drawEllipse(box.center(), 3.0, 3.0)
+        _frame(self, painter, self.style().subElementRect(QStyle.SubElement.SE_RadioButtonContents, option, self))
 
 
 def _square(where: QRectF) -> QRectF:
@@ -86,6 +91,16 @@ def _prepared(button: QAbstractButton) -> QPainter:
     painter.setPen(QPen(QColor(edge), 1.2))
     painter.setBrush(QColor(look.accent if filled else look.panel))
     return painter
+
+
+def _frame(button: QAbstractButton, painter: QPainter, where: QRect) -> None:
+    """Around the words of the one that has the focus."""
+    if button.hasFocus():
+        width = min(where.width(), button.fontMetrics().horizontalAdvance(button.text())) + 2 * AROUND
+        around = QRectF(where.left() - AROUND, 0, width, button.height())
+        painter.setPen(QColor(tokens().accent))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRoundedRect(around.intersected(QRectF(button.rect())).adjusted(0.5, 0.5, -0.5, -0.5), 3, 3)
 
 
 def _mark(button: QAbstractButton) -> QColor:

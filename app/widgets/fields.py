@@ -26,6 +26,8 @@ HEIGHT = 28
 """Of buttons and combo boxes, and so of spin boxes beside them; the style's own is a little more."""
 AROUND = 42
 """Width of a combo box beside its words: padding and arrow."""
+BESIDE = 36
+"""The same of a spin box, with the place of the cursor."""
 
 
 class ComboBox(Eliding, QComboBox):
@@ -260,7 +262,7 @@ def _size(box: QSpinBox | QDoubleSpinBox, units: tuple[str, ...] = ()) -> QSize:
         numbers = [box.textFromValue(value) for value in (box.minimum(), box.maximum())]
     texts = [box.prefix() + number + unit for number in numbers for unit in (box.suffix(), *units)]
     texts.append(box.specialValueText())
-    return QSize(max(box.fontMetrics().horizontalAdvance(t) for t in texts) + 46, height)
+    return QSize(max(box.fontMetrics().horizontalAdvance(t) for t in texts) + BESIDE, height)
 
 
 def _arrows(box: QAbstractSpinBox) -> None:

@@ -13,6 +13,8 @@ LONG = re.compile(r"\S{24,}")
 JOINTS = re.compile(r"(?<=[./\\_:=-])(?=\w)")
 """Where such a word may be broken."""
 BREAK = "\u200b"
+UNIT = re.compile(r"(?<=\d) (?=(?:ms|s|min|h|pt|[kMGT]?B|[kMGT])\b|%)")
+"""Between a number and its unit, which stay in one line."""
 
 
 def label(text: str = "", role: str = "", wrap: bool = False, parent: QWidget | None = None) -> QLabel:
@@ -37,7 +39,7 @@ def set_property(of: QWidget, name: str, value: object) -> None:
 
 
 class WrappedLabel(QLabel):
-    """Words in as many lines as they need; a path may be broken at its dots."""
+    """Words in as many lines as they need; a path may be broken at its dots, a number and its unit are not."""
 
     def __init__(self, text: str = "", role: str = "", parent: QWidget | None = None) -> None:
         """Take a text and a role of the style sheet."""
@@ -55,7 +57,8 @@ class WrappedLabel(QLabel):
     def setText(self, text: str) -> None:
         """Show a text."""
         self._words = text
-        super().setText(LONG.sub(lambda found: JOINTS.sub(BREAK, found[0]), text))
+        whole = UNIT.sub("\u00a0", text)
+        super().setText(LONG.sub(lambda found: JOINTS.sub(BREAK, found[0]), whole))
 
     def text(self) -> str:
         """What is shown, without the places to break it at."""

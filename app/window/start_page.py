@@ -1,7 +1,7 @@
 """What an empty window shows: what the program does, sample models to try, drafts, and what was opened recently."""
 
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QLayoutItem, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLayoutItem, QVBoxLayout, QWidget
 
 from ..commands.command import say
 from ..commands.registry import command_named
@@ -45,14 +45,14 @@ class StartPage(QWidget):
             )
         )
         card.body.addSpacing(8)
-        card.body.addWidget(label(self.tr("Try it on a sample"), "strong"))
-        for name in SAMPLES:
-            card.body.addLayout(self._offer(name))
-        card.body.addLayout(self._offer("help.tour"))
-        card.body.addSpacing(8)
-        card.body.addWidget(label(self.tr("Use your own model"), "strong"))
-        for name in ("file.open", "file.open_project"):
-            card.body.addLayout(self._offer(name))
+        offers = QGridLayout()
+        offers.setHorizontalSpacing(12)
+        offers.setVerticalSpacing(10)
+        offers.setColumnStretch(1, 1)
+        self._offer(offers, self.tr("Try it on a sample"), (*SAMPLES, "help.tour"))
+        offers.setRowMinimumHeight(offers.rowCount(), 8)
+        self._offer(offers, self.tr("Use your own model"), ("file.open", "file.open_project"))
+        card.body.addLayout(offers)
         drop = self.tr("Or drop a Python file, a checkpoint, or a project or export folder on this window.")
         card.body.addWidget(label(drop, "muted", wrap=True))
         self._drafts = QVBoxLayout()
@@ -86,16 +86,16 @@ class StartPage(QWidget):
         layout.addLayout(row)
         layout.addStretch(2)
 
-    def _offer(self, name: str) -> QHBoxLayout:
-        command = command_named(name)
-        made = button(say(command.title), tip=say(command.tooltip))
-        made.setMinimumWidth(160)
-        made.clicked.connect(lambda: self._window.run_command(command.id))
-        row = QHBoxLayout()
-        row.setSpacing(12)
-        row.addWidget(made, 0, Qt.AlignmentFlag.AlignTop)
-        row.addWidget(label(say(command.tooltip), "muted", wrap=True), 1)
-        return row
+    def _offer(self, offers: QGridLayout, title: str, names: tuple[str, ...]) -> None:
+        """Add a title and commands below it: their buttons are as wide as the widest of all."""
+        offers.addWidget(label(title, "strong"), offers.rowCount(), 0, 1, 2)
+        for command in map(command_named, names):
+            made = button(say(command.title), tip=say(command.tooltip))
+            made.setMinimumWidth(160)
+            made.clicked.connect(lambda _on=False, name=command.id: self._window.run_command(name))
+            row = offers.rowCount()
+            offers.addWidget(made, row, 0, Qt.AlignmentFlag.AlignTop)
+            offers.addWidget(label(say(command.tooltip), "muted", wrap=True), row, 1)
 
     @Slot()
     def show_drafts(self) -> None:

@@ -1,19 +1,19 @@
-"""Every text that the window and its dialogs paint can be read on what lies behind it, in every look."""
+"""Every text that the window and its dialogs paint can be read, and the focus seen, in every look."""
 
 from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, QRect
+from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QColor, QImage, QRegion
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QLineEdit, QWidget
 
 from secateur.app.theme import Scheme, apply, contrast, ink, score_colours
 from tests.app.demo_analysis import llama
 from tests.app.painted_text import Written, written
 from tests.app.stand_in import StandIn
-from tests.app.test_reach import every_dialog
+from tests.app.test_reach import every_dialog, inner
 from tests.app.whole import full, window_of
 
 LEAST = 4.5
@@ -61,6 +61,50 @@ def _over(colour: QColor, ground: QColor) -> QColor:
     return QColor.fromRgbF(red, green, blue)
 
 
+FRAME = 3.0
+"""Of WCAG 2.2 between a control with the focus and the same without it, in so many pixels as half its outline has."""
+KINDS = 8
+"""Of controls that are met, at least."""
+CORNERS = 24
+"""Pixels of an outline that are blended, or that what is in front of them takes."""
+
+
+def blind(root: QWidget, known: set[tuple[object, ...]]) -> list[str]:
+    """Controls of a window, one of each kind, that look too much alike with the focus and without it."""
+    found = []
+    for one in (each for each in root.findChildren(QWidget) if _has_a_frame(each)):
+        kind = (type(one), one.property("role"), isinstance(one, QAbstractButton) and one.isChecked())
+        if kind in known:
+            continue
+        one.clearFocus()
+        before = _picture(one)
+        one.setFocus(Qt.FocusReason.TabFocusReason)
+        changed = _changed(before, _picture(one))
+        least = min(one.width(), one.sizeHint().width()) + one.height() - CORNERS
+        if one.hasFocus():
+            known.add(kind)
+            if changed < least:
+                found.append(f"{type(one).__name__} {one.accessibleName()!r}: {changed} of {least} pixels")
+    return found
+
+
+def _has_a_frame(one: QWidget) -> bool:
+    kinds = (QAbstractButton, QLineEdit, QAbstractSpinBox, QComboBox)
+    used = one.isVisible() and one.isEnabled() and one.focusPolicy() & Qt.FocusPolicy.TabFocus
+    return isinstance(one, kinds) and bool(used) and not inner(one)
+
+
+def _picture(one: QWidget) -> QImage:
+    QApplication.processEvents()
+    return one.grab().toImage()
+
+
+def _changed(one: QImage, other: QImage) -> int:
+    """How many pixels differ by enough contrast."""
+    places = ((x, y) for x in range(one.width()) for y in range(one.height()) if one.pixel(x, y) != other.pixel(x, y))
+    return sum(contrast(one.pixelColor(x, y).name(), other.pixelColor(x, y).name()) >= FRAME for x, y in places)
+
+
 @pytest.mark.parametrize("kind", [StandIn, full, lambda: full(llama(2, 64, 96, 8))], ids=["empty", "net", "heads"])
 def test_every_text_of_the_window_can_be_read(qtbot, look, kind) -> None:
     with window_of(kind(), qtbot) as window:
@@ -73,10 +117,16 @@ def test_every_text_of_the_window_can_be_read(qtbot, look, kind) -> None:
     assert not found, "\n".join(found)
 
 
-def test_every_text_of_a_dialog_can_be_read(qtbot, look) -> None:
+def test_every_text_and_the_focus_of_every_control_of_a_dialog_can_be_seen(qtbot, look) -> None:
     with window_of(full(), qtbot) as window:
         apply(QApplication.instance(), look)  # type: ignore[arg-type]
-        found = [f"{name}: {fault}" for name, dialog in every_dialog(window, qtbot) for fault in faint(dialog)]
+        window.activateWindow()
+        known: set[tuple[object, ...]] = set()
+        found = blind(window, known)
+        for name, dialog in every_dialog(window, qtbot):
+            dialog.activateWindow()
+            found += [f"{name}: {fault}" for fault in (*faint(dialog), *blind(dialog, known))]
+    assert len(known) > KINDS
     assert not found, "\n".join(found)
 
 

@@ -15,6 +15,7 @@ from ...jobs.workbench import Workbench
 from ...text.format import about
 from ...text.metrics import metric_of
 from ...text.verdicts import goal_asked, goal_role, goal_tip, goal_words
+from ...theme import px
 from ...widgets.empty_state import EmptyState
 from ...widgets.fields import ComboBox
 from ...widgets.labels import ElidedLabel, label, set_role
@@ -78,7 +79,7 @@ class TradeOffPanel(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Where it is low, the plot gets the room of the legend; the Run menu has its commands too."""
         super().resizeEvent(event)
-        self.legend.setMaximumHeight(LOW if event.size().height() >= ROOMY else 0)
+        self.legend.setMaximumHeight(px(LOW) if event.size().height() >= px(ROOMY) else 0)
         self._show_note()
 
     def drawings(self) -> tuple[Drawing, ...]:
@@ -143,7 +144,7 @@ class TradeOffPanel(QWidget):
     def _show_note(self) -> None:
         """Where it is low, only what is missing is worth a line."""
         missing = self._shown is not None and bool(self._shown.missing)
-        self._note.setText(self._said if missing or self.height() >= ROOMY else " ")
+        self._note.setText(self._said if missing or self.height() >= px(ROOMY) else " ")
 
     def _choose(self) -> None:
         """Choose cost and split for a model that was opened; offer the splits that the original has metrics of."""

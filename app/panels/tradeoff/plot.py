@@ -5,20 +5,24 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QPointF, QRectF, Qt, Signal, Slot
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import QWidget
 
 from secateur.engine.session.states import StateKind, state_of
 
 from ...text.format import three_digits
-from ...theme import tokens
+from ...theme import px, tokens
 from ...widgets.plot import Plot, line
 from ...widgets.plot_labels import PlotLabels
 from .points import BASELINES, TRIAL, Cost, Point, TradeOff
 
-BORDER, STEP = 0.03, 0.1
+BORDER, STEP = 0.05, 0.1
 """Of the range of an axis: how far from the border stands what lies beyond it, and what a key moves it by."""
+LEAST = QSize(160, 110)
+"""Of the plot, for text of the first size, in device-independent pixels."""
+ARROWS = {"down": "t", "up": "t1", "right": "t2", "left": "t3"}
+"""Triangles that point at what lies beyond a border."""
 SYMBOLS = {StateKind.ORIGINAL: "s", None: "t"}
 MARKS = {"random": "x", "scratch": "d", "stock": "star", "magnitude": "+", TRIAL: "o", "fp16": "p", "int8": "h"}
 """Of baselines by their kind, of exported files by their precision, and of trials: as round as states, and hollow."""
@@ -125,6 +129,10 @@ class TradeOffPlot(Plot):
             self._colour_items()
             self._place_labels()
 
+    def minimumSizeHint(self) -> QSize:
+        """So much that axes and points can be read; where there is less room, the panel scrolls."""
+        return QSize(px(LEAST.width()), px(LEAST.height()))
+
     def label_boxes(self) -> list[QRectF]:
         """Where the labels are, in pixels of the plot."""
         return list(self._labels.boxes)
@@ -140,8 +148,8 @@ class TradeOffPlot(Plot):
         pairs = [q for p in known if p.parent in by_state for q in (by_state[p.parent], p)]
         places = [self._place_of(p) for p in pairs]
         self._path.setData([at.x() for at in places], [at.y() for at in places])
-        front = self._shown.front
-        self._front.setData([p.x for p in front], [p.y for p in front])
+        front = [self._place_of(p) for p in self._shown.front]
+        self._front.setData([at.x() for at in front], [at.y() for at in front])
         seen = [p for p in known if self._border_of(p) == ""]
         self._errors.setData(
             x=np.array([p.x for p in seen]),
@@ -189,8 +197,8 @@ class TradeOffPlot(Plot):
         return {
             "pos": (place.x(), place.y()),
             "data": number,
-            "symbol": f"arrow_{border}" if border else MARKS.get(point.mark) or SYMBOLS.get(point.kind, "o"),
-            "size": 13 if point.present or point.mark in BASELINES else 10,
+            "symbol": ARROWS.get(border) or MARKS.get(point.mark) or SYMBOLS.get(point.kind, "o"),
+            "size": 13 if border or point.present or point.mark in BASELINES else 10,
             "brush": look.panel if hollow else fill,
             "pen": line(fill if hollow else outline, width=1.5),
         }

@@ -5,8 +5,10 @@ from PySide6.QtCore import QObject, QPoint, Qt, Slot
 from PySide6.QtWidgets import QHeaderView, QMenu, QTreeView
 
 from ...storage import settings
+from ...text.format import share
 from ...theme import px
 from ...widgets.header import elide_titles
+from .delegate import ASIDE
 from .model import Column, TreeModel
 
 WIDTHS = {Column.SCORE: 104, Column.SHARE: 60, Column.TIME: 56, Column.PARAMETERS: 76, Column.SHAPE: 116}
@@ -16,6 +18,8 @@ NARROW_WIDTHS = {**WIDTHS, Column.SCORE: 56, Column.SHARE: 52}
 FROM = {Column.SHARE: 290, Column.TIME: 400, Column.PARAMETERS: 560, Column.SHAPE: 660}
 """Widths of the tree from which a column is shown by itself; what is left out is in the inspector."""
 NARROW = 360
+WIDEST = (share(0.00088), share(0.00001))
+"""Shares that take as much room as any."""
 KEY = "tree_columns"
 EMPTY: dict[str, bool] = {}
 """No column was switched on or off by hand."""
@@ -56,8 +60,13 @@ class Columns(QObject):
         for column, least in FROM.items():
             fits = whole >= px(least) and (column is not Column.TIME or self._timed())
             header.setSectionHidden(column, not self.chosen.get(column, fits))
-        widest = self._view.fontMetrics().horizontalAdvance(self._model.widest_keeps())
-        header.resizeSection(Column.KEEPS, max(px(62), widest + 6))
+        measure = self._view.fontMetrics()
+        widest = max(map(measure.horizontalAdvance, WIDEST)) + 2 * ASIDE
+        for column in (Column.SHARE, Column.TIME):
+            if not header.isSectionHidden(column):
+                header.resizeSection(column, max(header.sectionSize(column), widest))
+        widest = measure.horizontalAdvance(self._model.widest_keeps())
+        header.resizeSection(Column.KEEPS, max(px(62), widest + 2 * ASIDE))
 
     def _timed(self) -> bool:
         figures = self._model.figures

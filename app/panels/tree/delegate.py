@@ -13,6 +13,8 @@ from .model import Column, TreeModel
 MUTED = ("removed", "locked", "fixed", "along")
 LEFT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
 RIGHT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight
+ASIDE = 3
+"""Left and right of what stands in a cell, in device-independent pixels."""
 
 
 class TreeDelegate(QStyledItemDelegate):
@@ -41,11 +43,11 @@ class TreeDelegate(QStyledItemDelegate):
         colour = look.marked if takes or state == "marked" else look.muted if state in MUTED else look.text
         if column == Column.SCORE:
             muted = colour if state == "marked" else look.muted
-            paint_score_bar(painter, rect.adjusted(3, 0, -3, 0), cells.fraction(row), text, muted)
+            paint_score_bar(painter, rect.adjusted(ASIDE, 0, -ASIDE, 0), cells.fraction(row), text, muted)
         elif text:
             painter.setFont(option.font)
             painter.setPen(QColor(colour))
-            painter.drawText(rect.adjusted(3, 0, -3, 0), RIGHT, text)
+            painter.drawText(rect.adjusted(ASIDE, 0, -ASIDE, 0), RIGHT, text)
         elif column == Column.KEEPS and filled:  # its ground lies over the name that was drawn into this cell
             name = QRectF(self._view.visualRect(index.sibling(index.row(), Column.NAME)))
             painter.save()
@@ -62,7 +64,7 @@ class TreeDelegate(QStyledItemDelegate):
         font.setStrikeOut(state in ("marked", "removed"))
         painter.setFont(font)
         painter.setPen(QColor(look.marked if state == "marked" else look.muted if state in MUTED else look.text))
-        _name(painter, rect.adjusted(3, 0, -3, 0), cells.name(row), cells.detail(row), look)
+        _name(painter, rect.adjusted(ASIDE, 0, -ASIDE, 0), cells.name(row), cells.detail(row), look)
 
     def createEditor(
         self, parent: QWidget, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex

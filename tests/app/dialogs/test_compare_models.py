@@ -83,3 +83,15 @@ def test_headings_end_with_the_columns_and_no_layers_are_none_that_differ() -> N
     assert heads[1:4] == ["Layer", "Shape left", "Shape right"] and heads[-2] == "Difference"
     assert heads[0] is heads[-1] is None
     assert empty.summary() == "0 equal, 0 layers differ, 0 only left, 0 only right."
+
+
+def test_names_are_whole_and_headings_stand_over_their_columns(main: MainWindow, qtbot) -> None:
+    name = "features.denseblock4.denselayer12.conv2"
+    dialog = CompareModels(main, layers("a", (name, 8)), layers("b", (name, 6)))
+    dialog.show()
+    qtbot.waitExposed(dialog)
+    assert dialog.table.columnWidth(Column.NAME) >= dialog.table.fontMetrics().horizontalAdvance(name)
+    across, side = Qt.Orientation.Horizontal, Qt.ItemDataRole.TextAlignmentRole
+    for column in Column:
+        assert dialog.model.headerData(column, across, side) == dialog.model.index(0, column).data(side)
+    dialog.close()

@@ -10,6 +10,8 @@ from secateur.app.document.document import Goal
 from secateur.app.panels.ledger import LedgerPanel
 from secateur.app.panels.state_strip import StateStrip
 from secateur.app.text.format import change, scaled, size
+from secateur.app.theme import Sizes, theme
+from secateur.app.theme.design_tokens import LARGEST
 from tests.app.stand_in import StandIn, exported, opened, travelled
 
 
@@ -180,3 +182,23 @@ def test_a_stale_metric_offers_to_be_measured_and_all_of_it_is_read(qtbot, dress
         assert cell.step.text() == "Evaluate" and cell.source.text().endswith("stale")
         for part in (cell.before, cell.number, cell.error, cell.change, cell.step):
             assert not part.isVisible() or part.width() >= part.sizeHint().width(), (width, part.text())
+
+
+def test_numbers_stay_whole_where_cells_are_narrow_and_text_is_large(qtbot, dressed) -> None:
+    document = travelled()
+    document.plan.mark(np.arange(40, 48), True)
+    ledger = LedgerPanel(document.workbench)
+    qtbot.addWidget(ledger)
+    ledger.resize(1000, 100)
+    ledger.show()
+    try:
+        theme().resize(LARGEST)
+        qtbot.wait(60)
+        for cell in ledger.cells.values():
+            for part in (cell.number, cell.change, cell.apart):
+                assert not part.isVisible() or part.shown() == part.text(), part.text()
+        macs = ledger.cells["macs"]
+        assert not macs.change.isVisible() and macs.apart.isVisible() and macs.below.text().startswith("of ")
+    finally:
+        theme().resize(Sizes().body)
+    qtbot.waitUntil(lambda: macs.change.isVisible() and not macs.apart.isVisible())

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QLineEdit
 from secateur.app.document.document import Selection
 from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.model import Column
+from secateur.app.text.format import share
 from secateur.app.theme import Scheme, Sizes, theme
 from tests.app.demo_analysis import wide
 from tests.app.stand_in import StandIn, opened
@@ -167,6 +168,15 @@ def header_click(qtbot, panel: TreePanel, column: Column) -> None:
     header = panel.view.header()
     where = QPoint(header.sectionViewportPosition(column) + 8, header.height() // 2)
     qtbot.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, pos=where)
+
+
+@pytest.mark.parametrize("width", [340, 480])
+def test_small_shares_are_shown_whole(panel, qtbot, width: int) -> None:
+    panel.resize(width, 400)
+    qtbot.wait(20)
+    view = panel.view
+    widest = max(view.fontMetrics().horizontalAdvance(share(part)) for part in (0.00014, 0.00088, 0.00001))
+    assert not view.isColumnHidden(Column.SHARE) and widest + 6 <= view.columnWidth(Column.SHARE)
 
 
 def test_what_a_filter_finds_is_opened_counted_and_closed_again(panel, qtbot) -> None:

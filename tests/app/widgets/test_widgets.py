@@ -4,13 +4,14 @@ from typing import Any
 
 from PySide6.QtCore import QPoint, QPointF, QRectF, QSizeF, Qt
 from PySide6.QtGui import QAction, QGuiApplication, QWheelEvent
-from PySide6.QtWidgets import QDialog, QMainWindow, QStyle, QStyleOptionComboBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QLabel, QMainWindow, QStyle, QStyleOptionComboBox, QVBoxLayout, QWidget
 
 from secateur.app.widgets.buttons import Chip
 from secateur.app.widgets.empty_state import EmptyState
 from secateur.app.widgets.error_bar import ErrorBar
 from secateur.app.widgets.fields import ComboBox, DoubleSpinBox, FilterLine, SpinBox
 from secateur.app.widgets.flow import FlowLayout
+from secateur.app.widgets.labels import label
 from secateur.app.widgets.spread_labels import spread
 
 
@@ -158,3 +159,12 @@ def test_labels_of_near_points_do_not_touch() -> None:
         assert area.contains(box)
         assert not box.intersects(line)
         assert not any(box.intersects(other) for other in boxes[n + 1 :])
+
+
+def test_a_number_and_its_unit_stay_in_one_line(qtbot) -> None:
+    words = "About 7 min if 50 % of 1.5 GB is kept."
+    made = label(words, wrap=True)
+    qtbot.addWidget(made)
+    shown = QLabel.text(made)
+    assert made.text() == words
+    assert shown.split(" ") == ["About", "7\u00a0min", "if", "50\u00a0%", "of", "1.5\u00a0GB", "is", "kept."]
