@@ -22,6 +22,7 @@ from secateur.engine.sensitivity.protocol import SHARES
 from secateur.engine.session.states import State
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities
 from secateur.engine.structures.memory.peak import Memory, memory
+from secateur.engine.targets.protocol import WRITING
 from secateur.engine.workflows.prune import PruneSettings
 
 from ..document.document import Document
@@ -40,6 +41,10 @@ COMPUTING = ("evaluate", "recover", "score")
 """Steps whose work is multiply-accumulates; a session that was restored is not evaluated again, but scored."""
 TIMES = "times"
 """What steps took is kept among the settings by that name."""
+NEAR = 1
+"""Of magnitudes, how far apart models may be for the time of one to say something of the other's."""
+Took = tuple[float, float]
+"""(work, seconds) of a step."""
 SHORTEST = 0.05
 """Seconds below which a finished step teaches nothing about the next."""
 
@@ -80,8 +85,9 @@ class CostEstimator:
     def __init__(self, document: Document) -> None:
         """Nothing is known at first."""
         self._document = document
-        self._took: dict[str, tuple[float, float]] = {}
-        self._earlier: dict[str, tuple[float, float]] = _earlier_times()
+        self._took: dict[str, Took] = {}
+        self._model: Analysis | None = None
+        self._earlier: dict[str, dict[int, Took]] = _earlier_times()
         self._memory: dict[str, tuple[Analysis, Memory]] = {}
         self._trials: tuple[object, object, int] = (None, None, 0)
         self._kinds: dict[str, Callable[..., Estimate]] = {
@@ -98,10 +104,34 @@ class CostEstimator:
     def learn(self, method: str, work: float, seconds: float) -> None:
         """A step of that much work took so long."""
         if work > 0 and seconds > SHORTEST:
+            self._forget_another_model()
             self._took[method] = work, seconds
             if method not in COMPUTING:  # their speed is another one for each model
-                self._earlier[method] = work, seconds
-                settings.store(TIMES, {name: list(took) for name, took in self._earlier.items()})
+                self._earlier.setdefault(method, {})[self._magnitude()] = work, seconds
+                kept = {
+                    name: {str(size): list(took) for size, took in by.items()} for name, by in self._earlier.items()
+                }
+                settings.store(TIMES, kept)
+
+    def _forget_another_model(self) -> None:
+        """What steps took is of one model."""
+        if self._model is not self._document.analysis:
+            self._model = self._document.analysis
+            self._took.clear()
+
+    def _magnitude(self) -> int:
+        """Of the model: how often the least cost doubles up to its MACs and parameters."""
+        original = self._document.original
+        return round(math.log2(max(original.macs + original.parameters, 1))) if original is not None else 0
+
+    def _known(self, method: str) -> Took | None:
+        """What the last step of that kind took: of this model, else in an earlier session of one of about its size."""
+        self._forget_another_model()
+        if (took := self._took.get(method)) is not None:
+            return took
+        size = self._magnitude()
+        near = {abs(other - size): took for other, took in self._earlier.get(method, {}).items()}
+        return next((near[apart] for apart in sorted(near) if apart <= NEAR), None)
 
     def estimate(self, method: str, *arguments: Any) -> Estimate:
         """What a call of the session will take; the arguments are those of the call."""
@@ -109,9 +139,8 @@ class CostEstimator:
         if kind is None or self._document.analysis is None:
             return Estimate()
         found = kind(*arguments)
-        if found.work == found.work and (
-            method in self._took or (found.seconds != found.seconds and method in self._earlier)
-        ):
+        known = self._known(method)
+        if found.work == found.work and known and (method in self._took or found.seconds != found.seconds):
             return Estimate(found.work, self._time(method, found.work), found.bytes)
         return found
 
@@ -157,7 +186,7 @@ class CostEstimator:
 
     def _time(self, method: str, work: float) -> float:
         """Seconds of that much work, as the last step of its kind took; 0 where that cannot be known."""
-        done, took = self._took.get(method) or self._earlier.get(method) or (UNKNOWN, UNKNOWN)
+        done, took = self._known(method) or (UNKNOWN, UNKNOWN)
         found = took * work / done if took == took else self._seconds(work)
         return found if found == found else 0.0
 
@@ -262,7 +291,7 @@ class CostEstimator:
         states = [state for name in names if (state := self._state(name)) is not None]
         need = sum(SINGLE * one.parameters + target.batch * self._peak(one) for one in states)
         fresh = [one for one in states if timing_of(one, target) is None]  # the others' files are written already
-        return Estimate(1.0 + len(fresh), UNKNOWN, need)
+        return Estimate(len(states) + WRITING * len(fresh), UNKNOWN, need)
 
     def _sweep(self, name: str, prune_settings: PruneSettings, shares: tuple[float, ...], *_rest: Any) -> Estimate:
         """Its work is not said: what was made before is not made again, so that its time would teach nothing."""
@@ -281,12 +310,14 @@ class CostEstimator:
         return Estimate(cost.trials * left, cost.seconds * left, need)
 
 
-def _earlier_times() -> dict[str, tuple[float, float]]:
-    """What steps took in earlier sessions on this machine, as far as that can be read: (work, seconds) by method."""
-    kept = settings.value(TIMES, {})
-    pairs = {str(name): took for name, took in kept.items() if isinstance(took, list) and len(took) == 2}
-    numbers = {name: took for name, took in pairs.items() if all(isinstance(one, (int, float)) for one in took)}
-    return {name: (float(work), float(seconds)) for name, (work, seconds) in numbers.items() if work > 0 < seconds}
+def _earlier_times() -> dict[str, dict[int, Took]]:
+    """What steps took in earlier sessions on this machine, as far as that can be read: by method and model's size."""
+    kept: dict[str, dict[str, list[float]]] = settings.value(TIMES, {})
+    found: dict[str, dict[int, Took]] = {}
+    for name, sizes in kept.items():
+        with suppress(ValueError, TypeError, AttributeError):  # another version's, or changed by hand
+            found[name] = {int(size): (float(work), float(took)) for size, (work, took) in sizes.items()}
+    return {name: {size: took for size, took in by.items() if min(took) > 0} for name, by in found.items()}
 
 
 def say(text: str) -> str:

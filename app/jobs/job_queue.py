@@ -63,7 +63,8 @@ class QueuedJob:
         then: Called once its result was taken; None where nothing follows.
         again: It was asked for once more, because the engine was lost in it.
         dropped: It is cancelled because nobody needs it any more: nothing is said of that.
-        stage: Of how many steps its present stage is.
+        tells: It has told the share of its whole work.
+        stage: Of how many steps its present stage is; 0 where it tells the share of the whole.
         recent: (time, share) of its last progress, of the whole work where the job tells that, else of its stage. They
             tell its speed: what was done before may have been known already, or done in an earlier run.
         trained: Steps, or seconds, of training that an earlier run had done, that are done now, and all; (0, 0, 0)
@@ -94,6 +95,7 @@ class QueuedJob:
     then: Callable[[], None] | None = None
     again: bool = False
     dropped: bool = False
+    tells: bool = False
     stage: int = 0
     recent: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     trained: tuple[int, int, int] = (0, 0, 0)
@@ -127,8 +129,19 @@ class QueuedJob:
         self.progress = progress
         self.so_far = self.so_far if progress.so_far is None else progress.so_far
         whole = math.isfinite(progress.share)
-        begins = code in TRAINING and not self.trained[2]
-        if begins or (not whole and progress.total != self.stage):  # the speed of one stage says nothing of another one
+        self.tells = self.tells or whole
+        if code in TRAINING and not self.trained[2]:
+            self.recent.clear()
+        if whole or not self.tells:  # else a step of a job that tells the share of the whole; its own says less
+            self._reach(now, progress, whole)
+        if code == GOING_ON:
+            self.trained = progress.done, progress.done, 0
+        if code in TRAINING:
+            self.trained = self.trained[0], progress.done, progress.total
+
+    def _reach(self, now: float, progress: Progress, whole: bool) -> None:
+        """Note how far it is, of the whole or of its stage: the speed of one stage says nothing of another one."""
+        if not whole and progress.total != self.stage:
             self.recent.clear()
         self.stage = 0 if whole else progress.total
         reached = progress.share if whole else progress.done / progress.total if progress.total else 0.0
@@ -139,10 +152,6 @@ class QueuedJob:
         lately = now - max(RECENT, HALF * (now - self.started) if whole else 0.0)
         while len(self.recent) > FEWEST and self.recent[1][0] < lately:
             del self.recent[0]
-        if code == GOING_ON:
-            self.trained = progress.done, progress.done, 0
-        if code in TRAINING:
-            self.trained = self.trained[0], progress.done, progress.total
 
     def new_step(self) -> str:
         """Its present step, in words, where that belongs into its log; "" where the log has told of it just now."""

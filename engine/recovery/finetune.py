@@ -46,9 +46,12 @@ TIMED = ("progress.fine_tuning_timed", "Fine-tuning, {done} of {minutes} minutes
 DISTILLING = ("progress.distilling", "Learning the original's outputs, without labels")
 COUNTED = (FINE_TUNING[0], TIMED[0], DISTILLING[0])
 """Codes of the progress that counts steps, or seconds, of training."""
+EVALUATING = "progress.evaluating"
+"""The code of an evaluation's progress."""
 STEP, FIRST_EVALUATIONS, FIRST_PASSES = 4, 2, 100
 """Passes of a batch through a model in a step of training, and before the first one: evaluations and a repair."""
-
+ROUNDED = 1e-9
+"""Of an epoch, what rounding may add to it."""
 
 STEPS = 1_000_003
 """More than an epoch has, so that each has a seed of its own."""
@@ -146,7 +149,8 @@ def _run(training: Training, reference: tuple[nn.Module, KeptIndices], checkpoin
     best = (yield from spanning(_first(training, *reference), 0.0, begin)) if found is None else None
     models = training.student, training.teacher
     with placed(training.device, *models), in_single(training.student) as training.own_types:
-        return (yield from spanning(_counted(_trained(training, best, found or {}, checkpoint)), begin, 1.0))
+        job = _trained(training, best, found or {}, checkpoint)
+        return (yield from spanning(_counted(job, training), begin, 1.0))
 
 
 def training_work(task: Task, epochs: int) -> float:
@@ -158,12 +162,26 @@ def training_work(task: Task, epochs: int) -> float:
     return FIRST_EVALUATIONS * val + FIRST_PASSES + epochs * (STEP * train + val)
 
 
-def _counted(job: Job[Recovered]) -> Job[Recovered]:
-    """A training whose work is counted by its steps alone, whatever else tells of its progress."""
+def _counted(job: Job[Recovered], training: Training) -> Job[Recovered]:
+    """A training whose work is counted by its steps and evaluations, whatever else tells of its progress."""
+    val, epochs = training.task.batch_count(Split.VAL), training.settings.passes or 1
+    trained = last = 0.0
 
     def told(progress: Progress) -> Iterator[Progress]:
-        training = progress.total and progress.message.code in COUNTED
-        yield replace(progress, share=progress.done / progress.total if training else 0.0)
+        nonlocal trained, last
+        code, done = progress.message.code, progress.done / progress.total if progress.total else 0.0
+        if code == TIMED[0]:
+            yield replace(progress, share=done)
+            return
+        share = 0.0  # counts as what was done before
+        if code in COUNTED and progress.total:
+            whole = STEP * progress.total + epochs * val
+            evaluated = max(math.ceil(epochs * done - ROUNDED) - 1, 0)
+            share = trained = (STEP * progress.done + evaluated * val) / whole
+            last = val / whole
+        elif code == EVALUATING and trained:
+            share = trained + last * done
+        yield replace(progress, share=share)
 
     return (yield from followed(job, told))
 
@@ -259,13 +277,15 @@ def _stopped(error: SecateurError, position: Position, best: Recovered) -> Messa
 def _first(training: Training, reference: nn.Module, kept: KeptIndices) -> Job[Recovered]:
     """What is there before any training: as given, and with layers and statistics repaired."""
     copy, task, token = training.student, training.task, training.token
-    best = yield from _evaluated(None, training, 0)
-    repair = yield from reconstruct(copy, reference, kept, task, training.settings.repairs, token)
+    evaluating = task.batch_count(Split.VAL) / (FIRST_EVALUATIONS * task.batch_count(Split.VAL) + FIRST_PASSES)
+    best = yield from spanning(_evaluated(None, training, 0), 0.0, evaluating)
+    job = reconstruct(copy, reference, kept, task, training.settings.repairs, token)
+    repair = yield from spanning(job, evaluating, 0.5)
     repaired, given = bool(repair.repaired), best
     with placed(training.device, copy):
-        measured = yield from calibrate_batchnorm(copy, task, token)
+        measured = yield from spanning(calibrate_batchnorm(copy, task, token), 0.5, 1 - evaluating)
     if repaired or measured:
-        best = yield from _evaluated(best, training, 0)
+        best = yield from spanning(_evaluated(best, training, 0), 1 - evaluating, 1.0)
     if training.settings.repair not in (Repair.AUTO, Repair.NONE) and not repaired:
         yield Progress("No layer could be repaired: none lost inputs, or all were trained since the cut")
     if repaired:  # a repair that made it worse is no place to start from

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import TaskError
-from ..jobs import CancelToken, Job
+from ..jobs import CancelToken, Job, spanning
 from ..model_inputs import mapped, named_arrays
 from ..tasks.protocol import Metric, Split, Task
 from .side_effects import modes_kept
@@ -83,9 +83,9 @@ def labels_allow_mirroring(model: nn.Module, task: Task, token: CancelToken) -> 
         return False
     with modes_kept(model):
         model.eval()
-        plain = yield from task.evaluate(model, Split.VAL, token)
+        plain = yield from spanning(task.evaluate(model, Split.VAL, token), 0.0, 0.5)
         with mirroring(model, all_samples=True):
-            other = yield from task.evaluate(model, Split.VAL, token)
+            other = yield from spanning(task.evaluate(model, Split.VAL, token), 0.5, 1.0)
     noise = math.hypot(plain.error, other.error)
     return plain.certain and _gain(plain, other) + noise <= ALIKE * abs(plain.value)
 

@@ -17,7 +17,7 @@ from .checkpoint import Checkpoint
 from .finetune import explained, fine_tune, training_work
 from .protocol import DISTILLATION_STEPS, TUNING_TIME, RecoverySettings, require_possible
 from .side_effects import working_copy
-from .teacher_tuning import TunedTeacher, tuned_teacher
+from .teacher_tuning import TunedTeacher, tuned_teacher, tuning_work
 from .time_limit import TimeLimit
 
 
@@ -59,7 +59,7 @@ def recover(
     steps = DISTILLATION_STEPS if settings.distilling else None
     settings = settings.distilling or settings
     limit = TimeLimit(60 * settings.minutes) if settings.minutes else TimeLimit()
-    tuning = 0 if settings.tuning is None else training_work(task, settings.tuning.epochs)
+    tuning = tuning_work(task, settings)
     begin = tuning / (tuning + training_work(task, settings.epochs))
     with explained():
         time = limit.part(TUNING_TIME)

@@ -14,18 +14,21 @@ from torch import Tensor, nn, no_grad
 
 from ..devices import CPU, placed
 from ..errors import NO_NUMBERS, Message, SecateurError
-from ..jobs import CancelToken, Job, Progress, followed
+from ..jobs import CancelToken, Job, Progress, followed, spanning
 from ..messages import Phrase
 from ..scoring.cancellable_autograd import interruptible
 from ..storage.serialization import from_plain, to_plain
 from ..tasks.protocol import Metric, Split, Task
 from ..text.format import counted
 from .checkpoint import KeptTeacher
-from .finetune import fine_tune
+from .finetune import fine_tune, training_work
 from .flip_augmentation import better_than_noise, labels_allow_mirroring
 from .protocol import RecoverySettings
 from .side_effects import working_copy
 from .time_limit import TimeLimit
+
+MIRRORING = 2
+"""Evaluations that tell whether labels allow mirrored images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +76,22 @@ def tuned_teacher(
     found = TunedTeacher()
     with placed(device, teacher):
         if has_loss(teacher, task, token):
-            found = TunedTeacher((yield from labels_allow_mirroring(teacher, task, token)))
+            begin = MIRRORING * task.batch_count(Split.VAL) / max(tuning_work(task, settings), 1)
+            found = TunedTeacher((yield from spanning(labels_allow_mirroring(teacher, task, token), 0.0, begin)))
             if how is not None:
-                found = yield from _tuned(teacher, task, how, found.mirror, kept, device, limit, token)
+                job = _tuned(teacher, task, how, found.mirror, kept, device, limit, token)
+                found = yield from spanning(job, begin, 1.0)
     told = None if found.message is None else to_plain(found.message)
     kept.save({"mirror": found.mirror, "state_dict": found.state_dict, "message": told})
     return found
+
+
+def tuning_work(task: Task, settings: RecoverySettings) -> float:
+    """About how much it is to prepare the teacher, in the unit of `training_work`; 0 where nothing is tried."""
+    if settings.tuning is None and (settings.mirror is not None or not settings.trains):
+        return 0.0
+    mirroring = MIRRORING * task.batch_count(Split.VAL)
+    return mirroring + (0.0 if settings.tuning is None else training_work(task, settings.tuning.epochs))
 
 
 def _tuned(

@@ -55,6 +55,11 @@ class Artifacts:
             return (yield from self._onnx(model, state, target.lengths, token))
         return self._parcel(model, state)
 
+    def has(self, state: State, target: TargetSpec) -> bool:
+        """Whether what a target takes of a state is there already."""
+        as_onnx = target_named(target.runtime).takes == "onnx"
+        return self._onnx_path(state, target.lengths).exists() if as_onnx else is_own(self._parcel_path(state))
+
     def step(self, model: Any, state: State, target: TargetSpec, token: CancelToken) -> Job[tuple[Path, Inputs]]:
         """What a target takes of one further token behind its prompt, and the inputs; see `targets.measure_steps`."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -104,8 +109,11 @@ class Artifacts:
             yield from exporter_named("onnx").export(self.request(model, state, str(path), size), token)
         return path
 
+    def _parcel_path(self, state: State) -> Path:
+        return self.folder / f"{state.weights}-{self.code[:CODE]}"
+
     def _parcel(self, model: Any, state: State) -> Path:
-        path = self.folder / f"{state.weights}-{self.code[:CODE]}"
+        path = self._parcel_path(state)
         if not is_own(path):
             shutil.rmtree(path, ignore_errors=True)
             unfinished = path.with_suffix(".part")

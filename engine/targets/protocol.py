@@ -11,6 +11,8 @@ from ..text.notation import SIZE
 
 RUNTIME = "onnxruntime"
 """What runs a model where nobody says otherwise."""
+WRITING = 4.0
+"""About how often a file could be timed in the time that it takes to write it."""
 
 
 @dataclass(frozen=True, slots=True)

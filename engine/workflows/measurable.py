@@ -19,17 +19,24 @@ from ..surgery.cut.cut import rebuild
 
 def measurable(session: Session, name: str) -> tuple[Artifacts, nn.Module, State]:
     """What is measured of a state or a baseline, and who writes its files."""
+    artifacts, state = artifacts_of(session, name)
     beside = session.history.baselines.get(name)
     if beside is None:
-        return session.artifacts(), session.model(name), session.history.state(name)
+        return artifacts, session.model(name), state
+    return artifacts, model_of(session, beside, session.prepared.opened.factory, session.loaded.consent), state
+
+
+def artifacts_of(session: Session, name: str) -> tuple[Artifacts, State]:
+    """Who writes the files of a state or a baseline, and what stands for it there."""
+    beside = session.history.baselines.get(name)
+    if beside is None:
+        return session.artifacts(), session.history.state(name)
     prepared, code = session.prepared, session.analysis.recorded
-    factory = prepared.opened.factory
     if beside.source is not None:
         opened = replace(prepared.opened, name=beside.title)
         prepared = replace(prepared, spec=beside.source, opened=opened)
         code = fingerprint(file_of(beside.source))[0]
-    model = model_of(session, beside, factory, session.loaded.consent)
-    return Artifacts(session.folder / "artifacts", prepared, code), model, as_state(beside)
+    return Artifacts(session.folder / "artifacts", prepared, code), as_state(beside)
 
 
 def model_of(session: Session, one: Baseline, factory: Callable[[], nn.Module], consent: Consent) -> nn.Module:

@@ -9,13 +9,11 @@ from ..session.session import Session
 from ..session.states import EXPORT_MARK
 from ..targets.measure import measure as time_files
 from ..targets.measure import measure_steps
-from ..targets.protocol import TargetSpec, Timing
+from ..targets.protocol import WRITING, TargetSpec, Timing
 from .export import kept_file
-from .measurable import measurable
+from .measurable import artifacts_of, measurable
 
 NEVER = NeverCancelled()
-WRITTEN = 0.8
-"""About what share of the time it takes to write the files that are not there yet; the rest measures."""
 
 
 def measure_states(
@@ -31,18 +29,21 @@ def measure_states(
     """
     files: list[Path] = []
     steps: list[tuple[Path, Inputs]] = []
-    for number, state in enumerate(states):
-        begin, end = (WRITTEN * each / len(states) for each in (number, number + 1))
+    fresh = [_is_fresh(session, state, target) for state in states]
+    whole, written = WRITING * sum(fresh) + len(states), 0.0
+    for state, new in zip(states, fresh, strict=True):
         if EXPORT_MARK in state:
             files.append((yield from _kept(session, state, token)))
             continue
         artifacts, model, one = measurable(session, state)
         if target.tokens:
             steps.append((yield from artifacts.step(model, one, target, token)))
-        files.append((yield from spanning(artifacts.file(model, one, target, token), begin, end)))
-    yield Progress("Measuring", share=WRITTEN)
+        end = written + WRITING * new / whole
+        files.append((yield from spanning(artifacts.file(model, one, target, token), written, end)))
+        written = end
+    yield Progress("Measuring", share=written)
     timing = time_files(files, session.prepared.inputs, target, token=token)
-    timings = yield from spanning(timing, WRITTEN, 1.0)
+    timings = yield from spanning(timing, written, 1.0)
     if steps:
         yield Progress("Measuring the next token")
         paths, inputs = [path for path, _ in steps], [given for _, given in steps]
@@ -54,6 +55,14 @@ def measure_states(
     for state, timing in zip(states, timings, strict=True):
         session.history.add_timing(state, timing)
     return timings
+
+
+def _is_fresh(session: Session, name: str, target: TargetSpec) -> bool:
+    """Whether the file of a state or a baseline must be written first."""
+    if EXPORT_MARK in name:
+        return False
+    artifacts, state = artifacts_of(session, name)
+    return not artifacts.has(state, target)
 
 
 def _kept(session: Session, name: str, token: CancelToken) -> Job[Path]:

@@ -1,6 +1,6 @@
 """How much the metric falls as each coupled set of a state loses structures; what was measured once stays measured."""
 
-from ..jobs import CancelToken, Job, NeverCancelled
+from ..jobs import CancelToken, Job, NeverCancelled, spanning
 from ..planning.protocol import Goal
 from ..scoring.score_options import Choices
 from ..sensitivity.measure import TrialModel, sensitivity
@@ -11,6 +11,8 @@ from ..session.session import Session
 from ..tasks.protocol import Metric
 
 NEVER = NeverCancelled()
+SCORED = 0.03
+"""About what share of the time the scores take, where they are not known yet."""
 
 
 def measure_sensitivity(
@@ -36,7 +38,7 @@ def measure_sensitivity(
         token: Cancels; what was measured is kept.
     """
     one, task = session.history.state(state), session.task
-    scores = yield from session.score(state, criterion, choices, seed, token)
+    scores = yield from spanning(session.score(state, criterion, choices, seed, token), 0.0, SCORED)
     removed = session.removed(state)
     subject = TrialModel(
         model=session.model(state),
@@ -51,4 +53,5 @@ def measure_sensitivity(
     )
     file = points_of(session.location.cache / "sensitivity", one, session.loaded, task.spec)
     numbers = sets_of(session.analysis, removed, goal or Goal(()))
-    return (yield from sensitivity(subject, numbers, shares, Stored(file, Metric), token))
+    job = sensitivity(subject, numbers, shares, Stored(file, Metric), token)
+    return (yield from spanning(job, SCORED, 1.0))

@@ -14,7 +14,7 @@ from secateur.app.commands import command_named
 from secateur.app.document.aspects import Aspect
 from secateur.app.document.job_state import JobView
 from secateur.app.jobs import job_queue
-from secateur.app.jobs.cost_estimator import Estimate, estimate_words, free_memory
+from secateur.app.jobs.cost_estimator import CostEstimator, Estimate, estimate_words, free_memory
 from secateur.app.jobs.job_queue import QueuedJob
 from secateur.app.panels.jobs import JobsPanel, job_words
 from secateur.app.panels.log import LogPanel
@@ -296,6 +296,26 @@ def test_the_time_left_is_that_of_the_whole_job_and_not_of_its_stage(monkeypatch
     for second in range(10):
         left = told_at(job, monkeypatch, second, second / 100)
     assert left == pytest.approx(91.0)  # a hundredth a second, and 9 are done
+
+
+def test_a_step_that_tells_no_share_leaves_the_time_of_the_whole_as_it_was(monkeypatch) -> None:
+    job, left = QueuedJob("Measure", lambda _none: None, "sensitivity"), 0.0
+    for second in range(10):
+        left = told_at(job, monkeypatch, second, second / 100)
+        job.told(Progress("Without 3 of 16", second, 80))
+    assert left == pytest.approx(91.0) and job.view().left == pytest.approx(91.0)
+
+
+def test_what_a_step_took_is_said_for_a_model_of_that_size_alone(player: Player) -> None:
+    document, estimator = player.document, player.workbench.estimator
+    work = estimator.estimate("cut", "s0").work
+    estimator.learn("cut", work, 8.0)
+    original = document.contents.states["s0"]
+    for times, known in ((1.0, True), (1.4, True), (12.0, False), (0.1, False)):
+        size = {"macs": int(original.macs * times), "parameters": int(original.parameters * times)}
+        document.contents.states["s0"] = replace(original, **size)
+        found = CostEstimator(document).estimate("cut", "s0").seconds  # another start, another model
+        assert (found == pytest.approx(8.0 * times, rel=0.01)) if known else math.isnan(found)
 
 
 def test_a_slow_start_says_nothing_of_the_training_that_follows(monkeypatch) -> None:

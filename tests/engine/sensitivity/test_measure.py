@@ -218,3 +218,10 @@ def test_what_a_criterion_did_not_rate_is_left_out_and_said(session: Session):
     with pytest.raises(SecateurError, match="scores none of these layers"):
         others = tuple(kind for kind in goal.kinds if kind is not Kind.FILTER)
         finish(measure_sensitivity(session, "s0", "ablation", SHARES, Goal((), kinds=others), choices))
+
+
+def test_the_share_of_the_work_is_told_from_the_scores_to_the_last_trial(session: Session):
+    told: list[float] = []
+    found = finish(measure_sensitivity(session, "s0", "l1", SHARES, FILTERS), lambda one: told.append(one.share))
+    assert all(0 <= share <= 1 for share in told) and told == sorted(told)
+    assert len(set(told)) >= np.unique(found.removed).size and told[-1] > 0.9
