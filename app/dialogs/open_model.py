@@ -62,12 +62,12 @@ class OpenModel(FormDialog):
 
     def __init__(self, window: WindowApi, source: str = "", compares: bool = False) -> None:
         """Ask in a window; `source` is what is known already, `compares`: the model is to stand beside the open one."""
-        super().__init__(
-            window.as_widget(),
-            self.tr("Open a model"),
-            self.tr("The model is opened in a separate process, not in this window."),
-            self.tr("Open"),
-        )
+        title, verb = self.tr("Open a model"), self.tr("Open")
+        sentence = self.tr("The model is opened in a separate process, not in this window.")
+        if compares:
+            title, verb = self.tr("Compare with another model"), self.tr("Compare")
+            sentence = self.tr("Its layers are shown beside those of the current state. The open model stays open.")
+        super().__init__(window.as_widget(), title, sentence, verb)
         self._callables: tuple[str, ...] = ()
         self._before = ""
         self._compares = compares
@@ -95,17 +95,12 @@ class OpenModel(FormDialog):
         self.pretrained = settings_line(setting_of(ModelSpec, "pretrained"), self.add_line)
         self.inputs = settings_line(setting_of(ModelSpec, "inputs"), self.add_line)
         self.outputs = settings_line(setting_of(ModelSpec, "outputs"), self.add_line)
-        self.own_class = check_field(setting_of(ModelSpec, "own_class"))
-        self.uniform = check_field(setting_of(ModelSpec, "uniform"))
-        self.ignore_unused = check_field(setting_of(ModelSpec, "ignore_unused"))
-        plans = QWidget()
-        row = FlowLayout(plans, gap=BESIDE)
-        for box in (self.own_class, self.uniform, self.ignore_unused):
-            row.addWidget(box)
-        self.add_row(self.tr("Plans"), plans)
+        self._add_plans()
         self.problem = self._problem
-        self.act = lambda: window.open(self.spec())
+        self.act = self._compare if compares else self._open
+        self._window = window
         self.data = DataRows(self, optional=True)
+        self.show_row(self.data.kind, not compares)
         self.kind.currentIndexChanged.connect(self._chosen)
         self.kind.activated.connect(self._kind_by_hand)
         if (
@@ -118,6 +113,22 @@ class OpenModel(FormDialog):
         self._take(source, self.name.text())
         self._before = self.name.text()
         self.name.setFocus()
+
+    def _add_plans(self) -> None:
+        self.own_class = check_field(setting_of(ModelSpec, "own_class"))
+        self.uniform = check_field(setting_of(ModelSpec, "uniform"))
+        self.ignore_unused = check_field(setting_of(ModelSpec, "ignore_unused"))
+        self._plans = plans = QWidget()
+        row = FlowLayout(plans, gap=BESIDE)
+        for box in (self.own_class, self.uniform, self.ignore_unused):
+            row.addWidget(box)
+        self.add_row(self.tr("Plans"), plans)
+
+    def _open(self) -> None:
+        self._window.open(self.spec())
+
+    def _compare(self) -> None:
+        self._window.workbench.others.compare(self.spec())
 
     def _take(self, source: str, model: str = "") -> None:
         """Take over a path, a name or an address as what it is; one that nothing is known of as a Python file.
@@ -256,7 +267,7 @@ class OpenModel(FormDialog):
         self.show_row(self.weights, kind is not FOLDER)
         self.show_row(self.pretrained, kind in LIBRARIES)
         self.show_row(self.inputs, kind is not FOLDER)
-        for field in (self.outputs, self.own_class):
+        for field in (self.outputs, self._plans):
             self.show_row(field, kind is not FOLDER and not self._compares)
         self.check()
 
@@ -320,12 +331,7 @@ class OpenModel(FormDialog):
 
 def ask_to_compare(window: WindowApi) -> None:
     """Ask for a model to stand beside the open one, which stays open."""
-    dialog = OpenModel(window, compares=True)
-    dialog.setWindowTitle(dialog.tr("Compare with another model"))
-    dialog.accept_button.say(dialog.tr("Compare"))
-    dialog.show_row(dialog.data.kind, False)
-    dialog.act = lambda: window.workbench.others.compare(dialog.spec())
-    dialog.open()
+    OpenModel(window, compares=True).open()
 
 
 def _pasted(before: str, text: str) -> str:

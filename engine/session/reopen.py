@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -10,17 +11,68 @@ from torch import Tensor, nn
 from ..bfloat16 import in_bfloat16
 from ..errors import Message, OpenError
 from ..foreign_code.consent import Consent
-from ..jobs import CancelToken, Job
+from ..jobs import CancelToken, Job, Progress, part_of
+from ..sources.named_code import require_consent
 from ..sources.protocol import ModelSpec
 from ..storage.weight_store import WeightStore
 from ..structures.analysis import Analysis, from_identities
 from ..tasks.protocol import CLASSES, TaskInfo, option
 from .loaded_model import LoadedModel
 from .open_model import Prepared, analysed, described, numbered, prepare
+from .project_file import Role, changes, read_project
 from .state_history import StateHistory
+from .states import State
 
 LOADED, UNTRAINED = ("source.cached", "source.timm_cached"), ("source.random", "source.untrained")
 """Codes of what sources remark on weights that they have found in a cache, and on those that are random."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedProject:
+    """A project as it lies in its folder; nothing is copied, and nothing written.
+
+    Attributes:
+        history: Its states, with what is to be said of them.
+        store: Their weights.
+        loaded: The model.
+        left: Id of the state that it was left at, "" where nobody says at which.
+    """
+
+    history: StateHistory
+    store: WeightStore
+    loaded: LoadedModel
+    left: str
+
+    @property
+    def present(self) -> State:
+        """The state that it was left at."""
+        self.history.leave(self.left)
+        return self.history.present
+
+
+def saved_project(spec: ModelSpec, token: CancelToken) -> Job[SavedProject]:
+    """Open a project where it lies.
+
+    Args:
+        spec: Its folder, where its files lie now, and whether its code may run.
+        token: Cancels.
+    """
+    history = StateHistory(Path(spec.source))
+    history.read()
+    assert history.spec is not None
+    check_kept(spec, history.spec)
+    file, notes = read_project(history.folder)
+    history.relocate(spec.moved)
+    history.spec = replace(history.spec.without_consent, trust_code=spec.trust_code)
+    consent = require_consent(replace(history.spec, task=history.task), history.seal, history.folder, spec.trust_code)
+    store = WeightStore(history.folder / "weights")
+    shown = Progress("Checking for changes")
+    changed, stale = yield from part_of(shown, changes(file, history.spec, history.task, token))
+    if stale:
+        history.mark_stale(code=Role.MODEL in stale)
+    history.notes = (*history.notes, *notes, *changed)
+    loaded = yield from reopened(history, store, spec, token, consent)
+    return SavedProject(history, store, loaded, "" if file is None else file.state)
 
 
 def reopened(

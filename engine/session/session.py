@@ -24,7 +24,7 @@ from ..baselines.protocol import Baseline
 from ..devices import CPU, available, check_threads, device_named, placed
 from ..errors import Message, OpenError, SecateurError, TaskError
 from ..foreign_code.consent import NO_CONSENT, Consent
-from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of, staged
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, staged
 from ..recovery.checkpoint import Checkpoint, KeptTeacher, delete_checkpoints
 from ..recovery.protocol import RecoverySettings, Repair
 from ..recovery.recover import recover as recover_model
@@ -72,8 +72,7 @@ from .open_model import (
     same_shape,
     with_tokenizer,
 )
-from .project_file import Role, changes, read_project
-from .reopen import check_kept, reopened
+from .reopen import reopened, saved_project
 from .session_folder import SessionFolder
 from .state_history import StateHistory, is_project
 from .states import OpenedModel, PlanIntent, State, StateKind
@@ -383,34 +382,19 @@ class Session:
 
     def _open_project(self, spec: ModelSpec, token: CancelToken) -> Job[OpenedModel]:
         """Open a project, then copy its states into this session's folder; another task may judge it."""
-        project = StateHistory(Path(spec.source))
         if self.location.exclusive:
-            yield from self._hold_to_write(project.folder)
-        project.read()
-        assert project.spec is not None
-        check_kept(spec, project.spec)
-        file, notes = read_project(project.folder)
-        project.relocate(spec.moved)
-        project.spec = replace(project.spec.without_consent, trust_code=spec.trust_code)
-        consent = require_consent(
-            replace(project.spec, task=project.task), project.seal, project.folder, spec.trust_code
-        )
-        store = WeightStore(project.folder / "weights")
-        shown = Progress("Checking for changes")
-        changed, stale = yield from part_of(shown, changes(file, project.spec, project.task, token))
-        if stale:
-            project.mark_stale(code=Role.MODEL in stale)
-        project.notes = (*project.notes, *notes, *changed)
-        loaded = yield from reopened(project, store, spec, token, consent)
+            yield from self._hold_to_write(Path(spec.source))
+        saved = yield from saved_project(spec, token)
+        project = saved.history
         if project.folder.resolve() != self.folder.resolve():
-            yield from self.store.take(project.weights, store, token)
+            yield from self.store.take(project.weights, saved.store, token)
             project.write_to(self.folder)
             self.history.read()
         else:
             self.history = project
         self.history.notes = project.notes
-        self.history.leave("" if file is None else file.state)
-        self._loaded, self._shown = loaded, None
+        self.history.leave(saved.left)
+        self._loaded, self._shown = saved.loaded, None
         if spec.task is not None and not asks_for(spec.task, self.history.task):
             yield from self.attach_task(spec.task, token)
         return self.opened()

@@ -5,6 +5,7 @@ from ..foreign_code.consent import Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress
 from ..session.bundle_file import is_bundle
 from ..session.open_model import prepare
+from ..session.reopen import saved_project
 from ..session.session import Session
 from ..session.state_history import is_project
 from ..sources.open import named_by_hand
@@ -32,8 +33,12 @@ def read_layers(
         SecateurError: It cannot be opened, or does not run.
     """
     consent = named_by_hand(spec) if consent is None else consent
-    if is_project(spec.source) or is_bundle(spec.source):
-        return (yield from _of_saved(spec, token, consent))
+    if is_project(spec.source):
+        saved = yield from saved_project(spec, token)
+        yield Progress("Counting what its layers cost")
+        return layers_of(saved.loaded.analysis, saved.loaded.mask(saved.present))
+    if is_bundle(spec.source):
+        return (yield from _of_bundle(spec, token, consent))
     try:
         prepared = yield from prepare(spec, token, consent)
     except SecateurError as error:
@@ -45,8 +50,8 @@ def read_layers(
     return layers_of(analyse(opened.model, prepared.inputs, opened.name, outputs=prepared.spec.outputs, token=token))
 
 
-def _of_saved(spec: ModelSpec, token: CancelToken, consent: Consent) -> Job[ModelLayers]:
-    """The layers of the state that a project or a bundle was left at, opened in a temporary session."""
+def _of_bundle(spec: ModelSpec, token: CancelToken, consent: Consent) -> Job[ModelLayers]:
+    """The layers of the state that a bundle was left at, opened in a temporary session: its weights are packed."""
     beside = Session()
     try:
         opened = yield from beside.open(spec, evaluate=False, token=token, consent=consent)

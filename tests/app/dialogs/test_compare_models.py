@@ -37,7 +37,8 @@ def asked(main: MainWindow, qtbot, source: str) -> None:
     """Choose a file in the dialog of the menu."""
     main.run_command("file.compare")
     dialog = main.findChildren(OpenModel)[-1]
-    assert dialog.accept_button.text() == "Compare" and not dialog.data.kind.isVisible()
+    assert dialog.accept_button.text() == "Compare" and dialog.windowTitle() == "Compare with another model"
+    assert not dialog.data.kind.isVisible() and not dialog.own_class.isVisible()
     dialog._take(source)
     qtbot.mouseClick(dialog.accept_button, LEFT)
 

@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from secateur.engine.session.session import Session
 from secateur.engine.session.states import PlanIntent
 from secateur.engine.sharing.session_files import save_bundle, save_project
 from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.storage.weight_store import WeightStore
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.model_layers import layers_of
@@ -83,10 +85,13 @@ def test_a_project_and_a_bundle_are_read_in_the_state_that_they_were_left_at(tmp
         finish(save_bundle(session, state.id, str(tmp_path / "shared.zip")))
     finally:
         session.close()
-    with closing(Session()) as other:
+    with closing(Session()) as other, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WeightStore, "take", lambda *_: pytest.fail("the weights were copied"))
+        files = {path: path.stat().st_mtime_ns for path in Path(project).rglob("*")}
         for source in (project, str(tmp_path / "shared.zip")):
             found = finish(read_layers(other, ModelSpec(source, trust_code=True)))
             shapes = {row.path: row.shapes[0][1] for row in found.rows}
             assert shapes["block.conv1"] == (24 - 5, 16, 3, 3) and shapes["block.conv2"] == (16, 24 - 5, 3, 3)
             assert found.parameters == state.parameters and found.macs == state.macs
         assert not other.is_open
+        assert files == {path: path.stat().st_mtime_ns for path in Path(project).rglob("*")}
