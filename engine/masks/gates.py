@@ -131,6 +131,16 @@ class StructureGates:
             stack.enter_context(mode)
             yield
 
+    @property
+    def foldable(self) -> Tensor:
+        """[S] bool, the structures whose gates are in weights alone: in no norm, router or block."""
+        found = torch.ones(self.count, dtype=torch.bool)
+        for places in (*self._norms.values(), *self._routers.values(), *self._biases.values()):
+            for one in places:
+                found[one.structures] = False
+        found[[spec.structure for spec in self._blocks]] = False
+        return found
+
     def fold(self, gates: Tensor) -> None:
         """Multiply the weights with gates [S] for good; norms, routers and blocks have none in them."""
         own = dict(self._model.named_parameters(remove_duplicate=False))

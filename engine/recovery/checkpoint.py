@@ -151,13 +151,13 @@ class Checkpoint:
         """Time to write again."""
         return self.path is not None and time.monotonic() - self.written >= self.pause
 
-    def save(self, training: Training, position: Position, best: Recovered, failed: bool = False) -> bool:
+    def save(self, training: Training, position: Position, best: Recovered | None, failed: bool = False) -> bool:
         """Write where the training stands; atomic. A disk that is full ends no training.
 
         Args:
             training: What is to be gone on with.
             position: Where it stands.
-            best: The best so far.
+            best: The best so far; None where none is sought.
             failed: The data failed: it may be mended before this is gone on with.
 
         Returns:
@@ -182,14 +182,8 @@ class Checkpoint:
                 "reserve": training.time.reserve,
             },
             "course": list(thinned(self.points)),
-            "best": {
-                "state_dict": best.state_dict,
-                "metric": _metric_as_plain(best.metric),
-                "best_epoch": best.best_epoch,
-                "improved": best.improved,
-                "repair": _repair_as_plain(best.repair),
-                "given": None if best.given is None else _metric_as_plain(best.given),
-            },
+            "best": None if best is None else _best_as_plain(best),
+            "masks": None if training.masks is None else training.masks.state_dict(),
         }
         with suppress(SecateurError, OSError, RuntimeError):
             with staged_write(self.path) as staged:
@@ -228,6 +222,18 @@ def points_of_checkpoint(found: dict[str, Any]) -> list[dict[str, float]]:
     return [{str(name): float(value) for name, value in point.items()} for point in kept]
 
 
+def _best_as_plain(best: Recovered) -> dict[str, Any]:
+    """The best so far, as the file holds it."""
+    return {
+        "state_dict": best.state_dict,
+        "metric": _metric_as_plain(best.metric),
+        "best_epoch": best.best_epoch,
+        "improved": best.improved,
+        "repair": _repair_as_plain(best.repair),
+        "given": None if best.given is None else _metric_as_plain(best.given),
+    }
+
+
 def _repair_as_plain(one: RepairResult) -> dict[str, Any]:
     """What a repair did, as the file holds it."""
     left = [(name, why.code) for name, why in one.left]
@@ -251,27 +257,31 @@ def _metric_of(plain: dict[str, Any]) -> Metric:
     return Metric(**fields)
 
 
-def put_back(training: Training, found: dict[str, Any]) -> tuple[Recovered, Position]:
-    """Weights, optimizer, step and random state as they were written; the best so far, and where it goes on."""
+def put_back(training: Training, found: dict[str, Any]) -> Position:
+    """Weights, optimizer, masks, step and random state as they were written; where it goes on."""
     training.student.load_state_dict(found["student"])
     training.optimizer.load_state_dict(found["optimizer"])
+    if training.masks is not None:
+        training.masks.load_state_dict(found["masks"])
     training.step = int(found["step"])
     spent = found.get("time", {})
     training.time.limit.go_on(float(spent.get("elapsed", 0.0)))
     training.time.start, training.time.reserve = float(spent.get("start", 0.0)), float(spent.get("reserve", 0.0))
     torch.set_rng_state(found["random"])
+    return Position(**found["position"])
+
+
+def best_of_checkpoint(found: dict[str, Any]) -> Recovered:
+    """The best so far as it was written."""
     seen = found["best"]
-    metric, given = _metric_of(seen["metric"]), seen.get("given")
-    improved = seen.get("improved", bool(seen["best_epoch"]))
-    repair = _repair_of(seen.get("repair", {}))
-    best = Recovered(
+    given = seen.get("given")
+    return Recovered(
         seen["state_dict"],
-        metric,
+        _metric_of(seen["metric"]),
         0,
-        training.step,
+        int(found["step"]),
         seen["best_epoch"],
-        improved=improved,
-        repair=repair,
+        improved=seen.get("improved", bool(seen["best_epoch"])),
+        repair=_repair_of(seen.get("repair", {})),
         given=None if given is None else _metric_of(given),
     )
-    return best, Position(**found["position"])

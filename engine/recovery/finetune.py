@@ -22,11 +22,12 @@ from ..errors import NO_NUMBERS, Message, SecateurError, TaskError
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check, followed, spanning
 from ..structures.transition import KeptIndices
 from ..tasks.protocol import Split, Task
+from ..text.format import percent
 from ..tracing.isolated_forward import seed_others, seeded
 from .batchnorm import calibrate_batchnorm, trainable_batches
 from .best_weights import Recovered, better_weights
 from .channels_last import MemoryLayout, layout_of
-from .checkpoint import Checkpoint, Position, points_of_checkpoint, put_back
+from .checkpoint import Checkpoint, Position, best_of_checkpoint, points_of_checkpoint, put_back
 from .features import Features
 from .least_squares import reconstruct
 from .mixed_precision import in_single
@@ -44,7 +45,8 @@ SILENCE = 0.3
 FINE_TUNING = ("progress.fine_tuning", "Fine-tuning, epoch {epoch} of {epochs}")
 TIMED = ("progress.fine_tuning_timed", "Fine-tuning, {done} of {minutes} minutes, epoch {epoch}")
 DISTILLING = ("progress.distilling", "Learning the original's outputs, without labels")
-COUNTED = (FINE_TUNING[0], TIMED[0], DISTILLING[0])
+MASKS = ("progress.masks", "Learning masks, {undecided} of the gates undecided")
+COUNTED = (FINE_TUNING[0], TIMED[0], DISTILLING[0], MASKS[0])
 """Codes of the progress that counts steps, or seconds, of training."""
 EVALUATING = "progress.evaluating"
 """The code of an evaluation's progress."""
@@ -192,10 +194,10 @@ def _trained(
     """All epochs, from the beginning or from where an earlier run stopped."""
     settings, clock = training.settings, training.time
     if best is not None:
-        position = Position(1, 0, (yield from _count(training)), torch.get_rng_state())
+        position = Position(1, 0, (yield from count_batches(training)), torch.get_rng_state())
     else:
-        best, position = put_back(training, found)
-        position.batches = position.batches or (yield from _count(training))
+        best, position = best_of_checkpoint(found), put_back(training, found)
+        position.batches = position.batches or (yield from count_batches(training))
     training.steps = training.most or position.batches * (settings.passes or 0)
     if found:
         text = Message("progress.going_on", "Resuming at step {step}", {"step": training.step})
@@ -208,11 +210,7 @@ def _trained(
     while not _ended(training, position, best):
         try:
             with layout.channels_last():
-                try:
-                    yield from _epoch(training, position, best, checkpoint)
-                except GeneratorExit:  # between two steps
-                    _keep(training, position, best, checkpoint, torch.get_rng_state())
-                    raise
+                yield from train_epoch(training, position, best, checkpoint)
             if training.over and not position.done:  # the time went by while the first batch was loaded
                 break
             with _keeping(training, position, best, checkpoint, METRIC, torch.get_rng_state()):
@@ -293,8 +291,23 @@ def _first(training: Training, reference: nn.Module, kept: KeptIndices) -> Job[R
     return replace(best, repair=replace(repair, used=not repaired or best is not given))
 
 
-def _epoch(training: Training, position: Position, best: Recovered, checkpoint: Checkpoint) -> Job[None]:
-    """One pass over the train split, in an order that the seed and the epoch give; from where it stopped."""
+def train_epoch(training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint) -> Job[None]:
+    """One pass over the train split, in an order that the seed and the epoch give; from where it stopped.
+
+    Args:
+        training: What is trained.
+        position: Where it stands; it is moved on.
+        best: The best so far, for the checkpoint; None where none is sought.
+        checkpoint: Where it is kept now and then, and where it is broken off.
+    """
+    try:
+        yield from _steps(training, position, best, checkpoint)
+    except GeneratorExit:  # between two steps
+        _keep(training, position, best, checkpoint, torch.get_rng_state())
+        raise
+
+
+def _steps(training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint) -> Job[None]:
     losses, spoken = list[float](), time.monotonic()
     resumed, random = position.done, torch.get_rng_state()
     training.whole = not resumed
@@ -331,7 +344,9 @@ def _told(training: Training, position: Position, losses: list[float]) -> Progre
     (done, total), point = training.shown, {"step": float(training.step), "loss": math.fsum(losses) / len(losses)}
     fields: dict[str, Any] = {"epoch": position.epoch, "epochs": training.settings.passes}
     text = Message(*FINE_TUNING, fields)
-    if training.most:
+    if training.masks is not None:
+        text = Message(*MASKS, {"undecided": percent(training.masks.undecided)})
+    elif training.most:
         text = Message(*DISTILLING)
     elif training.settings.passes is None:
         fields = {"epoch": position.epoch, "done": f"{done / 60:.1f}", "minutes": f"{total / 60:.1f}"}
@@ -343,7 +358,7 @@ def _told(training: Training, position: Position, losses: list[float]) -> Progre
 def _keeping(
     training: Training,
     position: Position,
-    best: Recovered,
+    best: Recovered | None,
     checkpoint: Checkpoint,
     what: Message,
     random: torch.Tensor,
@@ -367,7 +382,7 @@ def _keeping(
 
 
 def _keep(
-    training: Training, position: Position, best: Recovered, checkpoint: Checkpoint, random: torch.Tensor
+    training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint, random: torch.Tensor
 ) -> None:
     """Keep a training that is cancelled, unless that happens within a step: then the last checkpoint stays."""
     if training.whole:
@@ -376,7 +391,7 @@ def _keep(
 
 
 def _given(
-    training: Training, position: Position, best: Recovered, checkpoint: Checkpoint, student: torch.Tensor
+    training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint, student: torch.Tensor
 ) -> Iterator[tuple[torch.Tensor, Any]]:
     """The batches of an epoch, each with the random state that it was drawn from.
 
@@ -419,7 +434,7 @@ def _stalled(best: Recovered, position: Position, settings: RecoverySettings) ->
     return 0 < settings.patience <= position.epoch - 1 - best.best_epoch
 
 
-def _count(training: Training) -> Job[int]:
+def count_batches(training: Training) -> Job[int]:
     """Batches of a pass; counted once where the task does not know, because the schedule needs to."""
     settings, task = training.settings, training.task
     if settings.passes is None:

@@ -15,6 +15,7 @@ from ..adapters.torchvision_detection import asked_for_maps, family
 from ..devices import CPU
 from ..errors import SecateurError, TaskError
 from ..jobs import CancelToken, check
+from ..masks.learned_masks import LearnedMasks
 from ..model_inputs import alike, call, filled
 from ..scoring.cancellable_autograd import interruptible
 from ..tasks.distillation_batch import DistillationBatch
@@ -54,6 +55,7 @@ class Training:
         step: Steps done.
         device: Where it is trained and judged.
         own_types: Of the student's tensors that are trained in single precision instead.
+        masks: Gates on the student's structures that are learned with its weights, None for none.
         whole: It stands between two steps, so that it can be gone on with from here.
         seconds: Of the last step; of a first one nobody knows.
     """
@@ -73,6 +75,7 @@ class Training:
     step: int = 0
     device: str = CPU
     own_types: OwnTypes = field(default_factory=dict[str, torch.dtype])
+    masks: LearnedMasks | None = None
     whole: bool = False
     seconds: float = math.inf
 
@@ -109,6 +112,8 @@ class Training:
             nn.utils.clip_grad_norm_(parameters, norm)
         self.optimizer.step()
         self.step += 1
+        if self.masks is not None:
+            self.masks.step(self.position)
         value = float(loss.detach())
         self.seconds, self.whole = time.monotonic() - begun, True
         return value
@@ -131,7 +136,8 @@ class Training:
         device = next((one.device.type for one in self._parameters()), CPU)
         half = torch.autocast(device, torch.bfloat16, enabled=self.settings.half)
         flips = mirroring(self.student, self.teacher) if self.mirror else nullcontext()
-        with half, widening(self.student, self.own_types):
+        gates = nullcontext() if self.masks is None else self.masks.applied(self.step, self.position)
+        with half, widening(self.student, self.own_types), gates:
             return self._loss(batch, flips)
 
     def _loss(self, batch: Any, flips: AbstractContextManager[None]) -> Tensor:

@@ -1,0 +1,132 @@
+"""Masks that are learned with the weights: from gates that are drawn at random to the structures that stay.
+
+As LLM-Shearing does (Xia et al. 2023), but for any model. In the first part of the training the number of gates that
+are open falls to what a plan keeps; until `SETTLING` the logits learn which, at a temperature that falls; then the
+structures are chosen, exactly as many as the plan keeps. Gates that stay are multiplied into the weights where they are
+in weights alone. What remains of the training closes the others, and opens those of norms, routers and blocks, so that
+in the end the model computes what the cut model computes.
+"""
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..structures.analysis import Analysis, Mask
+from .gates import StructureGates
+from .hard_concrete import HardConcrete
+from .mask_groups import first_logits, groups_of, plan_by
+
+FEWER = 0.2
+"""Share of the training after which as few gates are open as the plan keeps."""
+AT_FIRST = 0.1
+"""Share of what goes that is gone when it begins: with all gates open no logit could change anything."""
+SETTLING = 0.8
+"""Share of the training after which it is chosen what stays."""
+WARM, COLD = 2 / 3, 1 / 3
+"""Temperatures at the beginning and when it is chosen."""
+RATE = 0.2
+"""Learning rate of the logits."""
+SPREAD = 1.0
+"""Logits of the structure with the highest score of a group at first; that of the lowest has its negative."""
+UNDECIDED = 0.1
+"""A gate is undecided while it is open, and while it is closed, in more than this share of the draws."""
+
+
+class LearnedMasks:
+    """The gates of a model while they are learned.
+
+    Attributes:
+        chosen: [S] what goes, once that is chosen; None before.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        analysis: Analysis,
+        plan: Mask,
+        scores: NDArray[np.float64],
+        *,
+        removed: Mask,
+        locked: Mask,
+        seed: int,
+    ) -> None:
+        """Put a gate on every structure.
+
+        Args:
+            model: Is trained, and gets the gates that are folded.
+            analysis: Of it.
+            plan: [S] how many structures of each set go; which ones is learned.
+            scores: [S] what the plan was made by; they say which gates are likelier to be open at first.
+            removed: [S] what goes in any case.
+            locked: [S] what stays in any case.
+            seed: Of what is drawn.
+        """
+        self._gates, self._analysis, self._plan = StructureGates(model, analysis), analysis, plan
+        self._groups = groups_of(analysis, plan, scores, removed, locked)
+        self._concrete = HardConcrete(self._groups, first_logits(self._groups, scores, SPREAD), seed)
+        self._device = next((one.device for one in model.parameters()), torch.device("cpu"))
+        self._last = torch.ones(analysis.count)  # [S] gates when it was chosen what stays
+        self.chosen: Mask | None = None
+        self._concrete.project(AT_FIRST, WARM)
+
+    @property
+    def undecided(self) -> float:
+        """Share of the learned gates that are often open and often closed."""
+        if self.chosen is not None or not len(self._groups.structures):
+            return 0.0
+        likely = self._concrete.open(COLD)
+        return float(((likely > UNDECIDED) & (likely < 1 - UNDECIDED)).double().mean())
+
+    def applied(self, step: int, position: float) -> AbstractContextManager[None]:
+        """Context in which the model runs with the gates of a step, at a position of the training from 0 to 1."""
+        return self._gates.applied(self._at(step, position).to(self._device))
+
+    def step(self, position: float) -> None:
+        """Update the logits by their gradients; `position` is where the training stands after the step."""
+        if self.chosen is not None:
+            return
+        self._concrete.update(RATE)
+        self._concrete.project(*_course(position))
+        if position >= SETTLING:
+            self.settle()
+
+    def settle(self) -> None:
+        """Choose what stays, and fold its gates into the weights where they are in weights alone."""
+        worth = self._concrete.logits.detach().double().numpy()
+        self.chosen = plan_by(self._analysis, self._plan, self._groups, worth)
+        stays, gates = torch.from_numpy(~self.chosen), self._concrete.median(COLD)
+        folded = stays & self._gates.foldable & (gates > 0)
+        self._gates.fold(torch.where(folded, gates, 1.0).to(self._device))
+        self._last = torch.where(folded, 1.0, gates)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it takes to go on: tensors and plain numbers."""
+        chosen = None if self.chosen is None else torch.from_numpy(self.chosen)
+        return {
+            "concrete": self._concrete.state_dict(),
+            "last": self._last,
+            "chosen": chosen,
+        }
+
+    def load_state_dict(self, found: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._concrete.load_state_dict(found["concrete"])
+        self._last = found["last"]
+        self.chosen = None if found["chosen"] is None else found["chosen"].numpy()
+
+    def _at(self, step: int, position: float) -> Tensor:
+        """[S] gates of a step."""
+        if self.chosen is None:
+            return self._concrete.drawn(step, _course(position)[1])
+        share = min(max((position - SETTLING) / (1 - SETTLING), 0.0), 1.0)
+        return torch.lerp(self._last, torch.from_numpy(~self.chosen).float(), share)
+
+
+def _course(position: float) -> tuple[float, float]:
+    """(share of what goes that has gone, temperature) at a position of the training from 0 to 1."""
+    gone = AT_FIRST + (1 - AT_FIRST) * min(position / FEWER, 1.0)
+    return gone, WARM + (COLD - WARM) * min(position / SETTLING, 1.0)

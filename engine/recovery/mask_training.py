@@ -1,0 +1,136 @@
+"""Learns which structures stay, together with the weights and with the original as teacher. Loads torch.
+
+The training step is that of a recovery (`training.py`), with a gate on every structure (`masks/learned_masks.py`).
+Neither model is changed: it works on a copy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..devices import CPU, placed
+from ..errors import Message
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
+from ..masks.learned_masks import LearnedMasks
+from ..structures.analysis import Analysis, Mask
+from ..tasks.protocol import Task
+from .batchnorm import calibrate_batchnorm
+from .checkpoint import Checkpoint, Position, points_of_checkpoint, put_back
+from .features import Features
+from .finetune import count_batches, explained, train_epoch
+from .mixed_precision import in_single
+from .optimizers import optimizer_of
+from .protocol import RecoverySettings, require_possible
+from .side_effects import modes_kept, pinned, working_copy
+from .training import Training
+
+
+@dataclass(frozen=True, slots=True)
+class MaskResult:
+    """What learning masks gives.
+
+    Attributes:
+        state_dict: Weights and buffers of the whole model, gates folded into them.
+        removed: [S] what goes: of each set as many as the plan removes.
+    """
+
+    state_dict: dict[str, Tensor]
+    removed: Mask
+
+
+def learn_masks(
+    model: nn.Module,
+    teacher: nn.Module,
+    task: Task,
+    analysis: Analysis,
+    plan: Mask,
+    scores: NDArray[np.float64],
+    settings: RecoverySettings,
+    steps: int,
+    *,
+    removed: Mask | None = None,
+    locked: Mask | None = None,
+    outputs: Sequence[str] = (),
+    checkpoint: Checkpoint | None = None,
+    device: str = CPU,
+    token: CancelToken | None = None,
+) -> Job[MaskResult]:
+    """Learn which structures stay, as many of each set as a plan keeps; the same seed and threads, the same result.
+
+    Args:
+        model: The whole model, of which nothing is cut; left as it is.
+        teacher: The original; left as it is.
+        task: Batches, and the loss; without one the model learns from the teacher alone.
+        analysis: Of the model.
+        plan: [S] how many structures of each set go.
+        scores: [S] what the plan was made by; they say which gates are likelier to be open at first.
+        settings: Of the training; its epochs and repairs are not used.
+        steps: Updates, at least 1.
+        removed: [S] what goes in any case; None for nothing.
+        locked: [S] what stays in any case; None for nothing.
+        outputs: Paths of the outputs to learn from the teacher.
+        checkpoint: Where to keep what it takes to go on after a kill; None for nowhere.
+        device: Where it is trained.
+        token: Cancels within a step, also a long one.
+
+    Raises:
+        SecateurError: The settings cannot be, the model or data failed, or the loss is no number.
+        PlanError: The choice breaks a constraint.
+        Cancelled: The token was set.
+    """
+    require_possible(settings)
+    checkpoint, token, nothing = checkpoint or Checkpoint(None), token or NeverCancelled(), analysis.empty()
+    with explained(), pinned(settings.seed, settings.threads), modes_kept(teacher), working_copy(model) as copy:
+        with placed(device, copy, teacher), in_single(copy) as own_types:
+            masks = LearnedMasks(
+                copy,
+                analysis,
+                plan,
+                scores,
+                removed=nothing if removed is None else removed,
+                locked=nothing if locked is None else locked,
+                seed=settings.seed,
+            )
+            training = Training(
+                copy,
+                teacher,
+                task,
+                settings,
+                optimizer_of(copy, settings),
+                token,
+                outputs,
+                Features(copy, teacher, {}) if settings.features else None,
+                most=steps,
+                steps=steps,
+                device=device,
+                own_types=own_types,
+                masks=masks,
+            )
+            yield from _trained(training, checkpoint)
+            if masks.chosen is None:  # fewer steps than it takes to come so far
+                masks.settle()
+            assert masks.chosen is not None
+            with masks.applied(training.step, 1.0):
+                yield from calibrate_batchnorm(copy, task, token)
+        check(token)
+        state = {name: one.detach().to(CPU, copy=True) for name, one in copy.state_dict().items()}
+        return MaskResult(state, masks.chosen)
+
+
+def _trained(training: Training, checkpoint: Checkpoint) -> Job[None]:
+    """All steps, from the first or from where an earlier run stopped."""
+    if (found := checkpoint.load()) is None:
+        position = Position(1, 0, (yield from count_batches(training)), torch.get_rng_state())
+    else:
+        position = put_back(training, found)
+        text = Message("progress.going_on", "Resuming at step {step}", {"step": training.step})
+        for point in ({}, *points_of_checkpoint(found)):
+            yield Progress(text, *training.shown, values=point)
+    while not training.over:
+        yield from train_epoch(training, position, None, checkpoint)
+        if not training.over:
+            position = Position(position.epoch + 1, 0, position.batches, torch.get_rng_state())

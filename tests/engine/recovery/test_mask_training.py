@@ -1,0 +1,111 @@
+"""Learned masks find what is of use against the scores that they start from, and go on where they were stopped."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from secateur.engine.devices import CPU
+from secateur.engine.errors import SecateurError
+from secateur.engine.jobs import finish
+from secateur.engine.recovery import checkpoint as resume
+from secateur.engine.recovery.checkpoint import Checkpoint
+from secateur.engine.recovery.mask_training import MaskResult, learn_masks
+from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.tasks.protocol import Split
+from tests.engine.toy_task import ToyTask
+
+USEFUL, WIDTH, STEPS = 8, 24, 120
+SETTINGS = RecoverySettings(learning_rate=1e-4, threads=1)  # slow: neurons that are not read learn to be of use
+
+
+class Net(nn.Module):
+    """A hidden layer of which only the first neurons are read, a BatchNorm whose statistics are trained, a dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Linear(64, WIDTH), nn.BatchNorm1d(WIDTH)
+        self.drop, self.last = nn.Dropout(0.1), nn.Linear(WIDTH, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.drop(self.norm(self.first(x.flatten(1))).relu()))
+
+
+@pytest.fixture(scope="module")
+def net() -> Net:
+    """Trained to tell the images of the toy task apart by its useful neurons."""
+    torch.manual_seed(0)
+    model, task = Net(), ToyTask()
+    with torch.no_grad():
+        model.last.weight[:, USEFUL:] = 0
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for epoch in range(5):
+        for batch in task.batches(Split.TRAIN, epoch):
+            optimizer.zero_grad()
+            loss = task.loss(model, batch)
+            assert loss is not None
+            loss.backward()
+            model.last.weight.grad[:, USEFUL:] = 0  # pyright: ignore[reportOptionalSubscript]
+            optimizer.step()
+    return model.eval()
+
+
+def learned(net: Net, checkpoint: Checkpoint | None = None, stop_at: int = 0, task: Any = None) -> MaskResult | None:
+    """Masks for 8 of 24 neurons that start from scores by which the useful ones would go; None if it was stopped."""
+    task = task or ToyTask()
+    analysis = analyse(net, task.example_inputs())
+    scores, plan = np.arange(WIDTH, dtype=np.float64), analysis.empty()
+    plan[: WIDTH - USEFUL] = True
+    job = learn_masks(net, net, task, analysis, plan, scores, SETTINGS, STEPS, checkpoint=checkpoint, device=CPU)
+    if not stop_at:
+        return finish(job)
+    for progress in job:
+        if progress.values.get("step", 0) >= stop_at:
+            job.close()
+            break
+    return None
+
+
+def test_what_is_of_use_stays_though_the_scores_say_the_opposite(net: Net) -> None:
+    before = {name: one.clone() for name, one in net.state_dict().items()}
+    result = learned(net)
+    assert result is not None
+    assert int(result.removed.sum()) == WIDTH - USEFUL
+    assert int(result.removed[:USEFUL].sum()) <= 1
+    assert all(torch.equal(one, before[name]) for name, one in net.state_dict().items())  # it worked on a copy
+    task, small = ToyTask(), Net()
+    small.load_state_dict(result.state_dict)
+    analysis = analyse(small.eval(), task.example_inputs())
+    done = cut(small, analysis, result.removed, task.example_inputs()).model.eval()
+    metric = finish(task.evaluate(done, Split.VAL, type("Never", (), {"is_set": lambda _: False})()))
+    assert metric.value > 0.95
+
+
+@pytest.mark.parametrize("stop_at", [11, 108])
+def test_a_run_that_was_stopped_ends_bit_for_bit_as_one_that_was_not(
+    net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+) -> None:
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    whole, file = learned(net), tmp_path / "masks.pt"
+    assert learned(net, Checkpoint(file, "masks"), stop_at) is None and file.exists()
+    again = ToyTask()
+    resumed = learned(net, Checkpoint(file, "masks"), task=again)
+    assert whole is not None and resumed is not None and (whole.removed == resumed.removed).all()
+    for name, one in whole.state_dict.items():
+        assert torch.equal(one, resumed.state_dict[name]), name
+
+
+def test_a_few_steps_choose_too_and_settings_that_cannot_be_are_refused(net: Net) -> None:
+    task = ToyTask()
+    analysis = analyse(net, task.example_inputs())
+    plan, scores = analysis.empty(), np.arange(WIDTH, dtype=np.float64)
+    plan[:4] = True
+    result = finish(learn_masks(net, net, task, analysis, plan, scores, SETTINGS, 1))
+    assert int(result.removed.sum()) == 4
+    with pytest.raises(SecateurError, match="Learning rate"):
+        finish(learn_masks(net, net, task, analysis, plan, scores, RecoverySettings(learning_rate=-1.0), 1))
