@@ -5,7 +5,7 @@ from dataclasses import replace
 from secateur.engine.options import setting_of
 from secateur.engine.planning.protocol import Cost
 from secateur.engine.recovery.protocol import RecoverySettings
-from secateur.engine.workflows.budget_search import TRIALS, LossLimit, brief_epochs
+from secateur.engine.workflows.budget_search import TRIALS, LossLimit, brief_limit
 
 from ..document.preconditions import has_blocks
 from ..text.format import about
@@ -15,7 +15,7 @@ from ..widgets.cost_box import CostBox
 from ..widgets.fields import DoubleSpinBox
 from ..widgets.labels import label
 from .form import FormDialog
-from .settings_fields import number_field
+from .settings_fields import number_field, trained_for, training_field
 from .window_api import WindowApi
 
 
@@ -28,8 +28,8 @@ class FindFastest(FormDialog):
         blocks: Whole blocks may go.
         most: Share of the cost to stay at or under in any case, in per cent.
         trials: Budgets that are tried at most.
-        brief: Epochs of each trial's recovery.
-        epochs: Of the result's.
+        brief: Epochs, or minutes, of each trial's recovery.
+        full: The same of the result's.
         estimate: What it takes, in words.
     """
 
@@ -70,21 +70,33 @@ class FindFastest(FormDialog):
         self.check()
 
     def _add_search(self) -> None:
-        full = max(1, self._document.recovery.epochs)
+        recovery = self._document.recovery
+        if not recovery.trains:
+            recovery = replace(recovery, epochs=1)
+        brief = brief_limit(0, Cost.MACS, recovery).briefly(recovery)
         self.trials = number_field(setting_of(LossLimit, "trials"), TRIALS)
-        epochs = setting_of(RecoverySettings, "epochs")
-        self.brief = number_field(epochs, brief_epochs(full), title=self.tr("Epochs per trial"))
-        self.brief.setToolTip(self.tr("More epochs predict the recovered metric better, but take longer"))
-        self.epochs = number_field(epochs, full, title=self.tr("Epochs for the result"), minimum=1)
-        for field in (self.trials, self.brief, self.epochs):
+        self.brief = training_field(brief, self.tr("Epochs per trial"), self.tr("Minutes per trial"), 0)
+        self.brief.setToolTip(self.tr("Longer trials predict the recovered metric better"))
+        self.full = training_field(recovery, self.tr("Epochs for the result"), self.tr("Minutes for the result"))
+        for field in (self.trials, self.brief, self.full):
             self.add_row(field.accessibleName(), field)
             field.valueChanged.connect(self.check)
         self.cost.currentIndexChanged.connect(self.check)
 
+    def recovery(self) -> RecoverySettings:
+        """How the result is recovered."""
+        return trained_for(self._document.recovery, self.full.value())
+
+    def loss_limit(self) -> LossLimit:
+        """What may be lost, and how it is searched."""
+        trial = trained_for(self._document.recovery, min(self.brief.value(), self.full.value()))
+        epochs = None if trial.minutes else trial.epochs
+        return LossLimit(self.lose.value() / 100, self.cost.cost, self.trials.value(), epochs, trial.minutes)
+
     def check(self) -> None:
         """Say what it takes and what is missing."""
         super().check()
-        seconds = self._workbench.search.seconds(self.trials.value(), self.brief.value(), self.epochs.value())
+        seconds = self._workbench.search.seconds(self.loss_limit(), self.recovery())
         words = [self.tr("About {0} if half of the model is kept.").format(about(seconds))] if seconds else []
         if self.cost.cost is Cost.LATENCY:
             first = self.tr("Latency is measured on {0}, starting with a dozen cut models.")
@@ -100,15 +112,7 @@ class FindFastest(FormDialog):
     def _start(self) -> None:
         asked = replace(self._document.goal, lose=self.lose.value(), depth=self.blocks.isChecked())
         self._document.plan.set_goal(asked)
-        recovery = replace(self._document.recovery, epochs=self.epochs.value(), minutes=0.0)
-        self._workbench.search.start(
-            points=self.lose.value(),
-            cost=self.cost.cost,
-            trials=self.trials.value(),
-            brief=min(self.brief.value(), self.epochs.value()),
-            most=self.most.value() / 100,
-            recovery=recovery,
-        )
+        self._workbench.search.start(self.loss_limit(), self.most.value() / 100, self.recovery())
         self._window.show_panel("tradeoff")
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from secateur.engine.options import setting_of
 from secateur.engine.planning.protocol import Cost
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.workflows.sweep import BUDGETS
@@ -13,7 +12,7 @@ from ..widgets.fields import ComboBox
 from ..widgets.labels import label
 from .form import FormDialog
 from .form_parsing import is_valid, shares
-from .settings_fields import number_field
+from .settings_fields import trained_for, training_field
 from .window_api import WindowApi
 
 
@@ -24,7 +23,7 @@ class SweepDialog(FormDialog):
         cost: What is kept shares of.
         budgets: The shares, in per cent.
         recovery: How each cut is recovered: "train", "repair" or "none".
-        epochs: Of each recovery.
+        length: Epochs, or minutes, of each recovery.
         estimate: What it will cost, in words.
     """
 
@@ -55,24 +54,23 @@ class SweepDialog(FormDialog):
         self.recovery.addItem(self.tr("repair without training"), "repair")
         self.recovery.addItem(self.tr("none"), "none")
         self.add_row(self.recovery.accessibleName(), self.recovery)
-        setting, full = setting_of(RecoverySettings, "epochs"), max(1, self._document.recovery.epochs)
-        self.epochs = number_field(setting, full, title=self.tr("Epochs each"), minimum=1)
-        self.epochs.setToolTip(self.tr("Other settings come from the Recovery tab"))
-        self.add_row(self.epochs.accessibleName(), self.epochs)
+        self.length = training_field(self._document.recovery, self.tr("Epochs each"), self.tr("Minutes each"))
+        self.length.setToolTip(self.tr("Other settings come from the Recovery tab"))
+        self.add_row(self.length.accessibleName(), self.length)
         self.recovery.currentIndexChanged.connect(self.check)
-        self.epochs.valueChanged.connect(self.check)
+        self.length.valueChanged.connect(self.check)
 
     def check(self) -> None:
         """Say what it costs, what is missing, and which fields count."""
         super().check()
-        self.epochs.setEnabled(self.recovery.currentData() == "train")
+        self.length.setEnabled(self.recovery.currentData() == "train")
         self.estimate.setText("" if self.problem() else self._estimate())
 
     def settings(self) -> RecoverySettings | None:
         """How each cut is recovered, None for not at all."""
         before, how = self._document.recovery, self.recovery.currentData()
         if how == "train":
-            return replace(before, epochs=self.epochs.value(), minutes=0.0)
+            return trained_for(before, self.length.value())
         return replace(before, epochs=0, minutes=0.0, repair=Repair.LEAST_SQUARES) if how == "repair" else None
 
     def _estimate(self) -> str:
@@ -80,8 +78,10 @@ class SweepDialog(FormDialog):
         budgets = shares(self.budgets.text())
         words = counted(len(budgets), self.tr("{count} cut"), self.tr("{count} cuts"))
         settings = self.settings()
-        if settings is None or not settings.epochs or self._document.task is None:
+        if settings is None or not settings.trains or self._document.task is None:
             words = self.tr("{0}, each evaluated on the data.").format(words)
+        elif settings.minutes:
+            words = self.tr("{0}, {1} min of recovery in total.").format(words, f"{len(budgets) * settings.minutes:g}")
         else:
             epochs = counted(len(budgets) * settings.epochs, self.tr("{count} epoch"), self.tr("{count} epochs"))
             words = self.tr("{0}, {1} in total.").format(words, epochs)

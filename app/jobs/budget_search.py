@@ -31,34 +31,34 @@ class BudgetSearchJobs(QObject):
         self._document, self._runner, self._estimator, self._states = document, runner, estimator, states
         self._tried: list[tuple[float, bool]] = []
 
-    def seconds(self, trials: int, brief: int, epochs: int) -> float:
-        """About how long a search takes: trials of `brief` epochs and the result's `epochs`; 0 unknown."""
+    def seconds(self, loss_limit: LossLimit, recovery: RecoverySettings) -> float:
+        """About how long a search takes, with all its trials; 0 unknown."""
         estimator, share = self._estimator, 0.5
-        one = estimator.training(brief, share) + estimator.evaluation_seconds("val", share)
-        return trials * one + estimator.training(epochs, share) + estimator.evaluation_seconds("test", share)
 
-    def start(
-        self, points: float, cost: Cost, trials: int, brief: int, most: float, recovery: RecoverySettings
-    ) -> None:
+        def recovered(settings: RecoverySettings, split: Split) -> float:
+            return estimator.recovery_seconds(settings, share) + estimator.evaluation_seconds(split, share)
+
+        trial, result = recovered(loss_limit.briefly(recovery), Split.VAL), recovered(recovery, Split.TEST)
+        return loss_limit.trials * trial + result
+
+    def start(self, loss_limit: LossLimit, most: float, recovery: RecoverySettings) -> None:
         """Search the lowest cost that loses at most so much, from the current state on.
 
         Args:
-            points: Of the metric that may be lost, or per cent of what the original has of it.
-            cost: What shall be as low as possible.
-            trials: Budgets that are tried at most.
-            brief: Epochs of each trial's recovery; the result gets those of `recovery`.
+            loss_limit: What may be lost, which cost is lowered, and how long trials recover.
             most: Share of the original's cost to stay at or under in any case.
-            recovery: How cuts are recovered.
+            recovery: How the result is recovered.
         """
         document, contents = self._document, self._document.contents
         locked, by_hand = contents.decided()
         goal = replace(
-            contents.wanted, limits=(Limit(cost, most),), target=document.target if cost is Cost.LATENCY else None
+            contents.wanted,
+            limits=(Limit(loss_limit.cost, most),),
+            target=document.target if loss_limit.cost is Cost.LATENCY else None,
         )
         settings = PruneSettings(
             goal, document.criterion, recovery, locked=locked, marked=by_hand, choices=document.choices
         )
-        loss_limit = LossLimit(points / 100, cost, trials, brief)
         began, self._tried = contents.present, []
 
         def arrived(made: tuple[Any, ...]) -> None:
@@ -69,7 +69,7 @@ class BudgetSearchJobs(QObject):
 
         title = self.tr("Find the lowest {cost}, losing at most {loss}")
         self._runner.run(
-            title.format(cost=cost_words(cost), loss=loss_words(loss_limit.loss, document.loses_points)),
+            title.format(cost=cost_words(loss_limit.cost), loss=loss_words(loss_limit.loss, document.loses_points)),
             lambda found: self._found(found, began, loss_limit),
             "lowest",
             began,

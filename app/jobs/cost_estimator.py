@@ -158,6 +158,10 @@ class CostEstimator:
         original = self._document.original
         return self._time("recover", self._lessons(epochs, share * original.macs)) if original is not None else 0.0
 
+    def recovery_seconds(self, settings: RecoverySettings, share: float) -> float:
+        """The same of a recovery with these settings: its minutes, or the time of its epochs."""
+        return 60 * settings.minutes or self.training(settings.epochs, share)
+
     def evaluation_seconds(self, split: str, share: float) -> float:
         """Seconds to evaluate a model of that share of the original's MACs on a split; 0 where that cannot be known."""
         original = self._document.original
@@ -296,9 +300,11 @@ class CostEstimator:
     def _sweep(self, name: str, prune_settings: PruneSettings, shares: tuple[float, ...], *_rest: Any) -> Estimate:
         """Its work is not said: what was made before is not made again, so that its time would teach nothing."""
         settings = prune_settings.recovery
-        epochs = settings.epochs if settings is not None else 0
-        seconds = sum(self.training(epochs, one) + self.evaluation_seconds("test", one) for one in shares)
-        need = self._recover(name, settings).bytes if settings is not None and epochs else self._cut(name).bytes
+        seconds = sum(self.evaluation_seconds("test", one) for one in shares)
+        if settings is None or not settings.trains:
+            return Estimate(UNKNOWN, seconds or UNKNOWN, self._cut(name).bytes)
+        seconds += sum(self.recovery_seconds(settings, one) for one in shares)
+        need = self._recover(name, settings).bytes
         return Estimate(UNKNOWN, seconds or UNKNOWN, need)
 
     def _sensitivity(self, *_rest: Any) -> Estimate:

@@ -76,6 +76,7 @@ def measure(jobs: tuple[str, ...]) -> Iterator[Course]:
     from secateur.app.startup.application import make_application, make_window
     from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
     from secateur.engine.planning.protocol import Cost
+    from secateur.engine.workflows.budget_search import LossLimit
 
     application = make_application()
     window = make_window()
@@ -127,7 +128,7 @@ def measure(jobs: tuple[str, ...]) -> Iterator[Course]:
         ),
         "export": lambda: workbench.states.export("onnx", str(Path(tempfile.mkdtemp()) / "net.onnx")),
         "sweep": lambda: workbench.sweep.start((0.8, 0.6, 0.4), recovery=replace(settings, epochs=1)),
-        "search": lambda: workbench.search.start(1.0, Cost.MACS, 3, 1, 1.0, replace(settings, epochs=2)),
+        "search": lambda: workbench.search.start(LossLimit(0.01, Cost.MACS, 3, 1), 1.0, replace(settings, epochs=2)),
     }
     for name in jobs or starts:
         if name == "sweep":

@@ -67,6 +67,25 @@ def test_the_usual_question_takes_no_field_to_be_filled(qtbot, player, window):
     assert "A search is running" in command_named("run.lowest").enabled(document) and not document.busy
 
 
+def test_a_recovery_in_minutes_is_searched_in_minutes(qtbot, player, window):
+    document = player.document
+    document.set_recovery(replace(document.recovery, minutes=20.0))
+    dialog = dialog_over(qtbot, window)
+    dialog.cost.choose(Cost.MACS)
+    assert [field.accessibleName() for field in (dialog.brief, dialog.full)] == [
+        "Minutes per trial",
+        "Minutes for the result",
+    ]
+    assert (dialog.brief.value(), dialog.full.value()) == (8.0, 20.0)  # two fifths
+    dialog.trials.setValue(3)
+    dialog.full.setValue(30)
+    assert "About 54 min" in dialog.estimate.text()  # three times 8, and 30
+    qtbot.mouseClick(dialog.accept_button, LEFT)
+    _, settings, loss_limit, _ = player.link.asked("lowest")
+    assert settings.recovery == replace(document.recovery, minutes=30.0)
+    assert loss_limit.briefly(settings.recovery) == replace(document.recovery, minutes=8.0)
+
+
 def test_what_predicts_latencies_is_not_announced_where_it_is_there(qtbot, player, window):
     dialog = dialog_over(qtbot, window)
     assert "a dozen cut models" in dialog.estimate.text()
@@ -121,7 +140,7 @@ def test_trials_are_told_and_drawn_as_they_come(qtbot, player):
     panel.resize(760, 460)
     panel.show()
     qtbot.waitExposed(panel)
-    workbench.search.start(0.5, Cost.MACS, 6, 2, 1.0, document.recovery)
+    workbench.search.start(LossLimit(0.005, Cost.MACS, 6, 2), 1.0, document.recovery)
     held, lost = tried(player, 1, 0.7, 0.911), tried(player, 2, 0.4, 0.88)
     player.make("lowest", held, Trial(0.7, "s1", 0.003, 0.0089, True))
     said = player.sentences[-1]
@@ -155,7 +174,7 @@ def test_trials_are_told_and_drawn_as_they_come(qtbot, player):
 def test_the_result_is_gone_to_and_one_undo_leads_back(player):
     document = player.document
     workbench = player.workbench
-    workbench.search.start(0.5, Cost.MACS, 6, 2, 1.0, document.recovery)
+    workbench.search.start(LossLimit(0.005, Cost.MACS, 6, 2), 1.0, document.recovery)
     result = tried(player, 1, 0.7, 0.911)
     result = replace(result, metrics=(*result.metrics, replace(top1(0.909), split=Split.TEST)))
     trial = Trial(0.7, "s1", 0.003, 0.0089, True, final=True)
@@ -172,7 +191,7 @@ def test_the_result_is_gone_to_and_one_undo_leads_back(player):
 def test_what_was_searched_by_its_latency_is_measured_beside_the_result(player):
     document = player.document
     workbench = player.workbench
-    workbench.search.start(0.5, Cost.LATENCY, 6, 2, 1.0, document.recovery)
+    workbench.search.start(LossLimit(0.005, Cost.LATENCY, 6, 2), 1.0, document.recovery)
     states = tried(player, 1, 0.4, 0.8), tried(player, 2, 0.7, 0.911)
     trials = (
         Trial(0.4, "s1", 0.1, 0.009),
@@ -188,6 +207,6 @@ def test_what_was_searched_by_its_latency_is_measured_beside_the_result(player):
 def test_nothing_that_holds_is_said_and_changes_nothing(player):
     document = player.document
     workbench = player.workbench
-    workbench.search.start(0.5, Cost.MACS, 6, 2, 1.0, document.recovery)
+    workbench.search.start(LossLimit(0.005, Cost.MACS, 6, 2), 1.0, document.recovery)
     player.answer("lowest", SearchResult((Trial(0.5, "", note=Message("any", "no")),), top1(0.914), ()))
     assert document.state.id == "s0" and "Every budget tried loses more than 0.50 points" in player.sentences[-1]

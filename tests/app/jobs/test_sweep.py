@@ -49,7 +49,7 @@ def test_the_dialog_says_what_it_costs_and_asks_the_engine_for_it(qtbot, player,
     document.plan.lock(range(40, 44), True)
     dialog.budgets.clear()
     qtbot.keyClicks(dialog.budgets, "70 %, 30")
-    dialog.epochs.setValue(4)
+    dialog.length.setValue(4)
     # a training step costs about three forward passes of the cut model and one of the teacher
     said = dialog.estimate.text()
     assert re.fullmatch(r"2 cuts, 8 epochs in total[.] Takes about 2 min and about \d+ MB of memory[.]", said)
@@ -65,15 +65,27 @@ def test_the_dialog_says_what_it_costs_and_asks_the_engine_for_it(qtbot, player,
 
 def test_one_budget_is_told_as_one(qtbot, player, window, dialog) -> None:
     dialog.budgets.setText("50")
-    dialog.epochs.setValue(1)
+    dialog.length.setValue(1)
     assert dialog.estimate.text().startswith("1 cut, 1 epoch in total.")
     qtbot.mouseClick(dialog.accept_button, LEFT)
     assert player.document.jobs[0].title == "Sweep over 1 budget"
 
 
+def test_a_recovery_in_minutes_is_one_in_minutes_at_each_budget(qtbot, player, window) -> None:
+    document = player.document
+    document.set_recovery(replace(document.recovery, minutes=20.0))
+    dialog = SweepDialog(window)
+    qtbot.addWidget(dialog)
+    dialog.budgets.setText("70, 30")
+    assert dialog.length.accessibleName() == "Minutes each" and dialog.length.value() == 20.0
+    dialog.length.setValue(7.5)
+    assert dialog.estimate.text().startswith("2 cuts, 15 min of recovery in total. Takes about 1")
+    assert dialog.settings() == replace(document.recovery, minutes=7.5)
+
+
 def test_it_can_be_without_training(qtbot, player, dialog) -> None:
     dialog.recovery.setCurrentIndex(1)
-    assert not dialog.epochs.isEnabled() and "epochs" not in dialog.estimate.text()
+    assert not dialog.length.isEnabled() and "epochs" not in dialog.estimate.text()
     assert (dialog.settings().epochs, dialog.settings().repair) == (0, Repair.LEAST_SQUARES)
     dialog.recovery.setCurrentIndex(2)
     assert dialog.settings() is None
