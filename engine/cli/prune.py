@@ -21,7 +21,7 @@ from ..planning.goal_verdict import GoalVerdict, goal_verdict
 from ..planning.infeasibility import goal_text
 from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..planning.scope import outside_scope, touching
-from ..recovery.expected_result import expectation
+from ..recovery.expected_result import cut_model, expectation
 from ..recovery.protocol import Repair
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
@@ -184,7 +184,7 @@ def _expected(
     opened: OpenedModel,
     reporter: Reporter,
 ) -> Message | None:
-    """What our benchmarks saw of such a cut and its recovery; None without a recovery, or where none is alike."""
+    """What our benchmarks saw of such a cut and its recovery; None without one, or where no benchmark is alike."""
     if settings.recovery is None or opened.task is None:
         return None
     locked, _ = from_identities(opened.analysis, settings.locked)
@@ -193,7 +193,8 @@ def _expected(
         plan = solve(opened.analysis, scores, settings.goal, session.removed(start.id), locked, table)
     except PlanError:  # the pruning itself will say it
         return None
-    return expectation(opened.analysis, plan.removed, settings.recovery, opened.task.metric)
+    cut = cut_model(opened.analysis, plan.removed, opened.task.metric, len(opened.task.classes))
+    return expectation(cut, settings.recovery)
 
 
 def _made(

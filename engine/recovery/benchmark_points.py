@@ -28,6 +28,8 @@ class BenchmarkPoint:
     Attributes:
         family: Of the model.
         subject: Model and data in words.
+        parameters: Of the model before the cut.
+        classes: Of the data, 0 where it has none.
         kept: Share of the MACs that was kept.
         metric: What it was judged by.
         percent: Whether that is a fraction, shown as per cent.
@@ -41,6 +43,8 @@ class BenchmarkPoint:
 
     family: Family
     subject: str
+    parameters: int
+    classes: int
     kept: float
     metric: str
     percent: bool

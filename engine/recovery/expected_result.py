@@ -1,10 +1,11 @@
-"""Predicts the result of a recovery from the nearest cut in our own benchmarks. Loads no torch.
+"""Predicts the result of a recovery from a benchmark of the same kind of model and data. Loads no torch.
 
 Each point (`benchmark_points.py`) names the cell of the benchmark that it comes from.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..errors import Message
 from ..messages import Phrase, title
@@ -14,40 +15,68 @@ from .benchmark_points import BenchmarkPoint, Family, benchmark_points
 from .protocol import RecoverySettings, Repair
 
 FAR = 0.15
-"""Shares of the MACs that are further apart are no longer alike."""
+"""Shares of the MACs that are further apart are not alike."""
+SIZE, CLASSES = 4.0, 2.0
+"""How many times as many parameters, and classes, a model of the same kind has at most."""
 LOW = 0.5
 """Below this share of the original's metric, the message adds that such values are normal right after a cut."""
 
 
-def expectation(
-    analysis: Analysis,
-    removed: Mask,
-    settings: RecoverySettings,
-    metric: str,
-    points: Sequence[BenchmarkPoint] | None = None,
-) -> Message | None:
-    """A message to show before a recovery; None where no benchmark is of this model's family, or time alone ends it.
+@dataclass(frozen=True, slots=True)
+class CutModel:
+    """What of a model, its data and its cut decides which benchmarks are alike.
 
-    How many epochs fit into some minutes is the machine's, and benchmarks count epochs.
+    Attributes:
+        family: Of the model, None where no benchmark has its kind.
+        kept: Share of the original's MACs.
+        parameters: Of the original.
+        metric: What the task's metric is called.
+        classes: Of the data, 0 where it has none.
+    """
+
+    family: Family | None
+    kept: float
+    parameters: int
+    metric: str
+    classes: int
+
+
+def cut_model(analysis: Analysis, removed: Mask, metric: str, classes: int) -> CutModel:
+    """The same from the analysis of the original and [S] what the cut model lacks."""
+    whole = costs(analysis)
+    kept = costs(analysis, removed).macs / max(whole.macs, 1)
+    return CutModel(family_of(analysis, metric), kept, whole.parameters, metric, classes)
+
+
+def expectation(
+    model: CutModel, settings: RecoverySettings, points: Sequence[BenchmarkPoint] | None = None
+) -> Message | None:
+    """A message to show before a recovery; None where no benchmark is alike.
+
+    That takes the same family and metric, a similar number of parameters and classes, a similar share of the MACs, and
+    training or least squares as in the benchmark. How many epochs fit into some minutes is the machine's, and
+    benchmarks count epochs, so of minutes nothing is said.
 
     Args:
-        analysis: Of the original.
-        removed: [S] what the cut model lacks.
-        settings: How it will be recovered.
-        metric: What the task's metric is called.
+        model: What is recovered.
+        settings: How.
         points: What was measured; None for the points of our own benchmarks.
     """
-    family = family_of(analysis, metric)
     trained = settings.trains
-    if settings.passes is None or (not trained and settings.repairs is Repair.NONE):
+    repaired = settings.repairs is Repair.LEAST_SQUARES and settings.distilling is None
+    if settings.passes is None or not (trained or repaired):
         return None
     known = benchmark_points() if points is None else points
-    alike = [one for one in known if one.family is family and (one.epochs > 0) == trained]
-    kept = costs(analysis, removed).macs / max(costs(analysis).macs, 1)
+    alike = [one for one in known if (one.epochs > 0) == trained and _alike(one, model)]
     if not alike:
         return None
-    nearest = min(alike, key=lambda one: _distance(one, kept, settings, metric))
-    seen = Message(*(NEAR_SEEN if abs(nearest.kept - kept) <= FAR else FAR_SEEN), _in_words(nearest, kept))
+    nearest = min(alike, key=lambda one: _distance(one, model, settings))
+    seen = Message(
+        "recovery.expect",
+        "What to expect with {kept} of the MACs kept: in our nearest benchmark ({subject}, {its} kept), {metric} went "
+        "from {original} to {cut} with the cut and was {recovered} after {how} (cell {source}).",
+        _in_words(nearest, model.kept),
+    )
     if not (nearest.percent and nearest.cut < LOW * nearest.original):
         return seen
     template = "{seen} Values this low before fine-tuning are normal."
@@ -64,22 +93,26 @@ def family_of(analysis: Analysis, metric: str) -> Family | None:
     return Family.CONVOLUTIONAL if Kind.FILTER in kinds else None
 
 
-NEAR_SEEN = (
-    "recovery.expect_near",
-    "What to expect with {kept} of the MACs kept: in our nearest benchmark ({subject}, {its} kept), {metric} went "
-    "from {original} to {cut} with the cut and was {recovered} after {how} (cell {source}).",
-)
-FAR_SEEN = (
-    "recovery.expect_far",
-    "No benchmark is near {kept} of the MACs kept. In the nearest one ({subject}, {its} kept), {metric} went from "
-    "{original} to {cut} with the cut and was {recovered} after {how} (cell {source}).",
-)
+def _alike(one: BenchmarkPoint, model: CutModel) -> bool:
+    """Whether a benchmark is of the same kind of model, data and cut."""
+    return (
+        one.family is model.family
+        and model.metric.startswith(one.metric)
+        and abs(one.kept - model.kept) <= FAR
+        and _factor(one.parameters, model.parameters) <= SIZE
+        and _factor(one.classes, model.classes) <= CLASSES
+    )
 
 
-def _distance(one: BenchmarkPoint, kept: float, settings: RecoverySettings, metric: str) -> tuple[bool, float]:
-    """By metric first, then by share kept, and by epochs where those are alike."""
+def _factor(one: int, other: int) -> float:
+    """How many times as large the larger number is; 1 where both are 0."""
+    return max(one, other, 1) / max(min(one, other), 1) if bool(one) == bool(other) else math.inf
+
+
+def _distance(one: BenchmarkPoint, model: CutModel, settings: RecoverySettings) -> float:
+    """By share kept and, where those are alike, by epochs."""
     budget = abs(math.log2(max(one.epochs, 1) / max(settings.epochs, 1)))
-    return one.metric != metric, abs(one.kept - kept) + 0.02 * budget
+    return abs(one.kept - model.kept) + 0.02 * budget
 
 
 def _in_words(one: BenchmarkPoint, kept: float) -> dict[str, Phrase]:

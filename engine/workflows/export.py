@@ -9,7 +9,7 @@ from ..export.table import EXPORTERS, exporter_named, format_of, require, sample
 from ..export.usage import opset_of, sample_inputs
 from ..jobs import CancelToken, Job, NeverCancelled, spanning
 from ..model_inputs import Inputs, batch_size
-from ..recovery.expected_result import expectation
+from ..recovery.expected_result import cut_model, expectation
 from ..session.open_model import run_evaluation
 from ..session.session import Session
 from ..session.states import State
@@ -120,7 +120,8 @@ def _nearest(session: Session, state: State) -> Message | None:
     if state.recovery is not None and session.has_task:
         name = state.metrics[-1].name if state.metrics else ""
         done = replace(state.recovery, minutes=0.0)  # its epochs are those that were begun
-        expected = expectation(session.analysis, near.removed, done, name)
+        classes = len(session.task.info(None).classes)
+        expected = expectation(cut_model(session.analysis, near.removed, name, classes), done)
     if expected is None:
         return near.message
     words = {"nearest": near.message, "expected": expected}

@@ -4,6 +4,7 @@ import math
 
 from PySide6.QtCore import QCoreApplication
 
+from secateur.engine.recovery.expected_result import CutModel, expectation, family_of
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.tasks.protocol import Split
 
@@ -12,6 +13,7 @@ from ...document.job_state import CurvePoint, JobView
 from ...text.format import duration, percent, three_digits
 from ...text.metrics import metric_of
 from ...text.titles import kept_words, state_called
+from ...text.translate import sentence
 
 say = QCoreApplication.translate
 
@@ -22,7 +24,10 @@ def recovery_job(document: Document) -> JobView | None:
 
 
 def expect_text(document: Document, settings: RecoverySettings) -> str:
-    """What is kept of a cancelled run, and what to expect of one with these settings; the figures are our own."""
+    """What is kept of a cancelled run, or what to expect of one with these settings.
+
+    Figures are those of a benchmark of the same kind of model and data; where none is, there are none.
+    """
     kept, trains = document.kept, settings.trains
     if trains and kept is not None and kept.state == document.contents.present:
         return kept_words(kept.done, kept.total, kept.timed) + say(
@@ -31,22 +36,24 @@ def expect_text(document: Document, settings: RecoverySettings) -> str:
     if not trains and settings.repair in (Repair.AUTO, Repair.NONE):
         return say("recovery", "What to expect: only the BatchNorm statistics are recalibrated.")
     if settings.distilling is not None:
-        return say(
-            "recovery",
-            "What to expect: no label is read. At half the MACs, this raised the sample ResNet from 26 to 92 % and the "
-            "ViT from 63 to 90 %, 0.3 and 0.8 points more than least squares alone.",
-        )
-    if not trains:
-        return say(
-            "recovery",
-            "What to expect: this takes seconds. At half the MACs, least squares raised the sample ResNet from "
-            "26 to 92 % and the ViT from 63 to 90 %, without training.",
-        )
-    return say(
-        "recovery",
-        "What to expect: the first epochs usually recover most of the loss. A cancelled run is kept, and Recover "
-        "continues from there.",
-    )
+        return say("recovery", "What to expect: no label is read; the steps take about as long as 160 of training.")
+    seen = _benchmark_words(document, settings)
+    if trains:
+        kept_run = say("recovery", "A cancelled run is kept, and Recover continues from there.")
+        general = say("recovery", "What to expect: the first epochs usually recover most of the loss.")
+        return f"{seen or general} {kept_run}"
+    return seen or say("recovery", "What to expect: this takes seconds and works without training and labels.")
+
+
+def _benchmark_words(document: Document, settings: RecoverySettings) -> str:
+    """What our nearest benchmark saw, "" where none is of the same kind of model, data and cut."""
+    analysis, task, state, original = document.analysis, document.task, document.state, document.original
+    if analysis is None or task is None or state is None or original is None or state.macs == original.macs:
+        return ""
+    family, kept = family_of(analysis, task.metric), state.macs / max(original.macs, 1)
+    model = CutModel(family, kept, original.parameters, task.metric, len(task.classes))
+    found = expectation(model, settings)
+    return "" if found is None else sentence(found)
 
 
 def progress_text(job: JobView, points: tuple[CurvePoint, ...]) -> str:

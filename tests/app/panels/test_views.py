@@ -27,6 +27,7 @@ from secateur.engine.export.protocol import Exported
 from secateur.engine.jobs import Progress
 from secateur.engine.process.events import Progressed
 from secateur.engine.recipes.compatibility import Mode
+from secateur.engine.recovery.benchmark_points import benchmark_points
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.tasks.protocol import Sample, TaskSpec
@@ -118,6 +119,18 @@ def test_recovery_starts_with_what_the_fields_say(shown, qtbot) -> None:
     qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
     method, (settings,) = document.calls[0]
     assert (method, settings.epochs, settings.learning_rate) == ("recover", 5, pytest.approx(0.002))
+
+
+def test_what_to_expect_has_figures_of_benchmarks_of_the_same_kind_alone(shown) -> None:
+    document = travelled()
+    panel = shown(RecoveryPanel(document.workbench), 640, 190)
+    assert document.task is not None
+    said = panel.text.text()
+    assert any(f"(cell {one.source})" in said and one.subject in said for one in benchmark_points())
+    assert "usually recover most" not in said and "Recover continues from there" in said
+    document.contents.task = replace(document.task, classes=tuple(map(str, range(1000))))
+    panel.refresh()
+    assert "usually recover most" in panel.text.text() and "benchmark" not in panel.text.text()
 
 
 def test_a_repair_without_training_is_a_recovery_of_no_epochs(shown, qtbot) -> None:

@@ -1,5 +1,6 @@
 """From kept results to `engine/recovery/benchmark_results.json`: what the program foretells, with its cell."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +9,36 @@ from secateur.engine.storage.serialization import to_json
 
 from . import cifar, fashion, harness
 
+NAMES = ("fashion", "cifar", "language", "defaults")
 FILE = Path(__file__).resolve().parents[3] / "engine" / "recovery" / RESULTS
-FAMILIES = {"resnet": Family.CONVOLUTIONAL, "vit": Family.TRANSFORMER}
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """A model with its data, and what it is measured by."""
+
+    family: Family
+    words: str
+    parameters: int
+    classes: int = 10
+    metric: str = "top-1"
+
+
+SUBJECTS = {
+    "resnet": _Subject(Family.CONVOLUTIONAL, "ResNet, Fashion-MNIST", 401_706),
+    "vit": _Subject(Family.TRANSFORMER, "ViT, Fashion-MNIST", 306_634),
+    "resnet20": _Subject(Family.CONVOLUTIONAL, "ResNet-20, CIFAR-10 (JPEG)", 269_722),
+    "resnet56": _Subject(Family.CONVOLUTIONAL, "ResNet-56, CIFAR-10 (JPEG)", 853_018),
+}
 
 
 def points(folder: Path = harness.RESULTS) -> list[BenchmarkPoint]:
     """All points of the results in a folder, the long protocol's before the short one's."""
     found: list[BenchmarkPoint] = []
     for protocol in ("full", "short"):
-        read = {name: harness.read(folder / f"{name}-{protocol}.jsonl") for name in ("fashion", "cifar", "language")}
+        read = {name: harness.read(folder / f"{name}-{protocol}.jsonl") for name in NAMES}
         found += _fashion(read["fashion"], protocol) + _cifar(read["cifar"], protocol)
-        found += _language(read["language"], protocol)
+        found += _language(read["language"], protocol) + _untrained(read["defaults"])
     return found + _halves(harness.read(folder / "recovery.jsonl"))
 
 
@@ -34,10 +54,9 @@ def _halves(results: dict[str, harness.Result]) -> list[BenchmarkPoint]:
     found: list[BenchmarkPoint] = []
     for cell, one in results.items():
         net = cell.split("/")[0]
-        subject = f"{'ResNet' if net == 'resnet' else 'ViT'}, Fashion-MNIST"
         values = tuple({"value": one[key]} for key in ("original", "cut", "recovered"))
         told = (one["epochs"], f"{one['epochs']} epochs on {one['images']:,} images", f"recovery {cell}")
-        found.append(_point(FAMILIES[net], subject, one["kept"], ("top-1", True), values, told))
+        found.append(_point(SUBJECTS[net], one["kept"], values, told))
     return found
 
 
@@ -49,12 +68,9 @@ def _fashion(results: dict[str, harness.Result], protocol: str) -> list[Benchmar
         if what.startswith("keep") and seed == "0" and whole:
             images, epochs = fashion.IMAGES[protocol][0], fashion.EPOCHS[protocol]
             how = f"{epochs} epochs on {images:,} images"
-            subject = f"{'ResNet' if net == 'resnet' else 'ViT'}, Fashion-MNIST"
             values = (whole["original"], one["cut"], one["metric"])
             kept = one["macs"] / whole["macs"]
-            found.append(
-                _point(FAMILIES[net], subject, kept, ("top-1", True), values, (epochs, how, f"fashion {cell}"))
-            )
+            found.append(_point(SUBJECTS[net], kept, values, (epochs, how, f"fashion {cell}")))
     return found
 
 
@@ -68,8 +84,7 @@ def _cifar(results: dict[str, harness.Result], protocol: str) -> list[BenchmarkP
             how = f"{epochs} epochs on {images:,} images, with mirrored images, distillation only"
             values = (base["metric"], one["cut"], one["metric"])
             told = (epochs, how, f"cifar {cell}")
-            subject = f"{net.replace('resnet', 'ResNet-')}, CIFAR-10 (JPEG)"
-            found.append(_point(Family.CONVOLUTIONAL, subject, one["kept"], ("top-1", True), values, told))
+            found.append(_point(SUBJECTS[net], one["kept"], values, told))
     return found
 
 
@@ -80,28 +95,50 @@ def _language(results: dict[str, harness.Result], protocol: str) -> list[Benchma
         if cell.count("/") != 1 or cell.startswith("original") or original is None:
             continue
         kind, less = cell.split("/")
-        subject = f"SmolLM2-135M, {kind} reduced by {float(less):.0%}"
+        words = f"SmolLM2-135M, {kind} reduced by {float(less):.0%}"
+        subject = _Subject(Family.LANGUAGE, words, original["parameters"], 0, "perplexity")
         kept = one["macs"] / original["macs"]
         values = (original["original"], one["cut"], one["repaired"])
         told = (0, "least squares, no training", f"language {cell}")
-        found.append(_point(Family.LANGUAGE, subject, kept, ("perplexity", False), values, told))
+        found.append(_point(subject, kept, values, told))
         more = results.get(f"{cell}/recovered")
         if more:
             steps = more["recovered"]["steps"]
             values = (original["original"], one["cut"], more["recovered"])
             told = (1, f"{steps} steps of {more['recovered']['tokens a step']} tokens", f"language {cell}/recovered")
-            found.append(_point(Family.LANGUAGE, subject, kept, ("perplexity", False), values, told))
+            found.append(_point(subject, kept, values, told))
+    return found
+
+
+def _untrained(results: dict[str, harness.Result]) -> list[BenchmarkPoint]:
+    """Least squares alone, at half of the MACs."""
+    found: list[BenchmarkPoint] = []
+    for cell, one in results.items():
+        net, *rest = cell.split("/")
+        if rest == ["taylor-untrained", "0"]:
+            values = ({"value": one["original"]}, {"value": one["cut"]}, one["metric"])
+            told = (0, "least squares, no training", f"defaults {cell}")
+            found.append(_point(SUBJECTS[net], one["kept"], values, told))
     return found
 
 
 def _point(
-    family: Family,
-    subject: str,
-    kept: float,
-    metric: tuple[str, bool],
-    values: tuple[dict[str, Any], ...],
-    told: tuple[int, str, str],
+    subject: _Subject, kept: float, values: tuple[dict[str, Any], ...], told: tuple[int, str, str]
 ) -> BenchmarkPoint:
     original, cut, recovered = (round(float(one["value"]), 4) for one in values)
-    name, percent = metric
-    return BenchmarkPoint(family, subject, round(kept, 4), name, percent, original, cut, recovered, *told)
+    epochs, how, source = told
+    return BenchmarkPoint(
+        family=subject.family,
+        subject=subject.words,
+        parameters=subject.parameters,
+        classes=subject.classes,
+        kept=round(kept, 4),
+        metric=subject.metric,
+        percent=subject.metric == "top-1",
+        original=original,
+        cut=cut,
+        recovered=recovered,
+        epochs=epochs,
+        how=how,
+        source=source,
+    )

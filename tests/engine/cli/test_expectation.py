@@ -14,7 +14,19 @@ from tests.engine.session.small import write_project
 
 Capture = pytest.CaptureFixture[str]
 POINT = BenchmarkPoint(
-    Family.CONVOLUTIONAL, "a ResNet", 0.55, "top-1", True, 0.9, 0.3, 0.88, 2, "2 epochs", "fashion a/cell"
+    family=Family.CONVOLUTIONAL,
+    subject="a ResNet",
+    parameters=7203,
+    classes=3,
+    kept=0.55,
+    metric="top-1",
+    percent=True,
+    original=0.9,
+    cut=0.3,
+    recovered=0.88,
+    epochs=2,
+    how="2 epochs",
+    source="fashion a/cell",
 )
 
 
