@@ -31,7 +31,7 @@ from .recovery.checkpoint import Checkpoint, KeptTeacher
 from .recovery.protocol import RecoverySettings, require_possible
 from .recovery.recover import recover
 from .runtime.load_pruned import load_pruned
-from .scoring.criteria import CRITERIA, context_of, ranked, score, unavailable
+from .scoring.criteria import default_criterion, ranked, score
 from .scoring.score_options import Choices
 from .session.open_model import Prepared, analysed, first_look, prepare, run_evaluation, runs
 from .session.states import Exported
@@ -281,7 +281,8 @@ def prune(
         lock: Modules that stay as they are, with everything below them: paths, patterns ("*.conv1"), or the model's
             own modules.
         goal: More about the plan: scope, kinds of structures, what competes. Limits and `multiple` are added to it.
-        criterion: What rates structures, a key of `CRITERIA`; None for "taylor" where the task has a loss, else "l1".
+        criterion: What rates structures, a key of `CRITERIA`; None for the first of `scoring.criteria.DEFAULTS` that
+            the task allows: "taylor" where it has a loss, else "l1".
         choices: How slices are combined and normalised; None for the criterion's own way.
         task: The data with its loss and metric: a path as the command line takes it, "bundled" for the sample, or a
             specification. None for no data.
@@ -442,8 +443,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     analysis = yield from analysed(prepared, token)
     outside_scope(analysis, asked.goal)
     locked, nothing = touching(analysis, asked.lock), analysis.empty()
-    no_taylor = unavailable(CRITERIA["taylor"], context_of(analysis, nothing, info))
-    criterion = asked.criterion or ("l1" if no_taylor else "taylor")
+    criterion = asked.criterion or default_criterion(analysis, nothing, info)
     model, removed, edits, verification = original, nothing, Edits(), Verification()
     notes = [*prepared.opened.notes, *analysis.notes, *(info.notes if info else ())]
     whole, taught = ranked(asked.goal, criterion), KeptTeacher()

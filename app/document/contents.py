@@ -19,7 +19,7 @@ from secateur.engine.planning.cost_meter import predicted
 from secateur.engine.planning.isomorphic_classes import with_their_blocks
 from secateur.engine.planning.marks import PlanMasks
 from secateur.engine.planning.protocol import Cost, Ranking
-from secateur.engine.scoring.criteria import CRITERIA, ranked
+from secateur.engine.scoring.criteria import CRITERIA, default_criterion, ranked
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.filter_images import Filters
 from secateur.engine.session.states import OpenedModel, State
@@ -242,7 +242,7 @@ def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
         device=before.device if before.device in model.devices else CPU,
         devices=model.devices,
         ranking=before.ranking,
-        criterion="taylor" if model.task is not None and model.task.loss else "l1",
+        criterion=default_criterion(model.analysis, empty, model.task),
     )
     fresh.go_to(model.state.id)
     return fresh

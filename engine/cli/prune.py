@@ -23,6 +23,7 @@ from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..planning.scope import outside_scope, touching
 from ..recovery.expected_result import cut_model, expectation
 from ..recovery.protocol import Repair
+from ..scoring.criteria import DEFAULTS, default_criterion
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
 from ..session.state_history import is_project
@@ -146,7 +147,7 @@ def pruned(
     begun, notes = start or session.present, list[str]()
     for note in opened.notes:
         reporter.note(with_hint(note))
-    scores, criterion = scored(session, begun, asked, opened.task is not None, reporter, notes)
+    scores, criterion = scored(session, opened, begun, asked, reporter, notes)
     settings = asked.settings_on(opened.analysis, criterion, opened.task is not None)
     loss_limit = brief_limit(asked.loss, asked.lowered, settings.recovery) if asked.loss else None
     expected = None
@@ -283,23 +284,19 @@ def note_no_recovery(asked: PruneRequest, opened: OpenedModel, notes: list[str])
 
 
 def scored(
-    session: Session, start: State, asked: PruneRequest, data: bool, reporter: Reporter, notes: list[str]
+    session: Session, opened: OpenedModel, start: State, asked: PruneRequest, reporter: Reporter, notes: list[str]
 ) -> tuple[NDArray[Any], str]:
-    """Scores and the criterion they are by: Taylor where the data allows it, L1 otherwise, with a note."""
+    """Scores and the criterion they are by: the one asked for or the default; a note says what the data has not got."""
     given, choices, seed = asked.settings.criterion, asked.settings.choices, asked.settings.seed
-    criterion = given or "taylor"
-    if criterion == "taylor" and not data:
-        notes.append(
-            "No data, so structures were scored by weight magnitude (l1) instead of taylor. Add --task to use taylor."
-        )
-        criterion = "l1"
-    try:
-        return reporter.finish(session.score(start.id, criterion, choices=choices, seed=seed)), criterion
-    except TaskError as error:
-        if given or error.message.code != "scoring.no_loss":
-            raise
-    notes.append("The task has no loss, so structures were scored by weight magnitude (l1) instead of taylor.")
-    return reporter.finish(session.score(start.id, "l1", choices=choices)), "l1"
+    best, data = DEFAULTS[0], opened.task is not None
+    criterion = given
+    if not given or (given == best and not data):
+        criterion = default_criterion(opened.analysis, session.removed(start.id), opened.task)
+        template = "No data, so structures were scored by {criterion} instead of {best}. Add --task to use {best}."
+        if data:
+            template = "The task has no loss, so structures were scored by {criterion} instead of {best}."
+        notes += [template.format(criterion=criterion, best=best)] if criterion != best else []
+    return reporter.finish(session.score(start.id, criterion, choices=choices, seed=seed)), criterion
 
 
 def _judged(done: PruneOutcome, result: State, asked: PruneRequest) -> GoalVerdict | None:

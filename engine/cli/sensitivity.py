@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import TaskError
 from ..planning.protocol import Goal
+from ..scoring.criteria import default_criterion
 from ..scoring.score_options import Choices
 from ..sensitivity.protocol import Sensitivity
 from ..session.measurement_cache import user_cache
@@ -35,7 +36,9 @@ def sensitivity(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         hint = None if arguments.accept_preprocessing else reporter.finish(session.better_preprocessing())
         if hint is not None:
             refuse_preprocessing(hint.message, hint.spec, arguments)
-        criterion, state = arguments.criterion or "taylor", session.present.id
+        present = session.present
+        usual = default_criterion(opened.analysis, session.removed(present.id), opened.task)
+        criterion, state = arguments.criterion or usual, present.id
         job = measure_sensitivity(
             session, state, criterion, tuple(arguments.shares), goal, choices=read_settings(Choices, arguments)
         )

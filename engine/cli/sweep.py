@@ -41,11 +41,10 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         touching(opened.analysis, asked.locks)  # a lock on nothing is refused before the work
         outside_scope(opened.analysis, asked.goal)  # and so is a scope
         asked = at_liked_multiple(session, asked, arguments.multiple, reporter)
-        notes, data = list[str](), opened.task is not None
-        start = session.states()[0]
+        notes, start = list[str](), session.states()[0]
         with saved_if_stopped(session, arguments.save, reporter):
-            scores, criterion = scored(session, start, asked, data, reporter, notes)
-            settings = asked.settings_on(opened.analysis, criterion, data)
+            scores, criterion = scored(session, opened, start, asked, reporter, notes)
+            settings = asked.settings_on(opened.analysis, criterion, opened.task is not None)
             session.history.ask(request := request_of(arguments, start))
             job = sweep_budgets(session, start.id, settings, tuple(arguments.budgets), scores)
             done = kept(session, arguments.save, reporter, job)

@@ -48,6 +48,8 @@ CRITERIA: dict[str, Criterion] = {
     )
 }  # fmt: skip
 """To add a criterion: a file beside `l1.py`, and its value here."""
+DEFAULTS = ("taylor", "l1")
+"""What rates structures where nobody has said it: the first of these that is available."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,12 @@ def unavailable(rule: Criterion, context: ScoringContext) -> Message | None:
     if rule.needs is Needs.LOSS and not context.loss:
         return no_loss(title(rule.title))
     return rule.missing(context)
+
+
+def default_criterion(analysis: Analysis, removed: Mask, task: TaskInfo | None) -> str:
+    """What rates the structures of a model where nobody has said it, the task it is for being what it is."""
+    context = context_of(analysis, removed, task)
+    return next((name for name in DEFAULTS if unavailable(CRITERIA[name], context) is None), DEFAULTS[-1])
 
 
 def ranked(goal: Goal, criterion: str) -> Goal:

@@ -9,7 +9,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import finish
-from secateur.engine.scoring.criteria import CRITERIA, CriterionOffer, offers, score
+from secateur.engine.scoring.criteria import CRITERIA, CriterionOffer, default_criterion, offers, score
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind
@@ -74,3 +74,10 @@ def test_costs_are_said_in_passes() -> None:
 def test_fewer_batches_cost_less() -> None:
     found = _offers(tiny_analysis(), TASK, Choices(batches=2))
     assert found["taylor"].cost.forwards == 2 and found["gates"].cost.forwards == 32
+
+
+def test_the_default_is_the_best_that_the_task_allows() -> None:
+    analysis = tiny_analysis()
+    assert [
+        default_criterion(analysis, analysis.empty(), task) for task in (TASK, replace(TASK, loss=False), None)
+    ] == ["taylor", "l1", "l1"]
