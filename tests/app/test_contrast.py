@@ -16,6 +16,8 @@ from tests.app.stand_in import StandIn
 from tests.app.test_reach import every_dialog, inner
 from tests.app.whole import full, window_of
 
+pytestmark = pytest.mark.end_to_end
+
 LEAST = 4.5
 """Of WCAG 2.2, level AA, for text of any size."""
 

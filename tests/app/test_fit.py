@@ -22,6 +22,8 @@ from tests.app.stand_in import StandIn
 from tests.app.test_reach import every_dialog
 from tests.app.whole import full, window_of
 
+pytestmark = pytest.mark.end_to_end
+
 LONG = "vision_language_model.text_tower.transformer_stack"
 SMALL, MIDDLE = QSize(1024, 700), QSize(1440, 900)
 """Of windows; 2880x1800 at a scale of 2 is the second in pixels that do not depend on the device."""

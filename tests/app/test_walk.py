@@ -99,6 +99,7 @@ def played(qtbot, dressed) -> Iterator[tuple[MainWindow, Answers]]:
     window.close()
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("seed", range(3))
 def test_a_short_walk_raises_nothing_and_leads_back(played, qtbot, seed: int) -> None:
     window, answers = played

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.end_to_end
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks and signals")
 def test_nothing_is_lost_by_a_kill(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def test_a_model_stays_in_bfloat16_and_others_come_in_float32(tmp_path: Path) ->
     assert types(open_model(replace(project(tmp_path / "wide"), float32=True)).model.state_dict()) == {torch.float32}
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("form", ["folder", "file.pt2", "file.onnx"])
 def test_prune_exports_a_model_in_bfloat16(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec, out = project(tmp_path / "mine"), tmp_path / form

@@ -83,6 +83,7 @@ def smaller(session: Session, spec: ModelSpec) -> Any:
     return finish(session.recover(cut.id, RecoverySettings(epochs=1, threads=1)))
 
 
+@pytest.mark.end_to_end
 def test_the_whole_road_with_inputs_by_name(user, session, tmp_path) -> None:
     state = smaller(session, spec_of(user, ("logits",)))
     model = session.model(state.id)
@@ -157,6 +158,7 @@ def test_a_project_keeps_the_outputs_it_was_made_for(user, session, tmp_path) ->
         finish(Session(tmp_path / "new").open(ModelSpec(saved, outputs=("embedding",))))
 
 
+@pytest.mark.end_to_end
 def test_the_command_line_does_the_same(user, tmp_path, capsys) -> None:
     told = [user[0], "--task", user[1], "--threads", "1", "--json"]
     assert main(["inspect", *told, "--output", "logits"]) == 0
@@ -189,6 +191,7 @@ def test_recipes_from_before_there_were_outputs_are_read(user, session, tmp_path
     assert read_recipe(recipe).steps[0].intent.model.outputs == ()  # type: ignore[union-attr]
 
 
+@pytest.mark.end_to_end
 def test_a_transformers_model_takes_the_whole_road(session, tmp_path) -> None:
     pytest.importorskip("transformers")
     (tmp_path / "bert.py").write_text(BERT)

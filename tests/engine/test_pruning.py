@@ -228,6 +228,7 @@ def test_rounds_compose_and_are_verified_each() -> None:
         torch.testing.assert_close(copy.deepcopy(result.model).eval()(IMAGES), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.end_to_end
 def test_a_source_with_data_is_measured_recovered_and_exported(tmp_path: Path) -> None:
     seen = list[str]()
     result = prune(
@@ -246,6 +247,7 @@ def test_a_source_with_data_is_measured_recovered_and_exported(tmp_path: Path) -
     assert "bundled:resnet" in (tmp_path / "net/shapes.json").read_text()
 
 
+@pytest.mark.end_to_end
 def test_a_live_model_is_judged_by_a_task_without_inputs() -> None:
     from secateur.engine import open_model
 

@@ -117,6 +117,7 @@ def _run_script(path: str) -> None:
         assert not ended.code, f"{path} ended with {ended.code}"
 
 
+@pytest.mark.end_to_end
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", [page for page in TEXTS if blocks_of(page)])
 def test_every_command_and_snippet_of_a_page_runs(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch):

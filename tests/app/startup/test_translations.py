@@ -204,6 +204,7 @@ class Requests(Pseudo):
         return super().translate(context, source)
 
 
+@pytest.mark.end_to_end
 def test_translators_are_given_every_text_that_the_window_asks_for(qtbot, qapp) -> None:
     given = {text for one in strings.texts().values() for text in one}
     gc.collect()  # clocks of earlier tests' jobs would ask for their texts
@@ -252,6 +253,7 @@ def templates(message: Message) -> Iterator[str]:
             yield from templates(field)
 
 
+@pytest.mark.end_to_end
 def test_all_that_jobs_say_of_themselves_is_given_to_translators(tmp_path):
     told: set[str] = set()
 

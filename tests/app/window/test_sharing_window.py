@@ -20,7 +20,7 @@ from tests.engine.session.small import write_project
 LEFT, LONG = Qt.MouseButton.LeftButton, 240_000
 FILTERS = "filter|block.conv1.weight|0"
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ LONG = 240_000
 """Milliseconds that a step may take on a busy machine."""
 LEFT = Qt.MouseButton.LeftButton
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from tests.engine.session.small import write_project
 from tests.engine.storage.test_folder_lock import held
 from tests.warm_start import python
 
+pytestmark = pytest.mark.end_to_end
+
 FAST = ["--criterion", "l1", "--multiple", "4", "--threads", "1"]
 
 

@@ -11,6 +11,8 @@ import pytest
 from secateur.engine.cli.main import main
 from secateur.engine.session.state_history import StateHistory
 
+pytestmark = pytest.mark.end_to_end
+
 CODE = """
 import torch
 from torch import nn

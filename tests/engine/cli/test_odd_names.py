@@ -14,6 +14,8 @@ from secateur.engine.cli.main import main
 from secateur.engine.session import measurement_cache
 from tests.engine.session.small import write_project
 
+pytestmark = pytest.mark.end_to_end
+
 Capture = pytest.CaptureFixture[str]
 SHAPE = ["--input", "1x1x8x8"]
 CUT = [*SHAPE, "--no-recover", "--multiple", "1"]

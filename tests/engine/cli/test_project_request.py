@@ -22,6 +22,8 @@ from secateur.engine.workflows import export
 from secateur.engine.workflows.export import export_state
 from tests.engine.session.small import write_project
 
+pytestmark = pytest.mark.end_to_end
+
 Capture = pytest.CaptureFixture[str]
 FAST = ["--criterion", "l1", "--multiple", "4", "--epochs", "1", "--threads", "1"]
 

@@ -75,6 +75,7 @@ def test_each_layer_has_a_section_and_the_outputs_are_equal(uneven: tuple[CutMod
     assert config.block_configs[0].ffn.ffn_mult == pytest.approx(1.5 * 55 / 46)
 
 
+@pytest.mark.end_to_end
 def test_the_folder_loads_in_a_fresh_process_and_generates_with_its_cache(
     uneven: tuple[CutModel, Any], tmp_path: Path
 ) -> None:

@@ -37,6 +37,8 @@ from tests.warm_start import python
 
 from .nets import WHISPER
 
+pytestmark = pytest.mark.end_to_end
+
 STOCK = """
 import json, sys, torch, transformers
 assert "secateur" not in sys.modules

@@ -47,6 +47,7 @@ def files(tmp_path_factory):
     return [written(folder / f"{width}.onnx", width) for width in (32, 30)]
 
 
+@pytest.mark.end_to_end
 def test_operators_that_are_fused_share_a_name_that_a_cut_does_not_change(files):
     graphs = [onnx.load(file).graph for file in files]
     names = [[(node.op_type, block_of(node.name)) for node in graph.node] for graph in graphs]
@@ -90,6 +91,7 @@ def test_layers_keep_their_names_where_a_single_head_takes_other_nodes(tmp_path)
     assert set(products[0].values()) == {"0", "0.query", "0.key", "0.value", "0.out", "1", "3"}
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_every_runtime_tells_the_same_blocks_in_every_layout(files, runtime):
     """30 channels fit no layout of vectors: onnxruntime runs other kernels under other names there."""

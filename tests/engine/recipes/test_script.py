@@ -36,6 +36,8 @@ from tests.warm_start import python
 
 from ..session.small import write_project
 
+pytestmark = pytest.mark.end_to_end
+
 FILTERS = "filter|block.conv1.weight|0"
 TASK = """
 import torch

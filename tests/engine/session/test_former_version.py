@@ -83,6 +83,7 @@ def test_a_recipe_runs(session: Session, folder: Path) -> None:
     assert {one.split for one in session.states()[2].metrics} == {Split.VAL, Split.TEST}
 
 
+@pytest.mark.end_to_end
 def test_a_script_runs(folder: Path, tmp_path: Path) -> None:
     script = folder / "script.py"
     script.write_text(script.read_text(encoding="utf-8").replace(MADE_IN, folder.as_posix()), encoding="utf-8")

@@ -25,6 +25,8 @@ from secateur.engine.targets.token_step import step_inputs
 from secateur.engine.tasks.protocol import TaskSpec
 from secateur.engine.workflows.measure import measure_states
 
+pytestmark = pytest.mark.end_to_end
+
 CODE = """
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM

@@ -27,6 +27,8 @@ from secateur.engine.workflows.measure import measure_states
 from secateur.engine.workflows.prune import PruneSettings, prune_state
 from tests.engine.session.small import write_project
 
+pytestmark = pytest.mark.end_to_end
+
 SETTINGS = PruneSettings(Goal((Limit(Cost.MACS, 0.5),), multiple=4), "l1", RecoverySettings(epochs=1, threads=1))
 STOCK = "from torch import nn\n\n\ndef small():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))\n"
 

@@ -36,6 +36,7 @@ def run(command: str, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize(
     ("format", "name", "told"),
     [("onnx", "net.onnx", "[(1, 3)]"), ("pytorch", "folder", "Net("), ("program", "net.pt2", "tensor([[")],

@@ -147,6 +147,7 @@ def engine_killed(told: Told, folder: Path, step: int, wait: float, further: int
     return f"step {step} of {STEPS}"
 
 
+@pytest.mark.end_to_end
 def test_killed_in_a_recovery_it_comes_back(tmp_path_factory, tmp_path: Path, warm_processes, monkeypatch) -> None:
     """A few moments: the window as it recovers, its engine as it recovers."""
     if warm_processes is not None:

@@ -23,7 +23,7 @@ from tests.warm_start import python
 
 from ...window.test_window import LONG
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(autouse=True)
