@@ -52,6 +52,7 @@ FORMS = (
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Image folder, one subfolder per class"), "folder", IMAGES, "folder"),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Images with masks"), "masks", IMAGES, "folder"),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Images with boxes (COCO)"), "coco", ("path", "size"), "folder"),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Ultralytics data set (.yaml)"), "ultralytics", ("path", "size")),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Arrays (.npz)"), "arrays", (*IMAGES, "purpose")),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Parquet: images, text or numbers"), "parquet", (*COLUMNS, "size")),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "CSV: text or numbers"), "csv", COLUMNS),

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QCompleter, QLineEdit, QSizePolicy, QWidget
 from secateur.engine.options import setting_of
 from secateur.engine.sources.protocol import ModelSpec
 
-from ..storage.open_target import GRAPHS, is_file, is_folder, is_hugging_face
+from ..storage.open_target import CHECKPOINT, GRAPHS, NETWORKS, is_file, is_folder, is_hugging_face
 from ..widgets.fields import ComboBox
 from ..widgets.flow import FlowLayout
 from ..widgets.labels import label
@@ -28,6 +28,7 @@ from .source_kinds import (
     SAMPLE,
     TIMM,
     TORCHVISION,
+    YOLO_FILE,
     Kind,
     detect,
     known_names,
@@ -36,6 +37,8 @@ from .window_api import WindowApi
 
 LIBRARIES = (TORCHVISION, TIMM)
 """Sources whose library offers weights."""
+WHOLE = ((GRAPHS, GRAPH), ((CHECKPOINT, *NETWORKS), YOLO_FILE))
+"""Endings of files that hold a whole model, and their kinds."""
 OFFERED = 5
 """Callables that a sentence names."""
 BESIDE = 8
@@ -199,7 +202,7 @@ class OpenModel(FormDialog):
         """Begin with what was asked for last: it may have failed for one field."""
         prefixed = next((one for one in KINDS if one.prefix and spec.source.startswith(one.prefix)), None)
         folder = HUGGING_FACE_FOLDER if is_hugging_face(spec.source) else FOLDER
-        file = GRAPH if spec.source.lower().endswith(GRAPHS) else FILE
+        file = next((kind for endings, kind in WHOLE if spec.source.lower().endswith(endings)), FILE)
         kind = prefixed or (folder if Path(spec.source).is_dir() else file)
         self.kind.setCurrentIndex(KINDS.index(kind))
         self.name.setText(spec.source.removeprefix(kind.prefix))
@@ -217,8 +220,9 @@ class OpenModel(FormDialog):
         """A file was looked for and found: of a Python file it is also needed what in it makes the model."""
         super().picked(line, path)
         if line is self.name:
-            if path.lower().endswith(GRAPHS):
-                self.kind.setCurrentIndex(KINDS.index(GRAPH))
+            found = detect(path)
+            if found is not None and found.kind in (GRAPH, YOLO_FILE):
+                self.kind.setCurrentIndex(KINDS.index(found.kind))
             self._name_file(path)
 
     def _name_whole(self) -> None:

@@ -7,7 +7,17 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from ..storage.open_target import BUNDLE, GRAPHS, HUGGING_FACE, WEIGHTS, is_file, is_folder, is_hugging_face
+from ..storage.open_target import (
+    BUNDLE,
+    GRAPHS,
+    HUGGING_FACE,
+    NETWORKS,
+    WEIGHTS,
+    is_file,
+    is_folder,
+    is_hugging_face,
+    is_ultralytics,
+)
 from ..text.translate import QT_TRANSLATE_NOOP
 
 CONTEXT = "OpenModel"
@@ -34,16 +44,18 @@ FILE = Kind(QT_TRANSLATE_NOOP(CONTEXT, "Python file and callable"), "", "path/to
 GRAPH = Kind(QT_TRANSLATE_NOOP(CONTEXT, "ONNX, torch.export or GGUF file"), "", "path/to/model.onnx", "file")
 TORCHVISION = Kind(QT_TRANSLATE_NOOP(CONTEXT, "torchvision, by name"), "torchvision:", "resnet50")
 TIMM = Kind(QT_TRANSLATE_NOOP(CONTEXT, "timm, by name"), "timm:", "resnet18.a1_in1k")
+YOLO_FILE = Kind(QT_TRANSLATE_NOOP(CONTEXT, "Ultralytics file (.pt, .yaml)"), "", "path/to/best.pt", "file")
+YOLO = Kind(QT_TRANSLATE_NOOP(CONTEXT, "Ultralytics, by name"), "ultralytics:", "yolo11n")
 HUGGING_FACE_FOLDER = Kind(QT_TRANSLATE_NOOP(CONTEXT, "Hugging Face folder"), "", "path/to/folder", "folder")
 HUB = Kind(QT_TRANSLATE_NOOP(CONTEXT, "Hugging Face, by name"), "hf:", "org/name")
 SAMPLE = Kind(QT_TRANSLATE_NOOP(CONTEXT, "Bundled sample"), "bundled:", "resnet")
 FOLDER = Kind(QT_TRANSLATE_NOOP(CONTEXT, "Secateur project or export"), "", "path/to/folder", "folder")
-KINDS = (FILE, GRAPH, TORCHVISION, TIMM, HUGGING_FACE_FOLDER, HUB, SAMPLE, FOLDER)
+KINDS = (FILE, GRAPH, TORCHVISION, TIMM, YOLO_FILE, YOLO, HUGGING_FACE_FOLDER, HUB, SAMPLE, FOLDER)
 SAMPLES = ("resnet", "vit")
 PAGE = re.compile(r"https?://(?:www\.)?huggingface\.co/(?!(?:datasets|spaces|docs)/)([\w.-]+/[\w.-]+)")
 """Address of a model's page on the Hub."""
 REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-FILES = (*GRAPHS, *WEIGHTS, BUNDLE, ".json", ".py")
+FILES = (*GRAPHS, *NETWORKS, *WEIGHTS, BUNDLE, ".json", ".py")
 """Endings that no repository has."""
 CALLABLE = re.compile(r"(.+\.py):[\w.]*")
 
@@ -98,8 +110,8 @@ def _on_disk(text: str) -> Detected | None:
         return Detected(HUGGING_FACE_FOLDER, str(path.parent))
     if path.suffix == ".py" or (python is not None and is_file(python[1])):
         return Detected(FILE, text)
-    if path.suffix.lower() in GRAPHS:
-        return Detected(GRAPH, text)
+    if path.suffix.lower() in GRAPHS or (there and is_ultralytics(path)):
+        return Detected(GRAPH if path.suffix.lower() in GRAPHS else YOLO_FILE, text)
     if path.suffix.lower() == BUNDLE and there:
         return Detected(FOLDER, text)
     return Detected(None, text) if path.suffix.lower() in WEIGHTS and there else None

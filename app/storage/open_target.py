@@ -3,11 +3,17 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from secateur.engine.sources.other_files import pickled_class
 from secateur.engine.sources.protocol import ModelSpec
 
 BUNDLE = ".zip"
 GRAPHS = (".onnx", ".pt2", ".gguf")
 """Endings of files that hold a whole model."""
+NETWORKS = (".yaml", ".yml")
+"""Endings of files that describe a network of Ultralytics."""
+CHECKPOINT = ".pt"
+BEGINNING = 4096
+"""Bytes of a checkpoint in which the class of a whole model stands."""
 WEIGHTS = (".th", ".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 HUGGING_FACE = ("config.json", "model.safetensors", "model.safetensors.index.json")
 """Files of a Hugging Face folder, any of which means the folder."""
@@ -16,6 +22,13 @@ HUGGING_FACE = ("config.json", "model.safetensors", "model.safetensors.index.jso
 def is_hugging_face(folder: str) -> bool:
     """Whether a folder holds a Hugging Face model."""
     return (Path(folder) / HUGGING_FACE[0]).is_file()
+
+
+def is_ultralytics(path: Path) -> bool:
+    """Whether a file is a network's description or a checkpoint of Ultralytics; little of it is read."""
+    if path.suffix.lower() in NETWORKS:
+        return True
+    return path.suffix.lower() == CHECKPOINT and pickled_class(path, BEGINNING).startswith("ultralytics.")
 
 
 def is_file(text: str) -> bool:

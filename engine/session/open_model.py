@@ -308,8 +308,9 @@ def numbered(classes: tuple[str, ...]) -> Phrase:
 def described(task: Task, model: Any | None) -> TaskInfo:
     """What to show of a task, with a model's predictions; an error of the model or the data becomes a TaskError."""
     try:
+        info = task.info(model)
         batches = {split.value: count for split in Split if (count := task.batch_count(split))}
-        return replace(task.info(model), batches=batches, batch=task.spec.batch, spec=task.spec)
+        return replace(info, batches=batches, batch=task.spec.batch, spec=task.spec)
     except SecateurError:
         raise
     except Exception as error:

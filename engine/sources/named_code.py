@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..foreign_code.consent import FULL_CONSENT, NO_CONSENT, Consent, consent_to, is_sealed, seal_of
 from ..tasks.protocol import TaskSpec
-from .protocol import PYTHON_FILE, ModelSpec
+from .protocol import DESCRIPTION, PYTHON_FILE, ModelSpec
 
 REPOSITORY = "hf:"
 """Begins the name of a repository on the Hugging Face Hub."""
@@ -27,7 +27,7 @@ def by_hand(*named: CodeOwner) -> Consent:
 
 
 def code_of(*named: CodeOwner) -> list[str]:
-    """The Python files that opening something imports, absolute; of an export or a project only itself knows."""
+    """The files that opening something runs, absolute; of an export or a project only itself knows."""
     found: list[str] = []
     for one in named:
         match one:
@@ -38,6 +38,7 @@ def code_of(*named: CodeOwner) -> list[str]:
             case str():
                 python = PYTHON_FILE.fullmatch(one)
                 found += [_absolute(python["file"])] if python else []
+                found += [_absolute(one)] if one.lower().endswith(DESCRIPTION) and os.path.isfile(one) else []
             case None:
                 pass
     return found

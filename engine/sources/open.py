@@ -17,6 +17,7 @@ from .protocol import FactoryCode, ModelSpec, Source, SourceModel
 from .python_file import PythonFile
 from .timm_models import TimmModels
 from .torchvision_models import TorchvisionModels
+from .ultralytics_yolo import UltralyticsYolo
 
 
 def open_model(spec: ModelSpec, token: CancelToken | None = None, consent: Consent | None = None) -> SourceModel:
@@ -62,7 +63,8 @@ def source_of(source: str) -> Source:
     raise OpenError(
         "source.unknown",
         "Unknown model {source!r}. Enter path/to/file.py:callable, torchvision:NAME, timm:NAME, bundled:resnet, "
-        "bundled:vit, hf:ORG/NAME, an .onnx, .pt2 or .gguf file, or the folder of a Hugging Face model or an export.",
+        "bundled:vit, hf:ORG/NAME, ultralytics:NAME, an .onnx, .pt2 or .gguf file, a .pt or .yaml of "
+        "Ultralytics, or the folder of a Hugging Face model or an export.",
         source=source,
     )
 
@@ -75,6 +77,7 @@ SOURCES: tuple[Source, ...] = (
     OnnxFile(),
     ProgramFile(),
     GgufFile(),
+    UltralyticsYolo(),
     ExportedFolder(source_of),
     HuggingFace(),
 )

@@ -43,7 +43,7 @@ def refused_file(path: Path) -> OpenError:
             "class that it was made from, with a checkpoint of its state_dict()."
         )
         return OpenError("source.script_file", template, path=str(path))
-    if (name := _pickled_class(path)) is not None:
+    if name := pickled_class(path):
         template = (
             "{path} holds a whole pickled model ({name}): loading it runs code, and does not tell how the model is "
             "made. Name the code that builds it (path/to/file.py:callable), and use its saved state_dict() as the "
@@ -74,14 +74,19 @@ def _members(path: Path) -> list[str]:
         return []
 
 
-def _pickled_class(path: Path) -> str | None:
-    """The first class in a file of `torch.save` that is no part of a state dict; nothing is unpickled."""
+def pickled_class(path: Path, most: int = PICKLE_BYTES) -> str:
+    """The first class in a file of `torch.save` that is no part of a state dict, "" for none; nothing is unpickled.
+
+    Args:
+        path: The file.
+        most: Bytes of the pickle that are looked through.
+    """
     try:
         member = next((name for name in _members(path) if name.endswith("/data.pkl")), None)
         if member is None:
-            return None
+            return ""
         with zipfile.ZipFile(path) as archive, archive.open(member) as file:
-            data = file.read(PICKLE_BYTES)
+            data = file.read(most)
         strings = list[str]()
         for code, argument, _ in pickletools.genops(data):
             if code.name == "GLOBAL":
@@ -94,5 +99,5 @@ def _pickled_class(path: Path) -> str | None:
             if module != "torch" and not module.startswith(HARMLESS):
                 return f"{module}.{name}"[:120]
     except (*ARCHIVE_ERRORS, UnicodeDecodeError):
-        return None
-    return None
+        return ""
+    return ""

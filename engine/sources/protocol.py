@@ -22,14 +22,19 @@ FOREIGN_FILES = "files from elsewhere"
 PYTHON_FILE = re.compile(r"(?P<file>.+\.py)(?::(?P<name>[^:\\/]*))?", re.DOTALL)
 """A source that is a Python file of the user's, with or without a callable in it."""
 
+DESCRIPTION = (".yaml", ".yml")
+"""Endings of files that describe a network of Ultralytics', by names that are called."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """A model to open; plain data for recipes and other processes.
 
     Attributes:
-        source: "bundled:resnet", "bundled:vit", "torchvision:NAME", "timm:NAME", "path/to/file.py:callable", an
-            .onnx, .pt2 or .gguf file, a project folder, or an export of ours (folder with shapes.json and weights).
+        source: "bundled:resnet", "bundled:vit", "torchvision:NAME", "timm:NAME", "ultralytics:NAME",
+            "path/to/file.py:callable", an
+            .onnx, .pt2 or .gguf file, a .pt or .yaml of Ultralytics YOLO, a project folder, or an export of ours
+            (folder with shapes.json and weights).
         weights: Checkpoint file, "" for the source's own.
         input_shape: Shape with batch of a single example input of floats, () when the task or source knows it.
         arguments: Keyword arguments of the callable (numbers and strings).
@@ -56,7 +61,8 @@ class ModelSpec:
         Option(
             title="Model",
             help="a project or an export of Secateur, a Hugging Face folder, hf:ORG/NAME, bundled:resnet, bundled:vit, "
-            "torchvision:NAME, timm:NAME, path/to/file.py:callable, or an .onnx, .pt2 or .gguf file",
+            "torchvision:NAME, timm:NAME, path/to/file.py:callable, an .onnx, .pt2 or .gguf file, or of Ultralytics a "
+            ".pt, a .yaml or ultralytics:NAME",
             flag="model",
             metavar="MODEL",
         ),

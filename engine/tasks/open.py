@@ -10,7 +10,7 @@ from .protocol import BATCHES, Task, TaskSpec
 FORMS = Message(
     "task.forms",
     "a folder of images with one sub-folder for each class or COCO-style annotations, an .npz, .parquet, .csv, .tsv "
-    "or .txt file, or a task.py",
+    "or .txt file, a .yaml of Ultralytics' form, or a task.py",
 )
 KINDS = {
     ".npz": "arrays",
@@ -19,10 +19,12 @@ KINDS = {
     ".csv": "csv",
     ".txt": "text",
     ".json": "coco",
+    ".yaml": "ultralytics",
+    ".yml": "ultralytics",
     ".py": "file",
 }
 """Ending of a file to the kind that it is opened as."""
-RESIZED = ("folder", "masks", "parquet", "coco")
+RESIZED = ("folder", "masks", "parquet", "coco", "ultralytics")
 """Kinds whose images are decoded, and resized where a size is given."""
 
 TABLES = ("csv", "parquet")
@@ -160,6 +162,12 @@ def _cifar(spec: TaskSpec, consent: Consent) -> Task:
     return open_cifar(spec)
 
 
+def _ultralytics(spec: TaskSpec, consent: Consent) -> Task:
+    from .ultralytics_data import open_ultralytics
+
+    return open_ultralytics(spec)
+
+
 OPENERS: dict[str, Callable[[TaskSpec, Consent], Task]] = {
     "bundled": _bundled,
     "arrays": _arrays,
@@ -172,4 +180,5 @@ OPENERS: dict[str, Callable[[TaskSpec, Consent], Task]] = {
     "cifar": _cifar,
     "masks": _masks,
     "coco": _coco,
+    "ultralytics": _ultralytics,
 }

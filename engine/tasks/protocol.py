@@ -79,7 +79,7 @@ class TaskSpec:
     Attributes:
         kind: Form of the data, a key of `open.OPENERS`: "bundled" (the sample), "arrays" (.npz), "folder" (images, one
             sub-folder a class), "file" (task.py), "parquet", "csv", "text", "idx" (MNIST), "cifar", "masks"
-            (images with masks), "coco" (images with boxes).
+            (images with masks), "coco" (images with boxes), "ultralytics" (their .yaml).
         path: File or folder, "" for the bundled one.
         mean: Per-channel mean subtracted from pixels scaled to 0..1.
         std: Per-channel standard deviation divided by.
@@ -100,7 +100,8 @@ class TaskSpec:
         Option(
             title="Path to the data",
             help="a folder of images with one sub-folder for each class or COCO-style annotations, an .npz, .parquet, "
-            ".csv, .tsv or .txt file, or a task.py, or: bundled; folders may hold train, val and test",
+            ".csv, .tsv or .txt file, a .yaml of Ultralytics' form, or a task.py, or: bundled; folders may hold train, "
+            "val and test",
             hint="file or folder; it may hold train, val and test",
             flag="--task",
             metavar="PATH",
@@ -146,7 +147,7 @@ class TaskSpec:
             details="Smaller batches need less memory.",
             minimum=1,
             dialog_maximum=65536,
-            automatic="64; 4 images with boxes",
+            automatic="64; 4 images with boxes, 16 of Ultralytics' form",
         ),
     ] = 64
     options: Annotated[
@@ -239,7 +240,7 @@ CLASSES = "classes"
 DTYPE, BFLOAT16 = "dtype", "bfloat16"
 """The option that a model takes its inputs in another type than float32, and the one that it may be."""
 
-BATCHES = {"coco": 4}
+BATCHES = {"coco": 4, "ultralytics": 16}
 """Samples of a batch by kind of data, where they are larger than others."""
 
 BYTES = "bytes"

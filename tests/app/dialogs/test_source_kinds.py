@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +24,8 @@ from secateur.app.dialogs.source_kinds import (
     SAMPLE,
     TIMM,
     TORCHVISION,
+    YOLO,
+    YOLO_FILE,
     Kind,
     detect,
     known_names,
@@ -38,8 +41,11 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "hf").mkdir()
     (tmp_path / "hf" / "config.json").write_text("{}")
     (tmp_path / "project").mkdir()
-    for name in ("net.onnx", "net.gguf", "net.pt", "shared.zip"):
+    for name in ("net.onnx", "net.gguf", "net.pt", "net.yaml", "shared.zip"):
         (tmp_path / name).write_bytes(b"")
+    with zipfile.ZipFile(tmp_path / "best.pt", "w") as archive:  # as torch.save writes a whole model
+        begin = b"\x80\x02}X\x05\x00\x00\x00modelcultralytics.nn.tasks\nDetectionModel\n"
+        archive.writestr("best/data.pkl", begin + bytes(5000))
     return tmp_path
 
 
@@ -58,6 +64,9 @@ def folder(tmp_path: Path) -> Path:
         ("{0}/net.py:make", FILE, "{0}/net.py:make"),
         ("file://{0}/net.onnx", GRAPH, "{0}/net.onnx"),
         ("{0}/net.gguf", GRAPH, "{0}/net.gguf"),
+        ("{0}/net.yaml", YOLO_FILE, "{0}/net.yaml"),
+        ("{0}/best.pt", YOLO_FILE, "{0}/best.pt"),
+        ("ultralytics:yolo11n", YOLO, "yolo11n"),
         ("{0}/hf", HUGGING_FACE_FOLDER, "{0}/hf"),
         ("{0}/hf/config.json", HUGGING_FACE_FOLDER, "{0}/hf"),
         ("{0}/project", FOLDER, "{0}/project"),

@@ -1,0 +1,162 @@
+"""Ultralytics' models: opened with consent, trained by their own loss, evaluated by their own validation, exported."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from secateur.engine.cli.main import main
+from secateur.engine.errors import OpenError, SecateurError
+from secateur.engine.foreign_code.consent import NO_CONSENT
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.sources.open import factory_code, open_model
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.tasks.open import open_task, task_at
+from secateur.engine.tasks.protocol import Split, Task
+
+pytest.importorskip("ultralytics")
+onnxruntime = pytest.importorskip("onnxruntime")
+SIDE = 64
+NETWORK = """
+nc: 1
+backbone:
+  - [-1, 1, Conv, [16, 3, 2]]
+  - [-1, 1, Conv, [32, 3, 2]]
+  - [-1, 1, C2f, [32, True]]
+  - [-1, 1, Conv, [48, 3, 2]]
+head:
+  - [[2, 3], 1, Detect, [nc]]
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network's description, and squares on noise with their boxes."""
+    root, random = tmp_path_factory.mktemp("yolo"), np.random.default_rng(0)
+    (root / "net.yaml").write_text(NETWORK)
+    for split, count in (("train", 6), ("val", 6)):
+        for kind in ("images", "labels"):
+            (root / kind / split).mkdir(parents=True)
+        for number in range(count):
+            image = Image.fromarray(random.integers(0, 90, (SIDE, SIDE, 3), dtype=np.uint8))
+            x, y, side = (int(one) for one in random.integers((2, 2, 20), (20, 20, 40)))
+            ImageDraw.Draw(image).rectangle((x, y, x + side - 1, y + side - 1), fill="red")
+            image.save(root / "images" / split / f"{number}.png")
+            box = " ".join(str(one / SIDE) for one in (x + side / 2, y + side / 2, side, side))
+            (root / "labels" / split / f"{number}.txt").write_text(f"0 {box}\n")
+    (root / "data.yaml").write_text(f"path: {root}\ntrain: images/train\nval: images/val\nnames: [square]\n")
+    return root
+
+
+@pytest.fixture
+def opened(folder: Path) -> Iterator[Any]:
+    """The network, untrained."""
+    yield open_model(ModelSpec(str(folder / "net.yaml")))
+
+
+def data(folder: Path, model: Any) -> Task:
+    """The squares, for a model."""
+    task = open_task(task_at(str(folder / "data.yaml"), (SIDE, SIDE)))
+    task.info(model)
+    return task
+
+
+def test_a_description_opens_and_the_heads_own_inputs_may_become_narrower(folder: Path, opened: Any) -> None:
+    assert opened.input_shape == (2, 3, 640, 640) and opened.untrained
+    assert opened.spec.outputs == ("0", "1.boxes", "1.scores")
+    assert open_model(ModelSpec(str(folder / "net.yaml"), outputs=("0",))).spec.outputs == ("0",)  # type: ignore[union-attr]
+    with pytest.raises(OpenError, match=r"runs .*net\.yaml"):
+        open_model(ModelSpec(str(folder / "net.yaml")), consent=NO_CONSENT)
+
+
+def test_a_checkpoint_opens_as_it_computed_and_can_be_trained(tmp_path: Path, opened: Any) -> None:
+    model = opened.factory()
+    with torch.no_grad():
+        model.model[0].conv.weight.mul_(2)  # no other model of this seed
+    for one in model.parameters():
+        one.requires_grad_(False)  # as their trainer saves it
+    model.names = {0: "it's a square"}
+    torch.save({"model": None, "ema": model.half(), "train_args": {"imgsz": 96, "box": 5.0}}, tmp_path / "best.pt")
+    with pytest.raises(OpenError) as refused:
+        open_model(ModelSpec(str(tmp_path / "best.pt")))
+    assert refused.value.message.code == "checkpoint.pickle"
+    spec = ModelSpec(str(tmp_path / "best.pt"), trust_pickle=True)
+    found = open_model(spec)
+    images = torch.rand(2, 3, SIDE, SIDE)
+    expected = model.float().eval()(images)[0]
+    assert found.input_shape == (2, 3, 96, 96) and not found.untrained
+    assert torch.allclose(found.model(images)[0], expected, rtol=1e-4)
+    assert found.model.model[0].conv.weight.requires_grad
+    scope: dict[str, Any] = {}
+    exec(factory_code(spec, tmp_path).lines, scope)
+    again = scope["make_model"]()
+    again.load_state_dict(found.model.state_dict())
+    assert again.names == model.names and torch.equal(again.eval()(images)[0], found.model(images)[0])
+
+
+def test_files_that_describe_no_network_or_hold_none_are_refused(folder: Path, tmp_path: Path, opened: Any) -> None:
+    with pytest.raises(OpenError, match="describes no network"):
+        open_model(ModelSpec(str(folder / "data.yaml")))
+    with pytest.raises(OpenError, match="does not exist"):
+        open_model(ModelSpec(str(tmp_path / "absent.yaml")))
+    torch.save({"model": opened.model.model[0]}, tmp_path / "part.pt")
+    with pytest.raises(OpenError, match="holds no model"):
+        open_model(ModelSpec(str(tmp_path / "part.pt"), trust_pickle=True))
+    other = opened.factory()
+    other.yaml["backbone"][0][3][0] = 24  # as a version would build it that reads descriptions otherwise
+    torch.save({"model": other}, tmp_path / "other.pt")
+    with pytest.raises(OpenError, match="another version"):
+        open_model(ModelSpec(str(tmp_path / "other.pt"), trust_pickle=True))
+
+
+def test_the_loss_is_the_models_own_of_an_image(folder: Path, opened: Any) -> None:
+    from ultralytics.cfg import get_cfg
+
+    task, model = data(folder, opened.model), opened.factory().eval()
+    batch = next(iter(task.batches(Split.VAL)))
+    found = task.loss(model, batch)
+    model.args = get_cfg()
+    assert found is not None and torch.isclose(found, model.loss(batch)[0].sum() / len(batch["img"]))
+
+
+def test_the_metric_is_that_of_boxes_that_overlap_as_much(folder: Path, opened: Any) -> None:
+    task = data(folder, opened.model)
+    assert task.info(None).sizes == {"train": 6, "val": 3, "test": 3}
+    assert {one.label for one in task.info(None).samples} == {"1 square"}
+    batches = list(task.batches(Split.VAL))
+    for share, reached in ((1.0, 10), (0.72, 5), (0.4, 0)):  # thresholds of 0.5, 0.55 ... 0.95 that the overlap reaches
+        right = iter(batches)
+
+        def predict(images: torch.Tensor, share: float = share, right: Iterator[Any] = right) -> Any:
+            boxes = next(right)["bboxes"] * SIDE * torch.tensor([1, 1, 1, share])  # as high as that
+            return (torch.cat([boxes, torch.ones(len(boxes), 1)], 1)[:, :, None],)
+
+        metric = finish(task.evaluate(predict, Split.VAL, NeverCancelled()))
+        assert metric.value == pytest.approx(reached / 10 * 0.995, abs=1e-3) and metric.count == 3
+
+
+def test_data_of_other_models_and_classes_is_refused(folder: Path, opened: Any) -> None:
+    task = open_task(task_at(str(folder / "data.yaml"), (SIDE, SIDE)))
+    with pytest.raises(SecateurError, match="Conv2d is not one"):
+        task.info(torch.nn.Conv2d(3, 3, 3))
+    other = opened.factory()
+    other.names = {0: "circle", 1: "square"}
+    with pytest.raises(SecateurError, match="nc: 1"):
+        task.info(other)
+    with pytest.raises(SecateurError, match="not a data set"):
+        open_task(task_at(str(folder / "net.yaml")))
+
+
+@pytest.mark.slow
+def test_a_model_is_cut_recovered_evaluated_and_exported(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "small.onnx"
+    asked = ["--task", str(folder / "data.yaml"), "--crop", str(SIDE), "--batch", "3", "--keep-macs", "60%"]
+    code = main(["prune", str(folder / "net.yaml"), *asked, "--multiple", "8", "--epochs", "1", "--export", str(file)])
+    assert code == 0
+    session = onnxruntime.InferenceSession(file)
+    found = session.run(None, {"input": np.zeros((3, 3, SIDE, SIDE), np.float32)})
+    assert found[0].shape == (3, 5, 16 * 16 + 8 * 8)
