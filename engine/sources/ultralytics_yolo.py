@@ -19,6 +19,7 @@ from ..foreign_code.consent import FULL_CONSENT, Consent
 from ..foreign_code.network import no_downloads
 from ..jobs import CancelToken, check
 from ..storage.file_limits import check_special
+from ..tasks.preprocessing import Preprocessing
 from ..text.python_code import called, identifier, literal
 from ..tracing.isolated_forward import quiet_forward
 from ..tracing.tree import named_tensors, outputs_of
@@ -58,7 +59,8 @@ class UltralyticsYolo:
         make = found.untrained if found.weights is None else found.built
         made = opened(Origin(make=make, name=name, input_shape=found.shape), spec, token)
         own = made.spec or spec
-        return replace(made, spec=replace(own, outputs=own.outputs or _final_outputs(made.model)))
+        told = Preprocessing(name, crop=(found.side, found.side)) if found.settings else None
+        return replace(made, spec=replace(own, outputs=own.outputs or _final_outputs(made.model)), preprocessing=told)
 
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """The class with its description written out."""
@@ -94,9 +96,12 @@ class _Found:
         return int(self.description.get("channels", 3))
 
     @property
+    def side(self) -> int:
+        return image_size(self.settings)
+
+    @property
     def shape(self) -> tuple[int, ...]:
-        side = image_size(self.settings)
-        return (2, self.channels, side, side)
+        return (2, self.channels, self.side, self.side)
 
     def untrained(self) -> nn.Module:
         """A model of random weights."""

@@ -13,7 +13,7 @@ from typing import Any, cast
 from ..errors import Message
 from .protocol import FOUND_PREPROCESSING, INTERPOLATION, RESIZE, Interpolation, TaskSpec, option
 
-DECODED = ("folder", "parquet", "masks")
+DECODED = ("folder", "parquet", "masks", "ultralytics")
 """Kinds of data whose images are decoded: they can be resized and cropped."""
 BYTES_OF_PIXELS = (*DECODED, "idx", "cifar")
 """Kinds of data whose images are bytes for certain; numbers in arrays may be normalised already."""

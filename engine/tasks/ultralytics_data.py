@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 from ..adapters.ultralytics_yolo import (
     SIZE,
     VALIDATORS,
-    image_size,
     is_yolo,
     library,
     loss_of,
     settings_for,
     task_of,
-    trained_with,
     validator_of,
 )
 from ..errors import DataError, Message, TaskError
@@ -134,9 +132,7 @@ class UltralyticsTask:
 
     def _size(self) -> int:
         """The side of the square that images are fitted into."""
-        asked = max(self.spec.size) if self.spec.size else 0
-        side = asked or (SIZE if self._model is None else image_size(trained_with(self._model)))
-        return -(-side // STRIDE) * STRIDE
+        return -(-max(self.spec.size or (SIZE,)) // STRIDE) * STRIDE
 
     def _of(self, split: Split) -> tuple[Split, NDArray[np.int64]]:
         """Which split of the data the images of a split lie in, and which they are."""

@@ -91,6 +91,7 @@ def test_a_checkpoint_opens_as_it_computed_and_can_be_trained(tmp_path: Path, op
     assert found.input_shape == (2, 3, 96, 96) and not found.untrained
     assert torch.allclose(found.model(images)[0], expected, rtol=1e-4)
     assert found.model.model[0].conv.weight.requires_grad
+    assert found.preprocessing is not None and found.preprocessing.crop == (96, 96)
     scope: dict[str, Any] = {}
     exec(factory_code(spec, tmp_path).lines, scope)
     again = scope["make_model"]()
