@@ -1,4 +1,4 @@
-"""What happened, line by line, each with a level, a time and the job it belongs to; the oldest lines go first."""
+"""What happened, line by line, each with a level, a time and the job it belongs to; the oldest of a level go first."""
 
 import re
 import time
@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager
 from enum import StrEnum
-from itertools import islice
+from heapq import merge
+from itertools import takewhile
 
 MOST = 10_000
-"""Lines that are kept."""
+"""Lines of each level that are kept: steps and what code prints push out no error."""
 JOBS = 200
 """Jobs whose titles are kept."""
 _WARNING = re.compile(r"(?i:\b(warn(ing)?|deprecated)\b)|[a-z]Warning\b")
@@ -38,17 +39,19 @@ class Line(str):
         level: How much it matters.
         at: When it was written, seconds since 1970.
         job: Number of the job that it belongs to, 0 for none.
+        number: Of the line, from 1 on.
     """
 
     level: Level
     at: float
     job: int
-    __slots__ = ("at", "job", "level")
+    number: int
+    __slots__ = ("at", "job", "level", "number")
 
-    def __new__(cls, text: str, level: Level = Level.INFO, job: int = 0) -> "Line":
+    def __new__(cls, text: str, level: Level = Level.INFO, job: int = 0, number: int = 0) -> "Line":
         """Write it now."""
         made = super().__new__(cls, text)
-        made.level, made.at, made.job = level, time.time(), job
+        made.level, made.at, made.job, made.number = level, time.time(), job, number
         return made
 
     def written(self) -> str:
@@ -59,7 +62,7 @@ class Line(str):
 
 
 class MessageLog:
-    """A ring of lines.
+    """A ring of lines for each level.
 
     Attributes:
         total: Lines ever written since it was cleared, also those that are gone.
@@ -67,8 +70,8 @@ class MessageLog:
     """
 
     def __init__(self, most: int = MOST) -> None:
-        """Start empty; keep so many lines."""
-        self._lines: deque[Line] = deque(maxlen=most)
+        """Start empty; keep so many lines of each level."""
+        self._lines = {level: deque[Line](maxlen=most) for level in Level}
         self.total = 0
         self.titles: dict[int, str] = {}
         self._job = 0
@@ -76,8 +79,8 @@ class MessageLog:
     def write(self, text: str, level: Level = Level.INFO) -> None:
         """Add a text, perhaps of several lines."""
         for line in text.splitlines() or [""]:
-            self._lines.append(Line(line, level, self._job))
             self.total += 1
+            self._lines[level].append(Line(line, level, self._job, self.total))
 
     @contextmanager
     def job(self, number: int, title: str) -> Generator[None]:
@@ -93,18 +96,19 @@ class MessageLog:
 
     def clear(self) -> None:
         """Forget all."""
-        self._lines.clear()
+        for lines in self._lines.values():
+            lines.clear()
         self.titles.clear()
         self.total = 0
 
     def lines(self) -> tuple[Line, ...]:
         """All that are kept, the oldest first."""
-        return tuple(self._lines)
+        return self.since(0)
 
     def since(self, total: int) -> tuple[Line, ...]:
         """Those that were written after so many, as far as they are kept."""
-        fresh = min(self.total - total, len(self._lines))
-        return tuple(islice(self._lines, len(self._lines) - fresh, None)) if fresh > 0 else ()
+        fresh = (takewhile(lambda line: line.number > total, reversed(lines)) for lines in self._lines.values())
+        return tuple(merge(*fresh, key=lambda line: line.number, reverse=True))[::-1]
 
 
 def level_of(printed: str) -> Level:

@@ -217,10 +217,13 @@ class JobQueue:
         """How many run or wait."""
         return len(self._jobs)
 
-    def add(self, job: QueuedJob) -> int:
-        """Put a job behind all others; its number."""
+    def add(self, job: QueuedJob, ahead: bool = False) -> int:
+        """Put a job behind all others, or `ahead` of those that the engine does not have yet; its number."""
         job.id = next(self._numbers)
+        waiting = [number for number, one in self._jobs.items() if ahead and not one.sent]
         self._jobs[job.id] = job
+        for number in waiting:
+            self._jobs[number] = self._jobs.pop(number)
         self._begin()
         return job.id
 

@@ -39,6 +39,8 @@ NUMBERS_ONLY = frozenset({"open", "open_recipe", "states", "baselines", "use_thr
 """What can be asked while only numbers are here."""
 STEADY = frozenset({"use_threads"})
 """What all that follows computes with: it takes no time, and steps aside for nothing."""
+COMPUTES_WITH = STEADY | {"use_device"}
+"""What all that waits is to be computed with."""
 OF_A_STATE = frozenset({"score"})
 OF_A_MODEL = OF_A_STATE | {"evaluate", "evaluate_original", "savings", "filters", "states", "baselines", "measure"}
 SUPERSEDED = {
@@ -178,7 +180,7 @@ class JobRunner(QObject):
         estimate = self.estimator.estimate(method, *arguments)
         job.work, job.expected = estimate.work, estimate.seconds
         before = self.queue.jobs()
-        number = self.queue.add(job)
+        number = self.queue.add(job, ahead=method in COMPUTES_WITH)
         if changes and method != "open":
             settings = arguments[1] if method == "recover" else None
             present, known = document.contents.present, len(document.states)
@@ -414,9 +416,9 @@ class JobRunner(QObject):
     def _restored(self) -> None:
         self.document.take_engine(replace(self.document.engine, text=self.tr("engine ready"), ready=True))
         self.document.say(self.tr("The engine is running again. Everything up to the last state is restored."))
+        self.came_back.emit()  # how to compute is told first, and goes ahead of what waits
         self.queue.held = False
         self._send_next()
-        self.came_back.emit()
 
     @Slot(object)
     def _given_up(self, error: SecateurError) -> None:

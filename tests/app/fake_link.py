@@ -52,8 +52,8 @@ class FakeLink(QObject):
         """Write down what is put into a queue, too."""
         add = queue.add
 
-        def noted(job: QueuedJob) -> int:
-            number = add(job)
+        def noted(job: QueuedJob, ahead: bool = False) -> int:
+            number = add(job, ahead)
             self.calls[number] = (job.method, job.arguments)
             return number
 

@@ -18,6 +18,7 @@ from secateur.app.jobs.cost_estimator import CostEstimator, Estimate, estimate_w
 from secateur.app.jobs.job_queue import QueuedJob
 from secateur.app.panels.jobs import JobsPanel, job_words
 from secateur.app.panels.log import LogPanel
+from secateur.app.storage import settings
 from secateur.app.window import desktop_notifications, taskbar, window_title
 from secateur.app.window.main_window import MainWindow
 from secateur.app.window.status_bar import StatusBar
@@ -105,6 +106,18 @@ def test_the_engine_has_one_job_at_a_time_in_the_order_that_is_shown(player: Pla
     player.link.finished.emit(third, top1(0.9))
     player.link.finished.emit(second, top1(0.9))
     assert player.link.sent == [*already, first, third, second]
+
+
+def test_after_a_loss_the_threads_are_set_before_what_waits(player: Player) -> None:
+    link, lost = player.link, EngineLost("engine.lost", "The engine ended.")
+    settings.store(settings.THREADS, 1)
+    ask_three(player)
+    first, second, third = (job.id for job in player.document.jobs)
+    link.lost.emit(lost, False, True, True)
+    link.failed.emit(first, lost)
+    link.restored.emit()
+    threads, *others = (job.id for job in player.document.jobs)
+    assert link.sent[-1] == threads == link.last("use_threads") and others == [second, third]
 
 
 def test_what_waits_is_sent_once_the_session_is_back_and_never_where_it_does_not_come_back(player: Player) -> None:

@@ -547,3 +547,14 @@ def test_the_ledger_attaches_data_where_there_is_no_metric(player, window, qtbot
     panel.show()
     qtbot.mouseClick(panel.cells["metric"].step, Qt.MouseButton.LeftButton)
     assert window.ran == ["file.data"]
+
+
+def test_an_error_stays_in_the_log_whatever_a_job_writes_after_it() -> None:
+    log = MessageLog(most=20)
+    log.write("the file is damaged", Level.ERROR)
+    for step in range(100):
+        log.write(f"step {step}", Level.STEP)
+        log.write(f"printed {step}", Level.OUTPUT)
+    lines = log.lines()
+    assert lines[0] == "the file is damaged" and len(lines) == 41 and log.total == 201
+    assert list(lines[-2:]) == ["step 99", "printed 99"] and log.since(199) == lines[-2:]
