@@ -170,6 +170,7 @@ def _counted(job: Job[Recovered], training: Training) -> Job[Recovered]:
     trained = last = 0.0
 
     def told(progress: Progress) -> Iterator[Progress]:
+        """The progress, with the share of the whole work that is done."""
         nonlocal trained, last
         code, done = progress.message.code, progress.done / progress.total if progress.total else 0.0
         if code == TIMED[0]:
