@@ -59,6 +59,7 @@ from .planning.goal import suggest as suggest
 from .planning.marks import PlanMasks as PlanMasks
 from .planning.marks import check_plan as check_plan
 from .planning.marks import keep as keep
+from .planning.protocol import Choose as Choose
 from .planning.protocol import Cost as Cost
 from .planning.protocol import Goal as Goal
 from .planning.protocol import KindLimit as KindLimit
@@ -91,6 +92,7 @@ from .scoring.score_options import Combine as Combine
 from .scoring.score_options import Normalise as Normalise
 from .scoring.score_options import Slices as Slices
 from .scripting import Session as Session
+from .session.states import MaskIntent as MaskIntent
 from .session.states import OpenedModel as OpenedModel
 from .session.states import PlanIntent as PlanIntent
 from .session.states import State as State
@@ -173,6 +175,7 @@ from .workflows.latency_table import (
 from .workflows.latency_table import (
     liked_multiple as liked_multiple,
 )
+from .workflows.learn_masks import masked_state as masked_state
 from .workflows.measure import measure_states as measure_states
 from .workflows.prune import PruneSettings as PruneSettings
 from .workflows.prune import prune_state as prune_state

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from .adapters.torchvision_detection import with_maps, with_own_class
@@ -21,13 +23,26 @@ from .export.staged_output import require_free
 from .export.table import exporter_named
 from .jobs import CancelToken, Job, NeverCancelled, Progress, check, finish
 from .model_inputs import Inputs, at_batch, batch_size, inputs_of, mapped
-from .planning.budget_schedule import round_goals
+from .planning.budget_schedule import require_way, round_goals, rounds_to
 from .planning.goal import reached, solve
 from .planning.infeasibility import goal_text
-from .planning.protocol import MULTIPLE, PRESETS, Cost, Goal, KindLimit, Limit, Reached, kind_limit_of, kind_named
+from .planning.protocol import (
+    MASK_STEPS,
+    MULTIPLE,
+    PRESETS,
+    Choose,
+    Cost,
+    Goal,
+    KindLimit,
+    Limit,
+    Reached,
+    kind_limit_of,
+    kind_named,
+)
 from .planning.scope import outside_scope, touching
 from .planning.target_shape import forced_sizes
 from .recovery.checkpoint import Checkpoint, KeptTeacher
+from .recovery.mask_training import learn_masks
 from .recovery.protocol import RecoverySettings, require_possible
 from .recovery.recover import recover
 from .runtime.load_pruned import load_pruned
@@ -38,7 +53,7 @@ from .session.states import Exported
 from .sources.exported_folder import SHAPES, WEIGHTS
 from .sources.open import named_by_hand
 from .sources.protocol import ModelSpec
-from .structures.analysis import identities
+from .structures.analysis import Analysis, Mask, identities
 from .structures.costs import Costs, costs
 from .structures.transition import Transition
 from .surgery.cut.cut import copy_model, cut
@@ -245,6 +260,8 @@ def prune(
     task: TaskSpec | str | Path | None = None,
     recovery: RecoverySettings | None = None,
     rounds: int = 1,
+    choose: Choose | str = Choose.SCORES,
+    mask_steps: int = MASK_STEPS,
     outputs: Sequence[str] = (),
     own_class: bool = False,
     uniform: bool = False,
@@ -288,6 +305,9 @@ def prune(
             specification. None for no data.
         recovery: How the model is fine-tuned after each cut, with the original as teacher; None for not at all.
         rounds: How often to score, cut and recover on the way to the goal.
+        choose: How it is chosen which structures stay: by "scores" at once, in "rounds" (as many as `rounds` says; of a
+            tenth each, where it says one), or by "masks" that are learned together with the weights.
+        mask_steps: Training steps in which masks are learned.
         outputs: Paths of the outputs that must stay ("logits", "0"), () for all.
         own_class: Only cuts that run with the unchanged class: no number in a forward is replaced.
         uniform: Of a transformers model, only plans that one configuration describes: equal counts in all layers.
@@ -339,6 +359,8 @@ def prune(
         choices=choices or Choices(),
         recovery=recovery,
         rounds=rounds,
+        choose=_choose(choose),
+        mask_steps=mask_steps,
         accept_preprocessing=accept_preprocessing,
         seed=seed,
         device=device_named(device),
@@ -370,6 +392,14 @@ def _goal(
         template = "Planning for latency needs a session. Use Session.prune, or the command line with --max-latency."
         raise PlanError("prune.latency", template)
     return asked
+
+
+def _choose(choose: Choose | str) -> Choose:
+    """The way of choosing; raises PlanError for one that cannot be."""
+    if choose not in tuple(Choose):
+        template = "choose was {value!r}. Give one of {known}."
+        raise PlanError("prune.choose", template, value=str(choose), known=", ".join(Choose))
+    return Choose(choose)
 
 
 def _kind_limit(name: str, value: float | int) -> KindLimit:
@@ -425,6 +455,8 @@ class _Request:
     choices: Choices
     recovery: RecoverySettings | None
     rounds: int
+    choose: Choose
+    mask_steps: int
     accept_preprocessing: bool
     seed: int
     device: str
@@ -439,6 +471,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     original, task, inputs = prepared.opened.model, prepared.task, prepared.inputs
     if asked.recovery is not None and task is None:
         raise TaskError("prune.no_data", "Recovery needs data. Name the data with task, or leave recovery out.")
+    require_way(asked.choose, asked.rounds, task is not None)
     before, info = (None, None) if task is None else (yield from _evaluated(asked, task, original, token))
     analysis = yield from analysed(prepared, token)
     outside_scope(analysis, asked.goal)
@@ -448,17 +481,15 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     notes = [*prepared.opened.notes, *analysis.notes, *(info.notes if info else ())]
     whole, taught = ranked(asked.goal, criterion), KeptTeacher()
     require_shape(original, analysis, whole, nothing, locked, asked.spec.uniform, asked.rounds)
-    for goal in round_goals(analysis, whole, nothing, max(1, asked.rounds)):
+    for goal in _goals(asked, analysis, whole):
         scores = yield from score(
             model, analysis, removed, criterion, task, choices=asked.choices, seed=asked.seed, token=token
         )
-        if goal != whole:  # what the last round cannot reach is refused before the first one cuts
-            solve(analysis, scores, whole, removed, locked)
-        after = solve(analysis, scores, goal, removed, locked).removed
-        if asked.spec.uniform and (goal == whole or not goal.shape):  # a shape fits when it is reached
-            after = fitting_plan(original, analysis, after, scores, locked, goal.shape)
+        after = _plan(asked, original, analysis, scores, goal, whole, removed, locked)
         if (after == removed).all():
             continue
+        if asked.choose is Choose.MASKS and task is not None:
+            model, after = yield from _masked(asked, original, task, analysis, after, scores, locked, token)
         yield Progress("Cutting")
         done = cut(model, analysis, after, inputs, before=removed, edits=edits)
         if asked.spec.own_class:
@@ -511,6 +542,65 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     if asked.module is not None:
         _as_it_came(result, asked.module)
     return Pruned(model=result, report=report, _prepared=prepared, _edits=edits, _is_object=asked.module is not None)
+
+
+def _goals(asked: _Request, analysis: Analysis, whole: Goal) -> list[Goal]:
+    """Those of the rounds."""
+    nothing, rounds = analysis.empty(), max(1, asked.rounds)
+    if asked.choose is Choose.ROUNDS and rounds == 1:
+        rounds = rounds_to(analysis, whole, nothing)
+    return round_goals(analysis, whole, nothing, rounds)
+
+
+def _plan(
+    asked: _Request,
+    original: nn.Module,
+    analysis: Analysis,
+    scores: NDArray[np.float64],
+    goal: Goal,
+    whole: Goal,
+    removed: Mask,
+    locked: Mask,
+) -> Mask:
+    """[S] the plan for the goal of a round."""
+    if goal != whole:  # what the last round cannot reach is refused before the first one cuts
+        solve(analysis, scores, whole, removed, locked)
+    plan = solve(analysis, scores, goal, removed, locked).removed
+    if asked.spec.uniform and (goal == whole or not goal.shape):  # a shape fits when it is reached
+        plan = fitting_plan(original, analysis, plan, scores, locked, goal.shape)
+    return plan
+
+
+def _masked(
+    asked: _Request,
+    original: nn.Module,
+    task: Task,
+    analysis: Analysis,
+    plan: Mask,
+    scores: NDArray[np.float64],
+    locked: Mask,
+    token: CancelToken,
+) -> Job[tuple[nn.Module, Mask]]:
+    """A copy of the original that was trained with masks, and what these say should go: as many as the plan removes."""
+    settings = asked.recovery or RecoverySettings(seed=asked.seed)
+    job = learn_masks(
+        original,
+        original,
+        task,
+        analysis,
+        plan,
+        scores,
+        settings,
+        asked.mask_steps,
+        locked=locked,
+        outputs=analysis.outputs,
+        device=asked.device,
+        token=token,
+    )
+    learned = yield from job
+    model = copy_model(original)
+    model.load_state_dict(learned.state_dict)
+    return model, learned.removed
 
 
 def _evaluated(asked: _Request, task: Task, original: nn.Module, token: CancelToken) -> Job[tuple[Metric, TaskInfo]]:

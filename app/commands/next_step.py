@@ -18,7 +18,7 @@ def _name(document: Document) -> str:
         return "file.open"
     if document.marked.any():
         return "run.cut"
-    if state.kind is StateKind.ORIGINAL:
+    if state.kind in (StateKind.ORIGINAL, StateKind.MASKED):
         return "edit.suggest"
     if document.untrained:
         return "file.checkpoint"

@@ -126,6 +126,7 @@ def kind_text(kind: StateKind) -> str:
         StateKind.CUT: say("states", "cut"),
         StateKind.RECOVERED: say("states", "recovered"),
         StateKind.ATTACHED: say("states", "attached"),
+        StateKind.MASKED: say("states", "masked"),
     }[kind]
 
 
@@ -157,7 +158,7 @@ def path_to(states: tuple[State, ...], present: State) -> list[State]:
 
 def path_through(states: tuple[State, ...], present: State) -> list[State]:
     """The path to the current state and on along the latest of what was made from it, up to the next cut."""
-    rank = {StateKind.ORIGINAL: 0, StateKind.CUT: 1, StateKind.RECOVERED: 2, StateKind.ATTACHED: 2}
+    rank = {StateKind.ORIGINAL: 0, StateKind.MASKED: 1, StateKind.CUT: 2, StateKind.RECOVERED: 3, StateKind.ATTACHED: 3}
     path = path_to(states, present)
     while True:
         after = [s for s in states if s.parent == path[-1].id and rank[s.kind] > rank[path[-1].kind]]

@@ -1,13 +1,47 @@
 """The budgets of several rounds, spaced geometrically between a state and a goal."""
 
 from dataclasses import replace
+from math import ceil, log
 
+from ..errors import PlanError, TaskError
 from ..latency.protocol import LatencyTable
 from ..structures.analysis import Analysis, Mask
 from .cost_meter import meter_of
 from .kind_counts import reached_kinds
-from .protocol import Goal, KindLimit, Limit, Reached
-from .target_shape import shape_between
+from .protocol import Choose, Goal, KindLimit, Limit, Reached
+from .target_shape import reached_shape, shape_between
+
+ROUND = 0.9
+"""What a round keeps of what there is, at least, where nobody said how many rounds there are."""
+
+
+def require_way(choose: Choose, rounds: int, data: bool) -> None:
+    """Refuse a way of choosing that cannot be gone.
+
+    Args:
+        choose: The way.
+        rounds: How many are asked for.
+        data: Whether there is any to train on.
+
+    Raises:
+        PlanError: Masks in several rounds: they are learned on a model of which nothing is cut.
+        TaskError: Masks without data.
+    """
+    if choose is Choose.MASKS and rounds > 1:
+        raise PlanError("masks.rounds", "Masks are learned in one round. Leave out the number of rounds.")
+    if choose is Choose.MASKS and not data:
+        raise TaskError("masks.no_data", "Learning masks needs data. Attach it, or choose by scores.")
+
+
+def rounds_to(analysis: Analysis, goal: Goal, removed: Mask, latencies: LatencyTable | None = None) -> int:
+    """How many rounds from what is `removed` [S] to a goal, so that each takes at most a tenth of what is left."""
+    meter = meter_of(analysis, tuple(limit.cost for limit in goal.limits), goal.dtype, latencies)
+    original, now = meter.measure(analysis.empty()).tolist(), meter.measure(removed).tolist()
+    ends = [limit.amount or limit.share * whole for limit, whole in zip(goal.limits, original, strict=True)]
+    counted = (*reached_kinds(analysis, goal, removed), *reached_shape(analysis, goal, removed))
+    pairs = [*zip(ends, now, strict=True), *((one.asked, one.got) for one in counted)]
+    least = min((end / start for end, start in pairs if start), default=1.0)
+    return max(ceil(log(least) / log(ROUND) - 1e-9), 1) if least > 0 else 1
 
 
 def round_goals(

@@ -57,6 +57,21 @@ class Ranking(StrEnum):
     MODEL = "model"
 
 
+class Choose(StrEnum):
+    """How it is chosen which structures stay.
+
+    SCORES: By scores, once, or in as many rounds as are asked for.
+    ROUNDS: By scores in rounds, with a recovery after each; without a number of rounds each takes at most a tenth.
+    MASKS: As many as the plan by scores keeps of each set; which ones is learned with the weights (`masks/`).
+    """
+
+    SCORES = "scores"
+    ROUNDS = "rounds"
+    MASKS = "masks"
+
+
+MASK_STEPS = 400
+"""Training steps in which masks are learned, where nobody said how many."""
 MULTIPLE = 16
 """The multiple of a goal where nobody has asked for one."""
 

@@ -14,12 +14,12 @@ import msgspec
 from ..errors import Message
 from ..messages import Phrase, listed, of_kind
 from ..session.state_history import versions
-from ..session.states import OpenedModel
+from ..session.states import OpenedModel, PlanIntent
 from ..structures.analysis import Analysis, matching_keys
 from ..tasks.metric_text import metric_words
 from ..tasks.protocol import Metric
 from ..text.format import thousands
-from .steps import Open, Plan, Recipe
+from .steps import LearnMasks, Open, Plan, Recipe
 
 SHOWN = 6
 """Names that a sentence lists at most."""
@@ -247,8 +247,13 @@ def _renamed(recipe: Recipe, moved: Callable[[str], str]) -> Recipe:
             widths = {moved(key): count for key, count in outcome.widths.items()}
             steps[number] = msgspec.structs.replace(step, outcome=msgspec.structs.replace(outcome, widths=widths))
         elif isinstance(step, Plan):
-            told = step.intent
-            choices = replace(told.choices, selection=move(told.choices.selection))
-            intent = replace(told, locked=move(told.locked), marked=move(told.marked), choices=choices)
+            steps[number] = msgspec.structs.replace(step, outcome=outcome, intent=_moved_plan(step.intent, move))
+        elif isinstance(step, LearnMasks):
+            intent = replace(step.intent, plan=_moved_plan(step.intent.plan, move))
             steps[number] = msgspec.structs.replace(step, outcome=outcome, intent=intent)
     return Recipe(recipe.schema, tuple(steps))
+
+
+def _moved_plan(told: PlanIntent, move: Callable[[Mapping[str, list[int]]], dict[str, list[int]]]) -> PlanIntent:
+    choices = replace(told.choices, selection=move(told.choices.selection))
+    return replace(told, locked=move(told.locked), marked=move(told.marked), choices=choices)

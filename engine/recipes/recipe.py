@@ -39,6 +39,7 @@ from .steps import (
     Cut,
     Export,
     ExportIntent,
+    LearnMasks,
     Numbers,
     Open,
     OpenIntent,
@@ -54,6 +55,8 @@ SCHEMA = 1
 LARGEST = (1 << 31) - 1
 """Index of a structure at most."""
 RECIPE = "recipe.json"
+TRAINED = (StateKind.RECOVERED, StateKind.MASKED)
+"""States that were trained here, on a device."""
 
 
 class RecipeContext(NamedTuple):
@@ -105,7 +108,7 @@ def recorded(
     original, *others = path
     model = opening.model.without_consent
     opened = replaced(_numbers(original), widths=dict(found.widths), data=found.data)
-    device = next((one.device for one in reversed(path) if one.kind is StateKind.RECOVERED), CPU)
+    device = next((one.device for one in reversed(path) if one.kind in TRAINED), CPU)
     steps: list[Step] = [Open(replaced(opening, model=model, device=device), opened), *_exports(original)]
     before = original
     for one in others:
@@ -191,7 +194,8 @@ def recipe_from(data: bytes, path: Path) -> Recipe:
         )
     before = None
     for step in recipe.steps:
-        marks = (step.outcome.removed, step.intent.locked, step.intent.marked) if isinstance(step, Plan) else ()
+        plan = step.intent if isinstance(step, Plan) else step.intent.plan if isinstance(step, LearnMasks) else None
+        marks = () if plan is None else (step.outcome.removed, plan.locked, plan.marked)
         if any(not 0 <= index <= LARGEST for sets in marks for indices in sets.values() for index in indices):
             raise OpenError(
                 "recipe.indices",
@@ -208,6 +212,8 @@ def recipe_from(data: bytes, path: Path) -> Recipe:
         for step in recipe.steps:
             if isinstance(step, Recover):
                 require_possible(step.intent)
+            if isinstance(step, LearnMasks):
+                require_possible(step.intent.recovery)
     except SecateurError as error:
         template = "{path} cannot be run: {error}"
         raise OpenError("recipe.threads", template, path=str(path), error=error.message) from error
@@ -234,6 +240,9 @@ def _steps(before: State, one: State, folder: Path) -> list[Step]:
             return [*score, plan, Cut(outcome=numbers)]
         case StateKind.RECOVERED:
             return [Recover(one.recovery or RecoverySettings(), numbers)]
+        case StateKind.MASKED:
+            assert one.masks is not None
+            return [LearnMasks(one.masks, replaced(numbers, removed=one.chosen))]
         case StateKind.ATTACHED:
             return [Attach(AttachIntent(str(folder / "weights" / f"{one.weights}.safetensors")), numbers)]
         case StateKind.ORIGINAL:

@@ -32,11 +32,12 @@ from ..tasks.protocol import Split
 from ..workflows.baselines import make_baseline
 from ..workflows.export import export_state
 from ..workflows.latency_limit import table_for
+from ..workflows.learn_masks import masked_state
 from ..workflows.prune import made_before
 from .compatibility import Fit, Mode, fit, shown
 from .recipe import code_in, read_recipe, sealed_consent, with_model
 from .replay_result import Replay
-from .steps import Attach, Compare, Cut, Export, Open, Plan, Recipe, Recover, Step
+from .steps import Attach, Compare, Cut, Export, LearnMasks, Open, Plan, Recipe, Recover, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,12 +228,12 @@ def _trained_on(recipe: Recipe) -> str:
     """Where the recoveries of a recipe ran, "" where it has none."""
     first = recipe.steps[0]
     assert isinstance(first, Open)
-    return first.intent.device if any(isinstance(step, Recover) for step in recipe.steps) else ""
+    return first.intent.device if any(isinstance(step, Recover | LearnMasks) for step in recipe.steps) else ""
 
 
 def _impossible(step: Step, run: _Run) -> Message | None:
     """Why a step means nothing on another version of the model, None where it does."""
-    if isinstance(step, Recover | Compare) and not run.session.has_task:
+    if isinstance(step, Recover | Compare | LearnMasks) and not run.session.has_task:
         return Message("replay.needs_data", "it needs data. Attach it, then recover.")
     if isinstance(step, Attach):
         template = "its weights were trained for the previous version. Train this version, then attach its weights."
@@ -245,6 +246,12 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
     match step:
         case Plan():
             run.marks, run.plan = (yield from _marks(step, run, token)), step.intent
+        case LearnMasks() if run.mode is Mode.SAME_INDICES:
+            template = "Masks were not learned again, because the same structures are to go."
+            run.notes.append(Message("replay.no_masks", template))
+        case LearnMasks():
+            masked = run.known(lambda one: one.masks == step.intent)
+            yield from _made(run, masked or (yield from _masked(step, run, token)))
         case Cut() if not (run.marks & ~session.removed(run.state)).any():
             template = "The model already meets the goal of a plan, so nothing was cut for it."
             run.notes.append(Message("replay.met", template))
@@ -276,6 +283,19 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
             pass
 
 
+def _masked(step: LearnMasks, run: _Run, token: CancelToken) -> Job[State]:
+    """Masks learned again, for the recorded goal or for the shape that it gave."""
+    intent, session = step.intent, run.session
+    run.gone.update({key: len(indices) for key, indices in step.outcome.removed.items()})
+    if run.mode is Mode.SAME_SHAPE:
+        plan = yield from _same_shape(Plan(intent.plan, step.outcome), run, token)
+        scores = yield from _scores(intent.plan, run, token)
+        return (yield from session.learn_masks(run.state, plan, scores, intent, token))
+    for named in (intent.plan.locked, intent.plan.marked):
+        run.missing += from_identities(run.opened.analysis, named)[1]
+    return (yield from masked_state(session, run.state, intent, token=token))
+
+
 def _made(run: _Run, state: State) -> Job[None]:
     run.made.append(state.id)
     yield Progress("Made", made=state)
@@ -283,6 +303,8 @@ def _made(run: _Run, state: State) -> Job[None]:
 
 def _marks(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
     """What the plan removes, by the mode."""
+    if chosen := run.session.history.state(run.state).chosen:  # by masks that were learned on this model
+        return from_identities(run.opened.analysis, chosen)[0]
     run.gone.update({key: len(indices) for key, indices in step.outcome.removed.items()})
     match run.mode:
         case Mode.SAME_SHAPE:

@@ -26,7 +26,7 @@ from ..text.format import counted, percent, size, thousands
 from ..text.python_code import comment, quoted
 from .python_spelling import BESIDE, Spelling
 from .recipe import code_in, sealed_consent
-from .steps import Attach, Compare, Cut, Export, Numbers, Open, Plan, Recipe, Recover, Score, Step
+from .steps import Attach, Compare, Cut, Export, LearnMasks, Numbers, Open, Plan, Recipe, Recover, Score, Step
 
 SCRIPT = "recipe.py"
 MANY = 2_000
@@ -52,6 +52,7 @@ class _Writer:
         again: There is a goal that can be planned again.
         sha: Of the last state's weights.
         cuts: How many there are so far.
+        masked: The state that the next cut begins with says what it takes.
     """
 
     spelling: Spelling
@@ -64,6 +65,7 @@ class _Writer:
     again: bool = False
     sha: str = ""
     cuts: int = 0
+    masked: bool = False
 
 
 def script_of(recipe: Recipe, folder: Path | None = None, outside: str = "") -> str:
@@ -119,6 +121,8 @@ def _part(step: Step, writer: _Writer) -> str:
         case Plan():
             writer.cuts += 1
             writer.plan = step, f"cut {writer.cuts}"
+        case LearnMasks():
+            lines = _masks(step, writer)
         case Cut():
             lines = _cut(step, writer)
         case Recover():
@@ -180,9 +184,10 @@ def _cut(step: Cut, writer: _Writer) -> list[str]:
     lines = [_plan_words(intent, goal, count)]
     lines += [f"marks = marks_of(opened.analysis, {found})"]
     lines += [f"plan = {spelling.of(replace(intent, keep_macs=0.0, multiple=1, kinds=(), goal=goal), 11)}"]
-    if goal is not None:
+    if goal is not None and not writer.masked:
         writer.again = True
         lines += _planned_again(intent, goal, spelling)
+    writer.masked = False
     return [*lines, "state = finish(session.cut(state.id, marks, plan))", *_came_out(step.outcome, writer)]
 
 
@@ -207,6 +212,14 @@ def _planned_again(intent: PlanIntent, goal: Goal, spelling: Spelling) -> list[s
         table = ", table"
     lines += [f"    marks = solve(opened.analysis, scores, plan.goal, gone, locked{table}).removed"]
     return lines
+
+
+def _masks(step: LearnMasks, writer: _Writer) -> list[str]:
+    writer.masked = True
+    writer.spelling.use("masked_state")
+    lines = ["# Learn which structures stay, together with the weights."]
+    lines += [f"masks = {writer.spelling.of(step.intent, 8)}"]
+    return [*lines, "state = finish(masked_state(session, state.id, masks))", *_came_out(step.outcome, writer)]
 
 
 def _recovery(step: Recover, writer: _Writer) -> list[str]:

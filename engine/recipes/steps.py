@@ -12,7 +12,7 @@ from ..devices import CPU
 from ..export.protocol import Exported
 from ..recovery.protocol import RecoverySettings
 from ..scoring.score_options import Choices
-from ..session.states import PlanIntent
+from ..session.states import MaskIntent, PlanIntent
 from ..sources.protocol import ModelSpec
 from ..surgery.cut.edits import Verification
 from ..tasks.protocol import Metric
@@ -108,6 +108,13 @@ class Plan(msgspec.Struct, frozen=True, tag_field="step", tag="plan"):
     outcome: Numbers = Numbers()
 
 
+class LearnMasks(msgspec.Struct, frozen=True, tag_field="step", tag="masks"):
+    """Learned masks; the outcome's marks are what the cut that follows takes."""
+
+    intent: MaskIntent
+    outcome: Numbers = Numbers()
+
+
 class Cut(msgspec.Struct, frozen=True, tag_field="step", tag="cut"):
     """The cut of the plan before."""
 
@@ -143,7 +150,7 @@ class Export(msgspec.Struct, frozen=True, tag_field="step", tag="export"):
     outcome: Numbers = Numbers()
 
 
-Step: TypeAlias = Open | Score | Plan | Cut | Recover | Attach | Export | Compare
+Step: TypeAlias = Open | Score | Plan | LearnMasks | Cut | Recover | Attach | Export | Compare
 
 
 class Recipe(msgspec.Struct, frozen=True):

@@ -22,7 +22,6 @@ from ..errors import NO_NUMBERS, Message, SecateurError, TaskError
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check, followed, spanning
 from ..structures.transition import KeptIndices
 from ..tasks.protocol import Split, Task
-from ..text.format import percent
 from ..tracing.isolated_forward import seed_others, seeded
 from .batchnorm import calibrate_batchnorm, trainable_batches
 from .best_weights import Recovered, better_weights
@@ -45,7 +44,7 @@ SILENCE = 0.3
 FINE_TUNING = ("progress.fine_tuning", "Fine-tuning, epoch {epoch} of {epochs}")
 TIMED = ("progress.fine_tuning_timed", "Fine-tuning, {done} of {minutes} minutes, epoch {epoch}")
 DISTILLING = ("progress.distilling", "Learning the original's outputs, without labels")
-MASKS = ("progress.masks", "Learning masks, {undecided} of the gates undecided")
+MASKS = ("progress.masks", "Learning masks, at most {undecided} of the gates undecided")
 COUNTED = (FINE_TUNING[0], TIMED[0], DISTILLING[0], MASKS[0])
 """Codes of the progress that counts steps, or seconds, of training."""
 EVALUATING = "progress.evaluating"
@@ -346,7 +345,8 @@ def _told(training: Training, position: Position, losses: list[float]) -> Progre
     fields: dict[str, Any] = {"epoch": position.epoch, "epochs": training.settings.passes}
     text = Message(*FINE_TUNING, fields)
     if training.masks is not None:
-        text = Message(*MASKS, {"undecided": percent(training.masks.undecided)})
+        tenths = math.ceil(10 * training.masks.undecided)  # a line of the log for each tenth
+        text = Message(*MASKS, {"undecided": f"{10 * tenths} %"})
     elif training.most:
         text = Message(*DISTILLING)
     elif training.settings.passes is None:

@@ -5,7 +5,7 @@ Neither model is changed: it works on a copy.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -83,6 +83,7 @@ def learn_masks(
         Cancelled: The token was set.
     """
     require_possible(settings)
+    settings = replace(settings, epochs=1, minutes=0.0)  # steps end it
     checkpoint, token, nothing = checkpoint or Checkpoint(None), token or NeverCancelled(), analysis.empty()
     with explained(), pinned(settings.seed, settings.threads), modes_kept(teacher), working_copy(model) as copy:
         with placed(device, copy, teacher), in_single(copy) as own_types:

@@ -22,10 +22,11 @@ from torch import nn
 
 from ..baselines.protocol import Baseline
 from ..devices import CPU, available, check_threads, device_named, placed
-from ..errors import Message, OpenError, SecateurError, TaskError
+from ..errors import Message, OpenError, PlanError, SecateurError, TaskError
 from ..foreign_code.consent import NO_CONSENT, Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, staged
 from ..recovery.checkpoint import Checkpoint, KeptTeacher, delete_checkpoints
+from ..recovery.mask_training import learn_masks as train_masks
 from ..recovery.protocol import RecoverySettings, Repair
 from ..recovery.recover import recover as recover_model
 from ..recovery.tensorboard_log import logged_curve
@@ -75,7 +76,7 @@ from .open_model import (
 from .reopen import reopened, saved_project
 from .session_folder import SessionFolder
 from .state_history import StateHistory, is_project
-from .states import OpenedModel, PlanIntent, State, StateKind
+from .states import MaskIntent, OpenedModel, PlanIntent, State, StateKind
 
 NEVER = NeverCancelled()
 VERIFIED = (0.0, 0.1, 0.8, 0.85, 0.9, 1.0)
@@ -587,6 +588,66 @@ class Session:
             device=self.device,
             stopped=result.stopped,
             repaired=result.messages,
+        )
+        checkpoint.forget()
+        return made
+
+    def learn_masks(
+        self, state: str, plan: Mask, scores: NDArray[np.float64], intent: MaskIntent, token: CancelToken = NEVER
+    ) -> Job[State]:
+        """Learn which structures stay, with the weights; one that was stopped or killed half-way is gone on with.
+
+        Args:
+            state: A state of which nothing is cut.
+            plan: [S] how many structures of each set go.
+            scores: [S] what it was planned by.
+            intent: What is recorded of it; the plan's locks and marks hold.
+            token: Cancels.
+
+        Returns:
+            The whole model with trained weights; `State.chosen` is what should be cut.
+
+        Raises:
+            PlanError: The state is cut already.
+        """
+        loaded, task, parent = self.loaded, self.task, self.history.state(state)
+        if parent.removed:
+            template = "Masks are learned on a model of which nothing is cut. Start from the original."
+            raise PlanError("masks.cut", template)
+        loaded.present = None  # Memory holds the original and one more model: now the one that learns.
+        model, teacher = self._fresh(parent), loaded.prepared.opened.model
+        marked, _ = from_identities(loaded.analysis, intent.plan.marked)
+        locked, _ = from_identities(loaded.analysis, intent.plan.locked)
+        wanted = json.dumps([to_plain(intent), identities(loaded.analysis, plan)], sort_keys=True)
+        checkpoint = self.checkpoint(f"{parent.weights} {wanted}", intent.recovery)
+        job = train_masks(
+            model,
+            teacher,
+            task,
+            loaded.analysis,
+            plan,
+            scores,
+            intent.recovery,
+            intent.steps,
+            removed=marked,
+            locked=locked,
+            outputs=loaded.analysis.outputs,
+            checkpoint=checkpoint,
+            device=self.device,
+            token=token,
+        )
+        result = yield from recorded_curve(job, checkpoint.points)
+        model.load_state_dict(result.state_dict)
+        made = self._keep(
+            model,
+            parent,
+            StateKind.MASKED,
+            parent.removed,
+            parent.edits,
+            masks=intent,
+            chosen=identities(loaded.analysis, result.removed),
+            curve=thinned(checkpoint.points),
+            device=self.device,
         )
         checkpoint.forget()
         return made

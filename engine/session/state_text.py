@@ -18,6 +18,7 @@ KINDS = {
     StateKind.CUT: "Cut",
     StateKind.RECOVERED: "Recovered",
     StateKind.ATTACHED: "Attached weights",
+    StateKind.MASKED: "Learned masks",
 }
 
 
@@ -82,6 +83,8 @@ def step_told(before: State, one: State, original: State) -> StepTold:
         gone = sum(map(len, one.removed.values())) - sum(map(len, before.removed.values()))
         title = f"{title}: {counted(gone, 'structure')}"
         lines += _intent(one.plan or PlanIntent())
+    elif one.masks is not None:
+        lines += [*_intent(one.masks.plan), ("Masks", counted(one.masks.steps, "step"))]
     elif one.recovery is not None:
         lines += _settings(one.recovery)
     shares = (percent(one.parameters / max(original.parameters, 1)), percent(one.macs / max(original.macs, 1)))

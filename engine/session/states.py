@@ -44,6 +44,7 @@ class StateKind(StrEnum):
     CUT = "cut"
     RECOVERED = "recovered"
     ATTACHED = "attached"
+    MASKED = "masked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,21 @@ class PlanIntent:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskIntent:
+    """What masks were learned for, so that a recipe can learn them again.
+
+    Attributes:
+        plan: How many structures of each set stay, and by which scores that was planned.
+        recovery: How weights and masks are trained; of it epochs and repairs count for nothing.
+        steps: Updates.
+    """
+
+    plan: PlanIntent
+    recovery: RecoverySettings
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """A point in the history whose weights lie on disk.
 
@@ -108,6 +124,8 @@ class State:
         stopped: Why its recovery ended before its time, None where it did not.
         repaired: How the original was tuned before it taught; which layers were repaired, which were not and why.
         stale: What `metrics` were measured on, or by, has changed since.
+        masks: What its masks were learned for, None where none were.
+        chosen: What they say should go, by set key, original indices; the cut that follows takes it.
         former: It was made on data that the task no longer has: it stays, but is no step of what is made now.
     """
 
@@ -132,6 +150,8 @@ class State:
     repaired: tuple[Message, ...] = ()
     stale: bool = False
     former: bool = False
+    masks: MaskIntent | None = None
+    chosen: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
 
     @property
     def reported(self) -> bool:

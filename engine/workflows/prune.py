@@ -15,22 +15,25 @@ from numpy.typing import NDArray
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, spanning
 from ..latency.protocol import LatencyTable
 from ..options import Option
-from ..planning.budget_schedule import round_goals
+from ..planning.budget_schedule import require_way, round_goals, rounds_to
 from ..planning.goal import solve
-from ..planning.protocol import PLAN, SCORES, Goal
+from ..planning.protocol import MASK_STEPS, PLAN, SCORES, Choose, Goal
 from ..planning.scope import outside_scope
 from ..recovery.protocol import RECOVERY, RecoverySettings, require_possible
 from ..scoring.criteria import CRITERIA, ranked
 from ..scoring.score_options import Choices
-from ..session.states import PlanIntent, State
+from ..session.states import MaskIntent, PlanIntent, State
 from ..structures.analysis import from_identities
 from ..tasks.protocol import Split
 from .latency_limit import in_time, table_for
+from .learn_masks import masked_state, planned
 
 if TYPE_CHECKING:
     from ..session.session import Session  # brings torch
 
 NEVER = NeverCancelled()
+MASKING = 0.5
+"""About what share of the time learning masks takes; told as progress."""
 ROUNDS, CUT = 0.95, 0.1
 """About what share of the time goes into the rounds, and of a round that recovers into its cut; told as progress."""
 
@@ -48,6 +51,8 @@ class PruneSettings:
         locked: What must not be removed, by set key, original indices.
         marked: What goes in any case, by set key, original indices.
         choices: About the scores.
+        choose: How it is chosen which structures stay.
+        mask_steps: Updates in which masks are learned.
         lose: What of the metric may be lost, as `LossLimit.loss` counts, None where nobody said it: for the record.
     """
 
@@ -73,6 +78,26 @@ class PruneSettings:
             metavar="K",
         ),
     ] = 1
+    choose: Annotated[
+        Choose,
+        Option(
+            title="Chosen by",
+            help="scores: at once; rounds: in rounds of a tenth, or as many as --rounds says, with a recovery after "
+            "each; masks: learned together with the weights, as many of each layer as the scores would keep",
+            titles={Choose.SCORES: "scores", Choose.ROUNDS: "rounds", Choose.MASKS: "learned masks"},
+            group=PLAN,
+        ),
+    ] = Choose.SCORES
+    mask_steps: Annotated[
+        int,
+        Option(
+            title="Steps of masks",
+            help="training steps in which masks are learned",
+            minimum=1,
+            group=PLAN,
+            metavar="N",
+        ),
+    ] = MASK_STEPS
     seed: Annotated[
         int, Option(title="Seed", help="of what is random in the scores", minimum=0, on_command_line=False)
     ] = 0
@@ -90,6 +115,12 @@ class PruneSettings:
     marked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     choices: Choices = field(default_factory=Choices)
     lose: float | None = None
+
+    @property
+    def mask_intent(self) -> MaskIntent:
+        """What learned masks are recorded with; however long the recovery is, they are the same."""
+        recovery = replace(self.recovery or RecoverySettings(seed=self.seed), epochs=1, minutes=0.0)
+        return MaskIntent(self.intent(self.goal), recovery, self.mask_steps)
 
     def intent(self, goal: Goal) -> PlanIntent:
         """What the plan of a round is recorded with."""
@@ -131,17 +162,28 @@ def prune_state(
     if settings.recovery is not None:
         require_possible(settings.recovery)
     settings = replace(settings, goal=ranked(settings.goal, settings.criterion))
+    require_way(settings.choose, settings.rounds, session.has_task)
     require_shape_of(session, state, settings)
     made, now = list[State](), session.history.state(state)
     rated = {} if scores is None else {state: scores}
     table = yield from table_for(session, settings.goal, token)
     marked, _ = from_identities(session.analysis, settings.marked)
-    goals = round_goals(session.analysis, settings.goal, session.removed(state) | marked, settings.rounds, table)
+    gone, begun = session.removed(state) | marked, 0.0
+    rounds = settings.rounds
+    if settings.choose is Choose.ROUNDS and rounds == 1:
+        rounds = rounds_to(session.analysis, settings.goal, gone, table)
+    goals = round_goals(session.analysis, settings.goal, gone, rounds, table)
+    if settings.choose is Choose.MASKS:
+        begun = MASKING * ROUNDS
+        now = yield from spanning(_masked(session, now, settings, rated, table, token), 0.0, begun)
+        made.append(now)
+        yield Progress("Masks learned", made=now)
     for number, goal in enumerate(goals):
-        begin, end = (ROUNDS * each / len(goals) for each in (number, number + 1))
+        begin, end = (begun + (ROUNDS - begun) * each / len(goals) for each in (number, number + 1))
         between = end if settings.recovery is None else begin + CUT * (end - begin)
         cut = yield from spanning(_cut(session, now, settings, goal, token, rated, table), begin, between)
-        if cut is not None and table is not None and goal == settings.goal:
+        learned = settings.choose is Choose.MASKS  # as many as the table said
+        if cut is not None and table is not None and goal == settings.goal and not learned:
             again = partial(_cut, session, now, settings, token=token, rated=rated, table=table)
             cut = yield from in_time(session, cut, goal, table, again, token)
         if cut is not None:
@@ -205,20 +247,41 @@ def _cut(
     )
     if before is not None:
         return before
+    if now.chosen:
+        chosen, _ = from_identities(session.analysis, now.chosen)
+        return (yield from session.cut(now.id, chosen, intent, token))
     if now.id not in rated:
         rated[now.id] = yield from session.score(now.id, settings.criterion, settings.choices, settings.seed, token)
     scores = rated[now.id]
-    locked, _ = from_identities(session.analysis, settings.locked)
     marked, _ = from_identities(session.analysis, settings.marked)
     gone = session.removed(now.id)
     if goal != settings.goal:  # What the last round cannot reach is refused before the first one cuts.
+        locked, _ = from_identities(session.analysis, settings.locked)
         solve(session.analysis, scores, settings.goal, gone | marked, locked, table)
-    plan = solve(session.analysis, scores, goal, gone | marked, locked, table).removed
-    if session.prepared.spec.uniform and not (goal.shape and goal != settings.goal):  # a shape fits when it is reached
-        from ..surgery.repair.keep_uniform import fitting_plan  # brings torch
-
-        plan = fitting_plan(session.prepared.opened.model, session.analysis, plan, scores, locked, goal.shape)
+    plan = planned(session, now.id, settings.intent(settings.goal), goal, scores, table)
     return None if (plan == gone).all() else (yield from session.cut(now.id, plan, intent, token))
+
+
+def _masked(
+    session: "Session",
+    now: State,
+    settings: PruneSettings,
+    rated: dict[str, NDArray[np.float64]],
+    table: LatencyTable | None,
+    token: CancelToken,
+) -> Job[State]:
+    """The state with learned masks, made before or now."""
+    intent = settings.mask_intent
+    before = made_before(
+        session,
+        now,
+        lambda one: (
+            one.masks is not None and replace(one.masks, plan=replace(one.masks.plan, lose=intent.plan.lose)) == intent
+        ),
+    )
+    if before is not None:
+        return before
+    return (yield from masked_state(session, now.id, intent, rated.get(now.id), table, token))
 
 
 def _recovered(session: "Session", cut: State, recovery: RecoverySettings, token: CancelToken) -> Job[State]:

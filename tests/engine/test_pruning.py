@@ -28,6 +28,7 @@ from secateur.engine import (
 from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
+from tests.engine.session.small import write_project
 
 pytestmark = pytest.mark.usefixtures("few_images")
 
@@ -226,6 +227,39 @@ def test_rounds_compose_and_are_verified_each() -> None:
     with torch.no_grad():
         expected = masked(model, (IMAGES,), result)(IMAGES)
         torch.testing.assert_close(copy.deepcopy(result.model).eval()(IMAGES), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_masks_choose_as_many_as_the_scores_would(tmp_path: Path) -> None:
+    spec = write_project(tmp_path)
+    steps = list[float]()
+    asked: dict[str, Any] = {"keep_macs": 0.6, "multiple": 4, "criterion": "l1", "task": spec.task, "recovery": None}
+    result = prune(
+        spec,
+        choose="masks",
+        mask_steps=6,
+        on_progress=lambda told: steps.extend([told.values["step"]] if "loss" in told.values else []),
+        **asked,
+    )
+    one_shot = prune(spec, **asked)
+    assert steps[-1] == 6 and result.report.after.macs == one_shot.report.after.macs
+    assert {key: len(some) for key, some in result.report.removed.items()} == {
+        key: len(some) for key, some in one_shot.report.removed.items()
+    }
+    assert not torch.equal(result.model.get_parameter("fc.bias"), one_shot.model.get_parameter("fc.bias"))
+    assert prune(spec, choose="rounds", **asked).report.after.macs <= 0.6 * result.report.before.macs
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ({"choose": "masks"}, TaskError, "needs data"),
+        ({"choose": "masks", "rounds": 2}, PlanError, "one round"),
+        ({"choose": "luck"}, PlanError, "scores, rounds, masks"),
+    ],
+)
+def test_ways_to_choose_that_cannot_be_are_refused(given: dict[str, Any], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        prune(plain(), IMAGES, keep_macs=0.5, **given)
 
 
 @pytest.mark.end_to_end

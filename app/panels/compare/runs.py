@@ -70,6 +70,11 @@ def made_words(state: State, parent: State | None = None) -> str:
         return say("compare", "as opened")
     if state.kind is StateKind.ATTACHED:
         return say("compare", "weights trained elsewhere")
+    if state.kind is StateKind.MASKED:
+        steps = state.masks.steps if state.masks is not None else 0
+        return counted(
+            steps, say("compare", "masks learned, {count} step"), say("compare", "masks learned, {count} steps")
+        )
     if state.kind is StateKind.RECOVERED:
         epochs = state.recovery.epochs if state.recovery is not None else 0
         if not epochs:
