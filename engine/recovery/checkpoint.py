@@ -183,6 +183,7 @@ class Checkpoint:
             },
             "course": list(thinned(self.points)),
             "best": None if best is None else _best_as_plain(best),
+            "mixture": None if training.mixture is None else training.mixture.state_dict(),
             "masks": None if training.masks is None else training.masks.state_dict(),
         }
         with suppress(SecateurError, OSError, RuntimeError):
@@ -263,6 +264,8 @@ def put_back(training: Training, found: dict[str, Any]) -> Position:
     training.optimizer.load_state_dict(found["optimizer"])
     if training.masks is not None:
         training.masks.load_state_dict(found["masks"])
+    if training.mixture is not None and found.get("mixture") is not None:
+        training.mixture = training.mixture.restored(found["mixture"])
     training.step = int(found["step"])
     spent = found.get("time", {})
     training.time.limit.go_on(float(spent.get("elapsed", 0.0)))

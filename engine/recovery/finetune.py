@@ -27,6 +27,7 @@ from .batchnorm import calibrate_batchnorm, trainable_batches
 from .best_weights import Recovered, better_weights
 from .channels_last import MemoryLayout, layout_of
 from .checkpoint import Checkpoint, Position, best_of_checkpoint, points_of_checkpoint, put_back
+from .domain_mixing import batches_of, begin_mixing, mixed_anew
 from .features import Features
 from .least_squares import reconstruct
 from .mixed_precision import in_single
@@ -193,6 +194,7 @@ def _trained(
 ) -> Job[Recovered]:
     """All epochs, from the beginning or from where an earlier run stopped."""
     settings, clock = training.settings, training.time
+    yield from begin_mixing(training)
     if best is not None:
         position = Position(1, 0, (yield from count_batches(training)), torch.get_rng_state())
     else:
@@ -215,6 +217,7 @@ def _trained(
                 break
             with _keeping(training, position, best, checkpoint, METRIC, torch.get_rng_state()):
                 best = yield from _evaluated(best, training, position.epoch)
+                yield from mixed_anew(training)
         except SecateurError as error:
             if error.message.code not in NO_NUMBERS or not best.improved:
                 raise
@@ -401,7 +404,7 @@ def _given(
     `student` is the random state that training goes on with, behind those batches that it was given before.
     """
     seed = training.settings.seed * 1000 + position.epoch
-    batches, resumed = trainable_batches(training.student, training.task, seed=seed), position.done
+    batches, resumed = batches_of(training, seed), position.done
     for given in itertools.count():
         random = torch.get_rng_state() if given >= resumed else student
         seed_others(seed * STEPS + given)  # by the step: one that is gone on with draws the same

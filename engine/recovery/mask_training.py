@@ -20,6 +20,7 @@ from ..structures.analysis import Analysis, Mask
 from ..tasks.protocol import Task
 from .batchnorm import calibrate_batchnorm
 from .checkpoint import Checkpoint, Position, points_of_checkpoint, put_back
+from .domain_mixing import begin_mixing, mixed_anew
 from .features import Features
 from .finetune import count_batches, explained, train_epoch
 from .mixed_precision import in_single
@@ -124,6 +125,7 @@ def learn_masks(
 
 def _trained(training: Training, checkpoint: Checkpoint) -> Job[None]:
     """All steps, from the first or from where an earlier run stopped."""
+    yield from begin_mixing(training)
     if (found := checkpoint.load()) is None:
         position = Position(1, 0, (yield from count_batches(training)), torch.get_rng_state())
     else:
@@ -134,4 +136,5 @@ def _trained(training: Training, checkpoint: Checkpoint) -> Job[None]:
     while not training.over:
         yield from train_epoch(training, position, None, checkpoint)
         if not training.over:
+            yield from mixed_anew(training)
             position = Position(position.epoch + 1, 0, position.batches, torch.get_rng_state())

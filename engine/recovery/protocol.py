@@ -37,6 +37,14 @@ class Teacher(StrEnum):
     ORIGINAL = "original"
 
 
+class Mixing(StrEnum):
+    """How named domains of text are mixed; see `tasks/domain_mixture.py`."""
+
+    NATURAL = "natural"
+    DYNAMIC = "dynamic"
+    CLAMPED = "clamped"
+
+
 class Optimizer(StrEnum):
     """Optimisers to train with; `optimizers.py` makes them."""
 
@@ -71,6 +79,7 @@ class RecoverySettings:
         mirror: Mirror about half of the images of each batch, anew each time, with their labels; None: where the
             original is as good on mirrored images. With a weight of 1 for the teacher no label is needed.
         teacher: What is the teacher: the original, or the original tuned on the data where that improves it.
+        mixing: How named domains of text (`train-NAME.txt`) are mixed.
         half: Forward and loss in bfloat16 where torch thinks it safe; weights are trained in single precision anyway.
     """
 
@@ -269,6 +278,21 @@ class RecoverySettings:
             section=DISTILLATION,
         ),
     ] = Teacher.AUTO
+    mixing: Annotated[
+        Mixing,
+        Option(
+            title="Mixing of domains",
+            help="how domains of text (train-NAME.txt) are mixed: as they are; dynamic: after each epoch more of those "
+            "whose loss is further above the original's; clamped: the same, where being below it counts as reaching it",
+            titles={
+                Mixing.NATURAL: "as they are",
+                Mixing.DYNAMIC: "by where the loss lags",
+                Mixing.CLAMPED: "by where the loss lags, clamped",
+            },
+            section=TRAINING,
+            flag="--mix-domains",
+        ),
+    ] = Mixing.NATURAL
     half: Annotated[
         bool,
         Option(

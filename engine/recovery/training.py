@@ -20,6 +20,7 @@ from ..model_inputs import alike, call, filled
 from ..scoring.cancellable_autograd import interruptible
 from ..tasks.distillation_batch import DistillationBatch
 from ..tasks.distillation_loss import distillation_loss
+from ..tasks.domain_mixture import DomainMixture
 from ..tasks.protocol import Task
 from ..tracing.isolated_forward import quiet_forward
 from ..tracing.model_state import model_state_restored
@@ -56,6 +57,7 @@ class Training:
         device: Where it is trained and judged.
         own_types: Of the student's tensors that are trained in single precision instead.
         masks: Gates on the student's structures that are learned with its weights, None for none.
+        mixture: Of named domains, None where they are not mixed.
         whole: It stands between two steps, so that it can be gone on with from here.
         seconds: Of the last step; of a first one nobody knows.
     """
@@ -76,6 +78,7 @@ class Training:
     device: str = CPU
     own_types: OwnTypes = field(default_factory=dict[str, torch.dtype])
     masks: LearnedMasks | None = None
+    mixture: DomainMixture | None = None
     whole: bool = False
     seconds: float = math.inf
 

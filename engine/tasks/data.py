@@ -57,6 +57,21 @@ class PartitionedData(Protocol):
         ...
 
 
+@runtime_checkable
+class DomainData(Protocol):
+    """Data that is of several named domains.
+
+    Attributes:
+        domains: Their names, () where the data names none.
+    """
+
+    domains: tuple[str, ...]
+
+    def domain_rows(self, split: Split) -> tuple[NDArray[np.int64], ...]:
+        """The rows of each domain in a split."""
+        ...
+
+
 def shuffled_rows(data: Data, split: Split, seed: int) -> NDArray[np.int64]:
     """All rows in a random order that the seed gives.
 

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from ..bfloat16 import narrowed
 from ..errors import TaskError
-from ..jobs import CancelToken, Job
+from ..jobs import CancelToken, Job, Progress, check
 from ..model_inputs import Inputs, call, inputs_of, named_arrays
-from .data import Data, all_rows, shuffled_rows
+from .data import Data, DomainData, all_rows, shuffled_rows
 from .distillation_batch import DistillationBatch
+from .domain_mixture import DomainMixture, mixture_of
 from .evaluate import measure
 from .image_samples import sample
 from .model_outputs import evaluating, main_output, run_model
@@ -109,6 +110,38 @@ class DataTask:
         with evaluating(predict), evaluating(None if labelled else self._original):
             judged = self._judged(predict, split)
             return (yield from measure(judged, self.purpose, self._data.size(split), split, not labelled, token))
+
+    def mixture(self) -> DomainMixture | None:
+        """The mixture of named domains that the data has by itself; None where it names none."""
+        if not isinstance(self._data, DomainData) or len(self._data.domains) < 2:
+            return None
+        return mixture_of(self._data.domains, self._data.domain_rows(Split.TRAIN))
+
+    @property
+    def mixed_count(self) -> int:
+        """Samples of a pass over the train split."""
+        return self._data.size(Split.TRAIN)
+
+    def mixed_batches(self, mixture: DomainMixture) -> Iterator[tuple[Any, torch.Tensor]]:
+        """Inputs and targets of a pass over the train split, from its domains as a mixture says."""
+        assert isinstance(self._data, DomainData)
+        rows = self._data.domain_rows(Split.TRAIN)
+        for some in mixture.batches(rows, self.mixed_count, self.spec.batch):
+            yield self._data.read(Split.TRAIN, some), torch.from_numpy(self._targets(Split.TRAIN, some))
+
+    def domain_losses(self, predict: Any, split: Split, token: CancelToken) -> Job[NDArray[np.float64]]:
+        """[k] mean loss of each domain of texts in a split, in nats a token; NaN where it has none of it."""
+        assert isinstance(self._data, DomainData)
+        parts, total = list[Rows](), self._data.size(split)
+        with evaluating(predict):
+            for rows in self._judged(predict, split):
+                check(token)
+                parts.append(rows)
+                yield Progress("Measuring the loss of each domain", sum(map(len, parts)), total)
+        rows = np.concatenate(parts)
+        sums = np.array([rows[some].sum(0) for some in self._data.domain_rows(split)]).reshape(-1, 2)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return sums[:, 0] / sums[:, 1]
 
     def _ordered(self, split: Split, seed: int | None) -> Iterator[NDArray[np.int64]]:
         """The rows of each batch."""

@@ -1,10 +1,14 @@
 """Finds the files of each split: one file to divide, or a folder with `train`, `val` and `test` files."""
 
+import re
 from pathlib import Path
 
 from ..errors import DataError
 from .protocol import Split
 from .splitting import ALIASES
+
+PART = re.compile(r"\d+(-of-\d+)?")
+"""Which part of a split a file is: train-00001-of-00002."""
 
 
 def files_by_split(path: str, suffixes: tuple[str, ...]) -> dict[Split, list[Path]]:
@@ -19,6 +23,12 @@ def files_by_split(path: str, suffixes: tuple[str, ...]) -> dict[Split, list[Pat
         )
         raise DataError("splits.missing", template, path=path, suffix=suffixes[0])
     return found
+
+
+def domain_of(file: Path) -> str:
+    """The domain that a file of a split names (`train-wiki.txt`); "" for one of several parts, or for none."""
+    name = file.stem.partition("-")[2]
+    return "" if PART.fullmatch(name) else name
 
 
 def named_splits(folder: Path, suffixes: tuple[str, ...]) -> dict[Split, list[Path]]:

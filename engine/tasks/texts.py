@@ -19,7 +19,7 @@ from .data_task import DataTask
 from .ignore_index import NOT_ASKED
 from .protocol import Split, TaskSpec, option
 from .purposes.table import purpose_of
-from .split_files import files_by_split
+from .split_files import domain_of, files_by_split
 from .splitting import divide, seed_of
 from .tokens import Tokens, length_of, tokens_of
 
@@ -47,6 +47,7 @@ class Sequences:
         title: Name of the file.
         classes: None.
         labelled: Always: the text itself is right.
+        domains: Names of the parts that files give, such as `train-wiki.txt`; () for none.
     """
 
     classes: tuple[str, ...] = ()
@@ -57,12 +58,20 @@ class Sequences:
     ) -> None:
         """Take the tokens of splits, divided further by the seed where splits are missing."""
         self.title = title
+        self.domains = tuple(sorted({name for one in stored.values() for name in one.domains if name}))
         self._stored, self._ask = stored, ask
         self._rows = divide({split: len(some) for split, some in stored.items()}, seed)
 
     def size(self, split: Split) -> int:
         """How many sequences a split has."""
         return len(self._rows[split][1])
+
+    def domain_rows(self, split: Split) -> tuple[NDArray[np.int64], ...]:
+        """The rows of each domain in a split."""
+        source, taken = self._rows[split]
+        stored = self._stored[source]
+        named = np.array([stored.domains[number] for number in stored.numbers_of_domains[taken].tolist()], np.str_)
+        return tuple(np.flatnonzero(named == name) for name in self.domains)
 
     def read(self, split: Split, rows: NDArray[np.int64]) -> torch.Tensor:
         """Tokens [n, T] int64."""
@@ -81,11 +90,19 @@ class Sequences:
 def open_text(spec: TaskSpec) -> DataTask:
     """Open plain text; the next token is asked for, unless the specification says else."""
     found = files_by_split(spec.path, (".txt",)).items()
-    return language_task(spec, {split: chain.from_iterable(map(_read, files)) for split, files in found})
+    return language_task(spec, {split: _by_domain(files) for split, files in found})
 
 
-def language_task(spec: TaskSpec, texts: Mapping[Split, Iterable[str]]) -> DataTask:
-    """A task of language modelling over texts, divided where they are not divided yet."""
+def _by_domain(files: Sequence[Path]) -> dict[str, Iterable[str]]:
+    """The texts of each domain that files name."""
+    named: dict[str, list[Path]] = {}
+    for file in files:
+        named.setdefault(domain_of(file), []).append(file)
+    return {name: chain.from_iterable(map(_read, some)) for name, some in named.items()}
+
+
+def language_task(spec: TaskSpec, texts: Mapping[Split, Mapping[str, Iterable[str]]]) -> DataTask:
+    """A task of language modelling over texts by domain ("" for none), divided where they are not divided yet."""
     purpose = purpose_of(spec, *LANGUAGE)
     tokens, length, seed = tokens_of(spec), length_of(spec), seed_of(spec)
     stored = {split: store(some, tokens, length) for split, some in texts.items()}
@@ -97,11 +114,20 @@ def language_task(spec: TaskSpec, texts: Mapping[Split, Iterable[str]]) -> DataT
 
 
 class StoredSequences:
-    """Sequences of equal length in a temporary file, of which only what is read comes into memory."""
+    """Sequences of equal length in a temporary file, of which only what is read comes into memory.
 
-    def __init__(self, numbers: NDArray[np.int32], before: Sequence[int], after: Sequence[int]) -> None:
-        """Take tokens [N, T], and those that stand around every sequence."""
+    Attributes:
+        domains: Names, one behind the other in the file.
+        numbers_of_domains: [N] which of them each sequence is of.
+    """
+
+    def __init__(
+        self, numbers: NDArray[np.int32], before: Sequence[int], after: Sequence[int], domains: Mapping[str, int]
+    ) -> None:
+        """Take tokens [N, T], those that stand around every sequence, and how many sequences each domain has."""
         self._numbers, self._before, self._after = numbers, before, after
+        self.domains = tuple(domains)
+        self.numbers_of_domains = np.repeat(np.arange(len(domains)), list(domains.values()))
 
     def __len__(self) -> int:
         """How many sequences there are."""
@@ -113,8 +139,10 @@ class StoredSequences:
         return np.concatenate([around[0], self._numbers[rows].astype(np.int64), around[1]], 1)
 
 
-def store(texts: Iterable[str], tokens: Tokens, length: int) -> StoredSequences:
-    """Texts one behind the other as sequences of `length`, the tokenizer's own tokens around each; the rest is left.
+def store(texts: Mapping[str, Iterable[str]], tokens: Tokens, length: int) -> StoredSequences:
+    """Texts of each domain one behind the other as sequences of `length`, the rest is left.
+
+    The tokenizer's own tokens stand around each sequence; none is of two domains.
 
     The file has no name and is gone with what is returned.
 
@@ -127,15 +155,20 @@ def store(texts: Iterable[str], tokens: Tokens, length: int) -> StoredSequences:
         raise TaskError("text.length", template, length=length)
     try:
         file = tempfile.TemporaryFile(prefix="secateur-")  # noqa: SIM115  # lives as long as the array over it
-        for text in texts:
-            np.asarray(tokens.numbers(text), np.int32).tofile(file)
-        file.flush()
-        count = file.tell() // 4 // inner
+        count, counts = 0, dict[str, int]()
+        for name, some in texts.items():
+            for text in some:
+                np.asarray(tokens.numbers(text), np.int32).tofile(file)
+            file.flush()
+            counts[name] = file.tell() // 4 // inner - count
+            count += counts[name]
+            file.truncate(4 * inner * count)
+            file.seek(4 * inner * count)
         numbers = np.memmap(file, np.int32, "r", shape=(count, inner)) if count else np.zeros((0, inner), np.int32)
     except OSError as error:
         template = "The disk is full: the tokens of the text do not fit in {folder}. Free some space there."
         raise TaskError("text.disk", template, str(error), folder=tempfile.gettempdir()) from error
-    return StoredSequences(numbers, tokens.before, tokens.after)
+    return StoredSequences(numbers, tokens.before, tokens.after, counts)
 
 
 def _next(rows: NDArray[np.int64], _numbers: NDArray[np.int64]) -> TokensAndTargets:

@@ -85,7 +85,7 @@ def _open(spec: TaskSpec, suffixes: tuple[str, ...], read: Callable[[Path], Tabl
     _check_columns([one for some in tables.values() for one in some], first, roles)
     features = {split: [_column(some, name) for name in roles.features] for split, some in tables.items()}
     if roles.purpose in LANGUAGE:
-        return language_task(spec, {split: _texts(columns[0]) for split, columns in features.items()})
+        return language_task(spec, {split: {"": _texts(columns[0])} for split, columns in features.items()})
     kind = first.kinds[roles.features[0]]
     if kind in (ColumnKind.WHOLE, ColumnKind.NUMBER):
         for columns in features.values():

@@ -1,0 +1,162 @@
+"""Named domains of text, mixed anew after every evaluation by where the loss lags (Xia et al. 2023). Numpy only.
+
+LLM-Shearing's dynamic batch loading: a domain whose loss is further above its reference than others' is drawn more
+often from then on. Which sequence comes next in each domain is a cursor, so that a training that is gone on with draws
+what it would have drawn.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from ..jobs import CancelToken, Job
+from .protocol import Split
+
+Floats = NDArray[np.float64]
+SMOOTHING = 1e-4
+"""Share of the proportions that is equal for all domains, so that none is forgotten."""
+
+
+def updated_proportions(
+    proportions: Floats, losses: Floats, references: Floats, *, clamped: bool = False, smoothing: float = SMOOTHING
+) -> Floats:
+    """[k] proportions by which domains are drawn next: w <- softmax(log w + loss - reference), then smoothed.
+
+    Args:
+        proportions: [k] until now, above 0, with the sum 1.
+        losses: [k] of the model, in nats a token; NaN where nobody measured one.
+        references: [k] what they should be; NaN where that is unknown.
+        clamped: Losses below their reference count as equal to it, as in the paper; not in its code.
+        smoothing: Share c of (1 - c) w + c / k.
+    """
+    excess = np.nan_to_num(losses - references, nan=0.0, posinf=0.0, neginf=0.0)
+    if clamped:
+        excess = np.maximum(excess, 0.0)
+    logits = np.log(proportions) + excess
+    weights = np.exp(logits - logits.max())
+    return (1 - smoothing) * weights / weights.sum() + smoothing / len(weights)
+
+
+@dataclass(frozen=True, slots=True)
+class DomainMixture:
+    """In which proportions domains are drawn, and how far.
+
+    Attributes:
+        names: [k] of the domains.
+        proportions: [k] with the sum 1.
+        cursors: [k] sequences drawn so far; a domain that has been gone through begins anew in another order.
+        references: [k] losses that the proportions are led by, in nats a token; NaN unknown.
+        seed: Of the order in each domain.
+    """
+
+    names: tuple[str, ...]
+    proportions: Floats
+    cursors: NDArray[np.int64]
+    references: Floats
+    seed: int = 0
+
+    def led_by(self, losses: Floats, clamped: bool) -> "DomainMixture":
+        """The same with the proportions that follow from losses [k]."""
+        return replace(
+            self, proportions=updated_proportions(self.proportions, losses, self.references, clamped=clamped)
+        )
+
+    def batches(self, rows: Sequence[NDArray[np.int64]], count: int, size: int) -> Iterator[NDArray[np.int64]]:
+        """The rows of each batch of a pass; from every domain as near to its proportion as whole sequences are.
+
+        Args:
+            rows: [k] the rows of each domain.
+            count: Sequences of the pass.
+            size: Of a batch.
+        """
+        drawn: list[int] = self._drawn(count).tolist()
+        cursors = self.cursors.copy()
+        for start in range(0, count, size):
+            batch: list[int] = []
+            for domain in drawn[start : start + size]:
+                batch.append(_row(rows[domain], int(cursors[domain]), (self.seed, domain)))
+                cursors[domain] += 1
+            yield np.array(batch, np.int64)
+
+    def after(self, count: int) -> "DomainMixture":
+        """With the cursors behind a pass of so many sequences."""
+        return replace(self, cursors=self.cursors + np.bincount(self._drawn(count), minlength=len(self.names)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers, as a checkpoint holds them."""
+        return {
+            "proportions": self.proportions.tolist(),
+            "cursors": self.cursors.tolist(),
+            "references": self.references.tolist(),
+        }
+
+    def restored(self, found: dict[str, Any]) -> "DomainMixture":
+        """The same as a checkpoint has it."""
+        return replace(
+            self,
+            proportions=np.array(found["proportions"], np.float64),
+            cursors=np.array(found["cursors"], np.int64),
+            references=np.array(found["references"], np.float64),
+        )
+
+    def _drawn(self, count: int) -> NDArray[np.int64]:
+        """[count] the domain of each sequence: the one that is furthest behind its proportion."""
+        owed, found = np.zeros(len(self.names)), np.empty(count, np.int64)
+        for number in range(count):
+            owed += self.proportions
+            found[number] = chosen = int(owed.argmax())
+            owed[chosen] -= 1
+        return found
+
+
+@runtime_checkable
+class DomainTask(Protocol):
+    """A task that may have domains."""
+
+    def mixture(self) -> DomainMixture | None:
+        """The mixture that its data has by itself; None where it names no domains."""
+        ...
+
+    @property
+    def mixed_count(self) -> int:
+        """Sequences of a pass over the train split."""
+        ...
+
+    def mixed_batches(self, mixture: DomainMixture) -> Iterator[Any]:
+        """The batches of a pass over the train split, mixed so."""
+        ...
+
+    def domain_losses(self, predict: Any, split: Split, token: CancelToken) -> Job[Floats]:
+        """[k] the mean loss of each domain in a split, in nats a token; NaN where it has none of it."""
+        ...
+
+
+def mixture_of(names: tuple[str, ...], rows: Sequence[NDArray[np.int64]]) -> DomainMixture:
+    """The mixture that data has by itself: domains by the number of their sequences.
+
+    Raises:
+        DataError: A domain has no sequence to train on.
+    """
+    for name, some in zip(names, rows, strict=True):
+        if not len(some):
+            template = "The domain {name} has no sequence to train on. Add text to it, or choose a shorter length."
+            raise DataError("text.empty_domain", template, name=name)
+    sizes = np.array([len(some) for some in rows], np.float64)
+    unknown = np.full(len(names), np.nan)
+    return DomainMixture(names, sizes / sizes.sum(), np.zeros(len(names), np.int64), unknown)
+
+
+def _row(rows: NDArray[np.int64], cursor: int, seed: tuple[int, int]) -> int:
+    """The row at a cursor of a domain, of which every pass has an order of its own."""
+    turn, place = divmod(cursor, len(rows))
+    return int(rows[_order(len(rows), (*seed, turn))[place]])
+
+
+@lru_cache(maxsize=64)
+def _order(count: int, seed: tuple[int, ...]) -> NDArray[np.int64]:
+    return np.random.default_rng(seed).permutation(count)

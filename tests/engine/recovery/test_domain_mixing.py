@@ -1,0 +1,91 @@
+"""A training draws more of the domain that lags, and one that was stopped goes on with the same mixture."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from secateur.engine.recovery import checkpoint as resume
+from secateur.engine.recovery.best_weights import Recovered
+from secateur.engine.recovery.checkpoint import Checkpoint
+from secateur.engine.recovery.finetune import fine_tune
+from secateur.engine.recovery.protocol import Mixing, RecoverySettings
+from secateur.engine.tasks.open import open_task
+from secateur.engine.tasks.protocol import TaskSpec
+
+
+class Next(nn.Module):
+    """Bytes [N, T] to logits of the next one, by the last one alone."""
+
+    def __init__(self, known: str) -> None:
+        super().__init__()
+        self.table = nn.Embedding(256, 256)
+        nn.init.zeros_(self.table.weight)
+        with torch.no_grad():
+            for letter, following in zip(known, known[1:] + known[0], strict=True):
+                self.table.weight[ord(letter), ord(following)] = 9.0
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.table(tokens)
+
+
+LETTERS, DIGITS = "abcdefgh", "01234567"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("domains")
+    for split, times in (("train", 40), ("val", 8)):
+        (made / f"{split}-letters.txt").write_text(LETTERS * times)
+        (made / f"{split}-digits.txt").write_text(DIGITS * times)
+    (made / "test.txt").write_text(LETTERS * 8)
+    return made
+
+
+def trained(
+    folder: Path, mixing: Mixing, checkpoint: Checkpoint | None = None, stop_at: int = 0
+) -> tuple[Recovered | None, list[str]]:
+    """A student that knows letters alone, with a teacher that knows both; and what was told of the mixture."""
+    options = (("tokenizer", "bytes"), ("length", "8"), ("purpose", "causal"))
+    task = open_task(TaskSpec("text", str(folder), batch=8, options=options))
+    settings = RecoverySettings(epochs=3, learning_rate=1e-3, threads=1, mixing=mixing)
+    teacher = Next(LETTERS)
+    with torch.no_grad():
+        teacher.table.weight += Next(DIGITS).table.weight
+    job, told = fine_tune(Next(LETTERS), teacher, task, settings, checkpoint=checkpoint), list[str]()
+    while True:
+        try:
+            progress = next(job)
+        except StopIteration as stop:
+            return stop.value, told
+        told += [str(progress.message)] if progress.message.code == "progress.mixing" else []
+        if stop_at and progress.values.get("step", 0) >= stop_at and "loss" in progress.values:
+            job.close()
+            return None, told
+
+
+def shares(told: str) -> list[float]:
+    return [float(part.split()[1]) for part in told.partition(": ")[2].split(", ")]
+
+
+def test_more_is_drawn_of_the_domain_that_lags(folder: Path) -> None:
+    done, told = trained(folder, Mixing.DYNAMIC)
+    assert done is not None and len(told) == 3
+    digits = [shares(one)[0] for one in told]
+    assert 50 < digits[0] <= digits[1] <= digits[2]
+    assert trained(folder, Mixing.NATURAL)[1] == []
+
+
+@pytest.mark.parametrize("stop_at", [4, 14])
+def test_a_training_that_was_stopped_goes_on_with_the_same_mixture(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+) -> None:
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    whole, told = trained(folder, Mixing.DYNAMIC)
+    file = tmp_path / "one.pt"
+    before = trained(folder, Mixing.DYNAMIC, Checkpoint(file, "one"), stop_at)[1]
+    resumed, after = trained(folder, Mixing.DYNAMIC, Checkpoint(file, "one"))
+    assert whole is not None and resumed is not None and before + after == told
+    assert np.array_equal(whole.state_dict["table.weight"].numpy(), resumed.state_dict["table.weight"].numpy())
