@@ -15,11 +15,17 @@ from typing import TYPE_CHECKING
 from secateur.engine.cli.commands import COMMANDS
 
 if TYPE_CHECKING:
+    from secateur.engine.process.client import EngineClient
+    from secateur.engine.process.remote.client import RemoteClient
     from secateur.engine.sources.protocol import ModelSpec
 
 SAMPLE = "bundled:resnet"
 DEMONSTRATION = "secateur-demonstration"
 """Folder that the demonstration without a window writes into."""
+ENGINE = "engine"
+"""First word of what a window elsewhere starts here over ssh."""
+AT = "--engine"
+"""Stands before the address of an engine on another machine."""
 NO_QT = (
     "The window needs PySide6, which is not installed. Install it with: pip install 'secateur[gui]'\n"
     "The command line works without it: secateur --help"
@@ -27,6 +33,8 @@ NO_QT = (
 WINDOW_HELP = """\
 secateur [MODEL]   opens the window, on the bundled ResNet without MODEL; takes --weights, --task, --input as below
 secateur --empty   opens an empty window
+secateur --engine ssh://USER@HOST [MODEL]
+                   the same with the engine on another machine; MODEL and data are paths there
 
 """
 
@@ -40,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _about(arguments)
     if arguments and arguments[0] in COMMANDS:
         return _command_line(arguments)
+    if arguments and arguments[0] == ENGINE:
+        return _engine(arguments[1:])
     _watch_for_crashes()
     if not has_display():
         return _demonstrate()
@@ -70,20 +80,48 @@ def has_display() -> bool:
 
 def _window(arguments: list[str]) -> int:
     from secateur.engine.errors import SecateurError
-    from secateur.engine.process.client import EngineClient
 
     try:
+        arguments, address = _address_of(arguments)
+        engine = _client(address)
         spec = model_of(arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
     except SecateurError as error:
         _tell(str(error))
         return 2
-    engine = EngineClient()
     engine.prepare()  # It loads its libraries while this process loads Qt.
     from .startup.application import start
 
     return start(spec, asked=bool(arguments), engine=engine)
+
+
+def _address_of(arguments: list[str]) -> tuple[list[str], str]:
+    """(the other arguments, the address behind `--engine`, "" for an engine of this machine)."""
+    rest, address = list[str](), ""
+    words = iter(arguments)
+    for word in words:
+        if word == AT:
+            address = next(words, "")
+        elif word.startswith(f"{AT}="):
+            address = word.removeprefix(f"{AT}=")
+        else:
+            rest.append(word)
+            continue
+        address = address or "?"  # which is none: what was forgotten is said as what is wrong
+    return rest, address
+
+
+def _client(address: str) -> "EngineClient | RemoteClient":
+    """What reaches the engine; raises SecateurError where the address is none."""
+    if not address:
+        from secateur.engine.process.client import EngineClient
+
+        return EngineClient()
+    from secateur.engine.process.remote.address import read_address
+    from secateur.engine.process.remote.client import RemoteClient
+
+    return RemoteClient(read_address(address))
 
 
 def _complete() -> None:
@@ -98,6 +136,15 @@ def _command_line(arguments: list[str]) -> int:
     from secateur.engine.cli.main import main as run
 
     return run(arguments)
+
+
+def _engine(words: list[str]) -> int:
+    if sys.platform == "win32":
+        _tell("Engines for windows elsewhere run on Linux and macOS.")
+        return 1
+    from secateur.engine.process.remote.relay import main as relay
+
+    return relay(words)
 
 
 def _about(arguments: list[str]) -> int:

@@ -127,6 +127,7 @@ class EngineState:
         processor: What it computes with, in words, "" before that is known.
         threads: How many threads that is, 0 before it is known.
         folder: The session's folder, None before it was started.
+        place: The machine that it runs on, "" for this one.
     """
 
     text: str = ""
@@ -134,6 +135,7 @@ class EngineState:
     processor: str = ""
     threads: int = 0
     folder: Path | None = None
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ class EngineLink(QObject):
         lost: (EngineLost, asked by a cancel, is started again, gets back its session).
         restored: The engine has the document's states again.
         given_up: SecateurError: it could not be restored.
+        disconnected: The connection to the engine on this machine broke; it is tried again, and the engine goes on.
+        reconnected: The connection to the engine on this machine is there again.
         logged: Text that the user's code or a library printed.
     """
 
@@ -47,6 +49,8 @@ class EngineLink(QObject):
     lost = Signal(object, bool, bool, bool)
     restored = Signal()
     given_up = Signal(object)
+    disconnected = Signal(str)
+    reconnected = Signal(str)
     logged = Signal(str)
 
     def __init__(self, client: Client | None = None, parent: QObject | None = None) -> None:
@@ -59,6 +63,11 @@ class EngineLink(QObject):
         self.client = client
         self._thread = _EngineThread(client, self)
         self._thread.said.connect(self._hear, Qt.ConnectionType.QueuedConnection)
+
+    @property
+    def place(self) -> str:
+        """The machine that it runs on, "" for this one."""
+        return str(getattr(self.client, "place", ""))
 
     @property
     def pid(self) -> int:
@@ -97,7 +106,7 @@ class EngineLink(QObject):
                 getattr(self, kind).emit(ticket, payload)
             case "lost":
                 self.lost.emit(*payload)
-            case "given_up" | "logged" | "ready":
+            case "given_up" | "logged" | "ready" | "disconnected" | "reconnected":
                 getattr(self, kind).emit(payload)
             case _:
                 getattr(self, kind).emit()

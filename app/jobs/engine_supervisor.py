@@ -13,7 +13,18 @@ from typing import Any, Protocol
 
 from secateur.engine.errors import EngineLost, SecateurError
 from secateur.engine.jobs import Cancelled
-from secateur.engine.process.events import Event, Failed, Finished, Logged, Lost, Progressed, Ready
+from secateur.engine.process.events import (
+    Disconnected,
+    Event,
+    Failed,
+    Finished,
+    Logged,
+    Lost,
+    Progressed,
+    Ready,
+    Reconnected,
+    Refused,
+)
 from secateur.engine.session.states import OpenedModel
 
 PATIENCE = 3.0
@@ -62,6 +73,11 @@ class Supervisor:
         orders: Calls of the window: (what, ...).
         flying: Number of a call -> ticket, of what was sent; ticket -1 brings back the session.
         overdue: Ticket -> time by which it must have obeyed a cancel.
+        folder: Of the session.
+        opened: Something is open in it.
+        losses: Of engines, without a finished call between them.
+        running: It serves.
+        connected: What is asked arrives; False while the connection to an engine elsewhere is tried again.
     """
 
     client: Client
@@ -73,6 +89,7 @@ class Supervisor:
     opened: bool = False
     losses: int = 0
     running: bool = True
+    connected: bool = True
 
     def run(self) -> None:
         """Serve until told to stop."""
@@ -87,7 +104,7 @@ class Supervisor:
         while event is not None and self.running:
             self._hear(event)
             event = self.client.poll()
-        if any(time.monotonic() > limit for limit in self.overdue.values()):
+        if self.connected and any(time.monotonic() > limit for limit in self.overdue.values()):
             self.client.kill()
             self.overdue = dict.fromkeys(self.overdue, float("inf"))
 
@@ -139,6 +156,15 @@ class Supervisor:
                 self.tell("logged", 0, event.text)
             case Lost():
                 self._lost(event)
+            case Refused():
+                self._give_up(event.error)
+            case Disconnected():
+                self.connected = False
+                self.tell("disconnected", 0, event.host)
+            case Reconnected():
+                self.connected = True
+                self.overdue = dict.fromkeys(self.overdue, time.monotonic() + PATIENCE)
+                self.tell("reconnected", 0, event.host)
 
     def _ended(self, how: str, call: int, payload: Any) -> None:
         ticket = self.flying.pop(call, None)
@@ -164,12 +190,16 @@ class Supervisor:
         if again:
             self._start_again()
         else:
-            self.client.close()
             template = (
                 "The engine ended {count} times in a row and was not restarted. Close the window and start Secateur "
                 "again."
             )
-            self.tell("given_up", 0, EngineLost("engine.given_up", template, event.error.details, count=self.losses))
+            self._give_up(EngineLost("engine.given_up", template, event.error.details, count=self.losses))
+
+    def _give_up(self, error: EngineLost) -> None:
+        self._break_off(error)
+        self.client.close()
+        self.tell("given_up", 0, error)
 
     def _break_off(self, error: SecateurError, cancelled: Collection[int] = ()) -> None:
         """What was sent never comes back; what was to be stopped, is."""

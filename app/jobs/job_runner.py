@@ -95,6 +95,7 @@ class JobRunner(QObject):
         self._clock.timeout.connect(self._tell_progress)
         document.engine = replace(document.engine, text=self.tr("engine not started"))
         if link is not None:
+            document.engine = replace(document.engine, place=getattr(link, "place", ""))
             self.listen(link)
 
     def listen(self, link: Any) -> None:
@@ -106,6 +107,8 @@ class JobRunner(QObject):
         link.lost.connect(self._lost)
         link.restored.connect(self._restored)
         link.given_up.connect(self._given_up)
+        link.disconnected.connect(self._disconnected)
+        link.reconnected.connect(self._reconnected)
         link.logged.connect(self._logged)
 
     # The engine.
@@ -116,7 +119,10 @@ class JobRunner(QObject):
         if self.link is not None and engine.folder is None and not self._closed:
             folder = folder or new_session_folder()
             self.link.start(folder)
-            self.document.take_engine(replace(engine, text=self.tr("starting the engine"), folder=folder))
+            text = self.tr("starting the engine")
+            if engine.place:
+                text = self.tr("connecting to {host}").format(host=engine.place)
+            self.document.take_engine(replace(engine, text=text, folder=folder))
 
     def stop(self) -> None:
         """Ask for nothing and tell nothing any more."""
@@ -297,7 +303,7 @@ class JobRunner(QObject):
         engine = replace(self.document.engine, threads=threads)
         if threads:
             words = counted(threads, self.tr("CPU, {count} thread"), self.tr("CPU, {count} threads"))
-            engine = replace(engine, processor=words)
+            engine = replace(engine, processor=f"{engine.place}: {words}" if engine.place else words)
         self.document.take_engine(engine)
 
     @Slot(object, object)
@@ -425,6 +431,18 @@ class JobRunner(QObject):
         self.document.take_engine(replace(self.document.engine, text=self.tr("engine stopped"), ready=False))
         self.document.fail(error)
         self._forsake(error)
+
+    @Slot(str)
+    def _disconnected(self, host: str) -> None:
+        text = self.tr("no connection to {host}, trying again").format(host=host)
+        self.document.take_engine(replace(self.document.engine, text=text, ready=False))
+        words = self.tr("Lost the connection to {host}. Its engine goes on; what it does meanwhile is shown later.")
+        self.document.say(words.format(host=host))
+
+    @Slot(str)
+    def _reconnected(self, host: str) -> None:
+        self.document.take_engine(replace(self.document.engine, text=self.tr("engine ready"), ready=True))
+        self.document.say(self.tr("Connected to {host} again. Nothing was lost.").format(host=host))
 
     @Slot(str)
     def _logged(self, text: str) -> None:

@@ -7,11 +7,11 @@ from PySide6.QtCore import QCoreApplication, QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
-from secateur.engine.process.client import EngineClient
 from secateur.engine.sources.protocol import ModelSpec
 
 from .. import theme
 from ..jobs.engine_link import EngineLink
+from ..jobs.engine_supervisor import Client
 from ..jobs.workbench import Workbench
 from ..storage import settings
 from ..window.main_window import MainWindow
@@ -37,7 +37,7 @@ def make_application() -> QApplication:
     return application
 
 
-def make_window(engine: EngineClient | None = None) -> MainWindow:
+def make_window(engine: Client | None = None) -> MainWindow:
     """A window on an empty document with an engine of its own, which takes a session after the first paint."""
     window = MainWindow(Workbench(EngineLink(engine)))
     application = QCoreApplication.instance()
@@ -46,7 +46,7 @@ def make_window(engine: EngineClient | None = None) -> MainWindow:
     return window
 
 
-def start(spec: ModelSpec | None, asked: bool = True, engine: EngineClient | None = None) -> int:
+def start(spec: ModelSpec | None, asked: bool = True, engine: Client | None = None) -> int:
     """Show the window, open a model, serve until the window is closed.
 
     Args:

@@ -35,9 +35,11 @@ class WindowTitle(QObject):
 
     def plain(self) -> str:
         """What is open, without mark and progress, with Qt's place holder for unsaved changes."""
+        place = self._document.engine.place
+        program = self.tr("Secateur on {host}").format(host=place) if place else "Secateur"
         if self._document.analysis is None:
-            return "Secateur[*]"
-        return self.tr("{name}[*] - Secateur").format(name=self._document.model_name)
+            return f"{program}[*]"
+        return self.tr("{name}[*] - {program}").format(name=self._document.model_name, program=program)
 
     def refresh(self) -> None:
         """Write it."""

@@ -74,7 +74,36 @@ class Lost:
     calls: tuple[int, ...] = ()
 
 
-Event: TypeAlias = Ready | Progressed | Finished | Failed | Logged | Lost
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """There is no engine where one was asked for, and will be none; nothing was lost."""
+
+    error: EngineLost
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The connection to an engine elsewhere broke; the engine goes on, and the connection is tried again.
+
+    Attributes:
+        host: The machine.
+    """
+
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected:
+    """The connection is there again; what was said meanwhile follows.
+
+    Attributes:
+        host: The machine.
+    """
+
+    host: str
+
+
+Event: TypeAlias = Ready | Progressed | Finished | Failed | Logged | Lost | Refused | Disconnected | Reconnected
 
 
 def garbled(error: WireError, calls: tuple[int, ...], log: str) -> Lost:

@@ -40,7 +40,13 @@ class Close(Struct, tag="close", frozen=True):
     """It was the last message."""
 
 
-Request = Begin | Call | Cancel | Close
+class Quiet(Struct, tag="quiet", frozen=True):
+    """Keep progress back, or no longer: nobody listens at the moment."""
+
+    on: bool
+
+
+Request = Begin | Call | Cancel | Close | Quiet
 
 
 class _Ready(Struct, tag="ready", frozen=True):

@@ -25,12 +25,19 @@ class Outbox:
         self._wire = wire
         self._news = threading.Condition()
         self._waiting: Progressed | None = None
+        self._quiet = False
         threading.Thread(target=self._post, name="outbox", daemon=True).start()
 
     def progress(self, call: int, progress: Progress) -> None:
         """Leave a job's progress to be posted within `INTERVAL`."""
         with self._news:
             self._waiting = _merged(self._waiting, call, progress)
+            self._news.notify()
+
+    def quiet(self, on: bool) -> None:
+        """Keep progress back, merged, until its job ends or somebody listens again."""
+        with self._news:
+            self._quiet = on
             self._news.notify()
 
     def send(self, event: Ready | Finished | Failed) -> None:
@@ -47,7 +54,7 @@ class Outbox:
     def _post(self) -> None:
         while True:
             with self._news:
-                self._news.wait_for(lambda: self._waiting is not None)
+                self._news.wait_for(lambda: self._waiting is not None and not self._quiet)
                 self._flush()
             time.sleep(INTERVAL)
 

@@ -24,7 +24,7 @@ from ..jobs import Cancelled, CancelToken, Job, check
 from ..out_of_memory import lack_of_memory
 from ..storage.file_limits import unusable
 from .events import Failed, Finished, Ready
-from .messages import Begin, Call, Cancel, Request, read_arguments, read_request
+from .messages import Begin, Call, Cancel, Quiet, Request, read_arguments, read_request
 from .progress_throttle import Outbox
 from .wire import Wire
 
@@ -50,12 +50,12 @@ class Inbox:
         calls: Calls in the order they came.
     """
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, outbox: Outbox) -> None:
         """Start reading."""
         self.folder: queue.Queue[Path | None] = queue.Queue()
         self.calls: queue.Queue[Asked | None] = queue.Queue()
         self._tokens: dict[int, threading.Event] = {}
-        self._wire = wire
+        self._wire, self._outbox = wire, outbox
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
 
     def done(self, number: int) -> None:
@@ -81,6 +81,8 @@ class Inbox:
         elif isinstance(asked, Cancel):
             if token := self._tokens.get(asked.number):
                 token.set()
+        elif isinstance(asked, Quiet):
+            self._outbox.quiet(asked.on)
         else:
             self.folder.put(None)
             self.calls.put(None)
@@ -179,7 +181,8 @@ def main() -> None:
     if hasattr(os, "nice"):
         os.nice(BEHIND)
     wire = connect()
-    inbox, outbox = Inbox(wire), Outbox(wire)
+    outbox = Outbox(wire)
+    inbox = Inbox(wire, outbox)
     make = _load(sys.argv[1])
     if (folder := inbox.folder.get()) is not None:
         session = make(folder)

@@ -55,7 +55,7 @@ def analysis_from_json(data: bytes) -> Analysis:
                 "The structures were written by another version of Secateur, which this one cannot read.",
             )
         found = msgspec.convert(content["analysis"], Analysis, dec_hook=_decoded)
-        _check(found)
+        check_analysis(found)
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, ValueError, OverflowError) as error:
         template = "The structures of the model are damaged: {error}."
         raise OpenError("structures.damaged", template, error=str(error).rstrip(".")) from error
@@ -86,8 +86,8 @@ def _decoded(kind: Any, value: Any) -> Any:
     return array.astype(dtype.newbyteorder("="))  # A copy of its own, aligned, that knows its own byte order.
 
 
-def _check(one: Analysis) -> None:
-    """Raise ValueError where something points to what is not there."""
+def check_analysis(one: Analysis) -> None:
+    """Raise ValueError where something in an analysis that others made points to what is not there."""
     count, tensors, sets = one.count, len(one.tensors), len(one.sets)
     _need(one.index.ndim == 1 and not (one.index < 0).any(), "indices")
     axes = _starts(one.axis_start, "axes") - 1

@@ -26,6 +26,8 @@ class FakeLink(QObject):
     lost = Signal(object, bool, bool, bool)
     restored = Signal()
     given_up = Signal(object)
+    disconnected = Signal(str)
+    reconnected = Signal(str)
     logged = Signal(str)
 
     def __init__(self) -> None:

@@ -216,7 +216,7 @@ def test_a_process_that_was_only_prepared_ends_when_asked(monkeypatch: pytest.Mo
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     client = EngineClient(SLOW, {})
     client.prepare()
-    process = client._engine.process
+    process = client._engine.process.process
     client.close(timeout=20)
     assert process.poll() == 0
 

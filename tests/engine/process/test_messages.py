@@ -22,6 +22,7 @@ from secateur.engine.process.messages import (
     Call,
     Cancel,
     Close,
+    Request,
     call,
     event_bytes,
     read_arguments,
@@ -150,7 +151,7 @@ SENT = [event_bytes(event) for event in EVENTS] + [event_bytes(Failed(4, OpenErr
 ASKED = [request(one) for one in (Begin("/a"), call(1, "cut", ("s0", np.ones(3, bool))), Cancel(3), Close())]
 
 
-def read(data: bytes) -> Event | Call | Begin | Cancel | Close | None:
+def read(data: bytes) -> Event | Request | None:
     """Both ends read it; None where both refuse."""
     found = None
     for reader in (lambda: read_event(data, result_of), lambda: read_request(data)):

@@ -16,7 +16,22 @@ class SlowSession:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        names = ("where", "echo", "count", "spin", "silent", "fail", "stumble", "leave", "unspeakable", "say", "die")
+        self.words = list[str]()
+        names = (
+            "where",
+            "echo",
+            "count",
+            "spin",
+            "silent",
+            "fail",
+            "stumble",
+            "leave",
+            "unspeakable",
+            "say",
+            "die",
+            "steady",
+            "tally",
+        )
         self.calls = {name: getattr(self, name) for name in names}
 
     def where(self) -> str:
@@ -31,6 +46,19 @@ class SlowSession:
             values = {"step": float(step)} if step % 2 else {}
             yield Progress(f"Step {step}", step + 1, steps, values, made=Trial(step, "") if step % 3 == 0 else None)
         return steps
+
+    def steady(self, steps: int, token: CancelToken) -> Job[int]:
+        """Takes some seconds."""
+        for step in range(steps):
+            check(token)
+            time.sleep(0.01)
+            yield Progress(f"Step {step}", step + 1, steps, {"step": float(step)})
+        return steps
+
+    def tally(self, word: str) -> list[str]:
+        """All words that it was called with."""
+        self.words.append(word)
+        return self.words
 
     def spin(self, token: CancelToken) -> Job[None]:
         while True:

@@ -1,0 +1,128 @@
+"""One engine process of this machine: its start, its frames undecoded, its log, and its end.
+
+The window's client (`client.py`) reads what it says; the broker of a remote engine (`remote/broker.py`) hands it on.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+from ..errors import WireError
+from .wire import Wire
+
+SESSION = "secateur.engine.process.window_session:WindowSession"
+UNREAD = 500
+"""Messages that may wait to be read before log lines are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """What is called of a process, from threads of its own.
+
+    Attributes:
+        message: A frame came; may raise `WireError`, which ends the process.
+        log: It printed lines.
+        ended: (exit code, its last lines, why it was ended, None where it ended by itself).
+        unread: How many messages wait to be read.
+    """
+
+    message: Callable[[bytes | bytearray], None]
+    log: Callable[[str], None]
+    ended: Callable[[int, str, WireError | None], None]
+    unread: Callable[[], int]
+
+
+class EngineProcess:
+    """One engine process and the two threads that listen to it.
+
+    Attributes:
+        process: It.
+    """
+
+    def __init__(self, session: str, listener: Listener) -> None:
+        """Start it; `session` is "module:name" of what makes its session from a folder."""
+        pipe, hidden = subprocess.PIPE, getattr(subprocess, "CREATE_NO_WINDOW", 0)
+        self.process = subprocess.Popen(_command(session), stdin=pipe, stdout=pipe, stderr=pipe, creationflags=hidden)
+        self._wire = Wire(cast("BinaryIO", self.process.stdout), cast("BinaryIO", self.process.stdin))
+        self._log = _Log(cast("BinaryIO", self.process.stderr), listener)
+        self._listener = listener
+        self._closing = False
+        self._thread = threading.Thread(target=self._listen, name="engine events", daemon=True)
+        self._thread.start()
+
+    def send(self, data: bytes) -> None:
+        """Hand a message on, also to a process that has died."""
+        with contextlib.suppress(OSError, ValueError):  # It died: `ended` tells.
+            self._wire.send(data)
+
+    def close(self, goodbye: bytes, timeout: float) -> None:
+        """Ask the process to end, kill it after `timeout` seconds, and stop listening."""
+        self._closing = True
+        self.send(goodbye)
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self._thread.join(timeout)
+        with contextlib.suppress(OSError):
+            self._wire.sink.close()
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                data = self._wire.receive()
+                if not self._closing:
+                    self._listener.message(data)
+        except (EOFError, OSError):
+            self._ended()
+        except WireError as error:
+            self.process.kill()
+            self._ended(error)
+
+    def _ended(self, error: WireError | None = None) -> None:
+        exitcode = self.process.wait()
+        self._log.thread.join(1.0)
+        self._wire.source.close()
+        if not self._closing:
+            self._listener.ended(exitcode, "\n".join(self._log.tail), error)
+
+
+class _Log:
+    """Reads what the process prints; keeps the last lines for the case that it dies."""
+
+    def __init__(self, source: BinaryIO, listener: Listener) -> None:
+        self.tail: deque[str] = deque(maxlen=40)
+        self._source = source
+        self._listener = listener
+        self._left_out = 0
+        self.thread = threading.Thread(target=self._read, name="engine log", daemon=True)
+        self.thread.start()
+
+    def _read(self) -> None:
+        rest = b""
+        with self._source:
+            while data := os.read(self._source.fileno(), 65536):
+                *lines, rest = (rest + data).split(b"\n")
+                self._tell(lines)
+        self._tell([rest] if rest else [])
+
+    def _tell(self, lines: list[bytes]) -> None:
+        texts = [line.decode("utf-8", "replace").rstrip("\r") for line in lines]
+        self.tail.extend(texts)
+        if self._listener.unread() > UNREAD:  # Nobody reads as fast as this is printed.
+            self._left_out += len(texts)
+        elif texts:
+            omitted = [f"({self._left_out} lines left out)"] if self._left_out else []
+            self._left_out = 0
+            self._listener.log("\n".join(omitted + texts))
+
+
+def _command(session: str) -> list[str]:
+    """-P: the folder that the window was started from is not searched for modules, it may hold another `secateur`."""
+    return [sys.executable, "-P", "-m", "secateur.engine.process.worker", session]

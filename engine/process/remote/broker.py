@@ -1,0 +1,169 @@
+"""Holds an engine process for a window elsewhere: goes on when the connection breaks, and keeps what is to be told.
+
+Its own file because it is started as `python -m`, detached from the connection that asked for it (`relay.py`). One
+window at a time: who connects last is served. It loads no torch; it reads nothing of what window and engine say.
+"""
+
+import contextlib
+import fcntl
+import os
+import queue
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+
+from msgspec import Raw
+
+from ...errors import WireError
+from ..engine_process import SESSION, EngineProcess, Listener
+from ..messages import Close, Quiet, request
+from ..plain_data import decode, encode
+from ..wire import Wire
+from .courier import Courier
+from .places import HELD, SESSIONS, SOCKET, engine_folder, inside_folder
+from .protocol import Ended, Kill, Leave, Printed, Said, Start, ToBroker, ToWindow, hello, read_hello
+
+BACKLOG = 100
+"""Messages that nobody has heard, from which on the engine keeps its progress back."""
+FORSAKEN = 7 * 24 * 3600.0
+"""Seconds without a window after which the engine ends."""
+UNGREETED = 60.0
+"""Seconds after which an engine ends that no window has ever greeted, because it is of another version."""
+NAP = 1.0
+"""Seconds between two looks at whether anybody listens."""
+
+
+class Broker:
+    """The engine of one name."""
+
+    def __init__(self, folder: Path, session: str = SESSION) -> None:
+        """Hold nothing yet.
+
+        Args:
+            folder: Its own.
+            session: "module:name" of what makes sessions.
+        """
+        self.folder = folder
+        self.left = threading.Event()
+        self._session = session
+        self._birth = uuid.uuid4().hex
+        self._engine: EngineProcess | None = None
+        self._courier = Courier(self._take)
+        self._orders: queue.SimpleQueue[ToBroker] = queue.SimpleQueue()
+        self._heard = time.monotonic()
+        self._patience = UNGREETED
+        self._quiet = False
+        threading.Thread(target=self._obey, name="orders", daemon=True).start()
+
+    def serve(self, link: socket.socket) -> None:
+        """Greet a window and work for it until its connection ends."""
+        with link, link.makefile("rb") as source, link.makefile("wb") as sink, contextlib.suppress(OSError, EOFError):
+            wire = Wire(source, sink, slow=True)  # type: ignore[arg-type]
+            theirs = read_hello(wire.receive())
+            known = theirs.birth in ("", self._birth)
+            wire.send(hello(self._courier.received, self._birth, str(self.folder / SESSIONS)))
+            if known:
+                self._heard, self._patience = float("inf"), FORSAKEN
+                try:
+                    self._courier.serve(wire, theirs.received)
+                except WireError as error:
+                    sys.stderr.write(f"{error}\n")
+                finally:
+                    self._heard = time.monotonic()
+
+    def watch(self) -> None:
+        """Look after it until it is left or forsaken."""
+        while not self.left.wait(NAP):
+            self._hush()
+            if time.monotonic() - self._heard > self._patience:
+                break
+        if self._engine is not None:
+            self._engine.close(request(Close()), 5.0)
+
+    def _take(self, body: Raw) -> None:
+        self._orders.put(decode(body, ToBroker))
+
+    def _obey(self) -> None:
+        """In a thread of its own: what starts or ends a process takes a while."""
+        while True:
+            match self._orders.get():
+                case Start():
+                    if self._engine is not None:
+                        self._engine.close(request(Close()), 1.0)
+                    self._quiet = False
+                    self._engine = EngineProcess(
+                        self._session, Listener(self._said, self._printed, self._ended, lambda: self._courier.waiting)
+                    )
+                case Said(data):
+                    if self._engine is not None:
+                        self._engine.send(data)
+                case Kill():
+                    if self._engine is not None:
+                        self._engine.process.kill()
+                case Leave():
+                    self.left.set()
+
+    def _said(self, data: bytes | bytearray) -> None:
+        self._tell(Said(bytes(data)))
+        self._hush()
+
+    def _printed(self, text: str) -> None:
+        self._tell(Printed(text))
+
+    def _ended(self, exitcode: int, log: str, error: WireError | None) -> None:
+        self._tell(Ended(exitcode, log, "" if error is None else str(error.message.arguments["reason"])))
+
+    def _tell(self, what: ToWindow) -> None:
+        self._courier.post(encode(what))
+
+    def _hush(self) -> None:
+        """Have the engine keep its progress back while nobody hears it."""
+        quiet = self._courier.waiting > BACKLOG
+        if quiet != self._quiet and self._engine is not None:
+            self._quiet = quiet
+            self._engine.send(request(Quiet(quiet)))
+
+
+def main() -> None:
+    """Listen on the socket of an engine's folder until it is left."""
+    folder = engine_folder(sys.argv[1])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    held = (folder / HELD).open("a")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # Another one has begun meanwhile.
+        return
+    held.truncate(0)
+    held.write(str(os.getpid()))
+    held.flush()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with inside_folder(folder):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(SOCKET)
+        listener.bind(SOCKET)
+    listener.listen()
+    os.chdir(Path.home())
+    broker = Broker(folder, *sys.argv[2:])
+    threading.Thread(target=_accept, args=(listener, broker), name="windows", daemon=True).start()
+    broker.watch()
+    with contextlib.suppress(OSError):
+        (folder / SOCKET).unlink()
+    if broker.left.is_set():
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
+
+
+def _accept(listener: socket.socket, broker: Broker) -> None:
+    while True:
+        link, _ = listener.accept()
+        threading.Thread(target=broker.serve, args=(link,), name="window", daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()

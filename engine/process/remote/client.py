@@ -1,0 +1,320 @@
+"""The window's end of an engine on another machine; to the window it is like `EngineClient`.
+
+One thread holds the connection: it starts `ssh`, greets, hands on what comes, and connects again when it breaks. What
+was asked meanwhile arrives once, and so does what was said (`courier.py`).
+"""
+
+import contextlib
+import itertools
+import queue
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, cast
+
+from msgspec import Raw
+
+from ...errors import EngineLost, WireError
+from ...session.states import OpenedModel
+from ...session.structures_file import check_analysis
+from ..client import CallTypes
+from ..events import Disconnected, Event, Failed, Finished, Logged, Lost, Reconnected, Refused, garbled, lost
+from ..messages import Begin, Cancel, Request, call, request
+from ..plain_data import decode, encode, not_understood
+from ..wire import Wire
+from .address import Address
+from .courier import Courier
+from .protocol import (
+    MARK,
+    PROTOCOL,
+    Kill,
+    Leave,
+    Printed,
+    Said,
+    Start,
+    ToBroker,
+    ToWindow,
+    hello,
+    own_version,
+    read_hello,
+)
+from .refusals import other_version, refusal
+
+WAITS = (0.5, 1.0, 2.0, 5.0, 10.0)
+"""Seconds before the connection is tried again; the last one from then on."""
+CHATTER = 1 << 16
+"""Bytes that a login shell may print before the engine is there."""
+
+
+class RemoteClient:
+    """A session in an engine on another machine.
+
+    Attributes:
+        address: Where.
+        name: Of the engine there.
+    """
+
+    def __init__(self, address: Address, results: Mapping[str, Any] | None = None) -> None:
+        """Nothing runs before `prepare` or `start`; `results` are as in `EngineClient`."""
+        self.address = address
+        self.name = uuid.uuid4().hex[:16]
+        self._sessions = Path()
+        self._results = results
+        self._events: queue.Queue[Event] = queue.Queue()
+        self._numbers = itertools.count(1)
+        self._changing = threading.RLock()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        """Nothing is known of the engine there, and a process of it has to be started."""
+        self._courier = Courier(self._take)
+        self._calls = CallTypes(self._results)
+        self._birth, self._root = "", ""
+        self._later: list[Callable[[], ToBroker]] = [Start]
+
+    @property
+    def place(self) -> str:
+        """The machine, for people."""
+        return self.address.title
+
+    @property
+    def alive(self) -> bool:
+        """True while there is a connection."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the connection, 0 without one."""
+        return self._process.pid if self._process is not None else 0
+
+    def prepare(self) -> None:
+        """Connect; returns at once."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="remote engine", daemon=True)
+            self._thread.start()
+
+    def start(self, folder: Path) -> None:
+        """Work on a folder there of the same name as this one; an engine that has begun another one starts anew."""
+        self._sessions = folder.parent
+        if self._thread is None:
+            self.prepare()
+        elif self._calls.begun:
+            self._post(Start)
+        self._calls.begun = True
+        self._post(lambda: Said(request(Begin(self._there(str(folder))))))
+
+    def call(self, method: str, *arguments: Any) -> int:
+        """As `EngineClient.call`; paths in arguments are paths there."""
+        if self._thread is None:
+            raise EngineLost("engine.not_started", "The engine is not running. Start it first.")
+        number = next(self._numbers)
+        self._calls.methods[number] = method
+        self._say(lambda: call(number, method, tuple(map(self._there, arguments))))
+        return number
+
+    def cancel(self, number: int) -> None:
+        """As `EngineClient.cancel`."""
+        self._say(lambda: Cancel(number))
+
+    def poll(self, timeout: float = 0.0) -> Event | None:
+        """The next event, None when there is none within `timeout` seconds."""
+        try:
+            return self._events.get(timeout=timeout) if timeout > 0 else self._events.get_nowait()
+        except queue.Empty:
+            return None
+
+    def kill(self) -> None:
+        """End the engine process there at once; `Lost` follows."""
+        self._post(Kill)
+
+    def close(self, timeout: float = 2.0) -> None:
+        """End the engine there without an event, if it can be reached within `timeout` seconds, and the connection."""
+        if self._thread is None:
+            return
+        if self.alive and self._root:
+            self._post(Leave)
+            until = time.monotonic() + timeout
+            while self.alive and self._courier.waiting and time.monotonic() < until:
+                time.sleep(0.01)
+        self._closing.set()
+        self._courier.hang_up()
+        if self._process is not None:
+            self._process.kill()
+        self._thread.join(timeout)
+        self._thread = None
+
+    def _say(self, make: Callable[[], Request]) -> None:
+        self._post(lambda: Said(request(make())))
+
+    def _post(self, make: Callable[[], ToBroker]) -> None:
+        """Post what depends on the folders there, once they are known."""
+        with self._changing:
+            if self._root:
+                self._courier.post(encode(make()))
+            else:
+                self._later.append(make)
+
+    # Folders of sessions have a twin there.
+
+    def _there(self, value: Any) -> Any:
+        if isinstance(value, str) and value and Path(value).parent == self._sessions:
+            return str(PurePosixPath(self._root) / Path(value).name)
+        return value
+
+    def _here(self, folder: str) -> str:
+        """The twin here of a folder there; "" for a folder that is none."""
+        path = PurePosixPath(folder)
+        return str(self._sessions / path.name) if str(path.parent) == self._root and path.name != ".." else ""
+
+    # The thread of the connection.
+
+    def _run(self) -> None:
+        waits = iter(WAITS)
+        known = False
+        while not self._closing.is_set():
+            try:
+                self._connect(known)
+                known, waits = True, iter(WAITS)
+            except WireError as error:
+                return self._refuse(EngineLost("engine.garbled", "{why}", why=error.message))
+            except _Final as final:
+                return self._refuse(final.error)
+            except EngineLost as error:
+                if not known:
+                    return self._refuse(error)
+            self._closing.wait(next(waits, WAITS[-1]))
+
+    def _refuse(self, error: EngineLost) -> None:
+        if self._process is not None:
+            self._process.kill()
+        if not self._closing.is_set():
+            self._events.put(Refused(error))
+
+    def _connect(self, again: bool) -> None:
+        """Serve one connection to its end.
+
+        Raises:
+            EngineLost: There is none.
+            WireError: What came is of no engine.
+        """
+        pipe = subprocess.PIPE
+        try:
+            command = self.address.command(self.name, asks=sys.stdin is not None and sys.stdin.isatty())
+            process = self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+        except OSError as error:
+            template = "ssh cannot be started: {reason}. Install the OpenSSH client."
+            raise EngineLost("remote.no_ssh", template, reason=str(error.strerror)) from error
+        log = deque[str](maxlen=40)
+        reader = threading.Thread(target=_read_log, args=(process, log), name="ssh log", daemon=True)
+        reader.start()
+        try:
+            wire = self._greeted(process, reader, log, again)
+            if wire is None:
+                return
+            self._courier.serve(wire, self._theirs)
+            if not self._closing.is_set():
+                self._events.put(Disconnected(self.place))
+        finally:
+            process.kill()
+            process.wait()
+            reader.join(1.0)
+            for file in (process.stdin, process.stdout):
+                with contextlib.suppress(OSError):
+                    cast("BinaryIO", file).close()
+
+    def _greeted(
+        self, process: "subprocess.Popen[bytes]", reader: threading.Thread, log: deque[str], again: bool
+    ) -> Wire | None:
+        """The wire, once both ends know each other; None where the engine there is another one than before."""
+        source, sink = cast("BinaryIO", process.stdout), cast("BinaryIO", process.stdin)
+        try:
+            there = _marked(source)
+            if there is not None and there != [str(PROTOCOL), own_version()]:
+                raise _Final(other_version(self.address, there[-1], own_version()))
+            if there is None:
+                raise EOFError
+            wire = Wire(source, sink, slow=True)
+            wire.send(hello(self._courier.received, self._birth))
+            theirs = read_hello(wire.receive())
+        except (EOFError, OSError) as error:
+            exitcode = process.wait()
+            reader.join(1.0)
+            raise refusal(self.address, exitcode, "\n".join(log)) from error
+        if theirs.version != own_version():
+            raise _Final(other_version(self.address, theirs.version, own_version()))
+        with self._changing:
+            if self._birth not in ("", theirs.birth):
+                template = (
+                    "The engine on {host} has ended, with what ran in it. Your work up to the last state is kept."
+                )
+                calls = tuple(sorted(self._calls.methods))
+                self._reset()
+                self._events.put(Lost(0, EngineLost("remote.gone", template, host=self.place), calls))
+                return None
+            self._birth, self._root, self._theirs = theirs.birth, theirs.root, theirs.received
+            later, self._later = self._later, []
+            for make in later:
+                self._courier.post(encode(make()))
+        if again:
+            self._events.put(Reconnected(self.place))
+        return wire
+
+    # What comes.
+
+    def _take(self, body: Raw) -> None:
+        what: ToWindow = decode(body, ToWindow)
+        match what:
+            case Said(data):
+                self._events.put(self._checked(self._calls.read(data)))
+            case Printed(text):
+                self._events.put(Logged(text))
+            case _:
+                calls = tuple(sorted(self._calls.methods))
+                self._calls.methods.clear()
+                error = not_understood(what.garbled) if what.garbled else None
+                self._events.put(
+                    lost(what.exitcode, calls, what.log) if error is None else garbled(error, calls, what.log)
+                )
+
+    def _checked(self, event: Event) -> Event:
+        """A model that was opened there, with its folder here; one whose numbers point nowhere is refused."""
+        if not isinstance(event, Finished) or not isinstance(event.result, OpenedModel):
+            return event
+        try:
+            check_analysis(event.result.analysis)
+        except (ValueError, IndexError) as error:
+            return Failed(event.call, not_understood(str(error)))
+        return Finished(event.call, replace(event.result, folder=self._here(event.result.folder)))
+
+
+class _Final(Exception):
+    """An error that trying again does not mend."""
+
+    def __init__(self, error: EngineLost) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _marked(source: BinaryIO) -> list[str] | None:
+    """Protocol and version that the other end says; None where it ends without."""
+    read = 0
+    while (line := source.readline(CHATTER)) and read <= CHATTER:
+        read += len(line)
+        if line.startswith(MARK):
+            return line[len(MARK) :].decode("ascii", "replace").split()[:2] or ["", "?"]
+    return None
+
+
+def _read_log(process: "subprocess.Popen[bytes]", log: deque[str]) -> None:
+    with cast("BinaryIO", process.stderr) as source:
+        while line := source.readline(4096):
+            log.append(line.decode("utf-8", "replace").rstrip())

@@ -1,0 +1,87 @@
+"""What window and broker tell each other, beside the engine's own messages that they hand on unread."""
+
+from importlib.metadata import version
+
+from msgspec import Struct
+
+from ..plain_data import decode, encode
+
+PROTOCOL = 1
+"""Raised when anything that crosses changes its meaning."""
+MARK = b"secateur-engine "
+"""Begins the line after which the connection is the wire's; what a login shell has printed before is skipped."""
+
+
+def own_version() -> str:
+    """The version of this installation."""
+    return version("secateur")
+
+
+class Hello(Struct, frozen=True):
+    """The first message in either direction.
+
+    Attributes:
+        protocol: `PROTOCOL`.
+        version: Of Secateur.
+        received: Number of the last message that was received, 0 for none.
+        birth: Which broker this is; of the window, which one it expects, "" for any.
+        root: Folder of the sessions there; "" of the window.
+    """
+
+    protocol: int
+    version: str
+    received: int = 0
+    birth: str = ""
+    root: str = ""
+
+
+class Start(Struct, tag="start", frozen=True):
+    """Begin an engine process; one that runs is ended."""
+
+
+class Said(Struct, tag="said", frozen=True):
+    """A message for the engine process, or of it, as it is."""
+
+    data: bytes
+
+
+class Kill(Struct, tag="kill", frozen=True):
+    """End the engine process at once; `Ended` follows."""
+
+
+class Leave(Struct, tag="leave", frozen=True):
+    """The window is closed: end everything."""
+
+
+class Printed(Struct, tag="printed", frozen=True):
+    """Lines that the engine process has printed."""
+
+    text: str
+
+
+class Ended(Struct, tag="ended", frozen=True):
+    """The engine process has ended.
+
+    Attributes:
+        exitcode: As `subprocess` gives it.
+        log: Its last lines.
+        garbled: What it said that nobody understands, "" where it ended by itself.
+    """
+
+    exitcode: int
+    log: str
+    garbled: str = ""
+
+
+ToBroker = Start | Said | Kill | Leave
+ToWindow = Said | Printed | Ended
+
+
+def hello(received: int, birth: str, root: str = "") -> bytes:
+    """A greeting of this installation."""
+    return encode(Hello(PROTOCOL, own_version(), received, birth, root))
+
+
+def read_hello(data: bytes | bytearray) -> Hello:
+    """The greeting of the other end; raises `WireError`."""
+    return decode(data, Hello)

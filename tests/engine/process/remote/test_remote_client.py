@@ -1,0 +1,149 @@
+"""A session on another machine: calls, progress and errors as beside the window, whatever becomes of the connection."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from secateur.engine.process.events import (
+    Disconnected,
+    Event,
+    Failed,
+    Finished,
+    Logged,
+    Lost,
+    Progressed,
+    Ready,
+    Reconnected,
+    Refused,
+)
+from secateur.engine.process.remote.address import Address
+from secateur.engine.process.remote.client import RemoteClient
+
+from .far import Far, far_machine
+
+SLOW = "tests.engine.session.slow_session:SlowSession"
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Unix sockets, signals")
+
+
+@pytest.fixture
+def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Far]:
+    machine, commands = far_machine(tmp_path / "far", SLOW)
+    monkeypatch.setenv("PATH", str(commands), prepend=os.pathsep)
+    yield machine
+    machine.kill_engines()
+
+
+@pytest.fixture
+def client(far: Far, tmp_path: Path) -> Iterator[RemoteClient]:
+    client = RemoteClient(Address("far"), {})
+    client.start(tmp_path / "sessions" / "one")
+    until(client, Ready)
+    yield client
+    client.close()
+    engine = far.home / "cache" / "secateur" / "engines" / client.name
+    end = time.monotonic() + 10
+    while engine.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not engine.exists()  # a window that is closed leaves nothing there
+
+
+def until(client: RemoteClient, kind: type, seconds: float = 30) -> list[Event]:
+    events: list[Event] = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if (event := client.poll(0.1)) is not None:
+            events.append(event)
+            if isinstance(event, kind):
+                return events
+    raise AssertionError(f"no {kind} within {seconds} s, only {events}")
+
+
+def test_calls_cancels_prints_and_a_killed_engine_are_as_beside_the_window(
+    client: RemoteClient, far: Far, tmp_path: Path
+) -> None:
+    root = far.home / "cache" / "secateur" / "engines" / client.name / "sessions"
+    client.call("where")
+    assert until(client, Finished)[-1] == Finished(1, str(root / "one"))
+    client.call("echo", [str(tmp_path / "sessions" / "two"), 3])  # a folder only where it is an argument
+    assert until(client, Finished)[-1] == Finished(2, [str(tmp_path / "sessions" / "two"), 3])
+    client.call("say", "hello")
+    until(client, Finished)
+    while "hello" not in until(client, Logged)[-1].text:  # type: ignore[union-attr]
+        pass
+    spin = client.call("spin")
+    until(client, Progressed)
+    client.cancel(spin)
+    failed = until(client, Failed)[-1]
+    assert isinstance(failed, Failed) and failed.call == spin
+    client.call("spin")
+    until(client, Progressed)
+    client.kill()
+    lost = until(client, Lost)[-1]
+    assert isinstance(lost, Lost) and lost.exitcode == -9 and lost.calls == (spin + 1,)
+    client.start(tmp_path / "sessions" / "one")
+    until(client, Ready)
+    client.call("echo", 5)
+    assert isinstance(until(client, Finished)[-1], Finished)
+
+
+def test_a_job_goes_on_without_a_connection_and_nothing_is_lost_or_done_twice(client: RemoteClient, far: Far) -> None:
+    client.call("steady", 400)
+    until(client, Progressed)
+    far.reachable(False)
+    far.cut()
+    assert isinstance(until(client, Disconnected)[-1], Disconnected)
+    client.call("tally", "while it was away")
+    time.sleep(1.5)
+    far.reachable(True)
+    events = until(client, Finished)
+    assert any(isinstance(event, Reconnected) for event in events)
+    points = [point["step"] for e in events if isinstance(e, Progressed) for point in e.points]
+    assert points == sorted(set(points)) and points[-1] == 399.0
+    assert points == [float(step) for step in range(int(points[0]), 400)]
+    assert isinstance(events[-1], Finished) and events[-1].result == 400
+    assert until(client, Finished)[-1] == Finished(2, ["while it was away"])
+    far.cut()
+    client.call("tally", "again")
+    assert until(client, Finished)[-1] == Finished(3, ["while it was away", "again"])
+    assert far.connections == 3
+
+
+def test_an_engine_that_is_gone_with_its_machine_is_lost_and_starts_again(
+    client: RemoteClient, far: Far, tmp_path: Path
+) -> None:
+    spin = client.call("spin")
+    until(client, Progressed)
+    far.kill_engines()
+    lost = until(client, Lost)[-1]
+    assert isinstance(lost, Lost) and lost.calls == (spin,) and "engine on far has ended" in str(lost.error)
+    client.start(tmp_path / "sessions" / "one")
+    until(client, Ready)
+    client.call("where")
+    assert isinstance(until(client, Finished)[-1], Finished)
+
+
+def test_a_machine_that_cannot_be_reached_or_has_another_version_is_refused(
+    far: Far, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far.reachable(False)
+    assert "far cannot be reached (Connection refused)" in refused(tmp_path)
+    far.reachable(True)
+    monkeypatch.setattr("secateur.engine.process.remote.client.own_version", lambda: "0.0.1")
+    assert "this is 0.0.1. Install the same version" in refused(tmp_path)
+    (far.home / ".local" / "bin" / "secateur").unlink()
+    monkeypatch.setenv("PATH", str(far.home / ".local" / "bin") + ":/usr/bin:/bin")
+    assert "Secateur is not installed on far" in refused(tmp_path)
+
+
+def refused(tmp_path: Path) -> str:
+    client = RemoteClient(Address("far"), {})
+    client.start(tmp_path / "sessions" / "one")
+    event = until(client, Refused)[-1]
+    client.close()
+    assert isinstance(event, Refused)
+    return str(event.error)
