@@ -52,7 +52,7 @@ from .session.open_model import Prepared, analysed, first_look, prepare, run_eva
 from .session.states import Exported
 from .sources.exported_folder import SHAPES, WEIGHTS
 from .sources.open import named_by_hand
-from .sources.protocol import ModelSpec
+from .sources.protocol import ModelSpec, SourceModel
 from .structures.analysis import Analysis, Mask, identities
 from .structures.costs import Costs, costs
 from .structures.transition import Transition
@@ -472,7 +472,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     if asked.recovery is not None and task is None:
         raise TaskError("prune.no_data", "Recovery needs data. Name the data with task, or leave recovery out.")
     require_way(asked.choose, asked.rounds, task is not None)
-    before, info = (None, None) if task is None else (yield from _evaluated(asked, task, original, token))
+    before, info = (None, None) if task is None else (yield from _evaluated(asked, task, prepared.opened, token))
     analysis = yield from analysed(prepared, token)
     outside_scope(analysis, asked.goal)
     locked, nothing = touching(analysis, asked.lock), analysis.empty()
@@ -603,10 +603,10 @@ def _masked(
     return model, learned.removed
 
 
-def _evaluated(asked: _Request, task: Task, original: nn.Module, token: CancelToken) -> Job[tuple[Metric, TaskInfo]]:
+def _evaluated(asked: _Request, task: Task, opened: SourceModel, token: CancelToken) -> Job[tuple[Metric, TaskInfo]]:
     """What the original scores; raises DataError for data that another normalisation clearly suits better."""
-    with placed(asked.device, original):
-        (metric,), info = yield from first_look(task, original, token)
+    with placed(asked.device, opened.model):
+        (metric,), info = yield from first_look(task, opened.model, token, opened.untrained)
     if info.better is not None and not asked.accept_preprocessing:
         template = "{finding} Give the task mean={mean} and std={std}, or pass accept_preprocessing=True."
         mean, std = str(info.better.mean), str(info.better.std)

@@ -269,8 +269,13 @@ def run_evaluation(task: Task, model: Any, split: Split, token: CancelToken, sho
         raise _failed(error) from error
 
 
-def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Metric, ...], TaskInfo]]:
-    """What the original scores on a task, and what to show of it: wrong preprocessing is found here."""
+def first_look(
+    task: Task, model: Any, token: CancelToken, untrained: bool = False
+) -> Job[tuple[tuple[Metric, ...], TaskInfo]]:
+    """What the original scores on a task, and what to show of it: wrong preprocessing is found here.
+
+    What an untrained model gets right by chance says nothing of its data.
+    """
     info = described(task, model)  # First: data without labels is compared with what the original says.
     began = time.monotonic()
     shown = Message("progress.original", "Evaluating the original")
@@ -280,6 +285,8 @@ def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Me
     prepared = remark_on_found(task.spec)
     notes = (*_numbering(info, model), *getattr(task, "remarks", ()), *([prepared] if prepared else []))
     info = replace(info, seconds=seconds, notes=notes)
+    if untrained:
+        return (metric,), info
     order = yield from other_class_order(task, model, info.classes, token)
     if order is not None:
         return (metric,), replace(info, notes=(*info.notes, order.message), reordered=order.spec)

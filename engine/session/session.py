@@ -360,7 +360,7 @@ class Session:
         prepared = yield from prepare(spec, token, consent)
         metrics, info, model = tuple[Metric, ...](), None, prepared.opened.model
         if prepared.task is not None and evaluate:
-            metrics, info = yield from first_look(prepared.task, model, token)
+            metrics, info = yield from first_look(prepared.task, model, token, prepared.opened.untrained)
         elif prepared.task is not None:
             info = described(prepared.task, model)
         analysis = yield from analysed(prepared, token)
@@ -450,7 +450,7 @@ class Session:
         task = opened_task(spec, original, loaded.consent | named, loaded.prepared.opened.preprocessing)
         same_shape(example_inputs((), task, None, original), loaded.prepared.inputs, spec)
         check_outputs(original, loaded.prepared.inputs, task)
-        metrics, info = yield from first_look(task, original, token)
+        metrics, info = yield from first_look(task, original, token, loaded.prepared.opened.untrained)
         self.trust(named)
         self.history.attach_task(task.spec, replace(self.history.state("s0"), metrics=metrics, stale=False))
         loaded.task, loaded.info, loaded.opened = task, info, opened
@@ -460,16 +460,19 @@ class Session:
         """What the original scores, and what that told of the data; for a model that was opened without `evaluate`."""
         task, loaded = self.task, self.loaded
         with placed(self.device, loaded.prepared.opened.model):
-            (metric,), info = yield from first_look(task, loaded.prepared.opened.model, token)
+            opened = loaded.prepared.opened
+            (metric,), info = yield from first_look(task, opened.model, token, opened.untrained)
         self.history.add_metric("s0", metric)
         loaded.info = info
         return metric, info
 
     def better_preprocessing(self, token: CancelToken = NEVER) -> Job[DataHint | None]:
         """Whether another normalisation clearly suits the model; for a model that was opened without `evaluate`."""
-        original = self.loaded.prepared.opened.model
-        with placed(self.device, original):
-            return (yield from better_normalisation(self.task, original, token))
+        opened = self.loaded.prepared.opened
+        if opened.untrained:
+            return None
+        with placed(self.device, opened.model):
+            return (yield from better_normalisation(self.task, opened.model, token))
 
     def evaluate(self, state: str, split: Split, token: CancelToken = NEVER) -> Job[Metric]:
         """Measure a state's metric; it is kept in the state."""

@@ -384,6 +384,18 @@ def test_data_with_other_classes_is_a_sentence(session: Session, spec: ModelSpec
     assert session.states() == () and not (session.folder / "events.jsonl").exists()
 
 
+def test_what_an_untrained_model_gets_right_by_chance_says_nothing_of_its_data(
+    session: Session, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Path(spec.source.rpartition(":")[0])
+    file.write_text(file.read_text().replace("    torch.manual_seed(0)\n", ""))
+    for name in ("better_normalisation", "other_class_order"):
+        monkeypatch.setattr(f"secateur.engine.session.open_model.{name}", lambda *_: pytest.fail("asked"))
+    info = finish(session.open(spec)).task
+    assert info is not None and info.better is None and info.reordered is None
+    assert finish(session.better_preprocessing()) is None
+
+
 def test_data_of_another_shape_cannot_be_attached(session: Session, spec: ModelSpec) -> None:
     finish(session.open(replace(spec, task=None, input_shape=(1, 1, 12, 12))))
     assert spec.task is not None
