@@ -101,7 +101,9 @@ class Preferences(FormDialog):
         row.addWidget(self.cache, 1)
         row.addWidget(self.clear)
         self.add_row(self.tr("Cache"), holder)
-        hint = self.tr("Scores and evaluations, by content. Drafts, projects and interrupted trainings stay.")
+        hint = self.tr(
+            "Measured latencies, sensitivities and ablation scores. Drafts, projects and interrupted trainings stay."
+        )
         words = label(hint, "caption", wrap=True)
         words.setSizePolicy(QSizePolicy.Policy.Expanding, words.sizePolicy().verticalPolicy())
         self.form.addRow("", words)

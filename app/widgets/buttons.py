@@ -11,7 +11,7 @@ from .availability import is_available
 from .chevron import chevron
 from .elide import Eliding
 
-PADDING = 28
+PADDING = 26
 """Width in device-independent pixels that the style sheet leaves around a button's text, borders included."""
 INSIDE, ROUND = 2.5, 4.0
 """Between the edge of a filled button and the focus frame in it, and the radius of that, the same."""

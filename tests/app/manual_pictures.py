@@ -1,6 +1,7 @@
 """The manual's pictures, from those that the screenshot script made: whole windows or one panel, in few colours.
 
-`python -m tests.app.screenshots OUT --look light --scale 1`, then `python -m tests.app.manual_pictures OUT`.
+`python -m tests.app.screenshots OUT --look light --scale 1`, then `python -m tests.app.manual_pictures OUT`; with
+`--chapter aids` and their names behind `OUT` only those of what helps along the road.
 """
 
 import sys
@@ -13,6 +14,7 @@ PICTURES = Path(__file__).parents[2] / "resources" / "manual" / "pictures"
 COLOURS = 256
 MIDDLE = (462, 210, 1101, 625)
 BOTTOM = (462, 642, 1101, 874)
+WORK = (462, 642, 1440, 874)
 """Left, top, right, bottom in pixels of the panels in a window of 1440 x 900."""
 
 
@@ -37,16 +39,23 @@ TABLE = {
     "recovery": Picture("07-recovering", BOTTOM),
     "compare": Picture("10-compare", MIDDLE),
     "heads": Picture("panel-heads-vit"),
+    "graph": Picture("panel-graph"),
+    "tour": Picture("20-tour"),
+    "contrast": Picture("21-contrast"),
+    "receipt": Picture("22-receipt", WORK),
+    "compare-file": Picture("23-compare-file"),
+    "preferences": Picture("24-preferences"),
 }
 """By the name of the file."""
 
 
 def main() -> None:
-    """Write all of them."""
-    folder = Path(sys.argv[1])
+    """Write all of them, or those that are named behind the folder."""
+    folder, *names = sys.argv[1:]
     PICTURES.mkdir(exist_ok=True)
-    for name, picture in TABLE.items():
-        with Image.open(folder / f"{picture.source}-light-1x.png") as shot:
+    for name in names or TABLE:
+        picture = TABLE[name]
+        with Image.open(Path(folder) / f"{picture.source}-light-1x.png") as shot:
             image = shot.convert("RGB").crop(picture.part) if picture.part else shot.convert("RGB")
             few = image.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
             few.save(PICTURES / f"{name}.png", optimize=True)

@@ -8,6 +8,7 @@ Each look (light, dark) and scale (1x, 2x) is a process of its own, because a sc
 import argparse
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -114,6 +115,51 @@ def road(camera: Photographer) -> None:
     camera.take("15-small")
     _heads(camera)
     _bundle(camera)
+
+
+def aids(camera: Photographer) -> None:
+    """What helps along the road: the tour, a receipt, a comparison with a file, preferences, high contrast."""
+    from secateur.app.dialogs.compare_models import CompareModels
+    from secateur.app.dialogs.preferences import Preferences
+    from secateur.app.theme import Scheme, theme
+    from secateur.engine.sources.protocol import ModelSpec
+
+    window, document, workbench = camera.window, camera.window.document, camera.window.workbench
+    window.show_tour()
+    window.open_source("bundled:resnet")
+    camera.wait(lambda: document.scores is not None)
+    camera.quiet()
+    _inspect(camera)
+    camera.take("20-tour")
+    window.tour.stop.click()
+    workbench.plan.suggest()
+    camera.wait(lambda: bool(document.marked.any()))
+    window.area.show_tab("graph")
+    camera.wait(lambda: window.area.panels["graph"].model.layout is not None)
+    scheme = theme().scheme
+    theme().choose(Scheme.CONTRAST)
+    camera.take("21-contrast")
+    theme().choose(scheme)
+    workbench.states.cut()
+    camera.wait(lambda: not document.busy)
+    camera.quiet()
+    window.area.show_tab("history")
+    workbench.states.export("onnx", str(Path.home() / "resnet.onnx"))
+    camera.quiet()
+    camera.take("22-receipt")
+    workbench.others.compare(ModelSpec("bundled:resnet"))
+    camera.wait(lambda: window.findChildren(CompareModels))
+    (found,) = window.findChildren(CompareModels)
+    camera.take("23-compare-file", found)
+    found.close()
+    dialog = Preferences(window)
+    dialog.show()
+    camera.take("24-preferences", dialog)
+    dialog.close()
+
+
+CHAPTERS = {"road": road, "aids": aids}
+"""What pictures are taken of, by name."""
 
 
 def _bundle(camera: Photographer) -> None:
@@ -272,13 +318,17 @@ def _larger(camera: Photographer) -> None:
     theme().resize(Sizes().body)
 
 
-def photograph(folder: Path, look: str, scale: int) -> None:
-    """One road in this process."""
+def photograph(folder: Path, look: str, scale: int, chapters: Sequence[str]) -> None:
+    """Chapters, one after the other, in this process."""
     from secateur.app import theme
     from secateur.app.startup.application import make_application, make_window
 
-    kept = tempfile.mkdtemp()
-    os.environ.update({f"XDG_{kind}_HOME": f"{kept}/{kind.lower()}" for kind in ("DATA", "CACHE", "CONFIG")})
+    kept = Path(tempfile.gettempdir()) / "secateur-pictures"  # pictures show it
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir()
+    os.environ.update(
+        {f"XDG_{kind}_HOME": f"{kept}/{kind.lower()}" for kind in ("DATA", "CACHE", "CONFIG")}, HOME=str(kept)
+    )
     application = make_application()
     theme.apply(application, look)
     window = make_window()
@@ -287,7 +337,8 @@ def photograph(folder: Path, look: str, scale: int) -> None:
     camera = Photographer(window, application, folder, f"-{look}-{scale}x")
     try:
         camera.wait(lambda: window.area is not None)
-        road(camera)
+        for chapter in chapters:
+            CHAPTERS[chapter](camera)
     finally:
         window.close()
 
@@ -298,21 +349,33 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--look", choices=LOOKS)
     parser.add_argument("--scale", type=int, choices=SCALES)
+    parser.add_argument("--chapter", choices=CHAPTERS, action="append", help="only this one; both by default")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    chapters = arguments.chapter or [*CHAPTERS]
     if arguments.look and arguments.scale:
         os.environ["QT_SCALE_FACTOR"] = str(arguments.scale)
-        photograph(arguments.folder, arguments.look, arguments.scale)
+        photograph(arguments.folder, arguments.look, arguments.scale, chapters)
         return 0
     looks = [arguments.look] if arguments.look else LOOKS
     scales = [arguments.scale] if arguments.scale else SCALES
-    return max(_elsewhere(arguments.folder, look, scale) for look in looks for scale in scales)
+    return max(_elsewhere(arguments.folder, look, scale, chapters) for look in looks for scale in scales)
 
 
-def _elsewhere(folder: Path, look: str, scale: int) -> int:
-    module = ("-m", "tests.app.screenshots")
-    command = [sys.executable, *module, str(folder), "--look", look, "--scale", str(scale)]
+def _elsewhere(folder: Path, look: str, scale: int, chapters: Sequence[str]) -> int:
+    chosen = [word for chapter in chapters for word in ("--chapter", chapter)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.app.screenshots",
+        str(folder),
+        "--look",
+        look,
+        "--scale",
+        str(scale),
+        *chosen,
+    ]
     return subprocess.run(command, check=False).returncode
 
 
