@@ -298,8 +298,8 @@ def prune(
         lock: Modules that stay as they are, with everything below them: paths, patterns ("*.conv1"), or the model's
             own modules.
         goal: More about the plan: scope, kinds of structures, what competes. Limits and `multiple` are added to it.
-        criterion: What rates structures, a key of `CRITERIA`; None for the first of `scoring.criteria.DEFAULTS` that
-            the task allows: "taylor" where it has a loss, else "l1".
+        criterion: What rates structures, a key of `CRITERIA`; None for `default_criterion`: "taylor" where the task has
+            a loss, else "l1"; "obs" where the recovery repairs by least squares and does not train.
         choices: How slices are combined and normalised; None for the criterion's own way.
         task: The data with its loss and metric: a path as the command line takes it, "bundled" for the sample, or a
             specification. None for no data.
@@ -476,7 +476,8 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     analysis = yield from analysed(prepared, token)
     outside_scope(analysis, asked.goal)
     locked, nothing = touching(analysis, asked.lock), analysis.empty()
-    criterion = asked.criterion or default_criterion(analysis, nothing, info)
+    repaired = asked.recovery is not None and asked.recovery.only_repairs
+    criterion = asked.criterion or default_criterion(analysis, nothing, info, repaired)
     model, removed, edits, verification = original, nothing, Edits(), Verification()
     notes = [*prepared.opened.notes, *analysis.notes, *(info.notes if info else ())]
     whole, taught = ranked(asked.goal, criterion), KeptTeacher()

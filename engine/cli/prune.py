@@ -291,11 +291,13 @@ def scored(
     best, data = DEFAULTS[0], opened.task is not None
     criterion = given
     if not given or (given == best and not data):
-        criterion = default_criterion(opened.analysis, session.removed(start.id), opened.task)
+        recovery = asked.settings_by(given, data).recovery
+        repaired = recovery is not None and recovery.only_repairs
+        criterion = default_criterion(opened.analysis, session.removed(start.id), opened.task, repaired)
         template = "No data, so structures were scored by {criterion} instead of {best}. Add --task to use {best}."
         if data:
             template = "The task has no loss, so structures were scored by {criterion} instead of {best}."
-        notes += [template.format(criterion=criterion, best=best)] if criterion != best else []
+        notes += [template.format(criterion=criterion, best=best)] if criterion == DEFAULTS[-1] else []
     return reporter.finish(session.score(start.id, criterion, choices=choices, seed=seed)), criterion
 
 

@@ -326,6 +326,11 @@ class RecoverySettings:
         return self.epochs > 0 or self.minutes > 0
 
     @property
+    def only_repairs(self) -> bool:
+        """Whether layers are repaired by least squares, and nothing is trained on labels."""
+        return not self.trains and self.repairs is Repair.LEAST_SQUARES
+
+    @property
     def passes(self) -> int | None:
         """Passes over the train split after which training ends, None where time alone ends it."""
         return None if self.minutes else self.epochs

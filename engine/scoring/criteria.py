@@ -50,6 +50,8 @@ CRITERIA: dict[str, Criterion] = {
 """To add a criterion: a file beside `l1.py`, and its value here."""
 DEFAULTS = ("taylor", "l1")
 """What rates structures where nobody has said it: the first of these that is available."""
+REPAIRED = ("obs", *DEFAULTS)
+"""The same where cuts are repaired by least squares and not trained: structured OBS counts on that repair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +96,17 @@ def unavailable(rule: Criterion, context: ScoringContext) -> Message | None:
     return rule.missing(context)
 
 
-def default_criterion(analysis: Analysis, removed: Mask, task: TaskInfo | None) -> str:
-    """What rates the structures of a model where nobody has said it, the task it is for being what it is."""
-    context = context_of(analysis, removed, task)
-    return next((name for name in DEFAULTS if unavailable(CRITERIA[name], context) is None), DEFAULTS[-1])
+def default_criterion(analysis: Analysis, removed: Mask, task: TaskInfo | None, repaired: bool = False) -> str:
+    """What rates structures where nobody has said it: the best that the task allows.
+
+    Args:
+        analysis: Of the original model.
+        removed: [S] what the model no longer has.
+        task: What data there is; None for none.
+        repaired: Cuts are repaired by least squares, and not trained.
+    """
+    context, names = context_of(analysis, removed, task), REPAIRED if repaired else DEFAULTS
+    return next((name for name in names if unavailable(CRITERIA[name], context) is None), names[-1])
 
 
 def ranked(goal: Goal, criterion: str) -> Goal:

@@ -63,7 +63,7 @@ class PruneSettings:
             title="Criterion",
             help="what rates structures",
             choices=tuple(CRITERIA),
-            automatic="taylor with data, else l1",
+            automatic="taylor with data, else l1; obs where cuts are repaired and not trained",
             group=SCORES,
         ),
     ]

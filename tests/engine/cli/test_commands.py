@@ -231,6 +231,12 @@ def test_a_sweep_says_what_each_budget_costs_and_its_project_goes_on(
     assert "): Cutting" not in captured.err  # what the project holds is not made again
 
 
+def test_a_cut_that_is_only_repaired_is_chosen_by_what_counts_on_that(mine: Path, capsys: Capture) -> None:
+    argv = ["prune", *model_and_task(mine), "--keep-macs", "70%", "--no-recover", "--multiple", "1", "--json"]
+    assert main([*argv, "--repair", "least-squares"]) == 0
+    assert one_object(capsys)["got"]["criterion"] == "obs"
+
+
 def test_taylor_without_data_falls_back_to_l1_and_says_so(mine: Path, capsys: Capture) -> None:
     argv = ["prune", f"{mine / 'model.py'}:make", "--input", "1x1x8x8", "--criterion", "taylor", "--multiple", "1"]
     assert main([*argv, "--json"]) == 0

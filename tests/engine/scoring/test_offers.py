@@ -81,3 +81,9 @@ def test_the_default_is_the_best_that_the_task_allows() -> None:
     assert [
         default_criterion(analysis, analysis.empty(), task) for task in (TASK, replace(TASK, loss=False), None)
     ] == ["taylor", "l1", "l1"]
+
+
+def test_where_cuts_are_only_repaired_the_default_is_what_counts_on_that() -> None:
+    analysis = tiny_analysis()
+    tasks = (TASK, replace(TASK, loss=False), None)
+    assert [default_criterion(analysis, analysis.empty(), one, repaired=True) for one in tasks] == ["obs", "obs", "l1"]
