@@ -108,8 +108,9 @@ def _refused(request: ExportRequest, reason: Message) -> ExportError:
 
 def _without_tokenizer() -> Message:
     template = (
-        "The file has no tokenizer: only one from a GGUF file is carried over. Take that of the original, for example "
-        "with gguf_new_metadata.py of llama.cpp."
+        "The file has no tokenizer: only one from a GGUF file is carried over, because the package gguf cannot tell "
+        "which of llama.cpp's pre-tokenizers a tokenizer.json stands for. Take that of the original's GGUF file, for "
+        "example with gguf_new_metadata.py of llama.cpp."
     )
     return Message("export.gguf_tokenizer", template)
 
