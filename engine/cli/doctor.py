@@ -35,6 +35,7 @@ EXTRAS = {
     "gguf": "GGUF files of the Llama family",
     "tensorboard": "training curves for TensorBoard",
     "openvino": "OpenVINO as a target and as a format",
+    "executorch": "ExecuTorch as a format",
 }
 """Extras that a user may want, and what each is for."""
 MODULES = {

@@ -24,6 +24,12 @@ def use_torch_operator(program: ExportedProgram) -> None:
                     node.target = torch.ops.aten._grouped_mm.default
 
 
+def has_grouped_products(program: ExportedProgram) -> bool:
+    """Whether a program computes such products."""
+    graphs = (one for one in program.graph_module.modules() if isinstance(one, torch.fx.GraphModule))
+    return any(str(node.target) == FALLBACK for one in graphs for node in one.graph.nodes)
+
+
 def onnx_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     """By operator, what writes it as ONNX: `custom_translation_table` of `torch.onnx.export`."""
     found: dict[Callable[..., Any], Callable[..., Any]] = {torch.ops.aten._grouped_mm.default: _product_by_expert}

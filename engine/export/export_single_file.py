@@ -28,16 +28,22 @@ BEGINS = (0.0, 0.3, 0.9, 0.9)
 
 
 def export_file(
-    request: ExportRequest, token: CancelToken, form: str, may_fix_batch: bool = False, batch: int = 0
+    request: ExportRequest,
+    token: CancelToken,
+    form: str,
+    may_fix_batch: bool = False,
+    batch: int = 0,
+    one_by_one: bool = False,
 ) -> Job[Exported]:
     """Write one file that computes what the model computes, at any batch size.
 
     Args:
         request: What to write, and where.
         token: Stops the job.
-        form: "onnx", "graph", "program", "boxes": `write_<form>` and `check_<form>` of this folder do the work.
+        form: "onnx", "graph", "program", "boxes", "executorch": `write_<form>` and `check_<form>` here do the work.
         may_fix_batch: Where the batch cannot be free, it becomes 1 and a note says why.
         batch: The only batch size that the file is compared at, 0 for several.
+        one_by_one: Files of this form have a batch of 1.
 
     Raises:
         ExportError: Nothing is left behind, an older file of that name is still there.
@@ -52,16 +58,17 @@ def export_file(
         coarse = in_bfloat16(model) and form == "program"
         with nullcontext() if coarse else in_single(request.model):
             inputs = request.inputs if coarse else widened(request.inputs)
-            known = images_and_boxes(model, inputs) if form == "boxes" else cases(model, inputs, batch)
+            fixed = 1 if one_by_one else batch
+            known = images_and_boxes(model, inputs) if form == "boxes" else cases(model, inputs, fixed)
             write(folder / "cases.npz", known)
         if request.spec is not None:
             pack(folder, request.model, request.edits, request.spec, request.inputs)
         notes: tuple[Message, ...] = ()
         if in_bfloat16(model) and not coarse:
-            template = "The file computes in float32 instead of bfloat16, which ONNX Runtime does not support on CPUs."
+            template = "The file computes in float32 instead of bfloat16, which its runtime does not support on CPUs."
             notes = (Message("export.float32", template),)
         try:
-            difference = yield from staged(_made(request, folder, temporary, token, form, fixed=False), BEGINS)
+            difference = yield from staged(_made(request, folder, temporary, token, form, fixed=one_by_one), BEGINS)
         except ExportError as error:
             if not may_fix_batch:
                 raise
@@ -112,6 +119,10 @@ def _write_here(
             from .write_program import export_program_here
 
             export_program_here(model, inputs, path, fixed, properties)
+        case "executorch":
+            from .write_executorch import export_executorch_here
+
+            export_executorch_here(model, inputs, path, properties)
         case _:
             from .write_onnx import export_onnx_here
 

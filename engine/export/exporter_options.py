@@ -16,6 +16,10 @@ from ..model_inputs import Inputs, batch_size
 
 TRACED_BATCH = 2
 """Batch size of a trace whose batch is free; 1 would be frozen into the graph."""
+LOGGERS = (
+    "torch.onnx", "torch.export", "torch.fx", "torch.utils._pytree", "onnx_ir", "onnxscript", "torchao", "executorch",
+)  # fmt: skip
+"""Of the exporters, by which they speak of their own workings."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -40,7 +44,7 @@ def free_batch(model: nn.Module, inputs: Inputs) -> Any:
 @contextlib.contextmanager
 def quiet() -> Generator[None]:
     """The exporters' remarks on their own workings are of no use to a person."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch.fx", "onnx_ir", "onnxscript")]
+    loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [one.level for one in loggers]
     try:
         for one in loggers:

@@ -1,6 +1,7 @@
 """Loads a `torch.export` program as a function."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -47,17 +48,19 @@ def predictor(path: str, threads: int = 1) -> Predictor:
     def predict(*inputs: Any, **named: Any) -> Any:
         given = with_arrays(named or inputs)
         with torch.inference_mode():
-            found = in_turn(given) if one_by_one else call(run, given)
+            found = in_turn(run, given) if one_by_one else call(run, given)
             return found if paths is None else output_from_paths(list(zip(paths, found, strict=True)))
 
-    def in_turn(given: Inputs) -> Any:
-        count, each = batch_size(given), list[Any]()
-        for n in range(count):
-            one = mapped(given, lambda x, n=n: x[n : n + 1] if x.ndim and len(x) == count else x)
-            each.append(call(run, one))
-        return tree_map(_joined, *each)
-
     return predict
+
+
+def in_turn(run: Callable[..., Any], given: Inputs) -> Any:
+    """What a function that takes batches of 1 gives for a larger one."""
+    count, each = batch_size(given), list[Any]()
+    for n in range(count):
+        one = mapped(given, lambda x, n=n: x[n : n + 1] if x.ndim and len(x) == count else x)
+        each.append(call(run, one))
+    return tree_map(_joined, *each)
 
 
 def _joined(*parts: Any) -> Any:

@@ -50,6 +50,7 @@ EXPORTERS = {
     "model-card": Format("Model card", ".md", "model_card:ModelCardExporter"),
     "gguf": Format("GGUF", ".gguf", "gguf_file:GgufExporter"),
     "openvino": Format("OpenVINO IR", ".xml", "openvino_ir:OpenVinoExporter", from_onnx=True, beside=(".bin",)),
+    "executorch": Format("ExecuTorch", ".pte", "executorch_file:ExecuTorchExporter"),
 }
 
 

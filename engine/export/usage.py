@@ -73,6 +73,12 @@ def _program(path: Path, inputs: Sequence[InputSpec]) -> str:
     return f"import torch; m = torch.export.load({str(path)!r}).module(); print(m({_tensors(inputs)}))"
 
 
+def _executorch(path: Path, inputs: Sequence[InputSpec]) -> str:
+    start = f"import torch; from executorch.runtime import Runtime; p = Runtime.get().load_program({str(path)!r})"
+    given = ", ".join(f"torch.ones({i.shape}, dtype=torch.{_dtype(i)})" for i in inputs)
+    return f"{start}; print(p.load_method('forward').execute([{given}]))"
+
+
 def _transformers(path: Path, inputs: Sequence[InputSpec]) -> str:
     return (
         f"import torch, transformers as t; p = {str(path)!r}; "
@@ -86,8 +92,11 @@ def _gguf(path: Path, _inputs: Sequence[InputSpec]) -> str:
 
 
 def _array(one: InputSpec) -> str:
-    dtype = "float32" if one.dtype == "bfloat16" else one.dtype  # files compute in it
-    return f"numpy.ones({one.shape}, {dtype!r})"
+    return f"numpy.ones({one.shape}, {_dtype(one)!r})"
+
+
+def _dtype(one: InputSpec) -> str:
+    return "float32" if one.dtype == "bfloat16" else one.dtype  # files compute in it
 
 
 def _tensors(inputs: Sequence[InputSpec]) -> str:
@@ -103,5 +112,6 @@ FILES: dict[str, Callable[[Path, Sequence[InputSpec]], str]] = {
     ".pt2": _program,
     ".xml": _openvino,
     ".gguf": _gguf,
+    ".pte": _executorch,
 }
 """By the ending of a file, the Python that runs it."""

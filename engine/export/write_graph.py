@@ -16,8 +16,8 @@ from ..sources.packed_model import unpack
 from ..sources.program_file import ProgramFile, read_graph
 from ..tracing.tree import as_tensors
 from .cut_graph import GraphNotKept, cut_graph
+from .flat_model import output_paths
 from .onnx_size import LARGEST, too_large
-from .write_onnx import answers
 
 
 def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
@@ -37,7 +37,7 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     if proto.ByteSize() > LARGEST:
         raise too_large()
     told = {one.key: one.value for one in proto.metadata_props}
-    onnx.helper.set_model_props(proto, told | job["properties"] | {"outputs": json.dumps(answers(model, inputs))})
+    onnx.helper.set_model_props(proto, told | job["properties"] | {"outputs": json.dumps(output_paths(model, inputs))})
     try:
         onnx.checker.check_model(proto)
     except onnx.checker.ValidationError as error:

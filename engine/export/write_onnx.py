@@ -10,25 +10,24 @@ from typing import Any, cast
 import onnx
 import onnx_ir as ir
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ..bfloat16 import widened
 from ..errors import ExportError
 from ..jobs import Job, Progress
-from ..model_inputs import Inputs, call, read
+from ..model_inputs import Inputs, read
 from ..recovery.mixed_precision import in_single
 from ..sources.packed_model import unpack
 from ..targets.token_step import StepModel
-from ..tracing.model_state import model_state_restored
-from ..tracing.tree import as_tensors, copied_inputs, exported_outputs, named_tensors, tensors_of
+from ..tracing.tree import as_tensors, named_tensors, tensors_of
 from .expert_products import onnx_translations
 from .exporter_options import first_line, free_batch, plain, quiet
+from .flat_model import FlatModel, output_paths
 from .onnx_size import LARGEST, too_large
 
 MODEL = "model."
-"""Where `_Flat` holds the model."""
+"""Where `FlatModel` holds the model."""
 SCOPES = "pkg.torch.onnx.name_scopes"
 """Where torch's exporter writes the modules around a node, as a list in Python's own form."""
 
@@ -65,7 +64,7 @@ def export_onnx_here(
     """
     with in_single(model):  # onnxruntime has no kernels for bfloat16 on CPUs
         inputs = widened(inputs)
-        paths = answers(model, inputs)
+        paths = output_paths(model, inputs)
         proto = _exported(model, inputs, paths)
     told = {"homes": json.dumps(_homes(model, proto.graph))} if homes else {}
     put(proto, path, {**(properties or {}), **told, "outputs": json.dumps(paths)})
@@ -82,34 +81,8 @@ def put(proto: onnx.ModelProto, path: str | Path, told: Mapping[str, str]) -> No
     Path(path).write_bytes(proto.SerializeToString())
 
 
-class _Flat(nn.Module):
-    """A model that takes its tensors one by one and gives them so; what else it is given is as it is now."""
-
-    def __init__(self, model: nn.Module, inputs: Inputs) -> None:
-        super().__init__()
-        self.model = model
-        leaves, self.layout = tree_flatten(inputs)
-        self.others = [None if isinstance(leaf, Tensor) else (leaf,) for leaf in leaves]
-
-    def forward(self, *tensors: Tensor) -> list[Tensor]:
-        given = iter(tensors)
-        leaves = [next(given) if other is None else other[0] for other in self.others]
-        return [one.tensor for one in exported_outputs(call(self.model, tree_unflatten(leaves, self.layout)))]
-
-
-def answers(model: nn.Module, inputs: Inputs) -> list[str]:
-    """Paths of the tensors that the model answers with; sizes that it remembers of this run are forgotten."""
-    try:
-        with torch.no_grad(), model_state_restored(model):
-            return [one.path for one in exported_outputs(call(model, copied_inputs(inputs)))]
-    except Exception as error:
-        raise ExportError(
-            "export.example", "The model does not run on its example inputs: {error}", error=first_line(error)
-        ) from error
-
-
 def _exported(model: nn.Module, inputs: Inputs, answers: list[str]) -> onnx.ModelProto:
-    flat, tensors = _Flat(model, inputs).eval(), tuple(tensors_of(inputs))
+    flat, tensors = FlatModel(model, inputs).eval(), tuple(tensors_of(inputs))
     with quiet(), sdpa_kernel(SDPBackend.MATH):  # other kernels lay results out otherwise than the operators written
         try:
             program = torch.onnx.export(

@@ -38,6 +38,17 @@ def program(path: str, inputs: dict[str, Any]) -> Any:
     return _called(torch.export.load(path).module(), inputs)
 
 
+def executorch(path: str, inputs: dict[str, Any]) -> Any:
+    from executorch.runtime import Runtime
+
+    program = Runtime.get().load_program(path)
+    about = json.loads(bytes(program.load_method("about").execute([])[0].tolist()))
+    method, given = program.load_method("forward"), [torch.from_numpy(one) for one in _ordered(about["inputs"], inputs)]
+    samples = ([one[n : n + 1].contiguous() for one in given] for n in range(len(given[0])))
+    found = zip(*([one.clone() for one in method.execute(sample)] for sample in samples), strict=True)
+    return dict(zip(about["outputs"], (torch.cat(one) if one[0].ndim else one[0] for one in found), strict=True))
+
+
 def hugging_face(path: str, inputs: dict[str, Any]) -> Any:
     import transformers
 
@@ -85,7 +96,7 @@ def pytorch(path: str, inputs: dict[str, Any]) -> Any:
 
 LOADERS = {
     "onnx": onnx, "onnx-fp16": onnx, "onnx-int8": onnx, "openvino": openvino, "program": program, "pytorch": pytorch,
-    "hugging-face": hugging_face, "gguf": gguf,
+    "executorch": executorch, "hugging-face": hugging_face, "gguf": gguf,
 }  # fmt: skip
 
 WITH_CODE = ("pytorch", "hugging-face", "gguf")
