@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from secateur.engine.planning.protocol import Cost
+from secateur.engine.planning.protocol import Choose, Cost, Goal
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
+from secateur.engine.workflows.prune import PruneSettings
 from secateur.engine.workflows.sweep import BUDGETS
 
 from ..text.translate import counted
@@ -12,7 +13,7 @@ from ..widgets.fields import ComboBox
 from ..widgets.labels import label
 from .form import FormDialog
 from .form_parsing import is_valid, shares
-from .settings_fields import trained_for, training_field
+from .settings_fields import SettingsFields, trained_for, training_field
 from .window_api import WindowApi
 
 
@@ -22,6 +23,7 @@ class SweepDialog(FormDialog):
     Attributes:
         cost: What is kept shares of.
         budgets: The shares, in per cent.
+        way: How it is chosen what stays, and in how many steps masks are learned.
         recovery: How each cut is recovered: "train", "repair" or "none".
         length: Epochs, or minutes, of each recovery.
         estimate: What it will cost, in words.
@@ -41,12 +43,19 @@ class SweepDialog(FormDialog):
         self.add_row(self.cost.accessibleName(), self.cost)
         text = ", ".join(f"{100 * share:.0f}" for share in BUDGETS)
         self.budgets = self.add_line(self.tr("Budgets, %"), text, self.tr("80, 65, 50, 35, 20"))
+        self._add_way()
         self._add_recovery()
         self.estimate = label("", "muted", wrap=True)
         self.form.addRow(self.estimate)
         self.problem = self._problem
         self.act = self._start
         self.check()
+
+    def _add_way(self) -> None:
+        self.way = SettingsFields(PruneSettings(Goal(()), ""), self.add_row, ("choose", "mask_steps"))
+        self._choose, self._steps = self.way.widgets["choose"], self.way.widgets["mask_steps"]
+        assert isinstance(self._choose, ComboBox)
+        self._choose.currentIndexChanged.connect(self.check)
 
     def _add_recovery(self) -> None:
         self.recovery = ComboBox(self.tr("Recovery"))
@@ -63,8 +72,14 @@ class SweepDialog(FormDialog):
     def check(self) -> None:
         """Say what it costs, what is missing, and which fields count."""
         super().check()
+        self._steps.setEnabled(self._masks)
         self.length.setEnabled(self.recovery.currentData() == "train")
         self.estimate.setText("" if self.problem() else self._estimate())
+
+    @property
+    def _masks(self) -> bool:
+        """Whether masks are learned."""
+        return self.way.values()["choose"] is Choose.MASKS
 
     def settings(self) -> RecoverySettings | None:
         """How each cut is recovered, None for not at all."""
@@ -85,18 +100,25 @@ class SweepDialog(FormDialog):
         else:
             epochs = counted(len(budgets) * settings.epochs, self.tr("{count} epoch"), self.tr("{count} epochs"))
             words = self.tr("{0}, {1} in total.").format(words, epochs)
+        if self._masks:
+            words = self.tr("Without masks: {0}").format(words)
         state = self._document.contents.present
         prune_settings = self._workbench.sweep.settings(self.cost.cost, settings)
         return f"{words} {self._workbench.estimator.words('sweep', state, prune_settings, budgets)}".rstrip()
 
     def _problem(self) -> str:
+        if self._masks and self._document.task is None:
+            return self.tr("Learning masks needs data. Attach it, or choose by scores.")
+        if self._masks and self._document.contents.removed.any():
+            return self.tr("Masks are learned on a model of which nothing is cut. Go to the original first.")
         if is_valid(shares, self.budgets.text()):
             return ""
         return self.tr("Enter percentages to keep, above 0 and below 100, separated by commas: 80, 50, 20.")
 
     def _start(self) -> None:
         budgets, cost = shares(self.budgets.text()), self.cost.cost
-        self._workbench.sweep.start(budgets, cost, self.settings())
+        way = self.way.values()
+        self._workbench.sweep.start(budgets, cost, self.settings(), way["choose"], way["mask_steps"])
         self._window.show_panel("tradeoff")
 
 

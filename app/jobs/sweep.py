@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import QObject
 
-from secateur.engine.planning.protocol import Cost, Limit
+from secateur.engine.planning.protocol import MASK_STEPS, Choose, Cost, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.workflows.prune import PruneSettings
 from secateur.engine.workflows.sweep import BUDGETS, Sweep
@@ -28,6 +28,8 @@ class SweepJobs(QObject):
         shares: tuple[float, ...] = BUDGETS,
         cost: Cost = Cost.MACS,
         recovery: RecoverySettings | None = None,
+        choose: Choose = Choose.SCORES,
+        mask_steps: int = MASK_STEPS,
     ) -> None:
         """Prune the current state to several budgets; what was made before is not made again."""
         document = self._document
@@ -36,7 +38,7 @@ class SweepJobs(QObject):
             self._swept,
             "sweep",
             document.contents.present,
-            self.settings(cost, recovery),
+            replace(self.settings(cost, recovery), choose=choose, mask_steps=mask_steps),
             shares,
             document.scores,
             arrived=document.take_arrivals,

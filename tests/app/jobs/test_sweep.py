@@ -14,7 +14,7 @@ from secateur.app.panels.tradeoff.points import Cost as Axis
 from secateur.app.panels.tradeoff.points import trade_off
 from secateur.engine.errors import EngineLost, Message
 from secateur.engine.planning.goal import suggest
-from secateur.engine.planning.protocol import Cost, Limit
+from secateur.engine.planning.protocol import Choose, Cost, Limit
 from secateur.engine.recovery.protocol import Repair
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.structures.analysis import identities
@@ -61,6 +61,23 @@ def test_the_dialog_says_what_it_costs_and_asks_the_engine_for_it(qtbot, player,
     assert settings.recovery == replace(document.recovery, epochs=4) and settings.criterion == "taylor"
     assert settings.locked == identities(document.analysis, document.locked) and len(settings.locked) == 1
     assert window.fronts == ["tradeoff"]
+
+
+def test_masks_are_asked_for_where_they_can_be_learned(qtbot, player, window, dialog) -> None:
+    assert not dialog.way.widgets["mask_steps"].isEnabled()
+    dialog.way.widgets["choose"].setCurrentText("learned masks")
+    dialog.way.widgets["mask_steps"].setValue(50)
+    qtbot.mouseClick(dialog.accept_button, LEFT)
+    settings = player.link.asked("sweep")[1]
+    assert (settings.choose, settings.mask_steps) == (Choose.MASKS, 50)
+
+
+def test_masks_on_what_is_cut_are_refused(player, window, dialog) -> None:
+    document = player.document
+    cut, _ = pair(player, 1, 0.5, 0.9)
+    document.add_state(cut, "cut")
+    dialog.way.widgets["choose"].setCurrentText("learned masks")
+    assert "nothing is cut" in dialog.problem() and not dialog.accept_button.isEnabled()
 
 
 def test_one_budget_is_told_as_one(qtbot, player, window, dialog) -> None:
