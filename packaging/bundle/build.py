@@ -43,6 +43,8 @@ SYSTEM = re.compile(r"(ld-linux.*|libc|libm|libpthread|libdl|librt|libutil|libre
 """Libraries that every system has, and that must be its own."""
 WINDOW = re.compile(r"libxcb-|libxkbcommon|libXau|libXdmcp|libbsd|libmd")
 """Of what Qt's platform plugins load, the libraries that desktops often lack; the others are the system's."""
+OLDEST = 315532800.0
+"""1980, the first year that a zip archive can say."""
 
 
 def main() -> int:
@@ -58,6 +60,7 @@ def main() -> int:
     leave_out(packages, patterns())
     bundle_libraries(bundle, packages)
     notices(bundle, python)
+    make_libraries(bundle / "lib")
     compile_all(bundle)
     return 0
 
@@ -193,6 +196,24 @@ def copyrights(bundle: Path) -> Iterator[str]:
     python = Path(sysconfig.get_path("stdlib"), "LICENSE.txt")
     if python.is_file():
         yield f"\n{'=' * 78}\nPython\n{'=' * 78}\n{python.read_text()}"
+
+
+def make_libraries(folder: Path) -> None:
+    """Make modules and shared libraries plain files: none is a program by a path that is not there.
+
+    What came out of archives without a time is dated now.
+    """
+    for path in folder.rglob("*"):
+        if not path.is_file() or path.is_symlink():
+            continue
+        if path.suffix == ".py":
+            first, *rest = path.read_bytes().split(b"\n", 1)
+            if first.startswith(b"#!"):
+                path.write_bytes(b"\n".join([b"#", *rest]))  # lines keep their numbers
+        if path.suffix == ".py" or ".so" in path.suffixes:
+            path.chmod(0o644)
+        if path.stat().st_mtime < OLDEST:
+            os.utime(path)
 
 
 def compile_all(bundle: Path) -> None:

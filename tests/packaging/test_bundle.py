@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -90,3 +91,19 @@ def test_a_bundle_begins_with_its_manifest_by_which_desktops_know_it(tmp_path: P
     with zipfile.ZipFile(tmp_path / "one.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(MANIFEST, b"{}")
     assert (tmp_path / "one.zip").read_bytes()[30:].startswith(MANIFEST.encode())
+
+
+def test_modules_and_libraries_of_a_bundle_are_no_programs(tmp_path: Path):
+    module, alone, library, program = (tmp_path / name for name in ("cgi.py", "empty.py", "libz.so.1", "protoc"))
+    module.write_bytes(b"#! /usr/local/bin/python\nprint('x')\n")
+    alone.write_bytes(b"#!/usr/bin/env python3")
+    library.write_bytes(b"\x7fELF")
+    program.write_bytes(b"#!/bin/sh\n")
+    for path in tmp_path.iterdir():
+        path.chmod(0o755)
+    os.utime(library, (0.0, 0.0))
+    _build().make_libraries(tmp_path)
+    assert module.read_bytes() == b"#\nprint('x')\n" and alone.read_bytes() == b"#"
+    assert program.read_bytes() == b"#!/bin/sh\n"
+    assert [path.stat().st_mode & 0o777 for path in (module, alone, library, program)] == [0o644, 0o644, 0o644, 0o755]
+    assert library.stat().st_mtime > 1.6e9
