@@ -1,7 +1,7 @@
 """What the criteria are: formula, cost for the model that is open, paper, and why one is not available."""
 
 from PySide6.QtCore import QCoreApplication, Qt
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFrame, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QScrollArea, QVBoxLayout, QWidget
 
 from secateur.engine.scoring.criteria import CRITERIA, context_of, unavailable
 from secateur.engine.scoring.protocol import Criterion
@@ -37,7 +37,7 @@ class Criteria(QDialog):
             self._add(inner, criterion, _status(window.document, criterion))
         inner.addStretch(1)
         area = QScrollArea()
-        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setProperty("role", "reached")
         area.setWidgetResizable(True)
         area.setAccessibleName(self.tr("What each criterion computes, its cost and its source"))
         area.setWidget(page)

@@ -1,7 +1,7 @@
 """Jobs that run or wait: what each does, how far it is, how long it will take, and a way to stop it."""
 
 from PySide6.QtCore import QCoreApplication, Signal, Slot
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from ..document.document import Aspect
 from ..document.job_state import JobView
@@ -117,7 +117,7 @@ class JobsPanel(QWidget):
         self._list.setContentsMargins(8, 6, 8, 6)
         self._list.addStretch(1)
         area = QScrollArea()
-        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setProperty("role", "reached")
         area.setWidgetResizable(True)
         area.setAccessibleName(self.tr("Jobs, the running one first"))
         area.setWidget(page)

@@ -7,7 +7,6 @@ from PySide6.QtCore import QRectF, QSignalBlocker, QSize, Qt, Slot
 from PySide6.QtGui import QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
-    QFrame,
     QHBoxLayout,
     QScrollArea,
     QSizePolicy,
@@ -119,7 +118,7 @@ class SamplesPanel(QWidget):
         inner.addLayout(words, 3)
         inner.addLayout(right, 7)
         area = QScrollArea()
-        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setProperty("role", "reached")
         area.setWidgetResizable(True)
         area.setAccessibleName(self.tr("Metric of the original, and samples"))
         area.setWidget(page)

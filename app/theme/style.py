@@ -34,6 +34,8 @@ QFrame[role="floating"] {{ background: {t.raised}; border: 1px solid {t.accent};
 QMainWindow::separator {{ background: transparent; width: 10px; height: 4px; }}
 QDockWidget {{ background: {t.window}; }}
 QScrollArea, QScrollArea > QWidget > QWidget[role="page"] {{ background: transparent; border: 0; }}
+QScrollArea[role="reached"] {{ border: 1px solid transparent; border-radius: 4px; }}
+QScrollArea[role="reached"]:focus {{ border-color: {t.accent}; }}
 QMenu {{ background: {t.raised}; border: 1px solid {t.edge}; padding: 4px; }}
 QMenu::item {{ padding: 5px 24px 5px 16px; border-radius: 4px; }}
 QMenu::item:selected {{ background: {t.selection}; color: {t.text}; }}
@@ -112,7 +114,9 @@ QAbstractItemView QLineEdit {{ padding: 0 4px; min-height: 0; border-radius: 3px
 
 def _views(t: Tokens, size: Sizes) -> str:
     return f"""
-QTreeView, QListView, QTableView {{ background: {t.panel}; border: 0; outline: 0; show-decoration-selected: 1; }}
+QTreeView, QListView, QTableView {{ background: {t.panel}; border: 1px solid transparent; border-radius: 4px;
+    outline: 0; show-decoration-selected: 1; }}
+QTreeView:focus, QListView:focus, QTableView:focus {{ border-color: {t.accent}; }}
 QTreeView::item {{ height: {size.px(22)}px; }}
 QListWidget[role="steps"]::item {{ height: {size.px(22)}px; padding: 0 4px; }}
 QListWidget[role="steps"]::item:selected {{ background: {t.selection}; color: {t.text}; }}
@@ -130,11 +134,11 @@ def _tabs(t: Tokens, size: Sizes) -> str:
     return f"""
 QTabWidget::pane {{ border: 0; border-top: 1px solid {t.line}; }}
 QTabBar {{ background: transparent; font-size: {size.body}px; qproperty-drawBase: 0; }}
-QTabBar::tab {{ background: transparent; color: {t.muted}; border: 0; border-bottom: 2px solid transparent;
-    padding: 7px 12px 6px 12px; }}
+QTabBar::tab {{ background: transparent; color: {t.muted}; border: 1px solid transparent;
+    border-bottom: 2px solid transparent; padding: 6px 11px 6px 11px; }}
 QTabBar::tab:hover {{ color: {t.text}; }}
 QTabBar::tab:selected {{ color: {t.text}; border-bottom-color: {t.accent}; }}
-QTabBar::tab:focus {{ color: {t.accent}; }}
+QTabBar::tab:focus {{ color: {t.accent}; border-color: {t.accent}; }}
 """
 
 

@@ -9,6 +9,7 @@ from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPai
 from PySide6.QtWidgets import QApplication, QSizePolicy, QWidget
 
 from ..theme import Tokens, score_colours, tokens
+from .focus_frame import paint_focus
 from .rubber_band import paint_band
 
 LARGEST, LARGEST_IMAGE, SMALLEST = 22, 34, 3
@@ -139,6 +140,7 @@ class ScoreMap(QWidget):
             painter.drawRoundedRect(self.cell(self.current, grid), 2, 2)
         if self._banding and self._press is not None:
             paint_band(painter, QRectF(self._press, self._end).normalized())
+        paint_focus(painter, self)
 
     def _paint_plain(
         self, painter: QPainter, look: Tokens, grid: tuple[int, float], colours: NDArray[np.uint8]

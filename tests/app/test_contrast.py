@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QColor, QImage, QRegion
-from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QLineEdit, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QTabWidget, QWidget
 
 from secateur.app.theme import Scheme, apply, contrast, ink, score_colours
 from tests.app.demo_analysis import llama
@@ -64,36 +64,35 @@ def _over(colour: QColor, ground: QColor) -> QColor:
 
 
 FRAME = 3.0
-"""Of WCAG 2.2 between a control with the focus and the same without it, in so many pixels as half its outline has."""
-KINDS = 8
-"""Of controls that are met, at least."""
+"""Of WCAG 2.2 between what has the focus and the same without it, in so many pixels as half its outline has."""
+KINDS = 20
+"""Of what Tab reaches that are met, at least."""
 CORNERS = 24
 """Pixels of an outline that are blended, or that what is in front of them takes."""
 
 
 def blind(root: QWidget, known: set[tuple[object, ...]]) -> list[str]:
-    """Controls of a window, one of each kind, that look too much alike with the focus and without it."""
+    """What Tab reaches in a window, one of each kind, and looks too much alike with the focus and without it."""
     found = []
-    for one in (each for each in root.findChildren(QWidget) if _has_a_frame(each)):
+    for one in filter(_is_reached, root.findChildren(QWidget)):
         kind = (type(one), one.property("role"), isinstance(one, QAbstractButton) and one.isChecked())
         if kind in known:
             continue
         one.clearFocus()
         before = _picture(one)
         one.setFocus(Qt.FocusReason.TabFocusReason)
-        changed = _changed(before, _picture(one))
-        least = min(one.width(), one.sizeHint().width()) + one.height() - CORNERS
-        if one.hasFocus():
+        changed, size = _changed(before, _picture(one)), one.size().boundedTo(one.sizeHint())
+        size = one.tabBar().tabRect(one.currentIndex()).size() if isinstance(one, QTabWidget) else size
+        if one.hasFocus() or isinstance(one, QTabWidget):
             known.add(kind)
-            if changed < least:
-                found.append(f"{type(one).__name__} {one.accessibleName()!r}: {changed} of {least} pixels")
+            if changed < size.width() + size.height() - CORNERS:
+                found.append(f"{type(one).__name__} {one.accessibleName()!r}: {changed} pixels of {size.toTuple()}")
     return found
 
 
-def _has_a_frame(one: QWidget) -> bool:
-    kinds = (QAbstractButton, QLineEdit, QAbstractSpinBox, QComboBox)
+def _is_reached(one: QWidget) -> bool:
     used = one.isVisible() and one.isEnabled() and one.focusPolicy() & Qt.FocusPolicy.TabFocus
-    return isinstance(one, kinds) and bool(used) and not inner(one)
+    return bool(used) and not inner(one)
 
 
 def _picture(one: QWidget) -> QImage:
@@ -119,12 +118,16 @@ def test_every_text_of_the_window_can_be_read(qtbot, look, kind) -> None:
     assert not found, "\n".join(found)
 
 
-def test_every_text_and_the_focus_of_every_control_of_a_dialog_can_be_seen(qtbot, look) -> None:
+def test_every_text_of_a_dialog_and_the_focus_anywhere_can_be_seen(qtbot, look) -> None:
     with window_of(full(), qtbot) as window:
         apply(QApplication.instance(), look)  # type: ignore[arg-type]
         window.activateWindow()
         known: set[tuple[object, ...]] = set()
-        found = blind(window, known)
+        found = list[str]()
+        for tabs in window.area.tabs.values():
+            for index in range(tabs.count()):
+                tabs.setCurrentIndex(index)
+                found += blind(window, known)
         for name, dialog in every_dialog(window, qtbot):
             dialog.activateWindow()
             found += [f"{name}: {fault}" for fault in (*faint(dialog), *blind(dialog, known))]

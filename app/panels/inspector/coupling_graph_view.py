@@ -7,6 +7,7 @@ from PySide6.QtGui import QColor, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, 
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from ...theme import tokens
+from ...widgets.focus_frame import paint_focus
 from .coupling_graph import Box, Flow
 
 BOX, GAP, MIDDLE = 20, 5, 46
@@ -118,6 +119,7 @@ class FlowView(QWidget):
             painter.setPen(QColor(look.muted))
             shown = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, int(area.width()))
             painter.drawText(area, Qt.AlignmentFlag.AlignCenter, shown)
+        paint_focus(painter, self)
 
     @staticmethod
     def _line(painter: QPainter, end: QPointF, knot: QPointF) -> None:

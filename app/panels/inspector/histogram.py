@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from secateur.engine.structures.analysis import Mask
 
 from ...theme import px
+from ...widgets.focus_frame import paint_focus
 from ...widgets.score_scale import ScoreScale
 from . import histogram_paint as paint
 
@@ -111,6 +112,7 @@ class Histogram(QWidget):
         paint.axis(painter, self.area(), self.spread.high)
         text = self.spread.scale.text(self.threshold)
         paint.threshold(painter, self.area(), self.position(self.threshold), text, self.hasFocus())
+        paint_focus(painter, self)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Take the line."""

@@ -5,7 +5,7 @@ from typing import cast
 
 from PySide6.QtCore import Slot
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from secateur.engine.options import setting_of
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
@@ -113,7 +113,7 @@ class RecoveryPanel(QWidget):
             inner.addWidget(each)
         inner.addStretch(1)
         area = QScrollArea()
-        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setProperty("role", "reached")
         area.setWidgetResizable(True)
         area.setAccessibleName(self.tr("What to expect of a recovery, and its progress"))
         area.setWidget(page)

@@ -269,7 +269,7 @@ def test_a_name_in_too_little_room_keeps_its_end_and_takes_what_is_free(panel, m
     assert shortened("width channel 12", room, measure) == "channel 12"
     assert shortened("width channel 12", room - 4, measure) == "12"
     assert shortened("layer10.downsample", room, measure).endswith("sample")
-    panel.resize(340, 420)
+    panel.resize(344, 420)
     (one, *_) = (one for one in panel.document.analysis.sets if one.kind is Kind.WIDTH)
     panel.document.select(Selection(one.module, panel.document.analysis.sets.index(one), one.first))
     panel.document.dispatcher.settle()
