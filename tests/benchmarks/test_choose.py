@@ -7,7 +7,7 @@ import pytest
 from secateur.engine.recovery.benchmark_points import benchmark_points
 from secateur.engine.scoring.criteria import CRITERIA
 from tests.benchmarks import tables
-from tests.benchmarks.choose import cifar, costs, defaults, expectations, fashion, harness, heads, language
+from tests.benchmarks.choose import cifar, costs, defaults, expectations, fashion, harness, heads, language, shearing
 
 ALL = {
     "cifar": cifar,
@@ -16,6 +16,7 @@ ALL = {
     "heads": heads,
     "language": language,
     "costs": costs,
+    "shearing": shearing,
 }
 
 

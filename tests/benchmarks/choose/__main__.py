@@ -13,7 +13,7 @@ from pathlib import Path
 
 from secateur.engine.session.measurement_cache import user_cache
 
-from . import cifar, costs, defaults, expectations, fashion, harness, heads, language
+from . import cifar, costs, defaults, expectations, fashion, harness, heads, language, shearing
 
 BENCHMARKS = {
     "cifar": cifar,
@@ -22,6 +22,7 @@ BENCHMARKS = {
     "heads": heads,
     "language": language,
     "costs": costs,
+    "shearing": shearing,
 }
 
 

@@ -115,3 +115,21 @@ def vit_stock() -> nn.Module:
     from secateur.resources.models import SmallViT
 
     return SmallViT(width=64, num_heads=4)
+
+
+def small_llama() -> nn.Module:
+    """A Llama with grouped queries that reads bytes, random weights: tokens [N, T] to logits [N, T, 256]."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=256,
+        hidden_size=96,
+        intermediate_size=256,
+        num_hidden_layers=4,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+        use_cache=False,
+    )
+    return LlamaForCausalLM(config).eval()
