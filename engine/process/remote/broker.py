@@ -25,8 +25,24 @@ from ..messages import Close, Quiet, request
 from ..plain_data import decode, encode
 from ..wire import Wire
 from .courier import Courier
-from .places import HELD, SESSIONS, SOCKET, engine_folder, inside_folder
-from .protocol import Ended, Kill, Leave, Printed, Said, Start, ToBroker, ToWindow, hello, read_hello
+from .places import HELD, SESSIONS, SOCKET, WRITTEN, engine_folder, inside_folder
+from .protocol import (
+    Ended,
+    Fetch,
+    Fetched,
+    FileBegins,
+    Kill,
+    Leave,
+    Part,
+    Printed,
+    Room,
+    Said,
+    Start,
+    ToBroker,
+    ToWindow,
+    hello,
+    read_hello,
+)
 
 BACKLOG = 100
 """Messages that nobody has heard, from which on the engine keeps its progress back."""
@@ -34,6 +50,8 @@ FORSAKEN = 7 * 24 * 3600.0
 """Seconds without a window after which the engine ends."""
 UNGREETED = 60.0
 """Seconds after which an engine ends that no window has ever greeted, because it is of another version."""
+PART, AHEAD, BREATH = 1 << 18, 8, 0.005
+"""Bytes of a part of a file, messages that may be on their way before the next part, and seconds to wait for them."""
 NAP = 1.0
 """Seconds between two looks at whether anybody listens."""
 
@@ -105,6 +123,10 @@ class Broker:
                 case Kill():
                     if self._engine is not None:
                         self._engine.process.kill()
+                case Room(number):
+                    (self.folder / WRITTEN / str(number)).mkdir(parents=True, exist_ok=True)
+                case Fetch(number):
+                    threading.Thread(target=self._send_files, args=(number,), name="files", daemon=True).start()
                 case Leave():
                     self.left.set()
 
@@ -117,6 +139,21 @@ class Broker:
 
     def _ended(self, exitcode: int, log: str, error: WireError | None) -> None:
         self._tell(Ended(exitcode, log, "" if error is None else str(error.message.arguments["reason"])))
+
+    def _send_files(self, number: int) -> None:
+        """Send what a call has written, no faster than it is received."""
+        folder, error = self.folder / WRITTEN / str(number), ""
+        try:
+            for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
+                self._tell(FileBegins(number, path.relative_to(folder).as_posix()))
+                with path.open("rb") as file:
+                    while data := file.read(PART):
+                        while self._courier.waiting > AHEAD:
+                            time.sleep(BREATH)
+                        self._tell(Part(number, data))
+        except OSError as reason:
+            error = str(reason.strerror)
+        self._tell(Fetched(number, error))
 
     def _tell(self, what: ToWindow) -> None:
         self._courier.post(encode(what))

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, cast
 
 from msgspec import Raw
 
-from ...errors import EngineLost, WireError
+from ...errors import EngineLost, SecateurError, WireError
 from ...session.states import OpenedModel
 from ...session.structures_file import check_analysis
 from ..client import CallTypes
@@ -30,12 +30,20 @@ from ..plain_data import decode, encode, not_understood
 from ..wire import Wire
 from .address import Address
 from .courier import Courier
+from .homecoming import PATH_OF, Homecoming
+from .places import WRITTEN
 from .protocol import (
     MARK,
     PROTOCOL,
+    Ended,
+    Fetch,
+    Fetched,
+    FileBegins,
     Kill,
     Leave,
+    Part,
     Printed,
+    Room,
     Said,
     Start,
     ToBroker,
@@ -78,6 +86,8 @@ class RemoteClient:
         """Nothing is known of the engine there, and a process of it has to be started."""
         self._courier = Courier(self._take)
         self._calls = CallTypes(self._results)
+        self._coming: dict[int, Homecoming] = {}
+        self._written: dict[int, Finished] = {}
         self._birth, self._root = "", ""
         self._later: list[Callable[[], ToBroker]] = [Start]
 
@@ -113,12 +123,14 @@ class RemoteClient:
         self._post(lambda: Said(request(Begin(self._there(str(folder))))))
 
     def call(self, method: str, *arguments: Any) -> int:
-        """As `EngineClient.call`; paths in arguments are paths there."""
+        """As `EngineClient.call`; paths of what is read are paths there, what is written comes here."""
         if self._thread is None:
             raise EngineLost("engine.not_started", "The engine is not running. Start it first.")
         number = next(self._numbers)
         self._calls.methods[number] = method
-        self._say(lambda: call(number, method, tuple(map(self._there, arguments))))
+        if method in PATH_OF:
+            self._post(lambda: Room(number))
+        self._say(lambda: call(number, method, self._arguments(number, method, arguments)))
         return number
 
     def cancel(self, number: int) -> None:
@@ -151,6 +163,7 @@ class RemoteClient:
             self._process.kill()
         self._thread.join(timeout)
         self._thread = None
+        self._abandon()
 
     def _say(self, make: Callable[[], Request]) -> None:
         self._post(lambda: Said(request(make())))
@@ -163,7 +176,16 @@ class RemoteClient:
             else:
                 self._later.append(make)
 
-    # Folders of sessions have a twin there.
+    # Folders of sessions have a twin there, and what is written is written there first.
+
+    def _arguments(self, number: int, method: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        there = [*map(self._there, arguments)]
+        if (which := PATH_OF.get(method)) is not None:
+            place = Path(arguments[which]).expanduser().absolute()
+            folder = str(PurePosixPath(self._root).parent / WRITTEN / str(number))
+            self._coming[number] = Homecoming(place, folder)
+            there[which] = self._coming[number].there
+        return tuple(there)
 
     def _there(self, value: Any) -> Any:
         if isinstance(value, str) and value and Path(value).parent == self._sessions:
@@ -256,7 +278,8 @@ class RemoteClient:
                 template = (
                     "The engine on {host} has ended, with what ran in it. Your work up to the last state is kept."
                 )
-                calls = tuple(sorted(self._calls.methods))
+                calls = tuple(sorted({*self._calls.methods, *self._written}))
+                self._abandon()
                 self._reset()
                 self._events.put(Lost(0, EngineLost("remote.gone", template, host=self.place), calls))
                 return None
@@ -274,10 +297,12 @@ class RemoteClient:
         what: ToWindow = decode(body, ToWindow)
         match what:
             case Said(data):
-                self._events.put(self._checked(self._calls.read(data)))
+                self._hear(self._calls.read(data))
             case Printed(text):
                 self._events.put(Logged(text))
-            case _:
+            case FileBegins() | Part() | Fetched():
+                self._bring(what)
+            case Ended():
                 calls = tuple(sorted(self._calls.methods))
                 self._calls.methods.clear()
                 error = not_understood(what.garbled) if what.garbled else None
@@ -285,10 +310,44 @@ class RemoteClient:
                     lost(what.exitcode, calls, what.log) if error is None else garbled(error, calls, what.log)
                 )
 
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, Finished) and event.call in self._coming:
+            self._written[event.call] = event
+            return self._post(lambda: Fetch(event.call))
+        if isinstance(event, Failed):
+            self._coming.pop(event.call, None)
+        self._events.put(self._checked(event))
+
+    def _abandon(self) -> None:
+        """What is on its way here never comes."""
+        for home in self._coming.values():
+            home.abandon()
+
+    def _bring(self, what: FileBegins | Part | Fetched) -> None:
+        """Bring home what a call has written; it is finished once that is here."""
+        event = self._written.get(what.number)
+        if event is None:  # It failed already.
+            return
+        home = self._coming[what.number]
+        try:
+            if not isinstance(what, Fetched):
+                return home.take(what)
+            home.finish(what)
+        except SecateurError as error:
+            del self._written[what.number]
+            return self._events.put(Failed(what.number, error))
+        del self._written[what.number]
+        self._events.put(Finished(event.call, home.here(event.result)))
+
     def _checked(self, event: Event) -> Event:
         """A model that was opened there, with its folder here; one whose numbers point nowhere is refused."""
-        if not isinstance(event, Finished) or not isinstance(event.result, OpenedModel):
+        if not isinstance(event, Finished):
             return event
+        if not isinstance(event.result, OpenedModel):
+            result = event.result
+            for home in self._coming.values():
+                result = home.here(result)
+            return Finished(event.call, result)
         try:
             check_analysis(event.result.analysis)
         except (ValueError, IndexError) as error:

@@ -12,7 +12,7 @@ from ...session.measurement_cache import user_cache
 
 NAME = re.compile(r"[a-z0-9]{8,32}")
 """What an engine may be called."""
-SOCKET, SESSIONS, LOG, HELD = "socket", "sessions", "log", "held"
+SOCKET, SESSIONS, WRITTEN, LOG, HELD = "socket", "sessions", "written", "log", "held"
 
 
 def engine_folder(name: str) -> Path:

@@ -49,6 +49,44 @@ class Kill(Struct, tag="kill", frozen=True):
     """End the engine process at once; `Ended` follows."""
 
 
+class Room(Struct, tag="room", frozen=True):
+    """Make an empty folder for what a call writes."""
+
+    number: int
+
+
+class Fetch(Struct, tag="fetch", frozen=True):
+    """Send what a call has written into its folder: `FileBegins` and `Part`s for each file, then `Fetched`."""
+
+    number: int
+
+
+class FileBegins(Struct, tag="file", frozen=True):
+    """A file follows.
+
+    Attributes:
+        number: Of the call.
+        name: Relative to its folder, with slashes.
+    """
+
+    number: int
+    name: str
+
+
+class Part(Struct, tag="part", frozen=True):
+    """The next bytes of the file."""
+
+    number: int
+    data: bytes
+
+
+class Fetched(Struct, tag="fetched", frozen=True):
+    """That was all; `error` is what went wrong, "" for nothing."""
+
+    number: int
+    error: str
+
+
 class Leave(Struct, tag="leave", frozen=True):
     """The window is closed: end everything."""
 
@@ -73,8 +111,8 @@ class Ended(Struct, tag="ended", frozen=True):
     garbled: str = ""
 
 
-ToBroker = Start | Said | Kill | Leave
-ToWindow = Said | Printed | Ended
+ToBroker = Start | Said | Kill | Leave | Room | Fetch
+ToWindow = Said | Printed | Ended | FileBegins | Part | Fetched
 
 
 def hello(received: int, birth: str, root: str = "") -> bytes:

@@ -17,22 +17,9 @@ class SlowSession:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.words = list[str]()
-        names = (
-            "where",
-            "echo",
-            "count",
-            "spin",
-            "silent",
-            "fail",
-            "stumble",
-            "leave",
-            "unspeakable",
-            "say",
-            "die",
-            "steady",
-            "tally",
-        )
-        self.calls = {name: getattr(self, name) for name in names}
+        names = "where echo count spin silent fail stumble leave unspeakable say die steady tally"
+        writing = "write_report write_script"
+        self.calls = {name: getattr(self, name) for name in f"{names} {writing}".split()}
 
     def where(self) -> str:
         return str(self.folder)
@@ -59,6 +46,18 @@ class SlowSession:
         """All words that it was called with."""
         self.words.append(word)
         return self.words
+
+    def write_report(self, state: str, path: str) -> tuple[str, ...]:
+        """A large file, one that belongs to it, and a folder."""
+        Path(path).write_text(state * 1_000_000)
+        Path(f"{path}.data").write_text("more")
+        return (path,)
+
+    def write_script(self, state: str, path: str) -> tuple[str, ...]:
+        """A file that nobody asked for."""
+        Path(path).write_text(state)
+        Path(path).with_name(".profile").write_text("evil")
+        return (path,)
 
     def spin(self, token: CancelToken) -> Job[None]:
         while True:

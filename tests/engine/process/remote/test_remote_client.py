@@ -40,7 +40,7 @@ def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Far]:
 
 @pytest.fixture
 def client(far: Far, tmp_path: Path) -> Iterator[RemoteClient]:
-    client = RemoteClient(Address("far"), {})
+    client = RemoteClient(Address("far"), {"write_report": tuple[str, ...]})
     client.start(tmp_path / "sessions" / "one")
     until(client, Ready)
     yield client
@@ -111,6 +111,26 @@ def test_a_job_goes_on_without_a_connection_and_nothing_is_lost_or_done_twice(cl
     client.call("tally", "again")
     assert until(client, Finished)[-1] == Finished(3, ["while it was away", "again"])
     assert far.connections == 3
+
+
+def test_what_is_written_there_comes_here_and_nothing_else(client: RemoteClient, far: Far, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    call = client.call("write_report", "s1", str(home / "net.html"))
+    assert until(client, Finished)[-1] == Finished(call, (str(home / "net.html"),))
+    assert (home / "net.html").read_text() == "s1" * 1_000_000 and (home / "net.html.data").read_text() == "more"
+    client.call("write_report", "s2", str(home / "net.html"))
+    until(client, Finished)
+    assert (home / "net.html").read_text() == "s2" * 1_000_000
+    client.call("write_script", "s1", str(home / "net.py"))
+    failed = until(client, Failed)[-1]
+    assert isinstance(failed, Failed) and ".profile, which nobody asked for" in str(failed.error)
+    client.call("write_report", "s1", str(tmp_path / "nowhere" / "net.html"))
+    failed = until(client, Failed)[-1]
+    assert isinstance(failed, Failed) and "could not be brought here: No such file" in str(failed.error)
+    assert sorted(path.name for path in home.iterdir()) == ["net.html", "net.html.data"]
+    client.call("where")
+    until(client, Finished)
 
 
 def test_an_engine_that_is_gone_with_its_machine_is_lost_and_starts_again(
