@@ -53,7 +53,11 @@ def test_a_name_of_a_file_that_is_no_text_can_be_told() -> None:
     assert again["path"] == "a\\udcff" and again["mask"].tolist() == [True]
 
 
-@pytest.mark.parametrize("value", [lambda: None, object(), np.array([None]), {1, object()}, 1 << 70], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [lambda: None, object(), np.array([None]), {1, object()}, 1 << 70],
+    ids=["function", "object", "array of objects", "set of objects", "number above 64 bits"],
+)
 def test_what_is_no_plain_data_is_not_sent(value: object) -> None:
     with pytest.raises((TypeError, OverflowError)):
         encode(value)
