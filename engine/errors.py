@@ -3,9 +3,11 @@
 Everything the engine has to say to a person is a `Message`; what stops a job is a `SecateurError` that carries one.
 """
 
+import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from string import Formatter
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Union
 
 if TYPE_CHECKING:
@@ -13,6 +15,30 @@ if TYPE_CHECKING:
 else:  # as it is read back from JSON
     Argument = Union["Message", str, int, float, bool, None, list[Any]]
 """Value of a template's field; a nested `Message` is translated with the outer one."""
+
+
+def filled(template: str, arguments: Mapping[str, Any]) -> str:
+    """A template with its `{named}` fields put in; raises KeyError or ValueError where one cannot be.
+
+    Templates come from other processes, files and machines too, so a field is a name alone: no attribute of a value and
+    none of its items, and no width that fills the memory.
+    """
+    return _FIELDS.vformat(template, (), arguments)
+
+
+class _NamedFields(Formatter):
+    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, str]:
+        if not field_name.isidentifier():
+            raise ValueError(f"{field_name[:50]} is no name of a field")
+        return kwargs[field_name], field_name
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if re.search(r"\d{3}", format_spec):
+            raise ValueError(f"{format_spec[:50]} is too wide for a field")
+        return super().format_field(value, format_spec)
+
+
+_FIELDS = _NamedFields()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +57,7 @@ class Message:
 
     def __str__(self) -> str:
         """The English sentence."""
-        return self.template.format_map(dict(self.arguments))
+        return filled(self.template, self.arguments)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Cross a process boundary with plain arguments."""

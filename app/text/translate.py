@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
-from secateur.engine.errors import Message
+from secateur.engine.errors import Message, filled
 
 if TYPE_CHECKING:
 
@@ -39,7 +39,7 @@ def sentence(message: Message | str) -> str:
     if isinstance(message, str):
         return message
     fields = {name: sentence(one) if isinstance(one, Message) else one for name, one in message.arguments.items()}
-    return engine_words(message.template).format_map(fields)
+    return filled(engine_words(message.template), fields)
 
 
 def sentences(messages: Iterable[Message | str]) -> str:

@@ -19,3 +19,9 @@ def test_a_long_row_is_written_and_read_as_any_other(count: int) -> None:
     row = listed(names)
     assert isinstance(row, Message) and str(row) == ", ".join(names)
     assert from_plain(to_plain(row), Message) == row
+
+
+@pytest.mark.parametrize("field", ["{name.__class__}", "{name[0]}", "{0}", "{}", "{name:9999}", "{name:{width}}"])
+def test_a_template_from_elsewhere_reaches_into_nothing(field: str) -> None:
+    with pytest.raises(ValueError, match=r"name of a field|too wide"):
+        str(Message("a.b", f"Read {field}.", {"name": "layer", "width": "4096"}))
