@@ -100,7 +100,7 @@ class FormDialog(QDialog):
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         self.form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self.form.setHorizontalSpacing(14)
-        self.form.setVerticalSpacing(8)
+        self.form.setVerticalSpacing(7)
         self.missing = label("", "muted", wrap=True)
         self.accept_button = PrimaryButton(verb)
         self.accept_button.setDefault(True)
