@@ -26,8 +26,8 @@ MODES = {
 }
 PIXEL = 4
 """Bytes that Pillow keeps for a pixel."""
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-"""What Pillow raises for damaged files, and for those that would not fit into memory."""
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, ImportError)
+"""What Pillow raises for damaged files, for those that would not fit into memory, and where a decoder is missing."""
 
 
 class ImageReader:
