@@ -25,10 +25,8 @@ def library(module: str = "runtime") -> Any:
         with quiet():  # its packages warn of what they were not built for
             return import_module(f"executorch.{module}")
     except ImportError as error:
-        template = "ExecuTorch is not installed. Install it: pip install {extra}"
-        raise SecateurError(
-            "export.executorch_missing", template, str(error), extra="'secateur[executorch]'"
-        ) from error
+        template = "ExecuTorch is not installed. Install it: pip install 'secateur[executorch]'"
+        raise SecateurError("export.executorch_missing", template, str(error)) from error
 
 
 def told(about: Mapping[str, Any]) -> Tensor:

@@ -139,7 +139,7 @@ def test_a_repair_without_training_is_a_recovery_of_no_epochs(shown, qtbot) -> N
     panel.epochs.setValue(0)
     assert "only the BatchNorm statistics" in panel.text.text()
     panel.repair.setCurrentText("least squares")
-    assert "without training" in panel.text.text() and panel.start.text() == "Repair without training"
+    assert "no training" in panel.text.text() and panel.start.text() == "Repair without training"
     qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
     _, (settings,) = document.calls[0]
     assert (settings.epochs, settings.repair) == (0, Repair.LEAST_SQUARES)
