@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, Slot
-from PySide6.QtGui import QResizeEvent, QShowEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
@@ -145,7 +145,24 @@ class FormDialog(QDialog):
         self.resize(max(self.width(), wide), self._height_for(max(self.width(), wide)))
         self._fit()
         if self.focusWidget() in (None, self.cancel_button) and not self.cancel_button.isDefault():
-            self.focusNextChild()
+            self._first().setFocus()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter on a button presses that one, elsewhere the default one."""
+        focused = self.focusWidget()
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and isinstance(focused, QPushButton):
+            return focused.click()
+        super().keyPressEvent(event)
+
+    def _first(self) -> QWidget:
+        """The first field that can be filled in, without one the button."""
+        page, widget = self._rows.page, self.nextInFocusChain()
+        while widget is not self:
+            tabbed = widget.focusPolicy() & Qt.FocusPolicy.TabFocus and page.isAncestorOf(widget)
+            if tabbed and widget.isEnabled() and widget.isVisibleTo(self):
+                return widget
+            widget = widget.nextInFocusChain()
+        return self.accept_button
 
     @Slot()
     def check(self) -> None:

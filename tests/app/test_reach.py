@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from secateur.app.dialogs.form import FormDialog
 from secateur.app.window.main_window import MainWindow
 from tests.app import dialog_gallery
 from tests.app.stand_in import StandIn, opened
@@ -147,6 +148,20 @@ def test_every_dialog_has_names_and_an_order_and_closes_with_escape(whole, qtbot
         assert turned == sorted(turned), (name, [(w.accessibleName(), row_of(w, dialog)) for w in chain(dialog)])
         qtbot.keyClick(dialog, Qt.Key.Key_Escape)
         assert not dialog.isVisible(), name
+
+
+def test_every_form_begins_in_a_field_and_enter_on_cancel_starts_nothing(whole, qtbot) -> None:
+    for name, dialog in every_dialog(whole, qtbot):
+        if not isinstance(dialog, FormDialog) or dialog.cancel_button.isDefault():
+            continue
+        started = []
+        dialog.problem, dialog.written, dialog.act = str, list, lambda: started.append(True)
+        page = dialog.form.parentWidget()
+        fields = [widget for widget in chain(dialog) if page.isAncestorOf(widget)]
+        assert dialog.focusWidget() in (fields or [dialog.accept_button]), name
+        dialog.cancel_button.setFocus()
+        qtbot.keyClick(dialog.cancel_button, Qt.Key.Key_Return)
+        assert not dialog.isVisible() and started == [], name
 
 
 def row_of(widget: QWidget, dialog: QWidget) -> int:
