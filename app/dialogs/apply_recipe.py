@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QButtonGroup, QPlainTextEdit, QVBoxLayout, QWidget
 from secateur.engine.recipes.compatibility import Fit, Mode
 
 from ..jobs.recipes import ReplayRequest
+from ..storage.open_target import is_missing
 from ..text.translate import QT_TRANSLATE_NOOP, sentence
 from ..widgets.check_boxes import CheckBox, RadioButton
 from ..widgets.labels import label
@@ -56,6 +57,7 @@ class ApplyRecipe(FormDialog):
             window.as_widget(), self.tr("Apply recipe to new checkpoint"), sentence, self.tr("Open and compare")
         )
         document = window.document
+        self._place = document.engine.place
         spec = document.contents.spec
         shown = spec.source if document.absent and spec is not None else ""
         self.recipe = self.add_path(self.tr("Recipe"), shown, "recipe.json", filters=FILES)
@@ -79,12 +81,12 @@ class ApplyRecipe(FormDialog):
 
     def _problem(self) -> str:
         path = Path(self.recipe.text().strip()).expanduser()
-        if not self.recipe.text().strip() or not path.exists():
+        if is_missing(self.recipe.text(), self._place):
             return self.tr("Choose a recipe.")
-        if path.is_dir() and not (path / "recipe.json").is_file():
+        if not self._place and path.is_dir() and not (path / "recipe.json").is_file():
             return self.tr("{folder} contains no recipe.json. Choose another folder.").format(folder=path)
         weights = self.weights.text().strip()
-        if not self.here.isChecked() and weights and not Path(weights).expanduser().is_file():
+        if not self.here.isChecked() and weights and is_missing(weights, self._place, Path.is_file):
             return self.tr("{file} does not exist. Choose another checkpoint.").format(file=weights)
         return ""
 

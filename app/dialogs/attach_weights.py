@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..storage.open_target import is_missing
 from .form import FormDialog
 from .window_api import WindowApi
 
@@ -20,14 +21,15 @@ class AttachWeights(FormDialog):
             "here. Parameter names and shapes must match the current state."
         )
         super().__init__(window.as_widget(), self.tr("Attach weights"), sentence, self.tr("Attach weights"))
+        self._document = window.document
         self.path = self.add_path(self.tr("Checkpoint"), hint=self.tr(".safetensors, .pt, .th"))
         self.problem = self._problem
         self.act = lambda: window.workbench.states.attach_weights(self.path.text())
         self.check()
 
     def _problem(self) -> str:
-        is_file = Path(self.path.text()).expanduser().is_file()
-        return "" if is_file else self.tr("Choose a file.")
+        missing = is_missing(self.path.text(), self._document.engine.place, Path.is_file)
+        return self.tr("Choose a file.") if missing else ""
 
 
 def ask(window: WindowApi) -> None:

@@ -8,6 +8,7 @@ from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineS
 from secateur.engine.options import setting_of
 
 from ..document.baseline_queries import baselines_of, family_known, missing_kinds, pruned_state
+from ..storage.open_target import is_missing
 from ..text.baselines import needs_of, question_of, title_of
 from ..text.format import about
 from ..text.metrics import metric_text, target_text
@@ -123,7 +124,7 @@ class Baselines(FormDialog):
         source, weights = self.stock.text().strip(), self.weights.text().strip()
         if not source and not family_known(self._document):
             return self.tr("The family of this model is unknown. Enter a stock model, or leave it out.")
-        if weights and not Path(weights).expanduser().is_file():
+        if weights and is_missing(weights, self._document.engine.place, Path.is_file):
             return self.tr("{file} does not exist.").format(file=weights)
         return ""
 

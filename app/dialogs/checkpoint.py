@@ -9,6 +9,7 @@ from pathlib import Path
 
 from secateur.engine.sources.pretrained import DEFAULT
 
+from ..storage.open_target import engine_path, is_missing
 from .form import FormDialog
 from .window_api import WindowApi
 
@@ -31,11 +32,11 @@ class ChooseCheckpoint(FormDialog):
         self.check()
 
     def _problem(self) -> str:
-        is_file = Path(self.path.text()).expanduser().is_file()
-        return "" if is_file else self.tr("Choose a file.")
+        missing = is_missing(self.path.text(), self._window.document.engine.place, Path.is_file)
+        return self.tr("Choose a file.") if missing else ""
 
     def _open(self) -> None:
-        open_with(self._window, weights=str(Path(self.path.text()).expanduser()))
+        open_with(self._window, weights=engine_path(self.path.text(), self._window.document.engine.place))
 
 
 def open_with(window: WindowApi, weights: str = "", pretrained: str = "") -> None:

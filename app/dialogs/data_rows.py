@@ -5,7 +5,6 @@ They serve opening a model and attaching data. A form of data shows the rows tha
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication, QObject
@@ -15,6 +14,7 @@ from secateur.engine.options import setting_of, settings_of
 from secateur.engine.tasks.protocol import BATCHES, BYTES, TaskSpec, option
 from secateur.engine.tasks.purposes.table import PURPOSES
 
+from ..storage.open_target import is_missing
 from ..text.translate import QT_TRANSLATE_NOOP, engine_words
 from ..widgets.fields import ComboBox
 from ..widgets.labels import label
@@ -79,9 +79,10 @@ class DataRows(QObject):
         purpose: Combo box of purposes.
     """
 
-    def __init__(self, dialog: "FormDialog", optional: bool) -> None:
-        """Add the rows to a dialog; `optional` offers to open without data."""
+    def __init__(self, dialog: "FormDialog", place: str, optional: bool) -> None:
+        """Add the rows to a dialog; `place` is the engine's machine, `optional` offers to open without data."""
         super().__init__(dialog)
+        self._place = place
         self.kind = ComboBox(self.tr("Data"))
         for form in (*((NOTHING,) if optional else ()), *FORMS):
             self.kind.addItem(QCoreApplication.translate(CONTEXT, form.title), form)
@@ -174,7 +175,7 @@ class DataRows(QObject):
             return ""
         if not self.path.text():
             return self.tr("Enter the path to the data.")
-        if not Path(self.path.text()).expanduser().exists():
+        if is_missing(self.path.text(), self._place):
             return self.tr("{path} does not exist.").format(path=self.path.text())
         return self._problem_of_numbers() or self._problem_of_text()
 
@@ -187,7 +188,7 @@ class DataRows(QObject):
 
     def _problem_of_text(self) -> str:
         tokenizer, length = self._text("tokenizer"), self._text("length")
-        if tokenizer not in ("", BYTES) and not Path(tokenizer).expanduser().exists():
+        if tokenizer not in ("", BYTES) and is_missing(tokenizer, self._place):
             return self.tr("{path} does not exist.").format(path=tokenizer)
         if length and not (length.isdecimal() and int(length) > 1):
             return self.tr("Enter the tokens per sample as a whole number of 2 or more.")

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QCompleter, QLineEdit, QSizePolicy, QWidget
 from secateur.engine.options import setting_of
 from secateur.engine.sources.protocol import ModelSpec
 
-from ..storage.open_target import CHECKPOINT, GRAPHS, NETWORKS, is_file, is_folder, is_hugging_face
+from ..storage.open_target import CHECKPOINT, GRAPHS, NETWORKS, is_file, is_hugging_face, is_missing
 from ..widgets.fields import ComboBox
 from ..widgets.flow import FlowLayout
 from ..widgets.labels import label
@@ -63,8 +63,15 @@ class OpenModel(FormDialog):
         data: The rows of the data.
     """
 
-    def __init__(self, window: WindowApi, source: str = "", compares: bool = False) -> None:
-        """Ask in a window; `source` is what is known already, `compares`: the model is to stand beside the open one."""
+    def __init__(self, window: WindowApi, source: str = "", compares: bool = False, kind: Kind | None = None) -> None:
+        """Ask in a window.
+
+        Args:
+            window: What the dialog stands over.
+            source: What is known already.
+            compares: The model is to stand beside the open one.
+            kind: The kind of source to begin with, None for what was asked for last.
+        """
         title, verb = self.tr("Open a model"), self.tr("Open")
         sentence = self.tr("The model is opened in a separate process, not in this window.")
         if compares:
@@ -74,6 +81,7 @@ class OpenModel(FormDialog):
         self._callables: tuple[str, ...] = ()
         self._before = ""
         self._compares = compares
+        self._place = window.document.engine.place
         self._by_hand = False
         self.kind = ComboBox(self.tr("Source"))
         for one in KINDS:
@@ -102,11 +110,13 @@ class OpenModel(FormDialog):
         self.problem = self._problem
         self.act = self._compare if compares else self._open
         self._window = window
-        self.data = DataRows(self, optional=True)
+        self.data = DataRows(self, self._place, optional=True)
         self.show_row(self.data.kind, not compares)
         self.kind.currentIndexChanged.connect(self._chosen)
         self.kind.activated.connect(self._kind_by_hand)
-        if (
+        if kind is not None:
+            self.kind.setCurrentIndex(KINDS.index(kind))
+        elif (
             not compares
             and (asked := window.workbench.model.asked) is not None
             and not asked.source.startswith(SAMPLE.prefix)
@@ -203,7 +213,7 @@ class OpenModel(FormDialog):
         prefixed = next((one for one in KINDS if one.prefix and spec.source.startswith(one.prefix)), None)
         folder = HUGGING_FACE_FOLDER if is_hugging_face(spec.source) else FOLDER
         file = next((kind for endings, kind in WHOLE if spec.source.lower().endswith(endings)), FILE)
-        kind = prefixed or (folder if Path(spec.source).is_dir() else file)
+        kind = prefixed or (folder if self._names_folder(spec) else file)
         self.kind.setCurrentIndex(KINDS.index(kind))
         self.name.setText(spec.source.removeprefix(kind.prefix))
         self.weights.setText(spec.weights)
@@ -215,6 +225,10 @@ class OpenModel(FormDialog):
         self.ignore_unused.setChecked(spec.ignore_unused)
         if spec.task is not None:
             self.data.take(spec.task)
+
+    def _names_folder(self, spec: ModelSpec) -> bool:
+        """Whether a source is a folder; by its name alone where the engine reads another disk."""
+        return not Path(spec.source).suffix if self._place else Path(spec.source).is_dir()
 
     def picked(self, line: QLineEdit, path: str) -> None:
         """A file was looked for and found: of a Python file it is also needed what in it makes the model."""
@@ -306,11 +320,11 @@ class OpenModel(FormDialog):
             return self.tr("Enter a model, for example {example}.").format(example=kind.example)
         if kind is FILE and not (file.endswith(".py") and callable_):
             return self._problem_of_callable()
-        if kind is FILE and not is_file(file):
+        if kind is FILE and is_missing(file, self._place, Path.is_file):
             return self.tr("{file} does not exist.").format(file=file)
         if kind is GRAPH:
             return self._problem_of_graph(name) or self._problem_of_details() or self.data.problem()
-        if kind.pick == "folder" and not is_folder(name):
+        if kind.pick == "folder" and is_missing(name, self._place, Path.is_dir):
             return self.tr("{name} is not a folder.").format(name=name)
         return self._problem_of_details() or self.data.problem()
 
@@ -323,14 +337,20 @@ class OpenModel(FormDialog):
     def _problem_of_graph(self, name: str) -> str:
         if not name.lower().endswith(GRAPHS):
             return self.tr("Enter a file that ends in .onnx, .pt2 or .gguf.")
-        return "" if is_file(name) else self.tr("{file} does not exist.").format(file=name)
+        missing = is_missing(name, self._place, Path.is_file)
+        return self.tr("{file} does not exist.").format(file=name) if missing else ""
 
     def _problem_of_details(self) -> str:
-        if self.weights.text() and not is_file(self.weights.text()):
+        if self.weights.text() and is_missing(self.weights.text(), self._place, Path.is_file):
             return self.tr("{file} does not exist.").format(file=self.weights.text())
         if not is_valid(model_inputs, self.inputs.text()):
             return self.tr("Enter each input as 1x3x224x224, or with name and type as input_ids=2x16:int64.")
         return ""
+
+
+def ask_for_project(window: WindowApi) -> None:
+    """Ask for the path of a project or bundle: it lies where no dialog can look."""
+    OpenModel(window, kind=FOLDER).open()
 
 
 def ask_to_compare(window: WindowApi) -> None:

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFileDialog
 from secateur.engine.sharing.project_files import in_the_way
 
 from .folder import FolderDialog
+from .open_model import ask_for_project
 from .window_api import WindowApi
 
 CONTEXT = "Project"
@@ -35,6 +36,8 @@ def ask_save(window: WindowApi) -> None:
 
 def ask_folder(window: WindowApi) -> None:
     """Let the user choose a project's folder to open."""
+    if window.document.engine.place:
+        return ask_for_project(window)
     dialog = QFileDialog(window.as_widget(), QCoreApplication.translate(CONTEXT, "Open project"))
     dialog.setFileMode(QFileDialog.FileMode.Directory)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -44,6 +47,8 @@ def ask_folder(window: WindowApi) -> None:
 
 def ask_bundle(window: WindowApi) -> None:
     """Let the user choose a bundle to open."""
+    if window.document.engine.place:
+        return ask_for_project(window)
     say = QCoreApplication.translate
     dialog = QFileDialog(window.as_widget(), say(CONTEXT, "Open bundle"), "", say(CONTEXT, "Bundles (*.zip)"))
     dialog.setFileMode(QFileDialog.FileMode.ExistingFile)

@@ -7,6 +7,7 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.errors import SecateurError
 
+from ..storage.open_target import engine_path, is_missing
 from .form import FormDialog
 from .window_api import WindowApi
 
@@ -32,15 +33,15 @@ class RelocateFile(FormDialog):
             sentence.format(path=old, role=role),
             self.tr("Use this path"),
         )
+        self._document = window.document
         name = Path(old).name
         self.path = self.add_path(name, hint=old, pick="file" if Path(old).suffix else "folder", filters=_filter(name))
         self.problem = self._problem
-        self.act = lambda: act(str(Path(self.path.text()).expanduser().absolute()))
+        self.act = lambda: act(engine_path(self.path.text(), self._document.engine.place))
         self.check()
 
     def _problem(self) -> str:
-        text = self.path.text().strip()
-        return "" if text and Path(text).expanduser().exists() else self.tr("Enter its location.")
+        return self.tr("Enter its location.") if is_missing(self.path.text(), self._document.engine.place) else ""
 
 
 def ask(window: WindowApi, error: SecateurError, act: Callable[[str, str], None]) -> None:

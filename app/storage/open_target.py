@@ -41,6 +41,22 @@ def is_folder(text: str) -> bool:
     return _is(text, Path.is_dir)
 
 
+def is_missing(text: str, place: str, kind: Callable[[Path], bool] = Path.exists) -> bool:
+    """Whether it is known here that a path names nothing; an engine elsewhere reads its own disk, and says it itself.
+
+    Args:
+        text: The path as it was typed; an empty one is always missing.
+        place: The machine of the engine, "" for this one.
+        kind: What the path has to be.
+    """
+    return not text.strip() or (not place and not _is(text.strip(), kind))
+
+
+def engine_path(text: str, place: str) -> str:
+    """A path that was typed, as the engine is told it: whole, or as it was typed for an engine elsewhere."""
+    return text.strip() if place else str(Path(text.strip()).expanduser().absolute())
+
+
 def _is(text: str, kind: Callable[[Path], bool]) -> bool:
     try:
         return kind(Path(text).expanduser())
