@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 from ..errors import Message, SecateurError
 from ..jobs import Progress
 from .events import Failed, Finished, Progressed, Ready
-from .plain_data import decode, encode, not_understood, said
+from .plain_data import DAMAGED, decode, encode, not_understood, said
 
 
 class Begin(Struct, tag="begin", frozen=True):
@@ -181,6 +181,8 @@ def _finished(event: _Finished, kind: Any) -> Finished | Failed:
 
 
 def _progressed(event: _Progressed) -> Progressed:
+    if isinstance(event.text, Message):
+        _check_fields(event.text)
     progress = Progress(
         text=event.text,
         done=event.done,
@@ -203,8 +205,17 @@ def _error(event: _Failed) -> SecateurError:
     kind = _kinds().get(event.kind, SecateurError)
     error = kind.__new__(kind)
     message = event.message
+    _check_fields(message)
     SecateurError.__init__(error, message.code, message.template, event.details, **message.arguments)
     return error
+
+
+def _check_fields(message: Message) -> None:
+    """Raise `WireError` for a sentence that cannot be said: a field is missing, or is none, or is of another type."""
+    try:
+        str(message)
+    except DAMAGED as error:
+        raise not_understood(f"a message cannot be filled: {error}") from error
 
 
 def _kinds() -> dict[str, type[SecateurError]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from msgspec import Raw, Struct
 
+from ...errors import WireError
 from ..plain_data import decode, encode, not_understood
 from ..wire import Wire
 
@@ -38,7 +39,7 @@ class Courier:
     """
 
     def __init__(self, take: Callable[[Raw], None]) -> None:
-        """Take each message once, in order, in the thread that listens; `take` may raise `WireError`."""
+        """Take each message once, in order, in the thread that listens; whatever `take` raises ends as `WireError`."""
         self.received = 0
         self._take = take
         self._kept: deque[tuple[int, bytes]] = deque()
@@ -125,10 +126,19 @@ class Courier:
                 if frame.number and frame.number > self.received:
                     if frame.number != self.received + 1:
                         raise not_understood("a message is missing")
-                    self._take(frame.body)
+                    self._taken(frame.body)
                     with self._news:
                         self.received = frame.number
                         self._news.notify_all()
+
+    def _taken(self, body: Raw) -> None:
+        """Take a message; an error of that is none of the line's: the message would only come again."""
+        try:
+            self._take(body)
+        except WireError:
+            raise
+        except Exception as error:
+            raise not_understood(f"{type(error).__name__}: {error}") from error
 
     def _confirmed(self, received: int) -> None:
         if received > self._posted:

@@ -106,6 +106,17 @@ def test_a_cancel_comes_back_and_an_unknown_kind_is_an_error_all_the_same() -> N
     assert isinstance(unknown, Failed) and type(unknown.error) is SecateurError and str(unknown.error) == "Sorry"
 
 
+@pytest.mark.parametrize("template", ["{missing}", "{x.real}", "{x!z}", "{x:d}", "{", "{}", "{y:d}"])
+def test_a_sentence_that_cannot_be_said_is_one_error(template: str) -> None:
+    nested = Message("a.b", "{inner}", {"inner": Message("c.d", template, {"x": "1", "y": None})})
+    said = {"call": 4, "kind": "OpenError", "message": {"code": "a.b", "template": template, "arguments": {"x": "1"}}}
+    for failed in (said, {**said, "message": nested}):
+        with pytest.raises(WireError, match="a message cannot be filled"):
+            read_event(encode({"type": "failed", "details": "", **failed}), result_of)
+    with pytest.raises(WireError, match="a message cannot be filled"):
+        read_event(event_bytes(Progressed(3, Progress(nested))), result_of)
+
+
 def test_requests_come_back_with_arguments_of_the_declared_types() -> None:
     for one in (Begin("/a"), Cancel(3), Close()):
         assert read_request(request(one)) == one

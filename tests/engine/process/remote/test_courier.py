@@ -81,3 +81,14 @@ def test_an_end_that_claims_more_than_was_sent_is_refused(received: int) -> None
     _, (_, wire) = wires()
     with pytest.raises(WireError):
         Courier(lambda _: None).serve(wire, received)
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), OSError("no room"), KeyError("x"), WireError("a.b", "odd")])
+def test_an_error_of_a_message_is_none_of_the_line(error: Exception) -> None:
+    def take(body: object) -> None:
+        raise error
+
+    (_, wire), (_, far) = wires()
+    far.send(encode([1, 0, "anything"]))
+    with pytest.raises(WireError):
+        Courier(take).serve(wire, 0)
