@@ -5,6 +5,7 @@ description with its weights, as an export's code builds it again; it must give 
 """
 
 import copy
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,8 @@ from .other_files import pickled_class
 from .protocol import DESCRIPTION, FactoryCode, ModelSpec, SourceModel
 
 PREFIX = "ultralytics:"
+SCALED = re.compile(r"(\d+)[nslmx]")
+"""A network's number with its size, which the package's file names leave out: yolo11n-seg lies in yolo11-seg.yaml."""
 CHECKPOINT = ".pt"
 NETWORKS = f"{PACKAGE}.nn.tasks"
 """Where the package defines its models."""
@@ -120,7 +123,8 @@ class _Found:
 
 def _found(spec: ModelSpec, consent: Consent) -> _Found:
     if spec.source.startswith(PREFIX):
-        return _description(Path(spec.source.removeprefix(PREFIX)).with_suffix(DESCRIPTION[0]))
+        name = spec.source.removeprefix(PREFIX).removesuffix(DESCRIPTION[0])
+        return _description(_own_file(name), named=name)
     path = Path(spec.source).expanduser()
     check_special(path)
     if not path.is_file():
@@ -131,10 +135,30 @@ def _found(spec: ModelSpec, consent: Consent) -> _Found:
     return _description(path)
 
 
-def _description(path: Path) -> _Found:
+def _own_file(name: str) -> Path:
+    """The file of the package's own that describes a network; nothing else is looked at, so it needs no consent."""
+    folder = Path(library().__file__).parent / "cfg" / "models"
+    own = {file.stem: file for file in folder.rglob(f"*{DESCRIPTION[0]}")}
+    found = own.get(name) or own.get(SCALED.sub(r"\1", name, count=1))
+    if found is None:
+        template = (
+            "Ultralytics describes no network called {name}. Write the name of one of its own: ultralytics:yolo11n"
+        )
+        raise OpenError("yolo.name", template, name=name)
+    return found
+
+
+def _description(path: Path, named: str = "") -> _Found:
+    """What that very file says: the package's reader may open another of a similar name.
+
+    Args:
+        path: Of the .yaml.
+        named: Tells the size of the network, where the file's name does not.
+    """
     tasks = library("nn.tasks")
     try:
-        described = tasks.yaml_model_load(str(path))
+        described = dict(library("utils").YAML.load(path))
+        described["scale"] = tasks.guess_model_scale(named or path)
         names = {number: str(number) for number in range(int(described["nc"]))}
         networks = library("models.yolo.model").YOLO.task_map.fget(None)
         network = networks[tasks.guess_model_task(described)]["model"].__name__
@@ -144,7 +168,6 @@ def _description(path: Path) -> _Found:
             "its own (ultralytics:yolo11n)."
         )
         raise OpenError("yolo.description", template, str(error), path=str(path)) from error
-    described.pop("yaml_file", None)  # a path of this machine
     return _Found(network, described, names, {})
 
 

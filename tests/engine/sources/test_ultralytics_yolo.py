@@ -73,6 +73,29 @@ def test_a_description_opens_and_the_heads_own_inputs_may_become_narrower(folder
         open_model(ModelSpec(str(folder / "net.yaml")), consent=NO_CONSENT)
 
 
+EVIL = f"activation: open('ran', 'w') and torch.nn.SiLU()\n{NETWORK}"
+"""Ultralytics evaluates what it names as the activation."""
+
+
+def test_a_name_opens_the_packages_own_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("net", "yolov8n", "yolov8"):
+        (tmp_path / f"{name}.yaml").write_text(EVIL)
+    found = open_model(ModelSpec("ultralytics:yolov8n", input_shape=(1, 3, SIDE, SIDE)), consent=NO_CONSENT)
+    assert sum(one.numel() for one in found.model.parameters()) == 3_157_200  # as published, not that of another size
+    for name in (tmp_path / "net", "net", "./net", "../8/net", "../../nn/tasks"):
+        with pytest.raises(OpenError, match="describes no network called"):
+            open_model(ModelSpec(f"ultralytics:{name}"), consent=NO_CONSENT)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_file_that_was_consented_to_is_the_one_that_is_read(tmp_path: Path) -> None:
+    for named, other in (("own8n", "own8"), ("yolov8n6", "yolov8n-p6")):
+        (tmp_path / f"{named}.yaml").write_text(NETWORK)
+        (tmp_path / f"{other}.yaml").write_text(NETWORK.replace("nc: 1", "nc: 7"))
+        assert len(open_model(ModelSpec(str(tmp_path / f"{named}.yaml"))).model.names) == 1  # type: ignore[arg-type]
+
+
 def test_a_checkpoint_opens_as_it_computed_and_can_be_trained(tmp_path: Path, opened: Any) -> None:
     model = opened.factory()
     with torch.no_grad():
