@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from ..adapters.ultralytics_yolo import PACKAGE, image_size, library
+from ..adapters.ultralytics_yolo import LEAST, PACKAGE, image_size, library
 from ..errors import OpenError, SecateurError
 from ..foreign_code.consent import FULL_CONSENT, Consent
 from ..foreign_code.network import no_downloads
@@ -37,8 +37,6 @@ NETWORKS = f"{PACKAGE}.nn.tasks"
 """Where the package defines its models."""
 ON_THE_WAY = "feats"
 """What heads return of their own inputs, for the shapes in them."""
-LEAST = 64
-"""Side of the smallest images that all models take."""
 ALIKE = 1e-4
 """How far the rebuilt model's outputs may be from the checkpoint's, relative to the largest."""
 
