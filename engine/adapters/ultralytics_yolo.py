@@ -89,6 +89,26 @@ def loss_of(model: Any, batch: Mapping[str, Any]) -> Tensor:
     return parts.sum() / len(batch["img"])
 
 
+@contextlib.contextmanager
+def reading_only() -> Generator[None]:
+    """While a data set is made: its images are looked through, without the cache beside them, which is a pickle."""
+
+    def absent(*_: Any) -> Any:
+        raise FileNotFoundError
+
+    def kept(_prefix: str, _path: Path, labels: dict[str, Any], version: str) -> None:
+        labels["version"] = version  # as what is replaced does, beside writing the file
+
+    replaced = {"load_dataset_cache_file": absent, "save_dataset_cache_file": kept}
+    module = library("data.dataset")
+    own = {name: getattr(module, name) for name in replaced}
+    vars(module).update(replaced)
+    try:
+        yield
+    finally:
+        vars(module).update(own)
+
+
 def validator_of(model: Any, data: Mapping[str, Any], dataset: Any, folder: Path) -> Any:
     """What the package validates a model's task with, ready to be given batches.
 

@@ -17,6 +17,7 @@ from ..adapters.ultralytics_yolo import (
     is_yolo,
     library,
     loss_of,
+    reading_only,
     settings_for,
     task_of,
     validator_of,
@@ -147,17 +148,25 @@ class UltralyticsTask:
             raise TaskError("yolo.no_model", "Data of Ultralytics' form needs a model. Open one with it.")
         if (source, changed) not in self._read:
             settings = settings_for(self._model, imgsz=self._size(), mosaic=0.0, workers=0)
-            self._read[source, changed] = library("data").build_yolo_dataset(
-                settings,
-                self._data[source.value],
-                self.spec.batch,
-                dict(self._data),
-                mode="train" if changed else "val",
-                rect=False,
-                stride=STRIDE,
-                fraction=1.0,
-            )
+            self._read[source, changed] = self._scanned(source, changed, settings)
         return self._read[source, changed]
+
+    def _scanned(self, source: Split, changed: bool, settings: Any) -> Any:
+        try:
+            with reading_only():
+                return library("data").build_yolo_dataset(
+                    settings,
+                    self._data[source.value],
+                    self.spec.batch,
+                    dict(self._data),
+                    mode="train" if changed else "val",
+                    rect=False,
+                    stride=STRIDE,
+                    fraction=1.0,
+                )
+        except (OSError, RuntimeError, ValueError) as error:  # as the package says that images or labels are none
+            template = "The {split} images of {path} or their labels cannot be read. Look at them."
+            raise DataError("yolo.images", template, str(error), split=source.value, path=self.spec.path) from error
 
     def _samples(self) -> tuple[Sample, ...]:
         """The first validation images, with the names of what is in them."""

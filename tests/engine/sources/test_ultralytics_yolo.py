@@ -1,5 +1,6 @@
 """Ultralytics' models: opened with consent, trained by their own loss, evaluated by their own validation, exported."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,19 @@ def data(folder: Path, model: Any) -> Task:
     task = open_task(task_at(str(folder / "data.yaml"), (SIDE, SIDE)))
     task.info(model)
     return task
+
+
+def copied(folder: Path, to: Path) -> Path:
+    """The data, where a test may change it."""
+    root = to / "data"
+    for kind in ("images", "labels"):
+        shutil.copytree(folder / kind, root / kind, ignore=shutil.ignore_patterns("*.cache"))
+    (root / "data.yaml").write_text(f"path: {root}\ntrain: images/train\nval: images/val\nnames: [square]\n")
+    return root
+
+
+def contents(root: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in root.rglob("*") if file.is_file()}
 
 
 def test_a_description_opens_and_the_heads_own_inputs_may_become_narrower(folder: Path, opened: Any) -> None:
@@ -173,6 +187,27 @@ def test_data_of_other_models_and_classes_is_refused(folder: Path, opened: Any) 
         task.info(other)
     with pytest.raises(SecateurError, match="not a data set"):
         open_task(task_at(str(folder / "net.yaml")))
+
+
+class Evil:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (str(self.file), "w")
+
+
+def test_the_cache_of_labels_is_neither_unpickled_nor_written(folder: Path, tmp_path: Path, opened: Any) -> None:
+    root = copied(folder, tmp_path)
+    with (root / "labels" / "train.cache").open("wb") as file:
+        np.save(file, np.array({"version": Evil(tmp_path / "ran")}, dtype=object), allow_pickle=True)
+    before = contents(root)
+    task = data(root, opened.model)
+    for split in (Split.TRAIN, Split.VAL):
+        assert len(next(iter(task.batches(split, seed=0)))["cls"])
+    assert not (tmp_path / "ran").exists() and contents(root) == before
 
 
 @pytest.mark.slow
