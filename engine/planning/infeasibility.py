@@ -88,7 +88,13 @@ def unreachable(
 
 
 def too_many(
-    goal: Goal, limit: KindLimit, total: int, lowest: Callable[[Goal, Mask, bool], int], locked: Mask, unrated: int
+    goal: Goal,
+    limit: KindLimit,
+    total: int,
+    lowest: Callable[[Goal, Mask, bool], int],
+    locked: Mask,
+    unrated: int,
+    holders: Kind | None = None,
 ) -> PlanError:
     """The error for a kind of which more must stay than a goal counts.
 
@@ -99,11 +105,17 @@ def too_many(
         lowest: How many stay at least under a goal and locks [S]; true: as if everything had a score.
         locked: [S] what must not be marked.
         unrated: How many structures have no score, and can therefore not go.
+        holders: A kind that can go and takes structures of this one along.
     """
     least = lowest(goal, locked, False)
     ways = _ways(replace(goal, kept=(), kinds=tuple(Kind)), locked, False, unrated)
     advice = Message("advice.lowest", "Ask for that.")
-    if helpful := [way.advice for way in ways if lowest(way.goal, way.locked, way.rated) < least]:
+    helpful = [way.advice for way in ways if lowest(way.goal, way.locked, way.rated) < least]
+    if holders is not None:
+        template = "keep fewer {holders}, with which their {kinds} go"
+        words = {"holders": title(plural(holders)), "kinds": title(plural(limit.kind))}
+        helpful.append(Message("advice.holders", template, words))
+    if helpful:
         advice = Message("advice.lowest_or", "Ask for that, or {ways}.", {"ways": any_of(helpful)})
     template = "Goal out of reach: {asked}. The lowest possible is {least:,} of {total:,} {kinds}. {advice}"
     kinds = title(plural(limit.kind))

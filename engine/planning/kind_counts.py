@@ -52,7 +52,8 @@ def with_kinds_planned(
             if len(marked) < excess:
                 lowest = partial(_lowest, analysis, scores, removed, limit.kind)
                 total, unrated = count_of(analysis, analysis.empty(), limit.kind), int((np.isnan(scores) & ~gone).sum())
-                raise too_many(goal, limit, total, lowest, locked, unrated)
+                holders = _holders(analysis, scores, goal, removed, locked) if limit.kind is Kind.HEAD else None
+                raise too_many(goal, limit, total, lowest, locked, unrated, holders)
             removed = removed.copy()
             removed[marked] = True
     return removed
@@ -131,6 +132,12 @@ def _most(analysis: Analysis, limit: KindLimit) -> int:
         template = "A goal cannot keep {share:.0%} of the {kinds}. Choose more than 0 and at most 100 %."
         raise PlanError("plan.kind_share", template, share=limit.share, kinds=title(plural(limit.kind)))
     return limit.count or int(limit.share * all_of_them + 0.5)
+
+
+def _holders(analysis: Analysis, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask) -> Kind | None:
+    """Groups that share keys and values, where some can go; they hold the heads."""
+    left = count_of(analysis, with_what_they_hold(analysis, removed), Kind.KV_GROUP)
+    return Kind.KV_GROUP if _lowest(analysis, scores, removed, Kind.KV_GROUP, goal, locked) < left else None
 
 
 def _lowest(

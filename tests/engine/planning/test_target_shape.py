@@ -114,6 +114,15 @@ def test_a_shape_that_no_plan_has_is_refused_with_the_nearest(uniform: Analysis,
         solve(uniform, rated(uniform), asked(shape))
 
 
+def test_where_groups_share_keys_and_values_a_count_of_heads_names_them(uniform: Analysis, free: Analysis) -> None:
+    words = "or keep fewer key/value groups, with which their heads go"
+    for analysis, share, least in ((uniform, 0.5, 6), (free, 0.25, 3)):
+        with pytest.raises(PlanError, match=f"is {least} of 6 heads.* {words}"):
+            solve(analysis, rated(analysis), Goal((), kept=(KindLimit(Kind.HEAD, share),)))
+    plan = solve(uniform, rated(uniform), Goal((), kept=(KindLimit(Kind.KV_GROUP, 0.5),))).removed
+    assert sizes(uniform, plan)["head"] == (4,)
+
+
 def convolutions(*layers: nn.Module) -> Analysis:
     return analyse(nn.Sequential(*layers).eval(), (torch.randn(2, 3, 12, 12),))
 
