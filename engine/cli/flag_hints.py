@@ -21,6 +21,7 @@ HINTS = {
     "task.preparation": "--mean, --std",
     "task.found_preprocessing": "--resize, --crop, --interpolation, --mean, --std",
     "task.tokens": "--length, --tokenizer",
+    "task.vocabulary": "--tokenizer",
     "table.purpose": "--label NAME, --purpose",
     "table.pairs": "--purpose similarity, --features NAME",
     "source.code": "--trust-code",

@@ -98,6 +98,14 @@ def _refused(predict: Any, inputs: Inputs, error: Exception) -> TaskError:
     shape = ", ".join(str(list(s)) for s in shapes)
     whole = (not torch.as_tensor(x).is_floating_point() for _, x in named_arrays(inputs))
     if shapes and all(len(one) == 2 for one in shapes) and all(whole):  # tokens, and their masks
+        arrays = (torch.as_tensor(x) for _, x in named_arrays(inputs))
+        highest, rows = max((int(x.max()) for x in arrays if x.numel()), default=0), _longest_table(predict)
+        if 0 < rows <= highest:
+            template = (
+                "The data holds token {highest}, but the model knows only {rows} tokens. Choose the tokenizer that "
+                "belongs to the model."
+            )
+            return TaskError("task.vocabulary", template, details=repr(error), highest=highest, rows=rows)
         template = (
             "The model cannot take samples of {length} tokens: {error}. Choose a shorter length, or check that the "
             "tokenizer belongs to the model."
@@ -106,6 +114,12 @@ def _refused(predict: Any, inputs: Inputs, error: Exception) -> TaskError:
         return TaskError("task.tokens", template, details=repr(error), length=length, error=words)
     template = "The model cannot take a batch of shape {shape}: {error}. Check the size, channels and type of the data."
     return TaskError("task.batch", template, details=repr(error), shape=shape, error=str(error).strip().rstrip("."))
+
+
+def _longest_table(predict: Any) -> int:
+    """Rows of the longest embedding, 0 where there is none: at least as many as there are tokens."""
+    modules = predict.modules() if isinstance(predict, nn.Module) else ()
+    return max((module.num_embeddings for module in modules if isinstance(module, nn.Embedding)), default=0)
 
 
 def channels_taken(predict: Any) -> int | None:

@@ -54,3 +54,13 @@ def test_where_nothing_tells_it_the_sentence_names_the_length(tmp_path: Path) ->
     with closing(Session(tmp_path / "session")) as session, pytest.raises(TaskError) as caught:
         finish(session.open(write(tmp_path, "pass")))
     assert caught.value.message.code == "task.tokens" and "samples of 128 tokens" in str(caught.value)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_knows_is_told_in_numbers(tmp_path: Path) -> None:
+    spec = write(tmp_path, "self.config = SimpleNamespace(max_position_embeddings=16)")
+    code = tmp_path / "net.py"
+    code.write_text(code.read_text().replace("Embedding(256, 8)", "Embedding(90, 8)"))
+    with closing(Session(tmp_path / "session")) as session, pytest.raises(TaskError) as caught:
+        finish(session.open(spec))
+    assert caught.value.message.code == "task.vocabulary"
+    assert f"token {ord('x')}, but the model knows only 90 tokens" in str(caught.value)
