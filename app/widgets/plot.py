@@ -87,8 +87,9 @@ class Plot(pg.PlotWidget):
             axis = self.getAxis(side)
             length = self.height() if side == "left" else self.width() - self.getAxis("left").width()
             shown = measure.elidedText(text, Qt.TextElideMode.ElideMiddle, length - 2 * size)
-            if (axis.labelText, axis.labelStyle.get("font-size")) != (shown, f"{size}px"):  # lays out the whole plot
-                axis.setLabel(shown, **{"font-size": f"{size}px"})
+            style = {"color": tokens().muted, "font-size": f"{size}px"}  # it replaces what the axis has
+            if (axis.labelText, axis.labelStyle) != (shown, style):  # lays out the whole plot
+                axis.setLabel(shown, **style)
             axis.label.setToolTip(text if shown != text else "")
 
     @Slot()

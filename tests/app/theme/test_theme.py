@@ -109,6 +109,18 @@ def test_a_switch_repaints_cards_and_plots_at_once(app, qtbot) -> None:
     assert theme().tokens is DARK
 
 
+def test_titles_of_axes_keep_the_colour_of_the_look_whenever_they_are_written(app, qtbot) -> None:
+    apply(app, Scheme.LIGHT)
+    plot = Plot("a plot")
+    qtbot.addWidget(plot)
+    plot.label_axis("left", "top-1, %")
+    for scheme, look in ((Scheme.DARK, DARK), (Scheme.LIGHT, LIGHT)):
+        apply(app, scheme)
+        plot.label_axis("bottom", f"MACs, {scheme}")
+        for side in ("left", "bottom"):
+            assert f"color:{look.muted}" in plot.getAxis(side).label.toHtml(), (scheme, side)
+
+
 def test_the_system_scheme_follows_the_system(app, monkeypatch) -> None:
     look = apply(app, Scheme.SYSTEM)
     monkeypatch.setattr(look, "_system_scheme", lambda: Qt.ColorScheme.Dark)
