@@ -116,7 +116,7 @@ class JobsPanel(QWidget):
         self._list = QVBoxLayout(page)
         self._list.setContentsMargins(8, 6, 8, 6)
         self._list.addStretch(1)
-        area = QScrollArea()
+        self._area = area = QScrollArea()
         area.setProperty("role", "reached")
         area.setWidgetResizable(True)
         area.setAccessibleName(self.tr("Jobs, the running one first"))
@@ -134,6 +134,7 @@ class JobsPanel(QWidget):
 
     def _changed(self, _aspects: frozenset[Aspect]) -> None:
         jobs = {job.id: job for job in self.document.jobs}
+        self._keep_focus(jobs)
         for gone in self.rows.keys() - jobs.keys():
             row = self.rows.pop(gone)
             self._list.removeWidget(row)
@@ -150,6 +151,19 @@ class JobsPanel(QWidget):
             if self._list.indexOf(self.rows[number]) != place:
                 self._list.insertWidget(place, self.rows[number])
         self._stack.setCurrentIndex(int(bool(jobs)))
+
+    def _keep_focus(self, jobs: dict[int, JobView]) -> None:
+        """Where a row with the focus goes, the next one that waits gets it, or the list.
+
+        Qt would look for it elsewhere, and the next key could cancel what runs.
+        """
+        rows = sorted(self.rows.values(), key=self._list.indexOf)
+        focused = next((n for n, row in enumerate(rows) if row.isAncestorOf(row.window().focusWidget())), -1)
+        if focused < 0 or rows[focused].job.id in jobs:
+            return
+        behind = rows[focused + 1 :] if rows[focused].job.place else []
+        waiting = next((row for row in behind if (job := jobs.get(row.job.id)) is not None and job.place), None)
+        (self._area if waiting is None else waiting.cancel).setFocus()
 
     @Slot(int)
     def _show_log(self, number: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import QEvent, Qt
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from secateur.app.commands import command_named
 from secateur.app.document.aspects import Aspect
@@ -81,6 +81,23 @@ def test_what_waits_is_listed_in_its_order_and_can_be_moved_and_taken_out(player
     QApplication.processEvents()
     assert titles(panel) == [first, third] and player.link.cancelled == []  # the engine never had it
     assert player.sentences[-1] == "Cancelled: Evaluate the original. Nothing was changed."
+
+
+def test_keys_that_take_jobs_out_of_the_queue_do_not_get_to_what_runs(player: Player, qtbot) -> None:
+    page = QWidget()
+    qtbot.addWidget(page)
+    layout, panel, other = QVBoxLayout(page), JobsPanel(player.workbench), QPushButton("cancels what runs")
+    for each in (panel, other):
+        layout.addWidget(each)
+    page.show()
+    ask_three(player)
+    first, second, third = (job.id for job in player.document.jobs)
+    panel.rows[second].cancel.setFocus()
+    qtbot.keyClick(panel.rows[second].cancel, Qt.Key.Key_Space)
+    assert page.focusWidget() is panel.rows[third].cancel
+    qtbot.keyClick(panel.rows[third].cancel, Qt.Key.Key_Space)
+    assert [job.id for job in player.document.jobs] == [first]
+    assert page.focusWidget() is panel.findChild(QScrollArea)
 
 
 def test_nothing_passes_a_job_that_makes_a_state(player: Player) -> None:
