@@ -14,9 +14,10 @@ def _text(t: Tokens, size: Sizes) -> str:
     return f"""
 QLabel[role="caption"] {{ font-size: {size.caption}px; color: {t.muted}; }}
 QLabel[role="muted"] {{ color: {t.muted}; }}
-QLabel[role="strong"] {{ font-weight: 600; }}
-QLabel[role="heading"] {{ font-size: {size.heading}px; font-weight: 600; }}
-QLabel[role="number"] {{ font-size: {size.number}px; font-weight: 600; }}
+QLabel[role=""] {{ color: {t.text}; }}
+QLabel[role="strong"] {{ font-weight: 600; color: {t.text}; }}
+QLabel[role="heading"] {{ font-size: {size.heading}px; font-weight: 600; color: {t.text}; }}
+QLabel[role="number"] {{ font-size: {size.number}px; font-weight: 600; color: {t.text}; }}
 QLabel[role="good"] {{ font-weight: 600; color: {t.accent}; }}
 QLabel[role="marked"] {{ font-weight: 600; color: {t.marked}; }}
 QWidget[role="small"] {{ font-size: {size.caption}px; }}

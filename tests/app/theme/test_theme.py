@@ -33,7 +33,7 @@ from secateur.app.theme import (
 )
 from secateur.app.theme.style import style_sheet
 from secateur.app.widgets.card import Card
-from secateur.app.widgets.labels import label
+from secateur.app.widgets.labels import label, set_role
 from secateur.app.widgets.plot import Plot
 from secateur.app.widgets.progress import ProgressBar
 
@@ -107,6 +107,22 @@ def test_a_switch_repaints_cards_and_plots_at_once(app, qtbot) -> None:
     assert _middle(card) == DARK.panel
     assert plot.backgroundBrush().color().name() == DARK.panel
     assert theme().tokens is DARK
+
+
+@pytest.mark.parametrize("role", ["", "strong", "heading", "number"])
+def test_a_label_whose_role_changes_after_a_switch_has_the_colour_of_the_new_look(app, qtbot, role) -> None:
+    apply(app, Scheme.LIGHT)
+    page = QWidget()
+    layout, one = QVBoxLayout(page), label("1.00", role)
+    layout.addWidget(one)
+    qtbot.addWidget(page)
+    page.show()
+    set_role(one, "good")
+    apply(app, Scheme.DARK)
+    set_role(one, role)
+    assert one.palette().color(one.foregroundRole()).name() == DARK.text
+    apply(app, Scheme.LIGHT)
+    assert one.palette().color(one.foregroundRole()).name() == LIGHT.text
 
 
 def test_titles_of_axes_keep_the_colour_of_the_look_whenever_they_are_written(app, qtbot) -> None:
