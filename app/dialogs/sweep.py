@@ -88,23 +88,27 @@ class SweepDialog(FormDialog):
             return trained_for(before, self.length.value())
         return replace(before, epochs=0, minutes=0.0, repair=Repair.LEAST_SQUARES) if how == "repair" else None
 
+    def swept(self) -> PruneSettings:
+        """What is done for each budget."""
+        settings = self._workbench.sweep.settings(self.cost.cost, self.settings())
+        return replace(settings, choose=self.way.values()["choose"])
+
     def _estimate(self) -> str:
         """How many cuts, and about how long and how much memory they take where that can be known."""
-        budgets = shares(self.budgets.text())
-        words = counted(len(budgets), self.tr("{count} cut"), self.tr("{count} cuts"))
-        settings = self.settings()
+        budgets, settings, state = shares(self.budgets.text()), self.settings(), self._document.contents.present
+        estimator, prune_settings = self._workbench.estimator, self.swept()
+        cuts = sum(estimator.rounds(state, prune_settings, budgets))
+        words = counted(cuts, self.tr("{count} cut"), self.tr("{count} cuts"))
         if settings is None or not settings.trains or self._document.task is None:
             words = self.tr("{0}, each evaluated on the data.").format(words)
         elif settings.minutes:
-            words = self.tr("{0}, {1} min of recovery in total.").format(words, f"{len(budgets) * settings.minutes:g}")
+            words = self.tr("{0}, {1} min of recovery in total.").format(words, f"{cuts * settings.minutes:g}")
         else:
-            epochs = counted(len(budgets) * settings.epochs, self.tr("{count} epoch"), self.tr("{count} epochs"))
+            epochs = counted(cuts * settings.epochs, self.tr("{count} epoch"), self.tr("{count} epochs"))
             words = self.tr("{0}, {1} in total.").format(words, epochs)
         if self._masks:
-            words = self.tr("Without masks: {0}").format(words)
-        state = self._document.contents.present
-        prune_settings = self._workbench.sweep.settings(self.cost.cost, settings)
-        return f"{words} {self._workbench.estimator.words('sweep', state, prune_settings, budgets)}".rstrip()
+            words = self.tr("Not counting the masks: {0}").format(words)
+        return f"{words} {estimator.words('sweep', state, prune_settings, budgets)}".rstrip()
 
     def _problem(self) -> str:
         if self._masks and self._document.task is None:

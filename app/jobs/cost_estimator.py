@@ -15,7 +15,8 @@ from typing import Any
 
 from PySide6.QtCore import QCoreApplication
 
-from secateur.engine.planning.protocol import Goal
+from secateur.engine.planning.budget_schedule import rounds_to
+from secateur.engine.planning.protocol import Choose, Goal
 from secateur.engine.recovery.protocol import DISTILLATION_STEPS, RecoverySettings
 from secateur.engine.scoring.criteria import CRITERIA, context_of
 from secateur.engine.sensitivity.protocol import SHARES
@@ -24,6 +25,7 @@ from secateur.engine.structures.analysis import Analysis, Mask, from_identities
 from secateur.engine.structures.memory.peak import Memory, memory
 from secateur.engine.targets.protocol import WRITING
 from secateur.engine.workflows.prune import PruneSettings
+from secateur.engine.workflows.sweep import at_share
 
 from ..document.document import Document
 from ..storage import settings
@@ -303,9 +305,19 @@ class CostEstimator:
         seconds = sum(self.evaluation_seconds("test", one) for one in shares)
         if settings is None or not settings.trains:
             return Estimate(UNKNOWN, seconds or UNKNOWN, self._cut(name).bytes)
-        seconds += sum(self.recovery_seconds(settings, one) for one in shares)
+        for share, count in zip(shares, self.rounds(name, prune_settings, shares), strict=True):
+            kept = (share ** (number / count) for number in range(1, count + 1))
+            seconds += sum(self.recovery_seconds(settings, one) for one in kept)
         need = self._recover(name, settings).bytes
         return Estimate(UNKNOWN, seconds or UNKNOWN, need)
+
+    def rounds(self, name: str, prune_settings: PruneSettings, shares: tuple[float, ...]) -> tuple[int, ...]:
+        """In how many cuts a sweep from a state gets to each share; the settings are those of the sweep."""
+        analysis, state = self._document.analysis, self._state(name)
+        if prune_settings.choose is not Choose.ROUNDS or analysis is None or state is None:
+            return (1,) * len(shares)
+        gone = from_identities(analysis, state.removed)[0] | from_identities(analysis, prune_settings.marked)[0]
+        return tuple(rounds_to(analysis, at_share(prune_settings, share).goal, gone) for share in shares)
 
     def _sensitivity(self, *_rest: Any) -> Estimate:
         cost, state, known = self.sensitivity(), self._document.state, self._document.curves

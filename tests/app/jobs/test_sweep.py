@@ -72,6 +72,19 @@ def test_masks_are_asked_for_where_they_can_be_learned(qtbot, player, window, di
     assert (settings.choose, settings.mask_steps) == (Choose.MASKS, 50)
 
 
+def test_every_cut_of_the_rounds_counts(qtbot, player, window, dialog) -> None:
+    dialog.length.setValue(5)
+    at_once = player.workbench.estimator.estimate("sweep", "s0", dialog.swept(), (0.8, 0.65, 0.5, 0.35, 0.2))
+    assert dialog.estimate.text().startswith("5 cuts, 25 epochs in total.")
+    dialog.way.widgets["choose"].setCurrentText("rounds")
+    # a round keeps nine tenths at least: 0.9 ** 3 < 0.8, 0.9 ** 5 < 0.65, and so on: 3 + 5 + 7 + 10 + 16
+    assert dialog.estimate.text().startswith("41 cuts, 205 epochs in total.")
+    rounds = player.workbench.estimator.estimate("sweep", "s0", dialog.swept(), (0.8, 0.65, 0.5, 0.35, 0.2))
+    assert rounds.seconds > 41 / 5 * at_once.seconds  # what is trained on the way is larger than what is asked for
+    dialog.way.widgets["choose"].setCurrentText("learned masks")
+    assert dialog.estimate.text().startswith("Not counting the masks: 5 cuts, 25 epochs in total.")
+
+
 def test_masks_on_what_is_cut_are_refused(player, window, dialog) -> None:
     document = player.document
     cut, _ = pair(player, 1, 0.5, 0.9)
