@@ -130,8 +130,8 @@ class TaskSpec:
         tuple[int, int] | None,
         Option(
             title="Crop to",
-            help="side, or height and width, of the middle of each image that the model gets; without --resize each "
-            "image is resized so that it just covers that",
+            help="side, or height and width, of the middle of each image that the model gets; unless another size "
+            "is given for it, each image is resized before so that it just covers that",
             notation=SIDES,
             convert=height_and_width,
             hint="224 x 224; empty: unchanged",

@@ -82,7 +82,7 @@ class PruneSettings:
         Choose,
         Option(
             title="Chosen by",
-            help="scores: at once; rounds: in rounds of a tenth, or as many as --rounds says, with a recovery after "
+            help="scores: at once; rounds: in rounds of a tenth, or as many as are asked for, with a recovery after "
             "each; masks: learned together with the weights, as many of each layer as the scores would keep",
             titles={Choose.SCORES: "scores", Choose.ROUNDS: "rounds", Choose.MASKS: "learned masks"},
             group=PLAN,

@@ -12,9 +12,12 @@ from secateur.engine.cli.arguments import parser
 from secateur.engine.cli.settings import add_settings, read_settings
 from secateur.engine.errors import SecateurError
 from secateur.engine.options import Option, require_in_range, settings_of
+from secateur.engine.planning.protocol import Goal
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
 from secateur.engine.scoring.score_options import Choices, Combine
 from secateur.engine.session.state_text import _settings
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.tasks.protocol import TaskSpec
 from secateur.engine.text.notation import SHARES
 from secateur.engine.workflows.prune import PruneSettings
 
@@ -116,3 +119,11 @@ def test_a_range_is_said_in_words_and_never_holds_what_is_no_number(option: Opti
     assert str(option.range) == words
     assert not option.holds(float("nan")) and not option.holds(float("inf"))
     assert option.holds(5) and not (option.holds(-1) and option.holds(10))
+
+
+@pytest.mark.parametrize("kind", [Goal, ModelSpec, PruneSettings, RecoverySettings, TaskSpec])
+def test_words_that_the_window_shows_too_name_no_flag_of_the_command_line(kind: type) -> None:
+    for one in settings_of(kind):
+        option = one.option
+        said = " ".join(filter(None, (option.title, option.help, option.details, option.hint)))
+        assert "--" not in said, (one.name, said)
