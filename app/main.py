@@ -59,15 +59,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _window(arguments)
 
 
-def model_of(arguments: list[str]) -> "ModelSpec | None":
-    """What the window opens: the model that was named, the bundled one without a name, None for an empty window."""
+def model_of(arguments: list[str], elsewhere: bool = False) -> "ModelSpec | None":
+    """What the window opens: the model that was named, the bundled one without a name, None for an empty window.
+
+    Args:
+        arguments: Of the command line, without the engine's address.
+        elsewhere: Paths are those of another machine.
+    """
     from secateur.engine.cli.arguments import parser
     from secateur.engine.cli.model_args import model_spec
 
     if "--empty" in arguments:
         return None
     given = arguments if arguments else [SAMPLE]
-    return model_spec(parser().parse_args(["inspect", *given]))
+    return model_spec(parser().parse_args(["inspect", *given]), elsewhere)
 
 
 def has_display() -> bool:
@@ -84,7 +89,7 @@ def _window(arguments: list[str]) -> int:
     try:
         arguments, address = _address_of(arguments)
         engine = _client(address)
-        spec = model_of(arguments)
+        spec = model_of(arguments, elsewhere=bool(address))
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
     except SecateurError as error:

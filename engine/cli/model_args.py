@@ -14,9 +14,9 @@ from ..tasks.protocol import TaskSpec
 from .settings import given_settings, read_settings
 
 
-def model_spec(arguments: argparse.Namespace) -> ModelSpec:
-    """The model that the arguments name, with its task."""
-    spec = read_settings(ModelSpec, arguments, task=task_spec(arguments), inputs=())
+def model_spec(arguments: argparse.Namespace, elsewhere: bool = False) -> ModelSpec:
+    """The model that the arguments name, with its task; `elsewhere` as in `task_spec`."""
+    spec = read_settings(ModelSpec, arguments, task=task_spec(arguments, elsewhere), inputs=())
     return spec.with_inputs(inputs_of(arguments))
 
 
@@ -62,9 +62,14 @@ def project_folder(arguments: argparse.Namespace) -> Path:
     return folder
 
 
-def task_spec(arguments: argparse.Namespace) -> TaskSpec | None:
-    """The task that the arguments name, None without one."""
-    from ..tasks.open import task_at
+def task_spec(arguments: argparse.Namespace, elsewhere: bool = False) -> TaskSpec | None:
+    """The task that the arguments name, None without one.
+
+    Args:
+        arguments: As they were parsed.
+        elsewhere: Its path is one of another machine, where its kind will be found.
+    """
+    from ..tasks.open import BUNDLED, task_at
 
     given = given_settings(TaskSpec, arguments)
     path = given.pop("path", None)
@@ -75,4 +80,6 @@ def task_spec(arguments: argparse.Namespace) -> TaskSpec | None:
             raise TaskError("cli.no_task", "{names} need data. Add --task.", names=names)
         return None
     sizes = [(one.shape[2], one.shape[3]) for one in arguments.input or () if len(one.shape) == 4]
-    return replace(task_at(path, sizes[0] if len(sizes) == 1 else None), **given)
+    size = sizes[0] if len(sizes) == 1 else None
+    there = elsewhere and path != BUNDLED
+    return replace(TaskSpec("", path, size=size, batch=0) if there else task_at(path, size), **given)

@@ -27,7 +27,9 @@ from ..sources.input_spec import InputSpec, check_inputs
 from ..sources.nan_check import no_numbers
 from ..sources.open import open_model
 from ..sources.protocol import ModelSpec, SourceModel
+from ..sources.spec_paths import change_model
 from ..storage.file_limits import read_whole
+from ..storage.paths import absolute_to
 from ..structures.analysis import Analysis
 from ..surgery.cut.trial_cuts import settle
 from ..surgery.repair.keep_class import keep_own_class
@@ -36,7 +38,7 @@ from ..tasks.detect_class_order import other_class_order
 from ..tasks.detect_normalisation import better_normalisation
 from ..tasks.model_outputs import channels_taken, classes_of, evaluating, run_model, tokens_taken
 from ..tasks.model_purpose import purpose_of_model
-from ..tasks.open import NAMED, RESIZED, TABLES, open_task
+from ..tasks.open import NAMED, RESIZED, TABLES, open_task, with_kind
 from ..tasks.preprocessing import Preprocessing, of_hugging_face, preprocessed_as, remark_on_found, without_found
 from ..tasks.protocol import (
     BFLOAT16,
@@ -149,6 +151,12 @@ def _with_numbers(opened: SourceModel, inputs: Inputs) -> SourceModel:
         raise OpenError("open.no_numbers", template, weights=named)
     template = "The weights contain NaN or infinity, but the outputs do not: {weights}."
     return replace(opened, notes=(*opened.notes, Message("open.some_no_numbers", template, {"weights": named})))
+
+
+def as_found(spec: ModelSpec) -> ModelSpec:
+    """What was asked for, its paths whole and the kind of its data found; raises TaskError where there is none."""
+    spec = change_model(spec, absolute_to(Path.cwd()))
+    return spec if spec.task is None else replace(spec, task=with_kind(spec.task))
 
 
 def opened_task(spec: TaskSpec, model: Any, consent: Consent, found: Preprocessing | None = None) -> Task:

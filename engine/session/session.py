@@ -38,7 +38,6 @@ from ..sources.named_code import by_hand, code_of, require_consent
 from ..sources.nan_check import no_numbers
 from ..sources.open import named_by_hand
 from ..sources.protocol import ModelSpec
-from ..sources.spec_paths import change_model
 from ..storage.folder_lock import Holder
 from ..storage.paths import absolute_to
 from ..storage.serialization import to_plain
@@ -62,6 +61,7 @@ from .measurement_cache import TRAININGS, Numbers, Stored, fingerprint, points_o
 from .open_model import (
     Prepared,
     analysed,
+    as_found,
     asks_for,
     check_outputs,
     described,
@@ -300,6 +300,7 @@ class Session:
         """
         with self._moving(folder):
             yield from self.location.alone()
+            spec = as_found(spec)
             return (yield from self._open(spec, evaluate, token, named_by_hand(spec) if consent is None else consent))
 
     def restore(
@@ -351,8 +352,7 @@ class Session:
             raise
 
     def _open(self, spec: ModelSpec, evaluate: bool, token: CancelToken, consent: Consent) -> Job[OpenedModel]:
-        here, began = absolute_to(Path.cwd()), time.time()
-        spec = change_model(spec, here)
+        began = time.time()
         if is_project(spec.source):
             return (yield from self._open_project(spec, token))
         if is_bundle(spec.source):

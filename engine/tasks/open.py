@@ -1,6 +1,7 @@
 """Opens a task from its specification: a table from kind to opener. Opening loads torch."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError, Message
@@ -12,6 +13,8 @@ FORMS = Message(
     "a folder of images with one sub-folder for each class or COCO-style annotations, an .npz, .parquet, .csv, .tsv "
     "or .txt file, a .yaml of Ultralytics' form, or a task.py",
 )
+BUNDLED = "bundled"
+"""The sample: the word for its path, and its kind."""
 KINDS = {
     ".npz": "arrays",
     ".parquet": "parquet",
@@ -53,7 +56,7 @@ def open_task(spec: TaskSpec, consent: Consent | None = None) -> Task:
 def kind_of(path: str) -> str:
     """The kind that a path is opened as, by its ending or by what a folder holds; "" is the bundled task."""
     if not path:
-        return "bundled"
+        return BUNDLED
     where = Path(path)
     if not where.exists():
         raise DataError("task.missing", "{path} does not exist. Name {forms}.", path=path, forms=FORMS)
@@ -72,9 +75,17 @@ def task_at(path: str, size: tuple[int, int] | None = None) -> TaskSpec:
         path: File or folder.
         size: (height, width) that images are resized to, where they are decoded at all; None for as they are.
     """
-    path = "" if path == "bundled" else path
+    path = "" if path == BUNDLED else path
     kind = kind_of(path)
     return TaskSpec(kind, path, size=size if kind in RESIZED else None, batch=BATCHES.get(kind, TaskSpec("").batch))
+
+
+def with_kind(spec: TaskSpec) -> TaskSpec:
+    """A specification, its kind found where it was left open; raises DataError where nothing usable lies there."""
+    if spec.kind:
+        return spec
+    found = task_at(spec.path, spec.size)
+    return replace(spec, kind=found.kind, size=found.size, batch=spec.batch or found.batch)
 
 
 def _kind_of_folder(folder: Path) -> str:

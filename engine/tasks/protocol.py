@@ -79,13 +79,14 @@ class TaskSpec:
     Attributes:
         kind: Form of the data, a key of `open.OPENERS`: "bundled" (the sample), "arrays" (.npz), "folder" (images, one
             sub-folder a class), "file" (task.py), "parquet", "csv", "text", "idx" (MNIST), "cifar", "masks"
-            (images with masks), "coco" (images with boxes), "ultralytics" (their .yaml).
+            (images with masks), "coco" (images with boxes), "ultralytics" (their .yaml); "" for what the path is
+            found to be where it lies (`open.with_kind`).
         path: File or folder, "" for the bundled one.
         mean: Per-channel mean subtracted from pixels scaled to 0..1.
         std: Per-channel standard deviation divided by.
         size: (height, width) images are cropped to in the middle, resized before so that they just cover it unless
             "resize" says how; None: as they are. For images that are decoded (folders, Parquet, masks, COCO).
-        batch: Batch size for training and evaluation.
+        batch: Batch size for training and evaluation; 0, only without a kind, for the usual one of the kind.
         options: Further options: "purpose" (a key of `purposes.table.PURPOSES`; else it follows from the data),
             "seed" of the splits, "resize" (the shorter side, or height x width, before the crop) and "interpolation",
             "features" and "label" (names of columns, commas between them), "header" (of a table: "yes" or "no"),

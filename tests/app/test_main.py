@@ -38,6 +38,15 @@ def test_what_the_window_opens(arguments, model):
     assert program.model_of(arguments) == model
 
 
+def test_data_on_another_machine_is_left_to_the_engine_there() -> None:
+    words = ["/no/such/net.py:build", "--task", "/no/such/images", "--mean", "0.5", "--input", "1x3x32x32"]
+    spec = program.model_of(words, elsewhere=True)
+    task = TaskSpec("", "/no/such/images", mean=(0.5,), size=(32, 32), batch=0)
+    assert spec is not None and spec.task == task
+    sample = program.model_of(["bundled:resnet", "--task", "bundled"], elsewhere=True)
+    assert sample is not None and sample.task == TaskSpec("bundled")
+
+
 def test_every_command_of_the_command_line_is_one():
     commands: Any = next(one for one in parser()._actions if one.dest == "command")
     assert commands.choices.keys() == COMMANDS.keys()

@@ -102,6 +102,14 @@ def test_data_without_labels_is_judged_by_the_original_however_it_was_opened(
     assert finish(session.evaluate("s0", Split.TEST)).value == 1.0
 
 
+def test_data_whose_form_was_left_open_is_opened_as_what_it_is(session: Session, spec: ModelSpec) -> None:
+    assert spec.task is not None and spec.task.kind == "arrays"
+    opened = finish(session.open(replace(spec, task=replace(spec.task, kind="", batch=0)), evaluate=False))
+    assert opened.spec is not None and opened.spec.task is not None
+    assert (opened.spec.task.kind, opened.spec.task.path) == ("arrays", spec.task.path)
+    assert opened.spec.task.batch == TaskSpec("arrays").batch and opened.task is not None
+
+
 def other_opening(spec: ModelSpec) -> OpenedModel:
     """The same model opened elsewhere, and judged at once."""
     with closing(Session()) as other:

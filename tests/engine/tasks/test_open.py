@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from secateur.engine.errors import TaskError
-from secateur.engine.tasks.open import OPENERS, kind_of, open_task
-from secateur.engine.tasks.protocol import TaskSpec
+from secateur.engine.tasks.open import OPENERS, kind_of, open_task, with_kind
+from secateur.engine.tasks.protocol import BATCHES, TaskSpec
 
 
 def test_the_kind_follows_from_the_path(tmp_path: Path) -> None:
@@ -41,6 +42,20 @@ def test_the_kind_of_a_folder_follows_from_what_it_holds(tmp_path: Path, holds: 
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert kind_of(str(tmp_path)) == kind
+
+
+def test_a_kind_that_was_left_open_is_found_where_the_data_lies(tmp_path: Path) -> None:
+    arrays, boxes = tmp_path / "data.npz", tmp_path / "boxes.json"
+    for file in (arrays, boxes):
+        file.touch()
+    (tmp_path / "images").mkdir()
+    left = TaskSpec("", str(tmp_path / "images"), mean=(0.5,), size=(32, 32), batch=0, options=(("seed", "1"),))
+    folder = TaskSpec("folder", left.path, mean=(0.5,), size=(32, 32), options=(("seed", "1"),))
+    assert with_kind(left) == folder and with_kind(folder) is folder
+    assert with_kind(replace(left, path=str(arrays))) == replace(folder, kind="arrays", path=str(arrays), size=None)
+    found = with_kind(replace(left, path=str(boxes)))
+    assert (found.kind, found.batch) == ("coco", BATCHES["coco"])
+    assert with_kind(replace(left, batch=8)).batch == 8
 
 
 def test_a_path_that_is_no_task_is_refused(tmp_path: Path) -> None:
