@@ -36,7 +36,8 @@ class Command:
         shortcut: Keys ("Ctrl+Z"), "" for none.
         enabled: Given the document the reason why it cannot be done now, "" when it can.
         words: Given the document a title that says more ("Undo cut 96 structures"), None for the plain one.
-        takes: Given the workbench about how long it takes and how much memory, in a sentence; None for what is quick.
+        takes: Given the workbench about how long it takes and how much memory, or what else follows from it now, in a
+            sentence; None for what is quick.
         line: A line stands above it in its menu.
         chosen: Of a choice among several: whether it is the present one, which has a check mark. None for what acts.
     """

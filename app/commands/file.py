@@ -6,7 +6,7 @@ from ..dialogs.window_api import WindowApi
 from ..document import preconditions
 from ..jobs.workbench import Workbench
 from ..text.translate import QT_TRANSLATE_NOOP
-from .command import CONTEXT, Command
+from .command import CONTEXT, Command, say
 
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "File")
 
@@ -110,6 +110,12 @@ def _save(window: WindowApi) -> None:
 
 def _quit(window: WindowApi) -> None:
     window.close()
+
+
+def _quit_keeps(workbench: Workbench) -> str:
+    if place := workbench.document.engine.place:
+        return say("Unsaved work is deleted on {host}; you are asked first.").format(host=place)
+    return say("Unsaved work is kept as a draft on the start page.")
 
 
 _WRITABLE = preconditions.all_of(preconditions.has_model, preconditions.has_weights, preconditions.is_idle)
@@ -313,9 +319,10 @@ FILE = (
         "file.quit",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Quit"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Close the window. Unsaved work is kept as a draft on the start page."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Close the window."),
         _quit,
         "Ctrl+Q",
+        takes=_quit_keeps,
         line=True,
     ),
 )

@@ -13,6 +13,7 @@ from ..text.translate import QT_TRANSLATE_NOOP, sentence
 from ..widgets.check_boxes import CheckBox, RadioButton
 from ..widgets.labels import label
 from .form import FormDialog
+from .unsaved_work import leave
 from .window_api import WindowApi
 
 CONTEXT = "NextVersion"
@@ -95,9 +96,8 @@ class ApplyRecipe(FormDialog):
         if self.here.isChecked():
             window.workbench.recipes.hold(recipe)
         else:
-            window.workbench.recipes.open(
-                ReplayRequest(recipe, self.weights.text().strip(), self.source.text().strip())
-            )
+            request = ReplayRequest(recipe, self.weights.text().strip(), self.source.text().strip())
+            leave(window, lambda: window.workbench.recipes.open(request))
 
 
 class ChooseMode(FormDialog):

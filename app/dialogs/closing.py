@@ -40,13 +40,10 @@ class Closing(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setMinimumWidth(480)
         self.sentence = label("", wrap=True)
-        self.hint = label(
-            self.tr(
-                "Closing cancels it first. Finished results are kept, and a recovery continues from where it stood."
-            ),
-            "muted",
-            wrap=True,
-        )
+        hint = self.tr("Closing cancels it first.")
+        if not window.document.engine.place:  # of which nothing stays
+            hint += " " + self.tr("Finished results are kept, and a recovery continues from where it stood.")
+        self.hint = label(hint, "muted", wrap=True)
         self.waiting = ProgressBar(maximum=0)
         self.waiting.setAccessibleName(self.tr("Waiting for the job to end"))
         self.waiting.hide()

@@ -20,9 +20,11 @@ class SaveProject(FolderDialog):
     def __init__(self, window: WindowApi) -> None:
         """Ask in a window."""
         sentence = self.tr(
-            "Writes every state with its weights, and the recipe of the current state. Sessions are saved "
-            "automatically. Save a project to archive or share your work."
+            "Writes every state with its weights, and the recipe of the current state. Save a project to archive or "
+            "share your work."
         )
+        if not window.document.engine.place:
+            sentence += " " + self.tr("Sessions are saved automatically.")
         super().__init__(window, self.tr("Save project"), sentence, self.tr("Save"), self.tr("project"))
         self.act = lambda: window.workbench.model.save(self.path.text())
         self.written = lambda: in_the_way(Path(self.path.text()).expanduser())

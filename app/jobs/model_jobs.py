@@ -61,7 +61,8 @@ class ModelJobs(QObject):
     def show(self, model: OpenedModel, spec: ModelSpec) -> None:
         """Show a model that a job has opened, and read or measure what belongs to it."""
         document = self._document
-        left = document.model_name if document.analysis is not None and not document.clean else ""
+        drafts = document.analysis is not None and not document.clean and not document.engine.place
+        left = document.model_name if drafts else ""
         self.adopt(model, spec)
         words = (
             self.tr("{name} is open. Your work on {left} is kept: File > Drafts.")

@@ -5,6 +5,7 @@ import time
 from PySide6.QtCore import QCoreApplication, QDateTime, QLocale, Slot
 from PySide6.QtWidgets import QMenu
 
+from ..dialogs.unsaved_work import leave
 from ..dialogs.window_api import WindowApi
 from ..storage.autosave.session_folders import Draft
 from ..text.structures import counted as counted_kind
@@ -77,6 +78,10 @@ class DraftsMenu(QMenu):
             action = self.addAction(words.replace("&", "&&"))
             action.setToolTip(str(draft.folder))
             action.setEnabled(not self._window.document.busy)
-            action.triggered.connect(lambda _checked=False, one=draft: sessions.restore(one.folder, one.name))
+            action.triggered.connect(lambda _checked=False, one=draft: self._restore(one))
         if not shown:
             self.addAction(self.tr("No unsaved work")).setEnabled(False)
+
+    def _restore(self, draft: Draft) -> None:
+        sessions = self._window.workbench.sessions
+        leave(self._window, lambda: sessions.restore(draft.folder, draft.name))

@@ -6,11 +6,11 @@ The first paint shows the top bar and the start page; panels are imported and th
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QMainWindow, QMenu, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QMainWindow, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
 from secateur.engine.sources.protocol import ModelSpec
 
@@ -55,6 +55,8 @@ TITLE_BAR = 40
 """Height in pixels that window managers add at most."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL, Aspect.JOBS, Aspect.CURVE, Aspect.COMPARED})
 
+Dialog = TypeVar("Dialog", bound=QDialog)
+
 
 class MainWindow(QMainWindow):
     """The window of one document.
@@ -91,7 +93,6 @@ class MainWindow(QMainWindow):
         self._preload.loaded.connect(self._build)
         self._painted = False
         self._closed = False
-        self._closing: Any = None
         self._following = False
         self.setObjectName("main")
         self.setMinimumSize(*SMALLEST)
@@ -186,6 +187,12 @@ class MainWindow(QMainWindow):
     # What commands and drops ask for.
 
     def open(self, spec: ModelSpec) -> None:
+        """Open a model, unless unsaved work would be lost by that and is stayed with."""
+        from ..dialogs.unsaved_work import leave
+
+        leave(self, lambda: self._open(spec))
+
+    def _open(self, spec: ModelSpec) -> None:
         """Open a model; the errors of an earlier try are gone."""
         self.errors.hide()
         self.workbench.model.open(spec)
@@ -211,8 +218,7 @@ class MainWindow(QMainWindow):
     def open_source(self, source: str) -> None:
         """Open what a path or name says; asks where more must be known."""
         if self.workbench.sessions.is_session(source):
-            self.errors.hide()
-            self.workbench.sessions.restore(Path(source))
+            self._restore_session(Path(source))
             return
         spec = source_of(source)
         if spec is not None:
@@ -221,6 +227,15 @@ class MainWindow(QMainWindow):
             from ..dialogs.open_model import ask
 
             ask(self, source)
+
+    def _restore_session(self, folder: Path) -> None:
+        from ..dialogs.unsaved_work import leave
+
+        def restore() -> None:
+            self.errors.hide()
+            self.workbench.sessions.restore(folder)
+
+        leave(self, restore)
 
     def reopen(self, source: str) -> None:
         """Open something of the list of what was opened as it was: with its checkpoint and data."""
@@ -373,7 +388,7 @@ class MainWindow(QMainWindow):
         """A file of a project was found: open it again."""
         asked = self.workbench.model.asked
         if asked is not None:
-            self.open(replace(asked, moved=(*asked.moved, (old, new))))
+            self._open(replace(asked, moved=(*asked.moved, (old, new))))
         else:
             self.workbench.sessions.restore_moved(old, new)
 
@@ -446,19 +461,26 @@ class MainWindow(QMainWindow):
 
     def _asks_first(self) -> bool:
         from ..dialogs.closing import Closing, jobs_to_confirm
+        from ..dialogs.unsaved_work import UnsavedWork, leaves_work
 
-        asks = settings.value(settings.ASK_CLOSE, True) and self.isVisible()
-        if not asks or not jobs_to_confirm(self.document):
+        if not self.isVisible():
             return False
-        if self._closing is None:
-            self._closing = Closing(self)
-            self._closing.destroyed.connect(self._asked)
-        self._closing.open()
+        if settings.value(settings.ASK_CLOSE, True) and jobs_to_confirm(self.document):
+            asked = self._standing(Closing) or Closing(self)
+        elif leaves_work(self.document):
+            asked = self._standing(UnsavedWork) or UnsavedWork(self, self._close_anyway, closes=True)
+        else:
+            return False
+        asked.open()
         return True
 
-    @Slot()
-    def _asked(self) -> None:
-        self._closing = None
+    def _standing(self, kind: type[Dialog]) -> Dialog | None:
+        """A dialog of a kind that is open already."""
+        return next((one for one in self.findChildren(kind) if one.isVisible()), None)
+
+    def _close_anyway(self) -> None:
+        self._closed = True
+        self.close()
 
     def _restore(self) -> None:
         if not self.restoreGeometry(settings.load("geometry")):
@@ -466,7 +488,10 @@ class MainWindow(QMainWindow):
             self.resize(min(FIRST[0], room.width()), min(FIRST[1], room.height() - TITLE_BAR))
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Ask where a job runs; then keep the geometry and end the engine. The session's folder stays."""
+        """Ask where a job runs or work would be lost; then keep the geometry and end the engine.
+
+        The session's folder stays, unless it is on another machine.
+        """
         if not self._closed and self._asks_first():
             event.ignore()
             return

@@ -122,6 +122,12 @@ def _mishap(window: Any) -> QDialog:
     return UnexpectedError(window, "ValueError: not a number")
 
 
+def _unsaved(window: Any) -> QDialog:
+    from secateur.app.dialogs.unsaved_work import UnsavedWork
+
+    return UnsavedWork(window, lambda: None)
+
+
 def _moved(window: Any) -> QDialog:
     from secateur.app.dialogs.relocate_file import RelocateFile
 
@@ -136,6 +142,7 @@ _SPECIAL: dict[str, Callable[[Any], QWidget]] = {
     "ExportDialog": _export,
     "Share": _hand_on,
     "UnexpectedError": _mishap,
+    "UnsavedWork": _unsaved,
     "RelocateFile": _moved,
     "RatingOptions": _rating,
     "RecoverySettingsDialog": _recovery,

@@ -1,9 +1,13 @@
 """Closing while a job runs asks first, cancels, and waits where it can be seen."""
 
+from dataclasses import replace
+
 import pytest
 from PySide6.QtCore import Qt
 
+from secateur.app.commands.registry import command_named
 from secateur.app.dialogs.closing import Closing
+from secateur.app.dialogs.unsaved_work import UnsavedWork
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.jobs import Cancelled
 from secateur.engine.recovery.protocol import RecoverySettings
@@ -88,3 +92,70 @@ def test_what_nobody_asked_for_does_not_hold_the_window_open(window, qtbot) -> N
     assert len(window.document.jobs) == 2
     window.close()
     assert not window.isVisible()
+
+
+def elsewhere(window: MainWindow) -> None:
+    """The engine is on another machine, and something was done that is not saved."""
+    window.document.engine = replace(window.document.engine, place="gpu")
+    analysis = small_resnet()
+    window.document.add_state(state_of(analysis, "s1", "s0", StateKind.CUT, analysis.empty(), 0.9), "Cut")
+    assert not window.document.clean
+
+
+def warning(window: MainWindow) -> UnsavedWork:
+    """What is asked about unsaved work."""
+    (found,) = (one for one in window.findChildren(UnsavedWork) if one.isVisible())
+    return found
+
+
+def test_closing_asks_before_unsaved_work_on_another_machine_is_lost(window, qtbot) -> None:
+    elsewhere(window)
+    link = window.workbench.runner.link
+    for _ in range(2):
+        window.close()
+    dialog = warning(window)
+    assert window.isVisible() and not link.closed and dialog.cancel_button.isDefault()
+    qtbot.mouseClick(dialog.cancel_button, LEFT)
+    assert window.isVisible() and not link.closed
+    window.close()
+    qtbot.mouseClick(warning(window).accept_button, LEFT)
+    assert not window.isVisible() and link.closed
+
+
+def test_work_that_is_saved_or_kept_as_a_draft_is_not_asked_about(window) -> None:
+    elsewhere(window)
+    document = window.document
+    document.saved("project", document.history.position)
+    window.open(ModelSpec("bundled:vit"))
+    assert window.workbench.model.asked == ModelSpec("bundled:vit")
+    settle(window)
+    document.history.mark_clean(None)
+    document.engine = replace(document.engine, place="")
+    window.open(ModelSpec("bundled:resnet"))
+    assert window.workbench.model.asked == ModelSpec("bundled:resnet")
+    settle(window)
+
+
+def test_another_model_is_opened_over_unsaved_work_only_when_that_is_said(window, qtbot) -> None:
+    elsewhere(window)
+    said: list[str] = []
+    window.document.announced.connect(said.append)
+    window.open(ModelSpec("bundled:vit"))
+    assert window.workbench.model.asked is None
+    qtbot.mouseClick(warning(window).accept_button, LEFT)
+    assert window.workbench.model.asked == ModelSpec("bundled:vit")
+    analysis = small_resnet()
+    state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty(), 0.914)
+    link = window.workbench.runner.link
+    link.finished.emit(link.last("open"), OpenedModel("vit", analysis, state, (), None))
+    assert "vit is open" in said
+    settle(window)
+
+
+def test_nothing_promises_to_keep_what_is_on_another_machine(window) -> None:
+    quit = command_named("file.quit")
+    assert "kept as a draft" in quit.told(window.workbench)
+    elsewhere(window)
+    assert "kept" not in quit.told(window.workbench) and "gpu" in quit.told(window.workbench)
+    assert "kept" not in Closing(window).hint.text()
+    window.document.saved("project", window.document.history.position)
