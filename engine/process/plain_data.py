@@ -17,6 +17,10 @@ from ..errors import Message, WireError
 
 ARRAY = 1
 """Extension type of arrays of numbers."""
+NAMES, TEXT, ENCODED = 2, 3, 4
+"""Extension types of a message with text that is no UTF-8 and, in it, of such text and of what was encoded before."""
+BYTES = (bytes, memoryview)
+"""What stays bytes among builtins."""
 NUMBERS = "biufc"
 """Kinds of dtypes that an array may have: all of them are plain bytes."""
 DAMAGED = (msgspec.MsgspecError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
@@ -26,10 +30,11 @@ DAMAGED = (msgspec.MsgspecError, ValueError, TypeError, KeyError, OverflowError,
 def encode(value: Any) -> bytes:
     """The bytes of a value; raises TypeError or OverflowError for what is no plain data."""
     try:
-        return _ENCODER.encode(value)
-    except UnicodeEncodeError:  # a file's name that is no UTF-8
-        builtin = msgspec.to_builtins(value, builtin_types=(bytes, memoryview), enc_hook=_array_kept)
-        return _ENCODER.encode(_readable(builtin))
+        try:
+            return _ENCODER.encode(value)
+        except UnicodeEncodeError:  # a file's name that is no UTF-8
+            builtins = msgspec.to_builtins(value, builtin_types=BYTES, enc_hook=_kept)
+            return _ENCODER.encode(msgspec.msgpack.Ext(NAMES, _INSIDE_ENCODER.encode(_encodable(builtins))))
     except RecursionError as error:
         raise TypeError("it is nested too deeply") from error
 
@@ -37,6 +42,9 @@ def encode(value: Any) -> bytes:
 def decode(data: bytes | bytearray | msgspec.Raw, kind: Any) -> Any:
     """A value of a declared kind; raises `WireError` for any other bytes."""
     try:
+        if _has_names(data):
+            builtins = _INSIDE.decode(_EXTENSION.decode(data).data)
+            return msgspec.convert(builtins, kind, builtin_types=BYTES, dec_hook=_declared)
         return _decoder(kind).decode(data)
     except DAMAGED as error:
         raise not_understood(str(error) or type(error).__name__) from error
@@ -87,22 +95,48 @@ def _plain(value: Any) -> Any:
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
 
 
-def _array_kept(value: Any) -> Any:
-    plain = _plain(value)
+# Names of files are bytes; those that are no UTF-8 are text with lone surrogates, which msgpack does not take.
+# A message with such text is an extension around the rest, in which that text is an extension, too.
+
+
+class _OddText:
+    """Text that is no UTF-8; unlike an extension it may be a key."""
+
+    def __init__(self, data: bytes) -> None:
+        self.extension = msgspec.msgpack.Ext(TEXT, data)
+
+
+_INSIDE_ENCODER = msgspec.msgpack.Encoder(enc_hook=lambda odd: odd.extension)
+
+
+def _kept(value: Any) -> Any:
+    """As `_plain`; what is no builtin stands as the bytes that it is encoded to."""
+    plain = msgspec.msgpack.Ext(ENCODED, bytes(value)) if isinstance(value, msgspec.Raw) else _plain(value)
     return memoryview(_ENCODER.encode(plain)) if isinstance(plain, msgspec.msgpack.Ext) else plain
 
 
-def _readable(value: Any) -> Any:
-    """Builtins with every name readable: bytes of it that are no UTF-8 are written out."""
+def _encodable(value: Any) -> Any:
+    """Builtins with an extension in place of text that is no UTF-8."""
     if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+        data = value.encode("utf-8", "surrogatepass")
+        return value if data.decode("utf-8", "replace") == value else _OddText(data)
     if isinstance(value, memoryview):
         return msgspec.Raw(bytes(cast("memoryview[Any]", value)))
     if isinstance(value, dict):
-        return {_readable(key): _readable(one) for key, one in cast("dict[Any, Any]", value).items()}
+        return {_encodable(key): _encodable(one) for key, one in cast("dict[Any, Any]", value).items()}
     if isinstance(value, list | tuple):
-        return [_readable(one) for one in cast("list[Any]", value)]
+        return [_encodable(one) for one in cast("list[Any]", value)]
     return value
+
+
+def _has_names(data: bytes | bytearray | msgspec.Raw) -> bool:
+    head = memoryview(data)[:6]
+    at = _CODE_AT.get(head[0], 6) if head else 6
+    return at < len(head) and head[at] == NAMES
+
+
+_CODE_AT = {0xC7: 2, 0xC8: 3, 0xC9: 5, **dict.fromkeys(range(0xD4, 0xD9), 1)}
+"""First byte of an extension of msgpack -> where its code stands."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -122,6 +156,16 @@ def _array(code: int, data: memoryview) -> NDArray[Any]:
     if any(size < 0 for size in shape):
         raise ValueError("an array of negative size")
     return np.frombuffer(data[start:], dtype).reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def _inside(code: int, data: memoryview) -> Any:
+    if code == TEXT:
+        return str(data, "utf-8", "surrogatepass")
+    return msgspec.Raw(bytes(data)) if code == ENCODED else _array(code, data)
+
+
+_EXTENSION = msgspec.msgpack.Decoder(msgspec.msgpack.Ext)
+_INSIDE = msgspec.msgpack.Decoder(ext_hook=_inside)
 
 
 def _declared(kind: Any, value: Any) -> Any:

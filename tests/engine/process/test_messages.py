@@ -158,8 +158,12 @@ def test_a_result_of_another_type_fails_its_call_alone() -> None:
 
 # Bytes of a stranger.
 
+NO_UTF_8 = "h\udce9me"
 SENT = [event_bytes(event) for event in EVENTS] + [event_bytes(Failed(4, OpenError("a.b", "{x}", x=1)))]
-ASKED = [request(one) for one in (Begin("/a"), call(1, "cut", ("s0", np.ones(3, bool))), Cancel(3), Close())]
+SENT += [event_bytes(Progressed(3, Progress(NO_UTF_8, so_far=STATE), made=(STATE,)))]
+ASKED = [
+    request(one) for one in (Begin("/a"), Begin(NO_UTF_8), call(1, "cut", ("s0", np.ones(3, bool))), Cancel(3), Close())
+]
 
 
 def read(data: bytes) -> Event | Request | None:

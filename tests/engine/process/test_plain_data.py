@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from secateur.engine.errors import Message, WireError
 from secateur.engine.planning.protocol import Cost, Goal, Limit
-from secateur.engine.process.plain_data import ARRAY, decode, encode, said
+from secateur.engine.process.messages import Begin, Call, call, read_request, request
+from secateur.engine.process.plain_data import ARRAY, NAMES, decode, encode, said
 from secateur.engine.session.states import PlanIntent
 from secateur.engine.structures.analysis import Mask
 
@@ -47,10 +49,46 @@ def test_what_a_message_only_shows_may_be_anything() -> None:
     assert str(decode(encode(said(message)), Message)) == str(message) == "x (1, 2) 3"
 
 
-def test_a_name_of_a_file_that_is_no_text_can_be_told() -> None:
-    value = {"path": os.fsdecode(b"a\xff"), "mask": np.array([True])}
-    again = decode(encode(value), dict[str, Any])
-    assert again["path"] == "a\\udcff" and again["mask"].tolist() == [True]
+@dataclass(frozen=True)
+class Named:
+    """Fields of all kinds."""
+
+    path: Path
+    text: str
+    files: tuple[str, ...]
+    mask: Mask
+    scores: dict[str, NDArray[np.float64]]
+    goal: Goal
+    by_number: dict[int, Path | None]
+    told: Message
+    share: float = 1.0
+
+
+ODD = [os.fsdecode(b"h\xe9me"), "\ud800\udc00", "h\\udce9me", "\\ \n\0", "\ud83d", "héme \N{GRINNING FACE}"]
+
+
+@pytest.mark.parametrize("name", ODD, ids=ascii)
+def test_a_name_of_a_file_that_is_no_text_comes_back_as_it_was(name: str) -> None:
+    odd = f"{ODD[0]}/{name}"
+    goal, told = Goal((Limit(Cost.MACS, 0.5),)), Message("a.b", "{x}", {"x": Message("c.d", odd)})
+    sent = Named(Path(odd), name, (name, odd), np.array([True]), {odd: np.ones(2)}, goal, {3: Path(odd), 4: None}, told)
+    assert repr(decode(encode(sent), Named)) == repr(sent)
+    for value, kind in ((odd, str), (Path(odd), Path), ({odd: [name, b"\xff", 1]}, Any), ([odd], tuple[str, ...])):
+        again = decode(encode(value), kind)
+        assert again == (tuple(value) if isinstance(value, list) else value)
+
+
+def test_what_is_sent_with_such_a_name_is_read_by_its_type_all_the_same() -> None:
+    odd = ODD[0]
+    with pytest.raises(WireError, match="do not understand each other"):
+        decode(encode({"a": odd}), dict[str, int])
+    with pytest.raises(WireError, match="an array of int64 where one of bool"):
+        decode(encode([odd, np.arange(3)]), tuple[str, Mask])
+    asked = read_request(request(call(7, f"no {odd}", (odd, np.ones(2), ["plain"]))))
+    assert isinstance(asked, Call) and asked.method == f"no {odd}"
+    first, second, third = asked.arguments
+    assert (decode(first, str), decode(second, Any).tolist(), decode(third, Any)) == (odd, [1.0, 1.0], ["plain"])
+    assert request(Begin("/home")) == msgspec.msgpack.encode(Begin("/home"))  # nothing is added to any other
 
 
 @pytest.mark.parametrize(
@@ -96,6 +134,11 @@ class Trap:
         extension("<i4", b"abcd"),
         extension(("<i4", (1,)), b"abcd", 7),
         msgspec.msgpack.encode(msgspec.msgpack.Ext(ARRAY, b"")),
+        msgspec.msgpack.encode(msgspec.msgpack.Ext(NAMES, b"")),
+        msgspec.msgpack.encode(msgspec.msgpack.Ext(NAMES, b"\xc1")),
+        msgspec.msgpack.encode(msgspec.msgpack.Ext(NAMES, b"\xc7\x01\x03\xff")),
+        msgspec.msgpack.encode(msgspec.msgpack.Ext(NAMES, b"\x91" * 100_000)),
+        bytes((0xC9,)),
         msgspec.msgpack.encode({"shape": [1]}),
     ],
 )
