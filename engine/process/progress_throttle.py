@@ -4,6 +4,7 @@ The job's thread only leaves its news here; a small thread posts them, so that t
 silently for a minute is not held back.
 """
 
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -61,7 +62,12 @@ class Outbox:
     def _flush(self) -> None:
         if self._waiting is not None:
             event, self._waiting = self._waiting, None
-            self._wire.send(event_bytes(event))
+            try:
+                data = event_bytes(event)
+            except (TypeError, OverflowError) as error:  # It alone is not told; what follows is, and the job's result.
+                sys.stderr.write(f"Progress of call {event.call} cannot be told: {error}\n")
+            else:
+                self._wire.send(data)
 
 
 def _merged(before: Progressed | None, call: int, progress: Progress) -> Progressed:
