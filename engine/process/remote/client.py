@@ -204,7 +204,7 @@ class RemoteClient:
         known = False
         while not self._closing.is_set():
             try:
-                self._connect(known)
+                self._connect()
                 known, waits = True, iter(WAITS)
             except WireError as error:
                 return self._refuse(EngineLost("engine.garbled", "{why}", why=error.message))
@@ -221,7 +221,7 @@ class RemoteClient:
         if not self._closing.is_set():
             self._events.put(Refused(error))
 
-    def _connect(self, again: bool) -> None:
+    def _connect(self) -> None:
         """Serve one connection to its end.
 
         Raises:
@@ -239,7 +239,7 @@ class RemoteClient:
         reader = threading.Thread(target=_read_log, args=(process, log), name="ssh log", daemon=True)
         reader.start()
         try:
-            wire = self._greeted(process, reader, log, again)
+            wire = self._greeted(process, reader, log)
             if wire is None:
                 return
             self._courier.serve(wire, self._theirs)
@@ -253,9 +253,7 @@ class RemoteClient:
                 with contextlib.suppress(OSError):
                     cast("BinaryIO", file).close()
 
-    def _greeted(
-        self, process: "subprocess.Popen[bytes]", reader: threading.Thread, log: deque[str], again: bool
-    ) -> Wire | None:
+    def _greeted(self, process: "subprocess.Popen[bytes]", reader: threading.Thread, log: deque[str]) -> Wire | None:
         """The wire, once both ends know each other; None where the engine there is another one than before."""
         source, sink = cast("BinaryIO", process.stdout), cast("BinaryIO", process.stdin)
         try:
@@ -283,6 +281,7 @@ class RemoteClient:
                 self._reset()
                 self._events.put(Lost(0, EngineLost("remote.gone", template, host=self.place), calls))
                 return None
+            again = self._birth == theirs.birth
             self._birth, self._root, self._theirs = theirs.birth, theirs.root, theirs.received
             later, self._later = self._later, []
             for make in later:
