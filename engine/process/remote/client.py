@@ -56,6 +56,8 @@ from .refusals import other_version, refusal
 
 WAITS = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds before the connection is tried again; the last one from then on."""
+GRACE = 2.0
+"""Seconds in which `ssh` ends after its last word."""
 CHATTER = 1 << 16
 """Bytes that a login shell may print before the engine is there."""
 
@@ -266,7 +268,7 @@ class RemoteClient:
             wire.send(hello(self._courier.received, self._birth))
             theirs = read_hello(wire.receive())
         except (EOFError, OSError) as error:
-            exitcode = process.wait()
+            exitcode = _exitcode(process)
             reader.join(1.0)
             raise refusal(self.address, exitcode, "\n".join(log)) from error
         if theirs.version != own_version():
@@ -370,6 +372,15 @@ def _marked(source: BinaryIO) -> list[str] | None:
         if line.startswith(MARK):
             return line[len(MARK) :].decode("ascii", "replace").split()[:2] or ["", "?"]
     return None
+
+
+def _exitcode(process: "subprocess.Popen[bytes]") -> int:
+    """Wait for the end of a process that has said all that is read of it; one that does not end is killed."""
+    try:
+        return process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def _read_log(process: "subprocess.Popen[bytes]", log: deque[str]) -> None:

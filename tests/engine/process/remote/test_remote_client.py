@@ -162,6 +162,12 @@ def test_a_machine_that_cannot_be_reached_or_has_another_version_is_refused(
     assert "Secateur is not installed on far" in refused(tmp_path)
 
 
+def test_a_login_shell_that_never_stops_to_print_is_refused(far: Far, tmp_path: Path) -> None:
+    command = far.home / ".local" / "bin" / "secateur"
+    command.write_text("#!/bin/sh\nwhile :; do echo Welcome to this machine; done\n")
+    assert "No engine on far" in refused(tmp_path)
+
+
 def refused(tmp_path: Path) -> str:
     client = RemoteClient(Address("far"), {})
     client.start(tmp_path / "sessions" / "one")
