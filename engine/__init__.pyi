@@ -145,11 +145,9 @@ from .tasks.protocol import Split as Split
 from .tasks.protocol import TaskInfo as TaskInfo
 from .tasks.protocol import TaskSpec as TaskSpec
 from .workflows.baselines import (
-    Comparison as Comparison,
-)
-from .workflows.baselines import (
     compare_with_baselines as compare_with_baselines,
 )
+from .workflows.comparison import Comparison as Comparison
 from .workflows.baselines import (
     make_baseline as make_baseline,
 )
