@@ -147,7 +147,6 @@ from .tasks.protocol import TaskSpec as TaskSpec
 from .workflows.baselines import (
     compare_with_baselines as compare_with_baselines,
 )
-from .workflows.comparison import Comparison as Comparison
 from .workflows.baselines import (
     make_baseline as make_baseline,
 )
@@ -160,6 +159,7 @@ from .workflows.budget_search import (
 from .workflows.budget_search import (
     search_budget as search_budget,
 )
+from .workflows.comparison import Comparison as Comparison
 from .workflows.export import export_state as export_state
 from .workflows.latency_table import (
     forget_latencies as forget_latencies,

@@ -1,5 +1,7 @@
 """Everything that can be used has a name for those who do not see it, and is reached by keys in a sensible order."""
 
+from functools import partial
+
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import (
@@ -154,8 +156,8 @@ def test_every_form_begins_in_a_field_and_enter_on_cancel_starts_nothing(whole, 
     for name, dialog in every_dialog(whole, qtbot):
         if not isinstance(dialog, FormDialog) or dialog.cancel_button.isDefault():
             continue
-        started = []
-        dialog.problem, dialog.written, dialog.act = str, list, lambda: started.append(True)
+        started = list[str]()
+        dialog.problem, dialog.written, dialog.act = str, list, partial(started.append, name)
         page = dialog.form.parentWidget()
         fields = [widget for widget in chain(dialog) if page.isAncestorOf(widget)]
         assert dialog.focusWidget() in (fields or [dialog.accept_button]), name
