@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from secateur.app.main import main, model_of
+from secateur.app.main import AT, main, model_of
 from secateur.engine.cli.commands import COMMANDS
 from tests.conftest import ROOT
 
@@ -177,7 +177,8 @@ def test_every_option_that_is_named_exists(page: str):
 
 
 def _options() -> set[str]:
+    """Those of all commands, and of the window."""
     from secateur.engine.cli.arguments import Parser, commands
 
     every = commands(Parser()).choices.values()
-    return {name for one in every for action in one._actions for name in action.option_strings} | {"--empty"}
+    return {name for one in every for action in one._actions for name in action.option_strings} | {"--empty", AT}
