@@ -25,6 +25,13 @@ SIZE = 640
 """Side of the images that models take where nothing else is said."""
 LEAST = 64
 """Side of the smallest images that all models take."""
+GAINS = ("box", "cls", "dfl", "pose", "kobj", "rle", "angle", "overlap_mask", "mask_ratio")
+"""Settings of a model's training that its loss reads."""
+COLOURS = ("hsv_h", "hsv_s", "hsv_v", "bgr")
+PLACES = ("degrees", "translate", "scale", "shear", "perspective", "flipud", "fliplr")
+MIXTURES = ("mixup", "cutmix", "copy_paste", "copy_paste_mode")
+TAKEN_OVER = frozenset((*GAINS, *COLOURS, *PLACES, *MIXTURES))
+"""Settings of a training that are the model's: its loss, and how its images change. Others concern that run alone."""
 VALIDATORS = {
     "detect": "yolo.detect:DetectionValidator",
     "segment": "yolo.segment:SegmentationValidator",
@@ -74,9 +81,9 @@ def image_size(settings: Mapping[str, Any]) -> int:
 
 
 def settings_for(model: Any, **changes: Any) -> Any:
-    """The package's settings (a namespace) as a model was trained with them, with changes."""
+    """The package's settings (a namespace) with a model's own gains and augmentations, and changes."""
     configuration = library("cfg")
-    known = set(configuration.DEFAULT_CFG_DICT) - {"data", "model", "project", "name", "save_dir", "device", "batch"}
+    known = TAKEN_OVER & set(configuration.DEFAULT_CFG_DICT)
     own = {name: value for name, value in trained_with(model).items() if name in known}
     return configuration.get_cfg(overrides={**own, "task": task_of(model), **changes})
 
@@ -91,7 +98,10 @@ def loss_of(model: Any, batch: Mapping[str, Any]) -> Tensor:
 
 @contextlib.contextmanager
 def reading_only() -> Generator[None]:
-    """While a data set is made: its images are looked through, without the cache beside them, which is a pickle."""
+    """While a data set is made: its images are looked through, and nothing is written beside them.
+
+    The package would unpickle a cache of labels, write one, and rewrite JPEGs that lack their end; these are left out.
+    """
 
     def absent(*_: Any) -> Any:
         raise FileNotFoundError
@@ -99,10 +109,20 @@ def reading_only() -> Generator[None]:
     def kept(_prefix: str, _path: Path, labels: dict[str, Any], version: str) -> None:
         labels["version"] = version  # as what is replaced does, beside writing the file
 
-    replaced = {"load_dataset_cache_file": absent, "save_dataset_cache_file": kept}
-    module = library("data.dataset")
-    own = {name: getattr(module, name) for name in replaced}
-    vars(module).update(replaced)
+    def damaged(_image: Any) -> Any:
+        raise OSError("the JPEG lacks its end")
+
+    caches = {"load_dataset_cache_file": absent, "save_dataset_cache_file": kept}
+    repair = {"ImageOps": SimpleNamespace(exif_transpose=damaged)}
+    with _replaced(library("data.dataset"), caches), _replaced(library("data.utils"), repair):
+        yield
+
+
+@contextlib.contextmanager
+def _replaced(module: Any, others: Mapping[str, Any]) -> Generator[None]:
+    """A module with other values of names that it has."""
+    own = {name: getattr(module, name) for name in others}
+    vars(module).update(others)
     try:
         yield
     finally:

@@ -3,7 +3,8 @@
 Images are read, resized and, for training, changed at random by their code, without mosaics, as they end each training.
 """
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ from ..adapters.ultralytics_yolo import (
     task_of,
     validator_of,
 )
-from ..errors import DataError, Message, TaskError
+from ..errors import DataError, Message, SecateurError, TaskError
 from ..jobs import CancelToken, Job, Progress, check
 from ..model_inputs import Inputs
 from ..storage.temporary_folders import temporary_folder
@@ -36,12 +37,19 @@ METRIC = "mAP50-95"
 SHOWN = 5
 STRIDE = 32
 """What sides of images are multiples of."""
+NOWHERE = Path(os.devnull, "none")
+"""Is no file."""
 
 
 def open_ultralytics(spec: TaskSpec) -> "UltralyticsTask":
     """Open a .yaml of images with what is in them; raises DataError for any other, and downloads nothing."""
     try:
-        data = library("data.utils").check_det_dataset(spec.path, autodownload=False)
+        with temporary_folder() as folder:
+            file = folder / Path(spec.path).name
+            library("utils").YAML.save(file, _located(Path(spec.path)))
+            data = library("data.utils").check_det_dataset(file, autodownload=False)
+    except SecateurError:
+        raise
     except Exception as error:  # the package raises many kinds, with many lines of advice
         template = (
             "{path} is not a data set of Ultralytics' form. Name a .yaml with train, val and names, whose images are "
@@ -49,6 +57,45 @@ def open_ultralytics(spec: TaskSpec) -> "UltralyticsTask":
         )
         raise DataError("yolo.data", template, str(error), path=spec.path) from error
     return UltralyticsTask(spec, data)
+
+
+def _located(path: Path) -> dict[str, Any]:
+    """What a .yaml says, with its folders absolute, all of them in its own or in the user's folder of data sets.
+
+    Raises:
+        DataError: It names another place; that is not even looked at, for it may be another machine's.
+    """
+    said = dict(library("utils").YAML.load(path))
+    folders = Path(os.path.abspath(path.parent)), Path(library("utils").DATASETS_DIR)
+    roots = [_below(folders, one / str(said.get("path") or ""), path) for one in folders]
+    root = next((one for one in roots if one.exists()), roots[0])
+    for name in {"train", "val", "validation", "test", "minival"} & said.keys():
+        named = said[name] if isinstance(said[name], list) else [said[name]] if said[name] else []
+        said[name] = [str(_images(folders, root, str(one), path)) for one in named]
+    said.pop("download", None)
+    return said | {"path": str(root)}
+
+
+def _images(folders: Sequence[Path], root: Path, named: str, path: Path) -> Path:
+    """A folder of images, or a file that lists some."""
+    if not _is_below(folders, root / named):
+        named = named.removeprefix("../")  # the package tries that too, for what labelling services export
+    found = _below(folders, root / named, path)
+    if found.is_file():
+        for line in filter(None, map(str.strip, found.read_text(encoding="utf-8-sig").splitlines())):
+            _below(folders, found.parent / line if line.startswith("./") else Path(os.path.abspath(line)), path)
+    return found
+
+
+def _below(folders: Sequence[Path], found: Path, path: Path) -> Path:
+    if not _is_below(folders, found):
+        template = "{path} names {found}, which lies outside {folder}. Put the .yaml into the folder with its images."
+        raise DataError("yolo.outside", template, path=str(path), found=str(found), folder=str(folders[0]))
+    return Path(os.path.normpath(found))
+
+
+def _is_below(folders: Sequence[Path], found: Path) -> bool:
+    return any(Path(os.path.normpath(found)).is_relative_to(os.path.normpath(one)) for one in folders)
 
 
 class UltralyticsTask:
@@ -154,7 +201,7 @@ class UltralyticsTask:
     def _scanned(self, source: Split, changed: bool, settings: Any) -> Any:
         try:
             with reading_only():
-                return library("data").build_yolo_dataset(
+                found = library("data").build_yolo_dataset(
                     settings,
                     self._data[source.value],
                     self.spec.batch,
@@ -167,6 +214,8 @@ class UltralyticsTask:
         except (OSError, RuntimeError, ValueError) as error:  # as the package says that images or labels are none
             template = "The {split} images of {path} or their labels cannot be read. Look at them."
             raise DataError("yolo.images", template, str(error), split=source.value, path=self.spec.path) from error
+        found.npy_files = [NOWHERE] * len(found.im_files)  # arrays beside images, that it would rewrite or remove
+        return found
 
     def _samples(self) -> tuple[Sample, ...]:
         """The first validation images, with the names of what is in them."""

@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from secateur.engine.adapters.ultralytics_yolo import settings_for
 from secateur.engine.cli.main import main
-from secateur.engine.errors import OpenError, SecateurError
+from secateur.engine.errors import DataError, OpenError, SecateurError
 from secateur.engine.foreign_code.consent import NO_CONSENT
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.sources.open import factory_code, open_model
@@ -208,6 +209,44 @@ def test_the_cache_of_labels_is_neither_unpickled_nor_written(folder: Path, tmp_
     for split in (Split.TRAIN, Split.VAL):
         assert len(next(iter(task.batches(split, seed=0)))["cls"])
     assert not (tmp_path / "ran").exists() and contents(root) == before
+
+
+def test_data_is_only_read_whatever_the_model_was_trained_with(folder: Path, tmp_path: Path, opened: Any) -> None:
+    root, model = copied(folder, tmp_path), opened.factory()
+    images = root / "images" / "train"
+    Image.open(images / "0.png").save(images / "0.jpg")
+    (images / "0.png").unlink()
+    whole = (images / "0.jpg").read_bytes()
+    (images / "0.jpg").write_bytes(whole[:-2])  # without its end
+    (images / "1.npy").write_bytes(b"no array")
+    before = contents(root)
+    run = {"cache": "disk", "fraction": 0.5, "single_cls": True, "classes": [5], "rect": True}
+    model.args = {**run, "box": 5.0, "degrees": 7.0}
+    task = data(root, model)
+    assert task.info(None).sizes["train"] == 5 and contents(root) == before
+    batch = next(iter(task.batches(Split.TRAIN, seed=0)))
+    assert len(batch["img"]) == 5 and len(batch["cls"]) > 0 and contents(root) == before
+    settings = settings_for(model)
+    assert (settings.box, settings.degrees, settings.cache, settings.classes) == (5.0, 7.0, False, None)
+
+
+def test_data_lies_with_its_description(folder: Path, tmp_path: Path, opened: Any) -> None:
+    root = copied(folder, tmp_path)
+    file, rest = root / "data.yaml", "names: [square]\n"
+    file.write_text("train: ../images/train\nval: images/val\n" + rest)  # as labelling services write it
+    assert data(root, opened.model).info(None).sizes["train"] == 6
+    (root / "list.txt").write_text("./images/val/0.png\n")
+    file.write_text("train: images/train\nval: list.txt\n" + rest)
+    assert open_task(task_at(str(file)))
+    (root / "other.txt").write_text(f"{folder}/images/val/0.png\n")
+    val, up = f"{folder}/images/val", "../../x"
+    for said in (f"train: {val}\nval: {val}", f"path: {folder}\ntrain: .\nval: .", f"train: {up}\nval: {up}"):
+        file.write_text(f"{said}\n{rest}")
+        with pytest.raises(DataError, match="lies outside"):
+            open_task(task_at(str(file)))
+    file.write_text("train: images/train\nval: other.txt\n" + rest)
+    with pytest.raises(DataError, match="lies outside"):
+        open_task(task_at(str(file)))
 
 
 @pytest.mark.slow
