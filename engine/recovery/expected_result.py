@@ -74,7 +74,7 @@ def expectation(
     seen = Message(
         "recovery.expect",
         "What to expect with {kept} of the MACs kept: in our nearest benchmark ({subject}, {its} kept), {metric} went "
-        "from {original} to {cut} with the cut and was {recovered} after {how} (cell {source}).",
+        "from {original} to {cut} with the cut and was {recovered} after {how}.",
         _in_words(nearest, model.kept),
     )
     if not (nearest.percent and nearest.cut < LOW * nearest.original):
@@ -119,7 +119,5 @@ def _in_words(one: BenchmarkPoint, kept: float) -> dict[str, Phrase]:
     values = (one.original, one.cut, one.recovered)
     original, cut, recovered = (f"{100 * v:.1f} %" if one.percent else f"{v:.3g}" for v in values)
     numbers: dict[str, Phrase] = {"original": original, "cut": cut, "recovered": recovered}
-    shares = {"kept": f"{kept:.0%}", "its": f"{one.kept:.0%}"}
-    return (
-        shares | numbers | {"subject": one.subject, "metric": one.metric, "how": title(one.how), "source": one.source}
-    )
+    shares = {"kept": f"{100 * kept:.0f} %", "its": f"{100 * one.kept:.0f} %"}
+    return shares | numbers | {"subject": one.subject, "metric": one.metric, "how": title(one.how)}

@@ -126,7 +126,7 @@ def test_what_to_expect_has_figures_of_benchmarks_of_the_same_kind_alone(shown) 
     panel = shown(RecoveryPanel(document.workbench), 640, 190)
     assert document.task is not None
     said = panel.text.text()
-    assert any(f"(cell {one.source})" in said and one.subject in said for one in benchmark_points())
+    assert any(one.subject in said and one.source not in said for one in benchmark_points())
     assert "usually recover most" not in said and "Recover continues from there" in said
     document.contents.task = replace(document.task, classes=tuple(map(str, range(1000))))
     panel.refresh()
