@@ -13,7 +13,6 @@ from secateur.engine.tasks.protocol import TaskInfo, TaskSpec
 from ..document.consent_request import ConsentRequest
 from ..document.document import Document
 from ..storage import quarantine, settings
-from ..storage.open_target import BUNDLE
 from ..storage.session_autosave import SessionAutosave
 from ..storage.user_folders import new_session_folder
 from ..text.translate import sentence
@@ -70,7 +69,7 @@ class ModelJobs(QObject):
             else self.tr("{name} is open")
         )
         document.say(words.format(name=model.name, left=left))
-        if Path(spec.source).is_dir() or Path(spec.source).suffix == BUNDLE:
+        if model.has_history:
             title = self.tr("Read the history")
             self._runner.run(title, lambda states: self._take_project(states, spec.source), "states")
         else:

@@ -354,9 +354,9 @@ class Session:
     def _open(self, spec: ModelSpec, evaluate: bool, token: CancelToken, consent: Consent) -> Job[OpenedModel]:
         began = time.time()
         if is_project(spec.source):
-            return (yield from self._open_project(spec, token))
+            return replace((yield from self._open_project(spec, token)), has_history=True)
         if is_bundle(spec.source):
-            return (yield from self._open_bundle(spec, token))
+            return replace((yield from self._open_bundle(spec, token)), has_history=True)
         prepared = yield from prepare(spec, token, consent)
         metrics, info, model = tuple[Metric, ...](), None, prepared.opened.model
         if prepared.task is not None and evaluate:

@@ -207,6 +207,7 @@ class OpenedModel:
         changed: What is not as it was when this was left or saved, in words.
         untrained: The original's weights are random.
         offered: Weights that the library of the model offers, None where there is none.
+        has_history: It came with states and baselines of its own: from a project or a bundle.
     """
 
     name: str
@@ -221,3 +222,4 @@ class OpenedModel:
     changed: tuple[Message, ...] = ()
     untrained: bool = False
     offered: PretrainedWeights | None = None
+    has_history: bool = False

@@ -212,13 +212,13 @@ def test_without_a_cut_there_is_nothing_to_stand_beside(player):
     assert "Cut something first" in command_named("run.baselines").enabled(player.document)
 
 
-def test_those_of_a_project_are_there_and_nothing_is_unsaved(player, tmp_path):
+def test_those_of_a_project_are_there_wherever_it_lies_and_nothing_is_unsaved(player):
     document = player.document
     workbench = player.workbench
-    project, states = ModelSpec(str(tmp_path)), document.states
+    project, states = ModelSpec("/on/another/machine"), document.states
     workbench.model.open(project)
     original = replace(states[0])
-    player.answer("open", OpenedModel("net", document.analysis, original, (), task_info()))
+    player.answer("open", OpenedModel("net", document.analysis, original, (), task_info(), has_history=True))
     player.answer("states", states)
     player.answer("baselines", (baseline(player, BaselineKind.STOCK, 0.85),))
     assert [*document.contents.baselines] == ["b0"] and baseline_verdict(document) is not None and document.clean

@@ -140,7 +140,7 @@ def look_at(player) -> None:
     state = state_of(document.analysis, "s0", "", StateKind.ORIGINAL, document.analysis.empty(), 0.9, 1.0)
     player.workbench.model.open(ModelSpec("/somewhere/x.zip"))
     absent = Message("any", ABSENT)
-    opened = OpenedModel("shared", document.analysis, state, (absent,), None, SPEC, absent)
+    opened = OpenedModel("shared", document.analysis, state, (absent,), None, SPEC, absent, has_history=True)
     player.answer("open", opened)
     player.answer("states", (state, cut_of(player, [3, 4])))
 

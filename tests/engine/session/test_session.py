@@ -484,6 +484,7 @@ def test_a_saved_project_opens_elsewhere_with_all_its_states(
     other = Session(tmp_path / "other")
     again = finish(other.open(ModelSpec(str(tmp_path / "project"))))
     assert other.states() == session.states() and again.state == opened.state
+    assert again.has_history and not opened.has_history
     assert all(
         torch.equal(v, other.model(recovered.id).state_dict()[n])
         for n, v in session.model(recovered.id).state_dict().items()

@@ -210,7 +210,8 @@ def test_from_a_project_to_a_colleague_without_the_data(project: Path, tmp_path:
     assert "recovered" in shown and "top-1" in shown and "does not contain the model's weights" in shown
     session = Session()
     opened = finish(session.open(ModelSpec(str(out))))
-    assert opened.absent and [one.kind for one in session.states()] == ["original", "cut", "recovered"]
+    assert opened.absent and opened.has_history
+    assert [one.kind for one in session.states()] == ["original", "cut", "recovered"]
     with pytest.raises(OpenError, match="is read-only"):
         finish(session.score("s0", "l1"))
     code = str(tmp_path / "mine" / "model.py") + ":make"
@@ -233,7 +234,7 @@ def test_with_weights_it_is_the_whole_session(project: Path, tmp_path: Path) -> 
     with pytest.raises(OpenError, match="if you trust the code"):
         finish(session.open(ModelSpec(str(out))))
     opened = finish(session.open(ModelSpec(str(out), trust_code=True)))
-    assert not opened.absent and opened.task is None
+    assert not opened.absent and opened.has_history and opened.task is None
     states = session.states()
     original = Session(project)
     finish(original.open(ModelSpec(str(project)), evaluate=False))
