@@ -65,8 +65,10 @@ class StatusBar(QWidget):
         self.word.setText("")
 
     def _engine_words(self) -> str:
-        """What runs, or what the engine does."""
+        """That the engine is out of reach; else what runs, or what the engine does."""
         jobs, engine = self.document.jobs, self.document.engine
+        if engine.place and not engine.ready:
+            return engine.text
         if jobs and jobs[0].text:
             return f"{jobs[0].title}: {jobs[0].text}"
         return engine.processor if engine.processor and engine.ready else engine.text

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from secateur.app.document.job_state import JobView
 from secateur.app.panels.history.panel import HistoryPanel
 from secateur.app.text.format import rough
 from secateur.app.window.status_bar import StatusBar
@@ -54,3 +55,18 @@ def test_the_history_shows_the_verification_of_each_cut(qtbot, document) -> None
 
 def test_differences_are_written_short() -> None:
     assert [rough(v) for v in (0.0, 3.2e-7, 9.6e-4)] == ["0", "3e-7", "1e-3"]
+
+
+def test_a_lost_connection_is_said_while_a_job_runs_on_the_other_machine(qtbot, document) -> None:
+    line = StatusBar(document.workbench)
+    qtbot.addWidget(line)
+    document.take_jobs((JobView(1, "Recover", "epoch 2 of 8", 1, 4, 30.0, 90.0),), None)
+    ready = replace(document.engine, text="engine ready", ready=True, place="gpu")
+    for engine, says in (
+        (ready, "Recover: epoch 2 of 8"),
+        (replace(ready, text="no connection to gpu", ready=False), "no connection to gpu"),
+        (replace(ready, text="starting the engine", ready=False, place=""), "Recover: epoch 2 of 8"),
+    ):
+        document.take_engine(engine)
+        document.dispatcher.settle()
+        assert line.facts.text().startswith(says)
