@@ -1,8 +1,8 @@
 """How long a heavy step will take and how much memory it needs, about, before it is started.
 
-Time comes from this machine: from the last step of the same kind, scaled by how much there is to do, in this session or
-else in an earlier one, or from how long judging the original took. Memory is counted from shapes. Both are said with
-"about", and refuse nothing.
+Time comes from the machine that the engine is on: from the last step of the same kind, scaled by how much there is to
+do, in this session or else in an earlier one, or from how long judging the original took. Memory is counted from
+shapes. Both are said with "about", and refuse nothing.
 """
 
 import math
@@ -109,7 +109,7 @@ class CostEstimator:
             self._forget_another_model()
             self._took[method] = work, seconds
             if method not in COMPUTING:  # their speed is another one for each model
-                self._earlier.setdefault(method, {})[self._magnitude()] = work, seconds
+                self._earlier.setdefault(self._name(method), {})[self._magnitude()] = work, seconds
                 kept = {
                     name: {str(size): list(took) for size, took in by.items()} for name, by in self._earlier.items()
                 }
@@ -126,13 +126,18 @@ class CostEstimator:
         original = self._document.original
         return round(math.log2(max(original.macs + original.parameters, 1))) if original is not None else 0
 
+    def _name(self, method: str) -> str:
+        """Of what a step took where the engine is: another machine is not as fast as this one."""
+        place = self._document.engine.place
+        return f"{method} on {place}" if place else method
+
     def _known(self, method: str) -> Took | None:
         """What the last step of that kind took: of this model, else in an earlier session of one of about its size."""
         self._forget_another_model()
         if (took := self._took.get(method)) is not None:
             return took
         size = self._magnitude()
-        near = {abs(other - size): took for other, took in self._earlier.get(method, {}).items()}
+        near = {abs(other - size): took for other, took in self._earlier.get(self._name(method), {}).items()}
         return next((near[apart] for apart in sorted(near) if apart <= NEAR), None)
 
     def estimate(self, method: str, *arguments: Any) -> Estimate:
@@ -148,7 +153,11 @@ class CostEstimator:
 
     def words(self, method: str, *arguments: Any) -> str:
         """The estimate as a sentence, "" where nothing is known."""
-        return estimate_words(self.estimate(method, *arguments))
+        return self.told(self.estimate(method, *arguments))
+
+    def told(self, estimate: Estimate) -> str:
+        """An estimate as a sentence; of memory that another machine has left, nothing is said."""
+        return estimate_words(estimate, UNKNOWN if self._document.engine.place else None)
 
     def training(self, epochs: int, share: float) -> float:
         """Seconds of a recovery with the original as teacher; 0 where that cannot be known.
@@ -329,7 +338,7 @@ class CostEstimator:
 
 
 def _earlier_times() -> dict[str, dict[int, Took]]:
-    """What steps took in earlier sessions on this machine, as far as that can be read: by method and model's size."""
+    """What steps took in earlier sessions, as far as that can be read: by method and machine, and model's size."""
     kept: dict[str, dict[str, list[float]]] = settings.value(TIMES, {})
     found: dict[str, dict[int, Took]] = {}
     for name, sizes in kept.items():

@@ -17,7 +17,6 @@ from ...dialogs.save_plot import asks_to_save
 from ...dialogs.settings_fields import number_field, settings_field
 from ...document.document import Aspect
 from ...document.job_state import JobView
-from ...jobs.cost_estimator import estimate_words
 from ...jobs.workbench import Workbench
 from ...text.format import about
 from ...text.metrics import metric_of
@@ -192,7 +191,7 @@ class RecoveryPanel(QWidget):
         found = self.workbench.estimator.estimate("recover", self.document.contents.present, settings)
         if not reason and (settings.trains or settings.distilling) and found.seconds == found.seconds:
             self.text.setText(self.tr("About {0}. {1}").format(about(found.seconds), self.text.text()))
-        self.start.setToolTip(reason or estimate_words(found))
+        self.start.setToolTip(reason or self.workbench.estimator.told(found))
 
     def _show_running(self, job: JobView) -> None:
         set_available(self.start, False)  # it stays where it is, with the focus

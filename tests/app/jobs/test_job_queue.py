@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QApplication, QPushButton, QScrollArea, QVBoxLayou
 from secateur.app.commands import command_named
 from secateur.app.document.aspects import Aspect
 from secateur.app.document.job_state import JobView
-from secateur.app.jobs import job_queue
+from secateur.app.jobs import cost_estimator, job_queue
 from secateur.app.jobs.cost_estimator import CostEstimator, Estimate, estimate_words, free_memory
 from secateur.app.jobs.job_queue import QueuedJob
 from secateur.app.panels.jobs import JobsPanel, job_words
@@ -346,6 +346,26 @@ def test_what_a_step_took_is_said_for_a_model_of_that_size_alone(player: Player)
         document.contents.states["s0"] = replace(original, **size)
         found = CostEstimator(document).estimate("cut", "s0").seconds  # another start, another model
         assert (found == pytest.approx(8.0 * times, rel=0.01)) if known else math.isnan(found)
+
+
+def test_what_a_step_took_on_another_machine_is_not_said_of_this_one(player: Player) -> None:
+    document, estimator = player.document, player.workbench.estimator
+    work, here = estimator.estimate("cut", "s0").work, document.engine
+    for place, seconds in (("gpu", 2.0), ("", 8.0)):
+        document.engine = replace(here, place=place)
+        assert math.isnan(CostEstimator(document).estimate("cut", "s0").seconds)
+        estimator.learn("cut", work, seconds)
+    for place, seconds in (("gpu", 2.0), ("", 8.0)):
+        document.engine = replace(here, place=place)
+        assert CostEstimator(document).estimate("cut", "s0").seconds == pytest.approx(seconds)
+
+
+def test_free_memory_is_said_of_this_machine_alone(player: Player, monkeypatch) -> None:
+    monkeypatch.setattr(cost_estimator, "free_memory", lambda: 1.0)
+    document, estimator = player.document, player.workbench.estimator
+    assert "of memory is free now" in estimator.words("cut", "s0")
+    document.engine = replace(document.engine, place="gpu")
+    assert estimator.words("cut", "s0") and "free now" not in estimator.words("cut", "s0")
 
 
 def test_a_slow_start_says_nothing_of_the_training_that_follows(monkeypatch) -> None:
