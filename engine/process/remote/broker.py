@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Generator
 from pathlib import Path
 
 from msgspec import Raw
@@ -52,6 +53,8 @@ UNGREETED = 60.0
 """Seconds after which an engine ends that no window has ever greeted, because it is of another version."""
 PART, AHEAD, BREATH = 1 << 18, 8, 0.005
 """Bytes of a part of a file, messages that may be on their way before the next part, and seconds to wait for them."""
+ALIVE = 3600.0
+"""Seconds between two marks in the folder that the engine was alive then."""
 NAP = 1.0
 """Seconds between two looks at whether anybody listens."""
 
@@ -73,6 +76,8 @@ class Broker:
         self._engine: EngineProcess | None = None
         self._courier = Courier(self._take)
         self._orders: queue.SimpleQueue[ToBroker] = queue.SimpleQueue()
+        self._windows = 0
+        self._counting = threading.Lock()
         self._heard = time.monotonic()
         self._patience = UNGREETED
         self._quiet = False
@@ -86,20 +91,43 @@ class Broker:
             known = theirs.birth in ("", self._birth)
             wire.send(hello(self._courier.received, self._birth, str(self.folder / SESSIONS)))
             if known:
-                self._heard, self._patience = float("inf"), FORSAKEN
-                try:
+                with self._served():
                     self._courier.serve(wire, theirs.received)
-                except WireError as error:
-                    sys.stderr.write(f"{error}\n")
-                finally:
-                    self._heard = time.monotonic()
+
+    @contextlib.contextmanager
+    def _served(self) -> Generator[None]:
+        """A window is served; an earlier connection may end long after a later one has begun."""
+        with self._counting:
+            self._windows += 1
+            self._patience = FORSAKEN
+        try:
+            yield
+        except WireError as error:
+            sys.stderr.write(f"{error}\n")
+        finally:
+            with self._counting:
+                self._windows -= 1
+                self._heard = time.monotonic()
+
+    @property
+    def greeted(self) -> bool:
+        """Whether a window has ever worked with it."""
+        return self._patience == FORSAKEN
+
+    def _forsaken(self) -> bool:
+        with self._counting:
+            return not self._windows and time.monotonic() - self._heard > self._patience
 
     def watch(self) -> None:
         """Look after it until it is left or forsaken."""
+        alive = time.monotonic()
         while not self.left.wait(NAP):
             self._hush()
-            if time.monotonic() - self._heard > self._patience:
+            if self._forsaken():
                 break
+            if time.monotonic() - alive > ALIVE:
+                alive = time.monotonic()
+                os.utime(self.folder / HELD)
         if self._engine is not None:
             self._engine.close(request(Close()), 5.0)
 
@@ -179,6 +207,7 @@ def main() -> None:
     held.truncate(0)
     held.write(str(os.getpid()))
     held.flush()
+    remove_forsaken(folder.parent, FORSAKEN)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with inside_folder(folder):
         with contextlib.suppress(FileNotFoundError):
@@ -191,9 +220,20 @@ def main() -> None:
     broker.watch()
     with contextlib.suppress(OSError):
         (folder / SOCKET).unlink()
-    if broker.left.is_set():
+    if broker.left.is_set() or not (broker.greeted or any((folder / SESSIONS).iterdir())):
         shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
+
+
+def remove_forsaken(engines: Path, age: float) -> None:
+    """Remove the folders of engines of which none has run for `age` seconds."""
+    for folder in engines.iterdir():
+        with contextlib.suppress(OSError):
+            if time.time() - (folder / HELD).stat().st_mtime < age:
+                continue
+            with (folder / HELD).open("a") as held:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _accept(listener: socket.socket, broker: Broker) -> None:
