@@ -30,7 +30,7 @@ from ..plain_data import decode, encode, not_understood
 from ..wire import Wire
 from .address import Address
 from .courier import Courier
-from .homecoming import PATH_OF, Homecoming
+from .homecoming import PATH_OF, Homecoming, stays_inside
 from .places import WRITTEN
 from .protocol import (
     MARK,
@@ -197,7 +197,7 @@ class RemoteClient:
     def _here(self, folder: str) -> str:
         """The twin here of a folder there; "" for a folder that is none."""
         path = PurePosixPath(folder)
-        return str(self._sessions / path.name) if str(path.parent) == self._root and path.name != ".." else ""
+        return str(self._sessions / path.name) if str(path.parent) == self._root and stays_inside(path.name) else ""
 
     # The thread of the connection.
 

@@ -30,6 +30,14 @@ PATH_OF = {
 Value = TypeVar("Value")
 
 
+def stays_inside(name: str) -> bool:
+    """Whether a name that another machine has chosen stays in its folder on any system.
+
+    A window on Windows takes a backslash for a slash, and what has a colon for a drive or a stream.
+    """
+    return not (name.startswith("/") or ".." in name.split("/") or any(sign in name for sign in "\\:\0"))
+
+
 class Homecoming:
     """What one call writes.
 
@@ -93,7 +101,7 @@ class Homecoming:
     def _here(self, value: Any) -> Any:
         if isinstance(value, str):
             rest = value.removeprefix(f"{self._folder}/")
-            return value if rest == value else str(self.place.parent / rest)
+            return value if rest == value or not stays_inside(rest) else str(self.place.parent / rest)
         if isinstance(value, tuple):
             return tuple(map(self._here, cast("tuple[Any, ...]", value)))
         if isinstance(value, Exported):
@@ -105,7 +113,7 @@ class Homecoming:
     def _begin(self, name: str) -> None:
         path = PurePosixPath(name)
         first, stem = path.parts[0] if path.parts else "", PurePosixPath(self.place.name).stem
-        if path.is_absolute() or ".." in path.parts or (first != self.place.name and not first.startswith(f"{stem}.")):
+        if not stays_inside(name) or (first != self.place.name and not first.startswith(f"{stem}.")):
             template = "The engine sent {name}, which nobody asked for."
             raise SecateurError("remote.stray_file", template, name=name[:200])
         if self._file is not None:

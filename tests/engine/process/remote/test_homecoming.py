@@ -1,0 +1,48 @@
+"""What another machine sends lands where the user has said, whatever it is called there."""
+
+from pathlib import Path
+
+import pytest
+
+from secateur.engine.errors import SecateurError
+from secateur.engine.process.remote.address import Address
+from secateur.engine.process.remote.client import RemoteClient
+from secateur.engine.process.remote.homecoming import Homecoming
+from secateur.engine.process.remote.protocol import FileBegins, Part
+
+STRAY = [
+    "/net.onnx",
+    "../net.onnx",
+    "net.onnx/../../x",
+    "other.onnx",
+    "net.onnx\\..\\..\\x",
+    "net.onnx/..\\x",
+    "net.onnx/C:\\x",
+    "net.onnx:stream",
+    "net.C:/x",
+    "net.onnx/a\0b",
+]
+
+
+@pytest.mark.parametrize("name", STRAY)
+def test_a_name_that_leaves_the_folder_on_any_system_is_refused_and_nothing_is_left(tmp_path: Path, name: str) -> None:
+    home = Homecoming(tmp_path / "net.onnx", "/far/written/1")
+    home.take(FileBegins(1, "net.onnx.data"))
+    home.take(Part(1, b"data"))
+    with pytest.raises(SecateurError, match="which nobody asked for"):
+        home.take(FileBegins(1, name))
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_result_names_files_here_only_where_they_came_to(tmp_path: Path) -> None:
+    home = Homecoming(tmp_path / "net.onnx", "/far/written/1")
+    found = ("/far/written/1/net.onnx", "/far/written/1/../../x", "/far/written/1/a\\..\\x", "/far/written/2/net.onnx")
+    assert home.here(found) == (str(tmp_path / "net.onnx"), *found[1:])
+
+
+def test_a_folder_of_a_session_has_no_twin_outside_of_the_sessions(tmp_path: Path) -> None:
+    client = RemoteClient(Address("far"), {})
+    client._sessions, client._root = tmp_path, "/far/sessions"
+    assert client._here("/far/sessions/one") == str(tmp_path / "one")
+    for folder in ("/far/sessions/..", "/far/sessions/..\\x", "/far/sessions/C:x", "/far/other/one", "/far/sessions"):
+        assert client._here(folder) == ""
