@@ -273,6 +273,8 @@ class OpenModel(FormDialog):
     def _files(self) -> str:
         if self.kind.currentData() is GRAPH:
             return self.tr("Models (*.onnx *.pt2 *.gguf);;All files (*)")
+        if self.kind.currentData() is YOLO_FILE:
+            return self.tr("Ultralytics files (*.pt *.yaml *.yml);;All files (*)")
         return self.tr("Python files (*.py);;All files (*)") if self.kind.currentData() is FILE else ""
 
     def _chosen(self) -> None:
@@ -322,8 +324,8 @@ class OpenModel(FormDialog):
             return self._problem_of_callable()
         if kind is FILE and is_missing(file, self._place, Path.is_file):
             return self.tr("{file} does not exist.").format(file=file)
-        if kind is GRAPH:
-            return self._problem_of_graph(name) or self._problem_of_details() or self.data.problem()
+        if kind in (GRAPH, YOLO_FILE):
+            return self._problem_of_file(name, kind) or self._problem_of_details() or self.data.problem()
         if kind.pick == "folder" and is_missing(name, self._place, Path.is_dir):
             return self.tr("{name} is not a folder.").format(name=name)
         return self._problem_of_details() or self.data.problem()
@@ -334,9 +336,12 @@ class OpenModel(FormDialog):
             return words.format(names=", ".join(self._callables[:OFFERED]))
         return self.tr("Enter the file and its callable that returns the model: path/to/model.py:make_model.")
 
-    def _problem_of_graph(self, name: str) -> str:
-        if not name.lower().endswith(GRAPHS):
+    def _problem_of_file(self, name: str, kind: Kind) -> str:
+        """What is wrong with a file that holds a whole model."""
+        if kind is GRAPH and not name.lower().endswith(GRAPHS):
             return self.tr("Enter a file that ends in .onnx, .pt2 or .gguf.")
+        if kind is YOLO_FILE and not name.lower().endswith((CHECKPOINT, *NETWORKS)):
+            return self.tr("Enter a file that ends in .pt, .yaml or .yml.")
         missing = is_missing(name, self._place, Path.is_file)
         return self.tr("{file} does not exist.").format(file=name) if missing else ""
 

@@ -203,6 +203,8 @@ def test_the_longest_form_of_data_fits_into_the_smallest_window(qtbot, window):
     [
         ("Python", "net.py", "callable"),
         ("Python", "missing.py:make", "does not exist"),
+        ("Ultralytics file", "missing.pt", "does not exist"),
+        ("Ultralytics file", "network.txt", ".pt, .yaml or .yml"),
         ("Secateur project", "no/such/folder", "not a folder"),
         ("torchvision", "", "Enter a model"),
     ],
@@ -212,6 +214,17 @@ def test_what_cannot_be_a_model_is_refused_in_words(qtbot, window, kind, name, s
     choose(dialog.kind, kind)
     qtbot.keyClicks(dialog.name, name)
     assert says in dialog.missing.text() and not dialog.accept_button.isEnabled()
+
+
+def test_each_file_that_holds_a_model_is_looked_for_by_its_endings(qtbot, window):
+    dialog = shown(qtbot, OpenModel(window))
+    for kind, endings in (("ONNX", "(*.onnx *.pt2 *.gguf)"), ("Ultralytics file", "(*.pt *.yaml *.yml)")):
+        choose(dialog.kind, kind)
+        browse = dialog.name.parentWidget().findChild(QPushButton)
+        qtbot.mouseClick(browse, Qt.MouseButton.LeftButton)
+        looked = dialog.findChildren(QFileDialog)[-1]
+        assert endings in looked.nameFilters()[0]
+        looked.reject()
 
 
 def test_a_name_of_torchvision_becomes_its_source(qtbot, window):
