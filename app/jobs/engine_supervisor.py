@@ -155,6 +155,7 @@ class Supervisor:
             case Logged():
                 self.tell("logged", 0, event.text)
             case Lost():
+                self.connected = True  # to another engine, where the connection was tried again
                 self._lost(event)
             case Refused():
                 self._give_up(event.error)

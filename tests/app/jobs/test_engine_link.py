@@ -13,9 +13,11 @@ from PySide6.QtCore import QThread
 
 from secateur.app.jobs import engine_supervisor
 from secateur.app.jobs.engine_link import EngineLink
+from secateur.app.jobs.engine_supervisor import Supervisor
 from secateur.engine.errors import EngineLost
 from secateur.engine.jobs import Cancelled
 from secateur.engine.process.client import EngineClient
+from secateur.engine.process.events import Disconnected, Event, Lost
 
 ROOT = Path(__file__).parents[3]
 TICKETS = itertools.count(1)
@@ -150,3 +152,31 @@ def test_closing_ends_a_process_that_waits_for_its_session(qapp, monkeypatch):
     client.prepare()
     EngineLink(client).close()
     assert not client.alive
+
+
+class Gone:
+    """A client whose engine elsewhere is lost with its connection; another one is there after that."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = [Disconnected("far"), Lost(0, EngineLost("a.b", "Gone"))]
+        self.killed = False
+
+    def poll(self, timeout: float = 0.0) -> Event | None:
+        return self.events.pop(0) if self.events else None
+
+    def start(self, folder: Path) -> None:
+        pass
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+def test_an_engine_that_takes_the_place_of_a_lost_one_is_connected():
+    client, told = Gone(), list[str]()
+    supervisor = Supervisor(client, lambda kind, ticket, payload: told.append(kind))  # type: ignore[arg-type]
+    supervisor.folder, supervisor.flying = Path("session"), {1: 1}
+    supervisor.turn()
+    assert told == ["disconnected", "lost", "failed"]
+    supervisor.flying, supervisor.overdue = {2: 2}, {2: 0.0}  # what was asked to stop and does not
+    supervisor.turn()
+    assert client.killed
