@@ -58,8 +58,9 @@ def staged_folder(path: Path, is_ours: Callable[[Path], bool]) -> Generator[Path
         try:
             temporary.mkdir()
             yield temporary
-            for file in temporary.iterdir():
-                _sync(file)
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _sync(file)
             _swap(temporary, path, is_ours)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

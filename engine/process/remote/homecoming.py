@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from ...errors import SecateurError
 from ...export.protocol import Exported
+from ...export.staged_output import staged_files, staged_folder
 from ...session.states import State
 from .protocol import Fetched, FileBegins, Part
 
@@ -77,8 +78,8 @@ class Homecoming:
                 raise self._failed(OSError(0, what.error))
             if self._file is not None:
                 self._file.close()
-            for found in self._staged.iterdir() if self._staged is not None else ():
-                _put(found, self.place.parent / found.name)
+            if self._staged is not None:
+                self._put(self._staged)
         except (OSError, SecateurError) as error:
             raise self._failed(error) from error
         finally:
@@ -124,6 +125,20 @@ class Homecoming:
         target.parent.mkdir(parents=True, exist_ok=True)
         self._file = target.open("xb")
 
+    def _put(self, staged: Path) -> None:
+        main = staged / self.place.name
+        if main.is_dir():
+            came = frozenset(path.relative_to(main) for path in main.rglob("*"))
+            with staged_folder(self.place, lambda old: _lies_in(old, came)) as folder:
+                for inner in main.iterdir():
+                    os.replace(inner, folder / inner.name)
+            return
+        beside = [path.name.removeprefix(self.place.stem) for path in staged.iterdir() if path != main]
+        with staged_files(self.place, beside) as temporary:
+            for one in beside:
+                os.replace(staged / f"{self.place.stem}{one}", temporary.with_suffix(one))
+            os.replace(main, temporary)
+
     def _failed(self, error: OSError | SecateurError) -> SecateurError:
         if isinstance(error, SecateurError):
             return error
@@ -133,10 +148,6 @@ class Homecoming:
         )
 
 
-def _put(found: Path, place: Path) -> None:
-    """Move a file or folder to its place; a folder that is there already gets the files, and keeps its others."""
-    if found.is_dir() and place.is_dir():
-        for inner in found.iterdir():
-            _put(inner, place / inner.name)
-    else:
-        os.replace(found, place)
+def _lies_in(folder: Path, names: frozenset[Path]) -> bool:
+    """Whether nothing is lost where a folder of these names takes the place of an older one."""
+    return all(path.relative_to(folder) in names for path in folder.rglob("*"))

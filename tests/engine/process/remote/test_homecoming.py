@@ -8,7 +8,7 @@ from secateur.engine.errors import SecateurError
 from secateur.engine.process.remote.address import Address
 from secateur.engine.process.remote.client import RemoteClient
 from secateur.engine.process.remote.homecoming import Homecoming
-from secateur.engine.process.remote.protocol import FileBegins, Part
+from secateur.engine.process.remote.protocol import Fetched, FileBegins, Part
 
 STRAY = [
     "/net.onnx",
@@ -46,3 +46,38 @@ def test_a_folder_of_a_session_has_no_twin_outside_of_the_sessions(tmp_path: Pat
     assert client._here("/far/sessions/one") == str(tmp_path / "one")
     for folder in ("/far/sessions/..", "/far/sessions/..\\x", "/far/sessions/C:x", "/far/other/one", "/far/sessions"):
         assert client._here(folder) == ""
+
+
+def bring(place: Path, files: dict[str, bytes]) -> None:
+    home = Homecoming(place, "/far/written/1")
+    for name, data in files.items():
+        home.take(FileBegins(1, name))
+        home.take(Part(1, data))
+    home.finish(Fetched(1, ""))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_takes_the_place_of_an_older_one_only_where_nothing_is_lost(tmp_path: Path) -> None:
+    first = {"net/shapes.json": b"1", "net/weights/a": b"2"}
+    bring(tmp_path / "net", first)
+    assert contents(tmp_path) == first
+    second = {"net/shapes.json": b"3", "net/weights/a": b"4", "net/weights/b": b"5"}
+    bring(tmp_path / "net", second)
+    assert contents(tmp_path) == second
+    (tmp_path / "net" / "weights" / "mine").write_bytes(b"6")
+    with pytest.raises(SecateurError, match="already holds other files"):
+        bring(tmp_path / "net", first)
+    assert contents(tmp_path) == {**second, "net/weights/mine": b"6"}
+
+
+def test_files_that_belong_together_are_brought_together_or_not_at_all(tmp_path: Path) -> None:
+    files = {"a.net.onnx": b"1", "a.net.onnx.data": b"2", "a.net.json": b"3"}
+    bring(tmp_path / "a.net.onnx", files)
+    bring(tmp_path / "a.net.onnx", {**files, "a.net.onnx": b"4"})
+    assert contents(tmp_path) == {**files, "a.net.onnx": b"4"}
+    with pytest.raises(SecateurError):
+        bring(tmp_path / "a.net.onnx", {"a.net.onnx.data": b"5"})  # without the file itself
+    assert contents(tmp_path) == {**files, "a.net.onnx": b"4"}
