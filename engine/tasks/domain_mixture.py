@@ -21,6 +21,9 @@ Floats = NDArray[np.float64]
 SMOOTHING = 1e-4
 """Share of the proportions that is equal for all domains, so that none is forgotten."""
 
+UNNAMED = "unnamed"
+"""The domain of text to train on whose file names none, where others do."""
+
 
 def updated_proportions(
     proportions: Floats, losses: Floats, references: Floats, *, clamped: bool = False, smoothing: float = SMOOTHING

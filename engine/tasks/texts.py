@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, TaskError
 from ..storage.file_limits import check_special, check_unpacked
 from .data_task import DataTask
+from .domain_mixture import UNNAMED
 from .ignore_index import NOT_ASKED
 from .protocol import Split, TaskSpec, option
 from .purposes.table import purpose_of
@@ -47,7 +48,8 @@ class Sequences:
         title: Name of the file.
         classes: None.
         labelled: Always: the text itself is right.
-        domains: Names of the parts that files give, such as `train-wiki.txt`; () for none.
+        domains: Names of the parts that files give, such as `train-wiki.txt`; () for none. Unnamed text to train on is
+            one more where others are named.
     """
 
     classes: tuple[str, ...] = ()
@@ -58,9 +60,12 @@ class Sequences:
     ) -> None:
         """Take the tokens of splits, divided further by the seed where splits are missing."""
         self.title = title
-        self.domains = tuple(sorted({name for one in stored.values() for name in one.domains if name}))
         self._stored, self._ask = stored, ask
         self._rows = divide({split: len(some) for split, some in stored.items()}, seed)
+        named = {name for one in stored.values() for name in one.domains if name}
+        if named and "" in stored[self._rows[Split.TRAIN][0]].domains:
+            named.add(UNNAMED)
+        self.domains = tuple(sorted(named))
 
     def size(self, split: Split) -> int:
         """How many sequences a split has."""
@@ -70,7 +75,8 @@ class Sequences:
         """The rows of each domain in a split."""
         source, taken = self._rows[split]
         stored = self._stored[source]
-        named = np.array([stored.domains[number] for number in stored.numbers_of_domains[taken].tolist()], np.str_)
+        names = [name or UNNAMED for name in stored.domains]
+        named = np.array([names[number] for number in stored.numbers_of_domains[taken].tolist()], np.str_)
         return tuple(np.flatnonzero(named == name) for name in self.domains)
 
     def read(self, split: Split, rows: NDArray[np.int64]) -> torch.Tensor:

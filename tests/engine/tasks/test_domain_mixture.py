@@ -90,6 +90,15 @@ def test_files_name_domains_and_no_sequence_is_of_two(tmp_path: Path) -> None:
     assert losses == pytest.approx([whole, whole - 1])
 
 
+def test_text_without_a_name_is_a_domain_of_its_own_beside_named_ones(tmp_path: Path) -> None:
+    task = opened(tmp_path, train__wiki="a" * 80, train="c" * 240, val__wiki="a" * 40, val="c" * 40, test="a" * 40)
+    mixture = task.mixture()
+    assert mixture is not None and mixture.names == ("unnamed", "wiki")
+    assert mixture.proportions == pytest.approx([0.75, 0.25])
+    drawn = torch.cat([inputs for inputs, _ in task.mixed_batches(mixture)])
+    assert (drawn == ord("c")).float().mean() == pytest.approx(0.75)
+
+
 def test_parts_of_a_split_are_no_domains(tmp_path: Path) -> None:
     text = {"train__00001-of-00002": "a" * 80, "train__00002-of-00002": "b" * 80, "val": "a" * 40, "test": "a" * 40}
     assert opened(tmp_path, **text).mixture() is None
