@@ -16,7 +16,7 @@ from ..jobs import CancelToken, Job, Progress, check
 from ..model_inputs import Inputs, call, inputs_of, named_arrays
 from .data import Data, DomainData, all_rows, shuffled_rows
 from .distillation_batch import DistillationBatch
-from .domain_mixture import DomainMixture, mixture_of
+from .domain_mixture import DomainMixture, mixture_of, require_judged
 from .evaluate import measure
 from .image_samples import sample
 from .model_outputs import evaluating, main_output, run_model
@@ -115,7 +115,9 @@ class DataTask:
         """The mixture of named domains that the data has by itself; None where it names none."""
         if not isinstance(self._data, DomainData) or len(self._data.domains) < 2:
             return None
-        return mixture_of(self._data.domains, self._data.domain_rows(Split.TRAIN))
+        found = mixture_of(self._data.domains, self._data.domain_rows(Split.TRAIN))
+        require_judged(self._data.domains, self._data.domain_rows(Split.VAL))
+        return found
 
     @property
     def mixed_count(self) -> int:

@@ -154,6 +154,15 @@ def mixture_of(names: tuple[str, ...], rows: Sequence[NDArray[np.int64]]) -> Dom
     return DomainMixture(names, sizes / sizes.sum(), np.zeros(len(names), np.int64), unknown)
 
 
+def require_judged(names: tuple[str, ...], rows: Sequence[NDArray[np.int64]]) -> None:
+    """Refuse domains without a row [k] in the val split: nothing would lead their shares. Raises DataError."""
+    missing = [name for name, some in zip(names, rows, strict=True) if not len(some)]
+    if missing:
+        files = ", ".join("val.txt" if name == UNNAMED else f"val-{name}.txt" for name in missing)
+        template = "Domains are mixed by their losses on the val split, which has no text of some. Add {files}."
+        raise DataError("text.unjudged_domain", template, files=files)
+
+
 def _row(rows: NDArray[np.int64], cursor: int, seed: tuple[int, int]) -> int:
     """The row at a cursor of a domain, of which every pass has an order of its own."""
     turn, place = divmod(cursor, len(rows))

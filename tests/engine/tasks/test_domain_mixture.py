@@ -99,6 +99,12 @@ def test_text_without_a_name_is_a_domain_of_its_own_beside_named_ones(tmp_path: 
     assert (drawn == ord("c")).float().mean() == pytest.approx(0.75)
 
 
+def test_domains_that_the_val_split_lacks_are_refused_by_their_files(tmp_path: Path) -> None:
+    task = opened(tmp_path, train__wiki="a" * 80, train__code="b" * 80, val="a" * 40, test="a" * 40)
+    with pytest.raises(DataError, match=r"val-code\.txt, val-wiki\.txt"):
+        task.mixture()
+
+
 def test_parts_of_a_split_are_no_domains(tmp_path: Path) -> None:
     text = {"train__00001-of-00002": "a" * 80, "train__00002-of-00002": "b" * 80, "val": "a" * 40, "test": "a" * 40}
     assert opened(tmp_path, **text).mixture() is None
