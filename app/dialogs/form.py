@@ -157,7 +157,7 @@ class FormDialog(QDialog):
     def _first(self) -> QWidget:
         """The first field that can be filled in, without one the button."""
         page, widget = self._rows.page, self.nextInFocusChain()
-        while widget is not self:
+        while widget is not None and widget is not self:
             tabbed = widget.focusPolicy() & Qt.FocusPolicy.TabFocus and page.isAncestorOf(widget)
             if tabbed and widget.isEnabled() and widget.isVisibleTo(self):
                 return widget
