@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDoubleSpinBox
 
 from secateur.app.commands import command_named
 from secateur.app.dialogs.form_parsing import shares
@@ -108,6 +109,7 @@ def test_a_recovery_in_minutes_is_one_in_minutes_at_each_budget(qtbot, player, w
     qtbot.addWidget(dialog)
     dialog.budgets.setText("70, 30")
     assert dialog.length.accessibleName() == "Minutes each" and dialog.length.value() == 20.0
+    assert isinstance(dialog.length, QDoubleSpinBox)
     dialog.length.setValue(7.5)
     assert dialog.estimate.text().startswith("2 cuts, 15 min of recovery in total. Takes about 1")
     assert dialog.settings() == replace(document.recovery, minutes=7.5)

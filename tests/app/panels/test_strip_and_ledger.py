@@ -12,6 +12,7 @@ from secateur.app.panels.state_strip import StateStrip
 from secateur.app.text.format import change, scaled, size
 from secateur.app.theme import Sizes, theme
 from secateur.app.theme.design_tokens import LARGEST
+from secateur.app.widgets.labels import ElidedLabel
 from tests.app.stand_in import StandIn, exported, opened, travelled
 
 
@@ -196,6 +197,7 @@ def test_numbers_stay_whole_where_cells_are_narrow_and_text_is_large(qtbot, dres
         qtbot.wait(60)
         for cell in ledger.cells.values():
             for part in (cell.number, cell.change, cell.apart):
+                assert isinstance(part, ElidedLabel)
                 assert not part.isVisible() or part.shown() == part.text(), part.text()
         macs = ledger.cells["macs"]
         assert not macs.change.isVisible() and macs.apart.isVisible() and macs.below.text().startswith("of ")

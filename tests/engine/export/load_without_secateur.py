@@ -2,6 +2,7 @@
 
 Reads JSON [{"format", "path", "inputs", "out"}] from a file; the arrays in "inputs" (.npz) have the inputs' names.
 """
+# pyright: reportMissingImports=false
 
 import json
 import sys
