@@ -204,7 +204,11 @@ def make_libraries(folder: Path) -> None:
     What came out of archives without a time is dated now.
     """
     for path in folder.rglob("*"):
-        if not path.is_file() or path.is_symlink():
+        if path.is_symlink():
+            continue
+        if path.stat().st_mtime < OLDEST:
+            os.utime(path)
+        if path.is_dir():
             continue
         if path.suffix == ".py":
             first, *rest = path.read_bytes().split(b"\n", 1)
@@ -212,8 +216,6 @@ def make_libraries(folder: Path) -> None:
                 path.write_bytes(b"\n".join([b"#", *rest]))  # lines keep their numbers
         if path.suffix == ".py" or ".so" in path.suffixes:
             path.chmod(0o644)
-        if path.stat().st_mtime < OLDEST:
-            os.utime(path)
 
 
 def compile_all(bundle: Path) -> None:
