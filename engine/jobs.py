@@ -78,13 +78,16 @@ Job = Generator[Progress, None, Result]
 
 
 def followed(job: Job[Result], tell: Callable[[Progress], Iterator[Progress]]) -> Job[Result]:
-    """A job that tells, and does, what `tell` makes of each of its steps."""
-    while True:
-        try:
-            progress = next(job)
-        except StopIteration as stop:
-            return stop.value
-        yield from tell(progress)
+    """A job that tells, and does, what `tell` makes of each of its steps; the job ends before what follows it does."""
+    try:
+        while True:
+            try:
+                progress = next(job)
+            except StopIteration as stop:
+                return stop.value
+            yield from tell(progress)
+    finally:
+        job.close()
 
 
 def part_of(shown: Progress, job: Job[Result], words: bool = True, until: float = math.nan) -> Job[Result]:

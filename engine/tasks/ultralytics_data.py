@@ -43,6 +43,9 @@ NOWHERE = Path(os.devnull, "none")
 
 def open_ultralytics(spec: TaskSpec) -> "UltralyticsTask":
     """Open a .yaml of images with what is in them; raises DataError for any other, and downloads nothing."""
+    if not Path(spec.path).is_file():
+        template = "{path} does not exist. Name a .yaml with train, val and names."
+        raise DataError("yolo.no_data", template, path=spec.path)
     try:
         with temporary_folder() as folder:
             file = folder / Path(spec.path).name

@@ -42,3 +42,25 @@ def test_a_part_that_has_parts_is_counted_by_them() -> None:
 def test_one_step_of_a_longer_job_reaches_to_the_next_step() -> None:
     assert shares(part_of(Progress("trial", 1, 4), stage(2))) == pytest.approx([0.25, 0.375])
     assert shares(part_of(Progress("trial", share=0.5), stage(2), until=0.7)) == pytest.approx([0.5, 0.6])
+
+
+def test_a_part_that_is_stopped_ends_before_what_holds_it() -> None:
+    ended = list[str]()
+
+    def part() -> Job[None]:
+        try:
+            yield from stage(2)
+        finally:
+            ended.append("part")
+
+    def whole() -> Job[None]:
+        try:
+            inner = part()  # somebody else knows it too: it does not end because nobody does any more
+            yield from spanning(inner, 0.0, 1.0)
+        finally:
+            ended.append("whole")
+
+    job = whole()
+    next(job)
+    job.close()
+    assert ended == ["part", "whole"]
