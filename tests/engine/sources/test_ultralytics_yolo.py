@@ -1,4 +1,5 @@
 """Ultralytics' models: opened with consent, trained by their own loss, evaluated by their own validation, exported."""
+# pyright: reportMissingImports=false
 
 import shutil
 from collections.abc import Iterator
