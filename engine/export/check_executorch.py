@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from ..errors import ExportError
+from numpy.typing import NDArray
+
 from ..jobs import Job, Progress
-from ..model_inputs import as_array, batch_size, call, read, with_arrays
+from ..model_inputs import Inputs, as_array, call, read, with_arrays
 from ..tracing.tree import as_tensors
-from .compare import difference
+from .compare import largest_difference
 from .executorch_runtime import loaded
 
 
@@ -14,12 +15,8 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     """Run `job["path"]` on `job["cases"]`; returns {"difference": the worst one}."""
     yield Progress("Checking the file in a fresh process", 3, 4)
     run, _ = loaded(job["path"])
-    worst = 0.0
-    for inputs, expected in read(job["cases"]):
-        try:
-            found = call(run, as_tensors(with_arrays(inputs)))
-        except Exception as error:
-            template = "The exported file does not run at batch {batch}: {error}"
-            raise ExportError("export.onnx_run", template, batch=batch_size(inputs), error=str(error)) from error
-        worst = max(worst, difference(expected, [as_array(one) for one in found]))
-    return {"difference": worst}
+
+    def given(inputs: Inputs) -> list[NDArray[Any]]:
+        return [as_array(one) for one in call(run, as_tensors(with_arrays(inputs)))]
+
+    return {"difference": largest_difference(given, read(job["cases"]))}

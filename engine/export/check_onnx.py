@@ -5,9 +5,9 @@ from typing import Any
 
 from ..errors import ExportError
 from ..jobs import Job, Progress
-from ..model_inputs import batch_size, call, read
+from ..model_inputs import call, read
 from ..targets.onnxruntime_target import feeder, open_session
-from .compare import difference
+from .compare import difference, largest_difference
 
 
 def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
@@ -24,16 +24,5 @@ def checked(job: dict[str, Any], compared: Callable[[Sequence[Any], Sequence[Any
         raise ExportError(
             "export.onnx_load", "ONNX Runtime cannot load the exported file: {error}", error=str(error)
         ) from error
-    worst = 0.0
-    for inputs, expected in read(job["cases"]):
-        try:
-            found = session.run(None, call(feeder(session), inputs))
-        except Exception as error:
-            raise ExportError(
-                "export.onnx_run",
-                "The exported file does not run at batch {batch}: {error}",
-                batch=batch_size(inputs),
-                error=str(error),
-            ) from error
-        worst = max(worst, compared(expected, found))
+    worst = largest_difference(lambda one: session.run(None, call(feeder(session), one)), read(job["cases"]), compared)
     return {"difference": worst}

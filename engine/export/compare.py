@@ -1,13 +1,14 @@
 """Difference between the outputs of a file and of the model. Arrays only: the checking process needs no torch."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model_inputs import Inputs
+from ..errors import ExportError
+from ..model_inputs import Inputs, batch_size
 
 TOLERANCE, COARSE = 1e-4, 2.0**-5
 """Largest difference that an exported file may show; the second where both compute in bfloat16.
@@ -27,6 +28,29 @@ def difference(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]) 
     if len(expected) != len(found):
         return float("inf")
     return max((_one(a, b) for a, b in zip(expected, found, strict=True)), default=0.0)
+
+
+def largest_difference(
+    run: Callable[[Inputs], Sequence[NDArray[Any]]],
+    cases: Iterable[ReferenceCase],
+    compared: Callable[[Sequence[Any], Sequence[Any]], float] = difference,
+) -> float:
+    """The worst of all cases; raises ExportError where the file does not run on one.
+
+    Args:
+        run: The file, as a function of a case's inputs.
+        cases: Inputs, and what the model answers to them.
+        compared: What was expected and what was found -> their difference.
+    """
+    worst = 0.0
+    for inputs, expected in cases:
+        try:
+            found = run(inputs)
+        except Exception as error:
+            template = "The exported file does not run at batch {batch}: {error}"
+            raise ExportError("export.onnx_run", template, batch=batch_size(inputs), error=str(error)) from error
+        worst = max(worst, compared(expected, found))
+    return worst
 
 
 def difference_of_boxes(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]) -> float:

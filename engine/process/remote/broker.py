@@ -26,7 +26,7 @@ from ..messages import Close, Quiet, request
 from ..plain_data import decode, encode
 from ..wire import Wire
 from .courier import Courier
-from .places import HELD, SESSIONS, SOCKET, WRITTEN, engine_folder, inside_folder
+from .engine_folders import HELD, SESSIONS, SOCKET, WRITTEN, engine_folder, inside_folder
 from .protocol import (
     Ended,
     Fetch,

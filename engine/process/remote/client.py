@@ -30,8 +30,8 @@ from ..plain_data import decode, encode, not_understood
 from ..wire import Wire
 from .address import Address
 from .courier import Courier
+from .engine_folders import WRITTEN
 from .homecoming import PATH_OF, Homecoming, stays_inside
-from .places import WRITTEN
 from .protocol import (
     MARK,
     PROTOCOL,

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from ...errors import SecateurError
-from .places import LOG, engine_folder, reached
+from .engine_folders import LOG, engine_folder, reached
 from .protocol import MARK, PROTOCOL, own_version
 
 PATIENCE = 30.0

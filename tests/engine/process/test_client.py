@@ -14,6 +14,7 @@ from secateur.engine.errors import EngineLost, OpenError
 from secateur.engine.jobs import Cancelled
 from secateur.engine.process.client import EngineClient
 from secateur.engine.process.events import Event, Failed, Finished, Logged, Lost, Progressed, Ready
+from secateur.engine.process.remote.client import RemoteClient
 
 SLOW = "tests.engine.session.slow_session:SlowSession"
 ROOT = Path(__file__).parents[3]
@@ -29,7 +30,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EngineCl
     client.close()
 
 
-def until(client: EngineClient, kind: type | tuple[type, ...], seconds: float = 20) -> list[Event]:
+def until(client: EngineClient | RemoteClient, kind: type | tuple[type, ...], seconds: float = 30) -> list[Event]:
     """All events up to the first of a kind."""
     events: list[Event] = []
     end = time.monotonic() + seconds

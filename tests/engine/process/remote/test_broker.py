@@ -19,7 +19,7 @@ if sys.platform != "linux":
 
 from secateur.engine.process.remote import broker as module
 from secateur.engine.process.remote.broker import Broker, remove_forsaken
-from secateur.engine.process.remote.places import HELD
+from secateur.engine.process.remote.engine_folders import HELD
 from secateur.engine.process.remote.protocol import hello
 
 

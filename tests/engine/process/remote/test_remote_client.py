@@ -10,7 +10,6 @@ import pytest
 
 from secateur.engine.process.events import (
     Disconnected,
-    Event,
     Failed,
     Finished,
     Logged,
@@ -23,9 +22,8 @@ from secateur.engine.process.events import (
 from secateur.engine.process.remote.address import Address
 from secateur.engine.process.remote.client import RemoteClient
 
+from ..test_client import SLOW, until
 from .far import Far, far_machine
-
-SLOW = "tests.engine.session.slow_session:SlowSession"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Unix sockets, signals")
 
@@ -50,17 +48,6 @@ def client(far: Far, tmp_path: Path) -> Iterator[RemoteClient]:
     while engine.exists() and time.monotonic() < end:
         time.sleep(0.02)
     assert not engine.exists()  # a window that is closed leaves nothing there
-
-
-def until(client: RemoteClient, kind: type, seconds: float = 30) -> list[Event]:
-    events: list[Event] = []
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if (event := client.poll(0.1)) is not None:
-            events.append(event)
-            if isinstance(event, kind):
-                return events
-    raise AssertionError(f"no {kind} within {seconds} s, only {events}")
 
 
 def test_calls_cancels_prints_and_a_killed_engine_are_as_beside_the_window(
