@@ -6,9 +6,9 @@ from PySide6.QtCore import QCoreApplication, QStringListModel, Qt, Slot
 from PySide6.QtWidgets import QCompleter, QLineEdit, QSizePolicy, QWidget
 
 from secateur.engine.options import setting_of
-from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.sources.protocol import DESCRIPTION, ModelSpec
 
-from ..storage.open_target import CHECKPOINT, GRAPHS, NETWORKS, is_file, is_hugging_face, is_missing
+from ..storage.open_target import CHECKPOINT, GRAPHS, is_file, is_hugging_face, is_missing
 from ..widgets.fields import ComboBox
 from ..widgets.flow import FlowLayout
 from ..widgets.labels import label
@@ -37,7 +37,7 @@ from .window_api import WindowApi
 
 LIBRARIES = (TORCHVISION, TIMM)
 """Sources whose library offers weights."""
-WHOLE = ((GRAPHS, GRAPH), ((CHECKPOINT, *NETWORKS), YOLO_FILE))
+WHOLE = ((GRAPHS, GRAPH), ((CHECKPOINT, *DESCRIPTION), YOLO_FILE))
 """Endings of files that hold a whole model, and their kinds."""
 OFFERED = 5
 """Callables that a sentence names."""
@@ -340,7 +340,7 @@ class OpenModel(FormDialog):
         """What is wrong with a file that holds a whole model."""
         if kind is GRAPH and not name.lower().endswith(GRAPHS):
             return self.tr("Enter a file that ends in .onnx, .pt2 or .gguf.")
-        if kind is YOLO_FILE and not name.lower().endswith((CHECKPOINT, *NETWORKS)):
+        if kind is YOLO_FILE and not name.lower().endswith((CHECKPOINT, *DESCRIPTION)):
             return self.tr("Enter a file that ends in .pt, .yaml or .yml.")
         missing = is_missing(name, self._place, Path.is_file)
         return self.tr("{file} does not exist.").format(file=name) if missing else ""

@@ -7,11 +7,12 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from secateur.engine.sources.protocol import DESCRIPTION
+
 from ..storage.open_target import (
     BUNDLE,
     GRAPHS,
     HUGGING_FACE,
-    NETWORKS,
     WEIGHTS,
     is_file,
     is_folder,
@@ -55,7 +56,7 @@ SAMPLES = ("resnet", "vit")
 PAGE = re.compile(r"https?://(?:www\.)?huggingface\.co/(?!(?:datasets|spaces|docs)/)([\w.-]+/[\w.-]+)")
 """Address of a model's page on the Hub."""
 REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-FILES = (*GRAPHS, *NETWORKS, *WEIGHTS, BUNDLE, ".json", ".py")
+FILES = (*GRAPHS, *DESCRIPTION, *WEIGHTS, BUNDLE, ".json", ".py")
 """Endings that no repository has."""
 CALLABLE = re.compile(r"(.+\.py):[\w.]*")
 

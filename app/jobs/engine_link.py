@@ -67,7 +67,7 @@ class EngineLink(QObject):
     @property
     def place(self) -> str:
         """The machine that it runs on, "" for this one."""
-        return str(getattr(self.client, "place", ""))
+        return self.client.place
 
     @property
     def pid(self) -> int:

@@ -38,6 +38,11 @@ NAP = 0.25
 class Client(Protocol):
     """What of `EngineClient` is used here."""
 
+    @property
+    def place(self) -> str:
+        """The machine that the engine is on, "" for this one."""
+        ...
+
     def start(self, folder: Path) -> None:
         """Start a process."""
         ...

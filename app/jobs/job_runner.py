@@ -95,7 +95,7 @@ class JobRunner(QObject):
         self._clock.timeout.connect(self._tell_progress)
         document.engine = replace(document.engine, text=self.tr("engine not started"))
         if link is not None:
-            document.engine = replace(document.engine, place=getattr(link, "place", ""))
+            document.engine = replace(document.engine, place=link.place)
             self.listen(link)
 
     def listen(self, link: Any) -> None:

@@ -4,13 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from secateur.engine.sources.other_files import pickled_class
-from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.sources.protocol import DESCRIPTION, ModelSpec
 
 BUNDLE = ".zip"
 GRAPHS = (".onnx", ".pt2", ".gguf")
 """Endings of files that hold a whole model."""
-NETWORKS = (".yaml", ".yml")
-"""Endings of files that describe a network of Ultralytics."""
 CHECKPOINT = ".pt"
 BEGINNING = 4096
 """Bytes of a checkpoint in which the class of a whole model stands."""
@@ -26,7 +24,7 @@ def is_hugging_face(folder: str) -> bool:
 
 def is_ultralytics(path: Path) -> bool:
     """Whether a file is a network's description or a checkpoint of Ultralytics; little of it is read."""
-    if path.suffix.lower() in NETWORKS:
+    if path.suffix.lower() in DESCRIPTION:
         return True
     return path.suffix.lower() == CHECKPOINT and pickled_class(path, BEGINNING).startswith("ultralytics.")
 

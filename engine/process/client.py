@@ -19,6 +19,7 @@ class EngineClient:
     """A session in a process of its own.
 
     Attributes:
+        place: The machine that it is on: "", this one.
         session: "module:name" of what makes the process's session from its folder.
         results: Name of a call -> type of its result; plain data for one that is not there, and what `answers` says of
             the window's own session where None is given.
@@ -26,6 +27,7 @@ class EngineClient:
 
     def __init__(self, session: str = SESSION, results: Mapping[str, Any] | None = None) -> None:
         """Nothing runs before `prepare` or `start`."""
+        self.place = ""
         self.session = session
         self.results = results
         self._events: queue.Queue[Event] = queue.Queue()

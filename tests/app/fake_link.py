@@ -17,6 +17,7 @@ class FakeLink(QObject):
         calls: By number every job that was asked for, as (method, arguments); those that wait for their turn, too.
         sent: The numbers of those that the engine got, in order.
         cancelled: The numbers of those that the engine was asked to stop.
+        place: The machine of the engine, "" for this one.
     """
 
     ready = Signal(int)
@@ -35,6 +36,7 @@ class FakeLink(QObject):
         self.calls: dict[int, tuple[str, tuple[Any, ...]]] = {}
         self.sent: list[int] = []
         self.cancelled: list[int] = []
+        self.place = ""
         self.closed = False
 
     def start(self, folder: Path) -> None:

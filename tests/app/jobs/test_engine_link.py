@@ -157,6 +157,8 @@ def test_closing_ends_a_process_that_waits_for_its_session(qapp, monkeypatch):
 class Gone:
     """A client whose engine elsewhere is lost with its connection; another one is there after that."""
 
+    place = ""
+
     def __init__(self) -> None:
         self.events: list[Event] = [Disconnected("far"), Lost(0, EngineLost("a.b", "Gone"))]
         self.killed = False
