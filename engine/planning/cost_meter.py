@@ -98,8 +98,8 @@ def meter_of(
         parts.append(_Part(weights, lying, analysis.block_tensor.astype(np.int64)))
     if latencies is not None and Cost.LATENCY in costs:
         count = len(latencies.blocks)
-        nothing = np.zeros((count, len(costs)), np.int64), np.full((count, 1), -1, np.int32)
-        parts.append(_Part(*nothing, vanishing_blocks(analysis, latencies)))
+        no_cost, no_axis = np.zeros((count, len(costs)), np.int64), np.full((count, 1), -1, np.int32)
+        parts.append(_Part(no_cost, no_axis, vanishing_blocks(analysis, latencies)))
     return CostMeter(analysis, costs, *_joined(parts), latencies)
 
 

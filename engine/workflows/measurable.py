@@ -55,5 +55,15 @@ def model_of(session: Session, one: Baseline, factory: Callable[[], nn.Module], 
 
 def as_state(one: Baseline) -> State:
     """A baseline as what runtimes measure."""
-    identity = (one.id, "", StateKind.ORIGINAL, one.removed, one.edits, one.weights)
-    return State(*identity, one.parameters, one.macs, metrics=(one.metric,), timings=one.timings)
+    return State(
+        id=one.id,
+        parent="",
+        kind=StateKind.ORIGINAL,
+        removed=one.removed,
+        edits=one.edits,
+        weights=one.weights,
+        parameters=one.parameters,
+        macs=one.macs,
+        metrics=(one.metric,),
+        timings=one.timings,
+    )

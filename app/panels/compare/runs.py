@@ -3,6 +3,7 @@
 import csv
 import io
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from PySide6.QtCore import (
@@ -21,7 +22,8 @@ from secateur.engine.export.table import EXPORTERS
 from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.scoring.criteria import CRITERIA
 from secateur.engine.session.states import State, StateKind, export_name
-from secateur.engine.targets.protocol import TargetSpec
+from secateur.engine.targets.protocol import TargetSpec, Timing
+from secateur.engine.tasks.protocol import Metric
 
 from ...document.document import Document
 from ...text.format import change, scaled, share, size
@@ -36,31 +38,126 @@ SORT = Qt.ItemDataRole.UserRole + 1
 NAME, MADE, PARAMETERS, MACS, LATENCY, METRIC, SIZE = range(7)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Run:
-    """A row.
+    """A row: what is known of a state, of its export in lower precision or of a baseline.
 
     Attributes:
-        id: Of the state or the baseline.
+        id: Of the state, the export or the baseline.
         state: Id of the state, "" for a baseline.
-        texts: Its cells.
-        keys: What each of them sorts by.
-        plain: The same as plain numbers and words, for CSV: also error, n, unit of the metric, and if it is stale.
+        name: What the row is called.
+        made: How it was made.
+        parameters: Their number.
+        macs: Of one sample.
+        original_macs: Of the original; 0 if there is none.
+        timing: Latency on the target, None if it was not measured.
+        metric: None if it was not measured.
+        stale: The metric is of another state of the data or the task.
+        file_bytes: Size of the exported file.
+        file_measured: A file was written; else the size is predicted.
+        target: The target that latencies are shown for.
         present: The document is there.
-        tip: All of it.
     """
 
     id: str
     state: str
-    texts: tuple[str, ...]
-    keys: tuple[Any, ...]
-    plain: tuple[str, ...]
+    name: str
+    made: str
+    parameters: int
+    macs: int
+    original_macs: int
+    timing: Timing | None
+    metric: Metric | None
+    stale: bool
+    file_bytes: int
+    file_measured: bool
+    target: TargetSpec
     present: bool
-    tip: str
+
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """Its cells."""
+        nothing = say("compare", "not measured")
+        value = "" if self.metric is None else f"{value_text(self.metric)} {error_text(self.metric)}".strip()
+        return (
+            self.name,
+            self.made,
+            scaled(self.parameters),
+            _beside(scaled(self.macs), self.macs, self.original_macs),
+            nothing if self.timing is None else latency_text(self.timing),
+            nothing if self.metric is None else self._marked(value),
+            size(self.file_bytes) if self.file_measured else f"\u2248 {size(self.file_bytes)}",
+        )
+
+    @cached_property
+    def keys(self) -> tuple[Any, ...]:
+        """What each cell sorts by; what was not measured comes last."""
+        last = float("inf")
+        return (
+            self.name,
+            self.made,
+            self.parameters,
+            self.macs,
+            self.timing.median if self.timing else last,
+            self.metric.value if self.metric else -last,
+            self.file_bytes,
+        )
+
+    @property
+    def tip(self) -> str:
+        """All of it, a line each."""
+        whole = {METRIC: self._marked(metric_tip(self.metric))} if self.metric else {}
+        whole |= {LATENCY: f"{latency_text(self.timing)}: {timing_tip(self.timing)}"} if self.timing else {}
+        lines = [f"{title}: {whole.get(at, self.texts[at])}" for at, title in enumerate(titles())]
+        if not self.file_measured:
+            lines.append(say("compare", "The file size is predicted at 4 bytes per parameter."))
+        return "\n".join(lines)
+
+    @property
+    def csv_row(self) -> dict[str, str | int | float]:
+        """Plain numbers and words under the headings of `COLUMNS`; what was not measured is missing."""
+        row: dict[str, str | int | float] = {
+            "run": self.name,
+            "made": self.made,
+            "parameters": self.parameters,
+            "MACs": self.macs,
+            "size bytes": self.file_bytes,
+            "size is": "measured" if self.file_measured else "predicted",
+            "target": target_text(self.target),
+        }
+        if self.timing is not None:
+            row["latency ms"] = self.timing.median
+        if self.metric is not None:
+            row |= {
+                "metric": self.metric.name,
+                "metric value": self.metric.value,
+                "standard error": self.metric.error,
+                "n": self.metric.count,
+                "split": str(self.metric.split),
+                "metric is": "stale" if self.stale else "measured",
+            }
+        return row
+
+    def _marked(self, text: str) -> str:
+        return say("compare", "{0}, stale").format(text) if self.stale else text
 
 
-TITLES = ("run", "made", "parameters", "MACs", "latency ms", "metric", "metric value", "standard error", "n", "split")
-PLAIN = (*TITLES, "metric is", "size bytes", "size is", "target")
+COLUMNS = (
+    "run",
+    "made",
+    "parameters",
+    "MACs",
+    "latency ms",
+    "metric",
+    "metric value",
+    "standard error",
+    "n",
+    "split",
+    "metric is",
+    "size bytes",
+    "size is",
+    "target",
+)
 """Columns of the CSV; not translated, so that a script finds them."""
 
 
@@ -124,65 +221,64 @@ def runs_of(document: Document) -> list[Run]:
 
 
 def _of_state(document: Document, state: State, original: State | None) -> Run:
-    files = [state.exports[-1]] if state.exports else []
-    exported = document.contents.exports.get(state.id) or next(iter(files), None)
+    exported = document.contents.exports.get(state.id) or next(iter(state.exports[-1:]), None)
     measured = exported is not None and exported.format == "onnx"
-    number_of_bytes = exported.bytes if exported is not None and measured else BYTES * state.parameters
-    facts = (
-        state_title(state),
-        made_words(state, document.contents.states.get(state.parent)),
-        state.parameters,
-        state.macs,
+    return Run(
+        id=state.id,
+        state=state.id,
+        name=state_title(state),
+        made=made_words(state, document.contents.states.get(state.parent)),
+        parameters=state.parameters,
+        macs=state.macs,
+        original_macs=original.macs if original else 0,
+        timing=timing_in(state.timings, document.target),
+        metric=document.metric(state),
+        stale=state.stale,
+        file_bytes=exported.bytes if exported is not None and measured else BYTES * state.parameters,
+        file_measured=measured,
+        target=document.target,
+        present=state is document.state and not document.marked.any(),
     )
-    timing = timing_in(state.timings, document.target)
-    row = (*facts, timing, document.metric(state), state.stale, number_of_bytes, measured)
-    present = state is document.state and not document.marked.any()
-    return _run((state.id, state.id), row, original, document.target, present)
 
 
 def _of_export(document: Document, state: State, one: Exported, original: State | None) -> Run:
-    precision = EXPORTERS[one.format].precision
-    name = say("compare", "{0} in {1}").format(state_title(state), precision)
-    facts = (name, say("compare", "exported"), state.parameters, state.macs)
-    row = (*facts, timing_in(one.timings, document.target), one.metric, False, one.bytes, True)
-    return _run((export_name(state.id, one.format), state.id), row, original, document.target, False)
+    return Run(
+        id=export_name(state.id, one.format),
+        state=state.id,
+        name=say("compare", "{0} in {1}").format(state_title(state), EXPORTERS[one.format].precision),
+        made=say("compare", "exported"),
+        parameters=state.parameters,
+        macs=state.macs,
+        original_macs=original.macs if original else 0,
+        timing=timing_in(one.timings, document.target),
+        metric=one.metric,
+        stale=False,
+        file_bytes=one.bytes,
+        file_measured=True,
+        target=document.target,
+        present=False,
+    )
 
 
 def _of_baseline(document: Document, one: Baseline, original: State | None) -> Run:
     made = say("compare", "baseline of {0}").format(one.against)
     words = counted(one.epochs, say("compare", "{count} epoch"), say("compare", "{count} epochs"))
-    facts = (one.title, f"{made}, {words}", one.parameters, one.macs)
-    timing = timing_in(one.timings, document.target)
-    row = (*facts, timing, one.metric, False, BYTES * one.parameters, False)
-    return _run((one.id, ""), row, original, document.target, False)
-
-
-def _run(ids: tuple[str, str], row: tuple[Any, ...], original: State | None, target: TargetSpec, present: bool) -> Run:
-    name, made, parameters, macs, timing, metric, stale, number_of_bytes, measured = row
-    nothing = say("compare", "not measured")
-    marked = say("compare", "{0}, stale") if stale else "{0}"
-    texts = (
-        name,
-        made,
-        scaled(parameters),
-        _beside(scaled(macs), macs, original.macs if original else 0),
-        nothing if timing is None else latency_text(timing),
-        nothing if metric is None else marked.format(f"{value_text(metric)} {error_text(metric)}".strip()),
-        size(number_of_bytes) if measured else f"\u2248 {size(number_of_bytes)}",
+    return Run(
+        id=one.id,
+        state="",
+        name=one.title,
+        made=f"{made}, {words}",
+        parameters=one.parameters,
+        macs=one.macs,
+        original_macs=original.macs if original else 0,
+        timing=timing_in(one.timings, document.target),
+        metric=one.metric,
+        stale=False,
+        file_bytes=BYTES * one.parameters,
+        file_measured=False,
+        target=document.target,
+        present=False,
     )
-    last = float("inf")
-    keys = (name, made, parameters, macs, timing.median if timing else last, metric.value if metric else -last)
-    told = (metric.name, repr(metric.value), repr(metric.error), str(metric.count), str(metric.split)) if metric else ()
-    plain = (name, made, str(parameters), str(macs), repr(timing.median) if timing else "", *(told or ("",) * 5))
-    plain = (*plain, ("stale" if stale else "measured") if metric else "")
-    plain = (*plain, str(number_of_bytes), "measured" if measured else "predicted", target_text(target))
-    whole = {METRIC: marked.format(metric_tip(metric))} if metric else {}
-    whole |= {LATENCY: f"{latency_text(timing)}: {timing_tip(timing)}"} if timing else {}
-    lines = [f"{title}: {whole.get(at, texts[at])}" for at, title in enumerate(titles())]
-    tip = "\n".join(
-        [*lines, *([] if measured else [say("compare", "The file size is predicted at 4 bytes per parameter.")])]
-    )
-    return Run(*ids, texts, (*keys, number_of_bytes), plain, present, tip)
 
 
 def _beside(text: str, value: int, original: int) -> str:
@@ -192,17 +288,23 @@ def _beside(text: str, value: int, original: int) -> str:
 
 def titles() -> tuple[str, ...]:
     """Headings of the table."""
-    told = (say("compare", "Run"), say("compare", "Method"), say("compare", "Parameters"))
-    told = (*told, say("compare", "MACs"), say("compare", "Latency"), say("compare", "Metric"))
-    return (*told, say("compare", "File"))
+    return (
+        say("compare", "Run"),
+        say("compare", "Method"),
+        say("compare", "Parameters"),
+        say("compare", "MACs"),
+        say("compare", "Latency"),
+        say("compare", "Metric"),
+        say("compare", "File"),
+    )
 
 
 def as_csv(runs: list[Run]) -> str:
     """Runs as comma-separated values, numbers as they are and without units."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(PLAIN)
-    writer.writerows(run.plain for run in runs)
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(run.csv_row for run in runs)
     return text.getvalue()
 
 
