@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secateur.engine.cli.commands import COMMANDS
+from secateur.engine.operating_system import has_display, holds_engines_for_others
 
 if TYPE_CHECKING:
     from secateur.engine.process.client import EngineClient
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments and arguments[0] == ENGINE:
         return _engine(arguments[1:])
     _watch_for_crashes()
-    if not has_display():
+    if not has_display(os.environ):
         return _demonstrate()
     if importlib.util.find_spec("PySide6") is None:
         _tell(NO_QT)
@@ -73,14 +74,6 @@ def model_of(arguments: list[str], elsewhere: bool = False) -> "ModelSpec | None
         return None
     given = arguments if arguments else [SAMPLE]
     return model_spec(parser().parse_args(["inspect", *given]), elsewhere)
-
-
-def has_display() -> bool:
-    """Whether a window can be shown here."""
-    if not sys.platform.startswith("linux"):
-        return True
-    named = os.environ.get("QT_QPA_PLATFORM", "")
-    return bool(named or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _window(arguments: list[str]) -> int:
@@ -144,7 +137,7 @@ def _command_line(arguments: list[str]) -> int:
 
 
 def _engine(words: list[str]) -> int:
-    if sys.platform == "win32":
+    if not holds_engines_for_others():
         _tell("Engines for windows elsewhere run on Linux and macOS.")
         return 1
     from secateur.engine.process.remote.relay import main as relay

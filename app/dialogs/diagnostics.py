@@ -12,8 +12,9 @@ from PySide6.QtCore import QCoreApplication, QLibraryInfo, QLocale, Qt, qVersion
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QPlainTextEdit, QVBoxLayout
 
+from secateur.engine.operating_system import free_memory, resident_memory
+
 from ..document.message_log import Level
-from ..jobs.cost_estimator import free_memory
 from ..storage import settings
 from ..storage.user_folders import home, sessions_folder
 from ..text.format import size
@@ -95,9 +96,9 @@ def _engine(window: WindowApi) -> Lines:
     yield "computes with", engine.processor or "unknown"
     pid = int(getattr(window.workbench.runner.link, "pid", 0) or 0)
     yield "process", str(pid) if pid else "none"
-    if held := _resident(pid):
+    if held := resident_memory(pid):
         yield "memory of the engine", size(held)
-    if held := _resident(os.getpid()):
+    if held := resident_memory(os.getpid()):
         yield "memory of the window", size(held)
     for job in window.document.jobs:
         yield "job", f"{job.title}: {job.text}"
@@ -124,15 +125,6 @@ def _document(window: WindowApi) -> Lines:
     yield "target", f"{target.runtime}, {target.precision}, {target.threads} threads, batch {target.batch}"
     yield "states", f"{len(document.states)}, present {document.contents.present}"
     yield "criterion", document.rating
-
-
-def _resident(pid: int) -> int:
-    """Bytes of memory of a process, 0 where the system does not say."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError, AttributeError):
-        return 0
 
 
 class Diagnostics(QDialog):

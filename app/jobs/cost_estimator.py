@@ -6,15 +6,14 @@ shapes. Both are said with "about", and refuse nothing.
 """
 
 import math
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication
 
+from secateur.engine.operating_system import free_memory
 from secateur.engine.planning.budget_schedule import rounds_to
 from secateur.engine.planning.protocol import Choose, Goal
 from secateur.engine.recovery.protocol import DISTILLATION_STEPS, RecoverySettings
@@ -369,17 +368,6 @@ def estimate_words(estimate: Estimate, free: float | None = None) -> str:
     if need and free == free and estimate.bytes > free:
         words += " " + say("Only {0} of memory is free now.").format(_size(free))
     return words
-
-
-def free_memory() -> float:
-    """Bytes of memory that can be had now, NaN where the system does not say."""
-    with suppress(OSError, StopIteration, ValueError):
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    try:
-        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, ValueError, OSError):
-        return UNKNOWN
 
 
 def _size(amount: float) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from ..errors import WireError
+from ..operating_system import quiet_options
 from .wire import Wire
 
 SESSION = "secateur.engine.process.window_session:WindowSession"
@@ -47,8 +48,8 @@ class EngineProcess:
 
     def __init__(self, session: str, listener: Listener) -> None:
         """Start it; `session` is "module:name" of what makes its session from a folder."""
-        pipe, hidden = subprocess.PIPE, getattr(subprocess, "CREATE_NO_WINDOW", 0)
-        self.process = subprocess.Popen(_command(session), stdin=pipe, stdout=pipe, stderr=pipe, creationflags=hidden)
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(_command(session), stdin=pipe, stdout=pipe, stderr=pipe, **quiet_options())
         self._wire = Wire(cast("BinaryIO", self.process.stdout), cast("BinaryIO", self.process.stdin))
         self._log = _Log(cast("BinaryIO", self.process.stderr), listener)
         self._listener = listener

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from ..errors import SecateurError, WireError, unexpected
 from ..jobs import Cancelled, CancelToken, Job, check
+from ..operating_system import step_behind
 from ..out_of_memory import lack_of_memory
 from ..storage.file_limits import unusable
 from .events import Failed, Finished, Ready
@@ -178,8 +179,7 @@ def main() -> None:
     """Serve until the window closes the pipe or says goodbye."""
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the window, which then stops us.
-    if hasattr(os, "nice"):
-        os.nice(BEHIND)
+    step_behind(BEHIND)
     wire = connect()
     outbox = Outbox(wire)
     inbox = Inbox(wire, outbox)

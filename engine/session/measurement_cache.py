@@ -7,7 +7,6 @@ task with the sizes and times of its files; each point is written when it is mea
 import hashlib
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import suppress
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import msgspec
 
 from ..errors import SecateurError
+from ..operating_system import cache_base, own_user
 from ..sources.protocol import ModelSpec
 from ..storage.event_log import EventLog
 from ..storage.serialization import from_plain, to_json, to_plain
@@ -140,21 +140,16 @@ def file_of(spec: ModelSpec) -> str:
 def user_cache() -> Path:
     """Where this user's caches are kept; below the folder of temporary files where the user has no home to write to."""
     try:
-        if sys.platform == "win32":
-            base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-        elif sys.platform == "darwin":
-            base = str(Path.home() / "Library" / "Caches")
-        else:
-            base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-        cache = Path(base) / "secateur"
+        cache = cache_base(os.environ, Path.home()) / "secateur"
         cache.mkdir(parents=True, exist_ok=True)
         if os.access(cache, os.W_OK):
             return cache
     except (OSError, RuntimeError):  # a container that runs as a user without an entry, or a home that is read only
         pass
-    own = Path(tempfile.gettempdir()) / f"secateur-cache-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+    user = own_user()
+    own = Path(tempfile.gettempdir()) / f"secateur-cache-{'user' if user is None else user}"
     own.mkdir(mode=0o700, exist_ok=True)
-    if hasattr(os, "getuid") and own.lstat().st_uid != os.getuid():
+    if user is not None and own.lstat().st_uid != user:
         template = "{folder} belongs to another user. Set XDG_CACHE_HOME to a folder that you can write to."
         raise SecateurError("cache.none", template, folder=str(own))
     return own

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from ..errors import Message, OpenError
 from ..jobs import Job, Progress
+from ..operating_system import WINDOWS, runs
 from .atomic_files import not_written
 
 WINDOW = "window.lock"
@@ -56,17 +57,7 @@ class Holder:
     @property
     def alive(self) -> bool:
         """Whether a process runs under that id, as far as can be seen from here."""
-        if self.host != platform.node():
-            return True
-        if sys.platform == "win32":  # there `os.kill` ends what it asks about
-            return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except OSError:  # it runs, as another user
-            return True
-        return True
+        return self.host != platform.node() or runs(self.pid)
 
 
 def this_process() -> Holder:
@@ -147,7 +138,7 @@ class FolderLock:
             with suppress(OSError):  # somebody has removed the folder
                 if clean:
                     self.record.unlink(missing_ok=True)
-                    if sys.platform != "win32":  # there it goes by itself, and no open file can be removed
+                    if sys.platform != WINDOWS:  # there it goes by itself, and no open file can be removed
                         self.path.unlink(missing_ok=True)  # whoever has opened it meanwhile sees that it is gone
             self._lock.release()
             with suppress(OSError):  # not empty

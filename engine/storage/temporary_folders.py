@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from ..errors import SecateurError
+from ..operating_system import own_user
 from .folder_lock import FolderLock
 
 PREFIX = "secateur-"
@@ -92,5 +93,5 @@ def _is_left(folder: Path) -> bool:
         found = folder.lstat()
     except OSError:
         return False
-    mine = not hasattr(os, "getuid") or found.st_uid == os.getuid()
+    mine = own_user() in (None, found.st_uid)
     return mine and folder.is_dir() and not folder.is_symlink() and (folder / LOCK).is_file()

@@ -21,6 +21,7 @@ import msgspec
 from .. import errors
 from ..errors import Message, SecateurError
 from ..jobs import CancelToken, Job, Progress, check
+from ..operating_system import group_options, kill_group
 
 POLL = 0.05
 """Seconds between looks at the cancel token."""
@@ -83,7 +84,7 @@ def _start(command: Sequence[str], threads: int, complaints: IO[bytes]) -> subpr
         stderr=complaints,
         env=environment,
         encoding="utf-8",
-        start_new_session=os.name == "posix",
+        **group_options(),
     )
 
 
@@ -160,18 +161,10 @@ def _died(code: int, complaints: IO[bytes], what: Message, error: type[SecateurE
 def _end(process: subprocess.Popen[str], reader: threading.Thread) -> None:
     """Kill what still runs, with its own children, and close the pipes."""
     if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            _kill(process)
+        kill_group(process)
     process.wait()
     reader.join(timeout=1)
     for stream in (process.stdin, process.stdout):
         if stream is not None:
             with contextlib.suppress(BrokenPipeError):
                 stream.close()
-
-
-def _kill(process: subprocess.Popen[str]) -> None:
-    if os.name == "posix":
-        os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
