@@ -18,6 +18,7 @@ from ..window.main_window import MainWindow
 from ..window.taskbar import DESKTOP_FILE
 from . import translations
 from .exception_hook import ExceptionHook
+from .file_opener import FileOpener
 from .gc_timer import GcTimer
 
 
@@ -59,6 +60,7 @@ def start(spec: ModelSpec | None, asked: bool = True, engine: Client | None = No
     mishaps.install()
     _end_on_interrupt(application)
     window = make_window(engine)
+    FileOpener(application, window)
     window.show()
     if spec is not None:
         window.painted.connect(lambda: window.begin(spec) if asked else window.begin_with(spec))

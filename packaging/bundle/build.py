@@ -4,8 +4,10 @@
 
 A real Python, not a frozen program: models are Python files of the user's, which import what they like; the engine's
 processes are started as `python -m`; and packages can be added (`bin/python3 -m pip install NAME`, see
-`sitecustomize.py`). The Python is the one that runs this script, so build on the oldest system that is to be served.
-Needs Linux, `patchelf` and `pip`; the installed packages come from where pip finds them, torch as a CPU build.
+`sitecustomize.py`). On Linux the Python is the one that runs this script, so build on the oldest system that is to be
+served; it needs `patchelf`. On Windows and macOS, where this has never been run, it is a relocatable one
+(`--python-folder`, as `uv python install` brings). The installed packages come from where pip finds them, torch as a
+CPU build.
 """
 
 import argparse
@@ -38,6 +40,16 @@ UNUSED = (
     "dist-packages",
 )
 """Parts of Python's own library that stay behind; its other packages come by pip."""
+RELOCATABLE_UNUSED = (
+    "__pycache__",
+    *(name for name in UNUSED if name != "config-*"),
+    "tcl*",
+    "tk8*",
+    "libtcl*",
+    "libtk*",
+    "include",
+)
+"""Of a relocatable Python: its packages come by pip as well."""
 MODULES_UNUSED = ("_tkinter*", "_test*", "_xxtest*", "_ctypes_test*", "xxlimited*", "nis.*", "_dbm*", "_gdbm*")
 SYSTEM = re.compile(r"(ld-linux.*|libc|libm|libpthread|libdl|librt|libutil|libresolv|libgcc_s|libstdc\+\+)[.-]")
 """Libraries that every system has, and that must be its own."""
@@ -52,17 +64,49 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("wheel", type=Path, help="the wheel of Secateur")
     parser.add_argument("folder", type=Path, help="the folder to make")
+    parser.add_argument("--python-folder", type=Path, help="a relocatable Python to copy (default: Linux's own one)")
     arguments = parser.parse_args()
     bundle = arguments.folder.absolute()
     bundle.mkdir(parents=True)
-    python = copy_python(bundle)
+    whole = arguments.python_folder
+    python = copy_relocatable(whole, bundle) if whole is not None else copy_python(bundle)
+    keep_to_itself(bundle, python)
     packages = install(python, arguments.wheel)
     leave_out(packages, patterns())
-    bundle_libraries(bundle, packages)
+    if whole is None:
+        bundle_libraries(bundle, packages)
     notices(bundle, python)
-    make_libraries(bundle / "lib")
+    make_libraries(packages.parent)
     compile_all(bundle)
     return 0
+
+
+def copy_relocatable(folder: Path, bundle: Path) -> Path:
+    """Copy a Python that runs from wherever its folder lies, without its packages; returns the new one."""
+    shutil.copytree(
+        folder, bundle, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*RELOCATABLE_UNUSED)
+    )
+    windows = bundle / "python.exe"
+    python = windows if windows.exists() else bundle / "bin" / "python3"
+    library = Path(_output([python, "-c", "import os; print(os.path.dirname(os.__file__))"]).strip())
+    (library / "EXTERNALLY-MANAGED").unlink(missing_ok=True)
+    shutil.copy(HERE / "sitecustomize.py", library)
+    if python != windows:
+        put_launcher(bundle / "bin")
+    return python
+
+
+def put_launcher(programs: Path) -> None:
+    """Put the command that starts the program beside its Python."""
+    shutil.copy(HERE / "secateur.sh", programs / "secateur")
+    (programs / "secateur").chmod(0o755)
+
+
+def keep_to_itself(bundle: Path, python: Path) -> None:
+    """As a virtual environment it takes no packages from the user's folder for Pythons of this version."""
+    (bundle / "pyvenv.cfg").write_text("include-system-site-packages = false\n")
+    if _output([python, "-c", "import site; print(site.ENABLE_USER_SITE)"]).strip() != "False":
+        raise SystemExit("Packages of other Pythons would come before those of the bundle.")
 
 
 def copy_python(bundle: Path) -> Path:
@@ -81,29 +125,27 @@ def copy_python(bundle: Path) -> Path:
     python = programs / VERSION
     shutil.copy2(base, python)
     (programs / "python3").symlink_to(VERSION)
-    shutil.copy(HERE / "secateur.sh", programs / "secateur")
-    (programs / "secateur").chmod(0o755)
+    put_launcher(programs)
     wanted = [python, *(library / "lib-dynload").glob("*.so")]
     copy_libraries(wanted, bundle / "lib", keep=lambda name: not SYSTEM.match(name))
     set_search_path(python, "$ORIGIN/../lib")
     for module in wanted[1:]:
         set_search_path(module, "$ORIGIN/../..")
-    # As a virtual environment it takes no packages from the user's folder for Pythons of this version.
-    (bundle / "pyvenv.cfg").write_text("include-system-site-packages = false\n")
-    if _output([python, "-c", "import site; print(site.ENABLE_USER_SITE)"]).strip() != "False":
-        raise SystemExit("Packages of other Pythons would come before those of the bundle.")
     return python
 
 
 def install(python: Path, wheel: Path) -> Path:
     """Install Secateur with its packages; returns the folder of packages."""
-    ask = "import site, sys; print(next(p for p in site.getsitepackages() if p.startswith(sys.prefix)))"
+    ask = (
+        "import site, sys\n"
+        "print(next(p for p in site.getsitepackages() if p.startswith(sys.prefix) and p.endswith('-packages')))"
+    )
     packages = Path(_output([python, "-c", ask]).strip())
     packages.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-compile", "--target", packages]
     own = os.environ | {"PIP_PREFIX": ""}  # not where the user's packages go
     subprocess.run([*command, "pip", f"{wheel.absolute()}[{EXTRAS}]"], check=True, env=own)
-    shutil.rmtree(packages / "bin")  # programs of libraries, by a path that will not be theirs
+    shutil.rmtree(packages / "bin", ignore_errors=True)  # programs of libraries, by a path that will not be theirs
     if gpu := sorted(path.name for path in packages.glob("nvidia*")):
         raise SystemExit(
             f"pip took a GPU build of torch ({gpu[0]}): name an index with CPU builds (PIP_EXTRA_INDEX_URL)"
@@ -182,6 +224,13 @@ them, and may be replaced there by other builds of the same version.
 
 def copyrights(bundle: Path) -> Iterator[str]:
     """What Debian tells of the libraries that were copied from the system, and of Python itself."""
+    yield from _debian_copyrights(bundle) if shutil.which("dpkg") else ()
+    python = Path(sysconfig.get_path("stdlib"), "LICENSE.txt")
+    if python.is_file():
+        yield f"\n{'=' * 78}\nPython\n{'=' * 78}\n{python.read_text()}"
+
+
+def _debian_copyrights(bundle: Path) -> Iterator[str]:
     copied = {path.name for path in (bundle / "lib").glob("*.so*")}
     copied |= {path.name for path in bundle.rglob("PySide6/Qt/lib/*") if WINDOW.match(path.name)}
     owners = {
@@ -193,9 +242,6 @@ def copyrights(bundle: Path) -> Iterator[str]:
         document = Path("/usr/share/doc", owner, "copyright")
         if document.is_file():
             yield f"\n{'=' * 78}\n{owner} (from Debian)\n{'=' * 78}\n{document.read_text(errors='replace')}"
-    python = Path(sysconfig.get_path("stdlib"), "LICENSE.txt")
-    if python.is_file():
-        yield f"\n{'=' * 78}\nPython\n{'=' * 78}\n{python.read_text()}"
 
 
 def make_libraries(folder: Path) -> None:
