@@ -7,7 +7,7 @@ which parts have a place of their own on that and on the width of the window. Th
 from dataclasses import replace
 from enum import IntEnum
 
-from PySide6.QtCore import QEvent, QSignalBlocker, Slot
+from PySide6.QtCore import QSignalBlocker, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QWidget
 
@@ -20,6 +20,7 @@ from ..dialogs.window_api import WindowApi
 from ..document.aspects import Aspect
 from ..text.metrics import details
 from ..text.structures import kept_words
+from ..theme import theme
 from ..widgets.availability import set_available
 from ..widgets.buttons import ElidedButton, MenuButton, button
 from ..widgets.cost_box import CostBox
@@ -29,7 +30,7 @@ from ..widgets.popup import Popup
 
 GAP, SPACE = 12, 6
 """Between what one has, what one wants and what comes next; and between their parts."""
-STEP, DATA, TARGET = 19, 21, 33
+STEP, DATA, TARGET = 26, 21, 33
 """Average letters that the next step, the data and the target have room for."""
 KINDS = 3
 """The same for how many single kinds have a limit of their own."""
@@ -101,6 +102,7 @@ class TopBar(QWidget):
         self.kinds.clicked.connect(lambda: self._run("edit.kinds"))
         self.primary.clicked.connect(self._next)
         self._document.dispatcher.watch(SHOWN, self._changed)
+        theme().changed.connect(self._arrange)  # text of another size needs more room, or less
         self.refresh()
 
     def _lay_out(self) -> None:
@@ -154,12 +156,7 @@ class TopBar(QWidget):
         super().resizeEvent(event)
         self._arrange()
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Text of another size needs more room, or less."""
-        super().changeEvent(event)
-        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange) and hasattr(self, "room"):
-            self._arrange()
-
+    @Slot()
     def _arrange(self) -> None:
         fitting = (room for room in Room if self._needed(room) <= self.width())
         room = next(fitting, Room.LEAST)

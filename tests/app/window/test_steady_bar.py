@@ -9,7 +9,7 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QApplication, QMenu, QWidget
 
-from secateur.app.theme import theme
+from secateur.app.theme import Scheme, theme
 from secateur.app.theme.design_tokens import LARGEST
 from secateur.app.window.main_window import MainWindow
 from secateur.app.window.top_bar import Room, TopBar
@@ -140,6 +140,20 @@ def test_no_state_of_work_moves_anything_in_the_bar(road, qtbot, width: int, som
     assert spans[-1][1] <= width - 12
 
 
+@pytest.mark.parametrize("width", [1440, 1024])
+def test_a_switch_of_the_look_moves_nothing_in_the_bar_and_leaves_the_focus(road, qtbot, width: int) -> None:
+    bar = road.window.top_bar
+    road.window.resize(width, 700)
+    qtbot.waitUntil(lambda: bar.width() == width - 24)
+    bar.keep.setFocus()
+    before = settled(bar)
+    for scheme in (Scheme.DARK, Scheme.CONTRAST, Scheme.LIGHT):
+        theme().switch(scheme)
+        qtbot.waitUntil(lambda: not theme().switching)
+        assert settled(bar) == before, scheme
+        assert QApplication.focusWidget() is bar.keep, scheme
+
+
 @pytest.mark.parametrize("place", ["primary", "keep", "cost", "data"])
 def test_the_focus_stays_where_it_was_when_a_job_starts_and_ends(road, qtbot, place: str) -> None:
     road.adopt(task_info(), Metric("top-1", 0.91, 2000, 0.006, Split.TEST))
@@ -213,3 +227,19 @@ def test_with_the_largest_text_the_goal_opens_under_its_button_and_nothing_is_cu
     finally:
         theme().resize(12)
         qtbot.waitUntil(lambda: not theme().switching)
+
+
+@pytest.mark.parametrize("width", [1440, 1024])
+def test_the_next_step_is_written_whole(road, qtbot, width: int) -> None:
+    bar, elided = road.window.top_bar, dict[str, str]()
+    road.window.resize(width, 700)
+    qtbot.waitUntil(lambda: bar.width() == width - 24)
+    for name, step in road.states():
+        step()
+        qtbot.waitUntil(lambda: not road.document.dispatcher.busy)
+        if bar.primary.elided:
+            elided[name] = bar.primary.shown()
+    assert elided == {}
+    for words in ("Open sample ResNet \u2026", "Cut 99,999 structures", "Recover, 20 minutes \u2026"):
+        bar.primary.say(words)
+        assert not bar.primary.elided, words
