@@ -75,7 +75,7 @@ class Document(QObject):
         changed: frozenset[Aspect], at once: for what must happen before anything else does.
         failed: SecateurError, to be shown in an error bar or dialog.
         announced: str, a sentence for the status bar.
-        project: str, the folder of a project that was written, or opened.
+        project: (folder, machine) of a project that was written, or opened; "" for this machine.
         requested: Callable that takes the main window: what a panel wants of it, a dialog or a command. A panel that
             floats lies in another window, so it must not take its own for that.
         scores_wanted: Another state is present, or another rating wanted: its scores may be missing.
@@ -84,7 +84,7 @@ class Document(QObject):
     changed = Signal(object)
     failed = Signal(object)
     announced = Signal(str)
-    project = Signal(str)
+    project = Signal(str, str)
     requested = Signal(object)
     scores_wanted = Signal()
 
@@ -606,5 +606,5 @@ class Document(QObject):
         """A project was written, as the history stood at that place."""
         self.history.mark_clean(place)
         self.say(self.tr("Saved in {folder}").format(folder=folder))
-        self.project.emit(folder)
+        self.project.emit(folder, "")  # Whatever is written comes here.
         self.announce(Aspect.STATES)

@@ -95,7 +95,7 @@ class ModelJobs(QObject):
 
     def _take_project(self, states: tuple[State, ...], folder: str) -> None:
         document = self._document
-        document.project.emit(folder)
+        document.project.emit(folder, document.engine.place)
         document.take_states(states)
         self._runner.run(self.tr("Read the baselines"), document.take_baselines, "baselines")
         self._autosave.open_project(folder, self._states.measure_missing)  # the current state is known only then

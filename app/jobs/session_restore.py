@@ -30,7 +30,9 @@ class SessionRestore(QObject):
     """The drafts of this user: sessions with unsaved work.
 
     Attributes:
-        drafts: Sessions with unsaved work that no window is open on, the newest first.
+        drafts: Sessions with unsaved work that no window is open on, the newest first; none where the engine is on
+            another machine, which has none of their files.
+        out_of_reach: How many drafts this machine has that such an engine cannot open.
         discarded: Those of them that are to be deleted.
         restoring: The folder that is being restored, None for none.
 
@@ -48,6 +50,7 @@ class SessionRestore(QObject):
         self._document, self._runner, self._model, self._states = document, runner, model, states
         self._autosave = autosave
         self.drafts: tuple[Draft, ...] = ()
+        self.out_of_reach = 0
         self.discarded: frozenset[Path] = frozenset()
         self.restoring: Path | None = None
         self._asked: tuple[Path, str, tuple[tuple[str, str], ...], bool] = Path(), "", (), False
@@ -74,7 +77,9 @@ class SessionRestore(QObject):
         root = sessions_folder()
 
         def take(drafts: list[Draft]) -> None:
-            self.drafts = tuple(drafts)
+            elsewhere = bool(self._document.engine.place)
+            self.drafts = () if elsewhere else tuple(drafts)
+            self.out_of_reach = len(drafts) if elsewhere else 0
             self._tell()
 
         self._autosave.journal.run(lambda: session_folders.drafts(root), take)
@@ -100,8 +105,9 @@ class SessionRestore(QObject):
         return bool(path) and Path(path).parent == sessions_folder()
 
     def recent_models(self) -> list[tuple[str, str]]:
-        """(title, source) of what was opened recently, newest first; sessions stand among the drafts."""
-        return [(title, source) for title, source in settings.recent() if not self.is_session(source)]
+        """(title, source) of what was opened recently where the engine is; sessions stand among the drafts."""
+        entries = settings.recent(self._document.engine.place)
+        return [(title, source) for title, source in entries if not self.is_session(source)]
 
     def restore(
         self, folder: Path, name: str = "", moved: tuple[tuple[str, str], ...] = (), trust_code: bool = False

@@ -110,31 +110,40 @@ def flush() -> None:
     _tasks.flush()
 
 
-def recent() -> list[tuple[str, str]]:
-    """(title, source) of what was opened, newest first; files that are gone are left out."""
-    return [(title, source) for title, source, _ in _entries()]
+# What was opened is listed for each machine that an engine ran on: a path means nothing on another one. That machine is
+# `place`, "" for this one.
 
 
-def opened_with(source: str) -> Any:
+def recent(place: str = "") -> list[tuple[str, str]]:
+    """(title, source) of what was opened, newest first; files of this machine that are gone are left out."""
+    return [(title, source) for title, source, _ in _entries(place)]
+
+
+def opened_with(source: str, place: str = "") -> Any:
     """What was kept with a source of `recent`, as JSON has it; None where nothing was."""
-    return next((kept for _, known, kept in _entries() if known == source), None)
+    return next((kept for _, known, kept in _entries(place) if known == source), None)
 
 
-def remember(title: str, source: str, kept: Any = None) -> None:
+def remember(title: str, source: str, kept: Any = None, place: str = "") -> None:
     """Put something at the head of what was opened; looks at the disk."""
     _file().sync()
-    entries = [(title, source, kept)] + [entry for entry in _entries() if entry[1] != source]
-    store("recent", [list(entry) for entry in entries[:RECENT]])
+    entries = [(title, source, kept)] + [entry for entry in _entries(place) if entry[1] != source]
+    store(_recent_at(place), [list(entry) for entry in entries[:RECENT]])
 
 
-def _entries() -> list[tuple[str, str, Any]]:
-    found = [entry for entry in value("recent", []) if isinstance(entry, list) and len(entry) in (2, 3)]
-    return [(str(one[0]), str(one[1]), one[2] if len(one) > 2 else None) for one in found if _exists(str(one[1]))]
+def _recent_at(place: str) -> str:
+    return f"recent on {place}" if place else "recent"
 
 
-def forget() -> None:
+def _entries(place: str) -> list[tuple[str, str, Any]]:
+    found = [one for one in value(_recent_at(place), []) if isinstance(one, list) and len(one) in (2, 3)]
+    entries = [(str(one[0]), str(one[1]), one[2] if len(one) > 2 else None) for one in found]
+    return [entry for entry in entries if place or _exists(entry[1])]
+
+
+def forget(place: str = "") -> None:
     """Forget what was opened."""
-    store("recent", None)
+    store(_recent_at(place), None)
 
 
 def load(name: str) -> QByteArray:

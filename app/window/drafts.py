@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QMenu
 
 from ..dialogs.unsaved_work import leave
 from ..dialogs.window_api import WindowApi
+from ..document.document import Document
 from ..storage.autosave.session_folders import Draft
 from ..text.structures import counted as counted_kind
 from ..text.translate import counted
@@ -56,6 +57,14 @@ def time_ago(when: float, now: float | None = None) -> str:
     return QLocale().toString(QDateTime.fromSecsSinceEpoch(int(when)).date(), QLocale.FormatType.ShortFormat)
 
 
+def out_of_reach_text(count: int, document: Document) -> str:
+    """Why the drafts of this machine are not listed beside an engine on another one."""
+    say = QCoreApplication.translate
+    drafts = counted(count, say("drafts", "{count} draft"), say("drafts", "{count} drafts"))
+    words = say("drafts", "{drafts} on this computer. To open them, start Secateur without the engine on {host}.")
+    return words.format(drafts=drafts, host=document.engine.place)
+
+
 class DraftsMenu(QMenu):
     """Opens a draft: filled whenever it is opened."""
 
@@ -79,7 +88,9 @@ class DraftsMenu(QMenu):
             action.setToolTip(str(draft.folder))
             action.setEnabled(not self._window.document.busy)
             action.triggered.connect(lambda _checked=False, one=draft: self._restore(one))
-        if not shown:
+        if sessions.out_of_reach:
+            self.addAction(out_of_reach_text(sessions.out_of_reach, self._window.document)).setEnabled(False)
+        elif not shown:
             self.addAction(self.tr("No unsaved work")).setEnabled(False)
 
     def _restore(self, draft: Draft) -> None:

@@ -239,7 +239,7 @@ class MainWindow(QMainWindow):
 
     def reopen(self, source: str) -> None:
         """Open something of the list of what was opened as it was: with its checkpoint and data."""
-        if (spec := spec_of(source)) is not None:
+        if (spec := spec_of(source, self.document.engine.place)) is not None:
             self.open(spec)
         else:
             self.open_source(source)
@@ -366,9 +366,9 @@ class MainWindow(QMainWindow):
             return
         self.errors.show_error(sentence(error.message), error.details)
 
-    @Slot(str)
-    def _remember_project(self, folder: str) -> None:
-        self._recent.remember(self.document.model_name, folder)
+    @Slot(str, str)
+    def _remember_project(self, folder: str, place: str) -> None:
+        self._recent.remember(self.document.model_name, folder, place=place)
 
     @Slot(str, object)
     def _fitted(self, recipe: str, fit: Any) -> None:
@@ -435,10 +435,10 @@ class MainWindow(QMainWindow):
         if document.contents.spec is None:
             return
         if document.absent:
-            self._recent.remember(document.model_name, document.contents.spec.source)
+            self._recent.remember(document.model_name, document.contents.spec.source, place=document.engine.place)
         elif len(document.states) == 1:
             opened = document.contents.origin or document.contents.spec  # paths are whole in what the engine opened
-            self._recent.remember(document.model_name, opened.source, opened)
+            self._recent.remember(document.model_name, opened.source, opened, document.engine.place)
 
     @Slot()
     def _show_page(self) -> None:

@@ -36,5 +36,5 @@ class RecentMenu(QMenu):
 
     @Slot()
     def _forget(self) -> None:
-        settings.forget()
+        settings.forget(self._window.document.engine.place)
         self._forgotten()

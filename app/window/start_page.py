@@ -12,7 +12,7 @@ from ..widgets.buttons import button
 from ..widgets.card import Card
 from ..widgets.labels import ElidedLabel, label
 from ..widgets.progress import ProgressBar
-from .drafts import draft_text, time_ago
+from .drafts import draft_text, out_of_reach_text, time_ago
 
 SHOWN = frozenset({Aspect.JOBS})
 SAMPLES = ("file.resnet", "file.vit")
@@ -102,13 +102,16 @@ class StartPage(QWidget):
         """List the drafts that were closed; those that crashed stand above, in a bar of their own."""
         while (item := self._drafts.takeAt(0)) is not None:
             _discard(item)
-        drafts = self._sessions.closed
-        if not drafts:
+        drafts, out_of_reach = self._sessions.closed, self._sessions.out_of_reach
+        if not drafts and not out_of_reach:
             return
         self._drafts.addSpacing(8)
         self._drafts.addWidget(label(self.tr("Drafts"), "strong"))
         for draft in drafts[:ROWS]:
             self._drafts.addLayout(self._draft_row(draft))
+        if out_of_reach:
+            words = out_of_reach_text(out_of_reach, self._window.document)
+            self._drafts.addWidget(label(words, "muted", wrap=True))
         if len(drafts) > ROWS:
             words = self.tr("{0} more in File > Drafts").format(len(drafts) - ROWS)
             self._drafts.addWidget(label(words, "muted"))

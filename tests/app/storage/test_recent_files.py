@@ -13,9 +13,9 @@ def test_what_was_opened_is_written_elsewhere_in_order_and_once(qapp, monkeypatc
     background, threads = BackgroundTasks("files"), list[bool]()
     write = settings.remember
 
-    def written(title: str, source: str, kept: object) -> None:
+    def written(title: str, source: str, kept: object, place: str) -> None:
         threads.append(threading.get_ident() == threading.main_thread().ident)
-        write(title, source, kept)
+        write(title, source, kept, place)
 
     monkeypatch.setattr(settings, "remember", written)
     recent = RecentFiles(background)
@@ -41,3 +41,18 @@ def test_what_was_opened_opens_again_with_its_checkpoint_and_data_but_without_co
     assert again == ModelSpec(spec.source, "best.pt", task=task)
     assert spec_of("bundled:resnet") is None
     assert spec_of("elsewhere.py:make") is None
+
+
+def test_what_an_engine_elsewhere_opened_is_listed_beside_that_engine_alone(qapp, own_folders, tmp_path) -> None:
+    background = BackgroundTasks("files")
+    recent = RecentFiles(background)
+    (tmp_path / "net.py").touch()
+    here, there = ModelSpec(f"{tmp_path}/net.py:make"), ModelSpec("/data/net.py:make", "best.pt")
+    recent.remember("net", here.source, here)
+    recent.remember("net", there.source, there, "me@gpu")
+    background.close()
+    assert settings.recent() == [("net", here.source)] and spec_of(there.source) is None
+    assert settings.recent("me@gpu") == [("net", there.source)] and spec_of(there.source, "me@gpu") == there
+    assert settings.recent("me@other") == []
+    settings.forget("me@gpu")
+    assert settings.recent("me@gpu") == [] and settings.recent() == [("net", here.source)]

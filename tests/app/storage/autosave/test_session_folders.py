@@ -12,6 +12,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QPushButton
 
 from secateur.app.commands.registry import command_named
+from secateur.app.storage import settings
 from secateur.app.storage.autosave import session_folders
 from secateur.app.storage.user_folders import sessions_folder
 from secateur.app.window.drafts import DraftsMenu, time_ago
@@ -322,6 +323,27 @@ def test_the_curve_of_a_recovery_comes_back_with_its_session(window, qtbot) -> N
     assert window.document.training.state == "s1"
     assert (window.document.curve[0].step, window.document.curve[0].loss) == (1, 0.5)
     assert window.document.curve[1].metric == 0.9
+
+
+def test_drafts_of_this_machine_are_counted_beside_an_engine_elsewhere_and_not_offered(qtbot, dressed) -> None:
+    session("one").workbench.close()
+    killed(session("two"))
+    settings.remember("mine", "bundled:vit")
+    settings.remember("theirs", "/data/net.py:make", place="me@gpu")
+    link = FakeLink()
+    link.place = "me@gpu"
+    window = MainWindow(workbench_on(link))
+    qtbot.addWidget(window)
+    show(window, qtbot)
+    said = "2 drafts on this computer. To open them, start Secateur without the engine on me@gpu."
+    qtbot.waitUntil(lambda: said in page_of(window), timeout=5000)
+    page = page_of(window)
+    assert "theirs" in page and "mine" not in page and "Discard" not in page
+    assert window.workbench.sessions.drafts == () and not window.restore_bar.isVisible()
+    menu = DraftsMenu(window, window.menuBar().addMenu("x"))
+    menu.fill()
+    assert [(action.text(), action.isEnabled()) for action in menu.actions()] == [(said, False)]
+    window.close()
 
 
 def test_a_draft_is_discarded_on_the_start_page_and_that_can_be_undone(window, qtbot) -> None:
