@@ -28,9 +28,9 @@ from ..widgets.fields import DoubleSpinBox, ElidedComboBox
 from ..widgets.labels import label
 from ..widgets.popup import Popup
 
-GAP, SPACE = 12, 6
+GAP, SPACE = 11, 5
 """Between what one has, what one wants and what comes next; and between their parts."""
-STEP, DATA, TARGET = 26, 21, 33
+STEP, DATA, TARGET = 24, 21, 33
 """Average letters that the next step, the data and the target have room for."""
 KINDS = 3
 """The same for how many single kinds have a limit of their own."""
