@@ -4,6 +4,9 @@ What a field holds as plain text is the same in every language: numbers, paths, 
 """
 
 from collections.abc import Iterable
+from typing import Any, cast
+
+import numpy as np
 
 from .errors import Message
 
@@ -48,6 +51,21 @@ def listed(parts: Iterable[Phrase], most: int = 0) -> Phrase:
 def clauses(parts: Iterable[Phrase]) -> Phrase:
     """Join parts that have commas of their own with semicolons."""
     return _row("phrase.clauses", "{first}; {second}", parts)
+
+
+def said(message: Message) -> Message:
+    """A message whose fields are plain: what else stands in them is only ever shown."""
+    return Message(message.code, message.template, {name: _shown(one) for name, one in message.arguments.items()})
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, Message):
+        return said(value)
+    if isinstance(value, bool | float | str) or value is None:
+        return value
+    if isinstance(value, int) and abs(value) < 1 << 63:
+        return int(value)
+    return cast("np.generic[Any]", value).item() if isinstance(value, np.generic) else str(value)
 
 
 def _row(code: str, template: str, parts: Iterable[Phrase]) -> Phrase:

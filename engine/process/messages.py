@@ -12,8 +12,9 @@ from msgspec import Raw, Struct
 
 from ..errors import Message, SecateurError
 from ..jobs import Progress
+from ..messages import said
 from .events import Failed, Finished, Progressed, Ready
-from .plain_data import DAMAGED, decode, encode, not_understood, said
+from .plain_data import DAMAGED, decode, encode, not_understood
 
 
 class Begin(Struct, tag="begin", frozen=True):

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Message, WireError
+from ..errors import WireError
 
 ARRAY = 1
 """Extension type of arrays of numbers."""
@@ -56,21 +56,6 @@ def not_understood(reason: str) -> WireError:
         "The window and the engine do not understand each other: {reason}. Use the same version of Secateur for both."
     )
     return WireError("engine.wire", template, reason=reason.splitlines()[0].rstrip(".")[:500])
-
-
-def said(message: Message) -> Message:
-    """A message whose fields are plain: what else stands in them is only ever shown."""
-    return Message(message.code, message.template, {name: _shown(one) for name, one in message.arguments.items()})
-
-
-def _shown(value: Any) -> Any:
-    if isinstance(value, Message):
-        return said(value)
-    if isinstance(value, bool | float | str) or value is None:
-        return value
-    if isinstance(value, int) and abs(value) < 1 << 63:
-        return int(value)
-    return cast("np.generic[Any]", value).item() if isinstance(value, np.generic) else str(value)
 
 
 def _plain(value: Any) -> Any:

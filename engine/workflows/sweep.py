@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..errors import Message, SecateurError
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, part_of
+from ..messages import said
 from ..out_of_memory import lack_of_memory
 from ..planning.protocol import Cost, Limit
 from ..planning.scope import outside_scope
@@ -100,7 +101,7 @@ def _point(
     except Cancelled:
         raise
     except SecateurError as error:
-        return SweepPoint(share, (), (lack_of_memory(error) or error).message)
+        return SweepPoint(share, (), said((lack_of_memory(error) or error).message))
     if not made:
         return SweepPoint(share, (), MET)
     try:
@@ -108,5 +109,5 @@ def _point(
     except Cancelled:
         raise
     except SecateurError as error:
-        return SweepPoint(share, tuple(one.id for one in made), error.message)
+        return SweepPoint(share, tuple(one.id for one in made), said(error.message))
     return SweepPoint(share, tuple(one.id for one in made), None if timed is None else timed.shortfall)

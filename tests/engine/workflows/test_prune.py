@@ -9,6 +9,8 @@ import pytest
 from secateur.engine.errors import PlanError, SecateurError
 from secateur.engine.jobs import Cancelled, Progress, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
+from secateur.engine.process.answers import RESULTS
+from secateur.engine.process.plain_data import decode, encode
 from secateur.engine.recipes.recipe import read_recipe, write_recipe
 from secateur.engine.recipes.replay import run_recipe
 from secateur.engine.recipes.steps import Plan
@@ -129,6 +131,8 @@ def test_a_sweep_scores_once_and_gives_a_point_for_each_budget(session: Session,
     assert all(a - 0.07 < share <= a for share, a in zip(got, (0.8, 0.6, 0.4), strict=True))
     assert all(one.parent == "s0" and one.metrics for one in done.states)
     assert done.points[-1].states == () and "out of reach" in str(done.points[-1].note)
+    back = decode(encode(done), RESULTS["sweep"])  # as the window gets it
+    assert [str(point.note) for point in back.points] == [str(point.note) for point in done.points]
 
 
 def test_every_state_of_a_sweep_is_told_when_it_is_there(session: Session):
