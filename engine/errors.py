@@ -131,6 +131,7 @@ class ExportError(SecateurError):
 
 NO_NUMBERS = (
     "recovery.diverged",
+    "masks.diverged",
     "task.not_finite",
     "task.boxes_not_finite",
     "task.likelihood_not_finite",

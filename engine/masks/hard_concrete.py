@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..errors import SecateurError
+
 LOWEST, HIGHEST = -0.1, 1.1
 """What the concrete variable is stretched to before it is clamped to 0 and 1."""
 SHIFT = log(-LOWEST / HIGHEST)
@@ -99,10 +101,20 @@ class HardConcrete:
         return self._sizes - share * (self._sizes - self._keep).double()
 
     def update(self, rate: float) -> None:
-        """Move the logits by their gradients, those that matter most of a group the furthest; then forget these."""
+        """Move the logits by their gradients, those that matter most of a group the furthest; then forget these.
+
+        Raises:
+            SecateurError: A gradient is NaN or infinite; no logit was changed.
+        """
         gradient, self.logits.grad = self.logits.grad, None
         if gradient is None:
             return
+        if not bool(torch.isfinite(gradient).all()):
+            template = (
+                "Learning masks diverged: gradients of the gates are NaN or infinity. Try a lower learning rate, or a "
+                "lower gradient norm."
+            )
+            raise SecateurError("masks.diverged", template)
         self._updates += 1
         self._mean.lerp_(gradient, 1 - MEAN)
         self._square.lerp_(self._sums(gradient.square()) / self._sizes, 1 - SQUARE)
@@ -129,7 +141,7 @@ class HardConcrete:
         """Shift the logits of each group, all alike, so that the expected number of open gates is `counts(share)`.
 
         The number grows with the shift, which is found by bisection; no weight of a penalty and no multiplier is
-        involved that could run away.
+        involved that could run away. Logits stay within `FAR`, beyond which nothing is more certain.
         """
         logits, wanted = self.logits.detach().double() - temperature * SHIFT, self.counts(share)
         reach = float(logits.abs().max()) + FAR if len(logits) else FAR
@@ -139,7 +151,7 @@ class HardConcrete:
             enough = self._sums(torch.sigmoid(logits + middle[self._groups])) >= wanted
             low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
         with torch.no_grad():
-            self.logits.add_(((low + high) / 2)[self._groups].float())
+            self.logits.add_(((low + high) / 2)[self._groups].float()).clamp_(-FAR, FAR)
 
     def _sums(self, values: Tensor) -> Tensor:
         return values.new_zeros(len(self._keep)).index_add(0, self._groups, values)

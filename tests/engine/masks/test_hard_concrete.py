@@ -6,7 +6,8 @@ import torch
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from secateur.engine.masks.hard_concrete import HardConcrete, MaskGroups
+from secateur.engine.errors import SecateurError
+from secateur.engine.masks.hard_concrete import FAR, HardConcrete, MaskGroups
 
 SIZES, KEEP = (4, 64, 300), (1, 40, 75)
 TEMPERATURE = 0.5
@@ -66,3 +67,31 @@ def test_logits_have_the_gradient_of_what_is_drawn() -> None:
     gates.drawn(2, TEMPERATURE).sum().backward()
     assert gates.logits.grad is not None
     assert float(gates.logits.grad.sum()) == pytest.approx((total(step) - total(-step)) / (2 * step), rel=0.05)
+
+
+def test_a_gate_that_is_always_pulled_one_way_stays_within_bounds_and_comes_back() -> None:
+    gates = concrete(logits=np.zeros(sum(SIZES)))
+    pull = torch.zeros(sum(SIZES))
+    pull[10] = -1.0
+    for _ in range(400):
+        gates.logits.grad = pull.clone()
+        gates.update(1.0)
+        gates.project(1.0, TEMPERATURE)
+    assert float(gates.logits.detach().abs().max()) <= FAR
+    assert gates.expected(TEMPERATURE).numpy() == pytest.approx(KEEP, rel=1e-4)
+    for _ in range(400):
+        gates.logits.grad = -pull
+        gates.update(1.0)
+        gates.project(1.0, TEMPERATURE)
+    assert float(gates.open(TEMPERATURE)[10]) < 0.01
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_gradients_that_are_no_numbers_are_told_and_change_nothing(value: float) -> None:
+    gates = concrete()
+    before = gates.logits.detach().clone()
+    gates.logits.grad = torch.zeros(sum(SIZES))
+    gates.logits.grad[3] = value
+    with pytest.raises(SecateurError, match="Learning masks diverged"):
+        gates.update(0.1)
+    assert torch.equal(gates.logits.detach(), before)
