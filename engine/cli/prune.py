@@ -35,7 +35,8 @@ from ..workflows.budget_search import LossLimit, SearchResult, brief_limit, sear
 from ..workflows.export import export_usual
 from ..workflows.latency_limit import LatencyOutcome, latency_in, table_for
 from ..workflows.prune import PruneSettings, prune_state, require_shape_of
-from ..workflows.shape_plan import ShapePlan, shape_plan
+from ..workflows.shape_answer import ShapePlan
+from ..workflows.shape_plan import shape_plan
 from .autosave import kept, saved, saved_if_stopped
 from .compute_device import use_device, use_log_folder, use_threads
 from .flag_hints import with_hint

@@ -6,7 +6,7 @@ from ..planning.protocol import plural
 from ..planning.target_shape import KindSize
 from ..storage.serialization import to_plain
 from ..text.format import percent
-from ..workflows.shape_plan import ShapePlan
+from ..workflows.shape_answer import ShapePlan
 from .tables import columns
 
 

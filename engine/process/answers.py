@@ -27,6 +27,7 @@ from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, TaskInfo
 from ..workflows.budget_search import SearchResult, Trial
 from ..workflows.comparison import Comparison
+from ..workflows.shape_answer import ShapeAnswer
 from ..workflows.sweep import Sweep
 
 RESULTS: Mapping[str, Any] = MappingProxyType(
@@ -48,6 +49,7 @@ RESULTS: Mapping[str, Any] = MappingProxyType(
         "measure": tuple[Timing, ...],
         "open": OpenedModel,
         "open_recipe": OpenedModel,
+        "prune": tuple[State, ...],
         "read_layers": ModelLayers,
         "recover": State,
         "restore": OpenedModel,
@@ -55,6 +57,7 @@ RESULTS: Mapping[str, Any] = MappingProxyType(
         "savings": tuple[Saving, ...],
         "score": NDArray[np.float64],
         "sensitivity": Sensitivity,
+        "shape": ShapeAnswer,
         "states": tuple[State, ...],
         "sweep": Sweep,
         "take_bench": tuple[State, ...],

@@ -17,9 +17,11 @@ from ..sharing.session_files import save_bundle, save_project, save_recipe, save
 from ..storage.folder_lock import PROGRAM, Holder, this_process
 from ..workflows.baselines import compare_with_baselines
 from ..workflows.budget_search import search_budget
+from ..workflows.check_shape import check_shape
 from ..workflows.export import export_refusals, export_state
 from ..workflows.latency_table import latency_savings, latency_table
 from ..workflows.measure import measure_states
+from ..workflows.prune import prune_state
 from ..workflows.read_layers import read_layers
 from ..workflows.remote_bench import read_remote_bench, write_remote_bench
 from ..workflows.sensitivity import measure_sensitivity
@@ -44,6 +46,7 @@ CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "measure": measure_states,
         "open": Session.open,
         "open_recipe": open_recipe,
+        "prune": prune_state,
         "read_layers": read_layers,
         "recover": Session.recover,
         "restore": Session.restore,
@@ -51,6 +54,7 @@ CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "savings": latency_savings,
         "score": Session.score,
         "sensitivity": measure_sensitivity,
+        "shape": check_shape,
         "states": Session.states,
         "sweep": sweep_budgets,
         "take_bench": read_remote_bench,

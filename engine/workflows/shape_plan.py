@@ -1,16 +1,14 @@
 """What a target shape comes to before anything is cut: the plan with its costs, also of a model without weights."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import Message
 from ..planning.goal import solve
 from ..planning.protocol import Goal
 from ..planning.scope import outside_scope, touching
-from ..planning.target_shape import KindSize, forced_sizes, shape_of
+from ..planning.target_shape import forced_sizes, shape_of
 from ..session.open_model import example_inputs
 from ..sources.hugging_face import skeleton
 from ..structures.analyse import analyse
@@ -18,6 +16,7 @@ from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import costs
 from ..surgery.repair.keep_uniform import fitting_plan, keep_uniform
 from ..surgery.repair.kv_cache import cached_numbers
+from .shape_answer import ShapePlan
 
 if TYPE_CHECKING:
     from ..foreign_code.consent import Consent
@@ -26,30 +25,6 @@ if TYPE_CHECKING:
 
 JOINT = frozenset({Kind.WIDTH, Kind.HEAD, Kind.KV_GROUP, Kind.HEAD_DIM})
 """Kinds of which configurations allow some numbers only beside some of the others."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShapePlan:
-    """A target shape as a plan.
-
-    Attributes:
-        name: Of the model.
-        sizes: What each kind has, keeps, and could keep.
-        parameters: Before and after.
-        macs: The same, of one sample of the example's length.
-        cached: The same: numbers that the key/value cache holds for each token; None where there is none.
-        joint: Kinds whose numbers a configuration allows only together (heads that divide a width), so that none of
-            them has steps of its own.
-        notes: Remarks on what else goes.
-    """
-
-    name: str
-    sizes: tuple[KindSize, ...]
-    parameters: tuple[int, int]
-    macs: tuple[int, int]
-    cached: tuple[int, int] | None
-    joint: frozenset[Kind] = frozenset()
-    notes: tuple[Message, ...] = ()
 
 
 def shape_plan(

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -231,6 +232,16 @@ class ConfigFields:
             if not probe * before % after and self.built(written) == self.shapes:
                 self.document = written
             return
+
+
+_KNOWN: WeakKeyDictionary[Any, ConfigFields] = WeakKeyDictionary()
+
+
+def fields_of(model: Any) -> ConfigFields:
+    """The fields of an original, whose configuration stays: found once, as each number is a model that is built."""
+    if model not in _KNOWN:
+        _KNOWN[model] = ConfigFields(model)
+    return _KNOWN[model]
 
 
 def _wanted(asked: int, now: int, value: int, first: int, size: int, second: int, other: int) -> int | None:

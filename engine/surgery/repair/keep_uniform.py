@@ -20,7 +20,7 @@ from ...planning.target_shape import shape_between, with_shape_planned
 from ...structures.analysis import Analysis, Constraint, CountBundle, CountRule, Kind, Mask
 from ...structures.count_constraints.extend import constrained
 from ..cut.cut import shapes
-from .config_fields import ConfigFields, FieldEffect, Path
+from .config_fields import ConfigFields, FieldEffect, Path, fields_of
 from .config_fit import fits, is_transformers
 
 _Signature: TypeAlias = tuple[Any, ...]
@@ -45,7 +45,7 @@ def keep_uniform(model: Any, analysis: Analysis) -> Analysis:
     if not is_transformers(model):
         template = "Uniform layers need a model of the Transformers library. Leave the option out."
         raise OpenError("uniform.class", template)
-    fields = ConfigFields(model)
+    fields = fields_of(model)
     decided = _decided(analysis, fields)
     size = np.diff(analysis.axis_start)
     added = [
@@ -182,7 +182,7 @@ def fitting_plan(
     Raises:
         PlanError: None of the next widths is accepted, or the shape's own is not.
     """
-    fields = ConfigFields(model)
+    fields = fields_of(model)
     plan = removed.copy()
     widths = [one for one in all_bundles(analysis) if any(analysis.sets[n].kind is Kind.WIDTH for n in one.sets)]
     counted = any(limit.kind is Kind.WIDTH for limit in shape)

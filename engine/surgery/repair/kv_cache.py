@@ -4,7 +4,7 @@ from typing import Any
 
 from ...structures.analysis import Analysis, Mask
 from ..cut.cut import shapes
-from .config_fields import ConfigFields
+from .config_fields import fields_of
 from .config_fit import layers_of
 
 OTHERWISE = ("kv_lora_rank", "num_kv_shared_layers", "global_head_dim")
@@ -30,7 +30,7 @@ def cached_numbers(model: Any, analysis: Analysis, removed: Mask) -> int | None:
     """
     if not model.can_generate() or model.config.is_encoder_decoder:
         return None
-    fields = ConfigFields(model)
+    fields = fields_of(model)
     found = {name: tuple(shape) for name, shape in shapes(analysis, removed).items() if name in fields.shapes}
     document, names = layers_of(fields, found)
     target = {names[name]: shape for name, shape in found.items()}

@@ -1,0 +1,193 @@
+"""Says what a target shape comes to while it is typed, or what is wrong with it and which numbers are near.
+
+Nothing is scored or cut. A budget without numbers becomes a shape: one number, or share, for each kind.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import PlanError
+from ..latency.protocol import LatencyTable
+from ..messages import said
+from ..planning.cost_meter import predicted
+from ..planning.goal import reached
+from ..planning.goal_verdict import COST_NAMES
+from ..planning.protocol import DEFAULT_KINDS, Goal, KindLimit
+from ..planning.target_shape import KindSize, shape_of
+from ..session.states import PlanIntent
+from ..structures.analysis import Kind, Mask, from_identities
+from .learn_masks import planned
+from .shape_answer import ShapeAnswer, ShapePlan, ShapeProblem
+from .shape_plan import JOINT, shape_plan
+
+if TYPE_CHECKING:
+    from ..session.session import Session  # brings torch
+
+Fault = Callable[[tuple[KindLimit, ...]], PlanError | None]
+"""Why no plan has a shape, None where one has it."""
+ALONE, BESIDE = 64, 8
+"""Numbers that are tried in each direction: of a kind alone, and beside the others, where each try is a whole plan."""
+HALVINGS = 20
+"""Of the share that a budget leaves of each kind."""
+FINEST = 0.001
+"""Shares are written in tenths of a per cent."""
+
+
+def check_shape(
+    session: "Session",
+    state: str,
+    intent: PlanIntent,
+    scores: NDArray[np.float64] | None = None,
+    table: LatencyTable | None = None,
+) -> ShapeAnswer:
+    """What a target shape comes to from a state, or why no plan has it.
+
+    Args:
+        session: With the model.
+        state: Where to start.
+        intent: Its goal has the shape; or limits alone, which become one; without both nothing goes. Its locks and
+            marks hold.
+        scores: [S] which of each layer go; None where they are not known yet, so that the plan's numbers alone count.
+        table: Of the target, where the latency can be predicted.
+    """
+    goal = intent.goal or Goal(())
+    check = _Check(session, state, intent, np.zeros(session.analysis.count) if scores is None else scores, table)
+    joint = JOINT if session.prepared.spec.uniform else frozenset[Kind]()
+    sizes = shape_of(session.analysis, check.before)
+    answer = ShapeAnswer(goal.shape, sizes, joint)
+    try:
+        if goal.limits and not goal.shape:
+            goal = replace(goal, shape=check.shape_of_budget(goal, sizes), limits=())
+            answer = replace(answer, shape=goal.shape)
+        removed = check.plan(goal) if goal.shape else check.before
+    except PlanError as error:
+        problems = _problems(check.fault, goal.shape, sizes)
+        return replace(answer, problems=problems or (ShapeProblem(said(error.message), None, ()),))
+    return replace(answer, plan=check.told(goal, removed), removed=removed, latency=check.latency(removed))
+
+
+class _Check:
+    """Plans from one state, under its locks and marks."""
+
+    def __init__(
+        self,
+        session: "Session",
+        state: str,
+        intent: PlanIntent,
+        scores: NDArray[np.float64],
+        table: LatencyTable | None,
+    ) -> None:
+        self._session, self._state, self._intent = session, state, intent
+        self._scores, self._table = scores, table
+        marked, _ = from_identities(session.analysis, intent.marked)
+        self.before = session.removed(state) | marked
+
+    def plan(self, goal: Goal) -> Mask:
+        """[S] the plan for a goal; raises PlanError."""
+        intent = replace(self._intent, goal=goal)
+        return planned(self._session, self._state, intent, goal, self._scores, self._table)
+
+    def fault(self, shape: tuple[KindLimit, ...]) -> PlanError | None:
+        """Why no plan has a shape."""
+        try:
+            self.plan(replace(self._intent.goal or Goal(()), limits=(), shape=shape))
+        except PlanError as error:
+            return error
+        return None
+
+    def told(self, goal: Goal, removed: Mask) -> ShapePlan:
+        """What a plan comes to."""
+        opened, uniform = self._session.prepared.opened, self._session.prepared.spec.uniform
+        return shape_plan(opened.name, opened.model, self._session.analysis, removed, uniform, goal, self.before)
+
+    def latency(self, removed: Mask) -> tuple[int, int] | None:
+        """Nanoseconds of the original and of a plan, None where nothing predicts them."""
+        if self._table is None:
+            return None
+        found = predicted(self._session.analysis, self._table, removed)
+        return None if found is None else (int(self._table.original), found)
+
+    def shape_of_budget(self, goal: Goal, sizes: tuple[KindSize, ...]) -> tuple[KindLimit, ...]:
+        """The largest shape within a goal's limits; raises PlanError where there is none.
+
+        Where one configuration describes the model it is that of the plan for the limits, which is uniform. Elsewhere
+        all kinds keep the same share, as near as their steps allow.
+        """
+        if self._session.prepared.spec.uniform:
+            found = shape_of(self._session.analysis, self.plan(goal))
+            return tuple(
+                KindLimit(one.kind, count=one.kept[-1])
+                for one in found
+                if one.step and one.kept and one.kept[-1] < one.sizes[-1]
+            )
+        grouped = any(one.kind is Kind.KV_GROUP and one.step for one in sizes)
+        free = [
+            one for one in sizes if one.step and one.kind in DEFAULT_KINDS and not (grouped and one.kind is Kind.HEAD)
+        ]
+        low, high = 0.0, 1.0
+        if not free or not self._within(goal, _at_share(free, FINEST)):
+            names = tuple(COST_NAMES[limit.cost] for limit in goal.limits)
+            template = "No shape keeps so few {cost}. Enter a larger share."
+            raise PlanError("plan.shape_budget", template, cost=names[0])
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            fits = self._within(goal, _at_share(free, max(middle, FINEST)))
+            low, high = (middle, high) if fits else (low, middle)
+        return _at_share(free, max(low, FINEST))
+
+    def _within(self, goal: Goal, shape: tuple[KindLimit, ...]) -> bool:
+        removed = self.plan(replace(goal, limits=(), shape=shape))
+        told = reached(self._session.analysis, replace(goal, shape=()), removed, self._table)
+        return all(one.got <= one.asked for one in told)
+
+
+def _at_share(free: Iterable[KindSize], share: float) -> tuple[KindLimit, ...]:
+    """A share of each kind: as a number where all layers have one, which says more."""
+    share = max(int(share / FINEST) * FINEST, FINEST)
+    limits = ((one, KindLimit(one.kind, round(share, 3))) for one in free)
+    return tuple(
+        limit if len(one.sizes) > 1 else KindLimit(one.kind, count=max(one.asked(limit), one.least))
+        for one, limit in limits
+    )
+
+
+def _problems(fault: Fault, shape: tuple[KindLimit, ...], sizes: tuple[KindSize, ...]) -> tuple[ShapeProblem, ...]:
+    """Each kind whose number cannot be, whatever the others are; where all can, that they do not go together."""
+    known = {one.kind: one for one in sizes}
+    alone: list[ShapeProblem] = []
+    for limit in shape:
+        if (error := fault((limit,))) is not None:
+            offers = _nearest(known.get(limit.kind), limit, lambda one: fault((one,)), ALONE)
+            alone.append(ShapeProblem(said(error.message), limit.kind, offers))
+    if alone or not shape or (error := fault(shape)) is None:
+        return tuple(alone)
+
+    def beside(limit: KindLimit) -> PlanError | None:
+        return fault(tuple(limit if one.kind is limit.kind else one for one in shape))
+
+    offers = (offer for limit in shape for offer in _nearest(known.get(limit.kind), limit, beside, BESIDE))
+    return (ShapeProblem(said(error.message), None, tuple(offers)),)
+
+
+def _nearest(
+    size: KindSize | None, limit: KindLimit, fault: Callable[[KindLimit], PlanError | None], most: int
+) -> tuple[KindLimit, ...]:
+    """The next smaller and the next larger number of a kind that can be; a share where layers have different ones."""
+    if size is None:
+        return ()
+    largest = size.sizes[-1]
+    if len(size.sizes) > 1:
+        share = KindLimit(limit.kind, round(min(limit.count / largest, 1.0), 3)) if limit.count else limit
+        return (share,) if share != limit and share.share and fault(share) is None else ()
+    asked, possible = limit.count or size.asked(limit), range(largest, 0, -max(size.step, 1))
+    lower = [count for count in possible if count < asked]
+    higher = [count for count in reversed(possible) if count > asked]
+    found = (
+        next((one for count in side[:most] if fault(one := KindLimit(limit.kind, count=count)) is None), None)
+        for side in (lower, higher)
+    )
+    return tuple(one for one in found if one is not None)

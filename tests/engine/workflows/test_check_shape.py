@@ -1,0 +1,136 @@
+"""A target shape is checked as it is typed: what it comes to is what is cut, and offers are shapes that plans have."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from secateur.engine.errors import PlanError
+from secateur.engine.jobs import finish
+from secateur.engine.planning.goal import solve
+from secateur.engine.planning.protocol import Cost, Goal, KindLimit, Limit, kind_limit_of, kind_named
+from secateur.engine.process.answers import RESULTS
+from secateur.engine.process.plain_data import decode, encode
+from secateur.engine.session.session import Session
+from secateur.engine.session.states import PlanIntent
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.structures.analysis import Kind, identities
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.workflows.check_shape import check_shape
+from secateur.engine.workflows.prune import PruneSettings, prune_state
+from secateur.engine.workflows.shape_answer import ShapeAnswer
+
+from ..planning.test_target_shape import llama
+
+
+@pytest.fixture(scope="module")
+def uniform(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """A tiny Llama with grouped queries, of which every plan is one configuration."""
+    folder = tmp_path_factory.mktemp("llama")
+    torch.manual_seed(0)
+    transformers.LlamaForCausalLM(llama(3, 32, 8, 4, 48)).save_pretrained(folder / "model")
+    session = Session(folder / "session")
+    finish(session.open(ModelSpec(str(folder / "model"), uniform=True)))
+    return session
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """Layers have different numbers of filters."""
+    session = Session(tmp_path_factory.mktemp("resnet"))
+    finish(session.open(ModelSpec("bundled:resnet")))
+    return session
+
+
+def asked(session: Session, *limits: Limit, locked: dict[str, list[int]] | None = None, **shape: float) -> ShapeAnswer:
+    limited = tuple(kind_limit_of((kind_named(name), value)) for name, value in shape.items())
+    return check_shape(session, "s0", PlanIntent("l1", goal=Goal(limits, shape=limited), locked=locked or {}))
+
+
+def test_what_a_shape_comes_to_is_what_the_cut_model_has(uniform: Session) -> None:
+    answer = asked(uniform, layers=2, width=16, heads=4, ffn=24)
+    plan, removed = answer.plan, answer.removed
+    assert plan is not None and removed is not None and not answer.problems
+    opened = uniform.prepared.opened
+    made = cut(opened.model, uniform.analysis, removed, uniform.prepared.inputs).model
+    assert plan.parameters[1] == sum(one.numel() for one in made.parameters())
+    config = llama(2, 16, 4, 2, 24)
+    config.head_dim = 4
+    assert plan.parameters[1] == sum(one.numel() for one in transformers.LlamaForCausalLM(config).parameters())
+    assert plan.cached == (2 * 3 * 4 * 4, 2 * 2 * 2 * 4)  # keys and values of all layers, heads and channels
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [
+        ({"layers": 7}, Kind.BLOCK),
+        ({"width": 17, "ffn": 24}, Kind.WIDTH),
+        ({"heads": 3}, Kind.HEAD),
+        ({"heads": 4, "kv": 3}, None),
+    ],
+)
+def test_offers_are_the_nearest_shapes_that_plans_have(uniform: Session, shape, kind) -> None:
+    answer = asked(uniform, **shape)
+    assert answer.plan is None and [one.kind for one in answer.problems] == [kind]
+    offers = answer.problems[0].offers
+    assert offers
+    for offer in offers:
+        name = next(name for name in shape if kind_named(name) is offer.kind)
+        assert asked(uniform, **(shape | {name: offer.count})).plan is not None
+        between = range(min(offer.count, shape[name]) + 1, max(offer.count, shape[name]))
+        assert all(asked(uniform, **(shape | {name: number})).plan is None for number in between)
+
+
+def test_what_locks_forbid_is_told_and_the_nearest_offered(uniform: Session) -> None:
+    analysis = uniform.analysis
+    one = next(each for each in analysis.sets if each.kind is Kind.NEURON)
+    locked = analysis.empty()
+    locked[one.first : one.first + 30] = True
+    answer = asked(uniform, ffn=24, locked=identities(analysis, locked))
+    assert "locked" in str(answer.problems[0].message)
+    assert answer.problems[0].offers == (KindLimit(Kind.NEURON, count=30),)
+
+
+def test_layers_of_different_sizes_are_offered_a_share(resnet: Session) -> None:
+    (problem,) = asked(resnet, filters=64).problems
+    assert problem.kind is Kind.FILTER and problem.offers == (KindLimit(Kind.FILTER, 0.5),)
+    assert asked(resnet, filters=0.5).plan is not None
+
+
+@pytest.mark.parametrize("cost", [Cost.MACS, Cost.PARAMETERS])
+def test_a_budget_becomes_the_largest_shape_within_it(uniform: Session, resnet: Session, cost: Cost) -> None:
+    for session in (uniform, resnet):
+        answer = asked(session, Limit(cost, 0.5))
+        plan = answer.plan
+        assert plan is not None and answer.shape
+        before, after = plan.macs if cost is Cost.MACS else plan.parameters
+        assert 0.4 * before < after <= 0.5 * before
+        again = check_shape(session, "s0", PlanIntent("l1", goal=Goal((), shape=answer.shape)))
+        assert again.plan == plan
+    assert len({one.share for one in answer.shape}) == 1  # the same of each kind
+
+
+def test_a_budget_that_nothing_meets_is_told_over_the_wire(uniform: Session, resnet: Session) -> None:
+    for session in (uniform, resnet):
+        answer = asked(session, Limit(Cost.MACS, 1e-5))
+        back = decode(encode(answer), RESULTS["shape"])
+        assert back.plan is None and str(back.problems[0].message) == str(answer.problems[0].message)
+
+
+def test_the_plan_of_an_answer_is_that_of_the_solver(resnet: Session) -> None:
+    scores = np.random.default_rng(1).random(resnet.analysis.count)
+    goal = Goal((), shape=(KindLimit(Kind.FILTER, 0.5),))
+    answer = check_shape(resnet, "s0", PlanIntent("l1", goal=goal), scores)
+    assert answer.removed is not None and (answer.removed == solve(resnet.analysis, scores, goal).removed).all()
+
+
+def test_a_shape_that_no_plan_has_is_refused_before_anything_is_scored(uniform: Session) -> None:
+    goal = Goal((), shape=(KindLimit(Kind.WIDTH, count=17),))
+    with pytest.raises(PlanError, match="nearest widths are 16 or 24"):
+        finish(prune_state(uniform, "s0", PruneSettings(goal, "l1")))
+
+
+def test_the_latency_is_predicted_where_the_target_was_measured(resnet: Session, tmp_path: Path) -> None:
+    assert asked(resnet, filters=0.5).latency is None
