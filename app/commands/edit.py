@@ -65,6 +65,12 @@ def _keep_by_kind(window: WindowApi) -> None:
     ask(window)
 
 
+def _target_shape(window: WindowApi) -> None:
+    from ..dialogs.target_shape import ask
+
+    ask(window)
+
+
 def _undo_words(document: Document) -> str:
     return say("Undo {step}").format(step=document.undo_text).rstrip()
 
@@ -124,6 +130,17 @@ EDIT = (
         _keep_by_kind,
         "",
         _EDITABLE,
+    ),
+    Command(
+        "edit.shape",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Target shape..."),
+        QT_TRANSLATE_NOOP(
+            CONTEXT, "Enter how many layers, heads, neurons or channels stay, and how it is chosen which ones."
+        ),
+        _target_shape,
+        "Ctrl+Shift+T",
+        preconditions.all_of(_EDITABLE, preconditions.has_weights, preconditions.has_shape, preconditions.no_long_job),
     ),
     Command(
         "edit.mark",

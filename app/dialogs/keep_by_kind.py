@@ -70,7 +70,7 @@ class KeepByKind(FormDialog):
 
     def _set(self) -> None:
         kept = tuple(limit for kind in self.lines if (limit := self._limit(kind)) is not None)
-        self._document.plan.set_goal(replace(self._document.goal, keep=self.cost.value() / 100, kept=kept))
+        self._document.plan.set_goal(replace(self._document.goal, keep=self.cost.value() / 100, kept=kept, shape=()))
 
 
 def ask(window: WindowApi) -> None:

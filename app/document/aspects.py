@@ -73,6 +73,8 @@ class Goal:
         cost: Which cost.
         depth: Whole blocks may go, where they are worth less than filters and heads.
         kept: How many structures of single kinds stay in the whole model.
+        shape: How many structures of single kinds each layer keeps, exactly; of blocks how many the model keeps. Where
+            all of the cost may stay, nothing else is limited.
     """
 
     keep: float = 0.5
@@ -80,6 +82,12 @@ class Goal:
     cost: Cost = Cost.MACS
     depth: bool = False
     kept: tuple[planning.KindLimit, ...] = ()
+    shape: tuple[planning.KindLimit, ...] = ()
+
+    @property
+    def shaped(self) -> bool:
+        """Whether a target shape alone says how much stays."""
+        return bool(self.shape) and self.keep >= 1.0
 
     def accepted(self, original: Metric) -> float:
         """The worst metric that is accepted, in the metric's own unit."""
@@ -89,6 +97,8 @@ class Goal:
     def asked(self, target: TargetSpec, kinds: tuple[Kind, ...] = ()) -> planning.Goal:
         """The goal as the engine takes it: widths that the target likes, kinds that the criterion scores."""
         timed = target if self.cost is Cost.LATENCY else None
-        limits = (planning.Limit(self.cost, self.keep),)
+        limits = () if self.shaped else (planning.Limit(self.cost, self.keep),)
         kinds = kinds or (KINDS_WITH_BLOCKS if self.depth else ())
-        return planning.Goal(limits, multiple=target.multiple, kinds=kinds, target=timed, kept=self.kept)
+        return planning.Goal(
+            limits, multiple=target.multiple, kinds=kinds, target=timed, kept=self.kept, shape=self.shape
+        )

@@ -1,10 +1,12 @@
 """What a plan, or a state, makes of the goal: asked and got of the limited cost, and the engine's verdict on it all."""
 
+from dataclasses import replace
 from typing import Protocol
 
 from secateur.engine.planning.goal import reached
 from secateur.engine.planning.goal_verdict import GoalVerdict, goal_verdict
 from secateur.engine.planning.protocol import Cost, Reached
+from secateur.engine.planning.target_shape import reached_shape
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.structures.costs import Costs
 from secateur.engine.targets.protocol import TargetSpec
@@ -63,13 +65,18 @@ def verdict_on_goal(document: Judged) -> GoalVerdict | None:
     state, planned = document.state, bool(document.contents.marked.any())
     if state is None or (state.kind is StateKind.ORIGINAL and not planned):
         return None
-    cost, got = document.goal.cost, _reached(document, None if planned else state)
+    goal, analysis = document.goal, document.contents.analysis
     now = None if planned or state.stale else document.metric(state)
+    if goal.shaped and analysis is not None:
+        gone = document.contents.removed | document.contents.marked
+        rows = reached_shape(analysis, goal.asked(document.target), gone)
+        return goal_verdict(rows, metric_of(document.original), now, goal.lose / 100)
+    cost, got = goal.cost, _reached(document, None if planned else state)
     return goal_verdict(
         () if got is None else (got,),
         metric_of(document.original),
         now,
-        document.goal.lose / 100,
+        goal.lose / 100,
         predicted=(cost,) if planned and cost is Cost.LATENCY else (),
         unmeasured=(cost,) if got is None else (),
     )
@@ -87,7 +94,8 @@ def _reached(document: Judged, state: State | None) -> Reached | None:
         return _share(document, before.macs, now.macs)
     if cost is Cost.PARAMETERS:
         return _share(document, before.parameters, now.parameters)
-    return reached(contents.analysis, document.goal.asked(document.target), contents.removed | contents.marked)[0]
+    limited = replace(document.goal, shape=(), kept=()).asked(document.target)
+    return reached(contents.analysis, limited, contents.removed | contents.marked)[0]
 
 
 def _latency(document: Judged, state: State | None) -> Reached | None:

@@ -119,6 +119,13 @@ def has_blocks(document: Document) -> str:
     )
 
 
+def has_shape(document: Document) -> str:
+    """The model has structures that a target shape can count."""
+    if document.analysis is None or any(one.count > 1 or one.kind is Kind.BLOCK for one in document.analysis.sets):
+        return ""
+    return say("This model has no layers, heads or channels that a target shape could count.")
+
+
 def needs_latency_table(document: Document) -> str:
     """What removal saves on the target is neither known nor being measured."""
     if document.job_about(("latencies", document.target)) is not None:
@@ -131,6 +138,7 @@ def no_long_job(document: Document) -> str:
     methods = {job.method for job in document.jobs}
     sentences = {
         "sweep": say("A sweep is running. Wait for it, or cancel it and resume later."),
+        "prune": say("Pruning to the target shape is running. Wait for it, or cancel it and resume later."),
         "lowest": say("A search is running. Wait for it, or cancel it and resume later."),
         "compare": say("Baselines are being made. Wait, or cancel: finished baselines are kept."),
         "sensitivity": say("Sensitivity is being measured. Wait, or cancel: results so far are kept."),

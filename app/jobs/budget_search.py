@@ -54,6 +54,7 @@ class BudgetSearchJobs(QObject):
         goal = replace(
             contents.wanted,
             limits=(Limit(loss_limit.cost, most),),
+            shape=(),
             target=document.target if loss_limit.cost is Cost.LATENCY else None,
         )
         settings = PruneSettings(

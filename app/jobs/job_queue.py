@@ -26,7 +26,7 @@ LINGERING = 0.5
 """Of the time that a step has taken already, what it is said to take still where it should have been over."""
 ENOUGH = 0.02
 """How much of the work must have been seen before its speed says more than the estimate of before."""
-LASTING = frozenset({"recover", "sweep", "sensitivity", "lowest", "compare"})
+LASTING = frozenset({"recover", "sweep", "sensitivity", "lowest", "compare", "prune"})
 """What keeps as it goes what it has made, and goes on from there when it is asked for once more."""
 KEEPS = LASTING | {"latencies"}
 """What loses next to nothing when it is cancelled; what was timed is not timed again."""

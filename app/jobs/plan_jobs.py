@@ -4,11 +4,13 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Slot
 
-from secateur.engine.errors import SecateurError
+from secateur.engine.errors import PlanError, SecateurError
 from secateur.engine.latency.savings import Saving
 from secateur.engine.planning.protocol import Cost
 from secateur.engine.scoring.score_options import Choices
+from secateur.engine.session.states import PlanIntent
 from secateur.engine.structures.analysis import Mask
+from secateur.engine.workflows.shape_answer import ShapeAnswer
 
 from ..document.document import Document
 from ..text.titles import criterion_called, state_called
@@ -94,12 +96,29 @@ class PlanJobs(QObject):
             words = self.tr("Measuring cut models on the target. The plan follows.")
             return self._plan_after(("latencies", document.target), words)
         revision = document.revision
+        if document.goal.shape:
+            return self._plan_shape(revision)
         self.solver.start(
             contents,
             document.scores,
             on_done=lambda marked: self._suggested(marked, revision),
             on_error=lambda error: self._not_suggested(error, revision),
         )
+
+    def _plan_shape(self, revision: int) -> None:
+        """Have the engine plan for a goal with a target shape: what a configuration accepts, only the model tells."""
+        document, contents = self._document, self._document.contents
+        locked, by_hand = contents.decided()
+        intent = PlanIntent(document.criterion, locked=locked, goal=contents.wanted, marked=by_hand)
+
+        def planned(answer: ShapeAnswer) -> None:
+            if answer.removed is not None:
+                self._suggested(answer.removed, revision)
+            else:
+                self._not_suggested(PlanError.saying(answer.problems[0].message), revision)
+
+        title = self.tr("Plan the target shape")
+        self._runner.run(title, planned, "shape", contents.present, intent, document.scores, contents.table)
 
     def _plan_after(self, about: object, words: str) -> None:
         """Plan once the job about something has brought its result, if the same state is present then."""

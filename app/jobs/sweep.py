@@ -48,7 +48,7 @@ class SweepJobs(QObject):
         """What a sweep does for each of its budgets."""
         document, contents = self._document, self._document.contents
         locked, by_hand = contents.decided()
-        goal = replace(contents.wanted, limits=(Limit(cost, 1.0),))
+        goal = replace(contents.wanted, limits=(Limit(cost, 1.0),), shape=())
         return PruneSettings(
             goal, document.criterion, recovery, locked=locked, marked=by_hand, choices=document.choices
         )

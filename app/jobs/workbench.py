@@ -26,6 +26,7 @@ from .recipes import RecipeJobs
 from .remote_bench import RemoteBenchJobs
 from .sensitivity import SensitivityJobs
 from .session_restore import SessionRestore
+from .shape import ShapeJobs
 from .sharing import SharingJobs
 from .state_jobs import StateJobs
 from .sweep import SweepJobs
@@ -46,6 +47,7 @@ class Workbench(QObject):
         model: Open, attach data, save.
         sensitivity: How the metric falls as each layer loses a share.
         sweep: Several budgets, one after the other.
+        shape: Target shapes: what they come to, and pruning to them.
         search: The lowest cost that loses at most so much.
         bench: Measurements on other machines.
         baselines: What the result has to be better than.
@@ -70,6 +72,7 @@ class Workbench(QObject):
         self.sensitivity = SensitivityJobs(document, runner, self.estimator)
         self.sweep = SweepJobs(document, runner, self.states)
         self.search = BudgetSearchJobs(document, runner, self.estimator, self.states)
+        self.shape = ShapeJobs(document, runner, self.estimator, self.states)
         self.bench = RemoteBenchJobs(document, runner)
         self.baselines = BaselineJobs(document, runner, self.estimator)
         self.sharing = SharingJobs(document, runner)

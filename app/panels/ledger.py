@@ -183,7 +183,9 @@ class LedgerPanel(QWidget):
             self.cells[name].show_figure(figure)
         found = self.document.goal_verdict
         goal = self.document.goal
-        words = goal_words(found) or goal_asked(goal.keep, goal.cost, goal.lose, self.document.loses_points)
+        shape = goal.shape if goal.shaped else ()
+        asked = goal_asked(goal.keep, goal.cost, goal.lose, self.document.loses_points, shape)
+        words = goal_words(found) or asked
         self.goal.setText(words)
         self.goal.setToolTip("\n".join(filter(None, (words, goal_tip(found)))))
         set_role(self.goal, goal_role(found))

@@ -1,22 +1,28 @@
 """The verdict on a goal as the window shows it: its sentence, its role among labels, and what it rests on."""
 
+from collections.abc import Collection
+
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.planning.goal_verdict import GoalVerdict
-from secateur.engine.planning.protocol import Cost
+from secateur.engine.planning.protocol import Cost, KindLimit
 
 from .costs import cost_words
 from .format import PLUS_MINUS, share
+from .structures import kept_words
 from .translate import sentence
 
 say = QCoreApplication.translate
 
 
-def goal_asked(keep: float, cost: Cost, lose: float, points: bool) -> str:
-    """What a goal asks, where nothing was planned or cut for it yet."""
+def goal_asked(keep: float, cost: Cost, lose: float, points: bool, shape: Collection[KindLimit] = ()) -> str:
+    """What a goal asks, where nothing was planned or cut for it yet; a `shape` stands in place of the cost."""
     unit = say("goal", "{0} pt") if points else say("goal", "{0} %")
+    lost = unit.format(f"{lose:g}")
+    if shape:
+        return say("goal", "Goal: keep {0}, lose at most {1}").format(kept_words(shape), lost)
     words = say("goal", "Goal: keep at most {0} of the {1}, lose at most {2}")
-    return words.format(share(keep), cost_words(cost), unit.format(f"{lose:g}"))
+    return words.format(share(keep), cost_words(cost), lost)
 
 
 def goal_words(verdict: GoalVerdict | None) -> str:

@@ -40,7 +40,7 @@ SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect
 
 BUTTONS = ("file.open", "edit.suggest", "run.lowest", "edit.undo", "edit.redo")
 """Commands that have a button of their own here."""
-IN_MENU = ("edit.kinds", "edit.suggest", "run.lowest", "edit.redo")
+IN_MENU = ("edit.kinds", "edit.shape", "edit.suggest", "run.lowest", "edit.redo")
 """Those that go into a menu where the bar is narrow."""
 TARGETS = (
     TargetSpec("onnxruntime", 1, 1, 16),
@@ -99,7 +99,7 @@ class TopBar(QWidget):
         self.keep.valueChanged.connect(self._goal_changed)
         self.cost.activated.connect(self._goal_changed)
         self.lose.valueChanged.connect(self._goal_changed)
-        self.kinds.clicked.connect(lambda: self._run("edit.kinds"))
+        self.kinds.clicked.connect(lambda: self._run(self._counting))
         self.primary.clicked.connect(self._next)
         self._document.dispatcher.watch(SHOWN, self._changed)
         theme().changed.connect(self._arrange)  # text of another size needs more room, or less
@@ -248,6 +248,11 @@ class TopBar(QWidget):
             self.target.setCurrentIndex(specs.index(self._document.target))
         self.target.setToolTip(target_words(self._document.target))
 
+    @property
+    def _counting(self) -> str:
+        """The command that changes how many structures of single kinds the goal keeps."""
+        return "edit.shape" if self._document.goal.shape else "edit.kinds"
+
     def _show_goal(self) -> None:
         goal = self._document.goal
         task = self._document.task
@@ -265,13 +270,16 @@ class TopBar(QWidget):
                     box.setValue(value)
                     box.setSuffix(unit)
             set_available(box, not self._document.busy)
-        said = kept_words(goal.kept)
-        self.kinds.say(f"+{len(goal.kept)}" if said else "\u2026")
-        self.kinds.setAccessibleName(self.tr("Keep by kind: {0}").format(said or self.tr("none")))
-        reason = command_named("edit.kinds").enabled(self._document)
+        said = kept_words(goal.shape or goal.kept)
+        self.kinds.say(f"+{len(goal.shape or goal.kept)}" if said else "\u2026")
+        name = self.tr("Target shape: {0}") if goal.shape else self.tr("Keep by kind: {0}")
+        self.kinds.setAccessibleName(name.format(said or self.tr("none")))
+        command = command_named(self._counting)
+        reason = command.enabled(self._document)
         set_available(self.kinds, not reason)
-        told = self.tr("Keep {0} in the whole model. Click to change.").format(said)
-        self.kinds.setToolTip(reason or (told if said else say(command_named("edit.kinds").tooltip)))
+        told = self.tr("Keep {0} in the whole model. Click to change.")
+        told = self.tr("Target shape: {0}. Click to change.") if goal.shape else told
+        self.kinds.setToolTip(reason or (told.format(said) if said else say(command.tooltip)))
         metric = task.metric if task else self.tr("the metric")
         words = self.tr("Largest loss of {metric} allowed, in points")
         words = words if points else self.tr("Largest loss allowed, in % of the original's {metric}")

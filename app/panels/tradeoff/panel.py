@@ -132,7 +132,9 @@ class TradeOffPanel(QWidget):
         self.plot.label_axis("bottom", axis_title(shown, document))
         self.plot.show_trade_off(shown)
         found, goal = document.goal_verdict, document.goal
-        words = goal_words(found) or goal_asked(goal.keep, goal.cost, goal.lose, document.loses_points)
+        shape = goal.shape if goal.shaped else ()
+        asked = goal_asked(goal.keep, goal.cost, goal.lose, document.loses_points, shape)
+        words = goal_words(found) or asked
         self.verdict.setText(words)
         self.verdict.setToolTip("\n".join(filter(None, (words, goal_tip(found)))))
         set_role(self.verdict, goal_role(found))

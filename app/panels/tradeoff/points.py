@@ -168,7 +168,7 @@ def trade_off(document: Document, cost: Cost, split: Split | None = None) -> Tra
     scale = 100.0 if first.percent else 1.0
     goal_y = scale * document.goal.accepted(first)
     whole = _value(document, original, cost) if cost.value == document.goal.cost.value else None
-    goal_x = float("nan") if whole is None else document.goal.keep * whole / unit
+    goal_x = float("nan") if whole is None or document.goal.shaped else document.goal.keep * whole / unit
     missing = _missing(document, cost, len(states) - shown, len(baselines) - sum(p.mark in BASELINES for p in found))
     missing = missing or _elsewhere(document, split)
     whole_x = (_value(document, original, cost) or max((p.x for p in found), default=1.0) * unit) / unit

@@ -65,9 +65,9 @@ def test_the_dialog_says_what_it_costs_and_asks_the_engine_for_it(qtbot, player,
 
 
 def test_masks_are_asked_for_where_they_can_be_learned(qtbot, player, window, dialog) -> None:
-    assert not dialog.way.widgets["mask_steps"].isEnabled()
-    dialog.way.widgets["choose"].setCurrentText("learned masks")
-    dialog.way.widgets["mask_steps"].setValue(50)
+    assert not dialog.way.steps.isEnabled()
+    dialog.way.choose.setCurrentText("learned masks")
+    dialog.way.steps.setValue(50)
     qtbot.mouseClick(dialog.accept_button, LEFT)
     settings = player.link.asked("sweep")[1]
     assert (settings.choose, settings.mask_steps) == (Choose.MASKS, 50)
@@ -77,12 +77,12 @@ def test_every_cut_of_the_rounds_counts(qtbot, player, window, dialog) -> None:
     dialog.length.setValue(5)
     at_once = player.workbench.estimator.estimate("sweep", "s0", dialog.swept(), (0.8, 0.65, 0.5, 0.35, 0.2))
     assert dialog.estimate.text().startswith("5 cuts, 25 epochs in total.")
-    dialog.way.widgets["choose"].setCurrentText("rounds")
+    dialog.way.choose.setCurrentText("rounds")
     # a round keeps nine tenths at least: 0.9 ** 3 < 0.8, 0.9 ** 5 < 0.65, and so on: 3 + 5 + 7 + 10 + 16
     assert dialog.estimate.text().startswith("41 cuts, 205 epochs in total.")
     rounds = player.workbench.estimator.estimate("sweep", "s0", dialog.swept(), (0.8, 0.65, 0.5, 0.35, 0.2))
     assert rounds.seconds > 41 / 5 * at_once.seconds  # what is trained on the way is larger than what is asked for
-    dialog.way.widgets["choose"].setCurrentText("learned masks")
+    dialog.way.choose.setCurrentText("learned masks")
     assert dialog.estimate.text().startswith("Not counting the masks: 5 cuts, 25 epochs in total.")
 
 
@@ -90,7 +90,7 @@ def test_masks_on_what_is_cut_are_refused(player, window, dialog) -> None:
     document = player.document
     cut, _ = pair(player, 1, 0.5, 0.9)
     document.add_state(cut, "cut")
-    dialog.way.widgets["choose"].setCurrentText("learned masks")
+    dialog.way.choose.setCurrentText("learned masks")
     assert "nothing is cut" in dialog.problem() and not dialog.accept_button.isEnabled()
 
 
@@ -112,15 +112,15 @@ def test_a_recovery_in_minutes_is_one_in_minutes_at_each_budget(qtbot, player, w
     assert isinstance(dialog.length, QDoubleSpinBox)
     dialog.length.setValue(7.5)
     assert dialog.estimate.text().startswith("2 cuts, 15 min of recovery in total. Takes about 1")
-    assert dialog.settings() == replace(document.recovery, minutes=7.5)
+    assert dialog.way.settings() == replace(document.recovery, minutes=7.5)
 
 
 def test_it_can_be_without_training(qtbot, player, dialog) -> None:
-    dialog.recovery.setCurrentIndex(1)
+    dialog.way.recovery.setCurrentIndex(1)
     assert not dialog.length.isEnabled() and "epochs" not in dialog.estimate.text()
-    assert (dialog.settings().epochs, dialog.settings().repair) == (0, Repair.LEAST_SQUARES)
-    dialog.recovery.setCurrentIndex(2)
-    assert dialog.settings() is None
+    assert (dialog.way.settings().epochs, dialog.way.settings().repair) == (0, Repair.LEAST_SQUARES)
+    dialog.way.recovery.setCurrentIndex(2)
+    assert dialog.way.settings() is None
 
 
 def test_what_is_no_budget_is_refused_in_words(qtbot, dialog) -> None:

@@ -1,0 +1,326 @@
+"""A target shape: how many structures of each kind stay, checked by the engine as they are typed, and how to get there.
+
+Numbers come from a person, from a published shape, or from a budget that the engine makes a shape of.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from PySide6.QtCore import QSignalBlocker, QTimer, Slot
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QWidget
+
+from secateur.engine.errors import SecateurError
+from secateur.engine.planning.protocol import PRESETS, Choose, Cost, KindLimit, kind_limit_of, limit_of
+from secateur.engine.planning.target_shape import KindSize
+from secateur.engine.structures.analysis import Kind
+from secateur.engine.text.notation import SHARE_OR_COUNT
+from secateur.engine.workflows.shape_answer import ShapeAnswer
+
+from ..jobs.shape import shaped
+from ..text.format import about
+from ..text.structures import kept_words, many_of
+from ..text.translate import sentence
+from ..widgets.buttons import button
+from ..widgets.cost_box import ORDER, CostBox
+from ..widgets.fields import ComboBox, DoubleSpinBox, LineEdit
+from ..widgets.flow import FlowLayout
+from ..widgets.labels import label
+from .form import FormDialog
+from .shape_figures import ShapeFigures
+from .way_fields import WayFields
+from .window_api import WindowApi
+
+SETTLED = 250
+"""Milliseconds without a key until the engine is asked."""
+NUMBERS, BUDGET = "numbers", "budget"
+"""Where a shape comes from, beside the names of published ones."""
+FIRST = (Kind.BLOCK, Kind.WIDTH, Kind.HEAD, Kind.KV_GROUP)
+"""Kinds from the outside in; the others follow."""
+LETTERS = 10
+"""Of a number, or share, that are seen in its field."""
+
+
+class TargetShape(FormDialog):
+    """The dialog.
+
+    Attributes:
+        source: Where the numbers come from.
+        keep: Of a budget, the share to keep at most, in per cent.
+        cost: Of a budget, of what.
+        lines: By kind, the number or share to keep; empty for all.
+        ranges: By kind, what it can be, in words.
+        offers: Buttons with numbers near those that cannot be.
+        figures: What the shape comes to.
+        way: How it is chosen what stays, and how cuts are recovered.
+    """
+
+    def __init__(self, window: WindowApi) -> None:
+        """Ask in a window."""
+        words = self.tr(
+            "Enter how many structures each layer keeps, as a number or a share like 50%. Kinds without an entry keep "
+            "all. The weakest go, or those that rounds or learned masks choose."
+        )
+        super().__init__(window.as_widget(), self.tr("Target shape"), words, self.tr("Plan shape"))
+        self._window, self._workbench, self._document = window, window.workbench, window.document
+        self._answer: ShapeAnswer | None = None
+        self._waits = True
+        self._timer = QTimer(self, interval=SETTLED, singleShot=True)
+        self._timer.timeout.connect(self._ask)
+        self._add_source()
+        self._add_kinds()
+        self.offers = QWidget()
+        self._offers = FlowLayout(self.offers, gap=6)
+        self.form.addRow(self.offers)
+        self.figures = ShapeFigures()
+        self.form.addRow(self.figures)
+        self.way = WayFields(self._document, self.add_row, self.check)
+        self.estimate = label("", "muted", wrap=True)
+        self.form.addRow(self.estimate)
+        self.problem, self.act = self._problem, self._act
+        self._show_source()
+        self.check()
+        self._ask()
+        next(iter(self.lines.values())).setFocus()
+
+    def _add_source(self) -> None:
+        self.source = ComboBox(self.tr("Numbers"))
+        self.source.addItem(self.tr("entered below"), NUMBERS)
+        self.source.addItem(self.tr("from a budget"), BUDGET)
+        self.add_row(self.source.accessibleName(), self.source)
+        self.keep = DoubleSpinBox(self.tr("Keep at most"), 0.1, 99.9, 1, self.tr(" %"))
+        self.keep.setValue(min(max(100 * self._document.goal.keep, 0.1), 99.9) if self._document.goal.keep < 1 else 50)
+        timed = (Cost.LATENCY,) if self._document.contents.table is not None else ()
+        self.cost = CostBox(self.tr("Of the"), (*(one for one in ORDER if one is not Cost.LATENCY), *timed))
+        self.cost.choose(Cost.PARAMETERS)
+        self._budget = _beside(self.keep, self.cost)
+        self.add_row(self.keep.accessibleName(), self._budget)
+        self.source.currentIndexChanged.connect(self._show_source)
+        self.source.activated.connect(self._choose_source)
+        self.keep.valueChanged.connect(self._edited)
+        self.cost.currentIndexChanged.connect(self._edited)
+
+    def _add_kinds(self) -> None:
+        analysis = self._document.analysis
+        assert analysis is not None  # the command is for a model
+        found = {one.kind for one in analysis.sets}
+        found |= {Kind.HEAD} if Kind.KV_GROUP in found else set()
+        asked = {one.kind: SHARE_OR_COUNT.write(one.count or one.share) for one in self._document.goal.shape}
+        self.lines: dict[Kind, QLineEdit] = {}
+        self.ranges: dict[Kind, QLabel] = {}
+        for kind in (one for one in (*FIRST, *(k for k in Kind if k not in FIRST)) if one in found):
+            title = self.tr("Blocks of the model") if kind is Kind.BLOCK else many_of(kind)
+            line = self.lines[kind] = LineEdit(f"{title[:1].upper()}{title[1:]}", asked.get(kind, ""))
+            line.setFixedWidth(line.fontMetrics().horizontalAdvance("0" * LETTERS) + 16)
+            line.textEdited.connect(self._typed)
+            line.textChanged.connect(self._edited)
+            self.ranges[kind] = told = label("", "muted", wrap=True)
+            holder = _beside(line, told)
+            holder.setFocusProxy(line)
+            self.add_row(line.accessibleName(), holder)
+
+    # What is typed, and what the engine says of it.
+
+    @Slot()
+    def _show_source(self) -> None:
+        self.show_row(self.keep, self.source.currentData() == BUDGET)
+
+    @Slot(int)
+    def _choose_source(self, _place: int) -> None:
+        """A person chose where numbers come from."""
+        name = self.source.currentData()
+        if name in PRESETS:
+            self._fill(PRESETS[name])
+        self._edited()
+
+    @Slot()
+    def _typed(self) -> None:
+        """A number that was typed is no budget's, and no published one's."""
+        self.source.setCurrentIndex(self.source.findData(NUMBERS))
+
+    @Slot()
+    def _edited(self) -> None:
+        self._waits = True
+        self._timer.start()
+        self.check()
+
+    def _fill(self, shape: Iterable[KindLimit]) -> None:
+        """Write a shape into the lines, without asking what it comes to."""
+        given = {one.kind: SHARE_OR_COUNT.write(one.count or one.share) for one in shape}
+        for kind, line in self.lines.items():
+            with QSignalBlocker(line):
+                line.setText(given.get(kind, ""))
+
+    def shape(self) -> tuple[KindLimit, ...]:
+        """What the lines say; raises SecateurError for what is neither number nor share."""
+        given = ((kind, line.text().strip()) for kind, line in self.lines.items())
+        return tuple(kind_limit_of((kind, SHARE_OR_COUNT.read(text))) for kind, text in given if text)
+
+    def _unreadable(self) -> str:
+        for line in self.lines.values():
+            try:
+                SHARE_OR_COUNT.read(line.text()) if line.text().strip() else None
+            except (SecateurError, ValueError):
+                words = self.tr("{0}: enter a share like 50%, or a whole number of at least 1.")
+                return words.format(line.accessibleName())
+        return ""
+
+    @Slot()
+    def _ask(self) -> None:
+        """Have the engine say what stands here comes to."""
+        if self._unreadable():
+            return
+        goal = shaped(self._document.contents.wanted)
+        if self.source.currentData() == BUDGET:
+            timed = self._document.target if self.cost.cost is Cost.LATENCY else None
+            goal = replace(goal, limits=(limit_of(self.cost.cost, self.keep.value() / 100),), target=timed)
+        else:
+            goal = replace(goal, shape=self.shape())
+        self._workbench.shape.ask(goal, self._take, self._missed)
+
+    def _missed(self) -> None:
+        """The engine could not be asked: again, once it rests."""
+        if self._waits:
+            self._timer.start()
+
+    def _take(self, answer: ShapeAnswer) -> None:
+        if self._timer.isActive():  # something else is typed already
+            return
+        if self._answer is None:
+            self._offer_presets(answer)
+        self._answer, self._waits = answer, False
+        if self.source.currentData() == BUDGET and answer.plan is not None:
+            self._fill(answer.shape)
+        for size in answer.sizes:
+            self._show_range(size, size.kind in answer.joint)
+        known = {one.kind for one in answer.sizes}
+        for kind, line in self.lines.items():
+            self.show_row(line, kind in known)
+        self._show_offers(answer)
+        self.figures.show_answer(answer)
+        self.check()
+
+    def _offer_presets(self, answer: ShapeAnswer) -> None:
+        """Published shapes that the model is large enough for."""
+        most = {one.kind: one.sizes[-1] for one in answer.sizes if one.step}
+        for name, shape in PRESETS.items():
+            if all(one.count <= most.get(one.kind, 0) for one in shape):
+                self.source.addItem(name, name)
+
+    def _show_range(self, size: KindSize, joint: bool) -> None:
+        """What a kind has and can keep; one that stays as it is takes no number."""
+        line = self.lines.get(size.kind)
+        if line is None:
+            return
+        whole = f"{size.sizes[-1]:,}"
+        if len(size.sizes) > 1:
+            words = self.tr("of {0} to {1}: enter a share").format(f"{size.sizes[0]:,}", whole)
+        elif not size.step:
+            words = self.tr("of {0}, fixed. {1}").format(whole, sentence(size.fixed or "")).rstrip()
+        elif joint:
+            words = self.tr("of {0}, at least {1}, as the configuration allows").format(whole, f"{size.least:,}")
+        elif size.step == 1:
+            words = self.tr("of {0}").format(whole)
+        else:
+            words = self.tr("of {0}, in steps of {1}").format(whole, f"{size.step:,}")
+        self.ranges[size.kind].setText(words)
+        line.setEnabled(bool(size.step) or bool(line.text()))
+        line.setAccessibleDescription(words)
+
+    def _show_offers(self, answer: ShapeAnswer) -> None:
+        while (item := self._offers.takeAt(0)) is not None:
+            if (widget := item.widget()) is not None:
+                widget.hide()
+                widget.deleteLater()
+        for offer in (one for problem in answer.problems for one in problem.offers):
+            words = self.tr("Keep {0}").format(kept_words((offer,)))
+            made = button(words, tip=self.tr("Enter this number: a plan has it"))
+            made.clicked.connect(lambda _on=False, offer=offer: self._accept_offer(offer))
+            self._offers.addWidget(made)
+        self.offers.setVisible(self._offers.count() > 0)
+
+    def _accept_offer(self, offer: KindLimit) -> None:
+        line = self.lines[offer.kind]
+        line.setText(SHARE_OR_COUNT.write(offer.count or offer.share))
+        self._typed()
+        line.setFocus()
+
+    # What the button does.
+
+    def check(self) -> None:
+        """Say what is missing, which fields count, and what the button does."""
+        super().check()
+        way = self.way.way
+        self.way.enable(recovers=way is not Choose.SCORES)
+        words = {
+            Choose.SCORES: self.tr("Plan shape"),
+            Choose.ROUNDS: self.tr("Start rounds"),
+            Choose.MASKS: self.tr("Learn masks"),
+        }[way]
+        words = self.tr("Remove the target shape") if self._removes else words
+        self.accept_button.setText(words)
+        self.accept_button.setAccessibleName(words)
+        self.estimate.setText(self._estimate())
+        if self._waits:
+            self.accept_button.setEnabled(False)
+
+    @property
+    def _removes(self) -> bool:
+        """Whether no number is left of a shape that the goal has."""
+        empty = not any(line.text().strip() for line in self.lines.values())
+        return empty and bool(self._document.goal.shape)
+
+    def _estimate(self) -> str:
+        way = self.way.way
+        if way is Choose.SCORES:
+            return self.tr("Marks what goes. Nothing is cut before you say so; Undo takes the plan back.")
+        settings, trained = self.way.settings(), self._workbench.shape.seconds(self.way.steps.value())
+        parts = [self.tr("Cuts are made and verified as they come. A run that is stopped goes on where it was.")]
+        if way is Choose.MASKS and trained:
+            parts.append(self.tr("Learning masks takes about {0}.").format(about(trained)))
+        if settings is not None and settings.trains and self._document.task is None:
+            parts.append(self.tr("Without data nothing can be recovered: attach it first."))
+        return " ".join(parts)
+
+    def _problem(self) -> str:
+        if problem := self._unreadable() or self.way.problem():
+            return problem
+        if not any(line.text().strip() for line in self.lines.values()) and self.source.currentData() != BUDGET:
+            return "" if self._removes else self.tr("Enter at least one number, or choose a budget.")
+        if self._answer is not None and not self._waits and self._answer.problems:
+            return " ".join(sentence(one.message) for one in self._answer.problems)
+        way = self.way.way
+        if way is not Choose.SCORES and self.way.trains and self._document.task is None:
+            return self.tr("Recovering cuts needs data. Attach it, or choose another recovery.")
+        return ""
+
+    def accept(self) -> None:
+        """Act and close, unless the engine has not said yet whether that can be."""
+        if not self._waits:
+            super().accept()
+
+    def _act(self) -> None:
+        document, way, removes = self._document, self.way.way, self._removes
+        goal = replace(document.goal, keep=0.5 if removes else 1.0, kept=(), shape=() if removes else self.shape())
+        document.plan.set_goal(goal)
+        if removes:
+            return
+        if way is Choose.SCORES:
+            self._workbench.plan.suggest()
+        else:
+            self._workbench.shape.start(way, self.way.steps.value(), self.way.settings())
+            self._window.show_panel("jobs")
+
+
+def _beside(*fields: QWidget) -> QWidget:
+    """Fields in one row."""
+    holder = QWidget()
+    row = QHBoxLayout(holder)
+    row.setContentsMargins(0, 0, 0, 0)
+    for number, field in enumerate(fields):
+        row.addWidget(field, number)
+    return holder
+
+
+def ask(window: WindowApi) -> None:
+    """Open the dialog over a window."""
+    TargetShape(window).open()

@@ -1,0 +1,122 @@
+"""Jobs about target shapes: what one comes to while it is typed, its plan, and pruning to it in rounds or by masks."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from PySide6.QtCore import QObject
+
+from secateur.engine.planning import protocol as planning
+from secateur.engine.planning.protocol import Choose
+from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.session.states import PlanIntent, State
+from secateur.engine.workflows.prune import PruneSettings
+from secateur.engine.workflows.shape_answer import ShapeAnswer
+
+from ..document.document import Document
+from .cost_estimator import CostEstimator
+from .job_runner import JobRunner
+from .state_jobs import StateJobs
+
+TYPED = ("shape", "typed")
+"""What a job is about that only says what was typed comes to."""
+
+
+class ShapeJobs(QObject):
+    """Asks the engine what shapes come to, and prunes to them."""
+
+    def __init__(self, document: Document, runner: JobRunner, estimator: CostEstimator, states: StateJobs) -> None:
+        """Work for a document."""
+        super().__init__(document)
+        self._document, self._runner, self._estimator, self._states = document, runner, estimator, states
+        self._asked = 0
+
+    def ask(self, goal: planning.Goal, take: Callable[[ShapeAnswer], None], missed: Callable[[], None]) -> None:
+        """Ask what a goal's shape comes to, from the current state on; only the last question is answered.
+
+        Args:
+            goal: With a shape; or with limits alone, which become one; without both nothing goes.
+            take: Takes the answer.
+            missed: Called where there is none.
+        """
+        self._asked += 1
+        number, contents = self._asked, self._document.contents
+
+        def answered(answer: ShapeAnswer) -> None:
+            if number == self._asked:
+                take(answer)
+
+        self._runner.drop(job for job in self._runner.queue.jobs() if job.about == TYPED)
+        intent = self._intent(goal)
+        begun = self._runner.run(
+            self.tr("Check the target shape"),
+            answered,
+            "shape",
+            contents.present,
+            intent,
+            self._document.scores,
+            contents.table,
+            background=True,
+            about=TYPED,
+            otherwise=missed,
+        )
+        if not begun:
+            missed()
+
+    def _intent(self, goal: planning.Goal) -> PlanIntent:
+        locked, by_hand = self._document.contents.decided()
+        return PlanIntent(self._document.criterion, locked=locked, goal=goal, marked=by_hand)
+
+    def seconds(self, steps: int) -> float:
+        """About how long masks are learned in so many steps; 0 unknown."""
+        document = self._document
+        task, batch = document.task, document.task.batch if document.task is not None else 0
+        samples = task.sizes.get("train", 0) if task is not None else 0
+        return self._estimator.training(1, 1.0) * steps * batch / samples if samples else 0.0
+
+    def start(self, choose: Choose, mask_steps: int, recovery: RecoverySettings | None) -> None:
+        """Prune the current state to the goal's shape; what was made before is not made again.
+
+        Args:
+            choose: How it is chosen what stays.
+            mask_steps: Updates in which masks are learned.
+            recovery: How cuts are recovered, None for not at all.
+        """
+        document, contents = self._document, self._document.contents
+        locked, by_hand = contents.decided()
+        settings = PruneSettings(
+            contents.wanted,
+            document.criterion,
+            recovery,
+            locked=locked,
+            marked=by_hand,
+            choices=document.choices,
+            choose=choose,
+            mask_steps=mask_steps,
+            lose=document.goal.lose / 100,
+        )
+        began = contents.present
+        titles = {Choose.ROUNDS: self.tr("Prune to the target shape in rounds")}
+        self._runner.run(
+            titles.get(choose, self.tr("Learn masks for the target shape")),
+            lambda states: self._pruned(states, began),
+            "prune",
+            began,
+            settings,
+            document.scores,
+            arrived=document.take_arrivals,
+        )
+
+    def _pruned(self, states: tuple[State, ...], began: str) -> None:
+        document = self._document
+        document.take_arrivals(states)
+        if not states:
+            return document.say(self.tr("The current state already has the target shape."))
+        if document.contents.present == began and not document.marked.any() and not document.busy:
+            document.plan.enter(states[-1].id, self.tr("go to the target shape"))
+        document.say(self.tr("The target shape is reached. Undo goes back to the state before."))
+        self._states.measure_if_cheap(tuple(state.id for state in states))
+
+
+def shaped(goal: planning.Goal, *shape: planning.KindLimit) -> planning.Goal:
+    """A goal that asks for a shape alone."""
+    return replace(goal, limits=(), kept=(), shape=shape)

@@ -1,0 +1,172 @@
+"""A target shape is typed, checked by the engine, and planned or pruned to as it was chosen."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+
+from secateur.app.commands import command_named
+from secateur.app.dialogs.target_shape import TargetShape
+from secateur.app.window.top_bar import TopBar
+from secateur.engine.errors import Message
+from secateur.engine.planning.goal import solve
+from secateur.engine.planning.protocol import Choose, Cost, Goal, KindLimit, Limit
+from secateur.engine.planning.target_shape import shape_of
+from secateur.engine.session.states import PlanIntent, StateKind
+from secateur.engine.structures.analysis import Kind
+from secateur.engine.structures.costs import costs
+from secateur.engine.workflows.shape_answer import ShapeAnswer, ShapePlan, ShapeProblem
+
+from ..playing import Player, Window
+from ..stand_in import state_of
+
+LEFT = Qt.MouseButton.LeftButton
+HALF = KindLimit(Kind.FILTER, 0.5)
+
+
+@pytest.fixture
+def dialog(qtbot, player: Player, window: Window) -> Iterator[TargetShape]:
+    made = TargetShape(window)
+    made.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
+    qtbot.addWidget(made)
+    made.show()
+    answer(player)
+    yield made
+    made.close()
+
+
+def answer(player: Player, *problems: ShapeProblem) -> ShapeAnswer:
+    """What the engine says of what was asked last."""
+    _, intent, scores, _ = player.link.asked("shape")
+    analysis = player.document.analysis
+    assert analysis is not None and isinstance(intent, PlanIntent) and intent.goal is not None
+    sizes = shape_of(analysis)
+    shape = intent.goal.shape or ((HALF,) if intent.goal.limits else ())
+    if problems:
+        made = ShapeAnswer(shape, sizes, problems=problems)
+    else:
+        removed = solve(analysis, scores, Goal((), shape=shape)).removed if shape else analysis.empty()
+        before, after = costs(analysis), costs(analysis, removed)
+        plan = ShapePlan("net", shape_of(analysis, removed), (before.parameters, after.parameters), (1, 1), None)
+        made = ShapeAnswer(shape, sizes, plan=plan, removed=removed)
+    player.answer("shape", made)
+    return made
+
+
+def typed(qtbot, player: Player, dialog: TargetShape, kind: Kind, text: str) -> None:
+    before = len(player.link.sent)
+    QTest.keyClicks(dialog.lines[kind], text)
+    assert not dialog.accept_button.isEnabled()  # until the engine has said what it comes to
+    qtbot.waitUntil(lambda: len(player.link.sent) > before)
+
+
+def test_a_shape_is_asked_for_once_typing_rests_and_becomes_goal_and_plan(qtbot, player, window, dialog):
+    document, bar = player.document, TopBar(window)
+    qtbot.addWidget(bar)
+    assert dialog.focusWidget() is next(iter(dialog.lines.values()))
+    assert dialog.ranges[Kind.FILTER].text().startswith("of ")
+    typed(qtbot, player, dialog, Kind.FILTER, "50%")
+    intent = player.link.asked("shape")[1]
+    assert intent.goal.shape == (HALF,) and not intent.goal.limits
+    made = answer(player)
+    assert dialog.figures.cells[0][2].text() and dialog.accept_button.text() == "Plan shape"
+    qtbot.mouseClick(dialog.accept_button, LEFT)
+    assert document.goal.shape == (HALF,) and document.contents.wanted.shape == (HALF,)
+    assert not document.contents.wanted.limits and not document.marked.any()
+    planned = answer(player)
+    assert (document.marked == planned.removed).all() and (planned.removed == made.removed).all()
+    bar.refresh()
+    assert bar.kinds.accessibleName() == "Target shape: 50 % of filters"
+    document.plan.undo()
+    assert not document.marked.any() and document.goal.shape == (HALF,)
+    document.plan.undo()
+    assert not document.goal.shape
+    bar.refresh()
+    assert bar.kinds.accessibleName() == "Keep by kind: none"
+
+
+def test_what_no_plan_has_is_told_and_a_click_takes_the_nearest(qtbot, player, dialog):
+    typed(qtbot, player, dialog, Kind.FILTER, "64")
+    answer(player, ShapeProblem(Message("plan.uneven", "Enter a share."), Kind.FILTER, (HALF,)))
+    assert dialog.missing.text() == "Enter a share." and not dialog.accept_button.isEnabled()
+    (offer,) = (one for one in dialog.offers.children() if hasattr(one, "click"))
+    assert offer.text() == "Keep 50 % of filters"
+    before = len(player.link.sent)
+    qtbot.mouseClick(offer, LEFT)
+    assert dialog.lines[Kind.FILTER].text() == "50%"
+    qtbot.waitUntil(lambda: len(player.link.sent) > before)
+    answer(player)
+    assert dialog.accept_button.isEnabled() and not dialog.offers.isVisible()
+
+
+@pytest.mark.parametrize("text", ["some", "0", "150%"])
+def test_what_is_no_number_is_said_and_not_asked(qtbot, player, dialog, text):
+    before = len(player.link.sent)
+    QTest.keyClicks(dialog.lines[Kind.FILTER], text)
+    qtbot.wait(300)
+    assert "Filters: enter a share" in dialog.missing.text() and len(player.link.sent) == before
+
+
+def test_a_budget_becomes_numbers_and_a_typed_number_is_no_budgets(qtbot, player, dialog):
+    before = len(player.link.sent)
+    dialog.source.setCurrentText("from a budget")
+    dialog.source.activated.emit(dialog.source.currentIndex())
+    dialog.keep.setValue(40)
+    qtbot.waitUntil(lambda: len(player.link.sent) > before)
+    assert player.link.asked("shape")[1].goal.limits == (Limit(Cost.PARAMETERS, 0.4),)
+    answer(player)
+    assert dialog.lines[Kind.FILTER].text() == "50%" and dialog.accept_button.isEnabled()
+    typed(qtbot, player, dialog, Kind.BLOCK, "3")
+    assert dialog.source.currentText() == "entered below" and not dialog.keep.isVisible()
+    assert player.link.asked("shape")[1].goal.shape == (KindLimit(Kind.BLOCK, count=3), HALF)
+
+
+def test_masks_start_a_job_whose_result_is_entered_as_a_step(qtbot, player, window, dialog):
+    document = player.document
+    typed(qtbot, player, dialog, Kind.FILTER, "50%")
+    made = answer(player)
+    dialog.way.choose.setCurrentText("learned masks")
+    dialog.way.steps.setValue(50)
+    dialog.way.length.setValue(2)
+    assert dialog.accept_button.text() == "Learn masks"
+    qtbot.mouseClick(dialog.accept_button, LEFT)
+    state, settings, scores = player.link.asked("prune")
+    assert (state, settings.choose, settings.mask_steps, settings.recovery.epochs) == ("s0", Choose.MASKS, 50, 2)
+    assert settings.goal.shape == (HALF,) and scores is document.scores and window.fronts == ["jobs"]
+    assert command_named("edit.shape").enabled(document).startswith("Pruning to the target shape is running")
+    assert made.removed is not None
+    cut = state_of(document.analysis, "s1", "s0", StateKind.CUT, made.removed)
+    player.make("prune", cut)
+    assert document.contents.present == "s0" and "s1" in document.contents.states
+    player.answer("prune", (cut,))
+    assert document.contents.present == "s1"
+    document.plan.undo()
+    assert document.contents.present == "s0"
+
+
+def test_masks_need_data(qtbot, player, dialog):
+    player.document.contents.task = None
+    typed(qtbot, player, dialog, Kind.FILTER, "50%")
+    answer(player)
+    dialog.way.choose.setCurrentText("learned masks")
+    assert "needs data" in dialog.missing.text() and not dialog.accept_button.isEnabled()
+
+
+def test_a_shape_is_removed_by_emptying_its_numbers(qtbot, player, window, dialog):
+    document = player.document
+    document.plan.set_goal(replace(document.goal, keep=1.0, shape=(HALF,)))
+    made = TargetShape(window)
+    made.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
+    qtbot.addWidget(made)
+    made.show()
+    answer(player)
+    assert made.lines[Kind.FILTER].text() == "50%"
+    made.lines[Kind.FILTER].clear()
+    before = len(player.link.sent)
+    qtbot.waitUntil(lambda: len(player.link.sent) > before)
+    answer(player)
+    assert made.accept_button.text() == "Remove the target shape"
+    qtbot.mouseClick(made.accept_button, LEFT)
+    assert not document.goal.shape and document.contents.wanted.limits
