@@ -308,7 +308,7 @@ class TargetShape(FormDialog):
             self._workbench.plan.suggest()
         else:
             self._workbench.shape.start(way, self.way.steps.value(), self.way.settings())
-            self._window.show_panel("jobs")
+            self._window.show_panel("gates" if way is Choose.MASKS else "jobs")
 
 
 def _beside(*fields: QWidget) -> QWidget:

@@ -26,6 +26,7 @@ class Aspect(StrEnum):
     HOVER = "hover"
     JOBS = "jobs"
     CURVE = "curve"
+    GATES = "gates"  # of masks that are being learned
     SENSITIVITY = "sensitivity"  # points of a sensitivity analysis
     LOG = "log"
     COMPARED = "compared"  # which two models are put beside each other

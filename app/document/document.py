@@ -17,6 +17,7 @@ from secateur.engine.errors import SecateurError
 from secateur.engine.export.protocol import Exported
 from secateur.engine.latency.protocol import LatencyTable
 from secateur.engine.latency.savings import Saving
+from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.planning.goal_verdict import GoalVerdict
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.recovery.protocol import RecoverySettings
@@ -38,7 +39,7 @@ from .aspects import Aspect, Goal, Selection, Side
 from .change_dispatcher import ChangeDispatcher
 from .contents import Contents, SearchTrial, allowed, measured, opened
 from .goal_progress import verdict_on_goal
-from .job_state import CurvePoint, EngineState, JobView, KeptTraining, Receipt, TrainingCurve, UnfinishedJob
+from .job_state import CurvePoint, EngineState, GateCurve, JobView, KeptTraining, Receipt, TrainingCurve, UnfinishedJob
 from .message_log import Level, MessageLog
 from .plan_editor import PLAN, PlanEditor
 from .sensitivity_curves import Curves
@@ -67,6 +68,7 @@ class Document(QObject):
         unfinished: The job that changes states, as far as it can be gone on with at the next start; None for none.
         engine: What is known of the engine process.
         training: The curve of the running or last recovery.
+        gates: Of the masks that are learned, or were last.
         kept: A recovery that was cancelled and can be gone on with, None for none.
         receipt: Of an export, None while none is shown.
         restorable: How many sessions ended without being closed, and can be restored.
@@ -105,10 +107,12 @@ class Document(QObject):
         self.unfinished: UnfinishedJob | None = None
         self.engine = EngineState()
         self.training = TrainingCurve()
+        self.gates = GateCurve()
         self.kept: KeptTraining | None = None
         self.receipt: Receipt | None = None
         self.restorable = 0
         self._verdict: tuple[tuple[Any, ...], Goal, TargetSpec, GoalVerdict | None] | None = None
+        self._open: tuple[LearnedGates, NDArray[np.float64]] | None = None
         self._costs: tuple[tuple[Any, Any], Costs | None] | None = None
         self._original_costs: tuple[Any, Costs] | None = None
 
@@ -184,8 +188,21 @@ class Document(QObject):
         return None if job is None else job.so_far
 
     @property
+    def learned_gates(self) -> LearnedGates | None:
+        """Gates of masks while they are learned, else None; views show how open they are in place of scores."""
+        told = (job.so_far for job in self.jobs if isinstance(job.so_far, LearnedGates))
+        return next((gates for gates in told if gates.step < gates.steps), None)
+
+    @property
     def shown_scores(self) -> NDArray[np.float64] | None:
-        """[S] what is shown as scores: those of the current state, or as far as they are made (`partial`)."""
+        """[S] what is shown as scores: how open gates are while they are learned, else the scores of the current state.
+
+        Scores that are being made are shown as far as they are (`partial`).
+        """
+        if (gates := self.learned_gates) is not None:
+            if self._open is None or self._open[0] is not gates:
+                self._open = gates, np.where(self.removed, np.nan, gates.open)
+            return self._open[1]
         return self.scores if self.scores is not None or self.partial is None else self.partial.scores
 
     @property
@@ -441,6 +458,7 @@ class Document(QObject):
         self.selection, self.hovered = Selection(), -1
         self.compared = (None, None)
         self.kept = self.receipt = None
+        self.gates = GateCurve()
         self.plan.forget_preview()
         self.revision += 1
         self.begin_curve()
@@ -549,6 +567,10 @@ class Document(QObject):
             for words in replaced(before, metrics, timings):
                 self.say(f"{state_called(self.states, state_id)}: {words}")
             self.announce(Aspect.STATES)
+
+    def take_gates(self, gates: LearnedGates) -> None:
+        """Gates of masks that are learned; views are told with the job's progress."""
+        self.gates.add(gates)
 
     def take_scores(self, state_id: str, rating: str, scores: NDArray[np.float64]) -> None:
         """Scores of a state arrived."""

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from secateur.engine.export.protocol import Exported
+from secateur.engine.masks.learned_gates import GateCount, LearnedGates
 from secateur.engine.recovery.protocol import RecoverySettings
+
+MOST_POINTS = 2000
+"""Of a curve of gates: a longer one loses every second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,29 @@ class CurvePoint:
         """From what the engine tells: the step with its loss, and whatever else it has as the metric."""
         metric = next((value for name, value in point.items() if name not in ("step", "loss", "epoch")), float("nan"))
         return cls(int(point["step"]), point.get("loss", float("nan")), metric)
+
+
+@dataclass(slots=True)
+class GateCurve:
+    """Masks that are learned, or were last.
+
+    Attributes:
+        latest: Their gates as far as they were told, None before any.
+        points: (step, counts of each kind), as they came.
+    """
+
+    latest: LearnedGates | None = None
+    points: list[tuple[int, tuple[GateCount, ...]]] = field(default_factory=list[tuple[int, tuple[GateCount, ...]]])
+
+    def add(self, gates: LearnedGates) -> None:
+        """Take gates; an earlier step than the last begins another training."""
+        if self.points and gates.step < self.points[-1][0]:
+            self.points.clear()
+        self.latest = gates
+        if not self.points or gates.step > self.points[-1][0]:
+            self.points.append((gates.step, gates.counts))
+        if len(self.points) > MOST_POINTS:
+            del self.points[1::2]
 
 
 @dataclass(slots=True)

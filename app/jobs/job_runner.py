@@ -15,6 +15,7 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from secateur.engine.errors import EngineLost, SecateurError
 from secateur.engine.jobs import Cancelled
+from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.process.events import Progressed
 
 from ..document.aspects import Aspect
@@ -87,6 +88,7 @@ class JobRunner(QObject):
         self.consent: ConsentRequest | None = None
         self._closed = False
         self._told = 0
+        self._gates: LearnedGates | None = None
         self._aside: set[str] = set()
         self._superseded: list[QueuedJob] = []
         self._pulse = QTimer(self, interval=REFRESH, singleShot=True)
@@ -316,7 +318,9 @@ class JobRunner(QObject):
         if job is not None and job.arrived is not None and event.made:
             with self.document.messages.job(job.id, job.title):
                 job.arrived(event.made)
-        if event.progress.so_far is not None:
+        if isinstance(event.progress.so_far, LearnedGates):
+            self.document.take_gates(event.progress.so_far)
+        elif event.progress.so_far is not None:
             self.document.announce(Aspect.SCORES)
         for point in event.points if job is not None and job.changes else ():
             if "step" in point and len(point) > 1:
@@ -455,9 +459,10 @@ class JobRunner(QObject):
 
     @Slot()
     def _tell_progress(self) -> None:
-        count = len(self.document.training.points)
-        fresh, self._told = count != self._told, count
-        self._publish(*((Aspect.CURVE,) if fresh else ()))
+        points, gates = len(self.document.training.points), self.document.gates.latest
+        fresh, self._told = points != self._told, points
+        closing, self._gates = gates is not self._gates, gates
+        self._publish(*((Aspect.CURVE,) if fresh else ()), *((Aspect.GATES,) if closing else ()))
 
     def _take(self, number: int) -> QueuedJob | None:
         """A job that came to its end; the next one has its turn."""
@@ -465,6 +470,7 @@ class JobRunner(QObject):
         if not len(self.queue):
             self._clock.stop()
         if job is not None:
-            self._publish(*((Aspect.SCORES,) if job.so_far is not None else ()))
+            told = Aspect.GATES if isinstance(job.so_far, LearnedGates) else Aspect.SCORES
+            self._publish(*((told,) if job.so_far is not None else ()))
         self._send_next()
         return job

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from secateur.engine.masks.learned_gates import GateCount
 from secateur.engine.structures.analysis import Analysis
 from secateur.engine.structures.layer_graph import LayerGraph
 
@@ -121,6 +122,23 @@ def set_table(document: Document, set_number: int) -> Table:
     assert analysis is not None
     place = analysis.sets[set_number].structures
     return Table(whole.names, tuple(column[place] for column in whole.columns))
+
+
+def gates_table(points: list[tuple[int, tuple[GateCount, ...]]]) -> Table:
+    """A row for each kind of each step."""
+    rows = [(step, one) for step, counts in points for one in counts]
+    return Table(
+        ("step", "kind", "structures", "open", "target", "final", "undecided"),
+        (
+            [step for step, _ in rows],
+            [one.kind.value for _, one in rows],
+            [one.whole for _, one in rows],
+            [one.expected for _, one in rows],
+            [one.target for _, one in rows],
+            [one.final for _, one in rows],
+            [one.undecided for _, one in rows],
+        ),
+    )
 
 
 def recovery_table(points: tuple[CurvePoint, ...]) -> Table:

@@ -77,6 +77,14 @@ PANELS = (
     ),
     PanelEntry(
         "bottom",
+        QT_TRANSLATE_NOOP(CONTEXT, "Masks"),
+        "gates",
+        "GatesPanel",
+        "window.md#masks",
+        starts_jobs=True,
+    ),
+    PanelEntry(
+        "bottom",
         QT_TRANSLATE_NOOP(CONTEXT, "Samples"),
         "samples",
         "SamplesPanel",

@@ -3,7 +3,17 @@
 from PySide6.QtCore import QCoreApplication
 
 from ..document.document import Document
+from ..widgets.score_range import ScoreRange
 from ..widgets.score_scale import ScoreScale
+
+
+def show_scores(legend: ScoreRange, document: Document, scale: ScoreScale | None) -> None:
+    """What the colours mean: scores, or how open gates are while masks are learned."""
+    say, gates = QCoreApplication.translate, document.learned_gates
+    if gates is None:
+        return legend.show_ends("0", *highest(document, scale))
+    words = say("rated", "step {0} of {1}").format(f"{gates.step:,}", f"{gates.steps:,}")
+    legend.say_ends(say("rated", "gate closed"), say("rated", "open"), words)
 
 
 def highest(document: Document, scale: ScoreScale | None) -> tuple[str, str]:

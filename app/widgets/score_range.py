@@ -56,7 +56,11 @@ class ScoreRange(CaptionLine):
 
     def show_ends(self, low: str, high: str, so_far: str = "") -> None:
         """Say the range, and where scores are still made, of how much they are."""
-        ends = (self.tr("score {0}").format(low), high)
+        self.say_ends(self.tr("score {0}").format(low), high, so_far)
+
+    def say_ends(self, low: str, high: str, so_far: str = "") -> None:
+        """Say both ends in words."""
+        ends = (low, high)
         if (ends, so_far) == (self.ends, self.so_far):
             return  # saying it again lays out all around it
         self.ends, self.so_far = ends, so_far

@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..structures.analysis import Analysis, Mask
+from ..structures.analysis import Analysis, Kind, Mask
 from .gates import StructureGates
 from .hard_concrete import HardConcrete
+from .learned_gates import GateCount, LearnedGates
 from .mask_groups import first_logits, groups_of, plan_by
 
 FEWER = 0.2
@@ -69,6 +70,8 @@ class LearnedMasks:
         self._groups = groups_of(analysis, plan, scores, removed, locked)
         self._concrete = HardConcrete(self._groups, first_logits(self._groups, scores, SPREAD), seed)
         self._device = next((one.device for one in model.parameters()), torch.device("cpu"))
+        self._final = np.array([int((~plan[one.structures]).sum()) for one in analysis.sets], np.int64)  # [K]
+        self._kinds = np.array([one.kind for one in analysis.sets], np.str_)[analysis.set_numbers()]  # [S]
         self._last = torch.ones(analysis.count)  # [S] gates when it was chosen what stays
         self.chosen: Mask | None = None
         self._concrete.project(AT_FIRST, WARM)
@@ -80,6 +83,33 @@ class LearnedMasks:
             return 0.0
         likely = self._concrete.open(COLD)
         return float(((likely > UNDECIDED) & (likely < 1 - UNDECIDED)).double().mean())
+
+    def gates(self, step: int, steps: int, position: float) -> LearnedGates:
+        """How open the gates are after a step, at a position of the training from 0 to 1, to be shown."""
+        groups, kinds = self._groups, self._kinds
+        likely, wanted = np.where(self._plan, 0.0, 1.0), np.where(self._plan, 0.0, 1.0)
+        if self.chosen is not None:
+            likely = wanted = np.where(self.chosen, 0.0, 1.0)
+        elif len(groups.structures):
+            share, temperature = _course(position)
+            likely[groups.structures] = self._concrete.open(temperature).numpy()
+            mean = self._concrete.counts(share).numpy() / groups.sizes  # [G] what a gate of each group is open
+            wanted[groups.structures] = mean[groups.groups]
+        undecided = (likely > UNDECIDED) & (likely < 1 - UNDECIDED)
+        counts = tuple(
+            GateCount(
+                kind,
+                int(here.sum()),
+                float(likely[here].sum()),
+                float(wanted[here].sum()),
+                int((~self._plan[here]).sum()),
+                int(undecided[here].sum()),
+            )
+            for kind in Kind
+            if (kinds[groups.structures] == kind).any()
+            for here in (kinds == kind,)
+        )
+        return LearnedGates(likely.astype(np.float32), self._final, counts, step, steps, self.chosen is not None)
 
     def applied(self, step: int, position: float) -> AbstractContextManager[None]:
         """Context in which the model runs with the gates of a step, at a position of the training from 0 to 1."""

@@ -16,6 +16,7 @@ from ..errors import Message
 from ..export.protocol import Exported
 from ..latency.protocol import LatencyTable
 from ..latency.savings import Saving
+from ..masks.learned_gates import LearnedGates
 from ..recipes.compatibility import Fit
 from ..recipes.replay_result import Replay
 from ..scoring.partial_scores import PartialScores
@@ -72,6 +73,6 @@ RESULTS: Mapping[str, Any] = MappingProxyType(
 )
 """Name of a call -> type of its result."""
 ON_THE_WAY: Mapping[str, Any] = MappingProxyType(
-    {kind.__name__: kind for kind in (Baseline, PartialScores, SensitivityPoint, State, Trial)}
+    {kind.__name__: kind for kind in (Baseline, LearnedGates, PartialScores, SensitivityPoint, State, Trial)}
 )
 """What a job may tell before it ends (`Progress.made`, `Progress.so_far`), by the name that stands before it."""

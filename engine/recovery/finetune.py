@@ -346,16 +346,17 @@ def _told(training: Training, position: Position, losses: list[float]) -> Progre
     """Where it stands, with the mean of the latest losses."""
     (done, total), point = training.shown, {"step": float(training.step), "loss": math.fsum(losses) / len(losses)}
     fields: dict[str, Any] = {"epoch": position.epoch, "epochs": training.settings.passes}
-    text = Message(*FINE_TUNING, fields)
+    text, gates = Message(*FINE_TUNING, fields), None
     if training.masks is not None:
         tenths = math.ceil(10 * training.masks.undecided)  # a line of the log for each tenth
         text = Message(*MASKS, {"undecided": f"{10 * tenths} %"})
+        gates = training.masks.gates(training.step, training.steps, training.position)
     elif training.most:
         text = Message(*DISTILLING)
     elif training.settings.passes is None:
         fields = {"epoch": position.epoch, "done": f"{done / 60:.1f}", "minutes": f"{total / 60:.1f}"}
         text = Message(*TIMED, fields)
-    return Progress(text, done, total, point)
+    return Progress(text, done, total, point, so_far=gates)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, Table, offer
 from ...widgets.score_range import ScoreRange
 from ..plot_tables import graph_table
-from ..score_legend import highest
+from ..score_legend import show_scores
 from .boxes import Boxes, boxes_of
 from .layout import Layout, lay_out
 from .model import GraphModel, ties_between
@@ -30,7 +30,9 @@ LOW = 200
 """Height below which the legend under the drawing is left out, in pixels at the first size of text."""
 KEPT = 64
 """Layouts that are kept: going back to what was folded before is immediate."""
-SHOWN = frozenset({Aspect.MODEL, Aspect.SCORES, Aspect.MARKS, Aspect.STATES, Aspect.SENSITIVITY, Aspect.TARGET})
+SHOWN = frozenset(
+    {Aspect.MODEL, Aspect.SCORES, Aspect.GATES, Aspect.MARKS, Aspect.STATES, Aspect.SENSITIVITY, Aspect.TARGET}
+)
 
 
 class GraphPanel(QWidget):
@@ -132,7 +134,7 @@ class GraphPanel(QWidget):
         elif aspects & SHOWN:
             self.model.refresh()
         if aspects & SHOWN and self.model.layers.plan is not None:
-            self.range.show_ends("0", *highest(self.document, self.model.layers.plan.scale))
+            show_scores(self.range, self.document, self.model.layers.plan.scale)
         if Aspect.SELECTION in aspects:
             self._follow()
 

@@ -117,7 +117,10 @@ class HeadsModel(QAbstractTableModel):
         if one.span > 1:
             lines.append(self.tr("serves query heads {0} to {1}").format(cell * one.span, (cell + 1) * one.span - 1))
         if scores is not None and np.isfinite(scores[structure]):
-            lines.append(self.tr("score {0}").format(self.scale.text(float(scores[structure]))))
+            words = self.tr("score {0}")
+            if self.document.learned_gates is not None:
+                words = self.tr("gate open with a probability of {0}")
+            lines.append(words.format(self.scale.text(float(scores[structure]))))
         state = self._state(structure)
         return "\n".join([*lines, *([self.words[state]] if state != "free" else [])])
 

@@ -15,7 +15,7 @@ from .legend import Legend
 from .model import HeadsModel, Place
 from .view import HeadsView
 
-SHOWN = frozenset({Aspect.MODEL, Aspect.SCORES, Aspect.MARKS, Aspect.STATES})
+SHOWN = frozenset({Aspect.MODEL, Aspect.SCORES, Aspect.GATES, Aspect.MARKS, Aspect.STATES})
 
 
 class HeadsPanel(QWidget):
@@ -95,6 +95,8 @@ class HeadsPanel(QWidget):
         groups = any(row.span > 1 for row in self.model.rows)
         words = self.tr("Click a head to mark or unmark it, or drag over several. Ctrl+L locks.")
         framed = self.tr(" Frame: a key/value group with the query heads it serves.") if groups else ""
+        if self.document.learned_gates is not None:
+            words = self.tr("Bright heads have open gates, dark ones closed gates, while masks are learned.")
         self._note.setText(words + framed)
 
     # Gestures.

@@ -37,7 +37,16 @@ from .slice_patterns import lines
 WHOLE = frozenset({Kind.HEAD, Kind.KV_GROUP, Kind.EXPERT, Kind.GROUP})
 """Kinds whose numbers no runtime has likings for."""
 SHOWN = frozenset(
-    {Aspect.MODEL, Aspect.SELECTION, Aspect.MARKS, Aspect.SCORES, Aspect.STATES, Aspect.TARGET, Aspect.SENSITIVITY}
+    {
+        Aspect.MODEL,
+        Aspect.SELECTION,
+        Aspect.MARKS,
+        Aspect.SCORES,
+        Aspect.GATES,
+        Aspect.STATES,
+        Aspect.TARGET,
+        Aspect.SENSITIVITY,
+    }
 )
 
 
@@ -189,7 +198,7 @@ class InspectorPanel(Card):
 
     def _show_set(self, analysis: Analysis, one: CoupledSet | None) -> None:
         several = one is not None and one.count > 1
-        scored = several and self.document.scores is not None
+        scored = several and self.document.scores is not None and self.document.learned_gates is None
         for each in (self.keep, self._keep_name, self._multiple, self._map_title, self.map):
             each.setVisible(several)
         self.histogram.setVisible(scored)

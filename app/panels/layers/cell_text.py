@@ -35,14 +35,14 @@ class Column(IntEnum):
     SENSITIVITY = 8
 
 
-def heading(column: int) -> str:
-    """What a column is called."""
+def heading(column: int, gates: bool = False) -> str:
+    """What a column is called; with `gates`, scores say how open they are."""
     return (
         say("layers", "Coupled layers"),
         say("layers", "Layer"),
         say("layers", "Width"),
         say("layers", "Keeps"),
-        say("layers", "Score"),
+        say("layers", "Gate") if gates else say("layers", "Score"),
         say("layers", "MACs"),
         say("layers", "Time"),
         say("layers", "Parameters"),
@@ -176,7 +176,9 @@ class Cells:
             if self.fixed(row)
             else say("layers", "{0} of {1} outputs kept").format(kept, whole)
         )
-        if np.isfinite(plan.scores[row]):
+        if plan.final[row] >= 0:
+            lines = [lines[0], self._gates(row)]
+        elif np.isfinite(plan.scores[row]):
             lines.append(say("layers", "mean score {0}").format(self.text(row, Column.SCORE)))
         if lost := self._lost_words(row):
             lines.append(say("layers", "{0} if {1:.0%} is removed, without recovery").format(lost, HALF))
@@ -187,6 +189,12 @@ class Cells:
             words = words if saving.flat else say("layers", "half of it saves {0} of the latency and {1} of the MACs")
             lines.append(words.format(share(max(saving.time, 0.0)), share(saving.macs)))
         return "\n".join([*lines, *self._tie_lines(row)])
+
+    def _gates(self, row: int) -> str:
+        """How many gates are open while masks are learned, and how many will be."""
+        words = say("layers", "{0} of {1} gates open on average, {2} stay")
+        one = self._analysis.sets[int(self._layers.sets[row])]
+        return words.format(f"{self._plan.open[row]:,.1f}", f"{one.count:,}", f"{self._plan.final[row]:,}")
 
     def spoken(self, row: int, column: int) -> str:
         """A cell for a screen reader: all of the row with its name, else the heading and the text."""

@@ -24,6 +24,7 @@ class LayersModel(QAbstractTableModel):
         cells: Texts of the rows.
         lost: What the metric loses where half of a coupled set goes, by its number.
         timed: There are times to show.
+        learning: Masks are learned: bars and colours show open gates.
     """
 
     def __init__(self, document: Document, parent: QObject | None = None) -> None:
@@ -36,7 +37,7 @@ class LayersModel(QAbstractTableModel):
         self.plan: Plan | None = None
         self.cells: Cells | None = None
         self.lost: dict[int, float] = {}
-        self.timed = False
+        self.timed = self.learning = False
 
     def reload(self) -> None:
         """Show another model."""
@@ -49,7 +50,10 @@ class LayersModel(QAbstractTableModel):
 
     def refresh(self) -> None:
         """Numbers changed, the rows did not."""
+        before = self.learning
         self._count()
+        if self.learning != before:
+            self.headerDataChanged.emit(Qt.Orientation.Horizontal, Column.SCORE, Column.SCORE)
         if last := self.rowCount():
             self.dataChanged.emit(self.index(0, 0), self.index(last - 1, len(Column) - 1))
 
@@ -62,7 +66,9 @@ class LayersModel(QAbstractTableModel):
         self.figures = figures = figures_of(
             analysis, rows, document.removed, document.marked, document.shown_scores, costs
         )
-        self.plan = plan_of(analysis, rows, layers, document.removed, figures, costs)
+        gates = document.learned_gates
+        self.learning = gates is not None
+        self.plan = plan_of(analysis, rows, layers, document.removed, figures, costs, gates)
         times, savings, known = document.contents.times(), document.contents.saved, document.curves
         curves = () if known is None else known.all(analysis, document.removed)
         costly = {} if known is None else {curve.set_number: known.lost(curve) for curve in curves}
@@ -101,9 +107,9 @@ class LayersModel(QAbstractTableModel):
         if section >= self.columnCount():
             return None
         if role == Qt.ItemDataRole.DisplayRole:
-            return "" if section == Column.TIES else heading(section)
+            return "" if section == Column.TIES else heading(section, self.learning)
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return heading(section)
+            return heading(section, self.learning)
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         return None

@@ -16,7 +16,9 @@ from .view import LayersView
 
 LOW = 230
 """Height below which the words under the rows are left out, in pixels at the first size of text."""
-SHOWN = frozenset({Aspect.MODEL, Aspect.SCORES, Aspect.MARKS, Aspect.STATES, Aspect.SENSITIVITY, Aspect.TARGET})
+SHOWN = frozenset(
+    {Aspect.MODEL, Aspect.SCORES, Aspect.GATES, Aspect.MARKS, Aspect.STATES, Aspect.SENSITIVITY, Aspect.TARGET}
+)
 
 
 class LayersPanel(QWidget):
@@ -85,6 +87,9 @@ class LayersPanel(QWidget):
         measured = lost if self.model.lost else ""
         flat = any(one.flat for one in self.document.contents.saved.values())
         measured += self.tr("Double bar: removal saves no time. ") if flat else ""
+        if self.model.learning:
+            words = self.tr("Masks are learned. Filled: gates that are open on average. Bright: open. Dark: closed.")
+            return self._legend.setText(words)
         words = self.tr(
             "Filled: kept, coloured by mean score. Hatched: marked. Pale: removed. {0}Lines: coupled layers; "
             "dashed: concatenated."

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.structures.costs import Costs, kept_sizes
 
@@ -98,6 +99,8 @@ class Plan:
         macs: [R] share of the plan's multiply-accumulates.
         parameters: [R] share of the plan's parameters.
         scale: From scores to words.
+        open: [R] gates that are open on average while masks are learned, NaN where none are.
+        final: [R] how many of them will be, -1 where none are learned.
     """
 
     present: Ints
@@ -107,10 +110,20 @@ class Plan:
     macs: Floats
     parameters: Floats
     scale: ScoreScale
+    open: Floats
+    final: Ints
 
 
-def plan_of(analysis: Analysis, rows: Rows, layers: Layers, removed: Mask, figures: Figures, plan: Costs) -> Plan:
-    """Count all layers again."""
+def plan_of(
+    analysis: Analysis,
+    rows: Rows,
+    layers: Layers,
+    removed: Mask,
+    figures: Figures,
+    plan: Costs,
+    gates: LearnedGates | None = None,
+) -> Plan:
+    """Count all layers again; with gates of masks that are learned, what is open on average counts as kept."""
     count, fixed = len(layers.node), layers.axis < 0
     before = kept_sizes(analysis, removed)
     present = np.where(fixed, layers.width, before[layers.axis])
@@ -120,4 +133,12 @@ def plan_of(analysis: Analysis, rows: Rows, layers: Layers, removed: Mask, figur
     sizes = plan.tensor_sizes.astype(np.float64)
     parameters = np.bincount(layers.tensor_row, weights=sizes, minlength=count + 1)[:count]
     macs, total = figures.shares[layers.node], max(plan.parameters, 1)
-    return Plan(present, kept, scores, figures.scale.fractions(scores), macs, parameters / total, figures.scale)
+    open, final = np.full(count, np.nan), np.full(count, -1)
+    if gates is not None and count:
+        owned, number = layers.sets >= 0, np.maximum(layers.sets, 0)
+        open = np.where(owned, rows.by_set(gates.open.astype(np.float64))[number], np.nan)
+        final = np.where(owned, gates.final[number], -1)
+        sizes_of = np.array([one.count for one in analysis.sets], np.float64)
+        kept = np.where(owned, np.rint(np.nan_to_num(open) / sizes_of[number] * layers.width), kept).astype(np.int64)
+    fractions = figures.scale.fractions(scores)
+    return Plan(present, kept, scores, fractions, macs, parameters / total, figures.scale, open, final)

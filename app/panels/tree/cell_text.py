@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QCoreApplication
 
+from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.structures.analysis import Analysis, Kind
 
 from ...text.format import MINUS, TIMES, count, share
@@ -25,8 +26,14 @@ class Cells:
         figures: Figures,
         facts: Facts,
         shares: dict[tuple[int, bytes], float] | None = None,
+        gates: LearnedGates | None = None,
     ) -> None:
-        """Take the numbers of one moment; made again when they change. `shares` are known for the same plan."""
+        """Take the numbers of one moment; made again when they change.
+
+        `shares` are known for the same plan; with `gates`, scores say how open they are.
+        """
+        self._gates = gates
+        self._open = None if gates is None else rows.by_set(gates.open.astype(np.float64))
         self._analysis, self._rows, self._figures, self._facts = analysis, rows, figures, facts
         self._shares = {} if shares is None else shares
         self._positions: NDArray[np.bool_] | None = None
@@ -57,7 +64,8 @@ class Cells:
         if row >= self._rows.count or self._single(row) >= 0:
             return word_of(self.state(row))
         if (number := int(self._rows.owner[row])) >= 0:
-            word = say("tree", "{0} of {1}").format(self._figures.kept[number], self._analysis.sets[number].count)
+            kept = self._figures.kept[number] if self._open is None else round(float(self._open[number]))
+            word = say("tree", "{0} of {1}").format(kept, self._analysis.sets[number].count)
             return f"{word}, {word_of('locked')}" if self.state(row) == "locked" else word
         if self._rows.lead[row] >= 0:
             axis = int(self._rows.axis[row])
@@ -129,8 +137,15 @@ class Cells:
         """Whole path; why it is fixed, or what it goes along with; of a structure the score as it was computed."""
         if row >= self._rows.count:
             score = self._score(row)
-            return "" if score != score else say("tree", "{0}, score {1}").format(self.name(row), f"{score:.6g}")
+            words = say("tree", "{0}, score {1}")
+            if self._gates is not None:
+                words = say("tree", "{0}, its gate is open with a probability of {1}")
+            return "" if score != score else words.format(self.name(row), f"{score:.6g}")
         path = self._rows.modules[row]
+        if self._gates is not None and self._open is not None and (number := int(self._rows.owner[row])) >= 0:
+            words = say("tree", "{0}: {1} of {2} gates open on average, {3} stay")
+            open, final = f"{self._open[number]:,.1f}", f"{self._gates.final[number]:,}"
+            return words.format(path, open, f"{self._analysis.sets[number].count:,}", final)
         if self._rows.fixed[row] >= 0:
             reason = self._analysis.fixed[self._rows.fixed[row]].reason
             return say("tree", "{0} is fixed. {1}").format(path, reason)
@@ -147,7 +162,8 @@ class Cells:
         """The whole row for a screen reader."""
         parts = [self.name(row), self.detail(row), self.keeps(row)]
         if self.score(row):
-            parts.append(say("tree", "score {0}").format(self.score(row)))
+            words = say("tree", "score {0}") if self._gates is None else say("tree", "gate {0}")
+            parts.append(words.format(self.score(row)))
         return ", ".join(p for p in parts if p)
 
     def _structure_share(self, structure: int) -> float:

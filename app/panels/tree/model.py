@@ -76,6 +76,7 @@ class TreeModel(RowsModel):
         self.cells: Cells | None = None
         self._counted: tuple[object, ...] = (None,) * 5
         self._shares: dict[tuple[int, bytes], float] = {}
+        self._learning = False
         self.query = Query()
         self.hits = (0, 0)
         self._sorting: tuple[int, Qt.SortOrder] = (Column.NAME, Qt.SortOrder.AscendingOrder)
@@ -93,6 +94,10 @@ class TreeModel(RowsModel):
     def refresh(self) -> None:
         """Numbers or states changed, the rows did not (but what a filter lets through may)."""
         self._count()
+        learning = self.document.learned_gates is not None
+        if learning != self._learning:
+            self._learning = learning
+            self.headerDataChanged.emit(Qt.Orientation.Horizontal, Column.SCORE, Column.SCORE)
         if self.query.states or self.query.scores:
             self.set_query(self.query)
         elif (last := self.rowCount()) > 0:
@@ -143,7 +148,8 @@ class TreeModel(RowsModel):
             self._shares = {}
             self.figures = figures_of(self.analysis, self.rows, *counted[1:3], shown, plan, contents.times())
         self._counted = counted
-        self.cells = Cells(self.analysis, self.rows, self.figures, facts, self._shares)
+        gates = self.document.learned_gates
+        self.cells = Cells(self.analysis, self.rows, self.figures, facts, self._shares, gates)
 
     def _arrange(self) -> None:
         if self.analysis is None or self.rows is None or self.figures is None:
@@ -209,7 +215,8 @@ class TreeModel(RowsModel):
 
     def titles(self) -> tuple[str, ...]:
         """Headings of all columns."""
-        first = (self.tr("Structure"), self.tr("Keeps"), self.tr("Score"), self.tr("MACs"))
+        score = self.tr("Score") if self.document.learned_gates is None else self.tr("Gate")
+        first = (self.tr("Structure"), self.tr("Keeps"), score, self.tr("MACs"))
         return (*first, self.tr("Time"), self.tr("Parameters"), self.tr("Shape"))
 
     def flags(self, index: Index) -> Qt.ItemFlag:

@@ -18,14 +18,16 @@ from ...widgets.labels import label
 from ...widgets.plot_export import Drawing
 from ...widgets.score_range import ScoreRange
 from ..plot_tables import structures_table
-from ..score_legend import highest
+from ..score_legend import show_scores
 from .criterion import CriterionBox
 from .model import TreeModel
 from .options import RatingOptions, changed
 from .query import parse, state_mask
 from .view import StructureTree
 
-SHOWN = frozenset({Aspect.MODEL, Aspect.MARKS, Aspect.SCORES, Aspect.STATES, Aspect.TARGET, Aspect.SELECTION})
+SHOWN = frozenset(
+    {Aspect.MODEL, Aspect.MARKS, Aspect.SCORES, Aspect.GATES, Aspect.STATES, Aspect.TARGET, Aspect.SELECTION}
+)
 TYPING = 150
 """Milliseconds after the last key before the tree is filtered."""
 
@@ -214,7 +216,7 @@ class TreePanel(Card):
             self._stack.setCurrentIndex(int(self.document.analysis is not None))
             self.model.reload()
             self._tell()
-        elif aspects & {Aspect.MARKS, Aspect.SCORES, Aspect.STATES, Aspect.TARGET}:
+        elif aspects & {Aspect.MARKS, Aspect.SCORES, Aspect.GATES, Aspect.STATES, Aspect.TARGET}:
             self.model.refresh()
             if Aspect.TARGET in aspects:  # times may be known now
                 self.view.columns.share_room(self.view.viewport().width())
@@ -231,7 +233,7 @@ class TreePanel(Card):
             return
         facts = self.model.facts()
         scale = self.model.figures.scale if self.model.figures else None
-        self.range.show_ends("0", *highest(self.document, scale))
+        show_scores(self.range, self.document, scale)
         numbers = {s: int(state_mask(s, facts).sum()) for s in ("prunable", "marked", "locked")}
         numbers[""] = self.document.analysis.count
         rows = self.model.rows

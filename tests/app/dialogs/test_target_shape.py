@@ -134,7 +134,7 @@ def test_masks_start_a_job_whose_result_is_entered_as_a_step(qtbot, player, wind
     qtbot.mouseClick(dialog.accept_button, LEFT)
     state, settings, scores = player.link.asked("prune")
     assert (state, settings.choose, settings.mask_steps, settings.recovery.epochs) == ("s0", Choose.MASKS, 50, 2)
-    assert settings.goal.shape == (HALF,) and scores is document.scores and window.fronts == ["jobs"]
+    assert settings.goal.shape == (HALF,) and scores is document.scores and window.fronts == ["gates"]
     assert command_named("edit.shape").enabled(document).startswith("Pruning to the target shape is running")
     assert made.removed is not None
     cut = state_of(document.analysis, "s1", "s0", StateKind.CUT, made.removed)

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 
 import secateur.app
 from secateur.app.document.document import Selection
+from secateur.app.panels.gates import GatesPanel
 from secateur.app.panels.graph import GraphPanel
 from secateur.app.panels.heads import HeadsPanel
 from secateur.app.panels.history.panel import HistoryPanel
@@ -48,6 +49,7 @@ SMALLEST = {
     HeadsPanel: (440, 220),
     SensitivityPanel: (440, 220),
     RecoveryPanel: (450, 160),
+    GatesPanel: (450, 160),
     SamplesPanel: (450, 160),
     JobsPanel: (450, 160),
     HistoryPanel: (450, 160),

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.masks.learned_masks import SETTLING, LearnedMasks
 from secateur.engine.masks.mask_groups import first_logits, groups_of, plan_by
 from secateur.engine.model_inputs import call
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import Cost, Goal, KindLimit, Limit
+from secateur.engine.process.plain_data import decode, encode
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.structures.costs import costs
@@ -117,3 +119,28 @@ def test_all_counts_are_met_on_average_after_every_step() -> None:
         concrete = masks._concrete  # pyright: ignore[reportPrivateUsage]
         assert torch.allclose(concrete.expected(temperature), concrete.counts(share), rtol=1e-4)
     assert chosen_after == 24  # 24 / 29 is the first position behind the choice
+
+
+def test_what_is_told_of_the_gates_adds_up_to_the_plan_and_crosses_the_wire() -> None:
+    model, inputs, analysis, plan, masks = masks_of("decoder", SHAPE)
+    steps = 30
+    told = masks.gates(0, steps, 0.0)
+    for step in range(steps):
+        position = step / (steps - 1)
+        with masks.applied(step, position):
+            call(model, inputs).square().mean().backward()
+        masks.step(position)
+        told = decode(encode(masks.gates(step + 1, steps, position)), LearnedGates)
+        known = {one.kind for one in analysis.sets if one.kind in {each.kind for each in told.counts}}
+        assert Kind.NEURON in known and Kind.BLOCK in known
+        for one in told.counts:
+            here = np.concatenate([np.arange(s.first, s.first + s.count) for s in analysis.sets if s.kind is one.kind])
+            assert one.whole == len(here) and one.final == int((~plan[here]).sum())
+            assert one.expected == pytest.approx(float(told.open[here].sum()), rel=1e-4)
+            assert one.expected == pytest.approx(one.target, rel=1e-3)  # the projection meets it at every step
+            if position >= 0.2:
+                assert one.expected == pytest.approx(one.final, rel=1e-3)
+        assert told.chosen == (masks.chosen is not None)
+    assert masks.chosen is not None and (told.open == ~masks.chosen).all()
+    assert told.final.tolist() == [int((~plan[one.structures]).sum()) for one in analysis.sets]
+    assert not any(one.undecided for one in told.counts)

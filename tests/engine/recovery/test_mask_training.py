@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from secateur.engine.devices import CPU
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import finish
+from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.mask_training import MaskResult, learn_masks
@@ -109,3 +110,18 @@ def test_a_few_steps_choose_too_and_settings_that_cannot_be_are_refused(net: Net
     assert int(result.removed.sum()) == 4
     with pytest.raises(SecateurError, match="Learning rate"):
         finish(learn_masks(net, net, task, analysis, plan, scores, RecoverySettings(learning_rate=-1.0), 1))
+
+
+def test_gates_are_told_while_they_are_learned(net: Net) -> None:
+    task = ToyTask()
+    analysis = analyse(net, task.example_inputs())
+    scores, plan = np.arange(WIDTH, dtype=np.float64), analysis.empty()
+    plan[: WIDTH - USEFUL] = True
+    told: list[LearnedGates] = []
+    job = learn_masks(net, net, task, analysis, plan, scores, SETTINGS, 40, device=CPU)
+    result = finish(job, lambda progress: told.append(progress.so_far) if progress.so_far is not None else None)
+    steps = [one.step for one in told]
+    assert steps == sorted(steps) and steps[-1] == told[-1].steps == 40 and len(steps) > 4
+    assert [one.chosen for one in told] == [one.step > 0.8 * 39 for one in told]
+    assert (told[-1].open == ~result.removed).all()
+    assert told[0].counts[0].expected > told[-1].counts[0].expected == USEFUL

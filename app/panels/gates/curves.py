@@ -1,0 +1,101 @@
+"""Curves of gates by step, a pair for each kind: open on average, and how many should be."""
+
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QRectF, Qt, Slot
+from PySide6.QtGui import QColor, QPainter, QPaintEvent
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from secateur.engine.masks.learned_gates import GateCount
+from secateur.engine.structures.types import Kind
+
+from ...theme import px, theme, tokens
+from ...widgets.plot import Plot, line
+from ...widgets.score_range import CaptionLine
+
+SWATCH = 18
+"""Width of the line before a kind's words, in device-independent pixels."""
+ABOVE = 104.0
+"""Per cent at the upper end of the axis."""
+
+
+def colour_of(place: int) -> str:
+    """The colour of a kind by its place among those that are shown; a fifth one begins again."""
+    look = tokens()
+    return (look.accent, look.marked, look.text, look.muted)[place % 4]
+
+
+class GateCurves(Plot):
+    """Share of each kind's gates that are open, in per cent; dashed what it should be.
+
+    Attributes:
+        kinds: Those that are shown, in the order of their colours.
+    """
+
+    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+        """Start without a curve."""
+        self.kinds: tuple[Kind, ...] = ()
+        self._pairs: list[tuple[Any, Any]] = []
+        super().__init__(name, parent)
+        self.setMinimumSize(120, 60)
+        theme().changed.connect(self._dress)
+
+    def show_points(self, points: list[tuple[int, tuple[GateCount, ...]]], steps: int) -> None:
+        """Show these (step, counts); the axis goes to `steps`."""
+        kinds = tuple(one.kind for one in points[-1][1]) if points else ()
+        if kinds != self.kinds:
+            for pair in self._pairs:
+                for item in pair:
+                    self.removeItem(item)
+            self.kinds, self._pairs = kinds, [(pg.PlotDataItem(), pg.PlotDataItem()) for _ in kinds]
+            for target, expected in self._pairs:
+                self.addItem(target)
+                self.addItem(expected)
+            self._dress()
+        points = [one for one in points if len(one[1]) == len(kinds)]
+        x = np.array([step for step, _ in points], float)
+        for place, (target, expected) in enumerate(self._pairs):
+            counts = [one[place] for _, one in points]
+            whole = np.array([max(one.whole, 1) for one in counts], float)
+            expected.setData(x, 100 * np.array([one.expected for one in counts]) / whole)
+            target.setData(x, 100 * np.array([one.target for one in counts]) / whole)
+        box: Any = self.getViewBox()
+        box.setXRange(0, max(steps, 1), padding=0.02)
+        box.setYRange(0, ABOVE, padding=0)
+
+    @Slot()
+    def _dress(self) -> None:
+        for place, (target, expected) in enumerate(self._pairs):
+            expected.setPen(line(colour_of(place)))
+            target.setPen(line(colour_of(place), dashed=True, width=3))
+
+
+class KindLine(CaptionLine):
+    """A kind in words, after a piece of its curve."""
+
+    def __init__(self, place: int, parent: QWidget | None = None) -> None:
+        """The kind's place among those that are shown."""
+        super().__init__(parent)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._place, self.words = place, ""
+
+    def tell(self, words: str) -> None:
+        """Say something else."""
+        if words != self.words:
+            self.words = words
+            self.setAccessibleName(words)
+            self.setToolTip(words)
+            self.update()
+
+    def room(self) -> float:
+        """Curve and words."""
+        return SWATCH + 6 + self.width_of(self.words)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw both."""
+        painter = QPainter(self)
+        painter.fillRect(QRectF(0, px(20) / 2 - 1, SWATCH, 2), QColor(colour_of(self._place)))
+        shown = self.fontMetrics().elidedText(self.words, Qt.TextElideMode.ElideRight, int(self.width() - SWATCH - 6))
+        self.say(painter, SWATCH + 6, shown)

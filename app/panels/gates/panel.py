@@ -1,0 +1,144 @@
+"""The Masks tab: expected against target number of open gates, by kind and step, while masks are learned."""
+
+from PySide6.QtCore import Slot
+from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+
+from secateur.engine.masks.learned_gates import GateCount, LearnedGates
+
+from ...dialogs.save_plot import asks_to_save
+from ...document.document import Aspect
+from ...jobs.workbench import Workbench
+from ...text.structures import many_of
+from ...widgets.buttons import button
+from ...widgets.empty_state import EmptyState
+from ...widgets.labels import label
+from ...widgets.plot_export import Drawing, Table, offer
+from ..plot_tables import gates_table
+from .curves import GateCurves, KindLine
+
+SHOWN = frozenset({Aspect.MODEL, Aspect.GATES, Aspect.JOBS})
+
+
+class GatesPanel(QWidget):
+    """Curves at the left, numbers of each kind at the right.
+
+    Attributes:
+        curves: The plot.
+        lines: A line for each kind.
+        text: What is shown, and how far it is.
+        cancel: Stops; what was learned is kept.
+    """
+
+    def __init__(self, workbench: Workbench, parent: QWidget | None = None) -> None:
+        """Show the document's masks."""
+        super().__init__(parent)
+        self.workbench, self.document = workbench, workbench.document
+        self.curves = GateCurves(self.tr("Open gates by step"))
+        self.curves.label_axis("left", self.tr("open gates, %"))
+        self.lines: list[KindLine] = []
+        self.text = label(role="caption", wrap=True)
+        self.cancel = button(self.tr("Cancel"), tip=self.tr("Stop. What was learned is kept, and gone on with."))
+        self._drawing = Drawing(
+            "gates", self.tr("Gates of learned masks"), "gates", self._some, lambda: self.curves, self._table
+        )
+        self._lay_out()
+        offer(self.curves, self._drawing, asks_to_save(self.document))
+        self.cancel.clicked.connect(self._cancel)
+        self.document.dispatcher.watch(SHOWN, self._changed)
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        words = self.tr("Masks learn which structures stay, together with the weights. Their gates appear here.")
+        empty = EmptyState(self.tr("Learned masks"), words, self.tr("Target shape..."))
+        empty.stepped.connect(self._begin)
+        page = QWidget()
+        page.setProperty("role", "page")
+        self._inner = QVBoxLayout(page)
+        self._inner.setContentsMargins(0, 0, 4, 0)
+        self._inner.setSpacing(3)
+        self._inner.addWidget(self.text)
+        self._inner.addStretch(1)
+        area = QScrollArea()
+        area.setProperty("role", "reached")
+        area.setWidgetResizable(True)
+        area.setAccessibleName(self.tr("Open gates of each kind"))
+        area.setWidget(page)
+        right = QVBoxLayout()
+        right.addWidget(area, 1)
+        right.addWidget(self.cancel)
+        shown = QWidget()
+        row = QHBoxLayout(shown)
+        row.setContentsMargins(6, 6, 6, 6)
+        row.setSpacing(12)
+        row.addWidget(self.curves, 9)
+        row.addLayout(right, 11)
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(empty)
+        self._stack.addWidget(shown)
+
+    def drawings(self) -> tuple[Drawing, ...]:
+        """The curves, to be taken along."""
+        return (self._drawing,)
+
+    def _some(self) -> bool:
+        return self.document.gates.latest is not None
+
+    def _table(self) -> Table:
+        return gates_table(self.document.gates.points)
+
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if aspects & {Aspect.MODEL, Aspect.GATES}:
+            self.refresh()
+        else:
+            self._show_job()
+
+    def refresh(self) -> None:
+        """Show curves and numbers again."""
+        gates = self.document.gates
+        self._stack.setCurrentIndex(int(gates.latest is not None))
+        if gates.latest is not None:
+            self.curves.show_points(gates.points, gates.latest.steps)
+            self._show_kinds(gates.latest)
+        self._show_job()
+
+    def _show_kinds(self, gates: LearnedGates) -> None:
+        self.text.setText(self._said(gates))
+        while len(self.lines) < len(gates.counts):
+            self.lines.append(KindLine(len(self.lines)))
+            self._inner.insertWidget(len(self.lines), self.lines[-1])
+        for one, told in zip(self.lines, gates.counts, strict=False):
+            one.tell(self._told(told))
+        for place, one in enumerate(self.lines):
+            one.setVisible(place < len(gates.counts))
+
+    def _said(self, gates: LearnedGates) -> str:
+        words = self.tr("Step {0} of {1}. Dashed: how many should be open.")
+        if gates.chosen:
+            words = self.tr("Step {0} of {1}. It is chosen what stays; the weights go on learning.")
+        return words.format(f"{gates.step:,}", f"{gates.steps:,}")
+
+    def _told(self, one: GateCount) -> str:
+        words = self.tr("{kind}: {open} of {whole} open, should be {target}; {final} stay; {undecided} undecided")
+        return words.format(
+            kind=many_of(one.kind),
+            open=f"{one.expected:,.1f}",
+            whole=f"{one.whole:,}",
+            target=f"{one.target:,.1f}",
+            final=f"{one.final:,}",
+            undecided=f"{one.undecided:,}",
+        )
+
+    def _show_job(self) -> None:
+        learning = self.document.learned_gates is not None
+        job = next(iter(self.document.jobs), None)
+        self.cancel.setVisible(learning)
+        self.cancel.setEnabled(job is not None and not job.cancelling)
+
+    @Slot()
+    def _cancel(self) -> None:
+        if self.document.jobs:
+            self.workbench.runner.request_cancel(self.document.jobs[0].id)
+
+    @Slot()
+    def _begin(self) -> None:
+        self.document.requested.emit(lambda window: window.run_command("edit.shape"))
