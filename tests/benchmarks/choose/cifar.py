@@ -50,9 +50,14 @@ SEEDS = 3
 RECOVERIES = {"ours": ("ours", "plain", "default"), "theirs": ("ours", "plain", "mirrored")}
 WAYS = tuple((selection, recovery) for selection, some in RECOVERIES.items() for recovery in some)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-PLAIN = RecoverySettings(
-    distillation=0.0, optimizer=Optimizer.SGD, learning_rate=0.02, weight_decay=5e-4, mirror=False, repair=Repair.NONE
-)
+BY_HAND: dict[str, Any] = {
+    "distillation": 0.0,
+    "optimizer": Optimizer.SGD,
+    "learning_rate": 0.02,
+    "weight_decay": 5e-4,
+    "mirror": False,
+    "repair": Repair.NONE,
+}
 """Fine-tuning as one writes it by hand."""
 SCORED = 20
 """Batches that Torch-Pruning's scores are from, as many as ours take."""
@@ -84,9 +89,9 @@ def run(cell: str, protocol: str) -> harness.Result:
         if rest[0] == "uncut":
             return {"metric": _trained(teacher, teacher, task, "ours", seed, protocol), "macs": whole}
         selection, recovery = rest[1].split("-")
-        student = (_ours if selection == "ours" else _theirs)(session, KEEP[rest[0]], seed)
+        student = (_ours if selection == "ours" else theirs)(session, KEEP[rest[0]], seed)
         left = costs(analyse(student, standing.inputs))
-        cut = _judged(student, task)
+        cut = judged(student, task)
         metric = _trained(student, teacher, task, recovery, seed, protocol)
         return {
             "cut": cut,
@@ -123,8 +128,8 @@ def _ours(session: Session, keep: float, seed: int) -> nn.Module:
     return standing_of(session, finish(session.cut("s0", marked), harness.say).id).model
 
 
-def _theirs(session: Session, keep: float, seed: int) -> nn.Module:
-    """Torch-Pruning's own steps until the MACs are at or under the same share."""
+def theirs(session: Session, keep: float, seed: int, isomorphic: bool = True) -> nn.Module:
+    """A CIFAR ResNet after Torch-Pruning's own steps, until the MACs are at or under the same share."""
     tp: Any = import_module("torch_pruning")
     standing = standing_of(session, "s0")
     model: Any = copy.deepcopy(standing.original).eval()
@@ -134,7 +139,7 @@ def _theirs(session: Session, keep: float, seed: int) -> nn.Module:
         given[0],
         importance=tp.importance.GroupTaylorImportance(),
         global_pruning=True,
-        isomorphic=True,
+        isomorphic=isomorphic,
         pruning_ratio=1.0,
         iterative_steps=200,
         ignored_layers=[model.linear],
@@ -156,17 +161,17 @@ def _trained(
     if recovery == "ours":
         settings = replace(settings, distillation=1.0, temperature=4.0, mirror=True)
     elif recovery != "default":
-        settings = replace(PLAIN, epochs=settings.epochs, seed=seed, threads=settings.threads)
+        settings = replace(settings, **BY_HAND)
     given: Any = Mirrored(task) if recovery == "mirrored" else task
     done = finish(recover(student, teacher, given, settings), harness.say)
     model = copy.deepcopy(student)
     model.load_state_dict(done.state_dict)
-    return _judged(model, task)
+    return judged(model, task)
 
 
 def _base(model: nn.Module, task: Task, net: str, protocol: str) -> harness.Result:
     """Tune the published weights; they are kept for all other cells."""
-    before = _judged(model, task)
+    before = judged(model, task)
     settings = RecoverySettings(
         epochs=EPOCHS[protocol], distillation=0.0, mirror=False, repair=Repair.NONE, threads=torch.get_num_threads()
     )
@@ -176,14 +181,15 @@ def _base(model: nn.Module, task: Task, net: str, protocol: str) -> harness.Resu
     path = _base_path(net, protocol)
     save_file({name: tensor.contiguous() for name, tensor in done.state_dict.items()}, path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)
-    return {"original": before, "metric": _judged(tuned, task), "macs": 0}
+    return {"original": before, "metric": judged(tuned, task), "macs": 0}
 
 
-def _judged(model: nn.Module, task: Task) -> dict[str, Any]:
+def judged(model: nn.Module, task: Task) -> dict[str, Any]:
+    """The metric of a model on the test set."""
     from secateur.engine.jobs import NeverCancelled
 
     metric: Metric = finish(task.evaluate(model, Split.TEST, NeverCancelled()), harness.say)
-    return {"value": metric.value, "error": metric.error, "n": metric.count}
+    return harness.plain(metric)
 
 
 def _weights(net: str, protocol: str, rest: list[str]) -> Path:

@@ -4,7 +4,9 @@ ResNet-20 with its published weights on CIFAR-10 (JPEG): 5,000 training images, 
 bundled networks on Fashion-MNIST: 10,000 and 2,000 images, 2 epochs. Multiples of 16; all 10,000 test images. A way is
 a selection (`taylor`, `obs`, `random`) and a recovery: `default` is what nobody has set; `plain` has the original as
 teacher, no repair and no mirrored images; `logits` learns from the tuned teacher alone, at temperature 4; `untrained`
-is the repair by least squares alone. Cells of one seed share data and order; all share one tuned teacher.
+is the repair by least squares alone. Beside them `uncut` gets the same epochs without a cut, and `peer` is
+Torch-Pruning's global group Taylor with SGD as one writes it by hand. Cells of one seed share data and order; all share
+one tuned teacher.
 """
 
 from contextlib import closing
@@ -14,9 +16,14 @@ from typing import Any
 from secateur.engine.jobs import finish
 from secateur.engine.planning.protocol import MULTIPLE, Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings, Repair, Teacher
+from secateur.engine.recovery.recover import recover
 from secateur.engine.session.session import Session
+from secateur.engine.session.states import State
 from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.costs import costs
 from secateur.engine.tasks.protocol import Split, TaskSpec
+from secateur.engine.workflows.baselines import standing_of
 from secateur.engine.workflows.prune import PruneSettings, prune_state
 
 from . import cifar, fashion, harness, models
@@ -30,6 +37,7 @@ RECOVERIES: dict[str, dict[str, Any]] = {
     "plain": {"teacher": Teacher.ORIGINAL, "repair": Repair.NONE, "mirror": False},
     "logits": {"distillation": 1.0, "temperature": 4.0},
     "untrained": {"epochs": 0, "repair": Repair.LEAST_SQUARES},
+    "sgd": cifar.BY_HAND,
 }
 WAYS = (
     "taylor-untrained",
@@ -40,12 +48,15 @@ WAYS = (
     "random-default",
     "taylor-plain",
     "taylor-logits",
+    "uncut-default",
+    "peer-sgd",
 )
 
 
 def cells(protocol: str) -> list[str]:
     """Names of all measurements, seed by seed."""
-    return [f"{net}/{way}/{seed}" for seed in range(SEEDS) for net in NETS for way in WAYS]
+    found = [f"{net}/{way}/{seed}" for seed in range(SEEDS) for net in NETS for way in WAYS]
+    return [cell for cell in found if "peer" not in cell or cell.startswith("resnet20")]
 
 
 def run(cell: str, protocol: str) -> harness.Result:
@@ -58,6 +69,12 @@ def run(cell: str, protocol: str) -> harness.Result:
     with closing(Session(cache=harness.work() / "teachers")) as session:
         opened = finish(session.open(_spec(net, protocol), evaluate=False), harness.say)
         original = finish(session.evaluate("s0", Split.TEST), harness.say)
+        if selection == "peer":
+            return {"original": original.value, **_peer(session, recovery)}
+        if selection == "uncut":
+            whole = finish(session.recover("s0", recovery), harness.say)
+            metric = finish(session.evaluate(whole.id, Split.TEST), harness.say)
+            return {"original": original.value, "metric": harness.plain(metric), "kept": 1.0, "told": _told(whole)}
         made = finish(prune_state(session, "s0", settings), harness.say)
         cut = finish(session.evaluate(made[0].id, Split.TEST), harness.say)
         state = session.history.state(made[-1].id)
@@ -65,10 +82,25 @@ def run(cell: str, protocol: str) -> harness.Result:
         return {
             "original": original.value,
             "cut": cut.value,
-            "metric": {"value": metric.value, "error": metric.error, "n": metric.count},
+            "metric": harness.plain(metric),
             "kept": state.macs / opened.state.macs,
-            "told": [str(one) for one in state.repaired],
+            "told": _told(state),
         }
+
+
+def _told(state: State) -> list[str]:
+    """What the recovery said of the teacher and the repair."""
+    return [str(one) for one in state.repaired]
+
+
+def _peer(session: Session, recovery: RecoverySettings) -> harness.Result:
+    """Torch-Pruning's cut, fine-tuned."""
+    standing = standing_of(session, "s0")
+    student, whole = cifar.theirs(session, 0.5, recovery.seed, isomorphic=False), costs(session.analysis).macs
+    kept = costs(analyse(student, standing.inputs)).macs / whole
+    done = finish(recover(student, standing.original, standing.task, recovery), harness.say)
+    student.load_state_dict(done.state_dict)
+    return {"metric": cifar.judged(student, standing.task), "kept": kept, "told": []}
 
 
 def _spec(net: str, protocol: str) -> ModelSpec:

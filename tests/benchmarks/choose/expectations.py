@@ -92,7 +92,7 @@ def _language(results: dict[str, harness.Result], protocol: str) -> list[Benchma
     found: list[BenchmarkPoint] = []
     original = results.get("original")
     for cell, one in results.items():
-        if cell.count("/") != 1 or cell.startswith("original") or original is None:
+        if cell.count("/") != 1 or cell.startswith(("original", "ffn")) or original is None:
             continue
         kind, less = cell.split("/")
         words = f"SmolLM2-135M, {kind} reduced by {float(less):.0%}"

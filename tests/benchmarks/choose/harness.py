@@ -14,6 +14,7 @@ from typing import Any
 
 from secateur.engine.jobs import Progress
 from secateur.engine.targets.bench import processor
+from secateur.engine.tasks.protocol import Metric
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "choose"
 LIMITS = {"tiny": 1800, "short": 2 * 3600, "full": 48 * 3600}
@@ -89,6 +90,11 @@ def say(progress: Progress) -> None:
     """Show on a terminal where a job stands."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\033[K{progress.text} {progress.done}/{progress.total}")
+
+
+def plain(metric: Metric) -> Result:
+    """A metric as results keep it."""
+    return {"value": metric.value, "error": metric.error, "n": metric.count}
 
 
 def rows(lines: Sequence[Sequence[str]]) -> str:

@@ -3,8 +3,9 @@
 Spearman on every third pair of STS-B's test set (`--full`: all 1,379) and accuracy on 600 sentences of three sites.
 Heads are ranked over the whole model by their gates, by measured ablation, by random draws of three seeds; every layer
 keeps one. Scores come from training data, the test sets are read once a point. `repaired`: the cut by gates, then the
-training-free least squares. The sentiment classifier comes first: logistic regression on the means of the encoder's
-tokens, which `--full` then tunes for 4 epochs together with the encoder.
+training-free least squares; `obs`: the cut by structured OBS, then the same. The sentiment classifier comes first:
+logistic regression on the means of the encoder's tokens, which `--full` then tunes for 4 epochs together with the
+encoder.
 """
 
 import copy
@@ -49,7 +50,9 @@ BATCHES = {
     "full": {"gates": 32, "ablation": 4},
 }
 """Calibration batches of 32 that gates and each head's ablation are measured on."""
-WAYS = ("gates", "ablation", "random0", "repaired", *(f"random{seed}" for seed in range(1, SEEDS)))
+WAYS = ("gates", "ablation", "random0", "repaired", "obs", *(f"random{seed}" for seed in range(1, SEEDS)))
+REPAIRED = {"repaired": "gates", "obs": "obs"}
+"""Ways whose cuts are repaired, and what ranks them."""
 
 
 def cells(protocol: str) -> list[str]:
@@ -154,7 +157,7 @@ def trimmed(model: Any) -> Callable[..., torch.Tensor]:
 
 
 def _scores(session: Session, way: str, protocol: str) -> np.ndarray:
-    name = "gates" if way == "repaired" else way.rstrip("0123456789")
+    name = REPAIRED.get(way, way.rstrip("0123456789"))
     seed = int(way.removeprefix("random") or 0) if name == "random" else 0
     few = Choices(batches=BATCHES[protocol].get(name, 0))
     return finish(session.score("s0", name, choices=few, seed=seed), harness.say)
@@ -163,7 +166,7 @@ def _scores(session: Session, way: str, protocol: str) -> np.ndarray:
 def _point(session: Session, scores: np.ndarray, share: float, way: str) -> dict[str, Any]:
     marked = lowest(session.analysis, scores, share)
     state = finish(session.cut("s0", marked), harness.say)
-    if way == "repaired":
+    if way in REPAIRED:
         settings = RecoverySettings(epochs=0, repair=Repair.LEAST_SQUARES, threads=1)
         state = finish(session.recover(state.id, settings), harness.say)
     metric = evaluated(session, state.id)
@@ -226,7 +229,7 @@ def _sentences() -> Path:
 
 
 def _plain(metric: Metric) -> dict[str, Any]:
-    return {"name": metric.name, "value": metric.value, "error": metric.error, "n": metric.count}
+    return {"name": metric.name, **harness.plain(metric)}
 
 
 def table(results: dict[str, harness.Result], protocol: str) -> str:
@@ -252,7 +255,7 @@ def table(results: dict[str, harness.Result], protocol: str) -> str:
 
 
 def _rows(found: dict[str, harness.Result], first: dict[str, Any]) -> list[list[str]]:
-    kinds = {"gates": ["gates"], "gates, repaired": ["repaired"], "ablation": ["ablation"]}
+    kinds = {"gates": ["gates"], "gates, repaired": ["repaired"], "OBS, repaired": ["obs"], "ablation": ["ablation"]}
     kinds["random (seeds)"] = [way for way in found if way.startswith("random")]
     lines = []
     for title, ways in kinds.items():
@@ -266,7 +269,7 @@ def _rows(found: dict[str, harness.Result], first: dict[str, Any]) -> list[list[
 def _claim(task: str, found: dict[str, harness.Result], first: dict[str, Any]) -> str:
     """Up to which share a way loses no more than one standard error."""
     words = []
-    for way in ("gates", "repaired", "ablation"):
+    for way in ("gates", "repaired", "obs", "ablation"):
         if way in found:
             free = 0.0
             for point in found[way]["points"]:

@@ -3,8 +3,8 @@
 Perplexity is read on the first 30 texts (full protocol: 60) of gensim's Lee corpus, in sequences of 128 tokens. Texts
 60 to 67 choose, the rest calibrates: scores, the training-free repair and 100 steps of recovery (the original as the
 teacher) see nothing of what is read. Neurons and groups are ranked by Taylor over the whole model, each layer keeping
-one; blocks by their influence (ShortGPT); the mixed plan keeps a share of all parameters, where neurons, groups and
-blocks compete by Taylor.
+one; blocks by their influence (ShortGPT). Two plans keep a share of all parameters, by Taylor or (`obs`) by structured
+OBS: in the mixed one neurons, groups and blocks compete, in the other (`ffn`) neurons alone.
 """
 
 from contextlib import closing
@@ -18,19 +18,25 @@ from secateur.engine.jobs import finish
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
+from secateur.engine.scoring.criteria import ranked
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import State
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
-from secateur.engine.tasks.protocol import Metric, Split, TaskSpec
+from secateur.engine.tasks.protocol import Split, TaskSpec
 
 from . import harness, packages, smollm
 
 SHARES = (0.1, 0.2, 0.3)
 KINDS = {"neurons": Kind.NEURON, "groups": Kind.KV_GROUP, "blocks": Kind.BLOCK}
+BUDGETS = {"mixed": (Kind.NEURON, Kind.KV_GROUP, Kind.BLOCK), "ffn": (Kind.NEURON,)}
+"""What competes for a share of all parameters."""
+TITLES = {"ffn": "neurons, of all parameters"}
 CRITERIA = {"blocks": "block-influence"}
 """What ranks a kind; all others: Taylor."""
+BATCHES = {"taylor": 4}
+"""Calibration batches that scores are from, where not as many as the criterion wants."""
 LENGTH, BATCH = 128, 2
 STEPS = {"tiny": 1, "short": 100, "full": 100}
 TOKENS = {"tiny": 1, "short": 1, "full": 8}
@@ -42,7 +48,8 @@ CHOOSE = 8
 
 def cells(protocol: str) -> list[str]:
     """Names of all measurements: what the cut costs and what repair gives, then those with recovery."""
-    plans = [f"{kind}/{share}" for kind in (*KINDS, "mixed") for share in SHARES]
+    plans = [f"{kind}/{share}" for kind in KINDS for share in SHARES]
+    plans += [f"{kind}/{share}{way}" for way in ("", "/obs") for kind in BUDGETS for share in SHARES]
     return ["original", *plans, "original/recovered", *(f"{plan}/recovered" for plan in plans)]
 
 
@@ -50,6 +57,7 @@ def run(cell: str, protocol: str) -> harness.Result:
     """One cell."""
     torch.manual_seed(0)
     kind, *rest = cell.split("/")
+    criterion = "obs" if "obs" in rest else CRITERIA.get(kind, "taylor")
     with closing(Session()) as session:
         finish(session.open(_spec(protocol), evaluate=False), harness.say)
         if cell == "original/recovered":  # what the steps teach of such texts, without a cut
@@ -58,27 +66,27 @@ def run(cell: str, protocol: str) -> harness.Result:
         if kind == "original":
             metric = finish(session.evaluate("s0", Split.TEST), harness.say)
             whole = session.states()[0]
-            return {"original": _plain(metric), "parameters": whole.parameters, "macs": whole.macs}
-        marked = plan(session, kind, float(rest[0]))
+            return {"original": harness.plain(metric), "parameters": whole.parameters, "macs": whole.macs}
+        marked = plan(session, kind, float(rest[0]), criterion)
         cut = finish(session.cut("s0", marked), harness.say)
-        if rest[1:]:
+        if "recovered" in rest:
             return {"parameters": cut.parameters, "recovered": _recovered(session, cut, protocol)}
         found = finish(session.evaluate(cut.id, Split.TEST), harness.say)
         repair = RecoverySettings(epochs=0, repair=Repair.LEAST_SQUARES, threads=torch.get_num_threads())
         repaired = finish(session.recover(cut.id, repair), harness.say)
         mended = finish(session.evaluate(repaired.id, Split.TEST), harness.say)
         costs = {"parameters": cut.parameters, "macs": cut.macs}
-        return {"cut": _plain(found), "repaired": _plain(mended), **costs}
+        return {"cut": harness.plain(found), "repaired": harness.plain(mended), **costs}
 
 
-def plan(session: Session, kind: str, share: float) -> Mask:
+def plan(session: Session, kind: str, share: float, criterion: str) -> Mask:
     """[S] what goes."""
     analysis = session.analysis
-    few = Choices(batches=4)
-    scores = finish(session.score("s0", CRITERIA.get(kind, "taylor"), choices=few), harness.say)
-    if kind != "mixed":
+    few = Choices(batches=BATCHES.get(criterion, 0))
+    scores = finish(session.score("s0", criterion, choices=few), harness.say)
+    if kind in KINDS:
         return lowest(analysis, scores, KINDS[kind], share)
-    goal = Goal((Limit(Cost.PARAMETERS, 1.0 - share),), kinds=(Kind.NEURON, Kind.KV_GROUP, Kind.BLOCK))
+    goal = ranked(Goal((Limit(Cost.PARAMETERS, 1.0 - share),), kinds=BUDGETS[kind]), criterion)
     return solve(analysis, scores, goal, analysis.empty(), analysis.empty()).removed
 
 
@@ -110,7 +118,7 @@ def _recovered(session: Session, cut: State, protocol: str) -> dict[str, Any]:
     state = finish(session.recover(cut.id, settings), harness.say)
     finish(session.attach_task(_task(protocol)), harness.say)
     metric = finish(session.evaluate(state.id, Split.TEST), harness.say)
-    return _plain(metric) | {"steps": steps, "tokens a step": BATCH * TOKENS[protocol] * LENGTH}
+    return harness.plain(metric) | {"steps": steps, "tokens a step": BATCH * TOKENS[protocol] * LENGTH}
 
 
 def _spec(protocol: str) -> ModelSpec:
@@ -132,25 +140,22 @@ def _task(protocol: str, steps: int = 0) -> TaskSpec:
     return TaskSpec("text", str(folder), batch=batch, options=options)
 
 
-def _plain(metric: Metric) -> dict[str, Any]:
-    return {"value": metric.value, "error": metric.error, "n": metric.count}
-
-
 def table(results: dict[str, harness.Result], protocol: str) -> str:
     """A row a plan: parameters left, perplexity after the cut, after the repair, after recovery."""
     lines: list[list[str]] = []
     original = results.get("original")
     whole = original["parameters"] if original else 0
-    for kind in (*KINDS, "mixed"):
-        for share in SHARES:
-            one = results.get(f"{kind}/{share}", {})
-            more = results.get(f"{kind}/{share}/recovered", {})
-            if one or more:
-                count = (one or more)["parameters"]
-                left = harness.percent(count / whole, 1) if whole else f"{count:,}"
-                words = [_words(one.get("cut")), _words(one.get("repaired")), _words(more.get("recovered"))]
-                lines.append([f"{kind}, {harness.percent(share)}", left, *words])
-    head = ["removed", "parameters left", "after the cut", "least squares, no training", "100 steps"]
+    plans = [cell for cell in cells(protocol) if not cell.startswith("original") and not cell.endswith("recovered")]
+    for cell in plans:
+        one, more = results.get(cell, {}), results.get(f"{cell}/recovered", {})
+        if one or more:
+            kind, share, *criterion = cell.split("/")
+            count = (one or more)["parameters"]
+            left = harness.percent(count / whole, 1) if whole else f"{count:,}"
+            by = "OBS" if criterion else "block influence" if kind in CRITERIA else "Taylor"
+            words = [_words(one.get("cut")), _words(one.get("repaired")), _words(more.get("recovered"))]
+            lines.append([f"{TITLES.get(kind, kind)}, {harness.percent(float(share))}", by, left, *words])
+    head = ["removed", "by", "parameters left", "after the cut", "least squares, no training", "100 steps"]
     longer = _words(results.get("original/recovered", {}).get("recovered"))
     first = (
         f"Perplexity of the original: {_words(original['original'])} (n = {original['original']['n']:,} tokens)"
