@@ -4,9 +4,11 @@ What depends on the call (its arguments, its result, what a job makes on the way
 and is read by the types that the call declares.
 """
 
+import dataclasses
+import functools
 import inspect
-from collections.abc import Callable
-from typing import Any, get_type_hints
+from collections.abc import Callable, Mapping
+from typing import Any, cast, get_args, get_type_hints
 
 from msgspec import Raw, Struct
 
@@ -176,7 +178,7 @@ def read_event(data: bytes | bytearray, result: Callable[[int], Any]) -> Ready |
 
 def _finished(event: _Finished, kind: Any) -> Finished | Failed:
     try:
-        return Finished(event.call, decode(event.result, kind))
+        return Finished(event.call, _said_by(event.result, kind))
     except SecateurError as error:
         return Failed(event.call, error)
 
@@ -198,7 +200,7 @@ def _progressed(event: _Progressed) -> Progressed:
 def _read(one: _Told) -> Any:
     from .answers import ON_THE_WAY  # Here, for a window that starts needs it for nothing.
 
-    return decode(one.value, ON_THE_WAY[one.kind])
+    return _said_by(one.value, ON_THE_WAY[one.kind])
 
 
 def _error(event: _Failed) -> SecateurError:
@@ -209,6 +211,50 @@ def _error(event: _Failed) -> SecateurError:
     _check_fields(message)
     SecateurError.__init__(error, message.code, message.template, event.details, **message.arguments)
     return error
+
+
+def _said_by(data: Raw, kind: Any) -> Any:
+    """A value of a declared type, in which all sentences can be said; raises `WireError`."""
+    value = decode(data, kind)
+    if _holds_sentences(kind):
+        _check_sentences(value)
+    return value
+
+
+def _check_sentences(value: Any) -> None:
+    match value:
+        case Message():
+            _check_fields(value)
+        case tuple() | list():
+            for one in cast("tuple[Any, ...]", value):
+                _check_sentences(one)
+        case Mapping():
+            for one in cast("Mapping[Any, Any]", value).values():
+                _check_sentences(one)
+        case _:
+            for name in _fields_with_sentences(type(value)):
+                _check_sentences(getattr(value, name))
+
+
+@functools.cache
+def _fields_with_sentences(kind: type) -> tuple[str, ...]:
+    """The fields of a dataclass in which sentences may stand."""
+    return tuple(name for name, one in _hints(kind).items() if _holds_sentences(one))
+
+
+@functools.cache
+def _holds_sentences(kind: Any, inside: frozenset[Any] = frozenset()) -> bool:
+    """Whether a sentence may stand in a value of a declared type; `inside` is what is being looked through already."""
+    if kind is Message:
+        return True
+    if kind in inside:
+        return False
+    parts = (*get_args(kind), *(_hints(kind).values() if isinstance(kind, type) else ()))
+    return any(_holds_sentences(one, inside | {kind}) for one in parts if one.__hash__ is not None)
+
+
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind) if dataclasses.is_dataclass(kind) or issubclass(kind, Struct) else {}
 
 
 def _check_fields(message: Message) -> None:

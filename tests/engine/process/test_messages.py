@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,19 @@ def test_a_sentence_that_cannot_be_said_is_one_error(template: str) -> None:
             read_event(encode({"type": "failed", "details": "", **failed}), result_of)
     with pytest.raises(WireError, match="a message cannot be filled"):
         read_event(event_bytes(Progressed(3, Progress(nested))), result_of)
+
+
+@pytest.mark.parametrize("template", ["{missing}", "{x.real}", "{"])
+def test_a_result_with_a_sentence_that_cannot_be_said_fails_its_call_alone(template: str) -> None:
+    bad = Message("a.b", template, {"x": "1"})
+    for name, result in (
+        ("export_refusals", {"onnx": Message("a.b", "No."), "pytorch": bad}),
+        ("states", (STATE, replace(STATE, repairs=(Message("a.b", "{inner}", {"inner": bad}),)))),
+    ):
+        answer = read_event(event_bytes(Finished(NUMBER[name], result)), result_of)
+        assert isinstance(answer, Failed) and "a message cannot be filled" in str(answer.error)
+    with pytest.raises(WireError, match="a message cannot be filled"):
+        read_event(event_bytes(Progressed(3, Progress(""), made=(replace(STATE, repairs=(bad,)),))), result_of)
 
 
 def test_requests_come_back_with_arguments_of_the_declared_types() -> None:
