@@ -1,10 +1,14 @@
 """What crosses between window and engine, as bytes and back: msgpack, read by declared types, never code.
 
 A dataclass is the map of its fields, an enumeration its value, a path its text; arrays of numbers are one extension
-type with type and shape before them. Who reads says which type is there; anything else is refused with one error.
+type with type and shape before them. Long ones of whole numbers that rise slowly, as indices do, are sent as the steps
+from each to the next, in as few bytes as hold them: a slow connection packs those well. Who reads says which type is
+there; anything else is refused with one error.
 """
 
 import functools
+import math
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast, get_args, get_origin
@@ -23,6 +27,12 @@ BYTES = (bytes, memoryview)
 """What stays bytes among builtins."""
 NUMBERS = "biufc"
 """Kinds of dtypes that an array may have: all of them are plain bytes."""
+LONG = 4096
+"""Bytes of an array from which on it may be sent as steps."""
+STEPS = {"": 0, "i1": 1, "i2": 2, "i4": 4}
+"""Type that steps are sent in, "" for an array that is sent as it is -> bytes of one."""
+ROOM = 1 << 30
+"""Bytes that the arrays of one message may have here: steps are shorter on the way."""
 DAMAGED = (msgspec.MsgspecError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
 """What decoding raises at anything but what was declared."""
 
@@ -41,6 +51,7 @@ def encode(value: Any) -> bytes:
 
 def decode(data: bytes | bytearray | msgspec.Raw, kind: Any) -> Any:
     """A value of a declared kind; raises `WireError` for any other bytes."""
+    _unpacked.left = ROOM
     try:
         if _has_names(data):
             builtins = _INSIDE.decode(_EXTENSION.decode(data).data)
@@ -64,9 +75,10 @@ def _plain(value: Any) -> Any:
         array = np.ascontiguousarray(given).reshape(given.shape)
         if array.dtype.kind not in NUMBERS:
             raise TypeError(f"an array of {array.dtype} is no plain data")
-        head = msgspec.msgpack.encode((array.dtype.str, array.shape))
+        how, sent = _as_steps(array)
+        head = msgspec.msgpack.encode((array.dtype.str, array.shape, how))
         return msgspec.msgpack.Ext(
-            ARRAY, b"".join((bytes((len(head),)), head, array.data.cast("B") if array.size else b""))
+            ARRAY, b"".join((bytes((len(head),)), head, sent.data.cast("B") if array.size else b""))
         )
     if isinstance(value, np.generic):
         return cast("np.generic[Any]", value).item()
@@ -75,6 +87,20 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(cast("Mapping[Any, Any]", value))
     raise TypeError(f"a value of type {type(value).__name__} is no plain data: {str(value)[:100]}")
+
+
+def _as_steps(array: NDArray[Any]) -> tuple[str, NDArray[Any]]:
+    """(type of the steps, steps) of an array of whole numbers where they are shorter; else ("", the array)."""
+    size = array.dtype.itemsize
+    if array.dtype.kind not in "iu" or array.nbytes < LONG or size == 1 or not array.dtype.isnative:
+        return "", array
+    flat = array.reshape(-1).view(f"i{size}")
+    steps = np.diff(flat, prepend=flat.dtype.type(0))  # it wraps around, and so does the sum
+    low, high = int(steps.min()), int(steps.max())
+    for how, length in STEPS.items():
+        if 0 < length < size and np.iinfo(how).min <= low and high <= np.iinfo(how).max:
+            return how, steps.astype(how)
+    return "", array
 
 
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
@@ -134,13 +160,24 @@ def _array(code: int, data: memoryview) -> NDArray[Any]:
     if code != ARRAY or not len(data):
         raise ValueError(f"unknown extension {code}")
     start = 1 + data[0]
-    name, shape = msgspec.msgpack.decode(data[1:start], type=tuple[str, tuple[int, ...]])
+    name, shape, how = msgspec.msgpack.decode(data[1:start], type=tuple[str, tuple[int, ...], str])
     dtype = np.dtype(name)
     if dtype.kind not in NUMBERS or dtype.names is not None or dtype.subdtype is not None:
         raise ValueError(f"an array of {name[:50]}")
     if any(size < 0 for size in shape):
         raise ValueError("an array of negative size")
-    return np.frombuffer(data[start:], dtype).reshape(shape).astype(dtype.newbyteorder("="))
+    _unpacked.left -= math.prod(shape) * dtype.itemsize
+    if _unpacked.left < 0:
+        raise ValueError("arrays of more than a gigabyte")
+    if not how:
+        return np.frombuffer(data[start:], dtype).reshape(shape).astype(dtype.newbyteorder("="))
+    if how not in STEPS or dtype.kind not in "iu" or not dtype.isnative:
+        raise ValueError(f"an array of {name[:50]} in steps of {how[:50]}")
+    steps = np.frombuffer(data[start:], how).reshape(shape)
+    return np.cumsum(steps, dtype=f"i{dtype.itemsize}").view(dtype).reshape(shape)
+
+
+_unpacked = threading.local()
 
 
 def _inside(code: int, data: memoryview) -> Any:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from secateur.engine.errors import Message, WireError
 from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.process import plain_data
 from secateur.engine.process.messages import Begin, Call, call, read_request, request
 from secateur.engine.process.plain_data import ARRAY, NAMES, decode, encode, said
 from secateur.engine.session.states import PlanIntent
@@ -23,6 +24,12 @@ ARRAYS = [
     np.arange(12, dtype=">i8").reshape(3, 4).T,
     np.array([True, False]),
     np.array(2.5),
+    np.arange(5000),
+    np.arange(5000, dtype=np.uint16)[::-1].reshape(50, 100),
+    np.cumsum(np.full(2000, 70_000)).astype(np.int64),
+    np.tile(np.array([0, 2**63 - 1, -(2**63), 7]), 500),
+    np.tile(np.array([0, 2**64 - 1], np.uint64), 500),
+    np.arange(5000, dtype=">i4"),
     np.zeros((0, 3), np.float32),
     np.array([np.nan, -np.inf], np.float64)[::-1],
 ]
@@ -101,6 +108,29 @@ def test_what_is_no_plain_data_is_not_sent(value: object) -> None:
         encode(value)
 
 
+def test_indices_of_a_large_model_are_short_on_the_way() -> None:
+    assert len(encode(np.arange(100_000))) < 101_000
+    assert len(encode(np.arange(0, 100_000 * 300, 300, dtype=np.int64))) < 201_000
+    noise = np.random.default_rng(0).integers(-(2**62), 2**62, 1000)
+    assert len(encode(noise)) < 8100
+
+
+def test_steps_that_would_fill_the_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plain_data, "ROOM", 1 << 20)
+    sent = [np.zeros(1 << 14, np.int64)] * 8
+    assert len(decode(encode(sent), list[NDArray[Any]])) == 8
+    with pytest.raises(WireError, match="more than a gigabyte"):
+        decode(encode([*sent, np.zeros(1)]), list[NDArray[Any]])
+
+
+@pytest.mark.parametrize(("name", "how"), [("<f8", "i1"), ("<i8", "f4"), ("<i8", "i8"), (">i8", "i1"), ("|b1", "i1")])
+def test_steps_of_another_type_are_refused(name: str, how: str) -> None:
+    head = msgspec.msgpack.encode((name, (8,), how))
+    data = msgspec.msgpack.encode(msgspec.msgpack.Ext(1, bytes((len(head),)) + head + bytes(64)))
+    with pytest.raises(WireError):
+        decode(data, NDArray[Any])
+
+
 def test_an_array_of_another_type_is_refused() -> None:
     with pytest.raises(WireError, match="an array of int64 where one of bool"):
         decode(encode(np.arange(3)), Mask)
@@ -125,14 +155,14 @@ class Trap:
         b"\xc1",
         b"\x91" * 100_000,
         pickle.dumps(Trap()),
-        extension(("<i4", (1 << 60,)), b"abcd"),
-        extension(("<i4", (-1, 1)), b"abcd"),
-        extension(("|O", (1,)), pickle.dumps(Trap())),
-        extension(("<i4,O", (1,)), b"abcd"),
-        extension(("no such", (1,)), b"abcd"),
-        extension(("<i4", [1] * 100), b"abcd"),
+        extension(("<i4", (1 << 60,), ""), b"abcd"),
+        extension(("<i4", (-1, 1), ""), b"abcd"),
+        extension(("|O", (1,), ""), pickle.dumps(Trap())),
+        extension(("<i4,O", (1,), ""), b"abcd"),
+        extension(("no such", (1,), ""), b"abcd"),
+        extension(("<i4", [1] * 100, ""), b"abcd"),
         extension("<i4", b"abcd"),
-        extension(("<i4", (1,)), b"abcd", 7),
+        extension(("<i4", (1,), ""), b"abcd", 7),
         msgspec.msgpack.encode(msgspec.msgpack.Ext(ARRAY, b"")),
         msgspec.msgpack.encode(msgspec.msgpack.Ext(NAMES, b"")),
         msgspec.msgpack.encode(msgspec.msgpack.Ext(NAMES, b"\xc1")),
