@@ -15,6 +15,12 @@ _ADDRESS = re.compile(
     r"(?P<host>[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9]+)?\])"
     r"(?::(?P<port>[0-9]{1,5}))?(?P<program>/[^\x00-\x1f]*)?"
 )
+PROGRAM = "secateur"
+FIND = (
+    f'PATH="$HOME/.local/bin:$PATH"; command -v {PROGRAM} > /dev/null || '
+    "{ python3 -V >&2 || echo no python3 >&2; exit 127; };"
+)
+"""What a shell there does first: where it finds no program, it says on standard error which Python there is."""
 ALIVE = ("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "-o", "ConnectTimeout=20")
 """A connection that was cut without a word is noticed within a quarter of a minute."""
 
@@ -53,11 +59,13 @@ class Address:
             name: Letters and digits.
             asks: `ssh` may ask for a password or a passphrase in the terminal.
         """
-        program = shlex.quote(self.program) if self.program else 'env PATH="$HOME/.local/bin:$PATH" secateur'
+        start = shlex.join([self.program or PROGRAM, "engine", name])
+        if not self.program:
+            start = f"sh -c {shlex.quote(f'{FIND} exec {start}')}"
         options = ["-T", *ALIVE, *(() if asks else ("-o", "BatchMode=yes"))]
         options += ["-p", str(self.port)] if self.port else []
         options += ["-l", self.user] if self.user else []
-        return ["ssh", *options, "--", self.host, f"exec {program} engine {shlex.quote(name)}"]
+        return ["ssh", *options, "--", self.host, f"exec {start}"]
 
 
 def read_address(text: str) -> Address:

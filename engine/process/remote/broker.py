@@ -32,8 +32,11 @@ from .protocol import (
     Fetch,
     Fetched,
     FileBegins,
+    FileDropped,
+    FileEnds,
     Kill,
     Leave,
+    Look,
     Part,
     Printed,
     Room,
@@ -44,9 +47,10 @@ from .protocol import (
     hello,
     read_hello,
 )
+from .remote_folders import ReceivedFiles, seen
 
-BACKLOG = 100
-"""Messages that nobody has heard, from which on the engine keeps its progress back."""
+BACKLOG, HEAVY = 100, 1 << 18
+"""Messages that nobody has heard, and their bytes, from which on the engine keeps its progress back."""
 FORSAKEN = 7 * 24 * 3600.0
 """Seconds without a window after which the engine ends."""
 UNGREETED = 60.0
@@ -73,6 +77,8 @@ class Broker:
         self.left = threading.Event()
         self._session = session
         self._birth = uuid.uuid4().hex
+        self._former = set[str]()
+        self._links = set[socket.socket]()
         self._engine: EngineProcess | None = None
         self._courier = Courier(self._take)
         self._orders: queue.SimpleQueue[ToBroker] = queue.SimpleQueue()
@@ -81,24 +87,40 @@ class Broker:
         self._heard = time.monotonic()
         self._patience = UNGREETED
         self._quiet = False
+        self._received = ReceivedFiles()
         threading.Thread(target=self._obey, name="orders", daemon=True).start()
 
     def serve(self, link: socket.socket) -> None:
-        """Greet a window and work for it until its connection ends."""
+        """Greet a window and work for it until its connection ends; one that is new here takes the place of others."""
         with link, link.makefile("rb") as source, link.makefile("wb") as sink, contextlib.suppress(OSError, EOFError):
             wire = Wire(source, sink, slow=True)  # type: ignore[arg-type]
             theirs = read_hello(wire.receive())
+            if not theirs.birth and self.greeted:
+                self._begin_anew()
             known = theirs.birth in ("", self._birth)
-            wire.send(hello(self._courier.received, self._birth, str(self.folder / SESSIONS)))
+            taken = theirs.birth in self._former
+            wire.send(hello(self._courier.received, self._birth, str(self.folder / SESSIONS), taken))
             if known:
-                with self._served():
+                with self._served(link):
                     self._courier.serve(wire, theirs.received)
 
+    def _begin_anew(self) -> None:
+        """Another window goes on with what lies here: nothing that was said so far is for its ears."""
+        with self._counting:
+            self._former.add(self._birth)
+            self._birth = uuid.uuid4().hex
+            self._courier.hang_up()
+            self._courier = Courier(self._take)
+            for link in self._links:
+                with contextlib.suppress(OSError):  # it has ended already
+                    link.shutdown(socket.SHUT_RDWR)
+
     @contextlib.contextmanager
-    def _served(self) -> Generator[None]:
+    def _served(self, link: socket.socket) -> Generator[None]:
         """A window is served; an earlier connection may end long after a later one has begun."""
         with self._counting:
             self._windows += 1
+            self._links.add(link)
             self._patience = FORSAKEN
         try:
             yield
@@ -107,6 +129,7 @@ class Broker:
         finally:
             with self._counting:
                 self._windows -= 1
+                self._links.discard(link)
                 self._heard = time.monotonic()
 
     @property
@@ -142,9 +165,7 @@ class Broker:
                     if self._engine is not None:
                         self._engine.close(request(Close()), 1.0)
                     self._quiet = False
-                    self._engine = EngineProcess(
-                        self._session, Listener(self._said, self._printed, self._ended, lambda: self._courier.waiting)
-                    )
+                    self._engine = EngineProcess(self._session, self._listener(self._courier))
                 case Said(data):
                     if self._engine is not None:
                         self._engine.send(data)
@@ -155,18 +176,41 @@ class Broker:
                     (self.folder / WRITTEN / str(number)).mkdir(parents=True, exist_ok=True)
                 case Fetch(number):
                     threading.Thread(target=self._send_files, args=(number,), name="files", daemon=True).start()
+                case Look(number, path):
+                    threading.Thread(target=self._look, args=(number, path), name="look", daemon=True).start()
                 case Leave():
                     self.left.set()
+                case FileBegins() | Part() | FileEnds() | FileDropped() as what:
+                    self._receive(what)
 
-    def _said(self, data: bytes | bytearray) -> None:
-        self._tell(Said(bytes(data)))
-        self._hush()
+    def _receive(self, what: FileBegins | Part | FileEnds | FileDropped) -> None:
+        """Take what comes of a file that the window sends."""
+        match what:
+            case FileBegins():
+                self._received.begin(what)
+            case Part():
+                self._received.add(what)
+            case FileEnds(number):
+                self._tell(self._received.finish(number))
+            case FileDropped():
+                self._received.drop()
 
-    def _printed(self, text: str) -> None:
-        self._tell(Printed(text))
+    def _listener(self, courier: Courier) -> Listener:
+        """Tells the window that has asked for an engine what that says, and no later window."""
 
-    def _ended(self, exitcode: int, log: str, error: WireError | None) -> None:
-        self._tell(Ended(exitcode, log, "" if error is None else str(error.message.arguments["reason"])))
+        def said(data: bytes | bytearray) -> None:
+            courier.post(encode(Said(bytes(data))))
+            self._hush()
+
+        def ended(exitcode: int, log: str, error: WireError | None) -> None:
+            garbled = "" if error is None else str(error.message.arguments["reason"])
+            courier.post(encode(Ended(exitcode, log, garbled)))
+
+        return Listener(said, lambda text: courier.post(encode(Printed(text))), ended, lambda: courier.waiting)
+
+    def _look(self, number: int, path: str) -> None:
+        """In a thread of its own: a disk of another machine may never answer."""
+        self._tell(seen(number, path))
 
     def _send_files(self, number: int) -> None:
         """Send what a call has written, no faster than it is received."""
@@ -188,7 +232,7 @@ class Broker:
 
     def _hush(self) -> None:
         """Have the engine keep its progress back while nobody hears it."""
-        quiet = self._courier.waiting > BACKLOG
+        quiet = self._courier.waiting > BACKLOG or self._courier.weight > HEAVY
         if quiet != self._quiet and self._engine is not None:
             self._quiet = quiet
             self._engine.send(request(Quiet(quiet)))

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
@@ -39,12 +40,17 @@ from .protocol import (
     Fetch,
     Fetched,
     FileBegins,
+    FileDropped,
+    FileEnds,
+    Kept,
     Kill,
     Leave,
+    Look,
     Part,
     Printed,
     Room,
     Said,
+    Seen,
     Start,
     ToBroker,
     ToWindow,
@@ -60,6 +66,10 @@ GRACE = 2.0
 """Seconds in which `ssh` ends after its last word."""
 CHATTER = 1 << 16
 """Bytes that a login shell may print before the engine is there."""
+ANSWER = 20.0
+"""Seconds in which the other machine has to say what is in a folder, or that a file is there."""
+PART, AHEAD, BREATH = 1 << 18, 4, 0.01
+"""Bytes of a part of a file that is sent, messages that may be on their way before the next one, seconds between."""
 
 
 class RemoteClient:
@@ -70,10 +80,17 @@ class RemoteClient:
         name: Of the engine there.
     """
 
-    def __init__(self, address: Address, results: Mapping[str, Any] | None = None) -> None:
-        """Nothing runs before `prepare` or `start`; `results` are as in `EngineClient`."""
+    def __init__(self, address: Address, results: Mapping[str, Any] | None = None, name: str = "") -> None:
+        """Nothing runs before `prepare` or `start`.
+
+        Args:
+            address: Where to.
+            results: As in `EngineClient`.
+            name: Of an engine that an earlier window has left there, "" for a new one.
+        """
         self.address = address
-        self.name = uuid.uuid4().hex[:16]
+        self.name = name or uuid.uuid4().hex[:16]
+        self._answers: dict[int, Future[Kept | Seen]] = {}
         self._sessions = Path()
         self._results = results
         self._events: queue.Queue[Event] = queue.Queue()
@@ -97,6 +114,11 @@ class RemoteClient:
     def place(self) -> str:
         """The machine, for people."""
         return self.address.title
+
+    @property
+    def known(self) -> bool:
+        """Whether it has been connected since the engine there began."""
+        return bool(self._root)
 
     @property
     def alive(self) -> bool:
@@ -166,6 +188,72 @@ class RemoteClient:
         self._thread.join(timeout)
         self._thread = None
         self._abandon()
+
+    # Folders and files there; both wait, so they belong beside the interface.
+
+    def look(self, path: str) -> Seen:
+        """What is at a path there, as `Look` takes it; raises SecateurError where that cannot be seen."""
+        number = next(self._numbers)
+        found = self._asked(number, Look(number, path))
+        assert isinstance(found, Seen)
+        if found.error:
+            template = "{path} on {host} cannot be read: {reason}. Choose another folder."
+            raise SecateurError("remote.unreadable", template, path=path, host=self.place, reason=found.error)
+        return found
+
+    def send_file(self, path: Path, told: Callable[[int], bool]) -> str:
+        """Send a file there, where it replaces none; returns its path there.
+
+        Args:
+            path: Of this machine.
+            told: Called with the bytes that are on their way; where it returns False, the file is not sent.
+
+        Raises:
+            SecateurError: It cannot be read here, or not be written there.
+        """
+        number, sent = next(self._numbers), 0
+        try:
+            with path.open("rb") as file:
+                self._post(lambda: FileBegins(number, path.name))
+                while data := file.read(PART):
+                    if not told(sent):
+                        self._post(lambda: FileDropped(number))
+                        return ""
+                    self._post(lambda data=data: Part(number, data))
+                    sent += len(data)
+                    self._let_pass()
+        except OSError as error:
+            self._post(lambda: FileDropped(number))
+            template = "{path} cannot be read: {reason}. Choose another file."
+            raise SecateurError("remote.unsent", template, path=str(path), reason=str(error.strerror)) from error
+        kept = self._asked(number, FileEnds(number))
+        assert isinstance(kept, Kept)
+        if kept.error:
+            template = "{path} cannot be written on {host}: {reason}. Make room there, or copy it yourself."
+            raise SecateurError("remote.not_kept", template, path=path.name, host=self.place, reason=kept.error)
+        return kept.path
+
+    def _let_pass(self) -> None:
+        """Wait until few messages are on their way; raises SecateurError where none gets through."""
+        until = time.monotonic() + ANSWER
+        while self._courier.waiting > AHEAD:
+            if time.monotonic() > until or self._closing.is_set():
+                raise self._no_answer()
+            time.sleep(BREATH)
+
+    def _asked(self, number: int, what: Look | FileEnds) -> Kept | Seen:
+        future = self._answers[number] = Future()
+        self._post(lambda: what)
+        try:
+            return future.result(ANSWER)
+        except TimeoutError as error:
+            raise self._no_answer() from error
+        finally:
+            del self._answers[number]
+
+    def _no_answer(self) -> SecateurError:
+        template = "{host} does not answer. Wait for the connection, then try again."
+        return SecateurError("remote.no_answer", template, host=self.place)
 
     def _say(self, make: Callable[[], Request]) -> None:
         self._post(lambda: Said(request(make())))
@@ -273,6 +361,9 @@ class RemoteClient:
             raise refusal(self.address, exitcode, "\n".join(log)) from error
         if theirs.version != own_version():
             raise _Final(other_version(self.address, theirs.version, own_version()))
+        if theirs.taken:
+            template = "Another window has gone on with this session on {host}. Go on there, and close this window."
+            raise _Final(EngineLost("remote.taken", template, host=self.place))
         with self._changing:
             if self._birth not in ("", theirs.birth):
                 template = (
@@ -303,6 +394,9 @@ class RemoteClient:
                 self._events.put(Logged(text))
             case FileBegins() | Part() | Fetched():
                 self._bring(what)
+            case Kept(number) | Seen(number):
+                if (answer := self._answers.get(number)) is not None and not answer.done():
+                    answer.set_result(what)
             case Ended():
                 calls = tuple(sorted(self._calls.methods))
                 self._calls.methods.clear()

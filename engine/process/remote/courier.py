@@ -44,6 +44,7 @@ class Courier:
         self._take = take
         self._kept: deque[tuple[int, bytes]] = deque()
         self._posted = 0
+        self._weight = 0
         self._connection = 0
         self._news = threading.Condition()
         self._taking = threading.Lock()
@@ -53,10 +54,16 @@ class Courier:
         """Messages that the other end has not confirmed."""
         return len(self._kept)
 
+    @property
+    def weight(self) -> int:
+        """Bytes of messages that the other end has not confirmed."""
+        return self._weight
+
     def post(self, body: bytes) -> None:
         """Have a message delivered, now or over a later connection."""
         with self._news:
             self._posted += 1
+            self._weight += len(body)
             self._kept.append((self._posted, body))
             self._news.notify_all()
 
@@ -144,4 +151,4 @@ class Courier:
         if received > self._posted:
             raise not_understood("more was received than was sent")
         while self._kept and self._kept[0][0] <= received:
-            self._kept.popleft()
+            self._weight -= len(self._kept.popleft()[1])

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from ..plain_data import decode, encode
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised when anything that crosses changes its meaning."""
 MARK = b"secateur-engine "
 """Begins the line after which the connection is the wire's; what a login shell has printed before is skipped."""
@@ -26,6 +26,7 @@ class Hello(Struct, frozen=True):
         received: Number of the last message that was received, 0 for none.
         birth: Which broker this is; of the window, which one it expects, "" for any.
         root: Folder of the sessions there; "" of the window.
+        taken: Another window has gone on with this engine since this one was here.
     """
 
     protocol: int
@@ -33,6 +34,7 @@ class Hello(Struct, frozen=True):
     received: int = 0
     birth: str = ""
     root: str = ""
+    taken: bool = False
 
 
 class Start(Struct, tag="start", frozen=True):
@@ -66,7 +68,7 @@ class FileBegins(Struct, tag="file", frozen=True):
 
     Attributes:
         number: Of the call.
-        name: Relative to its folder, with slashes.
+        name: Relative to its folder, with slashes; a name alone where the window sends it.
     """
 
     number: int
@@ -85,6 +87,77 @@ class Fetched(Struct, tag="fetched", frozen=True):
 
     number: int
     error: str
+
+
+class FileEnds(Struct, tag="file ends", frozen=True):
+    """The file that the window sends is whole; `Kept` follows."""
+
+    number: int
+
+
+class FileDropped(Struct, tag="file dropped", frozen=True):
+    """The rest of the file that the window sends does not come."""
+
+    number: int
+
+
+class Kept(Struct, tag="kept", frozen=True):
+    """A file of the window was written there.
+
+    Attributes:
+        number: Of the call.
+        path: Where, absolute.
+        error: What went wrong, "" for nothing.
+    """
+
+    number: int
+    path: str
+    error: str = ""
+
+
+class Look(Struct, tag="look", frozen=True):
+    """Tell what is at a path; `Seen` follows. A relative path begins in the home folder, which "" is."""
+
+    number: int
+    path: str
+
+
+class Entry(Struct, array_like=True, frozen=True):
+    """Something in a folder.
+
+    Attributes:
+        name: Its name alone.
+        is_folder: It is a folder, or a link to one.
+        size: Bytes of a file.
+        modified: Seconds since the epoch.
+    """
+
+    name: str
+    is_folder: bool
+    size: int
+    modified: float
+
+
+class Seen(Struct, tag="seen", frozen=True):
+    """What is at a path.
+
+    Attributes:
+        number: Of the call.
+        path: Absolute.
+        is_there: Something has that path.
+        is_folder: It is a folder.
+        entries: What lies in it.
+        left_out: How many entries more there are.
+        error: Why it cannot be read, "" for nothing.
+    """
+
+    number: int
+    path: str
+    is_there: bool = False
+    is_folder: bool = False
+    entries: tuple[Entry, ...] = ()
+    left_out: int = 0
+    error: str = ""
 
 
 class Leave(Struct, tag="leave", frozen=True):
@@ -111,13 +184,13 @@ class Ended(Struct, tag="ended", frozen=True):
     garbled: str = ""
 
 
-ToBroker = Start | Said | Kill | Leave | Room | Fetch
-ToWindow = Said | Printed | Ended | FileBegins | Part | Fetched
+ToBroker = Start | Said | Kill | Leave | Room | Fetch | FileBegins | Part | FileEnds | FileDropped | Look
+ToWindow = Said | Printed | Ended | FileBegins | Part | Fetched | Kept | Seen
 
 
-def hello(received: int, birth: str, root: str = "") -> bytes:
+def hello(received: int, birth: str, root: str = "", taken: bool = False) -> bytes:
     """A greeting of this installation."""
-    return encode(Hello(PROTOCOL, own_version(), received, birth, root))
+    return encode(Hello(PROTOCOL, own_version(), received, birth, root, taken))
 
 
 def read_hello(data: bytes | bytearray) -> Hello:

@@ -1,6 +1,10 @@
 """An address becomes a command of ssh, and nothing of it an option or a second command; refusals are sentences."""
 
 import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +71,10 @@ def test_the_command_leaves_the_users_configuration_and_quotes_what_runs_there()
         (255, "Host key verification failed.", "remote.unknown_key", "key of gpu is unknown"),
         (255, "ssh: connect to host gpu port 22: Connection refused", "remote.unreachable", "(Connection refused)"),
         (127, "sh: 1: exec: secateur: not found", "remote.no_program", "not installed on gpu"),
+        (127, "Python 3.11.2", "remote.no_program", "not installed on gpu"),
+        (127, "Python 3.9.18", "remote.old_python", "gpu has Python 3.9. Install"),
+        (127, "sh: 1: python3: not found\nno python3", "remote.no_python", "There is no Python on gpu"),
+        (1, "[Errno 28] No space left on device: '/home/me'", "remote.disk_full", "home folder on gpu is full"),
         (
             1,
             "Traceback\nModuleNotFoundError: No module named 'numpy'",
@@ -79,3 +87,32 @@ def test_the_command_leaves_the_users_configuration_and_quotes_what_runs_there()
 def test_what_ssh_says_is_a_sentence(exitcode: int, log: str, code: str, words: str) -> None:
     error = refusal(Address("gpu"), exitcode, log)
     assert error.message.code == code and words in str(error) and error.details == log
+
+
+def test_a_path_of_the_program_that_is_none_is_named() -> None:
+    error = refusal(Address("gpu", program="/opt/secateur"), 127, "bash: /opt/secateur: No such file or directory")
+    assert str(error) == "There is no /opt/secateur on gpu. Check the path of secateur there."
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="shells of the other machine")
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_where_no_program_is_found_the_other_machine_says_which_python_it_has(shell: str, tmp_path: Path) -> None:
+    def run(path: str) -> subprocess.CompletedProcess[str]:
+        command = Address("gpu").command("abc12345", asks=False)[-1]
+        environment = {"HOME": str(tmp_path), "PATH": path}
+        found = shutil.which(shell)
+        return subprocess.run([str(found), "-c", command], env=environment, capture_output=True, text=True, timeout=20)
+
+    empty, place = tmp_path / "empty", tmp_path / ".local" / "bin"
+    empty.mkdir()
+    (empty / "sh").symlink_to("/bin/sh")
+    done = run(str(empty))
+    assert refusal(Address("gpu"), done.returncode, done.stderr).message.code == "remote.no_python"
+    (empty / "python3").write_text("#!/bin/sh\necho Python 3.12.1\n")
+    (empty / "python3").chmod(0o755)
+    done = run(str(empty))
+    assert refusal(Address("gpu"), done.returncode, done.stderr).message.code == "remote.no_program"
+    place.mkdir(parents=True)
+    (place / "secateur").write_text('#!/bin/sh\necho "here: $*"\n')
+    (place / "secateur").chmod(0o755)
+    assert run(str(empty)).stdout == "here: engine abc12345\n"

@@ -20,18 +20,17 @@ if sys.platform != "linux":
 from secateur.engine.process.remote import broker as module
 from secateur.engine.process.remote.broker import Broker, remove_forsaken
 from secateur.engine.process.remote.engine_folders import HELD
-from secateur.engine.process.remote.protocol import hello
+from secateur.engine.process.remote.protocol import Hello, hello, read_hello
 
 
-def window(broker: Broker) -> tuple[socket.socket, threading.Thread]:
-    """A connection that was greeted, and the thread that serves it."""
+def window(broker: Broker, birth: str = "") -> tuple[socket.socket, threading.Thread, Hello]:
+    """A connection that was greeted, the thread that serves it, and the greeting; `birth` is of an earlier one."""
     near, far = socket.socketpair()
     thread = threading.Thread(target=broker.serve, args=(far,), daemon=True)
     thread.start()
     wire = Wire(near.makefile("rb"), near.makefile("wb"))  # type: ignore[arg-type]
-    wire.send(hello(0, ""))
-    wire.receive()
-    return near, thread
+    wire.send(hello(0, birth))
+    return near, thread, read_hello(wire.receive())
 
 
 def until(holds: Any) -> None:
@@ -48,8 +47,9 @@ def test_the_end_of_an_old_connection_does_not_make_a_newer_one_forsaken(
     monkeypatch.setattr(module, "FORSAKEN", 0.1)
     monkeypatch.setattr(module, "NAP", 0.01)
     broker = Broker(tmp_path)
-    old, ends = window(broker)
-    new, stays = window(broker)
+    old, ends, greeting = window(broker)
+    until(lambda: broker._windows == 1)
+    new, stays, _ = window(broker, greeting.birth)
     until(lambda: broker._windows == 2)
     watch = threading.Thread(target=broker.watch, daemon=True)
     watch.start()
@@ -61,6 +61,19 @@ def test_the_end_of_an_old_connection_does_not_make_a_newer_one_forsaken(
     stays.join(10)
     watch.join(10)
     assert not watch.is_alive() and broker.greeted
+
+
+def test_a_new_window_takes_the_place_of_others_which_are_told(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    _, ends, first = window(broker)
+    until(lambda: broker._windows == 1)
+    near, stays, second = window(broker)
+    ends.join(10)
+    assert not ends.is_alive() and second.birth != first.birth and not second.taken
+    *_, third = window(broker, first.birth)
+    assert third.taken and stays.is_alive()
+    near.shutdown(socket.SHUT_RDWR)
+    stays.join(10)
 
 
 def test_an_engine_that_no_window_has_greeted_leaves_nothing(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from secateur.engine.errors import SecateurError
 from secateur.engine.process.events import (
     Disconnected,
     Failed,
@@ -118,6 +119,60 @@ def test_what_is_written_there_comes_here_and_nothing_else(client: RemoteClient,
     assert sorted(path.name for path in home.iterdir()) == ["net.html", "net.html.data"]
     client.call("where")
     until(client, Finished)
+
+
+def test_folders_there_are_seen_and_a_file_sent_there_replaces_none(
+    client: RemoteClient, far: Far, tmp_path: Path
+) -> None:
+    (far.home / "data" / "train").mkdir(parents=True)
+    (far.home / "data" / "net.pt").write_bytes(b"123")
+    (far.home / "data" / "h\udce9me").write_bytes(b"")
+    seen = client.look("data")
+    assert (seen.path, seen.is_folder, seen.left_out) == (str(far.home / "data"), True, 0)
+    assert {(one.name, one.is_folder, one.size) for one in seen.entries} == {
+        ("train", True, 0),
+        ("net.pt", False, 3),
+        ("h\udce9me", False, 0),
+    }
+    assert client.look("").path == str(far.home) and client.look("~/data/net.pt").is_there
+    assert not client.look(str(tmp_path / "nowhere")).is_there
+    with pytest.raises(SecateurError, match="on far cannot be read"):
+        client.look("~nobody-of-that-name/net.pt")
+    file, told = tmp_path / "net.pt", list[int]()
+    file.write_bytes(os.urandom(700_000))
+    assert client.send_file(file, lambda sent: not told.append(sent)) == str(far.home / "secateur-files" / "net.pt")
+    assert (far.home / "secateur-files" / "net.pt").read_bytes() == file.read_bytes() and told == [0, 262144, 524288]
+    assert client.send_file(file, lambda _: True) == str(far.home / "secateur-files" / "net.pt")
+    file.write_bytes(b"another one")
+    assert client.send_file(file, lambda _: True) == str(far.home / "secateur-files" / "net-2.pt")
+    assert client.send_file(file, lambda _: False) == ""
+    with pytest.raises(SecateurError, match=r"gone\.pt cannot be read: No such file"):
+        client.send_file(tmp_path / "gone.pt", lambda _: True)
+    (far.home / "secateur-files" / "net.pt").unlink()
+    (far.home / "secateur-files" / "net-2.pt").unlink()
+    (far.home / "secateur-files").rmdir()  # nothing else is left in it
+    (far.home / "secateur-files").write_text("in the way")
+    with pytest.raises(SecateurError, match=r"net\.pt cannot be written on far: File exists"):
+        client.send_file(file, lambda _: True)
+
+
+def test_a_later_window_goes_on_with_an_engine_and_the_former_is_told(
+    client: RemoteClient, far: Far, tmp_path: Path
+) -> None:
+    client.call("spin")
+    until(client, Progressed)
+    later = RemoteClient(Address("far"), {}, name=client.name)
+    later.start(tmp_path / "sessions" / "one")
+    events = until(later, Ready)
+    call = later.call("where")
+    events += until(later, Finished)
+    assert events[-1] == Finished(call, str(far.home / "cache/secateur/engines" / client.name / "sessions" / "one"))
+    assert not any(isinstance(event, Progressed | Lost) for event in events)  # of what the former one has asked for
+    refused = until(client, Refused)[-1]
+    assert isinstance(refused, Refused) and refused.error.message.code == "remote.taken"
+    later.call("echo", 5)
+    assert isinstance(until(later, Finished)[-1], Finished)  # the former one does not come back
+    later.close()
 
 
 def test_an_engine_that_is_gone_with_its_machine_is_lost_and_starts_again(
