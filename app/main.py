@@ -116,8 +116,8 @@ def _client(address: str) -> "EngineClient | RemoteClient":
         from secateur.engine.process.client import EngineClient
 
         return EngineClient()
-    from secateur.engine.process.remote.address import read_address
     from secateur.engine.process.remote.client import RemoteClient
+    from secateur.engine.subprocesses.ssh import read_address
 
     return RemoteClient(read_address(address))
 

@@ -24,12 +24,12 @@ from msgspec import Raw
 from ...errors import EngineLost, SecateurError, WireError
 from ...session.states import OpenedModel
 from ...session.structures_file import check_analysis
+from ...subprocesses.ssh import Address
 from ..client import CallTypes
 from ..events import Disconnected, Event, Failed, Finished, Logged, Lost, Reconnected, Refused, garbled, lost
 from ..messages import Begin, Cancel, Request, call, request
 from ..plain_data import decode, encode, not_understood
 from ..wire import Wire
-from .address import Address
 from .courier import Courier
 from .engine_folders import WRITTEN
 from .homecoming import PATH_OF, Homecoming, stays_inside

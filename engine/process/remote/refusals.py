@@ -3,7 +3,7 @@
 import re
 
 from ...errors import EngineLost
-from .address import Address
+from ...subprocesses.ssh import Address
 
 NOT_FOUND = 127
 """Exit code of a shell that knows no such program."""

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from secateur.engine.errors import SecateurError
-from secateur.engine.process.remote.address import Address
 from secateur.engine.process.remote.client import RemoteClient
 from secateur.engine.process.remote.homecoming import Homecoming
 from secateur.engine.process.remote.protocol import Fetched, FileBegins, Part
+from secateur.engine.subprocesses.ssh import Address
 
 STRAY = [
     "/net.onnx",

@@ -20,8 +20,8 @@ from secateur.engine.process.events import (
     Reconnected,
     Refused,
 )
-from secateur.engine.process.remote.address import Address
 from secateur.engine.process.remote.client import RemoteClient
+from secateur.engine.subprocesses.ssh import Address
 
 from ..test_client import SLOW, until
 from .far import Far, far_machine

@@ -7,7 +7,7 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from ...errors import SecateurError
+from ..errors import SecateurError
 
 SCHEME = "ssh://"
 _ADDRESS = re.compile(

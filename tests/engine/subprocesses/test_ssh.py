@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from secateur.engine.errors import SecateurError
-from secateur.engine.process.remote.address import Address, read_address
 from secateur.engine.process.remote.refusals import refusal
+from secateur.engine.subprocesses.ssh import Address, read_address
 
 
 @pytest.mark.parametrize(
