@@ -37,7 +37,8 @@ def seen(number: int, path: str) -> Seen:
 def _entry(path: Path) -> Entry:
     try:
         found = path.stat()
-        return Entry(path.name, path.is_dir(), found.st_size, found.st_mtime)
+        folder = path.is_dir()
+        return Entry(path.name, folder, 0 if folder else found.st_size, found.st_mtime)
     except OSError:  # a link to nothing, or removed meanwhile
         return Entry(path.name, False, 0, 0.0)
 
