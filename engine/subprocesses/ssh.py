@@ -1,13 +1,12 @@
-"""Where an engine runs: `ssh://user@host:port/path/of/secateur`, and the command of the user's own `ssh` for it.
+"""Another machine: `ssh://user@host:port/path/of/program`, the command of the user's own `ssh` for it, what that says.
 
 Whatever an address holds, it can never become an option of `ssh`, nor a second command on the other machine.
 """
 
 import re
-import shlex
 from dataclasses import dataclass
 
-from ..errors import SecateurError
+from ..errors import Message, SecateurError
 
 SCHEME = "ssh://"
 _ADDRESS = re.compile(
@@ -15,25 +14,45 @@ _ADDRESS = re.compile(
     r"(?P<host>[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9]+)?\])"
     r"(?::(?P<port>[0-9]{1,5}))?(?P<program>/[^\x00-\x1f]*)?"
 )
-PROGRAM = "secateur"
-FIND = (
-    f'PATH="$HOME/.local/bin:$PATH"; command -v {PROGRAM} > /dev/null || '
-    "{ python3 -V >&2 || echo no python3 >&2; exit 127; };"
-)
-"""What a shell there does first: where it finds no program, it says on standard error which Python there is."""
 ALIVE = ("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "-o", "ConnectTimeout=20")
 """A connection that was cut without a word is noticed within a quarter of a minute."""
 
 
+FAILED = 255
+"""Exit code of `ssh` where it is `ssh` that failed."""
+UNREACHABLE = (
+    "remote.unreachable",
+    "{host} cannot be reached ({reason}). Check the network, the port and whether the machine runs.",
+)
+SAID: dict[str, tuple[str, str]] = {
+    r"Could not resolve hostname|Name or service not known": (
+        "remote.unknown_host",
+        "{host} is not known. Check the name, or add it to your ssh configuration.",
+    ),
+    r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED": (
+        "remote.unknown_key",
+        "The key of {host} is unknown, or has changed. Run ssh {host} in a terminal and compare the key, then connect "
+        "again.",
+    ),
+    r"Permission denied|Too many authentication failures": (
+        "remote.refused_login",
+        "{host} refused the login. Try ssh {host} in a terminal; load a key with a passphrase into the ssh agent.",
+    ),
+    r"Connection refused|(?:Connection|Operation) timed out|No route to host|Network is unreachable": UNREACHABLE,
+    r"Connection (?:reset|closed)": UNREACHABLE,
+}
+"""What `ssh` says -> code and template of what that means."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where an engine runs.
+    """A machine, and a program there.
 
     Attributes:
         host: Name, number or alias in the user's configuration of ssh.
         user: "" for what the configuration says.
         port: 0 for what the configuration says.
-        program: Path of `secateur` there, "" for the one that a login finds.
+        program: Path of the program there, "" for the one that a login finds.
     """
 
     host: str
@@ -52,20 +71,17 @@ class Address:
         """The machine, for a title or a status bar."""
         return self.host
 
-    def command(self, name: str, asks: bool) -> list[str]:
-        """What connects to the engine of a name.
+    def running(self, command: str, asks: bool) -> list[str]:
+        """What runs a command of a shell there, with this machine's input and output.
 
         Args:
-            name: Letters and digits.
+            command: Quoted for a shell.
             asks: `ssh` may ask for a password or a passphrase in the terminal.
         """
-        start = shlex.join([self.program or PROGRAM, "engine", name])
-        if not self.program:
-            start = f"sh -c {shlex.quote(f'{FIND} exec {start}')}"
         options = ["-T", *ALIVE, *(() if asks else ("-o", "BatchMode=yes"))]
         options += ["-p", str(self.port)] if self.port else []
         options += ["-l", self.user] if self.user else []
-        return ["ssh", *options, "--", self.host, f"exec {start}"]
+        return ["ssh", *options, "--", self.host, command]
 
 
 def read_address(text: str) -> Address:
@@ -73,7 +89,21 @@ def read_address(text: str) -> Address:
     found = _ADDRESS.fullmatch(text.strip())
     port = int(found["port"] or 0) if found else 0
     if found is None or port > 65535:
-        template = "{text} is no address of an engine. Write ssh://user@host or ssh://user@host:port."
-        raise SecateurError("engine.address", template, text=text[:200])
+        template = "{text} is no address of a machine. Write ssh://user@host or ssh://user@host:port."
+        raise SecateurError("ssh.address", template, text=text[:200])
     program = found["program"] or ""
     return Address(found["host"].strip("[]"), found["user"] or "", port, program if program != "/" else "")
+
+
+def ssh_refusal(host: str, exitcode: int, log: str) -> Message | None:
+    """The sentence for an end of `ssh` itself, with what to do; None where what it started there has ended.
+
+    Args:
+        host: Its name for people.
+        exitcode: Of `ssh`: its own, or that of what it started there.
+        log: What was written to standard error.
+    """
+    for pattern, (code, template) in SAID.items() if exitcode == FAILED else ():
+        if (found := re.search(pattern, log)) is not None:
+            return Message(code, template, {"host": host, "reason": found[0]})
+    return None

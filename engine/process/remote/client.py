@@ -58,7 +58,7 @@ from .protocol import (
     own_version,
     read_hello,
 )
-from .refusals import other_version, refusal
+from .refusals import engine_command, other_version, refusal
 
 WAITS = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds before the connection is tried again; the last one from then on."""
@@ -320,7 +320,8 @@ class RemoteClient:
         """
         pipe = subprocess.PIPE
         try:
-            command = self.address.command(self.name, asks=sys.stdin is not None and sys.stdin.isatty())
+            asks = sys.stdin is not None and sys.stdin.isatty()
+            command = self.address.running(engine_command(self.address, self.name), asks)
             process = self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
         except OSError as error:
             template = "ssh cannot be started: {reason}. Install the OpenSSH client."

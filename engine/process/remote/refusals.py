@@ -1,38 +1,28 @@
-"""Why there is no engine at the other end: what `ssh` and the machine there say, as a sentence with what to do."""
+"""What connects to an engine on another machine; why there is none, as a sentence with what to do."""
 
 import re
+import shlex
 
 from ...errors import EngineLost
-from ...subprocesses.ssh import Address
+from ...subprocesses.ssh import Address, ssh_refusal
 
 NOT_FOUND = 127
 """Exit code of a shell that knows no such program."""
-SSH_FAILED = 255
 OLDEST = (3, 11)
 """Version of Python that is needed."""
 DISK_FULL = r"No space left on device|Disk quota exceeded"
-UNREACHABLE = (
-    "remote.unreachable",
-    "{host} cannot be reached ({reason}). Check the network, the port and whether the machine runs.",
+PROGRAM = "secateur"
+FIND = (
+    f'PATH="$HOME/.local/bin:$PATH"; command -v {PROGRAM} > /dev/null || '
+    "{ python3 -V >&2 || echo no python3 >&2; exit 127; };"
 )
-SAID: dict[str, tuple[str, str]] = {
-    r"Could not resolve hostname|Name or service not known": (
-        "remote.unknown_host",
-        "{host} is not known. Check the name, or add it to your ssh configuration.",
-    ),
-    r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED": (
-        "remote.unknown_key",
-        "The key of {host} is unknown, or has changed. Run ssh {host} in a terminal and compare the key, then connect "
-        "again.",
-    ),
-    r"Permission denied|Too many authentication failures": (
-        "remote.refused_login",
-        "{host} refused the login. Try ssh {host} in a terminal; load a key with a passphrase into the ssh agent.",
-    ),
-    r"Connection refused|(?:Connection|Operation) timed out|No route to host|Network is unreachable": UNREACHABLE,
-    r"Connection (?:reset|closed)": UNREACHABLE,
-}
-"""What `ssh` says -> code and template of what that means."""
+"""What a shell there does first: where it finds no program, it says on standard error which Python there is."""
+
+
+def engine_command(address: Address, name: str) -> str:
+    """What a shell there runs to connect to the engine of a name (letters and digits), or to say why it cannot."""
+    start = shlex.join([address.program or PROGRAM, "engine", name])
+    return f"exec {start}" if address.program else f"exec sh -c {shlex.quote(f'{FIND} exec {start}')}"
 
 
 def refusal(address: Address, exitcode: int, log: str) -> EngineLost:
@@ -44,9 +34,8 @@ def refusal(address: Address, exitcode: int, log: str) -> EngineLost:
         log: What was written to standard error.
     """
     host = address.title
-    for pattern, (code, template) in SAID.items() if exitcode == SSH_FAILED else ():
-        if (found := re.search(pattern, log)) is not None:
-            return EngineLost(code, template, log, host=host, reason=found[0])
+    if (said := ssh_refusal(host, exitcode, log)) is not None:
+        return EngineLost(said.code, said.template, log, **said.arguments)
     if (found := re.search(DISK_FULL, log)) is not None:
         template = "The disk of your home folder on {host} is full ({reason}). Make room there, then connect again."
         return EngineLost("remote.disk_full", template, log, host=host, reason=found[0])
