@@ -398,9 +398,17 @@ def _predictions(
         power = math.log((b + bound) / (a + bound)) / math.log(other / size)
         if abs(power - 1) > 0.2:
             yield (
-                lambda n: round((a + bound) * (max(n, 0) / size) ** power - bound, 6),
-                size * (bound / (a + bound)) ** (1 / power),
+                lambda n: round((a + bound) * _power(max(n, 0) / size, power) - bound, 6),
+                size * _power(bound / (a + bound), 1 / power),
             )
+
+
+def _power(base: float, exponent: float) -> float:
+    """A power of a number that is not negative; infinite where it is too large."""
+    try:
+        return base**exponent
+    except (OverflowError, ZeroDivisionError):
+        return math.inf
 
 
 def _seeded(seed: int) -> Message:

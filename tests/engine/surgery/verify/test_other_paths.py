@@ -128,6 +128,11 @@ def test_values_that_nothing_reaches_are_told() -> None:
     ]
 
 
+def test_a_value_that_only_a_batch_of_none_would_reach_is_searched_for_in_vain() -> None:
+    found = searched(nets.far_below_a_bound)
+    assert found.paths == [] and found.runs > 4
+
+
 def test_what_raises_and_what_is_the_networks_own_is_not_told() -> None:
     found = searched(nets.insisting)
     assert [one for one in found.told if "1e30" not in one] == []
