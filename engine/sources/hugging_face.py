@@ -15,7 +15,7 @@ from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import nn
@@ -32,6 +32,7 @@ from .build_model import Origin, factory_of, opened
 from .hugging_face_inputs import example_inputs
 from .named_code import REPOSITORY
 from .protocol import FactoryCode, ModelSpec, SourceModel
+from .quantised_folder import require_floats
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
@@ -144,6 +145,7 @@ class _Folder:
         """Read the configuration; raises OpenError with a sentence where nothing can be opened by it."""
         self.name, self.folder = name, folder
         document = self._document()
+        require_floats(name, folder, document)
         self._type = str(document.get("model_type", ""))
         named = cast("list[Any]", document.get("architectures") or [""])
         self.architecture = str(named[0])
@@ -297,7 +299,11 @@ def _located(spec: ModelSpec, consent: Consent, weights: bool = True) -> _Folder
     if folder is not None and weights and not any(any(folder.glob(one)) for one in WEIGHT_FILES):
         folder = None  # its configuration alone was fetched
     if folder is None:
-        folder = _fetched(name, wanted) if spec.download else _ask(name, consent, wanted)
+        if not spec.download:
+            _ask(name, consent, wanted)
+        if weights:  # what cannot be opened is told before its weights are fetched
+            _Folder(name, _fetched(name, DESCRIBED), consent)
+        folder = _fetched(name, wanted)
     return _Folder(name, folder, consent)
 
 
@@ -319,7 +325,7 @@ def _fetched(name: str, wanted: Sequence[str]) -> Path:
         raise OpenError("source.hf_fetch", template, repr(error), name=name, error=text) from error
 
 
-def _ask(name: str, consent: Consent, wanted: Sequence[str]) -> Path:
+def _ask(name: str, consent: Consent, wanted: Sequence[str]) -> NoReturn:
     """Raise OpenError with what would be fetched; size and licence where the user named the repository by hand."""
     size, licence = _facts(name, wanted) if consent.names(REPOSITORY + name) else (0, "")
     template = "{name} is not in the local cache ({size}, licence: {licence}). Allow downloads to fetch it."

@@ -179,6 +179,50 @@ def test_a_bad_folder_is_told_in_one_sentence_and_stays(bert: Path, damage: Any,
     assert sorted(bert.iterdir()) == before
 
 
+def _with_added(**fields: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | fields))
+
+    return change
+
+
+def _with_file(name: str, **fields: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / name).write_text(json.dumps(fields))
+
+    return change
+
+
+PUBLISHED = [
+    ({"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": False, "sym": True}, "gptq, 4 bits"),
+    ({"quant_method": "awq", "bits": 4, "zero_point": True, "version": "gemm"}, "awq, 4 bits"),
+    ({"quant_method": "bitsandbytes", "_load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}, "bitsandbytes, 4 bits"),
+    ({"load_in_8bit": True, "llm_int8_threshold": 6.0}, "bitsandbytes, 8 bits"),
+    ({"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}, "fp8"),
+    ({"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]}, "mxfp4"),
+    ({"quant_method": "compressed-tensors", "config_groups": {}, "format": "pack-quantized"}, "compressed-tensors"),
+]
+"""What published folders have as quantization_config, and how it is told."""
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        *((_with_added(quantization_config=told), words) for told, words in PUBLISHED),
+        (_with_added(text_config={"quantization_config": PUBLISHED[0][0]}), "gptq, 4 bits"),
+        (_with_file("quantize_config.json", bits=3, group_size=128), "gptq, 3 bits"),
+        (_with_file("quant_config.json", w_bit=4, q_group_size=128), "awq, 4 bits"),
+    ],
+)
+def test_a_quantised_folder_is_refused_by_its_method(bert: Path, change: Any, words: str) -> None:
+    change(bert)
+    with pytest.raises(OpenError) as error:
+        open_model(ModelSpec(str(bert)))
+    assert error.value.message.code == "source.hf_quantised"
+    assert str(error.value).startswith(f"bert is quantised ({words}): ") and "quantise the result" in str(error.value)
+
+
 def test_code_in_a_folder_runs_with_consent_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
     folder = tmp_path / "own"
@@ -240,5 +284,10 @@ def test_a_repository_is_taken_from_the_cache_and_else_asked_for(bert: Path, tmp
     monkeypatch.setattr(hub, "snapshot_download", fetch)
     skeleton(ModelSpec("hf:someone/other", download=True), FULL_CONSENT)
     assert fetched == ["*.json", "*.py"]
+    fetched.clear()
+    _with_added(quantization_config=PUBLISHED[0][0])(bert)
+    with pytest.raises(OpenError, match="gptq"):
+        open_model(ModelSpec("hf:someone/other", download=True), consent=FULL_CONSENT)
+    assert fetched == ["*.json", "*.py"]  # the weights are not fetched for that
     with pytest.raises(OpenError, match="not the name of a repository"):
         open_model(ModelSpec("hf:../../etc/passwd"))
