@@ -1,7 +1,6 @@
 """Exporter to GGUF for llama.cpp and what builds on it: a Llama as `llama`, one whose layers differ as `deci`."""
 
 import shutil
-from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,11 +15,11 @@ from ..errors import ExportError, Message
 from ..jobs import CancelToken, Job, NeverCancelled, Progress
 from ..runtime.read_gguf import FAMILY as DECI_FAMILY
 from ..runtime.read_gguf import NAMES, SIZED, read_gguf
-from ..sources.gguf_file import FAMILY, SUFFIX, pairs
-from ..sources.protocol import ModelSpec
+from ..sources.gguf_file import FAMILY, pairs
 from ..storage.temporary_folders import temporary_folder
 from ..surgery.repair.config_fit import FittedModel, is_transformers, misfit
 from ..surgery.repair.decilm_form import decilm_config, fitted_or_decilm, is_llama
+from .gguf_tokenizer import add_tokenizer
 from .model_package import bytes_of
 from .protocol import Exported, ExportRequest, Predictor
 from .pytorch import check_by_code
@@ -35,12 +34,10 @@ CODE = (
     f'model = read_gguf(f"{{{{folder}}}}/{FILE}", dtype="{{dtype}}")\n'
 )
 """What loads a file in a fresh process, by the package gguf."""
-TOKENIZER = "tokenizer."
-"""How the names of fields about the tokenizer begin."""
 
 
 class GgufExporter:
-    """Writes one file in float32, or bfloat16 where the model is, with the tokenizer of a GGUF file it came from."""
+    """Writes one file in float32, or bfloat16 where the model is, with its tokenizer where that can be said."""
 
     def refusal(self, request: ExportRequest) -> ExportError | None:
         """A model of another family, one with scaled rotary embeddings or sizes that neither form has."""
@@ -78,14 +75,14 @@ class GgufExporter:
         model = _described(request)
         yield Progress("Writing the file", 1, 3)
         with temporary_folder() as folder, staged_file(path) as temporary:
-            carried = _write(model, folder / FILE, request)
+            lacking = _write(model, folder / FILE, request)
             for module in (read_gguf.__module__, DeciLMForCausalLM.__module__):
                 source = Path(str(import_module(module).__file__))
                 shutil.copyfile(source, folder / source.name)
             code = CODE.format(dtype="bfloat16" if in_bfloat16(model) else "float32")
             difference = yield from check_by_code(folder, code, request, token or NeverCancelled())
             shutil.copyfile(folder / FILE, temporary)
-        notes = () if carried else (_without_tokenizer(),)
+        notes = () if lacking is None else (lacking,)
         return Exported(FORMAT, (str(path),), difference, None, path.stat().st_size, notes)
 
     def predictor(self, path: str, threads: int = 1) -> Predictor:
@@ -106,21 +103,12 @@ def _refused(request: ExportRequest, reason: Message) -> ExportError:
     return ExportError("export.gguf_config", template, name=request.name, reason=reason)
 
 
-def _without_tokenizer() -> Message:
-    template = (
-        "The file has no tokenizer: only one from a GGUF file is carried over, because the package gguf cannot tell "
-        "which of llama.cpp's pre-tokenizers a tokenizer.json stands for. Take that of the original's GGUF file, for "
-        "example with gguf_new_metadata.py of llama.cpp."
-    )
-    return Message("export.gguf_tokenizer", template)
-
-
 def _family(model: Any) -> str:
     return FAMILY if is_llama(model) else DECI_FAMILY
 
 
-def _write(model: Any, path: Path, request: ExportRequest) -> bool:
-    """Write a file; returns whether it has a tokenizer.
+def _write(model: Any, path: Path, request: ExportRequest) -> Message | None:
+    """Write a file; returns why it has no tokenizer, None where it has one.
 
     Raises:
         ExportError: The package cannot write it.
@@ -132,7 +120,7 @@ def _write(model: Any, path: Path, request: ExportRequest) -> bool:
         _add_sizes(writer, model)
         kinds = gguf.LlamaFileType
         writer.add_file_type(kinds.MOSTLY_BF16 if in_bfloat16(model) else kinds.ALL_F32)
-        carried = _add_tokenizer(gguf, writer, request.spec)
+        lacking = add_tokenizer(writer, request.spec, int(model.config.vocab_size))
         for name, tensor in _tensors(model).items():
             narrow = tensor.dtype is torch.bfloat16 and tensor.ndim > 1
             value: NDArray[Any] = _ordered(name, tensor.float().numpy(), int(model.config.head_dim))
@@ -146,7 +134,7 @@ def _write(model: Any, path: Path, request: ExportRequest) -> bool:
         raise ExportError("export.gguf_write", template, error=str(error)) from error
     finally:
         writer.close()
-    return carried
+    return lacking
 
 
 def _tensors(model: Any) -> dict[str, torch.Tensor]:
@@ -174,18 +162,6 @@ def _add_sizes(writer: Any, model: Any) -> None:
     writer.add_rope_dimension_count(width)
     writer.add_rope_freq_base(float(config.rope_parameters["rope_theta"]))
     writer.add_layer_norm_rms_eps(float(config.rms_norm_eps))
-
-
-def _add_tokenizer(gguf: Any, writer: Any, spec: ModelSpec | None) -> bool:
-    """Copy the fields of the original's tokenizer, where it is a GGUF file that has one."""
-    source = Path(spec.source).expanduser() if spec is not None else None
-    if source is None or source.suffix.lower() != SUFFIX or not source.is_file():
-        return False
-    fields: Mapping[str, Any] = gguf.GGUFReader(source).fields
-    own = {name: one for name, one in fields.items() if name.startswith(TOKENIZER)}
-    for name, one in own.items():
-        writer.add_key_value(name, one.contents(), one.types[0], one.types[-1] if len(one.types) > 1 else None)
-    return bool(own)
 
 
 def _renamed(name: str) -> str:

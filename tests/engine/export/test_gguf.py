@@ -1,5 +1,8 @@
 """GGUF files out: read by the package gguf alone, and compared with the model row by row and by its outputs."""
 
+import json
+import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +97,116 @@ def test_the_tokenizer_of_a_gguf_file_is_carried_over(tmp_path: Path) -> None:
     assert {n: one for n, one in told.items() if n.startswith("tokenizer.")} == {
         n: one for n, one in given.items() if n.startswith("tokenizer.")
     }
+
+
+TEXTS = ("the quick brown fox jumps over a lazy dog", "many  rivers <mark> run\n", "naïve café, 3.14 of 你好</s>")
+
+
+@pytest.fixture(scope="module")
+def sentencepiece_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama with the tokenizer that SentencePiece has learned from a few words, its last rows without a token."""
+    library, folder = pytest.importorskip("sentencepiece"), tmp_path_factory.mktemp("pieces")
+    (folder / "words.txt").write_text("\n".join([*TEXTS, "the dogs and foxes jumped lazily over brown rivers"] * 40))
+    library.SentencePieceTrainer.train(
+        input=str(folder / "words.txt"), model_prefix=str(folder / "tokenizer"), vocab_size=350, model_type="bpe",
+        byte_fallback=True, character_coverage=0.99, minloglevel=2,
+    )  # fmt: skip
+    model = llama()
+    model.resize_token_embeddings(360)  # type: ignore[operator]
+    model.config.update({"bos_token_id": 1, "eos_token_id": 2})  # type: ignore[union-attr]
+    model.save_pretrained(folder)  # type: ignore[operator]
+    (folder / "added_tokens.json").write_text('{"<mark>": 350}')
+    config = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "add_bos_token": True}
+    added = {str(n): {"content": text, "special": n < 3} for n, text in ((1, "<s>"), (2, "</s>"), (350, "<mark>"))}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"added_tokens_decoder": added}))
+    return folder
+
+
+def joined(text: str, told: dict[str, Any]) -> list[int]:
+    """The tokens of plain text as llama.cpp finds them: neighbours whose union has the highest score become one."""
+    tokens, scores = told["tokenizer.ggml.tokens"], told["tokenizer.ggml.scores"]
+    numbers = {token: number for number, token in enumerate(tokens)}
+    parts = list("\u2581" + text.replace(" ", "\u2581"))
+    while True:
+        unions = [numbers.get(a + b) for a, b in pairwise(parts)]
+        known = [(-scores[one], place) for place, one in enumerate(unions) if one is not None]
+        if not known:
+            break
+        place = min(known)[1]
+        parts[place : place + 2] = [parts[place] + parts[place + 1]]
+    found: list[int] = []
+    for part in parts:
+        found += [numbers[part]] if part in numbers else [numbers[f"<0x{byte:02X}>"] for byte in part.encode()]
+    return found
+
+
+def test_a_sentencepiece_tokenizer_is_written_with_its_scores(sentencepiece_folder: Path, tmp_path: Path) -> None:
+    library = pytest.importorskip("sentencepiece")
+    model = transformers.LlamaForCausalLM.from_pretrained(sentencepiece_folder)
+    inputs = example_inputs(type(model), model.config)
+    assert not export(model, inputs, tmp_path / "a.gguf", spec=ModelSpec(str(sentencepiece_folder))).notes
+    told, pieces = (
+        fields(tmp_path / "a.gguf"),
+        library.SentencePieceProcessor(str(sentencepiece_folder / "tokenizer.model")),
+    )
+    assert (told["tokenizer.ggml.model"], told["tokenizer.ggml.pre"]) == ("llama", "default")
+    assert told["tokenizer.ggml.tokens"][:350] == [pieces.id_to_piece(n) for n in range(350)]
+    assert told["tokenizer.ggml.tokens"][350:353] == ["<mark>", "[PAD351]", "[PAD352]"]
+    assert told["tokenizer.ggml.scores"][3:350] == pytest.approx([pieces.get_score(n) for n in range(3, 350)])
+    kinds = gguf.TokenType
+    few = [told["tokenizer.ggml.token_type"][n] for n in (0, 1, 2, 3, 300, 350, 351)]
+    assert few == [
+        kinds.UNKNOWN,
+        kinds.CONTROL,
+        kinds.CONTROL,
+        kinds.BYTE,
+        kinds.NORMAL,
+        kinds.USER_DEFINED,
+        kinds.UNUSED,
+    ]
+    assert (told["tokenizer.ggml.bos_token_id"], told["tokenizer.ggml.eos_token_id"]) == (1, 2)
+    assert told["tokenizer.ggml.add_bos_token"] is True
+    assert joined(TEXTS[0], told) == pieces.encode(TEXTS[0])
+
+
+def test_merges_of_a_tokenizer_json_become_scores(sentencepiece_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "fast"
+    shutil.copytree(sentencepiece_folder, folder)
+    stock = transformers.LlamaTokenizer.from_pretrained(folder)
+    for name in ("tokenizer.model", "added_tokens.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    stock.save_pretrained(folder)
+    model = transformers.LlamaForCausalLM.from_pretrained(folder)
+    inputs = example_inputs(type(model), model.config)
+    assert not export(model, inputs, tmp_path / "a.gguf", spec=ModelSpec(str(folder))).notes
+    told = fields(tmp_path / "a.gguf")
+    for text in (TEXTS[0], "the café over 3 dogs 你"):
+        assert joined(text, told) == stock.encode(text, add_special_tokens=False)
+    kinds = gguf.TokenType
+    assert [told["tokenizer.ggml.token_type"][n] for n in (2, 3, 300)] == [kinds.CONTROL, kinds.BYTE, kinds.NORMAL]
+    assert told["tokenizer.ggml.bos_token_id"] == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ({"model": {"type": "BPE", "vocab": {}, "merges": []}}, "export.gguf_byte_level"),
+        (
+            {"model": {"type": "BPE", "byte_fallback": True, "vocab": {"a": 64}, "merges": []}},
+            "export.gguf_tokenizer_unread",
+        ),
+        ({"model": {"type": "BPE", "byte_fallback": True, "vocab": {"a": "b"}}}, "export.gguf_tokenizer_unread"),
+        ([], "export.gguf_tokenizer_unread"),
+    ],
+)
+def test_a_tokenizer_that_cannot_be_written_is_told_with_the_reason(tmp_path: Path, content: Any, code: str) -> None:
+    model = llama()
+    model.save_pretrained(tmp_path / "m")  # type: ignore[operator]
+    (tmp_path / "m" / "tokenizer.json").write_text(json.dumps(content))
+    inputs = example_inputs(type(model), model.config)
+    exported = export(model, inputs, tmp_path / "a.gguf", spec=ModelSpec(str(tmp_path / "m")))
+    assert [note.code for note in exported.notes if not isinstance(note, str)] == [code]
+    assert not any(name.startswith("tokenizer.") for name in fields(tmp_path / "a.gguf"))
 
 
 def test_a_model_in_bfloat16_keeps_its_type(tmp_path: Path) -> None:
