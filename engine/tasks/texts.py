@@ -1,11 +1,13 @@
 """Text for language models: sequences of equal length, with the next token or a hidden one as the target.
 
+Documents are packed: they stand one behind the other, with the token that ends a document between them, and are divided
+into sequences wherever these are full, so that no position is padding.
+
 A plain text file, a folder with `train`, `val` and `test` texts, or a column of texts in a table.
 """
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -33,6 +35,9 @@ LANGUAGE = ("causal", "masked")
 CHUNK = 4 * 2**20
 """Characters of a file that are read at a time, and as many more at most to the end of the line."""
 
+
+Document: TypeAlias = Iterable[str]
+"""A text in parts."""
 
 TokensAndTargets: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 """What the model is given and which tokens are right, both [n, T]."""
@@ -99,20 +104,21 @@ def open_text(spec: TaskSpec) -> DataTask:
     return language_task(spec, {split: _by_domain(files) for split, files in found})
 
 
-def _by_domain(files: Sequence[Path]) -> dict[str, Iterable[str]]:
-    """The texts of each domain that files name."""
+def _by_domain(files: Sequence[Path]) -> dict[str, Iterable[Document]]:
+    """The documents of each domain that files name, one a file."""
     named: dict[str, list[Path]] = {}
     for file in files:
         named.setdefault(domain_of(file), []).append(file)
-    return {name: chain.from_iterable(map(_read, some)) for name, some in named.items()}
+    return {name: map(_read, some) for name, some in named.items()}
 
 
-def language_task(spec: TaskSpec, texts: Mapping[Split, Mapping[str, Iterable[str]]]) -> DataTask:
-    """A task of language modelling over texts by domain ("" for none), divided where they are not divided yet."""
+def language_task(spec: TaskSpec, texts: Mapping[Split, Mapping[str, Iterable[Document]]]) -> DataTask:
+    """A task of language modelling over documents by domain ("" for none), divided where they are not divided yet."""
     purpose = purpose_of(spec, *LANGUAGE)
     tokens, length, seed = tokens_of(spec), length_of(spec), seed_of(spec)
-    stored = {split: store(some, tokens, length) for split, some in texts.items()}
     masked = option(spec, "purpose") == "masked"
+    end = None if masked or tokens.after else tokens.end  # those around sequences divide documents where there are any
+    stored = {split: store(some, tokens, length, end) for split, some in texts.items()}
     ask: dict[Split, MakeTargets] = {
         split: TokenMasking(tokens, seed, place) if masked else _next for place, split in enumerate(stored)
     }
@@ -145,10 +151,12 @@ class StoredSequences:
         return np.concatenate([around[0], self._numbers[rows].astype(np.int64), around[1]], 1)
 
 
-def store(texts: Mapping[str, Iterable[str]], tokens: Tokens, length: int) -> StoredSequences:
-    """Texts of each domain one behind the other as sequences of `length`, the rest is left.
+def store(
+    texts: Mapping[str, Iterable[Document]], tokens: Tokens, length: int, end: int | None = None
+) -> StoredSequences:
+    """Documents of each domain one behind the other as sequences of `length`, the rest is left.
 
-    The tokenizer's own tokens stand around each sequence; none is of two domains.
+    The tokenizer's own tokens stand around each sequence, `end` behind each document; no sequence is of two domains.
 
     The file has no name and is gone with what is returned.
 
@@ -163,8 +171,11 @@ def store(texts: Mapping[str, Iterable[str]], tokens: Tokens, length: int) -> St
         file = tempfile.TemporaryFile(prefix="secateur-")  # noqa: SIM115  # lives as long as the array over it
         count, counts = 0, dict[str, int]()
         for name, some in texts.items():
-            for text in some:
-                np.asarray(tokens.numbers(text), np.int32).tofile(file)
+            for document in some:
+                for text in document:
+                    np.asarray(tokens.numbers(text), np.int32).tofile(file)
+                if end is not None:
+                    np.asarray([end], np.int32).tofile(file)
             file.flush()
             counts[name] = file.tell() // 4 // inner - count
             count += counts[name]

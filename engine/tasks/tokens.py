@@ -22,7 +22,9 @@ TEXT, NUMBERS = 160, 8
 """Characters of a text, and how many of several numbers, that are shown of a sample."""
 MASKS = ("[MASK]", "<mask>")
 PADDINGS = ("[PAD]", "<pad>", "<|endoftext|>", "</s>", "<eos>")
-"""What tokenizers call the token that stands for a hidden one, and the one that fills up, where no file says it."""
+ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
+"""What tokenizers call the token that stands for a hidden one, the one that fills up, and the one behind a document,
+where no file says it."""
 
 
 class Tokens(Protocol):
@@ -31,6 +33,11 @@ class Tokens(Protocol):
     @property
     def mask(self) -> int | None:
         """Number of the token that hides another, None where there is none."""
+        ...
+
+    @property
+    def end(self) -> int | None:
+        """Number of the token behind a whole document, None where there is none."""
         ...
 
     @property
@@ -60,6 +67,7 @@ class Bytes:
     """Every byte of the UTF-8 text is a token; 0 fills up and hides. The model takes one tensor, by position."""
 
     mask = 0
+    end = None
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
 
@@ -83,6 +91,7 @@ class HuggingFace:
     Attributes:
         tokenizer: From the library `tokenizers`.
         mask: As of `Tokens`.
+        end: As of `Tokens`.
         before: As of `Tokens`.
         after: As of `Tokens`.
         padding: The token that fills up.
@@ -90,6 +99,7 @@ class HuggingFace:
 
     tokenizer: Any
     mask: int | None
+    end: int | None
     before: tuple[int, ...]
     after: tuple[int, ...]
     padding: int
@@ -182,8 +192,9 @@ def _read(file: Path) -> HuggingFace:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     mask = _special(tokenizer, file.parent, "mask_token", MASKS)
+    end = _special(tokenizer, file.parent, "eos_token", ENDS)
     padding = _special(tokenizer, file.parent, "pad_token", PADDINGS)
-    return HuggingFace(tokenizer, mask, *_around(tokenizer), padding or 0)
+    return HuggingFace(tokenizer, mask, end, *_around(tokenizer), padding or 0)
 
 
 def _special(tokenizer: Any, folder: Path, role: str, usual: tuple[str, ...]) -> int | None:

@@ -119,9 +119,9 @@ def _column(tables: Sequence[Table], name: str) -> Column:
     return Chained([one.column(name) for one in tables])
 
 
-def _texts(column: Column) -> Iterator[str]:
-    """The cells, one after another."""
-    return (str(cell) for piece in column.pieces() for cell in piece)
+def _texts(column: Column) -> Iterator[tuple[str, ...]]:
+    """The cells, one after another, each a document."""
+    return ((str(cell),) for piece in column.pieces() for cell in piece)
 
 
 def _targets(labels: dict[Split, list[Cells]], roles: ColumnRoles) -> tuple[dict[Split, NDArray[Any]], tuple[str, ...]]:

@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tokenizers
 import torch
+from tokenizers import pre_tokenizers
+from tokenizers.models import WordLevel
 
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import NeverCancelled, finish
@@ -125,3 +128,26 @@ def test_a_student_learns_at_the_tokens_that_are_asked_for(text: Path) -> None:
         distillation_batch = task.distillation_batch(batch)
         assert torch.equal(distillation_batch.counts, batch[1] != NOT_ASKED)
         assert distillation_batch.counts.any() and not distillation_batch.counts.all()
+
+
+@pytest.mark.parametrize("form", ["text", "csv"])
+def test_documents_are_packed_with_the_token_that_ends_them_between(tmp_path: Path, form: str) -> None:
+    """Compared with the tokens of each document, put together by hand."""
+    random, words = np.random.default_rng(0), "abcdefg"
+    documents = ["".join(random.choice(list(words), random.integers(1, 9))) for _ in range(60)]
+    vocabulary = {one: number for number, one in enumerate([*words, "<eos>", "[UNK]"])}
+    made = tokenizers.Tokenizer(WordLevel(vocabulary, "[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    made.save(str(tmp_path / "tokenizer.json"))
+    for split in ("train", "val", "test"):
+        if form == "csv":
+            (tmp_path / f"{split}.csv").write_text("text\n" + "\n".join(documents) + "\n")
+        else:
+            for number, one in enumerate(documents):
+                (tmp_path / f"{split}-{number:03}.txt").write_text(one)
+    options = (("tokenizer", str(tmp_path)), ("length", "5"), ("purpose", "causal"))
+    task = open_task(spec(form, tmp_path, options=options))
+    stream = [vocabulary[letter] for one in documents for letter in [*one, "<eos>"]]
+    count = len(stream) // 5
+    x = torch.cat([x for x, _ in task.batches(Split.TEST)])
+    assert x.tolist() == np.array(stream[: 5 * count]).reshape(count, 5).tolist()
