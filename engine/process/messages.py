@@ -232,7 +232,7 @@ def _check_sentences(value: Any) -> None:
             for one in cast("Mapping[Any, Any]", value).values():
                 _check_sentences(one)
         case _:
-            for name in _fields_with_sentences(cast("type", type(value))):
+            for name in _fields_with_sentences(cast("type[Any]", type(value))):
                 _check_sentences(getattr(value, name))
 
 

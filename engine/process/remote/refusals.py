@@ -5,6 +5,7 @@ import shlex
 
 from ...errors import EngineLost
 from ...subprocesses.ssh import Address, ssh_refusal
+from .protocol import own_version
 
 NOT_FOUND = 127
 """Exit code of a shell that knows no such program."""
@@ -58,10 +59,11 @@ def _no_program(address: Address, log: str) -> EngineLost:
         template = "{host} has {python}. Install Python 3.11 or later there, then Secateur."
         return EngineLost("remote.old_python", template, log, host=host, python=python[0])
     template = (
-        "Secateur is not installed on {host}, or not found there. Install it, or name its path: "
-        "ssh://{host}/path/of/secateur."
+        "Secateur is not installed on {host}, or not found there. Copy its wheel there and run {command}, or name its "
+        "path: ssh://{host}/path/of/secateur."
     )
-    return EngineLost("remote.no_program", template, log, host=host)
+    command = f"python3 -m pip install --user secateur-{own_version()}-py3-none-any.whl"
+    return EngineLost("remote.no_program", template, log, host=host, command=command)
 
 
 def other_version(address: Address, there: str, here: str) -> EngineLost:
