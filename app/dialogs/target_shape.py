@@ -30,6 +30,8 @@ from .shape_figures import ShapeFigures
 from .way_fields import WayFields
 from .window_api import WindowApi
 
+LONG = 800
+"""Milliseconds without an answer after which it is told what the engine does."""
 SETTLED = 250
 """Milliseconds without a key until the engine is asked."""
 NUMBERS, BUDGET = "numbers", "budget"
@@ -66,6 +68,8 @@ class TargetShape(FormDialog):
         self._waits = True
         self._timer = QTimer(self, interval=SETTLED, singleShot=True)
         self._timer.timeout.connect(self._ask)
+        self._patience = QTimer(self, interval=LONG, singleShot=True)
+        self._patience.timeout.connect(self._say_waiting)
         self._add_source()
         self._add_kinds()
         self.offers = QWidget()
@@ -175,7 +179,16 @@ class TargetShape(FormDialog):
             goal = replace(goal, limits=(limit_of(self.cost.cost, self.keep.value() / 100),), target=timed)
         else:
             goal = replace(goal, shape=self.shape())
+        self._patience.start()
         self._workbench.shape.ask(goal, self._take, self._missed)
+
+    @Slot()
+    def _say_waiting(self) -> None:
+        """The engine has something else to do first."""
+        if self._waits:
+            running = next((job.title for job in self._document.jobs), "")
+            self.figures.notes.setText(self.tr("Waiting for the engine: {job}").format(job=running))
+            self._fit()
 
     def _missed(self) -> None:
         """The engine could not be asked: again, once it rests."""
@@ -262,6 +275,7 @@ class TargetShape(FormDialog):
         self.estimate.setText(self._estimate())
         if self._waits:
             self.accept_button.setEnabled(False)
+        self._fit()
 
     @property
     def _removes(self) -> bool:

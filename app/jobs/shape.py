@@ -55,7 +55,6 @@ class ShapeJobs(QObject):
             intent,
             self._document.scores,
             contents.table,
-            background=True,
             about=TYPED,
             otherwise=missed,
         )
