@@ -12,7 +12,7 @@ from ..theme import theme
 from .command import Command, say
 from .registry import COMMANDS, MENUS
 
-SHOWN = frozenset(Aspect) - {Aspect.HOVER, Aspect.CURVE, Aspect.SENSITIVITY, Aspect.LOG}
+SHOWN = frozenset(Aspect) - {Aspect.HOVER, Aspect.CURVE, Aspect.GATES, Aspect.SENSITIVITY, Aspect.LOG}
 MORE_KEYS = {"edit.redo": "Ctrl+Y", "help.shortcuts": "?", "view.larger": "Ctrl+="}
 """Second shortcuts that people know from elsewhere."""
 

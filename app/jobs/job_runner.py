@@ -394,6 +394,10 @@ class JobRunner(QObject):
             return self.tr("Cancelled: {job}. {kept}").format(
                 job=job.title, kept=kept_words(kept.done, kept.total, kept.timed)
             )
+        gates = job.so_far
+        if isinstance(gates, LearnedGates) and gates.step < gates.steps:
+            words = self.tr("Cancelled: {job}. {0} of {1} steps are kept; the same target shape goes on from there.")
+            return words.format(f"{gates.step:,}", f"{gates.steps:,}", job=job.title)
         finished = self.tr("Cancelled: {job}. Finished results are kept.")
         words = self.tr("Cancelled: {job}. Nothing was changed.") if job.arrived is None else finished
         return words.format(job=job.title)

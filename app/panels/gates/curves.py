@@ -13,10 +13,10 @@ from secateur.engine.structures.types import Kind
 
 from ...theme import px, theme, tokens
 from ...widgets.plot import Plot, line
-from ...widgets.score_range import CaptionLine
+from ...widgets.score_range import HEIGHT, CaptionLine
 
 SWATCH = 18
-"""Width of the line before a kind's words, in device-independent pixels."""
+"""Width of the line before a kind's name, in device-independent pixels."""
 ABOVE = 104.0
 """Per cent at the upper end of the axis."""
 
@@ -72,8 +72,8 @@ class GateCurves(Plot):
             target.setPen(line(colour_of(place), dashed=True, width=3))
 
 
-class KindLine(CaptionLine):
-    """A kind in words, after a piece of its curve."""
+class KindName(CaptionLine):
+    """The name of a kind, after a piece of its curve."""
 
     def __init__(self, place: int, parent: QWidget | None = None) -> None:
         """The kind's place among those that are shown."""
@@ -82,7 +82,7 @@ class KindLine(CaptionLine):
         self._place, self.words = place, ""
 
     def tell(self, words: str) -> None:
-        """Say something else."""
+        """Name another kind."""
         if words != self.words:
             self.words = words
             self.setAccessibleName(words)
@@ -96,6 +96,6 @@ class KindLine(CaptionLine):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw both."""
         painter = QPainter(self)
-        painter.fillRect(QRectF(0, px(20) / 2 - 1, SWATCH, 2), QColor(colour_of(self._place)))
-        shown = self.fontMetrics().elidedText(self.words, Qt.TextElideMode.ElideRight, int(self.width() - SWATCH - 6))
-        self.say(painter, SWATCH + 6, shown)
+        painter.fillRect(QRectF(0, px(HEIGHT) / 2 - 1, SWATCH, 2), QColor(colour_of(self._place)))
+        room = int(self.width() - SWATCH - 6)
+        self.say(painter, SWATCH + 6, self.fontMetrics().elidedText(self.words, Qt.TextElideMode.ElideRight, room))

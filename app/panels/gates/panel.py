@@ -1,7 +1,7 @@
 """The Masks tab: expected against target number of open gates, by kind and step, while masks are learned."""
 
-from PySide6.QtCore import Slot
-from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, Slot
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from secateur.engine.masks.learned_gates import GateCount, LearnedGates
 
@@ -14,9 +14,12 @@ from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
 from ...widgets.plot_export import Drawing, Table, offer
 from ..plot_tables import gates_table
-from .curves import GateCurves, KindLine
+from .curves import GateCurves, KindName
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.GATES, Aspect.JOBS})
+
+
+RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
 class GatesPanel(QWidget):
@@ -24,7 +27,8 @@ class GatesPanel(QWidget):
 
     Attributes:
         curves: The plot.
-        lines: A line for each kind.
+        names: Of the kinds.
+        numbers: Of each kind, what stands beside its name: open, target, final, undecided.
         text: What is shown, and how far it is.
         cancel: Stops; what was learned is kept.
     """
@@ -35,7 +39,8 @@ class GatesPanel(QWidget):
         self.workbench, self.document = workbench, workbench.document
         self.curves = GateCurves(self.tr("Open gates by step"))
         self.curves.label_axis("left", self.tr("open gates, %"))
-        self.lines: list[KindLine] = []
+        self.names: list[KindName] = []
+        self.numbers: list[tuple[QLabel, ...]] = []
         self.text = label(role="caption", wrap=True)
         self.cancel = button(self.tr("Cancel"), tip=self.tr("Stop. What was learned is kept, and gone on with."))
         self._drawing = Drawing(
@@ -53,11 +58,27 @@ class GatesPanel(QWidget):
         empty.stepped.connect(self._begin)
         page = QWidget()
         page.setProperty("role", "page")
-        self._inner = QVBoxLayout(page)
-        self._inner.setContentsMargins(0, 0, 4, 0)
-        self._inner.setSpacing(3)
-        self._inner.addWidget(self.text)
-        self._inner.addStretch(1)
+        inner = QVBoxLayout(page)
+        inner.setContentsMargins(0, 0, 4, 0)
+        inner.setSpacing(3)
+        inner.addWidget(self.text)
+        self._grid = QGridLayout()
+        self._grid.setHorizontalSpacing(12)
+        self._grid.setVerticalSpacing(1)
+        self._grid.setColumnStretch(0, 1)
+        heads = (self.tr("open"), self.tr("target"), self.tr("final"), self.tr("undecided"))
+        tips = (
+            self.tr("Gates that are open on average"),
+            self.tr("How many should be open at this step"),
+            self.tr("Structures that stay in the end, of how many"),
+            self.tr("Gates that are often open and often closed"),
+        )
+        for column, (words, tip) in enumerate(zip(heads, tips, strict=True), start=1):
+            head = label(words, "caption")
+            head.setToolTip(tip)
+            self._grid.addWidget(head, 0, column, RIGHT)
+        inner.addLayout(self._grid)
+        inner.addStretch(1)
         area = QScrollArea()
         area.setProperty("role", "reached")
         area.setWidgetResizable(True)
@@ -103,13 +124,23 @@ class GatesPanel(QWidget):
 
     def _show_kinds(self, gates: LearnedGates) -> None:
         self.text.setText(self._said(gates))
-        while len(self.lines) < len(gates.counts):
-            self.lines.append(KindLine(len(self.lines)))
-            self._inner.insertWidget(len(self.lines), self.lines[-1])
-        for one, told in zip(self.lines, gates.counts, strict=False):
-            one.tell(self._told(told))
-        for place, one in enumerate(self.lines):
-            one.setVisible(place < len(gates.counts))
+        while len(self.names) < len(gates.counts):
+            self._add_row()
+        for place, (name, cells) in enumerate(zip(self.names, self.numbers, strict=True)):
+            for each in (name, *cells):
+                each.setVisible(place < len(gates.counts))
+        for name, cells, told in zip(self.names, self.numbers, gates.counts, strict=False):
+            name.tell(many_of(told.kind))
+            for cell, words in zip(cells, self._told(told), strict=True):
+                cell.setText(words)
+
+    def _add_row(self) -> None:
+        row = len(self.names) + 1
+        self.names.append(KindName(row - 1))
+        self.numbers.append(tuple(label("", "caption") for _ in range(4)))
+        self._grid.addWidget(self.names[-1], row, 0)
+        for column, cell in enumerate(self.numbers[-1], start=1):
+            self._grid.addWidget(cell, row, column, RIGHT)
 
     def _said(self, gates: LearnedGates) -> str:
         words = self.tr("Step {0} of {1}. Dashed: how many should be open.")
@@ -117,16 +148,9 @@ class GatesPanel(QWidget):
             words = self.tr("Step {0} of {1}. It is chosen what stays; the weights go on learning.")
         return words.format(f"{gates.step:,}", f"{gates.steps:,}")
 
-    def _told(self, one: GateCount) -> str:
-        words = self.tr("{kind}: {open} of {whole} open, should be {target}; {final} stay; {undecided} undecided")
-        return words.format(
-            kind=many_of(one.kind),
-            open=f"{one.expected:,.1f}",
-            whole=f"{one.whole:,}",
-            target=f"{one.target:,.1f}",
-            final=f"{one.final:,}",
-            undecided=f"{one.undecided:,}",
-        )
+    def _told(self, one: GateCount) -> tuple[str, ...]:
+        final = self.tr("{0} of {1}").format(f"{one.final:,}", f"{one.whole:,}")
+        return f"{one.expected:,.1f}", f"{one.target:,.1f}", final, f"{one.undecided:,}"
 
     def _show_job(self) -> None:
         learning = self.document.learned_gates is not None

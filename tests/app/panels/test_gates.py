@@ -61,14 +61,17 @@ def test_curves_follow_the_gates_and_stay_when_it_is_over(qtbot, player):
     (target, expected) = panel.curves._pairs[0]
     assert expected.getData()[0].tolist() == target.getData()[0].tolist() == [5, 10]
     assert expected.getData()[1] == pytest.approx([90, 75])
-    (line,) = panel.lines
+    (name,), (cells,) = panel.names, panel.numbers
     number = player.document.gates.latest.counts[0].whole
-    assert f"{0.75 * number:,.1f} of {number:,} open" in line.words and "7 undecided" in line.words
+    likely = f"{0.75 * number:,.1f}"
+    told = [likely, likely, f"{number // 2:,} of {number:,}", "7"]
+    assert name.words == "filters" and [cell.text() for cell in cells] == told
     assert panel._table().columns[1] == ["filter", "filter"]
     qtbot.mouseClick(panel.cancel, Qt.MouseButton.LeftButton)
     assert player.link.cancelled == [player.link.last("prune")]
     player.stop("prune")
     assert panel.curves.isVisible() and not panel.cancel.isVisible()
+    assert player.sentences[-1].endswith("10 of 40 steps are kept; the same target shape goes on from there.")
 
 
 def test_another_training_begins_another_curve(player):
