@@ -43,11 +43,15 @@ class Actions(QObject):
         for title in MENUS:
             menu = bar.addMenu(say(title))
             menu.setToolTipsVisible(True)
+            inner: dict[str, QMenu] = {}
             for one in COMMANDS:
                 if one.menu == title and one.line:
                     menu.addSeparator()
+                if one.menu == title and one.within and one.within not in inner:
+                    inner[one.within] = menu.addMenu(say(one.within))
+                    inner[one.within].setToolTipsVisible(True)
                 if one.menu == title:
-                    menu.addAction(self.by_id[one.id])
+                    inner.get(one.within, menu).addAction(self.by_id[one.id])
                 if one.menu == title and one.id in submenus:
                     for submenu in submenus[one.id](menu):
                         menu.addMenu(submenu)

@@ -40,6 +40,7 @@ class Command:
             sentence; None for what is quick.
         line: A line stands above it in its menu.
         chosen: Of a choice among several: whether it is the present one, which has a check mark. None for what acts.
+        within: Title of the menu inside that menu in which it stands, "" for none.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Command:
     takes: Callable[[Workbench], str] | None = None
     line: bool = False
     chosen: Callable[[], bool] | None = None
+    within: str = ""
 
     def shown(self, document: Document) -> str:
         """The title in the user's language, as it is worded for this document."""

@@ -12,6 +12,7 @@ from ..text.translate import QT_TRANSLATE_NOOP, counted
 from .command import CONTEXT, Command, say
 
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "Run")
+ENGINE = QT_TRANSLATE_NOOP(CONTEXT, "Engine")
 
 
 def _cancel(window: WindowApi) -> None:
@@ -53,6 +54,23 @@ def _lowest(window: WindowApi) -> None:
     from ..dialogs.find_fastest import ask
 
     ask(window)
+
+
+def _connect(window: WindowApi) -> None:
+    from ..dialogs.connect import ask
+
+    ask(window)
+
+
+def _disconnect(window: WindowApi) -> None:
+    from ..dialogs.connect import disconnect
+
+    disconnect(window)
+
+
+def _disconnect_words(document: Document) -> str:
+    place = document.engine.place
+    return say("Disconnect from {host}").format(host=place) if place else say("Disconnect")
 
 
 def _cut_words(document: Document) -> str:
@@ -228,6 +246,28 @@ RUN = (
             preconditions.has_no_marks,
             preconditions.can_add_baselines,
         ),
+    ),
+    Command(
+        "run.connect",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Connect..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Compute on another machine, reached by ssh. What is open here stays as a draft."),
+        _connect,
+        "",
+        preconditions.is_idle,
+        line=True,
+        within=ENGINE,
+    ),
+    Command(
+        "run.disconnect",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Disconnect"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Compute on this machine again. The engine on the other machine ends."),
+        _disconnect,
+        "",
+        preconditions.all_of(preconditions.engine_is_elsewhere, preconditions.is_idle),
+        _disconnect_words,
+        within=ENGINE,
     ),
     Command(
         "run.cancel",

@@ -58,6 +58,7 @@ class ApplyRecipe(FormDialog):
             window.as_widget(), self.tr("Apply recipe to new checkpoint"), sentence, self.tr("Open and compare")
         )
         document = window.document
+        self.read_elsewhere(window.workbench.elsewhere)
         self._place = document.engine.place
         spec = document.contents.spec
         shown = spec.source if document.absent and spec is not None else ""

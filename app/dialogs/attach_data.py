@@ -18,6 +18,7 @@ class AttachData(FormDialog):
             "The original is evaluated right away. Check the samples and the metric: they reveal wrong preprocessing."
         )
         super().__init__(window.as_widget(), self.tr("Attach data"), sentence, self.tr("Attach and evaluate"))
+        self.read_elsewhere(window.workbench.elsewhere)
         self.data = DataRows(self, window.document.engine.place, optional=False)
         if (task := window.document.task) is not None and task.spec is not None:
             self.data.take(task.spec)

@@ -22,6 +22,7 @@ class AttachWeights(FormDialog):
         )
         super().__init__(window.as_widget(), self.tr("Attach weights"), sentence, self.tr("Attach weights"))
         self._document = window.document
+        self.read_elsewhere(window.workbench.elsewhere)
         self.path = self.add_path(self.tr("Checkpoint"), hint=self.tr(".safetensors, .pt, .th"))
         self.problem = self._problem
         self.act = lambda: window.workbench.states.attach_weights(self.path.text())

@@ -42,6 +42,7 @@ class Baselines(FormDialog):
         )
         super().__init__(window.as_widget(), self.tr("Baselines"), sentence, self.tr("Make baselines"))
         self._window, self._document, self._jobs = window, window.document, window.workbench.baselines
+        self.read_elsewhere(window.workbench.elsewhere)
         self.boxes: dict[BaselineKind, CheckBox] = {}
         self.told = {kind: label("", "muted", wrap=True) for kind in BaselineKind}
         missing = missing_kinds(self._document)

@@ -26,6 +26,7 @@ class ChooseCheckpoint(FormDialog):
         sentence = self.tr("The model is opened again with these weights.")
         super().__init__(window.as_widget(), self.tr("Choose checkpoint"), sentence, self.tr("Open"))
         self._window = window
+        self.read_elsewhere(window.workbench.elsewhere)
         self.path = self.add_path(self.tr("Checkpoint"), hint=self.tr(".safetensors, .pt, .th"))
         self.problem = self._problem
         self.act = self._open

@@ -1,7 +1,8 @@
 """The frame of every dialog that asks: a sentence, a form, what is missing, one button worded with what it does."""
 
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 
 from PySide6.QtCore import QSize, Qt, Slot
 from PySide6.QtGui import QKeyEvent, QResizeEvent, QShowEvent
@@ -20,11 +21,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from ..jobs.remote_files import RemoteFiles
 from ..storage import settings
 from ..theme import px
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.fields import LineEdit
 from ..widgets.labels import label
+from .choose_path import choose
+from .remote_paths import RemotePaths
 
 WIDE = 640
 """Width of a dialog at first, for text of the first size, in device-independent pixels."""
@@ -83,6 +87,7 @@ class FormDialog(QDialog):
         problem: Given nothing what is missing, in words; "" when it can be accepted.
         act: What the button does; the dialog closes after it.
         written: Given nothing the paths that will be written: where something lies there, the user is asked.
+        paths_there: What is known of paths that the engine reads on another machine, None where it reads this one.
     """
 
     def __init__(self, parent: QWidget, title: str, sentence: str, verb: str) -> None:
@@ -93,6 +98,9 @@ class FormDialog(QDialog):
         self.problem: Callable[[], str] = lambda: ""
         self.act: Callable[[], None] = lambda: None
         self._paths: list[QLineEdit] = []
+        self._read: list[tuple[QLineEdit, str | Callable[[], str]]] = []
+        self._machine: RemoteFiles | None = None
+        self.paths_there: RemotePaths | None = None
         self.written: Callable[[], list[Path]] = list
         self._replaced: set[Path] = set()
         self.form = QFormLayout()
@@ -167,11 +175,32 @@ class FormDialog(QDialog):
     @Slot()
     def check(self) -> None:
         """Say what is missing, and enable the button when nothing is."""
-        problem = self.problem()
+        problem = self._whole_problem()
         self.missing.setText(problem)
         self.missing.setVisible(bool(problem))
         self.accept_button.setEnabled(not problem)
         self._fit()
+
+    def _whole_problem(self) -> str:
+        """What is missing; else which path is not where the engine reads it."""
+        there = self.paths_there
+        return self.problem() or next((found for text in self._texts() if there and (found := there.problem(text))), "")
+
+    def _texts(self) -> list[str]:
+        """Paths that stand in rows that are shown, and mean something on a disk."""
+        lines = [line for line, pick in self._read if _now(pick) and not line.isHidden()]
+        return [line.text() for line in lines if line.text() and self._is_shown(line)]
+
+    def _is_shown(self, line: QLineEdit) -> bool:
+        holder = line.parentWidget()
+        return holder is None or not holder.isHidden()
+
+    def read_elsewhere(self, elsewhere: RemoteFiles | None) -> None:
+        """Paths of rows are those of the engine's machine, None for this one; those that are written stay here."""
+        self._machine = elsewhere
+        if elsewhere is not None:
+            self.paths_there = RemotePaths(elsewhere, self)
+            self.paths_there.found.connect(self.check)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Other widths need other heights."""
@@ -197,8 +226,8 @@ class FormDialog(QDialog):
 
     def accept(self) -> None:
         """Act and close; a file that would be replaced is asked about first."""
-        if self.problem():
-            return
+        if self._whole_problem():
+            return self.check()
         taken = next((path for path in self.written() if _taken(path) and path not in self._replaced), None)
         if taken is not None:
 
@@ -263,6 +292,8 @@ class FormDialog(QDialog):
         browse = button(self.tr("Browse..."), tip=self.tr("Choose it on disk"))
         browse.clicked.connect(lambda: self._browse(line, _now(pick), _now(filters)))
         self._paths.append(line)
+        self._read.append((line, pick))
+        line.textChanged.connect(self._typed)
         if pick == "save":
             self.written = lambda: [Path(line.text().strip()).expanduser()]
         holder = QWidget()
@@ -273,13 +304,20 @@ class FormDialog(QDialog):
         self.add_row(title, holder)
         return line
 
+    @Slot()
+    def _typed(self) -> None:
+        if self.paths_there is not None:
+            self.paths_there.forget_missing()
+
     def _browse(self, line: QLineEdit, pick: str, filters: str) -> None:
-        dialog = QFileDialog(self, line.accessibleName(), self._beginning(line), filters)
-        modes = {"folder": QFileDialog.FileMode.Directory, "save": QFileDialog.FileMode.AnyFile}
-        dialog.setFileMode(modes.get(pick, QFileDialog.FileMode.ExistingFile))
-        if pick == "save":
-            dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-            dialog.fileSelected.connect(lambda path: self._replaced.add(Path(path)))  # Qt has asked
+        title, begin = line.accessibleName(), self._beginning(line)
+        if pick != "save":
+            found = partial(self.picked, line)
+            return choose(self, self._machine, title, found, begin=begin, pick=pick, filters=filters)
+        dialog = QFileDialog(self, title, begin, filters)
+        dialog.setFileMode(QFileDialog.FileMode.AnyFile)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.fileSelected.connect(lambda path: self._replaced.add(Path(path)))  # Qt has asked
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.fileSelected.connect(lambda path: self.picked(line, path))
         dialog.open()
@@ -287,14 +325,22 @@ class FormDialog(QDialog):
     def picked(self, line: QLineEdit, path: str) -> None:
         """A path was looked for and found."""
         line.setText(path)
-        settings.store("folder", str(Path(path).parent))
+        settings.store(self._last_folder, str(PurePosixPath(path).parent if self._machine else Path(path).parent))
+
+    @property
+    def _last_folder(self) -> str:
+        """Name of the setting of where was looked last, on each machine its own."""
+        return "folder" if self._machine is None else f"folder on {self._machine.host}"
 
     def _beginning(self, line: QLineEdit) -> str:
         """Where to look: at what stands there, beside what stands in another row, or where was looked last."""
         if line.text():
             return line.text()
+        last = settings.value(self._last_folder, "")
+        if self._machine is not None:
+            return last
         others = (Path(other.text()).expanduser().parent for other in self._paths if other.text())
-        return str(next((folder for folder in others if folder.is_dir()), settings.value("folder", "")))
+        return str(next((folder for folder in others if folder.is_dir()), last))
 
 
 class Replace(FormDialog):

@@ -73,15 +73,14 @@ class OpenModel(FormDialog):
             kind: The kind of source to begin with, None for what was asked for last.
         """
         title, verb = self.tr("Open a model"), self.tr("Open")
-        sentence = self.tr("The model is opened in a separate process, not in this window.")
+        sentence = self._told_of_engine(window.document.engine.place)
         if compares:
             title, verb = self.tr("Compare with another model"), self.tr("Compare")
             sentence = self.tr("Its layers are shown beside those of the current state. The open model stays open.")
         super().__init__(window.as_widget(), title, sentence, verb)
         self._callables: tuple[str, ...] = ()
-        self._before = ""
-        self._compares = compares
-        self._place = window.document.engine.place
+        self._before, self._compares, self._place = "", compares, window.document.engine.place
+        self.read_elsewhere(window.workbench.elsewhere)
         self._by_hand = False
         self.kind = ComboBox(self.tr("Source"))
         for one in KINDS:
@@ -126,6 +125,11 @@ class OpenModel(FormDialog):
         self._take(source, self.name.text())
         self._before = self.name.text()
         self.name.setFocus()
+
+    def _told_of_engine(self, host: str) -> str:
+        if host:
+            return self.tr("The model is opened on {host}, and paths are paths there.").format(host=host)
+        return self.tr("The model is opened in a separate process, not in this window.")
 
     def _add_plans(self) -> None:
         self.own_class = check_field(setting_of(ModelSpec, "own_class"))
@@ -248,14 +252,18 @@ class OpenModel(FormDialog):
 
     def _name_file(self, path: str) -> None:
         """Take a path over, with the first of what in it can make a model."""
-        found = callables_in(Path(path).expanduser()) if path.endswith(".py") and is_file(path) else ()
+        found = callables_in(Path(path).expanduser()) if self._is_code(path) else ()
         self.name.setText(f"{path}:{found[0]}" if found else path)
+
+    def _is_code(self, path: str) -> bool:
+        """Whether a path names a Python file that can be looked into from here."""
+        return not self._place and path.endswith(".py") and is_file(path)
 
     def _look_into(self) -> None:
         """Offer what a Python file that is named has to offer."""
         file, end, said = self.name.text().rpartition(".py")
         path = f"{file}{end}"
-        self._callables = callables_in(Path(path).expanduser()) if end and is_file(path) else ()
+        self._callables = callables_in(Path(path).expanduser()) if self._is_code(path) else ()
         self.maker.clear()
         self.maker.addItems(self._callables)
         self.maker.setCurrentIndex(self.maker.findText(said.removeprefix(":").strip()))
@@ -351,11 +359,6 @@ class OpenModel(FormDialog):
         if not is_valid(model_inputs, self.inputs.text()):
             return self.tr("Enter each input as 1x3x224x224, or with name and type as input_ids=2x16:int64.")
         return ""
-
-
-def ask_for_project(window: WindowApi) -> None:
-    """Ask for the path of a project or bundle: it lies where no dialog can look."""
-    OpenModel(window, kind=FOLDER).open()
 
 
 def ask_to_compare(window: WindowApi) -> None:

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication, Qt
-from PySide6.QtWidgets import QFileDialog
+from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.sharing.project_files import in_the_way
 
+from .choose_path import choose
 from .folder import FolderDialog
-from .open_model import ask_for_project
 from .window_api import WindowApi
 
 CONTEXT = "Project"
@@ -38,22 +37,12 @@ def ask_save(window: WindowApi) -> None:
 
 def ask_folder(window: WindowApi) -> None:
     """Let the user choose a project's folder to open."""
-    if window.document.engine.place:
-        return ask_for_project(window)
-    dialog = QFileDialog(window.as_widget(), QCoreApplication.translate(CONTEXT, "Open project"))
-    dialog.setFileMode(QFileDialog.FileMode.Directory)
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.fileSelected.connect(window.open_source)
-    dialog.open()
+    title = QCoreApplication.translate(CONTEXT, "Open project")
+    choose(window.as_widget(), window.workbench.elsewhere, title, window.open_source, pick="folder")
 
 
 def ask_bundle(window: WindowApi) -> None:
     """Let the user choose a bundle to open."""
-    if window.document.engine.place:
-        return ask_for_project(window)
     say = QCoreApplication.translate
-    dialog = QFileDialog(window.as_widget(), say(CONTEXT, "Open bundle"), "", say(CONTEXT, "Bundles (*.zip)"))
-    dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.fileSelected.connect(window.open_source)
-    dialog.open()
+    title, filters = say(CONTEXT, "Open bundle"), say(CONTEXT, "Bundles (*.zip)")
+    choose(window.as_widget(), window.workbench.elsewhere, title, window.open_source, filters=filters)

@@ -34,6 +34,7 @@ class RelocateFile(FormDialog):
             self.tr("Use this path"),
         )
         self._document = window.document
+        self.read_elsewhere(window.workbench.elsewhere)
         name = Path(old).name
         self.path = self.add_path(name, hint=old, pick="file" if Path(old).suffix else "folder", filters=_filter(name))
         self.problem = self._problem

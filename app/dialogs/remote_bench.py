@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication, Qt
-from PySide6.QtWidgets import QFileDialog
+from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.targets.remote import check_bench, not_a_bench
@@ -12,6 +11,7 @@ from ..jobs.remote_bench import remote_target
 from ..text.metrics import target_text
 from ..text.translate import sentence
 from ..widgets.labels import label
+from .choose_path import choose
 from .folder import FolderDialog
 from .window_api import WindowApi
 
@@ -55,8 +55,4 @@ def ask_write(window: WindowApi) -> None:
 def ask_results(window: WindowApi) -> None:
     """Let the user choose the results of another machine."""
     title = QCoreApplication.translate(CONTEXT, "Read results from another machine")
-    dialog = QFileDialog(window.as_widget(), title, "", FORMAT)
-    dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.fileSelected.connect(window.workbench.bench.read)
-    dialog.open()
+    choose(window.as_widget(), window.workbench.elsewhere, title, window.workbench.bench.read, filters=FORMAT)

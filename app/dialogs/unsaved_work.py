@@ -33,9 +33,9 @@ class UnsavedWork(FormDialog):
         self.act = act
 
 
-def leave(window: WindowApi, act: Callable[[], None]) -> None:
-    """Do what replaces the open model; where that leaves unsaved work behind, ask first."""
+def leave(window: WindowApi, act: Callable[[], None], closes: bool = False) -> None:
+    """Do what replaces the open model, or `closes` it; where that leaves unsaved work behind, ask first."""
     if leaves_work(window.document):
-        UnsavedWork(window, act).open()
+        UnsavedWork(window, act, closes).open()
     else:
         act()

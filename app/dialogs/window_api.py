@@ -1,5 +1,6 @@
 """What dialogs, commands and panels may ask of the main window, and nothing else of it."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from PySide6.QtWidgets import QWidget
@@ -7,6 +8,7 @@ from PySide6.QtWidgets import QWidget
 from secateur.engine.sources.protocol import ModelSpec
 
 from ..document.document import Document
+from ..jobs.engine_supervisor import Client
 from ..jobs.workbench import Workbench
 from ..widgets.plot_export import Drawing
 
@@ -38,6 +40,15 @@ class WindowApi(Protocol):
 
     def hide_error(self) -> None:
         """Take the bar of an error away: it was about something before."""
+        ...
+
+    def use_engine(self, engine: Client | None, then: "Callable[[WindowApi], None] | None" = None) -> None:
+        """Go on in a window with another engine, in the place of this one, which closes.
+
+        Args:
+            engine: One that is connected, None for this machine's.
+            then: Called with the other window once it is shown.
+        """
         ...
 
     # What is open.

@@ -27,6 +27,11 @@ def all_of(*reasons: Reason) -> Reason:
     return reason
 
 
+def engine_is_elsewhere(document: Document) -> str:
+    """The engine is on another machine."""
+    return "" if document.engine.place else say("The engine is on this machine already.")
+
+
 def has_model(document: Document) -> str:
     """A model is open."""
     return "" if document.analysis is not None else say("Open a model first.")

@@ -5,6 +5,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Qt, QThread, Signal, Slot
 
+from ..storage.autosave.remote_engine import RemoteEngine
 from .engine_supervisor import Client, Supervisor
 
 
@@ -68,6 +69,12 @@ class EngineLink(QObject):
     def place(self) -> str:
         """The machine that it runs on, "" for this one."""
         return self.client.place
+
+    @property
+    def engine(self) -> RemoteEngine | None:
+        """How a later window finds it again, None for this machine's, which ends with the window."""
+        address: Any = getattr(self.client, "address", None)
+        return None if address is None else RemoteEngine(str(address), str(getattr(self.client, "name", "")))
 
     @property
     def pid(self) -> int:

@@ -17,6 +17,7 @@ from ..document.job_state import UnfinishedJob
 from ..storage import settings
 from ..storage.autosave import session_folders
 from ..storage.autosave.remembered import Remembered
+from ..storage.autosave.remote_engine import remote_engine_of
 from ..storage.autosave.session_folders import Draft
 from ..storage.session_autosave import SessionAutosave
 from ..storage.user_folders import sessions_folder
@@ -30,17 +31,19 @@ class SessionRestore(QObject):
     """The drafts of this user: sessions with unsaved work.
 
     Attributes:
-        drafts: Sessions with unsaved work that no window is open on, the newest first; none where the engine is on
-            another machine, which has none of their files.
+        drafts: Sessions with unsaved work that no window is open on, the newest first; where the engine is on another
+            machine, none of those whose files are here.
         out_of_reach: How many drafts this machine has that such an engine cannot open.
         discarded: Those of them that are to be deleted.
         restoring: The folder that is being restored, None for none.
 
     Signals:
         found: `drafts` or `discarded` changed.
+        elsewhere: (folder, name, RemoteEngine or None for this machine's): only a window with that engine restores it.
     """
 
     found = Signal()
+    elsewhere = Signal(object, str, object)
 
     def __init__(
         self, document: Document, runner: JobRunner, model: ModelJobs, states: StateJobs, autosave: SessionAutosave
@@ -78,8 +81,8 @@ class SessionRestore(QObject):
 
         def take(drafts: list[Draft]) -> None:
             elsewhere = bool(self._document.engine.place)
-            self.drafts = () if elsewhere else tuple(drafts)
-            self.out_of_reach = len(drafts) if elsewhere else 0
+            self.drafts = tuple(draft for draft in drafts if draft.engine is not None or not elsewhere)
+            self.out_of_reach = len(drafts) - len(self.drafts)
             self._tell()
 
         self._autosave.journal.run(lambda: session_folders.drafts(root), take)
@@ -125,6 +128,9 @@ class SessionRestore(QObject):
             return self._document.say(self.tr("Wait for the running job, or cancel it."))
         if self._autosave.folder == folder:
             return self._document.say(self.tr("This session is already open."))
+        engine = remote_engine_of(folder)
+        if engine != self._autosave.engine and not FolderLock(folder).taken():
+            return self.elsewhere.emit(folder, name, engine)
         lock = FolderLock(folder)
         closed = not lock.left
         try:

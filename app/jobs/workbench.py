@@ -24,6 +24,7 @@ from .other_models import OtherModelJobs
 from .plan_jobs import PlanJobs
 from .recipes import RecipeJobs
 from .remote_bench import RemoteBenchJobs
+from .remote_files import RemoteFiles
 from .sensitivity import SensitivityJobs
 from .session_restore import SessionRestore
 from .shape import ShapeJobs
@@ -41,6 +42,7 @@ class Workbench(QObject):
         runner: Runs jobs against the engine; its queue is published in the document.
         files: Writes small files beside the interface, in order.
         layouts: Lays graphs out beside the interface.
+        elsewhere: Folders and files of the engine's machine, None where that is this one.
         autosave: Keeps the session on disk.
         plan: Scores, latencies, plans.
         states: Cut, recover, export, evaluate, measure.
@@ -65,7 +67,8 @@ class Workbench(QObject):
         self.runner = runner = JobRunner(document, link, self.estimator)
         self.files = BackgroundTasks("files")
         self.layouts = BackgroundTasks("layouts of graphs")
-        self.autosave = SessionAutosave(document)
+        self.elsewhere = RemoteFiles(link.client) if link is not None and link.place else None
+        self.autosave = SessionAutosave(document, None if link is None else link.engine)
         self.plan = PlanJobs(document, runner)
         self.states = StateJobs(document, runner, self.plan)
         self.model = ModelJobs(document, runner, self.plan, self.states, self.autosave)
@@ -112,3 +115,5 @@ class Workbench(QObject):
         self.plan.close()
         self.autosave.close()
         self.runner.close()
+        if self.elsewhere is not None:
+            self.elsewhere.close()

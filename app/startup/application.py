@@ -2,8 +2,10 @@
 
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 
-from PySide6.QtCore import QCoreApplication, QTimer
+from PySide6.QtCore import QCoreApplication, QObject, QTimer, Signal, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
@@ -38,6 +40,40 @@ def make_application() -> QApplication:
     return application
 
 
+class WindowHolder(QObject):
+    """Holds the program's window, and puts another in its place where an engine elsewhere is chosen.
+
+    Attributes:
+        window: The present one.
+
+    Signals:
+        replaced: The window that has come in the place of another.
+    """
+
+    replaced = Signal(object)
+
+    def __init__(self, engine: Client | None = None, parent: QObject | None = None) -> None:
+        """Make a window with an engine of its own, or with that."""
+        super().__init__(parent)
+        self.window = self._made(engine)
+
+    def _made(self, engine: Client | None) -> MainWindow:
+        window = make_window(engine)
+        window.engine_chosen.connect(self._replace)
+        return window
+
+    @Slot(object, object)
+    def _replace(self, engine: Client | None, then: Callable[[MainWindow], None] | None) -> None:
+        before, self.window = self.window, self._made(engine)
+        self.window.restoreGeometry(before.saveGeometry())
+        if then is not None:
+            self.window.painted.connect(partial(then, self.window))
+        self.replaced.emit(self.window)
+        self.window.show()
+        before.leave()
+        before.deleteLater()
+
+
 def make_window(engine: Client | None = None) -> MainWindow:
     """A window on an empty document with an engine of its own, which takes a session after the first paint."""
     window = MainWindow(Workbench(EngineLink(engine)))
@@ -59,8 +95,9 @@ def start(spec: ModelSpec | None, asked: bool = True, engine: Client | None = No
     mishaps = ExceptionHook(application)
     mishaps.install()
     _end_on_interrupt(application)
-    window = make_window(engine)
-    FileOpener(application, window)
+    holder = WindowHolder(engine)
+    window = holder.window
+    holder.replaced.connect(FileOpener(application, window).serve)
     window.show()
     if spec is not None:
         window.painted.connect(lambda: window.begin(spec) if asked else window.begin_with(spec))

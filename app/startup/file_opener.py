@@ -12,9 +12,14 @@ class FileOpener(QObject):
     def __init__(self, application: QObject, window: MainWindow) -> None:
         """Listen for as long as the application lives."""
         super().__init__(application)
-        self._window, self._painted, self._waiting = window, False, ""
-        window.painted.connect(self._open_waiting)
+        self._waiting = ""
+        self.serve(window)
         application.installEventFilter(self)
+
+    def serve(self, window: MainWindow) -> None:
+        """Open in that window from now on."""
+        self._window, self._painted = window, False
+        window.painted.connect(self._open_waiting)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Take what asks for a file."""

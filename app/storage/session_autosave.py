@@ -1,6 +1,7 @@
 """Keeps a window's session on disk: holds its folder by a lock, and has its log follow the document."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QObject
@@ -11,6 +12,7 @@ from ..document.document import Document
 from . import quarantine
 from .autosave.journal import Journal
 from .autosave.remembered import Remembered
+from .autosave.remote_engine import RemoteEngine
 from .autosave.tape import read
 
 
@@ -19,11 +21,13 @@ class SessionAutosave(QObject):
 
     Attributes:
         journal: Writes what the window does.
+        engine: Where the session's states are, None for this machine.
     """
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, engine: RemoteEngine | None = None) -> None:
         """Belong to a document; nothing is kept before `enter`."""
         super().__init__(document)
+        self.engine = engine
         self._document = document
         self.journal = Journal(document)
         self._lock: FolderLock | None = None
@@ -44,12 +48,16 @@ class SessionAutosave(QObject):
             self._document.say(words.format(error.strerror))
             self._lock = None
             return
+        if self.engine is not None:
+            self.journal.run(partial(self.engine.keep, folder))
         self.journal.follow(folder)
 
     def leave(self) -> None:
         """The session is closed in order, once everything is written."""
         self.journal.stop()
         if self._lock is not None:
+            if self.engine is not None:
+                self.journal.run(partial(self.engine.forget, self._lock.path.parent))
             self.journal.run(self._lock.release)
             self._lock = None
 

@@ -29,6 +29,8 @@ def draft_text(draft: Draft) -> str:
     words = ", ".join(part for part in parts if part)
     if not words:
         words = counted(draft.steps, say("drafts", "{count} step"), say("drafts", "{count} steps"))
+    if draft.engine is not None:
+        words = say("drafts", "{words}, on {host}").format(words=words, host=draft.engine.host)
     if draft.job is None:
         return words
     goes_on = say("drafts", "{words}. Unfinished: {job}; it resumes.")
@@ -61,7 +63,7 @@ def out_of_reach_text(count: int, document: Document) -> str:
     """Why the drafts of this machine are not listed beside an engine on another one."""
     say = QCoreApplication.translate
     drafts = counted(count, say("drafts", "{count} draft"), say("drafts", "{count} drafts"))
-    words = say("drafts", "{drafts} on this computer. To open them, start Secateur without the engine on {host}.")
+    words = say("drafts", "{drafts} on this computer. To open them, disconnect from {host}.")
     return words.format(drafts=drafts, host=document.engine.place)
 
 

@@ -20,9 +20,11 @@ from ..commands.registry import command_named
 from ..dialogs.window_api import WindowApi
 from ..document.aspects import Aspect
 from ..document.document import Document
+from ..jobs.engine_supervisor import Client
 from ..jobs.workbench import Workbench
 from ..panels.registry import PANELS
 from ..storage import quarantine, settings
+from ..storage.autosave.remote_engine import RemoteEngine
 from ..storage.open_target import source_of
 from ..storage.recent_files import RecentFiles, spec_of
 from ..text.translate import sentence
@@ -70,10 +72,12 @@ class MainWindow(QMainWindow):
 
     Signals:
         painted: The window was painted for the first time.
+        engine_chosen: (engine, callback): go on in another window with that engine, None for this machine's.
         built: All panels stand.
     """
 
     painted = Signal()
+    engine_chosen = Signal(object, object)
     built = Signal()
 
     def __init__(self, workbench: Workbench) -> None:
@@ -109,6 +113,7 @@ class MainWindow(QMainWindow):
         workbench.recipes.fitted.connect(self._fitted)
         workbench.others.read.connect(self._compare)
         document.requested.connect(self._serve)
+        workbench.sessions.elsewhere.connect(self._restore_elsewhere)
         workbench.runner.unsure.connect(self._ask_to_cancel)
         document.changed.connect(self._cover)
         document.dispatcher.settled.connect(self._show_page)
@@ -237,6 +242,13 @@ class MainWindow(QMainWindow):
 
         leave(self, restore)
 
+    @Slot(object, str, object)
+    def _restore_elsewhere(self, folder: Path, name: str, engine: RemoteEngine | None) -> None:
+        """Go on with a session in a window with the engine that has its states."""
+        from ..dialogs.connect import go_on
+
+        go_on(self, engine, lambda window: window.workbench.sessions.restore(folder, name))
+
     def reopen(self, source: str) -> None:
         """Open something of the list of what was opened as it was: with its checkpoint and data."""
         if (spec := spec_of(source, self.document.engine.place)) is not None:
@@ -293,6 +305,15 @@ class MainWindow(QMainWindow):
     def run_command(self, name: str) -> None:
         """Run a command by its id, unless it cannot be done now; then say why."""
         self.commands.run(command_named(name))
+
+    def use_engine(self, engine: Client | None, then: Callable[[WindowApi], None] | None = None) -> None:
+        """Go on in a window with another engine; who holds this window puts that in its place."""
+        self.engine_chosen.emit(engine, then)
+
+    def leave(self) -> None:
+        """Close without a question."""
+        self._closed = True
+        self.close()
 
     def hide_error(self) -> None:
         """Take the bar of an error away: it was about something before."""
@@ -456,7 +477,11 @@ class MainWindow(QMainWindow):
     def dropEvent(self, event: QDropEvent) -> None:
         """Open the first file."""
         paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
-        if paths:
+        if paths and self.document.engine.place:  # which the engine cannot read; the dialog says so, and sends it
+            from ..dialogs.open_model import ask
+
+            ask(self, paths[0])
+        elif paths:
             self.open_source(paths[0])
 
     def _asks_first(self) -> bool:
@@ -468,7 +493,7 @@ class MainWindow(QMainWindow):
         if settings.value(settings.ASK_CLOSE, True) and jobs_to_confirm(self.document):
             asked = self._standing(Closing) or Closing(self)
         elif leaves_work(self.document):
-            asked = self._standing(UnsavedWork) or UnsavedWork(self, self._close_anyway, closes=True)
+            asked = self._standing(UnsavedWork) or UnsavedWork(self, self.leave, closes=True)
         else:
             return False
         asked.open()
@@ -477,10 +502,6 @@ class MainWindow(QMainWindow):
     def _standing(self, kind: type[Dialog]) -> Dialog | None:
         """A dialog of a kind that is open already."""
         return next((one for one in self.findChildren(kind) if one.isVisible()), None)
-
-    def _close_anyway(self) -> None:
-        self._closed = True
-        self.close()
 
     def _restore(self) -> None:
         if not self.restoreGeometry(settings.load("geometry")):

@@ -5,6 +5,7 @@ from typing import Any
 from PySide6.QtCore import QDateTime, QLocale, Qt, Slot
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
+from ..dialogs.unsaved_work import leave
 from ..dialogs.window_api import WindowApi
 from ..storage.autosave.session_folders import Draft
 from ..widgets.buttons import PrimaryButton, button
@@ -82,7 +83,8 @@ class RestoreBar(Card):
             return row
         restore = PrimaryButton(self.tr("Restore")) if first else button(self.tr("Restore"))
         restore.setAccessibleName(self.tr("Restore {0}").format(draft.name))
-        restore.clicked.connect(lambda: self._sessions.restore(draft.folder, draft.name))
+        sessions = self._sessions
+        restore.clicked.connect(lambda: leave(self._window, lambda: sessions.restore(draft.folder, draft.name)))
         line.addWidget(restore)
         line.addWidget(self._action(self.tr("Discard"), draft, lambda: self._sessions.discard(draft)))
         return row

@@ -122,6 +122,22 @@ def _mishap(window: Any) -> QDialog:
     return UnexpectedError(window, "ValueError: not a number")
 
 
+def _browser(window: Any) -> QDialog:
+    from secateur.app.dialogs.remote_browser import RemoteBrowser
+    from tests.app.remote.disk import Disk
+
+    disk: Any = Disk({"/home/me/models": None, "/home/me/net.pt": 45_000_000})
+    return RemoteBrowser(window, disk, window.tr("Checkpoint"))
+
+
+def _send(window: Any) -> QDialog:
+    from secateur.app.dialogs.send_file import SendFile
+    from tests.app.remote.disk import Disk
+
+    disk: Any = Disk({})
+    return SendFile(window, disk, __file__, lambda path: None)
+
+
 def _unsaved(window: Any) -> QDialog:
     from secateur.app.dialogs.unsaved_work import UnsavedWork
 
@@ -144,6 +160,8 @@ _SPECIAL: dict[str, Callable[[Any], QWidget]] = {
     "UnexpectedError": _mishap,
     "UnsavedWork": _unsaved,
     "RelocateFile": _moved,
+    "RemoteBrowser": _browser,
+    "SendFile": _send,
     "RatingOptions": _rating,
     "RecoverySettingsDialog": _recovery,
     "Replace": _replace,

@@ -37,6 +37,7 @@ class FakeLink(QObject):
         self.sent: list[int] = []
         self.cancelled: list[int] = []
         self.place = ""
+        self.engine = None
         self.closed = False
 
     def start(self, folder: Path) -> None:

@@ -32,6 +32,7 @@ class Window(QMainWindow):
         fronts: Panels that came to the front, in order.
         ran: Ids of the commands that were run.
         opened: Models that were to be opened.
+        engines: Engines that were chosen.
     """
 
     def __init__(self, workbench: Workbench) -> None:
@@ -40,6 +41,7 @@ class Window(QMainWindow):
         self.fronts: list[str] = []
         self.ran: list[str] = []
         self.opened: list[ModelSpec] = []
+        self.engines: list[Any] = []
         self.document.requested.connect(self._serve)
 
     def _serve(self, request: Callable[[WindowApi], None]) -> None:
@@ -54,6 +56,12 @@ class Window(QMainWindow):
     def open(self, spec: ModelSpec) -> None:
         self.opened.append(spec)
 
+    def open_source(self, source: str) -> None:
+        self.opened.append(ModelSpec(source))
+
+    def use_engine(self, engine: Any, then: Any = None) -> None:
+        self.engines.append(engine)
+
     def show_panel(self, module: str) -> None:
         self.fronts.append(module)
 
@@ -66,7 +74,7 @@ class Window(QMainWindow):
     def _nothing(self, *_arguments: Any, **_named: Any) -> None:
         """Nothing is asked for here."""
 
-    hide_error = open_source = reopen = show_restorable = show_rating = edit_keeps = toggle_dock = _nothing
+    hide_error = reopen = show_restorable = show_rating = edit_keeps = toggle_dock = _nothing
     show_job_log = show_tour = _nothing
     reset_layout = dress = resize_text = show_palette = show_shortcuts = show_manual = _nothing
 

@@ -17,6 +17,8 @@ from secateur.engine.structures.types import Kind
 
 from ...document.job_state import UnfinishedJob
 from .remembered import Remembered
+from .remote_engine import ENGINE as REMOTE
+from .remote_engine import RemoteEngine, remote_engine_of
 from .tape import LOG, read
 
 EVENTS = "events.jsonl"
@@ -42,6 +44,7 @@ class Draft:
         marked: Kinds of structures that were marked, and how many.
         locked: Structures that were locked.
         job: What was running, None for nothing.
+        engine: The engine elsewhere that has its states, None for this machine.
     """
 
     folder: Path
@@ -53,6 +56,7 @@ class Draft:
     marked: tuple[tuple[Kind, int], ...] = ()
     locked: int = 0
     job: UnfinishedJob | None = None
+    engine: RemoteEngine | None = None
 
 
 def drafts(root: Path) -> list[Draft]:
@@ -154,7 +158,7 @@ class _Content:
 
 def _content(folder: Path) -> _Content:
     """Read a folder, unless nothing was written in it since that was done last."""
-    times = {name: (folder / name).stat().st_mtime for name in (EVENTS, LOG) if (folder / name).exists()}
+    times = {name: (folder / name).stat().st_mtime for name in (EVENTS, LOG, REMOTE) if (folder / name).exists()}
     found = _read_content(folder, tuple(times.items()))
     return replace(found, draft=replace(found.draft, crashed=found.work and FolderLock(folder, WINDOW).left))
 
@@ -162,9 +166,10 @@ def _content(folder: Path) -> _Content:
 @lru_cache(maxsize=256)
 def _read_content(folder: Path, times: tuple[tuple[str, float], ...]) -> _Content:
     """What its files say; `times` is when each was written to."""
-    states, kept, when = states_of(folder), read(folder), max((time for _, time in times), default=0.0)
+    engine, kept, when = remote_engine_of(folder), read(folder), max((time for _, time in times), default=0.0)
+    states = states_of(folder) if engine is None else 1  # the others are known there
     if kept is None:
-        draft = Draft(folder, folder.name, when, states, crashed=False)
+        draft = Draft(folder, folder.name, when, states, crashed=False, engine=engine)
         return _Content(draft, work=states > 1, unsaved=states > 1)
     now, history = kept.now, kept.history
     marks = bool(history.entries or now.marked.any() or now.locked.any() or kept.job)
@@ -178,6 +183,7 @@ def _read_content(folder: Path, times: tuple[tuple[str, float], ...]) -> _Conten
         marked=_by_kind(kept),
         locked=int(now.locked.sum()),
         job=kept.job,
+        engine=engine,
     )
     work = states > 1 or marks
     return _Content(draft, work=work, unsaved=work and (kept.job is not None or not history.clean))
@@ -199,7 +205,8 @@ def _superfluous(folder: Path, now: float) -> bool:
     if (folder / DISCARDED).exists():
         return True
     content = _content(folder)
-    if not (folder / EVENTS).exists() or not content.work:
+    here = (folder / EVENTS).exists() or content.draft.engine is not None
+    if not here or not content.work:
         return not _fresh(folder, now)
     return not content.unsaved and not content.draft.crashed and now - content.draft.when > KEPT
 

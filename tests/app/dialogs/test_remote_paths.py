@@ -1,27 +1,34 @@
 """Paths in dialogs while the engine is on another machine: this disk does not know what lies there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from PySide6.QtWidgets import QFileDialog
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDialog, QFileDialog, QPushButton
 
 from secateur.app.dialogs.apply_recipe import ApplyRecipe
 from secateur.app.dialogs.attach_data import AttachData
 from secateur.app.dialogs.attach_weights import AttachWeights
 from secateur.app.dialogs.baselines import Baselines
 from secateur.app.dialogs.checkpoint import ChooseCheckpoint
+from secateur.app.dialogs.choose_path import choose
 from secateur.app.dialogs.form import FormDialog
 from secateur.app.dialogs.open_model import OpenModel
 from secateur.app.dialogs.project import ask_bundle, ask_folder
 from secateur.app.dialogs.relocate_file import RelocateFile
+from secateur.app.dialogs.remote_browser import RemoteBrowser
+from secateur.app.dialogs.send_file import SendFile
 from secateur.app.dialogs.source_kinds import FILE, FOLDER, GRAPH, HUGGING_FACE_FOLDER, KINDS, Kind
 from secateur.engine.baselines.protocol import BaselineKind
+from secateur.engine.errors import SecateurError
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import TaskSpec
 
 from ..playing import Window
+from ..remote.disk import Disk
 
 Fill = Callable[[Window], FormDialog]
 NOWHERE = "/no/such/place"
@@ -81,6 +88,14 @@ FILLED: dict[str, Fill] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def closed(window: Window) -> Iterator[None]:
+    """No dialog stays open."""
+    yield
+    for dialog in window.findChildren(QDialog):
+        dialog.close()
+
+
 @pytest.fixture
 def elsewhere(window: Window) -> Window:
     """A window whose engine is on another machine."""
@@ -126,13 +141,108 @@ def test_a_folder_there_is_offered_again_as_one(qtbot, elsewhere: Window) -> Non
         assert dialog.kind.currentData() is kind and dialog.spec().source == source
 
 
-@pytest.mark.parametrize("ask", [ask_folder, ask_bundle])
-def test_a_project_there_is_asked_for_by_its_path(qtbot, elsewhere: Window, ask) -> None:
+@pytest.mark.parametrize(("ask", "path"), [(ask_folder, "/data/work"), (ask_bundle, "/data/work.zip")])
+def test_a_project_there_is_looked_for_there(qtbot, elsewhere: Window, ask, path: str) -> None:
+    elsewhere.workbench.elsewhere = Disk({"/data/work": None, "/data/work.zip": 3})  # type: ignore[assignment]
     ask(elsewhere)
     assert not elsewhere.findChildren(QFileDialog)
-    dialog = elsewhere.findChild(OpenModel)
-    assert dialog is not None and dialog.kind.currentData() is FOLDER
-    dialog.name.setText(f"{NOWHERE}/work.zip")
-    dialog.accept()
-    assert elsewhere.opened == [ModelSpec(f"{NOWHERE}/work.zip")]
-    assert not Path(NOWHERE).exists()
+    browser = elsewhere.findChild(RemoteBrowser)
+    assert browser is not None
+    browser.path.setText(path)
+    browser.accept_button.click()
+    assert elsewhere.opened == [ModelSpec(path)] and not Path(path).exists()
+
+
+# The browser.
+
+
+@pytest.fixture
+def disk() -> Disk:
+    return Disk({"/home/me": None, "/home/me/net.pt": 1200, "/home/me/.hidden": 1, "/home/me/b.txt": 2, "/data": None})
+
+
+def browsed(window: Window, disk: Disk, **how: Any) -> tuple[RemoteBrowser, list[str]]:
+    found: list[str] = []
+    choose(window, disk, "Checkpoint", found.append, **how)  # type: ignore[arg-type]
+    browser = window.findChild(RemoteBrowser)
+    assert browser is not None and "gpu" in browser.windowTitle()
+    return browser, found
+
+
+def names(browser: RemoteBrowser) -> list[str]:
+    model = browser.entries
+    return [model.index(row, 0).data() for row in range(model.rowCount())]
+
+
+def test_folders_there_are_walked_through_with_the_keyboard(qtbot, elsewhere: Window, disk: Disk) -> None:
+    browser, found = browsed(elsewhere, disk)
+    assert names(browser) == ["b.txt", "net.pt"] and browser.path.text() == "/home/me"
+    qtbot.keyClick(browser.table, Qt.Key.Key_Backspace)
+    qtbot.keyClick(browser.table, Qt.Key.Key_Backspace)
+    assert names(browser) == ["data", "home"]
+    browser.table.setCurrentIndex(browser.entries.index(1, 0))
+    qtbot.keyClick(browser.table, Qt.Key.Key_Return)
+    assert names(browser) == ["me"] and found == []
+    browser.home.click()
+    browser.table.setCurrentIndex(browser.entries.index(1, 0))
+    qtbot.keyClick(browser.table, Qt.Key.Key_Return)
+    assert found == ["/home/me/net.pt"]
+
+
+def test_it_begins_at_what_was_typed_and_says_what_is_not_there(qtbot, elsewhere: Window, disk: Disk) -> None:
+    browser, found = browsed(elsewhere, disk, begin="/home/me/gone.pt", filters="Weights (*.pt);;All files (*)")
+    assert names(browser) == ["net.pt"]
+    browser.filter.setCurrentIndex(1)
+    assert names(browser) == ["b.txt", "net.pt"]
+    browser.path.setText("/data/none.pt")
+    browser.accept_button.click()
+    assert browser.status.text() == "/data/none.pt does not exist on gpu." and found == []
+    disk.error = SecateurError("a.b", "/root on gpu cannot be read: Permission denied. Choose another folder.")
+    browser.path.setText("/root")
+    browser.accept_button.click()
+    assert "Permission denied" in browser.status.text()
+    disk.error = None
+    browser.path.setText("/home/me/net.pt")
+    browser.accept_button.click()
+    assert found == ["/home/me/net.pt"]
+
+
+def test_a_file_of_this_machine_is_sent_after_a_question(qtbot, elsewhere: Window, disk: Disk, tmp_path: Path) -> None:
+    browser, found = browsed(elsewhere, disk)
+    (tmp_path / "task.py").write_text("x = 1")
+    browser._send(str(tmp_path / "task.py"))
+    question = browser.findChild(SendFile)
+    assert question is not None and "task.py (5.00 B)" in question.sentence.text() and "gpu" in question.sentence.text()
+    assert disk.sent == []
+    disk.error = SecateurError("a.b", "task.py cannot be written on gpu: No space left on device. Make room there.")
+    question.send_button.click()
+    assert "No space left" in question.problem.text() and found == []
+    disk.error = None
+    question.send_button.click()
+    assert disk.sent == [tmp_path / "task.py"] and found == ["/home/me/secateur-files/task.py"]
+
+
+def test_a_path_of_this_machine_alone_is_named_before_anything_starts(qtbot, elsewhere: Window, disk: Disk) -> None:
+    elsewhere.workbench.elsewhere = disk  # type: ignore[assignment]
+    dialog = ChooseCheckpoint(elsewhere)
+    qtbot.addWidget(dialog)
+    dialog.path.setText(__file__)
+    qtbot.waitUntil(lambda: dialog.missing.text().replace("\u200b", "").startswith(f"{__file__} is on this machine"))
+    assert not dialog.accept_button.isEnabled()
+    dialog.path.setText("/home/me/none.pt")
+    qtbot.waitUntil(lambda: dialog.missing.text() == "/home/me/none.pt does not exist on gpu.")
+    dialog.path.setText("/home/me/net.pt")
+    assert dialog.missing.text() == "" and dialog.accept_button.isEnabled()
+
+
+def test_what_is_browsed_for_is_taken_into_its_row(qtbot, elsewhere: Window, disk: Disk) -> None:
+    elsewhere.workbench.elsewhere = disk  # type: ignore[assignment]
+    dialog = AttachWeights(elsewhere)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    next(one for one in dialog.findChildren(QPushButton) if one.text() == "Browse...").click()
+    browser = dialog.findChild(RemoteBrowser)
+    assert browser is not None
+    browser.path.setText("/home/me/net.pt")
+    browser.accept_button.click()
+    assert dialog.path.text() == "/home/me/net.pt"

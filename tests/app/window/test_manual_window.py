@@ -178,7 +178,8 @@ def test_code_is_shaded_in_the_colours_of_the_theme(qapp, manual, scheme):
 def test_every_menu_entry_that_is_named_exists(qtbot, dressed):
     window = MainWindow(workbench_on(FakeLink()))
     qtbot.addWidget(window)
-    titles = {(one.menu, one.title.removesuffix("...")) for one in COMMANDS}
+    inner = {one: f"{one.within} > " if one.within else "" for one in COMMANDS}
+    titles = {(one.menu, inner[one] + one.title.removesuffix("...")) for one in COMMANDS}
     for one in window.findChildren(QMenu):
         if isinstance(parent := one.parent(), QMenu):
             titles.add((parent.title(), one.title()))

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QLabel, QPushButton
 from secateur.app.commands.registry import command_named
 from secateur.app.storage import settings
 from secateur.app.storage.autosave import session_folders
+from secateur.app.storage.autosave.remote_engine import RemoteEngine, remote_engine_of
 from secateur.app.storage.user_folders import sessions_folder
 from secateur.app.window.drafts import DraftsMenu, time_ago
 from secateur.app.window.main_window import MainWindow
@@ -335,7 +336,7 @@ def test_drafts_of_this_machine_are_counted_beside_an_engine_elsewhere_and_not_o
     window = MainWindow(workbench_on(link))
     qtbot.addWidget(window)
     show(window, qtbot)
-    said = "2 drafts on this computer. To open them, start Secateur without the engine on me@gpu."
+    said = "2 drafts on this computer. To open them, disconnect from me@gpu."
     qtbot.waitUntil(lambda: said in page_of(window), timeout=5000)
     page = page_of(window)
     assert "theirs" in page and "mine" not in page and "Discard" not in page
@@ -453,3 +454,73 @@ def test_identities_of_a_session_survive(qapp) -> None:
     assert kept is not None
     fitted = kept.fit(ANALYSIS, {"s0", "s1"})
     assert identities(ANALYSIS, fitted.now.marked) == identities(ANALYSIS, desk.document.marked)
+
+
+# Sessions whose states are on another machine.
+
+FAR = RemoteEngine("ssh://me@gpu", "abcdefgh")
+
+
+def far_session(name: str) -> Desk:
+    """A window's document whose engine is elsewhere: of the session only the window's part is here."""
+    folder = sessions_folder() / name
+    link = FakeLink()
+    link.engine = FAR
+    desk = Desk(workbench_on(link), link, [], [])
+    original = state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty())
+    opened = OpenedModel("net", ANALYSIS, original, (), task_info(), folder=str(folder))
+    desk.workbench.model.adopt(opened, ModelSpec("net"))
+    desk.document.plan.mark([FIRST, FIRST + 1], True)
+    return desk
+
+
+def test_a_session_elsewhere_is_a_draft_until_its_window_closes_normally(window, qtbot) -> None:
+    folder = killed(far_session("one"))
+    far_session("two").workbench.close()
+    assert session_folders.drafts(sessions_folder())[0].engine == FAR
+    for place in sessions_folder().iterdir():
+        age(place, 100)
+    assert [gone.name for gone in session_folders.tidy(sessions_folder())] == ["two"]
+    assert [draft.folder for draft in session_folders.drafts(sessions_folder())] == [folder]
+
+
+def test_a_session_elsewhere_is_restored_by_a_window_with_its_engine_alone(window, qtbot) -> None:
+    folder, asked = killed(far_session("one")), list[tuple[Path, str, RemoteEngine | None]]()
+    window.workbench.sessions.elsewhere.disconnect()
+    window.workbench.sessions.elsewhere.connect(lambda *told: asked.append(told))
+    show(window, qtbot)
+    qtbot.waitUntil(lambda: "2 filters marked, on gpu" in words_of(window), timeout=5000)
+    press(window, qtbot, "Restore")
+    assert asked == [(folder, "net", FAR)]
+    window.workbench.autosave.engine = FAR
+    press(window, qtbot, "Restore")
+    link: FakeLink = window.workbench.runner.link
+    qtbot.waitUntil(lambda: any(m == "restore" for m, _ in link.calls.values()), timeout=10_000)
+    assert link.asked("restore")[0] == str(folder) and len(asked) == 1
+    link.failed.emit(link.last("restore"), Cancelled())
+
+
+def test_a_session_of_this_machine_is_not_restored_by_an_engine_elsewhere(window, qtbot) -> None:
+    session("one").workbench.close()
+    asked = list[object]()
+    window.workbench.autosave.engine = FAR
+    window.workbench.sessions.elsewhere.disconnect()
+    window.workbench.sessions.elsewhere.connect(lambda _folder, _name, engine: asked.append(engine))
+    window.workbench.sessions.restore(sessions_folder() / "one", "net")
+    assert asked == [None]
+
+
+def test_a_session_elsewhere_that_another_window_has_is_said_to_be_in_use(window, qtbot) -> None:
+    desk = far_session("one")
+    desk.workbench.autosave.journal._background.flush()
+    said: list[str] = []
+    window.document.announced.connect(said.append)
+    window.workbench.sessions.restore(sessions_folder() / "one", "net")
+    assert len(said) == 1 and "is in use by" in said[0]
+    desk.workbench.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"address": "ssh://-oProxyCommand=evil", "name": "a"}', b"[]", b"1"])
+def test_a_damaged_note_of_an_engine_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "engine.json").write_bytes(content)
+    assert remote_engine_of(tmp_path) is None

@@ -1,0 +1,231 @@
+"""Connect the window with an engine on another machine: which one, how far it is, and why it failed."""
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QTimer, Slot
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QHBoxLayout, QWidget
+from shiboken6 import isValid
+
+from secateur.engine.errors import SecateurError
+from secateur.engine.process.events import Refused
+from secateur.engine.process.remote.client import RemoteClient
+from secateur.engine.process.remote.ssh_config import ssh_aliases
+from secateur.engine.subprocesses.ssh import SCHEME, Address, read_address
+
+from ..storage import settings
+from ..storage.autosave.remote_engine import RemoteEngine
+from ..text.translate import sentence
+from ..widgets.buttons import button
+from ..widgets.fields import ComboBox, SpinBox
+from ..widgets.progress import ProgressBar
+from .form import FormDialog
+from .unsaved_work import leave
+from .window_api import WindowApi
+
+LOOK = 50
+"""Milliseconds between two looks at whether it is connected."""
+MOST_PORT = 65535
+
+
+class Connect(FormDialog):
+    """The dialog.
+
+    Attributes:
+        recent: Combo box of machines that were connected before, or that the configuration of ssh names.
+        host: The machine, or a whole address.
+        user: "" for what the configuration of ssh says.
+        port: 0 for what the configuration of ssh says.
+        program: Path of secateur there, "" for the one that a login finds.
+        bar: Moves while it connects.
+        copy: Copies what ssh has said.
+    """
+
+    def __init__(self, window: WindowApi, address: Address | None = None, name: str = "") -> None:
+        """Ask in a window.
+
+        Args:
+            window: What the dialog stands over.
+            address: What is offered.
+            name: Of an engine that an earlier window has left there, "" for a new one.
+        """
+        words = self.tr(
+            "Model, data and computing are then on that machine; the window stays here. Secateur uses your own ssh: "
+            "keys, agent and aliases work as in a terminal."
+        )
+        super().__init__(window.as_widget(), self.tr("Connect to an engine"), words, self.tr("Connect"))
+        self._window, self._name = window, name
+        self._client: RemoteClient | None = None
+        self._error: SecateurError | None = None
+        self.then: Callable[[WindowApi], None] | None = None
+        self.recent = ComboBox(self.tr("Known machines"))
+        self.add_row(self.recent.accessibleName(), self.recent)
+        self.host = self.add_line(self.tr("Machine"), hint=self.tr("gpu.example.org, or a name of your ssh config"))
+        self.user = self.add_line(self.tr("User"), hint=self.tr("as ssh is configured"))
+        self.port = SpinBox(self.tr("Port"), 0, MOST_PORT)
+        self.port.setSpecialValueText(self.tr("as ssh is configured"))
+        self.add_row(self.port.accessibleName(), self.port)
+        self.program = self.add_line(self.tr("Path of secateur"), hint=self.tr("found by a login"))
+        self.bar = ProgressBar(maximum=0)
+        self.bar.setAccessibleName(self.tr("Progress of connecting"))
+        self.copy = button(self.tr("Copy what ssh said"), "link")
+        holder = QWidget()
+        row = QHBoxLayout(holder)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.bar, 1)
+        row.addWidget(self.copy)
+        row.addStretch(0)
+        self.form.addRow(holder)
+        self.bar.hide()
+        self.copy.hide()
+        self._timer = QTimer(self, interval=LOOK)
+        self._timer.timeout.connect(self._look)
+        self.copy.clicked.connect(self._copy)
+        self.recent.activated.connect(self._take_known)
+        self.problem = self._problem
+        self._offer()
+        if address is not None:
+            self._fill(address)
+        self.check()
+        self.host.setFocus()
+
+    def _offer(self) -> None:
+        """List what was connected before, then what the configuration of ssh names."""
+        self.recent.addItem(self.tr("choose one, or type below"), "")
+        kept = [one for one in settings.value(settings.ENGINES, []) if isinstance(one, str)]
+        for text in dict.fromkeys([*kept, *(f"{SCHEME}{alias}" for alias in ssh_aliases())]):
+            self.recent.addItem(text.removeprefix(SCHEME), text)
+        self.show_row(self.recent, self.recent.count() > 1)
+
+    @Slot(int)
+    def _take_known(self, _index: int) -> None:
+        if text := self.recent.currentData():
+            self._fill(read_address(text))
+
+    def _fill(self, address: Address) -> None:
+        self.host.setText(address.host)
+        self.user.setText(address.user)
+        self.port.setValue(address.port)
+        self.program.setText(address.program)
+
+    def address(self) -> Address:
+        """What was asked for; raises SecateurError where it is no address."""
+        text = self.host.text().strip()
+        read = read_address(text if text.startswith(SCHEME) else f"{SCHEME}{text}")
+        user, port = self.user.text().strip() or read.user, self.port.value() or read.port
+        program = self.program.text().strip() or read.program
+        return read_address(str(Address(read.host, user, port, program)))
+
+    def _problem(self) -> str:
+        if not self.host.text().strip():
+            return self.tr("Enter a machine.")
+        if self.program.text().strip() and not self.program.text().strip().startswith("/"):
+            return self.tr("Enter a whole path of secateur, such as /opt/venv/bin/secateur.")
+        try:
+            self.address()
+        except SecateurError as error:
+            return sentence(error.message)
+        return ""
+
+    def check(self) -> None:
+        """As in any form; why it could not connect stays until something is changed."""
+        super().check()
+        self._error = None
+        self.copy.hide()
+
+    # Connecting.
+
+    def accept(self) -> None:
+        """Connect, and close once that is done."""
+        if self.problem() or self._client is not None:
+            return
+        address = self.address()
+        self._client = RemoteClient(address, name=self._name)
+        self._client.prepare()
+        self._show_connecting(True)
+        self.missing.setText(self.tr("Connecting to {host}").format(host=address.title))
+        self.missing.show()
+        self.copy.hide()
+        self._fit()
+        self._timer.start()
+
+    def _show_connecting(self, on: bool) -> None:
+        self.bar.setVisible(on)
+        for each in (self.recent, self.host, self.user, self.port, self.program, self.accept_button):
+            each.setEnabled(not on)
+
+    @Slot()
+    def _look(self) -> None:
+        client = self._client
+        if client is None:
+            return
+        while (event := client.poll()) is not None:
+            if isinstance(event, Refused):
+                return self._failed(event.error)
+        if client.known:
+            self._timer.stop()
+            self._remember(str(self.address()))
+            self._client = None
+            super(FormDialog, self).accept()
+            self._window.use_engine(client, self.then)
+
+    def _failed(self, error: SecateurError) -> None:
+        self._stop()
+        self._error = error
+        self.missing.setText(sentence(error.message))
+        self.missing.show()
+        self.copy.setVisible(bool(error.details))
+        self._fit()
+        self.host.setFocus()
+
+    def _stop(self) -> None:
+        """Connect no more; ending a connection may take a while."""
+        self._timer.stop()
+        client, self._client = self._client, None
+        if client is not None:
+            self._window.workbench.files.run(client.close)
+        if isValid(self):
+            self._show_connecting(False)
+
+    def _remember(self, address: str) -> None:
+        kept = [one for one in settings.value(settings.ENGINES, []) if isinstance(one, str) and one != address]
+        settings.store(settings.ENGINES, [address, *kept][: settings.RECENT])
+
+    @Slot()
+    def _copy(self) -> None:
+        if self._error is not None:
+            QGuiApplication.clipboard().setText(f"{sentence(self._error.message)}\n\n{self._error.details}")
+
+    def reject(self) -> None:
+        """While it connects, stop that; else close."""
+        if self._client is not None:
+            self._stop()
+            self.check()
+        else:
+            super().reject()
+
+
+def ask(window: WindowApi) -> None:
+    """Open the dialog over a window; unsaved work on another machine is asked about first."""
+    leave(window, lambda: Connect(window).open(), closes=True)
+
+
+def go_on(window: WindowApi, engine: RemoteEngine | None, then: Callable[[WindowApi], None]) -> None:
+    """Connect with an engine that an earlier window has left, None for this machine's, and go on there.
+
+    Args:
+        window: Which is left for one with that engine.
+        engine: Where.
+        then: Called with the other window.
+    """
+    if engine is None:
+        return window.use_engine(None, then)
+    dialog = Connect(window, read_address(engine.address), engine.name)
+    dialog.then = then
+    dialog.open()
+    dialog.accept()
+
+
+def disconnect(window: WindowApi) -> None:
+    """Go back to an engine on this machine."""
+    leave(window, lambda: window.use_engine(None), closes=True)

@@ -1,0 +1,307 @@
+"""Looks through the folders of the machine that the engine is on; a file of this one can be sent there."""
+
+import fnmatch
+import re
+from enum import IntEnum
+from pathlib import PurePosixPath
+from typing import Any
+
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QDateTime,
+    QEvent,
+    QLocale,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    Qt,
+    Signal,
+    Slot,
+)
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QStyle, QTableView, QVBoxLayout, QWidget
+from shiboken6 import isValid
+
+from secateur.engine.errors import SecateurError
+from secateur.engine.process.remote.protocol import Entry, Seen
+
+from ..jobs.remote_files import RemoteFiles
+from ..text.format import size
+from ..text.translate import sentence
+from ..theme import px
+from ..widgets.buttons import PrimaryButton, button
+from ..widgets.fields import ComboBox, LineEdit
+from ..widgets.labels import label
+from ..widgets.table import rows_table
+
+Index = QModelIndex | QPersistentModelIndex
+NOWHERE = QModelIndex()
+SIZE = (720, 460)
+"""Of the dialog at first, for text of the first size, in device-independent pixels."""
+
+
+class Column(IntEnum):
+    """Columns of the list."""
+
+    NAME = 0
+    SIZE = 1
+    MODIFIED = 2
+
+
+class EntriesModel(QAbstractTableModel):
+    """What lies in a folder: folders first, then the files that a filter lets through.
+
+    Attributes:
+        shown: The rows.
+    """
+
+    def __init__(self, parent: QWidget) -> None:
+        """Show nothing yet."""
+        super().__init__(parent)
+        self.shown: tuple[Entry, ...] = ()
+        self._style = parent.style()
+
+    def show(self, entries: tuple[Entry, ...]) -> None:
+        """Show these."""
+        self.beginResetModel()
+        self.shown = tuple(sorted(entries, key=lambda one: (not one.is_folder, one.name.casefold())))
+        self.endResetModel()
+
+    def rowCount(self, parent: Index = NOWHERE) -> int:
+        """One row an entry."""
+        return 0 if parent.isValid() else len(self.shown)
+
+    def columnCount(self, parent: Index = NOWHERE) -> int:
+        """Name, size, time."""
+        return 0 if parent.isValid() else len(Column)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Text, icon or alignment of a cell."""
+        entry, column = self.shown[index.row()], Column(index.column())
+        match role:
+            case Qt.ItemDataRole.DisplayRole:
+                return self._text(entry, column)
+            case Qt.ItemDataRole.DecorationRole if column is Column.NAME:
+                icon = QStyle.StandardPixmap.SP_DirIcon if entry.is_folder else QStyle.StandardPixmap.SP_FileIcon
+                return self._style.standardIcon(icon)
+            case Qt.ItemDataRole.TextAlignmentRole:
+                return _side(column)
+            case Qt.ItemDataRole.AccessibleTextRole if column is Column.NAME and entry.is_folder:
+                return self.tr("{name}, folder").format(name=_readable(entry.name))
+            case _:
+                return None
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Headings; None beyond the columns."""
+        across = orientation is Qt.Orientation.Horizontal and 0 <= section < len(Column)
+        if across and role == Qt.ItemDataRole.TextAlignmentRole:
+            return _side(Column(section))
+        if not across or role != Qt.ItemDataRole.DisplayRole:
+            return None
+        return (self.tr("Name"), self.tr("Size"), self.tr("Modified"))[section]
+
+    def _text(self, entry: Entry, column: Column) -> str:
+        if column is Column.NAME:
+            return _readable(entry.name)
+        if column is Column.SIZE:
+            return "" if entry.is_folder else size(entry.size)
+        when = QDateTime.fromSecsSinceEpoch(int(entry.modified))
+        return QLocale().toString(when, QLocale.FormatType.ShortFormat)
+
+
+class RemoteBrowser(QDialog):
+    """The dialog.
+
+    Attributes:
+        path: The folder that is shown, or what is chosen in it.
+        entries: What lies there.
+        table: Shows that.
+        filter: Which files are shown; hidden where all are.
+        status: What is looked for, or why it cannot be read.
+
+    Signals:
+        chosen: A path there.
+    """
+
+    chosen = Signal(str)
+
+    def __init__(
+        self,
+        parent: QWidget,
+        elsewhere: RemoteFiles,
+        title: str,
+        begin: str = "",
+        pick: str = "file",
+        filters: str = "",
+    ) -> None:
+        """Look at the folder of `begin`, or the home folder; `pick` and `filters` are as in `choose`."""
+        super().__init__(parent)
+        self._elsewhere, self._pick = elsewhere, pick
+        self._folder = ""
+        self._asked = 0
+        self._all: tuple[Entry, ...] = ()
+        self.setWindowTitle(self.tr("{title} on {host}").format(title=title, host=elsewhere.host))
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.path = LineEdit(self.tr("Path on {host}").format(host=elsewhere.host), "", "")
+        self.up, self.home = button(self.tr("Up"), tip=self.tr("Show the folder above")), button(self.tr("Home"))
+        self.entries = EntriesModel(self)
+        columns = self.tr("Columns of the list")
+        self.table = rows_table(self.entries, self.tr("Files and folders"), columns, Column.NAME)
+        self.table.setSelectionMode(QTableView.SelectionMode.SingleSelection)
+        self.filter = ComboBox(self.tr("Files that are shown"))
+        for one in filter(None, filters.split(";;")):
+            self.filter.addItem(one, re.sub(r".*\((.*)\)", r"\1", one).split())
+        self.filter.setVisible(self.filter.count() > 0)
+        self.status = label("", "muted", wrap=True)
+        self.send = button(self.tr("Send a file from this machine..."))
+        self.send.setVisible(pick == "file")
+        self.cancel_button, self.accept_button = button(self.tr("Cancel")), PrimaryButton(self.tr("Choose"))
+        self._lay_out()
+        self.path.returnPressed.connect(self._go)
+        self.path.textEdited.connect(lambda _text: self.table.clearSelection())
+        self.up.clicked.connect(lambda: self.visit(str(PurePosixPath(self._folder).parent)))
+        self.home.clicked.connect(lambda: self.visit(""))
+        self.table.activated.connect(self._activated)
+        self.table.selectionModel().selectionChanged.connect(self._selected)
+        self.filter.currentIndexChanged.connect(lambda _index: self._show_entries())
+        self.send.clicked.connect(self._choose_here)
+        self.accept_button.clicked.connect(self._go)
+        self.cancel_button.clicked.connect(self.reject)
+        self.table.installEventFilter(self)
+        self.visit(begin.strip())
+        self.table.setFocus()
+
+    def _lay_out(self) -> None:
+        self.accept_button.setDefault(True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(20, 18, 20, 16)
+        layout.setSpacing(10)
+        head = QHBoxLayout()
+        head.addWidget(self.path, 1)
+        head.addWidget(self.up)
+        head.addWidget(self.home)
+        layout.addLayout(head)
+        layout.addWidget(self.table, 1)
+        layout.addWidget(self.status)
+        foot = QHBoxLayout()
+        foot.addWidget(self.send)
+        foot.addWidget(self.filter)
+        foot.addStretch(1)
+        foot.addWidget(self.cancel_button)
+        foot.addWidget(self.accept_button)
+        layout.addLayout(foot)
+        self.resize(px(SIZE[0]), px(SIZE[1]))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Backspace in the list goes up, Enter opens."""
+        if watched is self.table and isinstance(event, QKeyEvent) and event.type() is QEvent.Type.KeyPress:
+            if event.key() == Qt.Key.Key_Backspace:
+                self.up.click()
+                return True
+            if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and (chosen := self._chosen_index()) is not None:
+                self._activated(chosen)
+                return True
+        return super().eventFilter(watched, event)
+
+    def visit(self, path: str, choose: bool = False) -> None:
+        """Show a folder there, or that of a file.
+
+        Args:
+            path: As it was typed, "" for the home folder.
+            choose: A file that is there is what was looked for.
+        """
+        self._asked += 1
+        asked = self._asked
+        self.status.setText(self.tr("Looking on {host}").format(host=self._elsewhere.host))
+
+        def done(found: Seen) -> None:
+            if isValid(self) and asked == self._asked:
+                self._take(path, found, choose)
+
+        def failed(error: SecateurError) -> None:
+            if isValid(self) and asked == self._asked:
+                self.status.setText(sentence(error.message))
+
+        self._elsewhere.look(path, done, failed)
+
+    def _take(self, asked: str, found: Seen, choose: bool) -> None:
+        if choose and found.is_there and found.is_folder == (self._pick == "folder"):
+            self._choose(found.path)
+        elif found.is_folder:
+            self._folder, self._all = found.path, found.entries
+            self.path.setText(found.path)
+            self._show_entries()
+            words = self.tr("{count} more are not listed. Type the name.").format(count=f"{found.left_out:,}")
+            self.status.setText(words if found.left_out else "" if self._all else self.tr("This folder is empty."))
+        elif choose:
+            words = self.tr("{path} does not exist on {host}.")
+            if found.is_there:
+                words = self.tr("{path} on {host} is a file. Choose a folder.")
+            self.status.setText(words.format(path=found.path, host=self._elsewhere.host))
+        elif asked:  # the folder of a file that was named before, else home
+            parent = str(PurePosixPath(found.path).parent)
+            self.visit(parent if parent != found.path else "")
+        else:
+            self.status.setText(self.tr("There is no home folder on {host}.").format(host=self._elsewhere.host))
+
+    def _show_entries(self) -> None:
+        patterns: list[str] = self.filter.currentData() or ["*"]
+        self.entries.show(
+            tuple(
+                one
+                for one in self._all
+                if not one.name.startswith(".")
+                and (one.is_folder or (self._pick == "file" and any(fnmatch.fnmatch(one.name, p) for p in patterns)))
+            )
+        )
+
+    @Slot()
+    def _selected(self) -> None:
+        if (index := self._chosen_index()) is not None:
+            self.path.setText(self._path_of(index))
+
+    def _chosen_index(self) -> QModelIndex | None:
+        return next(iter(self.table.selectionModel().selectedRows()), None)
+
+    @Slot(QModelIndex)
+    def _activated(self, index: QModelIndex) -> None:
+        if self.entries.shown[index.row()].is_folder:
+            self.visit(self._path_of(index))
+        else:
+            self._choose(self._path_of(index))
+
+    @Slot()
+    def _go(self) -> None:
+        """Choose what stands in the line; where that is a folder and a file is wanted, show it."""
+        self.visit(self.path.text().strip(), choose=True)
+
+    def _path_of(self, index: QModelIndex) -> str:
+        return str(PurePosixPath(self._folder) / self.entries.shown[index.row()].name)
+
+    def _choose(self, path: str) -> None:
+        self.accept()
+        self.chosen.emit(path)
+
+    @Slot()
+    def _choose_here(self) -> None:
+        dialog = QFileDialog(self, self.tr("Send a file from this machine"))
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(self._send)
+        dialog.open()
+
+    @Slot(str)
+    def _send(self, path: str) -> None:
+        from .send_file import SendFile
+
+        SendFile(self, self._elsewhere, path, self._choose).open()
+
+
+def _side(column: Column) -> Qt.AlignmentFlag:
+    side = Qt.AlignmentFlag.AlignRight if column is Column.SIZE else Qt.AlignmentFlag.AlignLeft
+    return side | Qt.AlignmentFlag.AlignVCenter
+
+
+def _readable(name: str) -> str:
+    """A name that is no UTF-8, as it can be shown."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
