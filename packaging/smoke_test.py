@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-LIMIT = 300.0
+LIMIT = 900.0
 """Seconds for each step, on a slow machine."""
 
 
