@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from secateur.engine.process.messages import Quiet, read_request
+from secateur.engine.process.plain_data import encode
 from secateur.engine.process.wire import Wire
 
 if sys.platform != "linux":
@@ -74,6 +76,34 @@ def test_a_new_window_takes_the_place_of_others_which_are_told(tmp_path: Path) -
     assert third.taken and stays.is_alive()
     near.shutdown(socket.SHUT_RDWR)
     stays.join(10)
+
+
+def test_an_engine_keeps_its_progress_back_while_much_is_on_its_way(tmp_path: Path) -> None:
+    class Engine:
+        """Notes what it is asked for."""
+
+        def __init__(self) -> None:
+            self.asked: list[object] = []
+
+        def send(self, data: bytes) -> None:
+            self.asked.append(read_request(data))
+
+    broker, engine = Broker(tmp_path), Engine()
+    broker._engine = engine  # type: ignore[assignment]
+    listener = broker._listener(broker._courier)
+    listener.message(bytes(module.HEAVY // 2))
+    assert engine.asked == []
+    listener.message(bytes(module.HEAVY))
+    assert engine.asked == [Quiet(True)]
+    near, serves, _ = window(broker)
+    wire = Wire(near.makefile("rb"), near.makefile("wb"))  # type: ignore[arg-type]
+    wire.receive(), wire.receive()
+    wire.send(encode([0, 2, None]))
+    until(lambda: broker._courier.weight == 0)
+    broker._hush()
+    assert engine.asked == [Quiet(True), Quiet(False)]
+    near.shutdown(socket.SHUT_RDWR)
+    serves.join(10)
 
 
 def test_an_engine_that_no_window_has_greeted_leaves_nothing(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def test_every_message_arrives_once_and_in_order_over_connections_that_break() -
     until(lambda: len(heard[0]) == len(heard[1]) == posted)
     until(lambda: not one.waiting and not other.waiting)  # and nothing is kept for longer than needed
     cut(link, threads)
+    assert one.weight == other.weight == 0
     assert heard[1] == [*range(posted)] and heard[0] == [-n for n in range(posted)]
 
 
