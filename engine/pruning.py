@@ -18,6 +18,7 @@ from torch import nn
 from .adapters.torchvision_detection import with_maps, with_own_class
 from .devices import CPU, device_named, placed
 from .errors import DataError, Message, PlanError, TaskError
+from .export.original_trial import export_or_compare
 from .export.protocol import ExportRequest, Predictor
 from .export.staged_output import require_free
 from .export.table import exporter_named
@@ -218,7 +219,7 @@ class Pruned:
         place, exporter, opened = Path(path).expanduser().absolute(), exporter_named(form), self._prepared.opened
         require_free(place, overwrite)
         request = ExportRequest(
-            with_maps(copy_model(self.model)).cpu().eval(),
+            _portable(self.model),
             self._prepared.inputs,
             str(place),
             None if self._is_object else self._prepared.spec,
@@ -227,7 +228,7 @@ class Pruned:
             self.report.after.macs,
             factory=opened.factory,
         )
-        exported = yield from exporter.export(request, token)
+        exported = yield from export_or_compare(exporter, request, lambda: _portable(opened.model), token)
         task = self._prepared.task
         if task is None:
             return exported
@@ -240,6 +241,11 @@ class Pruned:
             factory = self._prepared.opened.factory
             return load_pruned(factory, str(place / SHAPES), str(place / WEIGHTS))
         return exporter_named(form).predictor(str(place))
+
+
+def _portable(model: nn.Module) -> nn.Module:
+    """A copy of a module as exporters take it: on the CPU, in eval mode."""
+    return with_maps(copy_model(model)).cpu().eval()
 
 
 def prune(

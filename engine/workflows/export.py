@@ -1,9 +1,11 @@
 """Write a state of a session as a file of a format, compared with the model and measured."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ..errors import ExportError, Message
+from ..export.original_trial import export_or_compare
 from ..export.protocol import Exported, ExportRequest
 from ..export.table import EXPORTERS, exporter_named, format_of, require, samples_refusal
 from ..export.usage import opset_of, sample_inputs
@@ -12,7 +14,7 @@ from ..model_inputs import Inputs, batch_size
 from ..recovery.expected_result import cut_model, expectation
 from ..session.open_model import run_evaluation
 from ..session.session import Session
-from ..session.states import State
+from ..session.states import State, StateKind
 from ..sources.hugging_face import folder_of
 from ..storage.atomic_files import removed_unless_finished
 from ..storage.paths import absolute_to
@@ -73,14 +75,15 @@ def export_state(session: Session, state: str, format: str, path: str, token: Ca
 
     Raises:
         ExportError: One of `REFUSED` for a Hugging Face folder that cannot be; it says what the nearest uniform plan
-            costs, where there is one.
+            costs, where there is one. What fails on a cut model says whether the original exports.
     """
     one, exporter = session.history.state(state), exporter_named(format)
     kind, path = EXPORTERS[format], absolute_to(Path.cwd())(path)
     with removed_unless_finished(*kind.places(Path(path))):
         request = yield from _request(session, one, format, path, token)
         try:
-            exported = yield from spanning(exporter.export(request, token), 0.0, WRITTEN)
+            original = None if one.kind is StateKind.ORIGINAL else partial(session.model, "s0")
+            exported = yield from spanning(export_or_compare(exporter, request, original, token), 0.0, WRITTEN)
         except ExportError as error:
             if error.message.code != "export.hf_config":
                 raise
