@@ -204,7 +204,7 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
     measured = metric_of(document.original)
     named = measured.name if measured is not None else _titles()["metric"]  # A bundle has numbers, and no data.
     title = document.task.metric if document.task is not None and measured is None else named
-    title = title[:1].upper() + title[1:]
+    title = title if title[1:2].isupper() else title[:1].upper() + title[1:]  # mAP stays
     if document.task is None and measured is None:
         words, tip = say("ledger", "no data"), say("ledger", "Attach data to measure the metric.")
         step = "" if document.analysis is None else say("ledger", "Attach data...")
