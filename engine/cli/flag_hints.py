@@ -33,6 +33,7 @@ HINTS = {
     "export.exists": "--overwrite",
     "export.no_samples": "--task",
     "export.not_evaluated": "--task",
+    "export.yolo_code": "--own-class",
     "path.outside": "--out",
 }
 """Code of a sentence -> the arguments that do what it asks for."""

@@ -51,6 +51,7 @@ EXPORTERS = {
     "gguf": Format("GGUF", ".gguf", "gguf_file:GgufExporter"),
     "openvino": Format("OpenVINO IR", ".xml", "openvino_ir:OpenVinoExporter", from_onnx=True, beside=(".bin",)),
     "executorch": Format("ExecuTorch", ".pte", "executorch_file:ExecuTorchExporter"),
+    "ultralytics": Format("Ultralytics YOLO", ".pt", "ultralytics_file:UltralyticsExporter"),
 }
 
 
@@ -84,7 +85,7 @@ def require(refusal: SecateurError | None) -> None:
         raise refusal
 
 
-OTHERS = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".tflite", ".engine", ".mlpackage", ".pb")
+OTHERS = (".pth", ".ckpt", ".safetensors", ".bin", ".tflite", ".engine", ".mlpackage", ".pb")
 """Endings of files with models that are not written: no folder is meant by them."""
 
 

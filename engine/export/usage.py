@@ -91,6 +91,12 @@ def _gguf(path: Path, _inputs: Sequence[InputSpec]) -> str:
     return f"import gguf; r = gguf.GGUFReader({str(path)!r}); print([(t.name, t.shape.tolist()) for t in r.tensors])"
 
 
+def _ultralytics(path: Path, inputs: Sequence[InputSpec]) -> str:
+    side = max((size for one in inputs for size in one.shape[2:]), default=640)
+    image = f"numpy.zeros(({side}, {side}, 3), 'uint8')"
+    return f"import numpy; from ultralytics import YOLO; print(YOLO({str(path)!r}).predict({image}, imgsz={side}))"
+
+
 def _array(one: InputSpec) -> str:
     return f"numpy.ones({one.shape}, {_dtype(one)!r})"
 
@@ -113,5 +119,6 @@ FILES: dict[str, Callable[[Path, Sequence[InputSpec]], str]] = {
     ".xml": _openvino,
     ".gguf": _gguf,
     ".pte": _executorch,
+    ".pt": _ultralytics,
 }
 """By the ending of a file, the Python that runs it."""

@@ -16,8 +16,8 @@ from .nets import WHISPER
 
 MANUAL = Path(__file__).parents[3] / "resources" / "manual" / "exports.md"
 BEGIN, END = "<!-- exports by source -->", "<!-- end -->"
-FORMATS = [name for name in EXPORTERS if name != "model-card"]
-"""Those that hold a model."""
+FORMATS = [name for name in EXPORTERS if name not in ("model-card", "ultralytics")]
+"""Those that hold a model of any source."""
 NO_LLAMA = {
     "gguf": (
         "{name} is not a Llama of the Transformers library, the family that GGUF is written for. Choose another format."

@@ -2,6 +2,8 @@
 # pyright: reportMissingImports=false
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,16 @@ from PIL import Image, ImageDraw
 from secateur.engine.adapters.ultralytics_yolo import settings_for
 from secateur.engine.cli.main import main
 from secateur.engine.errors import DataError, OpenError, SecateurError
+from secateur.engine.export.protocol import ExportRequest
+from secateur.engine.export.table import exporter_named, format_of
 from secateur.engine.foreign_code.consent import NO_CONSENT
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.runtime.load_pruned import StandIn
 from secateur.engine.sources.open import factory_code, open_model
 from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.analysis import Kind
+from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.tasks.open import open_task, task_at
 from secateur.engine.tasks.protocol import Split, Task
 
@@ -259,3 +267,38 @@ def test_a_model_is_cut_recovered_evaluated_and_exported(folder: Path, tmp_path:
     session = onnxruntime.InferenceSession(file)
     found = session.run(None, {"input": np.zeros((3, 3, SIDE, SIDE), np.float32)})
     assert found[0].shape == (3, 5, 16 * 16 + 8 * 8)
+
+
+def test_a_cut_model_leaves_as_a_checkpoint_that_their_own_class_opens(tmp_path: Path, opened: Any) -> None:
+    model, inputs = opened.model, (torch.rand(2, 3, SIDE, SIDE),)
+    model.names = {0: "square"}
+    analysis = analyse(model, inputs)
+    plan = analysis.empty()
+    for one in analysis.sets:
+        if one.kind in (Kind.FILTER, Kind.WIDTH):
+            plan[one.first : one.first + one.count // 4] = True
+    smaller: Any = cut(model, analysis, plan, inputs).model
+    path = tmp_path / "cut.pt"
+    request = ExportRequest(smaller, inputs, str(path), opened.spec)
+    exporter = exporter_named(format_of(str(path)))
+    exported = finish(exporter.export(request, NeverCancelled()))
+    assert exported.difference == 0.0 and [one.name for one in tmp_path.iterdir()] == ["cut.pt"]
+    assert exporter.predictor(str(path)) is None
+    code = (
+        "import numpy, torch; from ultralytics import YOLO; y = YOLO('cut.pt'); "
+        "print(y.task, y.names, sum(p.numel() for p in y.model.parameters())); "
+        "y.predict(numpy.zeros((64, 64, 3), 'uint8'), imgsz=64, verbose=False)"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    count = sum(one.numel() for one in smaller.parameters())
+    assert count < sum(one.numel() for one in model.parameters())
+    assert done.stdout.splitlines()[-1] == f"detect {{0: 'square'}} {count}"
+
+
+def test_what_their_checkpoints_cannot_hold_is_refused_as_one(tmp_path: Path, opened: Any) -> None:
+    exporter = exporter_named("ultralytics")
+    other = exporter.refusal(ExportRequest(torch.nn.Linear(3, 3), (torch.zeros(2, 3),), "x.pt", name="a net"))
+    assert other is not None and str(other).startswith("a net is not an Ultralytics YOLO model")
+    opened.model.model[2].m[0] = StandIn(opened.model.model[2].m[0], None)
+    changed = exporter.refusal(ExportRequest(opened.model, (torch.zeros(2, 3, SIDE, SIDE),), "x.pt", opened.spec))
+    assert changed is not None and "in model.2.m.0" in str(changed)
