@@ -32,9 +32,9 @@ def group_options(system: str = SYSTEM) -> dict[str, Any]:
     return {"creationflags": NO_CONSOLE} if system == WINDOWS else {"start_new_session": True}
 
 
-def quiet_options(system: str = SYSTEM) -> dict[str, Any]:
-    """Keywords of `Popen` for a process in the group of this one: on Windows it opens no console."""
-    return {"creationflags": NO_CONSOLE} if system == WINDOWS else {}
+def no_console(system: str = SYSTEM) -> int:
+    """`creationflags` of `Popen` for a process in the group of this one: on Windows it opens no console."""
+    return NO_CONSOLE if system == WINDOWS else 0
 
 
 def kill_group(process: subprocess.Popen[Any], system: str = SYSTEM) -> None:

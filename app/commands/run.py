@@ -26,6 +26,12 @@ def _sensitivity(window: WindowApi) -> None:
     window.show_panel("sensitivity")
 
 
+def _over_ssh(window: WindowApi) -> None:
+    from ..dialogs.measure_over_ssh import ask
+
+    ask(window)
+
+
 def _bench(window: WindowApi) -> None:
     from ..dialogs.remote_bench import ask_write
 
@@ -156,6 +162,15 @@ RUN = (
         "Ctrl+Shift+M",
         preconditions.all_of(preconditions.has_model, preconditions.has_weights, preconditions.target_is_local),
         takes=_measure_takes,
+    ),
+    Command(
+        "run.over_ssh",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Measure over SSH..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Measure latency on another machine, such as a board, that your ssh reaches."),
+        _over_ssh,
+        "",
+        preconditions.all_of(preconditions.has_model, preconditions.has_weights, preconditions.has_no_marks),
     ),
     Command(
         "run.bench",

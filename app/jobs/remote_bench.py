@@ -6,6 +6,7 @@ from PySide6.QtCore import QObject, Slot
 
 from secateur.engine.devices import CPU
 from secateur.engine.session.states import State
+from secateur.engine.subprocesses.ssh import read_address
 from secateur.engine.targets.protocol import TargetSpec
 
 from ..document.document import Document
@@ -43,17 +44,31 @@ class RemoteBenchJobs(QObject):
         target = remote_target(document.target)
         self._runner.run(self.tr("Write a benchmark folder"), written, "write_bench", states, folder, target)
 
+    def measure(self, address: str, arguments: tuple[str, ...]) -> None:
+        """Measure the original and the current state on another machine, reached by `ssh`, which becomes the target.
+
+        Args:
+            address: "ssh://user@host/path/of/python3".
+            arguments: Of `bench.py` there.
+        """
+        document = self._document
+        if document.original is None or document.state is None:
+            return
+        states = tuple(dict.fromkeys((document.original.id, document.state.id)))
+        title = self.tr("Measure on {machine}").format(machine=read_address(address).title)
+        given = states, address, remote_target(document.target), arguments
+        self._runner.run(title, self._taken, "measure_over_ssh", *given)
+
     @Slot(str)
     def read(self, path: str) -> None:
         """Read what another machine measured; it becomes the target, so that its latencies are shown."""
+        self._runner.run(self.tr("Read benchmark results"), self._taken, "take_bench", path)
+
+    def _taken(self, states: tuple[State, ...]) -> None:
         document = self._document
-
-        def taken(states: tuple[State, ...]) -> None:
-            document.take_metrics(states)
-            target = states[0].timings[-1].target
-            document.set_target(replace(target, multiple=document.target.multiple))
-            count = counted(len(states), self.tr("{count} state"), self.tr("{count} states"))
-            words = self.tr("Latencies of {states}, measured on {machine}.")
-            document.say(words.format(states=count, machine=target.machine))
-
-        self._runner.run(self.tr("Read benchmark results"), taken, "take_bench", path)
+        document.take_metrics(states)
+        target = states[0].timings[-1].target
+        document.set_target(replace(target, multiple=document.target.multiple))
+        count = counted(len(states), self.tr("{count} state"), self.tr("{count} states"))
+        words = self.tr("Latencies of {states}, measured on {machine}.")
+        document.say(words.format(states=count, machine=target.machine))

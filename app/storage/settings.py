@@ -24,6 +24,8 @@ THREADS, DEVICE, ASK_CANCEL, ASK_CLOSE, STILL = "threads", "device", "ask_cancel
 """Names of preferences."""
 ENGINES = "engines"
 """Name of the addresses of machines that were connected, the last one first."""
+BOARDS = "boards"
+"""Name of the addresses of machines that were measured on, the last one first."""
 VERSION = 2
 """Of the file. A later version's file is set aside, not misread."""
 FORMER, FORMER_VERSION, FORMER_BYTES = "settings.json", 1, "base64"

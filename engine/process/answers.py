@@ -48,6 +48,7 @@ RESULTS: Mapping[str, Any] = MappingProxyType(
         "latencies": LatencyTable,
         "lowest": SearchResult,
         "measure": tuple[Timing, ...],
+        "measure_over_ssh": tuple[State, ...],
         "open": OpenedModel,
         "open_recipe": OpenedModel,
         "prune": tuple[State, ...],

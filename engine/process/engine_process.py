@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from ..errors import WireError
-from ..operating_system import quiet_options
+from ..operating_system import no_console
 from .wire import Wire
 
 SESSION = "secateur.engine.process.window_session:WindowSession"
@@ -49,7 +49,9 @@ class EngineProcess:
     def __init__(self, session: str, listener: Listener) -> None:
         """Start it; `session` is "module:name" of what makes its session from a folder."""
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen(_command(session), stdin=pipe, stdout=pipe, stderr=pipe, **quiet_options())
+        self.process = subprocess.Popen(
+            _command(session), stdin=pipe, stdout=pipe, stderr=pipe, creationflags=no_console()
+        )
         self._wire = Wire(cast("BinaryIO", self.process.stdout), cast("BinaryIO", self.process.stdin))
         self._log = _Log(cast("BinaryIO", self.process.stderr), listener)
         self._listener = listener

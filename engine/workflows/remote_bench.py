@@ -1,14 +1,18 @@
-"""Measuring the states of a project on another machine: files out, results in."""
+"""Measuring the states of a project on another machine: files out, results in; by hand, or over `ssh`."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SecateurError
-from ..jobs import CancelToken, Job, NeverCancelled
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, part_of
 from ..session.state_history import StateHistory
 from ..session.states import State
 from ..storage.paths import absolute_to
+from ..storage.temporary_folders import temporary_folder
+from ..subprocesses.ssh import read_address
+from ..targets.over_ssh import bench_over_ssh
 from ..targets.protocol import TargetSpec
 from ..targets.remote import check_bench, read_bench, write_bench
 
@@ -32,6 +36,43 @@ def write_remote_bench(
         one = session.history.state(state)
         files[bench_name(one)] = yield from session.artifacts().file(session.model(state), one, target, token)
     return write_bench(Path(absolute_to(Path.cwd())(folder)), files, session.prepared.inputs, target)
+
+
+def measure_over_ssh(
+    session: "Session",
+    states: tuple[str, ...],
+    address: str,
+    target: TargetSpec,
+    arguments: tuple[str, ...] = (),
+    token: CancelToken = NEVER,
+) -> Job[tuple[State, ...]]:
+    """Measure states on another machine, in onnxruntime there; returns the states with their latencies.
+
+    Args:
+        session: Whose states.
+        states: Their ids.
+        address: "ssh://user@host/path/of/python3".
+        target: Threads, batch and sizes.
+        arguments: Further ones of `bench.py`: a provider and its options.
+        token: Cancels.
+
+    Raises:
+        SecateurError: `address` is none, or what `bench_over_ssh` raises.
+    """
+    there = read_address(address)
+    with temporary_folder() as place:
+        folder = place / "bench"
+        yield from part_of(
+            Progress("Writing the models"), write_remote_bench(session, states, str(folder), target, token)
+        )
+        results = yield from bench_over_ssh(folder, there, arguments, token)
+        return take_results(session.history, results)
+
+
+def provider_arguments(provider: str, options: Sequence[str]) -> tuple[str, ...]:
+    """Arguments of `bench.py` for an execution provider ("" for the CPU) and its options as NAME=VALUE."""
+    chosen = ("--provider", provider) if provider else ()
+    return (*chosen, *(word for one in options for word in ("--option", one)))
 
 
 def read_remote_bench(session: "Session", path: str) -> tuple[State, ...]:

@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog
 
 from secateur.app.commands import command_named
+from secateur.app.dialogs.measure_over_ssh import MeasureOverSsh
 from secateur.app.dialogs.remote_bench import WriteBench, ask_results
 from secateur.app.panels.ledger_figures import ledger_figures
 from secateur.engine.targets.protocol import TargetSpec, Timing
@@ -63,3 +64,37 @@ def test_results_become_latencies_of_a_target_that_is_not_measured_here(qtbot, p
     workbench.states.measure()
     assert [name for name, _ in player.link.calls.values()].count("measure") == calls
     assert "another machine" in player.sentences[-1]
+
+
+def test_states_are_measured_over_ssh_and_the_machine_is_offered_again(qtbot, player, window) -> None:
+    def opened() -> MeasureOverSsh:
+        dialog = MeasureOverSsh(window)
+        qtbot.addWidget(dialog)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
+        dialog.show()
+        return dialog
+
+    dialog = opened()
+    assert not dialog.accept_button.isEnabled() and dialog.missing.text() == "Enter a machine."
+    dialog.machine.setCurrentText("-oProxyCommand=evil")
+    assert not dialog.accept_button.isEnabled() and "is no address of a machine" in dialog.missing.text()
+    dialog.machine.setCurrentText("me@board")
+    dialog.python.setText("python3")
+    assert not dialog.accept_button.isEnabled() and "whole path of Python" in dialog.missing.text()
+    dialog.python.setText("/opt/python3")
+    dialog.provider.setCurrentText("TensorrtExecutionProvider")
+    dialog.options.setText("trt_fp16_enable")
+    assert not dialog.accept_button.isEnabled() and "NAME=VALUE" in dialog.missing.text()
+    dialog.options.setText("trt_fp16_enable=True  device_id=1")
+    qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
+    states, address, target, arguments = player.link.asked("measure_over_ssh")
+    assert (states, address) == (("s0",), "ssh://me@board/opt/python3") and target.runtime == "onnxruntime"
+    assert arguments == (
+        *("--provider", "TensorrtExecutionProvider"),
+        *("--option", "trt_fp16_enable=True", "--option", "device_id=1"),
+    )
+    away = TargetSpec("onnxruntime", 4, 1, machine="jetson", device="Tensorrt")
+    timing = Timing(away, 2.5, 2.4, 2.7, 100, "ARM, 6 cores")
+    player.answer("measure_over_ssh", (replace(player.document.original, timings=(timing,)),))
+    assert "Latencies of 1 state, measured on jetson" in player.sentences[-1]
+    assert opened().machine.currentText() == "me@board/opt/python3"

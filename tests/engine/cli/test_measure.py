@@ -10,6 +10,7 @@ import pytest
 
 from secateur.engine.cli.main import main
 from secateur.engine.session.state_history import StateHistory
+from tests.engine.targets.stand_in_ssh import reach_this_machine
 
 pytestmark = pytest.mark.end_to_end
 
@@ -55,6 +56,18 @@ def test_the_states_of_a_project_are_measured_here_and_elsewhere(
     assert places == [[("int8", 4), ("fp32", 2)]] * 2
     assert main(["measure", project, "--results", str(tmp_path / "away" / "results.json")]) == 0
     assert "times as fast" in (out := capsys.readouterr().out) and "onnxruntime, 1 thread, batch 2, fp32" in out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell stands in for the other machine")
+def test_another_machine_measures_by_one_command(
+    project: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reach_this_machine(tmp_path, monkeypatch)
+    address = f"ssh://me@board{sys.executable}"
+    there = measured(capsys, project, "--over-ssh", address, "--provider", "CPUExecutionProvider")
+    assert there["timings"].keys() == {"s0", "s1"} and there["timings"]["s1"]["target"]["machine"]
+    assert main(["measure", project, "--over-ssh", address, "--provider", "NoSuchProvider"]) == 1
+    assert "board failed: onnxruntime has no NoSuchProvider here" in capsys.readouterr().err
 
 
 def test_what_cannot_be_measured_is_said_in_words(

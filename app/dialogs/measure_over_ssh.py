@@ -1,0 +1,104 @@
+"""Measure on another machine over the user's own ssh: which one, and with what it computes there."""
+
+from secateur.engine.errors import SecateurError
+from secateur.engine.subprocesses.ssh import SCHEME, Address, read_address
+from secateur.engine.targets.remote import check_bench
+from secateur.engine.workflows.remote_bench import provider_arguments
+
+from ..jobs.remote_bench import remote_target
+from ..storage import settings
+from ..text.metrics import target_text
+from ..text.translate import sentence
+from ..widgets.fields import ComboBox
+from ..widgets.labels import label
+from .form import FormDialog
+from .window_api import WindowApi
+
+PROVIDERS = (
+    "CPUExecutionProvider",
+    "CUDAExecutionProvider",
+    "TensorrtExecutionProvider",
+    "OpenVINOExecutionProvider",
+    "XnnpackExecutionProvider",
+    "CoreMLExecutionProvider",
+    "QNNExecutionProvider",
+)
+"""Of onnxruntime, the usual ones; others can be typed."""
+
+
+class MeasureOverSsh(FormDialog):
+    """The dialog.
+
+    Attributes:
+        machine: Host, user@host, or a whole address.
+        python: Path of Python there, "" for the one that a login finds.
+        provider: What onnxruntime computes with there.
+        options: Of the provider, NAME=VALUE with spaces between.
+    """
+
+    def __init__(self, window: WindowApi) -> None:
+        """Ask in a window."""
+        words = self.tr(
+            "The original and the current state are sent there, measured side by side in ONNX Runtime, and removed "
+            "again. The machine needs Python with numpy and onnxruntime; Secateur uses your own ssh."
+        )
+        super().__init__(window.as_widget(), self.tr("Measure over SSH"), words, self.tr("Measure"))
+        self._target = window.document.target
+        self.machine = ComboBox(self.tr("Machine"))
+        self.machine.setEditable(True)
+        self.machine.addItems([one.removeprefix(SCHEME) for one in _known()])
+        if (line := self.machine.lineEdit()) is not None:
+            line.setPlaceholderText(self.tr("user@board.example.org, or a name of your ssh config"))
+        self.add_row(self.machine.accessibleName(), self.machine)
+        self.python = self.add_line(self.tr("Python there"), hint=self.tr("python3 of a login"))
+        self.provider = ComboBox(self.tr("Provider"))
+        self.provider.setEditable(True)
+        self.provider.addItems(PROVIDERS)
+        self.add_row(self.provider.accessibleName(), self.provider)
+        self.options = self.add_line(self.tr("Options"), hint=self.tr("trt_fp16_enable=True"))
+        self.add_row(self.tr("Target"), label(target_text(remote_target(self._target))))
+        self.machine.currentTextChanged.connect(self.check)
+        self.provider.currentTextChanged.connect(self.check)
+        self.problem = self._problem
+        self.act = lambda: self._measure(window)
+        self.check()
+        self.machine.setFocus()
+
+    def address(self) -> Address:
+        """What was asked for; raises SecateurError where it is no address."""
+        text = self.machine.currentText().strip()
+        read = read_address(text if text.startswith(SCHEME) else f"{SCHEME}{text}")
+        return read_address(str(Address(read.host, read.user, read.port, self.python.text().strip() or read.program)))
+
+    def _arguments(self) -> tuple[str, ...]:
+        provider = self.provider.currentText().strip()
+        return provider_arguments("" if provider == PROVIDERS[0] else provider, self.options.text().split())
+
+    def _problem(self) -> str:
+        if not self.machine.currentText().strip():
+            return self.tr("Enter a machine.")
+        if (python := self.python.text().strip()) and not python.startswith("/"):
+            return self.tr("Enter a whole path of Python, such as /opt/venv/bin/python3.")
+        if any("=" not in one for one in self.options.text().split()):
+            return self.tr("Enter options as NAME=VALUE, with spaces between.")
+        try:
+            self.address()
+            check_bench(remote_target(self._target))
+        except SecateurError as error:
+            return sentence(error.message)
+        return ""
+
+    def _measure(self, window: WindowApi) -> None:
+        address = str(self.address())
+        settings.store(settings.BOARDS, [address, *(one for one in _known() if one != address)][: settings.RECENT])
+        window.workbench.bench.measure(address, self._arguments())
+
+
+def _known() -> list[str]:
+    """Addresses of machines that were measured on."""
+    return [one for one in settings.value(settings.BOARDS, []) if isinstance(one, str)]
+
+
+def ask(window: WindowApi) -> None:
+    """Open the dialog over a window."""
+    MeasureOverSsh(window).open()

@@ -1,0 +1,114 @@
+"""A bench over ssh: the folder goes there, the results come back, nothing stays there; what fails is a sentence."""
+
+import shutil
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from secateur.engine.errors import OpenError, SecateurError
+from secateur.engine.jobs import Cancelled, finish
+from secateur.engine.subprocesses.ssh import Address
+from secateur.engine.targets.over_ssh import MARK, MOST, bench_over_ssh
+from secateur.engine.targets.protocol import TargetSpec
+from secateur.engine.targets.remote import read_bench, write_bench
+
+from .stand_in_ssh import program, reach_this_machine
+from .test_measure import matmuls
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a shell stands in for the other machine")
+NEVER = threading.Event()
+
+
+@pytest.fixture
+def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of temporary files of the machine that `ssh` reaches."""
+    return reach_this_machine(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    files = {name: Path(matmuls(tmp_path / f"{name}.onnx", count)) for name, count in (("s0-abc", 20), ("s2-def", 2))}
+    write_bench(tmp_path / "away", files, (np.ones((2, 256), np.float32),), TargetSpec(batch=3))
+    return tmp_path / "away"
+
+
+def _python(path: Path, text: str) -> Address:
+    return Address("board", program=program(path, f"#!/bin/sh\n{text}\n"))
+
+
+def left(folder: Path) -> list[Path]:
+    """What lies there; onnxruntime keeps a file of its own."""
+    return [path for path in folder.iterdir() if path.name != ".ses"]
+
+
+OWN = Address("board", program=sys.executable)
+
+
+def test_it_is_measured_there_and_nothing_stays(there: Path, folder: Path) -> None:
+    job = bench_over_ssh(folder, OWN, ("--seconds", "0.05", "--name", "a board; no command"), NEVER)
+    seen, path = list[str](), folder
+    try:
+        while True:
+            seen.append(str(next(job).message))
+    except StopIteration as stop:
+        path = stop.value
+    timings = read_bench(path)
+    assert timings.keys() == {"s0-abc", "s2-def"}
+    assert {(one.target.machine, one.target.batch) for one in timings.values()} == {("a board; no command", 3)}
+    assert timings["s0-abc"].median > timings["s2-def"].median
+    assert set(seen) <= {"Sending the models to board", "Measuring on board"} and seen
+    assert left(there) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("exit 127", "There is no {python} on board. Name its path: ssh://board/path/of/python3."),
+        (
+            "echo \"ModuleNotFoundError: No module named 'onnxruntime'\" >&2; exit 1",
+            "has no onnxruntime. Run {python}",
+        ),
+        ("echo 'me@board: Permission denied (publickey).' >&2; exit 255", "board refused the login"),
+        (
+            "printf '  3 %%\\ronnxruntime has no TpuExecutionProvider '>&2; exit 1",
+            "onnxruntime has no Tpu",
+        ),
+        ("exit 3", "failed: exit code 3"),
+        ("exit 0", "failed: exit code 0"),
+    ],
+)
+def test_what_fails_there_is_a_sentence(there: Path, folder: Path, tmp_path: Path, script: str, words: str) -> None:
+    address = _python(tmp_path / "python", script)
+    with pytest.raises(SecateurError) as caught:
+        finish(bench_over_ssh(folder, address, (), NEVER))
+    assert words.format(python=address.program) in str(caught.value)
+
+
+def test_what_the_other_machine_sends_is_read_as_data(there: Path, folder: Path, tmp_path: Path) -> None:
+    mark = MARK.decode()
+    lies = _python(tmp_path / "lies", f"printf '\\n{mark}\\n{{\"schema\": []}}'")
+    with pytest.raises(OpenError, match=r"bench.py did not write it"):
+        read_bench(finish(bench_over_ssh(folder, lies, (), NEVER)))
+    floods = _python(tmp_path / "floods", f"printf '\\n{mark}\\n'; head -c {2 * MOST} /dev/zero")
+    with pytest.raises(SecateurError, match="failed"):
+        finish(bench_over_ssh(folder, floods, (), NEVER))
+
+
+def test_a_cancelled_one_ends_there_too(there: Path, folder: Path) -> None:
+    token = threading.Event()
+    job = bench_over_ssh(folder, OWN, ("--seconds", "60"), token)
+    until = time.monotonic() + 60
+    while not next(job).done and time.monotonic() < until:
+        pass
+    assert left(there)
+    token.set()
+    with pytest.raises(Cancelled):
+        next(job)
+    while left(there) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert left(there) == []
+    shutil.rmtree(folder)
