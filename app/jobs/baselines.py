@@ -16,7 +16,7 @@ from ..document.document import Document
 from ..text.baselines import title_of
 from ..text.metrics import path_to
 from ..text.translate import counted, sentence, sentences
-from .cost_estimator import CostEstimator
+from .cost_estimator import UNKNOWN, CostEstimator, Estimate
 from .job_runner import JobRunner
 
 
@@ -27,6 +27,7 @@ class BaselineJobs(QObject):
         """Work for a document."""
         super().__init__(document)
         self._document, self._runner, self._estimator = document, runner, estimator
+        estimator.take("compare", self._estimate)
 
     # What they cost.
 
@@ -48,6 +49,10 @@ class BaselineJobs(QObject):
             rounds = [(share, 0 if untrained else self.epochs() if epochs is None else epochs)]
         training = sum(self._estimator.training(each, part) for part, each in rounds)
         return training + self._estimator.evaluation_seconds(Split.TEST, share)
+
+    def _estimate(self, _state: str, asked: Sequence[BaselineSpec], *_rest: Any) -> Estimate:
+        """Of making several; their work is not said, because those that are there are not made again."""
+        return Estimate(seconds=sum(self.seconds(one.kind, one.epochs) for one in asked) or UNKNOWN)
 
     def trained(self) -> int:
         """Epochs on the way to the current state, 0 where it was cut and at most repaired."""

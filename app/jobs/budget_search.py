@@ -17,7 +17,7 @@ from ..document.document import Document
 from ..text.costs import cost_words
 from ..text.metrics import metric_of, metric_text
 from ..text.search import loss_words, trial_sentence
-from .cost_estimator import CostEstimator
+from .cost_estimator import UNKNOWN, CostEstimator, Estimate
 from .job_runner import JobRunner
 from .state_jobs import StateJobs
 
@@ -30,6 +30,12 @@ class BudgetSearchJobs(QObject):
         super().__init__(document)
         self._document, self._runner, self._estimator, self._states = document, runner, estimator, states
         self._tried: list[tuple[float, bool]] = []
+        estimator.take("lowest", self._estimate)
+
+    def _estimate(self, _state: str, settings: PruneSettings, loss_limit: LossLimit, *_rest: Any) -> Estimate:
+        """Of a search; its work is not said, because what was made before is not made again."""
+        recovery = settings.recovery
+        return Estimate(seconds=UNKNOWN if recovery is None else self.seconds(loss_limit, recovery) or UNKNOWN)
 
     def seconds(self, loss_limit: LossLimit, recovery: RecoverySettings) -> float:
         """About how long a search takes, with all its trials; 0 unknown."""

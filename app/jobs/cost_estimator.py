@@ -102,6 +102,10 @@ class CostEstimator:
             "sweep": self._sweep,
         }
 
+    def take(self, method: str, estimate: Callable[..., Estimate]) -> None:
+        """Have calls of a method estimated by who makes them; it is given the arguments of the call."""
+        self._kinds[method] = estimate
+
     def learn(self, method: str, work: float, seconds: float) -> None:
         """A step of that much work took so long."""
         if work > 0 and seconds > SHORTEST:

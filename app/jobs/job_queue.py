@@ -26,6 +26,8 @@ LINGERING = 0.5
 """Of the time that a step has taken already, what it is said to take still where it should have been over."""
 ENOUGH = 0.02
 """How much of the work must have been seen before its speed says more than the estimate of before."""
+JUMP = 10.0
+"""How many times faster than before work has to go for having been done already."""
 LASTING = frozenset({"recover", "sweep", "sensitivity", "lowest", "compare", "prune"})
 """What keeps as it goes what it has made, and goes on from there when it is asked for once more."""
 KEEPS = LASTING | {"latencies"}
@@ -147,11 +149,25 @@ class QueuedJob:
         reached = progress.share if whole else progress.done / progress.total if progress.total else 0.0
         if self.recent and reached < self.recent[-1][1]:
             self.recent.clear()
+        if whole and (known := self._known_already(now, reached)):
+            self.recent = [(when, share + known) for when, share in self.recent]
         if not self.recent or reached > self.recent[-1][1]:
             self.recent.append((now, reached))
         lately = now - max(RECENT, HALF * (now - self.started) if whole else 0.0)
         while len(self.recent) > FEWEST and self.recent[1][0] < lately:
             del self.recent[0]
+
+    def _known_already(self, now: float, reached: float) -> float:
+        """What of the whole a step went ahead by because it was made before; 0 for none.
+
+        That says nothing of the speed: a cut that is there already is a tenth of a round, and takes no time.
+        """
+        if len(self.recent) < 2:
+            return 0.0
+        (since, first), (told, last) = self.recent[0], self.recent[-1]
+        usual = (last - first) / max(told - since, 1e-9) * (now - told)
+        ahead = reached - last - usual
+        return ahead if reached - last > JUMP * usual and ahead > ENOUGH else 0.0
 
     def new_step(self) -> str:
         """Its present step, in words, where that belongs into its log; "" where the log has told of it just now."""
@@ -168,8 +184,8 @@ class QueuedJob:
             return -1.0
         (since, first), (_, reached) = self.recent[0], self.recent[-1]
         now, told = time.monotonic(), self.recent[-1][0]
-        if not self.stage and reached - first < ENOUGH and now - self.started < self.expected:
-            return -1.0
+        if not self.stage and reached - first < ENOUGH and not now - self.started >= self.expected:
+            return -1.0  # the estimate of before says more, or nothing does yet
         left = (told - since) / (reached - first) * (1 - reached)
         return max(left - (now - told), LINGERING * (now - told))
 

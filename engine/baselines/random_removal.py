@@ -4,9 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import Message
-from ..jobs import CancelToken, Job, Progress
+from ..jobs import CancelToken, Job, Progress, Result, spanning
 from ..planning.goal import solve
 from ..planning.protocol import Ranking
+from ..recovery.protocol import RecoverySettings
 from ..scoring.criteria import score
 from ..structures.analysis import Mask
 from ..structures.costs import costs
@@ -17,27 +18,49 @@ from ..surgery.verify.verify import require_verified, verify
 from .protocol import BaselineKind, BaselineModel, BaselineRule, BaselineSpec, ComparedState
 from .training import train
 
+CUTTING = 0.2
+"""About how long a cut takes, in epochs of training; told as progress."""
+
 
 def make(standing: ComparedState, asked: BaselineSpec, token: CancelToken) -> Job[BaselineModel]:
     """Go the state's rounds again, each cut verified as any other."""
     analysis = standing.analysis
     model, removed, edits, epochs = standing.original, analysis.empty(), Edits(), 0
     notes = [Message("baselines.drawn", "The removed structures were drawn with seed {seed}.", {"seed": asked.seed})]
-    for one in standing.rounds:
-        scores = yield from score(model, analysis, removed, "random", token=token, seed=asked.seed)
+    trainings = [[_as_asked(given, asked) for given in one.recoveries] for one in standing.rounds]
+    whole = sum(CUTTING + sum(map(_length, settings)) for settings in trainings) or 1.0
+    done = 0.0
+
+    def part(job: Job[Result], length: float) -> Job[Result]:
+        nonlocal done
+        begin, done = done, done + length
+        return spanning(job, begin / whole, done / whole)
+
+    for one, recoveries in zip(standing.rounds, trainings, strict=True):
+        drawing = score(model, analysis, removed, "random", token=token, seed=asked.seed)
+        scores = yield from part(drawing, 0.0)
         goal = replace(one.goal, ranking=Ranking.SHAPES) if one.goal.ranking is Ranking.COST else one.goal
         after = solve(analysis, scores, goal, removed, one.locked).removed
         if (after == removed).all():
             continue
         reference = (model, Transition(analysis, removed, after).kept_of_before)
-        model, edits = yield from _cut(standing, model, (removed, after), edits, token)
-        for given in one.recoveries:
-            settings = given if asked.epochs is None else replace(given, epochs=asked.epochs)
-            notes += yield from train(model, standing, settings, token, analysis.kept_indices(after), reference)
+        model, edits = yield from part(_cut(standing, model, (removed, after), edits, token), CUTTING)
+        for settings in recoveries:
+            training = train(model, standing, settings, token, analysis.kept_indices(after), reference)
+            notes += yield from part(training, _length(settings))
             epochs += settings.epochs
         removed = after
     left = costs(analysis, removed)
     return BaselineModel(model, RULE.title, left.parameters, left.macs, epochs, removed, edits, notes=tuple(notes))
+
+
+def _as_asked(given: RecoverySettings, asked: BaselineSpec) -> RecoverySettings:
+    return given if asked.epochs is None else replace(given, epochs=asked.epochs)
+
+
+def _length(settings: RecoverySettings) -> float:
+    """Of a training, in epochs; of a repair alone, what a cut takes."""
+    return max(float(settings.epochs), CUTTING)
 
 
 def _cut(

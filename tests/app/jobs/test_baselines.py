@@ -55,6 +55,14 @@ def player(player: Player) -> Player:
     return player
 
 
+def test_the_job_is_expected_to_take_as_long_as_all_that_is_asked_for(player) -> None:
+    baselines, estimator = player.workbench.baselines, player.workbench.estimator
+    asked = (BaselineSpec(BaselineKind.RANDOM), BaselineSpec(BaselineKind.SCRATCH, epochs=2))
+    each = [baselines.seconds(one.kind, one.epochs) for one in asked]
+    assert min(each) > 0
+    assert estimator.estimate("compare", "s2", asked, None).seconds == pytest.approx(sum(each))
+
+
 @pytest.fixture
 def panel(qtbot, player) -> TradeOffPanel:
     made = TradeOffPanel(player.workbench)

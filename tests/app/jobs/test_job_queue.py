@@ -376,6 +376,18 @@ def test_a_slow_start_says_nothing_of_the_training_that_follows(monkeypatch) -> 
     assert left == pytest.approx(81.0)
 
 
+def test_what_was_made_before_counts_as_done_and_not_as_speed(monkeypatch) -> None:
+    job, left = QueuedJob("Search", lambda _none: None, "lowest"), 0.0
+    for second in range(0, 41, 10):
+        left = told_at(job, monkeypatch, second, second / 100)
+    assert left == pytest.approx(60.0)
+    left = told_at(job, monkeypatch, 40.1, 0.5)  # a tenth that was there already
+    assert left == pytest.approx(50.0, rel=0.02)
+    for second in range(50, 71, 10):
+        left = told_at(job, monkeypatch, second, 0.1 + second / 100)
+    assert left == pytest.approx(20.0, rel=0.02)
+
+
 def test_a_step_that_takes_longer_than_said_is_not_said_to_end_at_once(monkeypatch) -> None:
     job = QueuedJob("Export", lambda _none: None, "export")
     told_at(job, monkeypatch, 0.0, 0.0)

@@ -34,6 +34,16 @@ def test_it_is_trained_as_long_as_the_state_was_and_the_original_stays() -> None
     assert all(torch.equal(tensor, before[name]) for name, tensor in standing.original.state_dict().items())
 
 
+def test_its_progress_is_that_of_its_training_and_begins_after_a_short_cut() -> None:
+    told: list[tuple[str, float]] = []
+    job = make(half(epochs=2), BaselineSpec(BaselineKind.RANDOM), NEVER)
+    finish(job, lambda progress: told.append((progress.message.template, progress.share)))
+    shares, cut = [share for _, share in told], 0.2 / 2.2
+    assert shares == sorted(shares) and 0.9 < shares[-1] <= 1.0
+    assert dict(told)["Removing random structures"] < cut
+    assert max(share for words, share in told if not words.startswith(("Fine-tuning", "Measured"))) > cut
+
+
 def test_what_was_locked_stays() -> None:
     standing = half(epochs=None)
     one = standing.rounds[0]
