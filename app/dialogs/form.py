@@ -73,6 +73,13 @@ class Rows(QScrollArea):
 class _Page(QWidget):
     """What is scrolled."""
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Lay the rows out for this width: Qt's form may have kept heights of the last one, where words wrapped."""
+        super().resizeEvent(event)
+        if (form := self.layout()) is not None:
+            form.invalidate()
+            form.activate()
+
     def minimumSizeHint(self) -> QSize:
         """Words need height for the width that they have, not for the least: Qt would scroll over that."""
         least = super().minimumSizeHint()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import QPoint, QRect, Qt
-from PySide6.QtWidgets import QApplication, QFileDialog, QPushButton
+from PySide6.QtWidgets import QApplication, QFileDialog, QFormLayout, QPushButton
 
 from secateur.app.dialogs.attach_data import AttachData
 from secateur.app.dialogs.baselines import Baselines
@@ -56,6 +56,20 @@ def choose(box, title: str):
 
 def press(qtbot, dialog):
     qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
+
+
+def test_rows_keep_their_height_when_words_that_wrapped_have_room_in_one_line(qtbot, window) -> None:
+    dialog = shown(qtbot, OpenModel(window))
+    dialog.data.kind.setCurrentIndex(1)
+    wide, high = dialog.sizeHint().width(), dialog.sizeHint().height() + 60
+    dialog.setMinimumSize(0, 0)
+    for width in (wide - 2, wide):  # boxes in two lines, and in one
+        dialog.resize(width, high)
+        QApplication.processEvents()
+        fields = [dialog.form.itemAt(n, QFormLayout.ItemRole.FieldRole) for n in range(dialog.form.rowCount())]
+        shown_now = [item for item in fields if item is not None and not item.isEmpty()]
+        squeezed = [item for item in shown_now if item.geometry().height() < item.sizeHint().height()]
+        assert len(shown_now) > 8 and not squeezed, width
 
 
 def test_a_model_of_ones_own_with_checkpoint_shape_and_data(qtbot, window, tmp_path: Path):
