@@ -174,9 +174,10 @@ class SamplesPanel(QWidget):
         self.hint.setVisible(bool(hint))
         self._offer(task if hint else None)
         set_available(self.better, not self.document.busy)
-        self.verdict.setText(
-            words or self.tr("Enter the value that the model's authors or your own evaluation report.")
-        )
+        asks = self.tr("Enter the value that the model's authors or your own evaluation report.")
+        if not percent:  # there is no field for it
+            asks = self.tr("Compare it with the value that the model's authors or your own evaluation report.")
+        self.verdict.setText(words or asks)
         set_role(self.verdict, "caption" if not words else "good" if good else "marked")
 
     def _offer(self, task: TaskInfo | None) -> None:

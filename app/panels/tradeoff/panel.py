@@ -139,7 +139,7 @@ class TradeOffPanel(QWidget):
         self.verdict.setToolTip("\n".join(filter(None, (words, goal_tip(found)))))
         set_role(self.verdict, goal_role(found))
         tried = any(point.mark == TRIAL for point in shown.points)
-        self._said = shown.missing or self._legend(len(shown.front), tried)
+        self._said = shown.missing or self._legend(shown, tried)
         self._show_note()
         self._show_baselines()
 
@@ -196,12 +196,14 @@ class TradeOffPanel(QWidget):
         else:
             self.workbench.baselines.start((BaselineSpec(asked),))
 
-    def _legend(self, best: int, tried: bool) -> str:
+    def _legend(self, shown: Points, tried: bool) -> str:
+        up, down = self.tr("Up and to the left is better."), self.tr("Down and to the left is better.")
+        words = self.tr("Click a point to go to its state.")
         if tried:
-            return self.tr("Up and to the left is better. Hollow: trials of the search.")
-        if best > 2:
-            return self.tr("Up and to the left is better. Bold: the best. Click a point to go to its state.")
-        return self.tr("Up and to the left is better. Click a point to go to its state.")
+            words = self.tr("Hollow: trials of the search.")
+        elif len(shown.front) > 2:
+            words = self.tr("Bold: the best. Click a point to go to its state.")
+        return f"{up if shown.higher else down} {words}"
 
     def _say_empty(self, judged: bool) -> None:
         title = self.tr("Metric against cost")

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QColor, QWheelEvent
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QLabel
 
 from secateur.app.document.aspects import Goal
 from secateur.app.panels.ledger import LedgerPanel
+from secateur.app.panels.samples import SamplesPanel
 from secateur.app.panels.state_strip import StateStrip
 from secateur.app.panels.tradeoff.panel import TradeOffPanel
 from secateur.app.panels.tradeoff.plot import TradeOffPlot
@@ -146,6 +147,17 @@ def test_the_verdict_is_the_engines_in_trade_off_ledger_and_strip(shown) -> None
     document.plan.go_to("s0")
     assert panel.verdict.text() == ledger.goal.text() == "Goal: keep at most 90 % of the MACs, lose at most 3 pt"
     assert not any(one.remark for one in strip.steps.values())
+
+
+def test_where_less_of_a_metric_is_better_no_panel_asks_for_more(shown) -> None:
+    document = opened()
+    perplexity = Metric("perplexity", 20.0, 100, 0.1, Split.TEST, percent=False, higher_is_better=False)
+    document.contents.states["s0"] = replace(document.contents.states["s0"], metrics=(perplexity,))
+    panel = shown(TradeOffPanel(document.workbench), 640, 420)
+    samples = shown(SamplesPanel(document.workbench), 640, 190)
+    notes = [one.text() for one in panel.findChildren(QLabel)]
+    assert any(text.startswith("Down and to the left is better.") for text in notes)
+    assert not samples.expected.isVisible() and samples.verdict.text().startswith("Compare it with the value")
 
 
 def test_a_plan_leaves_the_goal_open_until_it_is_evaluated(shown) -> None:
