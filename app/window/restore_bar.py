@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from PySide6.QtCore import QDateTime, QLocale, Qt, Slot
+from PySide6.QtCore import Qt, Slot
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from ..dialogs.unsaved_work import leave
@@ -11,7 +11,7 @@ from ..storage.autosave.session_folders import Draft
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.card import Card
 from ..widgets.labels import ElidedLabel, label
-from .drafts import draft_text
+from .drafts import draft_text, time_ago
 
 SHOWN = 3
 """Sessions that are listed at once; the others come when these are answered."""
@@ -68,9 +68,8 @@ class RestoreBar(Card):
         line = QHBoxLayout(row)
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(10)
-        when = QLocale().toString(QDateTime.fromSecsSinceEpoch(int(draft.when)), QLocale.FormatType.ShortFormat)
         line.addWidget(label(draft.name, "strong"))
-        line.addWidget(label(when, "muted"))
+        line.addWidget(label(time_ago(draft.when), "muted"))
         gone = draft.folder in self._sessions.discarded
         what = ElidedLabel(self.tr("Discarded. It will be deleted at the next start.") if gone else draft_text(draft))
         what.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
