@@ -45,6 +45,7 @@ class StatusBar(QWidget):
         row.setContentsMargins(12, 0, 12, 4)
         row.setSpacing(16)
         self.running = RunningJob(workbench)
+        self.running.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)  # facts give way
         row.addWidget(self.facts)
         row.addWidget(self.running)
         row.addWidget(self.word, 1)

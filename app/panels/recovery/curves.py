@@ -18,6 +18,8 @@ from ...widgets.plot_export import Drawing, offer
 
 FEWEST = 10
 """Steps that the metric's axis shows at least."""
+LEAST = 2.0
+"""Points of a percentage that it shows at least, or per cent of another metric."""
 
 
 class Curves(QWidget):
@@ -49,13 +51,18 @@ class Curves(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(10)
-        for title, plot in ((self._loss_title, self._loss_plot), (self._metric_title, self._metric_plot)):
-            column = QVBoxLayout()
+        self._loss_side, metric_side = QWidget(), QWidget()
+        for side, title, plot in (
+            (self._loss_side, self._loss_title, self._loss_plot),
+            (metric_side, self._metric_title, self._metric_plot),
+        ):
+            column = QVBoxLayout(side)
+            column.setContentsMargins(0, 0, 0, 0)
             column.setSpacing(2)
             column.addWidget(title)
             column.addWidget(plot, 1)
             plot.setMinimumSize(90, 60)
-            row.addLayout(column, 1)
+            row.addWidget(side, 1)
         self._recolour()
         theme().changed.connect(self._recolour)
 
@@ -63,6 +70,10 @@ class Curves(QWidget):
         """Offer both in the context menu of each; `save` asks where to."""
         for plot in (self._loss_plot, self._metric_plot):
             offer(plot, drawing, save)
+
+    def show_loss(self, on: bool) -> None:
+        """Show both curves, or the metric's alone: where there is room for one, that is what matters."""
+        self._loss_side.setVisible(on)
 
     def show_points(self, points: tuple[CurvePoint, ...], original: Metric | None, level: Metric | None) -> None:
         """Show these points; metrics that are fractions are drawn in per cent.
@@ -85,17 +96,19 @@ class Curves(QWidget):
         self._original.setVisible(level is not None)
         if level is not None:
             self._original.setValue(level.value * scale)
-        self._show_range(table[:, 2], None if level is None else level.value * scale)
+        percent = original is None or original.percent
+        self._show_range(table[:, 2], None if level is None else level.value * scale, percent)
         if original is not None:
             unit = ", %" if original.percent else ""
             self._metric_title.setText(self.tr("{0} on val{1}").format(original.name, unit))
 
-    def _show_range(self, values: np.ndarray, original: float | None) -> None:
+    def _show_range(self, values: np.ndarray, original: float | None, percent: bool) -> None:
         """Both the curve and the original's line, which pyqtgraph's own range leaves out."""
         known = [*values[np.isfinite(values)], *([] if original is None else [original])]
         if not known:
             return
-        pad = max(max(known) - min(known), 1e-3 * abs(known[-1]), 1e-6) * 0.12
+        span, least = max(known) - min(known), LEAST * (1.0 if percent else max(abs(known[-1]), 1e-9) / 100)
+        pad = max(0.12 * span, (least - span) / 2)
         box: Any = self._metric_plot.getViewBox()
         box.setYRange(min(known) - pad, max(known) + pad, padding=0)
 

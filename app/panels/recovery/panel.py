@@ -71,7 +71,6 @@ class RecoveryPanel(QWidget):
         self.progress.setAccessibleName(self.tr("Progress of the recovery"))
         self.best = label(role="good", wrap=True)
         self._settings = QWidget()
-        self.setMinimumWidth(436)  # the middle column is the one that must not give way
         title = self.tr("Curves of the recovery")
         self._drawing = Drawing("recovery", title, "recovery", self._some, lambda: self.curves, self._table)
         self._epochs_tip = self.epochs.toolTip()
@@ -166,12 +165,14 @@ class RecoveryPanel(QWidget):
             self._show_running(job)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """In a narrow window the settings take the room of curves that are not there yet."""
+        """In a narrow window the settings take the room of curves that are not there yet, and of the loss."""
         super().resizeEvent(event)
         self._share_room()
 
     def _share_room(self) -> None:
-        self._left_side.setVisible(self.width() >= ROOMY or self._left.currentIndex() == 1)
+        roomy = self.width() >= ROOMY
+        self.curves.show_loss(roomy)
+        self._left_side.setVisible(roomy or self._left.currentIndex() == 1)
 
     def _show_waiting(self) -> None:
         reason = command_named("run.recover").enabled(self.document)

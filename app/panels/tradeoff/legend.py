@@ -39,6 +39,7 @@ class Legend(QWidget):
         super().__init__(parent)
         self._row = FlowLayout(self, gap=2)
         self._shown: object = None
+        self._roomy = True
         self.entries: list[QPushButton] = []
         policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         policy.setHeightForWidth(True)
@@ -62,8 +63,13 @@ class Legend(QWidget):
         for kind in offered:
             tip = " ".join(filter(None, (question_of(kind), needs_of(kind), cost(kind))))
             self._add(self.tr("+ {0}").format(title_of(kind)), "", tip, self.wanted.emit, str(kind))
-        self.setVisible(bool(made or offered))
+        self.setVisible(self._roomy and bool(self.entries))
         self.updateGeometry()
+
+    def give_room(self, on: bool) -> None:
+        """Show it, unless there is nothing in it or no room for it."""
+        self._roomy = on
+        self.setVisible(on and bool(self.entries))
 
     def _add(self, text: str, mark: str, tip: str, told: Callable[[str], None], what: str) -> None:
         entry = button(text, "mark" if mark else "offer", tip)

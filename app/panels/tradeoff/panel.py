@@ -60,6 +60,7 @@ class TradeOffPanel(QWidget):
         self._said = ""
         self._chosen_for: tuple[object, Split | None] = (None, None)
         self.legend, self.card = Legend(), BaselineCard()
+        self.legend.setMaximumHeight(px(LOW))
         self._empty = EmptyState("", "")
         self._shown: Points | None = None
         title = self.tr("Trade-off")
@@ -79,8 +80,14 @@ class TradeOffPanel(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Where it is low, the plot gets the room of the legend; the Run menu has its commands too."""
         super().resizeEvent(event)
-        self.legend.setMaximumHeight(px(LOW) if event.size().height() >= px(ROOMY) else 0)
+        self.legend.give_room(self._roomy)
         self._show_note()
+
+    @property
+    def _roomy(self) -> bool:
+        """What there is to be seen of it is high; it is higher itself where it scrolls."""
+        room = self.parentWidget() or self
+        return min(self.height(), room.height()) >= px(ROOMY)
 
     def drawings(self) -> tuple[Drawing, ...]:
         """The plot, to be taken along."""
@@ -96,7 +103,7 @@ class TradeOffPanel(QWidget):
     def _lay_out(self) -> None:
         shown = QWidget()
         inner = QVBoxLayout(shown)
-        inner.setContentsMargins(6, 8, 6, 4)
+        inner.setContentsMargins(6, 6, 6, 2)
         row = QHBoxLayout()
         row.addWidget(self._note, 1)
         row.addWidget(self.split)
@@ -146,7 +153,7 @@ class TradeOffPanel(QWidget):
     def _show_note(self) -> None:
         """Where it is low, only what is missing is worth a line."""
         missing = self._shown is not None and bool(self._shown.missing)
-        self._note.setText(self._said if missing or self.height() >= px(ROOMY) else " ")
+        self._note.setText(self._said if missing or self._roomy else " ")
 
     def _choose(self) -> None:
         """Choose cost and split for a model that was opened; offer the splits that the original has metrics of."""

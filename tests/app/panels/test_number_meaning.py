@@ -127,6 +127,15 @@ def test_the_line_of_the_original_among_the_recovery_curves_is_of_the_val_split(
     assert curves._original.isVisible() and curves._original.value() == pytest.approx(94.5)
 
 
+def test_one_evaluation_does_not_make_an_axis_of_thousandths(shown) -> None:
+    from secateur.app.document.job_state import CurvePoint
+
+    curves = shown(Curves(), 500, 200)
+    curves.show_points((CurvePoint(0, 1.0, 0.30556),), top1(0.93), None)
+    low, high = curves._metric_plot.viewRange()[1]
+    assert (low, high) == pytest.approx((29.556, 31.556))
+
+
 def test_states_that_nobody_compares_yet_have_no_metric_of_the_document(document) -> None:
     assert isinstance(document, Document)
     assert document.metric(document.state) is None and document.metric(document.original).value == 0.93

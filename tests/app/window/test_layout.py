@@ -13,8 +13,9 @@ from secateur.app.document.message_log import Level
 from secateur.app.storage import settings
 from secateur.app.theme import Scheme, apply, sizes, theme
 from secateur.app.theme.design_tokens import LARGEST, SMALLEST
+from secateur.app.widgets.pane import Pane
 from tests.app.stand_in import opened
-from tests.app.whole import window_of
+from tests.app.whole import full, window_of
 
 LEFT, RIGHT = Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea
 BOTTOM = Qt.DockWidgetArea.BottomDockWidgetArea
@@ -180,3 +181,17 @@ def test_the_theme_in_use_has_a_check_mark(qtbot, window, text_as_before) -> Non
         window.commands.by_id[name].trigger()
         switched(qtbot)
         assert [one for one in names if window.commands.by_id[one].isChecked()] == [name]
+
+
+@pytest.mark.parametrize("module", ["tradeoff", "recovery"])
+def test_in_the_smallest_window_what_decides_is_seen_without_scrolling(qtbot, module: str) -> None:
+    with window_of(full(), qtbot, (1024, 700)) as window:
+        window.show_panel(module)
+        panel, left = window.area.panels[module], window.status.running.left
+        pane = panel.parentWidget().parentWidget()
+        assert isinstance(pane, Pane)
+        qtbot.waitUntil(lambda: panel.isVisible() and left.isVisible())
+        QApplication.processEvents()
+        bars = pane.horizontalScrollBar(), pane.verticalScrollBar()
+        assert [bar.maximum() for bar in bars] == [0, 0]
+        assert left.text() and left.width() >= left.sizeHint().width()
