@@ -6,12 +6,14 @@ from pathlib import Path
 
 MOST = 200
 """Names that are offered."""
-DEEPEST = 4
-"""How often one file may include another."""
+FILES = 50
+"""Files that are read, where one includes another."""
 LARGEST = 1 << 20
 """Bytes of a file that are read."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """A name of one machine: no pattern, and none that is left out by a "!"."""
+LINE = re.compile(r"\s*(\w+)(?:\s*=\s*|\s+)(.*)")
+"""A keyword and its arguments."""
 
 
 def ssh_aliases(file: Path | None = None) -> tuple[str, ...]:
@@ -24,27 +26,33 @@ def ssh_aliases(file: Path | None = None) -> tuple[str, ...]:
         place = file or Path.home() / ".ssh" / "config"
     except RuntimeError:  # a user without an entry
         return ()
-    return tuple(dict.fromkeys(_names(place, DEEPEST)))[:MOST]
+    return tuple(dict.fromkeys(_names(place, set())))[:MOST]
 
 
-def _names(file: Path, deep: int) -> list[str]:
+def _names(file: Path, read: set[Path]) -> list[str]:
     try:
-        with file.open("rb") as opened:
+        place = file.resolve()
+        if place in read or len(read) >= FILES:
+            return []
+        read.add(place)
+        with place.open("rb") as opened:
             lines = opened.read(LARGEST).decode("utf-8", "replace").splitlines()
-    except OSError:
+    except (OSError, RuntimeError):  # not there, or links in a circle
         return []
     found = list[str]()
     for line in lines:
-        keyword, _, rest = line.strip().replace("=", " ", 1).partition(" ")
+        if (parts := LINE.fullmatch(line)) is None:
+            continue
+        keyword = parts[1].lower()
         try:
-            words = shlex.split(rest, comments=True)
+            words = shlex.split(parts[2], comments=True)
         except ValueError:  # a quote without its end
             continue
-        if keyword.lower() == "host":
+        if keyword == "host":
             found += [word for word in words if NAME.fullmatch(word)]
-        elif keyword.lower() == "include" and deep:
+        elif keyword == "include":
             for pattern in words:
-                found += [name for one in _included(file.parent, pattern) for name in _names(one, deep - 1)]
+                found += [name for one in _included(file.parent, pattern) for name in _names(one, read)]
     return found
 
 
