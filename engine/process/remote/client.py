@@ -14,7 +14,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
@@ -182,6 +182,9 @@ class RemoteClient:
             while self.alive and self._courier.waiting and time.monotonic() < until:
                 time.sleep(0.01)
         self._closing.set()
+        for answer in [*self._answers.values()]:  # nobody has to wait for what does not come
+            with contextlib.suppress(InvalidStateError):
+                answer.set_exception(self._no_answer())
         self._courier.hang_up()
         if self._process is not None:
             self._process.kill()
@@ -396,8 +399,9 @@ class RemoteClient:
             case FileBegins() | Part() | Fetched():
                 self._bring(what)
             case Kept(number) | Seen(number):
-                if (answer := self._answers.get(number)) is not None and not answer.done():
-                    answer.set_result(what)
+                if (answer := self._answers.get(number)) is not None:
+                    with contextlib.suppress(InvalidStateError):
+                        answer.set_result(what)
             case Ended():
                 calls = tuple(sorted(self._calls.methods))
                 self._calls.methods.clear()

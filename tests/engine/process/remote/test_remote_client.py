@@ -1,7 +1,9 @@
 """A session on another machine: calls, progress and errors as beside the window, whatever becomes of the connection."""
 
 import os
+import queue
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,6 +156,25 @@ def test_folders_there_are_seen_and_a_file_sent_there_replaces_none(
     (far.home / "secateur-files").write_text("in the way")
     with pytest.raises(SecateurError, match=r"net\.pt cannot be written on far: File exists"):
         client.send_file(file, lambda _: True)
+
+
+def test_who_waits_for_a_folder_there_is_told_when_the_window_closes(far: Far, tmp_path: Path) -> None:
+    far.reachable(False)
+    client, told = RemoteClient(Address("far"), {}), queue.Queue[str]()
+    client.prepare()
+
+    def look() -> None:
+        try:
+            client.look("data")
+        except SecateurError as error:
+            told.put(str(error))
+
+    threading.Thread(target=look, daemon=True).start()
+    end = time.monotonic() + 5
+    while not client._answers and time.monotonic() < end:
+        time.sleep(0.01)
+    client.close()
+    assert told.get(timeout=5).startswith("far does not answer.")
 
 
 def test_a_later_window_goes_on_with_an_engine_and_the_former_is_told(
