@@ -18,6 +18,7 @@ from secateur.engine.cli.main import main
 from secateur.engine.errors import DataError, OpenError, SecateurError
 from secateur.engine.export.protocol import ExportRequest
 from secateur.engine.export.table import exporter_named, format_of
+from secateur.engine.export.usage import command_line, place_of
 from secateur.engine.foreign_code.consent import NO_CONSENT
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.runtime.load_pruned import StandIn
@@ -284,6 +285,7 @@ def test_a_cut_model_leaves_as_a_checkpoint_that_their_own_class_opens(tmp_path:
     exported = finish(exporter.export(request, NeverCancelled()))
     assert exported.difference == 0.0 and [one.name for one in tmp_path.iterdir()] == ["cut.pt"]
     assert exporter.predictor(str(path)) is None
+    assert place_of(exported) == path and "from ultralytics import YOLO" in command_line(exported)
     code = (
         "import numpy, torch; from ultralytics import YOLO; y = YOLO('cut.pt'); "
         "print(y.task, y.names, sum(p.numel() for p in y.model.parameters())); "
