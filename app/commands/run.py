@@ -44,6 +44,18 @@ def _bench_results(window: WindowApi) -> None:
     ask_results(window)
 
 
+def _job(window: WindowApi) -> None:
+    from ..dialogs.job_folder import ask_write
+
+    ask_write(window)
+
+
+def _job_results(window: WindowApi) -> None:
+    from ..dialogs.job_folder import ask_results
+
+    ask_results(window)
+
+
 def _sweep(window: WindowApi) -> None:
     from ..dialogs.sweep import ask
 
@@ -189,6 +201,33 @@ RUN = (
         _bench_results,
         "",
         preconditions.all_of(preconditions.has_model, preconditions.has_weights),
+    ),
+    Command(
+        "run.job",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "As a job..."),
+        QT_TRANSLATE_NOOP(
+            CONTEXT, "Write a folder that recovers the current state on another machine, by SSH, Slurm or a shell."
+        ),
+        _job,
+        "",
+        preconditions.all_of(
+            preconditions.has_model,
+            preconditions.has_weights,
+            preconditions.has_task,
+            preconditions.is_pruned,
+            preconditions.has_no_marks,
+        ),
+        line=True,
+    ),
+    Command(
+        "run.job_results",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Read the results of a job..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Take the states that a job made on another machine into the history."),
+        _job_results,
+        "",
+        preconditions.all_of(preconditions.has_model, preconditions.has_weights, preconditions.is_idle),
     ),
     Command(
         "run.latencies",

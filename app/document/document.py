@@ -511,7 +511,7 @@ class Document(QObject):
         self.contents.exports = {state.id: state.exports[-1] for state in states if state.exports}
         self.contents.go_to(states[-1].id)
         self.history.clear()
-        self._show_last_curve()
+        self.show_last_curve()
         self.revision += 1
         self.announce(*PLAN, Aspect.CURVE)
 
@@ -524,17 +524,18 @@ class Document(QObject):
         else:
             self.contents.locked, self.contents.goal = now.locked, now.goal
         self.selection = selection
-        self._show_last_curve()
+        self.show_last_curve()
         self.revision += 1
         self.announce(*(ALL - {Aspect.MODEL, Aspect.COMPARED}))  # nobody asked to compare
 
-    def _show_last_curve(self) -> None:
+    def show_last_curve(self) -> None:
         """The curve of the present state's recovery, else of the last one that there was."""
         contents = self.contents
         made = [contents.states[contents.present], *reversed(contents.states.values())]
         recovered = next((state for state in made if state.curve), None)
         if recovered is not None:
             self.training = TrainingCurve(recovered.parent, [CurvePoint.of(point) for point in recovered.curve])
+            self.announce(Aspect.CURVE)
 
     def take_arrivals(self, states: tuple[State, ...]) -> None:
         """States that a job makes on the way, beside the present one; those that are known bring measurements."""

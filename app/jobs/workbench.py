@@ -18,6 +18,7 @@ from ..storage.session_autosave import SessionAutosave
 from .baselines import BaselineJobs
 from .budget_search import BudgetSearchJobs
 from .cost_estimator import CostEstimator
+from .job_folders import JobFolders
 from .job_runner import JobRunner
 from .model_jobs import ModelJobs
 from .other_models import OtherModelJobs
@@ -52,6 +53,7 @@ class Workbench(QObject):
         shape: Target shapes: what they come to, and pruning to them.
         search: The lowest cost that loses at most so much.
         bench: Measurements on other machines.
+        job_folders: Recoveries on other machines.
         baselines: What the result has to be better than.
         sharing: Files of the present state for others.
         others: Other models, read to be compared.
@@ -77,6 +79,7 @@ class Workbench(QObject):
         self.search = BudgetSearchJobs(document, runner, self.estimator, self.states)
         self.shape = ShapeJobs(document, runner, self.estimator, self.states)
         self.bench = RemoteBenchJobs(document, runner)
+        self.job_folders = JobFolders(document, runner)
         self.baselines = BaselineJobs(document, runner, self.estimator)
         self.sharing = SharingJobs(document, runner)
         self.others = OtherModelJobs(document, runner)

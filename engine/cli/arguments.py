@@ -103,6 +103,7 @@ def commands(top: Parser) -> Any:
     _script(commands.add_parser("script", help="what a recipe recorded as a Python script"))
     _report(commands.add_parser("report", help="what was done and what came out as one HTML file"))
     _export(commands.add_parser("export", help="write any state of a project in one or several formats"))
+    _job(commands.add_parser("job", help="recover a state of a project on another machine: by SSH, Slurm or by hand"))
     _completion(commands.add_parser("completion", help="complete commands and options in your shell"))
     about_output(commands.add_parser("schema", help="print the JSON Schema of what --json prints"))
     about_output(commands.add_parser("doctor", help="what is installed, and what brings what is missing"))
@@ -319,6 +320,19 @@ def _bundle(command: argparse.ArgumentParser) -> None:
     add("--with-weights", action="store_true", help="the weights of all states too; data is never in it")
     about_trust(command)
     about_output(command)
+
+
+def _job(command: argparse.ArgumentParser) -> None:
+    command.add_argument("project", metavar="PROJECT", help="a folder that --save wrote")
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--out", metavar="FOLDER", type=Path, help="write the folder that is run there")
+    words = "take what the job made: its folder, copied back"
+    where.add_argument("--results", metavar="FOLDER", type=Path, help=words)
+    command.add_argument("--state", metavar="s2", help="what to recover (default: the state that was saved at)")
+    about_writing(command)
+    about_recovery(command)
+    about_trust(command)
+    about_run(command)
 
 
 def _run(command: argparse.ArgumentParser) -> None:

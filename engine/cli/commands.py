@@ -13,6 +13,7 @@ COMMANDS = {
     "report": "write_report",
     "export": "export",
     "bundle": "bundle",
+    "job": "job",
     "completion": "completion",
     "schema": "schema",
     "doctor": "doctor",

@@ -88,7 +88,7 @@ def request_from(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Pr
         arguments,
         goal=goal,
         criterion=arguments.criterion or "",
-        recovery=_recovery(arguments),
+        recovery=recovery_of(arguments),
         seed=arguments.seed,
         locked={},
         choices=read_settings(Choices, arguments),
@@ -103,7 +103,7 @@ def request_from(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Pr
     )
 
 
-def _recovery(arguments: argparse.Namespace) -> RecoverySettings:
+def recovery_of(arguments: argparse.Namespace) -> RecoverySettings:
     """What to train with; raises SecateurError at once for what no training can have."""
     usual = RecoverySettings()
     settings = read_settings(RecoverySettings, arguments, epochs=usual.epochs, seed=usual.seed, threads=usual.threads)

@@ -15,6 +15,7 @@ from ..recipes.replay import default_destination, replay
 from ..recipes.replay_result import Replay
 from ..recipes.steps import Export, Open, OpenIntent, Recipe
 from ..session.measurement_cache import user_cache
+from ..session.project_file import followed
 from ..session.project_request import Request
 from ..session.session import Session
 from ..session.states import StateKind
@@ -68,6 +69,7 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
 
 
 def _model(recorded: ModelSpec, arguments: argparse.Namespace) -> ModelSpec:
+    recorded = change_model(recorded, followed(arguments.moved or ()))
     given = given_settings(ModelSpec, arguments, apart=("trust_pickle", "moved", "inputs"))
     changed = {name: value for name, value in given.items() if value is not False}
     changed |= {"trust_code": arguments.trust_code, "download": arguments.download}

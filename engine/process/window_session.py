@@ -13,6 +13,7 @@ from typing import Any
 from ..recipes.apply_recipe import apply_recipe, open_recipe, recipe_fit
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
+from ..sharing.job_results import save_job, take_job
 from ..sharing.session_files import save_bundle, save_project, save_recipe, save_report, save_script
 from ..storage.folder_lock import PROGRAM, Holder, this_process
 from ..workflows.baselines import compare_with_baselines
@@ -59,10 +60,12 @@ CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "states": Session.states,
         "sweep": sweep_budgets,
         "take_bench": read_remote_bench,
+        "take_job": take_job,
         "use_device": Session.use_device,
         "use_threads": Session.use_threads,
         "write_bench": write_remote_bench,
         "write_bundle": save_bundle,
+        "write_job": save_job,
         "write_recipe": save_recipe,
         "write_report": save_report,
         "write_script": save_script,

@@ -156,7 +156,7 @@ def with_model(recipe: Recipe, change: Callable[[ModelSpec], ModelSpec]) -> Reci
 
 def write_recipe(path: Path, recipe: Recipe) -> None:
     """Write a recipe atomically, paths relative to its folder."""
-    write(path, recipe_bytes(_with_paths(recipe, relative_to(path.parent))))
+    write(path, recipe_bytes(with_paths(recipe, relative_to(path.parent))))
 
 
 def recipe_bytes(recipe: Recipe) -> bytes:
@@ -217,7 +217,7 @@ def recipe_from(data: bytes, path: Path) -> Recipe:
     except SecateurError as error:
         template = "{path} cannot be run: {error}"
         raise OpenError("recipe.threads", template, path=str(path), error=error.message) from error
-    return _with_paths(recipe, absolute_to(path.parent))
+    return with_paths(recipe, absolute_to(path.parent))
 
 
 def taken(before: Mapping[str, list[int]], after: Mapping[str, list[int]]) -> dict[str, list[int]]:
@@ -278,7 +278,8 @@ def _check_schema(content: object, path: Path) -> None:
         raise OpenError("recipe.later", template, path=str(path), schema=schema)
 
 
-def _with_paths(recipe: Recipe, change: Change) -> Recipe:
+def with_paths(recipe: Recipe, change: Change) -> Recipe:
+    """A recipe with all its paths changed."""
     return replaced(recipe, steps=tuple(_changed(step, change) for step in recipe.steps))
 
 

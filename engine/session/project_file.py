@@ -166,7 +166,7 @@ def located(
         task: Paths as they were.
         moved: (where it was, where it is); what lay beside it and is not there any more is looked for beside it, too.
     """
-    change = _followed(moved)
+    change = followed(moved)
     model = change_model(model, change)
     task = None if task is None else change_task(task, change)
     for part in parts_of(model, task):
@@ -241,7 +241,8 @@ def take_window(source: Path, folder: Path) -> None:
         write(folder / WINDOW, (source / WINDOW).read_bytes())
 
 
-def _followed(moved: tuple[tuple[str, str], ...]) -> Change:
+def followed(moved: tuple[tuple[str, str], ...]) -> Change:
+    """Where files lie now, by (where one was, where it is); what is where it was stays."""
     ways: list[Callable[[Path], Path | None]] = []
     for old, new in moved:
         ways.append(lambda path, old=Path(old), new=Path(new): new if path == old else None)

@@ -662,14 +662,39 @@ class Session:
         """
         parent, trust = self.history.state(state), trust_pickle or self.loaded.prepared.spec.trust_pickle
         yield Progress("Reading the weights")
-        model = self._fresh(parent)
-        path = absolute_to(Path.cwd())(weights)
-        model.load_state_dict(read_weights(path, model, trust), strict=False)
-        if named := no_numbers(model):
-            template = "{path} contains NaN or infinity: {weights}. Attach another checkpoint."
-            raise OpenError("attach.no_numbers", template, path=path, weights=named)
+        model = self._trained(parent, weights, trust)
         check(token)
         return self._keep(model, parent, StateKind.ATTACHED, parent.removed, parent.edits)
+
+    def take_recovered(self, state: str, made: State, weights: str, token: CancelToken = NEVER) -> Job[State]:
+        """Take a state that was recovered from one of these on another machine: its weights, course and measurements.
+
+        What was removed and repaired is that of the state here; nothing else of the other one's is believed.
+
+        Args:
+            state: What was recovered.
+            made: As it is told there, with the measurements that are to be kept.
+            weights: Safetensors file.
+            token: Cancels.
+        """
+        parent = self.history.state(state)
+        yield Progress("Reading the weights")
+        model = self._trained(parent, weights, trust_pickle=False)
+        check(token)
+        return self._keep(
+            model,
+            parent,
+            StateKind.RECOVERED,
+            parent.removed,
+            parent.edits,
+            recovery=made.recovery,
+            metrics=made.metrics,
+            timings=made.timings,
+            curve=made.curve,
+            device=made.device,
+            stopped=made.stopped,
+            repaired=made.repaired,
+        )
 
     def keep_baseline(self, one: Baseline, model: nn.Module) -> Baseline:
         """Write a baseline's weights, then the baseline; it gets its id."""
@@ -685,6 +710,16 @@ class Session:
 
     def _fresh(self, state: State) -> nn.Module:
         return self.loaded.fresh(state, self.store)
+
+    def _trained(self, parent: State, weights: str, trust_pickle: bool) -> nn.Module:
+        """A state's model with weights from a file; raises OpenError for those that it cannot have."""
+        model = self._fresh(parent)
+        path = absolute_to(Path.cwd())(weights)
+        model.load_state_dict(read_weights(path, model, trust_pickle), strict=False)
+        if named := no_numbers(model):
+            template = "{path} contains NaN or infinity: {weights}. Attach another checkpoint."
+            raise OpenError("attach.no_numbers", template, path=path, weights=named)
+        return model
 
     def _cut_from(self, state: State) -> tuple[nn.Module, KeptIndices] | None:
         """The model that a state was cut from, and what the state keeps of it; None for no cut."""

@@ -23,6 +23,7 @@ PATH_OF = {
     "save": 0,
     "write_bench": 1,
     "write_bundle": 1,
+    "write_job": 1,
     "write_recipe": 1,
     "write_report": 1,
     "write_script": 1,

@@ -1,0 +1,70 @@
+"""A recovery as a job for another machine: write its folder, and read what it made."""
+
+from pathlib import Path
+
+from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtWidgets import QFileDialog
+
+from secateur.engine.sharing.job_folder import JOB, RESULTS
+
+from ..text.titles import recovery_called, state_called
+from ..widgets.fields import ComboBox
+from ..widgets.labels import label
+from .folder import FolderDialog
+from .window_api import WindowApi
+
+CONTEXT = "JobFolder"
+DEVICES = ("cuda", "cpu", "mps")
+"""What computes there; the first is what most people have elsewhere."""
+
+
+class WriteJob(FolderDialog):
+    """The dialog.
+
+    Attributes:
+        device: What computes there.
+    """
+
+    def __init__(self, window: WindowApi) -> None:
+        """Ask in a window."""
+        words = self.tr(
+            "Writes a folder that recovers the current state on another machine, by SSH, Slurm or a plain shell: the "
+            "recipe, the weights, copies of the model's own files, run.sh and slurm.sbatch. Data is named, not copied. "
+            "Copy the folder back when the job is done, and read its results here."
+        )
+        super().__init__(window, self.tr("Recover as a job"), words, self.tr("Write folder"), self.tr("job"))
+        document = window.document
+        contents = document.contents
+        self.add_row(self.tr("State"), label(state_called(contents.states.values(), contents.present)))
+        self.add_row(self.tr("Step"), label(recovery_called(document.recovery)))
+        self.device = ComboBox(self.tr("Computes with"))
+        self.device.addItems(DEVICES)
+        self.device.setToolTip(self.tr("The default of run.sh there; DEVICE=cuda:1 sh run.sh names another one."))
+        self.add_row(self.tr("Computes with"), self.device)
+        self.act = lambda: window.workbench.job_folders.write(self.path.text(), self.device.currentText())
+        self.written = lambda: [Path(self.path.text()).expanduser() / JOB]
+        self.check()
+
+    def _problem(self) -> str:
+        path = Path(self.path.text()).expanduser()
+        if (path / RESULTS).exists():
+            return self.tr("{path} holds the results of a job. Read them, or choose a new folder.").format(path=path)
+        if not (path / JOB).exists() and path.is_dir() and any(path.iterdir()):
+            return self.tr("{path} already holds other files. Choose a new folder.").format(path=path)
+        return super()._problem()
+
+
+def ask_write(window: WindowApi) -> None:
+    """Open the dialog over a window."""
+    WriteJob(window).open()
+
+
+def ask_results(window: WindowApi) -> None:
+    """Let the user choose the folder of a job that has run."""
+    title = QCoreApplication.translate(CONTEXT, "Read the results of a job")
+    dialog = QFileDialog(window.as_widget(), title)
+    dialog.setFileMode(QFileDialog.FileMode.Directory)
+    dialog.setOption(QFileDialog.Option.ShowDirsOnly)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.fileSelected.connect(window.workbench.job_folders.read)
+    dialog.open()

@@ -1,0 +1,60 @@
+"""Recoveries on other machines: write the folder that is run there, and read what it made."""
+
+from PySide6.QtCore import QObject, Slot
+
+from secateur.engine.session.states import State
+from secateur.engine.sharing.job_folder import SLURM, START
+
+from ..document.document import Document
+from ..text.translate import counted
+from .job_runner import JobRunner
+
+
+class JobFolders(QObject):
+    """What comes back is a state of the same history."""
+
+    def __init__(self, document: Document, runner: JobRunner) -> None:
+        """Work for a document."""
+        super().__init__(document)
+        self._document, self._runner = document, runner
+
+    def write(self, folder: str, device: str) -> None:
+        """Write what recovers the current state on another machine, with the settings that a recovery here has."""
+        document = self._document
+
+        def written(result: tuple[str, tuple[str, ...]]) -> None:
+            """Say where it is, and what it needs there beside itself."""
+            place, left = result
+            words = self.tr(
+                "Written to {folder}. Copy it to the other machine and run sh {start} there, or sbatch {slurm}; "
+                "README.md says how. Then copy it back, and read its results here."
+            )
+            document.say(words.format(folder=place, start=START, slurm=SLURM))
+            if left:
+                words = self.tr("It also needs there, at the same path or named with --moved: {paths}.")
+                document.say(words.format(paths=", ".join(left)))
+
+        state = document.contents.present
+        title = self.tr("Write a job")
+        self._runner.run(title, written, "write_job", state, folder, document.recovery, device)
+
+    @Slot(str)
+    def read(self, folder: str) -> None:
+        """Read what a job made; its last state becomes the present one."""
+        document = self._document
+        text = self.tr("read the results of a job")
+
+        def taken(states: tuple[State, ...]) -> None:
+            """Add the states that were not read before."""
+            new = [one for one in states if one.id not in document.contents.states]
+            for state in new:
+                document.add_state(state, text)
+            document.show_last_curve()
+            count = counted(len(new), self.tr("{count} state"), self.tr("{count} states"))
+            document.say(
+                self.tr("Read {states} from {folder}.").format(states=count, folder=folder)
+                if new
+                else self.tr("The results in {folder} were read before.").format(folder=folder)
+            )
+
+        self._runner.run(self.tr("Read the results of a job"), taken, "take_job", folder, changes=True, text=text)

@@ -1,0 +1,252 @@
+"""A job for another machine: a folder with the recipe of one recovery, what it needs, and the lines that start it.
+
+The job does not repeat how the state was made: it cuts the original to the same structures, takes the state's weights
+and recovers them, with the settings that were asked for here. What it makes is a project in the same folder, which
+`job_results` reads back. Loads no torch.
+"""
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from ..errors import OpenError, PlanError
+from ..export.staged_output import check_destination, staged_folder
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
+from ..recipes.recipe import RECIPE, code_in, recipe_bytes, taken, with_model, with_paths
+from ..recipes.steps import Attach, AttachIntent, Cut, Numbers, Open, Plan, Recipe, Recover
+from ..recovery.protocol import RecoverySettings
+from ..session.project_file import Role, parts_of
+from ..session.state_history import StateHistory
+from ..session.state_text import model_name
+from ..session.states import PlanIntent, State, StateKind
+from ..sources.protocol import ModelSpec
+from ..sources.spec_paths import change_model
+from ..storage.file_limits import read_whole
+from ..storage.paths import Change
+from ..storage.serialization import from_json, to_json
+from ..tasks.protocol import TaskSpec
+
+SCHEMA = 1
+JOB, RESULTS = "job.json", "results"
+START, SLURM, CONSTRAINTS, README = "run.sh", "slurm.sbatch", "constraints.txt", "README.md"
+WEIGHTS, COPIES = "weights.safetensors", "files"
+COPIED = 1 << 30
+"""Bytes up to which a file of the model goes along."""
+PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+FOR_DEVELOPERS = re.compile(r"extra == ['\"](dev|bench)['\"]")
+NEVER = NeverCancelled()
+
+
+class JobFile(msgspec.Struct, frozen=True):
+    """What the folder says of itself.
+
+    Attributes:
+        state: What is recovered, in the session that wrote it.
+        weights: sha256 of its weights there.
+        task: What evaluates it, with paths as they were there; measurements of another task are not taken.
+        schema: Version of this shape.
+    """
+
+    state: str
+    weights: str
+    task: TaskSpec | None
+    schema: int = SCHEMA
+
+
+def write_job(
+    history: StateHistory,
+    opening: Open,
+    state: str,
+    folder: Path,
+    settings: RecoverySettings,
+    device: str,
+    weights: Path,
+    token: CancelToken = NEVER,
+) -> Job[tuple[str, tuple[str, ...]]]:
+    """Write a folder that recovers a state on another machine; returns it, and what it needs there beside itself.
+
+    Args:
+        history: Has the state.
+        opening: The first step of its recipe.
+        state: What is recovered.
+        folder: Made; one that was written before and has no results yet is replaced.
+        settings: How it is recovered.
+        device: Where, by default: "cuda", "cpu".
+        weights: Folder of the weights of all states.
+        token: Cancels; nothing is there then.
+
+    Raises:
+        PlanError: Nothing is removed in the state, or there is no data.
+        ExportError: The folder cannot be written, or has results.
+    """
+    one, task = history.state(state), history.task
+    if not one.removed:
+        raise PlanError("job.whole", "Nothing is removed in this state, so there is nothing to recover. Cut first.")
+    if task is None:
+        raise PlanError("job.no_data", "A recovery needs data. Attach data first.")
+    base, cuts = _base(history.path_to(state))
+    kept = weights / f"{base.weights}.safetensors"
+    check_destination(folder, 2 * kept.stat().st_size, folder=True)
+    yield Progress("Writing the job")
+    with staged_folder(folder, _is_unstarted) as place:
+        if base.kind is not StateKind.ORIGINAL:
+            shutil.copyfile(kept, place / WEIGHTS)
+        check(token)
+        model = replace(opening.intent.model, task=task)
+        moved, left = _with_copies(model, place)
+        recipe = Recipe(SCHEMA, (opening, *_steps(base, cuts, place), Recover(settings)))
+        recipe = with_model(recipe, lambda _: moved)
+        (place / RECIPE).write_bytes(recipe_bytes(with_paths(recipe, _relative_to(place))))
+        (place / JOB).write_bytes(to_json(JobFile(one.id, one.weights, task), indent=2) + b"\n")
+        name = model_name(history)
+        texts = {
+            START: _start(recipe, history.spec or model, device),
+            SLURM: _slurm(name, device),
+            CONSTRAINTS: "".join(f"{line}\n" for line in _versions()),
+            README: _readme(name, one, left),
+        }
+        for file, text in texts.items():
+            (place / file).write_text(text, encoding="utf-8", newline="\n")
+        (place / START).chmod(0o755)
+    return str(folder), left
+
+
+def read_job(folder: Path) -> JobFile:
+    """What a job's folder says of itself; raises OpenError where it is none."""
+    try:
+        found = from_json(read_whole(folder / JOB), JobFile)
+    except FileNotFoundError as error:
+        template = "{folder} is not the folder of a job. Choose the folder that was written for the other machine."
+        raise OpenError("job.none", template, folder=str(folder)) from error
+    except (OSError, msgspec.MsgspecError, ValueError, TypeError) as error:
+        template = "Cannot read {path}: {error}."
+        raise OpenError("job.unreadable", template, path=str(folder / JOB), error=str(error)) from error
+    if found.schema > SCHEMA:
+        template = "{folder} was written by a newer version of Secateur. Update Secateur to read it."
+        raise OpenError("job.later", template, folder=str(folder))
+    return found
+
+
+def _is_unstarted(folder: Path) -> bool:
+    return (folder / JOB).is_file() and not (folder / RESULTS).exists()
+
+
+def _base(path: list[State]) -> tuple[State, list[State]]:
+    """The last state whose weights no cut gives, and the cuts since: these are made again from it."""
+    last = max(number for number, one in enumerate(path) if one.kind is not StateKind.CUT)
+    return path[last], path[last + 1 :]
+
+
+def _steps(base: State, cuts: Iterable[State], place: Path) -> Iterable[Plan | Cut | Attach]:
+    """What leads from the original to the state that is recovered."""
+    if base.removed:
+        yield from (Plan(PlanIntent(), Numbers(removed=base.removed)), Cut())
+    if base.kind is not StateKind.ORIGINAL:
+        yield Attach(AttachIntent(str(place / WEIGHTS)))
+    before = base
+    for one in cuts:
+        removed = taken(before.removed, one.removed)
+        yield from (Plan(one.plan or PlanIntent(), Numbers(one.parameters, one.macs, removed=removed)), Cut())
+        before = one
+
+
+def _with_copies(model: ModelSpec, place: Path) -> tuple[ModelSpec, tuple[str, ...]]:
+    """A model whose files are copied into the folder, and the paths of what is too large, or is data: that stays."""
+    moved, left = dict[str, str](), list[str]()
+    for part in parts_of(model, model.task):
+        source = Path(part.path)
+        if part.path in moved or not source.exists():
+            continue
+        if part.role is Role.DATA or not source.is_file() or source.stat().st_size > COPIED:
+            left.append(part.path)
+            continue
+        names = {Path(one).name for one in moved.values()}
+        name = next(
+            one for n in range(len(names) + 1) if (one := f"{n}-{source.name}" if n else source.name) not in names
+        )
+        (place / COPIES).mkdir(exist_ok=True)
+        shutil.copyfile(source, place / COPIES / name)
+        moved[part.path] = str(place / COPIES / name)
+    return change_model(model, lambda path: moved.get(path, path)), tuple(dict.fromkeys(left))
+
+
+def _relative_to(place: Path) -> Change:
+    """Paths in the folder become relative to it; all others stay as they are: they mean the same for a shared disk."""
+
+    def change(path: str) -> str:
+        return Path(path).relative_to(place).as_posix() if Path(path).is_relative_to(place) else path
+
+    return change
+
+
+def _start(recipe: Recipe, model: ModelSpec, device: str) -> str:
+    flags = ["--trust-code"] if code_in(recipe) else []
+    flags += ["--trust-pickle"] if model.trust_pickle else []
+    flags += ["--download"] if model.download else []
+    words = " ".join(["run", RECIPE, "--save", RESULTS, '--device "$DEVICE"', *flags, '"$@"'])
+    return (
+        "#!/bin/sh\n"
+        "# Recovers the state and keeps it in results/. Started again, it goes on where it was stopped.\n"
+        'cd "$(dirname "$0")" || exit 1\n'
+        "SECATEUR=${SECATEUR:-secateur}\n"
+        f"DEVICE=${{DEVICE:-{shlex.quote(device)}}}\n"
+        f"exec $SECATEUR {words}\n"
+    )
+
+
+def _slurm(name: str, device: str) -> str:
+    gpu = [] if device == "cpu" else ["#SBATCH --gres=gpu:1"]
+    lines = [
+        "#!/bin/bash",
+        f"#SBATCH --job-name=secateur-{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:40]}",
+        "#SBATCH --output=slurm-%j.log",
+        "#SBATCH --time=08:00:00",
+        "#SBATCH --cpus-per-task=8",
+        "#SBATCH --mem=32G",
+        *gpu,
+        "# Before the time is over, the recovery is asked to stop: submit the same file again, and it goes on.",
+        "#SBATCH --signal=B:INT@120",
+        'cd "$SLURM_SUBMIT_DIR" || exit 1',
+        f'exec sh {START} "$@"',
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _readme(name: str, state: State, left: Iterable[str]) -> str:
+    needed = "".join(f"- `{path}`\n" for path in left)
+    where = (
+        "It needs these there, at the same path. Where one lies elsewhere, say so when you start the job:\n"
+        f"`sh {START} --moved /path/here=/path/there`\n\n{needed}\n"
+        if needed
+        else "All that it needs is in this folder.\n\n"
+    )
+    return (
+        f"# Recover {name}, state {state.id}\n\n"
+        "1. Copy this folder to the other machine: `rsync -a THIS_FOLDER HOST:`\n"
+        f"2. Install the same versions there, once: `pip install secateur -c {CONSTRAINTS}`\n"
+        "   and the packages that the model's own code imports.\n"
+        f"3. Start it: `sh {START}` in a shell (`nohup sh {START} &` to log out), or `sbatch {SLURM}` on a cluster.\n"
+        f"   `DEVICE=cpu sh {START}` computes elsewhere; `SECATEUR=/path/to/secateur` names another installation.\n"
+        "4. Copy the folder back, and read the results: *Run > Read the results of a job...*, or\n"
+        "   `secateur job PROJECT --results THIS_FOLDER`.\n\n"
+        f"{where}"
+        f"`{RECIPE}` says what is done, `{RESULTS}/` will hold what was made.\n"
+    )
+
+
+def _versions() -> list[str]:
+    """What is installed here of the packages that this program asks for, without the marks of single builds."""
+    found: dict[str, str] = {}
+    for wanted in ("secateur", *(metadata.requires("secateur") or ())):
+        name = PACKAGE.match(wanted)
+        if name is not None and FOR_DEVELOPERS.search(wanted) is None:
+            with suppress(metadata.PackageNotFoundError):
+                found[name[0].lower()] = metadata.version(name[0]).partition("+")[0]
+    return [f"{name}=={version}" for name, version in sorted(found.items())]

@@ -1,0 +1,108 @@
+"""Reads back what a job made on another machine: recovered states with their course and measurements.
+
+The folder is somebody's file by then: weights are safetensors that must fit the state here, everything else is plain
+data of declared types, and nothing outside of the folder is read.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ..errors import Message, OpenError
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, part_of
+from ..recipes.recipe import recipe_of
+from ..recipes.steps import Open
+from ..recovery.protocol import RecoverySettings
+from ..session.session import Session
+from ..session.state_history import StateHistory, is_project
+from ..session.states import State, StateKind
+from ..storage.atomic_files import read_through
+from ..storage.paths import absolute_to
+from ..storage.weight_store import WeightStore
+from ..targets.protocol import Timing
+from .job_folder import RESULTS, read_job, write_job
+
+NEVER = NeverCancelled()
+
+
+def save_job(
+    session: Session, state: str, folder: str, settings: RecoverySettings, device: str, token: CancelToken = NEVER
+) -> Job[tuple[str, tuple[str, ...]]]:
+    """Write a folder that recovers a state on another machine; see `write_job`."""
+    place = Path(absolute_to(Path.cwd())(folder))
+    opening = recipe_of(session.history, state, session.analysis, torch.get_num_threads()).steps[0]
+    assert isinstance(opening, Open)
+    return (yield from write_job(session.history, opening, state, place, settings, device, session.store.folder, token))
+
+
+def take_job(session: Session, folder: str, token: CancelToken = NEVER) -> Job[tuple[State, ...]]:
+    """Read what a job made into a session; returns the states, also those that were read before.
+
+    Raises:
+        OpenError: There is nothing yet, it is of another session, or its weights are damaged or do not fit.
+    """
+    place = Path(absolute_to(Path.cwd())(folder))
+    job, history = read_job(place), session.history
+    here = next((one for one in history.states.values() if one.weights == job.weights and one.removed), None)
+    if here is None:
+        template = "{folder} recovers a state that this project does not have. Open the project that it was made from."
+        raise OpenError("job.stranger", template, folder=str(place))
+    if not is_project(str(place / RESULTS)):
+        template = "{folder} has no results yet. Run the job there, and copy the folder back with its results."
+        raise OpenError("job.no_results", template, folder=str(place))
+    _require_inside(place / RESULTS, place)
+    there = StateHistory(place / RESULTS)
+    there.read()
+    found = [one for one in there.states.values() if one.kind is StateKind.RECOVERED and _same(one, here)]
+    if not found:
+        template = "The job in {folder} has not recovered the state yet. Start it again there; it goes on."
+        raise OpenError("job.unfinished", template, folder=str(place))
+    same_task = session.has_task and job.task == history.task
+    store, made = WeightStore(place / RESULTS / "weights"), list[State]()
+    for number, one in enumerate(found):
+        known = next((mine for mine in history.states.values() if mine.weights == one.weights), None)
+        if known is None:
+            path = store.path(one.weights)
+            yield from part_of(Progress("Reading results", number, len(found)), _check(path, place, one, token))
+            told = replace(one, metrics=one.metrics if same_task else (), timings=_there(one.timings))
+            known = yield from session.take_recovered(here.id, told, str(path), token)
+        made.append(known)
+    return tuple(made)
+
+
+def _same(one: State, other: State) -> bool:
+    """Whether the same structures are removed in two states."""
+    return _sets(one.removed) == _sets(other.removed)
+
+
+def _sets(removed: Mapping[str, list[int]]) -> dict[str, frozenset[int]]:
+    return {key: frozenset(indices) for key, indices in removed.items() if indices}
+
+
+def _check(path: Path, place: Path, state: State, token: CancelToken) -> Job[None]:
+    """Raise OpenError where a file of weights is outside of the job's folder, or is not what its name says."""
+    _require_inside(path, place)
+    hashed, shown = hashlib.sha256(), Message("progress.job_weights", "Checking the weights")
+    try:
+        yield from read_through(path, hashed.update, shown, token)
+    except OSError as error:
+        template = "Cannot read {path}: {error}. Copy the folder again."
+        words = error.strerror or str(error)
+        raise OpenError("job.weights_unread", template, path=str(path), error=words) from error
+    if hashed.hexdigest() != state.weights:
+        template = "{path} is incomplete or damaged. Copy the folder again."
+        raise OpenError("job.weights", template, path=str(path))
+
+
+def _require_inside(path: Path, place: Path) -> None:
+    if not path.resolve().is_relative_to(place.resolve()):
+        template = "{path} leads out of the folder of the job, so it is not read. Copy the folder itself."
+        raise OpenError("job.outside", template, path=str(path))
+
+
+def _there(timings: tuple[Timing, ...]) -> tuple[Timing, ...]:
+    """Latencies that were measured there, so that none passes for one of this machine."""
+    return tuple(replace(one, target=replace(one.target, machine=one.target.machine or one.machine)) for one in timings)

@@ -1,0 +1,171 @@
+"""A recovery as a job for another machine: written as a folder, run there by its own lines, read back as a state."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from secateur.engine.cli.main import main
+from secateur.engine.errors import ExportError, OpenError, PlanError
+from secateur.engine.foreign_code.consent import FULL_CONSENT
+from secateur.engine.jobs import finish
+from secateur.engine.recipes.recipe import read_recipe
+from secateur.engine.recipes.replay import replay
+from secateur.engine.recipes.steps import Attach, Cut, Open, Plan, Recover
+from secateur.engine.recovery.protocol import RecoverySettings, Repair
+from secateur.engine.session.session import Session
+from secateur.engine.session.states import StateKind
+from secateur.engine.sharing.job_results import save_job, take_job
+from secateur.engine.sharing.session_files import save_project
+
+from ..session.small import write_project
+
+SETTINGS = RecoverySettings(epochs=1, repair=Repair.NONE, seed=3)
+
+
+def cut_session(folder: Path) -> Session:
+    """The small project, opened and cut."""
+    session = Session(folder / "session")
+    opened = finish(session.open(write_project(folder / "mine")))
+    removed = opened.analysis.empty()
+    for one in opened.analysis.sets:
+        removed[one.first : one.first + one.count // 3] = True
+    finish(session.cut("s0", removed))
+    return session
+
+
+def run_here(job: Path) -> None:
+    """What the job makes, made in this process."""
+    session = Session(job.parent / "elsewhere")
+    done = finish(replay(read_recipe(job / "recipe.json"), session, consent=FULL_CONSENT))
+    finish(save_project(session, str(job / "results"), done.states[-1].id))
+    session.close()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Path]:
+    """A session, and the folder of a job of its cut that has run."""
+    folder = tmp_path_factory.mktemp("job")
+    session = cut_session(folder)
+    place, left = finish(save_job(session, "s1", str(folder / "job"), SETTINGS, "cpu"))
+    assert place == str(folder / "job") and left == (str(folder / "mine" / "data.npz"),)
+    run_here(folder / "job")
+    return session, folder / "job"
+
+
+def test_the_folder_says_all_that_the_other_machine_needs(made: tuple[Session, Path]) -> None:
+    session, job = made
+    assert sorted(one.name for one in job.iterdir() if one.name != "results") == [
+        "README.md", "constraints.txt", "files", "job.json", "recipe.json", "run.sh", "slurm.sbatch",
+    ]  # fmt: skip
+    assert [one.name for one in (job / "files").iterdir()] == ["model.py"]
+    opening, plan, cut, recover = read_recipe(job / "recipe.json").steps
+    assert isinstance(opening, Open) and isinstance(cut, Cut) and isinstance(recover, Recover)
+    assert opening.intent.model.source == f"{job / 'files' / 'model.py'}:make"
+    assert opening.intent.model.task is not None and opening.intent.model.task.path == str(job.parent / "mine/data.npz")
+    assert isinstance(plan, Plan) and plan.outcome.removed == session.history.state("s1").removed
+    assert recover.intent == SETTINGS
+    assert "data.npz" in (job / "README.md").read_text() and os.access(job / "run.sh", os.X_OK)
+    assert any(line.startswith("torch==") for line in (job / "constraints.txt").read_text().splitlines())
+    assert not any("gpu" in line for line in (job / "slurm.sbatch").read_text().splitlines())
+
+
+def test_results_become_a_state_of_the_same_history_once(made: tuple[Session, Path]) -> None:
+    session, job = made
+    (state,) = finish(take_job(session, str(job)))
+    assert (state.parent, state.kind, state.removed) == ("s1", StateKind.RECOVERED, session.history.state("s1").removed)
+    assert (
+        state.recovery == SETTINGS
+        and state.metrics
+        and state.curve
+        and state.edits == session.history.state("s1").edits
+    )
+    there = load_file(next(job.glob(f"results/weights/{state.weights}.safetensors")))
+    assert all((session.model(state.id).state_dict()[name] == one).all() for name, one in there.items())
+    count = len(session.states())
+    assert finish(take_job(session, str(job))) == (state,) and len(session.states()) == count
+    here = finish(session.recover("s1", SETTINGS))  # the job computes what this machine would
+    assert here.weights == state.weights
+
+
+def test_a_trained_state_is_taken_by_its_weights(made: tuple[Session, Path], tmp_path: Path) -> None:
+    session, _ = made
+    trained = next(one for one in session.states() if one.kind is StateKind.RECOVERED)
+    finish(save_job(session, trained.id, str(tmp_path / "again"), SETTINGS, "cuda"))
+    steps = read_recipe(tmp_path / "again" / "recipe.json").steps
+    assert [type(one) for one in steps] == [Open, Plan, Cut, Attach, Recover]
+    stored = session.store.path(trained.weights)
+    assert (tmp_path / "again" / "weights.safetensors").read_bytes() == stored.read_bytes()
+    assert "--gres=gpu:1" in (tmp_path / "again" / "slurm.sbatch").read_text()
+
+
+def test_what_a_job_cannot_be_made_of_is_said(made: tuple[Session, Path], tmp_path: Path) -> None:
+    session, job = made
+    with pytest.raises(PlanError, match="Nothing is removed in this state"):
+        finish(save_job(session, "s0", str(tmp_path / "a"), SETTINGS, "cpu"))
+    with pytest.raises(ExportError, match="already holds other files"):
+        finish(save_job(session, "s1", str(job), SETTINGS, "cpu"))
+    assert (job / "results").is_dir() and not any(tmp_path.iterdir())
+
+
+def test_results_of_strangers_damaged_ones_and_none_are_refused(made: tuple[Session, Path], tmp_path: Path) -> None:
+    session, job = made
+    count = len(session.states())
+
+    def refused(folder: Path, words: str) -> None:
+        with pytest.raises(OpenError, match=words):
+            finish(take_job(session, str(folder)))
+        assert len(session.states()) == count
+
+    refused(tmp_path, "is not the folder of a job")
+    (tmp_path / "empty").mkdir()
+    told = json.loads((job / "job.json").read_text())
+    (tmp_path / "empty" / "job.json").write_text(json.dumps(told))
+    refused(tmp_path / "empty", "has no results yet")
+    (tmp_path / "empty" / "results").symlink_to(job / "results")
+    refused(tmp_path / "empty", "leads out of the folder")
+    (tmp_path / "empty" / "job.json").write_text(json.dumps(told | {"weights": "0" * 64}))
+    refused(tmp_path / "empty", "a state that this project does not have")
+    (tmp_path / "empty" / "job.json").write_text("[1")
+    refused(tmp_path / "empty", "Cannot read")
+
+    other = tmp_path / "other"
+    shutil.copytree(job, other)
+    weights = other / "results" / "weights"
+    known = {one.weights for one in session.states()}
+    log = (other / "results" / "events.jsonl").read_text()
+    digest = next(one.stem for one in weights.iterdir() if one.stem in log and one.stem in known - {told["weights"]})
+    wrong = {name: one + 1 for name, one in load_file(weights / f"{digest}.safetensors").items()}
+    save_file(wrong, weights / f"{digest[::-1]}.safetensors")
+    (other / "results" / "events.jsonl").write_text(log.replace(digest, digest[::-1]))
+    refused(other, "incomplete or damaged")
+
+
+@pytest.mark.end_to_end
+def test_a_job_is_written_run_by_its_shell_script_elsewhere_and_read_by_the_command_line(
+    tmp_path: Path, capsys
+) -> None:
+    session = cut_session(tmp_path)
+    finish(save_project(session, str(tmp_path / "project"), "s1"))
+    session.close()
+    asked = ["job", str(tmp_path / "project"), "--out", str(tmp_path / "job"), "--epochs", "1", "--device", "cpu"]
+    assert main([*asked, "--repair", "none"]) == 0
+    moved = tmp_path / "another machine"
+    (tmp_path / "job").rename(moved)
+    (tmp_path / "mine" / "data.npz").rename(tmp_path / "there.npz")
+    (tmp_path / "mine" / "model.py").unlink()
+    command = [str(moved / "run.sh"), "--moved", f"{tmp_path / 'mine' / 'data.npz'}={tmp_path / 'there.npz'}"]
+    environment = {**os.environ, "SECATEUR": f"{sys.executable} -P -m secateur.engine.cli.main"}
+    done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False, timeout=170)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "there.npz").rename(tmp_path / "mine" / "data.npz")
+    (tmp_path / "mine" / "model.py").write_text((moved / "files" / "model.py").read_text())
+    capsys.readouterr()
+    assert main(["job", str(tmp_path / "project"), "--results", str(moved), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(one["id"], one["parent"]) for one in told["states"]] == [("s2", "s1")] and told["metrics"]["s2"]["n"] == 48
