@@ -40,10 +40,8 @@ def test_only_linux_may_have_no_display():
 
 
 def test_on_windows_no_console_opens_and_no_engine_is_held_for_others():
-    assert (
-        operating_system.group_options(WINDOWS) == {"creationflags": operating_system.no_console(WINDOWS)}
+    assert operating_system.group_options(WINDOWS) == {"creationflags": operating_system.no_console(WINDOWS)}
     assert operating_system.no_console(WINDOWS) == 1 << 27
-    )
     assert operating_system.no_console(MACOS) == 0
     assert not operating_system.holds_engines_for_others(WINDOWS)
     assert operating_system.holds_engines_for_others(MACOS)
