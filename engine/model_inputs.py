@@ -38,6 +38,16 @@ def filled(inputs: Inputs) -> Any | None:
     return None if present is None or present.all() or not present.any() else present
 
 
+def token_count(inputs: Inputs) -> int:
+    """Tokens in a batch, padding aside: values of its first tensor [N, T] of integers; 0 where it has none."""
+    given = ((one.shape, str(one.dtype)) for _, one in named_arrays(inputs) if one.ndim == 2)
+    shape = next((shape for shape, kind in given if "int" in kind), None)
+    if shape is None:
+        return 0
+    present = filled(inputs)
+    return shape[0] * shape[1] if present is None or tuple(present.shape) != tuple(shape) else int(present.sum())
+
+
 def rows_of(present: Any, sizes: tuple[int, ...]) -> Any | None:
     """[N T] flags of the rows of values of sizes (N, T) or (T, N), in their order; None where they are of others."""
     if sizes == tuple(present.shape):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from secateur.engine.options import setting_of
 from secateur.engine.planning.protocol import Cost
+from secateur.engine.recovery.budget import Unit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.workflows.budget_search import TRIALS, LossLimit, brief_limit
 
@@ -75,9 +76,22 @@ class FindFastest(FormDialog):
             recovery = replace(recovery, epochs=1)
         brief = brief_limit(0, Cost.MACS, recovery).briefly(recovery)
         self.trials = number_field(setting_of(LossLimit, "trials"), TRIALS)
-        self.brief = training_field(brief, self.tr("Epochs per trial"), self.tr("Minutes per trial"), 0)
+        each = {
+            Unit.EPOCHS: self.tr("Epochs per trial"),
+            Unit.STEPS: self.tr("Steps per trial"),
+            Unit.TOKENS: self.tr("Tokens per trial"),
+            Unit.MINUTES: self.tr("Minutes per trial"),
+        }
+        result = {
+            Unit.EPOCHS: self.tr("Epochs for the result"),
+            Unit.STEPS: self.tr("Steps for the result"),
+            Unit.TOKENS: self.tr("Tokens for the result"),
+            Unit.MINUTES: self.tr("Minutes for the result"),
+        }
+        self.brief = training_field(brief, each, 0)
         self.brief.setToolTip(self.tr("Longer trials predict the recovered metric better"))
-        self.full = training_field(recovery, self.tr("Epochs for the result"), self.tr("Minutes for the result"))
+        self.brief.setEnabled(recovery.budget.unit in (Unit.EPOCHS, Unit.MINUTES))  # of others it is a fixed part
+        self.full = training_field(recovery, result)
         for field in (self.trials, self.brief, self.full):
             self.add_row(field.accessibleName(), field)
             field.valueChanged.connect(self.check)
@@ -90,7 +104,7 @@ class FindFastest(FormDialog):
     def loss_limit(self) -> LossLimit:
         """What may be lost, and how it is searched."""
         trial = trained_for(self._document.recovery, min(self.brief.value(), self.full.value()))
-        epochs = None if trial.minutes else trial.epochs
+        epochs = trial.passes
         return LossLimit(self.lose.value() / 100, self.cost.cost, self.trials.value(), epochs, trial.minutes)
 
     def check(self) -> None:

@@ -1,4 +1,4 @@
-"""How a recovery trains, beyond epochs and learning rate: minutes instead, teacher, optimiser, schedule, its end."""
+"""How a recovery trains, beyond epochs and learning rate: another budget, teacher, optimiser, schedule, its end."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,11 +8,15 @@ from PySide6.QtCore import Slot
 from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import QWidget
 
+from secateur.engine.recovery.budget import Unit
 from secateur.engine.recovery.protocol import RecoverySettings
 
-from ..widgets.fields import ComboBox, DoubleSpinBox
+from ..widgets.fields import ComboBox, DoubleSpinBox, SpinBox
 from .form import FormDialog
 from .settings_fields import SettingsFields
+
+BUDGETS = tuple(unit for unit in Unit if unit is not Unit.EPOCHS)
+"""Fields that say how long it trains; the panel has that of epochs."""
 
 
 class RecoverySettingsDialog(FormDialog):
@@ -31,8 +35,16 @@ class RecoverySettingsDialog(FormDialog):
         self._mirror = cast("ComboBox", self.fields.widgets["mirror"])
         cast("DoubleSpinBox", self.fields.widgets["distillation"]).valueChanged.connect(self._weigh)
         self._weigh(settings.distillation)
-        self.act = lambda: use(self.settings())
+        self.act, self.problem = lambda: use(self.settings()), self._problem
+        for unit in BUDGETS:
+            cast("SpinBox | DoubleSpinBox", self.fields.widgets[unit]).valueChanged.connect(self.check)
         self.check()
+
+    def _problem(self) -> str:
+        """Several budgets: a recovery ends by one."""
+        values = self.fields.values()
+        given = [unit for unit in BUDGETS if values[unit]]
+        return self.tr("Give a recovery one length: minutes, steps or tokens.") if len(given) > 1 else ""
 
     @Slot(float)
     def _weigh(self, weight: float) -> None:

@@ -1,13 +1,13 @@
 """Fields for the settings of a dataclass: what each is called, explained and bounded by comes from its option."""
 
-from collections.abc import Callable, Collection
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
 from typing import Any, cast
 
 from PySide6.QtWidgets import QLineEdit, QWidget
 
 from secateur.engine.options import Option, Setting, setting_of, settings_of
+from secateur.engine.recovery.budget import Budget, Unit
 from secateur.engine.recovery.protocol import RecoverySettings
 
 from ..text.translate import engine_words
@@ -72,30 +72,32 @@ def number_field(setting: Setting, value: int, title: str = "", minimum: int | N
 
 
 def training_field(
-    recovery: RecoverySettings, epochs: str, minutes: str, minimum: int = 1
+    recovery: RecoverySettings, titles: Mapping[Unit, str], minimum: int = 1
 ) -> "SpinBox | DoubleSpinBox":
     """How long a recovery trains, for dialogs that start several of them.
 
     Args:
-        recovery: Gives the value: its minutes, where it counts in them, else its epochs.
-        epochs: What the field is called where it counts epochs.
-        minutes: The same for minutes.
+        recovery: Gives the value, in what its budget counts.
+        titles: What the field is called, by what it counts.
         minimum: Fewest epochs.
     """
-    if not recovery.minutes:
-        setting = setting_of(RecoverySettings, "epochs")
-        return number_field(setting, max(minimum, recovery.epochs), title=epochs, minimum=minimum)
-    setting = setting_of(RecoverySettings, "minutes")
-    field = cast("DoubleSpinBox", settings_field(setting, recovery.minutes))
+    budget = recovery.budget
+    setting, title = setting_of(RecoverySettings, budget.unit), titles[budget.unit]
+    if budget.unit is not Unit.MINUTES:
+        least = minimum if budget.unit is Unit.EPOCHS else 1
+        field = number_field(setting, max(least, int(budget.amount)), title=title, minimum=least)
+        field.setSpecialValueText("")
+        return field
+    field = cast("DoubleSpinBox", settings_field(setting, budget.amount))
     field.setMinimum(10.0**-setting.option.decimals)
     field.setSpecialValueText("")
-    field.setAccessibleName(minutes)
+    field.setAccessibleName(title)
     return field
 
 
 def trained_for(recovery: RecoverySettings, length: float) -> RecoverySettings:
     """The same recovery with what a `training_field` holds."""
-    return replace(recovery, minutes=length) if recovery.minutes else replace(recovery, epochs=int(length))
+    return recovery.within(Budget(recovery.budget.unit, length))
 
 
 def check_field(setting: Setting, value: bool = False) -> CheckBox:

@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 from secateur.engine.planning.protocol import Cost
+from secateur.engine.recovery.budget import Budget
 from secateur.engine.workflows.prune import PruneSettings
 from secateur.engine.workflows.sweep import BUDGETS
 
+from ..text.titles import budget_called
 from ..text.translate import counted
 from ..widgets.cost_box import ORDER, CostBox
 from ..widgets.labels import label
@@ -67,11 +69,10 @@ class SweepDialog(FormDialog):
         words = counted(cuts, self.tr("{count} cut"), self.tr("{count} cuts"))
         if settings is None or not settings.trains or self._document.task is None:
             words = self.tr("{0}, each evaluated on the data.").format(words)
-        elif settings.minutes:
-            words = self.tr("{0}, {1} min of recovery in total.").format(words, f"{cuts * settings.minutes:g}")
         else:
-            epochs = counted(cuts * settings.epochs, self.tr("{count} epoch"), self.tr("{count} epochs"))
-            words = self.tr("{0}, {1} in total.").format(words, epochs)
+            whole = settings.budget
+            training = budget_called(Budget(whole.unit, cuts * whole.amount))
+            words = self.tr("{0}, {1} of recovery in total.").format(words, training)
         if self.way.masks:
             words = self.tr("Not counting the masks: {0}").format(words)
         return f"{words} {estimator.words('sweep', state, prune_settings, budgets)}".rstrip()

@@ -8,6 +8,7 @@ from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QWidget
 
 from secateur.engine.planning.protocol import Choose, Goal
+from secateur.engine.recovery.budget import Budget, Unit
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.workflows.prune import PruneSettings
 
@@ -28,7 +29,7 @@ class WayFields:
         choose: How it is chosen what stays.
         steps: In how many steps masks are learned.
         recovery: How each cut is recovered: "train", "repair" or "none".
-        length: Epochs, or minutes, of each recovery.
+        length: Of each recovery, in what its budget counts.
     """
 
     def __init__(
@@ -44,7 +45,15 @@ class WayFields:
         self.recovery.addItem(say("repair without training"), "repair")
         self.recovery.addItem(say("none"), "none")
         add_row(self.recovery.accessibleName(), self.recovery)
-        self.length = training_field(document.recovery, say("Epochs each"), say("Minutes each"))
+        self.length = training_field(
+            document.recovery,
+            {
+                Unit.EPOCHS: say("Epochs each"),
+                Unit.STEPS: say("Steps each"),
+                Unit.TOKENS: say("Tokens each"),
+                Unit.MINUTES: say("Minutes each"),
+            },
+        )
         self.length.setToolTip(say("Other settings come from the Recovery tab"))
         add_row(self.length.accessibleName(), self.length)
         for each in (self.choose, self.recovery):
@@ -78,7 +87,8 @@ class WayFields:
         before, how = self._document.recovery, self.recovery.currentData()
         if how == "train":
             return trained_for(before, self.length.value())
-        return replace(before, epochs=0, minutes=0.0, repair=Repair.LEAST_SQUARES) if how == "repair" else None
+        untrained = replace(before.within(Budget(Unit.EPOCHS, 0)), repair=Repair.LEAST_SQUARES)
+        return untrained if how == "repair" else None
 
     def problem(self) -> str:
         """Why this way cannot be gone from the current state, "" where it can."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from secateur.engine.export.protocol import Exported
 from secateur.engine.masks.learned_gates import GateCount, LearnedGates
+from secateur.engine.recovery.budget import Budget
 from secateur.engine.recovery.protocol import RecoverySettings
 
 MOST_POINTS = 2000
@@ -97,15 +98,13 @@ class KeptTraining:
 
     Attributes:
         state: Id of the state that it recovers.
-        done: Passes, or minutes, that are done.
-        total: That were asked for.
-        timed: They are minutes.
+        done: Of the budget, what is done.
+        budget: What was asked for.
     """
 
     state: str
     done: int
-    total: float
-    timed: bool = False
+    budget: Budget
 
 
 @dataclass(frozen=True, slots=True)

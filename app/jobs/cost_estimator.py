@@ -16,7 +16,8 @@ from PySide6.QtCore import QCoreApplication
 from secateur.engine.operating_system import free_memory
 from secateur.engine.planning.budget_schedule import rounds_to
 from secateur.engine.planning.protocol import Choose, Goal
-from secateur.engine.recovery.protocol import DISTILLATION_STEPS, RecoverySettings
+from secateur.engine.recovery.budget import Unit
+from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.criteria import CRITERIA, context_of
 from secateur.engine.sensitivity.protocol import SHARES
 from secateur.engine.session.states import State
@@ -162,7 +163,7 @@ class CostEstimator:
         """An estimate as a sentence; of memory that another machine has left, nothing is said."""
         return estimate_words(estimate, UNKNOWN if self._document.engine.place else None)
 
-    def training(self, epochs: int, share: float) -> float:
+    def training(self, epochs: float, share: float) -> float:
         """Seconds of a recovery with the original as teacher; 0 where that cannot be known.
 
         Args:
@@ -174,7 +175,16 @@ class CostEstimator:
 
     def recovery_seconds(self, settings: RecoverySettings, share: float) -> float:
         """The same of a recovery with these settings: its minutes, or the time of its epochs."""
-        return 60 * settings.minutes or self.training(settings.epochs, share)
+        return 60 * settings.minutes or self.training(self._passes(settings), share)
+
+    def _passes(self, settings: RecoverySettings) -> float:
+        """Passes over the train split that a recovery's budget comes to; of minutes nobody knows."""
+        task, samples, budget = self._document.task, max(self._samples("train"), 1), settings.budget
+        if budget.unit is Unit.STEPS:
+            return budget.amount * settings.accumulate * self._batch() / samples
+        if budget.unit is Unit.TOKENS:
+            return budget.amount / (max(task.tokens if task is not None else 0, 1) * samples)
+        return settings.epochs
 
     def evaluation_seconds(self, split: str, share: float) -> float:
         """Seconds to evaluate a model of that share of the original's MACs on a split; 0 where that cannot be known."""
@@ -222,7 +232,7 @@ class CostEstimator:
         if original is None or tuning is None or known or task is None or not task.loss:
             return 0.0
         each = self._samples("train") * (1 + BACKWARD) + self._samples("val")
-        return float(tuning.epochs * each * original.macs)
+        return float(self._passes(tuning) * each * original.macs)
 
     # Kinds of steps. Times that are not learned come from how long judging the original took.
 
@@ -289,10 +299,8 @@ class CostEstimator:
         state, original = self._state(name), self._document.original
         if state is None or original is None:
             return Estimate()
-        passes: float = max(settings.epochs, 1)
-        if settings.distilling is not None:
-            passes = DISTILLATION_STEPS * self._batch() / max(self._samples("train"), 1)
-        work = self._lessons(passes, state.macs) + self._tuning(settings)
+        asked = settings.distilling or settings
+        work = self._lessons(self._passes(asked) if asked.trains else 1, state.macs) + self._tuning(settings)
         need = SINGLE * (original.parameters + OPTIMISER * state.parameters)
         need += self._batch() * (self._activations(state).saved + self._peak(original))
         if settings.minutes:

@@ -33,7 +33,9 @@ LASTING = frozenset({"recover", "sweep", "sensitivity", "lowest", "compare", "pr
 KEEPS = LASTING | {"latencies"}
 """What loses next to nothing when it is cancelled; what was timed is not timed again."""
 GOING_ON = "progress.going_on"
-TRAINING = frozenset({"progress.fine_tuning", "progress.fine_tuning_timed", "progress.distilling"})
+TRAINING = frozenset(
+    f"progress.{name}" for name in ("fine_tuning", "fine_tuning_timed", "fine_tuning_steps", "distilling")
+)
 """Codes of the progress that tells where training goes on from, and where it stands."""
 SAME_STEP = 5.0
 """Seconds between two lines of a job's log that differ in their numbers alone."""
@@ -121,8 +123,9 @@ class QueuedJob:
         if self.method != "recover" or not (total or begun):
             return None
         settings: RecoverySettings = self.arguments[1]
-        whole = settings.minutes or settings.epochs
-        return KeptTraining(self.arguments[0], int(step * whole / total) if total else 0, whole, bool(settings.minutes))
+        whole = settings.budget
+        done = int(step * whole.amount / total) if total else 0
+        return KeptTraining(self.arguments[0], done, whole)
 
     def told(self, progress: Progress) -> None:
         """Take where it stands."""

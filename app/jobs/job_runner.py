@@ -391,9 +391,7 @@ class JobRunner(QObject):
         """What was cancelled, and what of it is kept."""
         if (kept := job.kept_training()) is not None:
             self.document.kept = kept
-            return self.tr("Cancelled: {job}. {kept}").format(
-                job=job.title, kept=kept_words(kept.done, kept.total, kept.timed)
-            )
+            return self.tr("Cancelled: {job}. {kept}").format(job=job.title, kept=kept_words(kept.done, kept.budget))
         gates = job.so_far
         if isinstance(gates, LearnedGates) and gates.step < gates.steps:
             words = self.tr("Cancelled: {job}. {0} of {1} steps are kept; the same target shape goes on from there.")

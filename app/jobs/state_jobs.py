@@ -21,7 +21,7 @@ from ..document.job_state import UnfinishedJob
 from ..text.format import rough
 from ..text.metrics import timing_of
 from ..text.receipts import receipt_facts, receipt_notes
-from ..text.titles import recovery_called, state_called
+from ..text.titles import budget_called, recovery_called, state_called
 from ..text.translate import counted, sentence
 from .job_runner import JobRunner
 from .plan_jobs import PlanJobs
@@ -63,9 +63,7 @@ class StateJobs(QObject):
 
     def recover(self, settings: RecoverySettings) -> None:
         """Fine-tune the current state with the original as teacher."""
-        text = counted(settings.epochs, self.tr("recover, {count} epoch"), self.tr("recover, {count} epochs"))
-        if settings.minutes:
-            text = self.tr("recover, {0} min").format(f"{settings.minutes:g}")
+        text = self.tr("recover, {0}").format(budget_called(settings.budget))
         text = text if settings.trains else self.tr("repair without training")
         state = self._document.contents.present
         if self._make(recovery_called(settings), text, "recover", state, settings):

@@ -4,7 +4,6 @@ The smallest weights of the whole model go (global L1, Han et al. 2015), chosen 
 zeros through the same recovery. The tensors keep their shapes: what a runtime makes of zeros is measured.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from torch.nn.utils import parametrize, prune
 
 from ..errors import Message, SecateurError
 from ..jobs import CancelToken, Job, Progress
+from ..recovery.budget import Budget, Unit
 from ..structures.costs import costs
 from ..surgery.cut.cut import copy_model
 from .protocol import BaselineKind, BaselineModel, BaselineRule, BaselineSpec, ComparedState
@@ -42,8 +42,8 @@ def make(standing: ComparedState, asked: BaselineSpec, token: CancelToken) -> Jo
     model, whole = copy_model(standing.original), costs(standing.analysis)
     set_zeros(model, whole.parameters - standing.parameters)
     settings, empty = standing.recovery(asked), standing.analysis.empty()
-    if asked.epochs is None:
-        settings = replace(settings, epochs=standing.trained)  # it keeps its weights, and is trained no more than those
+    if asked.epochs is None and not standing.trained:
+        settings = settings.within(Budget(Unit.EPOCHS, 0))  # it keeps its weights, and is trained no more than those
     told, trained = tuple[Message, ...](), any(one.recoveries for one in standing.rounds) or asked.epochs is not None
     if trained:
         told = yield from train(model, standing, settings, token, standing.analysis.kept_indices(empty))

@@ -16,6 +16,7 @@ from ..jobs import CancelToken, Job
 from ..model_inputs import Inputs
 from ..options import Option
 from ..planning.protocol import Goal
+from ..recovery.budget import Budget, Unit
 from ..recovery.protocol import RecoverySettings
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis, Mask
@@ -189,16 +190,19 @@ class ComparedState:
     resumed: "Callable[[Any, RecoverySettings], Checkpoint | None]" = lambda model, settings: None
 
     def recovery(self, asked: BaselineSpec) -> RecoverySettings:
-        """The state's own recovery, all epochs on its way in one, or as many as asked for, in the order of a seed."""
+        """The state's own recovery, all training on its way in one, or as many epochs as asked for, by another seed."""
         given = [settings for one in self.rounds for settings in one.recoveries]
         last = given[-1] if given else RecoverySettings()
         epochs = (self.trained or RecoverySettings().epochs) if asked.epochs is None else asked.epochs
-        return replace(last, epochs=epochs, seed=last.seed + asked.seed)
+        budget, budgets = Budget(Unit.EPOCHS, epochs), [one.budget for one in given if one.trains]
+        if asked.epochs is None and len({one.unit for one in budgets}) == 1:
+            budget = Budget(budgets[0].unit, sum(one.amount for one in budgets))
+        return replace(last, epochs=epochs, seed=last.seed + asked.seed).within(budget)
 
     @property
     def trained(self) -> int:
         """Epochs on the way to the state, 0 where it was cut and at most repaired."""
-        return sum(settings.epochs for one in self.rounds for settings in one.recoveries)
+        return sum(settings.epochs for one in self.rounds for settings in one.recoveries if settings.trains)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from ..errors import Message
 from ..jobs import CancelToken, Job, Progress, Result, spanning
 from ..planning.goal import solve
 from ..planning.protocol import Ranking
+from ..recovery.budget import Budget, Unit
 from ..recovery.protocol import RecoverySettings
 from ..scoring.criteria import score
 from ..structures.analysis import Mask
@@ -55,7 +56,7 @@ def make(standing: ComparedState, asked: BaselineSpec, token: CancelToken) -> Jo
 
 
 def _as_asked(given: RecoverySettings, asked: BaselineSpec) -> RecoverySettings:
-    return given if asked.epochs is None else replace(given, epochs=asked.epochs)
+    return given if asked.epochs is None else given.within(Budget(Unit.EPOCHS, asked.epochs))
 
 
 def _length(settings: RecoverySettings) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..devices import NUMBER_OF_THREADS
 from ..options import setting_of
 from ..planning.protocol import PLAN, SCORES, Goal
+from ..recovery.budget import Unit
 from ..recovery.protocol import RECOVERY, RecoverySettings
 from ..scoring.score_options import Choices
 from ..sources.protocol import FOREIGN_FILES, ModelSpec
@@ -54,10 +55,10 @@ def about_choice(command: argparse.ArgumentParser) -> None:
 def about_recovery(command: argparse.ArgumentParser) -> None:
     """What follows a cut: repair and fine-tuning."""
     either = group(command, RECOVERY).add_mutually_exclusive_group()
-    for name in ("epochs", "minutes"):
-        add_setting(either, setting_of(RecoverySettings, name))
+    for unit in Unit:
+        add_setting(either, setting_of(RecoverySettings, unit))
     either.add_argument("--no-recover", action="store_true", help="do not fine-tune")
-    add_settings(command, RecoverySettings, RECOVERY, apart=("epochs", "minutes"))
+    add_settings(command, RecoverySettings, RECOVERY, apart=tuple(Unit))
 
 
 def about_log(command: argparse.ArgumentParser) -> None:

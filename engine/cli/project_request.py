@@ -9,6 +9,9 @@ from typing import Any
 import msgspec
 
 from ..errors import OpenError
+from ..options import setting_of
+from ..recovery.budget import Unit
+from ..recovery.protocol import RecoverySettings
 from ..session.open_model import asks_for
 from ..session.project_request import Request
 from ..session.session import Session
@@ -24,7 +27,7 @@ from .output import Reporter
 
 GOALS = frozenset({"budgets", "cost", "keep_macs", "keep_params", "max_size", "max_memory", "max_latency", "max_loss"})
 """Options that say how much goes."""
-RECOVERING = (frozenset({"epochs", "minutes", "no_recover"}),)
+RECOVERING = (frozenset({*Unit, "no_recover"}),)
 """Options of which one alone may be given."""
 
 
@@ -147,10 +150,9 @@ def _words(arguments: argparse.Namespace) -> str:
     words = [f"{arguments.cost} {budgets}"]
     if arguments.no_recover:
         words.append("no recovery")
-    elif arguments.minutes:
-        words.append(f"{arguments.minutes:g} minutes each")
-    elif arguments.epochs is not None:
-        words.append(f"{arguments.epochs} epochs")
+    for unit in Unit:
+        if value := getattr(arguments, unit, None):
+            words.append(f"{setting_of(RecoverySettings, unit).words(value)} {unit} each")
     return ", ".join(words)
 
 

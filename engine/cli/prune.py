@@ -21,8 +21,9 @@ from ..planning.goal_verdict import GoalVerdict, goal_verdict
 from ..planning.infeasibility import goal_text
 from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..planning.scope import outside_scope, touching
+from ..recovery.budget import Unit
 from ..recovery.expected_result import cut_model, expectation
-from ..recovery.protocol import Repair
+from ..recovery.protocol import RecoverySettings, Repair, require_tokens
 from ..scoring.criteria import DEFAULTS, default_criterion
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
@@ -45,6 +46,7 @@ from .model_args import model_spec, require_preprocessing
 from .output import Outcome, Reporter, Verdict
 from .project_request import options_of, own_files, request_of, resumed, start_of
 from .prune_request import PruneRequest, limits_of, request_from
+from .settings import read_settings
 from .shape_text import shape_content, shape_lines
 from .tables import (
     asked_and_got,
@@ -272,10 +274,13 @@ def require_data(opened: OpenedModel, arguments: argparse.Namespace) -> None:
     if opened.task is None and getattr(arguments, "max_loss", None):
         raise TaskError("cli.no_data", "{what} needs data. Add --task.", what="--max-loss")
     if opened.task is None and (
-        arguments.epochs or arguments.minutes or arguments.repair not in (Repair.AUTO, Repair.NONE)
+        any(getattr(arguments, unit) for unit in Unit) or arguments.repair not in (Repair.AUTO, Repair.NONE)
     ):
-        template = "Recovery needs data. Add --task, or leave out --epochs, --minutes and --repair."
-        raise TaskError("cli.recovery_no_data", template)
+        given = ", ".join(f"--{unit}" for unit in Unit)
+        template = "Recovery needs data. Add --task, or leave out {given} and --repair."
+        raise TaskError("cli.recovery_no_data", template, given=given)
+    if opened.task is not None:
+        require_tokens(read_settings(RecoverySettings, arguments, epochs=0), opened.task.tokens)
 
 
 def note_no_recovery(asked: PruneRequest, opened: OpenedModel, notes: list[str]) -> None:

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPriva
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..model_inputs import Inputs, batch_size, call
 from ..scoring.cancellable_autograd import interruptible
-from ..tasks.protocol import Split, Task
+from ..tasks.protocol import SeekableTask, Split, Task
 from .side_effects import modes_kept
 
 BATCHES = 32
@@ -56,10 +56,23 @@ def calibrate_batchnorm(model: nn.Module, task: Task, token: CancelToken | None 
     return done
 
 
-def trainable_batches(model: nn.Module, task: Task, seed: int, limit: int | None = None) -> Iterator[Any]:
-    """Shuffled calibration batches; for BatchNorm the one sample that is left over is left out, it has no variance."""
-    normed, usual = bool(norms_of(model)), 0
-    for batch in islice(task.batches(Split.TRAIN, seed=seed), limit):
+def trainable_batches(
+    model: nn.Module, task: Task, seed: int, limit: int | None = None, start: int = 0
+) -> Iterator[Any]:
+    """Shuffled calibration batches; for BatchNorm the one sample that is left over is left out, it has no variance.
+
+    Args:
+        model: Says whether there is BatchNorm.
+        task: Gives them; one that is a `SeekableTask` where `start` is not 0.
+        seed: Of the order.
+        limit: At most so many; None for all of a pass.
+        start: The first of them, counted from 0.
+    """
+    normed, usual = bool(norms_of(model)), task.spec.batch if start else 0
+    batches = task.batches(Split.TRAIN, seed=seed)
+    if start and isinstance(task, SeekableTask):
+        batches = task.batches_from(Split.TRAIN, seed, start)
+    for batch in islice(batches, limit):
         count = batch_size(task.inputs(batch)) if normed else 0
         usual = usual or count
         if not (count == 1 < usual):

@@ -43,24 +43,23 @@ class MemoryLayout:
                 one.data = data
 
 
-def layout_of(student: nn.Module, teacher: nn.Module, attempt: Callable[[], None]) -> MemoryLayout:
-    """The convolutions of both models on the CPU, if an attempt gives the same answers in either order.
+def layout_of(models: Sequence[nn.Module], attempt: Callable[[], None]) -> MemoryLayout:
+    """The convolutions of all models on the CPU, if an attempt gives the same answers in either order.
 
     Args:
-        student: Its answers are compared.
-        teacher: Runs beside it.
+        models: Of the first, the student, answers are compared; the others run beside it.
         attempt: A step of the training of which nothing stays.
 
     Raises:
         Cancelled: In the attempt; what else it raises is told where it is done in earnest.
     """
-    layout = MemoryLayout([*_weights(student, teacher)])
+    layout = MemoryLayout([*_weights(*models)])
     if len(layout.weights) < FEWEST:
         return MemoryLayout(())
     try:
-        before = _answers(student, attempt)
+        before = _answers(models[0], attempt)
         with layout.channels_last():
-            after = _answers(student, attempt)
+            after = _answers(models[0], attempt)
         same = all(map(_alike, before, after)) and len(before) == len(after)
     except Cancelled:
         raise

@@ -42,12 +42,20 @@ class Position:
         done: Batches of the epoch that are done.
         batches: Of a pass.
         random: torch's random state when the epoch began.
+        evaluated: Steps that were made when it was last evaluated.
+        stale: Evaluations since the best.
     """
 
     epoch: int
     done: int
     batches: int
     random: Tensor
+    evaluated: int = 0
+    stale: int = 0
+
+    def following(self, random: Tensor) -> "Position":
+        """The begin of the next pass, with torch's random state of then."""
+        return replace(self, epoch=self.epoch + 1, done=0, random=random)
 
 
 @dataclass(slots=True)
@@ -174,6 +182,7 @@ class Checkpoint:
             "student": training.student.state_dict(),
             "optimizer": training.optimizer.state_dict(),
             "step": training.step,
+            "tokens": training.tokens,
             "random": torch.get_rng_state(),
             "position": asdict(position),
             "time": {
@@ -259,14 +268,15 @@ def _metric_of(plain: dict[str, Any]) -> Metric:
 
 
 def put_back(training: Training, found: dict[str, Any]) -> Position:
-    """Weights, optimizer, masks, step and random state as they were written; where it goes on."""
+    """Weights, optimizer, masks, step and random state as they were written; where it goes on.
+
+    The mixture of domains is put back before (`domain_mixing.begin_mixing`).
+    """
     training.student.load_state_dict(found["student"])
     training.optimizer.load_state_dict(found["optimizer"])
     if training.masks is not None:
         training.masks.load_state_dict(found["masks"])
-    if training.mixture is not None and found.get("mixture") is not None:
-        training.mixture = training.mixture.restored(found["mixture"])
-    training.step = int(found["step"])
+    training.step, training.tokens = int(found["step"]), int(found.get("tokens", 0))
     spent = found.get("time", {})
     training.time.limit.go_on(float(spent.get("elapsed", 0.0)))
     training.time.start, training.time.reserve = float(spent.get("start", 0.0)), float(spent.get("reserve", 0.0))

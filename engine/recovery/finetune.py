@@ -4,10 +4,9 @@ Neither model is changed: training works on a copy. The input itself is a candid
 val split, so a recovery never returns something worse than it was given.
 """
 
-import itertools
 import math
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -22,12 +21,14 @@ from ..errors import NO_NUMBERS, Message, SecateurError, TaskError
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check, followed, spanning
 from ..structures.transition import KeptIndices
 from ..tasks.protocol import Split, Task
+from ..tasks.sample_tokens import sample_tokens
 from ..tracing.isolated_forward import seed_others, seeded
 from .batchnorm import calibrate_batchnorm, trainable_batches
 from .best_weights import Recovered, better_weights
+from .budget import Budget, Unit
 from .channels_last import MemoryLayout, layout_of
 from .checkpoint import Checkpoint, Position, best_of_checkpoint, points_of_checkpoint, put_back
-from .domain_mixing import batches_of, begin_mixing, mixed_anew
+from .domain_mixing import begin_mixing, mixed_anew, mixed_on, stream_at
 from .features import Features
 from .least_squares import reconstruct
 from .mixed_precision import in_single
@@ -35,7 +36,7 @@ from .optimizers import optimizer_of
 from .protocol import RecoverySettings, Repair
 from .side_effects import modes_kept, pinned, working_copy
 from .time_limit import TimeLimit, TrainingTime
-from .training import Training
+from .training import Training, has_loss
 
 SPOKEN = 5
 """Steps between two points of the loss curve; fewer when steps are slow."""
@@ -44,14 +45,16 @@ SILENCE = 0.3
 """Seconds after which a point is given anyway."""
 FINE_TUNING = ("progress.fine_tuning", "Fine-tuning, epoch {epoch} of {epochs}")
 TIMED = ("progress.fine_tuning_timed", "Fine-tuning, {done} of {minutes} minutes, epoch {epoch}")
+STEPPED = ("progress.fine_tuning_steps", "Fine-tuning, epoch {epoch}")
 DISTILLING = ("progress.distilling", "Learning the original's outputs, without labels")
 MASKS = ("progress.masks", "Learning masks, at most {undecided} of the gates undecided")
-COUNTED = (FINE_TUNING[0], TIMED[0], DISTILLING[0], MASKS[0])
-"""Codes of the progress that counts steps, or seconds, of training."""
+COUNTED = (FINE_TUNING[0], TIMED[0], STEPPED[0], DISTILLING[0], MASKS[0])
+"""Codes of the progress that counts steps, tokens or seconds of training."""
 EVALUATING = "progress.evaluating"
 """The code of an evaluation's progress."""
 STEP, FIRST_EVALUATIONS, FIRST_PASSES = 4, 2, 100
 """Passes of a batch through a model in a step of training, and before the first one: evaluations and a repair."""
+NO_TRAINING = Budget(Unit.EPOCHS, 0)
 ROUNDED = 1e-9
 """Of an epoch, what rounding may add to it."""
 
@@ -78,7 +81,7 @@ def fine_tune(
     checkpoint: Checkpoint | None = None,
     device: str = CPU,
     limit: TimeLimit | None = None,
-    steps: int | None = None,
+    rest: Callable[[], None] | None = None,
     token: CancelToken | None = None,
 ) -> Job[Recovered]:
     """Repair layers, measure BatchNorm's statistics again, then fine-tune; the same seed and threads, the same weights.
@@ -87,7 +90,7 @@ def fine_tune(
         student: The cut model; left as it is.
         teacher: The original, or what was tuned of it; left as it is.
         task: Batches, the metric that chooses, and the loss; without one the student learns from the teacher alone.
-        settings: Epochs, learning rate and the rest.
+        settings: Budget, learning rate and the rest.
         mirror: Mirror about half of the images of each batch, whatever the settings say.
         outputs: Paths of the outputs to learn from the teacher, as the analysis was made with them.
         kept: What the student keeps of each of the teacher's tensors (`Analysis.kept_indices`).
@@ -98,7 +101,8 @@ def fine_tune(
         device: Where models are trained and judged; layers are repaired on the CPU. Bit for bit the same holds there.
         limit: How long it may take; None for any time. What the schedule of the learning rate makes of it depends on
             the machine, and so do the weights.
-        steps: Updates after which it ends, however many passes those are; None for the settings' epochs.
+        rest: Called where the teacher has no part in the loss, once nothing needs it any more: it may let go of its
+            memory. The teacher then goes to no device either.
         token: Cancels within a step, also a long one.
 
     Raises:
@@ -123,10 +127,10 @@ def fine_tune(
             Features(copy, teacher, kept or {}) if settings.features else None,
             mirror,
             TrainingTime(limit or TimeLimit()),
-            most=steps or 0,
             device=device,
         )
-        return (yield from _run(training, reference or (teacher, kept or {}), checkpoint or Checkpoint(None)))
+        reference, checkpoint = reference or (teacher, kept or {}), checkpoint or Checkpoint(None)
+        return (yield from _run(training, reference, checkpoint, rest))
 
 
 @contextmanager
@@ -145,28 +149,59 @@ def explained() -> Generator[None]:
         ) from error
 
 
-def _run(training: Training, reference: tuple[nn.Module, KeptIndices], checkpoint: Checkpoint) -> Job[Recovered]:
-    found, task = checkpoint.load(), training.task
-    begin = training_work(task, 0) / training_work(task, training.settings.epochs)
+def _run(
+    training: Training,
+    reference: tuple[nn.Module, KeptIndices],
+    checkpoint: Checkpoint,
+    rest: Callable[[], None] | None,
+) -> Job[Recovered]:
+    found, task, settings = checkpoint.load(), training.task, training.settings
+    begin = training_work(task, settings.within(NO_TRAINING)) / training_work(task, settings)
     best = (yield from spanning(_first(training, *reference), 0.0, begin)) if found is None else None
-    models = training.student, training.teacher
+    yield from begin_mixing(training, found or {})
+    models = [training.student]
+    if _learns_from_teacher(training):
+        models.append(training.teacher)
+    elif rest is not None:
+        rest()
     with placed(training.device, *models), in_single(training.student) as training.own_types:
-        job = _trained(training, best, found or {}, checkpoint)
+        job = _trained(training, best, found or {}, checkpoint, models)
         return (yield from spanning(_counted(job, training), begin, 1.0))
 
 
-def training_work(task: Task, epochs: int) -> float:
-    """About how much a fine-tuning is, with what comes before its epochs; in batches that go through a model once.
+def _learns_from_teacher(training: Training) -> bool:
+    """Whether the teacher has a part in the loss: by its weight, or since the task has no loss of its own."""
+    if training.settings.teaches or not training.settings.trains:
+        return True
+    try:
+        with seeded():
+            return not has_loss(training.student, training.task, training.token)
+    except Cancelled:
+        raise
+    except Exception:  # told where it is done in earnest
+        return False
+
+
+def training_work(task: Task, settings: RecoverySettings) -> float:
+    """About how much a fine-tuning is, with what comes before its steps; in batches that go through a model once.
 
     A step is a forward pass of the teacher, one of the student, and a backward pass, which takes as long as two.
+    Minutes count as the epochs that the settings have.
     """
     train, val = task.batch_count(Split.TRAIN) or 1, task.batch_count(Split.VAL)
-    return FIRST_EVALUATIONS * val + FIRST_PASSES + epochs * (STEP * train + val)
+    batches = float(settings.epochs * train)
+    if settings.budget.unit is Unit.STEPS:
+        batches = settings.steps * settings.accumulate
+    elif settings.budget.unit is Unit.TOKENS:
+        batches = settings.tokens / max(sample_tokens(task) * task.spec.batch, 1)
+    evaluations = _evaluations(settings, batches / settings.accumulate, train)
+    return FIRST_EVALUATIONS * val + FIRST_PASSES + STEP * batches + evaluations * val
 
 
 def _counted(job: Job[Recovered], training: Training) -> Job[Recovered]:
     """A training whose work is counted by its steps and evaluations, whatever else tells of its progress."""
-    val, epochs = training.task.batch_count(Split.VAL), training.settings.passes or 1
+    task, settings = training.task, training.settings
+    train, val = task.batch_count(Split.TRAIN) or 1, task.batch_count(Split.VAL)
     trained = last = 0.0
 
     def told(progress: Progress) -> Iterator[Progress]:
@@ -177,10 +212,12 @@ def _counted(job: Job[Recovered], training: Training) -> Job[Recovered]:
             yield replace(progress, share=done)
             return
         share = 0.0  # counts as what was done before
-        if code in COUNTED and progress.total:
-            whole = STEP * progress.total + epochs * val
-            evaluated = max(math.ceil(epochs * done - ROUNDED) - 1, 0)
-            share = trained = (STEP * progress.done + evaluated * val) / whole
+        if code in COUNTED and done:
+            steps = training.step / done
+            evaluations = _evaluations(settings, steps, train)
+            whole = STEP * settings.accumulate * steps + evaluations * val
+            evaluated = max(math.ceil(evaluations * done - ROUNDED) - 1, 0)
+            share = trained = (STEP * settings.accumulate * training.step + evaluated * val) / whole
             last = val / whole
         elif code == EVALUATING and trained:
             share = trained + last * done
@@ -189,45 +226,72 @@ def _counted(job: Job[Recovered], training: Training) -> Job[Recovered]:
     return (yield from followed(job, told))
 
 
+def _evaluations(settings: RecoverySettings, steps: float, batches: int) -> float:
+    """How many evaluations so many steps have between and behind them; `batches` are those of a pass."""
+    if not settings.evaluate_every and settings.passes is not None:
+        return settings.passes
+    return max(steps / (settings.evaluate_every or -(-batches // settings.accumulate)), 1.0 if steps else 0.0)
+
+
 def _trained(
-    training: Training, best: Recovered | None, found: dict[str, Any], checkpoint: Checkpoint
+    training: Training,
+    best: Recovered | None,
+    found: dict[str, Any],
+    checkpoint: Checkpoint,
+    models: Sequence[nn.Module],
 ) -> Job[Recovered]:
-    """All epochs, from the beginning or from where an earlier run stopped."""
+    """All of it, from the beginning or from where an earlier run stopped; `models` are those that run in it."""
     settings, clock = training.settings, training.time
-    yield from begin_mixing(training)
     if best is not None:
         position = Position(1, 0, (yield from count_batches(training)), torch.get_rng_state())
     else:
         best, position = best_of_checkpoint(found), put_back(training, found)
         position.batches = position.batches or (yield from count_batches(training))
-    training.steps = training.most or position.batches * (settings.passes or 0)
+    per_pass = -(-position.batches // settings.accumulate)
+    training.steps = settings.steps if settings.budget.unit is Unit.STEPS else per_pass * (settings.passes or 0)
     if found:
         text = Message("progress.going_on", "Resuming at step {step}", {"step": training.step})
         yield Progress(text, training.shown[0])
         for point in points_of_checkpoint(found):  # the curve is that of the whole training
             yield Progress(text, training.shown[0], values=point)
-    models = training.student, training.teacher
-    layout = layout_of(*models, partial(_attempt, training)) if settings.trains else MemoryLayout(())
+    layout = layout_of(models, partial(_attempt, training)) if settings.trains else MemoryLayout(())
     clock.start = clock.start or clock.limit.elapsed
     while not _ended(training, position, best):
         try:
             with layout.channels_last():
-                yield from train_epoch(training, position, best, checkpoint)
-            if training.over and not position.done:  # the time went by while the first batch was loaded
+                passed = yield from train_epoch(training, position, best, checkpoint)
+            if training.over and training.step == position.evaluated:  # the time went by while a batch was loaded
                 break
-            with _keeping(training, position, best, checkpoint, METRIC, torch.get_rng_state()):
-                best = yield from _evaluated(best, training, position.epoch)
-                yield from mixed_anew(training)
+            best = yield from _after_steps(training, position, best, checkpoint, passed)
         except SecateurError as error:
             if error.message.code not in NO_NUMBERS or not best.improved:
                 raise
             return replace(best, epochs=position.epoch, steps=training.step, stopped=_stopped(error, position, best))
-        position = Position(position.epoch + 1, 0, position.batches, torch.get_rng_state())
+        if passed:
+            position = position.following(torch.get_rng_state())
         if checkpoint.due():
             checkpoint.save(training, position, best)
     if settings.trains and clock.limited and not training.step:
         best = replace(best, stopped=_no_time(clock))
-    return replace(best, epochs=position.epoch - 1, steps=training.step)
+    begun = position.epoch if position.done else position.epoch - 1
+    return replace(best, epochs=begun, steps=training.step)
+
+
+def _after_steps(
+    training: Training, position: Position, best: Recovered, checkpoint: Checkpoint, passed: bool
+) -> Job[Recovered]:
+    """The better one of the best so far and the student, where it is to be evaluated; domains are mixed anew."""
+    last = training.over or position.epoch == training.settings.passes
+    if training.step > position.evaluated and (last or not passed or not training.settings.evaluate_every):
+        with _keeping(training, position, best, checkpoint, METRIC, torch.get_rng_state()):
+            found = yield from _evaluated(best, training, position.epoch)
+            yield from mixed_anew(training, position.done)
+        position.evaluated = training.step
+        position.stale = 0 if found.metric.value != best.metric.value else position.stale + 1
+        return found
+    if passed:
+        mixed_on(training, position.done)
+    return best
 
 
 def _evaluated(best: Recovered | None, training: Training, epoch: int) -> Job[Recovered]:
@@ -239,13 +303,14 @@ def _evaluated(best: Recovered | None, training: Training, epoch: int) -> Job[Re
 
 
 def _ended(training: Training, position: Position, best: Recovered) -> bool:
-    """Whether there is no further epoch: all are done, the time is up, or the metric has not become better for long.
+    """Whether it is over: the budget is used up, or the metric has not become better for long.
 
-    One that was broken off when time or steps were up has not been evaluated yet: it is gone on with for that.
+    One that was broken off when time, steps or tokens were up has not been evaluated yet: it is gone on with for that.
     """
-    passes = training.settings.passes
-    done = passes is not None and not training.most and position.epoch > passes
-    return done or (training.over and not position.done) or _stalled(best, position, training.settings)
+    passes, patience = training.settings.passes, training.settings.patience
+    done = passes is not None and position.epoch > passes
+    used_up = training.over and training.step == position.evaluated
+    return done or used_up or 0 < patience <= position.stale
 
 
 def _no_time(clock: TrainingTime) -> Message:
@@ -294,7 +359,7 @@ def _first(training: Training, reference: nn.Module, kept: KeptIndices) -> Job[R
     return replace(best, repair=replace(repair, used=not repaired or best is not given))
 
 
-def train_epoch(training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint) -> Job[None]:
+def train_epoch(training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint) -> Job[bool]:
     """One pass over the train split, in an order that the seed and the epoch give; from where it stopped.
 
     Args:
@@ -302,44 +367,42 @@ def train_epoch(training: Training, position: Position, best: Recovered | None, 
         position: Where it stands; it is moved on.
         best: The best so far, for the checkpoint; None where none is sought.
         checkpoint: Where it is kept now and then, and where it is broken off.
+
+    Returns:
+        Whether the pass is over; else the training is, or it is to be evaluated before it goes on.
     """
     try:
-        yield from _steps(training, position, best, checkpoint)
+        return (yield from _steps(training, position, best, checkpoint))
     except GeneratorExit:  # between two steps
         _keep(training, position, best, checkpoint, torch.get_rng_state())
         raise
 
 
-def _steps(training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint) -> Job[None]:
-    losses, spoken = list[float](), time.monotonic()
-    resumed, random = position.done, torch.get_rng_state()
-    training.whole = not resumed
-    torch.set_rng_state(position.random)
-    for number, (drawn, batch) in enumerate(_given(training, position, best, checkpoint, random), start=1):
-        if number <= resumed:  # done before the break; the data is gone through again, for what it draws at random
-            check(training.token)
-            if number == resumed:
-                torch.set_rng_state(random)
-                training.whole = True
-            if time.monotonic() - spoken > SILENCE:
-                yield Progress("Skipping batches that were trained on before", number, resumed)
-                spoken = time.monotonic()
-            continue
+def _steps(training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint) -> Job[bool]:
+    losses, spoken, passed = list[float](), time.monotonic(), False
+    every = 0 if best is None else training.settings.evaluate_every
+    yield from _sought(training, position, best, checkpoint)
+    while not (every and training.step % every == 0 and training.step > position.evaluated):
+        drawn = torch.get_rng_state()
+        batches = _taken(training, position, best, checkpoint, drawn)
+        if not batches:
+            passed, training.stream = True, None
+            break
         if training.over:
             break
         with _keeping(training, position, best, checkpoint, LOSS, drawn):
-            losses.append(training.train_on(batch))
-        position.done = number
+            losses.append(training.train_on(batches))
+        position.done += len(batches)
         if len(losses) >= SPOKEN or time.monotonic() - spoken > SILENCE:
             yield _told(training, position, losses)
             losses, spoken = [], time.monotonic()
         if checkpoint.due():
             checkpoint.save(training, position, best)
-    else:
-        if not training.step:
-            raise TaskError("recovery.no_data", "The train split has no batches to train on. Add data to it.")
+    if passed and not training.step:
+        raise TaskError("recovery.no_data", "The train split has no batches to train on. Add data to it.")
     if losses:
         yield _told(training, position, losses)
+    return passed
 
 
 def _told(training: Training, position: Position, losses: list[float]) -> Progress:
@@ -351,8 +414,8 @@ def _told(training: Training, position: Position, losses: list[float]) -> Progre
         tenths = math.ceil(10 * training.masks.undecided)  # a line of the log for each tenth
         text = Message(*MASKS, {"undecided": f"{10 * tenths} %"})
         gates = training.masks.gates(training.step, training.steps, training.position)
-    elif training.most:
-        text = Message(*DISTILLING)
+    elif training.settings.budget.unit in (Unit.STEPS, Unit.TOKENS):
+        text = Message(*DISTILLING) if training.settings.distillation == 1 else Message(*STEPPED, fields)
     elif training.settings.passes is None:
         fields = {"epoch": position.epoch, "done": f"{done / 60:.1f}", "minutes": f"{total / 60:.1f}"}
         text = Message(*TIMED, fields)
@@ -395,25 +458,56 @@ def _keep(
         checkpoint.save(training, position, best)
 
 
-def _given(
-    training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint, student: torch.Tensor
-) -> Iterator[tuple[torch.Tensor, Any]]:
-    """The batches of an epoch, each with the random state that it was drawn from.
+def _sought(training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint) -> Job[None]:
+    """Let the training take its batches from where it stands.
 
-    Where the data fails, what was trained until then is kept before that is said.
-
-    `student` is the random state that training goes on with, behind those batches that it was given before.
+    Data that can only be gone through in order is, for what it draws at random; what fails there changes nothing.
     """
-    seed = training.settings.seed * 1000 + position.epoch
-    batches, resumed = batches_of(training, seed), position.done
-    for given in itertools.count():
-        random = torch.get_rng_state() if given >= resumed else student
-        seed_others(seed * STEPS + given)  # by the step: one that is gone on with draws the same
-        with _keeping(training, position, best, checkpoint, DATA, random):
-            batch = next(batches, None)
+    stream = training.stream
+    if stream is None or (stream.epoch, stream.done) != (position.epoch, position.done):
+        stream = training.stream = stream_at(training, position)
+    training.whole = stream.done == position.done
+    if training.whole:
+        return
+    random, spoken = torch.get_rng_state(), time.monotonic()
+    torch.set_rng_state(position.random)
+    while stream.done < position.done and _next(training, position, best, checkpoint, random) is not None:
+        check(training.token)
+        if time.monotonic() - spoken > SILENCE:
+            yield Progress("Skipping batches that were trained on before", stream.done, position.done)
+            spoken = time.monotonic()
+    torch.set_rng_state(random)
+    training.whole = True
+
+
+def _taken(
+    training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint, random: torch.Tensor
+) -> list[Any]:
+    """The batches of the next step; fewer at the end of a pass, none behind it.
+
+    `random` is the random state that training goes on with, should they fail.
+    """
+    batches = list[Any]()
+    while len(batches) < training.settings.accumulate:
+        batch = _next(training, position, best, checkpoint, random)
         if batch is None:
-            return
-        yield random, batch
+            break
+        batches.append(batch)
+    return batches
+
+
+def _next(
+    training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint, random: torch.Tensor
+) -> Any | None:
+    """The next batch; where the data fails, what was trained until then is kept before that is said."""
+    stream = training.stream
+    assert stream is not None
+    seed = training.settings.seed * 1000 + position.epoch
+    seed_others(seed * STEPS + stream.done)  # by the batch: one that is gone on with draws the same
+    with _keeping(training, position, best, checkpoint, DATA, random):
+        batch = next(stream.batches, None)
+    stream.done += batch is not None
+    return batch
 
 
 def _failed(what: Message, error: Exception, position: Position, kept: bool) -> TaskError:
@@ -432,11 +526,6 @@ def _failed(what: Message, error: Exception, position: Position, kept: bool) -> 
         "recover again with the same settings to continue from there."
     )
     return TaskError("recovery.data", template, details, **fields)
-
-
-def _stalled(best: Recovered, position: Position, settings: RecoverySettings) -> bool:
-    """No better metric for as many epochs as patience lasts."""
-    return 0 < settings.patience <= position.epoch - 1 - best.best_epoch
 
 
 def count_batches(training: Training) -> Job[int]:

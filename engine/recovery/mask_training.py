@@ -5,7 +5,7 @@ Neither model is changed: it works on a copy.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from ..masks.learned_masks import LearnedMasks
 from ..structures.analysis import Analysis, Mask
 from ..tasks.protocol import Task
 from .batchnorm import calibrate_batchnorm
+from .budget import Budget, Unit
 from .checkpoint import Checkpoint, Position, points_of_checkpoint, put_back
 from .domain_mixing import begin_mixing, mixed_anew
 from .features import Features
@@ -69,7 +70,7 @@ def learn_masks(
         analysis: Of the model.
         plan: [S] how many structures of each set go.
         scores: [S] what the plan was made by; they say which gates are likelier to be open at first.
-        settings: Of the training; its epochs and repairs are not used.
+        settings: Of the training; its budget, evaluations and repairs are not used.
         steps: Updates, at least 1.
         removed: [S] what goes in any case; None for nothing.
         locked: [S] what stays in any case; None for nothing.
@@ -84,7 +85,7 @@ def learn_masks(
         Cancelled: The token was set.
     """
     require_possible(settings)
-    settings = replace(settings, epochs=1, minutes=0.0)  # steps end it
+    settings = settings.within(Budget(Unit.STEPS, steps))
     checkpoint, token, nothing = checkpoint or Checkpoint(None), token or NeverCancelled(), analysis.empty()
     with explained(), pinned(settings.seed, settings.threads), modes_kept(teacher), working_copy(model) as copy:
         with placed(device, copy, teacher), in_single(copy) as own_types:
@@ -106,7 +107,6 @@ def learn_masks(
                 token,
                 outputs,
                 Features(copy, teacher, {}) if settings.features else None,
-                most=steps,
                 steps=steps,
                 device=device,
                 own_types=own_types,
@@ -125,8 +125,9 @@ def learn_masks(
 
 def _trained(training: Training, checkpoint: Checkpoint) -> Job[None]:
     """All steps, from the first or from where an earlier run stopped."""
-    yield from begin_mixing(training)
-    if (found := checkpoint.load()) is None:
+    found = checkpoint.load()
+    yield from begin_mixing(training, found or {})
+    if found is None:
         position = Position(1, 0, (yield from count_batches(training)), torch.get_rng_state())
     else:
         position = put_back(training, found)
@@ -134,7 +135,6 @@ def _trained(training: Training, checkpoint: Checkpoint) -> Job[None]:
         for point in ({}, *points_of_checkpoint(found)):
             yield Progress(text, *training.shown, values=point)
     while not training.over:
-        yield from train_epoch(training, position, None, checkpoint)
-        if not training.over:
-            yield from mixed_anew(training)
-            position = Position(position.epoch + 1, 0, position.batches, torch.get_rng_state())
+        if (yield from train_epoch(training, position, None, checkpoint)) and not training.over:
+            yield from mixed_anew(training, position.done)
+            position = position.following(torch.get_rng_state())

@@ -5,8 +5,10 @@ from enum import StrEnum
 from typing import Annotated, Any, cast
 
 from ..devices import check_threads
-from ..errors import SecateurError
+from ..errors import SecateurError, TaskError
 from ..options import Option, require_in_range
+from ..text.notation import AMOUNT
+from .budget import Budget, Unit
 
 RECOVERY = "recovery after each cut"
 """Heading in `--help`."""
@@ -14,8 +16,10 @@ TRAINING, DISTILLATION = "Training", "Distillation"
 """Headings of the settings in a report."""
 TUNING_EPOCHS, TUNING_SHARE = 2, 2
 """Epochs of tuning the teacher: at most so many, and one over the share of the recovery's that they are at most."""
+TUNING_PATIENCE = 3
+"""Evaluations within an epoch without gain after which tuning ends; of whole epochs it is the first."""
 TUNING_TIME = 1 / 3
-"""Share of a recovery's time that tuning the teacher may take."""
+"""Share of a recovery's time, steps or tokens that tuning the teacher may take."""
 DISTILLATION_STEPS, DISTILLATION_RATE = 160, 1e-3
 """Steps of a repair by distillation, and the peak of its learning rate."""
 
@@ -58,10 +62,14 @@ class RecoverySettings:
     """Fine-tuning with the original as teacher.
 
     Attributes:
-        epochs: Passes over the train split; says nothing where `minutes` are given, but for a recovery that is done:
-            there it is the passes that were begun.
+        epochs: Passes over the train split; says nothing where `minutes`, `steps` or `tokens` are given, but for a
+            recovery that is done: there it is the passes that were begun.
         minutes: How long a recovery may take instead, with all that belongs to it (the teacher's tuning, repair,
             evaluations); the schedule follows the time. 0 for as many epochs as are said.
+        steps: Updates after which a recovery ends instead, 0 for as many as are in the epochs.
+        tokens: Tokens of text after which it ends instead, padding aside; the last update may go beyond.
+        accumulate: Batches whose gradients make one update.
+        evaluate_every: Updates between two evaluations; 0: evaluated after each epoch. The end is evaluated anyway.
         learning_rate: Peak of a one-cycle schedule.
         distillation: Weight of the teacher's soft targets, 0..1; the rest is the task's own loss.
         temperature: Softening of both outputs (Hinton et al. 2015).
@@ -74,7 +82,8 @@ class RecoverySettings:
         clip: Largest norm of the gradients of all parameters together, 0 for none; None for what suits the optimiser:
             1 for AdamW and Adam, whose second moments remember a first large gradient for long, none for SGD.
         warm_up: Share of the steps in which the learning rate rises.
-        patience: Epochs without a better metric after which training stops, 0 for never.
+        patience: Evaluations (epochs, unless they are by steps) without a better metric after which training stops, 0
+            for never.
         features: Weight of the distance between what blocks give in student and teacher, 0 for none.
         mirror: Mirror about half of the images of each batch, anew each time, with their labels; None: where the
             original is as good on mirrored images. With a weight of 1 for the teacher no label is needed.
@@ -112,6 +121,52 @@ class RecoverySettings:
             metavar="M",
         ),
     ] = field(default=0.0, kw_only=True)
+    steps: Annotated[
+        int,
+        Option(
+            title="Steps",
+            help="updates of the weights after which each recovery ends, instead of a number of epochs",
+            minimum=0,
+            zero="by epochs",
+            section=TRAINING,
+            metavar="N",
+        ),
+    ] = field(default=0, kw_only=True)
+    tokens: Annotated[
+        int,
+        Option(
+            title="Tokens",
+            help="tokens of text after which each recovery ends, instead of a number of epochs",
+            details="For data that is text. Text that is shorter is gone through again, in another order.",
+            minimum=0,
+            zero="by epochs",
+            notation=AMOUNT,
+            section=TRAINING,
+            metavar="10M",
+        ),
+    ] = field(default=0, kw_only=True)
+    accumulate: Annotated[
+        int,
+        Option(
+            title="Batches per step",
+            help="batches whose gradients are added up for one update: a larger batch in the memory of a small one",
+            minimum=1,
+            dialog_maximum=4096,
+            section=TRAINING,
+            metavar="N",
+        ),
+    ] = field(default=1, kw_only=True)
+    evaluate_every: Annotated[
+        int,
+        Option(
+            title="Steps between evaluations",
+            help="evaluate on the val split after so many steps instead of after each epoch; the best is kept",
+            minimum=0,
+            zero="after each epoch",
+            section=TRAINING,
+            metavar="N",
+        ),
+    ] = field(default=0, kw_only=True)
     learning_rate: Annotated[
         float,
         Option(
@@ -235,8 +290,8 @@ class RecoverySettings:
     patience: Annotated[
         int,
         Option(
-            title="Stop after epochs without gain",
-            help="stop after this many epochs without a better metric",
+            title="Stop after evaluations without gain",
+            help="stop after this many evaluations (one an epoch, unless they are by steps) without a better metric",
             minimum=0,
             zero="never",
             section=TRAINING,
@@ -321,9 +376,28 @@ class RecoverySettings:
         return Repair.LEAST_SQUARES if self.trains else Repair.NONE
 
     @property
+    def budget(self) -> Budget:
+        """How long it trains."""
+        for unit in (Unit.MINUTES, Unit.TOKENS, Unit.STEPS):
+            if amount := getattr(self, unit):
+                return Budget(unit, amount)
+        return Budget(Unit.EPOCHS, self.epochs)
+
+    def within(self, budget: Budget) -> "RecoverySettings":
+        """The same with another budget."""
+        given: dict[str, Any] = {"minutes": 0.0, "steps": 0, "tokens": 0}
+        given[budget.unit] = float(budget.amount) if budget.unit is Unit.MINUTES else int(budget.amount)
+        return replace(self, **given)
+
+    @property
     def trains(self) -> bool:
         """Whether there is any training."""
-        return self.epochs > 0 or self.minutes > 0
+        return self.budget.amount > 0
+
+    @property
+    def teaches(self) -> bool:
+        """Whether the teacher has a part in the loss, where the task has one of its own."""
+        return self.distillation > 0 or self.features > 0
 
     @property
     def only_repairs(self) -> bool:
@@ -332,13 +406,17 @@ class RecoverySettings:
 
     @property
     def passes(self) -> int | None:
-        """Passes over the train split after which training ends, None where time alone ends it."""
-        return None if self.minutes else self.epochs
+        """Passes over the train split after which training ends, None where something else ends it."""
+        return int(self.budget.amount) if self.budget.unit is Unit.EPOCHS else None
 
     @property
     def as_asked(self) -> "RecoverySettings":
-        """The same without what only the recovery has shown: how many passes fit into its time."""
-        return replace(self, epochs=RecoverySettings().epochs) if self.minutes else self
+        """The same without what only the recovery has shown: how many passes its budget came to."""
+        return self if self.passes is not None else replace(self, epochs=RecoverySettings().epochs)
+
+    def as_done(self, epochs: int) -> "RecoverySettings":
+        """The same as it is recorded: where the budget was none of epochs, with the passes that were begun."""
+        return self if self.passes is not None else replace(self, epochs=epochs)
 
     @property
     def distilling(self) -> "RecoverySettings | None":
@@ -347,6 +425,7 @@ class RecoverySettings:
             return None
         return RecoverySettings(
             epochs=1,
+            steps=DISTILLATION_STEPS,
             learning_rate=DISTILLATION_RATE,
             distillation=1.0,
             seed=self.seed,
@@ -360,21 +439,28 @@ class RecoverySettings:
     @property
     def tuning(self) -> "RecoverySettings | None":
         """How the original is tuned before it teaches; None where it is not."""
-        epochs = TUNING_EPOCHS if self.minutes else min(TUNING_EPOCHS, self.epochs // TUNING_SHARE)
-        teaches = self.distillation > 0 or self.features > 0
-        if self.teacher is Teacher.ORIGINAL or not epochs or not teaches:
+        match self.budget.unit:
+            case Unit.EPOCHS:
+                budget = Budget(Unit.EPOCHS, min(TUNING_EPOCHS, self.epochs // TUNING_SHARE))
+            case Unit.MINUTES:  # `recover` limits the time
+                budget = Budget(Unit.EPOCHS, TUNING_EPOCHS)
+            case _:
+                budget = self.budget.part(TUNING_TIME)
+        if self.teacher is Teacher.ORIGINAL or not budget.amount or not self.teaches:
             return None
-        return RecoverySettings(
-            epochs=epochs,
+        settings = RecoverySettings(
+            accumulate=self.accumulate,
+            evaluate_every=self.evaluate_every,
             learning_rate=0.01,
             distillation=0.0,
             weight_decay=5e-4,
             threads=self.threads,
             optimizer=Optimizer.SGD,
-            patience=1,
+            patience=TUNING_PATIENCE if self.evaluate_every else 1,
             half=self.half,
             teacher=Teacher.ORIGINAL,
         )
+        return settings.within(budget)
 
 
 def as_recorded(plain: Any) -> Any:
@@ -397,6 +483,10 @@ def require_possible(settings: RecoverySettings) -> None:
     if settings.threads:
         check_threads(settings.threads)
     require_in_range(settings)
+    given = [str(unit) for unit in Unit if unit is not Unit.EPOCHS and getattr(settings, unit)]
+    if len(given) > 1:
+        template = "A recovery ends by one budget, but {given} were given. Give one of them."
+        raise SecateurError("recovery.budgets", template, given=" and ".join(given))
     if settings.mirror and settings.distillation < 1:
         raise SecateurError(
             "recovery.mirror_weight",
@@ -404,3 +494,10 @@ def require_possible(settings: RecoverySettings) -> None:
             "the distillation weight to 1 (it is {share}), or turn off mirrored images.",
             share=settings.distillation,
         )
+
+
+def require_tokens(settings: RecoverySettings, tokens: int) -> None:
+    """Refuse a budget of tokens for data whose samples have none. Raises TaskError."""
+    if settings.budget.unit is Unit.TOKENS and not tokens:
+        template = "The data has no tokens to count. Give the budget as epochs, steps or minutes."
+        raise TaskError("recovery.no_tokens", template)

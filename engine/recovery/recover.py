@@ -1,6 +1,6 @@
 """A recovery: the teacher is tuned where that helps, layers are repaired, the cut model is fine-tuned. Loads torch."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -12,10 +12,11 @@ from ..jobs import CancelToken, Job, NeverCancelled, spanning
 from ..structures.transition import KeptIndices
 from ..surgery.cut.slice_tensors import slice_tensor
 from ..tasks.protocol import Task
+from ..tasks.sample_tokens import sample_tokens
 from .best_weights import Recovered
 from .checkpoint import Checkpoint
 from .finetune import explained, fine_tune, training_work
-from .protocol import DISTILLATION_STEPS, TUNING_TIME, RecoverySettings, require_possible
+from .protocol import TUNING_TIME, RecoverySettings, require_possible, require_tokens
 from .side_effects import working_copy
 from .teacher_tuning import TunedTeacher, tuned_teacher, tuning_work
 from .time_limit import TimeLimit
@@ -32,6 +33,7 @@ def recover(
     reference: tuple[nn.Module, KeptIndices] | None = None,
     checkpoint: Checkpoint | None = None,
     device: str = CPU,
+    rest: Callable[[], None] | None = None,
     token: CancelToken | None = None,
 ) -> Job[Recovered]:
     """Recover a cut model; the same seed and threads, the same weights.
@@ -40,13 +42,14 @@ def recover(
         student: The cut model; left as it is.
         teacher: The original; left as it is. It teaches as it is, or tuned on the data first where that improves it.
         task: Batches, the metric that chooses, and the loss; without one the student learns from the teacher alone.
-        settings: Epochs, learning rate and the rest.
+        settings: Budget, learning rate and the rest.
         outputs: Paths of the outputs to learn from the teacher, as the analysis was made with them.
         kept: What the student keeps of each of the teacher's tensors (`Analysis.kept_indices`).
         reference: The model that the student was cut from and what it keeps of its tensors, for a repair; by default
             the teacher.
         checkpoint: Where to keep what it takes to go on after a kill, and the tuned teacher; None for nowhere.
         device: Where models are trained and judged; layers are repaired on the CPU. Bit for bit the same holds there.
+        rest: Lets go of the teacher's memory; called where nothing needs it any more, since it has no part in the loss.
         token: Cancels within a step, also a long one.
 
     Raises:
@@ -56,11 +59,12 @@ def recover(
     """
     require_possible(settings)
     token, checkpoint = token or NeverCancelled(), checkpoint or Checkpoint(None)
-    steps = DISTILLATION_STEPS if settings.distilling else None
     settings = settings.distilling or settings
+    with explained():
+        require_tokens(settings, sample_tokens(task) if settings.tokens else 0)
     limit = TimeLimit(60 * settings.minutes) if settings.minutes else TimeLimit()
     tuning = tuning_work(task, settings)
-    begin = tuning / (tuning + training_work(task, settings.epochs))
+    begin = tuning / (tuning + training_work(task, settings))
     with explained():
         time = limit.part(TUNING_TIME)
         checkpoint = replace(checkpoint, teacher=checkpoint.first_teacher())
@@ -80,7 +84,7 @@ def recover(
             checkpoint=checkpoint,
             device=device,
             limit=limit,
-            steps=steps,
+            rest=rest if teaches is teacher else None,
             token=token,
         )
         done = yield from spanning(job, begin, 1.0)

@@ -10,13 +10,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from torch import Tensor, nn, no_grad
+from torch import Tensor, nn
 
 from ..devices import CPU, placed
 from ..errors import NO_NUMBERS, Message, SecateurError
 from ..jobs import CancelToken, Job, Progress, followed, spanning
 from ..messages import Phrase
-from ..scoring.cancellable_autograd import interruptible
 from ..storage.serialization import from_plain, to_plain
 from ..tasks.protocol import Metric, Split, Task
 from ..text.format import counted
@@ -24,8 +23,8 @@ from .checkpoint import KeptTeacher
 from .finetune import fine_tune, training_work
 from .flip_augmentation import better_than_noise, labels_allow_mirroring
 from .protocol import RecoverySettings
-from .side_effects import working_copy
 from .time_limit import TimeLimit
+from .training import has_loss
 
 MIRRORING = 2
 """Evaluations that tell whether labels allow mirrored images."""
@@ -91,7 +90,7 @@ def tuning_work(task: Task, settings: RecoverySettings) -> float:
     if settings.tuning is None and (settings.mirror is not None or not settings.trains):
         return 0.0
     mirroring = MIRRORING * task.batch_count(Split.VAL)
-    return mirroring + (0.0 if settings.tuning is None else training_work(task, settings.tuning.epochs))
+    return mirroring + (0.0 if settings.tuning is None else training_work(task, settings.tuning))
 
 
 def _tuned(
@@ -138,15 +137,6 @@ def _tuned(
         "{after} on the val split, no more than noise."
     )
     return TunedTeacher(mirror, None, Message("recovery.teacher_kept", template, fields))
-
-
-def has_loss(model: nn.Module, task: Task, token: CancelToken) -> bool:
-    """Whether the task has a loss by labels, asked of a copy that trains: that of a detector takes labels only then."""
-    batch = next(iter(task.batches(Split.TRAIN, seed=0)), None)
-    if batch is None:
-        return False
-    with working_copy(model) as copy, no_grad(), interruptible(token):
-        return task.loss(copy.train(), batch) is not None
 
 
 def _as_tuning(progress: Progress) -> Iterator[Progress]:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -16,24 +16,40 @@ from ..devices import CPU
 from ..errors import SecateurError, TaskError
 from ..jobs import CancelToken, check
 from ..masks.learned_masks import LearnedMasks
-from ..model_inputs import alike, call, filled
+from ..model_inputs import alike, batch_size, call, filled, token_count
 from ..scoring.cancellable_autograd import interruptible
 from ..tasks.distillation_batch import DistillationBatch
 from ..tasks.distillation_loss import distillation_loss
 from ..tasks.domain_mixture import DomainMixture
-from ..tasks.protocol import Task
+from ..tasks.protocol import Split, Task
 from ..tracing.isolated_forward import quiet_forward
 from ..tracing.model_state import model_state_restored
+from .budget import Unit
 from .features import Features
 from .flip_augmentation import mirroring
 from .mixed_precision import OwnTypes, widening
 from .protocol import RecoverySettings
 from .schedule import one_cycle
-from .side_effects import modes_kept
+from .side_effects import modes_kept, working_copy
 from .time_limit import TimeLimit, TrainingTime
 
 SHORT = 0.5
 """Seconds of a step up to which a cancel waits for its end."""
+
+
+@dataclass(slots=True)
+class BatchStream:
+    """The batches of a pass, as far as they were taken.
+
+    Attributes:
+        batches: Those that follow.
+        epoch: Of the pass, from 1.
+        done: Batches that were taken, or left out, before.
+    """
+
+    batches: Iterator[Any]
+    epoch: int
+    done: int
 
 
 @dataclass(slots=True)
@@ -51,9 +67,10 @@ class Training:
         features: Results of blocks to learn too, None for none.
         mirror: Mirror about half of the images of each batch, for student and teacher alike.
         time: How long it may take.
-        most: Steps after which it ends, however many epochs those are; 0 for the settings' epochs.
-        steps: Steps in all, for the schedule; 0 where time alone ends it.
+        steps: Steps in all, for the schedule; 0 where time or tokens end it.
         step: Steps done.
+        tokens: Tokens that they were made on; 0 where the data has none.
+        stream: Where it takes its batches from; None before the first, and where they are others from now on.
         device: Where it is trained and judged.
         own_types: Of the student's tensors that are trained in single precision instead.
         masks: Gates on the student's structures that are learned with its weights, None for none.
@@ -72,9 +89,10 @@ class Training:
     features: Features | None = None
     mirror: bool = False
     time: TrainingTime = field(default_factory=lambda: TrainingTime(TimeLimit()))
-    most: int = 0
     steps: int = 0
     step: int = 0
+    tokens: int = 0
+    stream: BatchStream | None = None
     device: str = CPU
     own_types: OwnTypes = field(default_factory=dict[str, torch.dtype])
     masks: LearnedMasks | None = None
@@ -84,42 +102,64 @@ class Training:
 
     @property
     def position(self) -> float:
-        """How far it is, 0 to 1: by its steps or by its time, whichever ends first. A longer one stays at the end."""
+        """How far it is, 0 to 1: by steps, tokens or time, whichever ends first. A longer one stays at the end."""
         by_steps = min(self.step / max(self.steps - 1, 1), 1.0) if self.steps else 0.0
-        return max(by_steps, self.time.share)
+        return max(by_steps, self._by_tokens, self.time.share)
+
+    @property
+    def _by_tokens(self) -> float:
+        budget = self.settings.budget
+        return min(self.tokens / budget.amount, 1.0) if budget.unit is Unit.TOKENS else 0.0
 
     @property
     def over(self) -> bool:
         """Whether it ends with this step, whatever the epochs say."""
-        return self.time.up or 0 < self.most <= self.step
+        budget = self.settings.budget
+        return self.time.up or self._by_tokens >= 1.0 or (budget.unit is Unit.STEPS and self.step >= budget.amount)
 
     @property
     def shown(self) -> tuple[int, int]:
-        """(done, in all) for a person: seconds where they end it, else steps."""
+        """(done, in all) for a person: tokens or seconds where they end it, else steps."""
+        if self.settings.budget.unit is Unit.TOKENS:
+            return self.tokens, int(self.settings.budget.amount)
         return (self.step, self.steps) if self.steps else (int(self.time.elapsed), int(self.time.length))
 
-    def train_on(self, batch: Any) -> float:
-        """One update on a batch; returns its loss. A short one is not broken off, so that nothing of it is lost."""
+    def train_on(self, batches: Sequence[Any]) -> float:
+        """One update on the batches together; returns their loss.
+
+        Gradients are averaged over what the loss is a mean of, as they are for one batch of all samples: over the
+        positions that count, else over samples. A short step is not broken off, so that nothing of it is lost.
+        """
         check(self.token)
         begun, self.whole = time.monotonic(), False
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * one_cycle(self.position, self.settings.warm_up)
         self.optimizer.zero_grad(set_to_none=True)
-        parameters = self._parameters()
+        parameters, value = self._parameters(), 0.0
         breaking_off = interruptible(self.token, parameters) if self.seconds > SHORT else nullcontext()
         with modes_kept(self.student, self.teacher), torch.enable_grad(), breaking_off:
-            loss = self._in_training(batch)
-            self._require_finite(loss)
-            loss.backward()
+            for batch, share in zip(batches, self._shares(batches), strict=True):
+                loss = self._in_training(batch)
+                self._require_finite(loss)
+                (loss if len(batches) == 1 else share * loss).backward()
+                value += share * float(loss.detach())
         if norm := self.settings.gradient_norm:
             nn.utils.clip_grad_norm_(parameters, norm)
         self.optimizer.step()
         self.step += 1
+        self.tokens += sum(token_count(self.task.inputs(batch)) for batch in batches)
         if self.masks is not None:
             self.masks.step(self.position)
-        value = float(loss.detach())
         self.seconds, self.whole = time.monotonic() - begun, True
         return value
+
+    def _shares(self, batches: Sequence[Any]) -> list[float]:
+        """What each batch is of all, with the sum 1."""
+        if len(batches) == 1:
+            return [1.0]
+        known = [self.task.distillation_batch(batch) for batch in batches]
+        sizes = [batch_size(one.inputs) if one.counts is None else float(one.counts.sum()) for one in known]
+        return [size / max(sum(sizes), 1.0) for size in sizes]
 
     def attempt(self, batch: Any) -> None:
         """What `train_on` computes of a batch, and nothing of it stays."""
@@ -200,3 +240,12 @@ class Training:
                 "recovery.no_gradient",
                 "The loss does not depend on the model. Return a tensor computed from its outputs.",
             )
+
+
+def has_loss(model: nn.Module, task: Task, token: CancelToken) -> bool:
+    """Whether the task has a loss by labels, asked of a copy that trains: that of a detector takes labels only then."""
+    batch = next(iter(task.batches(Split.TRAIN, seed=0)), None)
+    if batch is None:
+        return False
+    with working_copy(model) as copy, torch.no_grad(), interruptible(token):
+        return task.loss(copy.train(), batch) is not None

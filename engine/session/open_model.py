@@ -54,6 +54,7 @@ from ..tasks.protocol import (
     one_mean,
     option,
 )
+from ..tasks.sample_tokens import sample_tokens
 from ..tasks.tokens import FILE, LENGTH, WITH_TEXT, beside_data
 from ..tasks.user_task import UserTask
 from ..text.format import thousands
@@ -325,7 +326,7 @@ def described(task: Task, model: Any | None) -> TaskInfo:
     try:
         info = task.info(model)
         batches = {split.value: count for split in Split if (count := task.batch_count(split))}
-        return replace(info, batches=batches, batch=task.spec.batch, spec=task.spec)
+        return replace(info, batches=batches, batch=task.spec.batch, tokens=sample_tokens(task), spec=task.spec)
     except SecateurError:
         raise
     except Exception as error:

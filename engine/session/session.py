@@ -25,6 +25,7 @@ from ..devices import CPU, available, check_threads, device_named, placed
 from ..errors import Message, OpenError, PlanError, SecateurError, TaskError
 from ..foreign_code.consent import NO_CONSENT, Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, staged
+from ..recovery.budget import Budget, Unit
 from ..recovery.checkpoint import Checkpoint, KeptTeacher, delete_checkpoints
 from ..recovery.mask_training import learn_masks as train_masks
 from ..recovery.protocol import RecoverySettings, Repair
@@ -229,7 +230,7 @@ class Session:
     def checkpoint(self, weights: str, settings: RecoverySettings) -> Checkpoint:
         """Where a training keeps what it needs to go on; of the same weights, teacher, data and settings only.
 
-        The number of epochs or minutes may be another one: what was begun goes on, and under the same teacher.
+        The budget may be another one: what was begun goes on, and under the same teacher.
 
         Of a temporary session that is among what is kept by content: the same steps in another one go on with it.
 
@@ -247,8 +248,8 @@ class Session:
         training = Checkpoint(folder / f"{tuning_mendable}.pt" if kept else None, tuning_key, tuning_mendable)
         teacher_key, _ = self._keys(original, original, tuning, *minutes)  # less time gives another teacher
         teacher = KeptTeacher(KeptTeacher.place(folder, teacher_key), teacher_key, training)
-        # with more or fewer epochs, or minutes, it goes on all the same
-        settings = replace(settings, epochs=int(settings.trains), minutes=0.0)
+        # with another budget it goes on all the same
+        settings = settings.within(Budget(Unit.EPOCHS, int(settings.trains)))
         key, mendable = self._keys(weights, original, to_plain(settings))
         return Checkpoint(folder / f"{mendable}.pt" if kept else None, key, mendable, teacher=teacher)
 
@@ -573,6 +574,7 @@ class Session:
             reference=(self._cut_from(parent) if settings.repairs is not Repair.NONE else None) or (teacher, {}),
             checkpoint=checkpoint,
             device=self.device,
+            rest=self._rest,
         )
         if self.log_folder is not None:
             job = logged_curve(job, self.log_folder / parent.id, settings)
@@ -585,7 +587,7 @@ class Session:
             StateKind.RECOVERED,
             parent.removed,
             parent.edits,
-            recovery=replace(settings, epochs=result.epochs) if settings.minutes else settings,
+            recovery=settings.as_done(result.epochs),
             metrics=(result.metric,),
             curve=thinned(checkpoint.points),
             device=self.device,
@@ -720,6 +722,17 @@ class Session:
             template = "{path} contains NaN or infinity: {weights}. Attach another checkpoint."
             raise OpenError("attach.no_numbers", template, path=path, weights=named)
         return model
+
+    def _rest(self) -> None:
+        """Let the original's weights lie in the session's file, from which the system reads what is asked for.
+
+        They take no memory of their own then, until something runs the original again.
+        """
+        model, root = self.loaded.prepared.opened.model, self.history.state("s0")
+        stored = self.store.get(root.weights)
+        for name, tensor in model.state_dict(keep_vars=True).items():
+            if (kept := stored.get(name)) is not None and (kept.shape, kept.dtype) == (tensor.shape, tensor.dtype):
+                tensor.data = kept
 
     def _cut_from(self, state: State) -> tuple[nn.Module, KeptIndices] | None:
         """The model that a state was cut from, and what the state keeps of it; None for no cut."""

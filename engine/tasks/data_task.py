@@ -4,6 +4,7 @@ Where the data does not say what is right, recovery distils, and the metric comp
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,11 @@ class DataTask:
 
     def batches(self, split: Split, seed: int | None = None) -> Iterator[tuple[Any, torch.Tensor]]:
         """Inputs and targets, in order or shuffled by `seed`; targets are -1 where nothing is known."""
-        for rows in self._ordered(split, seed):
+        return self.batches_from(split, seed, 0)
+
+    def batches_from(self, split: Split, seed: int | None, start: int) -> Iterator[tuple[Any, torch.Tensor]]:
+        """The same from a batch on; none before it is read."""
+        for rows in self._ordered(split, seed, start):
             yield self._data.read(split, rows), torch.from_numpy(self._targets(split, rows))
 
     def batch_count(self, split: Split) -> int:
@@ -119,16 +124,18 @@ class DataTask:
         require_judged(self._data.domains, self._data.domain_rows(Split.VAL))
         return found
 
-    @property
-    def mixed_count(self) -> int:
-        """Samples of a pass over the train split."""
-        return self._data.size(Split.TRAIN)
+    def advanced(self, mixture: DomainMixture, batches: int) -> DomainMixture:
+        """A mixture with its cursors behind so many batches of a pass over the train split."""
+        count = self._data.size(Split.TRAIN)
+        done = min(batches * self.spec.batch, count)
+        return replace(mixture.after(done - mixture.passed), passed=done % count)
 
-    def mixed_batches(self, mixture: DomainMixture) -> Iterator[tuple[Any, torch.Tensor]]:
-        """Inputs and targets of a pass over the train split, from its domains as a mixture says."""
+    def mixed_batches(self, mixture: DomainMixture, start: int = 0) -> Iterator[tuple[Any, torch.Tensor]]:
+        """Inputs and targets of a pass over the train split, from its domains as a mixture says, from a batch on."""
         assert isinstance(self._data, DomainData)
-        rows = self._data.domain_rows(Split.TRAIN)
-        for some in mixture.batches(rows, self.mixed_count, self.spec.batch):
+        rows, size = self._data.domain_rows(Split.TRAIN), self.spec.batch
+        count = self._data.size(Split.TRAIN)
+        for some in mixture.batches(rows, count - mixture.passed, size, start * size - mixture.passed):
             yield self._data.read(Split.TRAIN, some), torch.from_numpy(self._targets(Split.TRAIN, some))
 
     def domain_losses(self, predict: Any, split: Split, token: CancelToken) -> Job[NDArray[np.float64]]:
@@ -145,11 +152,11 @@ class DataTask:
         with np.errstate(invalid="ignore", divide="ignore"):
             return sums[:, 0] / sums[:, 1]
 
-    def _ordered(self, split: Split, seed: int | None) -> Iterator[NDArray[np.int64]]:
-        """The rows of each batch."""
+    def _ordered(self, split: Split, seed: int | None, start: int = 0) -> Iterator[NDArray[np.int64]]:
+        """The rows of each batch, from one on."""
         order = all_rows(self._data, split) if seed is None else shuffled_rows(self._data, split, seed)
-        for start in range(0, len(order), self.spec.batch):
-            yield order[start : start + self.spec.batch]
+        for first in range(start * self.spec.batch, len(order), self.spec.batch):
+            yield order[first : first + self.spec.batch]
 
     def _judged(self, predict: Any, split: Split) -> Iterator[Rows]:
         """The rows of each batch."""

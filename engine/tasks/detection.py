@@ -77,9 +77,9 @@ class DetectionTask(DataTask):
         images = list(self._data.read(Split.TRAIN, np.arange(2) % self._data.size(Split.TRAIN)))
         return (torch.cat([resized(one[None], images[0].shape[-2:]) for one in images]),)
 
-    def batches(self, split: Split, seed: int | None = None) -> Iterator[tuple[Any, Any]]:
-        """Images and targets, in order or shuffled by `seed`."""
-        for rows in self._ordered(split, seed):
+    def batches_from(self, split: Split, seed: int | None, start: int) -> Iterator[tuple[Any, Any]]:
+        """Images and targets, in order or shuffled by `seed`, from a batch on."""
+        for rows in self._ordered(split, seed, start):
             yield self._data.read(split, rows), list(self._data.targets(split, rows))
 
     def inputs(self, batch: Any) -> Inputs:
@@ -95,7 +95,7 @@ class DetectionTask(DataTask):
     def _judged(self, predict: Any, split: Split) -> Iterator[Rows]:
         """What was found in each image of a batch, and what is in it."""
         numbers = self._numbers(predict if isinstance(predict, nn.Module) else self._original)
-        for images, targets in self.batches(split):
+        for images, targets in self.batches_from(split, None, 0):
             found = self._found(predict, images)
             right = [replace(one, labels=_numbered(one.labels, numbers)) for one in targets]
             yield self.purpose.rows(found, (images,), right)

@@ -55,6 +55,7 @@ class DomainMixture:
         cursors: [k] sequences drawn so far; a domain that has been gone through begins anew in another order.
         references: [k] losses that the proportions are led by, in nats a token; NaN unknown.
         seed: Of the order in each domain.
+        passed: Sequences of the present pass that were drawn in earlier proportions.
     """
 
     names: tuple[str, ...]
@@ -62,6 +63,7 @@ class DomainMixture:
     cursors: NDArray[np.int64]
     references: Floats
     seed: int = 0
+    passed: int = 0
 
     def led_by(self, losses: Floats, clamped: bool) -> "DomainMixture":
         """The same with the proportions that follow from losses [k]."""
@@ -69,19 +71,23 @@ class DomainMixture:
             self, proportions=updated_proportions(self.proportions, losses, self.references, clamped=clamped)
         )
 
-    def batches(self, rows: Sequence[NDArray[np.int64]], count: int, size: int) -> Iterator[NDArray[np.int64]]:
+    def batches(
+        self, rows: Sequence[NDArray[np.int64]], count: int, size: int, start: int = 0
+    ) -> Iterator[NDArray[np.int64]]:
         """The rows of each batch of a pass; from every domain as near to its proportion as whole sequences are.
 
         Args:
             rows: [k] the rows of each domain.
-            count: Sequences of the pass.
+            count: Sequences that are drawn.
             size: Of a batch.
+            start: How many of them come before the first batch.
         """
-        drawn: list[int] = self._drawn(count).tolist()
-        cursors = self.cursors.copy()
-        for start in range(0, count, size):
+        drawn = self._drawn(count)
+        cursors = self.cursors + np.bincount(drawn[:start], minlength=len(self.names))
+        for first in range(start, count, size):
             batch: list[int] = []
-            for domain in drawn[start : start + size]:
+            domains: list[int] = drawn[first : first + size].tolist()
+            for domain in domains:
                 batch.append(_row(rows[domain], int(cursors[domain]), (self.seed, domain)))
                 cursors[domain] += 1
             yield np.array(batch, np.int64)
@@ -96,6 +102,7 @@ class DomainMixture:
             "proportions": self.proportions.tolist(),
             "cursors": self.cursors.tolist(),
             "references": self.references.tolist(),
+            "passed": self.passed,
         }
 
     def restored(self, found: dict[str, Any]) -> "DomainMixture":
@@ -105,6 +112,7 @@ class DomainMixture:
             proportions=np.array(found["proportions"], np.float64),
             cursors=np.array(found["cursors"], np.int64),
             references=np.array(found["references"], np.float64),
+            passed=int(found.get("passed", 0)),
         )
 
     def _drawn(self, count: int) -> NDArray[np.int64]:
@@ -125,13 +133,12 @@ class DomainTask(Protocol):
         """The mixture that its data has by itself; None where it names no domains."""
         ...
 
-    @property
-    def mixed_count(self) -> int:
-        """Sequences of a pass over the train split."""
+    def advanced(self, mixture: DomainMixture, batches: int) -> DomainMixture:
+        """A mixture behind so many batches of a pass over the train split."""
         ...
 
-    def mixed_batches(self, mixture: DomainMixture) -> Iterator[Any]:
-        """The batches of a pass over the train split, mixed so."""
+    def mixed_batches(self, mixture: DomainMixture, start: int = 0) -> Iterator[Any]:
+        """The batches of a pass over the train split, mixed so, without the first `start`."""
         ...
 
     def domain_losses(self, predict: Any, split: Split, token: CancelToken) -> Job[Floats]:

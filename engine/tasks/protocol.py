@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -346,6 +346,7 @@ class TaskInfo:
         loss: Whether it has a loss.
         batches: Batches in each split, where they are known.
         batch: Samples in a batch.
+        tokens: Tokens in a sample, 0 where it is no text.
         seconds: That judging the original took for each sample, 0 unknown.
         notes: What to know of the data and the model, in words.
         better: The same data as it seems to have been prepared for the model's training, None where nothing else did.
@@ -363,6 +364,7 @@ class TaskInfo:
     loss: bool = True
     batches: dict[str, int] = field(default_factory=dict[str, int])
     batch: int = 1
+    tokens: int = 0
     seconds: float = 0.0
     notes: tuple[Message, ...] = ()
     spec: TaskSpec | None = None
@@ -413,4 +415,13 @@ class Task(Protocol):
 
     def evaluate(self, predict: Any, split: Split, token: CancelToken) -> Job[Metric]:
         """Measure what is called and answers as the model does: a model, or a session of a file that was exported."""
+        ...
+
+
+@runtime_checkable
+class SeekableTask(Protocol):
+    """A task whose shuffled batches can be had from any of them on, without those before it."""
+
+    def batches_from(self, split: Split, seed: int | None, start: int) -> Iterator[Any]:
+        """What `Task.batches` gives, but for the first `start` batches, which are not read."""
         ...

@@ -134,6 +134,25 @@ def read_count(text: str) -> int:
     return int(text)
 
 
+def read_amount(text: str) -> int:
+    """10M as 10,000,000; k, M and G (or B) are powers of 1000."""
+    found = re.fullmatch(r"([0-9.]+)\s*([kmgb]?)", text.strip().lower())
+    try:
+        value = float(found[1]) * 1000 ** " kmg".index((found[2] or " ").replace("b", "g")) if found else 0.0
+    except ValueError:
+        value = 0.0
+    if value < 1 or value != int(value):
+        template = "{text!r} is not a whole number of at least 1. Write it like 500000, 500k or 10M."
+        raise SecateurError("notation.amount", template, text=text)
+    return int(value)
+
+
+def write_amount(value: int) -> str:
+    """10,000,000 as 10M."""
+    power = next((n for n in (3, 2, 1) if value and value % 1000**n == 0), 0)
+    return f"{value // 1000**power}{' kMG'[power].strip()}"
+
+
 def read_numbers(text: str) -> tuple[float, ...]:
     """0.485,0.456,0.406 as numbers."""
     try:
@@ -162,4 +181,5 @@ SHARE_OR_BYTES = Notation(read_share_or_bytes, write_share_or(str), "10MB")
 SHARE_OR_LATENCY = Notation(read_share_or_latency, write_share_or(lambda nanoseconds: f"{nanoseconds}ns"), "5ms")
 NUMBERS = Notation(read_numbers, lambda numbers: ",".join(map(str, numbers)), "0.485,0.456,0.406")
 COUNT = Notation(read_count, example="N")
+AMOUNT = Notation(read_amount, write_amount, "10M")
 MOVED = Notation(read_moved, "=".join, "OLD=NEW")

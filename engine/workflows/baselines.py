@@ -145,7 +145,7 @@ def rounds_of(session: Session, path: Sequence[State]) -> tuple[PruningRound, ..
             locked, _ = from_identities(session.analysis, one.plan.locked if one.plan else {})
             rounds.append(PruningRound(budget_of(session.analysis, one), locked))
         elif one.recovery is not None and rounds:
-            recoveries = (*rounds[-1].recoveries, replace(one.recovery, minutes=0.0))
+            recoveries = (*rounds[-1].recoveries, replace(one.recovery, minutes=0.0))  # as many epochs as those were
             rounds[-1] = replace(rounds[-1], recoveries=recoveries)
     return tuple(rounds)
 

@@ -19,6 +19,7 @@ from ..options import Option
 from ..planning.infeasibility import cost_name
 from ..planning.protocol import GOAL, Cost, Limit
 from ..planning.scope import outside_scope
+from ..recovery.budget import Budget, Unit
 from ..recovery.protocol import RecoverySettings
 from ..session.states import State
 from ..tasks.metric_loss import ROUNDING, lost
@@ -34,7 +35,7 @@ NEVER = NeverCancelled()
 TRIALS = 6
 """Budgets that are tried at most."""
 BRIEF = 0.4
-"""Of a recovery's epochs or minutes, what each trial gets unless told otherwise; the result gets all of them."""
+"""Of a recovery's budget, what each trial gets unless told otherwise; the result gets all of them."""
 CLOSE = 0.03
 """The search ends when the budgets that hold and do not hold lie this close."""
 
@@ -48,7 +49,8 @@ class LossLimit:
             original's value (0.005 of a perplexity of 20 is 0.1).
         cost: What shall be as low as possible.
         trials: Budgets that are tried at most.
-        epochs: Of the recovery while it is searched, None for what the settings say; the result gets all of that.
+        epochs: Of the recovery while it is searched, None for what the settings say; the result gets all of that. Where
+            the settings count steps or tokens, it is `BRIEF` of these.
         minutes: The same in time, where it is not 0.
     """
 
@@ -79,12 +81,14 @@ class LossLimit:
 
     def briefly(self, recovery: RecoverySettings) -> RecoverySettings:
         """How a budget that is tried recovers: never longer than the result, as far as both count alike."""
+        if recovery.budget.unit in (Unit.STEPS, Unit.TOKENS):
+            return recovery.within(recovery.budget.part(BRIEF))
         if not recovery.trains or (self.epochs is None and not self.minutes):
             return recovery
         if self.minutes:
-            return replace(recovery, minutes=min(self.minutes, recovery.minutes or self.minutes))
+            return recovery.within(Budget(Unit.MINUTES, min(self.minutes, recovery.minutes or self.minutes)))
         epochs = self.epochs or 0
-        return replace(recovery, epochs=min(recovery.passes or epochs, epochs), minutes=0.0)
+        return recovery.within(Budget(Unit.EPOCHS, min(recovery.passes or epochs, epochs)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +182,8 @@ def search_budget(
 
 
 def _training(settings: PruneSettings) -> float:
-    """Epochs, or minutes, of a recovery."""
-    return 0 if settings.recovery is None else settings.recovery.minutes or settings.recovery.epochs
+    """The amount of a recovery's budget."""
+    return 0 if settings.recovery is None else settings.recovery.budget.amount
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from ..export.table import EXPORTERS, exporter_named, format_of, require, sample
 from ..export.usage import opset_of, sample_inputs
 from ..jobs import CancelToken, Job, NeverCancelled, spanning
 from ..model_inputs import Inputs, batch_size
+from ..recovery.budget import Budget, Unit
 from ..recovery.expected_result import cut_model, expectation
 from ..session.open_model import run_evaluation
 from ..session.session import Session
@@ -122,7 +123,7 @@ def _nearest(session: Session, state: State) -> Message | None:
     expected = None
     if state.recovery is not None and session.has_task:
         name = state.metrics[-1].name if state.metrics else ""
-        done = replace(state.recovery, minutes=0.0)  # its epochs are those that were begun
+        done = state.recovery.within(Budget(Unit.EPOCHS, state.recovery.epochs))  # those that were begun
         classes = len(session.task.info(None).classes)
         expected = expectation(cut_model(session.analysis, near.removed, name, classes), done)
     if expected is None:

@@ -19,6 +19,7 @@ from ..planning.budget_schedule import require_way, round_goals, rounds_to
 from ..planning.goal import solve
 from ..planning.protocol import MASK_STEPS, PLAN, SCORES, Choose, Goal
 from ..planning.scope import outside_scope
+from ..recovery.budget import Budget, Unit
 from ..recovery.protocol import RECOVERY, RecoverySettings, require_possible
 from ..scoring.criteria import CRITERIA, ranked
 from ..scoring.score_options import Choices
@@ -119,7 +120,7 @@ class PruneSettings:
     @property
     def mask_intent(self) -> MaskIntent:
         """What learned masks are recorded with; however long the recovery is, they are the same."""
-        recovery = replace(self.recovery or RecoverySettings(seed=self.seed), epochs=1, minutes=0.0)
+        recovery = (self.recovery or RecoverySettings(seed=self.seed)).within(Budget(Unit.EPOCHS, 1))
         return MaskIntent(self.intent(self.goal), recovery, self.mask_steps)
 
     def intent(self, goal: Goal) -> PlanIntent:

@@ -28,6 +28,7 @@ from secateur.engine.tasks.protocol import Metric
 from ...document.document import Document
 from ...text.format import change, scaled, share, size
 from ...text.metrics import error_text, latency_text, metric_tip, target_text, timing_in, timing_tip, value_text
+from ...text.titles import budget_called
 from ...text.translate import counted
 from ..ledger_figures import BYTES
 from .sides import state_title
@@ -173,12 +174,9 @@ def made_words(state: State, parent: State | None = None) -> str:
             steps, say("compare", "masks learned, {count} step"), say("compare", "masks learned, {count} steps")
         )
     if state.kind is StateKind.RECOVERED:
-        epochs = state.recovery.epochs if state.recovery is not None else 0
-        if not epochs:
+        if state.recovery is None or not state.recovery.trains:
             return say("compare", "repaired without training")
-        return counted(
-            epochs, say("compare", "fine-tuned, {count} epoch"), say("compare", "fine-tuned, {count} epochs")
-        )
+        return say("compare", "fine-tuned, {0}").format(budget_called(state.recovery.budget))
     return _cut_words(state, parent)
 
 

@@ -8,6 +8,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from secateur.engine.options import setting_of
+from secateur.engine.recovery.budget import Unit
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.tasks.protocol import Split
 
@@ -20,7 +21,7 @@ from ...document.job_state import JobView
 from ...jobs.workbench import Workbench
 from ...text.format import about
 from ...text.metrics import metric_of
-from ...text.titles import recovery_called
+from ...text.titles import budget_called, recovery_called
 from ...widgets.availability import set_available
 from ...widgets.buttons import button
 from ...widgets.empty_state import EmptyState
@@ -74,7 +75,7 @@ class RecoveryPanel(QWidget):
         title = self.tr("Curves of the recovery")
         self._drawing = Drawing("recovery", title, "recovery", self._some, lambda: self.curves, self._table)
         self._epochs_tip = self.epochs.toolTip()
-        self._timed_tip = self.tr("The recovery takes {0} minutes, however many epochs those are. Change it in More.")
+        self._budget_tip = self.tr("The recovery takes {0}, however many epochs those are. Change it in More.")
         self._lay_out()
         self.curves.offer(self._drawing, asks_to_save(self.document))
         self.start.clicked.connect(self._start)
@@ -179,9 +180,11 @@ class RecoveryPanel(QWidget):
         self.text.setText(reason or expect_text(self.document, self._given()))
         self._show_estimate(reason)
         set_available(self.start, not reason)
-        timed = bool(self.settings.minutes)
-        self.epochs.setEnabled(not timed)
-        self.epochs.setToolTip(self._timed_tip.format(f"{self.settings.minutes:g}") if timed else self._epochs_tip)
+        budget = self.settings.budget
+        by_epochs = budget.unit is Unit.EPOCHS
+        self.epochs.setEnabled(by_epochs)
+        tip = self._epochs_tip if by_epochs else self._budget_tip.format(budget_called(budget))
+        self.epochs.setToolTip(tip)
         words = recovery_called(self._given())
         self.start.setText(words)
         self.start.setAccessibleName(words)

@@ -30,9 +30,7 @@ def expect_text(document: Document, settings: RecoverySettings) -> str:
     """
     kept, trains = document.kept, settings.trains
     if trains and kept is not None and kept.state == document.contents.present:
-        return kept_words(kept.done, kept.total, kept.timed) + say(
-            "recovery", " The number of epochs or minutes may be another one."
-        )
+        return kept_words(kept.done, kept.budget) + say("recovery", " The length may be another one.")
     if not trains and settings.repair in (Repair.AUTO, Repair.NONE):
         return say("recovery", "What to expect: only the BatchNorm statistics are recalibrated.")
     if settings.distilling is not None:

@@ -53,7 +53,9 @@ def test_the_dialog_says_what_it_costs_and_asks_the_engine_for_it(qtbot, player,
     dialog.length.setValue(4)
     # a training step costs about three forward passes of the cut model and one of the teacher
     said = dialog.estimate.text()
-    assert re.fullmatch(r"2 cuts, 8 epochs in total[.] Takes about 2 min and about \d+ MB of memory[.]", said)
+    assert re.fullmatch(
+        r"2 cuts, 8 epochs of recovery in total[.] Takes about 2 min and about \d+ MB of memory[.]", said
+    )
     dialog.cost.setCurrentIndex(1)
     qtbot.mouseClick(dialog.accept_button, LEFT)
     state, settings, budgets, scores = player.link.asked("sweep")
@@ -76,14 +78,14 @@ def test_masks_are_asked_for_where_they_can_be_learned(qtbot, player, window, di
 def test_every_cut_of_the_rounds_counts(qtbot, player, window, dialog) -> None:
     dialog.length.setValue(5)
     at_once = player.workbench.estimator.estimate("sweep", "s0", dialog.swept(), (0.8, 0.65, 0.5, 0.35, 0.2))
-    assert dialog.estimate.text().startswith("5 cuts, 25 epochs in total.")
+    assert dialog.estimate.text().startswith("5 cuts, 25 epochs of recovery in total.")
     dialog.way.choose.setCurrentText("rounds")
     # a round keeps nine tenths at least: 0.9 ** 3 < 0.8, 0.9 ** 5 < 0.65, and so on: 3 + 5 + 7 + 10 + 16
-    assert dialog.estimate.text().startswith("41 cuts, 205 epochs in total.")
+    assert dialog.estimate.text().startswith("41 cuts, 205 epochs of recovery in total.")
     rounds = player.workbench.estimator.estimate("sweep", "s0", dialog.swept(), (0.8, 0.65, 0.5, 0.35, 0.2))
     assert rounds.seconds > 41 / 5 * at_once.seconds  # what is trained on the way is larger than what is asked for
     dialog.way.choose.setCurrentText("learned masks")
-    assert dialog.estimate.text().startswith("Not counting the masks: 5 cuts, 25 epochs in total.")
+    assert dialog.estimate.text().startswith("Not counting the masks: 5 cuts, 25 epochs of recovery in total.")
 
 
 def test_masks_on_what_is_cut_are_refused(player, window, dialog) -> None:
@@ -97,7 +99,7 @@ def test_masks_on_what_is_cut_are_refused(player, window, dialog) -> None:
 def test_one_budget_is_told_as_one(qtbot, player, window, dialog) -> None:
     dialog.budgets.setText("50")
     dialog.length.setValue(1)
-    assert dialog.estimate.text().startswith("1 cut, 1 epoch in total.")
+    assert dialog.estimate.text().startswith("1 cut, 1 epoch of recovery in total.")
     qtbot.mouseClick(dialog.accept_button, LEFT)
     assert player.document.jobs[0].title == "Sweep over 1 budget"
 

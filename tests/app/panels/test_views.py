@@ -163,21 +163,31 @@ def test_further_settings_hold_for_the_next_recovery(shown, qtbot) -> None:
     assert replace(settings, learning_rate=wanted.learning_rate) == wanted
 
 
-def test_minutes_take_the_place_of_epochs(shown, qtbot) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [("minutes", 20, "20 min"), ("steps", 2000, "2,000 steps"), ("tokens", 10_000_000, "10M tokens")],
+)
+def test_another_budget_takes_the_place_of_epochs(shown, qtbot, name: str, value: int, words: str) -> None:
     document = travelled()
     panel, window = shown(RecoveryPanel(document.workbench), 640, 190), Window(document.workbench)
     qtbot.addWidget(window)
     qtbot.mouseClick(panel.more, Qt.MouseButton.LeftButton)
     dialog = window.findChild(RecoverySettingsDialog)
-    minutes: Any = dialog.fields.widgets["minutes"]
-    assert minutes.text() == "by epochs"
-    minutes.setValue(20)
+    fields: dict[str, Any] = dialog.fields.widgets
+    assert fields[name].text() == "by epochs"
+    other = fields["steps" if name == "minutes" else "minutes"]
+    other.setValue(3)
+    fields[name].setValue(value)
+    assert not dialog.accept_button.isEnabled()  # one of them, or neither could be said to end it
+    other.setValue(0)
+    assert dialog.accept_button.isEnabled()
     qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
-    assert not panel.epochs.isEnabled() and "20 minutes" in panel.epochs.toolTip()
-    assert panel.start.text() == "Recover, 20 min" and panel.text.text().startswith("About 20 min")
+    assert not panel.epochs.isEnabled() and f"takes {words}," in panel.epochs.toolTip()
+    assert panel.start.text() == f"Recover, {words}"
+    assert name != "minutes" or panel.text.text().startswith("About 20 min")
     qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
     _, (settings,) = document.calls[0]
-    assert (settings.minutes, settings.passes) == (20.0, None)
+    assert (getattr(settings, name), settings.passes) == (value, None)
 
 
 def test_images_are_mirrored_where_the_teacher_alone_answers(shown, qtbot) -> None:

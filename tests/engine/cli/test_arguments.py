@@ -12,11 +12,13 @@ from secateur.engine.cli.model_args import task_spec
 from secateur.engine.cli.prune_request import limits_of, request_from
 from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.planning.protocol import Cost, Limit
+from secateur.engine.recovery.budget import Budget, Unit
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
 from secateur.engine.scoring.score_options import Choices, Combine, Normalise, Slices
 from secateur.engine.sources.input_spec import InputSpec
 from secateur.engine.structures.types import Kind
 from secateur.engine.tasks.protocol import TaskSpec
+from secateur.engine.text.notation import read_amount, write_amount
 
 
 @pytest.mark.parametrize(
@@ -46,6 +48,9 @@ from secateur.engine.tasks.protocol import TaskSpec
         (["prune", "m", "--epochs", "3", "--no-recover"], "not allowed"),
         (["prune", "m", "--epochs", "3", "--minutes", "20"], "not allowed"),
         (["prune", "m", "--minutes", "-1"], "from 0 to"),
+        (["prune", "m", "--tokens", "10M", "--steps", "20"], "not allowed"),
+        (["prune", "m", "--tokens", "1.5"], "Write it like 500000, 500k or 10M"),
+        (["prune", "m", "--accumulate", "0"], "at least 1"),
         (["prune", "m", "--criterion", "luck"], "luck"),
         (["inspect", "m", "--input", "3,224,224"], "1x3x224x224"),
         (["inspect", "m", "--input", "1x0x3"], "1x3x224x224"),
@@ -140,6 +145,15 @@ def test_usage_loads_neither_torch_nor_qt() -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'PySide6', 'onnx')))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(("text", "tokens"), [("10M", 10_000_000), ("2.5k", 2500), ("1B", 10**9), ("70001", 70_001)])
+def test_tokens_take_the_place_of_epochs(text: str, tokens: int) -> None:
+    words = ["shear", "m", "--tokens", text, "--accumulate", "4", "--evaluate-every", "200", "--shape", "heads=4"]
+    recovery = request_from(parser().parse_args(words), ()).settings.recovery
+    assert recovery is not None and recovery.budget == Budget(Unit.TOKENS, tokens)
+    assert (recovery.accumulate, recovery.evaluate_every) == (4, 200)
+    assert read_amount(write_amount(tokens)) == tokens
 
 
 def test_minutes_take_the_place_of_epochs() -> None:

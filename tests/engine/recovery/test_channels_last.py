@@ -99,7 +99,7 @@ def test_what_lies_beside_something_else_stays_where_it_is(beside: str) -> None:
         net.share_memory()
     else:
         net.second.requires_grad_(False)
-    weights = layout_of(net, net, lambda: None).weights
+    weights = layout_of((net, net), lambda: None).weights
     assert len(weights) == (2 if beside == "frozen" else 0)
 
 
@@ -112,8 +112,8 @@ def test_a_trial_that_is_cancelled_ends_the_recovery_and_one_that_fails_does_not
 
     net = Net("flatten")
     with pytest.raises(Cancelled):
-        layout_of(net, net, cancelled)
-    assert not layout_of(net, net, failed).weights and orders(net) == [False]
+        layout_of((net, net), cancelled)
+    assert not layout_of((net, net), failed).weights and orders(net) == [False]
 
 
 def test_a_recovery_is_the_same_but_for_rounding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from secateur.engine.jobs import Progress, finish
-from secateur.engine.recovery import recover as recovering
+from secateur.engine.recovery import protocol
 from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import fine_tune
@@ -73,7 +73,7 @@ def test_it_comes_closer_to_the_original_than_least_squares_and_asks_for_no_labe
 @pytest.mark.parametrize("steps", [3, 20])
 def test_it_ends_after_its_steps_within_a_pass_or_over_several(models, monkeypatch, tmp_path: Path, steps: int) -> None:
     net, student, kept = models
-    monkeypatch.setattr(recovering, "DISTILLATION_STEPS", steps)
+    monkeypatch.setattr(protocol, "DISTILLATION_STEPS", steps)
     whole = finish(recover(student, net, Unlabelled(), SETTINGS, kept=kept))
     assert whole.steps == steps and whole.epochs == -(-steps // 8)
     job = recover(student, net, Unlabelled(), SETTINGS, kept=kept, checkpoint=Checkpoint(tmp_path / "s1.pt", "k"))

@@ -47,13 +47,13 @@ def test_a_student_learns_the_maps_of_its_teacher(tmp_path: Path, make: Any) -> 
     optimizer = torch.optim.SGD(student.parameters(), lr=0.0)
     settings = RecoverySettings(distillation=1.0)
     training = Training(student, teacher, task, settings, optimizer, NeverCancelled(), steps=4)
-    apart = training.train_on(batch)
+    apart = training.train_on([batch])
     student.load_state_dict(teacher.state_dict())
     for module in (*student.modules(), *teacher.modules()):
         if isinstance(module, torch.nn.BatchNorm2d):  # a batch's own statistics would differ from those in evaluation
             module.momentum, module.track_running_stats = 0.0, False
             module.running_mean = module.running_var = None
-    assert apart > 0.1 and training.train_on(batch) < 1e-6
+    assert apart > 0.1 and training.train_on([batch]) < 1e-6
 
 
 def test_a_folder_of_boxes_is_opened_by_small_batches(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -321,6 +322,24 @@ def test_a_cancelled_recovery_is_gone_on_with_for_another_number_of_epochs(
     other = replace(asked, learning_rate=asked.learning_rate / 2)
     assert session.checkpoint(cut.weights, other).key != session.checkpoint(cut.weights, asked).key
     assert session.checkpoint(cut.weights, replace(asked, epochs=0)).key != session.checkpoint(cut.weights, asked).key
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the system what is mapped")
+def test_an_original_that_does_not_teach_lies_in_its_file_meanwhile(session: Session, opened: OpenedModel) -> None:
+    cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
+    model, path = session.model("s0"), session.store.path(session.history.state("s0").weights)
+    before = {name: one.clone() for name, one in model.state_dict().items()}
+
+    def in_file() -> set[bool]:
+        lines = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if str(path) in line]
+        places = [tuple(int(one, 16) for one in line[0].split("-")) for line in lines]
+        return {any(first <= one.data_ptr() < end for first, end in places) for one in model.parameters()}
+
+    finish(session.recover(cut.id, replace(SETTINGS, repair=Repair.NONE)))
+    assert in_file() == {False}
+    finish(session.recover(cut.id, replace(SETTINGS, distillation=0.0)))
+    assert in_file() == {True}
+    assert all(torch.equal(one, before[name]) for name, one in model.state_dict().items())
 
 
 def test_what_was_begun_for_some_minutes_goes_on_for_others(session: Session, opened: OpenedModel) -> None:
