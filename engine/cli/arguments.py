@@ -197,6 +197,9 @@ def _shear(command: argparse.ArgumentParser) -> None:
     _prune(command)
     words = "only say what the shape comes to; reads the configuration alone, so that no weights are needed"
     group(command, RUN).add_argument("--plan", action="store_true", help=words)
+    words = "cut from file to file into the folder of --export, so that neither model has to fit into the memory; "
+    words += "scored by magnitude, without data"
+    group(command, RUN).add_argument("--stream", action="store_true", help=words)
 
 
 def _sensitivity(command: argparse.ArgumentParser) -> None:

@@ -1,40 +1,76 @@
 """`secateur shear`: cut a model to a target shape, one number a kind in all layers, as LLM-Shearing does."""
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import PlanError
 from ..planning.protocol import Goal
+from ..recovery.budget import Unit
 from ..sources.hugging_face import names_configuration
 from ..sources.open import named_by_hand
 from ..sources.protocol import ModelSpec
 from ..tasks.protocol import TaskSpec
-from ..workflows.shape_plan import planned_shape
+from ..workflows.shape_plan import ShapePlan, planned_shape
 from .model_args import model_spec
 from .output import Outcome, Reporter
 from .prune import prune
-from .prune_request import request_from
+from .prune_request import PruneRequest, request_from
 from .settings import given_settings
 from .shape_text import shape_content, shape_lines
-from .tables import columns, percent, size
+from .tables import columns, export_line, export_of, percent, size, verification_of, verified
+
+if TYPE_CHECKING:
+    from ..workflows.shear_checkpoint import ShearedFolder  # brings torch
 
 
 def shear(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
-    """Cut to the shape that the arguments ask for; with `--plan` only say what it comes to."""
+    """Cut to the shape that the arguments ask for; `--plan` only says what it comes to, `--stream` cuts files."""
     given = given_settings(Goal, arguments)
     if not (given.get("shape") or given.get("limits")):
         template = "A target shape is needed. Add --shape layers=24 width=2048, --preset NAME, or a limit of a cost."
         raise PlanError("cli.no_shape", template)
     if arguments.plan:
         _require_plan_only(arguments)
+    elif arguments.stream:
+        _require_stream_only(arguments)
     spec = model_spec(arguments)
     arguments.uniform = arguments.uniform or names_configuration(spec)
-    if not arguments.plan:
+    if not (arguments.plan or arguments.stream):
         return prune(arguments, reporter)
     if not names_configuration(spec):
-        template = "--plan reads the configuration of a Hugging Face folder or hf:org/name. Leave it out."
-        raise PlanError("cli.plan_source", template)
+        template = "{name} reads a Hugging Face folder or hf:org/name. Leave it out."
+        raise PlanError("cli.plan_source", template, name="--plan" if arguments.plan else "--stream")
     asked = request_from(arguments, given.get("limits", ()))
+    if arguments.stream:
+        return _streamed(spec, asked, arguments, reporter)
     plan = planned_shape(spec, asked.goal, named_by_hand(spec), asked.locks)
+    return Outcome(_content(plan), _text(plan))
+
+
+def _streamed(spec: ModelSpec, asked: PruneRequest, arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
+    """Cut from file to file."""
+    from ..workflows.shear_checkpoint import CRITERION, shear_checkpoint  # brings torch
+
+    job = shear_checkpoint(
+        spec,
+        asked.goal,
+        Path(arguments.export),
+        named_by_hand(spec),
+        criterion=asked.settings.criterion or CRITERION,
+        choices=asked.settings.choices,
+        locks=asked.locks,
+        seed=asked.settings.seed,
+        overwrite=arguments.overwrite,
+    )
+    done: ShearedFolder = reporter.finish(job)
+    written = {"verification": verification_of(done.verification), "export": export_of(done.exported)}
+    text = "\n".join([_text(done.plan), verified(done.verification), export_line(done.exported)])
+    return Outcome(_content(done.plan) | written | {"files": list(done.exported.files)}, text)
+
+
+def _text(plan: ShapePlan) -> str:
+    """The shape and its costs for a person."""
     rows = [
         ["", "original", "sheared", ""],
         *(
@@ -42,21 +78,41 @@ def shear(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             for name, (before, after) in (("parameters", plan.parameters), ("MACs", plan.macs))
         ),
     ]
-    content = {
+    return "\n".join([plan.name, columns(rows), *shape_lines(plan)])
+
+
+def _content(plan: ShapePlan) -> dict[str, Any]:
+    """The same for JSON."""
+    return {
         "command": "shear",
         "model": plan.name,
         "before": {"parameters": plan.parameters[0], "macs": plan.macs[0]},
         "after": {"parameters": plan.parameters[1], "macs": plan.macs[1]},
         "shape": shape_content(plan),
     }
-    return Outcome(content, "\n".join([plan.name, columns(rows), *shape_lines(plan)]))
 
 
 def _require_plan_only(arguments: argparse.Namespace) -> None:
     """Refuse what `--plan` cannot do, as it reads neither weights nor data and makes nothing; raises PlanError."""
-    data = given_settings(TaskSpec, arguments).get("path")
-    own = given_settings(ModelSpec, arguments).get("own_class")
-    given = {"--export": arguments.export, "--save": arguments.save, "--task": data, "--own-class": own}
-    if names := [name for name, value in given.items() if value]:
+    if names := _given(arguments, "--export", "--save", "--task", "--own-class", "--stream"):
         template = "--plan reads a configuration alone and writes nothing. Leave out {names}, or --plan."
         raise PlanError("cli.plan_only", template, names=", ".join(names))
+
+
+def _require_stream_only(arguments: argparse.Namespace) -> None:
+    """Refuse what needs a model in memory; raises PlanError."""
+    if not arguments.export:
+        raise PlanError("cli.stream_export", "--stream writes a folder. Name it with --export.")
+    if names := _given(arguments, "--save", "--task", "--own-class", "--weights", *map("--{}".format, Unit)):
+        template = "--stream reads the folder's files and holds no model. Leave out {names}, or --stream."
+        raise PlanError("cli.stream_only", template, names=", ".join(names))
+
+
+def _given(arguments: argparse.Namespace, *flags: str) -> list[str]:
+    """Those of some options that were given."""
+    given = {"--export": arguments.export, "--save": arguments.save, "--stream": arguments.stream}
+    given["--task"] = given_settings(TaskSpec, arguments).get("path")
+    model = given_settings(ModelSpec, arguments)
+    given |= {"--own-class": model.get("own_class"), "--weights": model.get("weights")}
+    given |= {f"--{unit}": getattr(arguments, unit) for unit in Unit}
+    return [name for name in flags if given[name]]

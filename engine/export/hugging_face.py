@@ -77,14 +77,14 @@ class HuggingFaceExporter:
         if remote:
             notes = (written_as(model.config),)
         yield Progress("Writing the folder", 1, 3)
-        with staged_folder(path, _is_ours) as folder:
+        with staged_folder(path, is_own_folder) as folder:
             model.save_pretrained(folder)
             if remote:
                 _add_code(folder)
-            for file in _carried(request.spec):
+            for file in carried_files(request.spec):
                 if not (folder / file.name).exists():
                     shutil.copyfile(file, folder / file.name)
-            card = (request.card or _card(request, model)) + (CODE_CARD if remote else "")
+            card = (request.card or model_card(request.name, request.macs, model)) + (CODE_CARD if remote else "")
             (folder / CARD).write_text(card, encoding="utf-8")
             code = REMOTE if remote else STOCK.format(name=auto_class(model))
             difference = yield from check_by_code(folder, code, request, token or NeverCancelled())
@@ -136,23 +136,25 @@ def auto_class(model: Any) -> str:
     return type(model).__name__
 
 
-def _carried(spec: ModelSpec | None) -> list[Path]:
+def carried_files(spec: ModelSpec | None) -> list[Path]:
+    """Files of the folder that a model was opened from which belong beside its weights: tokenizer, licence, code."""
     folder = None if spec is None else folder_of(spec)
     files = [one for one in folder.iterdir() if one.is_file()] if folder is not None else []
     return sorted(one for one in files if any(fnmatch.fnmatch(one.name, pattern) for pattern in CARRIED))
 
 
-def _card(request: ExportRequest, model: Any) -> str:
+def model_card(name: str, macs: int, model: Any) -> str:
     """A model card with the metadata of the Hub, which also tells an export from a folder of the user's own."""
     parameters = sum(one.numel() for one in model.parameters())
     return (
-        f"---\nlibrary_name: transformers\ntags:\n- {MARK}\n---\n\n# {request.name}, pruned\n\n"
-        f"{parameters:,} parameters, {request.macs:,} multiply-accumulates a sample. Load it with "
+        f"---\nlibrary_name: transformers\ntags:\n- {MARK}\n---\n\n# {name}, pruned\n\n"
+        f"{parameters:,} parameters, {macs:,} multiply-accumulates a sample. Load it with "
         f"`transformers.{auto_class(model)}.from_pretrained`.\n"
     )
 
 
-def _is_ours(folder: Path) -> bool:
+def is_own_folder(folder: Path) -> bool:
+    """Whether an export wrote a folder, so that another one may replace it."""
     card = folder / CARD
     own = card.is_file() and f"- {MARK}\n" in card.read_text(encoding="utf-8", errors="replace")
     return own or is_export(str(folder))

@@ -25,6 +25,7 @@ from ..foreign_code.consent import FULL_CONSENT, Consent
 from ..jobs import CancelToken
 from ..messages import listed
 from ..storage.file_limits import parse_json, read_whole
+from ..storage.mapped_checkpoint import MappedCheckpoint, weights_on_meta
 from ..tasks.model_purpose import described_purpose
 from ..text.format import byte_size
 from ..text.python_code import quoted
@@ -35,6 +36,7 @@ from .protocol import FactoryCode, ModelSpec, SourceModel
 from .quantised_folder import require_floats
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+GENERATION = "generation_config.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
 """Weights of other forms than safetensors, as they lie in such folders."""
 WEIGHT_FILES = ("*.safetensors", INDEX, *PICKLES)
@@ -119,6 +121,28 @@ def skeleton(spec: ModelSpec, consent: Consent) -> SourceModel:
         template = "The configuration of {name} does not say what its inputs look like. Open the model with weights."
         raise OpenError("source.hf_inputs", template, name=found.name)
     return SourceModel(model, lambda: model, found.name, (), None, (found.note(),), spec, inputs)
+
+
+def on_disk(spec: ModelSpec, consent: Consent) -> tuple[SourceModel, MappedCheckpoint]:
+    """The model of a folder, whose weights stay in its files until something computes with them.
+
+    Args:
+        spec: Names the folder, or `hf:org/name`.
+        consent: What of the folder's own code may run.
+
+    Raises:
+        OpenError: The folder cannot be opened, or its files hold other tensors than the class has.
+    """
+    found = _located(spec, consent)
+    found.check_weights()
+    with weights_on_meta():
+        model: Any = found.build({}).eval()
+    checkpoint = MappedCheckpoint(sorted(found.weight_files()))
+    checkpoint.into(model)
+    if (found.folder / GENERATION).is_file() and model.can_generate():
+        model.generation_config = _library().GenerationConfig.from_pretrained(found.folder)
+    inputs = example_inputs(found.kind, found.config())
+    return SourceModel(model, lambda: model, found.name, (), None, (found.note(),), spec, inputs), checkpoint
 
 
 def folder_of(spec: ModelSpec) -> Path | None:
@@ -227,6 +251,14 @@ class _Folder:
             template = "{folder} lacks {files}, which {index} names. Get the missing files."
             files = listed(missing, SHOWN)
             raise OpenError("source.hf_shards", template, folder=str(self.folder), files=files, index=INDEX)
+
+    def weight_files(self) -> set[Path]:
+        """Those that the index names, else all of them."""
+        index = self.folder / INDEX
+        if not index.is_file():
+            return set(self.folder.glob("*.safetensors"))
+        content = cast("dict[str, Any]", parse_json(read_whole(index)))
+        return {self.folder / str(one) for one in content["weight_map"].values()}
 
     def config(self, **arguments: Any) -> Any:
         """The configuration, with other values for some of its fields."""

@@ -50,6 +50,7 @@ def cut(
     *,
     before: Mask | None = None,
     edits: Edits | None = None,
+    hollow: bool = False,
 ) -> CutModel:
     """A new, smaller model; the given one is not touched.
 
@@ -60,6 +61,8 @@ def cut(
         inputs: The example inputs that the analysis was made with.
         before: [S] what the model lacks already; None for the original.
         edits: Repairs of the cuts before (`Cut.edits`); None for the original.
+        hollow: Leave the parameters on the meta device: whoever cuts them somewhere else loads them. For an analysis
+            that knew shapes only.
 
     Raises:
         PlanError: The plan is empty, empties a coupled set, breaks a constraint or brings something back.
@@ -70,11 +73,12 @@ def cut(
     transition = Transition(analysis, before, removed)
     smaller, edits, _ = try_cut(model, transition, edits, inputs, lasting=True)
     if analysis.weightless:
-        smaller = _sliced(model, transition.kept_of_before)
+        smaller = _sliced(model, transition.kept_of_before, hollow=hollow)
         # Buffers that no file holds are sliced already, as all others.
         load_pruned.apply_edits(smaller, _plain(replace(edits, slices=())))
     factors = relative_factors(earlier, edits.weights)
-    scale_weights(smaller, analysis, removed, factors)
+    if not hollow:
+        scale_weights(smaller, analysis, removed, factors)
     return CutModel(smaller, edits, factors)
 
 
@@ -226,8 +230,14 @@ def shapes(analysis: Analysis, removed: Mask) -> dict[str, list[int]]:
 
 
 @uncollected()
-def _sliced(model: nn.Module, keeps: KeptIndices, weightless: bool = False) -> nn.Module:
+def _sliced(model: nn.Module, keeps: KeptIndices, weightless: bool = False, hollow: bool = False) -> nn.Module:
     """A copy of which each tensor is cut while it is copied, so that nothing is copied that goes.
+
+    Args:
+        model: What is copied.
+        keeps: What stays of its tensors.
+        weightless: Of the tensors only shapes are copied.
+        hollow: Of the parameters only shapes are.
 
     Raises:
         VerificationError: The model cannot be copied.
@@ -243,7 +253,8 @@ def _sliced(model: nn.Module, keeps: KeptIndices, weightless: bool = False) -> n
         kept = keeps.get(named.get(id(tensor), ""), ())
         if weightless and not kept:
             return stand_in_tensor(tensor)
-        return tensor if kept is None else of_same_kind(tensor, slice_tensor(tensor.data, kept, weightless))
+        blank = weightless or (hollow and isinstance(tensor, nn.Parameter))
+        return tensor if kept is None else of_same_kind(tensor, slice_tensor(tensor.data, kept, blank))
 
     try:
         return shadow_copy(model, make)

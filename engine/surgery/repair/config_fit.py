@@ -4,6 +4,7 @@ import copy
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from ...bfloat16 import in_bfloat16, widened
 from ...errors import Message
 from ...messages import Phrase, listed, module_named
 from ...runtime.load_pruned import StandIn
+from ...storage.mapped_checkpoint import weights_on_meta
 from ...tracing.tree import Inputs, copied_inputs, modules_of, outputs_of
 from .config_fields import ConfigFields, Path, Shapes, at, changed, numbers, with_layers
 
@@ -88,7 +90,16 @@ def misfit(model: Any) -> Message | None:
     return None if found is not None else _why(wanted.fields, wanted.document, wanted.target)
 
 
-def fitted(model: Any, inputs: Inputs) -> FittedModel | Message:
+def new_names(model: Any) -> dict[str, str] | Message:
+    """What each tensor of a cut model is called once its layers have new numbers; or why no configuration describes it.
+
+    By shapes alone: the model may be on the meta device.
+    """
+    wanted = _wanted(model)
+    return wanted if isinstance(wanted, Message) else wanted.names
+
+
+def fitted(model: Any, inputs: Inputs, shared: bool = False) -> FittedModel | Message:
     """The same model, built by its library from a configuration of its own; or why no configuration describes it.
 
     One that only nearly gives the same outputs, above what rounding makes, does not describe it.
@@ -96,12 +107,13 @@ def fitted(model: Any, inputs: Inputs) -> FittedModel | Message:
     Args:
         model: A live model of transformers, cut or not; it is left as it is.
         inputs: Example inputs, on which both are compared.
+        shared: The new model computes with the tensors of the other one, which takes no memory; none is multiplied.
     """
     wanted = _wanted(model)
     if isinstance(wanted, Message):
         return wanted
-    found = _nearest(wanted, model, inputs)
-    if found is not None and found.difference > EQUAL and in_bfloat16(model):
+    found = _nearest(wanted, model, inputs, shared)
+    if found is not None and found.difference > EQUAL and in_bfloat16(model) and not shared:
         wide = _nearest(wanted, copy.deepcopy(model).float(), widened(inputs))
         if wide is not None and wide.difference <= EQUAL:
             found = replace(wide, model=_typed_like(wide.model, model))
@@ -110,7 +122,7 @@ def fitted(model: Any, inputs: Inputs) -> FittedModel | Message:
     return found if found.difference <= EQUAL else _near(found)
 
 
-def _nearest(wanted: _Wanted, model: Any, inputs: Inputs) -> FittedModel | None:
+def _nearest(wanted: _Wanted, model: Any, inputs: Inputs, shared: bool = False) -> FittedModel | None:
     """Of the models that configurations of the wanted sizes build, the one that is nearest to the cut model."""
     fields, reference = wanted.fields, _Reference(model, inputs)
     weights = {wanted.names[name]: one for name, one in model.state_dict().items()}
@@ -118,8 +130,8 @@ def _nearest(wanted: _Wanted, model: Any, inputs: Inputs) -> FittedModel | None:
     def attempt(document: Mapping[str, Any]) -> FittedModel | None:
         if fields.built(document) != wanted.target:
             return None
-        made = reference.compared(_built(model, fields.config(document), weights))
-        return _rescaled(made, reference) if made.difference > EQUAL else made
+        made = reference.compared(_built(model, fields.config(document), weights, shared))
+        return _rescaled(made, reference) if made.difference > EQUAL and not shared else made
 
     best: FittedModel | None = None
     for document in fields.solutions(wanted.document, wanted.target):
@@ -226,18 +238,20 @@ def _parts(model: nn.Module, fields: ConfigFields) -> list[str]:
     return [path for path in gone if path.rpartition(".")[0] not in lists]
 
 
-def _built(model: Any, config: Any, weights: Mapping[str, Tensor]) -> Any:
-    """A model of the same class with these weights, in their types, tied where the class ties them."""
+def _built(model: Any, config: Any, weights: Mapping[str, Tensor], shared: bool = False) -> Any:
+    """A model of the same class with these weights, or copies of them, in their types, tied where the class ties."""
     own = model.config
     config._attn_implementation = own._attn_implementation
     config.dtype, config.architectures = own.dtype, [type(model).__name__]
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), weights_on_meta() if shared else nullcontext():
         made = type(model)(config)
     types = {name: one.dtype for name, one in (*model.named_parameters(), *model.named_buffers())}
     for name, one in (*made.named_parameters(), *made.named_buffers()):
         known = weights[name].dtype if name in weights else types.get(name, one.dtype)
         one.data = one.data.to(known)
-    made.load_state_dict(dict(weights), strict=True)
+    made.load_state_dict(dict(weights), strict=True, assign=shared)
+    if shared:
+        made.tie_weights()
     if model.can_generate():
         made.generation_config = model.generation_config
     return made.eval()

@@ -1,0 +1,148 @@
+"""A folder that is cut from file to file is the one that a cut in memory gives, and is written whole or not at all."""
+
+import errno
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from secateur.engine.cli.main import main
+from secateur.engine.errors import ExportError, OpenError, PlanError, VerificationError
+from secateur.engine.export import sharded_folder
+from secateur.engine.jobs import Cancelled, finish
+from secateur.engine.planning.protocol import Goal, KindLimit
+from secateur.engine.sources.open import named_by_hand
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.storage.mapped_checkpoint import MappedCheckpoint
+from secateur.engine.structures.analysis import Kind
+from secateur.engine.workflows.shear_checkpoint import ShearedFolder, shear_checkpoint
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 64, "hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 6,
+    "num_key_value_heads": 3, "max_position_embeddings": 64,
+}  # fmt: skip
+WORDS = ["--shape", "layers=2", "width=32", "heads=4", "ffn=40"]
+GOAL = Goal(
+    (),
+    shape=(
+        KindLimit(Kind.BLOCK, count=2), KindLimit(Kind.WIDTH, count=32), KindLimit(Kind.HEAD, count=4),
+        KindLimit(Kind.NEURON, count=40),
+    ),
+)  # fmt: skip
+
+
+def written(folder: Path, kind: Any, config: Any, shard: str) -> Path:
+    torch.manual_seed(0)
+    kind(config).to(torch.bfloat16).save_pretrained(folder, max_shard_size=shard)
+    (folder / "tokenizer_config.json").write_text('{"model_max_length": 77}')
+    return folder
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "llama"
+    return written(folder, transformers.LlamaForCausalLM, transformers.LlamaConfig(**SIZES), "20KB")
+
+
+def sheared(folder: Path, out: Path, goal: Goal = GOAL, **changes: Any) -> ShearedFolder:
+    spec = ModelSpec(str(folder))
+    return finish(shear_checkpoint(spec, goal, out, named_by_hand(spec), **changes))
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    return {name: one for file in folder.glob("*.safetensors") for name, one in load_file(file).items()}
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_it_is_what_the_cut_in_memory_gives(llama: Path, tmp_path: Path, capsys: Any, monkeypatch: Any, tied: bool):
+    folder = llama
+    if tied:
+        sizes: dict[str, Any] = SIZES | {"tie_word_embeddings": True}
+        folder = written(tmp_path / "tied", transformers.LlamaForCausalLM, transformers.LlamaConfig(**sizes), "1GB")
+    monkeypatch.setattr(sharded_folder, "LARGEST", 9_000)
+    streamed, memory = tmp_path / "streamed", tmp_path / "memory"
+    assert main(["shear", str(folder), *WORDS, "--stream", "--export", str(streamed), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["verification"]["passed"] and told["verification"]["difference"] < 1e-6
+    assert main(["shear", str(folder), *WORDS, "--criterion", "l2", "--export", str(memory)]) == 0
+    ours, theirs = tensors(streamed), tensors(memory)
+    assert ours.keys() == theirs.keys() and len(list(streamed.glob("model-*.safetensors"))) > 2
+    assert all(torch.equal(one, theirs[name]) for name, one in ours.items())
+    configs = [json.loads((out / "config.json").read_text()) for out in (streamed, memory)]
+    assert configs[0] == configs[1]
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(streamed)
+    assert model.generate(torch.ones(1, 4, dtype=torch.int64), max_new_tokens=3, min_new_tokens=3).shape == (1, 7)
+    assert (model.lm_head.weight is model.model.embed_tokens.weight) == tied
+    assert (streamed / "tokenizer_config.json").exists()
+    assert told["after"]["parameters"] == sum(one.numel() for one in model.parameters())
+
+
+@pytest.mark.parametrize("fault", ["row", "order"])
+def test_a_wrong_index_is_found_in_the_written_files(llama: Path, tmp_path: Path, monkeypatch: Any, fault: str) -> None:
+    right = sharded_folder.slice_tensor
+
+    def wrong(tensor: torch.Tensor, keeps: Any, blank: bool = False) -> torch.Tensor:
+        cut = right(tensor, keeps, blank)
+        if cut.shape == (40, 32):  # of a feed-forward layer
+            return cut.roll(1, 0) if fault == "row" else cut.flip(1)
+        return cut
+
+    monkeypatch.setattr(sharded_folder, "slice_tensor", wrong)
+    with pytest.raises(VerificationError, match="failed verification"):
+        sheared(llama, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_that_is_stopped_or_meets_a_full_disk_leaves_nothing(llama: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    token, spec = threading.Event(), ModelSpec(str(llama))
+    job = shear_checkpoint(spec, GOAL, tmp_path / "out", named_by_hand(spec), token=token)
+    with pytest.raises(Cancelled):
+        for progress in job:
+            if progress.message.code == "progress.shards" and progress.done:
+                assert list(tmp_path.iterdir()) != []
+                token.set()
+    assert list(tmp_path.iterdir()) == []
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sharded_folder, "write_tensors", full)
+    with pytest.raises(ExportError, match=r"disk|space"):
+        sheared(llama, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_what_it_can_do_is_begun(llama: Path, tmp_path: Path, capsys: Any) -> None:
+    with pytest.raises(PlanError, match="needs data"):
+        sheared(llama, tmp_path / "out", criterion="taylor")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("mine")
+    with pytest.raises(ExportError, match="already"):
+        sheared(llama, tmp_path / "out")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text((llama / "config.json").read_text())
+    save_file({"model.norm.weight": torch.ones(47)}, other / "model.safetensors")
+    with pytest.raises(OpenError, match=r"lack model.norm.weight"):
+        sheared(other, tmp_path / "new")
+    (other / "model.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(OpenError, match="not a whole safetensors file"):
+        sheared(other, tmp_path / "new")
+    for words, part in (([], "--export"), (["--export", "x", "--steps", "3"], "Leave out --steps")):
+        assert main(["shear", str(llama), *WORDS, "--stream", *words]) != 0
+        assert part in capsys.readouterr().err
+    assert main(["shear", "bundled:vit", "--shape", "heads=4", "--stream", "--export", "x"]) != 0
+    assert "--stream reads a Hugging Face folder" in capsys.readouterr().err
+
+
+def test_tensors_on_disk_are_those_that_the_library_reads(llama: Path) -> None:
+    found = MappedCheckpoint(sorted(llama.glob("*.safetensors")))
+    for name, one in tensors(llama).items():
+        assert torch.equal(found.tensors[name], one)
+        found.release()
+        assert torch.equal(found.tensors[name], one)
