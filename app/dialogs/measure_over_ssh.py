@@ -1,5 +1,7 @@
 """Measure on another machine over the user's own ssh: which one, and with what it computes there."""
 
+from PySide6.QtWidgets import QSizePolicy
+
 from secateur.engine.errors import SecateurError
 from secateur.engine.subprocesses.ssh import SCHEME, Address, read_address
 from secateur.engine.targets.remote import check_bench
@@ -46,6 +48,7 @@ class MeasureOverSsh(FormDialog):
         self._target = window.document.target
         self.machine = ComboBox(self.tr("Machine"))
         self.machine.setEditable(True)
+        self.machine.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.machine.addItems([one.removeprefix(SCHEME) for one in _known()])
         if (line := self.machine.lineEdit()) is not None:
             line.setPlaceholderText(self.tr("user@board.example.org, or a name of your ssh config"))
