@@ -3,7 +3,7 @@
 The left stays as long as the current state does; the right says what just happened, for a while.
 """
 
-from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtCore import QSize, Qt, QTimer, Slot
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
 from ..document.aspects import Aspect
@@ -20,6 +20,8 @@ STAYS = 12_000
 SHORT = 300
 """Milliseconds that a job may take without being shown with its bar and a way to stop it."""
 DOT = " \u00b7 "
+BELOW = 4
+"""Under the line, in device-independent pixels."""
 
 
 class StatusBar(QWidget):
@@ -42,7 +44,7 @@ class StatusBar(QWidget):
         self.word.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.word.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         row = QHBoxLayout(self)
-        row.setContentsMargins(12, 0, 12, 4)
+        row.setContentsMargins(12, 0, 12, BELOW)
         row.setSpacing(16)
         self.running = RunningJob(workbench)
         self.running.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)  # facts give way
@@ -54,6 +56,17 @@ class StatusBar(QWidget):
         document.announced.connect(self.tell)
         document.dispatcher.watch(SHOWN, self._changed)
         self._changed(SHOWN)
+
+    def sizeHint(self) -> QSize:
+        """As high as with a job: panels above do not move when one comes or goes."""
+        return super().sizeHint().expandedTo(QSize(0, self._high()))
+
+    def minimumSizeHint(self) -> QSize:
+        """As high as that, too."""
+        return super().minimumSizeHint().expandedTo(QSize(0, self._high()))
+
+    def _high(self) -> int:
+        return self.running.sizeHint().height() + BELOW
 
     @Slot(str)
     def tell(self, sentence: str) -> None:

@@ -70,3 +70,17 @@ def test_a_lost_connection_is_said_while_a_job_runs_on_the_other_machine(qtbot, 
         document.take_engine(engine)
         document.dispatcher.settle()
         assert line.facts.text().startswith(says)
+
+
+def test_a_job_that_comes_and_goes_moves_nothing_above_the_line(qtbot, document) -> None:
+    line = StatusBar(document.workbench)
+    qtbot.addWidget(line)
+    line.show()
+    document.jobs = (JobView(1, "Recover", "epoch 1 of 2", 1, 2, 9.0, 9.0),)
+    line.running.refresh()
+    assert line.running.isVisible()
+    with_job = line.sizeHint().height(), line.minimumSizeHint().height()
+    document.jobs = ()
+    line.running.refresh()
+    assert line.running.isHidden()
+    assert (line.sizeHint().height(), line.minimumSizeHint().height()) == with_job
