@@ -166,13 +166,14 @@ class RecoveryPanel(QWidget):
             self._show_running(job)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """In a narrow window the settings take the room of curves that are not there yet, and of the loss."""
+        """In a narrow window what matters more takes the room of curves to come, of the loss, and of the heading."""
         super().resizeEvent(event)
         self._share_room()
 
     def _share_room(self) -> None:
         roomy = self.width() >= ROOMY
         self.curves.show_loss(roomy)
+        self._heading.setVisible(roomy or recovery_job(self.document) is None)
         self._left_side.setVisible(roomy or self._left.currentIndex() == 1)
 
     def _show_waiting(self) -> None:

@@ -195,3 +195,13 @@ def test_in_the_smallest_window_what_decides_is_seen_without_scrolling(qtbot, mo
         bars = pane.horizontalScrollBar(), pane.verticalScrollBar()
         assert [bar.maximum() for bar in bars] == [0, 0]
         assert left.text() and left.width() >= left.sizeHint().width()
+
+
+def test_a_heading_gives_its_room_to_a_recovery_that_runs_in_a_narrow_window(qtbot) -> None:
+    with window_of(full(), qtbot, (1024, 700)) as window:
+        window.show_panel("recovery")
+        heading = window.area.panels["recovery"]._heading
+        qtbot.waitUntil(window.area.panels["recovery"].progress.isVisible)
+        assert not heading.isVisible()
+        window.resize(1800, 900)
+        qtbot.waitUntil(heading.isVisible)
