@@ -38,6 +38,7 @@ class FakeLink(QObject):
         self.cancelled: list[int] = []
         self.place = ""
         self.engine = None
+        self.client = self
         self.closed = False
 
     def start(self, folder: Path) -> None:
