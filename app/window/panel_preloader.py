@@ -4,6 +4,7 @@ Only modules are loaded in the other thread; widgets are made in the window's ow
 """
 
 import contextlib
+import importlib
 from collections.abc import Iterable
 
 from PySide6 import QtCore, QtGui, QtWidgets
@@ -54,6 +55,7 @@ class PanelPreloader(QObject):
 
     def _load(self) -> None:
         """Load (beside the interface)."""
+        importlib.import_module("numpy.ma")  # `np.unique` loads it when it is first called
         for entry in self._entries:
             if self._stopped:
                 return

@@ -73,13 +73,17 @@ def _concatenated(analysis: Analysis, row_of: dict[str, int], first: dict[int, i
 def _beside(analysis: Analysis, axis: int, sets: tuple[int, ...]) -> bool:
     """Whether each set holds a part of an axis of its own; two factors of one axis (heads, dimensions) share it."""
     start, end = analysis.axis_start[axis], analysis.axis_start[axis + 1]
-    taken = np.zeros(int(end - start), np.int64)
+    taken = np.zeros(int(end - start), np.bool_)
     for number in sets:
         one = analysis.sets[number]
         first, last = analysis.member_start[one.first], analysis.member_start[one.first + one.count]
-        positions = np.unique(analysis.member_position[first:last])
-        taken[positions[(positions >= start) & (positions < end)] - start] += 1
-    return bool((taken <= 1).all())
+        positions = analysis.member_position[first:last]
+        own = np.zeros_like(taken)
+        own[positions[(positions >= start) & (positions < end)] - start] = True
+        if (taken & own).any():
+            return False
+        taken |= own
+    return True
 
 
 def _in_lanes(ties: list[Tie]) -> tuple[Tie, ...]:
