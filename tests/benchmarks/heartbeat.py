@@ -4,7 +4,9 @@ A 10 ms timer beats in the interface's thread while torch is imported in the eng
 cut and fine-tuned with each view in front in turn, and with a data set in slow Python. Prints the longest gap of each
 phase (bar: 100 ms), the share of gaps above 50 ms (bar: 1 %), and the times from the start of a process to its first
 painted window (bar: 1 s) and to the sample opened and scored (bar: 4 s). `--walk STEPS` walks at random in place of
-that, and counts the silences.
+that, and counts the silences. `--delay SECONDS --rate BYTES` puts the engine behind a connection with that delay in
+either direction and so many bytes a second, and opens the shape of Llama-2-7B as well (bars: 50 ms, and its first rows
+1 s after the analysis is there).
 """
 
 import argparse
@@ -21,6 +23,8 @@ BAR = 0.1
 """Seconds that the window may be without an answer."""
 SHORT, SELDOM = 0.05, 0.01
 """Seconds above which a gap may be only in that share of all."""
+ROWS_BAR = 1.0
+"""Seconds from the analysis of a large model elsewhere to its first rows here."""
 FIRST_BAR, SCORED_BAR = 1.0, 4.0
 """Seconds from start to the first painted window, and to the sample opened and scored."""
 VIEWS = ("tradeoff", "layers", "graph", "heads", "sensitivity", "recovery", "samples", "jobs", "history", "log")
@@ -59,15 +63,15 @@ class Heart:
         return sum(gap[own] > bar for gap in self.gaps.get(phase, []))
 
 
-def measure() -> Heart:
-    """Every gap of each phase."""
+def measure(engine=None) -> Heart:
+    """Every gap of each phase; `engine` is one elsewhere, None for one of its own."""
     from PySide6.QtCore import QEventLoop, Qt, QTimer
 
     from secateur.app.startup.application import make_application, make_window
     from secateur.engine.tasks.protocol import TaskSpec
 
     application = make_application()
-    window, heart = make_window(), Heart()
+    window, heart = make_window(engine), Heart()
     document = window.document
     workbench = window.workbench
     timer = QTimer(interval=10, timerType=Qt.TimerType.PreciseTimer)
@@ -105,6 +109,47 @@ def measure() -> Heart:
     window.close()
     application.processEvents()
     return heart
+
+
+def elsewhere(home: Path, session: str, delay: float, rate: float):
+    """An engine behind a slow connection."""
+    from secateur.engine.process.remote.client import RemoteClient
+    from secateur.engine.subprocesses.ssh import Address
+
+    from .slow_link import machine_behind
+
+    commands = machine_behind(home, session, delay, rate)
+    os.environ["PATH"] = f"{commands}:{os.environ['PATH']}"
+    return RemoteClient(Address("far"))
+
+
+def open_large(engine, stamp: Path) -> tuple[Heart, dict[str, float]]:
+    """Every gap while a large model comes from elsewhere, and the seconds from its analysis to rows, and to scores."""
+    from PySide6.QtCore import QEventLoop, Qt, QTimer
+
+    from secateur.app.startup.application import make_application, make_window
+    from secateur.engine.sources.protocol import ModelSpec
+
+    application = make_application()
+    window, heart = make_window(engine), Heart("large: opening")
+    document = window.document
+    timer = QTimer(interval=10, timerType=Qt.TimerType.PreciseTimer)
+    timer.timeout.connect(heart.beat)
+    window.show()
+    while window.area is None or not document.engine.ready:
+        application.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
+    timer.start()
+    window.open(ModelSpec("large"))
+    while not window.area.isVisible() or window.area.panels["tree"].model.rowCount() == 0:
+        application.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
+    times = {"first rows of the large model": time.time() - float(stamp.read_text())}
+    heart.phase = "large: scores come"
+    while document.scores is None or document.dispatcher.busy:
+        application.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
+    times["its scores"] = time.time() - float(stamp.read_text())
+    timer.stop()
+    window.leave()
+    return heart, times
 
 
 def walk(steps: int, seed: int) -> tuple[Heart, list[str]]:
@@ -209,12 +254,17 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--walk", type=int, default=0, metavar="STEPS", help="walk at random, so many steps")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds of a connection to the engine")
+    parser.add_argument("--rate", type=float, default=0.0, help="bytes a second of a connection to the engine")
+    parser.add_argument("--keep", type=Path, help="folder that keeps the large analysis for the next run")
     arguments = parser.parse_args()
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     kept = tempfile.mkdtemp()
     os.environ.update(XDG_DATA_HOME=f"{kept}/data", XDG_CONFIG_HOME=f"{kept}/config", HOME=kept)
     if arguments.walk:
         return _tell_walk(*walk(arguments.walk, arguments.seed))
+    if arguments.rate:
+        return _measure_elsewhere(Path(kept), arguments.keep or Path(kept), arguments.delay, arguments.rate)
     (first,), (partly, scored), heart = seconds(FIRST), seconds(SCORED), measure()
     if arguments.json:
         told = {"first_window": first, "scored_in_part": partly, "scored": scored, "gaps": heart.longest}
@@ -226,6 +276,26 @@ def main() -> int:
             _tell(heart, phase)
     missed = any(heart.above(BAR, phase) or seldom(heart, phase) > SELDOM for phase in heart.gaps)
     return int(first > FIRST_BAR or scored > SCORED_BAR or missed)
+
+
+def _measure_elsewhere(home: Path, keep: Path, delay: float, rate: float) -> int:
+    from secateur.engine.process.engine_process import SESSION
+
+    from .large_session import KEPT, STAMP
+
+    stamp = home / "stamp"
+    os.environ.update({KEPT: str(keep), STAMP: str(stamp)})
+    large, times = open_large(
+        elsewhere(home / "large", "tests.benchmarks.large_session:LargeSession", delay, rate), stamp
+    )
+    heart = measure(elsewhere(home / "far", SESSION, delay, rate))
+    for name, seconds_ in times.items():
+        sys.stdout.write(f"{name:36}{seconds_:6.2f} s after the analysis\n")
+    for one in (large, heart):
+        for phase in one.gaps:
+            _tell(one, phase)
+    missed = any(one.above(SHORT, phase) for one in (large, heart) for phase in one.gaps)
+    return int(missed or times["first rows of the large model"] > ROWS_BAR)
 
 
 def seldom(heart: Heart, phase: str) -> float:
