@@ -36,7 +36,7 @@ CONFIG: dict[str, Any] = {
     "num_hidden_layers": LAYERS, "num_attention_heads": 32, "num_key_value_heads": 32, "vocab_size": WORDS,
     "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "dtype": "bfloat16", "tie_word_embeddings": False,
 }  # fmt: skip
-MEMORY = ("VmRSS", "RssAnon", "RssFile")
+MEMORY: tuple[str, ...] = ("VmRSS", "RssAnon", "RssFile")
 """All, its own, and that of files, as Linux counts."""
 
 
