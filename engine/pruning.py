@@ -233,7 +233,7 @@ class Pruned:
         if task is None:
             return exported
         shown = Message("progress.on_file", "Measuring the metric on the file")
-        metric = yield from run_evaluation(task, self._predictor(form, place), Split.REPORT, token, shown)
+        metric = yield from run_evaluation(task, self._predictor(form, place), Split.TEST, token, shown)
         return replace(exported, metric=metric)
 
     def _predictor(self, form: str, place: Path) -> Predictor | None:
@@ -527,7 +527,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     metric = None
     if task is not None:
         with placed(asked.device, model):
-            metric = yield from run_evaluation(task, model, Split.REPORT, token, "Evaluating the result")
+            metric = yield from run_evaluation(task, model, Split.TEST, token, "Evaluating the result")
     check(token)
     report = PruningReport(
         name=prepared.opened.name,

@@ -224,7 +224,7 @@ def _masks(step: LearnMasks, writer: _Writer) -> list[str]:
 
 def _recovery(step: Recover, writer: _Writer) -> list[str]:
     settings = writer.spelling.of(step.intent, 8)
-    split = f"{writer.spelling.use('Split')}.REPORT"
+    split = f"{writer.spelling.use('Split')}.TEST"
     words = "Recover: fine-tune with the original as teacher." if step.intent.trains else "Repair without training."
     lines = [f"# {words}", f"settings = {settings}"]
     lines += ["state = finish(session.recover(state.id, settings))"]
