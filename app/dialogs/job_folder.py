@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication, Qt
-from PySide6.QtWidgets import QFileDialog
+from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.sharing.job_folder import JOB, RESULTS
 
 from ..text.titles import recovery_called, state_called
 from ..widgets.fields import ComboBox
 from ..widgets.labels import label
+from .choose_path import choose
 from .folder import FolderDialog
 from .window_api import WindowApi
 
@@ -62,9 +62,4 @@ def ask_write(window: WindowApi) -> None:
 def ask_results(window: WindowApi) -> None:
     """Let the user choose the folder of a job that has run."""
     title = QCoreApplication.translate(CONTEXT, "Read the results of a job")
-    dialog = QFileDialog(window.as_widget(), title)
-    dialog.setFileMode(QFileDialog.FileMode.Directory)
-    dialog.setOption(QFileDialog.Option.ShowDirsOnly)
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.fileSelected.connect(window.workbench.job_folders.read)
-    dialog.open()
+    choose(window.as_widget(), window.workbench.elsewhere, title, window.workbench.job_folders.read, pick="folder")
