@@ -17,6 +17,8 @@ from ...widgets.score_range import HEIGHT, CaptionLine
 
 SWATCH = 18
 """Width of the line before a kind's name, in device-independent pixels."""
+NAME = 76
+"""Least width of a name with its line."""
 ABOVE = 104.0
 """Per cent at the upper end of the axis."""
 
@@ -79,15 +81,16 @@ class KindName(CaptionLine):
         """The kind's place among those that are shown."""
         super().__init__(parent)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setMinimumWidth(px(NAME))
         self._place, self.words = place, ""
 
-    def tell(self, words: str) -> None:
-        """Name another kind."""
+    def tell(self, words: str, numbers: str) -> None:
+        """Name a kind; its numbers stand in the tooltip, too."""
         if words != self.words:
             self.words = words
-            self.setAccessibleName(words)
-            self.setToolTip(words)
             self.update()
+        self.setAccessibleName(f"{words}: {numbers}")
+        self.setToolTip(self.accessibleName())
 
     def room(self) -> float:
         """Curve and words."""

@@ -1,6 +1,7 @@
 """The Masks tab: expected against target number of open gates, by kind and step, while masks are learned."""
 
 from PySide6.QtCore import Qt, Slot
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from secateur.engine.masks.learned_gates import GateCount, LearnedGates
@@ -9,6 +10,7 @@ from ...dialogs.save_plot import asks_to_save
 from ...document.document import Aspect
 from ...jobs.workbench import Workbench
 from ...text.structures import many_of
+from ...theme import px
 from ...widgets.buttons import button
 from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
@@ -19,6 +21,10 @@ from .curves import GateCurves, KindName
 SHOWN = frozenset({Aspect.MODEL, Aspect.GATES, Aspect.JOBS})
 
 
+ROOMY = 520
+"""Width from which target and undecided gates have columns, in device-independent pixels; tooltips have them always."""
+SPARE = (1, 3)
+"""Numbers that are left out below that."""
 RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
@@ -41,6 +47,7 @@ class GatesPanel(QWidget):
         self.curves.label_axis("left", self.tr("open gates, %"))
         self.names: list[KindName] = []
         self.numbers: list[tuple[QLabel, ...]] = []
+        self._heads: list[QLabel] = []
         self.text = label(role="caption", wrap=True)
         self.cancel = button(self.tr("Cancel"), tip=self.tr("Stop. What was learned is kept, and gone on with."))
         self._drawing = Drawing(
@@ -76,6 +83,7 @@ class GatesPanel(QWidget):
         for column, (words, tip) in enumerate(zip(heads, tips, strict=True), start=1):
             head = label(words, "caption")
             head.setToolTip(tip)
+            self._heads.append(head)
             self._grid.addWidget(head, 0, column, RIGHT)
         inner.addLayout(self._grid)
         inner.addStretch(1)
@@ -126,13 +134,28 @@ class GatesPanel(QWidget):
         self.text.setText(self._said(gates))
         while len(self.names) < len(gates.counts):
             self._add_row()
-        for place, (name, cells) in enumerate(zip(self.names, self.numbers, strict=True)):
-            for each in (name, *cells):
-                each.setVisible(place < len(gates.counts))
         for name, cells, told in zip(self.names, self.numbers, gates.counts, strict=False):
-            name.tell(many_of(told.kind))
-            for cell, words in zip(cells, self._told(told), strict=True):
+            numbers = self._told(told)
+            heads = (f"{head.text()} {number}" for head, number in zip(self._heads, numbers, strict=True))
+            name.tell(many_of(told.kind), ", ".join(heads))
+            for cell, words in zip(cells, numbers, strict=True):
                 cell.setText(words)
+        self._share_room()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a narrow window fewer numbers have columns."""
+        super().resizeEvent(event)
+        self._share_room()
+
+    def _share_room(self) -> None:
+        gates, roomy = self.document.gates.latest, self.width() >= px(ROOMY)
+        count = 0 if gates is None else len(gates.counts)
+        for place, (name, cells) in enumerate(zip(self.names, self.numbers, strict=True)):
+            name.setVisible(place < count)
+            for column, cell in enumerate(cells):
+                cell.setVisible(place < count and (roomy or column not in SPARE))
+        for column, head in enumerate(self._heads):
+            head.setVisible(roomy or column not in SPARE)
 
     def _add_row(self) -> None:
         row = len(self.names) + 1

@@ -66,6 +66,10 @@ def test_curves_follow_the_gates_and_stay_when_it_is_over(qtbot, player):
     likely = f"{0.75 * number:,.1f}"
     told = [likely, likely, f"{number // 2:,} of {number:,}", "7"]
     assert name.words == "filters" and [cell.text() for cell in cells] == told
+    assert all(cell.isVisible() for cell in cells)
+    panel.resize(450, 160)
+    assert [cell.isVisible() for cell in cells] == [True, False, True, False]
+    assert name.toolTip() == f"filters: open {likely}, target {likely}, final {told[2]}, undecided 7"
     assert panel._table().columns[1] == ["filter", "filter"]
     qtbot.mouseClick(panel.cancel, Qt.MouseButton.LeftButton)
     assert player.link.cancelled == [player.link.last("prune")]
