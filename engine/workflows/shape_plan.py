@@ -14,8 +14,9 @@ from ..sources.hugging_face import skeleton
 from ..structures.analyse import analyse
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import costs
+from ..surgery.repair.config_fit import is_transformers
 from ..surgery.repair.keep_uniform import fitting_plan, keep_uniform
-from ..surgery.repair.kv_cache import cached_numbers
+from ..surgery.repair.kv_cache import cached_by_heads, cached_numbers
 from .shape_answer import ShapePlan
 
 if TYPE_CHECKING:
@@ -43,12 +44,14 @@ def shape_plan(
         model: The original.
         analysis: Of it.
         removed: [S] the plan.
-        uniform: One configuration describes the result, so that its cache is known.
+        uniform: One configuration describes the result.
         goal: Of the plan.
         before: [S] what was gone already, None for nothing.
     """
     first, last = costs(analysis), costs(analysis, removed)
     cached = None
+    if is_transformers(model) and not uniform:
+        cached = cached_by_heads(model, analysis, removed)
     if uniform:
         original, result = (cached_numbers(model, analysis, plan) for plan in (analysis.empty(), removed))
         cached = None if original is None or result is None else (original, result)

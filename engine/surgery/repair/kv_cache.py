@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from ...structures.analysis import Analysis, Mask
+from ...planning.kind_counts import with_what_they_hold
+from ...structures.analysis import Analysis, Kind, Mask
 from ..cut.cut import shapes
 from .config_fields import fields_of
 from .config_fit import layers_of
@@ -45,3 +46,29 @@ def cached_numbers(model: Any, analysis: Analysis, removed: Mask) -> int | None:
         return None
     kept = getattr(config, "num_key_value_heads", None) or heads
     return 2 * layers * kept * (getattr(config, "head_dim", None) or width // heads)
+
+
+def cached_by_heads(model: Any, analysis: Analysis, removed: Mask) -> tuple[int, int] | None:
+    """The same for the original and for any plan, also one that no configuration describes: heads that stay count.
+
+    Args:
+        model: The original, of transformers.
+        analysis: Of it.
+        removed: [S] a plan.
+
+    Returns:
+        Numbers for each token, before and after; None where `cached_numbers` is, where heads of some layers cannot be
+        removed, so that they are not known, and where dimensions of heads go.
+    """
+    whole = cached_numbers(model, analysis, analysis.empty())
+    kinds = {one.kind for one in analysis.sets}
+    holder = Kind.KV_GROUP if Kind.KV_GROUP in kinds else Kind.HEAD
+    heads, gone = analysis.empty(), with_what_they_hold(analysis, removed)
+    for one in analysis.sets:
+        heads[one.structures] = one.kind is holder
+        if one.kind is Kind.HEAD_DIM and removed[one.structures].any():
+            return None
+    total = int(heads.sum())
+    if whole is None or not total or whole % (2 * total):  # keys and values of a head have as many numbers
+        return None
+    return whole, whole * int((heads & ~gone).sum()) // total

@@ -18,6 +18,7 @@ from secateur.engine.session.states import PlanIntent
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Kind, identities
 from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.repair.kv_cache import cached_by_heads
 from secateur.engine.workflows.check_shape import check_shape
 from secateur.engine.workflows.prune import PruneSettings, prune_state
 from secateur.engine.workflows.shape_answer import ShapeAnswer
@@ -33,6 +34,14 @@ def uniform(tmp_path_factory: pytest.TempPathFactory) -> Session:
     transformers.LlamaForCausalLM(llama(3, 32, 8, 4, 48)).save_pretrained(folder / "model")
     session = Session(folder / "session")
     finish(session.open(ModelSpec(str(folder / "model"), uniform=True)))
+    return session
+
+
+@pytest.fixture(scope="module")
+def free(uniform: Session, tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """The same model, of which layers may differ."""
+    session = Session(tmp_path_factory.mktemp("free"))
+    finish(session.open(ModelSpec(uniform.prepared.spec.source)))
     return session
 
 
@@ -60,6 +69,20 @@ def test_what_a_shape_comes_to_is_what_the_cut_model_has(uniform: Session) -> No
     config.head_dim = 4
     assert plan.parameters[1] == sum(one.numel() for one in transformers.LlamaForCausalLM(config).parameters())
     assert plan.cached == (2 * 3 * 4 * 4, 2 * 2 * 2 * 4)  # keys and values of all layers, heads and channels
+
+
+def test_the_cache_is_known_too_where_layers_may_differ(uniform: Session, free: Session) -> None:
+    shapes: list[dict[str, float]] = [{"layers": 2}, {"layers": 2, "heads": 4}, {"kv": 1, "ffn": 0.5}, {}]
+    for shape in shapes:
+        plans = [asked(session, locked=None, **shape).plan for session in (uniform, free)]
+        assert plans[0] is not None and plans[1] is not None
+        assert plans[0].cached is not None and plans[0].cached == plans[1].cached
+    assert asked(free, **{"head-dim": 2}).plan.cached is None  # type: ignore[union-attr]
+    gone = free.analysis.empty()
+    one = next(each for each in free.analysis.sets if each.kind is Kind.KV_GROUP)
+    gone[one.first] = True  # of one layer alone, which no configuration says
+    opened = free.prepared.opened
+    assert cached_by_heads(opened.model, free.analysis, gone) == (96, 96 - 2 * 4)
 
 
 @pytest.mark.parametrize(
