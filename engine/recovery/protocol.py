@@ -6,6 +6,7 @@ from typing import Annotated, Any, cast
 
 from ..devices import check_threads
 from ..errors import SecateurError, TaskError
+from ..messages import all_of
 from ..options import Option, require_in_range
 from ..text.notation import AMOUNT
 from .budget import Budget, Unit
@@ -486,7 +487,7 @@ def require_possible(settings: RecoverySettings) -> None:
     given = [str(unit) for unit in Unit if unit is not Unit.EPOCHS and getattr(settings, unit)]
     if len(given) > 1:
         template = "A recovery ends by one budget, but {given} were given. Give one of them."
-        raise SecateurError("recovery.budgets", template, given=" and ".join(given))
+        raise SecateurError("recovery.budgets", template, given=all_of(given))
     if settings.mirror and settings.distillation < 1:
         raise SecateurError(
             "recovery.mirror_weight",

@@ -4,9 +4,11 @@ Whatever an address holds, it can never become an option of `ssh`, nor a second 
 """
 
 import re
+import subprocess
 from dataclasses import dataclass
 
 from ..errors import Message, SecateurError
+from ..operating_system import no_console
 
 SCHEME = "ssh://"
 _ADDRESS = re.compile(
@@ -82,6 +84,21 @@ class Address:
         options += ["-p", str(self.port)] if self.port else []
         options += ["-l", self.user] if self.user else []
         return ["ssh", *options, "--", self.host, command]
+
+
+def start_ssh(address: Address, command: str, asks: bool) -> subprocess.Popen[bytes]:
+    """Run a command of a shell on another machine; its input and outputs are pipes.
+
+    Raises:
+        SecateurError: There is no `ssh` on this machine.
+    """
+    pipe, flags = subprocess.PIPE, no_console()
+    try:
+        words = address.running(command, asks)
+        return subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, creationflags=flags)
+    except OSError as error:
+        template = "ssh cannot be started: {reason}. Install the OpenSSH client."
+        raise SecateurError("remote.no_ssh", template, reason=str(error.strerror)) from error
 
 
 def read_address(text: str) -> Address:

@@ -16,8 +16,7 @@ from typing import IO, cast
 
 from ..errors import Message, SecateurError
 from ..jobs import CancelToken, Job, Progress, check
-from ..operating_system import no_console
-from ..subprocesses.ssh import Address, ssh_refusal
+from ..subprocesses.ssh import Address, ssh_refusal, start_ssh
 from .remote import RESULTS
 
 PYTHON = "python3"
@@ -60,15 +59,12 @@ def bench_over_ssh(folder: Path, address: Address, arguments: Sequence[str], tok
         token: Ends the connection; the machine there ends the bench with it.
 
     Raises:
-        SecateurError: No connection, no Python or no onnxruntime there, or what `bench.py` says itself.
+        SecateurError: No `ssh`, no connection, no Python or no onnxruntime there, or what `bench.py` says itself.
     """
     check(token)
     python = address.program or PYTHON
     command = shlex.join(["exec", python, "-c", RECEIVE, *arguments])
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(
-        address.running(command, asks=False), stdin=pipe, stdout=pipe, stderr=pipe, creationflags=no_console()
-    )
+    process = start_ssh(address, command, asks=False)
     talk = _Conversation(process, folder)
     try:
         while talk.goes_on():
@@ -146,6 +142,12 @@ class _Conversation:
                 self.log = (self.log + data.decode("utf-8", "replace"))[-TAIL:]
 
 
+def no_results(host: str) -> SecateurError:
+    """The other machine has answered, but not with what `bench.py` writes."""
+    template = "{host} sent no results of bench.py. Write a benchmark folder and run it there by hand to see why."
+    return SecateurError("target.no_results_there", template, host=host)
+
+
 def _failed(address: Address, python: str, exitcode: int, log: str) -> SecateurError:
     """Why there are no results."""
     host = address.title
@@ -160,6 +162,8 @@ def _failed(address: Address, python: str, exitcode: int, log: str) -> SecateurE
         return SecateurError(
             "target.no_module_there", template, log, python=python, host=host, module=found[1], command=command
         )
+    if not exitcode:
+        return no_results(host)
     lines = [line.strip() for line in re.split(r"[\r\n]", log) if line.strip() and not PERCENT.fullmatch(line.strip())]
     template = "The measurement on {host} failed: {reason}"
     reason = lines[-1][:300] if lines else f"exit code {exitcode}"

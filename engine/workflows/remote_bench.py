@@ -12,7 +12,7 @@ from ..session.states import State
 from ..storage.paths import absolute_to
 from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.ssh import read_address
-from ..targets.over_ssh import bench_over_ssh
+from ..targets.over_ssh import bench_over_ssh, no_results
 from ..targets.protocol import TargetSpec
 from ..targets.remote import check_bench, read_bench, write_bench
 
@@ -66,7 +66,10 @@ def measure_over_ssh(
             Progress("Writing the models"), write_remote_bench(session, states, str(folder), target, token)
         )
         results = yield from bench_over_ssh(folder, there, arguments, token)
-        return take_results(session.history, results)
+        try:
+            return take_results(session.history, results)
+        except SecateurError as error:
+            raise no_results(there.title) from error
 
 
 def provider_arguments(provider: str, options: Sequence[str]) -> tuple[str, ...]:

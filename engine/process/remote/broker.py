@@ -43,7 +43,6 @@ from .protocol import (
     Said,
     Start,
     ToBroker,
-    ToWindow,
     hello,
     read_hello,
 )
@@ -80,14 +79,14 @@ class Broker:
         self._former = set[str]()
         self._links = set[socket.socket]()
         self._engine: EngineProcess | None = None
-        self._courier = Courier(self._take)
-        self._orders: queue.SimpleQueue[ToBroker] = queue.SimpleQueue()
+        self._courier = self._new_courier()
+        self._orders: queue.SimpleQueue[tuple[Courier, ToBroker]] = queue.SimpleQueue()
         self._windows = 0
         self._counting = threading.Lock()
         self._heard = time.monotonic()
         self._patience = UNGREETED
         self._quiet = False
-        self._received = ReceivedFiles()
+        self._received = self._courier, ReceivedFiles()
         threading.Thread(target=self._obey, name="orders", daemon=True).start()
 
     def serve(self, link: socket.socket) -> None:
@@ -110,7 +109,7 @@ class Broker:
             self._former.add(self._birth)
             self._birth = uuid.uuid4().hex
             self._courier.hang_up()
-            self._courier = Courier(self._take)
+            self._courier = self._new_courier()
             for link in self._links:
                 with contextlib.suppress(OSError):  # it has ended already
                     link.shutdown(socket.SHUT_RDWR)
@@ -154,18 +153,25 @@ class Broker:
         if self._engine is not None:
             self._engine.close(request(Close()), 5.0)
 
-    def _take(self, body: Raw) -> None:
-        self._orders.put(decode(body, ToBroker))
+    def _new_courier(self) -> Courier:
+        """One whose orders are answered by itself, to the window that gave them."""
+
+        def take(body: Raw) -> None:
+            self._orders.put((courier, decode(body, ToBroker)))
+
+        courier = Courier(take)
+        return courier
 
     def _obey(self) -> None:
         """In a thread of its own: what starts or ends a process takes a while."""
         while True:
-            match self._orders.get():
+            courier, order = self._orders.get()
+            match order:
                 case Start():
                     if self._engine is not None:
                         self._engine.close(request(Close()), 1.0)
                     self._quiet = False
-                    self._engine = EngineProcess(self._session, self._listener(self._courier))
+                    self._engine = EngineProcess(self._session, self._listener(courier))
                 case Said(data):
                     if self._engine is not None:
                         self._engine.send(data)
@@ -175,25 +181,29 @@ class Broker:
                 case Room(number):
                     (self.folder / WRITTEN / str(number)).mkdir(parents=True, exist_ok=True)
                 case Fetch(number):
-                    threading.Thread(target=self._send_files, args=(number,), name="files", daemon=True).start()
+                    threading.Thread(target=self._send_files, args=(courier, number), name="files", daemon=True).start()
                 case Look(number, path):
-                    threading.Thread(target=self._look, args=(number, path), name="look", daemon=True).start()
+                    threading.Thread(target=self._look, args=(courier, number, path), name="look", daemon=True).start()
                 case Leave():
                     self.left.set()
                 case FileBegins() | Part() | FileEnds() | FileDropped() as what:
-                    self._receive(what)
+                    self._receive(courier, what)
 
-    def _receive(self, what: FileBegins | Part | FileEnds | FileDropped) -> None:
-        """Take what comes of a file that the window sends."""
+    def _receive(self, courier: Courier, what: FileBegins | Part | FileEnds | FileDropped) -> None:
+        """Take what comes of a file that a window sends; nothing of what an earlier window has sent."""
+        whose, received = self._received
+        if courier is not whose:
+            received.drop()
+            self._received = _, received = courier, ReceivedFiles()
         match what:
             case FileBegins():
-                self._received.begin(what)
+                received.begin(what)
             case Part():
-                self._received.add(what)
+                received.add(what)
             case FileEnds(number):
-                self._tell(self._received.finish(number))
+                courier.post(encode(received.finish(number)))
             case FileDropped():
-                self._received.drop()
+                received.drop()
 
     def _listener(self, courier: Courier) -> Listener:
         """Tells the window that has asked for an engine what that says, and no later window."""
@@ -208,27 +218,27 @@ class Broker:
 
         return Listener(said, lambda text: courier.post(encode(Printed(text))), ended, lambda: courier.waiting)
 
-    def _look(self, number: int, path: str) -> None:
+    @staticmethod
+    def _look(courier: Courier, number: int, path: str) -> None:
         """In a thread of its own: a disk of another machine may never answer."""
-        self._tell(seen(number, path))
+        courier.post(encode(seen(number, path)))
 
-    def _send_files(self, number: int) -> None:
+    def _send_files(self, courier: Courier, number: int) -> None:
         """Send what a call has written, no faster than it is received."""
         folder, error = self.folder / WRITTEN / str(number), ""
         try:
             for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
-                self._tell(FileBegins(number, path.relative_to(folder).as_posix()))
+                courier.post(encode(FileBegins(number, path.relative_to(folder).as_posix())))
                 with path.open("rb") as file:
                     while data := file.read(PART):
-                        while self._courier.waiting > AHEAD:
+                        while courier.waiting > AHEAD:
+                            if courier is not self._courier:  # another window has come
+                                return
                             time.sleep(BREATH)
-                        self._tell(Part(number, data))
+                        courier.post(encode(Part(number, data)))
         except OSError as reason:
             error = str(reason.strerror)
-        self._tell(Fetched(number, error))
-
-    def _tell(self, what: ToWindow) -> None:
-        self._courier.post(encode(what))
+        courier.post(encode(Fetched(number, error)))
 
     def _hush(self) -> None:
         """Have the engine keep its progress back while nobody hears it."""

@@ -24,7 +24,7 @@ from msgspec import Raw
 from ...errors import EngineLost, SecateurError, WireError
 from ...session.states import OpenedModel
 from ...session.structures_file import check_analysis
-from ...subprocesses.ssh import Address
+from ...subprocesses.ssh import Address, start_ssh
 from ..client import CallTypes
 from ..events import Disconnected, Event, Failed, Finished, Logged, Lost, Reconnected, Refused, garbled, lost
 from ..messages import Begin, Cancel, Request, call, request
@@ -321,14 +321,11 @@ class RemoteClient:
             EngineLost: There is none.
             WireError: What came is of no engine.
         """
-        pipe = subprocess.PIPE
+        asks = sys.stdin is not None and sys.stdin.isatty()
         try:
-            asks = sys.stdin is not None and sys.stdin.isatty()
-            command = self.address.running(engine_command(self.address, self.name), asks)
-            process = self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
-        except OSError as error:
-            template = "ssh cannot be started: {reason}. Install the OpenSSH client."
-            raise EngineLost("remote.no_ssh", template, reason=str(error.strerror)) from error
+            process = self._process = start_ssh(self.address, engine_command(self.address, self.name), asks)
+        except SecateurError as error:
+            raise EngineLost.saying(error.message) from error
         log = deque[str](maxlen=40)
         reader = threading.Thread(target=_read_log, args=(process, log), name="ssh log", daemon=True)
         reader.start()

@@ -48,7 +48,7 @@ class ReceivedFiles:
 
     def __init__(self) -> None:
         """Nothing has come."""
-        self._name = ""
+        self._number, self._name = 0, ""
         self._file: BinaryIO | None = None
         self._staged: Path | None = None
         self._error = ""
@@ -56,7 +56,7 @@ class ReceivedFiles:
     def begin(self, what: FileBegins) -> None:
         """A file follows; one that was not whole is dropped."""
         self.drop()
-        self._error, self._name = "", what.name
+        self._error, self._number, self._name = "", what.number, what.name
         try:
             if not stays_inside(what.name) or "/" in what.name or what.name in ("", "."):
                 raise OSError(0, "this is no name of a file")
@@ -69,7 +69,7 @@ class ReceivedFiles:
 
     def add(self, what: Part) -> None:
         """The next bytes."""
-        if self._file is not None:
+        if self._file is not None and what.number == self._number:
             try:
                 self._file.write(what.data)
             except OSError as error:
@@ -77,6 +77,8 @@ class ReceivedFiles:
 
     def finish(self, number: int) -> Kept:
         """Keep the file, under a name that is free, or that has the same content."""
+        if number != self._number:
+            return Kept(number, "", "the file was cut short")
         if self._file is not None and self._staged is not None:
             try:
                 self._file.close()

@@ -26,10 +26,10 @@ def ssh_aliases(file: Path | None = None) -> tuple[str, ...]:
         place = file or Path.home() / ".ssh" / "config"
     except RuntimeError:  # a user without an entry
         return ()
-    return tuple(dict.fromkeys(_names(place, set())))[:MOST]
+    return tuple(dict.fromkeys(_names(place, place.parent, set())))[:MOST]
 
 
-def _names(file: Path, read: set[Path]) -> list[str]:
+def _names(file: Path, folder: Path, read: set[Path]) -> list[str]:
     try:
         place = file.resolve()
         if place in read or len(read) >= FILES:
@@ -52,12 +52,12 @@ def _names(file: Path, read: set[Path]) -> list[str]:
             found += [word for word in words if NAME.fullmatch(word)]
         elif keyword == "include":
             for pattern in words:
-                found += [name for one in _included(file.parent, pattern) for name in _names(one, read)]
+                found += [name for one in _included(folder, pattern) for name in _names(one, folder, read)]
     return found
 
 
 def _included(folder: Path, pattern: str) -> list[Path]:
-    """Files that a pattern names; a relative one begins in the folder of the configuration."""
+    """Files that a pattern names; a relative one begins where the user's configuration lies."""
     path = folder / Path(pattern).expanduser()
     try:
         return sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))[:MOST]

@@ -27,6 +27,7 @@ from PySide6.QtWidgets import (
 )
 
 from secateur.app.commands import COMMANDS, command_named
+from secateur.app.dialogs.measure_over_ssh import PROVIDERS
 from secateur.app.panels.state_strip import Step
 from secateur.app.startup.translations import install
 from secateur.app.text.translate import sentence
@@ -89,7 +90,7 @@ DATA = {
     "conv", "conv1", "conv2", "layer", "fc", "bn1", "downsample", "net", "top", "fp32", "int8", "bf16", "fp16",
     "results", "json", "bench", "true", "false", "weights", "npz", "csv", "txt", "log", "pt", "onnx", "svg", "png",
     "Ctrl", "Shift", "Alt", "Del", "Esc", "Return", "Backspace", "Space", "Fashion", "MNIST", "Apache", "train",
-    "val", "test",
+    "val", "test", "cpu", "cuda", "mps", *PROVIDERS,
 }  # fmt: skip
 """Names, and what the played document holds."""
 

@@ -78,7 +78,7 @@ def test_it_is_measured_there_and_nothing_stays(there: Path, folder: Path) -> No
             "onnxruntime has no Tpu",
         ),
         ("exit 3", "failed: exit code 3"),
-        ("exit 0", "failed: exit code 0"),
+        ("exit 0", "board sent no results of bench.py"),
     ],
 )
 def test_what_fails_there_is_a_sentence(there: Path, folder: Path, tmp_path: Path, script: str, words: str) -> None:
@@ -86,6 +86,12 @@ def test_what_fails_there_is_a_sentence(there: Path, folder: Path, tmp_path: Pat
     with pytest.raises(SecateurError) as caught:
         finish(bench_over_ssh(folder, address, (), NEVER))
     assert words.format(python=address.program) in str(caught.value)
+
+
+def test_without_ssh_it_says_so(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SecateurError, match="Install the OpenSSH client"):
+        finish(bench_over_ssh(folder, OWN, (), NEVER))
 
 
 def test_what_the_other_machine_sends_is_read_as_data(there: Path, folder: Path, tmp_path: Path) -> None:
