@@ -3,7 +3,6 @@
 from PySide6.QtCore import QObject, Slot
 
 from secateur.engine.session.states import State
-from secateur.engine.sharing.job_folder import SLURM, START
 
 from ..document.document import Document
 from ..text.translate import counted
@@ -24,6 +23,8 @@ class JobFolders(QObject):
 
         def written(result: tuple[str, tuple[str, ...]]) -> None:
             """Say where it is, and what it needs there beside itself."""
+            from secateur.engine.sharing.job_folder import SLURM, START  # brings msgspec, which a start does without
+
             place, left = result
             words = self.tr(
                 "Written to {folder}. Copy it to the other machine and run sh {start} there, or sbatch {slurm}; "

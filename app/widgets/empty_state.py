@@ -33,8 +33,8 @@ class EmptyState(QWidget):
         self.step = button(step)
         self._act: Callable[[], None] | None = None
         self.step.clicked.connect(self._pressed)
-        self.step.setVisible(bool(step))
         layout.addWidget(self.step, 0, Qt.AlignmentFlag.AlignHCenter)
+        self.step.setVisible(bool(step))  # only now: before it lies in this it would be a window of its own
         layout.addStretch(2)
 
     def say(self, title: str, sentence: str, step: str = "", act: Callable[[], None] | None = None) -> None:
