@@ -3,14 +3,16 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from PySide6.QtCore import QObject, Signal
 
 from secateur.engine.errors import SecateurError
-from secateur.engine.process.remote.protocol import Seen
 
 from ..storage.background import BackgroundTasks
+
+if TYPE_CHECKING:
+    from secateur.engine.process.remote.protocol import Seen  # brings msgspec, which a start does without
 
 
 class FilesClient(Protocol):
@@ -21,7 +23,7 @@ class FilesClient(Protocol):
         """The machine."""
         ...
 
-    def look(self, path: str) -> Seen:
+    def look(self, path: str) -> "Seen":
         """What is at a path there."""
         ...
 
@@ -72,7 +74,7 @@ class RemoteFiles:
         self._files = BackgroundTasks("files to elsewhere")
 
     def look(
-        self, path: str, on_done: Callable[[Seen], None], on_error: Callable[[SecateurError], None] | None = None
+        self, path: str, on_done: "Callable[[Seen], None]", on_error: Callable[[SecateurError], None] | None = None
     ) -> None:
         """See what is at a path there, "" for the home folder; what was asked for before and has not begun is dropped.
 
