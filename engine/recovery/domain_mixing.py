@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from ..devices import placed
 from ..errors import Message
 from ..jobs import Job, Progress
@@ -54,6 +56,13 @@ def mixed_on(training: Training, batches: int) -> None:
     """The cursors behind a pass of so many batches, which no evaluation follows."""
     if training.mixture is not None and isinstance(training.task, DomainTask):
         training.mixture = training.task.advanced(training.mixture, batches)
+
+
+def next_pass(training: Training, position: Position) -> Position:
+    """The begin of the next pass, with torch's random state of now; of its domains nothing is drawn yet."""
+    if training.mixture is not None:
+        training.mixture = training.mixture.begun()
+    return position.following(torch.get_rng_state())
 
 
 def stream_at(training: Training, position: Position) -> BatchStream:

@@ -28,7 +28,7 @@ from .best_weights import Recovered, better_weights
 from .budget import Budget, Unit
 from .channels_last import MemoryLayout, layout_of
 from .checkpoint import Checkpoint, Position, best_of_checkpoint, points_of_checkpoint, put_back
-from .domain_mixing import begin_mixing, mixed_anew, mixed_on, stream_at
+from .domain_mixing import begin_mixing, mixed_anew, mixed_on, next_pass, stream_at
 from .features import Features
 from .least_squares import reconstruct
 from .mixed_precision import in_single
@@ -268,7 +268,7 @@ def _trained(
                 raise
             return replace(best, epochs=position.epoch, steps=training.step, stopped=_stopped(error, position, best))
         if passed:
-            position = position.following(torch.get_rng_state())
+            position = next_pass(training, position)
         if checkpoint.due():
             checkpoint.save(training, position, best)
     if settings.trains and clock.limited and not training.step:

@@ -21,7 +21,7 @@ from ..tasks.protocol import Task
 from .batchnorm import calibrate_batchnorm
 from .budget import Budget, Unit
 from .checkpoint import Checkpoint, Position, points_of_checkpoint, put_back
-from .domain_mixing import begin_mixing, mixed_anew
+from .domain_mixing import begin_mixing, mixed_anew, next_pass
 from .features import Features
 from .finetune import count_batches, explained, train_epoch
 from .mixed_precision import in_single
@@ -137,4 +137,4 @@ def _trained(training: Training, checkpoint: Checkpoint) -> Job[None]:
     while not training.over:
         if (yield from train_epoch(training, position, None, checkpoint)) and not training.over:
             yield from mixed_anew(training, position.done)
-            position = position.following(torch.get_rng_state())
+            position = next_pass(training, position)

@@ -125,10 +125,13 @@ class DataTask:
         return found
 
     def advanced(self, mixture: DomainMixture, batches: int) -> DomainMixture:
-        """A mixture with its cursors behind so many batches of a pass over the train split."""
+        """A mixture with its cursors behind so many batches of a pass over the train split.
+
+        At the end of the pass it stays there, and once more is no move; `DomainMixture.begun` begins the next one.
+        """
         count = self._data.size(Split.TRAIN)
         done = min(batches * self.spec.batch, count)
-        return replace(mixture.after(done - mixture.passed), passed=done % count)
+        return replace(mixture.after(done - mixture.passed), passed=done)
 
     def mixed_batches(self, mixture: DomainMixture, start: int = 0) -> Iterator[tuple[Any, torch.Tensor]]:
         """Inputs and targets of a pass over the train split, from its domains as a mixture says, from a batch on."""

@@ -96,6 +96,10 @@ class DomainMixture:
         """With the cursors behind a pass of so many sequences."""
         return replace(self, cursors=self.cursors + np.bincount(self._drawn(count), minlength=len(self.names)))
 
+    def begun(self) -> "DomainMixture":
+        """The same at the begin of a pass."""
+        return replace(self, passed=0)
+
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers, as a checkpoint holds them."""
         return {
@@ -134,7 +138,7 @@ class DomainTask(Protocol):
         ...
 
     def advanced(self, mixture: DomainMixture, batches: int) -> DomainMixture:
-        """A mixture behind so many batches of a pass over the train split."""
+        """A mixture behind so many batches of a pass over the train split, all of them where it is over."""
         ...
 
     def mixed_batches(self, mixture: DomainMixture, start: int = 0) -> Iterator[Any]:

@@ -1,6 +1,7 @@
 """A training draws more of the domain that lags, and one that was stopped goes on with the same mixture."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.protocol import Mixing, RecoverySettings
+from secateur.engine.tasks.data_task import DataTask
 from secateur.engine.tasks.open import open_task
-from secateur.engine.tasks.protocol import TaskSpec
+from secateur.engine.tasks.protocol import Split, Task, TaskSpec
 
 
 class Next(nn.Module):
@@ -44,13 +46,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def trained(
-    folder: Path, mixing: Mixing, checkpoint: Checkpoint | None = None, stop_at: int = 0
-) -> tuple[Recovered | None, list[str]]:
-    """A student that knows letters alone, with a teacher that knows both; and what was told of the mixture."""
+def text_task(folder: Path) -> DataTask:
     options = (("tokenizer", "bytes"), ("length", "8"), ("purpose", "causal"))
     task = open_task(TaskSpec("text", str(folder), batch=8, options=options))
-    settings = RecoverySettings(epochs=3, learning_rate=1e-3, threads=1, mixing=mixing)
+    assert isinstance(task, DataTask)
+    return task
+
+
+def trained(
+    folder: Path,
+    mixing: Mixing,
+    checkpoint: Checkpoint | None = None,
+    stop_at: int = 0,
+    evaluate_every: int = 0,
+    task: Task | None = None,
+) -> tuple[Recovered | None, list[str]]:
+    """A student that knows letters alone, with a teacher that knows both; and what was told of the mixture."""
+    task = task or text_task(folder)
+    settings = RecoverySettings(epochs=3, learning_rate=1e-3, threads=1, mixing=mixing, evaluate_every=evaluate_every)
     teacher = Next(LETTERS)
     with torch.no_grad():
         teacher.table.weight += Next(DIGITS).table.weight
@@ -78,14 +91,45 @@ def test_more_is_drawn_of_the_domain_that_lags(folder: Path) -> None:
     assert trained(folder, Mixing.NATURAL)[1] == []
 
 
+EVERY = [0, 3, 5, 10]
+"""Steps between evaluations; a pass has 10, so that some fall on its last batch."""
+
+
+@pytest.mark.parametrize("every", EVERY)
 @pytest.mark.parametrize("stop_at", [4, 14])
 def test_a_training_that_was_stopped_goes_on_with_the_same_mixture(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int, every: int
 ) -> None:
     monkeypatch.setattr(resume, "SECONDS", 0.0)
-    whole, told = trained(folder, Mixing.DYNAMIC)
+    whole, told = trained(folder, Mixing.DYNAMIC, evaluate_every=every)
     file = tmp_path / "one.pt"
-    before = trained(folder, Mixing.DYNAMIC, Checkpoint(file, "one"), stop_at)[1]
-    resumed, after = trained(folder, Mixing.DYNAMIC, Checkpoint(file, "one"))
+    before = trained(folder, Mixing.DYNAMIC, Checkpoint(file, "one"), stop_at, every)[1]
+    resumed, after = trained(folder, Mixing.DYNAMIC, Checkpoint(file, "one"), evaluate_every=every)
     assert whole is not None and resumed is not None and before + after == told
     assert np.array_equal(whole.state_dict["table.weight"].numpy(), resumed.state_dict["table.weight"].numpy())
+
+
+@pytest.mark.parametrize("every", EVERY)
+def test_no_sequence_of_a_domain_is_left_out_or_drawn_twice_in_a_pass_over_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    monkeypatch.setattr(resume, "SHARE", 0)  # kept after every step, the last one too
+    task, drawn = text_task(folder), list[int]()
+    read = task._data.read
+
+    def noted(split: Split, rows: Any) -> Any:
+        drawn.extend(rows.tolist() if split is Split.TRAIN else [])
+        return read(split, rows)
+
+    monkeypatch.setattr(task._data, "read", noted)
+    trained(folder, Mixing.DYNAMIC, Checkpoint(tmp_path / "one.pt", "one"), evaluate_every=every, task=task)
+    assert len(drawn) == 3 * task._data.size(Split.TRAIN)
+    cursors = torch.load(tmp_path / "one.pt", weights_only=True)["mixture"]["cursors"]
+    data: Any = task._data
+    for rows, cursor in zip(data.domain_rows(Split.TRAIN), cursors, strict=True):
+        of_domain = [row for row in drawn if row in rows]
+        assert cursor == len(of_domain)
+        for begin in range(0, len(of_domain), len(rows)):
+            turn = of_domain[begin : begin + len(rows)]
+            assert len(set(turn)) == len(turn)
