@@ -129,6 +129,11 @@ class Training:
 
         Gradients are averaged over what the loss is a mean of, as they are for one batch of all samples: over the
         positions that count, else over samples. A short step is not broken off, so that nothing of it is lost.
+
+        Raises:
+            SecateurError: The loss is no number.
+            TaskError: The loss does not depend on the model.
+            Cancelled: The token was set.
         """
         check(self.token)
         begun, self.whole = time.monotonic(), False
@@ -138,8 +143,10 @@ class Training:
         parameters, value = self._parameters(), 0.0
         breaking_off = interruptible(self.token, parameters) if self.seconds > SHORT else nullcontext()
         with modes_kept(self.student, self.teacher), torch.enable_grad(), breaking_off:
-            for batch, share in zip(batches, self._shares(batches), strict=True):
-                loss = self._in_training(batch)
+            taught = [self._distillation_batch(batch) for batch in batches]
+            tokens = sum(token_count(one.inputs) for one in taught)
+            for batch, one, share in zip(batches, taught, _shares(taught), strict=True):
+                loss = self._in_training(batch, one)
                 self._require_finite(loss)
                 (loss if len(batches) == 1 else share * loss).backward()
                 value += share * float(loss.detach())
@@ -147,32 +154,25 @@ class Training:
             nn.utils.clip_grad_norm_(parameters, norm)
         self.optimizer.step()
         self.step += 1
-        self.tokens += sum(token_count(self.task.inputs(batch)) for batch in batches)
+        self.tokens += tokens
         if self.masks is not None:
             self.masks.step(self.position)
         self.seconds, self.whole = time.monotonic() - begun, True
         return value
-
-    def _shares(self, batches: Sequence[Any]) -> list[float]:
-        """What each batch is of all, with the sum 1."""
-        if len(batches) == 1:
-            return [1.0]
-        known = [self.task.distillation_batch(batch) for batch in batches]
-        sizes = [batch_size(one.inputs) if one.counts is None else float(one.counts.sum()) for one in known]
-        return [size / max(sum(sizes), 1.0) for size in sizes]
 
     def attempt(self, batch: Any) -> None:
         """What `train_on` computes of a batch, and nothing of it stays."""
         parameters = self._parameters()
         quiet = quiet_forward(self.student, training=True)
         with modes_kept(self.teacher), quiet, torch.enable_grad(), interruptible(self.token, parameters):
-            torch.autograd.grad(self._in_training(batch), parameters, allow_unused=True)
+            loss = self._in_training(batch, self._distillation_batch(batch))
+            torch.autograd.grad(loss, parameters, allow_unused=True)
 
     def _parameters(self) -> list[nn.Parameter]:
         """What is trained."""
         return [one for group in self.optimizer.param_groups for one in group["params"]]
 
-    def _in_training(self, batch: Any) -> Tensor:
+    def _in_training(self, batch: Any, distillation_batch: DistillationBatch) -> Tensor:
         """The loss, with the student in train mode."""
         self.student.train()
         self.teacher.eval()
@@ -181,11 +181,11 @@ class Training:
         flips = mirroring(self.student, self.teacher) if self.mirror else nullcontext()
         gates = nullcontext() if self.masks is None else self.masks.applied(self.step, self.position)
         with half, widening(self.student, self.own_types), gates:
-            return self._loss(batch, flips)
+            return self._loss(batch, distillation_batch, flips)
 
-    def _loss(self, batch: Any, flips: AbstractContextManager[None]) -> Tensor:
+    def _loss(self, batch: Any, distillation_batch: DistillationBatch, flips: AbstractContextManager[None]) -> Tensor:
         """The task's own loss and the distance to the teacher, in one forward of the student, images by `flips`."""
-        share, features, distillation_batch = self.settings.distillation, self.features, self._distillation_batch(batch)
+        share, features = self.settings.distillation, self.features
         asked: list[Any] = []
         heard: list[tuple[Any, Any]] = []
 
@@ -240,6 +240,14 @@ class Training:
                 "recovery.no_gradient",
                 "The loss does not depend on the model. Return a tensor computed from its outputs.",
             )
+
+
+def _shares(batches: Sequence[DistillationBatch]) -> list[float]:
+    """What each batch is of all, with the sum 1."""
+    if len(batches) == 1:
+        return [1.0]
+    sizes = [batch_size(one.inputs) if one.counts is None else float(one.counts.sum()) for one in batches]
+    return [size / max(sum(sizes), 1.0) for size in sizes]
 
 
 def has_loss(model: nn.Module, task: Task, token: CancelToken) -> bool:

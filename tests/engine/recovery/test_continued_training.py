@@ -191,6 +191,23 @@ def test_tokens_are_refused_where_the_data_has_none() -> None:
         require_possible(RecoverySettings(tokens=1000, steps=3))
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_inputs_of_a_batch_are_asked_for_once(accumulate: int) -> None:
+    net, calls = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)), list[int]()
+
+    class Drawing(ToyTask):
+        def inputs(self, batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor]:
+            calls.append(len(batch))
+            return super().inputs(batch)
+
+    counts = list[int]()
+    for steps_made in (1, 4):
+        calls.clear()
+        finish(fine_tune(net, net, Drawing(), replace(PLAIN, steps=steps_made, accumulate=accumulate)))
+        counts.append(len(calls))
+    assert counts[1] - counts[0] == 3 * accumulate
+
+
 def test_the_teacher_is_tuned_for_a_part_of_the_budget() -> None:
     for budget, part in (
         (Budget(Unit.TOKENS, 9_000), Budget(Unit.TOKENS, 3_000)),
