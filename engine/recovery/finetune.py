@@ -66,6 +66,8 @@ DATA = Message("recovery.the_data", "data")
 LOSS = Message("recovery.the_loss", "loss or the model")
 METRIC = Message("recovery.the_metric", "metric")
 """What of the user's may fail while a model is trained."""
+TOLD = (*NO_NUMBERS, "recovery.no_gradient", "recovery.no_tokens")
+"""Codes of what a step itself says of its loss and its batches: in these nothing of the user's has failed."""
 
 
 def fine_tune(
@@ -441,7 +443,7 @@ def _keeping(
         _keep(training, position, best, checkpoint, random)
         raise
     except Exception as error:
-        if isinstance(error, SecateurError) and error.message.code in (*NO_NUMBERS, "recovery.no_gradient"):
+        if isinstance(error, SecateurError) and error.message.code in TOLD:
             raise
         if isinstance(error, torch.OutOfMemoryError):  # the user's code is not to blame; `devices.placed` says what is
             raise

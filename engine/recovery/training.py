@@ -28,7 +28,7 @@ from .budget import Unit
 from .features import Features
 from .flip_augmentation import mirroring
 from .mixed_precision import OwnTypes, widening
-from .protocol import RecoverySettings
+from .protocol import RecoverySettings, require_tokens
 from .schedule import one_cycle
 from .side_effects import modes_kept, working_copy
 from .time_limit import TimeLimit, TrainingTime
@@ -132,7 +132,7 @@ class Training:
 
         Raises:
             SecateurError: The loss is no number.
-            TaskError: The loss does not depend on the model.
+            TaskError: The loss does not depend on the model, or the budget counts tokens and the batches have none.
             Cancelled: The token was set.
         """
         check(self.token)
@@ -145,6 +145,7 @@ class Training:
         with modes_kept(self.student, self.teacher), torch.enable_grad(), breaking_off:
             taught = [self._distillation_batch(batch) for batch in batches]
             tokens = sum(token_count(one.inputs) for one in taught)
+            require_tokens(self.settings, tokens)
             for batch, one, share in zip(batches, taught, _shares(taught), strict=True):
                 loss = self._in_training(batch, one)
                 self._require_finite(loss)

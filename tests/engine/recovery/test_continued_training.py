@@ -191,6 +191,22 @@ def test_tokens_are_refused_where_the_data_has_none() -> None:
         require_possible(RecoverySettings(tokens=1000, steps=3))
 
 
+def test_a_step_without_tokens_ends_a_training_that_counts_them() -> None:
+    net, toy = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)), ToyTask()
+
+    class Examples(ToyTask):
+        """Its example is text, its batches are images."""
+
+        def example_inputs(self) -> Any:
+            return (torch.zeros(2, 64, dtype=torch.int64),)
+
+    def at_most(progress: Progress) -> None:
+        assert progress.values.get("step", 0) < 3 * toy.batch_count(Split.TRAIN)
+
+    with pytest.raises(TaskError, match=r"^The data has no tokens to count"):
+        until(recover(net, net, Examples(), replace(PLAIN, tokens=1000, mirror=False)), at_most)
+
+
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_the_inputs_of_a_batch_are_asked_for_once(accumulate: int) -> None:
     net, calls = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)), list[int]()
