@@ -6,6 +6,7 @@ A `Notation` reads and writes one sort of them. Options of settings name theirs 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from ..errors import SecateurError
@@ -91,10 +92,8 @@ def read_share_or_bytes(text: str) -> float | int:
     if text.strip().endswith("%"):
         return read_share(text)
     found = re.fullmatch(r"([0-9.]+)\s*([kmg]?)(i?)b?", text.strip().lower())
-    try:
-        value = float(found[1]) * (1024 if found[3] else 1000) ** " kmg".index(found[2] or " ") if found else 0.0
-    except ValueError:
-        value = 0.0
+    power = " kmg".index(found[2] or " ") if found else 0
+    value = _decimal(found[1]) * (1024 if found[3] else 1000) ** power if found else Decimal()
     if value < 1:
         template = "{text!r} is not a number of bytes. Write it like 10MB, or as a share like 40%."
         raise SecateurError("notation.bytes", template, text=text)
@@ -137,11 +136,8 @@ def read_count(text: str) -> int:
 def read_amount(text: str) -> int:
     """10M as 10,000,000; k, M and G (or B) are powers of 1000."""
     found = re.fullmatch(r"([0-9.]+)\s*([kmgb]?)", text.strip().lower())
-    try:
-        value = float(found[1]) * 1000 ** " kmg".index((found[2] or " ").replace("b", "g")) if found else 0.0
-    except ValueError:
-        value = 0.0
-    if value < 1 or value != int(value):
+    value = _decimal(found[1]) * 1000 ** " kmg".index((found[2] or " ").replace("b", "g")) if found else Decimal()
+    if value < 1 or value % 1:
         template = "{text!r} is not a whole number of at least 1. Write it like 500000, 500k or 10M."
         raise SecateurError("notation.amount", template, text=text)
     return int(value)
@@ -151,6 +147,14 @@ def write_amount(value: int) -> str:
     """10,000,000 as 10M."""
     power = next((n for n in (3, 2, 1) if value and value % 1000**n == 0), 0)
     return f"{value // 1000**power}{' kMG'[power].strip()}"
+
+
+def _decimal(digits: str) -> Decimal:
+    """Digits as they are written, without the rounding of binary fractions; 0 where they are no number."""
+    try:
+        return Decimal(digits)
+    except InvalidOperation:
+        return Decimal()
 
 
 def read_numbers(text: str) -> tuple[float, ...]:

@@ -96,7 +96,8 @@ def test_shares_are_read_as_people_write_them(text: str, value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("10MB", 10**7), ("1.5 kB", 1500), ("2GiB", 2 * 1024**3), ("77", 77), ("3m", 3 * 10**6)]
+    ("text", "value"),
+    [("10MB", 10**7), ("1.5 kB", 1500), ("2GiB", 2 * 1024**3), ("77", 77), ("3m", 3 * 10**6), ("2.01k", 2010)],
 )
 def test_sizes_are_read_as_people_write_them(text: str, value: int) -> None:
     assert parser().parse_args(["prune", "m", "--max-size", text]).max_size == value
@@ -154,6 +155,14 @@ def test_tokens_take_the_place_of_epochs(text: str, tokens: int) -> None:
     assert recovery is not None and recovery.budget == Budget(Unit.TOKENS, tokens)
     assert (recovery.accumulate, recovery.evaluate_every) == (4, 200)
     assert read_amount(write_amount(tokens)) == tokens
+
+
+def test_amounts_are_read_by_their_decimals() -> None:
+    wrong = [n for n in range(1, 10_000) if read_amount(f"{n / 100:.2f}k") != 10 * n]
+    assert wrong == []
+    for text in ("2.0105k", "0.5", "1.2.3k", ".", "0"):
+        with pytest.raises(SecateurError, match="500k or 10M"):
+            read_amount(text)
 
 
 def test_minutes_take_the_place_of_epochs() -> None:
