@@ -119,8 +119,13 @@ class PruneSettings:
 
     @property
     def mask_intent(self) -> MaskIntent:
-        """What learned masks are recorded with; however long the recovery is, they are the same."""
+        """What learned masks are recorded with; they are the same however long a recovery is or is judged.
+
+        Masks are learned for `mask_steps` and never evaluated meanwhile.
+        """
         recovery = (self.recovery or RecoverySettings(seed=self.seed)).within(Budget(Unit.EPOCHS, 1))
+        usual = RecoverySettings()
+        recovery = replace(recovery, evaluate_every=usual.evaluate_every, patience=usual.patience)
         return MaskIntent(self.intent(self.goal), recovery, self.mask_steps)
 
     def intent(self, goal: Goal) -> PlanIntent:

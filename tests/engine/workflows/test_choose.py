@@ -73,7 +73,7 @@ def test_masks_that_were_learned_are_not_learned_again_for_another_recovery(
 ) -> None:
     session, made = masked
     monkeypatch.setattr(session, "learn_masks", None)
-    longer = replace(MASKS, recovery=RecoverySettings(epochs=2, threads=1))
+    longer = replace(MASKS, recovery=RecoverySettings(epochs=2, evaluate_every=2, patience=3, threads=1))
     again = finish(prune_state(session, "s0", longer, report=False))
     assert [one.id for one in again[:2]] == [one.id for one in made[:2]] and again[2].id != made[2].id
 
