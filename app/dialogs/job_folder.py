@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication
 
-from secateur.engine.sharing.job_folder import JOB, RESULTS
+from secateur.engine.sharing.job_folder import JOB, RESULTS, is_unstarted
 
 from ..text.titles import recovery_called, state_called
 from ..widgets.fields import ComboBox
@@ -49,7 +49,7 @@ class WriteJob(FolderDialog):
         path = Path(self.path.text()).expanduser()
         if (path / RESULTS).exists():
             return self.tr("{path} holds the results of a job. Read them, or choose a new folder.").format(path=path)
-        if not (path / JOB).exists() and path.is_dir() and any(path.iterdir()):
+        if path.is_dir() and any(path.iterdir()) and not is_unstarted(path):
             return self.tr("{path} already holds other files. Choose a new folder.").format(path=path)
         return super()._problem()
 

@@ -39,6 +39,10 @@ START, SLURM, CONSTRAINTS, README = "run.sh", "slurm.sbatch", "constraints.txt",
 WEIGHTS, COPIES = "weights.safetensors", "files"
 COPIED = 1 << 30
 """Bytes up to which a file of the model goes along."""
+OWN = frozenset({RECIPE, JOB, START, SLURM, CONSTRAINTS, README, WEIGHTS, COPIES})
+"""Names that a job's folder has before it runs."""
+JOB_BYTES = 1 << 20
+"""Bytes of what the folder says of itself."""
 PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 FOR_DEVELOPERS = re.compile(r"extra == ['\"](dev|bench)['\"]")
 NEVER = NeverCancelled()
@@ -76,7 +80,7 @@ def write_job(
         history: Has the state.
         opening: The first step of its recipe.
         state: What is recovered.
-        folder: Made; one that was written before and has no results yet is replaced.
+        folder: Made; one that was written before, and that nothing was added to since, is replaced.
         settings: How it is recovered.
         device: Where, by default: "cuda", "cpu".
         weights: Folder of the weights of all states.
@@ -84,7 +88,7 @@ def write_job(
 
     Raises:
         PlanError: Nothing is removed in the state, or there is no data.
-        ExportError: The folder cannot be written, or has results.
+        ExportError: The folder cannot be written, or holds results or other files.
     """
     one, task = history.state(state), history.task
     if not one.removed:
@@ -95,7 +99,7 @@ def write_job(
     kept = weights / f"{base.weights}.safetensors"
     check_destination(folder, 2 * kept.stat().st_size, folder=True)
     yield Progress("Writing the job")
-    with staged_folder(folder, _is_unstarted) as place:
+    with staged_folder(folder, is_unstarted) as place:
         if base.kind is not StateKind.ORIGINAL:
             shutil.copyfile(kept, place / WEIGHTS)
         check(token)
@@ -121,7 +125,7 @@ def write_job(
 def read_job(folder: Path) -> JobFile:
     """What a job's folder says of itself; raises OpenError where it is none."""
     try:
-        found = from_json(read_whole(folder / JOB), JobFile)
+        found = from_json(read_whole(folder / JOB, JOB_BYTES), JobFile)
     except FileNotFoundError as error:
         template = "{folder} is not the folder of a job. Choose the folder that was written for the other machine."
         raise OpenError("job.none", template, folder=str(folder)) from error
@@ -134,8 +138,13 @@ def read_job(folder: Path) -> JobFile:
     return found
 
 
-def _is_unstarted(folder: Path) -> bool:
-    return (folder / JOB).is_file() and not (folder / RESULTS).exists()
+def is_unstarted(folder: Path) -> bool:
+    """Whether a folder is a job without results and holds nothing else, so that it may be written anew."""
+    try:
+        read_job(folder)
+        return {one.name for one in folder.iterdir()} <= OWN
+    except (OpenError, OSError):
+        return False
 
 
 def _base(path: list[State]) -> tuple[State, list[State]]:

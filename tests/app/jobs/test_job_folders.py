@@ -28,6 +28,7 @@ def test_the_folder_is_written_with_the_settings_of_a_recovery_here(qtbot, playe
     dialog.show()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").touch()
+    (tmp_path / "full" / "job.json").write_text("{}")
     dialog.path.setText(str(tmp_path / "full"))
     assert not dialog.accept_button.isEnabled() and "already holds other files" in dialog.missing.text()
     dialog.path.setText(str(tmp_path / "job"))

@@ -113,6 +113,28 @@ def test_what_a_job_cannot_be_made_of_is_said(made: tuple[Session, Path], tmp_pa
     assert (job / "results").is_dir() and not any(tmp_path.iterdir())
 
 
+def test_only_a_job_that_nothing_was_added_to_is_replaced(made: tuple[Session, Path], tmp_path: Path) -> None:
+    session, _ = made
+    place = tmp_path / "thesis"
+    place.mkdir()
+    (place / "job.json").write_text("{}")
+    (place / "thesis.tex").write_text("Chapter 1")
+
+    def refused() -> None:
+        with pytest.raises(ExportError, match="already holds other files"):
+            finish(save_job(session, "s1", str(place), SETTINGS, "cpu"))
+        assert (place / "thesis.tex").read_text() == "Chapter 1"
+
+    refused()
+    (place / "job.json").unlink()
+    (place / "thesis.tex").unlink()
+    finish(save_job(session, "s1", str(place), SETTINGS, "cpu"))
+    finish(save_job(session, "s1", str(place), SETTINGS, "cuda"))
+    assert "DEVICE:-cuda" in (place / "run.sh").read_text()
+    (place / "thesis.tex").write_text("Chapter 1")
+    refused()
+
+
 def test_results_of_strangers_damaged_ones_and_none_are_refused(made: tuple[Session, Path], tmp_path: Path) -> None:
     session, job = made
     count = len(session.states())
