@@ -5,22 +5,26 @@ data of declared types, and nothing outside of the folder is read.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
+import msgspec
 import torch
 
-from ..errors import Message, OpenError
+from ..errors import Message, OpenError, SecateurError
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, part_of
 from ..recipes.recipe import recipe_of
 from ..recipes.steps import Open
-from ..recovery.protocol import RecoverySettings
+from ..recovery.protocol import RecoverySettings, require_possible
 from ..session.session import Session
 from ..session.state_history import StateHistory, is_project
 from ..session.states import State, StateKind
 from ..storage.atomic_files import read_through
 from ..storage.paths import absolute_to
+from ..storage.serialization import to_plain
 from ..storage.weight_store import WeightStore
 from ..targets.protocol import Timing
 from .job_folder import RESULTS, read_job, write_job
@@ -65,6 +69,7 @@ def take_job(session: Session, folder: str, token: CancelToken = NEVER) -> Job[t
     for number, one in enumerate(found):
         known = next((mine for mine in history.states.values() if mine.weights == one.weights), None)
         if known is None:
+            _require_possible(one, place / RESULTS)
             path = store.path(one.weights)
             yield from part_of(Progress("Reading results", number, len(found)), _check(path, place, one, token))
             told = replace(one, metrics=one.metrics if same_task else (), timings=_there(one.timings))
@@ -95,6 +100,31 @@ def _check(path: Path, place: Path, state: State, token: CancelToken) -> Job[Non
     if hashed.hexdigest() != state.weights:
         template = "{path} is incomplete or damaged. Copy the folder again."
         raise OpenError("job.weights", template, path=str(path))
+
+
+def _require_possible(state: State, folder: Path) -> None:
+    """Raise OpenError for a state that no recovery makes: once kept, it could be neither shown nor read again."""
+    try:
+        for message in (*state.repaired, *([] if state.stopped is None else [state.stopped])):
+            str(message)
+        if state.recovery is None or not all("step" in point for point in state.curve):
+            raise ValueError("no settings, or a point of the curve without a step")
+        require_possible(state.recovery)
+        msgspec.msgpack.encode(to_plain(state))  # no whole number is longer than its readers take
+        if not _is_finite(msgspec.to_builtins((state.curve, state.metrics, state.timings))):
+            raise ValueError("NaN or infinity")
+    except (SecateurError, LookupError, ValueError, TypeError, OverflowError) as error:
+        template = "{folder} holds invalid values for state {state}. Copy the folder again."
+        raise OpenError("job.invalid", template, repr(error)[:1000], folder=str(folder), state=state.id) from error
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether all numbers in plain data are finite."""
+    if isinstance(value, dict):
+        return all(map(_is_finite, cast("dict[str, Any]", value).values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, cast("list[Any]", value)))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _require_inside(path: Path, place: Path) -> None:

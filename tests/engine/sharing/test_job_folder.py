@@ -168,6 +168,39 @@ def test_results_of_strangers_damaged_ones_and_none_are_refused(made: tuple[Sess
     refused(other, "incomplete or damaged")
 
 
+def edited(job: Path, folder: Path, **fields: object) -> Path:
+    """A copy of a job that has run, with other fields of its recovered state."""
+    shutil.copytree(job, folder)
+    log = folder / "results" / "events.jsonl"
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    (state,) = (one["state"] for one in records if one["event"] == "state" and one["state"]["kind"] == "recovered")
+    state |= fields
+    log.write_text("".join(f"{json.dumps(one)}\n" for one in records))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"stopped": {"code": "a", "template": "{missing}"}},
+        {"repaired": [{"code": "a", "template": "{one:x}", "arguments": {"one": "text"}}]},
+        {"recovery": {"epochs": -1}},
+        {"recovery": None},
+        {"curve": [{"step": 1.0, "loss": "nan"}]},
+        {"curve": [{"loss": 1.0}]},
+        {"metrics": [{"name": "top-1", "value": 1.0, "count": 10**30, "error": 0.0, "split": "val"}]},
+    ],
+)
+def test_a_state_that_no_recovery_makes_is_refused(
+    made: tuple[Session, Path], tmp_path: Path, fields: dict[str, object]
+) -> None:
+    session, job = made
+    log = (session.history.folder / "events.jsonl").read_bytes()
+    with pytest.raises(OpenError, match="holds invalid values for state"):
+        finish(take_job(session, str(edited(job, tmp_path / "job", weights="c" * 64, **fields))))
+    assert (session.history.folder / "events.jsonl").read_bytes() == log
+
+
 @pytest.mark.end_to_end
 def test_a_job_is_written_run_by_its_shell_script_elsewhere_and_read_by_the_command_line(
     tmp_path: Path, capsys
