@@ -20,14 +20,14 @@ from ..recipes.recipe import recipe_of
 from ..recipes.steps import Open
 from ..recovery.protocol import RecoverySettings, require_possible
 from ..session.session import Session
-from ..session.state_history import StateHistory, is_project
+from ..session.state_history import LOG, StateHistory, is_project
 from ..session.states import State, StateKind
 from ..storage.atomic_files import read_through
 from ..storage.paths import absolute_to
 from ..storage.serialization import to_plain
 from ..storage.weight_store import WeightStore
 from ..targets.protocol import Timing
-from .job_folder import RESULTS, read_job, write_job
+from .job_folder import JOB, RESULTS, read_job, write_job
 
 NEVER = NeverCancelled()
 
@@ -49,6 +49,8 @@ def take_job(session: Session, folder: str, token: CancelToken = NEVER) -> Job[t
         OpenError: There is nothing yet, it is of another session, or its weights are damaged or do not fit.
     """
     place = Path(absolute_to(Path.cwd())(folder))
+    for path in (place / JOB, place / RESULTS, place / RESULTS / LOG):
+        _require_inside(path, place)
     job, history = read_job(place), session.history
     here = next((one for one in history.states.values() if one.weights == job.weights and one.removed), None)
     if here is None:
@@ -57,7 +59,6 @@ def take_job(session: Session, folder: str, token: CancelToken = NEVER) -> Job[t
     if not is_project(str(place / RESULTS)):
         template = "{folder} has no results yet. Run the job there, and copy the folder back with its results."
         raise OpenError("job.no_results", template, folder=str(place))
-    _require_inside(place / RESULTS, place)
     there = StateHistory(place / RESULTS)
     there.read()
     found = [one for one in there.states.values() if one.kind is StateKind.RECOVERED and _same(one, here)]
@@ -128,7 +129,11 @@ def _is_finite(value: Any) -> bool:
 
 
 def _require_inside(path: Path, place: Path) -> None:
-    if not path.resolve().is_relative_to(place.resolve()):
+    try:
+        inside = path.resolve().is_relative_to(place.resolve())
+    except (OSError, RuntimeError):  # links in a circle
+        inside = False
+    if not inside:
         template = "{path} leads out of the folder of the job, so it is not read. Copy the folder itself."
         raise OpenError("job.outside", template, path=str(path))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import Message, SecateurError
 from ..jobs import CancelToken, Job, Progress, check
+from .file_limits import check_special
 
 SHORT = 40
 """Characters of a name that a temporary one begins with: with more it would be too long where the name just is not."""
@@ -47,7 +48,8 @@ def write(path: Path, data: bytes) -> None:
 
 
 def read_through(path: Path, take: Callable[[bytes], object], shown: Message, token: CancelToken) -> Job[None]:
-    """Hand over what a file holds, piece by piece; raises OSError where it cannot be read."""
+    """Hand over what a file holds, piece by piece; raises OSError where it cannot be read, OpenError for a pipe."""
+    check_special(path)
     with path.open("rb") as file:
         count = -(-os.fstat(file.fileno()).st_size // PIECE)
         for number in range(count):

@@ -150,7 +150,19 @@ def test_results_of_strangers_damaged_ones_and_none_are_refused(made: tuple[Sess
     (tmp_path / "empty" / "job.json").write_text(json.dumps(told))
     refused(tmp_path / "empty", "has no results yet")
     (tmp_path / "empty" / "results").symlink_to(job / "results")
-    refused(tmp_path / "empty", "leads out of the folder")
+    refused(tmp_path / "empty", "results leads out of the folder")
+    (tmp_path / "empty" / "results").unlink()
+    (tmp_path / "empty" / "results").mkdir()
+    (tmp_path / "empty" / "results" / "events.jsonl").symlink_to(job / "results" / "events.jsonl")
+    refused(tmp_path / "empty", "events.jsonl leads out of the folder")
+    (tmp_path / "empty" / "results" / "events.jsonl").unlink()
+    (tmp_path / "empty" / "job.json").unlink()
+    (tmp_path / "empty" / "job.json").symlink_to(job / "job.json")
+    refused(tmp_path / "empty", "job.json leads out of the folder")
+    (tmp_path / "empty" / "job.json").unlink()
+    (tmp_path / "empty" / "job.json").symlink_to("job.json")
+    refused(tmp_path / "empty", "job.json leads out of the folder")
+    (tmp_path / "empty" / "job.json").unlink()
     (tmp_path / "empty" / "job.json").write_text(json.dumps(told | {"weights": "0" * 64}))
     refused(tmp_path / "empty", "a state that this project does not have")
     (tmp_path / "empty" / "job.json").write_text("[1")
@@ -199,6 +211,14 @@ def test_a_state_that_no_recovery_makes_is_refused(
     with pytest.raises(OpenError, match="holds invalid values for state"):
         finish(take_job(session, str(edited(job, tmp_path / "job", weights="c" * 64, **fields))))
     assert (session.history.folder / "events.jsonl").read_bytes() == log
+
+
+def test_a_pipe_among_the_weights_is_refused_at_once(made: tuple[Session, Path], tmp_path: Path) -> None:
+    session, job = made
+    place = edited(job, tmp_path / "job", weights="c" * 64)
+    os.mkfifo(place / "results" / "weights" / f"{'c' * 64}.safetensors")
+    with pytest.raises(OpenError, match="is a named pipe"):
+        finish(take_job(session, str(place)))
 
 
 @pytest.mark.end_to_end
