@@ -52,7 +52,8 @@ def take_job(session: Session, folder: str, token: CancelToken = NEVER) -> Job[t
     for path in (place / JOB, place / RESULTS, place / RESULTS / LOG):
         _require_inside(path, place)
     job, history = read_job(place), session.history
-    here = next((one for one in history.states.values() if one.weights == job.weights and one.removed), None)
+    alike = {one.id: one for one in history.states.values() if one.weights == job.weights and one.removed}
+    here = alike.get(job.state, next(iter(alike.values()), None))
     if here is None:
         template = "{folder} recovers a state that this project does not have. Open the project that it was made from."
         raise OpenError("job.stranger", template, folder=str(place))
@@ -68,7 +69,7 @@ def take_job(session: Session, folder: str, token: CancelToken = NEVER) -> Job[t
     same_task = session.has_task and job.task == history.task
     store, made = WeightStore(place / RESULTS / "weights"), list[State]()
     for number, one in enumerate(found):
-        known = next((mine for mine in history.states.values() if mine.weights == one.weights), None)
+        known = next((mine for mine in history.states.values() if _is_read(one, mine, here)), None)
         if known is None:
             _require_possible(one, place / RESULTS)
             path = store.path(one.weights)
@@ -82,6 +83,12 @@ def take_job(session: Session, folder: str, token: CancelToken = NEVER) -> Job[t
 def _same(one: State, other: State) -> bool:
     """Whether the same structures are removed in two states."""
     return _sets(one.removed) == _sets(other.removed)
+
+
+def _is_read(there: State, mine: State, parent: State) -> bool:
+    """Whether a state of this history is the one that was recovered there, by the same settings from the same state."""
+    recovered = mine.kind is StateKind.RECOVERED and mine.parent == parent.id
+    return recovered and (mine.weights, mine.recovery) == (there.weights, there.recovery)
 
 
 def _sets(removed: Mapping[str, list[int]]) -> dict[str, frozenset[int]]:

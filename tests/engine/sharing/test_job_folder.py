@@ -221,6 +221,18 @@ def test_a_pipe_among_the_weights_is_refused_at_once(made: tuple[Session, Path],
         finish(take_job(session, str(place)))
 
 
+def test_a_recovery_that_returned_its_input_is_a_state_of_its_own(made: tuple[Session, Path], tmp_path: Path) -> None:
+    session, job = made
+    told, count = json.loads((job / "job.json").read_text()), len(session.states())
+    place = edited(job, tmp_path / "job", weights=told["weights"])
+    (state,) = finish(take_job(session, str(place)))
+    assert (state.parent, state.kind, state.weights) == ("s1", StateKind.RECOVERED, told["weights"])
+    assert finish(take_job(session, str(place))) == (state,) and len(session.states()) == count + 1
+    (place / "job.json").write_text(json.dumps(told | {"state": state.id}))  # a job of that one, of the same weights
+    (next_one,) = finish(take_job(session, str(place)))
+    assert next_one.parent == state.id and len(session.states()) == count + 2
+
+
 @pytest.mark.end_to_end
 def test_a_job_is_written_run_by_its_shell_script_elsewhere_and_read_by_the_command_line(
     tmp_path: Path, capsys
