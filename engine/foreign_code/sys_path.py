@@ -110,7 +110,7 @@ def _defines(folder: Path, top: str) -> bool:
     return (folder / f"{top}.py").is_file() or (folder / top).is_dir()
 
 
-def _installed(origin: Path) -> bool:
+def is_installed(origin: Path) -> bool:
     """True for installed packages and the standard library."""
     if {"site-packages", "dist-packages"} & set(origin.parts):
         return True
@@ -128,7 +128,7 @@ def _users() -> Iterator[tuple[str, Path]]:
     """Imported modules that are neither installed nor ours, with their origin."""
     for name, module in list(sys.modules.items()):
         place = origin(module)
-        if place is not None and not _installed(place) and name.partition(".")[0] not in ("__main__", "secateur"):
+        if place is not None and not is_installed(place) and name.partition(".")[0] not in ("__main__", "secateur"):
             yield name, place
 
 
@@ -157,7 +157,7 @@ def _claim(folder: Path) -> None:
         if not inner.is_dir() or (inner / "__init__.py").exists() or not any(inner.glob("*.py")):
             continue
         found = PathFinder.find_spec(inner.name, sys.path)
-        if found is None or found.origin is None or _installed(Path(found.origin)):
+        if found is None or found.origin is None or is_installed(Path(found.origin)):
             continue
         spec = ModuleSpec(inner.name, None, is_package=True)
         spec.submodule_search_locations = [str(inner)]
@@ -167,7 +167,7 @@ def _claim(folder: Path) -> None:
 def _is_users(entry: str) -> bool:
     """Whether modules of a folder are neither installed nor ours."""
     folder, own = Path(entry), Path(__file__).parents[2]
-    return not _installed(folder) and not any(folder.is_relative_to(own / name) for name in OWN)
+    return not is_installed(folder) and not any(folder.is_relative_to(own / name) for name in OWN)
 
 
 def _from_source(entry: str) -> FileFinder:

@@ -5,6 +5,7 @@ and recovers them, with the settings that were asked for here. What it makes is 
 `job_results` reads back. Loads no torch.
 """
 
+import os
 import re
 import shlex
 import shutil
@@ -12,12 +13,16 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
+from itertools import count
 from pathlib import Path
 
 import msgspec
 
 from ..errors import OpenError, PlanError
 from ..export.staged_output import check_destination, staged_folder
+from ..foreign_code.import_file import SOURCE
+from ..foreign_code.own_modules import own_modules
+from ..foreign_code.sys_path import ROOT_MARKERS, import_places
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..recipes.recipe import RECIPE, code_in, recipe_bytes, taken, with_model, with_paths
 from ..recipes.steps import Attach, AttachIntent, Cut, Numbers, Open, Plan, Recipe, Recover
@@ -114,7 +119,7 @@ def write_job(
             START: _start(recipe, history.spec or model, device),
             SLURM: _slurm(name, device),
             CONSTRAINTS: "".join(f"{line}\n" for line in _versions()),
-            README: _readme(name, one, left),
+            README: _readme(name, one, left, has_code=bool(code_in(recipe))),
         }
         for file, text in texts.items():
             (place / file).write_text(text, encoding="utf-8", newline="\n")
@@ -168,22 +173,43 @@ def _steps(base: State, cuts: Iterable[State], place: Path) -> Iterable[Plan | C
 
 def _with_copies(model: ModelSpec, place: Path) -> tuple[ModelSpec, tuple[str, ...]]:
     """A model whose files are copied into the folder, and the paths of what is too large, or is data: that stays."""
-    moved, left = dict[str, str](), list[str]()
-    for part in parts_of(model, model.task):
-        source = Path(part.path)
+    moved, left, bases = dict[str, str](), list[str](), dict[Path, Path]()
+    for part in sorted(parts_of(model, model.task), key=lambda part: not part.path.endswith(SOURCE)):
+        source = Path(os.path.abspath(part.path))
         if part.path in moved or not source.exists():
             continue
         if part.role is Role.DATA or not source.is_file() or source.stat().st_size > COPIED:
             left.append(part.path)
             continue
-        names = {Path(one).name for one in moved.values()}
-        name = next(
-            one for n in range(len(names) + 1) if (one := f"{n}-{source.name}" if n else source.name) not in names
-        )
         (place / COPIES).mkdir(exist_ok=True)
-        shutil.copyfile(source, place / COPIES / name)
-        moved[part.path] = str(place / COPIES / name)
+        if part.role in (Role.MODEL, Role.TASK) and source.suffix == SOURCE:
+            moved[part.path] = str(_copy_code(source, place / COPIES, bases))
+            continue
+        names = (source.name, *(f"{number}-{source.name}" for number in count(1)))
+        target = next(one for name in names if not (one := place / COPIES / name).exists())
+        shutil.copyfile(source, target)
+        moved[part.path] = str(target)
     return change_model(model, lambda path: moved.get(path, path)), tuple(dict.fromkeys(left))
+
+
+def _copy_code(file: Path, copies: Path, bases: dict[Path, Path]) -> Path:
+    """Copy a Python file with the modules of its project that it imports, as they lie to each other.
+
+    Args:
+        file: The file.
+        copies: Folder of all copies.
+        bases: Folder that modules are imported from -> where it is copied to; added to.
+    """
+    modules = own_modules(file)
+    base = min(modules.values(), key=lambda one: len(one.parts))  # each of them has the file below it
+    folder = bases.setdefault(base, copies / f"{len(bases)}-{base.name}" if bases else copies)
+    for module in modules:
+        target = folder / module.relative_to(base)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(module, target)
+    if str(base) not in import_places(file)[0]:  # modules come from the root of the project
+        (folder / ROOT_MARKERS[0]).touch()
+    return folder / file.relative_to(base)
 
 
 def _relative_to(place: Path) -> Change:
@@ -228,13 +254,21 @@ def _slurm(name: str, device: str) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _readme(name: str, state: State, left: Iterable[str]) -> str:
+def _readme(name: str, state: State, left: Iterable[str], has_code: bool) -> str:
     needed = "".join(f"- `{path}`\n" for path in left)
     where = (
         "It needs these there, at the same path. Where one lies elsewhere, say so when you start the job:\n"
         f"`sh {START} --moved /path/here=/path/there`\n\n{needed}\n"
         if needed
+        else ""
+        if has_code
         else "All that it needs is in this folder.\n\n"
+    )
+    code = (
+        f"`{COPIES}/` has the code and the modules that it imports from its own project. If it reads other files from\n"
+        "its folder, copy them there too.\n\n"
+        if has_code
+        else ""
     )
     return (
         f"# Recover {name}, state {state.id}\n\n"
@@ -245,7 +279,7 @@ def _readme(name: str, state: State, left: Iterable[str]) -> str:
         f"   `DEVICE=cpu sh {START}` computes elsewhere; `SECATEUR=/path/to/secateur` names another installation.\n"
         "4. Copy the folder back, and read the results: *Run > Read the results of a job...*, or\n"
         "   `secateur job PROJECT --results THIS_FOLDER`.\n\n"
-        f"{where}"
+        f"{where}{code}"
         f"`{RECIPE}` says what is done, `{RESULTS}/` will hold what was made.\n"
     )
 

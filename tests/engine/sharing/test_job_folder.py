@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from secateur.engine.cli.main import main
 from secateur.engine.errors import ExportError, OpenError, PlanError
 from secateur.engine.foreign_code.consent import FULL_CONSENT
+from secateur.engine.foreign_code.import_file import import_file
 from secateur.engine.jobs import finish
 from secateur.engine.recipes.recipe import read_recipe
 from secateur.engine.recipes.replay import replay
@@ -20,8 +21,10 @@ from secateur.engine.recipes.steps import Attach, Cut, Open, Plan, Recover
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import StateKind
+from secateur.engine.sharing.job_folder import write_job
 from secateur.engine.sharing.job_results import save_job, take_job
 from secateur.engine.sharing.session_files import save_project
+from secateur.engine.tasks.protocol import TaskSpec
 
 from ..session.small import write_project
 
@@ -29,9 +32,11 @@ SETTINGS = RecoverySettings(epochs=1, repair=Repair.NONE, seed=3)
 
 
 def cut_session(folder: Path) -> Session:
-    """The small project, opened and cut."""
-    session = Session(folder / "session")
-    opened = finish(session.open(write_project(folder / "mine")))
+    """The small project, its model imported from beside the file that is named, opened and cut."""
+    session, spec = Session(folder / "session"), write_project(folder / "mine")
+    (folder / "mine" / "model.py").rename(folder / "mine" / "parts.py")
+    (folder / "mine" / "model.py").write_text("from parts import *\n")
+    opened = finish(session.open(spec))
     removed = opened.analysis.empty()
     for one in opened.analysis.sets:
         removed[one.first : one.first + one.count // 3] = True
@@ -63,16 +68,39 @@ def test_the_folder_says_all_that_the_other_machine_needs(made: tuple[Session, P
     assert sorted(one.name for one in job.iterdir() if one.name != "results") == [
         "README.md", "constraints.txt", "files", "job.json", "recipe.json", "run.sh", "slurm.sbatch",
     ]  # fmt: skip
-    assert [one.name for one in (job / "files").iterdir()] == ["model.py"]
+    assert sorted(one.name for one in (job / "files").glob("*.*")) == ["model.py", "parts.py"]
     opening, plan, cut, recover = read_recipe(job / "recipe.json").steps
     assert isinstance(opening, Open) and isinstance(cut, Cut) and isinstance(recover, Recover)
     assert opening.intent.model.source == f"{job / 'files' / 'model.py'}:make"
     assert opening.intent.model.task is not None and opening.intent.model.task.path == str(job.parent / "mine/data.npz")
     assert isinstance(plan, Plan) and plan.outcome.removed == session.history.state("s1").removed
     assert recover.intent == SETTINGS
-    assert "data.npz" in (job / "README.md").read_text() and os.access(job / "run.sh", os.X_OK)
+    assert "data.npz" in (readme := (job / "README.md").read_text()) and "All that it needs" not in readme
+    assert os.access(job / "run.sh", os.X_OK)
     assert any(line.startswith("torch==") for line in (job / "constraints.txt").read_text().splitlines())
     assert not any("gpu" in line for line in (job / "slurm.sbatch").read_text().splitlines())
+
+
+def test_modules_from_the_root_of_a_project_are_found_again(made: tuple[Session, Path], tmp_path: Path) -> None:
+    session, _ = made
+    for name, text in {
+        "setup.cfg": "",
+        "tools/sizes.py": "width = 3",
+        "task/task.py": "from tools.sizes import width",
+    }.items():
+        (tmp_path / "net" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "net" / name).write_text(text)
+    opening = read_recipe(made[1] / "recipe.json").steps[0]
+    assert isinstance(opening, Open)
+    before = session.history.task
+    session.history.task = TaskSpec("file", str(tmp_path / "net" / "task" / "task.py"))
+    try:
+        finish(write_job(session.history, opening, "s1", tmp_path / "job", SETTINGS, "cpu", session.store.folder))
+    finally:
+        session.history.task = before
+    (moved,) = (tmp_path / "job" / "files").glob("*/task/task.py")
+    assert vars(import_file(moved, FULL_CONSENT))["width"] == 3
+    assert {one.name for one in (tmp_path / "job" / "files").iterdir()} >= {"model.py", "parts.py"}
 
 
 def test_results_become_a_state_of_the_same_history_once(made: tuple[Session, Path]) -> None:
@@ -246,12 +274,14 @@ def test_a_job_is_written_run_by_its_shell_script_elsewhere_and_read_by_the_comm
     (tmp_path / "job").rename(moved)
     (tmp_path / "mine" / "data.npz").rename(tmp_path / "there.npz")
     (tmp_path / "mine" / "model.py").unlink()
+    (tmp_path / "mine" / "parts.py").rename(tmp_path / "parts.py")
     command = [str(moved / "run.sh"), "--moved", f"{tmp_path / 'mine' / 'data.npz'}={tmp_path / 'there.npz'}"]
     environment = {**os.environ, "SECATEUR": f"{sys.executable} -P -m secateur.engine.cli.main"}
     done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False, timeout=170)
     assert done.returncode == 0, done.stderr
     (tmp_path / "there.npz").rename(tmp_path / "mine" / "data.npz")
-    (tmp_path / "mine" / "model.py").write_text((moved / "files" / "model.py").read_text())
+    for name in ("model.py", "parts.py"):
+        shutil.copyfile(moved / "files" / name, tmp_path / "mine" / name)
     capsys.readouterr()
     assert main(["job", str(tmp_path / "project"), "--results", str(moved), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
