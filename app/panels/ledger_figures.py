@@ -150,10 +150,12 @@ def _latency(document: Document, where: str, state: State, planned: bool) -> Fig
         step = say("ledger", "Measure") if first is None or not planned else ""
         words = say("ledger", "not cut yet") if planned and first is not None else say("ledger", "not measured")
         whose = where if first is not None else ""
+        tip = _with_original(tip, timing_tip(first) if first is not None and before else "")
         return Figure(title, words, short, whose, "", before, known=False, step=step, tip=tip)
     tip = timing_tip(now)
     if now.step is not None:
         tip += "; " + _step(now.step, None if first is None or state is document.original else first.step)
+    tip = _with_original(tip, timing_tip(first) if first is not None and before else "")
     source = say("ledger", "measured")
     if first is None or state is document.original:
         share = UNKNOWN if first is None else 1.0
@@ -170,6 +172,11 @@ def _latency(document: Document, where: str, state: State, planned: bool) -> Fig
         share=now.median / first.median,
         tip=tip,
     )
+
+
+def _with_original(tip: str, original: str) -> str:
+    """What a cell says, and beneath it how the original's value in it is known, "" where it shows none."""
+    return f"{tip}\n{say('ledger', 'Original: {0}').format(original)}" if original else tip
 
 
 def _step(now: Latency, first: Latency | None) -> str:
@@ -216,7 +223,8 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
         known = planned and first is not None
         words = say("ledger", "not cut yet") if known else say("ledger", "not measured")
         step = "" if known or document.task is None else say("ledger", "Evaluate")
-        tip = "\n".join(filter(None, (words, others)))
+        tip = _with_original(words, metric_tip(first) if first is not None and before else "")
+        tip = "\n".join(filter(None, (tip, others)))
         return Figure(title, words, title, where if known else "", "", before, known=False, step=step, tip=tip)
     stale, lines = state.stale, [metric_tip(now)]
     if stale:

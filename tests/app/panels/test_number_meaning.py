@@ -15,7 +15,7 @@ from secateur.app.panels.recovery.curves import Curves
 from secateur.app.panels.state_strip import StateStrip
 from secateur.app.panels.tradeoff.points import Cost, trade_off
 from secateur.engine.tasks.protocol import Metric, Split
-from tests.app.stand_in import StandIn, travelled
+from tests.app.stand_in import StandIn, opened, travelled
 
 WHEN = time.mktime((2026, 11, 28, 17, 3, 0, 0, 0, -1))
 
@@ -109,6 +109,17 @@ def test_each_number_says_its_split_n_target_and_when(document, shown) -> None:
     for tip in (figures["latency"].tip, strip, point):
         assert "onnxruntime, batch 1, 1 thread" in tip and "400 runs" in tip and "2026-11-28 17:03" in tip
     assert "Original: top-1 93.0" in figures["metric"].tip
+
+
+def test_a_plan_says_how_the_values_of_the_original_beside_it_are_known() -> None:
+    document = with_metrics(opened(), s0=(top1(0.93),))
+    document.plan.mark([40], True)
+    figures = ledger_figures(document)
+    assert figures["metric"].before and figures["latency"].before
+    assert figures["metric"].tip.splitlines()[0] == "not cut yet"
+    for name, words in (("metric", "measured on the test split; 2026-11-28 17:03"), ("latency", "400 runs")):
+        told = figures[name].tip.splitlines()[1]
+        assert told.startswith("Original: ") and words in told, figures[name].tip
 
 
 def test_where_results_are_judged_on_another_split_the_ledger_names_it() -> None:
