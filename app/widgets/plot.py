@@ -73,6 +73,11 @@ class Plot(pg.PlotWidget):
             self._titles[side] = text
             self._write_titles()
 
+    def show_values(self, *, bottom: bool, left: bool) -> None:
+        """Write numbers along each axis, or none where nothing is known yet that they could stand for."""
+        self.getAxis("bottom").setStyle(showValues=bottom)
+        self.getAxis("left").setStyle(showValues=left)
+
     def resizeEvent(self, ev: QResizeEvent) -> None:
         """Another size has room for other words."""
         super().resizeEvent(ev)

@@ -98,6 +98,8 @@ class Curves(QWidget):
             self._original.setValue(level.value * scale)
         percent = original is None or original.percent
         self._show_range(table[:, 2], None if level is None else level.value * scale, percent)
+        self._loss_plot.show_values(bottom=bool(len(losses)), left=bool(len(losses)))
+        self._metric_plot.show_values(bottom=bool(len(measured)), left=bool(len(measured)) or level is not None)
         if original is not None:
             unit = ", %" if original.percent else ""
             self._metric_title.setText(self.tr("{0} on val{1}").format(original.name, unit))

@@ -138,6 +138,20 @@ def test_the_line_of_the_original_among_the_recovery_curves_is_of_the_val_split(
     assert curves._original.isVisible() and curves._original.value() == pytest.approx(94.5)
 
 
+def test_plots_without_a_point_have_no_numbers(shown) -> None:
+    from secateur.app.document.job_state import CurvePoint
+
+    curves = shown(Curves(), 500, 200)
+    plots = curves._loss_plot, curves._metric_plot
+    curves.show_points((), top1(0.93), None)
+    for plot in plots:
+        assert not any(plot.getAxis(side).style["showValues"] for side in ("bottom", "left"))
+    curves.show_points((), top1(0.93), top1(0.945, Split.VAL))
+    assert [plot.getAxis("left").style["showValues"] for plot in plots] == [False, True]
+    curves.show_points((CurvePoint(0, 1.0, 0.5), CurvePoint(9, 0.5, 0.9)), top1(0.93), None)
+    assert all(plot.getAxis(side).style["showValues"] for plot in plots for side in ("bottom", "left"))
+
+
 def test_one_evaluation_does_not_make_an_axis_of_thousandths(shown) -> None:
     from secateur.app.document.job_state import CurvePoint
 
