@@ -9,7 +9,7 @@ from secateur.engine.session.states import State, StateKind
 
 from ..document.document import Aspect, Document
 from ..text.format import change, count, milliseconds, scaled, size
-from ..text.metrics import elsewhere_tip, metric_tip, path_through, timing_of, timing_tip, value_text
+from ..text.metrics import measured_tip, path_through, timing_of, value_text
 from ..text.translate import engine_words
 from ..text.verdicts import goal_short, goal_tip, goal_words
 from ..theme import px, sizes, tokens
@@ -243,8 +243,7 @@ class StateStrip(Card):
 
     def _known(self, state: State) -> str:
         metric, timing = self.document.metric(state), timing_of(state, self.document.target)
-        lines = ("" if metric is None else metric_tip(metric), "" if timing is None else timing_tip(timing))
-        return "\n".join(filter(None, (*lines, elsewhere_tip(state, self.document.evaluation_split))))
+        return measured_tip(state, metric, timing, self.document.evaluation_split)
 
     def _show(self, name: str, stage: str, caption: str, state_id: str = "") -> None:
         step = self.steps[name]

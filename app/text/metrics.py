@@ -97,6 +97,12 @@ def elsewhere_tip(state: State | None, split: Split) -> str:
     return "\n".join(words.format(metric_tip(metric)) for metric in others)
 
 
+def measured_tip(state: State, metric: Metric | None, timing: Timing | None, split: Split) -> str:
+    """How what is shown of a state is known, a line each, and what of it is not compared on this split. "" for none."""
+    lines = ("" if metric is None else metric_tip(metric), "" if timing is None else timing_tip(timing))
+    return "\n".join(filter(None, (*lines, elsewhere_tip(state, split))))
+
+
 def replaced(before: State, metrics: Iterable[Metric], timings: Iterable[Timing]) -> list[str]:
     """What newer measurements replace of a state, a sentence each; what came out the same is not mentioned.
 

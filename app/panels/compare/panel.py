@@ -13,7 +13,7 @@ from PySide6.QtWidgets import (
 
 from ...document.document import Aspect, Document, Side
 from ...text.format import change, scaled
-from ...text.metrics import latency_text, target_text, timing_of, value_text
+from ...text.metrics import latency_text, measured_tip, target_text, timing_of, value_text
 from ...text.translate import counted
 from ...widgets.buttons import Chip, button
 from ...widgets.empty_state import EmptyState
@@ -143,10 +143,10 @@ class ComparePanel(QWidget):
         self.model.show_models(document.analysis, left, right)
         self._show_runs(runs_of(document))
         if left is not None and right is not None and self.model.difference is not None:
-            costs = (self._costs(left, None), self._costs(right, left))
-            self.trees.say(costs)
-            for box, words in zip(self.boxes, costs, strict=True):
-                box.setToolTip(words)
+            heads = ((left, self._costs(left, None)), (right, self._costs(right, left)))
+            self.trees.say(tuple((words, self._known(one, words)) for one, words in heads))
+            for box, (one, words) in zip(self.boxes, heads, strict=True):
+                box.setToolTip(self._known(one, words))
         self._say()
 
     def _show_runs(self, runs: list[Run]) -> None:
@@ -176,6 +176,14 @@ class ComparePanel(QWidget):
             less = change(then, now) if now != then else ""
             known.append(words.format(scaled(now)) + (f" ({less})" if less else ""))
         return ", ".join(known)
+
+    def _known(self, one: Model, costs: str) -> str:
+        """What is measured of a model, and how each of these numbers is known."""
+        if one.planned:
+            return costs
+        document, timing = self.document, timing_of(one.state, self.document.target)
+        how = measured_tip(one.state, document.metric(one.state), timing, document.evaluation_split)
+        return "\n".join(filter(None, (costs, how)))
 
     def _fill(self) -> None:
         """Offer every state and plan; what was chosen stays chosen."""

@@ -1,6 +1,6 @@
 """The two trees: opened, scrolled and selected together; the right one says what differs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from PySide6.QtCore import (
     QEvent,
@@ -149,7 +149,7 @@ class TwoTrees(QWidget):
         super().__init__(parent)
         self.document, self.rows = document, model
         self.left, self.right = CompareTree(model, False), CompareTree(model, True)
-        self._costs = (ElidedLabel(role="caption"), ElidedLabel(role="caption"))
+        self._costs = (ElidedLabel(role="caption", tells=False), ElidedLabel(role="caption", tells=False))
         self._row = row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(10)
@@ -178,10 +178,11 @@ class TwoTrees(QWidget):
         self.left.selectionModel().currentChanged.connect(self._current_changed)
         self.rows.modelReset.connect(self._restored)
 
-    def say(self, costs: tuple[str, str]) -> None:
-        """Head each tree with what its model costs."""
-        for each, text in zip(self._costs, costs, strict=True):
+    def say(self, heads: Iterable[tuple[str, str]]) -> None:
+        """Head each tree with (what its model costs, the same with how it is known)."""
+        for each, (text, tip) in zip(self._costs, heads, strict=True):
             each.setText(text)
+            each.setToolTip(tip)
 
     def show_costs(self, shown: bool) -> None:
         """With or without the heads: in a low window rows are worth more."""

@@ -22,13 +22,11 @@ from ...document.document import Aspect, Document, Side
 from ...document.job_state import Receipt
 from ...text.format import rough, scaled, size
 from ...text.metrics import (
-    elsewhere_tip,
     error_text,
     kind_text,
     latency_text,
-    metric_tip,
+    measured_tip,
     timing_of,
-    timing_tip,
     value_text,
 )
 from ...text.receipts import format_called, receipt_facts
@@ -181,8 +179,7 @@ class HistoryPanel(QWidget):
             scaled(state.parameters),
             "" if verified is None else rough(verified.difference),
         )
-        lines = ("" if metric is None else metric_tip(metric), "" if timing is None else timing_tip(timing))
-        tip = "\n".join(filter(None, (*lines, elsewhere_tip(state, document.evaluation_split))))
+        tip = measured_tip(state, metric, timing, document.evaluation_split)
         items = _row(texts, tip, present, (state.id, -1, Side(state.id)))
         self._present = items[0] if present else self._present
         items[-1].setToolTip(verified_tip(document.states, state) if verified is not None else "")

@@ -306,3 +306,6 @@ def test_a_side_is_headed_by_what_is_measured_of_it_also_when_that_comes_later(p
     document.dispatcher.settle()
     assert panel.trees._costs[0].text().startswith("90.5 %, 0.310 ms, ")
     assert "MACs (" in panel.trees._costs[1].text()
+    for one in (panel.trees._costs[0], panel.boxes[0]):
+        words, metric, timing = one.toolTip().splitlines()
+        assert words == panel.trees._costs[0].text() and "measured on the" in metric and "400 runs" in timing
