@@ -166,14 +166,18 @@ class RecoveryPanel(QWidget):
             self._show_running(job)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """In a narrow window what matters more takes the room of curves to come, of the loss, and of the heading."""
+        """In a narrow window what matters more takes the room of curves to come, the loss, heading and words."""
         super().resizeEvent(event)
         self._share_room()
 
     def _share_room(self) -> None:
         roomy = self.width() >= ROOMY
         self.curves.show_loss(roomy)
-        self._heading.setVisible(roomy or recovery_job(self.document) is None)
+        running = recovery_job(self.document) is not None
+        self._heading.setVisible(roomy or not running)
+        words = recovery_called(self._given())
+        self.start.setText(words if roomy or not running else self.tr("Recover"))  # Cancel is beside it then
+        self.start.setAccessibleName(words)
         self._left_side.setVisible(roomy or self._left.currentIndex() == 1)
 
     def _show_waiting(self) -> None:
@@ -186,9 +190,6 @@ class RecoveryPanel(QWidget):
         self.epochs.setEnabled(by_epochs)
         tip = self._epochs_tip if by_epochs else self._budget_tip.format(budget_called(budget))
         self.epochs.setToolTip(tip)
-        words = recovery_called(self._given())
-        self.start.setText(words)
-        self.start.setAccessibleName(words)
 
     def _show_estimate(self, reason: str) -> None:
         """About how long it takes, before what to expect; memory too, on the button."""

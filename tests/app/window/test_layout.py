@@ -200,8 +200,13 @@ def test_in_the_smallest_window_what_decides_is_seen_without_scrolling(qtbot, mo
 def test_a_heading_gives_its_room_to_a_recovery_that_runs_in_a_narrow_window(qtbot) -> None:
     with window_of(full(), qtbot, (1024, 700)) as window:
         window.show_panel("recovery")
-        heading = window.area.panels["recovery"]._heading
-        qtbot.waitUntil(window.area.panels["recovery"].progress.isVisible)
+        panel = window.area.panels["recovery"]
+        heading, start = panel._heading, panel.start
+        qtbot.waitUntil(panel.progress.isVisible)
         assert not heading.isVisible()
+        whole = start.accessibleName()
+        assert start.text() == "Recover" and whole.startswith("Recover, ")
+        assert start.width() >= start.sizeHint().width()
         window.resize(1800, 900)
         qtbot.waitUntil(heading.isVisible)
+        assert start.text() == whole
