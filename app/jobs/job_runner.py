@@ -203,6 +203,17 @@ class JobRunner(QObject):
         self._publish()
         return True
 
+    def asked_already(self, about: object, background: bool = False) -> bool:
+        """Whether what is asked for runs or waits already; asked for by a person, it no longer steps aside."""
+        job = self.queue.about(about)
+        if job is None or job.cancelling:
+            return False
+        if job.background and not background:
+            job.background = False
+            self._step_aside(self.queue.jobs())
+            self._publish()
+        return True
+
     @Slot(int)
     def request_cancel(self, number: int) -> None:
         """Stop a job as a person wants it; where much would be lost, they are asked first."""

@@ -135,7 +135,7 @@ class StateJobs(QObject):
         if document.task is not None and document.original is not None and state is not None:
             first = document.metric(document.original)
             if first is None:
-                self._evaluate_original()
+                self._evaluate_original(document.original.id)
             if state is not document.original and not any(metric.like(first) for metric in state.metrics):
                 self.evaluate(state.id)
         self._plan.read_savings()
@@ -145,17 +145,25 @@ class StateJobs(QObject):
         """Measure the metric of a state ("" for the current one) on the split that the original was evaluated on."""
         document = self._document
         state = state or document.contents.present
-        if document.task is None or not state:
+        about = self._about_metric(state)
+        if document.task is None or not state or self._runner.asked_already(about):
             return
 
         def apply(metric: Metric) -> None:
             document.take_measurements(state, metrics=(metric,))
 
         title = self.tr("Evaluate {state}").format(state=state_called(document.states, state))
-        self._runner.run(title, apply, "evaluate", state, document.evaluation_split)
+        self._runner.run(title, apply, "evaluate", state, document.evaluation_split, about=about)
 
-    def _evaluate_original(self) -> None:
+    def _about_metric(self, state: str) -> object:
+        """What a job is about that measures the metric of a state on the split that results are judged on."""
+        return "metric", state, self._document.evaluation_split
+
+    def _evaluate_original(self, original: str) -> None:
         """Measure the original's metric; what that tells of the data is shown with it."""
+        about = self._about_metric(original)
+        if self._runner.asked_already(about):
+            return
 
         def apply(found: tuple[Metric, TaskInfo]) -> None:
             metric, info = found
@@ -163,7 +171,7 @@ class StateJobs(QObject):
             if self._document.original is not None:
                 self._document.take_measurements(self._document.original.id, metrics=(metric,))
 
-        self._runner.run(self.tr("Evaluate the original"), apply, "evaluate_original")
+        self._runner.run(self.tr("Evaluate the original"), apply, "evaluate_original", about=about)
 
     def measure(self, background: bool = False, others: tuple[str, ...] = ()) -> None:
         """Measure original and current state on the target, interleaved, and perhaps other states with them."""
@@ -177,12 +185,16 @@ class StateJobs(QObject):
         own = {one.id: one for one in (document.original, document.state)}
         exports = (name for one in own.values() for name in measurable_exports(one, target))
         states = tuple(dict.fromkeys((*own, *others, *exports)))
+        about = ("measure", states, target)
+        if self._runner.asked_already(about, background):
+            return
 
         def apply(timings: Any) -> None:
             for state, timing in zip(states, timings, strict=True):
                 document.take_measurements(state, timings=(timing,))
 
-        self._runner.run(self.tr("Measure on the target"), apply, "measure", states, target, background=background)
+        title = self.tr("Measure on the target")
+        self._runner.run(title, apply, "measure", states, target, background=background, about=about)
 
     def measure_if_cheap(self, others: tuple[str, ...] = ()) -> None:
         """Measure without being asked, where that takes seconds."""

@@ -44,8 +44,8 @@ def player(qtbot, dressed) -> Iterator[Player]:
 
 def ask_three(player: Player) -> None:
     """One runs, two wait."""
-    for state in ("s0", "s0", "s0"):
-        player.workbench.states.evaluate(state)
+    for title in ("First", "Second", "Third"):
+        player.workbench.runner.run(title, lambda _metric: None, "evaluate", "s0", "test")
 
 
 def analysis_of(player: Player):
@@ -80,7 +80,7 @@ def test_what_waits_is_listed_in_its_order_and_can_be_moved_and_taken_out(player
     qtbot.mouseClick(panel.rows[second].cancel, LEFT)
     QApplication.processEvents()
     assert titles(panel) == [first, third] and player.link.cancelled == []  # the engine never had it
-    assert player.sentences[-1] == "Cancelled: Evaluate the original. Nothing was changed."
+    assert player.sentences[-1] == "Cancelled: Second. Nothing was changed."
 
 
 def test_keys_that_take_jobs_out_of_the_queue_do_not_get_to_what_runs(player: Player, qtbot) -> None:
@@ -106,7 +106,7 @@ def test_nothing_passes_a_job_that_makes_a_state(player: Player) -> None:
     workbench.states.evaluate("s0")
     document.plan.mark(weakest(player, 0.3), True)
     workbench.states.cut()
-    workbench.states.evaluate("s0")
+    workbench.runner.run("Evaluate once more", lambda _metric: None, "evaluate", "s0", "test")
     _, cut, last = document.jobs
     assert not cut.earlier and not cut.later and not last.earlier
     workbench.runner.move(last.id, True)

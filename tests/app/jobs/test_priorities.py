@@ -1,5 +1,7 @@
 """What another model, state or criterion makes useless is cancelled in silence, and comes back where none comes."""
 
+from dataclasses import replace
+
 import pytest
 
 from secateur.engine.errors import OpenError
@@ -80,3 +82,37 @@ def test_scores_of_a_criterion_that_was_left_are_not_finished_but_a_plan_still_f
     obey(player)
     assert [job.about for job in workbench.runner.queue.jobs()] == [("s0", "lamp"), ("s0", "random")]
     assert workbench.runner.queue.jobs()[-1].then is not None
+
+
+def test_what_is_asked_for_twice_is_done_once(player: Player):
+    player.settle()
+    evaluate = player.workbench.states.evaluate
+    evaluate()
+    evaluate("s0")
+    assert waiting(player) == ["evaluate"]
+    player.link.cancelled.clear()
+    player.workbench.runner.cancel(player.link.last("evaluate"))
+    evaluate()  # the one before is going away
+    assert waiting(player) == ["evaluate", "evaluate"]
+
+
+def test_the_original_that_is_evaluated_by_itself_is_not_evaluated_once_more(player: Player):
+    document, states = player.document, player.workbench.states
+    assert document.original is not None
+    document.contents.states["s0"] = replace(document.original, metrics=())
+    states.measure_missing()
+    assert "evaluate_original" in waiting(player)
+    states.evaluate()
+    assert "evaluate" not in waiting(player)
+
+
+def test_a_measurement_that_runs_by_itself_goes_on_where_a_person_asks_for_it(player: Player):
+    player.settle()
+    states = player.workbench.states
+    states.measure(background=True)
+    number = player.link.last("measure")
+    states.measure()
+    assert waiting(player) == ["measure"] and not player.link.cancelled
+    player.document.plan.mark([3], True)
+    player.workbench.states.cut()  # what a person asked for does not step aside
+    assert number not in player.link.cancelled and waiting(player) == ["measure", "cut"]
