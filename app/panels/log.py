@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Slot
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QTextCursor
 from PySide6.QtWidgets import QFileDialog, QPlainTextEdit, QVBoxLayout, QWidget
 
 from ..document.document import Aspect
@@ -102,7 +102,11 @@ class LogPanel(QWidget):
             self._pause.start()
         self._seen = book.total
         if fresh:
+            follows = self._at_end and not self.text.textCursor().hasSelection()
+            across = self.text.horizontalScrollBar().value()
             self.text.appendPlainText("\n".join(fresh))
+            if follows:
+                self._to_end(across)
 
     def show_job(self, number: int) -> None:
         """Show the lines of one job, 0 for all."""
@@ -133,7 +137,14 @@ class LogPanel(QWidget):
         self._seen = self.document.messages.total
         lines = (line for line in self.document.messages.lines() if self._wanted(line))
         self.text.setPlainText("\n".join(line.written() for line in lines))
+        self._to_end(0)
+
+    def _to_end(self, across: int) -> None:
+        """Go to the last line; the cursor to its beginning, as the view goes to the cursor when it is first shown."""
+        for step in (QTextCursor.MoveOperation.End, QTextCursor.MoveOperation.StartOfBlock):
+            self.text.moveCursor(step)
         self.text.verticalScrollBar().setValue(self.text.verticalScrollBar().maximum())
+        self.text.horizontalScrollBar().setValue(across)
 
     @Slot(int)
     def _scrolled(self, value: int) -> None:

@@ -27,3 +27,26 @@ def test_it_follows_at_the_end_also_after_it_got_another_height(qtbot, player: P
     document.note("one more")
     log.refresh()
     assert bar.value() == 3
+
+
+def test_lines_are_read_from_their_beginning(qtbot, player: Player) -> None:
+    log, document = LogPanel(player.workbench), player.document
+    qtbot.addWidget(log)
+    log.resize(500, 260)
+    across = log.text.horizontalScrollBar()
+    for number in range(60):
+        document.note(f"line {number} " + 30 * "has many words ")
+        log.refresh()
+    log.show()
+    qtbot.waitExposed(log)
+    assert across.maximum() > 0 == across.value()
+    document.note("short")
+    log.refresh()
+    document.note(60 * "long ")
+    log.refresh()
+    QApplication.processEvents()
+    assert across.value() == 0
+    across.setValue(40)
+    document.note(60 * "long ")
+    log.refresh()
+    assert across.value() == 40
