@@ -8,8 +8,10 @@ from dataclasses import replace
 
 from PySide6.QtCore import QSignalBlocker, QTimer, Slot
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QWidget
+from shiboken6 import isValid
 
-from secateur.engine.errors import SecateurError
+from secateur.engine.errors import EngineLost, SecateurError
+from secateur.engine.jobs import Cancelled
 from secateur.engine.planning.protocol import PRESETS, Choose, Cost, KindLimit, kind_limit_of, limit_of
 from secateur.engine.planning.target_shape import KindSize
 from secateur.engine.structures.analysis import Kind
@@ -66,10 +68,13 @@ class TargetShape(FormDialog):
         self._window, self._workbench, self._document = window, window.workbench, window.document
         self._answer: ShapeAnswer | None = None
         self._waits = True
+        self._failure = ""
+        self._lost = False
         self._timer = QTimer(self, interval=SETTLED, singleShot=True)
         self._timer.timeout.connect(self._ask)
         self._patience = QTimer(self, interval=LONG, singleShot=True)
         self._patience.timeout.connect(self._say_waiting)
+        self.finished.connect(self._forget)
         self._add_source()
         self._add_kinds()
         self.offers = QWidget()
@@ -142,8 +147,15 @@ class TargetShape(FormDialog):
         self.source.setCurrentIndex(self.source.findData(NUMBERS))
 
     @Slot()
+    def _forget(self) -> None:
+        """Nothing is asked any more, and no answer waited for."""
+        self._timer.stop()
+        self._patience.stop()
+        self._workbench.shape.forget()
+
+    @Slot()
     def _edited(self) -> None:
-        self._waits = True
+        self._waits, self._failure, self._lost = True, "", False
         self._timer.start()
         self.check()
 
@@ -190,14 +202,24 @@ class TargetShape(FormDialog):
             self.figures.notes.setText(self.tr("Waiting for the engine: {job}").format(job=running))
             self._fit()
 
-    def _missed(self) -> None:
-        """The engine could not be asked: again, once it rests."""
-        if self._waits:
-            self._timer.start()
+    def _missed(self, error: SecateurError | None) -> None:
+        """No answer: the engine is asked again where it was not asked, or once after it was lost; else say why."""
+        if not isValid(self) or not self._waits or self._timer.isActive():
+            return
+        lost = isinstance(error, EngineLost)
+        if error is None or (lost and not self._lost):
+            self._lost = lost
+            return self._timer.start()
+        self._patience.stop()
+        cancelled = self.tr("The check was cancelled. Change a number to check again.")
+        self._failure = cancelled if isinstance(error, Cancelled) else sentence(error.message)
+        self.figures.notes.clear()
+        self.check()
 
     def _take(self, answer: ShapeAnswer) -> None:
-        if self._timer.isActive():  # something else is typed already
+        if not isValid(self) or self._timer.isActive():  # something else is typed already
             return
+        self._patience.stop()
         if self._answer is None:
             self._offer_presets(answer)
         self._answer, self._waits = answer, False
@@ -298,6 +320,8 @@ class TargetShape(FormDialog):
     def _problem(self) -> str:
         if problem := self._unreadable() or self.way.problem():
             return problem
+        if self._failure:
+            return self._failure
         if not any(line.text().strip() for line in self.lines.values()) and self.source.currentData() != BUDGET:
             return "" if self._removes else self.tr("Enter at least one number, or choose a budget.")
         if self._answer is not None and not self._waits and self._answer.problems:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import Progress
 from secateur.engine.recovery.protocol import RecoverySettings
 
@@ -63,7 +64,7 @@ class QueuedJob:
         arrived: Takes what the job made on the way, a tuple as it comes; None where that is nothing.
         so_far: Its result as far as it is made; None where it tells nothing of that.
         text: What the step that it leads to is called.
-        otherwise: Called when it fails or is cancelled.
+        otherwise: Told why when it fails or is cancelled.
         then: Called once its result was taken; None where nothing follows.
         again: It was asked for once more, because the engine was lost in it.
         dropped: It is cancelled because nobody needs it any more: nothing is said of that.
@@ -95,7 +96,7 @@ class QueuedJob:
     arrived: Callable[[tuple[Any, ...]], None] | None = None
     so_far: Any = None
     text: str = ""
-    otherwise: Callable[[], None] | None = None
+    otherwise: Callable[[SecateurError], None] | None = None
     then: Callable[[], None] | None = None
     again: bool = False
     dropped: bool = False

@@ -151,7 +151,7 @@ class JobRunner(QObject):
         about: object = None,
         arrived: Callable[[tuple[Any, ...]], None] | None = None,
         text: str = "",
-        otherwise: Callable[[], None] | None = None,
+        otherwise: Callable[[SecateurError], None] | None = None,
         again: bool = False,
     ) -> bool:
         """Run a job; False, with the reason said, where that is not possible now.
@@ -166,7 +166,7 @@ class JobRunner(QObject):
             about: What it is for: `Document.job_about` finds it by that.
             arrived: Takes what it makes on the way.
             text: What the step that it leads to is called.
-            otherwise: Called when it fails or is cancelled.
+            otherwise: Told why when it fails or is cancelled.
             again: It is asked for once more, because the engine was lost in it.
         """
         document = self.document
@@ -383,7 +383,7 @@ class JobRunner(QObject):
         elif job.method in SUPERSEDED:
             self._ask_for_superseded()
         if job.otherwise is not None:
-            job.otherwise()
+            job.otherwise(error)
         if isinstance(error, EngineLost):
             if job.method in LASTING and not job.again:  # a job that ends the engine each time must not go on
                 self.interrupted.append(job)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal, Slot
 
+from secateur.engine.errors import SecateurError
 from secateur.engine.session.states import OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.storage.folder_lock import FolderLock, in_use
@@ -140,7 +141,7 @@ class SessionRestore(QObject):
         if not free:
             return self._document.say(sentence(in_use(folder, lock.holder)))
 
-        def otherwise() -> None:
+        def otherwise(_error: SecateurError | None = None) -> None:
             lock.release(clean=closed)
             self.restoring = None
             self._tell()
@@ -153,7 +154,12 @@ class SessionRestore(QObject):
         self.restore(folder, name, (*moved, (old, new)), trust_code)
 
     def _open(
-        self, folder: Path, name: str, lock: FolderLock, kept: Remembered | None, otherwise: Callable[[], None]
+        self,
+        folder: Path,
+        name: str,
+        lock: FolderLock,
+        kept: Remembered | None,
+        otherwise: Callable[[SecateurError | None], None],
     ) -> None:
         moved, trust_code = self._asked[2:]
         named = name or (kept.name if kept is not None else folder.name)
@@ -178,7 +184,7 @@ class SessionRestore(QObject):
         ):
             self._tell()
         else:
-            otherwise()
+            otherwise(None)
 
     def _restored(
         self, folder: Path, lock: FolderLock, kept: Remembered | None, model: OpenedModel, states: tuple[State, ...]

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Slot
 
+from secateur.engine.errors import SecateurError
 from secateur.engine.planning import protocol as planning
 from secateur.engine.planning.protocol import Choose
 from secateur.engine.recovery.protocol import RecoverySettings
@@ -30,22 +31,36 @@ class ShapeJobs(QObject):
         self._document, self._runner, self._estimator, self._states = document, runner, estimator, states
         self._asked = 0
 
-    def ask(self, goal: planning.Goal, take: Callable[[ShapeAnswer], None], missed: Callable[[], None]) -> None:
+    @Slot()
+    def forget(self) -> None:
+        """Nobody waits for an answer any more."""
+        self._asked += 1
+        self._runner.drop(job for job in self._runner.queue.jobs() if job.about == TYPED)
+
+    def ask(
+        self,
+        goal: planning.Goal,
+        take: Callable[[ShapeAnswer], None],
+        missed: Callable[[SecateurError | None], None],
+    ) -> None:
         """Ask what a goal's shape comes to, from the current state on; only the last question is answered.
 
         Args:
             goal: With a shape; or with limits alone, which become one; without both nothing goes.
             take: Takes the answer.
-            missed: Called where there is none.
+            missed: Told why where there is none; nothing where it could not be asked.
         """
-        self._asked += 1
+        self.forget()
         number, contents = self._asked, self._document.contents
 
         def answered(answer: ShapeAnswer) -> None:
             if number == self._asked:
                 take(answer)
 
-        self._runner.drop(job for job in self._runner.queue.jobs() if job.about == TYPED)
+        def unanswered(error: SecateurError) -> None:
+            if number == self._asked:
+                missed(error)
+
         intent = self._intent(goal)
         begun = self._runner.run(
             self.tr("Check the target shape"),
@@ -56,10 +71,10 @@ class ShapeJobs(QObject):
             self._document.scores,
             contents.table,
             about=TYPED,
-            otherwise=missed,
+            otherwise=unanswered,
         )
         if not begun:
-            missed()
+            missed(None)
 
     def _intent(self, goal: planning.Goal) -> PlanIntent:
         locked, by_hand = self._document.contents.decided()

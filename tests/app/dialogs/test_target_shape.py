@@ -6,11 +6,13 @@ from dataclasses import replace
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
+from shiboken6 import isValid
 
 from secateur.app.commands import command_named
-from secateur.app.dialogs.target_shape import TargetShape
+from secateur.app.dialogs.target_shape import SETTLED, TargetShape
 from secateur.app.window.top_bar import TopBar
-from secateur.engine.errors import Message
+from secateur.engine.errors import EngineLost, Message, SecateurError
+from secateur.engine.jobs import Cancelled
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import Choose, Cost, Goal, KindLimit, Limit
 from secateur.engine.planning.target_shape import shape_of
@@ -99,6 +101,43 @@ def test_what_no_plan_has_is_told_and_a_click_takes_the_nearest(qtbot, player, d
     qtbot.waitUntil(lambda: len(player.link.sent) > before)
     answer(player)
     assert dialog.accept_button.isEnabled() and not dialog.offers.isVisible()
+
+
+def test_a_check_that_waits_is_forgotten_with_the_dialog(qtbot, player, window):
+    queue = player.workbench.runner.queue
+    player.workbench.runner.run("Another job", print, "baselines")
+    made = TargetShape(window)
+    made.show()
+    assert [job.method for job in queue.jobs()] == ["baselines", "shape"]
+    made.reject()
+    assert [job.method for job in queue.jobs()] == ["baselines"]
+    qtbot.waitUntil(lambda: not isValid(made))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"), [(Cancelled(), "The check was cancelled."), (SecateurError("x.y", "It broke."), "It broke.")]
+)
+def test_a_check_that_fails_is_told_and_not_asked_again(qtbot, player, dialog, error, words):
+    typed(qtbot, player, dialog, Kind.FILTER, "50%")
+    before = len(player.link.sent)
+    player.link.failed.emit(player.link.last("shape"), error)
+    qtbot.wait(2 * SETTLED)
+    assert len(player.link.sent) == before
+    assert dialog.missing.text().startswith(words) and not dialog.accept_button.isEnabled()
+    typed(qtbot, player, dialog, Kind.FILTER, " ")
+    answer(player)
+    assert not dialog.missing.text() and dialog.accept_button.isEnabled()
+
+
+def test_a_check_is_asked_again_once_after_the_engine_was_lost(qtbot, player, dialog):
+    typed(qtbot, player, dialog, Kind.FILTER, "50%")
+    before = len(player.link.sent)
+    lost = EngineLost("window.lost", "The engine stopped.")
+    player.link.failed.emit(player.link.last("shape"), lost)
+    qtbot.waitUntil(lambda: len(player.link.sent) > before)
+    player.link.failed.emit(player.link.last("shape"), lost)
+    qtbot.wait(2 * SETTLED)
+    assert len(player.link.sent) == before + 1 and dialog.missing.text() == "The engine stopped."
 
 
 @pytest.mark.parametrize("text", ["some", "0", "150%"])
