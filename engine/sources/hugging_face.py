@@ -61,7 +61,7 @@ class HuggingFace:
     def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> SourceModel:
         """Open the folder with the class that its configuration names."""
         found = _located(spec, consent)
-        found.check_weights()
+        found.weight_files()  # refuses what lacks them with a sentence
         origin = Origin(
             make=found.load,
             name=found.name,
@@ -134,10 +134,10 @@ def on_disk(spec: ModelSpec, consent: Consent) -> tuple[SourceModel, MappedCheck
         OpenError: The folder cannot be opened, or its files hold other tensors than the class has.
     """
     found = _located(spec, consent)
-    found.check_weights()
+    files = found.weight_files()
     with weights_on_meta():
         model: Any = found.build({}).eval()
-    checkpoint = MappedCheckpoint(sorted(found.weight_files()))
+    checkpoint = MappedCheckpoint(files)
     checkpoint.into(model)
     if (found.folder / GENERATION).is_file() and model.can_generate():
         model.generation_config = _library().GenerationConfig.from_pretrained(found.folder)
@@ -171,6 +171,7 @@ class _Folder:
         document = self._document()
         require_floats(name, folder, document)
         self._type = str(document.get("model_type", ""))
+        self._named = str(document.get("transformers_weights") or "")
         named = cast("list[Any]", document.get("architectures") or [""])
         self.architecture = str(named[0])
         self.code, self.auto = self._own_code(document)
@@ -224,21 +225,24 @@ class _Folder:
         name = self.architecture or self._type
         raise OpenError("source.hf_unknown", template, name=name, version=transformers.__version__)
 
-    def check_weights(self) -> None:
-        """Raise OpenError where weights are missing, or no safetensors."""
-        index = self.folder / INDEX
-        if not index.is_file():
-            if any(self.folder.glob("*.safetensors")):
-                return
-            pickles = sorted(one.name for pattern in PICKLES for one in self.folder.glob(pattern))
-            if pickles:
-                template = (
-                    "The weights of {name} are in {files}, which can run code when loaded. Save the model again with "
-                    "save_pretrained, which writes safetensors."
-                )
-                raise OpenError("source.hf_pickle", template, name=self.name, files=listed(pickles, SHOWN))
-            template = "{folder} has a config.json, but no weights (*.safetensors). Add them."
-            raise OpenError("source.hf_no_weights", template, folder=str(self.folder))
+    def weight_files(self) -> tuple[Path, ...]:
+        """The files that the library reads, in its order: model.safetensors, else those that the index names.
+
+        What else lies in the folder (an older file, another precision) is not read. A configuration may name another
+        file, or index, which then comes first.
+
+        Raises:
+            OpenError: Weights are missing, or no safetensors.
+        """
+        places = (self._named,) if self._named else (WEIGHTS, INDEX)
+        if self._named and (Path(self._named).name != self._named or not (self.folder / self._named).is_file()):
+            raise self._lacks([self._named], CONFIG)
+        found = next((self.folder / one for one in places if (self.folder / one).is_file()), None)
+        if found is None:
+            raise self._no_weights()
+        return self._shards(found) if found.suffix == ".json" else (found,)
+
+    def _shards(self, index: Path) -> tuple[Path, ...]:
         try:
             content: Any = parse_json(read_whole(index))
             shards = {str(one) for one in cast("dict[str, Any]", content["weight_map"]).values()}
@@ -246,19 +250,34 @@ class _Folder:
             template = "Cannot read {path}: {error}. Get the file again."
             raise OpenError("source.hf_index", template, path=str(index), error=repr(error)) from error
         outside = sorted(one for one in shards if Path(one).name != one)
-        missing = outside or sorted(one for one in shards if not (self.folder / one).is_file())
-        if missing:
-            template = "{folder} lacks {files}, which {index} names. Get the missing files."
-            files = listed(missing, SHOWN)
-            raise OpenError("source.hf_shards", template, folder=str(self.folder), files=files, index=INDEX)
+        if missing := outside or sorted(one for one in shards if not (self.folder / one).is_file()):
+            raise self._lacks(missing, index.name)
+        return tuple(self.folder / one for one in sorted(shards))
 
-    def weight_files(self) -> set[Path]:
-        """Those that the index names, else all of them."""
-        index = self.folder / INDEX
-        if not index.is_file():
-            return set(self.folder.glob("*.safetensors"))
-        content = cast("dict[str, Any]", parse_json(read_whole(index)))
-        return {self.folder / str(one) for one in content["weight_map"].values()}
+    def _lacks(self, missing: Sequence[str], named_by: str) -> OpenError:
+        template = "{folder} lacks {files}, which {index} names. Get the missing files."
+        files = listed(missing, SHOWN)
+        return OpenError("source.hf_shards", template, folder=str(self.folder), files=files, index=named_by)
+
+    def _no_weights(self) -> OpenError:
+        """The error for a folder in which the library finds no weights; names those of other forms and names."""
+        if others := sorted(one.name for one in self.folder.glob("*.safetensors")):
+            template = (
+                "{folder} has {files}, but weights are read from {weights} or the files of {index}. Rename the file, "
+                "or add the index."
+            )
+            files = listed(others, SHOWN)
+            return OpenError(
+                "source.hf_other_weights", template, folder=str(self.folder), files=files, weights=WEIGHTS, index=INDEX
+            )
+        if pickles := sorted(one.name for pattern in PICKLES for one in self.folder.glob(pattern)):
+            template = (
+                "The weights of {name} are in {files}, which can run code when loaded. Save the model again with "
+                "save_pretrained, which writes safetensors."
+            )
+            return OpenError("source.hf_pickle", template, name=self.name, files=listed(pickles, SHOWN))
+        template = "{folder} has a config.json, but no weights (*.safetensors). Add them."
+        return OpenError("source.hf_no_weights", template, folder=str(self.folder))
 
     def config(self, **arguments: Any) -> Any:
         """The configuration, with other values for some of its fields."""

@@ -39,7 +39,11 @@ class MappedCheckpoint:
     """
 
     def __init__(self, files: Iterable[Path]) -> None:
-        """Read the headers; raises OpenError for a file that is none, or holds tensors of types that torch lacks."""
+        """Read the headers.
+
+        Raises:
+            OpenError: A file is none, holds tensors of types that torch lacks, or one of a name that another has too.
+        """
         self.tensors: dict[str, Tensor] = {}
         self._maps: list[mmap.mmap] = []
         self._places: dict[str, tuple[mmap.mmap, int, int]] = {}
@@ -60,6 +64,9 @@ class MappedCheckpoint:
         self._maps.append(found)
         header.pop("__metadata__", None)
         for name, one in header.items():
+            if name in self.tensors:
+                template = "{name} is in {path} and in another of the model's files. Save the model again."
+                raise OpenError("checkpoint.mapped_twice", template, name=name, path=str(path))
             kind = TYPES.get(one["dtype"])
             if kind is None:
                 template = "{name} in {path} has the type {type}, which cannot be cut. Choose another checkpoint."

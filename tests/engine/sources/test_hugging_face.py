@@ -134,6 +134,15 @@ def _without_weights(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
 
 
+def _with_another_name(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model.fp16.safetensors")
+
+
+def _with_weights_elsewhere(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"transformers_weights": "../bert/model.safetensors"}))
+
+
 def _with_a_pickle(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
@@ -145,6 +154,7 @@ def _without_a_shard(folder: Path) -> None:
 
 
 def _with_a_shard_elsewhere(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../bert/model.safetensors"}}))
 
 
@@ -160,6 +170,8 @@ def _with_config(**fields: Any) -> Callable[[Path], None]:
     [
         (_without_config, "source.hf_no_config"),
         (_without_weights, "source.hf_no_weights"),
+        (_with_another_name, "source.hf_other_weights"),
+        (_with_weights_elsewhere, "source.hf_shards"),
         (_with_a_pickle, "source.hf_pickle"),
         (_without_a_shard, "source.hf_shards"),
         (_with_a_shard_elsewhere, "source.hf_shards"),

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,49 @@ def test_only_what_it_can_do_is_begun(llama: Path, tmp_path: Path, capsys: Any) 
         assert part in capsys.readouterr().err
     assert main(["shear", "bundled:vit", "--shape", "heads=4", "--stream", "--export", "x"]) != 0
     assert "--stream reads a Hugging Face folder" in capsys.readouterr().err
+
+
+def steps_before_refusal(folder: Path, out: Path, error: type[Exception], words: str, **changes: Any) -> list[str]:
+    """The codes of what was told until a cut was refused with some words."""
+    spec, told = ModelSpec(str(folder)), list[str]()
+    with pytest.raises(error, match=words):
+        for progress in shear_checkpoint(spec, GOAL, out, named_by_hand(spec), **changes):
+            told.append(progress.message.code)
+    return told
+
+
+@pytest.mark.parametrize("beside", ["index", "file", "named"])
+def test_the_weights_that_are_cut_are_those_that_the_library_loads(llama: Path, tmp_path: Path, beside: str) -> None:
+    folder, right = tmp_path / "model", transformers.LlamaForCausalLM.from_pretrained(llama, dtype="auto")
+    other = {name: torch.randn_like(one) for name, one in tensors(llama).items()}
+    right.save_pretrained(folder)
+    file, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if beside == "named":
+        file.rename(folder / "chosen.safetensors")
+        save_file(other, file, {"format": "pt"})
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"transformers_weights": "chosen.safetensors"}))
+    else:
+        save_file(other, folder / "older.safetensors", {"format": "pt"})
+    if beside == "index":
+        index.write_text(json.dumps({"weight_map": dict.fromkeys(other, "older.safetensors")}))
+    loaded: Any = transformers.LlamaForCausalLM.from_pretrained(folder, dtype="auto")
+    sheared(folder, tmp_path / "out")
+    sheared(llama, tmp_path / "expected")
+    assert torch.equal(loaded.lm_head.weight, right.lm_head.weight)
+    cut, expected = tensors(tmp_path / "out"), tensors(tmp_path / "expected")
+    assert cut.keys() == expected.keys() and all(torch.equal(one, expected[name]) for name, one in cut.items())
+
+
+def test_a_tensor_in_two_files_is_refused_before_anything_is_written(llama: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(llama, folder)
+    last = sorted(folder.glob("*.safetensors"))[-1]
+    save_file(load_file(last) | {"model.norm.weight": torch.ones(48)}, last, {"format": "pt"})
+    first = sorted(folder.glob("*.safetensors"))[0]
+    save_file(load_file(first) | {"model.norm.weight": torch.ones(48)}, first, {"format": "pt"})
+    told = steps_before_refusal(folder, tmp_path / "out", OpenError, r"model\.norm\.weight is in .* and in another")
+    assert told and "progress.shards" not in told and [one.name for one in tmp_path.iterdir()] == ["model"]
 
 
 def test_tensors_on_disk_are_those_that_the_library_reads(llama: Path) -> None:
