@@ -70,7 +70,7 @@ class HuggingFaceExporter:
                 where no configuration describes the model.
         """
         path = Path(request.path).expanduser().absolute()
-        check_destination(path, 2 * bytes_of(request.model), folder=True)
+        check_destination(path, 2 * bytes_of(request.model), folder=True, is_ours=is_own_folder)
         yield Progress("Finding the configuration", 0, 3)
         model, notes = _fitted(request), ()
         remote = type(model).__name__ == DECILM

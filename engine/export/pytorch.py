@@ -61,7 +61,7 @@ def export_pytorch(request: ExportRequest, *, token: CancelToken | None = None) 
     """
     path = Path(request.path).expanduser().absolute()
     require(PyTorchExporter().refusal(request))
-    check_destination(path, 2 * bytes_of(request.model), folder=True)
+    check_destination(path, 2 * bytes_of(request.model), folder=True, is_ours=_is_export)
     yield Progress("Writing weights and shapes", 0, 2)
     with staged_folder(path, _is_export) as folder:
         pack(folder, request.model, request.edits, request.spec, request.inputs)

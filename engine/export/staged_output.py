@@ -75,7 +75,13 @@ def require_free(path: Path, overwrite: bool) -> None:
     )
 
 
-def check_destination(path: Path, need: int, folder: bool = False, overwrite: bool = True) -> None:
+def check_destination(
+    path: Path,
+    need: int,
+    folder: bool = False,
+    overwrite: bool = True,
+    is_ours: Callable[[Path], bool] | None = None,
+) -> None:
     """Refuse early, with a sentence, a place that cannot take `need` bytes.
 
     Args:
@@ -83,10 +89,13 @@ def check_destination(path: Path, need: int, folder: bool = False, overwrite: bo
         need: Bytes that it will take, about.
         folder: Whether a folder is to be written.
         overwrite: What is there may be replaced.
+        is_ours: Says of a folder whether it may be, as for `staged_folder`; None: not asked.
     """
     with _sentences(path):
         _check_kinds(path, folder)
         require_free(path, overwrite)
+        if is_ours is not None:
+            _require_ours(path, is_ours)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
         free = shutil.disk_usage(path.parent).free
@@ -120,16 +129,21 @@ def _swap(new: Path, path: Path, is_ours: Callable[[Path], bool]) -> None:
     if not path.exists():
         os.replace(new, path)
         return
-    if any(path.iterdir()) and not is_ours(path):
+    _require_ours(path, is_ours)
+    old = _temporary(path)
+    os.replace(path, old)
+    os.replace(new, path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _require_ours(path: Path, is_ours: Callable[[Path], bool]) -> None:
+    """Raise ExportError for a folder with files that a new one may not replace."""
+    if path.is_dir() and any(path.iterdir()) and not is_ours(path):
         raise ExportError(
             "export.occupied",
             "{path} already holds other files. Choose a new folder, so that none of them is lost.",
             path=str(path),
         )
-    old = _temporary(path)
-    os.replace(path, old)
-    os.replace(new, path)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

@@ -97,7 +97,7 @@ def shear_checkpoint(
     if CRITERIA[criterion].needs is not Needs.NOTHING:
         template = "{criterion} needs data, for which the model would have to run. Choose a criterion of the weights."
         raise PlanError("stream.criterion", template, criterion=CRITERIA[criterion].title)
-    check_destination(path, 0, folder=True, overwrite=overwrite)
+    check_destination(path, 0, folder=True, overwrite=overwrite, is_ours=is_own_folder)
     yield Progress("Reading the configuration", share=0.0)
     blank = skeleton(spec, consent)
     inputs = example_inputs(spec.asked_inputs, None, blank, blank.model)
@@ -117,7 +117,7 @@ def shear_checkpoint(
         small = cut(model, analysis, plan, inputs, hollow=True)
         tensors = _streamed(small, analysis, plan, checkpoint)
         size = sum(one.size for one in tensors)
-        check_destination(path, size, folder=True, overwrite=overwrite)
+        check_destination(path, size, folder=True, overwrite=overwrite, is_ours=is_own_folder)
         with staged_folder(path, is_own_folder) as folder:
             files = yield from spanning(write_shards(folder, tensors, checkpoint, token), SCORED, CUT)
             written = MappedCheckpoint(files)

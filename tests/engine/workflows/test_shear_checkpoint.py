@@ -150,6 +150,20 @@ def steps_before_refusal(folder: Path, out: Path, error: type[Exception], words:
     return told
 
 
+def test_a_folder_with_other_files_is_refused_first_and_an_export_replaced(llama: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.tex").write_text("years of work")
+    assert steps_before_refusal(llama, out, ExportError, "already holds other files", overwrite=True) == []
+    assert [one.name for one in out.iterdir()] == ["thesis.tex"]
+    (out / "thesis.tex").unlink()
+    sheared(llama, out)
+    small = Goal((), shape=(KindLimit(Kind.NEURON, count=24),))
+    assert steps_before_refusal(llama, out, ExportError, "already exists") == []
+    sheared(llama, out, small, overwrite=True)
+    assert json.loads((out / "config.json").read_text())["intermediate_size"] == 24
+
+
 @pytest.mark.parametrize("beside", ["index", "file", "named"])
 def test_the_weights_that_are_cut_are_those_that_the_library_loads(llama: Path, tmp_path: Path, beside: str) -> None:
     folder, right = tmp_path / "model", transformers.LlamaForCausalLM.from_pretrained(llama, dtype="auto")
