@@ -13,6 +13,7 @@ from ..text.translate import QT_TRANSLATE_NOOP, sentence
 from ..widgets.check_boxes import CheckBox, RadioButton
 from ..widgets.labels import label
 from .form import FormDialog
+from .typed_path import path_problem
 from .unsaved_work import leave
 from .window_api import WindowApi
 
@@ -82,11 +83,19 @@ class ApplyRecipe(FormDialog):
         self.check()
 
     def _problem(self) -> str:
-        path = Path(self.recipe.text().strip()).expanduser()
+        return self._no_recipe() or self._no_weights()
+
+    def _no_recipe(self) -> str:
         if is_missing(self.recipe.text(), self._place):
             return self.tr("Choose a recipe.")
-        if not self._place and path.is_dir() and not (path / "recipe.json").is_file():
+        return "" if self._place else path_problem(self.recipe.text().strip(), self._folder_problem)
+
+    def _folder_problem(self, path: Path) -> str:
+        if path.is_dir() and not (path / "recipe.json").is_file():
             return self.tr("{folder} contains no recipe.json. Choose another folder.").format(folder=path)
+        return ""
+
+    def _no_weights(self) -> str:
         weights = self.weights.text().strip()
         if not self.here.isChecked() and weights and is_missing(weights, self._place, Path.is_file):
             return self.tr("{file} does not exist. Choose another checkpoint.").format(file=weights)

@@ -16,6 +16,7 @@ from ..text.translate import engine_words, sentence
 from ..widgets.check_boxes import CheckBox
 from ..widgets.labels import label
 from .form import FormDialog
+from .typed_path import path_problem
 from .window_api import WindowApi
 
 
@@ -87,7 +88,7 @@ class ExportDialog(FormDialog):
         self.check()
 
     def _say_files(self) -> None:
-        others = [place.name for place in self._written()[1:]]
+        others = [] if self._problem() else [place.name for place in self._written()[1:]]
         self.files.setText(self.tr("Also written: {files}").format(files=", ".join(others)) if others else "")
         self.show_row(self.files, bool(others))
 
@@ -119,9 +120,13 @@ def _ending(format: str, several: bool) -> str:
 
 def place_problem(text: str) -> str:
     """Why a file cannot be written at a path that was typed, "" where it can."""
-    say, path = QCoreApplication.translate, Path(text.strip()).expanduser()
     if not text.strip():
-        return say("Export", "Choose where to write.")
+        return QCoreApplication.translate("Export", "Choose where to write.")
+    return path_problem(text.strip(), _file_problem)
+
+
+def _file_problem(path: Path) -> str:
+    say = QCoreApplication.translate
     if not path.parent.is_dir():
         return say("Export", "The folder {folder} does not exist.").format(folder=path.parent)
     if not os.access(path.parent, os.W_OK):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..storage.user_folders import home
 from .form import FormDialog
+from .typed_path import path_problem
 from .window_api import WindowApi
 
 
@@ -23,7 +24,14 @@ class FolderDialog(FormDialog):
         self.problem = self._problem
 
     def _problem(self) -> str:
-        path = Path(self.path.text()).expanduser()
+        return path_problem(self.path.text(), self._folder_problem)
+
+    def _folder_problem(self, path: Path) -> str:
+        """What speaks against a folder; raises OSError where it cannot be read."""
         if not self.path.text() or not path.parent.is_dir():
             return self.tr("Enter a folder. Its parent folder must exist.")
-        return self.tr("{path} is a file. Choose a folder.").format(path=path) if path.is_file() else ""
+        if path.is_file():
+            return self.tr("{path} is a file. Choose a folder.").format(path=path)
+        if path.is_dir():
+            next(path.iterdir(), None)  # what lies there is looked at before it is replaced
+        return ""

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 
 from ..jobs.remote_files import RemoteFiles
 from ..storage import settings
+from ..storage.open_target import is_folder
 from ..theme import px
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.fields import LineEdit
@@ -346,8 +347,8 @@ class FormDialog(QDialog):
         last = settings.value(self._last_folder, "")
         if self._machine is not None:
             return last
-        others = (Path(other.text()).expanduser().parent for other in self._paths if other.text())
-        return str(next((folder for folder in others if folder.is_dir()), last))
+        others = (str(Path(other.text()).parent) for other in self._paths if other.text())
+        return next((str(Path(folder).expanduser()) for folder in others if is_folder(folder)), last)
 
 
 class Replace(FormDialog):

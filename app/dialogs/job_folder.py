@@ -45,13 +45,12 @@ class WriteJob(FolderDialog):
         self.written = lambda: [Path(self.path.text()).expanduser() / JOB]
         self.check()
 
-    def _problem(self) -> str:
-        path = Path(self.path.text()).expanduser()
+    def _folder_problem(self, path: Path) -> str:
         if (path / RESULTS).exists():
             return self.tr("{path} holds the results of a job. Read them, or choose a new folder.").format(path=path)
         if path.is_dir() and any(path.iterdir()) and not is_unstarted(path):
             return self.tr("{path} already holds other files. Choose a new folder.").format(path=path)
-        return super()._problem()
+        return super()._folder_problem(path)
 
 
 def ask_write(window: WindowApi) -> None:

@@ -12,6 +12,7 @@ from ..storage.user_folders import home
 from ..widgets.fields import ComboBox
 from ..widgets.plot_export import FORMATS, Drawing
 from .form import FormDialog
+from .typed_path import path_problem
 from .window_api import WindowApi
 
 CONTEXT = "SavePlot"
@@ -78,6 +79,10 @@ class SavePlot(FormDialog):
     def _problem(self) -> str:
         if not self.path.text().strip():
             return self.tr("Choose where to write.")
+        return path_problem(self.path.text().strip(), self._file_problem)
+
+    def _file_problem(self, _path: Path) -> str:
+        """Of the file that is written there, by the format's suffix."""
         folder = self.file().parent
         if not folder.is_dir():
             return self.tr("The folder {folder} does not exist.").format(folder=folder)

@@ -276,6 +276,8 @@ def test_exporting_into_a_folder_that_is_missing_or_forbidden_is_refused_before_
     qtbot, window, tmp_path
 ):
     dialog = shown(qtbot, ExportDialog(window, "onnx"))
+    dialog.path.setText("~nobody-of-this-name/net.onnx")
+    assert not dialog.accept_button.isEnabled() and "cannot be read" in dialog.missing.text()
     dialog.path.setText(str(tmp_path / "missing" / "net.onnx"))
     assert "does not exist" in dialog.missing.text() and not dialog.accept_button.isEnabled()
     dialog.path.setText(str(tmp_path / "net.onnx"))

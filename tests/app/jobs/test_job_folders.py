@@ -31,6 +31,9 @@ def test_the_folder_is_written_with_the_settings_of_a_recovery_here(qtbot, playe
     (tmp_path / "full" / "job.json").write_text("{}")
     dialog.path.setText(str(tmp_path / "full"))
     assert not dialog.accept_button.isEnabled() and "already holds other files" in dialog.missing.text()
+    for text in ("~nobody-of-this-name/job", "a\0b"):
+        dialog.path.setText(text)
+        assert not dialog.accept_button.isEnabled() and "cannot be read" in dialog.missing.text()
     dialog.path.setText(str(tmp_path / "job"))
     dialog.device.setCurrentText("cpu")
     qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
