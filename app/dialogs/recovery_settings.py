@@ -8,9 +8,11 @@ from PySide6.QtCore import Slot
 from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import QWidget
 
+from secateur.engine.options import setting_of
 from secateur.engine.recovery.budget import Unit
 from secateur.engine.recovery.protocol import RecoverySettings
 
+from ..text.translate import engine_words
 from ..widgets.fields import ComboBox, DoubleSpinBox, SpinBox
 from .form import FormDialog
 from .settings_fields import SettingsFields
@@ -26,11 +28,24 @@ class RecoverySettingsDialog(FormDialog):
         fields: Of the settings.
     """
 
-    def __init__(self, parent: QWidget, settings: RecoverySettings, use: Callable[[RecoverySettings], None]) -> None:
-        """Ask in a window; `use` gets what was chosen."""
+    def __init__(
+        self,
+        parent: QWidget,
+        settings: RecoverySettings,
+        use: Callable[[RecoverySettings], None],
+        has_tokens: bool = True,
+    ) -> None:
+        """Ask in a window.
+
+        Args:
+            parent: What the dialog stands over.
+            settings: Those so far.
+            use: Gets what was chosen.
+            has_tokens: The data is text, or there is none yet.
+        """
         sentence = self.tr("The original is the teacher. The settings apply to the next recoveries of this session.")
         super().__init__(parent, self.tr("Recovery settings"), sentence, self.tr("Use these settings"))
-        self.before = settings
+        self.before, self._has_tokens = settings, has_tokens
         self.fields = SettingsFields(settings, self.add_row)
         self._mirror = cast("ComboBox", self.fields.widgets["mirror"])
         cast("DoubleSpinBox", self.fields.widgets["distillation"]).valueChanged.connect(self._weigh)
@@ -41,10 +56,27 @@ class RecoverySettingsDialog(FormDialog):
         self.check()
 
     def _problem(self) -> str:
-        """Several budgets: a recovery ends by one."""
+        """Several budgets, of which a recovery ends by one; or one that the data cannot count."""
         values = self.fields.values()
         given = [unit for unit in BUDGETS if values[unit]]
-        return self.tr("Give a recovery one length: minutes, steps or tokens.") if len(given) > 1 else ""
+        self._say_unused(given)
+        if len(given) > 1:
+            return self.tr("Give a recovery one length: minutes, steps or tokens.")
+        if Unit.TOKENS in given and not self._has_tokens:
+            return self.tr("The data has no tokens to count. Give the length in minutes, steps or epochs.")
+        return ""
+
+    def _say_unused(self, given: list[Unit]) -> None:
+        """Lengths that are not given say which one counts."""
+        titles = {
+            Unit.MINUTES: self.tr("by minutes"),
+            Unit.STEPS: self.tr("by steps"),
+            Unit.TOKENS: self.tr("by tokens"),
+        }
+        for unit in BUDGETS:
+            zero = setting_of(RecoverySettings, unit).option.zero
+            words = titles[given[0]] if given else engine_words(zero)
+            cast("SpinBox | DoubleSpinBox", self.fields.widgets[unit]).setSpecialValueText(words)
 
     @Slot(float)
     def _weigh(self, weight: float) -> None:

@@ -240,7 +240,11 @@ class RecoveryPanel(QWidget):
 
     @Slot()
     def _ask_more(self) -> None:
-        self.document.requested.emit(lambda window: RecoverySettingsDialog(window, self.settings, self._use).open())
+        task = self.document.task
+        tokens = task is None or task.tokens > 0
+        self.document.requested.emit(
+            lambda window: RecoverySettingsDialog(window, self.settings, self._use, has_tokens=tokens).open()
+        )
 
     def _use(self, settings: RecoverySettings) -> None:
         self.settings = settings

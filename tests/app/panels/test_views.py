@@ -169,6 +169,7 @@ def test_further_settings_hold_for_the_next_recovery(shown, qtbot) -> None:
 )
 def test_another_budget_takes_the_place_of_epochs(shown, qtbot, name: str, value: int, words: str) -> None:
     document = travelled()
+    document.contents.task = replace(task_info(), tokens=64)
     panel, window = shown(RecoveryPanel(document.workbench), 640, 190), Window(document.workbench)
     qtbot.addWidget(window)
     qtbot.mouseClick(panel.more, Qt.MouseButton.LeftButton)
@@ -180,7 +181,7 @@ def test_another_budget_takes_the_place_of_epochs(shown, qtbot, name: str, value
     fields[name].setValue(value)
     assert not dialog.accept_button.isEnabled()  # one of them, or neither could be said to end it
     other.setValue(0)
-    assert dialog.accept_button.isEnabled()
+    assert dialog.accept_button.isEnabled() and other.text() == f"by {name}"
     qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
     assert not panel.epochs.isEnabled() and f"takes {words}," in panel.epochs.toolTip()
     assert panel.start.text() == f"Recover, {words}"
@@ -188,6 +189,19 @@ def test_another_budget_takes_the_place_of_epochs(shown, qtbot, name: str, value
     qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
     _, (settings,) = document.calls[0]
     assert (getattr(settings, name), settings.passes) == (value, None)
+
+
+def test_a_budget_of_tokens_is_refused_for_images(shown, qtbot) -> None:
+    document = travelled()
+    panel, window = shown(RecoveryPanel(document.workbench), 640, 190), Window(document.workbench)
+    qtbot.addWidget(window)
+    qtbot.mouseClick(panel.more, Qt.MouseButton.LeftButton)
+    dialog = window.findChild(RecoverySettingsDialog)
+    fields: dict[str, Any] = dialog.fields.widgets
+    fields["tokens"].setValue(10_000)
+    assert not dialog.accept_button.isEnabled() and "no tokens to count" in dialog.missing.text()
+    fields["tokens"].setValue(0)
+    assert dialog.accept_button.isEnabled()
 
 
 def test_images_are_mirrored_where_the_teacher_alone_answers(shown, qtbot) -> None:
