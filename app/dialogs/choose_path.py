@@ -6,7 +6,6 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from ..jobs.remote_files import RemoteFiles
-from .remote_browser import RemoteBrowser
 
 
 def choose(
@@ -31,6 +30,8 @@ def choose(
         filters: Of files, as Qt takes them.
     """
     if elsewhere is not None:
+        from .remote_browser import RemoteBrowser  # brings msgspec, which a start does without
+
         browser = RemoteBrowser(parent, elsewhere, title, begin, pick, filters)
         browser.chosen.connect(act)
         return browser.open()

@@ -1,12 +1,15 @@
 """Which of the paths that are typed for an engine elsewhere are there: asked once typing rests, and said in words."""
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 from shiboken6 import isValid
 
-from secateur.engine.process.remote.protocol import Seen
-
 from ..jobs.remote_files import RemoteFiles
 from ..storage.open_target import is_file, is_folder
+
+if TYPE_CHECKING:
+    from secateur.engine.process.remote.protocol import Seen  # brings msgspec, which a start does without
 
 RESTS = 400
 """Milliseconds without a key after which a path is looked for."""
@@ -59,7 +62,7 @@ class RemotePaths(QObject):
     def _look(self) -> None:
         path = self._wanted
 
-        def done(seen: Seen) -> None:
+        def done(seen: "Seen") -> None:
             if not isValid(self):
                 return
             self._there[path] = seen.is_there or seen.is_folder
