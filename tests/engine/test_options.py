@@ -86,7 +86,7 @@ def test_a_report_has_every_setting_of_a_training() -> None:
     for one in settings_of(RecoverySettings):
         assert one.option.title in text
     assert "Mirrored images: always" in text and "Mixed precision (bfloat16): yes" in text
-    assert "Optimiser: SGD" in text and "Warm-up: 15 %" in text and "Stop after epochs without gain: never" in text
+    assert "Optimiser: SGD" in text and "Warm-up: 15 %" in text and "Stop after evaluations without gain: never" in text
 
 
 def test_every_recovery_setting_has_an_option_and_its_default_is_in_range() -> None:
