@@ -1,19 +1,25 @@
 """Writes files and folders under a temporary name and moves them into place once they are checked.
 
-Whatever goes wrong before leaves nothing behind, and what cannot be written is refused before minutes of work.
+Whatever goes wrong before leaves nothing behind, and what cannot be written is refused before minutes of work. What a
+killed process left is removed when the same path is written again.
 """
 
 import contextlib
 import errno
 import os
+import re
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from ..errors import ExportError
 from ..storage.atomic_files import SHORT
+
+ABANDONED = 24 * 3600
+"""Seconds without a change after which nobody writes to a temporary name any more."""
 
 
 @contextlib.contextmanager
@@ -25,6 +31,7 @@ def staged_file(path: Path) -> Generator[Path]:
             yield temporary
             _sync(temporary)
             os.replace(temporary, path)
+            _remove_abandoned(path, (path.suffix,))
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -45,6 +52,7 @@ def staged_files(path: Path, beside: Sequence[str]) -> Generator[Path]:
             path.unlink(missing_ok=True)
             for new, old in (*others, (temporary, path)):
                 os.replace(new, old)
+            _remove_abandoned(path, (path.suffix, *beside))
         finally:
             for file in (temporary, *(new for new, _ in others)):
                 file.unlink(missing_ok=True)
@@ -62,6 +70,7 @@ def staged_folder(path: Path, is_ours: Callable[[Path], bool]) -> Generator[Path
                 if file.is_file():
                     _sync(file)
             _swap(temporary, path, is_ours)
+            _remove_abandoned(path, (path.suffix,))
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -123,6 +132,19 @@ def _check_kinds(path: Path, folder: bool) -> None:
 
 def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.stem[:SHORT]}.{uuid.uuid4().hex[:8]}{path.suffix[:SHORT]}")
+
+
+def _remove_abandoned(path: Path, suffixes: Sequence[str]) -> None:
+    """Remove what processes left that were killed as they wrote a path, now that it is whole."""
+    endings = "|".join(re.escape(one[:SHORT]) for one in suffixes)
+    name = re.compile(rf"{re.escape(f'.{path.stem[:SHORT]}.')}[0-9a-f]{{8}}({endings})")
+    with contextlib.suppress(OSError):
+        for one in path.parent.iterdir():
+            if name.fullmatch(one.name) and time.time() - one.lstat().st_mtime > ABANDONED:
+                if one.is_dir() and not one.is_symlink():
+                    shutil.rmtree(one, ignore_errors=True)
+                else:
+                    one.unlink()
 
 
 def _swap(new: Path, path: Path, is_ours: Callable[[Path], bool]) -> None:

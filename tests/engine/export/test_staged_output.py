@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from secateur.engine.errors import ExportError
-from secateur.engine.export.staged_output import check_destination, staged_file, staged_folder
+from secateur.engine.export.staged_output import check_destination, staged_file, staged_files, staged_folder
 from secateur.engine.export.table import EXPORTERS, exporter_named
 
 NOBODY = 65534
@@ -76,6 +76,29 @@ def test_a_folder_vanishes_on_any_exception(tmp_path):
         (temporary / "x").write_text("1")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_goes_when_the_same_path_is_written(tmp_path):
+    left = [".a.0123abcd", ".a.0123abce", ".a.notes", ".ab.0123abcd", ".a.0123abcd.onnx", ".a.0123abcd.data", "b"]
+    for name in left:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part").touch()
+        if name != ".a.0123abce":  # another process may be at work there
+            os.utime(tmp_path / name, (0, 0))
+
+    def there():
+        return {one.name for one in tmp_path.iterdir()}
+
+    with pytest.raises(KeyboardInterrupt), staged_folder(tmp_path / "a", Path.is_dir):
+        raise KeyboardInterrupt
+    assert there() == set(left)
+    with staged_folder(tmp_path / "a", Path.is_dir):
+        pass
+    assert there() == {*left, "a"} - {".a.0123abcd"}
+    with staged_files(tmp_path / "a.onnx", [".data"]) as temporary:
+        temporary.touch()
+        temporary.with_suffix(".data").touch()
+    assert there() == {*left, "a", "a.onnx", "a.data"} - {".a.0123abcd", ".a.0123abcd.onnx", ".a.0123abcd.data"}
 
 
 def test_an_unknown_format_lists_those_there_are():
