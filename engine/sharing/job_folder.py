@@ -102,7 +102,7 @@ def write_job(
         raise PlanError("job.no_data", "A recovery needs data. Attach data first.")
     base, cuts = _base(history.path_to(state))
     kept = weights / f"{base.weights}.safetensors"
-    check_destination(folder, 2 * kept.stat().st_size, folder=True, is_ours=_is_unstarted)
+    check_destination(folder, 2 * kept.stat().st_size, folder=True, is_ours=is_unstarted)
     yield Progress("Writing the job")
     with staged_folder(folder, is_unstarted) as place:
         if base.kind is not StateKind.ORIGINAL:
