@@ -46,6 +46,7 @@ from ..tasks.protocol import (
     DTYPE,
     FOUND_PREPROCESSING,
     GREY,
+    PACKING,
     Metric,
     Split,
     Task,
@@ -65,7 +66,7 @@ LARGEST = 1 << 27
 """Values that a sample of example inputs may have: half a gigabyte; large volumes of scans have less."""
 SMALL_BATCH = 2
 """Examples the model is recorded with: the smallest batch that is no 1."""
-FOUND = (CLASSES, GREY, DTYPE, "length", "tokenizer", "purpose")
+FOUND = (CLASSES, GREY, PACKING, DTYPE, "length", "tokenizer", "purpose")
 """Options of a task that are found by themselves where nobody gives them."""
 PROCESSOR = "preprocessor_config.json"
 """What Hugging Face keeps beside the weights of a model that takes images."""

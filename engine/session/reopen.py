@@ -16,7 +16,7 @@ from ..sources.named_code import require_consent
 from ..sources.protocol import ModelSpec
 from ..storage.weight_store import WeightStore
 from ..structures.analysis import Analysis, from_identities
-from ..tasks.protocol import CLASSES, TaskInfo, option
+from ..tasks.protocol import CLASSES, PACKING, TaskInfo, option
 from .loaded_model import LoadedModel
 from .open_model import Prepared, analysed, described, numbered, prepare
 from .project_file import Role, changes, read_project
@@ -106,8 +106,8 @@ def reopened(
         analysis = yield from analysed(prepared, token)
     check_structures(analysis, history)
     info = None if prepared.task is None else described(prepared.task, prepared.opened.model)
-    if info is not None and (note := _renumbered(history, info)) is not None:
-        info = replace(info, notes=(*info.notes, note))
+    if info is not None:
+        info = replace(info, notes=(*info.notes, *_read_otherwise(history, info)))
     return LoadedModel(prepared, analysis, prepared.task, info, opened, consent)
 
 
@@ -119,20 +119,31 @@ def _with_kept_weights(prepared: Prepared, pretrained: str) -> Prepared:
     return replace(prepared, opened=opened, spec=replace(prepared.spec, pretrained=pretrained))
 
 
-def _renumbered(history: StateHistory, info: TaskInfo) -> Message | None:
-    """Where classes have other numbers than when states were judged: take these, and mark what was measured as stale.
+def _read_otherwise(history: StateHistory, info: TaskInfo) -> tuple[Message, ...]:
+    """Where data is read otherwise than when states were judged: do so, and mark what was measured as stale.
 
-    Versions before numbered words by the alphabet, whatever the model's configuration says.
+    Versions before numbered words by the alphabet, whatever the model's configuration says, and packed documents
+    without the token that ends them.
     """
-    if history.task is None or info.spec is None or option(info.spec, CLASSES) == option(history.task, CLASSES):
-        return None
-    history.task = info.spec
-    history.mark_stale()
-    template = (
-        "Classes now have the model's numbers: {classes}. Earlier measurements and training used other numbers and "
-        "are marked as stale. Evaluate again."
-    )
-    return Message("session.renumbered", template, {"classes": numbered(info.classes)})
+    before, now, notes = history.task, info.spec, list[Message]()
+    if before is None or now is None:
+        return ()
+    if option(now, CLASSES) != option(before, CLASSES):
+        template = (
+            "Classes now have the model's numbers: {classes}. Earlier measurements and training used other numbers and "
+            "are marked as stale. Evaluate again."
+        )
+        notes.append(Message("session.renumbered", template, {"classes": numbered(info.classes)}))
+    if option(now, PACKING) != option(before, PACKING):
+        template = (
+            "Documents are now packed with the token that ends them between. Earlier measurements and training used "
+            "other sequences and are marked as stale. Evaluate again."
+        )
+        notes.append(Message("session.repacked", template))
+    if notes:
+        history.task = now
+        history.mark_stale()
+    return tuple(notes)
 
 
 def check_kept(asked: ModelSpec, made: ModelSpec) -> None:

@@ -92,7 +92,8 @@ class TaskSpec:
             "features" and "label" (names of columns, commas between them), "header" (of a table: "yes" or "no"),
             "tokenizer" (a tokenizer.json, its folder, or "bytes"), "length" (tokens of a sample),
             "grey" ("yes": images are read as greys, "no": in colour; found by itself by what the model takes),
-            "classes" (names in the order of the model's outputs, as JSON; found by itself in its configuration).
+            "classes" (names in the order of the model's outputs, as JSON; found by itself in its configuration),
+            "packing" (the version of packing documents into sequences; found by itself).
     """
 
     kind: str
@@ -237,6 +238,12 @@ GREY = "grey"
 
 CLASSES = "classes"
 """The option that numbers the classes of a table by their names: it follows from the model."""
+
+PACKING, PACKED = "packing", "2"
+"""The option that says by which version documents are packed into sequences, and the one of now: with the token that
+ends a document behind each. Without the option nothing stands between them, for want of such a token, or because a
+version before packed them so.
+"""
 
 DTYPE, BFLOAT16 = "dtype", "bfloat16"
 """The option that a model takes its inputs in another type than float32, and the one that it may be."""

@@ -8,6 +8,7 @@ A plain text file, a folder with `train`, `val` and `test` texts, or a column of
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,7 +21,7 @@ from ..storage.file_limits import check_special, check_unpacked
 from .data_task import DataTask
 from .domain_mixture import UNNAMED
 from .ignore_index import NOT_ASKED
-from .protocol import Split, TaskSpec, option
+from .protocol import PACKED, PACKING, Split, TaskSpec, option
 from .purposes.table import purpose_of
 from .split_files import domain_of, files_by_split
 from .splitting import divide, seed_of
@@ -118,6 +119,8 @@ def language_task(spec: TaskSpec, texts: Mapping[Split, Mapping[str, Iterable[Do
     tokens, length, seed = tokens_of(spec), length_of(spec), seed_of(spec)
     masked = option(spec, "purpose") == "masked"
     end = None if masked or tokens.after else tokens.end  # those around sequences divide documents where there are any
+    packing = () if end is None else ((PACKING, PACKED),)
+    spec = replace(spec, options=(*(one for one in spec.options if one[0] != PACKING), *packing))
     stored = {split: store(some, tokens, length, end) for split, some in texts.items()}
     ask: dict[Split, MakeTargets] = {
         split: TokenMasking(tokens, seed, place) if masked else _next for place, split in enumerate(stored)

@@ -6,9 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tokenizers
 import torch
+from tokenizers import pre_tokenizers
+from tokenizers.models import WordLevel
 
 from secateur.engine.jobs import finish
+from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.session import Session
 from secateur.engine.session.state_history import LOG
 from secateur.engine.sharing.session_files import save_project
@@ -32,6 +36,16 @@ class Net(nn.Sequential):
 def make():
     torch.manual_seed(0)
     return Net()
+"""
+
+READER = """
+import torch
+from torch import nn
+
+
+def make():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Embedding(4, 8), nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
 """
 
 
@@ -90,6 +104,41 @@ def test_states_that_were_judged_with_other_numbers_of_classes_are_stale(session
     again = finish(session.open(replace(saved, source=str(log.parent.parent / "again"))))
     assert [state.stale for state in session.states()] == [False, True]
     assert not any("Earlier measurements" in str(note) for note in again.notes)
+
+
+def test_states_that_were_judged_on_documents_that_ran_into_each_other_are_stale(
+    session: Session, tmp_path: Path
+) -> None:
+    made = tokenizers.Tokenizer(WordLevel({"a": 0, "b": 1, "[UNK]": 2, "<eos>": 3}, "[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    made.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "a.txt").write_text("aab" * 60)
+    (tmp_path / "model.py").write_text(READER)
+    options = (("length", "5"), ("purpose", "causal"))
+    task = TaskSpec("text", str(tmp_path / "a.txt"), options=options)
+    first = Session(tmp_path / "session")
+    finish(first.open(ModelSpec(f"{tmp_path / 'model.py'}:make", task=task)))
+    assert first.history.task is not None and option(first.history.task, "packing")
+    finish(save_project(first, str(tmp_path / "project"), "s0"))
+    first.close()
+    saved = ModelSpec(str(tmp_path / "project"), trust_code=True)
+    unchanged = finish(session.open(replace(saved, task=task)))
+    assert not session.history.state("s0").stale and not any(one.code == "session.repacked" for one in unchanged.notes)
+    training = session.checkpoint("", RecoverySettings())
+    log = tmp_path / "project" / LOG
+    record, *others = log.read_text().splitlines(keepends=True)
+    before = json.loads(record)
+    before["spec"]["task"]["options"] = [one for one in before["spec"]["task"]["options"] if one[0] != "packing"]
+    log.write_text("".join([json.dumps(before) + "\n", *others]))
+    opened = finish(session.open(saved))
+    assert session.history.state("s0").stale
+    assert [one.code for one in opened.notes].count("session.repacked") == 1
+    assert session.checkpoint("", RecoverySettings()).mendable == training.mendable
+    assert session.history.task is not None
+    without = tuple(one for one in session.history.task.options if one[0] != "packing")
+    session.history.task = replace(session.history.task, options=without)
+    other = session.checkpoint("", RecoverySettings())
+    assert other.key != training.key and other.mendable != training.mendable
 
 
 def test_pretrained_weights_are_the_ones_that_were_kept_whatever_the_cache_holds_by_now(tmp_path, monkeypatch):
