@@ -36,12 +36,14 @@ class ScoreMap(QWidget):
         hovered: int, the cell under the mouse, -1 for none.
         banded: list of int, the cells that a rubber band touched.
         toggled: int, Space was pressed on the selected cell.
+        resized: Its cells may have another size.
     """
 
     picked = Signal(int)
     hovered = Signal(int)
     banded = Signal(list)
     toggled = Signal(int)
+    resized = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         """Start without cells."""
@@ -69,6 +71,7 @@ class ScoreMap(QWidget):
         super().resizeEvent(event)
         if event.size().width() != event.oldSize().width():
             self.updateGeometry()
+        self.resized.emit()
 
     def hasHeightForWidth(self) -> bool:
         """Cells wrap."""
@@ -93,6 +96,10 @@ class ScoreMap(QWidget):
         self._images = [] if images is None else [_image(one) for one in images]
         self.updateGeometry()
         self.update()
+
+    def pictured(self) -> bool:
+        """Whether images are shown, and cells are large enough that they can be seen."""
+        return bool(self._images) and self.grid()[1] >= PLAIN
 
     def _largest(self) -> int:
         return LARGEST_IMAGE if self._images else LARGEST

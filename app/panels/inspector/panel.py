@@ -154,6 +154,7 @@ class InspectorPanel(Card):
         self.map.toggled.connect(self._toggle)
         self.flow.picked.connect(self._go)
         self.map.hovered.connect(self._hover)
+        self.map.resized.connect(self._name_map)
         self.keep.valueChanged.connect(self._keep)
         self.lock.clicked.connect(self._lock)
         self.mark.clicked.connect(self._mark)
@@ -221,30 +222,37 @@ class InspectorPanel(Card):
         )
         current = document.selection.structure - one.first
         self.map.show_cells(scale.fractions(scores), [str(s) for s in states], current)
-        seen = self._show_images(analysis, one)
+        self._show_images(analysis, one)
+        self._name_map()
+
+    @Slot()
+    def _name_map(self) -> None:
+        """Say what the cells show: images only where these are large enough to be seen."""
+        if (one := self._set()) is None:
+            return
         title = self.tr("{0} in model order. Bright: important. Struck through: marked. Drag to mark several.")
-        title = self.tr("{0} as images. Frame colour: score. Struck through: marked.") if seen else title
+        if self.map.pictured():
+            title = self.tr("{0} as images. Frame colour: score. Struck through: marked.")
         _say(self._map_title, title.format(many_of(one.kind).capitalize()))
         self.map.setAccessibleName(self._map_title.text())
 
-    def _show_images(self, analysis: Analysis, one: CoupledSet) -> bool:
-        """The first convolution's filters as the images that they are; True where the set has some."""
+    def _show_images(self, analysis: Analysis, one: CoupledSet) -> None:
+        """The first convolution's filters as the images that they are, where the set has some."""
         document = self.document
         first = first_convolution(analysis)
         if first < 0 or (first, 0) not in one.touches or document.selection.module != analysis.tensors[first].module:
             self.map.show_images(None)
-            return False
+            return
         found = document.contents.filters.get(document.contents.present)
         if found is None:
             self.map.show_images(None)
             self.workbench.states.read_filters()
-            return False
+            return
         images = np.full((one.count, *found.images.shape[1:]), 128, np.uint8)
         places = np.searchsorted(analysis.index[one.structures], found.index)
         fits = (places < one.count) & (analysis.index[one.structures][np.minimum(places, one.count - 1)] == found.index)
         images[places[fits]] = found.images[fits]
         self.map.show_images(images)
-        return True
 
     def _show_keep(self, analysis: Analysis, one: CoupledSet) -> None:
         document, place = self.document, one.structures

@@ -295,6 +295,10 @@ def test_the_first_layers_filters_are_shown_as_images(inspector, qtbot) -> None:
     assert "as images" in inspector._map_title.text()
     shown = inspector.map._images[6].pixelColor(1, 1)
     assert [shown.red(), shown.green(), shown.blue()] == images[5, 1, 1].tolist()
+    side = inspector.map.grid()[1]
+    inspector.map.setFixedHeight(7)  # as where there are many: cells too small for images
+    qtbot.waitUntil(lambda: "as images" not in inspector._map_title.text())
+    assert inspector.map.grid()[1] < side and "Bright: important" in inspector._map_title.text()
     document.select(Selection(CONV, 2))
     assert not inspector.map._images
 
