@@ -83,9 +83,9 @@ class ElidedButton(Button):
         return QSize(self._width(self._least), super().sizeHint().height())
 
     def shown(self) -> str:
-        """The words, shortened where they must be."""
-        room = max(self.width() - PADDING, 0)
-        return self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideMiddle, room)
+        """The words, shortened where they must be: those that end in dots anyway keep their beginning."""
+        mode = Qt.TextElideMode.ElideRight if self.text().endswith("...") else Qt.TextElideMode.ElideMiddle
+        return self.fontMetrics().elidedText(self.text(), mode, max(self.width() - PADDING, 0))
 
     def _width(self, letters: int) -> int:
         return letters * self.fontMetrics().averageCharWidth() + PADDING

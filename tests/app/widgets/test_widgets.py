@@ -6,7 +6,7 @@ from PySide6.QtCore import QPoint, QPointF, QRectF, QSizeF, Qt
 from PySide6.QtGui import QAction, QGuiApplication, QWheelEvent
 from PySide6.QtWidgets import QDialog, QLabel, QMainWindow, QStyle, QStyleOptionComboBox, QVBoxLayout, QWidget
 
-from secateur.app.widgets.buttons import Chip
+from secateur.app.widgets.buttons import Chip, ElidedButton
 from secateur.app.widgets.empty_state import EmptyState
 from secateur.app.widgets.error_bar import ErrorBar
 from secateur.app.widgets.fields import ComboBox, DoubleSpinBox, FilterLine, SpinBox
@@ -168,3 +168,14 @@ def test_a_number_and_its_unit_stay_in_one_line(qtbot) -> None:
     shown = QLabel.text(made)
     assert made.text() == words
     assert shown.split(" ") == ["About", "7\u00a0min", "if", "50\u00a0%", "of", "1.5\u00a0GB", "is", "kept."]
+
+
+def test_a_button_that_opens_a_dialog_keeps_the_beginning_of_its_words(qtbot) -> None:
+    made = ElidedButton(11)
+    qtbot.addWidget(made)
+    made.resize(made.sizeHint())
+    made.say("Attach data...")
+    assert made.elided and made.shown().startswith("Attach") and made.shown().endswith("\u2026")
+    assert "." not in made.shown()
+    made.say("Fashion-MNIST, 10 classes")
+    assert made.shown()[-1] == "s"  # a name keeps both ends
