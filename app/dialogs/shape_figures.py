@@ -3,6 +3,7 @@
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
+from secateur.engine.structures.costs import Costs
 from secateur.engine.workflows.shape_answer import ShapeAnswer
 
 from ..text.format import count, milliseconds, share, size
@@ -57,6 +58,17 @@ class ShapeFigures(QWidget):
         self.notes = label("", "muted", wrap=True)
         outer.addWidget(self.notes)
 
+    def show_original(self, costs: Costs) -> None:
+        """Show what the original costs, whatever the shape is."""
+        for cells, cost in zip(self.cells, (costs.parameters, costs.macs), strict=False):
+            cells[0].setText(count(cost))
+
+    def clear(self) -> None:
+        """Show nothing of a shape any more; the original stays."""
+        for cells in self.cells:
+            _write(cells, None, None)
+        self.notes.setText("")
+
     def show_answer(self, answer: ShapeAnswer) -> None:
         """Show what the engine says; of a shape that no plan has nothing."""
         plan, latency = answer.plan, answer.latency
@@ -80,7 +92,7 @@ class ShapeFigures(QWidget):
 
 def _write(cells: list[QLabel], words: tuple[str, ...] | None, pair: tuple[int, int] | None) -> None:
     dash = "\u2013"
-    before, after = words or (dash, dash)
+    before, after = words or (cells[0].text(), dash)
     cells[0].setText(before)
     cells[1].setText(after)
     cells[2].setText(share(pair[1] / pair[0]) if pair is not None and pair[0] else "")

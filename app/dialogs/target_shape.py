@@ -16,7 +16,7 @@ from secateur.engine.planning.protocol import PRESETS, Choose, Cost, KindLimit, 
 from secateur.engine.planning.target_shape import KindSize
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.text.notation import SHARE_OR_COUNT
-from secateur.engine.workflows.shape_answer import ShapeAnswer
+from secateur.engine.workflows.shape_answer import ShapeAnswer, ShapeProblem
 
 from ..jobs.shape import shaped
 from ..text.format import about
@@ -81,6 +81,8 @@ class TargetShape(FormDialog):
         self._offers = FlowLayout(self.offers, gap=6)
         self.form.addRow(self.offers)
         self.figures = ShapeFigures()
+        if (costs := self._document.original_costs) is not None:
+            self.figures.show_original(costs)
         self.form.addRow(self.figures)
         self.way = WayFields(self._document, self.add_row, self.check)
         self.estimate = label("", "muted", wrap=True)
@@ -156,7 +158,12 @@ class TargetShape(FormDialog):
     @Slot()
     def _edited(self) -> None:
         self._waits, self._failure, self._lost = True, "", False
-        self._timer.start()
+        if self._unreadable():
+            self._forget()
+            self.figures.clear()
+            self._show_offers(())
+        else:
+            self._timer.start()
         self.check()
 
     def _fill(self, shape: Iterable[KindLimit]) -> None:
@@ -213,7 +220,7 @@ class TargetShape(FormDialog):
         self._patience.stop()
         cancelled = self.tr("The check was cancelled. Change a number to check again.")
         self._failure = cancelled if isinstance(error, Cancelled) else sentence(error.message)
-        self.figures.notes.clear()
+        self.figures.notes.setText("")
         self.check()
 
     def _take(self, answer: ShapeAnswer) -> None:
@@ -230,7 +237,7 @@ class TargetShape(FormDialog):
         known = {one.kind for one in answer.sizes}
         for kind, line in self.lines.items():
             self.show_row(line, kind in known)
-        self._show_offers(answer)
+        self._show_offers(answer.problems)
         self.figures.show_answer(answer)
         self.check()
 
@@ -261,12 +268,12 @@ class TargetShape(FormDialog):
         line.setEnabled(bool(size.step) or bool(line.text()))
         line.setAccessibleDescription(words)
 
-    def _show_offers(self, answer: ShapeAnswer) -> None:
+    def _show_offers(self, problems: Iterable[ShapeProblem]) -> None:
         while (item := self._offers.takeAt(0)) is not None:
             if (widget := item.widget()) is not None:
                 widget.hide()
                 widget.deleteLater()
-        for offer in (one for problem in answer.problems for one in problem.offers):
+        for offer in (one for problem in problems for one in problem.offers):
             words = self.tr("Keep {0}").format(kept_words((offer,)))
             made = button(words, tip=self.tr("Enter this number: a plan has it"))
             made.clicked.connect(lambda _on=False, offer=offer: self._accept_offer(offer))

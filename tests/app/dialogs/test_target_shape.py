@@ -142,10 +142,18 @@ def test_a_check_is_asked_again_once_after_the_engine_was_lost(qtbot, player, di
 
 @pytest.mark.parametrize("text", ["some", "0", "150%"])
 def test_what_is_no_number_is_said_and_not_asked(qtbot, player, dialog, text):
-    before = len(player.link.sent)
+    typed(qtbot, player, dialog, Kind.FILTER, "50%")
+    dialog.lines[Kind.FILTER].selectAll()
+    before, original = len(player.link.sent), [row[0].text() for row in dialog.figures.cells]
+    dialog._say_waiting()
     QTest.keyClicks(dialog.lines[Kind.FILTER], text)
-    qtbot.wait(300)
+    qtbot.wait(SETTLED)
     assert "Filters: enter a share" in dialog.missing.text() and len(player.link.sent) == before
+    assert not dialog.figures.notes.text() and not dialog._patience.isActive()
+    assert [row[0].text() for row in dialog.figures.cells] == original and "\u2013" not in original[:2]
+    assert {row[1].text() for row in dialog.figures.cells} == {"\u2013"}
+    answer(player)  # of the number before
+    assert {row[1].text() for row in dialog.figures.cells} == {"\u2013"} and not dialog.accept_button.isEnabled()
 
 
 def test_a_budget_becomes_numbers_and_a_typed_number_is_no_budgets(qtbot, player, dialog):
