@@ -69,8 +69,8 @@ class ShapeFigures(QWidget):
             _write(cells, None, None)
         self.notes.setText("")
 
-    def show_answer(self, answer: ShapeAnswer) -> None:
-        """Show what the engine says; of a shape that no plan has nothing."""
+    def show_answer(self, answer: ShapeAnswer, remark: str = "") -> None:
+        """Show what the engine says, with a remark; of a shape that no plan has nothing."""
         plan, latency = answer.plan, answer.latency
         pairs = (None, None, None) if plan is None else (plan.parameters, plan.macs, plan.cached)
         per_token = self.tr("{0} a token")
@@ -83,7 +83,7 @@ class ShapeFigures(QWidget):
         _write(self.cells[3], timed, latency)
         unknown = [] if latency is not None else [self.tr("Run > Measure latency savings predicts the latency.")]
         notes = [sentence(one) for one in plan.notes] if plan is not None else []
-        self.notes.setText(" ".join((*notes, *unknown)))
+        self.notes.setText(" ".join(one for one in (*notes, remark, *unknown) if one))
 
     def _show_row(self, row: int, on: bool) -> None:
         for each in (self._named[row], *self.cells[row]):

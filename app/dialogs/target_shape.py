@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from PySide6.QtCore import QSignalBlocker, QTimer, Slot
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QWidget
 from shiboken6 import isValid
 
@@ -74,6 +75,8 @@ class TargetShape(FormDialog):
         self._timer.timeout.connect(self._ask)
         self._patience = QTimer(self, interval=LONG, singleShot=True)
         self._patience.timeout.connect(self._say_waiting)
+        self._settled = QTimer(self, interval=0, singleShot=True)
+        self._settled.timeout.connect(self._fit)
         self.finished.connect(self._forget)
         self._add_source()
         self._add_kinds()
@@ -102,7 +105,7 @@ class TargetShape(FormDialog):
         self.keep.setValue(min(max(100 * self._document.goal.keep, 0.1), 99.9) if self._document.goal.keep < 1 else 50)
         timed = (Cost.LATENCY,) if self._document.contents.table is not None else ()
         self.cost = CostBox(self.tr("Of the"), (*(one for one in ORDER if one is not Cost.LATENCY), *timed))
-        self.cost.choose(Cost.PARAMETERS)
+        self.cost.choose(self._document.goal.cost)
         self._budget = _beside(self.keep, self.cost)
         self.add_row(self.keep.accessibleName(), self._budget)
         self.source.currentIndexChanged.connect(self._show_source)
@@ -128,6 +131,11 @@ class TargetShape(FormDialog):
             holder = _beside(line, told)
             holder.setFocusProxy(line)
             self.add_row(line.accessibleName(), holder)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Its height is known once its words are laid out at the width that it got."""
+        super().showEvent(event)
+        self._settled.start()
 
     # What is typed, and what the engine says of it.
 
@@ -238,8 +246,15 @@ class TargetShape(FormDialog):
         for kind, line in self.lines.items():
             self.show_row(line, kind in known)
         self._show_offers(answer.problems)
-        self.figures.show_answer(answer)
+        self.figures.show_answer(answer, self._unrounded(answer))
         self.check()
+
+    def _unrounded(self, answer: ShapeAnswer) -> str:
+        """That shares of a budget do not keep to widths that are fast on the target."""
+        multiple = self._document.target.multiple
+        if self.source.currentData() != BUDGET or multiple <= 1 or not any(one.share for one in answer.shape):
+            return ""
+        return self.tr("Shares are not rounded to the target's multiple of {0}.").format(multiple)
 
     def _offer_presets(self, answer: ShapeAnswer) -> None:
         """Published shapes that the model is large enough for."""
@@ -304,7 +319,7 @@ class TargetShape(FormDialog):
         self.estimate.setText(self._estimate())
         if self._waits:
             self.accept_button.setEnabled(False)
-        self._fit()
+        self._settled.start()
 
     @property
     def _removes(self) -> bool:
@@ -345,10 +360,9 @@ class TargetShape(FormDialog):
 
     def _act(self) -> None:
         document, way, removes = self._document, self.way.way, self._removes
-        goal = replace(document.goal, keep=0.5 if removes else 1.0, kept=(), shape=() if removes else self.shape())
-        document.plan.set_goal(goal)
         if removes:
-            return
+            return document.plan.remove_shape()
+        document.plan.set_goal(replace(document.goal, keep=1.0, kept=(), shape=self.shape()))
         if way is Choose.SCORES:
             self._workbench.plan.suggest()
         else:

@@ -184,6 +184,14 @@ class PlanEditor:
         if goal != self._now.goal and not self.refuses():
             self.step(say("change the goal"), fold="goal", goal=goal)
 
+    def remove_shape(self) -> None:
+        """Ask for no target shape any more, but for what was asked before it; where no step says what, for half."""
+        history, goal = self._host.history, self._now.goal
+        places = reversed(history.line()) if history.entries else ()
+        before = (history.at(place).goal for place in places if place <= history.position)
+        former = next((one for one in before if not one.shape), Goal(cost=goal.cost))
+        self.set_goal(replace(goal, keep=former.keep, cost=former.cost, kept=former.kept, shape=()))
+
     def apply_plan(self, marked: Mask, text: str) -> None:
         """Take a plan that was computed; marks made by hand stay."""
         self.step(text, marked=marked & ~self._now.removed)

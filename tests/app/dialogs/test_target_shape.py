@@ -160,11 +160,14 @@ def test_a_budget_becomes_numbers_and_a_typed_number_is_no_budgets(qtbot, player
     before = len(player.link.sent)
     dialog.source.setCurrentText("from a budget")
     dialog.source.activated.emit(dialog.source.currentIndex())
+    assert dialog.cost.cost is player.document.goal.cost
+    dialog.cost.choose(Cost.PARAMETERS)
     dialog.keep.setValue(40)
     qtbot.waitUntil(lambda: len(player.link.sent) > before)
     assert player.link.asked("shape")[1].goal.limits == (Limit(Cost.PARAMETERS, 0.4),)
     answer(player)
     assert dialog.lines[Kind.FILTER].text() == "50%" and dialog.accept_button.isEnabled()
+    assert f"multiple of {player.document.target.multiple}." in dialog.figures.notes.text()
     typed(qtbot, player, dialog, Kind.BLOCK, "3")
     assert dialog.source.currentText() == "entered below" and not dialog.keep.isVisible()
     assert player.link.asked("shape")[1].goal.shape == (KindLimit(Kind.BLOCK, count=3), HALF)
@@ -203,7 +206,10 @@ def test_masks_need_data(qtbot, player, dialog):
 
 def test_a_shape_is_removed_by_emptying_its_numbers(qtbot, player, window, dialog):
     document = player.document
-    document.plan.set_goal(replace(document.goal, keep=1.0, shape=(HALF,)))
+    former = replace(document.goal, keep=0.3, cost=Cost.PARAMETERS)
+    document.plan.set_goal(former)
+    document.plan.lock([0], True)
+    document.plan.set_goal(replace(former, keep=1.0, shape=(HALF,)))
     made = TargetShape(window)
     made.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
     qtbot.addWidget(made)
@@ -216,4 +222,4 @@ def test_a_shape_is_removed_by_emptying_its_numbers(qtbot, player, window, dialo
     answer(player)
     assert made.accept_button.text() == "Remove the target shape"
     qtbot.mouseClick(made.accept_button, LEFT)
-    assert not document.goal.shape and document.contents.wanted.limits
+    assert document.goal == former
