@@ -107,7 +107,13 @@ class GraphPanel(QWidget):
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self._empty)
         self._stack.addWidget(shown)
-        self._legend.setText(self.tr("Filled: kept. Hatched: marked. Right: skip connections. Left: coupled layers."))
+
+    def _say_what_is_shown(self) -> None:
+        """What fillings and lines mean."""
+        words = self.tr("Filled: kept. Hatched: marked. Right: skip connections. Left: coupled layers.")
+        if self.document.learned_gates is not None:
+            words = self.tr("Filled: gates open. Hatched: gate closed. Right: skip connections. Left: coupled layers.")
+        self._legend.setText(words)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """In a low window the drawing is worth more than the words below it."""
@@ -135,6 +141,7 @@ class GraphPanel(QWidget):
             self.model.refresh()
         if aspects & SHOWN and self.model.layers.plan is not None:
             show_scores(self.range, self.document, self.model.layers.plan.scale)
+        self._say_what_is_shown()
         if Aspect.SELECTION in aspects:
             self._follow()
 

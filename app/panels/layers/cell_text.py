@@ -36,12 +36,12 @@ class Column(IntEnum):
 
 
 def heading(column: int, gates: bool = False) -> str:
-    """What a column is called; with `gates`, scores say how open they are."""
+    """What a column is called; with `gates`, it says how open they are."""
     return (
         say("layers", "Coupled layers"),
         say("layers", "Layer"),
         say("layers", "Width"),
-        say("layers", "Keeps"),
+        say("layers", "Open") if gates else say("layers", "Keeps"),
         say("layers", "Gate") if gates else say("layers", "Score"),
         say("layers", "MACs"),
         say("layers", "Time"),

@@ -53,7 +53,7 @@ class LayersModel(QAbstractTableModel):
         before = self.learning
         self._count()
         if self.learning != before:
-            self.headerDataChanged.emit(Qt.Orientation.Horizontal, Column.SCORE, Column.SCORE)
+            self.headerDataChanged.emit(Qt.Orientation.Horizontal, Column.KEEPS, Column.SCORE)
         if last := self.rowCount():
             self.dataChanged.emit(self.index(0, 0), self.index(last - 1, len(Column) - 1))
 

@@ -88,7 +88,9 @@ class LayersPanel(QWidget):
         flat = any(one.flat for one in self.document.contents.saved.values())
         measured += self.tr("Double bar: removal saves no time. ") if flat else ""
         if self.model.learning:
-            words = self.tr("Masks are learned. Filled: gates that are open on average. Bright: open. Dark: closed.")
+            words = self.tr(
+                "Masks are learned. Filled: open on average. Hatched: gate closed. Bright: open. Dark: closed."
+            )
             return self._legend.setText(words)
         words = self.tr(
             "Filled: kept, coloured by mean score. Hatched: marked. Pale: removed. {0}Lines: coupled layers; "

@@ -97,7 +97,7 @@ class TreeModel(RowsModel):
         learning = self.document.learned_gates is not None
         if learning != self._learning:
             self._learning = learning
-            self.headerDataChanged.emit(Qt.Orientation.Horizontal, Column.SCORE, Column.SCORE)
+            self.headerDataChanged.emit(Qt.Orientation.Horizontal, Column.KEEPS, Column.SCORE)
         if self.query.states or self.query.scores:
             self.set_query(self.query)
         elif (last := self.rowCount()) > 0:
@@ -215,8 +215,9 @@ class TreeModel(RowsModel):
 
     def titles(self) -> tuple[str, ...]:
         """Headings of all columns."""
-        score = self.tr("Score") if self.document.learned_gates is None else self.tr("Gate")
-        first = (self.tr("Structure"), self.tr("Keeps"), score, self.tr("MACs"))
+        gates = self.document.learned_gates is not None
+        keeps, score = (self.tr("Open"), self.tr("Gate")) if gates else (self.tr("Keeps"), self.tr("Score"))
+        first = (self.tr("Structure"), keeps, score, self.tr("MACs"))
         return (*first, self.tr("Time"), self.tr("Parameters"), self.tr("Shape"))
 
     def flags(self, index: Index) -> Qt.ItemFlag:

@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt
 
 from secateur.app.document.document import Selection
 from secateur.app.panels.gates import GatesPanel
+from secateur.app.panels.graph import GraphPanel
 from secateur.app.panels.layers import LayersPanel
 from secateur.app.panels.layers.cell_text import Column as LayersColumn
 from secateur.app.panels.tree import TreePanel
@@ -86,8 +87,8 @@ def test_another_training_begins_another_curve(player):
 
 def test_tree_and_layers_show_gates_while_they_are_learned_and_scores_afterwards(qtbot, player):
     document = player.document
-    tree, layers = TreePanel(document), LayersPanel(document)
-    for each in (tree, layers):
+    tree, layers, graph = TreePanel(document), LayersPanel(document), GraphPanel(player.workbench)
+    for each in (tree, layers, graph):
         qtbot.addWidget(each)
         each.resize(640, 500)
         each.show()
@@ -99,6 +100,7 @@ def test_tree_and_layers_show_gates_while_they_are_learned_and_scores_afterwards
         return row.siblingAtColumn(Column.KEEPS).data()
 
     before = keeps()
+    assert all("Hatched: marked" in each._legend.text() for each in (layers, graph))
     tell(player, gates(player, 10, 0.75))
     assert tree.model.titles()[Column.SCORE] == "Gate" and keeps() == f"{round(0.75 * one.count)} of {one.count}"
     told = row.data(Qt.ItemDataRole.ToolTipRole)
@@ -108,10 +110,14 @@ def test_tree_and_layers_show_gates_while_they_are_learned_and_scores_afterwards
     assert layers.model.index(place, LayersColumn.KEEPS).data() == f"{round(0.75 * one.count)} of {one.count}"
     horizontal = Qt.Orientation.Horizontal
     assert layers.model.headerData(LayersColumn.SCORE, horizontal) == "Gate"
+    assert tree.model.titles()[Column.KEEPS] == layers.model.headerData(LayersColumn.KEEPS, horizontal) == "Open"
+    assert all("Hatched: gate closed" in each._legend.text() for each in (layers, graph))
     assert document.shown_scores[one.first] == pytest.approx(0.75) and document.scores[one.first] != 0.75
     tell(player, gates(player, STEPS, 0.5, chosen=True))  # then it is cut and recovered
     assert tree.model.titles()[Column.SCORE] == "Score" and keeps() == before
     assert layers.model.headerData(LayersColumn.SCORE, horizontal) == "Score"
+    assert tree.model.titles()[Column.KEEPS] == layers.model.headerData(LayersColumn.KEEPS, horizontal) == "Keeps"
+    assert all("Hatched: marked" in each._legend.text() for each in (layers, graph))
     assert document.shown_scores is document.scores
 
 
