@@ -6,7 +6,7 @@ from typing import Any
 
 import pyqtgraph as pg
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtGui import QColor, QFont, QFontMetricsF, QGuiApplication, QResizeEvent
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QGuiApplication, QPen, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
 from ..theme import sizes, theme, tokens
@@ -115,7 +115,7 @@ def translucent(colour: str) -> QColor:
     return made
 
 
-def line(colour: str, dashed: bool = False, width: float = 1.5) -> object:
+def line(colour: str, dashed: bool = False, width: float = 1.5) -> QPen:
     """A pen; a plot's pens are in pixels of the screen, so that they are as wide at every scale only when scaled."""
     scale = QGuiApplication.primaryScreen().devicePixelRatio()
     pen = pg.mkPen(QColor(colour), width=width * scale)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
+from numpy.typing import NDArray
 from PySide6.QtCore import QRectF, Qt, Slot
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
@@ -15,12 +16,16 @@ from ...theme import px, theme, tokens
 from ...widgets.plot import Plot, line
 from ...widgets.score_range import HEIGHT, CaptionLine
 
+NEAR = 0.5
+"""Per cent up to which a curve covers another."""
 SWATCH = 18
 """Width of the line before a kind's name, in device-independent pixels."""
 NAME = 76
 """Least width of a name with its line."""
 ABOVE = 104.0
 """Per cent at the upper end of the axis."""
+DASH, SPACE, PIECE = 4, 2, 6
+"""Of a dashed line, and a piece of a line that shares its place with another, in widths of the line."""
 
 
 def colour_of(place: int) -> str:
@@ -40,6 +45,7 @@ class GateCurves(Plot):
         """Start without a curve."""
         self.kinds: tuple[Kind, ...] = ()
         self._pairs: list[tuple[Any, Any]] = []
+        self._below: list[tuple[int, ...]] = []
         super().__init__(name, parent)
         self.setMinimumSize(120, 60)
         theme().changed.connect(self._dress)
@@ -55,14 +61,22 @@ class GateCurves(Plot):
             for target, expected in self._pairs:
                 self.addItem(target)
                 self.addItem(expected)
+            self._below = [(0, 0) for _ in kinds]
             self._dress()
         points = [one for one in points if len(one[1]) == len(kinds)]
         x = np.array([step for step, _ in points], float)
-        for place, (target, expected) in enumerate(self._pairs):
+        drawn: list[tuple[NDArray[np.float64], ...]] = []
+        for place, pair in enumerate(self._pairs):
             counts = [one[place] for _, one in points]
             whole = np.array([max(one.whole, 1) for one in counts], float)
-            expected.setData(x, 100 * np.array([one.expected for one in counts]) / whole)
-            target.setData(x, 100 * np.array([one.target for one in counts]) / whole)
+            targets, open = np.array([one.target for one in counts]), np.array([one.expected for one in counts])
+            drawn.append((100 * targets / whole, 100 * open / whole))
+            for item, values in zip(pair, drawn[-1], strict=True):
+                item.setData(x, values)
+        below = [tuple(_alike(drawn[:place], which, drawn[place]) for which in (0, 1)) for place in range(len(drawn))]
+        if below != self._below:
+            self._below = below
+            self._dress()
         box: Any = self.getViewBox()
         box.setXRange(0, max(steps, 1), padding=0.02)
         box.setYRange(0, ABOVE, padding=0)
@@ -70,8 +84,18 @@ class GateCurves(Plot):
     @Slot()
     def _dress(self) -> None:
         for place, (target, expected) in enumerate(self._pairs):
-            expected.setPen(line(colour_of(place)))
-            target.setPen(line(colour_of(place), dashed=True, width=3))
+            dashed, whole = line(colour_of(place), dashed=True, width=3), line(colour_of(place))
+            for_target, for_expected = self._below[place]
+            dashed.setDashPattern([DASH, SPACE + (DASH + SPACE) * for_target])
+            if for_expected:
+                whole.setDashPattern([PIECE, PIECE * for_expected])
+            target.setPen(dashed)
+            expected.setPen(whole)
+
+
+def _alike(below: list[tuple[NDArray[np.float64], ...]], which: int, values: tuple[NDArray[np.float64], ...]) -> int:
+    """How many of the curves below one lie where it lies: it leaves room for each of them to be seen."""
+    return sum(np.allclose(one[which], values[which], atol=NEAR) for one in below)
 
 
 class KindName(CaptionLine):

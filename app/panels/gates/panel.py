@@ -22,7 +22,7 @@ SHOWN = frozenset({Aspect.MODEL, Aspect.GATES, Aspect.JOBS})
 
 
 ROOMY = 520
-"""Width from which target and undecided gates have columns, in device-independent pixels; tooltips have them always."""
+"""Width from which planned and undecided have columns, in device-independent pixels; tooltips have them always."""
 SPARE = (1, 3)
 """Numbers that are left out below that."""
 RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
@@ -34,7 +34,7 @@ class GatesPanel(QWidget):
     Attributes:
         curves: The plot.
         names: Of the kinds.
-        numbers: Of each kind, what stands beside its name: open, target, final, undecided.
+        numbers: Of each kind, what stands beside its name: open now, planned to be, target in the end, undecided.
         text: What is shown, and how far it is.
         cancel: Stops; what was learned is kept.
     """
@@ -73,7 +73,7 @@ class GatesPanel(QWidget):
         self._grid.setHorizontalSpacing(12)
         self._grid.setVerticalSpacing(1)
         self._grid.setColumnStretch(0, 1)
-        heads = (self.tr("open"), self.tr("target"), self.tr("final"), self.tr("undecided"))
+        heads = (self.tr("now"), self.tr("planned now"), self.tr("target"), self.tr("undecided"))
         tips = (
             self.tr("Gates that are open on average"),
             self.tr("How many should be open at this step"),
@@ -131,7 +131,6 @@ class GatesPanel(QWidget):
         self._show_job()
 
     def _show_kinds(self, gates: LearnedGates) -> None:
-        self.text.setText(self._said(gates))
         while len(self.names) < len(gates.counts):
             self._add_row()
         for name, cells, told in zip(self.names, self.numbers, gates.counts, strict=False):
@@ -166,9 +165,15 @@ class GatesPanel(QWidget):
             self._grid.addWidget(cell, row, column, RIGHT)
 
     def _said(self, gates: LearnedGates) -> str:
-        words = self.tr("Step {0} of {1}. Dashed: how many should be open.")
-        if gates.chosen:
+        learning = self.document.learned_gates is not None
+        if not learning and gates.step >= gates.steps:
+            words = self.tr("All {1} steps are done, and it is chosen what stays. Dashed: how many should be open.")
+        elif not learning:
+            words = self.tr("Stopped: {0} of {1} steps are kept. The same target shape goes on from there.")
+        elif gates.chosen:
             words = self.tr("Step {0} of {1}. It is chosen what stays; the weights go on learning.")
+        else:
+            words = self.tr("Step {0} of {1}. Dashed: how many should be open.")
         return words.format(f"{gates.step:,}", f"{gates.steps:,}")
 
     def _told(self, one: GateCount) -> tuple[str, ...]:
@@ -176,7 +181,9 @@ class GatesPanel(QWidget):
         return f"{one.expected:,.1f}", f"{one.target:,.1f}", final, f"{one.undecided:,}"
 
     def _show_job(self) -> None:
-        learning = self.document.learned_gates is not None
+        learning, latest = self.document.learned_gates is not None, self.document.gates.latest
+        if latest is not None:
+            self.text.setText(self._said(latest))
         job = next(iter(self.document.jobs), None)
         self.cancel.setVisible(learning)
         self.cancel.setEnabled(job is not None and not job.cancelling)

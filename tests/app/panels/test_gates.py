@@ -70,13 +70,37 @@ def test_curves_follow_the_gates_and_stay_when_it_is_over(qtbot, player):
     assert all(cell.isVisible() for cell in cells)
     panel.resize(450, 160)
     assert [cell.isVisible() for cell in cells] == [True, False, True, False]
-    assert name.toolTip() == f"filters: open {likely}, target {likely}, final {told[2]}, undecided 7"
+    assert name.toolTip() == f"filters: now {likely}, planned now {likely}, target {told[2]}, undecided 7"
     assert panel._table().columns[1] == ["filter", "filter"]
+    assert panel.text.text() == "Step 10 of 40. Dashed: how many should be open."
     qtbot.mouseClick(panel.cancel, Qt.MouseButton.LeftButton)
     assert player.link.cancelled == [player.link.last("prune")]
     player.stop("prune")
     assert panel.curves.isVisible() and not panel.cancel.isVisible()
+    assert panel.text.text().startswith("Stopped: 10 of 40 steps are kept.")
     assert player.sentences[-1].endswith("10 of 40 steps are kept; the same target shape goes on from there.")
+
+
+def test_it_is_said_when_all_steps_are_done(qtbot, player):
+    panel = GatesPanel(player.workbench)
+    qtbot.addWidget(panel)
+    tell(player, gates(player, STEPS - 5, 0.5, chosen=True))
+    assert panel.text.text().endswith("the weights go on learning.")
+    tell(player, gates(player, STEPS, 0.5, chosen=True))
+    assert panel.text.text().startswith("All 40 steps are done")
+
+
+def test_curves_in_one_place_are_all_seen(qtbot, player):
+    panel = GatesPanel(player.workbench)
+    qtbot.addWidget(panel)
+    told = [gates(player, step, 0.75) for step in (5, 10)]
+    kinds = (Kind.FILTER, Kind.NEURON, Kind.HEAD)
+    tell(player, *(replace(one, counts=tuple(replace(one.counts[0], kind=kind) for kind in kinds)) for one in told))
+    pens = [expected.opts["pen"] for _, expected in panel.curves._pairs]
+    assert [pen.style() for pen in pens] == [Qt.PenStyle.SolidLine, *2 * [Qt.PenStyle.CustomDashLine]]
+    assert pens[1].dashPattern() != pens[2].dashPattern()
+    dashes = [target.opts["pen"].dashPattern() for target, _ in panel.curves._pairs]
+    assert len({tuple(one) for one in dashes}) == 3
 
 
 def test_another_training_begins_another_curve(player):
