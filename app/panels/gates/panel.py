@@ -21,7 +21,7 @@ from .curves import GateCurves, KindName
 SHOWN = frozenset({Aspect.MODEL, Aspect.GATES, Aspect.JOBS})
 
 
-ROOMY = 520
+ROOMY = 640
 """Width from which planned and undecided have columns, in device-independent pixels; tooltips have them always."""
 SPARE = (1, 3)
 """Numbers that are left out below that."""
@@ -99,8 +99,8 @@ class GatesPanel(QWidget):
         row = QHBoxLayout(shown)
         row.setContentsMargins(6, 6, 6, 6)
         row.setSpacing(12)
-        row.addWidget(self.curves, 9)
-        row.addLayout(right, 11)
+        row.addWidget(self.curves, 2)
+        row.addLayout(right, 3)
         self._stack = QStackedLayout(self)
         self._stack.addWidget(empty)
         self._stack.addWidget(shown)

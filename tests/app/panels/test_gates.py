@@ -54,7 +54,7 @@ def tell(player: Player, *told: LearnedGates) -> None:
 def test_curves_follow_the_gates_and_stay_when_it_is_over(qtbot, player):
     panel = GatesPanel(player.workbench)
     qtbot.addWidget(panel)
-    panel.resize(600, 200)
+    panel.resize(660, 200)
     panel.show()
     assert not panel.curves.isVisible()
     tell(player, gates(player, 5, 0.9), gates(player, 10, 0.75))
