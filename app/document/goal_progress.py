@@ -16,6 +16,8 @@ from ..text.metrics import metric_of, timing_of
 from .aspects import Goal
 from .contents import Contents
 
+UNCUT = (StateKind.ORIGINAL, StateKind.MASKED)
+"""Kinds of states that nothing was cut for: learned masks go with the cut that follows them."""
 NANOSECONDS = 1e6
 """In a millisecond."""
 
@@ -61,9 +63,9 @@ class Judged(Protocol):
 
 
 def verdict_on_goal(document: Judged) -> GoalVerdict | None:
-    """The verdict on the plan where there is one, else on the current state; None for the original."""
+    """The verdict on the plan where there is one, else on the current state; None where nothing was cut for it yet."""
     state, planned = document.state, bool(document.contents.marked.any())
-    if state is None or (state.kind is StateKind.ORIGINAL and not planned):
+    if state is None or (state.kind in UNCUT and not planned):
         return None
     goal, analysis = document.goal, document.contents.analysis
     now = None if planned or state.stale else document.metric(state)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from PySide6.QtCore import QCoreApplication
 
-from secateur.engine.session.states import State
+from secateur.engine.session.states import State, StateKind
 from secateur.engine.structures.costs import Costs
 from secateur.engine.targets.protocol import Latency
 from secateur.engine.tasks.metric_loss import lost
@@ -82,7 +82,9 @@ def ledger_figures(document: Document) -> dict[str, Figure]:
     if original is None or plan is None or state is None:
         return {name: Figure(title, "\u2013", title, known=False) for name, title in _titles().items()}
     planned = bool(document.marked.any())
-    where = say("ledger", "plan") if planned else kind_text(state.kind)
+    masked = state.kind is StateKind.MASKED  # its metric is that of the whole model: closed gates go with the cut
+    where = say("ledger", "masked, not cut yet") if masked else kind_text(state.kind)
+    where = say("ledger", "plan") if planned else where
     return {
         "parameters": _exact(_titles()["parameters"], where, original.parameters, plan.parameters),
         "macs": _exact(_titles()["macs"], where, original.macs, plan.macs),

@@ -12,14 +12,15 @@ from secateur.app.panels.gates import GatesPanel
 from secateur.app.panels.graph import GraphPanel
 from secateur.app.panels.layers import LayersPanel
 from secateur.app.panels.layers.cell_text import Column as LayersColumn
+from secateur.app.panels.ledger_figures import ledger_figures
 from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.model import Column
 from secateur.engine.masks.learned_gates import GateCount, LearnedGates
 from secateur.engine.planning.protocol import Choose, KindLimit
-from secateur.engine.session.states import OpenedModel
+from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.structures.analysis import Kind
 from tests.app.playing import Player, play
-from tests.app.stand_in import SPEC
+from tests.app.stand_in import SPEC, state_of
 
 CONV, STEPS = "layer1.0.conv1", 40
 
@@ -143,6 +144,17 @@ def test_tree_and_layers_show_gates_while_they_are_learned_and_scores_afterwards
     assert tree.model.titles()[Column.KEEPS] == layers.model.headerData(LayersColumn.KEEPS, horizontal) == "Keeps"
     assert all("Hatched: marked" in each._legend.text() for each in (layers, graph))
     assert document.shown_scores is document.scores
+
+
+def test_a_state_with_masks_is_not_cut_yet_and_has_no_verdict(player):
+    document = player.document
+    analysis = document.analysis
+    masked = state_of(analysis, "s1", "s0", StateKind.MASKED, analysis.empty(), accuracy=0.5)
+    player.make("prune", masked)
+    player.stop("prune")
+    document.plan.go_to("s1")
+    assert document.state.kind is StateKind.MASKED and document.goal_verdict is None
+    assert ledger_figures(document)["metric"].state == "masked, not cut yet"
 
 
 def test_gates_are_forgotten_with_the_model(player):
