@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from ..session.session import Session  # brings torch
 
 NEVER = NeverCancelled()
-MASKING = 0.5
-"""About what share of the time learning masks takes; told as progress."""
+MASKING, MASKING_ALONE = 0.5, 0.9
+"""About what share of the rounds learning masks takes: where nobody knows how many updates recover, where none do."""
 ROUNDS, CUT = 0.95, 0.1
 """About what share of the time goes into the rounds, and of a round that recovers into its cut; told as progress."""
 
@@ -180,7 +180,7 @@ def prune_state(
         rounds = rounds_to(session.analysis, settings.goal, gone, table)
     goals = round_goals(session.analysis, settings.goal, gone, rounds, table)
     if settings.choose is Choose.MASKS:
-        begun = MASKING * ROUNDS
+        begun = mask_share(session, settings) * ROUNDS
         now = yield from spanning(_masked(session, now, settings, rated, table, token), 0.0, begun)
         made.append(now)
         yield Progress("Masks learned", made=now)
@@ -204,6 +204,19 @@ def prune_state(
         yield from spanning(session.evaluate_once(now.id, Split.TEST, token), ROUNDS, 1.0)
         yield Progress("Evaluated", made=session.history.state(now.id))
     return tuple(session.history.state(one.id) for one in made)
+
+
+def mask_share(session: "Session", settings: PruneSettings) -> float:
+    """About what share of learning masks, cutting and recovering goes into the masks: an update of each takes alike."""
+    recovery = settings.recovery
+    if recovery is None or not recovery.trains:
+        return MASKING_ALONE
+    budget, updates = recovery.budget, 0.0
+    if budget.unit is Unit.STEPS:
+        updates = budget.amount
+    elif budget.unit is Unit.EPOCHS:
+        updates = budget.amount * session.task.batch_count(Split.TRAIN) / recovery.accumulate
+    return settings.mask_steps / (settings.mask_steps + updates) if updates else MASKING
 
 
 def require_shape_of(session: "Session", state: str, settings: PruneSettings) -> None:

@@ -18,7 +18,8 @@ from secateur.engine.session.session import Session
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.sharing.session_files import session_recipe
 from secateur.engine.structures.analysis import from_identities
-from secateur.engine.workflows.prune import PruneSettings, prune_state
+from secateur.engine.tasks.protocol import Split
+from secateur.engine.workflows.prune import PruneSettings, mask_share, prune_state
 
 from ..session.small import write_project
 
@@ -66,6 +67,19 @@ def test_masks_make_a_state_whose_choice_is_cut_verified_and_recovered(
     assert [int(kept[one.structures].sum()) for one in session.analysis.sets] == [
         int(plan[one.structures].sum()) for one in session.analysis.sets
     ]  # as many of each layer as the scores would keep
+
+
+def test_progress_counts_updates_of_masks_and_of_the_recovery(masked: tuple[Session, tuple[State, ...]]) -> None:
+    session, _ = masked
+
+    def share(recovery: RecoverySettings | None) -> float:
+        return mask_share(session, replace(MASKS, recovery=recovery))
+
+    assert share(RecoverySettings(steps=36)) == 12 / 48 and share(RecoverySettings(steps=4)) == 12 / 16
+    updates = sum(1 for _ in session.task.batches(Split.TRAIN, seed=0))
+    assert share(RecoverySettings(epochs=3)) == pytest.approx(12 / (12 + 3 * updates))
+    assert share(RecoverySettings(epochs=4, accumulate=2)) == pytest.approx(12 / (12 + 2 * updates))
+    assert share(RecoverySettings(minutes=1)) < share(None) < 1
 
 
 def test_masks_that_were_learned_are_not_learned_again_for_another_recovery(
