@@ -362,7 +362,8 @@ class TargetShape(FormDialog):
         document, way, removes = self._document, self.way.way, self._removes
         if removes:
             return document.plan.remove_shape()
-        document.plan.set_goal(replace(document.goal, keep=1.0, kept=(), shape=self.shape()))
+        goal = replace(document.goal, keep=1.0, kept=(), shape=self.shape())
+        document.plan.set_goal(goal, planned=way is Choose.SCORES)
         if way is Choose.SCORES:
             self._workbench.plan.suggest()
         else:

@@ -27,6 +27,11 @@ def say(text: str) -> str:
     return QCoreApplication.translate(CONTEXT, text)
 
 
+def _shaped(revision: int) -> str:
+    """What joins a goal that led to a revision with the plan that is made there."""
+    return f"planned {revision}"
+
+
 class PlanHost(Protocol):
     """What the editor needs of the document: contents and history that it edits, and who is told of it.
 
@@ -179,10 +184,10 @@ class PlanEditor:
         if not self.refuses() and self._analysis is not None:
             self.step(say("clear marks"), marked=self._analysis.empty(), by_hand=self._analysis.empty())
 
-    def set_goal(self, goal: Goal) -> None:
-        """Change what to keep and what may be lost."""
+    def set_goal(self, goal: Goal, planned: bool = False) -> None:
+        """Change what to keep and what may be lost; where it is `planned` for at once, both are one step."""
         if goal != self._now.goal and not self.refuses():
-            self.step(say("change the goal"), fold="goal", goal=goal)
+            self.step(say("change the goal"), fold=_shaped(self._host.revision + 1) if planned else "goal", goal=goal)
 
     def remove_shape(self) -> None:
         """Ask for no target shape any more, but for what was asked before it; where no step says what, for half."""
@@ -194,7 +199,7 @@ class PlanEditor:
 
     def apply_plan(self, marked: Mask, text: str) -> None:
         """Take a plan that was computed; marks made by hand stay."""
-        self.step(text, marked=marked & ~self._now.removed)
+        self.step(text, fold=_shaped(self._host.revision), marked=marked & ~self._now.removed)
 
     def undo(self) -> None:
         """Take the last step back; never runs a job."""

@@ -178,7 +178,8 @@ class PlanJobs(QObject):
             return
         if not (marked & ~document.removed).any():
             return document.say(self.tr("The current state already meets the goal. Lower the goal to cut more."))
-        document.plan.apply_plan(marked, self.tr("suggest plan"))
+        words = self.tr("plan the target shape") if document.goal.shape else self.tr("suggest plan")
+        document.plan.apply_plan(marked, words)
 
     def _not_suggested(self, error: SecateurError, revision: int) -> None:
         if revision == self._document.revision:

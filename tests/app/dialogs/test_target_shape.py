@@ -81,10 +81,9 @@ def test_a_shape_is_asked_for_once_typing_rests_and_becomes_goal_and_plan(qtbot,
     assert (document.marked == planned.removed).all() and (planned.removed == made.removed).all()
     bar.refresh()
     assert bar.kinds.accessibleName() == "Target shape: 50 % of filters"
+    assert document.history.undo_text == "plan the target shape"
     document.plan.undo()
-    assert not document.marked.any() and document.goal.shape == (HALF,)
-    document.plan.undo()
-    assert not document.goal.shape
+    assert not document.marked.any() and not document.goal.shape
     bar.refresh()
     assert bar.kinds.accessibleName() == "Keep by kind: none"
 
