@@ -3,7 +3,7 @@
 Nothing is scored or cut. A budget without numbers becomes a shape: one number, or share, for each kind.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PlanError
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..latency.protocol import LatencyTable
 from ..messages import said
 from ..planning.cost_meter import predicted
-from ..planning.goal import reached
+from ..planning.goal import reached, solve
 from ..planning.goal_verdict import COST_NAMES
 from ..planning.protocol import DEFAULT_KINDS, Goal, KindLimit
 from ..planning.target_shape import KindSize, shape_of
@@ -27,8 +28,6 @@ from .shape_plan import JOINT, shape_plan
 if TYPE_CHECKING:
     from ..session.session import Session  # brings torch
 
-Fault = Callable[[tuple[KindLimit, ...]], PlanError | None]
-"""Why no plan has a shape, None where one has it."""
 ALONE, BESIDE = 64, 8
 """Numbers that are tried in each direction: of a kind alone, and beside the others, where each try is a whole plan."""
 HALVINGS = 20
@@ -43,7 +42,8 @@ def check_shape(
     intent: PlanIntent,
     scores: NDArray[np.float64] | None = None,
     table: LatencyTable | None = None,
-) -> ShapeAnswer:
+    token: CancelToken | None = None,
+) -> Job[ShapeAnswer]:
     """What a target shape comes to from a state, or why no plan has it.
 
     Args:
@@ -53,25 +53,31 @@ def check_shape(
             marks hold.
         scores: [S] which of each layer go; None where they are not known yet, so that the plan's numbers alone count.
         table: Of the target, where the latency can be predicted.
+        token: Cancels between two plans.
+
+    Raises:
+        Cancelled: The token was set.
     """
+    yield Progress("Checking the target shape")
     goal = intent.goal or Goal(())
-    check = _Check(session, state, intent, np.zeros(session.analysis.count) if scores is None else scores, table)
+    scores = np.zeros(session.analysis.count) if scores is None else scores
+    plans = _Plans(session, state, intent, scores, table, token or NeverCancelled())
     joint = JOINT if session.prepared.spec.uniform else frozenset[Kind]()
-    sizes = shape_of(session.analysis, check.before)
+    sizes = shape_of(session.analysis, plans.before)
     answer = ShapeAnswer(goal.shape, sizes, joint)
     try:
         if goal.limits and not goal.shape:
-            goal = replace(goal, shape=check.shape_of_budget(goal, sizes), limits=())
+            goal = replace(goal, shape=plans.shape_of_budget(goal, sizes), limits=())
             answer = replace(answer, shape=goal.shape)
-        removed = check.plan(goal) if goal.shape else check.before
+        removed = plans.plan(goal) if goal.shape else plans.before
     except PlanError as error:
-        problems = _problems(check.fault, goal.shape, sizes)
+        problems = _problems(plans, goal.shape, sizes)
         return replace(answer, problems=problems or (ShapeProblem(said(error.message), None, ()),))
-    return replace(answer, plan=check.told(goal, removed), removed=removed, latency=check.latency(removed))
+    return replace(answer, plan=plans.told(goal, removed), removed=removed, latency=plans.latency(removed))
 
 
-class _Check:
-    """Plans from one state, under its locks and marks."""
+class _Plans:
+    """Plans from one state, under its locks and marks; each raises `Cancelled` once the token is set."""
 
     def __init__(
         self,
@@ -80,24 +86,44 @@ class _Check:
         intent: PlanIntent,
         scores: NDArray[np.float64],
         table: LatencyTable | None,
+        token: CancelToken,
     ) -> None:
         self._session, self._state, self._intent = session, state, intent
-        self._scores, self._table = scores, table
+        self._scores, self._table, self._token = scores, table, token
         marked, _ = from_identities(session.analysis, intent.marked)
+        self._locked, _ = from_identities(session.analysis, intent.locked)
         self.before = session.removed(state) | marked
 
     def plan(self, goal: Goal) -> Mask:
         """[S] the plan for a goal; raises PlanError."""
+        check(self._token)
         intent = replace(self._intent, goal=goal)
-        return planned(self._session, self._state, intent, goal, self._scores, self._table)
+        return planned(self._session, self._state, intent, goal, self._scores, self._table, self._token)
 
     def fault(self, shape: tuple[KindLimit, ...]) -> PlanError | None:
         """Why no plan has a shape."""
         try:
-            self.plan(replace(self._intent.goal or Goal(()), limits=(), shape=shape))
+            self.plan(self._goal(shape))
         except PlanError as error:
             return error
         return None
+
+    def _goal(self, shape: tuple[KindLimit, ...]) -> Goal:
+        return replace(self._intent.goal or Goal(()), limits=(), shape=shape)
+
+    def near_widths(self, shape: tuple[KindLimit, ...]) -> tuple[int, ...] | None:
+        """The next smaller and larger width that a configuration accepts; None where any number may be one."""
+        prepared, analysis = self._session.prepared, self._session.analysis
+        if not prepared.spec.uniform:
+            return None
+        from ..surgery.repair.keep_uniform import nearest_widths  # brings torch
+
+        check(self._token)
+        try:
+            removed = solve(analysis, self._scores, self._goal(shape), self.before, self._locked).removed
+        except PlanError:
+            return None
+        return nearest_widths(prepared.opened.model, analysis, removed, self._token)
 
     def told(self, goal: Goal, removed: Mask) -> ShapePlan:
         """What a plan comes to."""
@@ -155,39 +181,50 @@ def _at_share(free: Iterable[KindSize], share: float) -> tuple[KindLimit, ...]:
     )
 
 
-def _problems(fault: Fault, shape: tuple[KindLimit, ...], sizes: tuple[KindSize, ...]) -> tuple[ShapeProblem, ...]:
+def _problems(plans: _Plans, shape: tuple[KindLimit, ...], sizes: tuple[KindSize, ...]) -> tuple[ShapeProblem, ...]:
     """Each kind whose number cannot be, whatever the others are; where all can, that they do not go together."""
     known = {one.kind: one for one in sizes}
     alone: list[ShapeProblem] = []
     for limit in shape:
-        if (error := fault((limit,))) is not None:
-            offers = _nearest(known.get(limit.kind), limit, lambda one: fault((one,)), ALONE)
+        if (error := plans.fault((limit,))) is not None:
+            offers = _nearest(known.get(limit.kind), limit, plans, (limit,), ALONE)
             alone.append(ShapeProblem(said(error.message), limit.kind, offers))
-    if alone or not shape or (error := fault(shape)) is None:
+    if alone or not shape or (error := plans.fault(shape)) is None:
         return tuple(alone)
-
-    def beside(limit: KindLimit) -> PlanError | None:
-        return fault(tuple(limit if one.kind is limit.kind else one for one in shape))
-
-    offers = (offer for limit in shape for offer in _nearest(known.get(limit.kind), limit, beside, BESIDE))
+    offers = (offer for limit in shape for offer in _nearest(known.get(limit.kind), limit, plans, shape, BESIDE))
     return (ShapeProblem(said(error.message), None, tuple(offers)),)
 
 
 def _nearest(
-    size: KindSize | None, limit: KindLimit, fault: Callable[[KindLimit], PlanError | None], most: int
+    size: KindSize | None, limit: KindLimit, plans: _Plans, shape: tuple[KindLimit, ...], most: int
 ) -> tuple[KindLimit, ...]:
-    """The next smaller and the next larger number of a kind that can be; a share where layers have different ones."""
+    """The next smaller and the next larger number of a kind that can be; a share where layers have different ones.
+
+    Args:
+        size: Of the kind, None where the model has none of it.
+        limit: The number that was asked for.
+        plans: Say which numbers can be.
+        shape: What is kept beside it, the limit included.
+        most: Numbers that are tried in each direction.
+    """
     if size is None:
         return ()
+
+    def beside(one: KindLimit) -> tuple[KindLimit, ...]:
+        return tuple(one if each.kind is one.kind else each for each in shape)
+
     largest = size.sizes[-1]
     if len(size.sizes) > 1:
         share = KindLimit(limit.kind, round(min(limit.count / largest, 1.0), 3)) if limit.count else limit
-        return (share,) if share != limit and share.share and fault(share) is None else ()
-    asked, possible = limit.count or size.asked(limit), range(largest, 0, -max(size.step, 1))
+        return (share,) if share != limit and share.share and plans.fault(beside(share)) is None else ()
+    left, asked = size.kept[-1] if size.kept else largest, limit.count or size.asked(limit)
+    possible = [count for count in range(largest, max(size.least, 1) - 1, -max(size.step, 1)) if count <= left]
     lower = [count for count in possible if count < asked]
     higher = [count for count in reversed(possible) if count > asked]
-    found = (
-        next((one for count in side[:most] if fault(one := KindLimit(limit.kind, count=count)) is None), None)
-        for side in (lower, higher)
-    )
+    if limit.kind is Kind.WIDTH and (near := plans.near_widths(shape)) is not None:
+        smaller, larger = [one for one in near if one < asked], [one for one in near if one > asked]
+        lower = [count for count in lower if smaller and count <= smaller[0]]
+        higher = [count for count in higher if larger and count >= larger[0]]
+    offers = ([KindLimit(limit.kind, count=count) for count in side[:most]] for side in (lower, higher))
+    found = (next((one for one in side if plans.fault(beside(one)) is None), None) for side in offers)
     return tuple(one for one in found if one is not None)

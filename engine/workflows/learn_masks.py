@@ -58,6 +58,7 @@ def planned(
     goal: Goal,
     scores: NDArray[np.float64],
     latencies: LatencyTable | None,
+    token: CancelToken | None = None,
 ) -> Mask:
     """[S] the plan for a goal from a state, that one configuration describes where that is asked for.
 
@@ -68,9 +69,11 @@ def planned(
         goal: That of this round.
         scores: [S] of the state.
         latencies: Of the target, where the goal limits the latency.
+        token: Cancels while the nearest plan that a configuration describes is sought.
 
     Raises:
         PlanError: The goal cannot be reached.
+        Cancelled: The token was set.
     """
     locked, _ = from_identities(session.analysis, plan.locked)
     marked, _ = from_identities(session.analysis, plan.marked)
@@ -79,5 +82,6 @@ def planned(
     if session.prepared.spec.uniform and not (goal.shape and goal != plan.goal):  # a shape fits when it is reached
         from ..surgery.repair.keep_uniform import fitting_plan  # brings torch
 
-        removed = fitting_plan(session.prepared.opened.model, session.analysis, removed, scores, locked, goal.shape)
+        model = session.prepared.opened.model
+        removed = fitting_plan(model, session.analysis, removed, scores, locked, goal.shape, token)
     return removed

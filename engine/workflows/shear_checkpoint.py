@@ -111,7 +111,7 @@ def shear_checkpoint(
         locked = touching(analysis, locks)
         outside_scope(analysis, goal)
         plan = solve(analysis, scores, goal, locked=locked).removed
-        plan = fitting_plan(model, analysis, plan, scores, locked, goal.shape)
+        plan = fitting_plan(model, analysis, plan, scores, locked, goal.shape, token)
         check(token)
         yield Progress("Cutting", share=SCORED)
         small = cut(model, analysis, plan, inputs, hollow=True)

@@ -56,6 +56,7 @@ class ConfigFields:
         kind: The model's class.
         document: The configuration as plain data; sizes that follow from others are written out.
         shapes: Of the state dict and of other buffers that it builds.
+        accepted: Digest of other shapes -> whether a configuration builds them: each answer takes a few models.
     """
 
     def __init__(self, model: Any) -> None:
@@ -64,6 +65,7 @@ class ConfigFields:
         self._config_class: Any = type(model.config)
         self.document = _plain(model.config)
         self.shapes = self.built(self.document) or {}
+        self.accepted: dict[bytes, bool] = {}
         for path in self._unsaid():
             self._write_out(path)
 

@@ -6,6 +6,7 @@ stays as it is, and blocks go as whole layers.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from math import gcd, lcm
 from typing import Any, TypeAlias
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import Message, OpenError, PlanError
+from ...jobs import CancelToken, NeverCancelled, check
 from ...messages import any_of
 from ...planning.count_balance import all_bundles, weakest_first
 from ...planning.protocol import Goal, KindLimit
@@ -168,6 +170,7 @@ def fitting_plan(
     scores: NDArray[np.float64],
     locked: Mask,
     shape: tuple[KindLimit, ...] = (),
+    token: CancelToken | None = None,
 ) -> Mask:
     """[S] the plan, or the nearest smaller width that a configuration accepts (widths that heads divide).
 
@@ -178,19 +181,21 @@ def fitting_plan(
         scores: [S] NaN where unknown.
         locked: [S] what must not be marked.
         shape: The target shape that was planned for; a width that it counts is not changed.
+        token: Cancels between two trials.
 
     Raises:
         PlanError: None of the next widths is accepted, or the shape's own is not.
+        Cancelled: The token was set.
     """
-    fields = fields_of(model)
-    plan = removed.copy()
-    widths = [one for one in all_bundles(analysis) if any(analysis.sets[n].kind is Kind.WIDTH for n in one.sets)]
+    fields, token = fields_of(model), token or NeverCancelled()
+    plan, widths = removed.copy(), _widths(analysis)
     counted = any(limit.kind is Kind.WIDTH for limit in shape)
     for _ in range(TRIED):
+        check(token)
         if _accepted(fields, analysis, plan):
             return plan
         if counted:
-            raise _no_such_width(fields, analysis, plan, widths)
+            raise _no_such_width(nearest_widths(model, analysis, plan, token))
         for bundle in widths:
             for number, size in zip(bundle.sets, bundle.sizes, strict=True):
                 one = analysis.sets[number]
@@ -205,12 +210,33 @@ def fitting_plan(
 def _accepted(fields: ConfigFields, analysis: Analysis, plan: Mask) -> bool:
     """Whether a configuration builds what a plan [S] leaves."""
     found = {name: tuple(shape) for name, shape in shapes(analysis, plan).items() if name in fields.shapes}
-    return fits(fields, found)
+    digest = blake2b(repr(sorted(found.items())).encode(), digest_size=16).digest()
+    if digest not in fields.accepted:
+        fields.accepted[digest] = fits(fields, found)
+    return fields.accepted[digest]
 
 
-def _no_such_width(fields: ConfigFields, analysis: Analysis, plan: Mask, widths: list[CountBundle]) -> PlanError:
-    """The error for a width that no configuration accepts beside the plan's other sizes; names the nearest ones."""
-    near: list[int] = []
+def _widths(analysis: Analysis) -> list[CountBundle]:
+    """What loses structures in step with the residual width."""
+    return [one for one in all_bundles(analysis) if any(analysis.sets[n].kind is Kind.WIDTH for n in one.sets)]
+
+
+def nearest_widths(model: Any, analysis: Analysis, plan: Mask, token: CancelToken) -> tuple[int, ...]:
+    """Of the larger and of the smaller widths the next that a configuration accepts beside a plan's other sizes.
+
+    Args:
+        model: The original.
+        analysis: Of it, with the constraints of `keep_uniform`.
+        plan: [S] what is removed.
+        token: Cancels between two trials.
+
+    Returns:
+        Channels, ascending; none in a direction in which the next steps are not accepted.
+
+    Raises:
+        Cancelled: The token was set.
+    """
+    fields, widths, near = fields_of(model), _widths(analysis), list[int]()
     for change in (1, -1):
         tried = plan.copy()
         for _ in range(TRIED):
@@ -219,17 +245,24 @@ def _no_such_width(fields: ConfigFields, analysis: Analysis, plan: Mask, widths:
                 for one in widths
                 for n, size in zip(one.sets, one.sizes, strict=True)
             ]
-            if any(np.count_nonzero(tried[place] == (change > 0)) <= size for place, size in places):
+            rest = min((np.count_nonzero(tried[place] == (change > 0)) - size for place, size in places), default=-1)
+            if rest < (0 if change > 0 else 1):  # all may stay, not all may go
                 break
             for place, size in places:
                 inside = tried[place]
                 inside[np.flatnonzero(inside == (change > 0))[:size]] = change < 0
+            check(token)
             if _accepted(fields, analysis, tried):
                 one = next(analysis.sets[n] for n in widths[0].sets if analysis.sets[n].kind is Kind.WIDTH)
                 near.append(int((~tried[one.structures]).sum()))
                 break
+    return tuple(sorted(near))
+
+
+def _no_such_width(near: Sequence[int]) -> PlanError:
+    """The error for a width that no configuration accepts beside a plan's other sizes; names the nearest ones."""
     if not near:
         template = "No configuration of the model has this shape. Choose other numbers."
         return PlanError("uniform.shape", template)
     template = "No configuration of the model has this width with these heads. The nearest widths are {near}."
-    return PlanError("uniform.width", template, near=any_of(map(str, sorted(near))))
+    return PlanError("uniform.width", template, near=any_of(map(str, near)))

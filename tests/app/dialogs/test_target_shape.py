@@ -139,6 +139,20 @@ def test_a_check_is_asked_again_once_after_the_engine_was_lost(qtbot, player, di
     assert len(player.link.sent) == before + 1 and dialog.missing.text() == "The engine stopped."
 
 
+def test_a_question_that_runs_is_cancelled_when_something_else_is_typed(qtbot, player, dialog):
+    typed(qtbot, player, dialog, Kind.FILTER, "50%")
+    running = player.link.last("shape")
+    dialog.lines[Kind.FILTER].selectAll()
+    QTest.keyClicks(dialog.lines[Kind.FILTER], "40%")
+    qtbot.waitUntil(lambda: running in player.link.cancelled)
+    sent = len(player.link.sent)
+    player.link.failed.emit(running, Cancelled())  # nothing is said of it, and it is not asked for again
+    qtbot.waitUntil(lambda: len(player.link.sent) > sent)
+    assert player.failures == [] and player.link.last("shape") != running
+    answer(player)
+    assert dialog.accept_button.isEnabled()
+
+
 @pytest.mark.parametrize("text", ["some", "0", "150%"])
 def test_what_is_no_number_is_said_and_not_asked(qtbot, player, dialog, text):
     typed(qtbot, player, dialog, Kind.FILTER, "50%")

@@ -1,6 +1,8 @@
 """A target shape is checked as it is typed: what it comes to is what is cut, and offers are shapes that plans have."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import torch
 import transformers
 
 from secateur.engine.errors import PlanError
-from secateur.engine.jobs import finish
+from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import Cost, Goal, KindLimit, Limit, kind_limit_of, kind_named
 from secateur.engine.process.answers import RESULTS
@@ -18,7 +20,10 @@ from secateur.engine.session.states import PlanIntent
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Kind, identities
 from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.repair import keep_uniform
+from secateur.engine.surgery.repair.config_fields import fields_of
 from secateur.engine.surgery.repair.kv_cache import cached_by_heads
+from secateur.engine.workflows import check_shape as check_shape_module
 from secateur.engine.workflows.check_shape import check_shape
 from secateur.engine.workflows.prune import PruneSettings, prune_state
 from secateur.engine.workflows.shape_answer import ShapeAnswer
@@ -55,7 +60,8 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> Session:
 
 def asked(session: Session, *limits: Limit, locked: dict[str, list[int]] | None = None, **shape: float) -> ShapeAnswer:
     limited = tuple(kind_limit_of((kind_named(name), value)) for name, value in shape.items())
-    return check_shape(session, "s0", PlanIntent("l1", goal=Goal(limits, shape=limited), locked=locked or {}))
+    intent = PlanIntent("l1", goal=Goal(limits, shape=limited), locked=locked or {})
+    return finish(check_shape(session, "s0", intent))
 
 
 def test_what_a_shape_comes_to_is_what_the_cut_model_has(uniform: Session) -> None:
@@ -116,6 +122,49 @@ def test_what_locks_forbid_is_told_and_the_nearest_offered(uniform: Session) -> 
     assert answer.problems[0].offers == (KindLimit(Kind.NEURON, count=30),)
 
 
+@pytest.mark.parametrize(("asks", "nearest"), [(17, (16, 24)), (31, (24, 32)), (1, (8,)), (40, (32,))])
+def test_widths_that_no_configuration_has_are_not_planned(uniform: Session, monkeypatch, asks, nearest) -> None:
+    tried: list[Any] = []
+    fields_of(uniform.prepared.opened.model).accepted.clear()
+    for module, name in ((check_shape_module, "planned"), (keep_uniform, "fits")):
+        monkeypatch.setattr(module, name, counting(tried, name, getattr(module, name)))
+    (problem,) = asked(uniform, width=asks).problems
+    assert tuple(one.count for one in problem.offers) == nearest
+    assert len([one for one in tried if one == "planned"]) <= 2 + len(nearest)
+    sizes = [one for one in tried if one != "planned"]
+    assert len(sizes) == len(set(sizes))  # no configuration is sought twice for the same sizes
+
+
+def counting(tried: list[Any], name: str, right: Any) -> Any:
+    def called(*arguments: Any) -> Any:
+        tried.append(name if name == "planned" else str(sorted(arguments[1].items())))
+        return right(*arguments)
+
+    return called
+
+
+@pytest.mark.parametrize("looks", range(1, 12, 3))
+def test_a_check_ends_when_its_token_is_set(uniform: Session, looks: int) -> None:
+    fields_of(uniform.prepared.opened.model).accepted.clear()
+    token = SetLater(looks)
+    goal = Goal((), shape=(KindLimit(Kind.WIDTH, count=17),))
+    with pytest.raises(Cancelled):
+        finish(check_shape(uniform, "s0", PlanIntent("l1", goal=goal), token=token))
+    assert token.left == -1  # nothing goes on after it was seen
+
+
+@dataclass
+class SetLater:
+    """A token that is set after it was looked at some times."""
+
+    left: int
+
+    def is_set(self) -> bool:
+        """True once the looks are over."""
+        self.left -= 1
+        return self.left < 0
+
+
 def test_layers_of_different_sizes_are_offered_a_share(resnet: Session) -> None:
     (problem,) = asked(resnet, filters=64).problems
     assert problem.kind is Kind.FILTER and problem.offers == (KindLimit(Kind.FILTER, 0.5),)
@@ -130,7 +179,7 @@ def test_a_budget_becomes_the_largest_shape_within_it(uniform: Session, resnet: 
         assert plan is not None and answer.shape
         before, after = plan.macs if cost is Cost.MACS else plan.parameters
         assert 0.4 * before < after <= 0.5 * before
-        again = check_shape(session, "s0", PlanIntent("l1", goal=Goal((), shape=answer.shape)))
+        again = finish(check_shape(session, "s0", PlanIntent("l1", goal=Goal((), shape=answer.shape))))
         assert again.plan == plan
     assert len({one.share for one in answer.shape}) == 1  # the same of each kind
 
@@ -145,7 +194,7 @@ def test_a_budget_that_nothing_meets_is_told_over_the_wire(uniform: Session, res
 def test_the_plan_of_an_answer_is_that_of_the_solver(resnet: Session) -> None:
     scores = np.random.default_rng(1).random(resnet.analysis.count)
     goal = Goal((), shape=(KindLimit(Kind.FILTER, 0.5),))
-    answer = check_shape(resnet, "s0", PlanIntent("l1", goal=goal), scores)
+    answer = finish(check_shape(resnet, "s0", PlanIntent("l1", goal=goal), scores))
     assert answer.removed is not None and (answer.removed == solve(resnet.analysis, scores, goal).removed).all()
 
 
