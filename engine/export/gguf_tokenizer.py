@@ -74,6 +74,7 @@ def add_tokenizer(writer: Any, spec: ModelSpec | None, size: int) -> Message | N
         return _missing()
     try:
         vocabulary = _vocabulary(folder, size)
+        prefix, special = _read(folder / CONFIG).get("add_prefix_space"), _special(folder, size)
     except (SecateurError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         template = "The file has no tokenizer, because that of {folder} cannot be read or does not fit: {error}"
         return Message("export.gguf_tokenizer_unread", template, {"folder": str(folder), "error": str(error)})
@@ -84,11 +85,19 @@ def add_tokenizer(writer: Any, spec: ModelSpec | None, size: int) -> Message | N
     writer.add_token_list(vocabulary.texts)
     writer.add_token_scores(vocabulary.scores)
     writer.add_token_types(vocabulary.types)
-    if isinstance(prefix := _read(folder / CONFIG).get("add_prefix_space"), bool):
+    if isinstance(prefix, bool):
         writer.add_add_space_prefix(prefix)
-    with _quiet():
-        import_module("gguf").SpecialVocab(folder, n_vocab=size).add_to_gguf(writer, quiet=True)
+    special.add_to_gguf(writer, quiet=True)
     return None
+
+
+def _special(folder: Path, size: int) -> Any:
+    """The special tokens and chat templates of a folder; raises whatever the package meets in odd files."""
+    gguf: Any = import_module("gguf")
+    with _quiet():
+        found = gguf.SpecialVocab(folder, n_vocab=size)
+        found.add_to_gguf(gguf.GGUFWriter(None, KIND), quiet=True)  # what it takes only now may be odd too
+    return found
 
 
 def _copied(writer: Any, source: Path) -> bool:

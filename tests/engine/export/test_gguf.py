@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from secateur.engine.errors import ExportError
+from secateur.engine.export.gguf_tokenizer import add_tokenizer
 from secateur.engine.export.protocol import Exported, ExportRequest
 from secateur.engine.export.table import exporter_named, format_of
 from secateur.engine.jobs import NeverCancelled, finish
@@ -187,16 +188,23 @@ def test_merges_of_a_tokenizer_json_become_scores(sentencepiece_folder: Path, tm
     assert told["tokenizer.ggml.bos_token_id"] == 1
 
 
+UNREAD = "export.gguf_tokenizer_unread"
+WHOLE = {"model": {"type": "BPE", "byte_fallback": True, "vocab": {"a": 0}, "merges": []}}
+"""A tokenizer of one token."""
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [
         ({"model": {"type": "BPE", "vocab": {}, "merges": []}}, "export.gguf_byte_level"),
         (
             {"model": {"type": "BPE", "byte_fallback": True, "vocab": {"a": 64}, "merges": []}},
-            "export.gguf_tokenizer_unread",
+            UNREAD,
         ),
-        ({"model": {"type": "BPE", "byte_fallback": True, "vocab": {"a": "b"}}}, "export.gguf_tokenizer_unread"),
-        ([], "export.gguf_tokenizer_unread"),
+        ({"model": {"type": "BPE", "byte_fallback": True, "vocab": {"a": "b"}}}, UNREAD),
+        ([], UNREAD),
+        (WHOLE | {"post_processor": 3}, UNREAD),
+        (WHOLE | {"post_processor": {"processors": [{"type": "TemplateProcessing", "single": [1, 2]}]}}, UNREAD),
     ],
 )
 def test_a_tokenizer_that_cannot_be_written_is_told_with_the_reason(tmp_path: Path, content: Any, code: str) -> None:
@@ -207,6 +215,16 @@ def test_a_tokenizer_that_cannot_be_written_is_told_with_the_reason(tmp_path: Pa
     exported = export(model, inputs, tmp_path / "a.gguf", spec=ModelSpec(str(tmp_path / "m")))
     assert [note.code for note in exported.notes if not isinstance(note, str)] == [code]
     assert not any(name.startswith("tokenizer.") for name in fields(tmp_path / "a.gguf"))
+
+
+def test_an_odd_chat_template_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(json.dumps(WHOLE))
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": [3]}))
+    writer = gguf.GGUFWriter(None, "llama")
+    lacking = add_tokenizer(writer, ModelSpec(str(tmp_path)), 64)
+    assert lacking is not None and lacking.code == UNREAD
+    assert not any(name.startswith("tokenizer.") for name in writer.kv_data[0])
 
 
 def test_a_model_in_bfloat16_keeps_its_type(tmp_path: Path) -> None:
