@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import nn
 
-from ..errors import ExportError, Message
+from ..errors import ExportError, Message, SecateurError
 from ..jobs import Cancelled, CancelToken, Job, Progress, part_of
 from ..operating_system import free_memory
 from ..storage.temporary_folders import temporary_folder
@@ -75,14 +75,33 @@ def export_or_compare(
         # A module without a source is exported in this process, where nothing could end the trial.
         if original is None or request.spec is None or error.message.code not in OF_THE_MODEL:
             raise
-        told = yield from _compared(error, exporter, request, original(), token)
+        told = yield from _compared(error, exporter, request, original, token)
         raise ExportError(told.code, told.template, error.details, **told.arguments) from error
 
 
 def _compared(
+    error: ExportError,
+    exporter: Exporter,
+    request: ExportRequest,
+    original: Callable[[], nn.Module],
+    token: CancelToken,
+) -> Job[Message]:
+    """What an export failed with, and whether that of the original does; unknown where the trial itself fails."""
+    try:
+        return (yield from _trial(error, exporter, request, original(), token))
+    except SecateurError as failed:
+        return _unknown(error.message, failed.message)
+    except OSError as failed:
+        words = {"error": failed.strerror or str(failed)}
+        return _unknown(
+            error.message, Message("export.trial_files", "files of the trial cannot be written: {error}", words)
+        )
+
+
+def _trial(
     error: ExportError, exporter: Exporter, request: ExportRequest, original: nn.Module, token: CancelToken
 ) -> Job[Message]:
-    """What an export failed with, and whether that of the original does."""
+    """What an export failed with, and whether that of the original does; raises what neither is to blame for."""
     reason, need = error.message, COPIES * bytes_of(original)
     if free_memory() < need:
         return _unknown(reason, Message("export.trial_memory", "too little memory is free to try it"))
@@ -101,7 +120,7 @@ def _compared(
             )
         except ExportError as second:
             if second.message.code not in OF_THE_MODEL:
-                return _unknown(reason, second.message)
+                raise
             if str(second) == str(error):
                 return Message("export.neither", "The original does not export either: {reason}", {"reason": reason})
             template = "The original does not export either: {original} (of the cut model: {reason})"

@@ -1,5 +1,6 @@
 """An export that fails on a cut model says whether the original exports."""
 
+import errno
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from secateur.engine.errors import ExportError
+from secateur.engine.errors import ExportError, SecateurError, VerificationError
 from secateur.engine.export import original_trial
 from secateur.engine.export.original_trial import export_or_compare
 from secateur.engine.export.protocol import Exported, ExportRequest
@@ -117,6 +118,36 @@ def test_a_trial_is_bounded_and_can_be_stopped(asked, tmp_path: Path, monkeypatc
     monkeypatch.setattr(original_trial, "free_memory", lambda: 1000.0)
     picky = Picky((asked.model,))
     assert str(told(picky, asked, whole)).endswith("too little memory is free to try it)") and len(picky.tried) == 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (VerificationError("verify.some", "The check did not end."), "The check did not end."),
+        (SecateurError("engine.some", "Nothing goes."), "Nothing goes."),
+        (OSError(errno.ENOSPC, "No space left on device"), "cannot be written: No space left on device"),
+    ],
+)
+@pytest.mark.parametrize("place", ["export", "rebuild", "folder"])
+def test_a_trial_that_fails_itself_hides_no_reason(asked, tmp_path: Path, monkeypatch, failure, words, place):
+    whole = request(tmp_path, tmp_path / "net.onnx").model
+
+    def fails(*_: Any) -> Any:
+        raise failure
+
+    class Failing(Picky):
+        def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
+            if place == "export" and request.model is whole:
+                raise failure
+            return (yield from super().export(request, token))
+
+    if place == "folder":
+        monkeypatch.setattr(original_trial, "temporary_folder", fails)
+    with pytest.raises(ExportError) as caught:
+        original = fails if place == "rebuild" else lambda: whole
+        finish(export_or_compare(Failing((asked.model,)), asked, original, NeverCancelled()))
+    told = str(caught.value)
+    assert told.startswith("Net cannot be written. (Whether the original exports is unknown: ") and words in told
 
 
 def test_a_real_exporter_is_tried_on_a_real_original(tmp_path: Path):
