@@ -132,9 +132,8 @@ class JobRunner(QObject):
         self._clock.stop()
         self._pulse.stop()
 
-    def close(self) -> None:
-        """End the engine, for good."""
-        self.stop()
+    def end_engine(self) -> None:
+        """After `stop`: end the engine, for good. May be called beside the interface."""
         if self.link is not None:
             self.link.close()
 

@@ -112,11 +112,19 @@ class Workbench(QObject):
 
     def close(self) -> None:
         """Keep everything, and end the engine, for good."""
+        self.stop()
+        self.end()
+
+    def stop(self) -> None:
+        """Ask for nothing any more, and let go of the session: another window can take it."""
         self.runner.stop()
+        self.autosave.close()
+
+    def end(self) -> None:
+        """After `stop`: wait until all is written and the engine has ended. May be called beside the interface."""
         self.files.close()
         self.layouts.close()
         self.plan.close()
-        self.autosave.close()
-        self.runner.close()
+        self.runner.end_engine()
         if self.elsewhere is not None:
             self.elsewhere.close()

@@ -16,6 +16,7 @@ from ..jobs.engine_link import EngineLink
 from ..jobs.engine_supervisor import Client
 from ..jobs.workbench import Workbench
 from ..storage import settings
+from ..storage.background import BackgroundTasks
 from ..window.main_window import MainWindow
 from ..window.taskbar import DESKTOP_FILE
 from . import translations
@@ -55,6 +56,7 @@ class WindowHolder(QObject):
     def __init__(self, engine: Client | None = None, parent: QObject | None = None) -> None:
         """Make a window with an engine of its own, or with that."""
         super().__init__(parent)
+        self._left = BackgroundTasks("windows that were left")
         self.window = self._made(engine)
 
     def _made(self, engine: Client | None) -> MainWindow:
@@ -70,8 +72,12 @@ class WindowHolder(QObject):
             self.window.painted.connect(partial(then, self.window))
         self.replaced.emit(self.window)
         self.window.show()
-        before.leave()
-        before.deleteLater()
+        before.leave(beside=True)
+        self._left.run(before.workbench.end, on_done=lambda _none: before.deleteLater())
+
+    def wait(self) -> None:
+        """Wait until the engines of windows that were left have ended: what is told to one elsewhere must get there."""
+        self._left.close()
 
 
 def make_window(engine: Client | None = None) -> MainWindow:
@@ -101,7 +107,9 @@ def start(spec: ModelSpec | None, asked: bool = True, engine: Client | None = No
     window.show()
     if spec is not None:
         window.painted.connect(lambda: window.begin(spec) if asked else window.begin_with(spec))
-    return application.exec()
+    status = application.exec()
+    holder.wait()
+    return status
 
 
 def _end_on_interrupt(application: QApplication) -> None:

@@ -97,6 +97,7 @@ class MainWindow(QMainWindow):
         self._preload.loaded.connect(self._build)
         self._painted = False
         self._closed = False
+        self._ends_beside = False
         self._following = False
         self.setObjectName("main")
         self.setMinimumSize(*SMALLEST)
@@ -310,9 +311,9 @@ class MainWindow(QMainWindow):
         """Go on in a window with another engine; who holds this window puts that in its place."""
         self.engine_chosen.emit(engine, then)
 
-    def leave(self) -> None:
-        """Close without a question."""
-        self._closed = True
+    def leave(self, beside: bool = False) -> None:
+        """Close without a question; `beside` says that the caller ends the workbench, without the interface waiting."""
+        self._closed, self._ends_beside = True, beside
         self.close()
 
     def hide_error(self) -> None:
@@ -523,5 +524,7 @@ class MainWindow(QMainWindow):
         if self.area is not None:
             self.area.remember()
         settings.flush()
-        self.workbench.close()
+        self.workbench.stop()
+        if not self._ends_beside:
+            self.workbench.end()
         super().closeEvent(event)
