@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from ..jobs.remote_files import RemoteFiles
@@ -33,7 +33,13 @@ def choose(
         from .remote_browser import RemoteBrowser  # brings msgspec, which a start does without
 
         browser = RemoteBrowser(parent, elsewhere, title, begin, pick, filters)
-        browser.chosen.connect(act)
+
+        def taken(path: str) -> None:
+            """The browser, and what sent a file over it, are gone: now the keyboard is for what stood below."""
+            parent.activateWindow()
+            act(path)
+
+        browser.chosen.connect(lambda path: QTimer.singleShot(0, parent, lambda: taken(path)))
         return browser.open()
     dialog = QFileDialog(parent, title, begin, filters)
     folder = pick == "folder"

@@ -333,6 +333,7 @@ class FormDialog(QDialog):
     def picked(self, line: QLineEdit, path: str) -> None:
         """A path was looked for and found."""
         line.setText(path)
+        line.setFocus()
         settings.store(self._last_folder, str(PurePosixPath(path).parent if self._machine else Path(path).parent))
 
     @property

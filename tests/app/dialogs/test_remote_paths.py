@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialog, QFileDialog, QPushButton
+from PySide6.QtWidgets import QApplication, QDialog, QFileDialog, QPushButton
 
 from secateur.app.dialogs.apply_recipe import ApplyRecipe
 from secateur.app.dialogs.attach_data import AttachData
@@ -150,7 +150,8 @@ def test_a_project_there_is_looked_for_there(qtbot, elsewhere: Window, ask, path
     assert browser is not None
     browser.path.setText(path)
     browser.accept_button.click()
-    assert elsewhere.opened == [ModelSpec(path)] and not Path(path).exists()
+    qtbot.waitUntil(lambda: elsewhere.opened == [ModelSpec(path)])
+    assert not Path(path).exists()
 
 
 # The browser.
@@ -186,7 +187,7 @@ def test_folders_there_are_walked_through_with_the_keyboard(qtbot, elsewhere: Wi
     browser.home.click()
     browser.table.setCurrentIndex(browser.entries.index(1, 0))
     qtbot.keyClick(browser.table, Qt.Key.Key_Return)
-    assert found == ["/home/me/net.pt"]
+    qtbot.waitUntil(lambda: found == ["/home/me/net.pt"])
 
 
 def test_it_begins_at_what_was_typed_and_says_what_is_not_there(qtbot, elsewhere: Window, disk: Disk) -> None:
@@ -204,7 +205,7 @@ def test_it_begins_at_what_was_typed_and_says_what_is_not_there(qtbot, elsewhere
     disk.error = None
     browser.path.setText("/home/me/net.pt")
     browser.accept_button.click()
-    assert found == ["/home/me/net.pt"]
+    qtbot.waitUntil(lambda: found == ["/home/me/net.pt"])
 
 
 def test_a_file_of_this_machine_is_sent_after_a_question(qtbot, elsewhere: Window, disk: Disk, tmp_path: Path) -> None:
@@ -219,7 +220,8 @@ def test_a_file_of_this_machine_is_sent_after_a_question(qtbot, elsewhere: Windo
     assert "No space left" in question.problem.text() and found == []
     disk.error = None
     question.send_button.click()
-    assert disk.sent == [tmp_path / "task.py"] and found == ["/home/me/secateur-files/task.py"]
+    qtbot.waitUntil(lambda: found == ["/home/me/secateur-files/task.py"])
+    assert disk.sent == [tmp_path / "task.py"]
 
 
 def test_a_path_of_this_machine_alone_is_named_before_anything_starts(qtbot, elsewhere: Window, disk: Disk) -> None:
@@ -235,7 +237,7 @@ def test_a_path_of_this_machine_alone_is_named_before_anything_starts(qtbot, els
     assert dialog.missing.text() == "" and dialog.accept_button.isEnabled()
 
 
-def test_what_is_browsed_for_is_taken_into_its_row(qtbot, elsewhere: Window, disk: Disk) -> None:
+def test_what_is_browsed_for_is_taken_into_its_row(qtbot, elsewhere: Window, disk: Disk, tmp_path: Path) -> None:
     elsewhere.workbench.elsewhere = disk  # type: ignore[assignment]
     dialog = AttachWeights(elsewhere)
     qtbot.addWidget(dialog)
@@ -243,6 +245,10 @@ def test_what_is_browsed_for_is_taken_into_its_row(qtbot, elsewhere: Window, dis
     next(one for one in dialog.findChildren(QPushButton) if one.text() == "Browse...").click()
     browser = dialog.findChild(RemoteBrowser)
     assert browser is not None
-    browser.path.setText("/home/me/net.pt")
-    browser.accept_button.click()
-    assert dialog.path.text() == "/home/me/net.pt"
+    (tmp_path / "net.pt").write_text("x")
+    browser._send(str(tmp_path / "net.pt"))
+    question = browser.findChild(SendFile)
+    assert question is not None
+    question.send_button.click()
+    qtbot.waitUntil(lambda: dialog.path.text() == "/home/me/secateur-files/net.pt")
+    qtbot.waitUntil(lambda: QApplication.focusWidget() is dialog.path)
