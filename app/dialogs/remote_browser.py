@@ -27,7 +27,7 @@ from secateur.engine.process.remote.protocol import Entry, Seen
 
 from ..jobs.remote_files import RemoteFiles
 from ..text.format import size
-from ..text.translate import sentence
+from ..text.translate import counted, sentence
 from ..theme import px
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.fields import ComboBox, LineEdit
@@ -140,6 +140,7 @@ class RemoteBrowser(QDialog):
         self._folder = ""
         self._asked = 0
         self._all: tuple[Entry, ...] = ()
+        self._left_out = 0
         self.setWindowTitle(self.tr("{title} on {host}").format(title=title, host=elsewhere.host))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.path = LineEdit(self.tr("Path on {host}").format(host=elsewhere.host), "", "")
@@ -228,11 +229,9 @@ class RemoteBrowser(QDialog):
         if choose and found.is_there and found.is_folder == (self._pick == "folder"):
             self._choose(found.path)
         elif found.is_folder:
-            self._folder, self._all = found.path, found.entries
+            self._folder, self._all, self._left_out = found.path, found.entries, found.left_out
             self.path.setText(found.path)
             self._show_entries()
-            words = self.tr("{count} more are not listed. Type the name.").format(count=f"{found.left_out:,}")
-            self.status.setText(words if found.left_out else "" if self._all else self.tr("This folder is empty."))
         elif choose:
             words = self.tr("{path} does not exist on {host}.")
             if found.is_there:
@@ -254,6 +253,24 @@ class RemoteBrowser(QDialog):
                 and (one.is_folder or (self._pick == "file" and any(fnmatch.fnmatch(one.name, p) for p in patterns)))
             )
         )
+        self.status.setText(self._not_shown())
+
+    def _not_shown(self) -> str:
+        """What of the folder is not in the list, where that is not what is expected."""
+        hidden = sum(one.name.startswith(".") for one in self._all)
+        if self._left_out:
+            words = self.tr("{count} more are not listed. Type the name.")
+            return words.format(count=f"{self._left_out:,}")
+        if self.entries.shown:
+            return ""
+        if not self._all:
+            return self.tr("This folder is empty.")
+        if hidden == len(self._all):
+            one, many = self.tr("{count} hidden name is not listed."), self.tr("{count} hidden names are not listed.")
+            return f"{counted(hidden, one, many)} {self.tr('Type the name.')}"
+        if self._pick == "folder":
+            return self.tr("There is no folder in this folder.")
+        return self.tr("No file matches {filter}.").format(filter=self.filter.currentText())
 
     @Slot()
     def _selected(self) -> None:

@@ -208,6 +208,16 @@ def test_it_begins_at_what_was_typed_and_says_what_is_not_there(qtbot, elsewhere
     qtbot.waitUntil(lambda: found == ["/home/me/net.pt"])
 
 
+def test_a_list_without_a_row_says_why(qtbot, elsewhere: Window) -> None:
+    disk = Disk({"/home/me": None, "/home/me/b.txt": 2, "/home/me/.ssh/config": 1, "/data": None, "/data/.x": 1})
+    browser, _ = browsed(elsewhere, disk, filters="Weights (*.pt);;All files (*)")
+    assert names(browser) == [] and browser.status.text() == "No file matches Weights (*.pt)."
+    browser.filter.setCurrentIndex(1)
+    assert names(browser) == ["b.txt"] and browser.status.text() == ""
+    browser.visit("/data")
+    assert browser.status.text() == "1 hidden name is not listed. Type the name."
+
+
 def test_a_file_of_this_machine_is_sent_after_a_question(qtbot, elsewhere: Window, disk: Disk, tmp_path: Path) -> None:
     browser, found = browsed(elsewhere, disk)
     (tmp_path / "task.py").write_text("x = 1")
