@@ -5,7 +5,7 @@ A window that was killed leaves it there, and the next one finds the engine agai
 
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from secateur.engine.errors import SecateurError
@@ -19,14 +19,14 @@ LARGEST = 4096
 
 @dataclass(frozen=True, slots=True)
 class RemoteEngine:
-    """An engine that a window has started elsewhere.
+    """An engine that a window has started elsewhere; several addresses may lead to the same one.
 
     Attributes:
         address: As `read_address` takes it.
-        name: Of the engine there.
+        name: Of the engine there, which no other one has.
     """
 
-    address: str
+    address: str = field(compare=False)
     name: str
 
     @property

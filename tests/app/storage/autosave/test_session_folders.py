@@ -492,7 +492,7 @@ def test_a_session_elsewhere_is_restored_by_a_window_with_its_engine_alone(windo
     qtbot.waitUntil(lambda: "2 filters marked, on gpu" in words_of(window), timeout=5000)
     press(window, qtbot, "Restore")
     assert asked == [(folder, "net", FAR)]
-    window.workbench.autosave.engine = FAR
+    window.workbench.autosave.engine = replace(FAR, address="ssh://me@gpu.example.org")  # edited before it connected
     press(window, qtbot, "Restore")
     link: FakeLink = window.workbench.runner.link
     qtbot.waitUntil(lambda: any(m == "restore" for m, _ in link.calls.values()), timeout=10_000)
