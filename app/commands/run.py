@@ -205,7 +205,7 @@ RUN = (
     Command(
         "run.job",
         MENU,
-        QT_TRANSLATE_NOOP(CONTEXT, "As a job..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Write recovery job..."),
         QT_TRANSLATE_NOOP(
             CONTEXT, "Write a folder that recovers the current state on another machine, by SSH, Slurm or a shell."
         ),
@@ -223,7 +223,7 @@ RUN = (
     Command(
         "run.job_results",
         MENU,
-        QT_TRANSLATE_NOOP(CONTEXT, "Read the results of a job..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Read recovery job..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Take the states that a job made on another machine into the history."),
         _job_results,
         "",
@@ -304,7 +304,7 @@ RUN = (
     Command(
         "run.connect",
         MENU,
-        QT_TRANSLATE_NOOP(CONTEXT, "Connect..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Connect to an engine..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Compute on another machine, reached by ssh. What is open here stays as a draft."),
         _connect,
         "",

@@ -32,7 +32,7 @@ class WriteJob(FolderDialog):
             "recipe, the weights, copies of the model's own files, run.sh and slurm.sbatch. Data is named, not copied. "
             "Copy the folder back when the job is done, and read its results here."
         )
-        super().__init__(window, self.tr("Recover as a job"), words, self.tr("Write folder"), self.tr("job"))
+        super().__init__(window, self.tr("Write recovery job"), words, self.tr("Write folder"), self.tr("job"))
         document = window.document
         contents = document.contents
         self.add_row(self.tr("State"), label(state_called(contents.states.values(), contents.present)))
@@ -60,5 +60,5 @@ def ask_write(window: WindowApi) -> None:
 
 def ask_results(window: WindowApi) -> None:
     """Let the user choose the folder of a job that has run."""
-    title = QCoreApplication.translate(CONTEXT, "Read the results of a job")
+    title = QCoreApplication.translate(CONTEXT, "Read recovery job")
     choose(window.as_widget(), window.workbench.elsewhere, title, window.workbench.job_folders.read, pick="folder")

@@ -36,7 +36,7 @@ class JobFolders(QObject):
                 document.say(words.format(paths=", ".join(left)))
 
         state = document.contents.present
-        title = self.tr("Write a job")
+        title = self.tr("Write recovery job")
         self._runner.run(title, written, "write_job", state, folder, document.recovery, device)
 
     @Slot(str)
@@ -58,4 +58,4 @@ class JobFolders(QObject):
                 else self.tr("The results in {folder} were read before.").format(folder=folder)
             )
 
-        self._runner.run(self.tr("Read the results of a job"), taken, "take_job", folder, changes=True, text=text)
+        self._runner.run(self.tr("Read recovery job"), taken, "take_job", folder, changes=True, text=text)

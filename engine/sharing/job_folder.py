@@ -277,7 +277,7 @@ def _readme(name: str, state: State, left: Iterable[str], has_code: bool) -> str
         "   and the packages that the model's own code imports.\n"
         f"3. Start it: `sh {START}` in a shell (`nohup sh {START} &` to log out), or `sbatch {SLURM}` on a cluster.\n"
         f"   `DEVICE=cpu sh {START}` computes elsewhere; `SECATEUR=/path/to/secateur` names another installation.\n"
-        "4. Copy the folder back, and read the results: *Run > Read the results of a job...*, or\n"
+        "4. Copy the folder back, and read the results: *Run > Read recovery job*, or\n"
         "   `secateur job PROJECT --results THIS_FOLDER`.\n\n"
         f"{where}{code}"
         f"`{RECIPE}` says what is done, `{RESULTS}/` will hold what was made.\n"

@@ -133,6 +133,9 @@ def test_the_palette_also_looks_into_what_commands_do_and_says_when_there_is_non
     qtbot.keyClicks(palette.box, "python script")
     assert palette.list.currentItem().text(0) in ("Show recipe", "Export script...")
     palette.box.clear()
+    qtbot.keyClicks(palette.box, "engine")
+    assert palette.list.currentItem().text(0) == "Connect to an engine..."
+    palette.box.clear()
     qtbot.keyClicks(palette.box, "qqzzx")
     assert palette.list.topLevelItemCount() == 1 and palette.list.topLevelItem(0).text(1).startswith("No command")
     qtbot.keyClick(palette.box, Qt.Key.Key_Return)
