@@ -44,7 +44,8 @@ class RecoveryPanel(QWidget):
 
     Attributes:
         curves: Loss and metric.
-        epochs: How many epochs.
+        epochs: How many epochs; hidden where something else ends it.
+        length: What does then.
         rate: Peak learning rate.
         repair: What is done to layers before training.
         more: Opens the further settings.
@@ -74,8 +75,7 @@ class RecoveryPanel(QWidget):
         self._settings = QWidget()
         title = self.tr("Curves of the recovery")
         self._drawing = Drawing("recovery", title, "recovery", self._some, lambda: self.curves, self._table)
-        self._epochs_tip = self.epochs.toolTip()
-        self._budget_tip = self.tr("The recovery takes {0}, however many epochs those are. Change it in More.")
+        self.length = label()
         self._lay_out()
         self.curves.offer(self._drawing, asks_to_save(self.document))
         self.start.clicked.connect(self._start)
@@ -95,12 +95,15 @@ class RecoveryPanel(QWidget):
         self._left.addWidget(waiting)
         self._left.addWidget(self.curves)
         fields = FlowLayout(self._settings, gap=8)
-        for name, field in (
-            (self.epochs.accessibleName(), self.epochs),
-            (self.rate.accessibleName(), self.rate),
-            (self.repair.accessibleName(), self.repair),
+        self._by_epochs = _named(self.epochs.accessibleName(), self.epochs)
+        self._by_length = _named(self.tr("Length"), self.length)
+        for pair in (
+            self._by_epochs,
+            self._by_length,
+            _named(self.rate.accessibleName(), self.rate),
+            _named(self.repair.accessibleName(), self.repair),
         ):
-            fields.addWidget(_named(name, field))
+            fields.addWidget(pair)
         fields.addWidget(self.more)
         page = QWidget()
         page.setProperty("role", "page")
@@ -186,10 +189,12 @@ class RecoveryPanel(QWidget):
         self._show_estimate(reason)
         set_available(self.start, not reason)
         budget = self.settings.budget
-        by_epochs = budget.unit is Unit.EPOCHS
-        self.epochs.setEnabled(by_epochs)
-        tip = self._epochs_tip if by_epochs else self._budget_tip.format(budget_called(budget))
-        self.epochs.setToolTip(tip)
+        called = budget_called(budget)
+        self._by_epochs.setVisible(budget.unit is Unit.EPOCHS)
+        self._by_length.setVisible(budget.unit is not Unit.EPOCHS)
+        self.length.setText(called)
+        tip = self.tr("The recovery takes {0}, however many epochs those are. Change it in More.")
+        self.length.setToolTip(tip.format(called))
 
     def _show_estimate(self, reason: str) -> None:
         """About how long it takes, before what to expect; memory too, on the button."""

@@ -4,6 +4,7 @@ import math
 
 from PySide6.QtCore import QCoreApplication
 
+from secateur.engine.recovery.budget import Unit
 from secateur.engine.recovery.expected_result import CutModel, expectation, family_of
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.tasks.protocol import Split
@@ -39,6 +40,8 @@ def expect_text(document: Document, settings: RecoverySettings) -> str:
     if trains:
         kept_run = say("recovery", "A cancelled run is kept, and Recover continues from there.")
         general = say("recovery", "What to expect: the first epochs usually recover most of the loss.")
+        if settings.budget.unit is not Unit.EPOCHS:
+            general = say("recovery", "What to expect: the first part of training usually recovers most of the loss.")
         return f"{seen or general} {kept_run}"
     return seen or say("recovery", "What to expect: this takes seconds and works without training and labels.")
 

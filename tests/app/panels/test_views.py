@@ -183,7 +183,8 @@ def test_another_budget_takes_the_place_of_epochs(shown, qtbot, name: str, value
     other.setValue(0)
     assert dialog.accept_button.isEnabled() and other.text() == f"by {name}"
     qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
-    assert not panel.epochs.isEnabled() and f"takes {words}," in panel.epochs.toolTip()
+    assert not panel.epochs.isVisible() and panel.length.isVisible() and panel.length.text() == words
+    assert f"takes {words}," in panel.length.toolTip() and "first epochs" not in panel.text.text()
     assert panel.start.text() == f"Recover, {words}"
     assert name != "minutes" or panel.text.text().startswith("About 20 min")
     qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
