@@ -2,7 +2,12 @@
 
 from collections.abc import Callable
 
+from PySide6.QtCore import Slot
+from PySide6.QtWidgets import QHBoxLayout
+
 from ..document.document import Document
+from ..widgets.buttons import PrimaryButton
+from ..widgets.labels import set_role
 from .form import FormDialog
 from .window_api import WindowApi
 
@@ -13,7 +18,11 @@ def leaves_work(document: Document) -> bool:
 
 
 class UnsavedWork(FormDialog):
-    """The dialog; the safe answer has the focus."""
+    """The dialog; to save is what it proposes.
+
+    Attributes:
+        save_button: Goes back, and opens what saves a project.
+    """
 
     def __init__(self, window: WindowApi, act: Callable[[], None], closes: bool = False) -> None:
         """Ask in a window; `act` leaves the work, `closes` says that it closes the window."""
@@ -29,8 +38,23 @@ class UnsavedWork(FormDialog):
             self.tr("Close without saving") if closes else self.tr("Open without saving"),
         )
         self.cancel_button.setText(self.tr("Go back"))
-        self.prefer_cancel()
-        self.act = act
+        self.accept_button.setDefault(False)
+        set_role(self.accept_button, "")
+        self.save_button.setDefault(True)
+        self.save_button.setFocus()
+        self.save_button.clicked.connect(self._save)
+        self._window, self.act = window, act
+
+    def _buttons(self) -> QHBoxLayout:
+        row = super()._buttons()
+        self.save_button = PrimaryButton(self.tr("Save project..."))
+        row.addWidget(self.save_button)
+        return row
+
+    @Slot()
+    def _save(self) -> None:
+        self.reject()
+        self._window.run_command("file.save")
 
 
 def leave(window: WindowApi, act: Callable[[], None], closes: bool = False) -> None:

@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt
 
 from secateur.app.commands.registry import command_named
 from secateur.app.dialogs.closing import Closing
+from secateur.app.dialogs.project import SaveProject
 from secateur.app.dialogs.unsaved_work import UnsavedWork
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.jobs import Cancelled
@@ -114,7 +115,14 @@ def test_closing_asks_before_unsaved_work_on_another_machine_is_lost(window, qtb
     for _ in range(2):
         window.close()
     dialog = warning(window)
-    assert window.isVisible() and not link.closed and dialog.cancel_button.isDefault()
+    assert window.isVisible() and not link.closed and dialog.save_button.isDefault()
+    assert [one.property("role") == "primary" for one in (dialog.save_button, dialog.accept_button)] == [True, False]
+    qtbot.mouseClick(dialog.save_button, LEFT)
+    assert window.isVisible() and not dialog.isVisible()
+    (saving,) = window.findChildren(SaveProject)
+    saving.close()
+    window.close()
+    dialog = warning(window)
     qtbot.mouseClick(dialog.cancel_button, LEFT)
     assert window.isVisible() and not link.closed
     window.close()
