@@ -143,7 +143,7 @@ class Run:
         return say("compare", "{0}, stale").format(text) if self.stale else text
 
 
-COLUMNS = (
+COLUMNS: tuple[str, ...] = (
     "run",
     "made",
     "parameters",
