@@ -34,7 +34,7 @@ STEP, DATA, TARGET = 24, 21, 33
 """Average letters that the next step, the data and the target have room for."""
 KINDS = 3
 """The same for how many single kinds have a limit of their own."""
-LEAST_DATA, LEAST_TARGET = 8, 10
+LEAST_DATA, LEAST_TARGET = 12, 10
 """The same where there is no more room."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES, Aspect.JOBS})
 
@@ -231,7 +231,7 @@ class TopBar(QWidget):
 
     def _show_data(self) -> None:
         task = self._document.task
-        self.data.say(task.title if task else self.tr("Attach data..."))
+        self.data.say(task.title if task else self.tr("Attach data"))
         self.data.setAccessibleName(self.tr("Data: {title}").format(title=task.title if task else self.tr("none")))
         reason = command_named("file.data").enabled(self._document)
         set_available(self.data, not reason)

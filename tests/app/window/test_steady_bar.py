@@ -234,6 +234,7 @@ def test_the_next_step_is_written_whole(road, qtbot, width: int) -> None:
     bar, elided = road.window.top_bar, dict[str, str]()
     road.window.resize(width, 700)
     qtbot.waitUntil(lambda: bar.width() == width - 24)
+    assert not bar.data.elided, bar.data.shown()
     for name, step in road.states():
         step()
         qtbot.waitUntil(lambda: not road.document.dispatcher.busy)
