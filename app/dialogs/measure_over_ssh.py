@@ -42,9 +42,13 @@ class MeasureOverSsh(FormDialog):
         """Ask in a window."""
         words = self.tr(
             "The original and the current state are sent there, measured side by side in ONNX Runtime, and removed "
-            "again. The machine needs Python with numpy and onnxruntime; Secateur uses your own ssh."
+            "again. The machine needs Python with numpy and onnxruntime. It becomes the target."
         )
-        super().__init__(window.as_widget(), self.tr("Measure over SSH"), words, self.tr("Measure"))
+        if place := window.document.engine.place:
+            whose = self.tr("It is reached from {engine}, with the ssh there.").format(engine=place)
+        else:
+            whose = self.tr("Secateur uses your own ssh.")
+        super().__init__(window.as_widget(), self.tr("Measure over SSH"), f"{words} {whose}", self.tr("Measure"))
         self._target = window.document.target
         self.machine = ComboBox(self.tr("Machine"))
         self.machine.setEditable(True)

@@ -101,7 +101,7 @@ def target_is_local(document: Document) -> str:
     """The target is this machine."""
     if not document.target.machine:
         return ""
-    words = say("The target is {machine}. Use Run > Measure on another machine.")
+    words = say("The target is {machine}. Use Run > Measure over SSH, or choose another target.")
     return words.format(machine=document.target.machine)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SecateurError
-from ..jobs import CancelToken, Job, NeverCancelled, Progress, part_of
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, part_of, spanning
 from ..session.state_history import StateHistory
 from ..session.states import State
 from ..storage.paths import absolute_to
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ..session.session import Session  # brings torch, which taking results does not need
 
 NEVER = NeverCancelled()
+WRITING = 0.5
+"""About how much of a measurement over ssh is done once the models are written."""
 
 
 def write_remote_bench(
@@ -32,9 +34,10 @@ def write_remote_bench(
     check_bench(target)
     target = replace(target, runtime=TargetSpec().runtime)
     files: dict[str, Path] = {}
-    for state in states:
+    for number, state in enumerate(states):
         one = session.history.state(state)
-        files[bench_name(one)] = yield from session.artifacts().file(session.model(state), one, target, token)
+        writing = session.artifacts().file(session.model(state), one, target, token)
+        files[bench_name(one)] = yield from part_of(Progress("Writing the models", number, len(states)), writing)
     return write_bench(Path(absolute_to(Path.cwd())(folder)), files, session.prepared.inputs, target)
 
 
@@ -62,10 +65,9 @@ def measure_over_ssh(
     there = read_address(address)
     with temporary_folder() as place:
         folder = place / "bench"
-        yield from part_of(
-            Progress("Writing the models"), write_remote_bench(session, states, str(folder), target, token)
-        )
-        results = yield from bench_over_ssh(folder, there, arguments, token)
+        yield from spanning(write_remote_bench(session, states, str(folder), target, token), 0.0, WRITING)
+        named = ("--name", there.title, *arguments)  # as it was asked for: host names may be the same on many boards
+        results = yield from spanning(bench_over_ssh(folder, there, named, token), WRITING, 1.0)
         try:
             return take_results(session.history, results)
         except SecateurError as error:

@@ -65,7 +65,7 @@ def test_another_machine_measures_by_one_command(
     reach_this_machine(tmp_path, monkeypatch)
     address = f"ssh://me@board{sys.executable}"
     there = measured(capsys, project, "--over-ssh", address, "--provider", "CPUExecutionProvider")
-    assert there["timings"].keys() == {"s0", "s1"} and there["timings"]["s1"]["target"]["machine"]
+    assert there["timings"].keys() == {"s0", "s1"} and there["timings"]["s1"]["target"]["machine"] == "board"
     assert main(["measure", project, "--over-ssh", address, "--provider", "NoSuchProvider"]) == 1
     assert "board failed: onnxruntime has no NoSuchProvider here" in capsys.readouterr().err
 
