@@ -97,7 +97,8 @@ def test_an_engine_keeps_its_progress_back_while_much_is_on_its_way(tmp_path: Pa
     assert engine.asked == [Quiet(True)]
     near, serves, _ = window(broker)
     wire = Wire(near.makefile("rb"), near.makefile("wb"))  # type: ignore[arg-type]
-    wire.receive(), wire.receive()
+    for _ in range(2):
+        wire.receive()
     wire.send(encode([0, 2, None]))
     until(lambda: broker._courier.weight == 0)
     broker._hush()
