@@ -180,7 +180,7 @@ class StateJobs(QObject):
             return
         if target.machine:  # It cannot be measured from here.
             if not background:
-                document.say(self.tr("The target is another machine. Use Run > Measure over SSH, or choose another target."))
+                document.say(self.tr("The target is another machine. Use Run > Measure over SSH."))
             return
         own = {one.id: one for one in (document.original, document.state)}
         exports = (name for one in own.values() for name in measurable_exports(one, target))
