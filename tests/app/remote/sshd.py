@@ -1,5 +1,6 @@
 """A real `sshd` on the loopback address with keys, configuration and port of its own, and the real `ssh` to it."""
 
+import getpass
 import os
 import shutil
 import signal
@@ -36,6 +37,15 @@ IdentityFile {folder}/user
 IdentitiesOnly yes
 UserKnownHostsFile {folder}/known
 """
+
+
+def account_is_locked() -> bool:
+    """Whether sshd lets nobody in as this user, as far as that can be read here: a password that begins with "!"."""
+    try:
+        lines = Path("/etc/shadow").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.startswith(f"{getpass.getuser()}:!") for line in lines)
 
 
 @dataclass(frozen=True)
