@@ -11,7 +11,7 @@ from ..jobs.remote_bench import remote_target
 from ..storage import settings
 from ..text.metrics import target_text
 from ..text.translate import sentence
-from ..widgets.fields import ComboBox
+from ..widgets.fields import ComboBox, LineEdit
 from ..widgets.labels import label
 from .form import FormDialog
 from .window_api import WindowApi
@@ -52,10 +52,9 @@ class MeasureOverSsh(FormDialog):
         self._target = window.document.target
         self.machine = ComboBox(self.tr("Machine"))
         self.machine.setEditable(True)
+        self.machine.setLineEdit(LineEdit(self.machine.accessibleName(), hint=self.tr("user@board")))
         self.machine.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.machine.addItems([one.removeprefix(SCHEME) for one in _known()])
-        if (line := self.machine.lineEdit()) is not None:
-            line.setPlaceholderText(self.tr("user@board.example.org, or a name of your ssh config"))
         self.add_row(self.machine.accessibleName(), self.machine)
         self.python = self.add_line(self.tr("Python there"), hint=self.tr("python3 of a login"))
         self.provider = ComboBox(self.tr("Provider"))

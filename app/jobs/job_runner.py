@@ -170,7 +170,7 @@ class JobRunner(QObject):
         """
         document = self.document
         if self.link is None:
-            document.fail(EngineLost("window.no_engine", "The engine is not running. Start Secateur again."))
+            document.fail(EngineLost("engine.not_started", "The engine is not running. Start it first."))
             return False
         if document.absent and method not in NUMBERS_ONLY:
             if not background:

@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject, Signal
 from secateur.app.document.document import Document
 from secateur.app.jobs.job_queue import JobQueue, QueuedJob
 from secateur.app.jobs.workbench import Workbench
+from secateur.app.storage.autosave.remote_engine import RemoteEngine
 
 
 class FakeLink(QObject):
@@ -18,6 +19,7 @@ class FakeLink(QObject):
         sent: The numbers of those that the engine got, in order.
         cancelled: The numbers of those that the engine was asked to stop.
         place: The machine of the engine, "" for this one.
+        engine: That machine's, None for this one's.
     """
 
     ready = Signal(int)
@@ -37,7 +39,7 @@ class FakeLink(QObject):
         self.sent: list[int] = []
         self.cancelled: list[int] = []
         self.place = ""
-        self.engine = None
+        self.engine: RemoteEngine | None = None
         self.client = self
         self.closed = False
 

@@ -78,4 +78,5 @@ def test_icons_hold_every_size_that_is_asked_for(tmp_path: Path):
         assert {16, 32, 48, 256} <= {width for width, _ in icon.info["sizes"]}
     with Image.open(macos) as icon:
         assert icon.size == (1024, 1024)
-        assert icon.convert("RGBA").getpixel((0, 0))[3] == 0 and icon.convert("RGBA").getpixel((512, 60))[3] == 255
+        opacity = icon.getchannel("A")
+        assert opacity.getpixel((0, 0)) == 0 and opacity.getpixel((512, 60)) == 255

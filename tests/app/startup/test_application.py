@@ -25,8 +25,8 @@ class SlowLink(FakeLink):
 
 
 def test_a_window_takes_the_place_of_another_while_that_ones_engine_still_ends(qtbot, dressed, monkeypatch) -> None:
-    links = [SlowLink(), FakeLink()]
-    windows = iter([MainWindow(workbench_on(link)) for link in links])
+    slow, quick = SlowLink(), FakeLink()
+    windows = iter([MainWindow(workbench_on(link)) for link in (slow, quick)])
     monkeypatch.setattr(program, "make_window", lambda _engine: next(windows))
     holder = program.WindowHolder()
     first = holder.window
@@ -35,12 +35,12 @@ def test_a_window_takes_the_place_of_another_while_that_ones_engine_still_ends(q
     first.use_engine(None)
     second = holder.window
     assert second is not first and second.isVisible() and not first.isVisible()
-    assert not links[0].closed and isValid(first)  # nobody has waited
-    links[0].may_end.set()
+    assert not slow.closed and isValid(first)  # nobody has waited
+    slow.may_end.set()
     qtbot.waitUntil(lambda: not isValid(first))
-    assert links[0].closed and links[0].ended_in is not threading.main_thread()
+    assert slow.closed and slow.ended_in is not threading.main_thread()
     qtbot.waitUntil(lambda: second.area is not None, timeout=30_000)
     second.leave()
     second.deleteLater()
     holder.wait()
-    assert links[1].closed
+    assert quick.closed

@@ -366,7 +366,10 @@ def test_any_state_is_exported_in_several_formats(
     assert main(["export", str(project), "--json"]) == 0, capsys.readouterr().err
     listed = json.loads(capsys.readouterr().out)
     missing = {"executorch"} if find_spec("executorch") is None else set[str]()
-    assert set(listed["refused"]) == {"onnx-int8", *missing} and "Attach data" in listed["refused"]["onnx-int8"]
+    assert (
+        set(listed["refused"]) == {"onnx-int8", "ultralytics", *missing}
+        and "Attach data" in listed["refused"]["onnx-int8"]
+    )
     to = ["export", str(project), "--to", "hugging-face", "--out", str(tmp_path)]
     assert main([*to, "--state", "s0", "--json"]) == 0, capsys.readouterr().err
     assert json.loads((tmp_path / "project-s0-hugging-face" / "config.json").read_text())["hidden_size"] == 48

@@ -12,10 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from secateur.engine.errors import Message, WireError
+from secateur.engine.messages import said
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.process import plain_data
 from secateur.engine.process.messages import Begin, Call, call, read_request, request
-from secateur.engine.process.plain_data import ARRAY, NAMES, decode, encode, said
+from secateur.engine.process.plain_data import ARRAY, NAMES, decode, encode
 from secateur.engine.session.states import PlanIntent
 from secateur.engine.structures.analysis import Mask
 
@@ -37,10 +38,12 @@ ARRAYS = [
 
 @pytest.mark.parametrize("array", ARRAYS, ids=str)
 def test_an_array_comes_back_with_its_type_and_shape_and_may_be_written(array: NDArray[Any]) -> None:
-    again = decode(encode(array), NDArray[Any])
+    data = bytearray(encode(array))
+    again = decode(data, NDArray[Any])
+    data[:] = bytes(len(data))  # what comes back is not a part of the message
     assert again.dtype == array.dtype.newbyteorder("=") and again.shape == array.shape
     np.testing.assert_array_equal(again, array)
-    assert again.flags.writeable and again.flags.owndata
+    assert again.flags.writeable
 
 
 def test_a_plan_comes_back_with_its_enumerations_tuples_and_messages() -> None:
