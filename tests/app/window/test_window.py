@@ -306,7 +306,7 @@ def test_sensitivity_and_a_sweep_from_the_palette_to_the_plots(hand: Hand, no_la
     dialog = hand.window.findChild(SweepDialog)
     assert dialog is not None
     hand.type_into(dialog.budgets, "70, 40")
-    dialog.recovery.setCurrentIndex(2)
+    dialog.way.recovery.setCurrentIndex(2)
     qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
     hand.wait(lambda: len(document.states) == 3)
     hand.quiet()
