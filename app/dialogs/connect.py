@@ -11,7 +11,7 @@ from secateur.engine.errors import SecateurError
 from secateur.engine.process.events import Refused
 from secateur.engine.process.remote.client import RemoteClient
 from secateur.engine.process.remote.ssh_config import ssh_aliases
-from secateur.engine.subprocesses.ssh import SCHEME, Address, read_address
+from secateur.engine.subprocesses.ssh import SCHEME, Address, read_address, typed_address
 
 from ..storage import settings
 from ..storage.autosave.remote_engine import RemoteEngine
@@ -92,8 +92,9 @@ class Connect(FormDialog):
     def _offer(self) -> None:
         """List what was connected before, then what the configuration of ssh names."""
         self.recent.addItem(self.tr("choose one, or type below"), "")
-        kept = [one for one in settings.value(settings.ENGINES, []) if isinstance(one, str)]
-        for text in dict.fromkeys([*kept, *(f"{SCHEME}{alias}" for alias in ssh_aliases())]):
+        for text in dict.fromkeys(
+            [*settings.machines(settings.ENGINES), *(f"{SCHEME}{alias}" for alias in ssh_aliases())]
+        ):
             self.recent.addItem(text.removeprefix(SCHEME), text)
         self.show_row(self.recent, self.recent.count() > 1)
 
@@ -110,8 +111,7 @@ class Connect(FormDialog):
 
     def address(self) -> Address:
         """What was asked for; raises SecateurError where it is no address."""
-        text = self.host.text().strip()
-        read = read_address(text if text.startswith(SCHEME) else f"{SCHEME}{text}")
+        read = typed_address(self.host.text())
         user, port = self.user.text().strip() or read.user, self.port.value() or read.port
         program = self.program.text().strip() or read.program
         return read_address(str(Address(read.host, user, port, program)))
@@ -164,7 +164,7 @@ class Connect(FormDialog):
                 return self._failed(event.error)
         if client.known:
             self._timer.stop()
-            self._remember(str(self.address()))
+            settings.remember_machine(settings.ENGINES, str(self.address()))
             self._client = None
             super(FormDialog, self).accept()
             self._window.use_engine(client, self.then)
@@ -186,10 +186,6 @@ class Connect(FormDialog):
             self._window.workbench.files.run(client.close)
         if isValid(self):
             self._show_connecting(False)
-
-    def _remember(self, address: str) -> None:
-        kept = [one for one in settings.value(settings.ENGINES, []) if isinstance(one, str) and one != address]
-        settings.store(settings.ENGINES, [address, *kept][: settings.RECENT])
 
     @Slot()
     def _copy(self) -> None:

@@ -3,7 +3,7 @@
 from PySide6.QtWidgets import QSizePolicy
 
 from secateur.engine.errors import SecateurError
-from secateur.engine.subprocesses.ssh import SCHEME, Address, read_address
+from secateur.engine.subprocesses.ssh import SCHEME, Address, read_address, typed_address
 from secateur.engine.targets.remote import check_bench
 from secateur.engine.workflows.remote_bench import provider_arguments
 
@@ -54,7 +54,7 @@ class MeasureOverSsh(FormDialog):
         self.machine.setEditable(True)
         self.machine.setLineEdit(LineEdit(self.machine.accessibleName(), hint=self.tr("user@board")))
         self.machine.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.machine.addItems([one.removeprefix(SCHEME) for one in _known()])
+        self.machine.addItems([one.removeprefix(SCHEME) for one in settings.machines(settings.BOARDS)])
         self.add_row(self.machine.accessibleName(), self.machine)
         self.python = self.add_line(self.tr("Python there"), hint=self.tr("python3 of a login"))
         self.provider = ComboBox(self.tr("Provider"))
@@ -72,8 +72,7 @@ class MeasureOverSsh(FormDialog):
 
     def address(self) -> Address:
         """What was asked for; raises SecateurError where it is no address."""
-        text = self.machine.currentText().strip()
-        read = read_address(text if text.startswith(SCHEME) else f"{SCHEME}{text}")
+        read = typed_address(self.machine.currentText())
         return read_address(str(Address(read.host, read.user, read.port, self.python.text().strip() or read.program)))
 
     def _arguments(self) -> tuple[str, ...]:
@@ -96,13 +95,8 @@ class MeasureOverSsh(FormDialog):
 
     def _measure(self, window: WindowApi) -> None:
         address = str(self.address())
-        settings.store(settings.BOARDS, [address, *(one for one in _known() if one != address)][: settings.RECENT])
+        settings.remember_machine(settings.BOARDS, address)
         window.workbench.bench.measure(address, self._arguments())
-
-
-def _known() -> list[str]:
-    """Addresses of machines that were measured on."""
-    return [one for one in settings.value(settings.BOARDS, []) if isinstance(one, str)]
 
 
 def ask(window: WindowApi) -> None:

@@ -56,8 +56,8 @@ class RemoteBenchJobs(QObject):
             return
         states = tuple(dict.fromkeys((document.original.id, document.state.id)))
         title = self.tr("Measure on {machine}").format(machine=read_address(address).title)
-        given = states, address, remote_target(document.target), arguments
-        self._runner.run(title, self._taken, "measure_over_ssh", *given)
+        target = remote_target(document.target)
+        self._runner.run(title, self._taken, "measure_over_ssh", states, address, target, arguments)
 
     @Slot(str)
     def read(self, path: str) -> None:

@@ -145,6 +145,16 @@ def _entries(place: str) -> list[tuple[str, str, Any]]:
     return [entry for entry in entries if place or _exists(entry[1])]
 
 
+def machines(name: str) -> list[str]:
+    """Addresses of machines that are kept under a name (`ENGINES`, `BOARDS`), the last one first."""
+    return [one for one in value(name, []) if isinstance(one, str)]
+
+
+def remember_machine(name: str, address: str) -> None:
+    """Put an address before the others of its name."""
+    store(name, [address, *(one for one in machines(name) if one != address)][:RECENT])
+
+
 def forget(place: str = "") -> None:
     """Forget what was opened."""
     store(_recent_at(place), None)

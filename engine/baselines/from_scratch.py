@@ -26,8 +26,16 @@ def make(standing: ComparedState, asked: BaselineSpec, token: CancelToken) -> Jo
     told = yield from train(model, standing, settings, token, standing.analysis.kept_indices(standing.removed))
     template = "Epochs of training: {epochs}. The original's own training is not counted."
     note = Message("baselines.scratch_budget", template, {"epochs": settings.epochs})
-    costs = (standing.parameters, standing.macs, settings.epochs)
-    return BaselineModel(model, RULE.title, *costs, standing.removed, standing.edits, notes=(note, *told))
+    return BaselineModel(
+        model,
+        RULE.title,
+        parameters=standing.parameters,
+        macs=standing.macs,
+        epochs=settings.epochs,
+        removed=standing.removed,
+        edits=standing.edits,
+        notes=(note, *told),
+    )
 
 
 @torch.no_grad()

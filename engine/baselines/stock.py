@@ -59,8 +59,15 @@ def make(standing: ComparedState, asked: BaselineSpec, token: CancelToken) -> Jo
         template = "Trained from random weights (epochs: {epochs}). It may do better with its published weights."
         notes = [note for note in notes if note.code != RANDOM_WEIGHTS]
         notes.append(Message("baselines.stock_random", template, {"epochs": settings.epochs}))
-    what = (opened.model.eval(), opened.name, found.parameters, found.macs, settings.epochs)
-    return BaselineModel(*what, source=opened.spec, notes=tuple(notes))
+    return BaselineModel(
+        opened.model.eval(),
+        opened.name,
+        parameters=found.parameters,
+        macs=found.macs,
+        epochs=settings.epochs,
+        source=opened.spec,
+        notes=tuple(notes),
+    )
 
 
 def nearest(standing: ComparedState, token: CancelToken) -> Job[StockModel]:

@@ -112,6 +112,12 @@ def read_address(text: str) -> Address:
     return Address(found["host"].strip("[]"), found["user"] or "", port, program if program != "/" else "")
 
 
+def typed_address(text: str) -> Address:
+    """The same of what is typed where an address is asked for: "user@host" will do."""
+    text = text.strip()
+    return read_address(text if text.startswith(SCHEME) else f"{SCHEME}{text}")
+
+
 def ssh_refusal(host: str, exitcode: int, log: str) -> Message | None:
     """The sentence for an end of `ssh` itself, with what to do; None where what it started there has ended.
 
