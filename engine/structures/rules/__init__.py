@@ -13,7 +13,7 @@ from . import (
     embeddings,
     factories,
     joining,
-    losses,
+    loss_functions,
     norms,
     parametrised,
     patches,
@@ -32,7 +32,7 @@ from .context import Context, Rule
 
 FAMILIES = (
     views, slicing, joining, factories, products, attention, convolution, norms, pooling, patches, reductions,
-    embeddings, routing, recurrent, parametrised, spectral, vision, elementwise, distances, losses, quantised,
+    embeddings, routing, recurrent, parametrised, spectral, vision, elementwise, distances, loss_functions, quantised,
 )  # fmt: skip
 RULES: dict[str, Rule] = {name: rule for family in FAMILIES for name, rule in family.RULES.items()}
 """Operator ("aten.view") to rule."""
