@@ -317,7 +317,8 @@ class CostEstimator:
         states = [state for name in names if (state := self._state(name)) is not None]
         need = sum(SINGLE * one.parameters + target.batch * self._peak(one) for one in states)
         fresh = [one for one in states if timing_of(one, target) is None]  # the others' files are written already
-        return Estimate(len(states) + WRITING * len(fresh), UNKNOWN, need)
+        work = len(states) + WRITING * len(fresh)
+        return Estimate(work, UNKNOWN if self._known("measure") else target.seconds * work, need)
 
     def _sweep(self, name: str, prune_settings: PruneSettings, shares: tuple[float, ...], *_rest: Any) -> Estimate:
         """Its work is not said: what was made before is not made again, so that its time would teach nothing."""

@@ -106,7 +106,7 @@ def measure(engine=None) -> Heart:
     workbench.states.recover(replace(document.recovery, epochs=2))
     until("slow data, fine-tuning", lambda: not document.busy)
     timer.stop()
-    window.close()
+    window.leave()
     application.processEvents()
     return heart
 

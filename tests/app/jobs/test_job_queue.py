@@ -28,6 +28,7 @@ from secateur.engine.process.events import Progressed
 from secateur.engine.recovery.protocol import DISTILLATION_STEPS, Repair
 from secateur.engine.sensitivity.protocol import SensitivityPoint
 from secateur.engine.session.states import StateKind
+from secateur.engine.targets.protocol import WRITING
 from tests.app.fake_link import FakeLink, workbench_on
 from tests.app.playing import Player, play, top1
 from tests.app.stand_in import state_of, task_info, weak
@@ -345,6 +346,15 @@ def test_what_a_step_took_is_said_for_a_model_of_that_size_alone(player: Player)
         document.contents.states["s0"] = replace(original, **size)
         found = CostEstimator(document).estimate("cut", "s0").seconds  # another start, another model
         assert (found == pytest.approx(8.0 * times, rel=0.01)) if known else math.isnan(found)
+
+
+def test_the_first_measurement_is_estimated_from_what_each_model_is_given(player: Player) -> None:
+    document, estimator = player.document, player.workbench.estimator
+    target = replace(document.target, batch=8)  # nothing was measured on it
+    first = estimator.estimate("measure", ("s0",), target)
+    assert first.seconds == (1 + WRITING) * target.seconds  # to write the file, and to time it
+    estimator.learn("measure", first.work, 20.0)
+    assert CostEstimator(document).estimate("measure", ("s0",), target).seconds == pytest.approx(20.0)
 
 
 def test_what_a_step_took_on_another_machine_is_not_said_of_this_one(player: Player) -> None:
