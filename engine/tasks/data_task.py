@@ -65,6 +65,7 @@ class DataTask:
             samples=self._samples(model),
             labelled=labelled,
             loss=labelled,
+            domains=self._domains,
         )
 
     def example_inputs(self) -> Inputs:
@@ -118,8 +119,9 @@ class DataTask:
 
     def mixture(self) -> DomainMixture | None:
         """The mixture of named domains that the data has by itself; None where it names none."""
-        if not isinstance(self._data, DomainData) or len(self._data.domains) < 2:
+        if not self._domains:
             return None
+        assert isinstance(self._data, DomainData)
         found = mixture_of(self._data.domains, self._data.domain_rows(Split.TRAIN))
         require_judged(self._data.domains, self._data.domain_rows(Split.VAL))
         return found
@@ -154,6 +156,11 @@ class DataTask:
         sums = np.array([rows[some].sum(0) for some in self._data.domain_rows(split)]).reshape(-1, 2)
         with np.errstate(invalid="ignore", divide="ignore"):
             return sums[:, 0] / sums[:, 1]
+
+    @property
+    def _domains(self) -> tuple[str, ...]:
+        """Names of the domains that can be mixed; one alone is none."""
+        return self._data.domains if isinstance(self._data, DomainData) and len(self._data.domains) > 1 else ()
 
     def _ordered(self, split: Split, seed: int | None, start: int = 0) -> Iterator[NDArray[np.int64]]:
         """The rows of each batch, from one on."""

@@ -174,6 +174,23 @@ def require_judged(names: tuple[str, ...], rows: Sequence[NDArray[np.int64]]) ->
         raise DataError("text.unjudged_domain", template, files=files)
 
 
+def require_losses(names: Sequence[str], given: Sequence[str]) -> None:
+    """Refuse losses `given` by domain that are not of these domains, all of them. Raises DataError."""
+    unknown = [name for name in given if name not in names]
+    if unknown and not names:
+        template = (
+            "There are reference losses for {domains}, but the data has no domains. Name them in its files, as in "
+            "train-wiki.txt and val-wiki.txt, or leave the losses out."
+        )
+        raise DataError("text.no_domains", template, domains=", ".join(given))
+    if unknown:
+        template = "The data has no domain {unknown}. Give losses for {domains}."
+        raise DataError("text.unknown_domain", template, unknown=", ".join(unknown), domains=", ".join(names))
+    if missing := [name for name in names if name not in given]:
+        template = "There is no reference loss for {missing}. Give one for each domain."
+        raise DataError("text.no_reference", template, missing=", ".join(missing))
+
+
 def _row(rows: NDArray[np.int64], cursor: int, seed: tuple[int, int]) -> int:
     """The row at a cursor of a domain, of which every pass has an order of its own."""
     turn, place = divmod(cursor, len(rows))

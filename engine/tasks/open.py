@@ -18,6 +18,7 @@ BUNDLED = "bundled"
 KINDS = {
     ".npz": "arrays",
     ".parquet": "parquet",
+    ".arrow": "parquet",
     ".tsv": "csv",
     ".csv": "csv",
     ".txt": "text",
@@ -93,8 +94,8 @@ def _kind_of_folder(folder: Path) -> str:
     from .coco_files import annotation_files
     from .split_files import named_splits
 
-    tables = {kind: suffix for suffix, kind in KINDS.items() if kind in ("parquet", "csv", "text", "arrays")}
-    found = next((kind for kind, suffix in tables.items() if named_splits(folder, (suffix,))), "")
+    tables = [(kind, suffix) for suffix, kind in KINDS.items() if kind in ("parquet", "csv", "text", "arrays")]
+    found = next((kind for kind, suffix in tables if named_splits(folder, (suffix,))), "")
     if found:
         return found
     places = (folder, folder / "raw")

@@ -354,6 +354,7 @@ class TaskInfo:
         batches: Batches in each split, where they are known.
         batch: Samples in a batch.
         tokens: Tokens in a sample, 0 where it is no text.
+        domains: Names of its domains of text, () where it has none.
         seconds: That judging the original took for each sample, 0 unknown.
         notes: What to know of the data and the model, in words.
         better: The same data as it seems to have been prepared for the model's training, None where nothing else did.
@@ -372,6 +373,7 @@ class TaskInfo:
     batches: dict[str, int] = field(default_factory=dict[str, int])
     batch: int = 1
     tokens: int = 0
+    domains: tuple[str, ...] = ()
     seconds: float = 0.0
     notes: tuple[Message, ...] = ()
     spec: TaskSpec | None = None

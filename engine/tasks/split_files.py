@@ -1,6 +1,11 @@
-"""Finds the files of each split: one file to divide, or a folder with `train`, `val` and `test` files."""
+"""Finds the files of each split: one file to divide, or a folder with `train`, `val` and `test` files.
+
+A folder may also hold a folder for each domain, with such files; and a dataset that Hugging Face's library saved on
+disk has a folder for each split, with parts.
+"""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import DataError
@@ -9,6 +14,8 @@ from .splitting import ALIASES
 
 PART = re.compile(r"\d+(-of-\d+)?")
 """Which part of a split a file is: train-00001-of-00002."""
+SAVED = (".arrow",)
+"""Endings of files that lie in a folder for each split."""
 
 
 def files_by_split(path: str, suffixes: tuple[str, ...]) -> dict[Split, list[Path]]:
@@ -25,17 +32,48 @@ def files_by_split(path: str, suffixes: tuple[str, ...]) -> dict[Split, list[Pat
     return found
 
 
-def domain_of(file: Path) -> str:
-    """The domain that a file of a split names (`train-wiki.txt`); "" for one of several parts, or for none."""
-    name = file.stem.partition("-")[2]
+def domain_of(file: Path, path: str) -> str:
+    """The domain that a file of a split names (`train-wiki.txt`), or its folder (`wiki/train.txt`) below the task's.
+
+    "" for one of several parts, or for none.
+    """
+    root = Path(path)
+    folders = file.relative_to(root).parts[:-1] if root.is_dir() else ()
+    if folders and ALIASES.get(folders[0].lower()) is None:
+        return folders[0]
+    name = "" if folders else file.stem.partition("-")[2]
     return "" if PART.fullmatch(name) else name
 
 
 def named_splits(folder: Path, suffixes: tuple[str, ...]) -> dict[Split, list[Path]]:
-    """Files such as `train.csv` and `test-00001-of-00002.csv` by the split that they name, in order."""
+    """Files such as `train.csv` and `test-00001-of-00002.csv` by the split that they name, in order.
+
+    Of a folder that has none, those in its folders, if each of them has some: they are domains.
+    """
+    if found := _splits_in(folder, suffixes):
+        return found
+    domains = [_splits_in(one, suffixes) for one in _folders(folder)]
+    if not all(domains):
+        return {}
+    return {split: files for split in Split if (files := [file for one in domains for file in one.get(split, ())])}
+
+
+def _splits_in(folder: Path, suffixes: tuple[str, ...]) -> dict[Split, list[Path]]:
+    """Those of one folder."""
     found: dict[Split, list[Path]] = {}
-    for file in sorted(folder.iterdir()):
-        split = ALIASES.get(file.stem.lower().partition("-")[0])
-        if split is not None and file.suffix.lower() in suffixes and file.is_file():
+    saved = tuple(one for one in suffixes if one in SAVED)
+    named = [(file.stem, file) for file in _files(folder, [one for one in suffixes if one not in SAVED])]
+    named += [(one.name, file) for one in _folders(folder) if saved for file in _files(one, saved)]
+    for name, file in named:
+        split = ALIASES.get(name.lower().partition("-")[0])
+        if split is not None:
             found.setdefault(split, []).append(file)
     return {split: found[split] for split in Split if split in found}
+
+
+def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    return [one for one in sorted(folder.iterdir()) if one.suffix.lower() in suffixes and one.is_file()]
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [one for one in sorted(folder.iterdir()) if one.is_dir() and not one.name.startswith(".")]

@@ -102,14 +102,14 @@ class Sequences:
 def open_text(spec: TaskSpec) -> DataTask:
     """Open plain text; the next token is asked for, unless the specification says else."""
     found = files_by_split(spec.path, (".txt",)).items()
-    return language_task(spec, {split: _by_domain(files) for split, files in found})
+    return language_task(spec, {split: _by_domain(files, spec.path) for split, files in found})
 
 
-def _by_domain(files: Sequence[Path]) -> dict[str, Iterable[Document]]:
-    """The documents of each domain that files name, one a file."""
+def _by_domain(files: Sequence[Path], path: str) -> dict[str, Iterable[Document]]:
+    """The documents of each domain that files of a task at a path name, one a file."""
     named: dict[str, list[Path]] = {}
     for file in files:
-        named.setdefault(domain_of(file), []).append(file)
+        named.setdefault(domain_of(file, path), []).append(file)
     return {name: map(_read, some) for name, some in named.items()}
 
 

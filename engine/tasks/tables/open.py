@@ -1,4 +1,4 @@
-"""Opens Parquet and CSV files, or a folder with one for each split, as a task."""
+"""Opens Parquet and CSV files, datasets saved by Hugging Face's library, or a folder with one for each split."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -14,9 +14,10 @@ from ..data import RowParts
 from ..data_task import DataTask
 from ..protocol import CLASSES, Split, TaskSpec, option
 from ..purposes.table import purpose_of
-from ..split_files import files_by_split
+from ..split_files import domain_of, files_by_split
 from ..splitting import divide, seed_of
 from ..texts import LANGUAGE, language_task
+from .arrow_file import ArrowFile
 from .delimited import Delimited
 from .inputs import Encode, check_numbers, encoder
 from .parquet import Parquet
@@ -68,8 +69,8 @@ class TableRows:
 
 
 def open_parquet(spec: TaskSpec) -> DataTask:
-    """Open Parquet files."""
-    return _open(spec, (".parquet",), Parquet)
+    """Open Parquet files, or the Arrow files of a dataset that was saved on disk."""
+    return _open(spec, (".parquet", ".arrow"), lambda path: (ArrowFile if path.suffix == ".arrow" else Parquet)(path))
 
 
 def open_csv(spec: TaskSpec) -> DataTask:
@@ -85,7 +86,7 @@ def _open(spec: TaskSpec, suffixes: tuple[str, ...], read: Callable[[Path], Tabl
     _check_columns([one for some in tables.values() for one in some], first, roles)
     features = {split: [_column(some, name) for name in roles.features] for split, some in tables.items()}
     if roles.purpose in LANGUAGE:
-        return language_task(spec, {split: {"": _texts(columns[0])} for split, columns in features.items()})
+        return language_task(spec, {split: _by_domain(spec, files[split], tables[split], roles) for split in tables})
     kind = first.kinds[roles.features[0]]
     if kind in (ColumnKind.WHOLE, ColumnKind.NUMBER):
         for columns in features.values():
@@ -117,6 +118,16 @@ def _check_columns(tables: Sequence[Table], first: Table, roles: ColumnRoles) ->
 def _column(tables: Sequence[Table], name: str) -> Column:
     """A column of all files of a split."""
     return Chained([one.column(name) for one in tables])
+
+
+def _by_domain(
+    spec: TaskSpec, files: Sequence[Path], tables: Sequence[Table], roles: ColumnRoles
+) -> dict[str, Iterator[tuple[str, ...]]]:
+    """The documents of each domain that the files of a split name: the cells, one after another."""
+    named: dict[str, list[Table]] = {}
+    for file, one in zip(files, tables, strict=True):
+        named.setdefault(domain_of(file, spec.path), []).append(one)
+    return {name: _texts(_column(some, roles.features[0])) for name, some in named.items()}
 
 
 def _texts(column: Column) -> Iterator[tuple[str, ...]]:

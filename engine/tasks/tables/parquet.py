@@ -40,8 +40,7 @@ class Parquet:
             template = "{path} is damaged or not a Parquet file. Choose another file."
             raise DataError("parquet.damaged", template, details=str(error), path=str(path)) from error
         self._schema: Any = self._file.schema_arrow
-        kinds = {field.name: _kind(field.type) for field in self._schema}
-        self.kinds = {name: kind for name, kind in kinds.items() if kind is not None}
+        self.kinds = usable_kinds(self._schema)
 
     def column(self, name: str) -> "ParquetColumn":
         """A column, of which a row group at a time is read."""
@@ -49,12 +48,7 @@ class Parquet:
 
     def classes(self, name: str) -> tuple[str, ...]:
         """What the library `datasets` wrote of a column."""
-        try:
-            noted: Any = parse_json(self._schema.metadata[METADATA])
-            names: list[Any] = noted["info"]["features"][name]["names"]
-            return tuple(map(str, names))
-        except (ValueError, KeyError, TypeError):
-            return ()
+        return noted_classes(self._schema, name)
 
 
 class ParquetColumn:
@@ -83,7 +77,7 @@ class ParquetColumn:
         read = {number: self._group(number) for number in needed_now}  # those first that the others may push out
         places = zip(groups.tolist(), (rows - self._starts[groups]).tolist(), strict=True)
         cells = [read[group][place] for group, place in places]
-        return cells if self._kind in (ColumnKind.IMAGE, ColumnKind.TEXT) else self._stacked(cells)
+        return cells if self._kind in (ColumnKind.IMAGE, ColumnKind.TEXT) else stacked(cells, self._name, self._path)
 
     def pieces(self) -> Iterator[Cells]:
         """One row group after another."""
@@ -104,8 +98,7 @@ class ParquetColumn:
         return self._kept[number]
 
     def _read(self, number: int) -> Cells:
-        """Cells without empty ones, of a struct its bytes."""
-        types, compute = _arrow("types"), _arrow("compute")
+        """Cells without empty ones."""
         self._check_repeats(number)
         try:
             column = self._file.read_row_group(number, columns=[self._name]).column(self._name)
@@ -113,17 +106,7 @@ class ParquetColumn:
             template = "Column {name} of {path} cannot be read. Choose other columns."
             named = {"name": self._name, "path": str(self._path)}
             raise DataError("parquet.column", template, str(error), **named) from error
-        if types.is_struct(column.type):
-            column = compute.struct_field(column, "bytes")
-        if types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        if column.null_count:
-            template = "Column {name} of {path} has {count} empty cells. Fill them, or remove their rows."
-            named = {"name": self._name, "path": str(self._path), "count": column.null_count}
-            raise DataError("table.empty_cells", template, **named)
-        if self._kind in (ColumnKind.IMAGE, ColumnKind.TEXT):
-            return column.to_pylist()
-        return self._stacked(column.to_pylist()) if _is_list(column.type) else column.to_numpy()
+        return cells_of(column, self._name, self._path, self._kind)
 
     def _check_repeats(self, number: int) -> None:
         """Raise an error where a row group says each of a few large values often, so that it unpacks to far more."""
@@ -145,12 +128,44 @@ class ParquetColumn:
                 size += compute.sum(compute.binary_length(piece)).as_py() or 0
         check_unpacked(self._path, size, error=DataError)
 
-    def _stacked(self, cells: list[Any]) -> NDArray[Any]:
-        """Numbers [n], or lists of them [n, K]."""
-        if len({np.shape(cell) for cell in cells}) > 1:
-            template = "Lists in column {name} of {path} have different lengths. Give all the same length."
-            raise DataError("table.lists", template, name=self._name, path=str(self._path))
-        return np.array(cells)
+
+def cells_of(column: Any, name: str, path: Path, kind: ColumnKind) -> Cells:
+    """The cells of an Arrow column, none of them empty; of a struct its bytes. Raises DataError."""
+    types, compute = _arrow("types"), _arrow("compute")
+    if types.is_struct(column.type):
+        column = compute.struct_field(column, "bytes")
+    if types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if column.null_count:
+        template = "Column {name} of {path} has {count} empty cells. Fill them, or remove their rows."
+        raise DataError("table.empty_cells", template, name=name, path=str(path), count=column.null_count)
+    if kind in (ColumnKind.IMAGE, ColumnKind.TEXT):
+        return column.to_pylist()
+    return stacked(column.to_pylist(), name, path) if _is_list(column.type) else column.to_numpy()
+
+
+def stacked(cells: list[Any], name: str, path: Path) -> NDArray[Any]:
+    """Numbers [n], or lists of them [n, K]; raises DataError for lists of different lengths."""
+    if len({np.shape(cell) for cell in cells}) > 1:
+        template = "Lists in column {name} of {path} have different lengths. Give all the same length."
+        raise DataError("table.lists", template, name=name, path=str(path))
+    return np.array(cells)
+
+
+def usable_kinds(schema: Any) -> dict[str, ColumnKind]:
+    """Name of each column of an Arrow schema that can be used to its kind."""
+    kinds = {field.name: _kind(field.type) for field in schema}
+    return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+def noted_classes(schema: Any, name: str) -> tuple[str, ...]:
+    """Names of classes that the library `datasets` wrote of a column in an Arrow schema."""
+    try:
+        noted: Any = parse_json(schema.metadata[METADATA])
+        names: list[Any] = noted["info"]["features"][name]["names"]
+        return tuple(map(str, names))
+    except (ValueError, KeyError, TypeError):
+        return ()
 
 
 def _size(group: Any, name: str) -> int:
