@@ -37,7 +37,7 @@ class Option:
         maximum: Largest number, None for no bound.
         above: What a number has to be larger than, None for no such bound.
         percent: A share that people write and read in per cent.
-        zero: What 0 means ("never"), "" for a number like others.
+        zero: What 0, or nothing, means ("never"), "" for a value like others.
         decimals: Digits behind the point in a dialog.
         step: What one turn in a dialog changes, None for the usual.
         dialog_maximum: Largest number that dialogs offer, None for the maximum.
@@ -154,7 +154,7 @@ class Setting:
             return option.titles.get("None", "default")
         if isinstance(value, bool):
             return option.titles.get(str(value), "yes" if value else "no")
-        if isinstance(value, int | float) and not value and option.zero:
+        if not value and option.zero:
             return option.zero
         if option.notation is not None:
             return option.notation.write(value)

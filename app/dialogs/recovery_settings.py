@@ -8,12 +8,14 @@ from PySide6.QtCore import Slot
 from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import QWidget
 
+from secateur.engine.errors import SecateurError
 from secateur.engine.options import setting_of
 from secateur.engine.recovery.budget import Unit
-from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.recovery.protocol import Mixing, RecoverySettings
+from secateur.engine.tasks.domain_mixture import require_losses
 
-from ..text.translate import engine_words
-from ..widgets.fields import ComboBox, DoubleSpinBox, SpinBox
+from ..text.translate import engine_words, sentence
+from ..widgets.fields import ComboBox, DoubleSpinBox, LineEdit, SpinBox
 from .form import FormDialog
 from .settings_fields import SettingsFields
 
@@ -34,6 +36,7 @@ class RecoverySettingsDialog(FormDialog):
         settings: RecoverySettings,
         use: Callable[[RecoverySettings], None],
         has_tokens: bool = True,
+        domains: tuple[str, ...] | None = None,
     ) -> None:
         """Ask in a window.
 
@@ -42,28 +45,49 @@ class RecoverySettingsDialog(FormDialog):
             settings: Those so far.
             use: Gets what was chosen.
             has_tokens: The data is text, or there is none yet.
+            domains: Of the data; None where there is none yet.
         """
         sentence = self.tr("The original is the teacher. The settings apply to the next recoveries of this session.")
         super().__init__(parent, self.tr("Recovery settings"), sentence, self.tr("Use these settings"))
-        self.before, self._has_tokens = settings, has_tokens
+        self.before, self._has_tokens, self._domains = settings, has_tokens, domains
         self.fields = SettingsFields(settings, self.add_row)
         self._mirror = cast("ComboBox", self.fields.widgets["mirror"])
         cast("DoubleSpinBox", self.fields.widgets["distillation"]).valueChanged.connect(self._weigh)
         self._weigh(settings.distillation)
+        self._references = cast("LineEdit", self.fields.widgets["references"])
+        if domains:
+            example = ",".join(f"{name}=2.5" for name in domains)
+            self._references.setPlaceholderText(self.tr("empty: the original's; or {0}").format(example))
+        self._references.textChanged.connect(self.check)
+        cast("ComboBox", self.fields.widgets["mixing"]).currentIndexChanged.connect(self.check)
         self.act, self.problem = lambda: use(self.settings()), self._problem
         for unit in BUDGETS:
             cast("SpinBox | DoubleSpinBox", self.fields.widgets[unit]).valueChanged.connect(self.check)
         self.check()
 
     def _problem(self) -> str:
-        """Several budgets, of which a recovery ends by one; or one that the data cannot count."""
-        values = self.fields.values()
+        """Several budgets, of which a recovery ends by one; one that the data cannot count; losses of no domain."""
+        try:
+            values = self.fields.values()
+        except SecateurError as error:
+            return sentence(error.message)
         given = [unit for unit in BUDGETS if values[unit]]
         self._say_unused(given)
         if len(given) > 1:
             return self.tr("Give a recovery one length: minutes, steps or tokens.")
         if Unit.TOKENS in given and not self._has_tokens:
             return self.tr("The data has no tokens to count. Give the length in minutes, steps or epochs.")
+        return self._references_problem(replace(self.before, **values))
+
+    def _references_problem(self, settings: RecoverySettings) -> str:
+        """Reference losses that nothing compares with, or that are of other domains than the data has."""
+        if settings.references and settings.mixing is Mixing.NATURAL:
+            return self.tr("Reference losses are for a mixing by where the loss lags. Choose it, or leave them out.")
+        try:
+            for one in settings.references if self._domains is not None else ():
+                require_losses(self._domains or (), [name for name, _ in one.losses])
+        except SecateurError as error:
+            return sentence(error.message)
         return ""
 
     def _say_unused(self, given: list[Unit]) -> None:

@@ -12,7 +12,7 @@ from secateur.engine.recovery.protocol import RecoverySettings
 
 from ..text.translate import engine_words
 from ..widgets.check_boxes import CheckBox
-from ..widgets.fields import ComboBox, DoubleSpinBox, SpinBox
+from ..widgets.fields import ComboBox, DoubleSpinBox, LineEdit, SpinBox
 
 MOST = {int: 2**31 - 1, float: 10_000.0}
 """The largest number that a field takes where the setting has no bound."""
@@ -47,7 +47,7 @@ class SettingsFields:
 
 
 def settings_field(setting: Setting, value: Any) -> QWidget:
-    """A field with a value: a check box, a combo box of choices, or a spin box in the range of the setting."""
+    """A field with a value: a check box, a combo box of choices, a spin box in the range of the setting, or a line."""
     field = _field(setting, value)
     explain(field, setting.option)
     return field
@@ -144,6 +144,8 @@ def _field(setting: Setting, value: Any) -> QWidget:
             choices.addItem(engine_words(setting.words(one)), one)
         choices.setCurrentIndex(values.index(value))
         return choices
+    if option.notation is not None and setting.kind not in (int, float):
+        return LineEdit(title, option.notation.write(value), engine_words(option.hint))
     low = option.minimum if option.above is None else option.above + 10.0**-option.decimals
     high = next((most for most in (option.dialog_maximum, option.maximum) if most is not None), MOST[setting.kind])
     low = -MOST[setting.kind] if low is None else low
@@ -161,11 +163,14 @@ def _field(setting: Setting, value: Any) -> QWidget:
 
 
 def field_value(setting: Setting, field: QWidget) -> Any:
-    """What a field holds."""
+    """What a field holds; raises SecateurError for a line that says nothing of the kind."""
     if isinstance(field, CheckBox):
         return field.isChecked()
     if isinstance(field, ComboBox):
         value = field.currentData()
         return value if setting.kind is bool else setting.kind(value)  # Qt gives back a plain string
+    if isinstance(field, QLineEdit):
+        assert setting.option.notation is not None
+        return setting.option.notation.read(field.text())
     value = cast("SpinBox | DoubleSpinBox", field).value()
     return value / 100 if setting.option.percent else value

@@ -172,6 +172,8 @@ def _inspect(command: argparse.ArgumentParser) -> None:
         "--latency", action="store_true", help="measure on the target what removal buys there (minutes, then kept)"
     )
     command.add_argument("--again", action="store_true", help="measure anew what was kept, on a quieter machine say")
+    words = "measure the loss of each domain of the data, as --references of other commands takes it"
+    command.add_argument("--losses", action="store_true", help=words)
     about_target(command)
     about_model(command)
     about_run(command)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..latency.protocol import LatencyTable
+from ..recovery.reference_losses import write_references
 from ..scoring.criteria import CriterionOffer, offers
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
@@ -15,6 +16,7 @@ from ..storage.serialization import to_plain
 from ..structures.analysis import Analysis, CoupledSet
 from ..structures.costs import Costs, costs
 from ..structures.memory.peak import Memory, memory
+from ..workflows.domain_losses import domain_losses
 from ..workflows.latency_table import forget_latencies, latency_table
 from .compute_device import use_threads
 from .flag_hints import with_hint
@@ -30,6 +32,7 @@ def inspect_model(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     with closing(Session(cache=user_cache())) as session:
         opened = reporter.finish(session.open(model_spec(arguments), evaluate=False))
         table = _latencies(session, arguments, reporter) if arguments.latency else None
+        losses = reporter.finish(domain_losses(session, opened.state.id)) if arguments.losses else None
     total, held = costs(opened.analysis), memory(opened.analysis)
     found = offers(opened.analysis, opened.analysis.empty(), opened.task)
     content = {
@@ -44,6 +47,14 @@ def inspect_model(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         saved, rows = savings_rows(opened.analysis, table)
         content |= {"latency": table_content(table) | {"savings": to_plain(saved)}}
         text += f"\n\n{where(table.target)}: {table.original / 1e6:.3g} ms; {trusted(table)}\n\n{rows}"
+    if losses is not None:
+        references = write_references((losses,))
+        content["losses"] = {
+            "parameters": losses.parameters,
+            "domains": dict(losses.losses),
+            "references": references,
+        }
+        text += f"\n\nloss by domain on the val split, nats a token, as --references takes it:\n  {references}"
     return Outcome(content, "\n\n".join([text, *filter(None, ["\n".join(map(with_hint, opened.notes))])]))
 
 

@@ -1,27 +1,43 @@
 """Mixes named domains of text anew after every evaluation, by where the loss lags. Loads torch."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..devices import placed
 from ..errors import Message
 from ..jobs import Job, Progress
-from ..tasks.domain_mixture import DomainTask
+from ..tasks.domain_mixture import DomainMixture, DomainTask
 from ..tasks.protocol import SeekableTask, Split
 from ..text.format import percent
+from ..text.notation import write_amount
 from .batchnorm import trainable_batches
 from .checkpoint import Position
+from .domain_points import domain_point
 from .protocol import Mixing
+from .reference_losses import ReferenceLosses
+from .scaling_law import fitted_law
 from .side_effects import modes_kept
 from .training import BatchStream, Training
 
+Floats = NDArray[np.float64]
 
-def begin_mixing(training: Training, found: dict[str, Any]) -> Job[None]:
-    """Take the mixture that the data has, led by what the teacher loses on the val split; nothing without domains.
 
-    Of a training that is gone on with, the checkpoint that was found knows that.
+def begin_mixing(training: Training, found: dict[str, Any], parameters: int) -> Job[None]:
+    """Take the mixture that the data has, with the losses that lead it; nothing without domains.
+
+    They are those that the settings give, else the teacher's on the val split. Of a training that is gone on with, the
+    checkpoint that was found knows that.
+
+    Args:
+        training: Gets the mixture.
+        found: Of the checkpoint, empty where there is none.
+        parameters: Of the model that comes of it, at which a scaling law is read.
     """
     task = training.task
     if training.settings.mixing is Mixing.NATURAL:
@@ -30,11 +46,38 @@ def begin_mixing(training: Training, found: dict[str, Any]) -> Job[None]:
         if found.get("mixture") is not None:
             training.mixture = replace(mixture, seed=training.settings.seed).restored(found["mixture"])
             return
-        with modes_kept(training.teacher), placed(training.device, training.teacher):
-            references = yield from task.domain_losses(training.teacher.eval(), Split.VAL, training.token)
+        if given := training.settings.references:
+            references = reference_losses(given, mixture.names, parameters)
+        else:
+            with modes_kept(training.teacher), placed(training.device, training.teacher):
+                references = yield from task.domain_losses(training.teacher.eval(), Split.VAL, training.token)
         training.mixture = replace(mixture, references=references, seed=training.settings.seed)
+        text = _told_references(training.mixture, given, parameters)
+        yield Progress(text, values=domain_point(training.mixture, training.step))
     else:
         yield Progress("The data names no domains, so none are mixed")
+
+
+def reference_losses(given: Sequence[ReferenceLosses], names: Sequence[str], parameters: int) -> Floats:
+    """[k] losses of these domains: as given, or of a model with so many parameters by a scaling law through them."""
+    losses = np.array([[dict(one.losses)[name] for name in names] for one in given])
+    if not given[0].parameters:
+        return losses[0]
+    sizes = [one.parameters for one in given]
+    return np.array([fitted_law(sizes, some.tolist()).loss(parameters) for some in losses.T])
+
+
+def _told_references(mixture: DomainMixture, given: Sequence[ReferenceLosses], parameters: int) -> Message:
+    pairs = zip(mixture.names, mixture.references.tolist(), strict=True)
+    fields = {"losses": ", ".join(f"{name} {loss:.3f}" for name, loss in pairs)}
+    if not given:
+        return Message("progress.references", "Losses of the original by domain: {losses}", fields)
+    if not given[0].parameters:
+        return Message("progress.references_given", "Reference losses by domain, as given: {losses}", fields)
+    template = "Reference losses by domain, of a scaling law at {parameters} parameters: {losses}"
+    digits = 10 ** max(int(math.log10(parameters)) - 2, 0)
+    rounded = write_amount(round(parameters / digits) * digits)
+    return Message("progress.references_fitted", template, {**fields, "parameters": rounded})
 
 
 def mixed_anew(training: Training, batches: int) -> Job[None]:
@@ -48,7 +91,8 @@ def mixed_anew(training: Training, batches: int) -> Job[None]:
     anew = task.advanced(mixture, batches).led_by(losses, clamped)
     shares = zip(anew.names, anew.proportions.tolist(), strict=True)
     words = ", ".join(f"{name} {percent(share)}" for name, share in shares)
-    yield Progress(Message("progress.mixing", "Domains from now on: {shares}", {"shares": words}))
+    text = Message("progress.mixing", "Domains from now on: {shares}", {"shares": words})
+    yield Progress(text, values=domain_point(anew, training.step, losses))
     training.mixture, training.stream = anew, None  # last: what is broken off before is done again
 
 

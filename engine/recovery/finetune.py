@@ -160,7 +160,7 @@ def _run(
     found, task, settings = checkpoint.load(), training.task, training.settings
     begin = training_work(task, settings.within(NO_TRAINING)) / training_work(task, settings)
     best = (yield from spanning(_first(training, *reference), 0.0, begin)) if found is None else None
-    yield from begin_mixing(training, found or {})
+    yield from begin_mixing(training, found or {}, sum(one.numel() for one in training.student.parameters()))
     models = [training.student]
     if _learns_from_teacher(training):
         models.append(training.teacher)
@@ -382,7 +382,7 @@ def train_epoch(training: Training, position: Position, best: Recovered | None, 
 
 def _steps(training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint) -> Job[bool]:
     losses, spoken, passed = list[float](), time.monotonic(), False
-    every = 0 if best is None else training.settings.evaluate_every
+    every = 0 if best is None and training.mixture is None else training.settings.evaluate_every
     yield from _sought(training, position, best, checkpoint)
     while not (every and training.step % every == 0 and training.step > position.evaluated):
         drawn = torch.get_rng_state()

@@ -17,16 +17,17 @@ from ..errors import Message
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..masks.learned_masks import LearnedMasks
 from ..structures.analysis import Analysis, Mask
+from ..structures.costs import costs
 from ..tasks.protocol import Task
 from .batchnorm import calibrate_batchnorm
 from .budget import Budget, Unit
 from .checkpoint import Checkpoint, Position, points_of_checkpoint, put_back
-from .domain_mixing import begin_mixing, mixed_anew, next_pass
+from .domain_mixing import begin_mixing, mixed_anew, mixed_on, next_pass
 from .features import Features
 from .finetune import count_batches, explained, train_epoch
 from .mixed_precision import in_single
 from .optimizers import optimizer_of
-from .protocol import RecoverySettings, require_possible
+from .protocol import RecoverySettings, require_mixable, require_possible
 from .side_effects import modes_kept, pinned, working_copy
 from .training import Training
 
@@ -70,7 +71,7 @@ def learn_masks(
         analysis: Of the model.
         plan: [S] how many structures of each set go.
         scores: [S] what the plan was made by; they say which gates are likelier to be open at first.
-        settings: Of the training; its budget, evaluations and repairs are not used.
+        settings: Of the training; its budget and repairs are not used, its evaluations only to mix domains anew.
         steps: Updates, at least 1.
         removed: [S] what goes in any case; None for nothing.
         locked: [S] what stays in any case; None for nothing.
@@ -85,6 +86,7 @@ def learn_masks(
         Cancelled: The token was set.
     """
     require_possible(settings)
+    require_mixable(settings, task)
     settings = settings.within(Budget(Unit.STEPS, steps))
     checkpoint, token, nothing = checkpoint or Checkpoint(None), token or NeverCancelled(), analysis.empty()
     with explained(), pinned(settings.seed, settings.threads), modes_kept(teacher), working_copy(model) as copy:
@@ -112,7 +114,7 @@ def learn_masks(
                 own_types=own_types,
                 masks=masks,
             )
-            yield from _trained(training, checkpoint)
+            yield from _trained(training, checkpoint, costs(analysis, plan).parameters)
             if masks.chosen is None:  # fewer steps than it takes to come so far
                 masks.settle()
             assert masks.chosen is not None
@@ -123,10 +125,10 @@ def learn_masks(
         return MaskResult(state, masks.chosen)
 
 
-def _trained(training: Training, checkpoint: Checkpoint) -> Job[None]:
-    """All steps, from the first or from where an earlier run stopped."""
+def _trained(training: Training, checkpoint: Checkpoint, parameters: int) -> Job[None]:
+    """All steps, from the first or from where an earlier run stopped; `parameters` of what the masks leave."""
     found = checkpoint.load()
-    yield from begin_mixing(training, found or {})
+    yield from begin_mixing(training, found or {}, parameters)
     if found is None:
         position = Position(1, 0, (yield from count_batches(training)), torch.get_rng_state())
     else:
@@ -135,6 +137,13 @@ def _trained(training: Training, checkpoint: Checkpoint) -> Job[None]:
         for point in ({}, *points_of_checkpoint(found)):
             yield Progress(text, *training.shown, values=point)
     while not training.over:
-        if (yield from train_epoch(training, position, None, checkpoint)) and not training.over:
+        passed = yield from train_epoch(training, position, None, checkpoint)
+        if training.over:
+            break
+        if training.step > position.evaluated:
             yield from mixed_anew(training, position.done)
+            position.evaluated = training.step
+        else:
+            mixed_on(training, position.done)
+        if passed:
             position = next_pass(training, position)

@@ -8,8 +8,10 @@ from ..devices import check_threads
 from ..errors import SecateurError, TaskError
 from ..messages import all_of
 from ..options import Option, require_in_range
+from ..tasks.domain_mixture import DomainTask, require_losses
 from ..text.notation import AMOUNT
 from .budget import Budget, Unit
+from .reference_losses import REFERENCE_LOSSES, ReferenceLosses, require_references
 
 RECOVERY = "recovery after each cut"
 """Heading in `--help`."""
@@ -90,6 +92,8 @@ class RecoverySettings:
             original is as good on mirrored images. With a weight of 1 for the teacher no label is needed.
         teacher: What is the teacher: the original, or the original tuned on the data where that improves it.
         mixing: How named domains of text (`train-NAME.txt`) are mixed.
+        references: Losses that lead the mixing: one entry with them, or one for each of several models of which the
+            sizes are known, for a scaling law; () for those of the original.
         half: Forward and loss in bfloat16 where torch thinks it safe; weights are trained in single precision anyway.
     """
 
@@ -349,6 +353,20 @@ class RecoverySettings:
             flag="--mix-domains",
         ),
     ] = Mixing.NATURAL
+    references: Annotated[
+        tuple[ReferenceLosses, ...],
+        Option(
+            title="Reference losses",
+            help="loss of each domain, in nats a token, that the mixing compares with; behind sizes of models "
+            "(160M:wiki=3.2,code=1.4 410M:wiki=2.8,code=1.2) the losses of these, for a scaling law read at the "
+            "size of the cut model",
+            zero="the original's",
+            automatic="the original's",
+            hint="empty: the original's; or wiki=1.76,code=0.75",
+            notation=REFERENCE_LOSSES,
+            section=TRAINING,
+        ),
+    ] = field(default=(), kw_only=True)
     half: Annotated[
         bool,
         Option(
@@ -484,6 +502,12 @@ def require_possible(settings: RecoverySettings) -> None:
     if settings.threads:
         check_threads(settings.threads)
     require_in_range(settings)
+    require_references(settings.references)
+    if settings.references and settings.mixing is Mixing.NATURAL:
+        template = (
+            "Reference losses lead how domains are mixed. Choose a dynamic mixing of domains too, or leave them out."
+        )
+        raise SecateurError("recovery.references_unused", template)
     given = [str(unit) for unit in Unit if unit is not Unit.EPOCHS and getattr(settings, unit)]
     if len(given) > 1:
         template = "A recovery ends by one budget, but {given} were given. Give one of them."
@@ -502,3 +526,17 @@ def require_tokens(settings: RecoverySettings, tokens: int) -> None:
     if settings.budget.unit is Unit.TOKENS and not tokens:
         template = "The data has no tokens to count. Give the budget as epochs, steps or minutes."
         raise TaskError("recovery.no_tokens", template)
+
+
+def require_mixable(settings: RecoverySettings, task: object) -> None:
+    """Refuse data whose domains cannot be mixed as the settings say.
+
+    Raises:
+        DataError: A domain has no sequence to train on or none to be judged by, or no reference loss, or a reference
+            loss is of no domain.
+    """
+    if settings.mixing is Mixing.NATURAL:
+        return
+    mixture = task.mixture() if isinstance(task, DomainTask) else None
+    for one in settings.references:
+        require_losses(() if mixture is None else mixture.names, [name for name, _ in one.losses])

@@ -16,7 +16,7 @@ from ..tasks.sample_tokens import sample_tokens
 from .best_weights import Recovered
 from .checkpoint import Checkpoint
 from .finetune import explained, fine_tune, training_work
-from .protocol import TUNING_TIME, RecoverySettings, require_possible, require_tokens
+from .protocol import TUNING_TIME, RecoverySettings, require_mixable, require_possible, require_tokens
 from .side_effects import working_copy
 from .teacher_tuning import TunedTeacher, tuned_teacher, tuning_work
 from .time_limit import TimeLimit
@@ -62,6 +62,7 @@ def recover(
     settings = settings.distilling or settings
     with explained():
         require_tokens(settings, sample_tokens(task) if settings.tokens else 0)
+        require_mixable(settings, task)
     limit = TimeLimit(60 * settings.minutes) if settings.minutes else TimeLimit()
     tuning = tuning_work(task, settings)
     begin = tuning / (tuning + training_work(task, settings))

@@ -20,7 +20,7 @@ from ..planning.goal import solve
 from ..planning.protocol import MASK_STEPS, PLAN, SCORES, Choose, Goal
 from ..planning.scope import outside_scope
 from ..recovery.budget import Budget, Unit
-from ..recovery.protocol import RECOVERY, RecoverySettings, require_possible
+from ..recovery.protocol import RECOVERY, Mixing, RecoverySettings, require_mixable, require_possible
 from ..scoring.criteria import CRITERIA, ranked
 from ..scoring.score_options import Choices
 from ..session.states import MaskIntent, PlanIntent, State
@@ -121,11 +121,12 @@ class PruneSettings:
     def mask_intent(self) -> MaskIntent:
         """What learned masks are recorded with; they are the same however long a recovery is or is judged.
 
-        Masks are learned for `mask_steps` and never evaluated meanwhile.
+        Masks are learned for `mask_steps` and never evaluated meanwhile, but where domains are mixed anew.
         """
         recovery = (self.recovery or RecoverySettings(seed=self.seed)).within(Budget(Unit.EPOCHS, 1))
         usual = RecoverySettings()
-        recovery = replace(recovery, evaluate_every=usual.evaluate_every, patience=usual.patience)
+        every = usual.evaluate_every if recovery.mixing is Mixing.NATURAL else recovery.evaluate_every
+        recovery = replace(recovery, evaluate_every=every, patience=usual.patience)
         return MaskIntent(self.intent(self.goal), recovery, self.mask_steps)
 
     def intent(self, goal: Goal) -> PlanIntent:
@@ -167,6 +168,8 @@ def prune_state(
     outside_scope(session.analysis, settings.goal)
     if settings.recovery is not None:
         require_possible(settings.recovery)
+        if session.has_task:
+            require_mixable(settings.recovery, session.task)
     settings = replace(settings, goal=ranked(settings.goal, settings.criterion))
     require_way(settings.choose, settings.rounds, session.has_task)
     require_shape_of(session, state, settings)

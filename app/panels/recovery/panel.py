@@ -246,9 +246,11 @@ class RecoveryPanel(QWidget):
     @Slot()
     def _ask_more(self) -> None:
         task = self.document.task
-        tokens = task is None or task.tokens > 0
+        tokens, domains = task is None or task.tokens > 0, None if task is None else task.domains
         self.document.requested.emit(
-            lambda window: RecoverySettingsDialog(window, self.settings, self._use, has_tokens=tokens).open()
+            lambda window: RecoverySettingsDialog(
+                window, self.settings, self._use, has_tokens=tokens, domains=domains
+            ).open()
         )
 
     def _use(self, settings: RecoverySettings) -> None:

@@ -28,7 +28,7 @@ from secateur.engine.jobs import Progress
 from secateur.engine.process.events import Progressed
 from secateur.engine.recipes.compatibility import Mode
 from secateur.engine.recovery.benchmark_points import benchmark_points
-from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
+from secateur.engine.recovery.protocol import Mixing, Optimizer, RecoverySettings, Repair
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.tasks.protocol import Sample, TaskSpec
 from tests.app.playing import Window
@@ -308,6 +308,31 @@ def test_a_running_recovery_is_drawn_and_can_be_cancelled(shown, qtbot) -> None:
     document.jobs = (replace(RUNNING, cancelling=True),)
     document.announce(Aspect.JOBS)
     qtbot.waitUntil(lambda: not panel.cancel.isEnabled(), timeout=1000)
+
+
+def test_reference_losses_are_those_of_the_domains_of_the_data(shown, qtbot) -> None:
+    document = travelled()
+    document.contents.task = replace(task_info(), tokens=64, domains=("code", "wiki"))
+    panel, window = shown(RecoveryPanel(document.workbench), 640, 190), Window(document.workbench)
+    qtbot.addWidget(window)
+    qtbot.mouseClick(panel.more, Qt.MouseButton.LeftButton)
+    dialog = window.findChild(RecoverySettingsDialog)
+    fields: dict[str, Any] = dialog.fields.widgets
+    line = fields["references"]
+    assert "code=2.5,wiki=2.5" in line.placeholderText()
+    line.setText("code=1.2,wiki=")
+    assert not dialog.accept_button.isEnabled() and "loss for each domain" in dialog.missing.text()
+    line.setText("code=1.2,wiki=2.0")
+    assert not dialog.accept_button.isEnabled()  # nothing compares with them yet
+    fields["mixing"].setCurrentIndex(fields["mixing"].findData(Mixing.DYNAMIC))
+    assert dialog.accept_button.isEnabled()
+    line.setText("code=1.2,books=2.0")
+    assert not dialog.accept_button.isEnabled() and "no domain books" in dialog.missing.text()
+    line.setText("1M:code=1.2,wiki=2 2M:code=1,wiki=1.8")
+    qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
+    _, (settings,) = document.calls[0]
+    assert [one.parameters for one in settings.references] == [1_000_000, 2_000_000]
 
 
 def test_the_curve_says_whose_recovery_it_is_and_is_gone_with_the_data_that_judged_it(shown, player) -> None:

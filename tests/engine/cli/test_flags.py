@@ -18,7 +18,7 @@ GOAL = """
 --feature-distillation=1 --learning-rate=0.1 --lock=x --min-keep=25% --mirror --mixed-precision --multiple-of=head=2
 --multiple=8 --normalise=standard --optimizer=sgd --overwrite --patience=1 --precision=fp16 --ranking=model
 --repair=least-squares --rounds=1 --runtime-batch=1 --runtime-threads=1 --runtime=torch --save=x --scope=x --seed=1
---size-as=int8 --slices=all --teacher=original --temperature=4 --warm-up=10% --weight-decay=1
+--references=a=1 --size-as=int8 --slices=all --teacher=original --temperature=4 --warm-up=10% --weight-decay=1
 """
 FLAGS = {
     "baselines": """
@@ -30,7 +30,8 @@ FLAGS = {
 --download --json --moved=a=b --out=x --overwrite --state=x --trust-code --trust-pickle --verbose --with-weights
 """,
     "completion": "--json --verbose",
-    "inspect": MODEL + "--again --latency --precision=fp16 --runtime-batch=1 --runtime-threads=1 --runtime=torch",
+    "inspect": MODEL
+    + "--again --latency --losses --precision=fp16 --runtime-batch=1 --runtime-threads=1 --runtime=torch",
     "measure": """
 --batch=1 --bench=x --device=x --download --json --moved=a=b --overwrite --precision=fp16 --results=x --runtime=torch
 --size=320x320 --threads=1 --tokens=1 --trust-code --trust-pickle --verbose

@@ -1,0 +1,87 @@
+"""Losses by domain that lead how domains of text are mixed, as a user gives them; see `domain_mixing.py`. No torch.
+
+Either the references themselves, or what models of several sizes lose: a scaling law through those (`scaling_law.py`)
+then says what a model of the cut one's size should lose, as LLM-Shearing does it (Xia et al. 2023).
+"""
+
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import SecateurError
+from ..text.notation import Notation, read_amount, write_amount
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceLosses:
+    """What a model loses in each domain.
+
+    Attributes:
+        losses: (domain, nats a token).
+        parameters: Of the model; 0 where these are the references themselves.
+    """
+
+    losses: tuple[tuple[str, float], ...]
+    parameters: int = 0
+
+
+def require_references(given: Sequence[ReferenceLosses]) -> None:
+    """Refuse reference losses that lead to nothing: none to fit, or not the same domains for each size.
+
+    Raises:
+        SecateurError: With the reason.
+    """
+    if not given:
+        return
+    if any(not math.isfinite(loss) or loss <= 0 for one in given for _, loss in one.losses):
+        template = "Reference losses are nats a token, above 0. Correct the one that is not."
+        raise SecateurError("references.positive", template)
+    names = [[name for name, _ in one.losses] for one in given]
+    if any(not some or len(set(some)) < len(some) or set(some) != set(names[0]) for some in names):
+        template = "Reference losses need the same domains for each model, each once."
+        raise SecateurError("references.domains", template)
+    sizes = [one.parameters for one in given]
+    if sizes == [0]:
+        return
+    if min(sizes) < 1 or len(set(sizes)) < max(len(sizes), 2):
+        template = (
+            "A scaling law needs the losses of models of two or more different sizes, such as 160M:wiki=3.2 "
+            "410M:wiki=2.8. Add models, or leave out the size to give the reference itself."
+        )
+        raise SecateurError("references.sizes", template)
+
+
+def read_references(text: str) -> tuple[ReferenceLosses, ...]:
+    """wiki=1.76,code=0.75 as one; 160M:wiki=3.2,code=1.4 410M:wiki=2.8,code=1.2 as one for each size."""
+    try:
+        found = tuple(_read(part) for part in shlex.split(text))
+    except ValueError:
+        template = (
+            "{text!r} does not give a loss for each domain. Write it like wiki=1.76,code=0.75, or for models of "
+            "several sizes like 160M:wiki=3.2,code=1.4 410M:wiki=2.8,code=1.2."
+        )
+        raise SecateurError("references.text", template, text=text) from None
+    require_references(found)
+    return found
+
+
+def write_references(given: Sequence[ReferenceLosses]) -> str:
+    """The text that `read_references` reads."""
+    parts = list[str]()
+    for one in given:
+        losses = ",".join(f"{name}={loss!r}" for name, loss in one.losses)
+        parts.append(shlex.quote(f"{write_amount(one.parameters)}:{losses}" if one.parameters else losses))
+    return " ".join(parts)
+
+
+def _read(part: str) -> ReferenceLosses:
+    size, colon, rest = part.partition(":")
+    pairs = [one.rpartition("=") for one in (rest if colon else part).strip(", ").split(",")]
+    if not all(name and equals for name, equals, _ in pairs):
+        raise ValueError(part)
+    losses = tuple((name.strip(), float(loss)) for name, _, loss in pairs)
+    return ReferenceLosses(losses, read_amount(size) if colon else 0)
+
+
+REFERENCE_LOSSES = Notation(read_references, write_references, "NAME=LOSS,...")

@@ -1,0 +1,71 @@
+"""What a model of one size should lose by what models of other sizes do: L(N) = E + A / N^alpha (Hoffmann et al. 2022).
+
+For a fixed amount of text, as LLM-Shearing takes it (Xia et al. 2023). Numpy and scipy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+EXPONENTS = (0.01, 3.0)
+"""Between which the exponent is sought; published ones of language models lie between .05 and .5."""
+TRIED = 300
+"""Exponents that are tried before the best one is refined."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingLaw:
+    """L(N) = floor + scale / (N / unit)^exponent.
+
+    Attributes:
+        floor: E, nats a token, at least 0.
+        scale: A of sizes in units, at least 0.
+        exponent: alpha.
+        unit: Parameters.
+    """
+
+    floor: float
+    scale: float
+    exponent: float
+    unit: float
+
+    def loss(self, parameters: float) -> float:
+        """Nats a token of a model of that size."""
+        return self.floor + self.scale * (parameters / self.unit) ** -self.exponent
+
+
+def fitted_law(sizes: Sequence[int], losses: Sequence[float]) -> ScalingLaw:
+    """The law with the least sum of squared differences; of two sizes that without a floor, a line in logarithms.
+
+    For each exponent the other two are a linear problem with numbers of at least 0, so that one number is sought.
+
+    Args:
+        sizes: [n] parameters, 2 or more different ones.
+        losses: [n] nats a token.
+    """
+    from scipy.optimize import minimize_scalar, nnls
+
+    unit = float(min(sizes))
+    units, measured = np.asarray(sizes, np.float64) / unit, np.asarray(losses, np.float64)
+    if len(sizes) == 2:
+        slope, intercept = np.polyfit(np.log(units), np.log(measured), 1)
+        return ScalingLaw(0.0, float(np.exp(intercept)), float(max(-slope, 0.0)), unit)
+
+    def solved(exponent: float) -> tuple[Floats, float]:
+        found, distance = nnls(np.stack([np.ones_like(units), units**-exponent], 1), measured)
+        return found, float(distance)
+
+    tried = np.geomspace(*EXPONENTS, TRIED)
+    best = int(np.argmin([solved(one)[1] for one in tried.tolist()]))
+    low, high = tried[max(best - 1, 0)], tried[min(best + 1, TRIED - 1)]
+    refined = minimize_scalar(
+        lambda exponent: solved(float(exponent))[1] ** 2,
+        bounds=(low, high),
+        method="bounded",
+        options={"xatol": 1e-9},
+    )
+    (floor, scale), _ = solved(float(refined.x))
+    return ScalingLaw(float(floor), float(scale), float(refined.x), unit)
