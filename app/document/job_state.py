@@ -11,6 +11,7 @@ from typing import Any
 from secateur.engine.export.protocol import Exported
 from secateur.engine.masks.learned_gates import GateCount, LearnedGates
 from secateur.engine.recovery.budget import Budget
+from secateur.engine.recovery.domain_points import DomainPoint, domains_of
 from secateur.engine.recovery.protocol import RecoverySettings
 
 MOST_POINTS = 2000
@@ -143,15 +144,25 @@ class EngineState:
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """A point of the live recovery curves; loss or metric is NaN where that point has none."""
+    """A point of the live recovery curves.
+
+    Attributes:
+        step: Of the training.
+        loss: Mean of the latest steps; NaN where the point has none.
+        metric: On the val split; NaN where the point has none.
+        domains: Where each domain of text stands, by name; () where the point does not say.
+    """
 
     step: int
     loss: float
     metric: float
+    domains: tuple[tuple[str, DomainPoint], ...] = ()
 
     @classmethod
     def of(cls, point: Mapping[str, float]) -> "CurvePoint":
         """From what the engine tells: the step with its loss, and whatever else it has as the metric."""
+        if domains := domains_of(point):
+            return cls(int(point["step"]), float("nan"), float("nan"), tuple(domains.items()))
         metric = next((value for name, value in point.items() if name not in ("step", "loss", "epoch")), float("nan"))
         return cls(int(point["step"]), point.get("loss", float("nan")), metric)
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from secateur.engine.masks.learned_gates import GateCount
+from secateur.engine.recovery.domain_points import DomainPoint
 from secateur.engine.structures.analysis import Analysis
 from secateur.engine.structures.layer_graph import LayerGraph
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from .heads.grid import HeadRow
     from .layers.rows import Layers, Plan
     from .tradeoff.points import TradeOff
+
+NOWHERE = DomainPoint(np.nan, np.nan, np.nan)
+"""Where a point does not say how a domain stands."""
 
 
 def trade_off_table(shown: "TradeOff") -> Table:
@@ -142,7 +146,11 @@ def gates_table(points: list[tuple[int, tuple[GateCount, ...]]]) -> Table:
 
 
 def recovery_table(points: tuple[CurvePoint, ...]) -> Table:
-    """A row for each point of the curves."""
-    return Table(
-        ("step", "loss", "metric"), ([p.step for p in points], [p.loss for p in points], [p.metric for p in points])
-    )
+    """A row for each point of the curves; with columns for each domain of text, where they are mixed."""
+    names = ["step", "loss", "metric"]
+    columns: list[list[float]] = [[p.step for p in points], [p.loss for p in points], [p.metric for p in points]]
+    for domain in dict.fromkeys(name for p in points for name, _ in p.domains):
+        found = [dict(p.domains).get(domain, NOWHERE) for p in points]
+        names += [f"loss of {domain}", f"reference of {domain}", f"share of {domain}"]
+        columns += [[one.loss for one in found], [one.reference for one in found], [one.share for one in found]]
+    return Table(tuple(names), tuple(columns))

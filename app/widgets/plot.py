@@ -115,6 +115,12 @@ def translucent(colour: str) -> QColor:
     return made
 
 
+def colour_of(place: int) -> str:
+    """The colour of one of several curves by its place among them; a fifth one begins again."""
+    look = tokens()
+    return (look.accent, look.marked, look.text, look.muted)[place % 4]
+
+
 def line(colour: str, dashed: bool = False, width: float = 1.5) -> QPen:
     """A pen; a plot's pens are in pixels of the screen, so that they are as wide at every scale only when scaled."""
     scale = QGuiApplication.primaryScreen().devicePixelRatio()

@@ -1,6 +1,7 @@
 """Numbers in words: aligned tables for a person, and the same numbers as plain data for `--json`."""
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 from ..errors import Message
@@ -8,6 +9,7 @@ from ..export.protocol import Exported
 from ..planning.goal_verdict import GoalVerdict
 from ..planning.infeasibility import amount_text, cost_name
 from ..planning.protocol import Reached
+from ..recovery.domain_points import domain_curves
 from ..session.states import State
 from ..storage.serialization import to_plain
 from ..structures.analysis import Analysis
@@ -123,6 +125,25 @@ def layer_repairs_of(states: Sequence[State]) -> list[str]:
 def stops_of(states: Sequence[State]) -> list[str]:
     """Why recoveries ended before their time, in words."""
     return [str(one.stopped) for one in states if one.stopped is not None]
+
+
+def domains_of_states(states: Sequence[State]) -> dict[str, Any] | None:
+    """How each domain of text was mixed in the last training that did so, for JSON; None where none did."""
+    found = next((curves for one in reversed(states) if (curves := domain_curves(one.curve))), None)
+    if found is None:
+        return None
+    return {
+        name: [
+            {
+                "step": step,
+                "share": one.share,
+                "loss": one.loss if isfinite(one.loss) else None,
+                "reference": one.reference if isfinite(one.reference) else None,
+            }
+            for step, one in points
+        ]
+        for name, points in found.items()
+    }
 
 
 def metrics_of(states: Sequence[tuple[str, State]]) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Plots as plain data in the pixels of an SVG; the template draws them. No scripts, no fonts, no network."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 WIDE, SMALL = (680, 320), (470, 240)
 """Sizes of a plot that stands alone and of one of a pair: about those that it is seen at, so that words keep theirs."""
 LEFT, RIGHT, TOP, BOTTOM = 56, 20, 16, 44
+SERIES = 4
+"""Colours of several lines in one plot."""
 LINE = 15
 """Least distance between the base lines of two labels."""
 
@@ -152,6 +154,42 @@ def curve(
     levels = ((axes.y(level[0]), level[1]),) if level is not None else ()
     dots = tuple(Dot(axes.x(x), axes.y(y), "on-curve", 0, 0, "") for x, y in values) if len(values) <= 40 else ()
     return Plot(title, x_title, y_title, x_ticks, y_ticks, (("curve", points),), levels, dots, *SMALL)
+
+
+def curves(
+    title: str,
+    x_title: str,
+    y_title: str,
+    values: Mapping[str, Sequence[tuple[float, float]]],
+    levels: Mapping[str, float] | None = None,
+) -> Plot | None:
+    """Several lines with their names at their ends, each perhaps with a dashed level; None where all are points.
+
+    Args:
+        title: What it shows.
+        x_title: What x is.
+        y_title: What y is.
+        values: Points of each line, by its name.
+        levels: What a line is compared with, by its name.
+    """
+    finite = {name: [(x, y) for x, y in some if math.isfinite(x) and math.isfinite(y)] for name, some in values.items()}
+    if len({x for some in finite.values() for x, _ in some}) < 2:
+        return None
+    beside = {name: y for name, y in (levels or {}).items() if math.isfinite(y)}
+    xs = [x for some in finite.values() for x, _ in some]
+    axes = Axes(xs, [*(y for some in finite.values() for _, y in some), *beside.values()], SMALL)
+    x_ticks, y_ticks = axes.named()
+    lines, ends = list[tuple[str, str]](), list[Given]()
+    for place, (name, some) in enumerate(finite.items()):
+        kind = f"series-{place % SERIES}"
+        if name in beside:
+            across = [(axes.x(x), axes.y(beside[name])) for x in (axes.x_ticks[0], axes.x_ticks[-1])]
+            lines.append((f"aim {kind}", " ".join(f"{x},{y}" for x, y in across)))
+        lines.append((f"curve {kind}", " ".join(f"{axes.x(x)},{axes.y(y)}" for x, y in some)))
+        if some:
+            ends.append(Given(*some[-1], f"on-curve {kind}", f"{name}: {_words(some[-1][1])}", label=name))
+    dots = tuple(_dots(ends, axes))
+    return Plot(title, x_title, y_title, x_ticks, y_ticks, tuple(lines), (), dots, *SMALL)
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:

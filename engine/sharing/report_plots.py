@@ -3,20 +3,25 @@
 from collections.abc import Callable, Sequence
 
 from ..baselines.protocol import Baseline
+from ..recovery.domain_points import domain_curves
 from ..session.state_history import StateHistory
 from ..session.state_text import KINDS, metric_of, where
-from ..session.states import State
+from ..session.states import State, StateKind
 from ..tasks.metric_text import metric_value
 from ..tasks.protocol import Split
-from .plots import SMALL, WIDE, Given, Plot, curve, scatter
+from .plots import SMALL, WIDE, Given, Plot, curve, curves, scatter
 from .report_types import Curve
 
 
 def tradeoffs(history: StateHistory, last: State, beside: Sequence[Baseline]) -> list[Plot]:
-    """The metric against the MACs, and against the latency at the place where the result was timed last."""
+    """The metric against the MACs, and against the latency at the place where the result was timed last.
+
+    Without learned masks: their metric is that of the cut to come, their costs are those of the whole model.
+    """
     original = next(iter(history.states.values()))
     first = metric_of(original)
-    judged = [one for one in history.states.values() if (m := metric_of(one)) is not None and m.like(first)]
+    states = [one for one in history.states.values() if one.kind is not StateKind.MASKED]
+    judged = [one for one in states if (m := metric_of(one)) is not None and m.like(first)]
     if first is None or len(judged) + len(beside) < 2:
         return []
     whole = max(original.macs, 1)
@@ -78,6 +83,21 @@ def recovery_curve(one: State, original: State) -> Curve | None:
     plots = [
         curve(f"Loss of {one.id} by step", "step", "loss", losses),
         curve(f"{name} of {one.id} by step", "step", name, found, level),
+        *_domain_plots(one),
     ]
     shown_plots = tuple(plot for plot in plots if plot is not None)
     return Curve(f"{KINDS[one.kind]} {one.id}", shown_plots) if shown_plots else None
+
+
+def _domain_plots(one: State) -> list[Plot | None]:
+    """Loss and share of each domain of text that a recovery mixed; dashed the loss that leads it."""
+    found = domain_curves(one.curve)
+    losses = {name: [(step, at.loss) for step, at in some] for name, some in found.items()}
+    shares = {name: [(step, 100 * at.share) for step, at in some] for name, some in found.items()}
+    levels = {name: some[-1][1].reference for name, some in found.items()}
+    return [
+        curves(
+            f"Loss by domain of {one.id} by step", "step", "loss by domain, nats (dashed: reference)", losses, levels
+        ),
+        curves(f"Share of domains of {one.id} by step", "step", "share of the sequences, %", shares),
+    ]

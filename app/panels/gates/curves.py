@@ -12,8 +12,8 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from secateur.engine.masks.learned_gates import GateCount
 from secateur.engine.structures.types import Kind
 
-from ...theme import px, theme, tokens
-from ...widgets.plot import Plot, line
+from ...theme import px, theme
+from ...widgets.plot import Plot, colour_of, line
 from ...widgets.score_range import HEIGHT, CaptionLine
 
 NEAR = 0.5
@@ -26,12 +26,6 @@ ABOVE = 104.0
 """Per cent at the upper end of the axis."""
 DASH, SPACE, PIECE = 4, 2, 6
 """Of a dashed line, and a piece of a line that shares its place with another, in widths of the line."""
-
-
-def colour_of(place: int) -> str:
-    """The colour of a kind by its place among those that are shown; a fifth one begins again."""
-    look = tokens()
-    return (look.accent, look.marked, look.text, look.muted)[place % 4]
 
 
 class GateCurves(Plot):

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import cast
 
-from PySide6.QtCore import Slot
+from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QStackedLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from secateur.engine.options import setting_of
 from secateur.engine.recovery.budget import Unit
@@ -32,6 +32,7 @@ from ...widgets.plot_export import Drawing, Table
 from ...widgets.progress import ProgressBar
 from ..plot_tables import recovery_table
 from .curves import Curves
+from .domain_curves import DomainCurves
 from .texts import best_text, expect_text, progress_text, recovery_job
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.MARKS, Aspect.JOBS, Aspect.CURVE})
@@ -44,6 +45,8 @@ class RecoveryPanel(QWidget):
 
     Attributes:
         curves: Loss and metric.
+        domains: Loss and share of each domain of text, where they are mixed.
+        which: Which of the two are shown; hidden without domains.
         epochs: How many epochs; hidden where something else ends it.
         length: What does then.
         rate: Peak learning rate.
@@ -59,7 +62,10 @@ class RecoveryPanel(QWidget):
         super().__init__(parent)
         self.workbench, self.document = workbench, workbench.document
         self.settings = defaults = RecoverySettings()
-        self.curves = Curves()
+        self.curves, self.domains = Curves(), DomainCurves()
+        self.which = ComboBox(self.tr("Curves shown"))
+        for words in (self.tr("Loss and metric"), self.tr("Domains")):
+            self.which.addItem(words)
         self.epochs = number_field(setting_of(RecoverySettings, "epochs"), defaults.epochs)
         rate = settings_field(setting_of(RecoverySettings, "learning_rate"), defaults.learning_rate)
         self.rate = cast("DoubleSpinBox", rate)
@@ -74,10 +80,12 @@ class RecoveryPanel(QWidget):
         self.best = label(role="good", wrap=True)
         self._settings = QWidget()
         title = self.tr("Curves of the recovery")
-        self._drawing = Drawing("recovery", title, "recovery", self._some, lambda: self.curves, self._table)
+        self._drawing = Drawing("recovery", title, "recovery", self._some, self._shown_curves, self._table)
         self.length = label()
         self._lay_out()
-        self.curves.offer(self._drawing, asks_to_save(self.document))
+        for curves in (self.curves, self.domains):
+            curves.offer(self._drawing, asks_to_save(self.document))
+        self.which.currentIndexChanged.connect(self.refresh)
         self.start.clicked.connect(self._start)
         self.cancel.clicked.connect(self._cancel)
         for changed in (self.epochs.valueChanged, self.rate.valueChanged, self.repair.currentIndexChanged):
@@ -93,7 +101,16 @@ class RecoveryPanel(QWidget):
         self._left_side = QWidget()
         self._left = QStackedLayout(self._left_side)
         self._left.addWidget(waiting)
-        self._left.addWidget(self.curves)
+        self._plots = QStackedWidget()
+        for curves in (self.curves, self.domains):
+            self._plots.addWidget(curves)
+        drawn = QWidget()
+        column = QVBoxLayout(drawn)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(self.which, 0, Qt.AlignmentFlag.AlignLeft)
+        column.addWidget(self._plots, 1)
+        self._left.addWidget(drawn)
         fields = FlowLayout(self._settings, gap=8)
         self._by_epochs = _named(self.epochs.accessibleName(), self.epochs)
         self._by_length = _named(self.tr("Length"), self.length)
@@ -139,6 +156,9 @@ class RecoveryPanel(QWidget):
     def _some(self) -> bool:
         return bool(self.document.curve)
 
+    def _shown_curves(self) -> QWidget:
+        return self._plots.currentWidget()
+
     def _table(self) -> Table:
         return recovery_table(self.document.curve)
 
@@ -158,6 +178,10 @@ class RecoveryPanel(QWidget):
         self._left.setCurrentIndex(int(bool(points) or job is not None))
         self._share_room()
         self.curves.show_points(points, document.metric(document.original), metric_of(document.original, Split.VAL))
+        mixed = any(point.domains for point in points)
+        self.which.setVisible(mixed)
+        self._plots.setCurrentIndex(self.which.currentIndex() if mixed else 0)
+        self.domains.show_points(points)
         self.best.setText(best_text(document))
         self.best.setVisible(bool(self.best.text()))
         self._settings.setVisible(job is None)

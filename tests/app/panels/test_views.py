@@ -16,6 +16,7 @@ from secateur.app.panels.compare.runs import runs_of
 from secateur.app.panels.history.panel import HistoryPanel
 from secateur.app.panels.jobs import JobsPanel
 from secateur.app.panels.log import LogPanel
+from secateur.app.panels.plot_tables import recovery_table
 from secateur.app.panels.recovery.panel import RecoveryPanel
 from secateur.app.panels.registry import PANELS
 from secateur.app.panels.samples import Picture, SamplesPanel
@@ -308,6 +309,37 @@ def test_a_running_recovery_is_drawn_and_can_be_cancelled(shown, qtbot) -> None:
     document.jobs = (replace(RUNNING, cancelling=True),)
     document.announce(Aspect.JOBS)
     qtbot.waitUntil(lambda: not panel.cancel.isEnabled(), timeout=1000)
+
+
+def test_domains_that_are_mixed_have_curves_of_their_own(shown) -> None:
+    document = travelled()
+    panel = shown(RecoveryPanel(document.workbench), 640, 230)
+    document.training.points = [
+        CurvePoint.of({"step": 0, "share/code": 0.5, "share/wiki": 0.5, "reference/code": 1.0, "reference/wiki": 2.0}),
+        CurvePoint.of({"step": 5, "loss": 2.5}),
+        CurvePoint.of({"step": 10, "metric": 0.4}),
+        CurvePoint.of(
+            {"step": 10}
+            | {"share/code": 0.7, "loss/code": 1.9, "reference/code": 1.0}
+            | {"share/wiki": 0.3, "loss/wiki": 2.1, "reference/wiki": 2.0}
+        ),
+    ]
+    panel.refresh()
+    assert panel.which.isVisible() and panel.curves.isVisible() and not panel.domains.isVisible()
+    assert panel.curves.loss.getData()[0].tolist() == [5] and panel.curves.measured.getData()[0].tolist() == [10]
+    panel.which.setCurrentIndex(1)
+    domains = panel.domains
+    assert domains.isVisible() and domains.names == ("code", "wiki")
+    assert [line.getData()[1].tolist() for line in domains.losses] == [[1.9], [2.1]]
+    assert [line.getData()[1].tolist() for line in domains.shares] == [pytest.approx([50, 70]), pytest.approx([50, 30])]
+    assert [line.value() for line in domains.references] == [1.0, 2.0]
+    assert "code 1.90 of 1.00, 70.0 %" in domains.legend.text()
+    table = recovery_table(document.curve)
+    assert table.names[3:6] == ("loss of code", "reference of code", "share of code")
+    assert table.columns[5][-1] == 0.7
+    document.training.points = [CurvePoint(1, 2.0, 0.5)]
+    panel.refresh()
+    assert not panel.which.isVisible() and panel.curves.isVisible()
 
 
 def test_reference_losses_are_those_of_the_domains_of_the_data(shown, qtbot) -> None:

@@ -13,6 +13,7 @@ from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.sharing.plots import Given, curve, scatter, ticks
 from secateur.engine.sharing.report import render, report_of
 from secateur.engine.sharing.report_data import facts_of
+from secateur.engine.sharing.report_plots import recovery_curve
 from secateur.engine.storage.paths import without_paths
 
 from .made import ANALYSIS, made_history
@@ -171,3 +172,25 @@ def test_labels_do_not_lie_on_each_other() -> None:
     assert scatter("t", "x", "y", [Given(float("nan"), 1, "state", "")]) is None
     assert curve("t", "x", "y", [(1, 2)]) is None
     assert curve("t", "x", "y", [(0, 25), (0, 92)]) is None  # before and after a repair: no step was made
+
+
+def test_a_recovery_that_mixed_domains_shows_their_losses_beside_the_references_and_their_shares(
+    tmp_path: Path,
+) -> None:
+    history, _ = made_history(tmp_path)
+    one = history.state("s2")
+    points = [
+        {"step": float(step)}
+        | {"share/code": 0.5 + step / 100, "loss/code": 2.0 - step / 20, "reference/code": 1.25}
+        | {"share/wiki": 0.5 - step / 100, "loss/wiki": 3.0, "reference/wiki": 2.5}
+        for step in (0, 10, 20)
+    ]
+    assert recovery_curve(one, history.state("s0")) is not None
+    mixed = recovery_curve(replace(one, curve=(*one.curve, *points)), history.state("s0"))
+    assert mixed is not None
+    loss, share = mixed.plots[-2:]
+    assert [kind for kind, _ in loss.lines] == ["aim series-0", "curve series-0", "aim series-1", "curve series-1"]
+    assert [dot.label for dot in loss.dots] == ["wiki", "code"] and "code: 1" in [dot.title for dot in loss.dots]
+    assert [dot.title for dot in share.dots] == ["code: 70", "wiki: 30"]
+    ends = [points.split()[-1] for kind, points in share.lines]
+    assert float(ends[0].split(",")[1]) < float(ends[1].split(",")[1])  # code is above: pixels count downwards

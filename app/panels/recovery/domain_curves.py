@@ -1,0 +1,135 @@
+"""Two live curves of domains of text: what each loses beside its reference, and how often it is drawn."""
+
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import Qt, Slot
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from secateur.engine.recovery.domain_points import DomainPoint
+
+from ...document.job_state import CurvePoint
+from ...text.format import percent, three_digits
+from ...theme import theme
+from ...widgets.labels import ElidedLabel, label
+from ...widgets.plot import Plot, colour_of, line
+from ...widgets.plot_export import Drawing, offer
+
+SYMBOLS = (("o", "\u25cf"), ("s", "\u25a0"), ("t1", "\u25b2"), ("d", "\u25c6"), ("t", "\u25bc"))
+"""Marks of the points of a domain by its place, as pyqtgraph and as text has them."""
+FEWEST = 10
+"""Steps that the axes show at least."""
+
+
+class DomainCurves(QWidget):
+    """Loss of each domain at the left, dashed what it should come to; its share at the right; what is what below.
+
+    Attributes:
+        names: Of the domains, in the order of their colours.
+        losses: A curve for each.
+        references: A line for each.
+        shares: A curve for each, in per cent.
+        legend: Names, with the latest numbers.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Make empty plots."""
+        super().__init__(parent)
+        self.names: tuple[str, ...] = ()
+        self.losses: list[pg.PlotDataItem] = []
+        self.references: list[pg.InfiniteLine] = []
+        self.shares: list[pg.PlotDataItem] = []
+        self._latest: list[DomainPoint] = []
+        self._loss_plot, self._share_plot = Plot(self.tr("Loss of domains by step")), Plot(self.tr("Shares by step"))
+        self.legend = label(role="caption", wrap=True)
+        self.legend.setTextFormat(Qt.TextFormat.RichText)
+        row = QHBoxLayout()
+        row.setSpacing(10)
+        titles = (self.tr("loss on val, nats; dashed: reference"), self.tr("share of the sequences, %"))
+        for title, plot in zip(titles, (self._loss_plot, self._share_plot), strict=True):
+            column = QVBoxLayout()
+            column.setSpacing(2)
+            column.addWidget(ElidedLabel(title, "caption"))
+            column.addWidget(plot, 1)
+            plot.setMinimumSize(90, 60)
+            row.addLayout(column, 1)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(2)
+        whole.addLayout(row, 1)
+        whole.addWidget(self.legend)
+        theme().changed.connect(self._recolour)
+
+    def offer(self, drawing: Drawing, save: Callable[[Drawing], None]) -> None:
+        """Offer both in the context menu of each; `save` asks where to."""
+        for plot in (self._loss_plot, self._share_plot):
+            offer(plot, drawing, save)
+
+    def show_points(self, points: Sequence[CurvePoint]) -> None:
+        """Show those points that tell of domains."""
+        told = [(point.step, dict(point.domains)) for point in points if point.domains]
+        names = tuple(told[-1][1]) if told else ()
+        if names != self.names:
+            self._make(names)
+        told = [one for one in told if set(one[1]) == set(names)]
+        steps = np.array([step for step, _ in told], float)
+        for name, loss, reference, share in zip(names, self.losses, self.references, self.shares, strict=True):
+            table = np.array([(one[name].loss, 100 * one[name].share) for _, one in told])
+            known = np.isfinite(table[:, 0])
+            loss.setData(steps[known], table[known, 0])
+            share.setData(steps, table[:, 1])
+            level = told[-1][1][name].reference
+            reference.setVisible(bool(np.isfinite(level)))
+            if np.isfinite(level):
+                reference.setValue(level)
+        self._latest = [told[-1][1][name] for name in names]
+        self._show_ranges([one for _, some in told for one in some.values()], max(FEWEST, *steps, 0))
+        self._recolour()
+
+    def _make(self, names: tuple[str, ...]) -> None:
+        """Curves for other domains."""
+        for plot, items in ((self._loss_plot, (*self.losses, *self.references)), (self._share_plot, self.shares)):
+            for item in items:
+                plot.removeItem(item)
+        self.names = names
+        self.losses, self.shares = ([pg.PlotDataItem(symbolSize=6) for _ in names] for _ in range(2))
+        self.references = [pg.InfiniteLine(angle=0) for _ in names]
+        for plot, items in ((self._loss_plot, (*self.references, *self.losses)), (self._share_plot, self.shares)):
+            for item in items:
+                plot.addItem(item)
+
+    def _show_ranges(self, seen: Sequence[DomainPoint], steps: float) -> None:
+        levels = [value for one in seen for value in (one.loss, one.reference) if np.isfinite(value)]
+        for plot in (self._loss_plot, self._share_plot):
+            box: Any = plot.getViewBox()
+            box.setXRange(0, steps, padding=0.04)
+            plot.show_values(bottom=bool(seen), left=bool(levels) if plot is self._loss_plot else bool(seen))
+        shown: Any = self._share_plot.getViewBox()
+        shown.setYRange(0, min(100.0, 110 * max((one.share for one in seen), default=1.0)), padding=0)
+        if levels:
+            pad = max(0.08 * (max(levels) - min(levels)), 0.01)
+            box = self._loss_plot.getViewBox()
+            box.setYRange(min(levels) - pad, max(levels) + pad, padding=0)
+
+    @Slot()
+    def _recolour(self) -> None:
+        words = list[str]()
+        for place, (name, now) in enumerate(zip(self.names, self._latest, strict=True)):
+            colour, (symbol, sign) = colour_of(place), SYMBOLS[place % len(SYMBOLS)]
+            for curve in (self.losses[place], self.shares[place]):
+                curve.setPen(line(colour))
+                curve.setSymbol(symbol)
+                curve.setSymbolBrush(colour)
+                curve.setSymbolPen(line(colour, width=1))
+            self.references[place].setPen(line(colour, dashed=True, width=1))
+            numbers = self.tr("{0} of {1}, {2}").format(
+                three_digits(now.loss) if np.isfinite(now.loss) else "\u2013",
+                three_digits(now.reference) if np.isfinite(now.reference) else "\u2013",
+                percent(now.share),
+            )
+            words.append(f'<span style="color: {colour}">{sign}</span> {escape(name)} {numbers}')
+        self.legend.setText("\u2003 ".join(words))
+        self.legend.setToolTip(self.tr("Of each domain: loss and its reference, share of the sequences from now on"))
