@@ -82,7 +82,9 @@ def ledger_figures(document: Document) -> dict[str, Figure]:
     if original is None or plan is None or state is None:
         return {name: Figure(title, "\u2013", title, known=False) for name, title in _titles().items()}
     planned = bool(document.marked.any())
-    masked = state.kind is StateKind.MASKED  # its metric is that of the whole model: closed gates go with the cut
+    masked = (
+        state.kind is StateKind.MASKED
+    )  # its metric is what the cut will have, its costs are those of the whole model
     where = say("ledger", "masked, not cut yet") if masked else kind_text(state.kind)
     where = say("ledger", "plan") if planned else where
     return {
@@ -231,6 +233,10 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
     stale, lines = state.stale, [metric_tip(now)]
     if stale:
         lines.append(say("ledger", "The data or the code has changed since: evaluate again."))
+    if state.kind is StateKind.MASKED:
+        lines.append(
+            say("ledger", "Measured without the structures that the masks close; the cut has this metric too.")
+        )
     if first is not None and state is not document.original:
         lines.append(say("ledger", "Original: {0}").format(metric_tip(first)))
     points_lost = 0.0 if first is None else 100 * lost(first, now)[0]

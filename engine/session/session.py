@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from ..devices import CPU, available, check_threads, device_named, placed
 from ..errors import Message, OpenError, PlanError, SecateurError, TaskError
 from ..foreign_code.consent import NO_CONSENT, Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, staged
+from ..masks.gates import StructureGates
 from ..recovery.budget import Budget, Unit
 from ..recovery.checkpoint import Checkpoint, KeptTeacher, delete_checkpoints
 from ..recovery.mask_training import learn_masks as train_masks
@@ -475,10 +476,22 @@ class Session:
         with placed(self.device, opened.model):
             return (yield from better_normalisation(self.task, opened.model, token))
 
+    @contextmanager
+    def running(self, state: str) -> Generator[nn.Module]:
+        """A state's model where it is evaluated; of learned masks without what they close, as the cut will be."""
+        one, model = self.history.state(state), self.model(state)
+        with ExitStack() as stack:
+            stack.enter_context(placed(self.device, model))
+            if one.chosen:
+                closed, _ = from_identities(self.analysis, one.chosen)
+                gates = torch.from_numpy(~closed).to(self.device, torch.get_default_dtype())
+                stack.enter_context(StructureGates(model, self.analysis).applied(gates))
+            yield model
+
     def evaluate(self, state: str, split: Split, token: CancelToken = NEVER) -> Job[Metric]:
         """Measure a state's metric; it is kept in the state."""
-        task, model = self.task, self.model(state)
-        with placed(self.device, model):
+        task = self.task
+        with self.running(state) as model:
             shown = Message("progress.split", "Evaluating on the {split} split", {"split": split.value})
             metric = yield from run_evaluation(task, model, split, token, shown)
         self.history.add_metric(state, metric)

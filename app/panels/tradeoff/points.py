@@ -232,14 +232,20 @@ def _elsewhere(document: Document, split: Split) -> str:
 
 
 def _telling(document: Document, first: Metric) -> list[State]:
-    """All states but those that say nothing: nobody judged them, and what was made of them is there."""
+    """All states but those that say nothing: nobody judged them, and what was made of them is there.
+
+    Nor learned masks: their metric is that of the cut to come, their costs are those of the whole model.
+    """
     parents = {state.parent for state in document.states}
     return [
         state
         for state in document.states
-        if state is document.state
-        or metric_of(state, first.split) is not None
-        or (state.id not in parents and not state.metrics)
+        if state.kind is not StateKind.MASKED
+        and (
+            state is document.state
+            or metric_of(state, first.split) is not None
+            or (state.id not in parents and not state.metrics)
+        )
     ]
 
 

@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from secateur.engine.errors import PlanError, TaskError
 from secateur.engine.jobs import Cancelled, finish
+from secateur.engine.model_inputs import call
 from secateur.engine.planning.protocol import Choose, Cost, Goal, Limit
 from secateur.engine.recipes.compatibility import Mode
 from secateur.engine.recipes.recipe import read_recipe, write_recipe
@@ -67,6 +69,17 @@ def test_masks_make_a_state_whose_choice_is_cut_verified_and_recovered(
     assert [int(kept[one.structures].sum()) for one in session.analysis.sets] == [
         int(plan[one.structures].sum()) for one in session.analysis.sets
     ]  # as many of each layer as the scores would keep
+
+
+def test_masks_are_evaluated_without_what_they_close_as_the_cut_is(masked: tuple[Session, tuple[State, ...]]) -> None:
+    session, (learned, cut, _) = masked
+    closed, after = (finish(session.evaluate(one.id, Split.TEST)) for one in (learned, cut))
+    assert closed.value == after.value and closed.count == after.count
+    inputs = session.prepared.inputs
+    with session.running(learned.id) as model, torch.no_grad():
+        given = call(model, inputs)
+    assert torch.allclose(given, call(session.model(cut.id), inputs), atol=1e-5)
+    assert not torch.allclose(given, call(session.model(learned.id), inputs), atol=1e-2)  # all of it computes else
 
 
 def test_progress_counts_updates_of_masks_and_of_the_recovery(masked: tuple[Session, tuple[State, ...]]) -> None:
