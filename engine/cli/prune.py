@@ -12,6 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..errors import ExportError, Message, PlanError, SecateurError, TaskError
+from ..export.hugging_face import is_own_folder
 from ..export.protocol import Exported
 from ..export.staged_output import check_destination, require_free
 from ..export.table import EXPORTERS, format_of, require, samples_refusal
@@ -228,10 +229,10 @@ def at_liked_multiple(session: Session, asked: PruneRequest, given: int | None, 
 
 
 def check_export(path: str, overwrite: bool) -> None:
-    """Refuse a destination that cannot be written, or is taken, before the work, not after it."""
+    """Refuse a destination that cannot be written, or holds what may not be replaced, before the work, not after it."""
     kind = EXPORTERS[format_of(path)]
     for place in kind.places(Path(path).expanduser().absolute()):
-        check_destination(place, 0, not kind.suffix, overwrite)
+        check_destination(place, 0, not kind.suffix, overwrite, None if kind.suffix else is_own_folder)
 
 
 def require_export_samples(opened: OpenedModel, path: str | None) -> None:

@@ -57,6 +57,10 @@ CASES: dict[str, tuple[list[str], str]] = {
     "a goal that cannot be reached": (["prune", MAKE, *SHAPE, "--keep-macs", "0.01%"], "MACs"),
     "epochs without data": (["prune", MAKE, *SHAPE, "--epochs", "2"], "--task"),
     "an export into no folder": (["prune", MAKE, *SHAPE, "--export", "{mine}/none/out.onnx"], "does not exist"),
+    "an export over files of others": (
+        ["prune", MAKE, *SHAPE, "--export", "{mine}", "--overwrite"],
+        "already holds other files",
+    ),
     "an export to a file that is not written": (
         ["prune", MAKE, *SHAPE, "--export", "{mine}/a.pth"],
         "Cannot export to a .pth file",
@@ -78,6 +82,7 @@ AT_WORK = {
     "an export to a file that is not written",
     "an export below a file",
     "an export over a folder",
+    "an export over files of others",
 }
 """What is no fault of a file that was named, and so ends with 1."""
 
