@@ -245,13 +245,16 @@ class TargetShape(FormDialog):
         known = {one.kind for one in answer.sizes}
         for kind, line in self.lines.items():
             self.show_row(line, kind in known)
-        self._show_offers(answer.problems)
+        self._show_offers(answer.problems, answer.rounded)
         self.figures.show_answer(answer, self._unrounded(answer))
         self.check()
 
     def _unrounded(self, answer: ShapeAnswer) -> str:
-        """That shares of a budget do not keep to widths that are fast on the target."""
+        """That numbers, or shares of a budget, do not keep to widths that are fast on the target."""
         multiple = self._document.target.multiple
+        if answer.rounded and answer.plan is not None:
+            words = self.tr("The target is faster with multiples of {0}: {1} would be.")
+            return words.format(multiple, ", ".join(kept_words((one,)) for one in answer.rounded))
         if self.source.currentData() != BUDGET or multiple <= 1 or not any(one.share for one in answer.shape):
             return ""
         return self.tr("Shares are not rounded to the target's multiple of {0}.").format(multiple)
@@ -283,14 +286,17 @@ class TargetShape(FormDialog):
         line.setEnabled(bool(size.step) or bool(line.text()))
         line.setAccessibleDescription(words)
 
-    def _show_offers(self, problems: Iterable[ShapeProblem]) -> None:
+    def _show_offers(self, problems: Iterable[ShapeProblem], rounded: Iterable[KindLimit] = ()) -> None:
         while (item := self._offers.takeAt(0)) is not None:
             if (widget := item.widget()) is not None:
                 widget.hide()
                 widget.deleteLater()
-        for offer in (one for problem in problems for one in problem.offers):
+        near, fast = [one for problem in problems for one in problem.offers], set(rounded)
+        for offer in dict.fromkeys((*near, *rounded)):
             words = self.tr("Keep {0}").format(kept_words((offer,)))
-            made = button(words, tip=self.tr("Enter this number: a plan has it"))
+            tip = self.tr("Enter this number: a plan has it")
+            multiple = self.tr("Enter this number: a plan has it, and it is a multiple of {0}, as the target likes")
+            made = button(words, tip=multiple.format(self._document.target.multiple) if offer in fast else tip)
             made.clicked.connect(lambda _on=False, offer=offer: self._accept_offer(offer))
             self._offers.addWidget(made)
         self.offers.setVisible(self._offers.count() > 0)

@@ -17,6 +17,7 @@ from ..messages import said
 from ..planning.cost_meter import predicted
 from ..planning.goal import reached, solve
 from ..planning.goal_verdict import COST_NAMES
+from ..planning.isomorphic_classes import step
 from ..planning.protocol import DEFAULT_KINDS, Goal, KindLimit
 from ..planning.target_shape import KindSize, shape_of
 from ..session.states import PlanIntent
@@ -72,8 +73,10 @@ def check_shape(
         removed = plans.plan(goal) if goal.shape else plans.before
     except PlanError as error:
         problems = _problems(plans, goal.shape, sizes)
-        return replace(answer, problems=problems or (ShapeProblem(said(error.message), None, ()),))
-    return replace(answer, plan=plans.told(goal, removed), removed=removed, latency=plans.latency(removed))
+        rounded = _rounded(plans, goal.shape, sizes)
+        return replace(answer, problems=problems or (ShapeProblem(said(error.message), None, ()),), rounded=rounded)
+    told, rounded = plans.told(goal, removed), _rounded(plans, goal.shape, sizes)
+    return replace(answer, plan=told, removed=removed, latency=plans.latency(removed), rounded=rounded)
 
 
 class _Plans:
@@ -110,6 +113,15 @@ class _Plans:
 
     def _goal(self, shape: tuple[KindLimit, ...]) -> Goal:
         return replace(self._intent.goal or Goal(()), limits=(), shape=shape)
+
+    def multiple_of(self, size: KindSize) -> int:
+        """The multiple that the numbers of a kind should keep to: 1 where any will do, or layers differ."""
+        goal, analysis = self._intent.goal or Goal(()), self._session.analysis
+        multiple = max(goal.multiples.get(size.kind, goal.multiple), 1)
+        layers = [one for one in analysis.sets if one.kind is size.kind]
+        steps = {step(analysis, one, multiple, goal.steps) for one in layers}
+        counts = {one.count for one in layers}  # a configuration may count others, as heads that share keys
+        return steps.pop() if len(steps) == 1 and counts == {size.sizes[-1]} == set(size.sizes) else 1
 
     def near_widths(self, shape: tuple[KindLimit, ...]) -> tuple[int, ...] | None:
         """The next smaller and larger width that a configuration accepts; None where any number may be one."""
@@ -195,8 +207,25 @@ def _problems(plans: _Plans, shape: tuple[KindLimit, ...], sizes: tuple[KindSize
     return (ShapeProblem(said(error.message), None, tuple(offers)),)
 
 
+def _rounded(plans: _Plans, shape: tuple[KindLimit, ...], sizes: tuple[KindSize, ...]) -> tuple[KindLimit, ...]:
+    """Of each kind whose number is no multiple that the goal asks for, the next smaller and larger that is."""
+    known, found = {one.kind: one for one in sizes}, list[KindLimit]()
+    for limit in shape:
+        size = known.get(limit.kind)
+        multiple = 1 if size is None else plans.multiple_of(size)
+        if size is not None and limit.count % multiple and limit.count <= size.sizes[-1]:
+            offers = _nearest(size, limit, plans, shape, BESIDE, multiple)
+            found += offers or _nearest(size, limit, plans, (limit,), BESIDE, multiple)
+    return tuple(found)
+
+
 def _nearest(
-    size: KindSize | None, limit: KindLimit, plans: _Plans, shape: tuple[KindLimit, ...], most: int
+    size: KindSize | None,
+    limit: KindLimit,
+    plans: _Plans,
+    shape: tuple[KindLimit, ...],
+    most: int,
+    multiple: int = 1,
 ) -> tuple[KindLimit, ...]:
     """The next smaller and the next larger number of a kind that can be; a share where layers have different ones.
 
@@ -206,6 +235,7 @@ def _nearest(
         plans: Say which numbers can be.
         shape: What is kept beside it, the limit included.
         most: Numbers that are tried in each direction.
+        multiple: That numbers are to be of.
     """
     if size is None:
         return ()
@@ -218,7 +248,8 @@ def _nearest(
         share = KindLimit(limit.kind, round(min(limit.count / largest, 1.0), 3)) if limit.count else limit
         return (share,) if share != limit and share.share and plans.fault(beside(share)) is None else ()
     left, asked = size.kept[-1] if size.kept else largest, limit.count or size.asked(limit)
-    possible = [count for count in range(largest, max(size.least, 1) - 1, -max(size.step, 1)) if count <= left]
+    down = range(largest, max(size.least, 1) - 1, -max(size.step, 1))
+    possible = [count for count in down if count <= left and count % multiple == 0]
     lower = [count for count in possible if count < asked]
     higher = [count for count in reversed(possible) if count > asked]
     if limit.kind is Kind.WIDTH and (near := plans.near_widths(shape)) is not None:

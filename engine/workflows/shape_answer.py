@@ -63,6 +63,7 @@ class ShapeAnswer:
         removed: [S] the plan, what was gone before included; None where there is none.
         latency: Nanoseconds of a batch on the target, original and plan, as predicted; None where nothing predicts it.
         problems: Why no plan has it.
+        rounded: Of kinds whose number is no multiple that the goal asks for, the nearest that are, if a plan has them.
     """
 
     shape: tuple[KindLimit, ...]
@@ -72,3 +73,4 @@ class ShapeAnswer:
     removed: Mask | None = None
     latency: tuple[int, int] | None = None
     problems: tuple[ShapeProblem, ...] = ()
+    rounded: tuple[KindLimit, ...] = ()

@@ -206,3 +206,18 @@ def test_a_shape_that_no_plan_has_is_refused_before_anything_is_scored(uniform: 
 
 def test_the_latency_is_predicted_where_the_target_was_measured(resnet: Session, tmp_path: Path) -> None:
     assert asked(resnet, filters=0.5).latency is None
+
+
+def test_numbers_that_miss_the_multiple_are_offered_beside_the_nearest_that_keep_to_it(uniform: Session) -> None:
+    def answered(multiple: int, **shape: float) -> ShapeAnswer:
+        limits = tuple(kind_limit_of((kind_named(name), value)) for name, value in shape.items())
+        intent = PlanIntent("l1", goal=Goal((), multiple=multiple, shape=limits))
+        return finish(check_shape(uniform, "s0", intent))
+
+    near = answered(8, ffn=21, width=16)
+    assert near.plan is not None and not near.problems  # legal all the same
+    assert near.rounded == (KindLimit(Kind.NEURON, count=16), KindLimit(Kind.NEURON, count=24))
+    assert not answered(8, ffn=24, width=16).rounded and not answered(1, ffn=21).rounded
+    refused = answered(8, width=13)
+    assert refused.plan is None and refused.problems
+    assert [one.count % 8 for one in refused.rounded] == [0] * len(refused.rounded) != []
