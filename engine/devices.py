@@ -10,46 +10,82 @@ from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from .errors import SecateurError
+from .device_list import AUTO, CPU, available, backend_of, best_device, kind_of
+from .errors import Message, OutOfMemory, SecateurError
+from .jobs import Job, Progress
+from .out_of_memory import runs_out_of_memory
 from .text.notation import Notation, read_count
 
-CPU = "cpu"
 THREADS = max(256, 4 * (os.cpu_count() or 1))
 """Threads to compute with at most: with thousands a machine starts threads, and with more it refuses."""
 
 
-def available() -> tuple[str, ...]:
-    """Names of the devices, the CPU first: "cpu", "cuda:0", "mps"."""
-    import torch
-
-    found = [CPU]
-    if torch.cuda.is_available():
-        found += [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        found.append("mps")
-    return tuple(found)
-
-
-def kind_of(device: str) -> str:
-    """What sort of device a name means: "cuda" of "cuda:1"."""
-    return device.partition(":")[0]
-
-
 def title_of(device: str) -> str:
     """A device for a person: "NVIDIA H100, cuda:0"."""
-    import torch
-
-    return f"{torch.cuda.get_device_name(device)}, {device}" if kind_of(device) == "cuda" else device
+    title = "" if device == CPU else backend_of(device).title(device)
+    return f"{title}, {device}" if title else device
 
 
 def device_named(device: str) -> str:
-    """The name as `available` has it ("cuda" is the first one); raises SecateurError for what is not there."""
+    """The name as `available` has it: "cuda" is the first one, "auto" the accelerator with the most free memory.
+
+    Raises:
+        SecateurError: There is none such.
+    """
+    if device == AUTO:
+        return best_device()
     known = available()
     found = next((one for one in known if one == device or (kind_of(one) == device)), None)
     if found is None:
         template = "Device {device} is not available. Choose one of: {known}."
         raise SecateurError("device.missing", template, device=device, known=", ".join(known))
     return found
+
+
+def device_for(device: str, model: Any, *, scored: bool = False, watched: bool = False) -> Job[str]:
+    """Where a model can run: on the device, or on the CPU where that has to be, which is said.
+
+    Args:
+        device: Where it should run.
+        model: A module; what is none runs on the CPU anyway.
+        scored: In eval mode with gradients, or watched: CUDA's recurrent layers allow neither.
+        watched: What enters its products is looked at, beneath its modules.
+    """
+    from torch import nn
+
+    if device == CPU or not isinstance(model, nn.Module):
+        return device
+    named, backend = {"device": device}, backend_of(device)
+    if not backend.double(device) and _is_double(model):
+        template = "{device} has no float64, and the model has float64 weights: computing on the CPU"
+        why = Message("device.double", template, named)
+    elif watched and not backend.same_operators(device):
+        template = "The inputs of layers cannot be measured on {device}: computing on the CPU"
+        why = Message("device.operators", template, named)
+    elif (scored or watched) and any(isinstance(one, nn.RNNBase) for one in model.modules()):
+        template = "Recurrent layers cannot be scored on {device}: computing on the CPU"
+        why = Message("device.recurrent", template, named)
+    else:
+        return device
+    yield Progress(why)
+    return CPU
+
+
+def _is_double(model: Any) -> bool:
+    import torch
+
+    return any(one.dtype in (torch.float64, torch.complex128) for one in (*model.parameters(), *model.buffers()))
+
+
+def wide_device(device: Any) -> Any:
+    """Where sums in float64 of a device's tensors are held: there, or on the CPU where it has no float64.
+
+    Args:
+        device: As a tensor says it.
+    """
+    import torch
+
+    return device if backend_of(str(device)).double(str(device)) else torch.device(CPU)
 
 
 def check_threads(threads: int) -> int:
@@ -70,12 +106,7 @@ NUMBER_OF_THREADS = Notation(read_threads, example="N")
 
 def synchronize(device: str) -> None:
     """Wait until a device has done what it was given."""
-    import torch
-
-    if kind_of(device) == "cuda":
-        torch.cuda.synchronize(device)
-    elif kind_of(device) == "mps":
-        torch.mps.synchronize()
+    backend_of(device).synchronize(device)
 
 
 @contextmanager
@@ -83,7 +114,7 @@ def placed(device: str, *models: Any) -> Generator[None]:
     """Modules on a device; what is no module, a file's predictor say, stays what it is.
 
     Raises:
-        SecateurError: The device has not enough memory.
+        OutOfMemory: The device has not enough memory.
     """
     from torch import nn
 
@@ -98,7 +129,7 @@ def placed(device: str, *models: Any) -> Generator[None]:
 @contextmanager
 def _lent(model: Any, device: str) -> Generator[None]:
     before = next((one.device for one in (*model.parameters(), *model.buffers())), None)
-    if before is None or before == _real(device):
+    if before is None or _is_there(before, device):
         yield  # it has nothing to move, or whoever called has lent it already
         return
     where: list[Any] = []  # of the inputs of the calls that go on: a model may call itself
@@ -125,19 +156,28 @@ def _lent(model: Any, device: str) -> Generator[None]:
         model.to(before)
 
 
-def _real(device: str) -> Any:
+def _is_there(place: Any, device: str) -> bool:
+    """Whether a tensor's place is a device, which may be named without its number."""
     import torch
 
-    return torch.device(device)
+    named = torch.device(device)
+    return place.type == named.type and named.index in (None, place.index)
 
 
 def moved(value: Any, device: Any) -> Any:
-    """A tree of tensors on a device, of the same form; what is no tensor is handed on."""
+    """A tree of tensors on a device, of the same form; what is no tensor is handed on.
+
+    A device without float64 gets float32 in its place.
+    """
     import torch
     from torch.utils import _pytree as pytree
 
+    single = not backend_of(str(device)).double(str(device))
+
     def move(one: Any) -> Any:
-        return one.to(device) if isinstance(one, torch.Tensor) else one
+        if not isinstance(one, torch.Tensor):
+            return one
+        return one.to(device, torch.float32) if single and one.dtype is torch.float64 else one.to(device)
 
     return pytree.tree_map(move, value)
 
@@ -152,10 +192,10 @@ def _device_of(value: Any) -> Any:
 
 @contextmanager
 def _enough_memory(device: str) -> Generator[None]:
-    import torch
-
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except Exception as error:
+        if device == CPU or isinstance(error, OutOfMemory) or not runs_out_of_memory(error):
+            raise
         template = "{device} ran out of memory. Lower the batch size, or compute on the CPU."
-        raise SecateurError("device.memory", template, str(error), device=device) from error
+        raise OutOfMemory("device.memory", template, str(error), device=device) from error

@@ -140,6 +140,10 @@ NO_NUMBERS = (
 """Codes of errors that say that a model or metric became NaN or infinite; earlier results are kept."""
 
 
+class OutOfMemory(SecateurError):
+    """Memory ran out, of the machine or of a device, and what could be done about it was done."""
+
+
 class EngineLost(SecateurError):
     """The engine process died; the document is intact."""
 

@@ -18,10 +18,11 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from ..devices import available, title_of
+from ..device_list import list_devices
 from ..session.measurement_cache import user_cache
 from ..storage.file_limits import parse_json
 from ..targets.bench import processor
+from ..text.format import byte_size
 from .output import Outcome, Reporter
 from .tables import columns
 
@@ -89,7 +90,7 @@ def doctor(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "platform": platform.platform(),
         "processor": processor(),
         "cores": os.cpu_count() or 0,
-        "devices": [] if needed else [title_of(device) for device in available()],
+        "devices": [] if needed else [asdict(one) for one in list_devices()],
         "packages": [asdict(one) for one in packages],
         "cache": str(cache),
         "free_disk": shutil.disk_usage(cache).free,
@@ -164,13 +165,26 @@ def _text(content: dict[str, Any], packages: Sequence[Package]) -> str:
         ["Python", content["python"]],
         ["system", content["platform"]],
         ["processor", f"{content['processor']}, {content['cores']} cores"],
-        ["computes with", ", ".join(content["devices"]) or "unknown"],
         ["cache", f"{content['cache']}, {content['free_disk'] / 1e9:.3g} GB free on its disk"],
     ]
     needed = [[f"  {one.name}", one.version or "-", one.fault] for one in packages if not one.extra]
     wanted = [[f"  {use}", _state([one for one in packages if one.extra == extra])] for extra, use in EXTRAS.items()]
-    sections = ("", columns(machine, left=2)), ("Needed\n", columns(needed, left=3)), ("For\n", columns(wanted, left=2))
+    devices = [[f"  {one['name']}", *_device(one)] for one in content["devices"]] or [["  unknown"]]
+    sections = (
+        ("", columns(machine, left=2)),
+        ("Computes with\n", columns(devices, left=4)),
+        ("Needed\n", columns(needed, left=3)),
+        ("For\n", columns(wanted, left=2)),
+    )
     return "\n\n".join(title + rows for title, rows in sections)
+
+
+def _device(one: dict[str, Any]) -> list[str]:
+    """Maker's name, memory and load, and which mixed precision serves there."""
+    memory = f"{byte_size(one['free'])} free of {byte_size(one['total'])}" if one["total"] else "memory unknown"
+    load = "" if one["load"] is None else f", {100 * one['load']:.0f} % used"
+    half = f"{one['half']}{'' if one['fast'] else ', slower than float32'}" if one["half"] else "float32 only"
+    return [one["title"] or "-", memory + load, half]
 
 
 def _state(packages: Sequence[Package]) -> str:

@@ -102,7 +102,9 @@ def about_run(command: argparse.ArgumentParser) -> None:
     add = group(command, RUN).add_argument
     add("--threads", type=parsed_by(NUMBER_OF_THREADS), help="threads to compute with")
     add(
-        "--device", metavar="NAME", help="where to train and evaluate: cuda, cuda:1, mps (default: cpu, or as recorded)"
+        "--device",
+        metavar="NAME",
+        help="where to score, evaluate and train: cpu, cuda, cuda:1, mps, xpu, auto (default: cpu, or as recorded)",
     )
     about_output(command)
 

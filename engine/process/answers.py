@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..baselines.protocol import Baseline
+from ..device_list import Device
 from ..errors import Message
 from ..export.protocol import Exported
 from ..latency.protocol import LatencyTable
@@ -39,6 +40,7 @@ RESULTS: Mapping[str, Any] = MappingProxyType(
         "baselines": tuple[Baseline, ...],
         "compare": Comparison,
         "cut": State,
+        "devices": tuple[Device, ...],
         "evaluate": Metric,
         "evaluate_original": tuple[Metric, TaskInfo],
         "export": Exported,

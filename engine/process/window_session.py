@@ -36,6 +36,7 @@ CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "baselines": Session.baselines,
         "compare": compare_with_baselines,
         "cut": Session.cut,
+        "devices": Session.devices,
         "evaluate": Session.evaluate,
         "export": export_state,
         "export_refusals": export_refusals,
@@ -72,6 +73,8 @@ CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     }
 )
 """Methods of a session, and functions that take one first; those that return a job take a `token` too."""
+AT_ONCE = frozenset({"devices"})
+"""Those that are answered while another one runs."""
 
 
 class WindowSession:
@@ -80,7 +83,10 @@ class WindowSession:
     Attributes:
         session: Its own folder, and the user's own cache: what it measures by content is kept for later sessions too.
         calls: What the window may call, by name.
+        at_once: Those that are answered while another one runs.
     """
+
+    at_once = AT_ONCE
 
     def __init__(self, folder: Path) -> None:
         """Work in a folder of the window's."""

@@ -14,7 +14,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,12 +49,14 @@ class Inbox:
     Attributes:
         folder: Where the session goes, once the window has said so; None where it closes without one.
         calls: Calls in the order they came.
+        at_once: Answers a call that must not wait for the running one; False for one that has its turn.
     """
 
     def __init__(self, wire: Wire, outbox: Outbox) -> None:
         """Start reading."""
         self.folder: queue.Queue[Path | None] = queue.Queue()
         self.calls: queue.Queue[Asked | None] = queue.Queue()
+        self.at_once: Callable[[Call], bool] = lambda _call: False
         self._tokens: dict[int, threading.Event] = {}
         self._wire, self._outbox = wire, outbox
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
@@ -75,6 +77,8 @@ class Inbox:
 
     def _take(self, asked: Request) -> None:
         if isinstance(asked, Call):
+            if self.at_once(asked):
+                return
             token = self._tokens[asked.number] = threading.Event()
             self.calls.put(Asked(asked, token))
         elif isinstance(asked, Begin):
@@ -94,9 +98,11 @@ class Served(Protocol):
 
     Attributes:
         calls: What the window may call, by name; what returns a job takes a `token`.
+        at_once: Those of them that are answered while another one runs: they touch nothing of the session.
     """
 
     calls: Mapping[str, Callable[..., Any]]
+    at_once: Collection[str]
 
     def close(self) -> None:
         """It was the last call."""
@@ -109,6 +115,18 @@ def serve(session: Served, inbox: Inbox, outbox: Outbox) -> None:
         _send(outbox, _answer(session, asked, outbox))
         inbox.done(asked.call.number)
     session.close()
+
+
+def answering_at_once(session: Served, outbox: Outbox) -> Callable[[Call], bool]:
+    """What answers, in the thread that reads, calls that need no turn; False for those that do."""
+
+    def at_once(call: Call) -> bool:
+        if call.method in session.at_once:
+            _send(outbox, _answer(session, Asked(call, threading.Event()), outbox))
+            return True
+        return False
+
+    return at_once
 
 
 def _send(outbox: Outbox, event: Finished | Failed) -> None:
@@ -186,6 +204,7 @@ def main() -> None:
     make = _load(sys.argv[1])
     if (folder := inbox.folder.get()) is not None:
         session = make(folder)
+        inbox.at_once = answering_at_once(session, outbox)
         outbox.send(Ready(_threads()))
         serve(session, inbox, outbox)
 

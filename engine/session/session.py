@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..baselines.protocol import Baseline
+from ..device_list import Device, list_devices
 from ..devices import CPU, available, check_threads, device_named, placed
 from ..errors import Message, OpenError, PlanError, SecateurError, TaskError
 from ..foreign_code.consent import NO_CONSENT, Consent
@@ -265,6 +266,10 @@ class Session:
         return key, mendable
 
     # What it works with.
+
+    def devices(self) -> tuple[Device, ...]:
+        """The devices of the machine that the session is on, as they stand now."""
+        return list_devices()
 
     def use_device(self, device: str) -> str:
         """Train and judge there from now on; returns its name. Raises SecateurError where there is none such."""

@@ -14,6 +14,7 @@ class StubbornSession:
         self.folder = folder
         self.restored = False
         methods = (self.open, self.restore, self.was_restored, self.deaf, self.spin, self.die)
+        self.at_once: frozenset[str] = frozenset()
         self.calls = {method.__name__: method for method in methods}
 
     def open(self) -> str:

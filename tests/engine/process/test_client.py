@@ -60,6 +60,15 @@ def test_calls_are_answered_in_order(client: EngineClient) -> None:
     assert [event.call for event in answered if isinstance(event, Finished)] == numbers
 
 
+def test_what_needs_no_turn_is_answered_while_a_job_runs(client: EngineClient) -> None:
+    spinning, looking = client.call("spin"), client.call("clock")
+    answered = until(client, Finished)[-1]
+    assert isinstance(answered, Finished) and answered.call == looking
+    client.cancel(spinning)
+    failed = until(client, Failed)[-1]
+    assert isinstance(failed, Failed) and failed.call == spinning
+
+
 def test_progress_is_thinned_but_neither_a_point_of_a_curve_nor_what_was_made_is_lost(client: EngineClient) -> None:
     started = time.monotonic()
     client.call("count", 3000)

@@ -17,7 +17,8 @@ class SlowSession:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.words = list[str]()
-        names = "where echo count spin silent fail stumble leave unspeakable say die steady tally"
+        names = "where echo count spin silent fail stumble leave unspeakable say die steady tally clock"
+        self.at_once = {"clock"}
         writing = "write_report write_script"
         self.calls = {name: getattr(self, name) for name in f"{names} {writing}".split()}
 
@@ -41,6 +42,10 @@ class SlowSession:
             time.sleep(0.01)
             yield Progress(f"Step {step}", step + 1, steps, {"step": float(step)})
         return steps
+
+    def clock(self) -> float:
+        """Answered while another call runs."""
+        return time.monotonic()
 
     def tally(self, word: str) -> list[str]:
         """All words that it was called with."""
