@@ -172,7 +172,7 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Measure the latency of the original and the current state in alternating runs."),
         lambda window: window.workbench.states.measure(),
         "Ctrl+Shift+M",
-        preconditions.all_of(preconditions.has_model, preconditions.has_weights, preconditions.target_is_local),
+        preconditions.all_of(preconditions.has_model, preconditions.has_weights, preconditions.target_is_reachable),
         takes=_measure_takes,
     ),
     Command(
@@ -238,7 +238,9 @@ RUN = (
         ),
         lambda window: window.workbench.plan.measure_latencies(),
         "",
-        preconditions.all_of(preconditions.has_model, preconditions.target_is_local, preconditions.needs_latency_table),
+        preconditions.all_of(
+            preconditions.has_model, preconditions.target_is_reachable, preconditions.needs_latency_table
+        ),
         line=True,
     ),
     Command(

@@ -74,8 +74,8 @@ class Baselines(FormDialog):
         self.weights = settings_line(setting_of(BaselineSpec, "weights"), self.add_path)
         self.timed = CheckBox(self.tr("alternating with the state"))
         self.timed.setToolTip(target_text(self._document.target))
-        self.timed.setChecked(not self._document.target.machine)
-        self.timed.setEnabled(not self._document.target.machine)
+        self.timed.setChecked(self._document.target.is_reachable)
+        self.timed.setEnabled(self._document.target.is_reachable)
         self.add_row(self.tr("Measure latency"), self.timed)
 
     def asked(self) -> tuple[BaselineSpec, ...]:

@@ -46,7 +46,7 @@ class FindFastest(FormDialog):
         document = self._document = window.document
         self.cost = CostBox(self.tr("Minimise"), (Cost.LATENCY, *(c for c in Cost if c is not Cost.LATENCY)))
         asked = document.goal.cost if document.goal.cost is not Cost.MACS else Cost.LATENCY
-        self.cost.choose(Cost.MACS if document.target.machine and asked is Cost.LATENCY else asked)
+        self.cost.choose(asked if document.target.is_reachable or asked is not Cost.LATENCY else Cost.MACS)
         self.add_row(self.cost.accessibleName(), self.cost)
         unit = self.tr(" points") if document.loses_points else self.tr(" %")
         metric = document.task.metric if document.task is not None else self.tr("the metric")
@@ -119,7 +119,7 @@ class FindFastest(FormDialog):
         self.estimate.setText(" ".join(words))
 
     def _problem(self) -> str:
-        if self.cost.cost is Cost.LATENCY and self._document.target.machine:
+        if self.cost.cost is Cost.LATENCY and not self._document.target.is_reachable:
             return self.tr("The target is another machine. Choose another cost, or a target on this machine.")
         return ""
 

@@ -4,8 +4,9 @@ from PySide6.QtWidgets import QSizePolicy
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.subprocesses.ssh import SCHEME, Address, read_address, typed_address
+from secateur.engine.targets.over_ssh import target_over_ssh
+from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.targets.remote import check_bench
-from secateur.engine.workflows.remote_bench import provider_arguments
 
 from ..jobs.remote_bench import remote_target
 from ..storage import settings
@@ -75,9 +76,10 @@ class MeasureOverSsh(FormDialog):
         read = typed_address(self.machine.currentText())
         return read_address(str(Address(read.host, read.user, read.port, self.python.text().strip() or read.program)))
 
-    def _arguments(self) -> tuple[str, ...]:
-        provider = self.provider.currentText().strip()
-        return provider_arguments("" if provider == PROVIDERS[0] else provider, self.options.text().split())
+    def target(self) -> TargetSpec:
+        """What was asked for; raises SecateurError where the machine is no address."""
+        provider, options = self.provider.currentText().strip(), self.options.text().split()
+        return target_over_ssh(remote_target(self._target), self.address(), provider, options)
 
     def _problem(self) -> str:
         if not self.machine.currentText().strip():
@@ -94,9 +96,9 @@ class MeasureOverSsh(FormDialog):
         return ""
 
     def _measure(self, window: WindowApi) -> None:
-        address = str(self.address())
-        settings.remember_machine(settings.BOARDS, address)
-        window.workbench.bench.measure(address, self._arguments())
+        target = self.target()
+        settings.remember_machine(settings.BOARDS, target.address)
+        window.workbench.bench.measure(target)
 
 
 def ask(window: WindowApi) -> None:

@@ -97,9 +97,9 @@ def can_redo(document: Document) -> str:
     return "" if document.redo_text else say("There is nothing to redo.")
 
 
-def target_is_local(document: Document) -> str:
-    """The target is this machine."""
-    if not document.target.machine:
+def target_is_reachable(document: Document) -> str:
+    """The target is this machine, or one that is reached over `ssh`."""
+    if document.target.is_reachable:
         return ""
     words = say("The target is {machine}. Use Run > Measure over SSH, or choose another target.")
     return words.format(machine=document.target.machine)

@@ -77,7 +77,7 @@ class BaselineJobs(QObject):
         document, state = self._document, pruned_state(self._document)
         if state is None or not asked:
             return
-        target = document.target if timed and not document.target.machine else None
+        target = document.target if timed and document.target.is_reachable else None
         title = counted(len(asked), self.tr("Make {count} baseline"), self.tr("Make {count} baselines"))
         self._runner.run(title, self._finished, "compare", state.id, tuple(asked), target, arrived=self._arrived)
 

@@ -6,8 +6,7 @@ from PySide6.QtCore import QObject, Slot
 
 from secateur.engine.devices import CPU
 from secateur.engine.session.states import State
-from secateur.engine.subprocesses.ssh import read_address
-from secateur.engine.targets.protocol import TargetSpec
+from secateur.engine.targets.protocol import TargetSpec, Timing
 
 from ..document.document import Document
 from ..text.translate import counted
@@ -16,7 +15,7 @@ from .job_runner import JobRunner
 
 def remote_target(spec: TargetSpec) -> TargetSpec:
     """What is measured on another machine: ONNX files; precision, threads, batch and sizes as here."""
-    return replace(spec, runtime="onnxruntime", machine="", device=CPU)
+    return replace(spec, runtime="onnxruntime", machine="", device=CPU, address="")
 
 
 class RemoteBenchJobs(QObject):
@@ -44,20 +43,24 @@ class RemoteBenchJobs(QObject):
         target = remote_target(document.target)
         self._runner.run(self.tr("Write a benchmark folder"), written, "write_bench", states, folder, target)
 
-    def measure(self, address: str, arguments: tuple[str, ...]) -> None:
-        """Measure the original and the current state on another machine, reached by `ssh`, which becomes the target.
+    def measure(self, target: TargetSpec) -> None:
+        """Measure the original and the current state on another machine, which becomes the target once it has.
 
         Args:
-            address: "ssh://user@host/path/of/python3".
-            arguments: Of `bench.py` there.
+            target: Where, with an address.
         """
         document = self._document
         if document.original is None or document.state is None:
             return
         states = tuple(dict.fromkeys((document.original.id, document.state.id)))
-        title = self.tr("Measure on {machine}").format(machine=read_address(address).title)
-        target = remote_target(document.target)
-        self._runner.run(title, self._taken, "measure_over_ssh", states, address, target, arguments)
+
+        def taken(timings: tuple[Timing, ...]) -> None:
+            for state, timing in zip(states, timings, strict=True):
+                document.take_measurements(state, timings=(timing,))
+            self._chosen(target, len(states))
+
+        title = self.tr("Measure on {machine}").format(machine=target.machine)
+        self._runner.run(title, taken, "measure", states, target)
 
     @Slot(str)
     def read(self, path: str) -> None:
@@ -65,10 +68,13 @@ class RemoteBenchJobs(QObject):
         self._runner.run(self.tr("Read benchmark results"), self._taken, "take_bench", path)
 
     def _taken(self, states: tuple[State, ...]) -> None:
+        self._document.take_metrics(states)
+        self._chosen(states[0].timings[-1].target, len(states))
+
+    def _chosen(self, target: TargetSpec, states: int) -> None:
+        """Show the latencies of so many states on a target."""
         document = self._document
-        document.take_metrics(states)
-        target = states[0].timings[-1].target
         document.set_target(replace(target, multiple=document.target.multiple))
-        count = counted(len(states), self.tr("{count} state"), self.tr("{count} states"))
+        count = counted(states, self.tr("{count} state"), self.tr("{count} states"))
         words = self.tr("Latencies of {states}, measured on {machine}.")
         document.say(words.format(states=count, machine=target.machine))

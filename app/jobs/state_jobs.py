@@ -178,7 +178,7 @@ class StateJobs(QObject):
         document, target = self._document, self._document.target
         if document.original is None or document.state is None:
             return
-        if target.machine:  # It cannot be measured from here.
+        if target.machine and (background or not target.is_reachable):  # another machine is reached when asked for
             if not background:
                 document.say(self.tr("The target is another machine. Use Run > Measure over SSH."))
             return

@@ -28,6 +28,7 @@ from .options import (
     about_recovery,
     about_run,
     about_scores,
+    about_ssh,
     about_target,
     about_trust,
     about_writing,
@@ -250,15 +251,8 @@ def _measure(command: argparse.ArgumentParser) -> None:
     about_measuring(command)
     where = command.add_mutually_exclusive_group()
     where.add_argument("--bench", metavar="FOLDER", help="write what another machine needs to measure, instead")
-    where.add_argument(
-        "--over-ssh",
-        metavar="ADDRESS",
-        help="measure on another machine, in onnxruntime there: ssh://user@host, or ssh://user@host/path/of/python3",
-    )
+    about_ssh(command, where, "over ssh")
     where.add_argument("--results", metavar="FILE", type=Path, help="take the results of another machine, instead")
-    add = group(command, "over ssh").add_argument
-    add("--provider", metavar="NAME", default="", help="execution provider there (default: CPUExecutionProvider)")
-    add("--provider-option", metavar="NAME=VALUE", action="append", default=[], help="option of the provider")
     about_writing(command)
     about_trust(command)
     about_run(command)

@@ -13,6 +13,8 @@ from ..session.session import Session
 from ..session.states import State
 from ..storage.serialization import to_plain
 from ..structures.analysis import Analysis, from_identities, identities
+from ..subprocesses.ssh import read_address
+from ..targets.over_ssh import target_over_ssh
 from ..targets.protocol import TargetSpec
 from ..targets.table import target_named
 from ..workflows.budget_search import SearchResult
@@ -31,14 +33,20 @@ USUAL = 16
 
 def target_of(arguments: argparse.Namespace) -> TargetSpec:
     """Where the arguments say that latency counts."""
-    found = read_settings(TargetSpec, arguments, PLANNED_TARGET)
-    return replace(found, device=_device(arguments, found.runtime))
+    return _there(arguments, read_settings(TargetSpec, arguments, PLANNED_TARGET))
 
 
 def measured_target(arguments: argparse.Namespace) -> TargetSpec:
     """Where the arguments say to measure."""
-    found = read_settings(TargetSpec, arguments)
-    return replace(found, device=_device(arguments, found.runtime))
+    return _there(arguments, read_settings(TargetSpec, arguments))
+
+
+def _there(arguments: argparse.Namespace, spec: TargetSpec) -> TargetSpec:
+    """The target on the machine and device that the arguments name."""
+    address: str | None = getattr(arguments, "over_ssh", None)
+    if address:
+        return target_over_ssh(spec, read_address(address), arguments.provider, arguments.provider_option)
+    return replace(spec, device=_device(arguments, spec.runtime))
 
 
 def _device(arguments: argparse.Namespace, runtime: str) -> str:

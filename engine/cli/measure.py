@@ -15,7 +15,7 @@ from ..storage.serialization import to_plain
 from ..targets.protocol import Latency, Timing
 from ..targets.remote import not_a_bench
 from ..workflows.measure import measure_states
-from ..workflows.remote_bench import measure_over_ssh, provider_arguments, take_results, write_remote_bench
+from ..workflows.remote_bench import take_results, write_remote_bench
 from .compute_device import use_device
 from .latency_text import measured_target, speed, where
 from .model_args import project_folder, project_spec
@@ -36,10 +36,6 @@ def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         spec = project_spec(arguments)
         reporter.finish(session.open(spec, evaluate=False))
         ids = tuple(dict.fromkeys((session.states()[0].id, session.present.id)))
-        if arguments.over_ssh:
-            words = provider_arguments(arguments.provider, arguments.provider_option)
-            states = reporter.finish(measure_over_ssh(session, ids, arguments.over_ssh, target, words))
-            return _outcome({one.id: one.timings[-1] for one in states})
         if arguments.bench:
             return _written(*reporter.finish(write_remote_bench(session, ids, arguments.bench, target)))
         exports = tuple(name for one in ids for name in measurable_exports(session.history.state(one), target))

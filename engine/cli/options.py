@@ -19,7 +19,7 @@ from ..targets.table import TARGETS
 from ..tasks.protocol import TaskSpec
 from ..tasks.purposes.table import PURPOSES
 from ..workflows.prune import PruneSettings
-from .settings import add_setting, add_settings, group, parsed_by
+from .settings import Arguments, add_setting, add_settings, group, parsed_by
 
 RUN = "run and output"
 """A heading in `--help`."""
@@ -43,6 +43,25 @@ def about_target(command: argparse.ArgumentParser) -> None:
     """The machine and runtime that latency is planned for."""
     heading, fields = "target, where latency counts", ("runtime", "threads", "batch", "precision")
     add_settings(command, TargetSpec, heading, only=fields, flags=PLANNED_TARGET, choices=RUNTIMES)
+    about_ssh(command, group(command, heading), heading)
+
+
+def about_ssh(command: argparse.ArgumentParser, where: Arguments, heading: str) -> None:
+    """Another machine that measures.
+
+    Args:
+        command: Gets the options.
+        where: Of these, what gets the address.
+        heading: In `--help`, of the others.
+    """
+    where.add_argument(
+        "--over-ssh",
+        metavar="ADDRESS",
+        help="measure on another machine, in onnxruntime there: ssh://user@host, or ssh://user@host/path/of/python3",
+    )
+    add = group(command, heading).add_argument
+    add("--provider", metavar="NAME", default="", help="execution provider there (default: CPUExecutionProvider)")
+    add("--provider-option", metavar="NAME=VALUE", action="append", default=[], help="option of the provider")
 
 
 def about_choice(command: argparse.ArgumentParser) -> None:

@@ -80,7 +80,7 @@ def request_from(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Pr
     """What the arguments ask for, with these limits; raises SecateurError for a training that cannot be."""
     loss = getattr(arguments, "max_loss", None) or 0.0
     timed = any(limit.cost is Cost.LATENCY for limit in limits)
-    fastest = bool(loss and arguments.runtime and not timed)
+    fastest = bool(loss and (arguments.runtime or arguments.over_ssh) and not timed)
     goal = _goal(arguments, limits)
     goal = replace(goal, target=target_of(arguments) if timed or fastest else None)
     settings = read_settings(

@@ -50,7 +50,6 @@ RESULTS: Mapping[str, Any] = MappingProxyType(
         "latencies": LatencyTable,
         "lowest": SearchResult,
         "measure": tuple[Timing, ...],
-        "measure_over_ssh": tuple[State, ...],
         "open": OpenedModel,
         "open_recipe": OpenedModel,
         "prune": tuple[State, ...],

@@ -24,7 +24,7 @@ from ..workflows.latency_table import latency_savings, latency_table
 from ..workflows.measure import measure_states
 from ..workflows.prune import prune_state
 from ..workflows.read_layers import read_layers
-from ..workflows.remote_bench import measure_over_ssh, read_remote_bench, write_remote_bench
+from ..workflows.remote_bench import read_remote_bench, write_remote_bench
 from ..workflows.sensitivity import measure_sensitivity
 from ..workflows.sweep import sweep_budgets
 
@@ -46,7 +46,6 @@ CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "latencies": latency_table,
         "lowest": search_budget,
         "measure": measure_states,
-        "measure_over_ssh": measure_over_ssh,
         "open": Session.open,
         "open_recipe": open_recipe,
         "prune": prune_state,

@@ -2,7 +2,8 @@
 
 Stands alone: a copy of this file, the models, Python, numpy and onnxruntime are all that it needs. Every model is run
 in turns with the others, so that a machine that slows down slows all of them down. Where another provider than the CPU
-computes, a run includes what goes to it and comes back.
+computes, a run includes what goes to it and comes back. `--blocks` also times the fused blocks of each model, as the
+provider for the CPU runs them: the others run a whole model as one block, or do not wait for each.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import math
 import os
 import platform
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +30,17 @@ TURN = 0.02
 LEAST = 5
 """Turns each model gets at least, however slow it is."""
 
+LOWER = 0.6
+"""Share of the runs of a block that count, the fastest: the others had to wait for something else on the machine."""
+MOST = 200
+"""Runs that are profiled at most."""
+KERNEL = "_kernel_time"
+"""How onnxruntime ends the name of a node where it means the time of its kernel."""
+
 Run = Callable[[], object]
+Sizes = tuple[tuple[int, ...], ...]
+BlockTime = tuple[str, str, Sizes, float]
+"""Name, kind, shapes of all that goes in and comes out, and seconds of a fused block."""
 TYPES = {"float": "float32", "float16": "float16", "double": "float64", "bool": "bool"} | {
     kind: kind for kind in ("int64", "int32", "int16", "int8", "uint8")
 }
@@ -38,6 +50,77 @@ INPUTS, ASKED = "inputs.npz", "asked.json"
 """Files beside this one: the inputs; what they were made for, so that the results say it, and the models to measure."""
 PRECISION = "fp32"
 """What files are written in: nothing here quantises them."""
+
+
+class CpuTimedRun:
+    """A run that also notes the processor's time of its process.
+
+    Attributes:
+        own: Seconds of the processor of each run, all threads together.
+    """
+
+    def __init__(self, run: Run) -> None:
+        """Take what is run."""
+        self.own: list[float] = []
+        self._run = run
+
+    def __call__(self) -> None:
+        """Run once."""
+        start = time.process_time()
+        self._run()
+        self.own.append(time.process_time() - start)
+
+
+class BlockTimes:
+    """Times of blocks by name, which is another for each block of a run, in execution order."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._times: dict[str, list[float]] = {}
+        self._about: dict[str, tuple[str, Sizes]] = {}
+
+    def add(self, name: str, kind: str, sizes: Sequence[tuple[int, ...]], seconds: float) -> None:
+        """One run of a block; kind and sizes are those of its first."""
+        self._about.setdefault(name, (kind, tuple(sizes)))
+        self._times.setdefault(name, []).append(seconds)
+
+    def blocks(self) -> list[BlockTime]:
+        """Each block once, as the fastest of its runs say."""
+        return [(name, *about, _typical(self._times[name])) for name, about in self._about.items()]
+
+
+def _typical(times: list[float]) -> float:
+    """Mean of the faster ones: a mean, because runtimes count whole microseconds."""
+    ordered = np.sort(times)
+    return float(ordered[: max(math.ceil(LOWER * len(ordered)), 1)].mean())
+
+
+def repeat(run: Run, seconds: float) -> None:
+    """Run once, then for about that long."""
+    start = time.perf_counter()
+    run()
+    once = max(time.perf_counter() - start, 1e-6)
+    for _ in range(min(max(math.ceil(seconds / once), 1), MOST)):
+        run()
+
+
+def profiled_blocks(profile: str) -> list[BlockTime]:
+    """The fused blocks in a profile that onnxruntime wrote, to whole microseconds.
+
+    https://onnxruntime.ai/docs/performance/tune-performance/profiling-tools.html
+    """
+    gathered = BlockTimes()
+    for event in json.loads(Path(profile).read_text(encoding="utf-8")):
+        if event.get("cat") == "Node" and event["name"].endswith(KERNEL):
+            told = event["args"]
+            sizes = [_shape(one) for one in (*told["input_type_shape"], *told["output_type_shape"])]
+            gathered.add(event["name"][: -len(KERNEL)], told["op_name"], sizes, event["dur"] * 1e-6)
+    return gathered.blocks()
+
+
+def _shape(told: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
+    """{"float": [1, 64]} as its sizes."""
+    return tuple(next(iter(told.values()), ()))
 
 
 def warm(run: Run) -> tuple[Run, float]:
@@ -109,14 +192,51 @@ def bench(files: Sequence[Path], options: argparse.Namespace) -> dict[str, Any]:
     """Measure files; the result is what JSON holds."""
     given = dict(np.load(options.inputs, allow_pickle=False)) if options.inputs else {}
     ready = [warm(_loaded(file, given, options)) for file in files]
+    clocked = [CpuTimedRun(run) for run, _ in ready]
     times: list[list[float]] = [[] for _ in files]
-    for share in in_turns(ready, times, options.seconds):
+    turns = [(run, once) for run, (_, once) in zip(clocked, ready)]
+    for share in in_turns(turns, times, options.seconds):
         sys.stderr.write(f"\r{100 * share:3.0f} %")
     sys.stderr.write("\n")
     models = [{"file": file.name, "sha256": _sha256(file)} | _summary(some) for file, some in zip(files, times)]
+    if options.provider == CPU:  # elsewhere the processor only waits
+        for one, run in zip(models, clocked):
+            one["own"] = float(np.median(run.own)) * 1e3
+    del ready, clocked, turns
+    if options.blocks:
+        for one, file in zip(models, files):
+            one["blocks"] = _blocks(file, given, options)
     target = {"runtime": "onnxruntime", "threads": options.threads, "batch": options.batch, "size": list(options.size)}
     target |= {"provider": options.provider, "options": dict(options.option), "precision": PRECISION}
     return {"schema": SCHEMA, "machine": machine(options.name), "target": target, "models": models}
+
+
+def _blocks(file: Path, given: Mapping[str, Any], options: argparse.Namespace) -> list[BlockTime]:
+    """The fused blocks of a file as the CPU provider runs them."""
+    import onnxruntime
+
+    wanted = _wanted(options.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        wanted.enable_profiling, wanted.profile_file_prefix = True, str(Path(folder, "profile"))
+        session: Any = onnxruntime.InferenceSession(str(file), wanted, providers=[CPU])
+        feed = _feed(session, given, options)
+        repeat(lambda: session.run(None, feed), options.seconds)
+        return profiled_blocks(session.end_profiling())
+
+
+def _wanted(threads: int) -> Any:
+    """Options of a session with pinned threads, quiet."""
+    import onnxruntime
+
+    library: Any = onnxruntime  # its types are not known
+    wanted = library.SessionOptions()
+    wanted.intra_op_num_threads, wanted.inter_op_num_threads, wanted.log_severity_level = threads, 1, 3
+    wanted.add_session_config_entry("session.force_spinning_stop", "1")  # as where the program itself measures
+    return wanted
+
+
+def _feed(session: Any, given: Mapping[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    return {one.name: _input(one, given.get(one.name), options) for one in session.get_inputs()}
 
 
 def _loaded(file: Path, given: Mapping[str, Any], options: argparse.Namespace) -> Run:
@@ -124,9 +244,7 @@ def _loaded(file: Path, given: Mapping[str, Any], options: argparse.Namespace) -
     import onnxruntime
 
     library: Any = onnxruntime  # its types are not known
-    wanted = library.SessionOptions()
-    wanted.intra_op_num_threads, wanted.inter_op_num_threads, wanted.log_severity_level = options.threads, 1, 3
-    wanted.add_session_config_entry("session.force_spinning_stop", "1")  # as where the program itself measures
+    wanted = _wanted(options.threads)
     there = library.get_available_providers()
     if options.provider not in there:
         sys.exit(f"onnxruntime has no {options.provider} here; it has {', '.join(there)}.")
@@ -137,7 +255,7 @@ def _loaded(file: Path, given: Mapping[str, Any], options: argparse.Namespace) -
     first = [one.shape[0] for one in session.get_inputs() if one.shape]
     if all(isinstance(size, int) for size in first) and options.batch not in (first or [options.batch]):
         sys.exit(f"{file.name} takes batches of {first[0]} only: give --batch {first[0]}.")
-    feed = {one.name: _input(one, given.get(one.name), options) for one in session.get_inputs()}
+    feed = _feed(session, given, options)
     return lambda: session.run(None, feed)
 
 
@@ -210,6 +328,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="option of the provider: trt_fp16_enable=True with TensorrtExecutionProvider",
     )
     parser.add_argument("--seconds", type=float, default=3.0, help="for each file")
+    parser.add_argument("--blocks", action="store_true", help="also time the fused blocks of each file, on the CPU")
     machines = "name of this machine in the results, where several share one host name (default: %(default)s)"
     parser.add_argument("--name", default=platform.node(), help=machines)
     parser.add_argument("--out", type=Path, help="file to write (default: standard output)")

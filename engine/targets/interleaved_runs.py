@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from ..devices import CPU
-from .bench import in_turns
-from .cpu_time import CpuTimedRun
+from .bench import CpuTimedRun, in_turns
 from .protocol import Run
 
 

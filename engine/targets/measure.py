@@ -5,7 +5,7 @@ All models of one call are measured in turns, so that a machine that slows down 
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,9 @@ from ..model_inputs import Inputs, at_size, write
 from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.run import run_killable
 from .machine_name import machine_of
+from .over_ssh import measured_over_ssh
 from .protocol import Latency, TargetSpec, Timing
+from .remote import check_bench, machine_words, timing_of_bench
 from .table import target_named
 
 
@@ -31,10 +33,15 @@ def measure(
         models: What `TARGETS[target.runtime].takes`: ONNX files, or folders that `export.model_package.pack` wrote.
         inputs: Example inputs of the models, positional or by name, arrays or tensors [N, ...]; repeated or cut to
             `target.batch`.
-        target: Runtime, threads, batch and seconds a model.
+        target: Runtime, threads, batch and seconds a model; its machine is reached over `ssh` where it has an address.
         token: Kills the process within a tenth of a second.
     """
     require_inputs(inputs)
+    if target.address:
+        check_target(models, target)
+        results = yield from measured_over_ssh(models, inputs, target, token or NeverCancelled())
+        kept, words = replace(target, address=""), machine_words(results.machine)
+        return tuple(replace(timing_of_bench(one, kept, words), when=_now()) for one in results.models)
     given = [at_size(inputs, target.lengths)] * len(models)
     rows = yield from _times(models, given, target, token or NeverCancelled(), step=False)
     machine = machine_of(target)
@@ -85,21 +92,24 @@ def require_inputs(inputs: Inputs) -> None:
 def check_target(models: Sequence[str | Path], target: TargetSpec) -> None:
     """Raise SecateurError for what cannot be measured."""
     runtime = target_named(target.runtime)
-    if target.machine:
+    if not target.is_reachable:
         template = "{machine} is another machine. Write a bench for it, run it there, and read its results."
         raise SecateurError("target.elsewhere", template, machine=target.machine)
-    if target.precision not in runtime.precisions:
+    if target.address:
+        check_bench(target)
+    elif target.precision not in runtime.precisions:
         template = "{title} measures only in {known}, not in {given}. Choose {known}."
         known = all_of(runtime.precisions)
         raise SecateurError("target.precision", template, title=runtime.title, known=known, given=target.precision)
-    if target.device != CPU:
+    if target.device != CPU and not target.address:
         if kind_of(target.device) not in runtime.devices:
             template = "{title} measures on the CPU here, not on {device}. Choose PyTorch to measure there."
             raise SecateurError("target.device", template, title=runtime.title, device=target.device)
         device_named(target.device)
     if min(target.threads, target.batch, *target.lengths) < 1:
         raise SecateurError("target.numbers", "Threads, batch and input sizes of a target must be at least 1.")
-    check_threads(target.threads)
+    if not target.address:
+        check_threads(target.threads)
     for model in models:
         if not Path(model).exists():
             raise SecateurError("target.missing", "File {path} does not exist. Export it again.", path=str(model))
@@ -115,5 +125,8 @@ def _timing(target: TargetSpec, times: list[float], own: list[float], machine: s
     """From seconds a run, and of the processor, to milliseconds."""
     one = _latency(times)
     median = float(np.median(own)) * 1e3
-    when = round(time.time())
-    return Timing(target, one.median, one.low, one.high, one.runs, machine, own=median, when=when)
+    return Timing(target, one.median, one.low, one.high, one.runs, machine, own=median, when=_now())
+
+
+def _now() -> float:
+    return round(time.time())

@@ -1,10 +1,8 @@
 """ONNX Runtime on the CPU, for exported files."""
 
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 from numpy.typing import NDArray
@@ -12,11 +10,8 @@ from numpy.typing import NDArray
 from ..devices import CPU
 from ..model_inputs import Inputs, as_array, call, named_arrays
 from ..storage.temporary_folders import temporary_folder
-from .kernel_times import KernelTimes, repeat
+from .bench import profiled_blocks, repeat
 from .protocol import Kernel, Loaded, Run, TargetSpec
-
-KERNEL = "_kernel_time"
-"""How onnxruntime ends the name of a node where it means the time of its kernel."""
 
 
 class OnnxRuntime:
@@ -44,28 +39,13 @@ class OnnxRuntime:
         return take
 
     def kernels(self, path: str, target: TargetSpec, inputs: Inputs) -> list[Kernel]:
-        """What onnxruntime's own profile says, to whole microseconds.
-
-        https://onnxruntime.ai/docs/performance/tune-performance/profiling-tools.html
-        """
+        """What onnxruntime's own profile says, to whole microseconds."""
         with temporary_folder() as folder:
             make = open_session if target.precision == "fp32" else _quantised
             session = make(path, target.threads, str(folder / "profile"))
             run = partial(session.run, None, call(feeder(session), inputs))
             repeat(run, target.seconds)
-            events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-        gathered = KernelTimes()
-        for event in events:
-            if event.get("cat") == "Node" and event["name"].endswith(KERNEL):
-                told = event["args"]
-                sizes = [_shape(one) for one in (*told["input_type_shape"], *told["output_type_shape"])]
-                gathered.add(event["name"].removesuffix(KERNEL), told["op_name"], sizes, event["dur"] * 1e-6)
-        return gathered.kernels()
-
-
-def _shape(told: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
-    """{"float": [1, 64]} as its sizes."""
-    return tuple(next(iter(told.values()), ()))
+            return [Kernel(*one) for one in profiled_blocks(session.end_profiling())]
 
 
 def _quantised(path: str, threads: int, profile: str = "") -> Any:

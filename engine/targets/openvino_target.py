@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ..devices import CPU
 from ..errors import SecateurError
 from ..model_inputs import Inputs, call
-from .kernel_times import KernelTimes, repeat
+from .bench import repeat
+from .kernel_times import KernelTimes
 from .onnxruntime_target import feed_by
 from .protocol import Kernel, Loaded, Run, TargetSpec
 

@@ -1,35 +1,31 @@
-"""Runs a bench on another machine over the user's own `ssh`: its folder goes there, its results come back.
+"""Measures on another machine over the user's own `ssh`: a bench folder goes there, its results come back.
 
 The other machine needs Python, numpy and onnxruntime. Nothing stays there, and what it sends is read as data.
 """
 
 import re
 import shlex
-import subprocess
 import tarfile
-import threading
 from collections.abc import Sequence
-from contextlib import suppress
-from io import BufferedReader
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 from ..errors import Message, SecateurError
 from ..jobs import CancelToken, Job, Progress, check
-from ..subprocesses.ssh import Address, ssh_refusal, start_ssh
-from .remote import RESULTS
+from ..model_inputs import Inputs
+from ..storage.temporary_folders import temporary_folder
+from ..subprocesses.ssh import Address, read_address, ssh_refusal, start_ssh
+from ..subprocesses.ssh_conversation import SshConversation
+from .protocol import TargetSpec
+from .remote import RESULTS, BenchResults, provider_arguments, provider_device, read_results, write_bench
 
 PYTHON = "python3"
 MARK = b"secateur-bench-results"
 """The line behind which the results stand: a login shell may print before it."""
-MOST = 1 << 20
+MOST = 1 << 24
 """Bytes of results."""
-TAIL = 4000
-"""Characters of the error output that are kept."""
-POLL = 0.1
-"""Seconds between looks at the cancel token."""
-GRACE = 1.0
-"""Seconds in which the last words of a process come that has ended."""
 PERCENT = re.compile(r"(\d{1,3}) %")
 NOT_FOUND = 127
 RECEIVE = f"""
@@ -49,6 +45,51 @@ sys.exit(code)
 """What Python runs there: it takes the folder from standard input, measures, answers, and removes the folder."""
 
 
+def target_over_ssh(spec: TargetSpec, address: Address, provider: str = "", options: Sequence[str] = ()) -> TargetSpec:
+    """The target on another machine: onnxruntime there; threads, batch, precision and sizes as in `spec`.
+
+    Args:
+        spec: A target of this machine.
+        address: Where; its program is the Python there.
+        provider: Of onnxruntime, "" for the CPU's.
+        options: Of the provider, as NAME=VALUE.
+    """
+    device = provider_device(provider, options)
+    runtime = TargetSpec().runtime
+    return replace(spec, runtime=runtime, machine=address.title, device=device, address=str(address))
+
+
+def measured_over_ssh(
+    files: Sequence[str | Path], inputs: Inputs, target: TargetSpec, token: CancelToken, blocks: bool = False
+) -> Job[BenchResults]:
+    """Time ONNX files in turns on the machine of a target; the results have them in this order.
+
+    Args:
+        files: What is measured.
+        inputs: Example inputs of all of them.
+        target: Has an address.
+        token: Ends the connection; the machine there ends the measurement with it.
+        blocks: Also time their fused blocks.
+
+    Raises:
+        SecateurError: As `bench_over_ssh` and `check_bench`; the machine sends something else.
+    """
+    there = read_address(target.address)
+    named = ("--name", there.title)  # as it was asked for: host names may be the same on many boards
+    words = ("--seconds", f"{target.seconds:g}", *provider_arguments(target.device), *(("--blocks",) if blocks else ()))
+    with temporary_folder() as place:
+        folder, names = place / "bench", [str(number) for number in range(len(files))]
+        write_bench(folder, dict(zip(names, map(Path, files), strict=True)), inputs, target)
+        path = yield from bench_over_ssh(folder, there, (*named, *words), token)
+        try:
+            results = read_results(path)
+        except SecateurError as error:
+            raise no_results(there.title) from error
+    if [Path(one.file).stem for one in results.models] != names:
+        raise no_results(there.title)
+    return results
+
+
 def bench_over_ssh(folder: Path, address: Address, arguments: Sequence[str], token: CancelToken) -> Job[Path]:
     """Run the bench of a folder on another machine; returns the file with its results, which is put into the folder.
 
@@ -65,14 +106,14 @@ def bench_over_ssh(folder: Path, address: Address, arguments: Sequence[str], tok
     python = address.program or PYTHON
     command = shlex.join(["exec", python, "-c", RECEIVE, *arguments])
     process = start_ssh(address, command, asks=False)
-    talk = _Conversation(process, folder)
+    talk = SshConversation(process, partial(_send_folder, folder), MOST)
     try:
         while talk.goes_on():
             check(token)
-            yield talk.progress(address.title)
+            yield _progress(talk, address.title)
     finally:
-        talk.end()
-    exitcode, log = process.returncode, talk.log
+        exitcode = talk.end()
+    log = talk.log
     _, marked, results = bytes(talk.answer).partition(b"\n" + MARK + b"\n")
     if exitcode or not marked or len(talk.answer) > MOST:
         raise _failed(address, python, exitcode, log)
@@ -81,65 +122,18 @@ def bench_over_ssh(folder: Path, address: Address, arguments: Sequence[str], tok
     return path
 
 
-class _Conversation:
-    """Sends a folder to a process and hears what it says, each in a thread of its own.
+def _send_folder(folder: Path, sink: IO[bytes]) -> None:
+    with tarfile.open(fileobj=sink, mode="w|") as files:
+        for path in sorted(folder.iterdir()):
+            files.add(path, path.name)
 
-    Attributes:
-        answer: What came on standard output.
-        log: The end of what came on standard error.
-    """
 
-    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
-        self.answer = bytearray()
-        self.log: str = ""
-        self._process, self._sent = process, False
-        work = (lambda: self._send(folder), self._hear, self._listen)
-        self._threads = [threading.Thread(target=one, name="bench over ssh", daemon=True) for one in work]
-        for thread in self._threads:
-            thread.start()
-
-    def goes_on(self) -> bool:
-        """Wait a moment; False once the process has ended and everything was heard."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(POLL)
-            for thread in self._threads[1:]:  # a connection that `ssh` shares with later ones may stay open
-                thread.join(GRACE)
-            return False
-        return True
-
-    def progress(self, host: str) -> Progress:
-        if not self._sent:
-            return Progress(Message("progress.sending_bench", "Sending the models to {host}", {"host": host}))
-        done = PERCENT.findall(self.log)
-        words = Message("progress.measuring_there", "Measuring on {host}", {"host": host})
-        return Progress(words, min(int(done[-1]), 100) if done else 0, 100)
-
-    def end(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-
-    def _send(self, folder: Path) -> None:
-        sink = cast("IO[bytes]", self._process.stdin)
-        with suppress(OSError, ValueError):  # it has ended: what it said tells why
-            with tarfile.open(fileobj=sink, mode="w|") as files:
-                for path in sorted(folder.iterdir()):
-                    files.add(path, path.name)
-            sink.flush()
-            self._sent = True
-        with suppress(OSError, ValueError):
-            sink.close()
-
-    def _hear(self) -> None:
-        with cast("IO[bytes]", self._process.stdout) as source:
-            while data := source.read(1 << 16):
-                if len(self.answer) <= MOST:
-                    self.answer += data
-
-    def _listen(self) -> None:
-        with cast("BufferedReader", self._process.stderr) as source:
-            while data := source.read1(1 << 16):
-                self.log = (self.log + data.decode("utf-8", "replace"))[-TAIL:]
+def _progress(talk: SshConversation, host: str) -> Progress:
+    if not talk.sent:
+        return Progress(Message("progress.sending_bench", "Sending the models to {host}", {"host": host}))
+    done = PERCENT.findall(talk.log)
+    words = Message("progress.measuring_there", "Measuring on {host}", {"host": host})
+    return Progress(words, min(int(done[-1]), 100) if done else 0, 100)
 
 
 def no_results(host: str) -> SecateurError:

@@ -29,6 +29,8 @@ class TargetSpec:
         precision: One of the runtime's `precisions`; it concerns the time only, metrics are those of float32.
         size: Last sizes of the inputs ((320, 320) for images, (512,) for tokens), () as the model was opened.
         machine: What another machine is called where `bench.py` measured, "" for this one.
+        address: How `ssh` reaches that machine, with the path of its Python (`subprocesses.ssh`), "" where only
+            results of it are read. Two targets that differ in it alone are equal.
         tokens: Of a language model's prompt: that is measured, and one further token behind it apart; 0 for one run as
             it is.
         device: Where the runtime computes, as `devices.available` names it; of a sort in the runtime's `devices`. On
@@ -87,6 +89,12 @@ class TargetSpec:
         ),
     ] = 0
     device: str = CPU
+    address: str = field(default="", compare=False)
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether it can be measured from here."""
+        return not self.machine or bool(self.address)
 
     @property
     def lengths(self) -> tuple[int, ...]:

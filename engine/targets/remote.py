@@ -4,9 +4,12 @@ A folder with `bench.py`, ONNX files, inputs and what these were made for is all
 is named by its state and the content of its weights, so that the results find their states again.
 """
 
+import math
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -21,6 +24,9 @@ from .onnxruntime_target import feed_by
 from .protocol import TargetSpec, Timing
 
 RESULTS = "results.json"
+SUFFIX = "ExecutionProvider"
+"""How onnxruntime ends the name of what computes."""
+Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 
 
 class MachineFacts(msgspec.Struct, frozen=True):
@@ -45,21 +51,28 @@ class BenchSettings(msgspec.Struct, frozen=True):
 
     @property
     def device(self) -> str:
-        """What computed, as a device is called: "Tensorrt trt_fp16_enable=True"."""
-        if self.provider == bench.CPU:
-            return CPU
-        given = (f"{name}={value}" for name, value in self.options.items())
-        return " ".join([self.provider.removesuffix("ExecutionProvider"), *given])
+        """What computed, as a device is called."""
+        return provider_device(self.provider, [f"{name}={value}" for name, value in self.options.items()])
 
 
 class BenchedModel(msgspec.Struct, frozen=True):
-    """What was measured of a file, in milliseconds."""
+    """What was measured of a file.
+
+    Attributes:
+        file: Its name.
+        median: Milliseconds a batch, as `low` and `high`, its 10th and 90th percentiles.
+        runs: How many there were.
+        own: Milliseconds of the processor, 0 where that is not known.
+        blocks: Name, kind, shapes and seconds of its fused blocks on the CPU there, where they were asked for.
+    """
 
     file: str
     median: float
     low: float
     high: float
     runs: int
+    own: float = 0.0
+    blocks: tuple[tuple[str, str, tuple[tuple[Size, ...], ...], float], ...] = ()
 
 
 class BenchResults(msgspec.Struct, frozen=True):
@@ -69,6 +82,19 @@ class BenchResults(msgspec.Struct, frozen=True):
     machine: MachineFacts
     target: BenchSettings
     models: tuple[BenchedModel, ...]
+
+
+def provider_device(provider: str, options: Sequence[str] = ()) -> str:
+    """A provider ("" for the CPU's) and its options as a device is called: "Tensorrt trt_fp16_enable=True"."""
+    return CPU if provider in ("", bench.CPU) else " ".join([provider.removesuffix(SUFFIX), *options])
+
+
+def provider_arguments(device: str) -> tuple[str, ...]:
+    """What `bench.py` is told for a device that `provider_device` has named."""
+    if device == CPU:
+        return ()
+    name, *options = re.split(r" (?=[^ =]+=)", device)
+    return ("--provider", name + SUFFIX, *(word for one in options for word in ("--option", one)))
 
 
 def write_bench(folder: Path, files: Mapping[str, Path], inputs: Inputs, target: TargetSpec) -> tuple[str, str]:
@@ -114,19 +140,8 @@ def check_bench(target: TargetSpec) -> None:
 
 def read_bench(path: Path) -> dict[str, Timing]:
     """Timings by the names of the files; raises OpenError where they are no results of `bench.py`."""
-    try:
-        results = from_json(read_whole(path), BenchResults)
-    except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
-        template = "{path} cannot be read, or bench.py did not write it. Choose another file."
-        raise OpenError("target.results", template, details=str(error), path=str(path)) from error
-    if not results.machine.name or any(not model.median > 0 for model in results.models):
-        template = "{path} names no machine or holds invalid times. Measure again."
-        raise OpenError("target.no_times", template, path=str(path))
-    if results.schema != bench.SCHEMA:
-        template = "{path} was written by another version of bench.py ({given}, not {known}). Measure again."
-        raise OpenError("target.schema", template, path=str(path), given=results.schema, known=bench.SCHEMA)
+    results = read_results(path)
     asked, there = results.target, results.machine
-    words = f"{there.processor}, {there.cores} cores, onnxruntime {there.onnxruntime}"
     target = TargetSpec(
         runtime=asked.runtime,
         threads=asked.threads,
@@ -136,4 +151,37 @@ def read_bench(path: Path) -> dict[str, Timing]:
         machine=there.name,
         device=asked.device,
     )
-    return {Path(m.file).stem: Timing(target, m.median, m.low, m.high, m.runs, words) for m in results.models}
+    words = machine_words(there)
+    return {Path(m.file).stem: timing_of_bench(m, target, words) for m in results.models}
+
+
+def machine_words(there: MachineFacts) -> str:
+    """Processor, cores and runtime version of another machine in words."""
+    return f"{there.processor}, {there.cores} cores, onnxruntime {there.onnxruntime}"
+
+
+def timing_of_bench(one: BenchedModel, target: TargetSpec, machine: str) -> Timing:
+    """What was measured of a file as a latency on a target."""
+    return Timing(target, one.median, one.low, one.high, one.runs, machine, own=one.own)
+
+
+def read_results(path: Path) -> BenchResults:
+    """What `bench.py` wrote; raises OpenError where it did not."""
+    try:
+        results = from_json(read_whole(path), BenchResults)
+    except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
+        template = "{path} cannot be read, or bench.py did not write it. Choose another file."
+        raise OpenError("target.results", template, details=str(error), path=str(path)) from error
+    if not results.machine.name or not all(map(_is_possible, results.models)):
+        template = "{path} names no machine or holds invalid times. Measure again."
+        raise OpenError("target.no_times", template, path=str(path))
+    if results.schema != bench.SCHEMA:
+        template = "{path} was written by another version of bench.py ({given}, not {known}). Measure again."
+        raise OpenError("target.schema", template, path=str(path), given=results.schema, known=bench.SCHEMA)
+    return results
+
+
+def _is_possible(one: BenchedModel) -> bool:
+    """Whether times are times."""
+    times = (one.low, one.high, one.own, *(seconds for *_, seconds in one.blocks))
+    return 0 < one.median < math.inf and all(0 <= time < math.inf for time in times)

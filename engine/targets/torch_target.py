@@ -6,7 +6,8 @@ from typing import Any
 
 from ..devices import CPU, kind_of, moved, synchronize
 from ..model_inputs import Inputs, call, named_arrays
-from .kernel_times import KernelTimes, repeat
+from .bench import repeat
+from .kernel_times import KernelTimes
 from .protocol import Kernel, Loaded, Run, TargetSpec
 
 

@@ -134,9 +134,9 @@ def latency_of(
 
 
 def _timing(session: "Session", state: State, target: TargetSpec, token: CancelToken) -> Job[Timing]:
-    """Of a state, in turns with the original unless that is known of this machine: the table is of it too."""
-    here = (target.place, machine_of(target))
-    known = [one for one in session.history.state(state.id).timings if (one.target.place, one.machine) == here]
+    """Of a state, in turns with the original unless that is known of the machine: the table is of it too."""
+    there = [one for one in session.history.state(state.id).timings if one.target.place == target.place]
+    known = [one for one in there if target.machine or one.machine == machine_of(target)]
     if known and known[0].beside:  # at most one
         return known[0]
     from .measure import measure_states  # brings torch

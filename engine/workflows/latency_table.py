@@ -36,7 +36,7 @@ from ..structures.costs import costs, kept_sizes
 from ..surgery.cut.cut import cut
 from ..surgery.cut.edits import Edits
 from ..targets.machine_name import machine_of
-from ..targets.profile import Profile, profile, usual_speed
+from ..targets.profile import Profile, profile, profiles_over_ssh, usual_speed
 from ..targets.protocol import TargetSpec
 from ..targets.table import target_named
 
@@ -131,7 +131,9 @@ def measured_table(measuring: Measuring, token: CancelToken, multiple: int, coun
     plans = list(samples(analysis, multiple, count))
     yield from _measured(measuring, plans, store, token)
     seen = [sample for plan in plans if (sample := _sample(kept_sizes(analysis, plan), store)) is not None]
-    table = fit(seen, measuring.target, measuring.machine, multiple, _itself(measuring, store))
+    told = {one.machine for key in store if (one := store.get(key)) is not None and one.machine}
+    machine = "; ".join(sorted(told)) or measuring.machine
+    table = fit(seen, measuring.target, machine, multiple, _itself(measuring, store))
     files = (yield from _homes(measuring, token)) if _takes_files(measuring) else None
     return replace(table, homes=block_modules(table.blocks, files))
 
@@ -196,23 +198,51 @@ def _measured(measuring: Measuring, plans: Sequence[Mask], store: Stored[Profile
             shown = Message("progress.writing", "Writing cut models {first} to {last} of {count}", numbers)
             words = Progress(shown, done, len(plans))
             files = yield from part_of(words, cut_models(measuring, some, folder, token), words=False)
-            for plan, file in zip(some, files, strict=True):
-                numbers = {"number": done + 1, "count": len(plans)}
-                shown = Message("progress.measuring", "Measuring cut model {number} of {count}", numbers)
-                words = Progress(shown, done, len(plans))
-                if file is not None:
-                    job = _profiled(measuring, original[0], file, store, token)
-                    found = yield from part_of(words, job, words=False)
-                    store.put(_key(kept_sizes(measuring.analysis, plan)), found)
-                done += 1
+            cut_files = [(plan, file) for plan, file in zip(some, files, strict=True) if file is not None]
+            profiled = _profiled_there if measuring.target.address else _profiled_here
+            yield from profiled(measuring, _Cuts(original[0], cut_files, done, len(plans)), store, token)
+            done += len(some)
             shutil.rmtree(folder)
 
 
-def _profiled(
-    measuring: Measuring, original: Path, file: Path, store: Stored[Profile], token: CancelToken
-) -> Job[Profile]:
-    target, known = replace(measuring.target, seconds=SECONDS), filter(None, map(store.get, store))
-    return (yield from profile(original, file, measuring.prepared.inputs, target, token, usual_speed(known)))
+@dataclass(frozen=True, slots=True)
+class _Cuts:
+    """Some of the plans, cut and written.
+
+    Attributes:
+        original: The original's file.
+        files: Those of the plans.
+        done: How many plans were measured before them.
+        count: How many there are in all.
+    """
+
+    original: Path
+    files: list[tuple[Mask, Path]]
+    done: int
+    count: int
+
+
+def _profiled_here(measuring: Measuring, cuts: _Cuts, store: Stored[Profile], token: CancelToken) -> Job[None]:
+    """Profile cut models one after the other; each is kept at once."""
+    target, inputs = replace(measuring.target, seconds=SECONDS), measuring.prepared.inputs
+    for number, (plan, file) in enumerate(cuts.files, cuts.done):
+        numbers = {"number": number + 1, "count": cuts.count}
+        shown = Message("progress.measuring", "Measuring cut model {number} of {count}", numbers)
+        usual = usual_speed(filter(None, map(store.get, store)))
+        job = profile(cuts.original, file, inputs, target, token, usual)
+        found = yield from part_of(Progress(shown, number, cuts.count), job, words=False)
+        store.put(_key(kept_sizes(measuring.analysis, plan)), found)
+
+
+def _profiled_there(measuring: Measuring, cuts: _Cuts, store: Stored[Profile], token: CancelToken) -> Job[None]:
+    """The same on another machine: all of them in one connection, in turns."""
+    target, files = replace(measuring.target, seconds=SECONDS), [file for _, file in cuts.files]
+    numbers = {"first": cuts.done + 1, "last": cuts.done + len(files), "count": cuts.count}
+    shown = Message("progress.measuring_cuts", "Cut models {first} to {last} of {count}", numbers)
+    job = profiles_over_ssh(cuts.original, files, measuring.prepared.inputs, target, token)
+    found = yield from part_of(Progress(shown, cuts.done, cuts.count), job)
+    for (plan, _), one in zip(cuts.files, found, strict=True):
+        store.put(_key(kept_sizes(measuring.analysis, plan)), one)
 
 
 def cut_models(measuring: Measuring, plans: Sequence[Mask], folder: Path, token: CancelToken) -> Job[list[Path | None]]:

@@ -1,18 +1,14 @@
-"""Measuring the states of a project on another machine: files out, results in; by hand, or over `ssh`."""
+"""Measuring the states of a project on another machine by hand: files out, results in."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SecateurError
-from ..jobs import CancelToken, Job, NeverCancelled, Progress, part_of, spanning
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, part_of
 from ..session.state_history import StateHistory
 from ..session.states import State
 from ..storage.paths import absolute_to
-from ..storage.temporary_folders import temporary_folder
-from ..subprocesses.ssh import read_address
-from ..targets.over_ssh import bench_over_ssh, no_results
 from ..targets.protocol import TargetSpec
 from ..targets.remote import check_bench, read_bench, write_bench
 
@@ -20,8 +16,6 @@ if TYPE_CHECKING:
     from ..session.session import Session  # brings torch, which taking results does not need
 
 NEVER = NeverCancelled()
-WRITING = 0.5
-"""About how much of a measurement over ssh is done once the models are written."""
 
 
 def write_remote_bench(
@@ -39,45 +33,6 @@ def write_remote_bench(
         writing = session.artifacts().file(session.model(state), one, target, token)
         files[bench_name(one)] = yield from part_of(Progress("Writing the models", number, len(states)), writing)
     return write_bench(Path(absolute_to(Path.cwd())(folder)), files, session.prepared.inputs, target)
-
-
-def measure_over_ssh(
-    session: "Session",
-    states: tuple[str, ...],
-    address: str,
-    target: TargetSpec,
-    arguments: tuple[str, ...] = (),
-    token: CancelToken = NEVER,
-) -> Job[tuple[State, ...]]:
-    """Measure states on another machine, in onnxruntime there; returns the states with their latencies.
-
-    Args:
-        session: Whose states.
-        states: Their ids.
-        address: "ssh://user@host/path/of/python3".
-        target: Threads, batch and sizes.
-        arguments: Further ones of `bench.py`: a provider and its options.
-        token: Cancels.
-
-    Raises:
-        SecateurError: `address` is none, or what `bench_over_ssh` raises.
-    """
-    there = read_address(address)
-    with temporary_folder() as place:
-        folder = place / "bench"
-        yield from spanning(write_remote_bench(session, states, str(folder), target, token), 0.0, WRITING)
-        named = ("--name", there.title, *arguments)  # as it was asked for: host names may be the same on many boards
-        results = yield from spanning(bench_over_ssh(folder, there, named, token), WRITING, 1.0)
-        try:
-            return take_results(session.history, results)
-        except SecateurError as error:
-            raise no_results(there.title) from error
-
-
-def provider_arguments(provider: str, options: Sequence[str]) -> tuple[str, ...]:
-    """Arguments of `bench.py` for an execution provider ("" for the CPU) and its options as NAME=VALUE."""
-    chosen = ("--provider", provider) if provider else ()
-    return (*chosen, *(word for one in options for word in ("--option", one)))
 
 
 def read_remote_bench(session: "Session", path: str) -> tuple[State, ...]:

@@ -10,6 +10,8 @@ from secateur.app.commands import command_named
 from secateur.app.dialogs.measure_over_ssh import MeasureOverSsh
 from secateur.app.dialogs.remote_bench import WriteBench, ask_results
 from secateur.app.panels.ledger_figures import ledger_figures
+from secateur.engine.subprocesses.ssh import read_address
+from secateur.engine.targets.over_ssh import target_over_ssh
 from secateur.engine.targets.protocol import TargetSpec, Timing
 
 
@@ -87,14 +89,26 @@ def test_states_are_measured_over_ssh_and_the_machine_is_offered_again(qtbot, pl
     assert not dialog.accept_button.isEnabled() and "NAME=VALUE" in dialog.missing.text()
     dialog.options.setText("trt_fp16_enable=True  device_id=1")
     qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
-    states, address, target, arguments = player.link.asked("measure_over_ssh")
-    assert (states, address) == (("s0",), "ssh://me@board/opt/python3") and target.runtime == "onnxruntime"
-    assert arguments == (
-        *("--provider", "TensorrtExecutionProvider"),
-        *("--option", "trt_fp16_enable=True", "--option", "device_id=1"),
-    )
-    away = TargetSpec("onnxruntime", 4, 1, machine="jetson", device="Tensorrt")
-    timing = Timing(away, 2.5, 2.4, 2.7, 100, "ARM, 6 cores")
-    player.answer("measure_over_ssh", (replace(player.document.original, timings=(timing,)),))
-    assert "Latencies of 1 state, measured on jetson" in player.sentences[-1]
+    states, target = player.link.asked("measure")
+    assert states == ("s0",) and target.address == "ssh://me@board/opt/python3"
+    device = "Tensorrt trt_fp16_enable=True device_id=1"
+    assert (target.runtime, target.machine, target.device) == ("onnxruntime", "board", device)
+    assert player.document.target != target  # it may not be reached
+    player.answer("measure", (Timing(replace(target, address=""), 2.5, 2.4, 2.7, 100, "ARM, 6 cores"),))
+    assert "Latencies of 1 state, measured on board" in player.sentences[-1]
+    assert ledger_figures(player.document)["latency"].number == "2.50 ms"
     assert opened().machine.currentText() == "me@board/opt/python3"
+
+
+def test_a_machine_that_is_reached_is_a_target_like_this_one(qtbot, player, window) -> None:
+    board = target_over_ssh(TargetSpec(multiple=8), read_address("ssh://me@board"), "OpenVINOExecutionProvider")
+    document = player.document
+    document.set_target(board)
+    player.workbench.states.measure(background=True)
+    assert "measure" not in [name for name, _ in player.link.calls.values()]
+    player.workbench.states.measure()
+    assert player.link.asked("measure")[1].address == "ssh://me@board"
+    assert "other machine" not in command_named("run.latencies").enabled(document)
+    player.workbench.plan.measure_latencies()
+    (target,) = player.link.asked("latencies")
+    assert (target.address, target.device) == ("ssh://me@board", "OpenVINO")

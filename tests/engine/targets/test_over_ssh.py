@@ -1,5 +1,6 @@
 """A bench over ssh: the folder goes there, the results come back, nothing stays there; what fails is a sentence."""
 
+import json
 import shutil
 import sys
 import threading
@@ -7,14 +8,23 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from secateur.engine.errors import OpenError, SecateurError
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.subprocesses.ssh import Address
-from secateur.engine.targets.over_ssh import MARK, MOST, bench_over_ssh
+from secateur.engine.targets.bench import SCHEMA
+from secateur.engine.targets.over_ssh import MARK, MOST, bench_over_ssh, target_over_ssh
+from secateur.engine.targets.profile import profile, profiles_over_ssh
 from secateur.engine.targets.protocol import TargetSpec
-from secateur.engine.targets.remote import read_bench, write_bench
+from secateur.engine.targets.remote import (
+    provider_arguments,
+    provider_device,
+    read_bench,
+    read_results,
+    write_bench,
+)
 
 from .stand_in_ssh import program, reach_this_machine
 from .test_measure import matmuls
@@ -102,6 +112,55 @@ def test_what_the_other_machine_sends_is_read_as_data(there: Path, folder: Path,
     floods = _python(tmp_path / "floods", f"printf '\\n{mark}\\n'; head -c {2 * MOST} /dev/zero")
     with pytest.raises(SecateurError, match="board sent no results"):
         finish(bench_over_ssh(folder, floods, (), NEVER))
+
+
+def test_models_are_profiled_beside_the_original_in_one_connection(there: Path, tmp_path: Path) -> None:
+    files = [matmuls(tmp_path / f"{count}.onnx", count) for count in (20, 20, 2)]
+    target = target_over_ssh(TargetSpec(batch=3, seconds=0.05), OWN)
+    inputs = (np.ones((2, 256), np.float32),)
+    same, small = finish(profiles_over_ssh(files[0], files[1:], inputs, target, NEVER))
+    here = finish(profile(files[0], files[2], inputs, TargetSpec(batch=3, seconds=0.05), NEVER))
+    assert [(one.kind, one.sizes) for one in small.kernels] == [(one.kind, one.sizes) for one in here.kernels]
+    assert small.original == same.original > small.seconds and "cores, onnxruntime" in small.machine
+    blocks = sum(one.seconds for one in same.kernels)
+    assert 0.2 < blocks / same.seconds < 5
+    assert left(there) == []
+
+
+def test_where_something_else_computes_blocks_share_its_time_as_they_share_the_cpus(
+    there: Path, tmp_path: Path
+) -> None:
+    """onnxruntime's own stand-in for another provider: Azure's is in every build, and leaves all to the CPU."""
+    provider = "AzureExecutionProvider"
+    if provider not in onnxruntime.get_available_providers():
+        pytest.skip("onnxruntime has no other provider here")
+    target = target_over_ssh(TargetSpec(seconds=0.05), OWN, provider)
+    file = matmuls(tmp_path / "a.onnx", 8)
+    (found,) = finish(profiles_over_ssh(file, [file], (np.ones((2, 256), np.float32),), target, NEVER))
+    assert sum(one.seconds for one in found.kernels) == pytest.approx(found.seconds)
+
+
+@pytest.mark.parametrize("options", [(), ("trt_fp16_enable=True",), ("cache_dir=a folder", "device_id=1")])
+def test_a_device_is_a_provider_with_its_options(options: tuple[str, ...]) -> None:
+    words = provider_arguments(provider_device("TensorrtExecutionProvider", options))
+    assert words[:2] == ("--provider", "TensorrtExecutionProvider") and words[3::2] == options
+    assert provider_arguments(provider_device("CPUExecutionProvider")) == ()
+
+
+def test_what_another_machine_says_of_blocks_is_checked(tmp_path: Path) -> None:
+    def told(**changes: object) -> Path:
+        machine = {"name": "board", "processor": "a", "cores": 1, "onnxruntime": "1"}
+        block = {"name": "n", "kind": "Conv", "sizes": [[1, 8]], "seconds": 1e-3} | changes
+        model = {"file": "0.onnx", "median": 1.0, "low": 1.0, "high": 1.0, "runs": 1, "blocks": [[*block.values()]]}
+        asked = {"runtime": "onnxruntime", "threads": 1, "batch": 1}
+        text = json.dumps({"schema": SCHEMA, "machine": machine, "target": asked, "models": [model]})
+        (tmp_path / "results.json").write_text(text)
+        return tmp_path / "results.json"
+
+    assert read_results(told()).models[0].blocks[0][3] == 1e-3
+    for lie in ({"sizes": [[-1]]}, {"sizes": [[1 << 60]]}, {"seconds": -1.0}, {"name": 1}):
+        with pytest.raises(OpenError):
+            read_results(told(**lie))
 
 
 def test_a_cancelled_one_ends_there_too(there: Path, folder: Path) -> None:

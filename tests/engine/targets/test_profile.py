@@ -8,7 +8,8 @@ from onnx import TensorProto, helper
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.targets.cpu_time import CpuTimedRun, undisturbed_seconds
+from secateur.engine.targets.bench import CpuTimedRun
+from secateur.engine.targets.cpu_time import undisturbed_seconds
 from secateur.engine.targets.kernel_times import KernelTimes
 from secateur.engine.targets.profile import profile
 from secateur.engine.targets.protocol import TargetSpec

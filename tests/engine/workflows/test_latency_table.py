@@ -1,21 +1,28 @@
 """Tables of latencies of an opened model: measured once, kept by content, gone on with after a stop."""
 
+import sys
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from secateur.engine.jobs import Cancelled, finish
+from secateur.engine.errors import SecateurError
+from secateur.engine.jobs import Cancelled, Job, NeverCancelled, Progress, finish, followed
+from secateur.engine.latency.protocol import LatencyTable
 from secateur.engine.planning.sample_plans import SAMPLES, STEPS
 from secateur.engine.session.session import Session
 from secateur.engine.structures.costs import costs
+from secateur.engine.subprocesses.ssh import Address
+from secateur.engine.targets.over_ssh import target_over_ssh
 from secateur.engine.targets.profile import Profile
 from secateur.engine.targets.protocol import Kernel, TargetSpec
 from secateur.engine.workflows import latency_table as latency_tables
-from secateur.engine.workflows.latency_table import latency_table, liked_multiple, measuring_for
+from secateur.engine.workflows.latency_table import latency_table, liked_multiple, measured_table, measuring_for
 from tests.engine.session.small import write_project
+from tests.engine.targets.stand_in_ssh import reach_this_machine
 
 TORCH = TargetSpec("torch", multiple=8)
 """Needs no export of its own to be measured."""
@@ -116,6 +123,32 @@ def test_what_is_damaged_in_a_cache_is_measured_anew_and_no_more(session, runtim
     assert count < again <= count + 3
     finish(latency_table(session, TORCH))
     assert len(runtime) == again
+
+
+@pytest.mark.end_to_end
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell stands in for the other machine")
+def test_a_table_of_another_machine_is_measured_there_once(session, tmp_path, monkeypatch):
+    """Half as many cut models, each for a moment: this is about the way there and back."""
+    there = reach_this_machine(tmp_path, monkeypatch)
+    monkeypatch.setattr(latency_tables, "SECONDS", 0.02)
+    target, said = target_over_ssh(TargetSpec(multiple=8), Address("board", program=sys.executable)), list[str]()
+
+    def measured(target: TargetSpec) -> Job[LatencyTable]:
+        return measured_table(measuring_for(session, target), NeverCancelled(), 8, count=6)
+
+    def heard(progress: Progress) -> Iterator[Progress]:
+        said.append(str(progress.message))
+        yield progress
+
+    table = finish(followed(measured(target), heard))
+    assert [kind for _, kind in table.blocks].count("Conv") == 3 and "cores, onnxruntime" in table.machine
+    assert table.original > 0 and np.isfinite(table.trust.errors).all() and table.target.machine == "board"
+    assert any(one.startswith("Cut models 1 to 4 of") and "Measuring on board" in one for one in said)
+    assert not [*there.rglob("bench.py")]
+    unreachable = replace(target, address="ssh://nobody")
+    assert finish(measured(unreachable)).original == table.original  # nobody is asked again
+    with pytest.raises(SecateurError, match="board is another machine"):
+        finish(measured(replace(target, batch=2, address="")))
 
 
 @pytest.mark.slow

@@ -1,0 +1,77 @@
+"""A program on another machine that takes bytes, says how far it is, and answers: each heard in a thread of its own."""
+
+import subprocess
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from io import BufferedReader
+from typing import IO, cast
+
+TAIL = 4000
+"""Characters of the error output that are kept."""
+POLL = 0.1
+"""Seconds between looks at whether it goes on."""
+GRACE = 1.0
+"""Seconds in which the last words of a process come that has ended."""
+
+
+class SshConversation:
+    """Sends something to a process and hears what it says.
+
+    Attributes:
+        answer: What came on standard output, a little more than `most` bytes of it at most.
+        log: The end of what came on standard error.
+        sent: Everything is sent.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], send: Callable[[IO[bytes]], None], most: int) -> None:
+        """Begin.
+
+        Args:
+            process: As `start_ssh` started it.
+            send: Writes into its standard input; where that is closed there it may raise OSError.
+            most: Bytes of an answer that are of interest.
+        """
+        self.answer = bytearray()
+        self.log: str = ""
+        self.sent = False
+        self._process, self._most = process, most
+        work = (lambda: self._send(send), self._hear, self._listen)
+        self._threads = [threading.Thread(target=one, name="ssh conversation", daemon=True) for one in work]
+        for thread in self._threads:
+            thread.start()
+
+    def goes_on(self) -> bool:
+        """Wait a moment; False once the process has ended and everything was heard."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(POLL)
+            for thread in self._threads[1:]:  # a connection that `ssh` shares with later ones may stay open
+                thread.join(GRACE)
+            return False
+        return True
+
+    def end(self) -> int:
+        """End the process if it has not; returns its exit code."""
+        if self._process.poll() is None:
+            self._process.kill()
+        return self._process.wait()
+
+    def _send(self, send: Callable[[IO[bytes]], None]) -> None:
+        sink = cast("IO[bytes]", self._process.stdin)
+        with suppress(OSError, ValueError):  # it has ended: what it said tells why
+            send(sink)
+            sink.flush()
+            self.sent = True
+        with suppress(OSError, ValueError):
+            sink.close()
+
+    def _hear(self) -> None:
+        with cast("IO[bytes]", self._process.stdout) as source:
+            while data := source.read(1 << 16):
+                if len(self.answer) <= self._most:
+                    self.answer += data
+
+    def _listen(self) -> None:
+        with cast("BufferedReader", self._process.stderr) as source:
+            while data := source.read1(1 << 16):
+                self.log = (self.log + data.decode("utf-8", "replace"))[-TAIL:]
