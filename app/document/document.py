@@ -39,7 +39,17 @@ from .aspects import Aspect, Goal, Selection, Side
 from .change_dispatcher import ChangeDispatcher
 from .contents import Contents, SearchTrial, allowed, measured, opened
 from .goal_progress import verdict_on_goal
-from .job_state import CurvePoint, EngineState, GateCurve, JobView, KeptTraining, Receipt, TrainingCurve, UnfinishedJob
+from .job_state import (
+    CurvePoint,
+    EngineState,
+    FolderReceipt,
+    GateCurve,
+    JobView,
+    KeptTraining,
+    Receipt,
+    TrainingCurve,
+    UnfinishedJob,
+)
 from .message_log import Level, MessageLog
 from .plan_editor import PLAN, PlanEditor
 from .sensitivity_curves import Curves
@@ -70,7 +80,7 @@ class Document(QObject):
         training: The curve of the running or last recovery.
         gates: Of the masks that are learned, or were last.
         kept: A recovery that was cancelled and can be gone on with, None for none.
-        receipt: Of an export, None while none is shown.
+        receipt: Of what was written last, None while none is shown.
         restorable: How many sessions ended without being closed, and can be restored.
 
     Signals:
@@ -109,7 +119,7 @@ class Document(QObject):
         self.training = TrainingCurve()
         self.gates = GateCurve()
         self.kept: KeptTraining | None = None
-        self.receipt: Receipt | None = None
+        self.receipt: Receipt | FolderReceipt | None = None
         self.restorable = 0
         self._verdict: tuple[tuple[Any, ...], Goal, TargetSpec, GoalVerdict | None] | None = None
         self._open: tuple[LearnedGates, NDArray[np.float64]] | None = None
@@ -390,8 +400,8 @@ class Document(QObject):
             self.announce(Aspect.SCORES)
             self.want_scores()
 
-    def show_receipt(self, receipt: Receipt | None) -> None:
-        """Show what an export has written; None puts the receipt away."""
+    def show_receipt(self, receipt: Receipt | FolderReceipt | None) -> None:
+        """Show what was written; None puts the receipt away."""
         self.receipt = receipt
         self.announce(Aspect.STATES)
 

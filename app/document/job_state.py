@@ -122,6 +122,23 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class FolderReceipt:
+    """What was written for another machine, or for others, as it is shown.
+
+    Attributes:
+        title: What it is.
+        path: Where it lies.
+        facts: How to go on with it, a sentence each.
+        command: What starts it there, "" where nothing does.
+    """
+
+    title: str
+    path: str
+    facts: tuple[str, ...] = ()
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineState:
     """What is known of the engine process.
 

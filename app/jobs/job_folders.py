@@ -5,8 +5,10 @@ from PySide6.QtCore import QObject, Slot
 from secateur.engine.session.states import State
 
 from ..document.document import Document
+from ..document.job_state import FolderReceipt
 from ..text.translate import counted
 from .job_runner import JobRunner
+from .written import show_written
 
 
 class JobFolders(QObject):
@@ -26,14 +28,17 @@ class JobFolders(QObject):
             from secateur.engine.sharing.job_folder import SLURM, START  # brings msgspec, which a start does without
 
             place, left = result
+            command = f"sh {START}"
             words = self.tr(
-                "Written to {folder}. Copy it to the other machine and run sh {start} there, or sbatch {slurm}; "
-                "README.md says how. Then copy it back, and read its results here."
+                "Copy it to the other machine and run {command} there, or sbatch {slurm}; README.md says how. Then "
+                "copy it back, and read its results here."
             )
-            document.say(words.format(folder=place, start=START, slurm=SLURM))
+            facts = [words.format(command=command, slurm=SLURM)]
             if left:
                 words = self.tr("It also needs there, at the same path or named with --moved: {paths}.")
-                document.say(words.format(paths=", ".join(left)))
+                facts.append(words.format(paths=", ".join(left)))
+            facts.append(self.tr("Files that your code reads by itself are not copied."))
+            show_written(document, FolderReceipt(self.tr("Recovery job"), place, tuple(facts), command))
 
         state = document.contents.present
         title = self.tr("Write recovery job")

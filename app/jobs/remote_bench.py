@@ -9,8 +9,10 @@ from secateur.engine.session.states import State
 from secateur.engine.targets.protocol import TargetSpec, Timing
 
 from ..document.document import Document
+from ..document.job_state import FolderReceipt
 from ..text.translate import counted
 from .job_runner import JobRunner
+from .written import show_written
 
 
 def remote_target(spec: TargetSpec) -> TargetSpec:
@@ -34,11 +36,10 @@ class RemoteBenchJobs(QObject):
         states = tuple(dict.fromkeys((document.original.id, document.state.id)))
 
         def written(result: tuple[str, str]) -> None:
-            words = self.tr(
-                "Written to {folder}. Copy it to the other machine, run {command} there, then read its results.json "
-                "here."
-            )
-            document.say(words.format(folder=result[0], command=result[1]))
+            folder, command = result
+            words = self.tr("Copy it to the other machine, run {command} there, then read its results.json here.")
+            facts = (words.format(command=command),)
+            show_written(document, FolderReceipt(self.tr("Benchmark folder"), folder, facts, command))
 
         target = remote_target(document.target)
         self._runner.run(self.tr("Write a benchmark folder"), written, "write_bench", states, folder, target)

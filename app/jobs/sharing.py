@@ -3,7 +3,9 @@
 from PySide6.QtCore import QObject
 
 from ..document.document import Document
+from ..document.job_state import FolderReceipt
 from .job_runner import JobRunner
+from .written import show_written
 
 
 class SharingJobs(QObject):
@@ -24,8 +26,17 @@ class SharingJobs(QObject):
             "bundle": self.tr("Write the bundle"),
         }
 
+        names = {
+            "recipe": self.tr("Recipe"),
+            "script": self.tr("Script"),
+            "report": self.tr("Report"),
+            "bundle": self.tr("Bundle"),
+        }
+
         def written(files: tuple[str, ...]) -> None:
-            document.say(self.tr("Written: {files}").format(files=", ".join(files)))
+            first, *others = files
+            beside = (self.tr("Beside it: {files}.").format(files=", ".join(others)),) if others else ()
+            show_written(document, FolderReceipt(names[kind], first, beside))
 
         more = (weights,) if kind == "bundle" else ()
         self._runner.run(titles[kind], written, f"write_{kind}", document.contents.present, path, *more)

@@ -1,7 +1,9 @@
-"""The receipt of an export: what was written and where, what it is worth, and ways to go on with it.
+"""The receipt of what was written: where it lies, what it is worth, and ways to go on with it.
 
 It lies over a corner of the window, so that nothing moves for it, and takes no focus.
 """
+
+from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, QUrl, Slot
 from PySide6.QtGui import QDesktopServices, QGuiApplication
@@ -10,6 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QWidget
 from secateur.engine.export.usage import command_line, place_of
 
 from ..document.document import Document
+from ..document.job_state import FolderReceipt, Receipt
 from ..text.receipts import format_called, receipt_lines, receipt_notes
 from ..widgets.buttons import button
 from ..widgets.card import Card, corner_place
@@ -24,13 +27,13 @@ class ReceiptCard(Card):
     """Hidden while no receipt is out; it stays until it is closed, and the history brings it back.
 
     Attributes:
-        title: The format.
+        title: The format, or what else it is.
         path: Where it lies.
-        facts: Difference, metric, size, latency, opset, one a line.
+        facts: Of an export difference, metric, size, latency, opset, one a line; else how to go on.
         notes: What the file does less than the model.
         folder: Opens the folder that it lies in.
         copy_path: Copies the path.
-        copy_command: Copies a command line that runs it.
+        copy_command: Copies a command line that runs it, where there is one.
         dismiss: Puts the receipt away.
     """
 
@@ -41,9 +44,8 @@ class ReceiptCard(Card):
         self.title, self.path = label(role="strong"), ElidedLabel()
         self.facts, self.notes = label(role="caption", wrap=True), label(role="caption", wrap=True)
         self.folder, self.copy_path = button(self.tr("Open folder")), button(self.tr("Copy path"))
-        tip = self.tr("A command line that loads it and runs it once")
-        self.copy_command = button(self.tr("Copy command to run it"), tip=tip)
-        self.dismiss = button(self.tr("Close"), "link", self.tr("The history keeps the receipt"))
+        self.copy_command = button(self.tr("Copy command to run it"))
+        self.dismiss = button(self.tr("Close"), "link")
         head = QHBoxLayout()
         head.addWidget(self.title, 1)
         head.addWidget(self.dismiss)
@@ -67,13 +69,25 @@ class ReceiptCard(Card):
         receipt, document = self._document.receipt, self._document
         if receipt is None:
             return self.hide()
-        exported = receipt.exported
-        self.title.setText(self.tr("Exported, {0}").format(format_called(exported)))
-        self.path.setText(str(place_of(exported)))
-        state = document.contents.states.get(receipt.state)
-        self.facts.setText("\n".join(receipt_lines(exported, state, document.target)))
-        self.notes.setText(receipt_notes(exported))
+        match receipt:
+            case Receipt(state, exported):
+                self.title.setText(self.tr("Exported, {0}").format(format_called(exported)))
+                lines = receipt_lines(exported, document.contents.states.get(state), document.target)
+                self.facts.setText("\n".join(lines))
+                self.notes.setText(receipt_notes(exported))
+                tip = self.tr("A command line that loads it and runs it once")
+                kept = self.tr("The history keeps the receipt")
+            case FolderReceipt(title, _, facts):
+                self.title.setText(title)
+                self.facts.setText("\n".join(facts))
+                self.notes.clear()
+                tip, kept = self.tr("The command that is run there"), ""
+        self.path.setText(str(_place(receipt)))
+        self.facts.setVisible(bool(self.facts.text()))
         self.notes.setVisible(bool(self.notes.text()))
+        self.copy_command.setVisible(not isinstance(receipt, FolderReceipt) or bool(receipt.command))
+        self.copy_command.setToolTip(tip)
+        self.dismiss.setToolTip(kept)
         self.setAccessibleName(f"{self.title.text()}: {self.facts.text()}")
         self.show()
         self._place()
@@ -97,7 +111,7 @@ class ReceiptCard(Card):
     @Slot()
     def _open_folder(self) -> None:
         if self._document.receipt is not None:
-            place = place_of(self._document.receipt.exported)
+            place = _place(self._document.receipt)
             folder = place if place.is_dir() else place.parent
             if not (folder.is_dir() and QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))):
                 self._document.tell(self.tr("No program opens the folder {0}.").format(folder))
@@ -105,14 +119,20 @@ class ReceiptCard(Card):
     @Slot()
     def _copy_path(self) -> None:
         if self._document.receipt is not None:
-            QGuiApplication.clipboard().setText(str(place_of(self._document.receipt.exported)))
+            QGuiApplication.clipboard().setText(str(_place(self._document.receipt)))
             self._document.tell(self.tr("Path copied."))
 
     @Slot()
     def _copy_command(self) -> None:
-        if self._document.receipt is None:
+        receipt = self._document.receipt
+        if receipt is None:
             return
-        command = command_line(self._document.receipt.exported)
+        command = receipt.command if isinstance(receipt, FolderReceipt) else command_line(receipt.exported)
         if command:
             QGuiApplication.clipboard().setText(command)
         self._document.tell(self.tr("Command copied.") if command else self.tr("No command is known for this format."))
+
+
+def _place(receipt: Receipt | FolderReceipt) -> Path:
+    """What lies on the disk: a file or a folder."""
+    return Path(receipt.path) if isinstance(receipt, FolderReceipt) else place_of(receipt.exported)

@@ -14,6 +14,7 @@ from ..commands.registry import command_named
 from ..dialogs.window_api import WindowApi
 from ..document.aspects import Aspect
 from ..document.document import Document
+from ..document.job_state import Receipt
 from ..text.translate import QT_TRANSLATE_NOOP
 from ..theme import tokens
 from ..widgets.availability import set_available
@@ -118,7 +119,7 @@ STEPS = (
         ),
         "primary",
         "file.export_onnx",
-        lambda document: document.receipt is not None,
+        lambda document: isinstance(document.receipt, Receipt),
     ),
 )
 

@@ -40,8 +40,10 @@ def test_the_folder_is_written_with_the_settings_of_a_recovery_here(qtbot, playe
     folder = str(tmp_path / "job")
     assert player.link.asked("write_job") == ("s1", folder, player.document.recovery, "cpu")
     player.answer("write_job", (folder, ("/data/images",)))
-    assert "run sh run.sh there, or sbatch slurm.sbatch" in player.sentences[-2]
-    assert player.sentences[-1].endswith("named with --moved: /data/images.")
+    assert player.sentences[-1].startswith(f"Written to {folder}. Copy it to the other machine and run sh run.sh there")
+    assert "named with --moved: /data/images." in player.sentences[-1]
+    receipt = player.document.receipt
+    assert (receipt.path, receipt.command) == (folder, "sh run.sh") and "not copied" in receipt.facts[-1]
 
 
 def test_results_become_the_present_state_once(player, window, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_a_file_is_asked_of_the_engine(qtbot, player, window, tmp_path: Path, ki
     press(qtbot, dialog)
     assert player.link.asked(f"write_{kind}") == ("s0", str(tmp_path / "out.file"))
     player.answer(f"write_{kind}", (str(tmp_path / "out.file"),))
-    assert player.sentences[-1] == f"Written: {tmp_path / 'out.file'}"
+    assert player.sentences[-1] == f"Written to {tmp_path / 'out.file'}."
 
 
 def test_a_bundle_gets_weights_only_when_they_are_wanted(qtbot, player, window, tmp_path: Path) -> None:

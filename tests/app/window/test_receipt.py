@@ -6,6 +6,8 @@ from PySide6.QtCore import QModelIndex, Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QTreeView
 
+from secateur.app.document.job_state import FolderReceipt
+from secateur.app.jobs.written import show_written
 from secateur.engine.export.protocol import Exported
 from secateur.engine.sources.input_spec import InputSpec
 from secateur.engine.tasks.protocol import Metric, Split
@@ -76,3 +78,25 @@ def test_what_was_exported_and_how_long_it_took_stay_in_the_log(player: Player, 
     log = "\n".join(document.log)
     assert "Finished: Export net 50.onnx, 1 min 15 s" in log
     assert f"Written and checked: {tmp_path / 'net 50.onnx'} (Largest difference from the model: 3e-7" in log
+
+
+def test_what_was_written_for_another_machine_has_a_receipt_with_its_folder(qtbot, tmp_path, monkeypatch):
+    document, opened = travelled(), list[QUrl]()
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url) is None)
+    with window_of(document, qtbot, (1024, 700)) as window:
+        show_written(document, FolderReceipt("Recovery job", str(tmp_path), ("Copy it.", "Run it."), "sh run.sh"))
+        qtbot.waitUntil(window.receipt.isVisible)
+        card = window.receipt
+        assert (card.title.text(), card.facts.text()) == ("Recovery job", "Copy it.\nRun it.")
+        assert not card.notes.isVisible() and window.centralWidget().rect().contains(card.geometry())
+        qtbot.mouseClick(card.copy_command, LEFT)
+        assert QGuiApplication.clipboard().text() == "sh run.sh"
+        qtbot.mouseClick(card.folder, LEFT)
+        assert [url.toLocalFile() for url in opened] == [str(tmp_path)]
+        show_written(document, FolderReceipt("Report", str(tmp_path / "report.html")))
+        qtbot.waitUntil(lambda: card.title.text() == "Report")
+        assert not card.copy_command.isVisible() and not card.facts.isVisible()
+        qtbot.mouseClick(card.folder, LEFT)
+        assert opened[-1].toLocalFile() == str(tmp_path)
+        document.take_export("s2", exported(tmp_path))
+        qtbot.waitUntil(lambda: card.title.text().startswith("Exported") and card.copy_command.isVisible())
