@@ -261,9 +261,26 @@ def test_a_recovery_that_returned_its_input_is_a_state_of_its_own(made: tuple[Se
     assert next_one.parent == state.id and len(session.states()) == count + 2
 
 
+SBATCH = """#!/bin/sh
+# As Slurm does it: a copy of the script, started from a folder of its own, with the variables of a job.
+spool=$(mktemp -d)
+cp "$1" "$spool/slurm_script"
+shift
+export SLURM_SUBMIT_DIR="$PWD" SLURM_JOB_ID=7 SLURM_JOB_NODELIST=here SLURM_NNODES=1 SLURM_NTASKS=1
+export SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_CPUS_PER_TASK=8
+cd "$spool"
+bash slurm_script "$@" > "$SLURM_SUBMIT_DIR/slurm-7.log" 2>&1
+code=$?
+cat "$SLURM_SUBMIT_DIR/slurm-7.log" >&2
+exit $code
+"""
+"""Stands in the place of `sbatch`, and waits for the end of the job."""
+
+
 @pytest.mark.end_to_end
-def test_a_job_is_written_run_by_its_shell_script_elsewhere_and_read_by_the_command_line(
-    tmp_path: Path, capsys
+@pytest.mark.parametrize("way", ["run.sh", "slurm.sbatch"])
+def test_a_job_is_written_run_by_its_script_elsewhere_and_read_by_the_command_line(
+    tmp_path: Path, capsys, way: str
 ) -> None:
     session = cut_session(tmp_path)
     finish(save_project(session, str(tmp_path / "project"), "s1"))
@@ -275,9 +292,13 @@ def test_a_job_is_written_run_by_its_shell_script_elsewhere_and_read_by_the_comm
     (tmp_path / "mine" / "data.npz").rename(tmp_path / "there.npz")
     (tmp_path / "mine" / "model.py").unlink()
     (tmp_path / "mine" / "parts.py").rename(tmp_path / "parts.py")
-    command = [str(moved / "run.sh"), "--moved", f"{tmp_path / 'mine' / 'data.npz'}={tmp_path / 'there.npz'}"]
+    words = ["--moved", f"{tmp_path / 'mine' / 'data.npz'}={tmp_path / 'there.npz'}"]
+    command, cwd = [str(moved / way), *words], Path("/")
+    if way == "slurm.sbatch":
+        (tmp_path / "sbatch").write_text(SBATCH)
+        command, cwd = ["sh", str(tmp_path / "sbatch"), way, *words], moved
     environment = {**os.environ, "SECATEUR": f"{sys.executable} -P -m secateur.engine.cli.main"}
-    done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False, timeout=170)
+    done = subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False, timeout=170)
     assert done.returncode == 0, done.stderr
     (tmp_path / "there.npz").rename(tmp_path / "mine" / "data.npz")
     for name in ("model.py", "parts.py"):
