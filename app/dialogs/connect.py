@@ -10,6 +10,7 @@ from shiboken6 import isValid
 from secateur.engine.errors import SecateurError
 from secateur.engine.process.events import Refused
 from secateur.engine.process.remote.client import RemoteClient
+from secateur.engine.process.remote.installation import can_install
 from secateur.engine.process.remote.ssh_config import ssh_aliases
 from secateur.engine.subprocesses.ssh import SCHEME, Address, read_address, typed_address
 
@@ -20,6 +21,7 @@ from ..widgets.buttons import button
 from ..widgets.fields import ComboBox, SpinBox
 from ..widgets.progress import ProgressBar
 from .form import FormDialog
+from .install_there import InstallThere
 from .unsaved_work import leave
 from .window_api import WindowApi
 
@@ -39,6 +41,7 @@ class Connect(FormDialog):
         program: Path of secateur there, "" for the one that a login finds.
         bar: Moves while it connects.
         copy: Copies what ssh has said.
+        install: Asks whether this Secateur is to be installed there, where it is missing or of another version.
     """
 
     def __init__(self, window: WindowApi, address: Address | None = None, name: str = "") -> None:
@@ -74,13 +77,17 @@ class Connect(FormDialog):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.bar, 1)
         row.addWidget(self.copy)
+        self.install = button(self.tr("Install there..."))
+        row.addWidget(self.install)
         row.addStretch(0)
         self.form.addRow(holder)
         self.bar.hide()
         self.copy.hide()
+        self.install.hide()
         self._timer = QTimer(self, interval=LOOK)
         self._timer.timeout.connect(self._look)
         self.copy.clicked.connect(self._copy)
+        self.install.clicked.connect(self._install)
         self.recent.activated.connect(self._take_known)
         self.problem = self._problem
         self._offer()
@@ -132,6 +139,7 @@ class Connect(FormDialog):
         super().check()
         self._error = None
         self.copy.hide()
+        self.install.hide()
 
     # Connecting.
 
@@ -146,6 +154,7 @@ class Connect(FormDialog):
         self.missing.setText(self.tr("Connecting to {host}").format(host=address.title))
         self.missing.show()
         self.copy.hide()
+        self.install.hide()
         self._fit()
         self._timer.start()
 
@@ -175,6 +184,7 @@ class Connect(FormDialog):
         self.missing.setText(sentence(error.message))
         self.missing.show()
         self.copy.setVisible(bool(error.details))
+        self.install.setVisible(can_install(error))
         self._fit()
         self.host.setFocus()
 
@@ -186,6 +196,12 @@ class Connect(FormDialog):
             self._window.workbench.files.run(client.close)
         if isValid(self):
             self._show_connecting(False)
+
+    @Slot()
+    def _install(self) -> None:
+        """Connect again once it is installed."""
+        if self._error is not None:
+            InstallThere(self, self.address(), self._error, self.accept).open()
 
     @Slot()
     def _copy(self) -> None:

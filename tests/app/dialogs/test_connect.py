@@ -9,11 +9,13 @@ import pytest
 from PySide6.QtWidgets import QDialog, QLabel
 
 from secateur.app.dialogs import connect as module
+from secateur.app.dialogs import install_there
 from secateur.app.dialogs.connect import Connect, ask, disconnect, go_on
 from secateur.app.dialogs.unsaved_work import UnsavedWork
 from secateur.app.storage import settings
 from secateur.app.storage.autosave.remote_engine import RemoteEngine
-from secateur.engine.errors import EngineLost
+from secateur.engine.errors import EngineLost, SecateurError
+from secateur.engine.jobs import Progress
 from secateur.engine.process.events import Refused
 from secateur.engine.subprocesses.ssh import Address
 
@@ -159,3 +161,43 @@ def test_a_draft_finds_its_engine_again(qtbot, window: Window, made: list[Engine
     qtbot.waitUntil(lambda: window.engines == [engine])
     go_on(window, None, lambda _window: None)
     assert window.engines[-1] is None
+
+
+@pytest.mark.parametrize("there", ["", "0.1.0"])
+def test_what_is_missing_or_of_another_version_there_is_installed_after_a_question(
+    qtbot, dialog: Connect, window: Window, made: list[Engine], monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    asked: list[str] = []
+
+    def install(address: Address, _token: object) -> Iterator[Progress]:
+        asked.append(str(address))
+        yield Progress("Installing on gpu: Collecting torch")
+        if len(asked) == 1:
+            raise SecateurError("install.failed", "No room on gpu.")
+
+    monkeypatch.setattr(install_there, "install_there", install)
+    dialog.host.setText("gpu")
+    dialog.accept_button.click()
+    code = "remote.version" if there else "remote.no_program"
+    made[0].events.append(Refused(EngineLost(code, "Not so.", there=there)))
+    qtbot.waitUntil(lambda: dialog.install.isVisible())
+    dialog.install.click()
+    question = dialog.findChild(install_there.InstallThere)
+    assert question is not None and asked == [] and "gpu" in question.sentence.text()
+    assert ("It replaces Secateur 0.1.0." in question.sentence.text()) == bool(there)
+    question.install_button.click()
+    qtbot.waitUntil(lambda: question.state.text() == "No room on gpu.")
+    assert not question.bar.isVisible() and len(made) == 1
+    question.install_button.click()
+    qtbot.waitUntil(lambda: len(made) == 2)
+    assert made[1].prepared and not dialog.install.isVisible() and asked == ["ssh://gpu"] * 2
+    made[1].known = True
+    qtbot.waitUntil(lambda: window.engines == [made[1]])
+
+
+def test_other_refusals_offer_no_installation(qtbot, dialog: Connect, made: list[Engine]) -> None:
+    dialog.host.setText("gpu")
+    dialog.accept_button.click()
+    made[0].events.append(Refused(EngineLost("remote.disk_full", "Full.")))
+    qtbot.waitUntil(lambda: dialog.missing.text() == "Full.")
+    assert not dialog.install.isVisible()

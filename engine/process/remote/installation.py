@@ -1,0 +1,133 @@
+"""Installs this Secateur on another machine, over the user's own `ssh`; only after the user was asked.
+
+Its wheel goes there, and pip there brings what it needs: for the user alone; into the environment that holds the
+Secateur of the address; or, where a system's Python takes no packages, into an environment of its own.
+"""
+
+import re
+import shlex
+import shutil
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from ...errors import Message, SecateurError
+from ...jobs import CancelToken, Job, Progress, check
+from ...storage.temporary_folders import temporary_folder
+from ...subprocesses.ssh import Address, ssh_refusal, start_ssh
+from ...subprocesses.ssh_conversation import SshConversation
+from .own_wheel import wheel_name, write_own_wheel
+from .refusals import DISK_FULL, NOT_FOUND
+
+MOST = 0
+"""Bytes of an answer: it gives none, but an exit code."""
+SHOWN = 120
+"""Characters of a line of pip that are shown."""
+TAKE = """
+import os, shutil, subprocess, sys, sysconfig, tempfile
+from pathlib import Path
+def run(*words):
+    code = subprocess.call([str(word) for word in words], stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    if code:
+        sys.exit(1)
+with tempfile.TemporaryDirectory() as folder:
+    wheel = Path(folder, sys.argv[1])
+    with wheel.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    if wheel.stat().st_size != int(sys.argv[2]):
+        sys.exit("The wheel did not arrive whole.")
+    python, where = sys.executable, []
+    if sys.prefix == sys.base_prefix:
+        if Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists():
+            own = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "secateur" / "environment"
+            python, command = own / "bin" / "python", Path.home() / ".local" / "bin" / "secateur"
+            run(sys.executable, "-m", "venv", own)
+        else:
+            where = ["--user"]
+    run(python, "-m", "pip", "install", "--progress-bar", "off", "--no-warn-script-location", *where, wheel)
+    if not where and sys.prefix == sys.base_prefix:
+        command.parent.mkdir(parents=True, exist_ok=True)
+        if command.is_symlink():
+            command.unlink()
+        command.symlink_to(own / "bin" / "secateur")
+"""
+"""What Python runs there. A system's Python that takes no packages (PEP 668) makes an environment, and links it."""
+
+
+def can_install(error: SecateurError) -> bool:
+    """Whether an installation there is what a refused connection needs."""
+    return error.message.code in ("remote.no_program", "remote.version")
+
+
+def python_there(address: Address) -> str:
+    """The Python that gets it: that beside the Secateur of the address, else the one that a login finds."""
+    return str(PurePosixPath(address.program).parent / "python3") if address.program else "python3"
+
+
+def install_there(address: Address, token: CancelToken) -> Job[None]:
+    """Install this version there, with what it needs; what was there of another version goes.
+
+    Args:
+        address: Where.
+        token: Ends the connection; pip there ends as soon as it has something to say.
+
+    Raises:
+        SecateurError: No connection, no Python or pip there, or what pip said last.
+    """
+    check(token)
+    yield Progress("Packing this Secateur")
+    with temporary_folder() as place:
+        wheel = write_own_wheel(place)
+        words = ["exec", python_there(address), "-c", TAKE, wheel.name, str(wheel.stat().st_size)]
+        process = start_ssh(address, shlex.join(words), asks=False)
+        talk = SshConversation(process, partial(_send_file, wheel), MOST)
+        try:
+            while talk.goes_on():
+                check(token)
+                yield _progress(talk, address.title)
+        finally:
+            exitcode = talk.end()
+    if exitcode:
+        raise _failed(address, exitcode, talk.log)
+
+
+def _send_file(path: Path, sink: IO[bytes]) -> None:
+    with path.open("rb") as file:
+        shutil.copyfileobj(file, sink)
+
+
+def _progress(talk: SshConversation, host: str) -> Progress:
+    if not talk.sent:
+        said = {"wheel": wheel_name(), "host": host}
+        return Progress(Message("progress.sending_wheel", "Sending {wheel} to {host}", said))
+    lines = _lines(talk.log)
+    said = {"host": host, "line": lines[-1][:SHOWN] if lines else "..."}
+    return Progress(Message("progress.installing_there", "Installing on {host}: {line}", said))
+
+
+def _lines(log: str) -> list[str]:
+    """What pip said, without what it only mentions."""
+    return [line.strip() for line in log.splitlines() if line.strip() and not line.startswith(("WARNING", "[notice]"))]
+
+
+def _failed(address: Address, exitcode: int, log: str) -> SecateurError:
+    host, python = address.title, python_there(address)
+    if (said := ssh_refusal(host, exitcode, log)) is not None:
+        return SecateurError(said.code, said.template, log, **said.arguments)
+    if (found := re.search(DISK_FULL, log)) is not None:
+        template = "There is no room for Secateur and its packages on {host} ({reason}). Make room there first."
+        return SecateurError("install.disk_full", template, log, host=host, reason=found[0])
+    if exitcode == NOT_FOUND:
+        template = "There is no {python} on {host}. Install Python 3.11 or later there."
+        return SecateurError("install.no_python", template, log, python=python, host=host)
+    if re.search(r"No module named pip|ensurepip is not available|No module named venv", log):
+        template = "Python on {host} has no pip or cannot make environments. Install {packages} there."
+        return SecateurError("install.no_pip", template, log, host=host, packages="python3-pip, python3-venv")
+    if re.search(r"requires a different Python|Requires-Python", log):
+        template = "Python on {host} is too old. Install Python 3.11 or later there."
+        return SecateurError("install.old_python", template, log, host=host)
+    lines = _lines(log)
+    last = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1] if lines else "")
+    template = "Secateur could not be installed on {host}: {reason} (exit code {exitcode})."
+    reason = last.removeprefix("ERROR: ").rstrip(".")[:300] or "it said nothing"
+    return SecateurError("install.failed", template, log, host=host, reason=reason, exitcode=exitcode)
