@@ -23,6 +23,32 @@ exec sh -c "$last"
 """
 
 
+FRAGILE = """#!{python}
+import os, subprocess, sys, threading
+with open("{home}/connections", "a+") as file:
+    file.write(str(os.getpid()) + chr(10))
+    file.seek(0)
+    count = len(file.read().split())
+left, changing = [{first} if count == 1 else {step} * (count - 1)], threading.Lock()
+pipe = subprocess.PIPE
+there = subprocess.Popen(["sh", "-c", sys.argv[-1]], stdin=pipe, stdout=pipe, env=os.environ | dict(HOME="{home}"))
+def pump(source, sink):
+    while data := source.read1(1 << 16):
+        with changing:
+            data, broken = data[: left[0]], len(data) >= left[0]
+            left[0] -= len(data)
+            sink.write(data)
+            sink.flush()
+            if broken:
+                there.kill()
+                os._exit(255)
+    sink.close()
+threading.Thread(target=pump, args=(sys.stdin.buffer, there.stdin), daemon=True).start()
+pump(there.stdout, sys.stdout.buffer)
+"""
+"""An `ssh` whose connections break: the first after `first` bytes in both directions, later ones after `step` more."""
+
+
 @dataclass(frozen=True)
 class Far:
     """The machine.
@@ -47,6 +73,11 @@ class Far:
     def connections(self) -> int:
         """How many were made."""
         return len((self.home / "connections").read_text().split())
+
+    def break_off(self, first: int, step: int) -> None:
+        """From now on each connection breaks, the first after so many bytes, later ones after `step` more each."""
+        text = FRAGILE.format(python=sys.executable, home=self.home, first=first, step=step)
+        (self.home / ".local" / "bin" / "ssh").write_text(text)
 
     def reachable(self, on: bool) -> None:
         """Whether `ssh` gets there."""

@@ -22,6 +22,7 @@ from secateur.engine.process.events import (
     Reconnected,
     Refused,
 )
+from secateur.engine.process.remote import client as client_module
 from secateur.engine.process.remote.client import RemoteClient
 from secateur.engine.subprocesses.ssh import Address
 
@@ -101,6 +102,30 @@ def test_a_job_goes_on_without_a_connection_and_nothing_is_lost_or_done_twice(cl
     client.call("tally", "again")
     assert until(client, Finished)[-1] == Finished(3, ["while it was away", "again"])
     assert far.connections == 3
+
+
+@pytest.mark.end_to_end
+def test_a_connection_that_breaks_within_every_message_loses_and_doubles_nothing(
+    far: Far, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later connections get a little further each: through greeting, calls, progress, results and a file."""
+    monkeypatch.setattr(client_module, "WAITS", (0.01,))
+    far.break_off(first=400, step=17)
+    client = RemoteClient(Address("far"), {"write_report": tuple[str, ...]})
+    try:
+        client.start(tmp_path / "sessions" / "one")
+        for number in range(8):
+            client.call("tally", number)
+            assert until(client, Finished)[-1] == Finished(number + 1, [*range(number + 1)])
+        far.break_off(first=0, step=200_000)  # a message of the file is longer than all before
+        home = tmp_path / "net.html"
+        client.call("write_report", "s1", str(home))
+        assert until(client, Finished)[-1] == Finished(9, (str(home),)) and home.read_text() == "s1" * 1_000_000
+        client.call("tally", "end")
+        assert until(client, Finished)[-1] == Finished(10, [*range(8), "end"])
+        assert far.connections > 20
+    finally:
+        client.close()
 
 
 def test_what_is_written_there_comes_here_and_nothing_else(client: RemoteClient, far: Far, tmp_path: Path) -> None:
