@@ -253,7 +253,7 @@ class TargetShape(FormDialog):
         """That numbers, or shares of a budget, do not keep to widths that are fast on the target."""
         multiple = self._document.target.multiple
         if answer.rounded and answer.plan is not None:
-            words = self.tr("The target is faster with multiples of {0}: {1} would be.")
+            words = self.tr("Multiples of {0} are faster on the target: {1}.")
             return words.format(multiple, ", ".join(kept_words((one,)) for one in answer.rounded))
         if self.source.currentData() != BUDGET or multiple <= 1 or not any(one.share for one in answer.shape):
             return ""

@@ -167,11 +167,11 @@ class GatesPanel(QWidget):
     def _said(self, gates: LearnedGates) -> str:
         learning = self.document.learned_gates is not None
         if not learning and gates.step >= gates.steps:
-            words = self.tr("All {1} steps are done, and it is chosen what stays. Dashed: how many should be open.")
+            words = self.tr("All {1} steps are done, and what stays is chosen. Dashed: how many should be open.")
         elif not learning:
             words = self.tr("Stopped: {0} of {1} steps are kept. The same target shape goes on from there.")
         elif gates.chosen:
-            words = self.tr("Step {0} of {1}. It is chosen what stays; the weights go on learning.")
+            words = self.tr("Step {0} of {1}. What stays is chosen; the weights go on learning.")
         else:
             words = self.tr("Step {0} of {1}. Dashed: how many should be open.")
         return words.format(f"{gates.step:,}", f"{gates.steps:,}")
