@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import latency
-from .choose import cifar, costs, defaults, fashion, harness, heads, language, shearing
+from .choose import cifar, costs, defaults, domains, fashion, harness, heads, language, shearing
 
 README = Path(__file__).parent / "README.md"
 PLACE = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -30,6 +30,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "heads": _kept("heads", heads.table),
     "language": _kept("language", language.table),
     "costs": _kept("costs", costs.table),
+    "domains": _kept("domains", domains.table),
     "shearing": _kept("shearing", shearing.table),
     "latency": _latencies,
 }

@@ -7,11 +7,23 @@ import pytest
 from secateur.engine.recovery.benchmark_points import benchmark_points
 from secateur.engine.scoring.criteria import CRITERIA
 from tests.benchmarks import tables
-from tests.benchmarks.choose import cifar, costs, defaults, expectations, fashion, harness, heads, language, shearing
+from tests.benchmarks.choose import (
+    cifar,
+    costs,
+    defaults,
+    domains,
+    expectations,
+    fashion,
+    harness,
+    heads,
+    language,
+    shearing,
+)
 
 ALL = {
     "cifar": cifar,
     "defaults": defaults,
+    "domains": domains,
     "fashion": fashion,
     "heads": heads,
     "language": language,

@@ -122,4 +122,4 @@ def machines(results: dict[str, Result], cells: int = 0) -> str:
     """How many cells of all are there, and the machines that measured them, in a line."""
     found = [one["machine"] for one in results.values() if "machine" in one]
     each = "; ".join(f"{machine} ({found.count(machine)})" for machine in sorted(set(found)))
-    return f"Cells run: {len(results)} of {cells}, on {each}."
+    return f"Cells run: {len(results)} of {cells}{', on ' if each else ''}{each}."

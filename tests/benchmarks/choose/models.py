@@ -117,15 +117,15 @@ def vit_stock() -> nn.Module:
     return SmallViT(width=64, num_heads=4)
 
 
-def small_llama() -> nn.Module:
+def small_llama(width: int = 96, layers: int = 4, neurons: int = 256) -> nn.Module:
     """A Llama with grouped queries that reads bytes, random weights: tokens [N, T] to logits [N, T, 256]."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
         vocab_size=256,
-        hidden_size=96,
-        intermediate_size=256,
-        num_hidden_layers=4,
+        hidden_size=width,
+        intermediate_size=neurons,
+        num_hidden_layers=layers,
         num_attention_heads=8,
         num_key_value_heads=4,
         max_position_embeddings=256,

@@ -9,24 +9,19 @@ teacher. The test split is read once, at the end.
 
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from time import process_time
-from typing import Any
-
-import torch
-from torch import nn
 
 from secateur.engine.jobs import finish
 from secateur.engine.planning.protocol import Choose, Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings, Teacher
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.storage.atomic_files import staged_write
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.tasks.protocol import Split, TaskSpec
 from secateur.engine.workflows.prune import PruneSettings, prune_state
 
 from . import harness, models, packages
+from .language_training import trained_language_model
 
 NETS = ("llama", "resnet", "vit")
 WAYS = ("scores", "masks", "rounds", "random", "uncut")
@@ -35,7 +30,7 @@ EPOCHS = {"tiny": 2, "short": 2, "full": 10}
 """Passes that each way has in all."""
 BASE = {"tiny": 1, "short": 6, "full": 40}
 """Passes in which the Llama is trained."""
-LENGTH, BATCH, RATE = 64, 16, 3e-3
+LENGTH, BATCH = 64, 16
 TEXT = {"tiny": 20_000, "short": 250_000, "full": 1_000_000}
 """Bytes of the text that are used."""
 KEEP = {
@@ -99,38 +94,7 @@ def llama_spec(protocol: str) -> ModelSpec:
     options = (("tokenizer", "bytes"), ("length", str(LENGTH)), ("purpose", "causal"))
     task = TaskSpec("text", str(folder), batch=BATCH, options=options)
     spec = ModelSpec(f"{models.__file__}:small_llama", task=task, uniform=True)
-    weights = folder / "llama.pt"
-    if not weights.exists():
-        _train(spec, weights, BASE[protocol])
-    return replace(spec, weights=str(weights))
-
-
-def _train(spec: ModelSpec, file: Path, epochs: int) -> None:
-    """Train the language model from random weights; it is kept after every pass, and gone on with."""
-    torch.manual_seed(0)
-    model: nn.Module = models.small_llama().train()
-    begun = file.with_suffix(".begun.pt")
-    with closing(Session()) as session:
-        finish(session.open(spec, evaluate=False), harness.say)
-        task: Any = session.task
-        optimizer = torch.optim.AdamW(model.parameters(), RATE, betas=(0.9, 0.95), weight_decay=0.1)
-        total = epochs * task.batch_count(Split.TRAIN)
-        course = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total, pct_start=0.1)
-        parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "course": course}
-        found: dict[str, Any] = torch.load(begun) if begun.exists() else {"done": 0}
-        for name, one in parts.items() if found["done"] else ():
-            one.load_state_dict(found[name])
-        for epoch in range(found["done"], epochs):
-            for batch in task.batches(Split.TRAIN, seed=epoch):
-                optimizer.zero_grad()
-                task.loss(model, batch).backward()
-                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                optimizer.step()
-                course.step()
-            with staged_write(begun) as staged:
-                torch.save({"done": epoch + 1} | {name: one.state_dict() for name, one in parts.items()}, staged)
-    with staged_write(file) as staged:
-        torch.save(model.state_dict(), staged)
+    return trained_language_model(spec, models.small_llama, folder / "llama.pt", BASE[protocol])
 
 
 def table(results: dict[str, harness.Result], protocol: str) -> str:
