@@ -5,8 +5,10 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 
+from ..distributed import LEADER, launched
 from ..errors import DataError, OpenError, SecateurError
 from ..out_of_memory import lack_of_memory
 from ..storage.file_limits import unusable
@@ -14,6 +16,7 @@ from ..storage.serialization import to_json
 from .arguments import WrongUsage, given, parser
 from .commands import COMMANDS
 from .flag_hints import with_hint
+from .follow import led
 from .output import Outcome, Reporter, check_names, error_as_json, one_line, printable, standard_output_kept
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -42,10 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--json" in argv:
             _print_error(error)
         return USAGE
+    arguments.json = arguments.json and launched().rank == LEADER  # of several processes one has the result
     reporter = Reporter(quiet=arguments.json)
     try:
         with standard_output_kept():
-            outcome = _command(arguments.command)(arguments, reporter)
+            outcome = led(arguments, partial(_command(arguments.command), arguments, reporter))
     except KeyboardInterrupt:
         reporter.clear()
         sys.stderr.write("Stopped. Nothing was written.\n")
@@ -54,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _failed(lack_of_memory(error) or error, arguments)
     except (Exception, SystemExit) as error:  # A model's forward may exit, too.
         return _failed(lack_of_memory(error) or unusable(error) or _unexpected(error), arguments)
-    return _printed(outcome, arguments)
+    return DONE if outcome is None else _printed(outcome, arguments)
 
 
 def _command(name: str) -> Callable[[argparse.Namespace, Reporter], Outcome]:

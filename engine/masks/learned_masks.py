@@ -72,7 +72,7 @@ class LearnedMasks:
         self._device = next((one.device for one in model.parameters()), torch.device("cpu"))
         self._final = np.array([int((~plan[one.structures]).sum()) for one in analysis.sets], np.int64)  # [K]
         self._kinds = np.array([one.kind for one in analysis.sets], np.str_)[analysis.set_numbers()]  # [S]
-        self._last = torch.ones(analysis.count)  # [S] gates when it was chosen what stays
+        self._last: Tensor = torch.ones(analysis.count)  # [S] gates when it was chosen what stays
         self.chosen: Mask | None = None
         self._concrete.project(AT_FIRST, WARM)
 
@@ -132,6 +132,27 @@ class LearnedMasks:
         folded = stays & self._gates.foldable & (gates > 0)
         self._gates.fold(torch.where(folded, gates, 1.0).to(self._device))
         self._last = torch.where(folded, 1.0, gates)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What gets gradients: the logits, until it is chosen what stays."""
+        return [self._concrete.logits] if self.chosen is None else []
+
+    def as_tensor(self) -> Tensor:
+        """[F + 2 S + 1] what the gates of a step follow from; float32."""
+        chosen = np.zeros(self._analysis.count, np.bool_) if self.chosen is None else self.chosen
+        is_chosen = torch.tensor([float(self.chosen is not None)])
+        return torch.cat([self._concrete.logits.detach(), self._last, torch.from_numpy(chosen).float(), is_chosen])
+
+    def load_tensor(self, found: Tensor) -> None:
+        """Draw the gates of the masks that gave it."""
+        count = self._analysis.count
+        sizes = [len(found) - 2 * count - 1, count, count, 1]
+        parts: tuple[Tensor, ...] = torch.split(found, sizes)
+        logits, self._last, chosen, is_chosen = parts
+        with torch.no_grad():
+            self._concrete.logits.copy_(logits)
+        self.chosen = (chosen > 0).numpy() if bool(is_chosen) else None
 
     def state_dict(self) -> dict[str, Any]:
         """What it takes to go on: tensors and plain numbers."""

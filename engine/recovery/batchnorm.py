@@ -11,7 +11,9 @@ from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPriva
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..model_inputs import Inputs, batch_size, call
 from ..scoring.cancellable_autograd import interruptible
-from ..tasks.protocol import SeekableTask, Split, Task
+from ..scoring.own_batches import own_batches
+from ..tasks.portion import EMPTY, Portion
+from ..tasks.protocol import Split, Task
 from .side_effects import modes_kept
 
 BATCHES = 32
@@ -57,7 +59,12 @@ def calibrate_batchnorm(model: nn.Module, task: Task, token: CancelToken | None 
 
 
 def trainable_batches(
-    model: nn.Module, task: Task, seed: int, limit: int | None = None, start: int = 0
+    model: nn.Module,
+    task: Task,
+    seed: int,
+    limit: int | None = None,
+    start: int = 0,
+    portion: Portion | None = None,
 ) -> Iterator[Any]:
     """Shuffled calibration batches; for BatchNorm the one sample that is left over is left out, it has no variance.
 
@@ -67,13 +74,11 @@ def trainable_batches(
         seed: Of the order.
         limit: At most so many; None for all of a pass.
         start: The first of them, counted from 0.
+        portion: What of each batch is this process's, None for all.
     """
     normed, usual = bool(norms_of(model)), task.spec.batch if start else 0
-    batches = task.batches(Split.TRAIN, seed=seed)
-    if start and isinstance(task, SeekableTask):
-        batches = task.batches_from(Split.TRAIN, seed, start)
-    for batch in islice(batches, limit):
-        count = batch_size(task.inputs(batch)) if normed else 0
+    for batch in islice(own_batches(task, seed, start, portion), limit):
+        count = batch_size(task.inputs(batch)) if normed and batch is not EMPTY else 0
         usual = usual or count
         if not (count == 1 < usual):
             yield batch

@@ -112,7 +112,10 @@ def next_pass(training: Training, position: Position) -> Position:
 def stream_at(training: Training, position: Position) -> BatchStream:
     """The batches of a pass from a position on, or from its first where the data can only be gone through in order."""
     task, seed = training.task, training.settings.seed * 1000 + position.epoch
+    portion = None if training.sharing is None else training.sharing.portion
     if training.mixture is not None and isinstance(task, DomainTask):
-        return BatchStream(task.mixed_batches(training.mixture, position.done), position.epoch, position.done)
+        mixed = task.mixed_batches(training.mixture, position.done, portion)
+        return BatchStream(mixed, position.epoch, position.done)
     start = position.done if isinstance(task, SeekableTask) else 0
-    return BatchStream(trainable_batches(training.student, task, seed=seed, start=start), position.epoch, start)
+    batches = trainable_batches(training.student, task, seed=seed, start=start, portion=portion)
+    return BatchStream(batches, position.epoch, start)

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from ..devices import CPU, placed
+from ..distributed import ALONE, Group
 from ..errors import NO_NUMBERS, Message, SecateurError, TaskError
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check, followed, spanning
 from ..structures.transition import KeptIndices
@@ -30,6 +31,7 @@ from .channels_last import MemoryLayout, layout_of
 from .checkpoint import Checkpoint, Position, best_of_checkpoint, points_of_checkpoint, put_back
 from .domain_mixing import begin_mixing, mixed_anew, mixed_on, next_pass, stream_at
 from .features import Features
+from .gradient_sharing import GradientSharing, MasksOrder, TrainingOrder
 from .least_squares import reconstruct
 from .mixed_precision import in_single
 from .optimizers import optimizer_of
@@ -66,7 +68,7 @@ DATA = Message("recovery.the_data", "data")
 LOSS = Message("recovery.the_loss", "loss or the model")
 METRIC = Message("recovery.the_metric", "metric")
 """What of the user's may fail while a model is trained."""
-TOLD = (*NO_NUMBERS, "recovery.no_gradient", "recovery.no_tokens")
+TOLD = (*NO_NUMBERS, "recovery.no_gradient", "recovery.no_tokens", "distributed.lost")
 """Codes of what a step itself says of its loss and its batches: in these nothing of the user's has failed."""
 
 
@@ -84,6 +86,7 @@ def fine_tune(
     device: str = CPU,
     limit: TimeLimit | None = None,
     rest: Callable[[], None] | None = None,
+    group: Group = ALONE,
     token: CancelToken | None = None,
 ) -> Job[Recovered]:
     """Repair layers, measure BatchNorm's statistics again, then fine-tune; the same seed and threads, the same weights.
@@ -105,6 +108,7 @@ def fine_tune(
             the machine, and so do the weights.
         rest: Called where the teacher has no part in the loss, once nothing needs it any more: it may let go of its
             memory. The teacher then goes to no device either.
+        group: The processes that train together; the others follow `GradientWorker`, with the same student and teacher.
         token: Cancels within a step, also a long one.
 
     Raises:
@@ -132,7 +136,7 @@ def fine_tune(
             device=device,
         )
         reference, checkpoint = reference or (teacher, kept or {}), checkpoint or Checkpoint(None)
-        return (yield from _run(training, reference, checkpoint, rest))
+        return (yield from _run(training, reference, checkpoint, rest, group, student is teacher))
 
 
 @contextmanager
@@ -156,6 +160,8 @@ def _run(
     reference: tuple[nn.Module, KeptIndices],
     checkpoint: Checkpoint,
     rest: Callable[[], None] | None,
+    group: Group,
+    tuning: bool,
 ) -> Job[Recovered]:
     found, task, settings = checkpoint.load(), training.task, training.settings
     begin = training_work(task, settings.within(NO_TRAINING)) / training_work(task, settings)
@@ -167,8 +173,38 @@ def _run(
     elif rest is not None:
         rest()
     with placed(training.device, *models), in_single(training.student) as training.own_types:
+        if settings.trains and not group.is_alone:
+            share_gradients(training, group, models, tuning)
         job = _trained(training, best, found or {}, checkpoint, models)
         return (yield from spanning(_counted(job, training), begin, 1.0))
+
+
+def share_gradients(
+    training: Training, group: Group, models: Sequence[nn.Module], of_original: bool, masks: MasksOrder | None = None
+) -> None:
+    """Begin to train with other processes: they get the student and, where it is among the models, the teacher.
+
+    Args:
+        training: Has its models on their device.
+        group: All processes.
+        models: The student, and the teacher if it teaches.
+        of_original: The student has the original's shape.
+        masks: What the others make the gates of, None where there are none.
+    """
+    order = TrainingOrder(
+        of_original,
+        training.settings,
+        len(models) > 1,
+        training.mirror,
+        tuple(training.chosen),
+        training.steps,
+        training.device,
+        masks,
+    )
+    group.order(order)
+    for model in models:
+        group.share(model.state_dict().values())
+    training.sharing = GradientSharing(group, training.student, training.task, training.settings, training.masks)
 
 
 def _learns_from_teacher(training: Training) -> bool:
@@ -383,10 +419,10 @@ def train_epoch(training: Training, position: Position, best: Recovered | None, 
 def _steps(training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint) -> Job[bool]:
     losses, spoken, passed = list[float](), time.monotonic(), False
     every = 0 if best is None and training.mixture is None else training.settings.evaluate_every
-    yield from _sought(training, position, best, checkpoint)
+    yield from seek_batches(training, position, best, checkpoint)
     while not (every and training.step % every == 0 and training.step > position.evaluated):
         drawn = torch.get_rng_state()
-        batches = _taken(training, position, best, checkpoint, drawn)
+        batches = take_batches(training, position, best, checkpoint, drawn)
         if not batches:
             passed, training.stream = True, None
             break
@@ -460,7 +496,7 @@ def _keep(
         checkpoint.save(training, position, best)
 
 
-def _sought(training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint) -> Job[None]:
+def seek_batches(training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint) -> Job[None]:
     """Let the training take its batches from where it stands.
 
     Data that can only be gone through in order is, for what it draws at random; what fails there changes nothing.
@@ -482,7 +518,7 @@ def _sought(training: Training, position: Position, best: Recovered | None, chec
     training.whole = True
 
 
-def _taken(
+def take_batches(
     training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint, random: torch.Tensor
 ) -> list[Any]:
     """The batches of the next step; fewer at the end of a pass, none behind it.

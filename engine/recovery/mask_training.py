@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..devices import CPU, placed
+from ..distributed import ALONE, Group
 from ..errors import Message
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..masks.learned_masks import LearnedMasks
-from ..structures.analysis import Analysis, Mask
+from ..structures.analysis import Analysis, Mask, identities
 from ..structures.costs import costs
 from ..tasks.protocol import Task
 from .batchnorm import calibrate_batchnorm
@@ -24,7 +25,8 @@ from .budget import Budget, Unit
 from .checkpoint import Checkpoint, Position, points_of_checkpoint, put_back
 from .domain_mixing import begin_mixing, mixed_anew, mixed_on, next_pass
 from .features import Features
-from .finetune import count_batches, explained, train_epoch
+from .finetune import count_batches, explained, share_gradients, train_epoch
+from .gradient_sharing import MasksOrder
 from .mixed_precision import in_single
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings, require_mixable, require_possible
@@ -60,6 +62,7 @@ def learn_masks(
     outputs: Sequence[str] = (),
     checkpoint: Checkpoint | None = None,
     device: str = CPU,
+    group: Group = ALONE,
     token: CancelToken | None = None,
 ) -> Job[MaskResult]:
     """Learn which structures stay, as many of each set as a plan keeps; the same seed and threads, the same result.
@@ -78,6 +81,7 @@ def learn_masks(
         outputs: Paths of the outputs to learn from the teacher.
         checkpoint: Where to keep what it takes to go on after a kill; None for nowhere.
         device: Where it is trained.
+        group: The processes that train together; they draw the same gates, by the seed and the step.
         token: Cancels within a step, also a long one.
 
     Raises:
@@ -89,6 +93,7 @@ def learn_masks(
     require_mixable(settings, task)
     settings = settings.within(Budget(Unit.STEPS, steps))
     checkpoint, token, nothing = checkpoint or Checkpoint(None), token or NeverCancelled(), analysis.empty()
+    removed, locked = nothing if removed is None else removed, nothing if locked is None else locked
     with explained(), pinned(settings.seed, settings.threads), modes_kept(teacher), working_copy(model) as copy:
         with placed(device, copy, teacher), in_single(copy) as own_types:
             masks = LearnedMasks(
@@ -96,8 +101,8 @@ def learn_masks(
                 analysis,
                 plan,
                 scores,
-                removed=nothing if removed is None else removed,
-                locked=nothing if locked is None else locked,
+                removed=removed,
+                locked=locked,
                 seed=settings.seed,
             )
             training = Training(
@@ -114,6 +119,10 @@ def learn_masks(
                 own_types=own_types,
                 masks=masks,
             )
+            if not group.is_alone:
+                named = [identities(analysis, one) for one in (plan, removed, locked)]
+                order = MasksOrder(plan=named[0], scores=scores.tolist(), removed=named[1], locked=named[2])
+                share_gradients(training, group, (copy, teacher), True, order)
             yield from _trained(training, checkpoint, costs(analysis, plan).parameters)
             if masks.chosen is None:  # fewer steps than it takes to come so far
                 masks.settle()

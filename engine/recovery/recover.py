@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ..devices import CPU
+from ..distributed import ALONE, Group
 from ..jobs import CancelToken, Job, NeverCancelled, spanning
 from ..structures.transition import KeptIndices
 from ..surgery.cut.slice_tensors import slice_tensor
@@ -34,6 +35,7 @@ def recover(
     checkpoint: Checkpoint | None = None,
     device: str = CPU,
     rest: Callable[[], None] | None = None,
+    group: Group = ALONE,
     token: CancelToken | None = None,
 ) -> Job[Recovered]:
     """Recover a cut model; the same seed and threads, the same weights.
@@ -50,6 +52,7 @@ def recover(
         checkpoint: Where to keep what it takes to go on after a kill, and the tuned teacher; None for nowhere.
         device: Where models are trained and judged; layers are repaired on the CPU. Bit for bit the same holds there.
         rest: Lets go of the teacher's memory; called where nothing needs it any more, since it has no part in the loss.
+        group: The processes that train together.
         token: Cancels within a step, also a long one.
 
     Raises:
@@ -69,7 +72,9 @@ def recover(
     with explained():
         time = limit.part(TUNING_TIME)
         checkpoint = replace(checkpoint, teacher=checkpoint.first_teacher())
-        job = tuned_teacher(teacher, task, settings, checkpoint.teacher, device=device, limit=time, token=token)
+        job = tuned_teacher(
+            teacher, task, settings, checkpoint.teacher, device=device, limit=time, group=group, token=token
+        )
         tuned = yield from spanning(job, 0.0, begin)
     kept = kept or {}
     with _taught_by(teacher, tuned) as teaches, _inheriting(student, teacher, teaches, kept) as begins:
@@ -86,6 +91,7 @@ def recover(
             device=device,
             limit=limit,
             rest=rest if teaches is teacher else None,
+            group=group,
             token=token,
         )
         done = yield from spanning(job, begin, 1.0)

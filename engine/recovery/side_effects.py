@@ -1,6 +1,5 @@
 """Undoes the side effects of a recovery: modes, flags, random state, threads, copies. Loads torch."""
 
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -8,6 +7,7 @@ from copy import deepcopy
 import torch
 from torch import nn
 
+from ..distributed import cores
 from ..tracing.isolated_forward import seeded, uncompiled
 
 
@@ -24,14 +24,16 @@ def modes_kept(*models: nn.Module) -> Generator[None]:
 
 @contextmanager
 def pinned(seed: int, threads: int) -> Generator[None]:
-    """Seed what draws at random, set torch's threads (0: one less than the machine has), and compile nothing.
+    """Seed what draws at random, set torch's threads, and compile nothing; all is as before afterwards.
 
-    All is as before afterwards.
+    Args:
+        seed: Of torch, Python and NumPy.
+        threads: How many; 0: one less than there are for this process.
     """
     before = torch.get_num_threads()
     with seeded(seed), uncompiled():
         try:
-            torch.set_num_threads(threads or max((os.cpu_count() or 2) - 1, 1))
+            torch.set_num_threads(threads or max(cores() - 1, 1))
             yield
         finally:
             torch.set_num_threads(before)

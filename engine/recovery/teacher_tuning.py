@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from ..devices import CPU, placed
+from ..distributed import ALONE, Group
 from ..errors import NO_NUMBERS, Message, SecateurError
 from ..jobs import CancelToken, Job, Progress, followed, spanning
 from ..messages import Phrase
@@ -53,6 +54,7 @@ def tuned_teacher(
     *,
     device: str = CPU,
     limit: TimeLimit,
+    group: Group = ALONE,
     token: CancelToken,
 ) -> Job[TunedTeacher]:
     """See whether labels allow mirrored images, and tune the original; or take what an earlier recovery has found.
@@ -64,6 +66,7 @@ def tuned_teacher(
         kept: Where the result is kept for other recoveries, and where a tuning that was broken off is gone on with.
         device: Where it is tuned.
         limit: How long that may take.
+        group: The processes that tune it together.
         token: Cancels.
     """
     how = settings.tuning
@@ -78,7 +81,7 @@ def tuned_teacher(
             begin = MIRRORING * task.batch_count(Split.VAL) / max(tuning_work(task, settings), 1)
             found = TunedTeacher((yield from spanning(labels_allow_mirroring(teacher, task, token), 0.0, begin)))
             if how is not None:
-                job = _tuned(teacher, task, how, found.mirror, kept, device, limit, token)
+                job = _tuned(teacher, task, how, found.mirror, kept, device, limit, group, token)
                 found = yield from spanning(job, begin, 1.0)
     told = None if found.message is None else to_plain(found.message)
     kept.save({"mirror": found.mirror, "state_dict": found.state_dict, "message": told})
@@ -101,6 +104,7 @@ def _tuned(
     kept: KeptTeacher,
     device: str,
     limit: TimeLimit,
+    group: Group,
     token: CancelToken,
 ) -> Job[TunedTeacher]:
     begin = time.monotonic()
@@ -113,6 +117,7 @@ def _tuned(
         checkpoint=kept.training,
         device=device,
         limit=limit,
+        group=group,
         token=token,
     )
     try:

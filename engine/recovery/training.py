@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..adapters.torchvision_detection import asked_for_maps, family
 from ..devices import CPU
-from ..errors import SecateurError, TaskError
+from ..errors import NO_NUMBERS, SecateurError, TaskError
 from ..jobs import CancelToken, check
 from ..masks.learned_masks import LearnedMasks
 from ..model_inputs import alike, batch_size, call, filled, token_count
@@ -21,18 +21,22 @@ from ..scoring.cancellable_autograd import interruptible
 from ..tasks.distillation_batch import DistillationBatch
 from ..tasks.distillation_loss import distillation_loss
 from ..tasks.domain_mixture import DomainMixture
+from ..tasks.portion import EMPTY
 from ..tasks.protocol import Split, Task
 from ..tracing.isolated_forward import quiet_forward
 from ..tracing.model_state import model_state_restored
 from .budget import Unit
 from .features import Features
 from .flip_augmentation import mirroring
+from .gradient_sharing import GradientSharing, StepOrder
 from .mixed_precision import OwnTypes, widening
 from .protocol import RecoverySettings, require_tokens
 from .schedule import one_cycle
 from .side_effects import modes_kept, working_copy
 from .time_limit import TimeLimit, TrainingTime
 
+DIVERGED = "recovery.diverged"
+"""The code of the error for a loss that is no number."""
 SHORT = 0.5
 """Seconds of a step up to which a cancel waits for its end."""
 
@@ -75,6 +79,7 @@ class Training:
         own_types: Of the student's tensors that are trained in single precision instead.
         masks: Gates on the student's structures that are learned with its weights, None for none.
         mixture: Of named domains, None where they are not mixed.
+        sharing: How gradients are added up with other processes, None where this one computes alone.
         whole: It stands between two steps, so that it can be gone on with from here.
         seconds: Of the last step; of a first one nobody knows.
     """
@@ -97,6 +102,7 @@ class Training:
     own_types: OwnTypes = field(default_factory=dict[str, torch.dtype])
     masks: LearnedMasks | None = None
     mixture: DomainMixture | None = None
+    sharing: GradientSharing | None = None
     whole: bool = False
     seconds: float = math.inf
 
@@ -127,8 +133,8 @@ class Training:
     def train_on(self, batches: Sequence[Any]) -> float:
         """One update on the batches together; returns their loss.
 
-        Gradients are averaged over what the loss is a mean of, as they are for one batch of all samples: over the
-        positions that count, else over samples. A short step is not broken off, so that nothing of it is lost.
+        A short step is not broken off, so that nothing of it is lost. With other processes, batches are what they
+        have of this one's part, and the update is made of the gradients of all.
 
         Raises:
             SecateurError: The loss is no number.
@@ -140,17 +146,14 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * one_cycle(self.position, self.settings.warm_up)
         self.optimizer.zero_grad(set_to_none=True)
-        parameters, value = self._parameters(), 0.0
+        if self.sharing is not None:
+            self.sharing.begin(self._step_order(len(batches)))
+        parameters = self._parameters()
         breaking_off = interruptible(self.token, parameters) if self.seconds > SHORT else nullcontext()
         with modes_kept(self.student, self.teacher), torch.enable_grad(), breaking_off:
-            taught = [self._distillation_batch(batch) for batch in batches]
-            tokens = sum(token_count(one.inputs) for one in taught)
-            require_tokens(self.settings, tokens)
-            for batch, one, share in zip(batches, taught, _shares(taught), strict=True):
-                loss = self._in_training(batch, one)
-                self._require_finite(loss)
-                (loss if len(batches) == 1 else share * loss).backward()
-                value += share * float(loss.detach())
+            value, tokens, part = self._gradients_of_all(batches)
+        if self.sharing is not None:
+            self.sharing.collect(self.trained, part)
         if norm := self.settings.gradient_norm:
             nn.utils.clip_grad_norm_(parameters, norm)
         self.optimizer.step()
@@ -160,6 +163,63 @@ class Training:
             self.masks.step(self.position)
         self.seconds, self.whole = time.monotonic() - begun, True
         return value
+
+    def _gradients_of_all(self, batches: Sequence[Any]) -> tuple[float, int, float]:
+        """As `gradients`; where that fails in this process alone, the others are given up."""
+        try:
+            return self.gradients(batches)
+        except BaseException as error:
+            alike = isinstance(error, SecateurError) and error.message.code == DIVERGED
+            if self.sharing is not None and not alike:
+                self.sharing.group.abandon()
+            raise
+
+    def gradients(self, batches: Sequence[Any]) -> tuple[float, int, float]:
+        """Add up the gradients of batches; returns (loss, tokens, which part of the whole update they are).
+
+        Gradients are averaged over what the loss is a mean of, as they are for one batch of all samples: over the
+        positions that count, else over samples. With other processes these are the samples of all, loss and tokens
+        too, while the gradients are those of this one's part.
+
+        Raises:
+            SecateurError: As `train_on`; that a loss is no number, in all processes alike.
+        """
+        own = [batch for batch in batches if batch is not EMPTY]
+        taught, value = [self._distillation_batch(batch) for batch in own], 0.0
+        alone = len(own) == 1 and self.sharing is None
+        sizes = [1.0] if alone else [_size(one) for one in taught]
+        whole, tokens = sum(sizes), sum(token_count(one.inputs) for one in taught)
+        if self.sharing is not None:
+            whole, counted = self.sharing.sums(whole, tokens)
+            tokens = round(counted)
+        require_tokens(self.settings, tokens)
+        try:
+            for batch, one, size in zip(own, taught, sizes, strict=True):
+                loss, share = self._in_training(batch, one), size / max(whole, 1.0)
+                if self.sharing is None:
+                    self._require_finite(float(loss.detach()))
+                self._require_gradient(loss)
+                (loss if alone else share * loss).backward()
+                value += share * float(loss.detach())
+        except SecateurError as error:
+            if self.sharing is None or error.message.code not in NO_NUMBERS:
+                raise
+            value = math.nan
+        if self.sharing is not None:
+            (value,) = self.sharing.sums(value)
+            self._require_finite(value)
+        return value, tokens, sum(sizes) / max(whole, 1.0)
+
+    def _step_order(self, count: int) -> StepOrder:
+        """What the other processes are told of an update of so many batches, which were just taken."""
+        assert self.stream is not None
+        mixture = None if self.mixture is None else self.mixture.state_dict()
+        return StepOrder(self.step, self.stream.epoch, self.stream.done - count, mixture)
+
+    @property
+    def trained(self) -> list[nn.Parameter]:
+        """What gets gradients: the weights, and the logits of gates."""
+        return [*self._parameters(), *([] if self.masks is None else self.masks.parameters)]
 
     def attempt(self, batch: Any) -> None:
         """What `train_on` computes of a batch, and nothing of it stays."""
@@ -227,15 +287,17 @@ class Training:
             return distillation_batch
         return replace(distillation_batch, inputs=asked_for_maps(distillation_batch.inputs))
 
-    def _require_finite(self, loss: Tensor) -> None:
-        if not bool(torch.isfinite(loss)):
+    def _require_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
             raise SecateurError(
-                "recovery.diverged",
+                DIVERGED,
                 "Fine-tuning diverged: the loss is {loss} at step {step}. Try a learning rate below {rate}.",
-                loss=float(loss.detach()),
+                loss=loss,
                 step=self.step,
                 rate=self.settings.learning_rate,
             )
+
+    def _require_gradient(self, loss: Tensor) -> None:
         if not loss.requires_grad:
             raise TaskError(
                 "recovery.no_gradient",
@@ -243,12 +305,9 @@ class Training:
             )
 
 
-def _shares(batches: Sequence[DistillationBatch]) -> list[float]:
-    """What each batch is of all, with the sum 1."""
-    if len(batches) == 1:
-        return [1.0]
-    sizes = [batch_size(one.inputs) if one.counts is None else float(one.counts.sum()) for one in batches]
-    return [size / max(sum(sizes), 1.0) for size in sizes]
+def _size(one: DistillationBatch) -> float:
+    """How many samples or positions of a batch count in the mean that a loss is."""
+    return float(batch_size(one.inputs) if one.counts is None else one.counts.sum())
 
 
 def has_loss(model: nn.Module, task: Task, token: CancelToken) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..distributed import ALONE, Group
 from ..errors import Message, SecateurError, TaskError
 from ..jobs import CancelToken, Job, NeverCancelled
 from ..messages import title
@@ -125,6 +126,7 @@ def score(
     seed: int = 0,
     kept_before: KeptIndices | None = None,
     known: MutableMapping[int, float] | None = None,
+    group: Group = ALONE,
     token: CancelToken | None = None,
 ) -> Job[NDArray[np.float64]]:
     """Rate all structures of a model; the model is left exactly as it was, also when cancelled or when it raises.
@@ -141,6 +143,8 @@ def score(
         seed: Of what is random: the order of the data, draws, samples.
         kept_before: `analysis.kept_indices(removed)`, where the caller has it.
         known: What ablation has measured before, of this model, task and choices; it adds to it.
+        group: The processes that rate the same model by the same arguments, each its part; for a criterion that is
+            `parallel`.
         token: Cancels the job.
 
     Returns:
@@ -156,7 +160,9 @@ def score(
     combine = choices.combine or rule.combine or Combine.SUM
     known = {} if known is None else known
     made = _running(model, analysis, parameters, slices) if rule.reads_weights else {}
-    rated = RatedModel(model, analysis, removed, kept, parameters, slices, combine, task, choices, seed, known, made)
+    rated = RatedModel(
+        model, analysis, removed, kept, parameters, slices, combine, task, choices, seed, known, made, group
+    )
     passes = rule.cost(ScoringContext(analysis, removed), choices)
 
     def finish(scores: NDArray[np.float64]) -> NDArray[np.float64]:

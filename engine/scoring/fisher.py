@@ -17,14 +17,13 @@ from .score_options import Combine, Slices
 
 def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean over samples of the sum of (w g)^2, NaN where no weight that counts got a gradient."""
-    totals = np.zeros(rated.analysis.count)
 
-    def add(changes: WeightChanges) -> None:
+    def information(changes: WeightChanges) -> NDArray[np.float64]:
         squares = {name: np.square(change) for name, change in changes.items()}
-        np.add(totals, combined(rated.slices, squares.get, rated.combine), out=totals)
+        return combined(rated.slices, squares.get, rated.combine)
 
     shown = Message("progress.fisher", "Measuring the Fisher information")
-    return (yield from over_samples(rated, token, shown, add, lambda samples: totals / samples))
+    return (yield from over_samples(rated, token, shown, information, lambda sums, samples: sums / samples))
 
 
 FISHER = Criterion(
@@ -37,4 +36,5 @@ FISHER = Criterion(
     slices=Slices.CONSUMERS,
     combine=Combine.SUM,
     cost=sample_cost,
+    parallel=True,
 )

@@ -19,16 +19,15 @@ from .score_options import Normalise
 
 def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean over samples of |sum of w g|, in units of the loss."""
-    sizes = np.zeros(rated.analysis.count)
 
-    def add(changes: WeightChanges) -> None:
-        np.add(sizes, np.abs(structure_sums(rated.slices, changes.get)[0]), out=sizes)
+    def size(changes: WeightChanges) -> NDArray[np.float64]:
+        return np.abs(structure_sums(rated.slices, changes.get)[0])
 
-    def scores(samples: int) -> NDArray[np.float64]:
-        return np.where(counted(rated.slices), sizes / samples, np.nan)
+    def scores(sums: NDArray[np.float64], samples: int) -> NDArray[np.float64]:
+        return np.where(counted(rated.slices), sums / samples, np.nan)
 
     shown = Message("progress.gates", "Measuring gate gradients")
-    return (yield from over_samples(rated, token, shown, add, scores))
+    return (yield from over_samples(rated, token, shown, size, scores))
 
 
 GATES = Criterion(
@@ -40,4 +39,5 @@ GATES = Criterion(
     rate=rate,
     normalise=Normalise.L2,
     cost=sample_cost,
+    parallel=True,
 )

@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..distributed import Group
 from ..errors import Message, TaskError
 from ..jobs import CancelToken, Job, Progress, check
+from ..tasks.portion import EMPTY, Portion
 from ..tasks.protocol import Split
+from .own_batches import own_batches
 from .partial_scores import with_partial_scores
 from .protocol import PassCost, RatedModel, ScoringContext, no_loss
 from .samples import samples_of
@@ -56,16 +59,32 @@ def batches_of(context: ScoringContext, choices: Choices) -> int:
 
 
 def each_batch(rated: RatedModel, token: CancelToken, shown: Message) -> Iterator[tuple[Any, Progress]]:
-    """(calibration batch, progress after it), shuffled by the seed; raises where there is none."""
+    """(calibration batch, progress after it), shuffled by the seed; raises where there is none.
+
+    Where several processes compute together, each gets whole batches in turn.
+    """
+    yield from _dealt(rated, token, shown, _turns(rated.group))
+
+
+def _dealt(
+    rated: RatedModel, token: CancelToken, shown: Message, portion: Portion | None
+) -> Iterator[tuple[Any, Progress]]:
+    """The same with what a portion leaves of each batch, without those of which it leaves nothing."""
     assert rated.task is not None
     asked = rated.choices.batches or BATCHES
     total = min(rated.task.batch_count(Split.TRAIN) or asked, asked)
     number = 0
-    for number, batch in enumerate(islice(rated.task.batches(Split.TRAIN, seed=rated.seed), asked), 1):
+    for number, batch in enumerate(islice(own_batches(rated.task, rated.seed, portion=portion), asked), 1):
         check(token)
-        yield batch, Progress(shown, number, total)
+        if batch is not EMPTY:
+            yield batch, Progress(shown, number, total)
     if not number:
         raise no_batch_error()
+
+
+def _turns(group: Group) -> Portion | None:
+    place = group.place
+    return None if group.is_alone else Portion(place.rank, place.size, turns=place.size)
 
 
 def no_batch_error() -> TaskError:
@@ -83,26 +102,40 @@ def over_samples(
     rated: RatedModel,
     token: CancelToken,
     shown: Message,
-    add: Callable[[WeightChanges], None],
-    scores: Callable[[int], NDArray[np.float64]],
+    value: Callable[[WeightChanges], NDArray[np.float64]],
+    scores: Callable[[NDArray[np.float64], int], NDArray[np.float64]],
 ) -> Job[NDArray[np.float64]]:
-    """Hand w g of each sample to `add`; returns what `scores` then makes of that many; it is asked on the way too.
+    """Add up what `value` makes of w g of each sample; returns what `scores` makes of that, and is asked on the way.
 
-    Where samples have a loss only together (`DataTask.together`), a batch counts as one.
+    Where samples have a loss only together (`DataTask.together`), a batch counts as one. Where several processes
+    compute together, each gets samples in turn.
+
+    Args:
+        rated: What is rated.
+        token: Cancels.
+        shown: What is told meanwhile.
+        value: [S] of the changes of a sample.
+        scores: [S] raw scores of the sum [S] of so many samples.
     """
     assert rated.task is not None
     together = getattr(rated.task, "together", False)
-    count, most = 0, sys.maxsize if rated.choices.batches else SAMPLES
-    for batch, progress in each_batch(rated, token, shown):
+    count = number = 0  # of the samples here, and over all processes
+    most = sys.maxsize if rated.choices.batches else SAMPLES
+    place, sums = rated.group.place, np.zeros(rated.analysis.count)
+    for batch, progress in _dealt(rated, token, shown, None):
         total = min(most, progress.total * (1 if together else rated.task.spec.batch))
         for sample in [batch] if together else samples_of(batch, rated.task.inputs(batch)):
             check(token)
-            add(changes_of(rated, sample, token))
-            count += 1
-            yield with_partial_scores(Progress(shown, count, total), partial(scores, count))
-            if count == most:
-                return scores(count)
-    return scores(count)
+            if number % place.size == place.rank:
+                sums += value(changes_of(rated, sample, token))
+                count += 1
+                yield with_partial_scores(Progress(shown, number + 1, total), partial(scores, sums, count))
+            number += 1
+            if number == most:
+                break
+        if number == most:
+            break
+    return scores(rated.group.sums(sums)[0], number)
 
 
 def changes_of(rated: RatedModel, batch: Any, token: CancelToken) -> WeightChanges:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..distributed import ALONE, Group
 from ..errors import Message
 from ..jobs import CancelToken, Job
 from ..messages import Phrase
@@ -94,6 +95,7 @@ class RatedModel:
         seed: Of what is random.
         known: Structure -> what was measured before; what is measured now is added.
         made: Name of a parameter -> the weight that a layer computes from it (`reparametrised_weights.py`).
+        group: The processes that rate together, where the criterion can (`Criterion.parallel`).
     """
 
     model: Any
@@ -108,6 +110,7 @@ class RatedModel:
     seed: int
     known: MutableMapping[int, float]
     made: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    group: Group = ALONE
 
 
 RateFunction = Callable[[RatedModel, CancelToken], Job[NDArray[np.float64]]]
@@ -140,6 +143,7 @@ class Criterion:
         kinds: Kinds of structures that it rates, () for all.
         missing: Why a model cannot be rated, None where it can.
         cost: What it costs.
+        parallel: Several processes can divide the data among them (`RatedModel.group`).
     """
 
     name: str
@@ -155,6 +159,7 @@ class Criterion:
     kinds: tuple[Kind, ...] = ()
     missing: Callable[[ScoringContext], Message | None] = _always
     cost: Callable[[ScoringContext, Choices], PassCost] = _nothing
+    parallel: bool = False
 
     @property
     def needs_data(self) -> bool:

@@ -18,15 +18,26 @@ def samples_of(batch: Any, inputs: Inputs) -> Iterator[Any]:
         batch: As the task gives it.
         inputs: The model's inputs in it; they say how many samples it has.
     """
+    count = sample_count(batch, inputs)
+    for number in range(count):
+        yield batch if count == 1 else samples_between(batch, inputs, number, number + 1)
+
+
+def sample_count(batch: Any, inputs: Inputs) -> int:
+    """How many samples a batch can be cut into."""
+    cutting = _cutting(inputs)
+    return cutting.count if cutting.count > 1 and cutting.has_rows(batch) else 1
+
+
+def samples_between(batch: Any, inputs: Inputs, first: int, last: int) -> Any:
+    """A batch of some samples of one that can be cut, from `first` to the one before `last`."""
+    return _cutting(inputs).part(batch, slice(first, last))
+
+
+def _cutting(inputs: Inputs) -> "_Cutting":
     given = list(inputs.values() if isinstance(inputs, Mapping) else inputs)
     listed = cast("list[Any]", given[0]) if given and isinstance(given[0], list) else None
-    count = batch_size(inputs) if listed is None else len(listed)
-    cutting = _Cutting(count, listed)
-    if count < 2 or not cutting.has_rows(batch):
-        yield batch
-        return
-    for number in range(count):
-        yield cutting.one(batch, number)
+    return _Cutting(batch_size(inputs) if listed is None else len(listed), listed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +52,16 @@ class _Cutting:
     count: int
     listed: list[Any] | None
 
-    def one(self, value: Any, number: int) -> Any:
-        """The same value for one sample."""
+    def part(self, value: Any, rows: slice) -> Any:
+        """The same value for some samples."""
         if self.is_rows(value):
-            return value[number : number + 1]
+            return value[rows]
         kind = cast("Any", type(value))
         if isinstance(value, Mapping):
-            named = {key: self.one(part, number) for key, part in cast("Mapping[Any, Any]", value).items()}
+            named = {key: self.part(part, rows) for key, part in cast("Mapping[Any, Any]", value).items()}
             return named if kind is dict else kind(named)
         if isinstance(value, list | tuple):
-            parts = [self.one(part, number) for part in cast("list[Any]", value)]
+            parts = [self.part(part, rows) for part in cast("list[Any]", value)]
             return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
         return value
 

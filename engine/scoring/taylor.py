@@ -4,6 +4,8 @@ The sum of w g over the weights that read a structure is that change for a batch
 in eval mode.
 """
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,15 +22,16 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] root mean square over batches of the sum of w g: the change of the loss, in units of the loss."""
     squares, batches = np.zeros(rated.analysis.count), 0
 
-    def scores() -> NDArray[np.float64]:
+    def scores(squares: NDArray[np.float64], batches: float) -> NDArray[np.float64]:
         return np.where(counted(rated.slices), np.sqrt(squares / batches), np.nan)
 
     shown = Message("progress.taylor", "Measuring how the loss depends on each structure")
     for batch, progress in each_batch(rated, token, shown):
         squares += np.square(structure_sums(rated.slices, changes_of(rated, batch, token).get)[0])
         batches += 1
-        yield with_partial_scores(progress, scores)
-    return scores()
+        yield with_partial_scores(progress, partial(scores, squares, batches))
+    squares, whole = rated.group.sums(squares, batches)
+    return scores(squares, float(whole))
 
 
 TAYLOR = Criterion(
@@ -40,4 +43,5 @@ TAYLOR = Criterion(
     rate=rate,
     slices=Slices.CONSUMERS,
     cost=batch_cost,
+    parallel=True,
 )

@@ -23,6 +23,7 @@ from torch import nn
 from ..baselines.protocol import Baseline
 from ..device_list import Device, list_devices
 from ..devices import CPU, available, check_threads, device_named, placed
+from ..distributed import ALONE, group
 from ..errors import Message, OpenError, PlanError, SecateurError, TaskError
 from ..foreign_code.consent import NO_CONSENT, Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, staged
@@ -34,6 +35,7 @@ from ..recovery.protocol import RecoverySettings, Repair
 from ..recovery.recover import recover as recover_model
 from ..recovery.tensorboard_log import logged_curve
 from ..recovery.training_curve import recorded_curve, thinned
+from ..scoring.criteria import CRITERIA
 from ..scoring.criteria import score as rate
 from ..scoring.score_options import Choices
 from ..sources.exported_folder import read_weights
@@ -76,6 +78,7 @@ from .open_model import (
     same_shape,
     with_tokenizer,
 )
+from .parallel import Leader
 from .reopen import reopened, saved_project
 from .session_folder import SessionFolder
 from .state_history import StateHistory, is_project
@@ -119,6 +122,7 @@ class Session:
         self._threads = torch.get_num_threads()
         self.log_folder: Path | None = None
         self._loaded: LoadedModel | None = None
+        self._leader = Leader(group())  # of the processes that compute with this one
         self._shown: Bundle | None = None  # A bundle without its weights, to look at: nothing is open then.
 
     # What there is.
@@ -518,9 +522,14 @@ class Session:
     ) -> Job[NDArray[np.float64]]:
         """[S] scores of a state by a criterion, NaN where removed; `Partial` ones on the way."""
         loaded, one, choices = self.loaded, self.history.state(state), choices or Choices()
+        model, group = self.model(state), ALONE
+        if loaded.task is not None and criterion in CRITERIA and CRITERIA[criterion].parallel:
+            group = self._leader.group
+            self._leader.prepare(loaded, one)
+            self._leader.score(model, criterion, choices, seed)
         known = Numbers(lambda: Stored(self._ablation_file(one, choices, seed), float))
         job = rate(
-            self.model(state),
+            model,
             loaded.analysis,
             loaded.mask(one),
             criterion,
@@ -528,9 +537,14 @@ class Session:
             choices=choices,
             seed=seed,
             known=known,
+            group=group,
             token=token,
         )
-        return (yield from job)
+        try:
+            return (yield from job)
+        except BaseException:
+            group.abandon()
+            raise
 
     def _ablation_file(self, one: State, choices: Choices, seed: int) -> Path:
         loaded, task = self.loaded, self.task
@@ -581,6 +595,7 @@ class Session:
         loaded.present = None  # Memory holds the original and one more model: now the student.
         student, teacher = self._fresh(parent), loaded.prepared.opened.model
         checkpoint = self.checkpoint(parent.weights, settings)
+        self._leader.prepare(loaded, parent)
         job = recover_model(
             student,
             teacher,
@@ -593,6 +608,7 @@ class Session:
             checkpoint=checkpoint,
             device=self.device,
             rest=self._rest,
+            group=self._leader.group,
         )
         if self.log_folder is not None:
             job = logged_curve(job, self.log_folder / parent.id, settings)
@@ -643,6 +659,7 @@ class Session:
         locked, _ = from_identities(loaded.analysis, intent.plan.locked)
         wanted = json.dumps([to_plain(intent), identities(loaded.analysis, plan)], sort_keys=True)
         checkpoint = self.checkpoint(f"{parent.weights} {wanted}", intent.recovery)
+        self._leader.prepare(loaded, parent)
         job = train_masks(
             model,
             teacher,
@@ -657,6 +674,7 @@ class Session:
             outputs=loaded.analysis.outputs,
             checkpoint=checkpoint,
             device=self.device,
+            group=self._leader.group,
             token=token,
         )
         result = yield from recorded_curve(job, checkpoint.points)

@@ -232,12 +232,17 @@ def _start(recipe: Recipe, model: ModelSpec, device: str) -> str:
         'cd "$(dirname "$0")" || exit 1\n'
         "SECATEUR=${SECATEUR:-secateur}\n"
         f"DEVICE=${{DEVICE:-{shlex.quote(device)}}}\n"
-        f"exec $SECATEUR {words}\n"
+        "# Several processes, such as one for each GPU, divide every step among them: PROCESSES=4 sh run.sh\n"
+        'if [ "${PROCESSES:-1}" -gt 1 ]; then\n'
+        '    LAUNCH=${LAUNCH:-"torchrun --standalone --nproc-per-node $PROCESSES --no-python"}\n'
+        "fi\n"
+        f"exec $LAUNCH $SECATEUR {words}\n"
     )
 
 
 def _slurm(name: str, device: str) -> str:
     gpu = [] if device == "cpu" else ["#SBATCH --gres=gpu:1"]
+    more = [] if device == "cpu" else [f"# Several GPUs: sbatch --gres=gpu:4 {SLURM}, on two machines --nodes=2 too."]
     lines = [
         "#!/bin/bash",
         f"#SBATCH --job-name=secateur-{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:40]}",
@@ -245,10 +250,19 @@ def _slurm(name: str, device: str) -> str:
         "#SBATCH --time=08:00:00",
         "#SBATCH --cpus-per-task=8",
         "#SBATCH --mem=32G",
+        "#SBATCH --ntasks-per-node=1",
         *gpu,
+        *more,
         "# Before the time is over, the recovery is asked to stop: submit the same file again, and it goes on.",
         "#SBATCH --signal=B:INT@120",
         'cd "$SLURM_SUBMIT_DIR" || exit 1',
+        "export PROCESSES=${PROCESSES:-${SLURM_GPUS_ON_NODE:-1}}",
+        'if [ "${SLURM_JOB_NUM_NODES:-1}" -gt 1 ]; then',
+        '    first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
+        '    each="--nnodes $SLURM_JOB_NUM_NODES --nproc-per-node $PROCESSES"',
+        '    meeting="--rdzv-backend c10d --rdzv-id $SLURM_JOB_ID --rdzv-endpoint $first:29500"',
+        '    export LAUNCH="srun torchrun $each $meeting --no-python"',
+        "fi",
         f'exec sh {START} "$@"',
     ]
     return "".join(f"{line}\n" for line in lines)
@@ -277,6 +291,7 @@ def _readme(name: str, state: State, left: Iterable[str], has_code: bool) -> str
         "   and the packages that the model's own code imports.\n"
         f"3. Start it: `sh {START}` in a shell (`nohup sh {START} &` to log out), or `sbatch {SLURM}` on a cluster.\n"
         f"   `DEVICE=cpu sh {START}` computes elsewhere; `SECATEUR=/path/to/secateur` names another installation.\n"
+        f"   `PROCESSES=4 sh {START}` divides the work among four processes, one for each GPU.\n"
         "4. Copy the folder back, and read the results: *Run > Read recovery job*, or\n"
         "   `secateur job PROJECT --results THIS_FOLDER`.\n\n"
         f"{where}{code}"

@@ -21,6 +21,7 @@ from .domain_mixture import DomainMixture, mixture_of, require_judged
 from .evaluate import measure
 from .image_samples import sample
 from .model_outputs import evaluating, main_output, run_model
+from .portion import EMPTY, Portion
 from .protocol import BFLOAT16, DTYPE, Metric, Sample, Split, TaskInfo, TaskSpec, option
 from .purposes.protocol import Purpose, Rows
 from .tokens import in_words
@@ -80,7 +81,13 @@ class DataTask:
     def batches_from(self, split: Split, seed: int | None, start: int) -> Iterator[tuple[Any, torch.Tensor]]:
         """The same from a batch on; none before it is read."""
         for rows in self._ordered(split, seed, start):
-            yield self._data.read(split, rows), torch.from_numpy(self._targets(split, rows))
+            yield self._batch(split, rows)
+
+    def portion_batches(self, split: Split, seed: int | None, start: int, portion: Portion) -> Iterator[Any]:
+        """A process's part of each batch from one on; no other row is read."""
+        for number, rows in enumerate(self._ordered(split, seed, start), start):
+            own = portion.of(rows, number)
+            yield self._batch(split, own) if len(own) else EMPTY
 
     def batch_count(self, split: Split) -> int:
         """Batches of a pass, the last one may be smaller."""
@@ -135,13 +142,18 @@ class DataTask:
         done = min(batches * self.spec.batch, count)
         return replace(mixture.after(done - mixture.passed), passed=done)
 
-    def mixed_batches(self, mixture: DomainMixture, start: int = 0) -> Iterator[tuple[Any, torch.Tensor]]:
-        """Inputs and targets of a pass over the train split, from its domains as a mixture says, from a batch on."""
+    def mixed_batches(self, mixture: DomainMixture, start: int = 0, portion: Portion | None = None) -> Iterator[Any]:
+        """Inputs and targets of a pass over the train split, from its domains as a mixture says, from a batch on.
+
+        With a portion that part of each, and `EMPTY` for a batch of which nothing is the process's.
+        """
         assert isinstance(self._data, DomainData)
         rows, size = self._data.domain_rows(Split.TRAIN), self.spec.batch
         count = self._data.size(Split.TRAIN)
-        for some in mixture.batches(rows, count - mixture.passed, size, start * size - mixture.passed):
-            yield self._data.read(Split.TRAIN, some), torch.from_numpy(self._targets(Split.TRAIN, some))
+        batches = mixture.batches(rows, count - mixture.passed, size, start * size - mixture.passed)
+        for number, some in enumerate(batches, start):
+            own = some if portion is None else portion.of(some, number)
+            yield self._batch(Split.TRAIN, own) if len(own) else EMPTY
 
     def domain_losses(self, predict: Any, split: Split, token: CancelToken) -> Job[NDArray[np.float64]]:
         """[k] mean loss of each domain of texts in a split, in nats a token; NaN where it has none of it."""
@@ -161,6 +173,10 @@ class DataTask:
     def _domains(self) -> tuple[str, ...]:
         """Names of the domains that can be mixed; one alone is none."""
         return self._data.domains if isinstance(self._data, DomainData) and len(self._data.domains) > 1 else ()
+
+    def _batch(self, split: Split, rows: NDArray[np.int64]) -> tuple[Any, Any]:
+        """Inputs and targets of some rows."""
+        return self._data.read(split, rows), torch.from_numpy(self._targets(split, rows))
 
     def _ordered(self, split: Split, seed: int | None, start: int = 0) -> Iterator[NDArray[np.int64]]:
         """The rows of each batch, from one on."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..adapters.torchvision_detection import (
@@ -77,11 +78,6 @@ class DetectionTask(DataTask):
         images = list(self._data.read(Split.TRAIN, np.arange(2) % self._data.size(Split.TRAIN)))
         return (torch.cat([resized(one[None], images[0].shape[-2:]) for one in images]),)
 
-    def batches_from(self, split: Split, seed: int | None, start: int) -> Iterator[tuple[Any, Any]]:
-        """Images and targets, in order or shuffled by `seed`, from a batch on."""
-        for rows in self._ordered(split, seed, start):
-            yield self._data.read(split, rows), list(self._data.targets(split, rows))
-
     def inputs(self, batch: Any) -> Inputs:
         """The images."""
         return (batch[0],)
@@ -92,10 +88,15 @@ class DetectionTask(DataTask):
         targets = [_without_crowds(one, numbers) for one in batch[1]]
         return self.purpose.loss(training_losses(model, batch[0], targets), (batch[0],), targets)
 
+    def _batch(self, split: Split, rows: NDArray[np.int64]) -> tuple[Any, Any]:
+        """Images and targets, boxes of each."""
+        return self._data.read(split, rows), list(self._data.targets(split, rows))
+
     def _judged(self, predict: Any, split: Split) -> Iterator[Rows]:
         """What was found in each image of a batch, and what is in it."""
         numbers = self._numbers(predict if isinstance(predict, nn.Module) else self._original)
-        for images, targets in self.batches_from(split, None, 0):
+        for rows in self._ordered(split, None):
+            images, targets = self._batch(split, rows)
             found = self._found(predict, images)
             right = [replace(one, labels=_numbered(one.labels, numbers)) for one in targets]
             yield self.purpose.rows(found, (images,), right)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..jobs import CancelToken, Job
+from .portion import Portion
 from .protocol import Split
 
 Floats = NDArray[np.float64]
@@ -141,8 +142,8 @@ class DomainTask(Protocol):
         """A mixture behind so many batches of a pass over the train split, all of them where it is over."""
         ...
 
-    def mixed_batches(self, mixture: DomainMixture, start: int = 0) -> Iterator[Any]:
-        """The batches of a pass over the train split, mixed so, without the first `start`."""
+    def mixed_batches(self, mixture: DomainMixture, start: int = 0, portion: Portion | None = None) -> Iterator[Any]:
+        """The batches of a pass over the train split, mixed so, without the first `start`; or a portion of each."""
         ...
 
     def domain_losses(self, predict: Any, split: Split, token: CancelToken) -> Job[Floats]:

@@ -18,6 +18,7 @@ from ..model_inputs import Inputs
 from ..options import Option
 from ..text.notation import COUNT, NUMBERS, SIDES
 from .distillation_batch import DistillationBatch
+from .portion import Portion
 
 
 class Split(StrEnum):
@@ -433,4 +434,13 @@ class SeekableTask(Protocol):
 
     def batches_from(self, split: Split, seed: int | None, start: int) -> Iterator[Any]:
         """What `Task.batches` gives, but for the first `start` batches, which are not read."""
+        ...
+
+
+@runtime_checkable
+class PortionedTask(Protocol):
+    """A task of whose batches a process reads no more than its own part, where several compute together."""
+
+    def portion_batches(self, split: Split, seed: int | None, start: int, portion: Portion) -> Iterator[Any]:
+        """That part of each of the task's batches from one on; `EMPTY` for one of which nothing is the process's."""
         ...

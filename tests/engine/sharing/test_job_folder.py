@@ -278,9 +278,9 @@ exit $code
 
 
 @pytest.mark.end_to_end
-@pytest.mark.parametrize("way", ["run.sh", "slurm.sbatch"])
+@pytest.mark.parametrize(("way", "processes"), [("run.sh", 1), ("slurm.sbatch", 1), ("run.sh", 2)])
 def test_a_job_is_written_run_by_its_script_elsewhere_and_read_by_the_command_line(
-    tmp_path: Path, capsys, way: str
+    tmp_path: Path, capsys, way: str, processes: int
 ) -> None:
     session = cut_session(tmp_path)
     finish(save_project(session, str(tmp_path / "project"), "s1"))
@@ -298,6 +298,7 @@ def test_a_job_is_written_run_by_its_script_elsewhere_and_read_by_the_command_li
         (tmp_path / "sbatch").write_text(SBATCH)
         command, cwd = ["sh", str(tmp_path / "sbatch"), way, *words], moved
     environment = {**os.environ, "SECATEUR": f"{sys.executable} -P -m secateur.engine.cli.main"}
+    environment |= {"PROCESSES": str(processes), "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}"}
     done = subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False, timeout=170)
     assert done.returncode == 0, done.stderr
     (tmp_path / "there.npz").rename(tmp_path / "mine" / "data.npz")
