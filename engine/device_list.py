@@ -142,8 +142,8 @@ class CudaBackend:
         """Memory and load as the driver tells them; without its library memory as the runtime does."""
         import torch
 
-        properties: Any = torch.cuda.get_device_properties(name)
-        total = int(properties.total_memory)
+        cuda: Any = torch.cuda
+        total = int(cuda.get_device_properties(name).total_memory)
         used = _told(lambda: torch.cuda.device_memory_used(name))
         free = _told(lambda: int(torch.cuda.mem_get_info(name)[0])) if used is None else max(total - used, 0)
         load = _told(lambda: torch.cuda.utilization(name) / 100)
@@ -231,8 +231,8 @@ class XpuBackend:
         """Memory as the runtime tells it; not every driver does."""
         import torch
 
-        properties: Any = torch.xpu.get_device_properties(name)
-        total = int(properties.total_memory)
+        xpu: Any = torch.xpu
+        total = int(xpu.get_device_properties(name).total_memory)
         free = _told(lambda: int(torch.xpu.mem_get_info(name)[0])) or 0
         return Device(name, self.title(name), total, free, None, self.half(name), True, self.double(name))
 
@@ -244,8 +244,8 @@ class XpuBackend:
         """Data centre devices have."""
         import torch
 
-        properties: Any = torch.xpu.get_device_properties(name)
-        return bool(properties.has_fp64)
+        xpu: Any = torch.xpu
+        return bool(xpu.get_device_properties(name).has_fp64)
 
     def same_operators(self, name: str) -> bool:
         """Nobody has looked."""

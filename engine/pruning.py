@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .adapters.torchvision_detection import with_maps, with_own_class
-from .devices import CPU, device_named, placed
+from .batch_parts import PassLimit
+from .devices import CPU, device_named
 from .errors import DataError, Message, PlanError, TaskError
 from .export.original_trial import export_or_compare
 from .export.protocol import ExportRequest, Predictor
@@ -320,7 +321,7 @@ def prune(
         ignore_unused: Also prune what modules may read that do not run on the example inputs.
         accept_preprocessing: Go on where the model gets clearly more samples right with another mean and std.
         seed: Of what is random in the scores.
-        device: Where the model is evaluated and trained.
+        device: Where the model is scored, evaluated and trained: "cpu", "cuda", "cuda:1", "mps", "xpu" or "auto".
         on_progress: Called with each step.
         token: Cancels: `Cancelled` is raised, and nothing was changed.
 
@@ -486,11 +487,20 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     criterion = asked.criterion or default_criterion(analysis, nothing, info, repaired)
     model, removed, edits, verification = original, nothing, Edits(), Verification()
     notes = [*prepared.opened.notes, *analysis.notes, *(info.notes if info else ())]
-    whole, taught = ranked(asked.goal, criterion), KeptTeacher()
+    whole, taught, passes = ranked(asked.goal, criterion), KeptTeacher(), PassLimit(device=asked.device)
     require_shape(original, analysis, whole, nothing, locked, asked.spec.uniform, asked.rounds)
     for goal in _goals(asked, analysis, whole):
         scores = yield from score(
-            model, analysis, removed, criterion, task, choices=asked.choices, seed=asked.seed, token=token
+            model,
+            analysis,
+            removed,
+            criterion,
+            task,
+            choices=asked.choices,
+            seed=asked.seed,
+            device=asked.device,
+            limit=passes,
+            token=token,
         )
         after = _plan(asked, original, analysis, scores, goal, whole, removed, locked)
         if (after == removed).all():
@@ -516,6 +526,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
                 reference=(model, Transition(analysis, removed, after).kept_of_before),
                 checkpoint=Checkpoint(None, teacher=taught),
                 device=asked.device,
+                passes=passes,
                 token=token,
             )
             done.model.load_state_dict(recovered.state_dict)
@@ -526,8 +537,9 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
         raise PlanError("prune.met", template, asked=goal_text(asked.goal))
     metric = None
     if task is not None:
-        with placed(asked.device, model):
-            metric = yield from run_evaluation(task, model, Split.TEST, token, "Evaluating the result")
+        metric = yield from run_evaluation(
+            task, model, Split.TEST, token, "Evaluating the result", asked.device, passes
+        )
     check(token)
     report = PruningReport(
         name=prepared.opened.name,
@@ -612,8 +624,7 @@ def _masked(
 
 def _evaluated(asked: _Request, task: Task, opened: SourceModel, token: CancelToken) -> Job[tuple[Metric, TaskInfo]]:
     """What the original scores; raises DataError for data that another normalisation clearly suits better."""
-    with placed(asked.device, opened.model):
-        (metric,), info = yield from first_look(task, opened.model, token, opened.untrained)
+    (metric,), info = yield from first_look(task, opened.model, token, opened.untrained, asked.device)
     if info.better is not None and not asked.accept_preprocessing:
         template = "{finding} Give the task mean={mean} and std={std}, or pass accept_preprocessing=True."
         mean, std = str(info.better.mean), str(info.better.std)

@@ -8,10 +8,12 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]  # what all of them share
 
+from ..batch_parts import PassLimit, in_fitting_parts, input_parts
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..model_inputs import Inputs, batch_size, call
 from ..scoring.cancellable_autograd import interruptible
 from ..scoring.own_batches import own_batches
+from ..tasks.evaluate_on import first_inputs
 from ..tasks.portion import EMPTY, Portion
 from ..tasks.protocol import Split, Task
 from .side_effects import modes_kept
@@ -25,16 +27,36 @@ def norms_of(model: nn.Module) -> list[_BatchNorm]:
     return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
 
 
-def calibrate_batchnorm(model: nn.Module, task: Task, token: CancelToken | None = None) -> Job[int]:
+def calibrate_batchnorm(
+    model: nn.Module, task: Task, token: CancelToken | None = None, limit: PassLimit | None = None
+) -> Job[int]:
     """Recompute the running statistics of BatchNorm as the average over calibration batches, in place.
 
     Each batch counts by its samples: the last one is small.
 
     Everything else stays in eval mode and no weight is touched; cancelled or failed, the statistics are as they were.
 
+    Args:
+        model: Where it is to run.
+        task: Gives the batches.
+        token: Cancels.
+        limit: How many samples run at a time; fewer where memory runs out. None to find out.
+
     Returns:
         How many batches were used; 0 where the model has no such layer.
     """
+    limit = PassLimit() if limit is None else limit
+    job = in_fitting_parts(
+        lambda: _calibrated(model, task, token, limit),
+        model,
+        lambda: first_inputs(task, Split.TRAIN),
+        limit,
+        divides=True,
+    )
+    return (yield from job)
+
+
+def _calibrated(model: nn.Module, task: Task, token: CancelToken | None, limit: PassLimit) -> Job[int]:
     norms, done = norms_of(model), 0
     if not norms:
         return done
@@ -45,7 +67,8 @@ def calibrate_batchnorm(model: nn.Module, task: Task, token: CancelToken | None 
             norm.reset_running_stats()
         seen = dict.fromkeys(norms, 0)
         for batch in trainable_batches(model, task, seed=0, limit=BATCHES):
-            _observe(model, seen, task.inputs(batch), token or NeverCancelled())
+            for part in input_parts(task.inputs(batch), limit):
+                _observe(model, seen, part, token or NeverCancelled())
             done += 1
             yield Progress("Updating BatchNorm statistics", done, total)
     except BaseException:

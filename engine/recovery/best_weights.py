@@ -8,6 +8,7 @@ from torch import Tensor
 from ..devices import CPU, placed
 from ..errors import Message
 from ..jobs import Job, Progress
+from ..tasks.evaluate_on import evaluate_on
 from ..tasks.protocol import Metric, Split
 from .mixed_precision import as_given_back
 from .repair_result import RepairResult
@@ -30,6 +31,7 @@ class Recovered:
         repair: What the repair before any training did.
         given: Measured with the model as it was given.
         teacher: How the original was tuned before it taught, or why it was not; None where nothing was tried.
+        divided: That memory did not do for whole batches; None where it did.
     """
 
     state_dict: dict[str, Tensor]
@@ -42,11 +44,13 @@ class Recovered:
     repair: RepairResult = field(default_factory=RepairResult)
     given: Metric | None = None
     teacher: Message | None = None
+    divided: Message | None = None
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """For a person: what was done before any training."""
-        return (*(() if self.teacher is None else (self.teacher,)), *self.repair.messages)
+        """For a person: what was done before any training, and how batches ran."""
+        others = (one for one in (self.teacher, self.divided) if one is not None)
+        return (*others, *self.repair.messages)
 
 
 def better_weights(best: Recovered | None, training: Training, epoch: int) -> Job[Recovered]:
@@ -54,7 +58,8 @@ def better_weights(best: Recovered | None, training: Training, epoch: int) -> Jo
     copy, step = training.student, training.step
     with modes_kept(copy), placed(training.device, copy), as_given_back(copy, training.own_types):
         copy.eval()
-        metric = (yield from training.task.evaluate(copy, Split.VAL, training.token)).measured_now()
+        job = evaluate_on(training.task, copy, Split.VAL, training.token, device=training.device, limit=training.passes)
+        metric = (yield from job).measured_now()
         shown = Message("progress.measured", "Measured {metric}", {"metric": metric.name})
         yield Progress(shown, step, 0, {"step": float(step), "metric": metric.value})
         if best is not None and not _as_good(metric, best.metric):

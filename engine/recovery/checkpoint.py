@@ -181,6 +181,7 @@ class Checkpoint:
             "teacher": self.teacher.key,
             "student": training.student.state_dict(),
             "optimizer": training.optimizer.state_dict(),
+            "scaler": None if training.scaler is None else training.scaler.state_dict(),
             "step": training.step,
             "tokens": training.tokens,
             "random": torch.get_rng_state(),
@@ -274,6 +275,8 @@ def put_back(training: Training, found: dict[str, Any]) -> Position:
     """
     training.student.load_state_dict(found["student"])
     training.optimizer.load_state_dict(found["optimizer"])
+    if training.scaler is not None and found.get("scaler"):
+        training.scaler.load_state_dict(found["scaler"])
     if training.masks is not None:
         training.masks.load_state_dict(found["masks"])
     training.step, training.tokens = int(found["step"]), int(found.get("tokens", 0))

@@ -16,10 +16,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..batch_parts import PassLimit
 from ..devices import CPU, placed
 from ..distributed import ALONE, Group
-from ..errors import NO_NUMBERS, Message, SecateurError, TaskError
+from ..errors import NO_NUMBERS, Message, OutOfMemory, SecateurError, TaskError
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check, followed, spanning
+from ..out_of_memory import runs_out_of_memory
 from ..structures.transition import KeptIndices
 from ..tasks.protocol import Split, Task
 from ..tasks.sample_tokens import sample_tokens
@@ -84,6 +86,7 @@ def fine_tune(
     reference: tuple[nn.Module, KeptIndices] | None = None,
     checkpoint: Checkpoint | None = None,
     device: str = CPU,
+    passes: PassLimit | None = None,
     limit: TimeLimit | None = None,
     rest: Callable[[], None] | None = None,
     group: Group = ALONE,
@@ -103,7 +106,8 @@ def fine_tune(
             the teacher.
         checkpoint: Where to keep what it takes to go on after a kill; what lies there already is gone on with. None
             for nowhere.
-        device: Where models are trained and judged; layers are repaired on the CPU. Bit for bit the same holds there.
+        device: Where models are repaired, trained and evaluated. Bit for bit the same holds on the CPU.
+        passes: How many samples run at a time there; fewer where memory runs out. None to find out.
         limit: How long it may take; None for any time. What the schedule of the learning rate makes of it depends on
             the machine, and so do the weights.
         rest: Called where the teacher has no part in the loss, once nothing needs it any more: it may let go of its
@@ -134,6 +138,7 @@ def fine_tune(
             mirror,
             TrainingTime(limit or TimeLimit()),
             device=device,
+            passes=passes or PassLimit(device=device),
         )
         reference, checkpoint = reference or (teacher, kept or {}), checkpoint or Checkpoint(None)
         return (yield from _run(training, reference, checkpoint, rest, group, student is teacher))
@@ -213,7 +218,7 @@ def _learns_from_teacher(training: Training) -> bool:
         return True
     try:
         with seeded():
-            return not has_loss(training.student, training.task, training.token)
+            return not has_loss(training.student, training.task, training.token, training.passes)
     except Cancelled:
         raise
     except Exception:  # told where it is done in earnest
@@ -383,11 +388,12 @@ def _first(training: Training, reference: nn.Module, kept: KeptIndices) -> Job[R
     copy, task, token = training.student, training.task, training.token
     evaluating = task.batch_count(Split.VAL) / (FIRST_EVALUATIONS * task.batch_count(Split.VAL) + FIRST_PASSES)
     best = yield from spanning(_evaluated(None, training, 0), 0.0, evaluating)
-    job = reconstruct(copy, reference, kept, task, training.settings.repairs, token)
+    how, passes = training.settings.repairs, training.passes
+    job = reconstruct(copy, reference, kept, task, how, token, device=training.device, limit=passes)
     repair = yield from spanning(job, evaluating, 0.5)
     repaired, given = bool(repair.repaired), best
     with placed(training.device, copy):
-        measured = yield from spanning(calibrate_batchnorm(copy, task, token), 0.5, 1 - evaluating)
+        measured = yield from spanning(calibrate_batchnorm(copy, task, token, passes), 0.5, 1 - evaluating)
     if repaired or measured:
         best = yield from spanning(_evaluated(best, training, 0), 1 - evaluating, 1.0)
     if training.settings.repair not in (Repair.AUTO, Repair.NONE) and not repaired:
@@ -430,6 +436,7 @@ def _steps(training: Training, position: Position, best: Recovered | None, check
             break
         with _keeping(training, position, best, checkpoint, LOSS, drawn):
             losses.append(training.train_on(batches))
+        yield from training.passes.news()
         position.done += len(batches)
         if len(losses) >= SPOKEN or time.monotonic() - spoken > SILENCE:
             yield _told(training, position, losses)
@@ -481,7 +488,7 @@ def _keeping(
     except Exception as error:
         if isinstance(error, SecateurError) and error.message.code in TOLD:
             raise
-        if isinstance(error, torch.OutOfMemoryError):  # the user's code is not to blame; `devices.placed` says what is
+        if isinstance(error, OutOfMemory) or runs_out_of_memory(error):  # the user's code is not to blame
             raise
         torch.set_rng_state(random)  # without what was drawn for what failed
         raise _failed(what, error, position, checkpoint.save(training, position, best, failed=True)) from error

@@ -3,14 +3,17 @@
 import math
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..batch_parts import PassLimit
 from ..errors import TaskError
 from ..jobs import CancelToken, Job, spanning
 from ..model_inputs import mapped, named_arrays
+from ..tasks.evaluate_on import evaluate_on
 from ..tasks.protocol import Metric, Split, Task
 from .side_effects import modes_kept
 
@@ -67,7 +70,9 @@ def mirroring(*models: nn.Module, all_samples: bool = False) -> Generator[None]:
             handle.remove()
 
 
-def labels_allow_mirroring(model: nn.Module, task: Task, token: CancelToken) -> Job[bool]:
+def labels_allow_mirroring(
+    model: nn.Module, task: Task, token: CancelToken, limit: PassLimit | None = None
+) -> Job[bool]:
     """Measure whether labels stay right where images are mirrored: the metric on val is surely almost the same.
 
     So letters, digits and what is to be located in an image are told from objects that look the same from both sides.
@@ -77,15 +82,18 @@ def labels_allow_mirroring(model: nn.Module, task: Task, token: CancelToken) -> 
         model: One that knows the data, as the original does.
         task: Gives labels, val split and metric.
         token: Cancels.
+        limit: How many samples run at a time where the model is.
     """
     batch = next(iter(task.batches(Split.VAL)), None)
     if batch is None or not _images_in(task.inputs(batch)):
         return False
+    limit = PassLimit() if limit is None else limit
+    evaluate = partial(evaluate_on, task, model, Split.VAL, token, device=limit.device, limit=limit)
     with modes_kept(model):
         model.eval()
-        plain = yield from spanning(task.evaluate(model, Split.VAL, token), 0.0, 0.5)
+        plain = yield from spanning(evaluate(), 0.0, 0.5)
         with mirroring(model, all_samples=True):
-            other = yield from spanning(task.evaluate(model, Split.VAL, token), 0.5, 1.0)
+            other = yield from spanning(evaluate(), 0.5, 1.0)
     noise = math.hypot(plain.error, other.error)
     return plain.certain and _gain(plain, other) + noise <= ALIKE * abs(plain.value)
 

@@ -20,6 +20,7 @@ import weakref
 from collections.abc import Container, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any, cast
 
@@ -27,11 +28,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..batch_parts import PassLimit, in_fitting_parts, input_parts
+from ..devices import CPU, device_for, placed, wide_device
 from ..errors import Message
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..model_inputs import Inputs, batch_size, call, few, filled, mapped, named_arrays
 from ..scoring.cancellable_autograd import interruptible
 from ..structures.transition import KeptIndices
+from ..tasks.evaluate_on import first_inputs
 from ..tasks.protocol import Split, Task
 from ..tracing.model_state import model_state_restored
 from ..tracing.tree import tensors_of
@@ -143,7 +147,7 @@ class Residual:
         """([r, m] change of the weight, [r] change of the bias); an infinite ridge changes the bias alone."""
         mean, missing = self.given / self.rows, self.missing / self.rows
         if self.squares is None or self.cross is None or ridge == math.inf:
-            return torch.zeros(len(missing), len(mean), dtype=torch.float64), missing
+            return missing.new_zeros(len(missing), len(mean)), missing
         squares, cross = self.squares / self.rows, self.cross / self.rows
         if centred:
             squares.addr_(mean, mean, alpha=-1)
@@ -188,13 +192,14 @@ class Consumer:
         if not len(rows):
             return
         wanted = teacher.product(rows) if bare else teacher.outputs(result, rows)
-        wanted = wanted[:, self.unit.rows].float().cpu()
+        wide = wide_device(wanted.device)
+        wanted = wanted[:, self.unit.rows].float().to(wide)
         given = teacher.columns(rows)[:, self.unit.left] if student is None else student.columns(rows)
-        given = given.float().cpu()
+        given = given.float().to(wide)
         sound = given.isfinite().all(1) & wanted.isfinite().all(1)
         if not sound.all():
             self.bad += int((~sound).sum())
-            rows, given, wanted = rows[sound], given[sound], wanted[sound]
+            rows, given, wanted = rows[sound.cpu()], given[sound], wanted[sound]
         held = rows >= teacher.rows - teacher.rows // HELD_OUT  # of other samples than the rest
         if bool(held.all()) or not held.any():
             held = torch.arange(len(rows)) % HELD_OUT == HELD_OUT - 1
@@ -221,8 +226,9 @@ class Consumer:
         if not self.fit.rows or not self.held.rows:
             return NO_NUMBERS if self.bad else NO_DATA
         view = own.view(weight)
-        plain = view.flatten(1).cpu().double()
-        added = bias.cpu().double() if bias is not None and included else torch.zeros(len(factor), dtype=torch.float64)
+        wide = wide_device(view.device)  # of the sums too
+        plain, factor = view.flatten(1).to(wide).double(), factor.to(wide)
+        added = bias.to(wide).double() if bias is not None and included else torch.zeros_like(factor)
         fit, held = (one.residual(plain, factor, added) for one in (self.fit, self.held))
         centred, found = bias is not None, list[tuple[float, float]]()
         for ridge in (*(RIDGES if products else ()), *((math.inf,) if centred else ())):
@@ -300,7 +306,15 @@ class LiveMemory(TorchDispatchMode):
 
 
 def reconstruct(
-    student: nn.Module, teacher: nn.Module, kept: KeptIndices, task: Task, how: Repair, token: CancelToken | None = None
+    student: nn.Module,
+    teacher: nn.Module,
+    kept: KeptIndices,
+    task: Task,
+    how: Repair,
+    token: CancelToken | None = None,
+    *,
+    device: str = CPU,
+    limit: PassLimit | None = None,
 ) -> Job[RepairResult]:
     """Repair the products of a student that lost inputs, in place; gradients are not needed and no label is read.
 
@@ -311,21 +325,32 @@ def reconstruct(
         task: Gives calibration batches.
         how: Which repair.
         token: Cancels; the student is as before then.
+        device: Where both run, and where the least squares are solved as far as it has float64.
+        limit: How many samples run at a time there; fewer where memory runs out. None to find out.
     """
     if how is Repair.NONE:
         return RepairResult()
     elements = kept_elements(kept, dict(teacher.named_parameters()))
     if not elements:
         return RepairResult()
-    work = Reconstruction(student, teacher, elements, task, how, token or NeverCancelled())
-    try:
-        with modes_kept(student, teacher), model_state_restored(teacher):
-            student.eval()
-            teacher.eval()
+    where = yield from device_for(device, teacher, watched=True)
+    limit = PassLimit() if limit is None else limit
+    limit.begin(where)
+
+    def repaired() -> Job[RepairResult]:
+        """Everything, or nothing."""
+        work = Reconstruction(student, teacher, elements, task, how, token or NeverCancelled(), limit)
+        try:
             return (yield from work.run())
-    except BaseException:
-        work.undo()
-        raise
+        except BaseException:
+            work.undo()
+            raise
+
+    with placed(where, student, teacher), modes_kept(student, teacher), model_state_restored(teacher):
+        student.eval()
+        teacher.eval()
+        given = partial(first_inputs, task, Split.TRAIN)
+        return (yield from in_fitting_parts(repaired, teacher, given, limit, divides=True))
 
 
 class Reconstruction:
@@ -339,10 +364,12 @@ class Reconstruction:
         task: Task,
         how: Repair,
         token: CancelToken,
+        limit: PassLimit,
     ) -> None:
         """Take what `reconstruct` takes; `elements` are those that are left of weights that became smaller."""
         self._student, self._teacher, self._elements = student, teacher, elements
         self._task, self._token, self._products = task, token, how is Repair.LEAST_SQUARES
+        self._limit = limit
         self._weights, self._own = dict(teacher.named_parameters()), dict(student.named_parameters())
         self._survey = Survey()
         self._left: dict[str, list[Message]] = {}
@@ -357,7 +384,8 @@ class Reconstruction:
 
     def run(self) -> Job[RepairResult]:
         """Repair everything."""
-        given = (self._task.inputs(one) for one in self._task.batches(Split.TRAIN, seed=0))
+        whole = (self._task.inputs(one) for one in self._task.batches(Split.TRAIN, seed=0))
+        given = (part for one in whole for part in input_parts(one, self._limit))
         first = next(given, None)
         if first is None:
             return RepairResult()
@@ -460,7 +488,8 @@ class Reconstruction:
             later = []
         now = [one for one in waiting if one not in later]
         needed = max((math.ceil(survey.enough(one) / max(survey.rows.get(one, 1), 1)) for one in now), default=1)
-        joined = joined_batches(batches[: min(count, max(needed, 2))], FORWARDS)
+        taken = batches[: min(count, max(needed, 2))]
+        joined = taken if self._limit.most else joined_batches(taken, FORWARDS)
         models = [(self._teacher, False), (self._student, True)]
         with paused_forwards(models, joined, frozenset(now), self._token) as forwards:
             for name, here in in_order(forwards, survey.order):

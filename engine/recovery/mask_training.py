@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..devices import CPU, placed
+from ..batch_parts import PassLimit
+from ..devices import CPU, device_for, placed
 from ..distributed import ALONE, Group
 from ..errors import Message
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
@@ -62,6 +63,7 @@ def learn_masks(
     outputs: Sequence[str] = (),
     checkpoint: Checkpoint | None = None,
     device: str = CPU,
+    passes: PassLimit | None = None,
     group: Group = ALONE,
     token: CancelToken | None = None,
 ) -> Job[MaskResult]:
@@ -81,6 +83,7 @@ def learn_masks(
         outputs: Paths of the outputs to learn from the teacher.
         checkpoint: Where to keep what it takes to go on after a kill; None for nowhere.
         device: Where it is trained.
+        passes: How many samples run at a time there; fewer where memory runs out. None to find out.
         group: The processes that train together; they draw the same gates, by the seed and the step.
         token: Cancels within a step, also a long one.
 
@@ -92,6 +95,9 @@ def learn_masks(
     require_possible(settings)
     require_mixable(settings, task)
     settings = settings.within(Budget(Unit.STEPS, steps))
+    device = yield from device_for(device, model)
+    passes = PassLimit() if passes is None else passes
+    passes.begin(device)
     checkpoint, token, nothing = checkpoint or Checkpoint(None), token or NeverCancelled(), analysis.empty()
     removed, locked = nothing if removed is None else removed, nothing if locked is None else locked
     with explained(), pinned(settings.seed, settings.threads), modes_kept(teacher), working_copy(model) as copy:
@@ -118,6 +124,7 @@ def learn_masks(
                 device=device,
                 own_types=own_types,
                 masks=masks,
+                passes=passes,
             )
             if not group.is_alone:
                 named = [identities(analysis, one) for one in (plan, removed, locked)]
@@ -128,7 +135,7 @@ def learn_masks(
                 masks.settle()
             assert masks.chosen is not None
             with masks.applied(training.step, 1.0):
-                yield from calibrate_batchnorm(copy, task, token)
+                yield from calibrate_batchnorm(copy, task, token, passes)
         check(token)
         state = {name: one.detach().to(CPU, copy=True) for name, one in copy.state_dict().items()}
         return MaskResult(state, masks.chosen)

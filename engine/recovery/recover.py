@@ -7,9 +7,11 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from ..devices import CPU
+from ..batch_parts import PassLimit
+from ..devices import CPU, device_for
 from ..distributed import ALONE, Group
-from ..jobs import CancelToken, Job, NeverCancelled, spanning
+from ..errors import Message
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, spanning
 from ..structures.transition import KeptIndices
 from ..surgery.cut.slice_tensors import slice_tensor
 from ..tasks.protocol import Task
@@ -21,6 +23,7 @@ from .protocol import TUNING_TIME, RecoverySettings, require_mixable, require_po
 from .side_effects import working_copy
 from .teacher_tuning import TunedTeacher, tuned_teacher, tuning_work
 from .time_limit import TimeLimit
+from .training import half_of
 
 
 def recover(
@@ -34,6 +37,7 @@ def recover(
     reference: tuple[nn.Module, KeptIndices] | None = None,
     checkpoint: Checkpoint | None = None,
     device: str = CPU,
+    passes: PassLimit | None = None,
     rest: Callable[[], None] | None = None,
     group: Group = ALONE,
     token: CancelToken | None = None,
@@ -50,7 +54,8 @@ def recover(
         reference: The model that the student was cut from and what it keeps of its tensors, for a repair; by default
             the teacher.
         checkpoint: Where to keep what it takes to go on after a kill, and the tuned teacher; None for nowhere.
-        device: Where models are trained and judged; layers are repaired on the CPU. Bit for bit the same holds there.
+        device: Where models are repaired, trained and evaluated. Bit for bit the same holds on the CPU.
+        passes: How many samples run at a time there; fewer where memory runs out. None to find out.
         rest: Lets go of the teacher's memory; called where nothing needs it any more, since it has no part in the loss.
         group: The processes that train together.
         token: Cancels within a step, also a long one.
@@ -63,9 +68,15 @@ def recover(
     require_possible(settings)
     token, checkpoint = token or NeverCancelled(), checkpoint or Checkpoint(None)
     settings = settings.distilling or settings
+    device = yield from device_for(device, teacher)
+    passes = PassLimit() if passes is None else passes
+    passes.begin(device)
     with explained():
         require_tokens(settings, sample_tokens(task) if settings.tokens else 0)
         require_mixable(settings, task)
+    if settings.half and not half_of(device):
+        template = "{device} has no mixed precision that is safe for training: training in float32"
+        yield Progress(Message("recovery.no_half", template, {"device": device}))
     limit = TimeLimit(60 * settings.minutes) if settings.minutes else TimeLimit()
     tuning = tuning_work(task, settings)
     begin = tuning / (tuning + training_work(task, settings))
@@ -73,7 +84,15 @@ def recover(
         time = limit.part(TUNING_TIME)
         checkpoint = replace(checkpoint, teacher=checkpoint.first_teacher())
         job = tuned_teacher(
-            teacher, task, settings, checkpoint.teacher, device=device, limit=time, group=group, token=token
+            teacher,
+            task,
+            settings,
+            checkpoint.teacher,
+            device=device,
+            passes=passes,
+            limit=time,
+            group=group,
+            token=token,
         )
         tuned = yield from spanning(job, 0.0, begin)
     kept = kept or {}
@@ -89,13 +108,14 @@ def recover(
             reference=(teaches, kept) if reference is None or reference[0] is teacher else reference,
             checkpoint=checkpoint,
             device=device,
+            passes=passes,
             limit=limit,
             rest=rest if teaches is teacher else None,
             group=group,
             token=token,
         )
         done = yield from spanning(job, begin, 1.0)
-    return replace(done, teacher=tuned.message)
+    return replace(done, teacher=tuned.message, divided=passes.message)
 
 
 @contextmanager

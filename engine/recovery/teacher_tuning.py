@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
+from ..batch_parts import PassLimit
 from ..devices import CPU, placed
 from ..distributed import ALONE, Group
 from ..errors import NO_NUMBERS, Message, SecateurError
@@ -53,6 +54,7 @@ def tuned_teacher(
     kept: KeptTeacher,
     *,
     device: str = CPU,
+    passes: PassLimit | None = None,
     limit: TimeLimit,
     group: Group = ALONE,
     token: CancelToken,
@@ -65,6 +67,7 @@ def tuned_teacher(
         settings: Of the recovery.
         kept: Where the result is kept for other recoveries, and where a tuning that was broken off is gone on with.
         device: Where it is tuned.
+        passes: How many samples run at a time there.
         limit: How long that may take.
         group: The processes that tune it together.
         token: Cancels.
@@ -77,11 +80,13 @@ def tuned_teacher(
         return TunedTeacher()
     found = TunedTeacher()
     with placed(device, teacher):
-        if has_loss(teacher, task, token):
+        if has_loss(teacher, task, token, passes):
             begin = MIRRORING * task.batch_count(Split.VAL) / max(tuning_work(task, settings), 1)
-            found = TunedTeacher((yield from spanning(labels_allow_mirroring(teacher, task, token), 0.0, begin)))
+            found = TunedTeacher(
+                (yield from spanning(labels_allow_mirroring(teacher, task, token, passes), 0.0, begin))
+            )
             if how is not None:
-                job = _tuned(teacher, task, how, found.mirror, kept, device, limit, group, token)
+                job = _tuned(teacher, task, how, found.mirror, kept, device, passes, limit, group, token)
                 found = yield from spanning(job, begin, 1.0)
     told = None if found.message is None else to_plain(found.message)
     kept.save({"mirror": found.mirror, "state_dict": found.state_dict, "message": told})
@@ -103,6 +108,7 @@ def _tuned(
     mirror: bool,
     kept: KeptTeacher,
     device: str,
+    passes: PassLimit | None,
     limit: TimeLimit,
     group: Group,
     token: CancelToken,
@@ -116,6 +122,7 @@ def _tuned(
         mirror=mirror,
         checkpoint=kept.training,
         device=device,
+        passes=passes,
         limit=limit,
         group=group,
         token=token,

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..adapters.torchvision_detection import asked_for_maps, family
-from ..devices import CPU
+from ..batch_parts import PassLimit, can_be_divided, in_parts, release_memory, rows_in, run_in_fitting_parts
+from ..device_list import CPU, backend_of, kind_of
 from ..errors import NO_NUMBERS, SecateurError, TaskError
 from ..jobs import CancelToken, check
 from ..masks.learned_masks import LearnedMasks
@@ -25,6 +26,7 @@ from ..tasks.portion import EMPTY
 from ..tasks.protocol import Split, Task
 from ..tracing.isolated_forward import quiet_forward
 from ..tracing.model_state import model_state_restored
+from .batchnorm import norms_of
 from .budget import Unit
 from .features import Features
 from .flip_augmentation import mirroring
@@ -82,6 +84,8 @@ class Training:
         sharing: How gradients are added up with other processes, None where this one computes alone.
         whole: It stands between two steps, so that it can be gone on with from here.
         seconds: Of the last step; of a first one nobody knows.
+        passes: How many samples go through the models at a time, once memory has run out.
+        scaler: Scales the loss where float16 would round gradients to zero; None elsewhere.
     """
 
     student: nn.Module
@@ -105,6 +109,19 @@ class Training:
     sharing: GradientSharing | None = None
     whole: bool = False
     seconds: float = math.inf
+    passes: PassLimit = field(default_factory=PassLimit)
+    scaler: torch.amp.GradScaler | None = None
+
+    def __post_init__(self) -> None:
+        """Mixed precision in float16 needs a scaler."""
+        if self.settings.half and half_of(self.device) == "float16":
+            self.scaler = torch.amp.GradScaler(kind_of(self.device))
+
+    @property
+    def half(self) -> str:
+        """The type of mixed precision, "" for none: float16 only where one scale of the loss serves all gradients."""
+        found = half_of(self.device) if self.settings.half else ""
+        return found if found != "float16" or (self.masks is None and self.sharing is None) else ""
 
     @property
     def position(self) -> float:
@@ -154,9 +171,16 @@ class Training:
             value, tokens, part = self._gradients_of_all(batches)
         if self.sharing is not None:
             self.sharing.collect(self.trained, part)
+        scaler = self.scaler if self.half == "float16" else None
+        if scaler is not None:
+            scaler.unscale_(self.optimizer)
         if norm := self.settings.gradient_norm:
             nn.utils.clip_grad_norm_(parameters, norm)
-        self.optimizer.step()
+        if scaler is None:
+            self.optimizer.step()
+        else:  # leaves out a step whose gradients overflowed, and scales less
+            scaler.step(self.optimizer)
+            scaler.update()
         self.step += 1
         self.tokens += tokens
         if self.masks is not None:
@@ -179,13 +203,13 @@ class Training:
 
         Gradients are averaged over what the loss is a mean of, as they are for one batch of all samples: over the
         positions that count, else over samples. With other processes these are the samples of all, loss and tokens
-        too, while the gradients are those of this one's part.
+        too, while the gradients are those of this one's part. There are none before.
 
         Raises:
             SecateurError: As `train_on`; that a loss is no number, in all processes alike.
         """
         own = [batch for batch in batches if batch is not EMPTY]
-        taught, value = [self._distillation_batch(batch) for batch in own], 0.0
+        taught = [self._distillation_batch(batch) for batch in own]
         alone = len(own) == 1 and self.sharing is None
         sizes = [1.0] if alone else [_size(one) for one in taught]
         whole, tokens = sum(sizes), sum(token_count(one.inputs) for one in taught)
@@ -193,14 +217,10 @@ class Training:
             whole, counted = self.sharing.sums(whole, tokens)
             tokens = round(counted)
         require_tokens(self.settings, tokens)
+        shares = [1.0] if alone else [size / max(whole, 1.0) for size in sizes]
         try:
-            for batch, one, size in zip(own, taught, sizes, strict=True):
-                loss, share = self._in_training(batch, one), size / max(whole, 1.0)
-                if self.sharing is None:
-                    self._require_finite(float(loss.detach()))
-                self._require_gradient(loss)
-                (loss if alone else share * loss).backward()
-                value += share * float(loss.detach())
+            while (value := self._fitting_gradients(own, taught, shares)) is None:
+                pass
         except SecateurError as error:
             if self.sharing is None or error.message.code not in NO_NUMBERS:
                 raise
@@ -209,6 +229,47 @@ class Training:
             (value,) = self.sharing.sums(value)
             self._require_finite(value)
         return value, tokens, sum(sizes) / max(whole, 1.0)
+
+    def _fitting_gradients(
+        self, batches: Sequence[Any], taught: Sequence[DistillationBatch], shares: Sequence[float]
+    ) -> float | None:
+        """Add up gradients and give the loss; None where memory ran out, and parts of the batches are smaller now.
+
+        What a step that ran out of memory has drawn, counted and added up is as before.
+        """
+        value, largest = 0.0, 0
+        random, counted = torch.get_rng_state(), [one.detach().clone() for one in self._statistics()]
+        try:
+            for number, (batch, one, share) in enumerate(zip(batches, taught, shares, strict=True)):
+                largest = max(largest, number, key=lambda n: rows_in(taught[n].inputs))
+                with self._training_mode():
+                    loss = self._loss(batch, one)
+                    if self.sharing is None:
+                        self._require_finite(float(loss.detach()))
+                    self._require_gradient(loss)
+                    weighted = loss if share == 1.0 else share * loss
+                    if self.scaler is not None and self.half == "float16":  # its scale lies where gradients do
+                        weighted = self.scaler.scale(weighted.to(self._parameters()[0].device))
+                    weighted.backward()
+                value += share * float(loss.detach())
+        except Exception as error:
+            if not can_be_divided(error) or self.features is not None:
+                raise
+            details = str(error)
+        else:
+            return value
+        for one in self.trained:
+            one.grad = None
+        release_memory()
+        torch.set_rng_state(random)
+        for buffer, before in zip(self._statistics(), counted, strict=True):
+            buffer.copy_(before)
+        self.passes.lower(self.student, taught[largest].inputs, details)
+        return None
+
+    def _statistics(self) -> list[Tensor]:
+        """What a forward in train mode counts: the running statistics of norms."""
+        return [buffer for norm in norms_of(self.student) for buffer in norm.buffers()]
 
     def _step_order(self, count: int) -> StepOrder:
         """What the other processes are told of an update of so many batches, which were just taken."""
@@ -225,27 +286,33 @@ class Training:
         """What `train_on` computes of a batch, and nothing of it stays."""
         parameters = self._parameters()
         quiet = quiet_forward(self.student, training=True)
-        with modes_kept(self.teacher), quiet, torch.enable_grad(), interruptible(self.token, parameters):
-            loss = self._in_training(batch, self._distillation_batch(batch))
+        breaking_off = interruptible(self.token, parameters)
+        with modes_kept(self.teacher), quiet, torch.enable_grad(), breaking_off, self._training_mode():
+            loss = self._loss(batch, self._distillation_batch(batch))
             torch.autograd.grad(loss, parameters, allow_unused=True)
 
     def _parameters(self) -> list[nn.Parameter]:
         """What is trained."""
         return [one for group in self.optimizer.param_groups for one in group["params"]]
 
-    def _in_training(self, batch: Any, distillation_batch: DistillationBatch) -> Tensor:
-        """The loss, with the student in train mode."""
+    @contextmanager
+    def _training_mode(self) -> Generator[None]:
+        """The student in train mode, in the asked precision, behind its gates: forward and backward alike.
+
+        A backward may run parts of the model once more (`batch_parts.py`).
+        """
         self.student.train()
         self.teacher.eval()
-        device = next((one.device.type for one in self._parameters()), CPU)
-        half = torch.autocast(device, torch.bfloat16, enabled=self.settings.half)
-        flips = mirroring(self.student, self.teacher) if self.mirror else nullcontext()
+        precision = torch.autocast(kind_of(self.device), getattr(torch, self.half)) if self.half else nullcontext()
         gates = nullcontext() if self.masks is None else self.masks.applied(self.step, self.position)
-        with half, widening(self.student, self.own_types), gates:
-            return self._loss(batch, distillation_batch, flips)
+        whole = self.features is not None  # results of blocks are compared batch by batch
+        divided = [nullcontext() if whole else in_parts(one, self.passes) for one in (self.student, self.teacher)]
+        with precision, widening(self.student, self.own_types), gates, divided[0], divided[1]:
+            yield
 
-    def _loss(self, batch: Any, distillation_batch: DistillationBatch, flips: AbstractContextManager[None]) -> Tensor:
-        """The task's own loss and the distance to the teacher, in one forward of the student, images by `flips`."""
+    def _loss(self, batch: Any, distillation_batch: DistillationBatch) -> Tensor:
+        """The task's own loss and the distance to the teacher, in one forward of the student; images are mirrored."""
+        flips = mirroring(self.student, self.teacher) if self.mirror else nullcontext()
         share, features = self.settings.distillation, self.features
         asked: list[Any] = []
         heard: list[tuple[Any, Any]] = []
@@ -277,7 +344,7 @@ class Training:
             distance = distillation_loss(outputs, taught, self.settings.temperature, self.chosen, *told)
             parts.append(distance if own is None else share * distance)
         further = features.distance(filled(distillation_batch.inputs)) if features is not None else None
-        parts += [] if further is None else [self.settings.features * further]
+        parts += [] if further is None else [self.settings.features * further.to(parts[0].device)]
         return reduce(torch.add, parts)
 
     def _distillation_batch(self, batch: Any) -> DistillationBatch:
@@ -305,15 +372,24 @@ class Training:
             )
 
 
+def half_of(device: str) -> str:
+    """The type that mixed precision computes in on a device, "" where it has none that is safe."""
+    return backend_of(device).half(device)
+
+
 def _size(one: DistillationBatch) -> float:
     """How many samples or positions of a batch count in the mean that a loss is."""
     return float(batch_size(one.inputs) if one.counts is None else one.counts.sum())
 
 
-def has_loss(model: nn.Module, task: Task, token: CancelToken) -> bool:
+def has_loss(model: nn.Module, task: Task, token: CancelToken, limit: PassLimit | None = None) -> bool:
     """Whether the task has a loss by labels, asked of a copy that trains: that of a detector takes labels only then."""
     batch = next(iter(task.batches(Split.TRAIN, seed=0)), None)
     if batch is None:
         return False
     with working_copy(model) as copy, torch.no_grad(), interruptible(token):
-        return task.loss(copy.train(), batch) is not None
+        copy.train()
+        loss = run_in_fitting_parts(
+            lambda: task.loss(copy, batch), copy, task.inputs(batch), PassLimit() if limit is None else limit
+        )
+        return loss is not None

@@ -157,5 +157,6 @@ ABLATION = Criterion(
     paper="Michel et al., Are Sixteen Heads Really Better than One?, 2019",
     needs=Needs.DATA,
     rate=rate,
+    watches=True,
     cost=cost,
 )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..batch_parts import input_parts
 from ..errors import Message
 from ..jobs import CancelToken, Job
 from ..model_inputs import call, filled
@@ -31,10 +32,10 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     for batch, progress in each_batch(
         rated, token, Message("progress.blocks", "Measuring how much each block changes its input")
     ):
-        with _watched(rated, turning, blocks, token):
-            inputs = rated.task.inputs(batch)
-            turning.present = filled(inputs)
-            call(rated.model, inputs)
+        for inputs in input_parts(rated.task.inputs(batch), rated.limit):
+            with _watched(rated, turning, blocks, token):
+                turning.present = filled(inputs)
+                call(rated.model, inputs)
         yield progress
     scores = np.full(rated.analysis.count, np.nan)
     for block, (total, count) in turning.sums.items():

@@ -97,7 +97,7 @@ class BlockSimilarity(TorchDispatchMode):
         flags = None if self.present is None else rows_of(self.present, tuple(apart.shape))
         if flags is not None:
             apart = apart.flatten()[flags]
-        return float(apart.sum(dtype=torch.float64)), apart.numel()
+        return float(apart.cpu().sum(dtype=torch.float64)), apart.numel()  # not every device has float64
 
     def _dim(self, block: int, value: Any) -> int:
         """Where the features lie: where their number is; of several the first for images, else the last."""

@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..batch_parts import PassLimit, in_fitting_parts
+from ..devices import CPU, device_for, placed
 from ..distributed import ALONE, Group
 from ..errors import Message, SecateurError, TaskError
 from ..jobs import CancelToken, Job, NeverCancelled
 from ..messages import title
+from ..model_inputs import Inputs
 from ..planning.protocol import Goal, Ranking
 from ..structures.analysis import Analysis, Mask
 from ..structures.transition import KeptIndices
-from ..tasks.protocol import Task, TaskInfo
+from ..tasks.protocol import Split, Task, TaskInfo
 from .ablation import ABLATION
 from .aggregate import fill_blocks
 from .batchnorm import BATCHNORM
@@ -126,6 +129,8 @@ def score(
     seed: int = 0,
     kept_before: KeptIndices | None = None,
     known: MutableMapping[int, float] | None = None,
+    device: str = CPU,
+    limit: PassLimit | None = None,
     group: Group = ALONE,
     token: CancelToken | None = None,
 ) -> Job[NDArray[np.float64]]:
@@ -143,6 +148,8 @@ def score(
         seed: Of what is random: the order of the data, draws, samples.
         kept_before: `analysis.kept_indices(removed)`, where the caller has it.
         known: What ablation has measured before, of this model, task and choices; it adds to it.
+        device: Where the model runs on data; scores of weights alone are computed on the CPU.
+        limit: How many samples run at a time there, kept from one score to the next; None to find out.
         group: The processes that rate the same model by the same arguments, each its part; for a criterion that is
             `parallel`.
         token: Cancels the job.
@@ -154,24 +161,35 @@ def score(
     choices = choices or Choices()
     rule = _criterion(criterion, choices, ScoringContext(analysis, removed, None if task is None else {}))
     kept = analysis.kept_indices(removed) if kept_before is None else kept_before
-    parameters = parameters_of(model, analysis, kept)
     slices = slices_of(analysis, kept, choices.slices or rule.slices or Slices.CONSUMERS)
-    parameters |= further_uses(parameters, slices, rule.needs_data)
     combine = choices.combine or rule.combine or Combine.SUM
     known = {} if known is None else known
-    made = _running(model, analysis, parameters, slices) if rule.reads_weights else {}
-    rated = RatedModel(
-        model, analysis, removed, kept, parameters, slices, combine, task, choices, seed, known, made, group
-    )
     passes = rule.cost(ScoringContext(analysis, removed), choices)
 
     def finish(scores: NDArray[np.float64]) -> NDArray[np.float64]:
         filled = fill_blocks(analysis, np.where(removed, np.nan, scores))
         return np.where(removed, np.nan, normalised(analysis, filled, choices.normalise or rule.normalise))
 
-    with _undisturbed(model), np.errstate(invalid="ignore"):
+    where = CPU
+    if rule.needs_data:
+        where = yield from device_for(device, model, scored=True, watched=rule.watches)
+    with placed(where, model), _undisturbed(model), np.errstate(invalid="ignore"):
+        parameters = parameters_of(model, analysis, kept)
+        parameters |= further_uses(parameters, slices, rule.needs_data)
+        made = _running(model, analysis, parameters, slices) if rule.reads_weights else {}
+        limit = PassLimit() if limit is None else limit
+        limit.begin(where)
+        rated = RatedModel(
+            model, analysis, removed, kept, parameters, slices, combine, task, choices, seed, known, made, group, limit
+        )
+
+        def rate() -> Job[NDArray[np.float64]]:
+            return finished_scores(rule.rate(rated, token or NeverCancelled()), finish, passes.samples)
+
         try:
-            return (yield from finished_scores(rule.rate(rated, token or NeverCancelled()), finish, passes.samples))
+            if not rule.needs_data or not group.is_alone:  # several begin anew together or not at all
+                return (yield from rate())
+            return (yield from in_fitting_parts(rate, model, lambda: _calibration_inputs(task), limit))
         except (SecateurError, GeneratorExit):
             raise
         except Exception as error:
@@ -193,6 +211,12 @@ def _running(model: Any, analysis: Analysis, parameters: dict[str, Any], slices:
                 weight=weight,
             )
     return made
+
+
+def _calibration_inputs(task: Task | None) -> Inputs | None:
+    """The model's inputs in the first calibration batch."""
+    batch: Any = None if task is None else next(iter(task.batches(Split.TRAIN)), None)
+    return None if task is None or batch is None else task.inputs(batch)
 
 
 def _criterion(name: str, choices: Choices, context: ScoringContext) -> Criterion:

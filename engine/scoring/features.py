@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..batch_parts import input_parts
 from ..errors import Message
 from ..jobs import CancelToken, Job
 from ..model_inputs import call, filled
@@ -57,8 +58,8 @@ def _run(rated: RatedModel, watching: Any, batch: Any, token: CancelToken) -> No
     from .tied_weights import untied_weights
 
     assert rated.task is not None
-    inputs = rated.task.inputs(batch)
-    watching.present = filled(inputs)
-    with untied_weights(rated), quiet_forward(rated.model), interruptible(token), watching:
-        call(rated.model, inputs)
-    watching.forget()
+    for inputs in input_parts(rated.task.inputs(batch), rated.limit):
+        watching.present = filled(inputs)
+        with untied_weights(rated), quiet_forward(rated.model), interruptible(token), watching:
+            call(rated.model, inputs)
+        watching.forget()

@@ -32,6 +32,7 @@ FLUCTUATION = Criterion(
     paper="An et al., Fluctuation-based Adaptive Structured Pruning for Large Language Models, 2023",
     needs=Needs.DATA,
     rate=rate,
+    watches=True,
     slices=Slices.CONSUMERS,
     combine=Combine.SUM,
     normalise=Normalise.STANDARD,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..batch_parts import PassLimit
 from ..distributed import ALONE, Group
 from ..errors import Message
 from ..jobs import CancelToken, Job
@@ -96,6 +97,7 @@ class RatedModel:
         known: Structure -> what was measured before; what is measured now is added.
         made: Name of a parameter -> the weight that a layer computes from it (`reparametrised_weights.py`).
         group: The processes that rate together, where the criterion can (`Criterion.parallel`).
+        limit: How many samples go through the model at a time.
     """
 
     model: Any
@@ -111,6 +113,7 @@ class RatedModel:
     known: MutableMapping[int, float]
     made: Mapping[str, Any] = field(default_factory=dict[str, Any])
     group: Group = ALONE
+    limit: PassLimit = field(default_factory=PassLimit)
 
 
 RateFunction = Callable[[RatedModel, CancelToken], Job[NDArray[np.float64]]]
@@ -142,6 +145,7 @@ class Criterion:
         ranking: What its scores compare over.
         kinds: Kinds of structures that it rates, () for all.
         missing: Why a model cannot be rated, None where it can.
+        watches: It looks at operators beneath the modules: on a device with other ones it runs on the CPU.
         cost: What it costs.
         parallel: Several processes can divide the data among them (`RatedModel.group`).
     """
@@ -158,6 +162,7 @@ class Criterion:
     ranking: Ranking = Ranking.SHAPES
     kinds: tuple[Kind, ...] = ()
     missing: Callable[[ScoringContext], Message | None] = _always
+    watches: bool = False
     cost: Callable[[ScoringContext, Choices], PassCost] = _nothing
     parallel: bool = False
 

@@ -60,7 +60,7 @@ class Consumer:
         """Drop the columns of what is gone."""
         stay = (~self.gone).nonzero().flatten()
         now = torch.full_like(self.gone, -1, dtype=torch.int64)
-        now[stay] = torch.arange(len(stay))
+        now[stay] = torch.arange(len(stay), device=stay.device)
         self.weight = self.weight.index_select(1, stay)
         self.inverse = self.inverse.index_select(0, stay).index_select(1, stay)
         self.places, self.columns = self.places[stay], now[self.columns]
@@ -101,19 +101,21 @@ def consumer(weight: Tensor, moments: Tensor, columns: Tensor) -> Consumer:
         factor, failed = LINALG.cholesky_ex(moments)
     energy = float(((weight @ moments) * weight).sum())
     size = len(moments)
-    gone = torch.zeros(size, dtype=torch.bool)
-    return Consumer(weight, torch.cholesky_inverse(factor), columns, energy or 1.0, torch.arange(size), size, gone)
+    gone = torch.zeros(size, dtype=torch.bool, device=moments.device)
+    places = torch.arange(size, device=moments.device)
+    return Consumer(weight, torch.cholesky_inverse(factor), columns, energy or 1.0, places, size, gone)
 
 
 def removal_order(consumers: Sequence[Consumer], count: int, levels: Sequence[int] = ()) -> Removal:
     """Take all structures of a set away, the cheapest ones first; the consumers are changed.
 
     Args:
-        consumers: The products that read the set.
+        consumers: The products that read the set, at least one; all on one device.
         count: S, structures in the set.
         levels: Counts of removals after which the weights are asked for.
     """
-    left, order, errors = torch.arange(count), list[int](), list[float]()
+    left = torch.arange(count, device=consumers[0].weight.device)
+    order, errors = list[int](), list[float]()
     weights: dict[int, list[Tensor]] = {}
     while len(left):
         costs = torch.stack([_costs(one, left) for one in consumers]).sum(0)

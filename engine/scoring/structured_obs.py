@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..batch_parts import input_parts
+from ..devices import wide_device
 from ..errors import Message
 from ..jobs import CancelToken, Job, Progress, check
 from ..model_inputs import batch_size, call, few, filled
@@ -77,6 +79,7 @@ class _Product:
         """Take in rows [n, k]."""
         import torch
 
+        columns = columns.to(self.products.device)
         self.rows += len(columns)
         self.sums += columns.sum(0, dtype=torch.float64)
         for first in range(0, columns.shape[1], PANEL):
@@ -232,7 +235,7 @@ def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Prod
             if one.rows >= one.wanted or not unit.rows or not len(one.index):
                 continue
             one.offered = max(one.offered, unit.rows)
-            one.add(unit.columns(drawn_rows(unit, -(-2 * one.wanted // needed), random)).float().cpu())
+            one.add(unit.columns(drawn_rows(unit, -(-2 * one.wanted // needed), random)).float())
 
     others = [one for name, one in rated.parameters.items() if name not in dims]
     weights = {name: one for name, one in rated.parameters.items() if name in dims or one.ndim == 1}
@@ -240,11 +243,11 @@ def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Prod
     number = 0
     for number, batch in enumerate(islice(rated.task.batches(Split.TRAIN, seed=rated.seed), batches), 1):
         check(token)
-        inputs = rated.task.inputs(batch)
-        watching.present = filled(inputs)
-        with untied_weights(rated), quiet_forward(rated.model), interruptible(token), watching:
-            call(rated.model, inputs)
-        watching.forget()
+        for inputs in input_parts(rated.task.inputs(batch), rated.limit):
+            watching.present = filled(inputs)
+            with untied_weights(rated), quiet_forward(rated.model), interruptible(token), watching:
+                call(rated.model, inputs)
+            watching.forget()
         yield Progress(Message("progress.features", "Measuring the inputs of each layer"), number, batches)
         products = [one for some in found.values() for one in some]
         if products and all(one.rows >= one.wanted for one in products):
@@ -255,10 +258,14 @@ def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Prod
 
 
 def _products(rated: RatedModel, product: Any, dim: int) -> list[_Product]:
-    """Empty sums for each unit of a product; without columns where it is too wide, or does not read along `dim`."""
+    """Empty sums for each unit of a product; without columns where it is too wide, or does not read along `dim`.
+
+    They lie where the weight does, if there is float64.
+    """
     import torch
 
     weight = rated.parameters[product.name].detach()
+    wide = wide_device(weight.device)
     along = torch.arange(weight.shape[dim]).view([-1 if d == dim else 1 for d in range(weight.ndim)])
     places = along.expand(weight.shape).contiguous()
     made: list[_Product] = []
@@ -269,7 +276,7 @@ def _products(rated: RatedModel, product: Any, dim: int) -> list[_Product]:
             index, size = index[:0], 0
         view = weight[:0] if product.derived else unit.view(weight)
         wanted = max(ENOUGH * size, FEWEST) if size else 0
-        zeros = torch.zeros(size, dtype=torch.float64), torch.zeros(size, size)
+        zeros = torch.zeros(size, dtype=torch.float64, device=wide), torch.zeros(size, size, device=wide)
         made.append(_Product(view, index, wanted, bool(product.bias), 0, *zeros))
     return made
 
@@ -301,7 +308,8 @@ def _curve(
             if not len(matrix):
                 return _by_weights(rated, one, left)
             if bool(moments.isfinite().all()):
-                consumers.append(consumer(matrix.cpu(), moments, torch.from_numpy(columns)))
+                own = torch.from_numpy(columns).to(moments.device)
+                consumers.append(consumer(matrix.to(moments.device), moments, own))
                 views.append(product.weight)
     if not consumers:
         return np.zeros(0, np.int64), np.zeros(0), None
@@ -455,6 +463,7 @@ STRUCTURED_OBS = Criterion(
     paper="Kurtic et al., ZipLM: Inference-Aware Structured Pruning of Language Models, 2023",
     needs=Needs.DATA,
     rate=rate,
+    watches=True,
     ranking=Ranking.COST,
     cost=cost,
 )

@@ -34,6 +34,7 @@ WANDA = Criterion(
     paper="Sun et al., A Simple and Effective Pruning Approach for Large Language Models, 2023",
     needs=Needs.DATA,
     rate=rate,
+    watches=True,
     slices=Slices.CONSUMERS,
     combine=Combine.MEAN,
     cost=forward_cost,

@@ -5,20 +5,22 @@ Really cut, not masked: a smaller model needs less time than the masked one, and
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ..devices import CPU, placed
+from ..batch_parts import PassLimit
+from ..devices import CPU
 from ..errors import Message, SecateurError, of_the_cut
 from ..jobs import CancelToken, Job, Progress, check, part_of
 from ..planning.marks import PlanMasks, keep
 from ..structures.analysis import Analysis, Mask, identities
 from ..surgery.cut.cut import cut
 from ..surgery.cut.edits import Edits
+from ..tasks.evaluate_on import evaluate_on
 from ..tasks.protocol import Metric, Split, Task
 from ..tracing.tree import Inputs
 from .protocol import PointStore, Sensitivity, SensitivityPoint
@@ -38,7 +40,8 @@ class TrialModel:
         task: What evaluates.
         scores: [S] in each set the lowest goes first.
         criterion: What they are by.
-        device: Where models are judged.
+        device: Where models are evaluated.
+        limit: How many samples run at a time there.
     """
 
     model: nn.Module
@@ -50,6 +53,7 @@ class TrialModel:
     scores: NDArray[np.float64]
     criterion: str
     device: str = CPU
+    limit: PassLimit = field(default_factory=PassLimit)
 
 
 def sensitivity(
@@ -129,8 +133,8 @@ def _known(
     metric = points.get(key)
     if metric is None:
         model = subject.model if count == 0 else _smaller(subject, mask)
-        with placed(subject.device, model):
-            metric = yield from part_of(shown, subject.task.evaluate(model, Split.VAL, token), words=False)
+        job = evaluate_on(subject.task, model, Split.VAL, token, device=subject.device, limit=subject.limit)
+        metric = yield from part_of(shown, job, words=False)
         points.put(key, metric)
     yield replace(shown, made=SensitivityPoint(number, count, metric))
     return metric

@@ -15,7 +15,9 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from ..adapters.torchvision_detection import analysis_inputs
+from ..batch_parts import PassLimit, in_parts
 from ..bfloat16 import in_bfloat16, narrowed
+from ..devices import CPU, device_for, placed
 from ..errors import AnalysisError, Message, OpenError, SecateurError, TaskError
 from ..foreign_code.consent import Consent
 from ..jobs import CancelToken, Job, Progress, check
@@ -36,6 +38,7 @@ from ..surgery.repair.keep_class import keep_own_class
 from ..surgery.repair.keep_uniform import keep_uniform
 from ..tasks.detect_class_order import other_class_order
 from ..tasks.detect_normalisation import better_normalisation
+from ..tasks.evaluate_on import evaluate_on
 from ..tasks.model_outputs import channels_taken, classes_of, evaluating, run_model, tokens_taken
 from ..tasks.model_purpose import purpose_of_model
 from ..tasks.open import NAMED, RESIZED, TABLES, open_task, with_kind
@@ -268,11 +271,19 @@ def analysed(prepared: Prepared, token: CancelToken) -> Job[Analysis]:
     return (yield from keep_own_class(opened.model, analysis, inputs, token)) if spec.own_class else analysis
 
 
-def run_evaluation(task: Task, model: Any, split: Split, token: CancelToken, shown: str | Message) -> Job[Metric]:
-    """Evaluate; an error of the model or the data becomes a TaskError."""
+def run_evaluation(
+    task: Task,
+    model: Any,
+    split: Split,
+    token: CancelToken,
+    shown: str | Message,
+    device: str = CPU,
+    limit: PassLimit | None = None,
+) -> Job[Metric]:
+    """Evaluate as `evaluate_on` does; an error of the model or the data becomes a TaskError."""
     yield Progress(shown)
     try:
-        return (yield from task.evaluate(model, split, token)).measured_now()
+        return (yield from evaluate_on(task, model, split, token, device=device, limit=limit)).measured_now()
     except SecateurError:
         raise
     except Exception as error:
@@ -280,16 +291,29 @@ def run_evaluation(task: Task, model: Any, split: Split, token: CancelToken, sho
 
 
 def first_look(
-    task: Task, model: Any, token: CancelToken, untrained: bool = False
+    task: Task,
+    model: Any,
+    token: CancelToken,
+    untrained: bool = False,
+    device: str = CPU,
+    limit: PassLimit | None = None,
 ) -> Job[tuple[tuple[Metric, ...], TaskInfo]]:
     """What the original scores on a task, and what to show of it: wrong preprocessing is found here.
 
-    What an untrained model gets right by chance says nothing of its data.
+    What an untrained model gets right by chance says nothing of its data. It runs as `evaluate_on` lets it.
     """
+    where = yield from device_for(device, model)
+    with placed(where, model):
+        return (yield from _first_look(task, model, token, untrained, where, limit))
+
+
+def _first_look(
+    task: Task, model: Any, token: CancelToken, untrained: bool, device: str, limit: PassLimit | None
+) -> Job[tuple[tuple[Metric, ...], TaskInfo]]:
     info = described(task, model)  # First: data without labels is compared with what the original says.
     began = time.monotonic()
     shown = Message("progress.original", "Evaluating the original")
-    metric = yield from run_evaluation(task, model, Split.TEST, token, shown)
+    metric = yield from run_evaluation(task, model, Split.TEST, token, shown, device, limit)
     samples = info.sizes.get(Split.TEST, 0) or metric.count  # of a language model it counts tokens
     seconds = (time.monotonic() - began) / max(samples, 1)
     prepared = remark_on_found(task.spec)
@@ -297,10 +321,12 @@ def first_look(
     info = replace(info, seconds=seconds, notes=notes)
     if untrained:
         return (metric,), info
-    order = yield from other_class_order(task, model, info.classes, token)
+    with in_parts(model, PassLimit() if limit is None else limit):
+        order = yield from other_class_order(task, model, info.classes, token)
     if order is not None:
         return (metric,), replace(info, notes=(*info.notes, order.message), reordered=order.spec)
-    remark = yield from better_normalisation(task, model, token)
+    with in_parts(model, PassLimit() if limit is None else limit):
+        remark = yield from better_normalisation(task, model, token)
     if remark is None:
         return (metric,), info
     return (metric,), replace(info, notes=(*info.notes, remark.message), better=remark.spec)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from ..devices import CPU
 from ..distributed import Group
 from ..errors import OpenError
 from ..foreign_code.consent import Consent
@@ -65,11 +66,13 @@ class ScoreOrder:
         criterion: A key of `CRITERIA`.
         choices: About the scores.
         seed: Of what is random.
+        device: Where process 0 rates them; the others do on theirs of that kind.
     """
 
     criterion: str
     choices: Choices
     seed: int
+    device: str = CPU
 
 
 ORDERS = (OpenOrder, StateOrder, ScoreOrder, TrainingOrder, StepOrder)
@@ -94,10 +97,10 @@ class Leader:
             self._told = loaded, loaded.task
         self.group.order(StateOrder(state.removed, state.edits))
 
-    def score(self, model: nn.Module, criterion: str, choices: Choices, seed: int) -> None:
+    def score(self, model: nn.Module, criterion: str, choices: Choices, seed: int, device: str) -> None:
         """Let the others rate the model of the state too."""
         if not self.group.is_alone:
-            self.group.order(ScoreOrder(criterion, choices, seed))
+            self.group.order(ScoreOrder(criterion, choices, seed, device))
             self.group.share(model.state_dict().values())
 
 
@@ -165,6 +168,7 @@ class Follower:
             task,
             choices=order.choices,
             seed=order.seed,
+            device=self._group.device(order.device),
             group=self._group,
             token=self._token,
         )

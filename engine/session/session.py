@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..baselines.protocol import Baseline
+from ..batch_parts import PassLimit
 from ..device_list import Device, list_devices
-from ..devices import CPU, available, check_threads, device_named, placed
+from ..devices import CPU, available, check_threads, device_for, device_named, placed
 from ..distributed import ALONE, group
 from ..errors import Message, OpenError, PlanError, SecateurError, TaskError
 from ..foreign_code.consent import NO_CONSENT, Consent
@@ -95,7 +96,8 @@ class Session:
     Attributes:
         location: Its folder, with the weights of the states, and the projects that it writes to.
         history: The tree of states.
-        device: Where it trains and evaluates.
+        device: Where models score, evaluate and train.
+        passes: How many samples run at a time there, once memory has run out.
         log_folder: Where recoveries leave TensorBoard files, a run for each state that is recovered; None for nowhere.
     """
 
@@ -119,6 +121,7 @@ class Session:
         self.location = SessionFolder(folder, disk_bound, cache, exclusive, holder)
         self.history = StateHistory(self.folder)
         self.device: str = CPU
+        self.passes = PassLimit()
         self._threads = torch.get_num_threads()
         self.log_folder: Path | None = None
         self._loaded: LoadedModel | None = None
@@ -276,7 +279,7 @@ class Session:
         return list_devices()
 
     def use_device(self, device: str) -> str:
-        """Train and judge there from now on; returns its name. Raises SecateurError where there is none such."""
+        """Compute there from now on; returns the name. Raises SecateurError where there is no such device."""
         self.device = device_named(device)
         return self.device
 
@@ -352,14 +355,15 @@ class Session:
     @contextmanager
     def _moving(self, folder: str) -> Generator[None]:
         """Work in another folder from now on; with what was open before, where the block does not end well."""
-        before = (self.history, self._loaded)
+        before = (self.history, self._loaded, self.passes)
+        self.passes = PassLimit()  # what was found out of another model does not count
         try:
             with self.location.moving(folder) as elsewhere:
                 if elsewhere:
                     self.history = StateHistory(self.folder)
                 yield
         except BaseException:
-            self.history, self._loaded = before
+            self.history, self._loaded, self.passes = before
             raise
 
     def _open(self, spec: ModelSpec, evaluate: bool, token: CancelToken, consent: Consent) -> Job[OpenedModel]:
@@ -371,7 +375,9 @@ class Session:
         prepared = yield from prepare(spec, token, consent)
         metrics, info, model = tuple[Metric, ...](), None, prepared.opened.model
         if prepared.task is not None and evaluate:
-            metrics, info = yield from first_look(prepared.task, model, token, prepared.opened.untrained)
+            metrics, info = yield from first_look(
+                prepared.task, model, token, prepared.opened.untrained, self.device, self._passes()
+            )
         elif prepared.task is not None:
             info = described(prepared.task, model)
         analysis = yield from analysed(prepared, token)
@@ -461,7 +467,8 @@ class Session:
         task = opened_task(spec, original, loaded.consent | named, loaded.prepared.opened.preprocessing)
         same_shape(example_inputs((), task, None, original), loaded.prepared.inputs, spec)
         check_outputs(original, loaded.prepared.inputs, task)
-        metrics, info = yield from first_look(task, original, token, loaded.prepared.opened.untrained)
+        untrained = loaded.prepared.opened.untrained
+        metrics, info = yield from first_look(task, original, token, untrained, self.device, self._passes())
         self.trust(named)
         self.history.attach_task(task.spec, replace(self.history.state("s0"), metrics=metrics, stale=False))
         loaded.task, loaded.info, loaded.opened = task, info, opened
@@ -470,9 +477,9 @@ class Session:
     def evaluate_original(self, token: CancelToken = NEVER) -> Job[tuple[Metric, TaskInfo]]:
         """What the original scores, and what that told of the data; for a model that was opened without `evaluate`."""
         task, loaded = self.task, self.loaded
-        with placed(self.device, loaded.prepared.opened.model):
-            opened = loaded.prepared.opened
-            (metric,), info = yield from first_look(task, opened.model, token, opened.untrained)
+        opened = loaded.prepared.opened
+        job = first_look(task, opened.model, token, opened.untrained, self.device, self._passes())
+        (metric,), info = yield from job
         self.history.add_metric("s0", metric)
         loaded.info = info
         return metric, info
@@ -482,27 +489,30 @@ class Session:
         opened = self.loaded.prepared.opened
         if opened.untrained:
             return None
-        with placed(self.device, opened.model):
+        where = yield from device_for(self.device, opened.model)
+        with placed(where, opened.model):
             return (yield from better_normalisation(self.task, opened.model, token))
 
     @contextmanager
-    def running(self, state: str) -> Generator[nn.Module]:
-        """A state's model where it is evaluated; of learned masks without what they close, as the cut will be."""
+    def running(self, state: str, device: str = "") -> Generator[nn.Module]:
+        """A state's model on a device, "" for the session's; of learned masks without what they close, as the cut."""
+        device = device or self.device
         one, model = self.history.state(state), self.model(state)
         with ExitStack() as stack:
-            stack.enter_context(placed(self.device, model))
+            stack.enter_context(placed(device, model))
             if one.chosen:
                 closed, _ = from_identities(self.analysis, one.chosen)
-                gates = torch.from_numpy(~closed).to(self.device, torch.get_default_dtype())
+                gates = torch.from_numpy(~closed).to(device, torch.get_default_dtype())
                 stack.enter_context(StructureGates(model, self.analysis).applied(gates))
             yield model
 
     def evaluate(self, state: str, split: Split, token: CancelToken = NEVER) -> Job[Metric]:
         """Measure a state's metric; it is kept in the state."""
         task = self.task
-        with self.running(state) as model:
-            shown = Message("progress.split", "Evaluating on the {split} split", {"split": split.value})
-            metric = yield from run_evaluation(task, model, split, token, shown)
+        shown = Message("progress.split", "Evaluating on the {split} split", {"split": split.value})
+        where = yield from device_for(self.device, self.model(state))
+        with self.running(state, where) as model:
+            metric = yield from run_evaluation(task, model, split, token, shown, where, self._passes())
         self.history.add_metric(state, metric)
         return metric
 
@@ -526,7 +536,7 @@ class Session:
         if loaded.task is not None and criterion in CRITERIA and CRITERIA[criterion].parallel:
             group = self._leader.group
             self._leader.prepare(loaded, one)
-            self._leader.score(model, criterion, choices, seed)
+            self._leader.score(model, criterion, choices, seed, self.device)
         known = Numbers(lambda: Stored(self._ablation_file(one, choices, seed), float))
         job = rate(
             model,
@@ -537,6 +547,8 @@ class Session:
             choices=choices,
             seed=seed,
             known=known,
+            device=self.device,
+            limit=self._passes(),
             group=group,
             token=token,
         )
@@ -545,6 +557,11 @@ class Session:
         except BaseException:
             group.abandon()
             raise
+
+    def _passes(self) -> PassLimit:
+        """How many samples run at a time on the session's device."""
+        self.passes.begin(self.device)
+        return self.passes
 
     def _ablation_file(self, one: State, choices: Choices, seed: int) -> Path:
         loaded, task = self.loaded, self.task
@@ -607,6 +624,7 @@ class Session:
             reference=(self._cut_from(parent) if settings.repairs is not Repair.NONE else None) or (teacher, {}),
             checkpoint=checkpoint,
             device=self.device,
+            passes=self._passes(),
             rest=self._rest,
             group=self._leader.group,
         )
@@ -674,6 +692,7 @@ class Session:
             outputs=loaded.analysis.outputs,
             checkpoint=checkpoint,
             device=self.device,
+            passes=self._passes(),
             group=self._leader.group,
             token=token,
         )

@@ -8,7 +8,6 @@ from torch import nn
 from ..baselines.protocol import Baseline, BaselineModel, BaselineSpec, ComparedState, PruningRound
 from ..baselines.table import RULES
 from ..baselines.verdict import PrunedResult, verdict
-from ..devices import placed
 from ..errors import Message, SecateurError
 from ..foreign_code.consent import Consent
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check, spanning
@@ -20,6 +19,7 @@ from ..session.states import State, StateKind
 from ..sources.named_code import by_hand, seal
 from ..structures.analysis import from_identities, identities
 from ..targets.protocol import TargetSpec
+from ..tasks.evaluate_on import evaluate_on
 from ..tasks.protocol import Metric, Split
 from .comparison import Comparison, Missed
 from .equal_budget import budget_of
@@ -107,8 +107,8 @@ def make_baseline(
     standing = replace(standing_of(session, state), resumed=resumed, consent=allowed)
     made = yield from RULES[asked.kind].make(standing, asked, token)
     yield Progress("Evaluating the baseline")
-    with placed(session.device, made.model):
-        metric = (yield from standing.task.evaluate(made.model, Split.TEST, token)).measured_now()
+    job = evaluate_on(standing.task, made.model, Split.TEST, token, device=session.device)
+    metric = (yield from job).measured_now()
     check(token)
     session.trust(allowed)
     kept = session.keep_baseline(_record(state, asked, made, metric, standing), made.model)

@@ -50,6 +50,7 @@ def measure_sensitivity(
         scores=scores,
         criterion=criterion,
         device=session.device,
+        limit=session.passes,
     )
     file = points_of(session.location.cache / "sensitivity", one, session.loaded, task.spec)
     numbers = sets_of(session.analysis, removed, goal or Goal(()))

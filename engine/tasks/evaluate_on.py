@@ -1,0 +1,41 @@
+"""Evaluates a model on a device, in smaller parts of each batch where that has too little memory."""
+
+from typing import Any
+
+from ..batch_parts import PassLimit, in_fitting_parts
+from ..devices import CPU, device_for, placed
+from ..jobs import CancelToken, Job
+from ..model_inputs import Inputs
+from .protocol import Metric, Split, Task
+
+
+def evaluate_on(
+    task: Task, model: Any, split: Split, token: CancelToken, *, device: str = CPU, limit: PassLimit | None = None
+) -> Job[Metric]:
+    """The metric of a model, which is lent to a device meanwhile; a model that is there already stays there.
+
+    Args:
+        task: Gives batches and metric.
+        model: A module, or a function that answers as one.
+        split: What is evaluated on.
+        token: Cancels.
+        device: Where the model runs.
+        limit: How many samples run at a time, kept from one job to the next; None to find out.
+
+    Raises:
+        OutOfMemory: One sample at a time is too much.
+    """
+    where = yield from device_for(device, model)
+    limit = PassLimit() if limit is None else limit
+    limit.begin(where)
+    with placed(where, model):
+        job = in_fitting_parts(
+            lambda: task.evaluate(model, split, token), model, lambda: first_inputs(task, split), limit
+        )
+        return (yield from job)
+
+
+def first_inputs(task: Task, split: Split) -> Inputs | None:
+    """The model's inputs in the first batch of a split; None where it has none."""
+    batch: Any = next(iter(task.batches(split)), None)
+    return None if batch is None else task.inputs(batch)
