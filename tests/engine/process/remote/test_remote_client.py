@@ -30,6 +30,8 @@ from ..test_client import SLOW, until
 from .far import Far, far_machine
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Unix sockets, signals")
+PATIENCE = 150
+"""Seconds for a score of connections on a busy machine."""
 
 
 @pytest.fixture
@@ -110,20 +112,22 @@ def test_a_connection_that_breaks_within_every_message_loses_and_doubles_nothing
 ) -> None:
     """Later connections get a little further each: through greeting, calls, progress, results and a file."""
     monkeypatch.setattr(client_module, "WAITS", (0.01,))
-    far.break_off(first=400, step=17)
+    far.break_off(first=400, step=29)
     client = RemoteClient(Address("far"), {"write_report": tuple[str, ...]})
     try:
         client.start(tmp_path / "sessions" / "one")
         for number in range(8):
             client.call("tally", number)
-            assert until(client, Finished)[-1] == Finished(number + 1, [*range(number + 1)])
+            assert until(client, Finished, PATIENCE)[-1] == Finished(number + 1, [*range(number + 1)])
         far.break_off(first=0, step=200_000)  # a message of the file is longer than all before
         home = tmp_path / "net.html"
         client.call("write_report", "s1", str(home))
-        assert until(client, Finished)[-1] == Finished(9, (str(home),)) and home.read_text() == "s1" * 1_000_000
+        assert (
+            until(client, Finished, PATIENCE)[-1] == Finished(9, (str(home),)) and home.read_text() == "s1" * 1_000_000
+        )
         client.call("tally", "end")
         assert until(client, Finished)[-1] == Finished(10, [*range(8), "end"])
-        assert far.connections > 20
+        assert far.connections > 12
     finally:
         client.close()
 
