@@ -199,7 +199,7 @@ def _measured(measuring: Measuring, plans: Sequence[Mask], store: Stored[Profile
             words = Progress(shown, done, len(plans))
             files = yield from part_of(words, cut_models(measuring, some, folder, token), words=False)
             cut_files = [(plan, file) for plan, file in zip(some, files, strict=True) if file is not None]
-            profiled = _profiled_there if measuring.target.address else _profiled_here
+            profiled = _profiled_there if measuring.target.address and cut_files else _profiled_here
             yield from profiled(measuring, _Cuts(original[0], cut_files, done, len(plans)), store, token)
             done += len(some)
             shutil.rmtree(folder)

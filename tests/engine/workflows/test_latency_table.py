@@ -21,8 +21,8 @@ from secateur.engine.targets.profile import Profile
 from secateur.engine.targets.protocol import Kernel, TargetSpec
 from secateur.engine.workflows import latency_table as latency_tables
 from secateur.engine.workflows.latency_table import latency_table, liked_multiple, measured_table, measuring_for
+from tests.app.remote.sshd import SSH, SSHD, account_is_locked, loopback
 from tests.engine.session.small import write_project
-from tests.engine.targets.stand_in_ssh import reach_this_machine
 
 TORCH = TargetSpec("torch", multiple=8)
 """Needs no export of its own to be measured."""
@@ -126,12 +126,12 @@ def test_what_is_damaged_in_a_cache_is_measured_anew_and_no_more(session, runtim
 
 
 @pytest.mark.end_to_end
-@pytest.mark.skipif(sys.platform == "win32", reason="a shell stands in for the other machine")
+@pytest.mark.skipif(SSHD is None or SSH is None, reason="needs sshd and ssh (openssh-server, openssh-client)")
+@pytest.mark.skipif(account_is_locked(), reason="sshd lets nobody in as a user whose password is locked")
 def test_a_table_of_another_machine_is_measured_there_once(session, tmp_path, monkeypatch):
-    """Half as many cut models, each for a moment: this is about the way there and back."""
-    there = reach_this_machine(tmp_path, monkeypatch)
+    """Over a real connection; half as many cut models, each for a moment: this is about the way there and back."""
     monkeypatch.setattr(latency_tables, "SECONDS", 0.02)
-    target, said = target_over_ssh(TargetSpec(multiple=8), Address("board", program=sys.executable)), list[str]()
+    target, said = target_over_ssh(TargetSpec(multiple=8), Address("loop", program=sys.executable)), list[str]()
 
     def measured(target: TargetSpec) -> Job[LatencyTable]:
         return measured_table(measuring_for(session, target), NeverCancelled(), 8, count=6)
@@ -140,14 +140,16 @@ def test_a_table_of_another_machine_is_measured_there_once(session, tmp_path, mo
         said.append(str(progress.message))
         yield progress
 
-    table = finish(followed(measured(target), heard))
+    (tmp_path / "ssh").mkdir()
+    with loopback(tmp_path / "ssh"):
+        table = finish(followed(measured(target), heard))
+        again = finish(measured(target))
     assert [kind for _, kind in table.blocks].count("Conv") == 3 and "cores, onnxruntime" in table.machine
-    assert table.original > 0 and np.isfinite(table.trust.errors).all() and table.target.machine == "board"
-    assert any(one.startswith("Cut models 1 to 4 of") and "Measuring on board" in one for one in said)
-    assert not [*there.rglob("bench.py")]
-    unreachable = replace(target, address="ssh://nobody")
-    assert finish(measured(unreachable)).original == table.original  # nobody is asked again
-    with pytest.raises(SecateurError, match="board is another machine"):
+    assert table.original > 0 and np.isfinite(table.trust.errors).all() and table.target.machine == "loop"
+    assert any(one.startswith("Cut models 1 to 4 of") and "Measuring on loop" in one for one in said)
+    assert again.original == table.original
+    assert finish(measured(replace(target, address="ssh://nobody"))).original == table.original  # nobody is asked again
+    with pytest.raises(SecateurError, match="loop is another machine"):
         finish(measured(replace(target, batch=2, address="")))
 
 
