@@ -78,12 +78,18 @@ class InstallThere(QDialog):
         self._act, self._address = act, address
         self._installation: Installation | None = None
         self._tasks = BackgroundTasks("installation there")
-        words = self.tr(
-            "Secateur {version} is sent to {host} and installed by {command} there, for you alone. pip also fetches "
-            "the packages that it needs from its package index: about 1 GB, more where it brings PyTorch for a GPU."
+        whose = (
+            self.tr("Secateur {version} is sent to {host} and installed there by {command}.")
+            if address.program
+            else self.tr("Secateur {version} is sent to {host} and installed there by {command}, for you alone.")
         )
-        command = f"{python_there(address)} -m pip"
-        told = [words.format(version=own_version(), host=address.title, command=command)]
+        told = [
+            whose.format(version=own_version(), host=address.title, command=f"{python_there(address)} -m pip"),
+            self.tr(
+                "pip also fetches the packages that it needs from its package index: about 1 GB, more where it brings "
+                "PyTorch for a GPU."
+            ),
+        ]
         if there := str(error.message.arguments.get("there", "")):
             told.append(self.tr("It replaces Secateur {version}.").format(version=there))
         self.setWindowTitle(self.tr("Install Secateur there?"))
