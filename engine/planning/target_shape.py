@@ -292,8 +292,8 @@ def _grouped(asked: dict[Kind, KindLimit], heads: KindSize, groups: KindSize, fr
         else:
             near = [count * n for n in (kept, kept + 1) if 0 < n <= each] if free else [count * each]
         template = (
-            "{heads:,} heads cannot be kept with {count:,} of {groups:,} key/value groups of {each:,} heads. The "
-            "nearest numbers of heads are {near}."
+            "{heads:,} heads cannot be kept with {count:,} of {groups:,} key/value groups of {each:,} heads. Nearest "
+            "possible number of heads: {near}."
         )
         raise PlanError(
             "plan.shape_groups",
@@ -324,7 +324,7 @@ def _number(layer: _Layer, layers: Sequence[_Layer], limit: KindLimit) -> int:
         raise PlanError("plan.shape_fixed", template, kinds=kinds, size=layer.size)
     lower, higher = allowed[allowed < limit.count], allowed[allowed > limit.count]
     near = any_of(f"{int(one):,}" for one in (*lower[-1:], *higher[:1]))
-    template = "No plan is possible {asked}. The nearest numbers are {near}."
+    template = "No plan is possible {asked}. Nearest possible: {near}."
     raise PlanError("plan.shape_size", template, asked=size_text(limit), near=near)
 
 

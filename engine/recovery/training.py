@@ -358,7 +358,7 @@ class Training:
         if not math.isfinite(loss):
             raise SecateurError(
                 DIVERGED,
-                "Fine-tuning diverged: the loss is {loss} at step {step}. Try a learning rate below {rate}.",
+                "Fine-tuning diverged: the loss is {loss} at step {step}. Try a learning rate below {rate:g}.",
                 loss=loss,
                 step=self.step,
                 rate=self.settings.learning_rate,

@@ -84,7 +84,13 @@ def read_shares(text: str) -> tuple[float, ...]:
 
 def read_share_or_count(text: str) -> float | int:
     """25% as 0.25 and 8 as 8."""
-    return int(text) if text.strip().isdecimal() and int(text) > 0 else read_share(text)
+    if text.strip().isdecimal() and int(text) > 0:
+        return int(text)
+    try:
+        return read_share(text)
+    except SecateurError:
+        template = "{text!r} is neither a whole number of at least 1 nor a share like 50%. Write one of them."
+        raise SecateurError("notation.share_or_count", template, text=text) from None
 
 
 def read_share_or_bytes(text: str) -> float | int:

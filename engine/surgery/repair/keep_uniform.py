@@ -264,5 +264,5 @@ def _no_such_width(near: Sequence[int]) -> PlanError:
     if not near:
         template = "No configuration of the model has this shape. Choose other numbers."
         return PlanError("uniform.shape", template)
-    template = "No configuration of the model has this width with these heads. The nearest widths are {near}."
+    template = "No configuration of the model has this width with these heads. Nearest possible width: {near}."
     return PlanError("uniform.width", template, near=any_of(map(str, near)))

@@ -101,7 +101,7 @@ def test_a_size_that_a_shape_forces_is_said(folder: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("words", "code", "part"),
     [
-        (["--shape", "width=33", "heads=4"], "uniform.width", "The nearest widths are 32 or 36."),
+        (["--shape", "width=33", "heads=4"], "uniform.width", "Nearest possible width: 32 or 36."),
         (["--plan", "--shape", "heads=5"], "plan.shape_groups", "4 or 6"),
         (["--plan", "--preset", "sheared-llama-1.3b"], "plan.shape_more", "there are 3"),
     ],

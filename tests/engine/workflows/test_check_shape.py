@@ -200,7 +200,7 @@ def test_the_plan_of_an_answer_is_that_of_the_solver(resnet: Session) -> None:
 
 def test_a_shape_that_no_plan_has_is_refused_before_anything_is_scored(uniform: Session) -> None:
     goal = Goal((), shape=(KindLimit(Kind.WIDTH, count=17),))
-    with pytest.raises(PlanError, match="nearest widths are 16 or 24"):
+    with pytest.raises(PlanError, match="Nearest possible width: 16 or 24"):
         finish(prune_state(uniform, "s0", PruneSettings(goal, "l1")))
 
 
