@@ -48,7 +48,8 @@ def inspect_model(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         content |= {"latency": table_content(table) | {"savings": to_plain(saved)}}
         text += f"\n\n{where(table.target)}: {table.original / 1e6:.3g} ms; {trusted(table)}\n\n{rows}"
     if losses is not None:
-        references = write_references((losses,))
+        rounded = tuple((name, round(loss, 4)) for name, loss in losses.losses)
+        references = write_references((replace(losses, losses=rounded),))
         content["losses"] = {
             "parameters": losses.parameters,
             "domains": dict(losses.losses),

@@ -24,7 +24,7 @@ from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..planning.scope import outside_scope, touching
 from ..recovery.budget import Unit
 from ..recovery.expected_result import cut_model, expectation
-from ..recovery.protocol import RecoverySettings, Repair, require_tokens
+from ..recovery.protocol import RecoverySettings, Repair, require_mixable, require_tokens
 from ..scoring.criteria import DEFAULTS, default_criterion
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
@@ -118,6 +118,7 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         reserved(session, arguments.save, arguments.model, reporter, arguments.overwrite)
         opened = reporter.finish(session.open(model_spec(arguments)))
         require_data(opened, arguments)
+        require_domains(session, arguments)
         require_export_samples(opened, arguments.export)
         require_preprocessing(opened, arguments)
         locks = touching(opened.analysis, asked.locks)  # a lock on nothing is refused before the work
@@ -283,6 +284,12 @@ def require_data(opened: OpenedModel, arguments: argparse.Namespace) -> None:
         raise TaskError("cli.recovery_no_data", template, given=given)
     if opened.task is not None:
         require_tokens(read_settings(RecoverySettings, arguments, epochs=0), opened.task.tokens)
+
+
+def require_domains(session: Session, arguments: argparse.Namespace) -> None:
+    """Refuse domains of the data that cannot be mixed as the arguments say, before the work."""
+    if session.has_task:
+        require_mixable(read_settings(RecoverySettings, arguments, epochs=0), session.task)
 
 
 def note_no_recovery(asked: PruneRequest, opened: OpenedModel, notes: list[str]) -> None:

@@ -17,7 +17,7 @@ from .flag_hints import with_hint
 from .model_args import model_spec, require_preprocessing
 from .output import INFEASIBLE_CODES, Outcome, Reporter, Verdict
 from .project_request import continued, request_of, resumed
-from .prune import at_liked_multiple, check_save, note_no_recovery, require_data, reserved, scored
+from .prune import at_liked_multiple, check_save, note_no_recovery, require_data, require_domains, reserved, scored
 from .prune_request import request_from
 from .tables import columns, costs_of, layer_repairs_of, metric_of, metric_value, percent, reported, size, stops_of
 
@@ -37,6 +37,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         for note in opened.notes:
             reporter.note(with_hint(note))
         require_data(opened, arguments)
+        require_domains(session, arguments)
         require_preprocessing(opened, arguments)
         touching(opened.analysis, asked.locks)  # a lock on nothing is refused before the work
         outside_scope(opened.analysis, asked.goal)  # and so is a scope
