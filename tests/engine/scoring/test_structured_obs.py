@@ -1,5 +1,7 @@
 """Structured OBS equals a brute-force refit after each removal, and measures what the outputs lose."""
 
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -8,13 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.jobs import finish
+from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
+from secateur.engine.scoring import structured_obs
 from secateur.engine.scoring.criteria import ranked, score
 from secateur.engine.scoring.removal_order import RIDGE, consumer, removal_order
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.tasks.distillation_batch import DistillationBatch
+from secateur.engine.tasks.protocol import Split
 from tests.engine.scoring.given_task import GivenTask
 
 
@@ -94,6 +98,14 @@ def test_what_others_can_stand_for_costs_nothing_and_the_rest_is_measured() -> N
     assert all(torch.equal(one, before[name]) for name, one in net.state_dict().items())
 
 
+class _Outputs(GivenTask):
+    """A task whose outputs are no logits."""
+
+    def distillation_batch(self, batch: Any) -> DistillationBatch:
+        """All of the outputs."""
+        return DistillationBatch(self.inputs(batch), logits=False)
+
+
 @pytest.mark.parametrize("kind", ["conv", "transposed", "grouped", "Conv1D", "weight norm"])
 def test_every_product_that_reads_a_structure_counts(kind: str) -> None:
     torch.manual_seed(0)
@@ -115,7 +127,7 @@ def test_every_product_that_reads_a_structure_counts(kind: str) -> None:
     assert np.isfinite(found[one.structures]).all() and (found[one.structures] > 0).any()
 
 
-@pytest.mark.parametrize("what", ["few samples", "constant", "NaN", "bfloat16"])
+@pytest.mark.parametrize("what", ["few samples", "constant", "NaN", "bfloat16", "float16"])
 def test_data_that_says_little_still_gives_every_structure_a_score(what: str) -> None:
     torch.manual_seed(0)
     net, inputs = _Net().eval(), torch.randn(64, 6)
@@ -125,11 +137,77 @@ def test_data_that_says_little_still_gives_every_structure_a_score(what: str) ->
         inputs = torch.ones(64, 6)
     if what == "NaN":
         inputs[5, 2] = torch.nan
-    if what == "bfloat16":
-        net, inputs = net.bfloat16(), inputs.bfloat16()
+    if "float16" in what:
+        net, inputs = net.to(getattr(torch, what)), inputs.to(getattr(torch, what))
     analysis = analyse(net, (inputs[:2],))
     found = finish(score(net, analysis, analysis.empty(), "obs", _Outputs(inputs, 2, batch=16)))
     assert np.isfinite(found[analysis.sets[0].structures]).all()
+
+
+class _Experts(nn.Module):
+    """Two experts; a row goes to the one that its first number names, so that positive data never reach the second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.experts = nn.ModuleList(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)) for _ in range(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found = x.new_zeros(len(x), 3)
+        for expert, rows in zip(self.experts, (x[:, 0] > 0, x[:, 0] <= 0), strict=True):
+            mine = rows.nonzero().flatten()
+            if len(mine):
+                found = found.index_add(0, mine, expert(x[mine]))
+        return found
+
+
+def test_an_expert_that_no_sample_reaches_is_rated_by_its_weights() -> None:
+    torch.manual_seed(0)
+    net, inputs = _Experts().eval(), torch.randn(64, 6)
+    with torch.no_grad():
+        net.experts[1][2].weight[:, 3] = 0.0
+    analysis = analyse(net, (inputs[:8],))
+    found = finish(score(net, analysis, analysis.empty(), "obs", _Outputs(inputs.abs() + 0.1, 2, batch=16)))
+    reached, other = (found[one.structures] for one in analysis.sets if one.kind is not Kind.BLOCK)
+    assert np.isfinite(reached).all() and np.isfinite(other).all()
+    assert other.argmin() == 3 and other[3] < 1e-6 * other.max()
+
+
+class _Restless(_Outputs):
+    """Data that are others in each pass, and fewer than was said."""
+
+    def batches(self, split: Split, seed: int | None = None) -> Iterator[Any]:
+        """Two of the four batches, with noise of their own."""
+        for number, batch in enumerate(super().batches(split, seed)):
+            if number < 2:
+                yield (batch[0] + torch.randn_like(batch[0]), *batch[1:])
+
+
+def test_data_that_change_between_passes_give_scores_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    net, inputs = nn.Sequential(_Net(), nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 3)).eval(), torch.randn(64, 6)
+    analysis = analyse(net, (inputs[:2],))
+    monkeypatch.setattr(structured_obs, "MEMORY", 1)  # a pass for each set
+    found = finish(score(net, analysis, analysis.empty(), "obs", _Restless(inputs, 2, batch=16)))
+    neurons = [one for one in analysis.sets if one.kind is not Kind.BLOCK]
+    assert len(neurons) > 1 and all(np.isfinite(found[one.structures]).all() for one in neurons)
+
+
+def test_a_scoring_that_is_cancelled_leaves_the_weights_as_they_were() -> None:
+    torch.manual_seed(0)
+    net, inputs, token = _Net().eval(), torch.randn(256, 6), threading.Event()
+    analysis, before = analyse(net, (inputs[:2],)), {name: one.clone() for name, one in net.state_dict().items()}
+    heard = 0
+
+    def hear(_module: nn.Module, _given: Any, _output: Any) -> None:
+        nonlocal heard
+        heard += not torch.equal(net.second.weight, before["second.weight"])
+        if heard == 2:  # in the second of the measurements with other weights in place
+            token.set()
+
+    net.register_forward_hook(hear)
+    with pytest.raises(Cancelled):
+        finish(score(net, analysis, analysis.empty(), "obs", GivenTask(inputs, 3, batch=64), token=token))
+    assert heard == 2 and all(torch.equal(one, before[name]) for name, one in net.state_dict().items())
 
 
 def test_outputs_whose_number_depends_on_the_data_need_not_compare() -> None:
@@ -149,11 +227,3 @@ def test_by_its_scores_the_whole_model_competes_where_nobody_said_otherwise() ->
     asked = Goal((Limit(Cost.MACS, 0.5),))
     assert ranked(asked, "obs").ranking is Ranking.COST and ranked(asked, "taylor").ranking is Ranking.SHAPES
     assert ranked(replace(asked, ranking=Ranking.SET), "obs").ranking is Ranking.SET
-
-
-class _Outputs(GivenTask):
-    """A task whose outputs are no logits."""
-
-    def distillation_batch(self, batch: Any) -> DistillationBatch:
-        """All of the outputs."""
-        return DistillationBatch(self.inputs(batch), logits=False)
