@@ -64,6 +64,7 @@ from .export_cache import Artifacts
 from .filter_images import Filters, filters_of
 from .loaded_model import LoadedModel
 from .measurement_cache import TRAININGS, Numbers, Stored, fingerprint, points_of
+from .memory_needs import room_to_open, room_to_train
 from .open_model import (
     Prepared,
     analysed,
@@ -372,7 +373,9 @@ class Session:
             return replace((yield from self._open_project(spec, token)), has_history=True)
         if is_bundle(spec.source):
             return replace((yield from self._open_bundle(spec, token)), has_history=True)
+        scarce = yield from room_to_open(spec, self.device)
         prepared = yield from prepare(spec, token, consent)
+        prepared = replace(prepared, opened=replace(prepared.opened, notes=(*scarce, *prepared.opened.notes)))
         metrics, info, model = tuple[Metric, ...](), None, prepared.opened.model
         if prepared.task is not None and evaluate:
             metrics, info = yield from first_look(
@@ -609,6 +612,7 @@ class Session:
     def recover(self, state: str, settings: RecoverySettings, token: CancelToken = NEVER) -> Job[State]:
         """Fine-tune a state with the original as teacher; one that was stopped or killed half-way is gone on with."""
         loaded, task, parent = self.loaded, self.task, self.history.state(state)
+        yield from room_to_train(loaded.analysis, loaded.mask(parent), task.spec.batch, self.device)
         loaded.present = None  # Memory holds the original and one more model: now the student.
         student, teacher = self._fresh(parent), loaded.prepared.opened.model
         checkpoint = self.checkpoint(parent.weights, settings)
@@ -671,6 +675,7 @@ class Session:
         if parent.removed:
             template = "Masks are learned on a model of which nothing is cut. Start from the original."
             raise PlanError("masks.cut", template)
+        yield from room_to_train(loaded.analysis, loaded.mask(parent), task.spec.batch, self.device)
         loaded.present = None  # Memory holds the original and one more model: now the one that learns.
         model, teacher = self._fresh(parent), loaded.prepared.opened.model
         marked, _ = from_identities(loaded.analysis, intent.plan.marked)

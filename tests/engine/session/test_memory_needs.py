@@ -1,0 +1,92 @@
+"""What will not fit is said before it is loaded: sizes come from the headers of files, or from the analysis."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from secateur.engine.device_list import CPU, Device
+from secateur.engine.errors import OpenError, OutOfMemory
+from secateur.engine.jobs import Job
+from secateur.engine.session import memory_needs
+from secateur.engine.session.memory_needs import room_to_open, room_to_train
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.sources.weight_size import weight_bytes
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.costs import costs
+from secateur.engine.structures.memory.peak import memory
+from tests.engine.builders import tiny_net
+from tests.engine.toy_task import ToyTask
+
+ROOMY = Device(CPU, "", 1 << 40, 1 << 40, None, "", False, True)
+
+
+@pytest.fixture
+def facts(monkeypatch: pytest.MonkeyPatch) -> dict[str, Device]:
+    """The devices, as the test has them."""
+    known = {CPU: ROOMY, "cuda:0": replace(ROOMY, name="cuda:0")}
+    monkeypatch.setattr(memory_needs, "device_facts", known.__getitem__)
+    return known
+
+
+def told(job: Job[Any]) -> tuple[Any, list[str]]:
+    said = list[str]()
+    try:
+        while True:
+            said.append(str(next(job).message))
+    except StopIteration as stop:
+        return stop.value, said
+
+
+def folder_of_shards(place: Path) -> Path:
+    """A folder as Hugging Face writes it, with a file that its index does not name."""
+    half = {"a": torch.zeros(10, 100, dtype=torch.bfloat16), "b": torch.zeros(7, dtype=torch.int64)}
+    save_file(half, place / "model-00001-of-00002.safetensors")
+    save_file({"c": torch.zeros(50, dtype=torch.float16)}, place / "model-00002-of-00002.safetensors")
+    save_file({"a": torch.zeros(10, 100)}, place / "consolidated.safetensors")
+    names = {"a": 1, "b": 1, "c": 2}
+    index = {"weight_map": {name: f"model-0000{number}-of-00002.safetensors" for name, number in names.items()}}
+    (place / "model.safetensors.index.json").write_text(json.dumps(index))
+    (place / "config.json").write_text("{}")
+    return place
+
+
+def test_sizes_are_those_that_the_weights_will_have_in_memory(tmp_path: Path):
+    folder = str(folder_of_shards(tmp_path))
+    assert weight_bytes(ModelSpec(folder)) == 1000 * 2 + 7 * 8 + 50 * 4, "bfloat16 stays, float16 becomes float32"
+    assert weight_bytes(ModelSpec(folder, float32=True)) == 1000 * 4 + 7 * 8 + 50 * 4
+    torch.save({"a": torch.zeros(1000)}, tmp_path / "a.pt")
+    assert 4000 < weight_bytes(ModelSpec("net.py:make", weights=str(tmp_path / "a.pt"))) < 6000
+    assert weight_bytes(ModelSpec("torchvision:resnet18")) == 0
+    (tmp_path / "broken.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0not json")
+    assert weight_bytes(ModelSpec("x", weights=str(tmp_path / "broken.safetensors"))) == 0
+
+
+def test_a_model_larger_than_the_machine_is_refused_and_a_scarce_one_is_told(tmp_path: Path, facts: dict[str, Device]):
+    spec = ModelSpec(str(folder_of_shards(tmp_path)))
+    assert told(room_to_open(spec, CPU)) == ((), [])
+    facts["cuda:0"] = replace(facts["cuda:0"], free=1000)
+    notes, said = told(room_to_open(spec, "cuda:0"))
+    assert len(notes) == 1 and "cuda:0 has 1.00 kB free" in said[0].replace("1 kB", "1.00 kB")
+    assert told(room_to_open(spec, CPU)) == ((), []), "another device does not matter"
+    facts[CPU] = replace(ROOMY, total=2000)
+    with pytest.raises(OpenError, match=r"secateur shear"):
+        told(room_to_open(spec, CPU))
+
+
+def test_a_training_counts_weights_gradients_moments_and_activations(facts: dict[str, Device]):
+    analysis = analyse(tiny_net(), ToyTask(2).example_inputs(), "net")
+    nothing = analysis.empty()
+    weights, held = costs(analysis).parameters, memory(analysis)
+    least = 4 * (weights + 4 * weights) + held.saved + held.peak
+    facts["cuda:0"] = replace(facts["cuda:0"], total=least, free=least)
+    assert told(room_to_train(analysis, nothing, 1, "cuda:0")) == (None, [])
+    _, said = told(room_to_train(analysis, nothing, 2, "cuda:0"))
+    assert len(said) == 1 and "batches may be divided" in said[0]
+    facts["cuda:0"] = replace(facts["cuda:0"], total=least - 1, free=0)
+    with pytest.raises(OutOfMemory, match="Choose another device"):
+        told(room_to_train(analysis, nothing, 1, "cuda:0"))
