@@ -140,7 +140,7 @@ def _lent(model: Any, device: str) -> Generator[None]:
 
     def leave(_module: Any, _inputs: Any, outputs: Any) -> Any:
         back = where.pop() if where else None
-        return outputs if back is None else moved(outputs, back)
+        return outputs if back is None else moved(_widened(outputs, device), back)
 
     handles = [
         model.register_forward_pre_hook(enter, with_kwargs=True, prepend=True),
@@ -154,6 +154,22 @@ def _lent(model: Any, device: str) -> Generator[None]:
         for handle in handles:
             handle.remove()
         model.to(before)
+
+
+def _widened(outputs: Any, device: str) -> Any:
+    """Outputs of mixed precision in float32, as the device's autocast takes them for a loss; on the CPU it is off."""
+    import torch
+    from torch.utils import _pytree as pytree
+
+    kind = kind_of(device)
+    if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
+        return outputs
+
+    def widen(one: Any) -> Any:
+        half = isinstance(one, torch.Tensor) and one.dtype in (torch.float16, torch.bfloat16)
+        return one.float() if half else one
+
+    return pytree.tree_map(widen, outputs)
 
 
 def _is_there(place: Any, device: str) -> bool:

@@ -44,6 +44,21 @@ def test_inputs_go_to_the_device_and_answers_come_back_to_where_inputs_were():
     assert model.seen[-1] == "cpu"
 
 
+def test_outputs_of_mixed_precision_come_back_in_single_precision(monkeypatch: pytest.MonkeyPatch):
+    class Half(Elsewhere):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return torch.ones(2, dtype=torch.float16), torch.tensor([1])
+
+    def types(on: bool) -> list[torch.dtype]:
+        monkeypatch.setattr(torch.amp, "is_autocast_available", lambda kind: kind == "meta")
+        monkeypatch.setattr(torch, "is_autocast_enabled", lambda kind: on and kind == "meta")
+        model = Half()
+        with placed("meta", model):
+            return [one.dtype for one in model(torch.ones(2))]
+
+    assert types(True) == [torch.float32, torch.int64] and types(False) == [torch.float16, torch.int64]
+
+
 def test_a_model_that_raises_is_given_back():
     model = Elsewhere()
     with pytest.raises(KeyError), placed("meta", model):
