@@ -16,6 +16,7 @@ HINTS = {
     "project.moved": "--moved OLD=NEW",
     "session.no_task": "--task",
     "target.bench_precision": "--precision",
+    "target.bench_runtime": "--runtime",
     "folder.sizes": "--crop 224, --resize 256 --crop 224",
     "masks.sizes": "--crop 224x224",
     "task.preparation": "--mean, --std",

@@ -19,7 +19,7 @@ from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.run import run_killable
 from .machine_name import machine_of
 from .over_ssh import measured_over_ssh
-from .protocol import Latency, TargetSpec, Timing
+from .protocol import RUNTIME, Latency, TargetSpec, Timing
 from .remote import check_bench, machine_words, timing_of_bench
 from .table import target_named
 
@@ -97,6 +97,9 @@ def check_target(models: Sequence[str | Path], target: TargetSpec) -> None:
         raise SecateurError("target.elsewhere", template, machine=target.machine)
     if target.address:
         check_bench(target)
+        if target.runtime != RUNTIME:
+            template = "Another machine measures in {known} only, not in {given}. Choose {known} for the target."
+            raise SecateurError("target.bench_runtime", template, known=RUNTIME, given=target.runtime)
     elif target.precision not in runtime.precisions:
         template = "{title} measures only in {known}, not in {given}. Choose {known}."
         known = all_of(runtime.precisions)

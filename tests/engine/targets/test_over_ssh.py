@@ -5,6 +5,7 @@ import shutil
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from secateur.engine.errors import OpenError, SecateurError
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.subprocesses.ssh import Address
 from secateur.engine.targets.bench import SCHEMA
+from secateur.engine.targets.measure import measure
 from secateur.engine.targets.over_ssh import MARK, MOST, bench_over_ssh, target_over_ssh
 from secateur.engine.targets.profile import profile, profiles_over_ssh
 from secateur.engine.targets.protocol import TargetSpec
@@ -161,6 +163,18 @@ def test_what_another_machine_says_of_blocks_is_checked(tmp_path: Path) -> None:
     for lie in ({"sizes": [[-1]]}, {"sizes": [[1 << 60]]}, {"seconds": -1.0}, {"name": 1}):
         with pytest.raises(OpenError):
             read_results(told(**lie))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"runtime": "torch"}, "in onnxruntime only, not in torch"), ({"precision": "int8"}, "only in fp32, not in int8")],
+)
+def test_what_no_bench_measures_is_refused_before_a_connection(
+    tmp_path: Path, changes: dict[str, str], words: str
+) -> None:
+    target = replace(target_over_ssh(TargetSpec(), Address("nobody")), **changes)
+    with pytest.raises(SecateurError, match=words):
+        finish(measure([tmp_path], (np.ones((2, 256), np.float32),), target))
 
 
 def test_a_cancelled_one_ends_there_too(there: Path, folder: Path) -> None:
