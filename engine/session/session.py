@@ -505,7 +505,8 @@ class Session:
             stack.enter_context(placed(device, model))
             if one.chosen:
                 closed, _ = from_identities(self.analysis, one.chosen)
-                gates = torch.from_numpy(~closed).to(device, torch.get_default_dtype())
+                kind = next(each.dtype for each in model.parameters() if each.is_floating_point())
+                gates = torch.from_numpy(~closed).to(device, kind)
                 stack.enter_context(StructureGates(model, self.analysis).applied(gates))
             yield model
 
