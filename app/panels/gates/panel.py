@@ -169,7 +169,7 @@ class GatesPanel(QWidget):
         if not learning and gates.step >= gates.steps:
             words = self.tr("All {1} steps are done, and what stays is chosen. Dashed: how many should be open.")
         elif not learning:
-            words = self.tr("Stopped: {0} of {1} steps are kept. The same target shape goes on from there.")
+            words = self.tr("Stopped at step {0} of {1}. The same target shape goes on from what is kept.")
         elif gates.chosen:
             words = self.tr("Step {0} of {1}. What stays is chosen; the weights go on learning.")
         else:

@@ -48,20 +48,27 @@ class DomainCurves(QWidget):
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         row = QHBoxLayout()
         row.setSpacing(10)
-        titles = (self.tr("loss on val, nats; dashed: reference"), self.tr("share of the sequences, %"))
+        titles = (self.tr("loss; dashed: reference"), self.tr("share, %"))
         for title, plot in zip(titles, (self._loss_plot, self._share_plot), strict=True):
-            column = QVBoxLayout()
+            side = QWidget()
+            column = QVBoxLayout(side)
+            column.setContentsMargins(0, 0, 0, 0)
             column.setSpacing(2)
             column.addWidget(ElidedLabel(title, "caption"))
             column.addWidget(plot, 1)
             plot.setMinimumSize(90, 60)
-            row.addLayout(column, 1)
+            row.addWidget(side, 1)
+        self._share_side = side
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(2)
         whole.addLayout(row, 1)
         whole.addWidget(self.legend)
         theme().changed.connect(self._recolour)
+
+    def show_shares(self, on: bool) -> None:
+        """Show both curves, or the losses alone where there is room for one; the legend has the shares too."""
+        self._share_side.setVisible(on)
 
     def offer(self, drawing: Drawing, save: Callable[[Drawing], None]) -> None:
         """Offer both in the context menu of each; `save` asks where to."""
@@ -125,11 +132,14 @@ class DomainCurves(QWidget):
                 curve.setSymbolBrush(colour)
                 curve.setSymbolPen(line(colour, width=1))
             self.references[place].setPen(line(colour, dashed=True, width=1))
-            numbers = self.tr("{0} of {1}, {2}").format(
+            numbers = self.tr("{0} ({1}), {2}").format(
                 three_digits(now.loss) if np.isfinite(now.loss) else "\u2013",
                 three_digits(now.reference) if np.isfinite(now.reference) else "\u2013",
                 percent(now.share),
             )
-            words.append(f'<span style="color: {colour}">{sign}</span> {escape(name)} {numbers}')
+            one = escape(f"{name} {numbers}").replace(" ", "&nbsp;")
+            words.append(f'<span style="color: {colour}">{sign}</span>&nbsp;{one}')
         self.legend.setText("\u2003 ".join(words))
-        self.legend.setToolTip(self.tr("Of each domain: loss and its reference, share of the sequences from now on"))
+        self.legend.setToolTip(
+            self.tr("Of each domain: loss on val in nats a token (reference), share of sequences from now on")
+        )

@@ -200,6 +200,7 @@ class RecoveryPanel(QWidget):
     def _share_room(self) -> None:
         roomy = self.width() >= ROOMY
         self.curves.show_loss(roomy)
+        self.domains.show_shares(roomy)
         running = recovery_job(self.document) is not None
         self._heading.setVisible(roomy or not running)
         words = recovery_called(self._given())

@@ -78,7 +78,7 @@ def test_curves_follow_the_gates_and_stay_when_it_is_over(qtbot, player):
     assert player.link.cancelled == [player.link.last("prune")]
     player.stop("prune")
     assert panel.curves.isVisible() and not panel.cancel.isVisible()
-    assert panel.text.text().startswith("Stopped: 10 of 40 steps are kept.")
+    assert panel.text.text().startswith("Stopped at step 10 of 40.")
     assert player.sentences[-1].endswith("10 of 40 steps are kept; the same target shape goes on from there.")
 
 
