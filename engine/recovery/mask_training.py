@@ -156,7 +156,7 @@ def _trained(training: Training, checkpoint: Checkpoint, parameters: int) -> Job
         passed = yield from train_epoch(training, position, None, checkpoint)
         if training.over:
             break
-        if training.step > position.evaluated:
+        if training.step > position.evaluated and not (passed and training.settings.evaluate_every):
             yield from mixed_anew(training, position.done)
             position.evaluated = training.step
         else:

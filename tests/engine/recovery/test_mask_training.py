@@ -14,11 +14,16 @@ from secateur.engine.jobs import finish
 from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery.checkpoint import Checkpoint
+from secateur.engine.recovery.domain_points import domains_of
 from secateur.engine.recovery.mask_training import MaskResult, learn_masks
-from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.recovery.protocol import Mixing, RecoverySettings
+from secateur.engine.recovery.reference_losses import read_references
 from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.costs import costs
+from secateur.engine.structures.types import Kind
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.tasks.protocol import Split
+from tests.engine.recovery.continued_training import Llama, text_task, write_texts
 from tests.engine.toy_task import ToyTask
 
 USEFUL, WIDTH, STEPS = 8, 24, 120
@@ -110,6 +115,46 @@ def test_a_few_steps_choose_too_and_settings_that_cannot_be_are_refused(net: Net
     assert int(result.removed.sum()) == 4
     with pytest.raises(SecateurError, match="Learning rate"):
         finish(learn_masks(net, net, task, analysis, plan, scores, RecoverySettings(learning_rate=-1.0), 1))
+
+
+def test_domains_are_mixed_within_a_pass_by_references_for_what_the_masks_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    write_texts(tmp_path)
+    task, model = text_task(tmp_path), Llama(0)
+    analysis = analyse(model, task.example_inputs())
+    plan = analysis.empty()
+    neurons = next(one for one in analysis.sets if one.kind is Kind.NEURON)
+    plan[neurons.first : neurons.first + 8] = True
+    left = costs(analysis, plan).parameters
+    references = read_references(f"{left}:digits=2.5,vowels=1 {2 * left}:digits=2.4,vowels=0.9")
+    settings = RecoverySettings(
+        learning_rate=1e-3, threads=1, mixing=Mixing.DYNAMIC, evaluate_every=5, references=references
+    )
+
+    def learned(checkpoint: Checkpoint, stop_at: int = 0) -> tuple[MaskResult | None, list[dict[str, float]]]:
+        scores, points = np.arange(analysis.count, dtype=np.float64), list[dict[str, float]]()
+        job = learn_masks(model, Llama(1), task, analysis, plan, scores, settings, 17, checkpoint=checkpoint)
+        while True:
+            try:
+                point = next(job).values
+            except StopIteration as done:
+                return done.value, points
+            if domains_of(point):
+                points.append(point)
+            if stop_at and point.get("step", 0) >= stop_at and "loss" in point:
+                job.close()
+                return None, points
+
+    whole, points = learned(Checkpoint(None))
+    assert [point["step"] for point in points] == [0, 5, 10, 15]  # a pass has 13 batches
+    assert all(point["reference/digits"] == pytest.approx(2.5) for point in points)  # at the size that is left
+    file = tmp_path / "masks.pt"
+    before = learned(Checkpoint(file, "masks"), 7)[1]
+    resumed, after = learned(Checkpoint(file, "masks"))
+    assert whole is not None and resumed is not None and before + after == points
+    assert all(torch.equal(one, resumed.state_dict[name]) for name, one in whole.state_dict.items())
 
 
 def test_gates_are_told_while_they_are_learned(net: Net) -> None:
