@@ -79,10 +79,13 @@ from .recipes.replay import replay as replay
 from .recipes.replay import run_recipe as run_recipe
 from .recipes.script import script_of as script_of
 from .recipes.script import write_script as write_script
+from .recovery.protocol import Mixing as Mixing
 from .recovery.protocol import Optimizer as Optimizer
 from .recovery.protocol import RecoverySettings as RecoverySettings
 from .recovery.protocol import Repair as Repair
+from .recovery.protocol import Teacher as Teacher
 from .recovery.recover import recover as recover
+from .recovery.reference_losses import ReferenceLosses as ReferenceLosses
 from .runtime.load_pruned import load_pruned as load_pruned
 from .scoring.criteria import CRITERIA as CRITERIA
 from .scoring.criteria import offers as offers

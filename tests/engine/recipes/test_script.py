@@ -21,7 +21,8 @@ from secateur.engine.recipes.python_spelling import Spelling
 from secateur.engine.recipes.recipe import read_recipe
 from secateur.engine.recipes.script import script_of, write_script
 from secateur.engine.recipes.steps import Open, Plan, Recipe
-from secateur.engine.recovery.protocol import RecoverySettings, Repair
+from secateur.engine.recovery.protocol import Mixing, RecoverySettings, Repair, Teacher
+from secateur.engine.recovery.reference_losses import ReferenceLosses
 from secateur.engine.session.session import Session
 from secateur.engine.session.state_history import StateHistory
 from secateur.engine.session.states import PlanIntent
@@ -200,7 +201,8 @@ def test_nothing_in_a_recipe_becomes_code(tmp_path: Path) -> None:
     [
         ModelSpec("a.py:make", arguments={"depths": [2, 2, 6], "name": 'it\'s "x"', "rate": 0.1, "flag": None}),
         PlanIntent("l1", locked={FILTERS: [5, 1, 2]}, goal=Goal((Limit(Cost.SIZE, amount=9),), scope=("a", "*.b"))),
-        RecoverySettings(learning_rate=float("inf"), repair=Repair.BIAS, half=True),
+        RecoverySettings(learning_rate=float("inf"), repair=Repair.BIAS, half=True, teacher=Teacher.ORIGINAL),
+        RecoverySettings(mixing=Mixing.CLAMPED, references=(ReferenceLosses((("wiki", 1.76), ("code", 0.75))),)),
         TaskSpec("csv", mean=(0.5,), size=(32, 48), options=(("label", "a,b"),)),
     ],
 )
