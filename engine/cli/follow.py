@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ..distributed import joined, launched
-from .compute_device import use_threads
 
 PARALLEL = frozenset({"prune", "shear", "sweep", "run"})
 """Commands that score or train, which several processes do together; every other one runs in one process."""
@@ -31,6 +30,7 @@ def led(arguments: argparse.Namespace, command: Callable[[], Result]) -> Result 
         if group.is_writer:
             return command()
         from ..session.parallel import Follower  # brings torch
+        from .compute_device import use_threads
 
         use_threads(arguments.threads)
         Follower(group).follow()
