@@ -4,6 +4,7 @@ import copy
 import math
 import threading
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -424,6 +425,26 @@ def test_little_memory_takes_more_passes_and_gives_as_good_weights(monkeypatch: 
     monkeypatch.setattr(least_squares, "MEMORY", 200_000)
     assert len(_repair(students[1], model, kept, tasks[1]).repaired) == 2
     assert _error(students[1], model) < 1.5 * _error(students[0], model) < 0.7 * _error(plain, model)
+
+
+class _Restless(ToyTask):
+    """Data that are others in each pass, and fewer than was said."""
+
+    def batches(self, split: Split, seed: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        if split is not Split.TRAIN:
+            yield from super().batches(split, seed)
+            return
+        for images, labels in islice(super().batches(split, seed), 6):
+            yield images + 0.1 * torch.randn_like(images), labels
+
+
+def test_data_that_change_between_passes_are_those_of_one_pass_for_both_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(least_squares, "MEMORY", 1)  # as many passes over the batches as there are layers
+    model = _mlp()
+    plain, kept = _half(model)
+    student, task = copy.deepcopy(plain), _Restless()
+    assert len(_repair(student, model, kept, task).repaired) == 2
+    assert task.served == 6 and _error(student, model) < 0.8 * _error(plain, model)
 
 
 def test_batches_of_one_shape_are_joined_and_others_stay() -> None:
