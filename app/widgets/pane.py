@@ -42,8 +42,10 @@ class Pane(QScrollArea):
         return super().eventFilter(watched, event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Fill the room."""
+        """Fill the room: what is held learns how much there is, and what it then leaves out needs none."""
         super().resizeEvent(event)
+        if (held := self.widget()) is not None:
+            held.resize(self.maximumViewportSize())
         self._fit()
 
     def _fit(self) -> None:

@@ -2,27 +2,19 @@
 
 from typing import Any
 
-from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Slot
-from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
+from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QApplication, QMainWindow, QTabWidget, QVBoxLayout, QWidget
 
 from ..jobs.workbench import Workbench
 from ..panels.registry import PANELS, PanelEntry
 from ..storage import settings
-from ..theme import px
 from ..widgets.card import Card
 from ..widgets.pane import Pane
 from ..widgets.plot_export import Drawing
 from .dock import THICK, Dock
+from .dock_sizes import DockSizes
 
-SIDES = (440, 318)
-"""Widths of tree and inspector at first, in device-independent pixels."""
-BELOW = 240
-"""Height of the work at first."""
-MOST = 0.4
-"""Share of the height that it takes at most at first: in a low window the views matter more."""
-BESIDE = 0.6
-"""Share of the width that tree and inspector take together at most at first."""
 VERSION = 1
 """Of the layout that is remembered: another one's is not restored."""
 
@@ -34,6 +26,7 @@ class PanelArea(QWidget):
         panels: By module.
         holder: What the docks lie in, around the tabs in the middle.
         docks: By name: "model", "inspector", "work".
+        sizes: Of the docks.
         tabs: By place, "middle" and "bottom".
     """
 
@@ -43,20 +36,18 @@ class PanelArea(QWidget):
         self._workbench = workbench
         self._sized = False
         self._afloat: list[Dock] = []
-        self._wanted: dict[str, QSize] = {}
-        self._beside = BESIDE
         self.panels: dict[str, Any] = {}
         self.top = QVBoxLayout()
         self.tabs = {"middle": self._tabs(self.tr("Views")), "bottom": self._tabs(self.tr("Activity"))}
         self.holder = QMainWindow(self)
         self.holder.setWindowFlags(Qt.WindowType.Widget)  # its constructor makes a window of it, whatever is said
         self.holder.setObjectName("area")
-        self.holder.installEventFilter(self)
         self.docks = {
             "model": self._dock("model", self.tr("Model"), Qt.DockWidgetArea.LeftDockWidgetArea),
             "inspector": self._dock("inspector", self.tr("Inspector"), Qt.DockWidgetArea.RightDockWidgetArea),
             "work": self._dock("work", self.tr("Activity"), Qt.DockWidgetArea.BottomDockWidgetArea),
         }
+        self.sizes = DockSizes(self.holder, self.docks)
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -113,7 +104,7 @@ class PanelArea(QWidget):
         super().showEvent(event)
         if not self._sized:
             self._sized = True
-            self._share_room()
+            self.sizes.fit()
             QTimer.singleShot(0, self._restore)
         for dock in self._afloat:
             dock.show()
@@ -129,56 +120,10 @@ class PanelArea(QWidget):
     @Slot()
     def _restore(self) -> None:
         """As it was left; Qt wants to be shown first."""
-        if not self.holder.restoreState(settings.load("layout"), VERSION):
-            self._share_room()
-        self._want()
-
-    def _share_room(self) -> None:
-        """As large as at first, as far as there is room."""
-        self._wanted = {
-            "model": QSize(px(SIDES[0]), 0),
-            "inspector": QSize(px(SIDES[1]), 0),
-            "work": QSize(0, min(px(BELOW), round(MOST * self.holder.height()))),
-        }
-        self._beside = BESIDE
-        self._grow_back()
-
-    @Slot()
-    def _want(self) -> None:
-        """Remember how large the docks are: so they are wanted, whatever the window does meanwhile."""
-        self._wanted = {name: dock.size() for name, dock in self.docks.items()}
-        taken = sum(dock.width() for dock in self._docked(Qt.Orientation.Horizontal))
-        self._beside = max(BESIDE, taken / max(self.holder.width(), 1))
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """The space between two docks was dragged: the sizes are wanted as they are now."""
-        if event.type() is QEvent.Type.MouseButtonRelease:
-            QTimer.singleShot(0, self._want)
-        return super().eventFilter(watched, event)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Docks that had to shrink with the window grow with it again."""
-        super().resizeEvent(event)
-        if self._sized:
-            QTimer.singleShot(0, self._grow_back)
-
-    @Slot()
-    def _grow_back(self) -> None:
-        """Give each dock the size that was wanted, as far as there is room for the middle too."""
-        beside, flat = self._docked(Qt.Orientation.Horizontal), Qt.Orientation.Horizontal
-        widths = [self._wanted[dock.objectName()].width() for dock in beside]
-        fit = min(1.0, self._beside * self.holder.width() / max(sum(widths), 1))
-        self.holder.resizeDocks(beside, [round(fit * width) for width in widths], flat)
-        stacked = self._docked(Qt.Orientation.Vertical)
-        heights = [self._wanted[dock.objectName()].height() for dock in stacked]
-        self.holder.resizeDocks(stacked, heights, Qt.Orientation.Vertical)
-
-    def _docked(self, along: Qt.Orientation) -> list[Dock]:
-        """The docks beside the middle, or above and below it."""
-        sides = (Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea)
-        docked = (dock for dock in self.docks.values() if not dock.isFloating() and dock.isVisibleTo(self))
-        flat = along is Qt.Orientation.Horizontal
-        return [dock for dock in docked if (self.holder.dockWidgetArea(dock) in sides) is flat]
+        if self.holder.restoreState(settings.load("layout"), VERSION):
+            self.sizes.restore(settings.value("dock sizes", {}))
+        else:
+            self.sizes.fit()
 
     def reset(self) -> None:
         """Every panel where the sketch has it, in its size; tabs in their order."""
@@ -188,7 +133,7 @@ class PanelArea(QWidget):
         for dock in self.docks.values():
             dock.go_home()
         layout.setEnabled(True)
-        self._share_room()
+        self.sizes.reset()
         for where, tabs in self.tabs.items():
             self._order(tabs, [place.module for place in PANELS if place.where == where])
 
@@ -197,6 +142,7 @@ class PanelArea(QWidget):
         if not self._sized:
             return
         settings.store("layout", self.holder.saveState(VERSION))
+        settings.store("dock sizes", self.sizes.kept())
         for where, tabs in self.tabs.items():
             settings.store(f"tabs {where}", ",".join(self._module(tabs.widget(n)) for n in range(tabs.count())))
 

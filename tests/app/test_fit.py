@@ -100,24 +100,87 @@ def test_the_start_page_cuts_no_words_off(qtbot, wordy) -> None:
             assert cut(window) == []
 
 
-def test_panels_grow_back_after_the_window_does(qtbot) -> None:
+def places(window) -> dict[str, tuple[int, int]]:
+    """Width and height of docks and middle."""
+    parts = {**window.area.docks, "middle": window.area.holder.centralWidget()}
+    return {name: part.size().toTuple() for name, part in parts.items()}
+
+
+def drag(qtbot, window, dock: str, *, across: int = 0, down: int = 0) -> None:
+    """Drag the edge between a dock and the middle."""
+    holder, moved = window.area.holder, window.area.docks[dock]
+    corner = {"model": QPoint(moved.width() + 2, 40), "inspector": QPoint(-3, 40), "work": QPoint(80, -3)}[dock]
+    edge = moved.mapTo(holder, corner)
+    qtbot.mousePress(holder, Qt.MouseButton.LeftButton, pos=edge)
+    qtbot.mouseMove(holder, edge + QPoint(across, down))
+    settle()  # Qt moves it in the next turn
+    qtbot.mouseRelease(holder, Qt.MouseButton.LeftButton, pos=edge + QPoint(across, down))
+    settle()
+
+
+def near(one: dict[str, tuple[int, int]], other: dict[str, tuple[int, int]], within: int = 2) -> bool:
+    return all(abs(a - b) <= within for name in one for a, b in zip(one[name], other[name], strict=True))
+
+
+def test_a_window_made_smaller_has_the_panels_of_a_small_one_and_they_grow_back(qtbot) -> None:
+    with window_of(full(), qtbot, SMALL.toTuple()) as window:
+        small = places(window)
     with window_of(full(), qtbot, MIDDLE.toTuple()) as window:
-        docks = window.area.docks
-        window.area.holder.resizeDocks([docks["inspector"]], [360], Qt.Orientation.Horizontal)
+        large = places(window)
+        for _ in range(2):
+            window.resize(SMALL)
+            settle()
+            assert near(places(window), small)
+            window.resize(MIDDLE)
+            settle()
+            assert near(places(window), large)
+
+
+def test_a_small_window_opens_with_the_panels_of_a_small_one_whatever_was_kept_of_a_large_one(qtbot) -> None:
+    with window_of(full(), qtbot, SMALL.toTuple()) as window:
+        small = places(window)
+    with window_of(full(), qtbot, MIDDLE.toTuple()) as window:
+        drag(qtbot, window, "inspector", across=-60)
+        large = places(window)
+    with window_of(full(), qtbot, SMALL.toTuple()) as window:
         settle()
-        edge = docks["inspector"].mapTo(window.area.holder, QPoint(-4, 40))
-        qtbot.mouseRelease(window.area.holder, Qt.MouseButton.LeftButton, pos=edge)  # as a drag of the edge ends
-        settle()
-        before = {name: dock.size() for name, dock in docks.items()}
-        window.resize(SMALL)
-        settle()
-        assert docks["work"].height() < before["work"].height() or docks["model"].width() < before["model"].width()
+        assert small["middle"][0] - 60 <= places(window)["middle"][0] <= small["middle"][0]
         window.resize(MIDDLE)
         settle()
-        after = {name: dock.size() for name, dock in docks.items()}
-        for name in docks:
-            assert abs(after[name].width() - before[name].width()) <= 4, name
-            assert abs(after[name].height() - before[name].height()) <= 4, name
+        assert near(places(window), large)
+
+
+def test_what_a_hand_dragged_stays_and_the_middle_can_still_be_read_in_a_smaller_window(qtbot) -> None:
+    with window_of(full(), qtbot, MIDDLE.toTuple()) as window:
+        first = places(window)
+        drag(qtbot, window, "model", across=250)
+        drag(qtbot, window, "work", down=-120)
+        dragged = places(window)
+        assert dragged["model"][0] > first["model"][0] + 200 and dragged["work"][1] > first["work"][1] + 90
+        window.resize(SMALL)
+        settle()
+        middle = places(window)["middle"]
+        assert middle[0] >= 280 and middle[1] >= 200  # the inspector has a least width too
+        drag(qtbot, window, "work", down=30)  # which leaves alone how wide the docks are wanted
+        window.resize(MIDDLE)
+        settle()
+        assert abs(places(window)["model"][0] - dragged["model"][0]) <= 2
+        assert places(window)["work"][1] < dragged["work"][1]
+
+
+def test_docks_keep_their_sizes_when_the_look_is_switched_and_when_one_is_hidden_for_a_while(qtbot, wordy) -> None:
+    with window_of(full(), qtbot, SMALL.toTuple()) as window:
+        first = places(window)
+        for scheme in (Scheme.DARK, Scheme.CONTRAST, Scheme.LIGHT):
+            theme().choose(scheme)
+            settle()
+            assert near(places(window), first, within=0), scheme
+        for dock in ("inspector", "work"):
+            window.toggle_dock(dock)
+            settle()
+            window.toggle_dock(dock)
+            settle()
+            assert near(places(window), first), dock
 
 
 class Painted(QWidget):

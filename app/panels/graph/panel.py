@@ -26,7 +26,7 @@ from .layout import Layout, lay_out
 from .model import GraphModel, ties_between
 from .view import GraphView
 
-LOW = 200
+LOW = 260
 """Height below which the legend under the drawing is left out, in pixels at the first size of text."""
 KEPT = 64
 """Layouts that are kept: going back to what was folded before is immediate."""

@@ -28,8 +28,9 @@ from .plot import TradeOffPlot
 from .points import TRIAL, Cost, axis_title, first_cost, splits_of, trade_off
 from .points import TradeOff as Points
 
-ROOMY, LOW = 300, 200
-"""Height from which the legend is shown, and its own at most, in device-independent pixels."""
+ROOMY, LOW, TIGHT = 300, 200, 180
+"""Height from which the legend is shown, its own at most, and height from which the verdict is shown, which the ledger
+has too; in device-independent pixels."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES})
 
 
@@ -78,16 +79,21 @@ class TradeOffPanel(QWidget):
         self.refresh()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Where it is low, the plot gets the room of the legend; the Run menu has its commands too."""
+        """Where it is low, the plot gets the room of legend and verdict; the Run menu and the ledger have them too."""
         super().resizeEvent(event)
         self.legend.give_room(self._roomy)
+        self.verdict.setVisible(self._room >= px(TIGHT))
         self._show_note()
 
     @property
-    def _roomy(self) -> bool:
-        """What there is to be seen of it is high; it is higher itself where it scrolls."""
+    def _room(self) -> int:
+        """Height of what there is to be seen of it; it is higher itself where it scrolls."""
         room = self.parentWidget() or self
-        return min(self.height(), room.height()) >= px(ROOMY)
+        return min(self.height(), room.height())
+
+    @property
+    def _roomy(self) -> bool:
+        return self._room >= px(ROOMY)
 
     def drawings(self) -> tuple[Drawing, ...]:
         """The plot, to be taken along."""

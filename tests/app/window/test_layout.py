@@ -183,17 +183,18 @@ def test_the_theme_in_use_has_a_check_mark(qtbot, window, text_as_before) -> Non
         assert [one for one in names if window.commands.by_id[one].isChecked()] == [name]
 
 
+@pytest.mark.parametrize("size", [(1024, 700), (1440, 900)])
 @pytest.mark.parametrize("module", ["tradeoff", "recovery"])
-def test_in_the_smallest_window_what_decides_is_seen_without_scrolling(qtbot, module: str) -> None:
-    with window_of(full(), qtbot, (1024, 700)) as window:
+def test_in_the_smallest_window_what_decides_is_seen_without_scrolling(qtbot, module: str, size) -> None:
+    with window_of(full(), qtbot, size) as window:
         window.show_panel(module)
+        window.resize(1024, 700)
         panel, left = window.area.panels[module], window.status.running.left
         pane = panel.parentWidget().parentWidget()
         assert isinstance(pane, Pane)
         qtbot.waitUntil(lambda: panel.isVisible() and left.isVisible())
-        QApplication.processEvents()
         bars = pane.horizontalScrollBar(), pane.verticalScrollBar()
-        assert [bar.maximum() for bar in bars] == [0, 0]
+        qtbot.waitUntil(lambda: [bar.maximum() for bar in bars] == [0, 0])
         assert left.text() and left.width() >= left.sizeHint().width()
 
 
