@@ -18,7 +18,7 @@ from ..text.translate import counted
 from ..theme import px, tokens
 from ..widgets.buttons import Chip, button
 from ..widgets.labels import label
-from ..widgets.table import rows_table
+from ..widgets.table import RowsTable
 from .window_api import WindowApi
 
 Index = QModelIndex | QPersistentModelIndex
@@ -242,7 +242,7 @@ class CompareModels(QDialog):
 
     def _table(self) -> QTableView:
         name, columns = self.tr("Layers of both models"), self.tr("Columns of the comparison")
-        table = rows_table(self.model, name, columns, wide=Column.DIFFERENCE)
+        table = RowsTable(self.model, name, columns, wide=Column.DIFFERENCE)
         table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         return table
 

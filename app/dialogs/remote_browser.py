@@ -32,7 +32,7 @@ from ..theme import px
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.fields import ComboBox, LineEdit
 from ..widgets.labels import label
-from ..widgets.table import rows_table
+from ..widgets.table import RowsTable
 
 Index = QModelIndex | QPersistentModelIndex
 NOWHERE = QModelIndex()
@@ -147,7 +147,7 @@ class RemoteBrowser(QDialog):
         self.up, self.home = button(self.tr("Up"), tip=self.tr("Show the folder above")), button(self.tr("Home"))
         self.entries = EntriesModel(self)
         columns = self.tr("Columns of the list")
-        self.table = rows_table(self.entries, self.tr("Files and folders"), columns, Column.NAME)
+        self.table = RowsTable(self.entries, self.tr("Files and folders"), columns, Column.NAME)
         self.table.setSelectionMode(QTableView.SelectionMode.SingleSelection)
         self.filter = ComboBox(self.tr("Files that are shown"))
         for one in filter(None, filters.split(";;")):

@@ -20,16 +20,14 @@ from ...widgets.empty_state import EmptyState
 from ...widgets.fields import ComboBox
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
-from ...widgets.table import rows_table
+from ...widgets.table import RowsTable
 from .difference_text import summary
 from .model import CompareModel
-from .runs import MADE, PARAMETERS, SIZE, Run, RunsModel, Sorted, as_csv, runs_of
+from .runs import LATENCY, MADE, PARAMETERS, SIZE, Run, RunsModel, Sorted, as_csv, runs_of
 from .sides import Model, Models, default_sides, same, side_title, sides_of
 from .view import TwoTrees
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.STATES, Aspect.MARKS, Aspect.TARGET, Aspect.TASK, Aspect.COMPARED})
-ROOM = {PARAMETERS: 660, SIZE: 540, MADE: 440}
-"""Widths from which a column of the runs is shown, in device-independent pixels; its tooltip has all of a row."""
 LOW = 300
 """Height from which sentence and costs above the rows are shown, in device-independent pixels."""
 MODELS, RUNS = "models", "runs"
@@ -72,7 +70,7 @@ class ComparePanel(QWidget):
 
     def _table(self) -> QTableView:
         name, columns = self.tr("All runs; Return goes to the state"), self.tr("Columns of the runs; click to sort")
-        table = rows_table(self.runs, name, columns, wide=MADE)
+        table = RowsTable(self.runs, name, columns, wide=MADE, optional=(PARAMETERS, SIZE, MADE, LATENCY))
         table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         table.setSortingEnabled(True)
         table.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
@@ -225,13 +223,11 @@ class ComparePanel(QWidget):
         self._say()
 
     def _share_room(self) -> None:
-        for column, least in ROOM.items():
-            self.table.setColumnHidden(column, self.width() < least)
         for show in (self._said.setVisible, self.trees.show_costs):
             show(self.height() >= LOW)
 
     def resizeEvent(self, event) -> None:  # noqa: ANN001
-        """In a narrow window what the ledger says anyway makes room."""
+        """In a low window what the ledger says anyway makes room."""
         super().resizeEvent(event)
         self._share_room()
 

@@ -18,6 +18,8 @@ ROW = 24
 """Height of a row and of the headings, in pixels at the first size of text."""
 LANE = 7
 """Between two lines of ties, in device-independent pixels."""
+BAR, NAME = 60, 96
+"""Least width of the bars in device-independent pixels, and of names in pixels at the first size of text."""
 PAST = 12
 """Room beside the lines of ties."""
 
@@ -43,7 +45,11 @@ def widths(room: float, lanes: int, keeps: int, measured: bool, timed: bool) -> 
         Column.PARAMETERS: px(76) if wide >= 680 else 0,
         Column.SENSITIVITY: px(78) if wide >= 480 and measured else 0,
     }
-    return {**found, Column.WIDTH: max(60, int(room) - sum(found.values()))}
+    if (over := sum(found.values()) + BAR - int(room)) > 0:  # names are elided, then what the tree has too is left out
+        found[Column.NAME] = max(found[Column.NAME] - over, min(found[Column.NAME], px(NAME)))
+        if sum(found.values()) + BAR > room:
+            found[Column.MACS] = 0
+    return {**found, Column.WIDTH: max(BAR, int(room) - sum(found.values()))}
 
 
 class LayersView(QTableView):

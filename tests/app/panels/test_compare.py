@@ -170,6 +170,27 @@ def test_the_table_of_runs_sorts_by_numbers_and_a_click_opens_the_state(panel, q
     assert "cut s1, current" in [panel.runs.index(row, NAME).data() for row in range(4)]
 
 
+def test_the_table_of_runs_never_scrolls_sideways(panel, qtbot) -> None:
+    document, table = panel.document, panel.table
+    qtbot.mouseClick(panel.pages["runs"], Qt.MouseButton.LeftButton)
+    across, shown = table.horizontalScrollBar(), list[list[int]]()
+    for long in (False, True):
+        if long:
+            name = "a_very_long_name_of_a_network_" * 3
+            spec, metric = BaselineSpec(BaselineKind.STOCK), document.contents.states["s3"].metrics[0]
+            document.take_baselines((Baseline("b0", "s3", spec, name, "", 1, 2, 3, metric),))
+            document.dispatcher.settle()
+        for width in (900, 640, 480, 360, 300, 640):
+            panel.resize(width, 420)
+            QApplication.processEvents()
+            assert across.maximum() == 0, (width, long)
+            shown.append([column for column in range(7) if not table.isColumnHidden(column)])
+            assert {NAME, MACS, METRIC} <= set(shown[-1])
+            assert table.columnWidth(NAME) >= 56
+    assert shown[0] == list(range(7)) == shown[6] and len(shown[4]) < 7  # a long name is elided before that
+    assert "a_very_long_name" in panel.runs.index(4, NAME).data(Qt.ItemDataRole.ToolTipRole)
+
+
 def test_the_table_is_copied_as_csv_with_plain_numbers(panel, qtbot) -> None:
     document = panel.document
     metric = document.contents.states["s3"].metrics[0]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QAccessible
+from PySide6.QtWidgets import QApplication
 from torch import nn
 
 from secateur.app.document.document import Aspect, Selection
@@ -93,6 +94,17 @@ def test_a_click_on_the_header_or_below_the_last_row_selects_nothing(shown, qtbo
     qtbot.mouseClick(panel.view.horizontalHeader().viewport(), LEFT, pos=QPoint(50, 5))
     qtbot.mouseClick(panel.view.viewport(), LEFT, pos=QPoint(50, panel.view.viewport().height() - 10))
     assert document.selection == Selection()
+
+
+def test_rows_never_scroll_sideways(shown) -> None:
+    panel = shown(LayersPanel(opened()))
+    view = panel.view
+    for width in (900, 700, 500, 400, 340, 290):
+        panel.resize(width, 400)
+        QApplication.processEvents()
+        assert view.horizontalScrollBar().maximum() == 0, width
+        assert view.columnWidth(Column.NAME) >= 90 and not view.isColumnHidden(Column.KEEPS)
+    assert view.isColumnHidden(Column.MACS)
 
 
 def test_layers_that_share_a_residual_width_are_tied(shown) -> None:
