@@ -10,7 +10,7 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.errors import SecateurError
 
-from ..document.consent_request import ConsentRequest
+from ..document.consent_request import CONSENTS, ConsentRequest
 from ..text.translate import QT_TRANSLATE_NOOP, sentence
 from .form import FormDialog
 from .window_api import WindowApi
@@ -27,13 +27,11 @@ class Question:
     """What is asked when the engine refuses something.
 
     Attributes:
-        consent: The argument of the job that allows it.
         title: Of the dialog.
         warning: What consent means, with {file}.
         verb: On the button.
     """
 
-    consent: str
     title: str
     warning: str
     verb: str
@@ -41,37 +39,31 @@ class Question:
 
 QUESTIONS = {
     "checkpoint.pickle": Question(
-        consent="trust_pickle",
         title=RUNS_CODE,
         warning=RUNS_ANY_CODE,
         verb=QT_TRANSLATE_NOOP(CONTEXT, "Trust this file and open"),
     ),
     "program.pickle": Question(
-        consent="trust_pickle",
         title=RUNS_CODE,
         warning=RUNS_ANY_CODE,
         verb=QT_TRANSLATE_NOOP(CONTEXT, "Trust this file and open"),
     ),
     "source.code": Question(
-        consent="trust_code",
         title=RUNS_CODE,
         warning=RUNS_ANY_CODE,
         verb=QT_TRANSLATE_NOOP(CONTEXT, "Trust this code and open"),
     ),
     "source.download": Question(
-        consent="download",
         title=QT_TRANSLATE_NOOP(CONTEXT, "Download weights?"),
         warning=QT_TRANSLATE_NOOP(CONTEXT, "Opening {file} downloads files from the network."),
         verb=QT_TRANSLATE_NOOP(CONTEXT, "Download and open"),
     ),
     "source.pretrained": Question(
-        consent="download",
         title=QT_TRANSLATE_NOOP(CONTEXT, "Download pretrained weights?"),
         warning=QT_TRANSLATE_NOOP(CONTEXT, "Next time {file} opens with them from there, without a question."),
         verb=QT_TRANSLATE_NOOP(CONTEXT, "Download and open"),
     ),
     "source.hf_download": Question(
-        consent="download",
         title=QT_TRANSLATE_NOOP(CONTEXT, "Download the model?"),
         warning=QT_TRANSLATE_NOOP(CONTEXT, "Opening {file} downloads files from huggingface.co into its cache."),
         verb=QT_TRANSLATE_NOOP(CONTEXT, "Download and open"),
@@ -91,7 +83,7 @@ class ConsentDialog(FormDialog):
         )
         self.missing.setText(say(CONTEXT, question.warning).format(file=job.file))
         self.prefer_cancel()
-        self.act = lambda: job.again(question.consent)
+        self.act = lambda: job.again(CONSENTS[error.message.code])
 
 
 def ask(window: WindowApi, error: SecateurError, job: ConsentRequest | None) -> bool:

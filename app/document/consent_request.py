@@ -3,6 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from secateur.engine.errors import SecateurError
+
+CONSENTS = {
+    "checkpoint.pickle": "trust_pickle",
+    "program.pickle": "trust_pickle",
+    "source.code": "trust_code",
+    "source.download": "download",
+    "source.pretrained": "download",
+    "source.hf_download": "download",
+}
+"""Code of a refusal -> the argument of the job that allows it."""
+MOVED = "project.moved"
+"""Code of what is asked about a project whose files are elsewhere now."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConsentRequest:
@@ -15,3 +29,8 @@ class ConsentRequest:
 
     file: str
     again: Callable[[str], None]
+
+
+def is_question(error: SecateurError, request: ConsentRequest | None) -> bool:
+    """What a job ended with is asked about, not told as an error."""
+    return error.message.code == MOVED or (request is not None and error.message.code in CONSENTS)

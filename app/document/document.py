@@ -431,9 +431,9 @@ class Document(QObject):
         self.note(sentence)
         self.tell(sentence)
 
-    def fail(self, error: SecateurError) -> None:
-        """Tell the window what went wrong."""
-        self.note(sentence(error.message), Level.ERROR)
+    def fail(self, error: SecateurError, level: Level = Level.ERROR) -> None:
+        """Tell the window what went wrong, or what it is to ask about, which is no error in the log."""
+        self.note(sentence(error.message), level)
         self.failed.emit(error)
 
     def want_scores(self) -> None:

@@ -19,7 +19,7 @@ from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.process.events import Progressed
 
 from ..document.aspects import Aspect
-from ..document.consent_request import ConsentRequest
+from ..document.consent_request import ConsentRequest, is_question
 from ..document.document import Document
 from ..document.job_state import CurvePoint, UnfinishedJob
 from ..document.message_log import Level, level_of
@@ -394,8 +394,10 @@ class JobRunner(QObject):
         with self.document.messages.job(job.id, job.title):
             if isinstance(error, Cancelled):
                 return self.document.say(self._cancelled_words(job))
-            self.document.fail(error)
-        self.ended.emit(self.tr("Failed: {job}").format(job=job.title), time.monotonic() - job.turn)
+            asks = is_question(error, self.consent)
+            self.document.fail(error, Level.INFO if asks else Level.ERROR)
+        words = self.tr("{job} waits for your answer") if asks else self.tr("Failed: {job}")
+        self.ended.emit(words.format(job=job.title), time.monotonic() - job.turn)
 
     def _cancelled_words(self, job: QueuedJob) -> str:
         """What was cancelled, and what of it is kept."""

@@ -19,6 +19,7 @@ from ..commands.actions import Actions
 from ..commands.registry import command_named
 from ..dialogs.window_api import WindowApi
 from ..document.aspects import Aspect
+from ..document.consent_request import MOVED
 from ..document.document import Document
 from ..jobs.engine_supervisor import Client
 from ..jobs.workbench import Workbench
@@ -381,7 +382,7 @@ class MainWindow(QMainWindow):
 
         if consent.ask(self, error, self.workbench.runner.consent):
             return
-        if error.message.code == "project.moved":
+        if error.message.code == MOVED:
             from ..dialogs import relocate_file
 
             relocate_file.ask(self, error, self._relocated)

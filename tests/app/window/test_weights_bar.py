@@ -10,6 +10,7 @@ from secateur.app.commands.next_step import next_step
 from secateur.app.commands.registry import command_named
 from secateur.app.dialogs import consent
 from secateur.app.dialogs.checkpoint import ChooseCheckpoint, take_pretrained
+from secateur.app.document.message_log import Level
 from secateur.app.window.weights_bar import WeightsBar
 from secateur.engine.errors import OpenError
 from secateur.engine.session.states import OpenedModel, StateKind
@@ -88,6 +89,12 @@ def test_the_weights_of_a_library_are_downloaded_only_after_a_question(qtbot, ba
     assert consent.ask(window, error, player.workbench.runner.consent)
     dialog = next(one for one in window.findChildren(consent.ConsentDialog) if one.isVisible())
     assert "From h: s, licence l." in [one.text() for one in dialog.findChildren(QLabel)]
+    ended = list[str]()
+    player.workbench.runner.ended.connect(lambda words, _took: ended.append(words))
     player.link.failed.emit(player.link.last("open"), error)
+    line = next(one for one in player.document.log if "licence" in one)
+    assert line.level is Level.INFO and ended == ["Open torchvision:resnet18 waits for your answer"]
     qtbot.mouseClick(dialog.accept_button, LEFT)
     assert player.link.asked("open")[0] == replace(asked, download=True)
+    player.link.failed.emit(player.link.last("open"), OpenError("source.no_file", "It is gone."))
+    assert player.document.log[-1].level is Level.ERROR and ended[1:] == ["Failed: Open torchvision:resnet18"]
