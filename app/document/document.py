@@ -413,6 +413,11 @@ class Document(QObject):
         self.announce(Aspect.LOG)
 
     @property
+    def evaluates_original(self) -> bool:
+        """The original's metric is being measured, or will be next."""
+        return any(job.method == "evaluate_original" for job in self.jobs)
+
+    @property
     def log(self) -> tuple[str, ...]:
         """The lines of the log."""
         return self.messages.lines()

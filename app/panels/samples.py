@@ -162,8 +162,12 @@ class SamplesPanel(QWidget):
         for each in (self._ask, self.expected):
             each.setVisible(metric is not None and percent)
         if metric is None:
-            self.scores.setText(self.tr("The original is not evaluated yet."))
-            self.verdict.setText(self.tr("Evaluate it before you prune: all results are compared with it."))
+            said = self.tr("The original is not evaluated yet.")
+            asks = self.tr("Evaluate it before you prune: all results are compared with it.")
+            if self.document.evaluates_original:
+                said, asks = self.tr("The original is being evaluated."), self.tr("All results are compared with it.")
+            self.scores.setText(said)
+            self.verdict.setText(asks)
             return
         self.scores.setText(self.tr("The original reaches {0}.").format(metric_text(metric)))
         self.scores.setToolTip(metric_tip(metric))

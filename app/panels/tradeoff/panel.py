@@ -124,7 +124,7 @@ class TradeOffPanel(QWidget):
         self._stack.addWidget(shown)
 
     def _changed(self, aspects: frozenset[Aspect]) -> None:
-        if aspects & SHOWN:
+        if aspects & SHOWN or not self._some():
             self.refresh()
         else:  # a job came or went: what is offered
             self._show_baselines()
@@ -229,6 +229,8 @@ class TradeOffPanel(QWidget):
             self._empty.say(
                 title, self.tr("No latency measured on this target yet. Measure it, or choose another cost.")
             )
+        elif self.document.evaluates_original:
+            self._empty.say(title, self.tr("The original is being evaluated. All results are compared with it."))
         else:
             words = self.tr("Evaluate the original first: all results are compared with it.")
             self._empty.say(title, words, self.tr("Evaluate the original"))

@@ -8,7 +8,8 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QColor, QWheelEvent
 from PySide6.QtWidgets import QApplication, QLabel
 
-from secateur.app.document.aspects import Goal
+from secateur.app.document.aspects import Aspect, Goal
+from secateur.app.document.job_state import JobView
 from secateur.app.panels.ledger import LedgerPanel
 from secateur.app.panels.samples import SamplesPanel
 from secateur.app.panels.state_strip import StateStrip
@@ -184,3 +185,20 @@ def test_a_latency_that_was_not_measured_leaves_the_goal_open() -> None:
     document.contents.states["s2"] = replace(document.contents.states["s2"], timings=())
     document.plan.enter("s2", "")
     assert document.goal_verdict.met is None and "latency not measured" in str(document.goal_verdict.sentence)
+
+
+def test_an_original_that_is_being_evaluated_is_not_asked_for_again(qtbot, dressed) -> None:
+    document = opened()
+    document.contents.states["s0"] = replace(document.contents.states["s0"], metrics=())
+    panel, samples = TradeOffPanel(document.workbench), SamplesPanel(document.workbench)
+    for each in (panel, samples):
+        qtbot.addWidget(each)
+    assert not panel._empty.step.isHidden() and "not evaluated yet" in samples.scores.text()
+    document.jobs = (JobView(1, "Evaluate the original", "", 0, 0, 0.0, -1.0, method="evaluate_original"),)
+    document.announce(Aspect.JOBS)
+    document.dispatcher.settle()
+    assert panel._empty.step.isHidden() and "is being evaluated" in samples.scores.text()
+    document.jobs = ()
+    document.announce(Aspect.JOBS)
+    document.dispatcher.settle()
+    assert not panel._empty.step.isHidden()
