@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication, QStringListModel, Qt, Slot
+from PySide6.QtCore import QCoreApplication, QStringListModel, Qt, QTimer, Slot
 from PySide6.QtWidgets import QCompleter, QLineEdit, QSizePolicy, QWidget
 
 from secateur.engine.options import setting_of
@@ -41,6 +41,10 @@ WHOLE = ((GRAPHS, GRAPH), ((CHECKPOINT, *DESCRIPTION), YOLO_FILE))
 """Endings of files that hold a whole model, and their kinds."""
 OFFERED = 5
 """Callables that a sentence names."""
+TYPED = (FILE, GRAPH, HUGGING_FACE_FOLDER, YOLO_FILE)
+"""Sources that a path is recognised as while it is typed: others may be the beginning of another name."""
+PAUSE = 400
+"""After the last key before what is typed is looked at, in milliseconds."""
 BESIDE = 8
 """Between boxes, in device-independent pixels."""
 
@@ -52,7 +56,7 @@ class OpenModel(FormDialog):
         kind: Combo box of kinds of sources.
         name: Name, or path and callable.
         maker: Combo box of what in a Python file can make a model.
-        recognised: Says what a pasted text was taken for.
+        recognised: Says what a pasted or typed text was taken for.
         weights: Checkpoint file.
         pretrained: Name of the library's weights.
         inputs: Example inputs, by shape.
@@ -92,11 +96,7 @@ class OpenModel(FormDialog):
         self.recognised = label("", "caption", wrap=True)
         self.recognised.setSizePolicy(QSizePolicy.Policy.Expanding, self.recognised.sizePolicy().verticalPolicy())
         self.form.addRow("", self.recognised)
-        self._completer = QCompleter(self)
-        self._completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
-        self._completer.setFilterMode(Qt.MatchFlag.MatchContains)
-        self._completer.setModel(QStringListModel(self))
-        self.name.setCompleter(self._completer)
+        self._complete_names()
         self.maker.activated.connect(self._maker_chosen)
         self.name.textChanged.connect(self._look_into)
         self.name.textEdited.connect(self._edited)
@@ -125,6 +125,15 @@ class OpenModel(FormDialog):
         self._take(source, self.name.text())
         self._before = self.name.text()
         self.name.setFocus()
+
+    def _complete_names(self) -> None:
+        self._completer = QCompleter(self)
+        self._completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        self._completer.setFilterMode(Qt.MatchFlag.MatchContains)
+        self._completer.setModel(QStringListModel(self))
+        self.name.setCompleter(self._completer)
+        self._pause = QTimer(self, interval=PAUSE, singleShot=True)
+        self._pause.timeout.connect(self._typed)
 
     def _told_of_engine(self, host: str) -> str:
         if host:
@@ -189,6 +198,15 @@ class OpenModel(FormDialog):
         self._tell("")
         if pasted:
             self._recognise(pasted)
+        else:
+            self._pause.start()
+
+    @Slot()
+    def _typed(self) -> None:
+        """A path is typed: it is taken for what it is, unless it may still become a longer one."""
+        found = detect(self.name.text())
+        if self._problem() and found is not None and found.kind in TYPED:
+            self._recognise()
 
     @Slot(int)
     def _kind_by_hand(self, _index: int) -> None:

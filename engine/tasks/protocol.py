@@ -162,7 +162,7 @@ class TaskSpec:
             flag="--purpose",
         ),
         Option(
-            title="Inputs",
+            title="Input columns",
             help="columns of a table that are the inputs",
             convert=partial(named, "features"),
             hint="column names; empty: automatic",
@@ -170,7 +170,7 @@ class TaskSpec:
             metavar="A,B",
         ),
         Option(
-            title="Labels",
+            title="Label columns",
             help="column of a table that holds what is right; several where numbers are to be found",
             convert=partial(named, "label"),
             hint="column names; empty: automatic",

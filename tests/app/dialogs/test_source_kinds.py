@@ -141,6 +141,21 @@ def test_a_path_that_is_mistyped_does_not_become_a_repository(dialog: OpenModel,
     assert dialog.kind.currentData() is FILE and not dialog.accept_button.isEnabled()
 
 
+def test_a_whole_path_that_is_typed_is_recognised_without_leaving_the_line(
+    dialog: OpenModel, folder: Path, qtbot
+) -> None:
+    qtbot.keyClicks(dialog.name, f"{folder}/project")
+    qtbot.wait(600)
+    assert dialog.kind.currentData() is FILE  # of which a longer path may come
+    dialog.name.clear()
+    qtbot.keyClicks(dialog.name, f"{folder}/hf")
+    qtbot.waitUntil(lambda: dialog.kind.currentData() is HUGGING_FACE_FOLDER)
+    assert dialog.accept_button.isEnabled() and dialog.recognised.text() == "Recognised: Hugging Face folder."
+    qtbot.keyClicks(dialog.name, "/none")
+    qtbot.wait(600)
+    assert dialog.name.text() == f"{folder}/hf/none"
+
+
 def test_a_repository_is_recognised_where_its_name_is_pasted_and_no_source_on_disk_was_chosen(
     dialog: OpenModel,
 ) -> None:
