@@ -22,6 +22,7 @@ def _name(document: Document) -> str:
         return "edit.suggest"
     if document.untrained:
         return "file.checkpoint"
-    if state.kind is StateKind.CUT and document.task is not None:
+    verdict = document.goal_verdict
+    if state.kind is StateKind.CUT and document.task is not None and not (verdict is not None and verdict.met):
         return "run.recover"
     return "file.export_onnx"

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QDialog, QLabel
 from secateur.app.commands import COMMANDS, command_named
 from secateur.app.commands.actions import Actions
 from secateur.app.commands.next_step import next_step
+from secateur.app.document.aspects import Goal
 from secateur.app.panels.recovery.panel import RecoveryPanel
 from secateur.app.window.command_palette import CommandPalette, rank
 from secateur.app.window.shortcut_sheet import ShortcutSheet
@@ -114,6 +115,8 @@ def test_the_next_step_follows_the_road(qapp):
     assert next_step(document).id == "file.export_onnx"
     document.plan.enter("s1", "back")
     assert next_step(document).id == "run.recover"
+    document.plan.set_goal(Goal(0.99, 15.0))
+    assert next_step(document).id == "file.export_onnx"  # the cut has all that was asked for
 
 
 def test_the_palette_finds_a_command_by_a_few_letters_and_runs_it(qtbot, window):
