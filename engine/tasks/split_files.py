@@ -14,6 +14,8 @@ from .splitting import ALIASES
 
 PART = re.compile(r"\d+(-of-\d+)?")
 """Which part of a split a file is: train-00001-of-00002."""
+TAIL = re.compile(r"(.+)[-_.]([a-z]+)")
+"""A name with its split at the end: reviews_train."""
 SAVED = (".arrow",)
 """Endings of files that lie in a folder for each split."""
 
@@ -23,7 +25,7 @@ def files_by_split(path: str, suffixes: tuple[str, ...]) -> dict[Split, list[Pat
     where = Path(path)
     if where.is_file():
         return {Split.TRAIN: [where]}
-    found = named_splits(where, suffixes) if where.is_dir() else {}
+    found = (named_splits(where, suffixes) or _ending_splits(where, suffixes)) if where.is_dir() else {}
     if not found:
         template = (
             "{path} does not exist, or does not contain train{suffix}, val{suffix} and test{suffix}. Name another path."
@@ -41,8 +43,9 @@ def domain_of(file: Path, path: str) -> str:
     folders = file.relative_to(root).parts[:-1] if root.is_dir() else ()
     if folders and ALIASES.get(folders[0].lower()) is None:
         return folders[0]
-    name = "" if folders else file.stem.partition("-")[2]
-    return "" if PART.fullmatch(name) else name
+    head, _, name = file.stem.partition("-")
+    ends = head.lower() not in ALIASES and _split_at_end(file) is not None
+    return "" if folders or ends or PART.fullmatch(name) else name
 
 
 def named_splits(folder: Path, suffixes: tuple[str, ...]) -> dict[Split, list[Path]]:
@@ -69,6 +72,23 @@ def _splits_in(folder: Path, suffixes: tuple[str, ...]) -> dict[Split, list[Path
         if split is not None:
             found.setdefault(split, []).append(file)
     return {split: found[split] for split in Split if split in found}
+
+
+def _ending_splits(folder: Path, suffixes: tuple[str, ...]) -> dict[Split, list[Path]]:
+    """Files of the one data set of a folder whose names end in splits: `reviews_train.csv`, `reviews_test.csv`."""
+    found: dict[str, dict[Split, list[Path]]] = {}
+    for file in _files(folder, suffixes):
+        if (end := _split_at_end(file)) is not None:
+            found.setdefault(end[0], {}).setdefault(end[1], []).append(file)
+    of_one = next(iter(found.values())) if len(found) == 1 else {}
+    return {split: of_one[split] for split in Split if split in of_one}
+
+
+def _split_at_end(file: Path) -> tuple[str, Split] | None:
+    """What stands before the split at the end of a file's name, and that split; None for a name without one."""
+    tail = TAIL.fullmatch(file.stem.lower())
+    split = ALIASES.get(tail[2]) if tail is not None else None
+    return None if tail is None or split is None else (tail[1], split)
 
 
 def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
