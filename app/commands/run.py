@@ -80,6 +80,12 @@ def _connect(window: WindowApi) -> None:
     ask(window)
 
 
+def _device(window: WindowApi) -> None:
+    from ..dialogs.device import ask
+
+    ask(window)
+
+
 def _disconnect(window: WindowApi) -> None:
     from ..dialogs.connect import disconnect
 
@@ -324,6 +330,15 @@ RUN = (
         preconditions.all_of(preconditions.engine_is_elsewhere, preconditions.is_idle),
         _disconnect_words,
         within=ENGINE,
+    ),
+    Command(
+        "run.device",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Device..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Choose where models score, evaluate and train; see the memory and load of each."),
+        _device,
+        "",
+        preconditions.has_model,
     ),
     Command(
         "run.cancel",

@@ -79,7 +79,9 @@ class Preferences(FormDialog):
             self.device = ComboBox(self.tr("Device"))
             self.device.addItems(list(contents.devices))
             self.device.setCurrentText(contents.device)
-            self.device.setToolTip(self.tr("Device for training and evaluation."))
+            self.device.setToolTip(
+                self.tr("Device for scores, evaluation and training. See Run > Device for its memory.")
+            )
             self.add_row(self.device.accessibleName(), self.device)
 
     def _add_questions(self) -> None:

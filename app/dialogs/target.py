@@ -51,7 +51,7 @@ class TargetDialog(FormDialog):
         self.device = ComboBox(self.tr("Device"))
         self.device.addItems(list(contents.devices))
         self.device.setCurrentText(contents.device)
-        tip = self.tr("Device for training and evaluation. With the PyTorch runtime, latency is measured there too.")
+        tip = self.tr("Device for scores, evaluation and training. The PyTorch runtime measures latency there too.")
         self.device.setToolTip(tip)
         self.add_row(self.device.accessibleName(), self.device)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from PySide6.QtCore import QCoreApplication
 
+from secateur.engine.device_list import CPU
 from secateur.engine.operating_system import free_memory
 from secateur.engine.planning.budget_schedule import rounds_to
 from secateur.engine.planning.protocol import Choose, Goal
@@ -81,8 +82,16 @@ class SensitivityCost:
     seconds: float
 
 
+ON_DEVICE = frozenset({"evaluate", "score", "recover", "sensitivity", "sweep"})
+"""What runs on the chosen device."""
+
+
 class CostEstimator:
-    """What steps of this session took, and what the next ones will."""
+    """What steps of this session took, and what the next ones will.
+
+    Attributes:
+        free_of: Bytes of memory that are free on a device of the engine's machine, NaN where unknown.
+    """
 
     def __init__(self, document: Document) -> None:
         """Nothing is known at first."""
@@ -91,6 +100,7 @@ class CostEstimator:
         self._model: Analysis | None = None
         self._earlier: dict[str, dict[int, Took]] = _earlier_times()
         self._memory: dict[str, tuple[Analysis, Memory]] = {}
+        self.free_of: Callable[[str], float] = lambda _device: UNKNOWN
         self._trials: tuple[object, object, int] = (None, None, 0)
         self._kinds: dict[str, Callable[..., Estimate]] = {
             "evaluate": self._evaluate,
@@ -157,11 +167,18 @@ class CostEstimator:
 
     def words(self, method: str, *arguments: Any) -> str:
         """The estimate as a sentence, "" where nothing is known."""
-        return self.told(self.estimate(method, *arguments))
+        return self.told(self.estimate(method, *arguments), method in ON_DEVICE)
 
-    def told(self, estimate: Estimate) -> str:
-        """An estimate as a sentence; of memory that another machine has left, nothing is said."""
-        return estimate_words(estimate, UNKNOWN if self._document.engine.place else None)
+    def told(self, estimate: Estimate, on_device: bool = False) -> str:
+        """An estimate as a sentence; of memory that is free on a device that nobody has looked at, nothing is said.
+
+        Args:
+            estimate: What a step takes.
+            on_device: It runs on the chosen device, not on the CPU whichever that is.
+        """
+        device = self._document.contents.device if on_device else CPU
+        here = device == CPU and not self._document.engine.place
+        return estimate_words(estimate, None if here else self.free_of(device))
 
     def training(self, epochs: float, share: float) -> float:
         """Seconds of a recovery with the original as teacher; 0 where that cannot be known.

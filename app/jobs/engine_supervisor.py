@@ -31,6 +31,8 @@ PATIENCE = 3.0
 """Seconds a job may take to obey a cancel before its process is killed."""
 LOSSES = 3
 """Losses in a row, without a finished call between them, after which the engine is not started again."""
+ASIDE = 1 << 40
+"""Tickets from here on are of calls that the engine answers beside its jobs, and that touch nothing of the session."""
 NAP = 0.25
 """Seconds the thread sleeps where nothing is under way."""
 
@@ -181,7 +183,7 @@ class Supervisor:
             how = "restored" if how == "finished" else "given_up"
             if how == "given_up":  # what was sent meanwhile is about a session that is not there
                 self._break_off(payload)
-        elif how == "finished":
+        elif how == "finished" and ticket < ASIDE:
             self.losses, self.opened = 0, True
             if isinstance(payload, OpenedModel) and payload.folder:
                 self.folder = Path(payload.folder)  # where it is to be restored from

@@ -18,6 +18,7 @@ from ..storage.session_autosave import SessionAutosave
 from .baselines import BaselineJobs
 from .budget_search import BudgetSearchJobs
 from .cost_estimator import CostEstimator
+from .device_watch import DeviceWatch
 from .job_folders import JobFolders
 from .job_runner import JobRunner
 from .model_jobs import ModelJobs
@@ -59,6 +60,7 @@ class Workbench(QObject):
         others: Other models, read to be compared.
         recipes: Recipes that are done again.
         sessions: Sessions that were broken off, and can be restored.
+        devices: Devices of the engine's machine as they stand now.
     """
 
     def __init__(self, link: Any = None, document: Document | None = None) -> None:
@@ -85,6 +87,8 @@ class Workbench(QObject):
         self.others = OtherModelJobs(document, runner)
         self.recipes = RecipeJobs(document, runner, self.model, self.states)
         self.sessions = SessionRestore(document, runner, self.model, self.states, self.autosave)
+        self.devices = DeviceWatch(runner)
+        self.estimator.free_of = self.devices.free_of
         runner.came_back.connect(self._came_back)
         runner.began_anew.connect(self.begin)
 

@@ -6,6 +6,8 @@ The left stays as long as the current state does; the right says what just happe
 from PySide6.QtCore import QSize, Qt, QTimer, Slot
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
+from secateur.engine.device_list import CPU
+
 from ..document.aspects import Aspect
 from ..jobs.workbench import Workbench
 from ..text.format import about
@@ -14,7 +16,7 @@ from ..widgets.buttons import button
 from ..widgets.labels import ElidedLabel, label
 from ..widgets.progress import ProgressBar
 
-SHOWN = frozenset({Aspect.MODEL, Aspect.STATES, Aspect.JOBS})
+SHOWN = frozenset({Aspect.MODEL, Aspect.STATES, Aspect.JOBS, Aspect.TARGET})
 STAYS = 12_000
 """Milliseconds that an announcement stays."""
 SHORT = 300
@@ -85,7 +87,10 @@ class StatusBar(QWidget):
             return engine.text
         if jobs and jobs[0].text:
             return f"{jobs[0].title}: {jobs[0].text}"
-        return engine.processor if engine.processor and engine.ready else engine.text
+        if not (engine.processor and engine.ready):
+            return engine.text
+        device = self.document.contents.device
+        return engine.processor if device == CPU else f"{device}{DOT}{engine.processor}"
 
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         document = self.document

@@ -1,0 +1,57 @@
+"""The devices of the engine's machine as they stand now, asked beside the job queue: a running job does not matter."""
+
+import math
+from itertools import count
+from typing import Any
+
+from PySide6.QtCore import QObject, Signal, Slot
+
+from secateur.engine.device_list import Device
+
+from .engine_supervisor import ASIDE
+from .job_runner import JobRunner
+
+
+class DeviceWatch(QObject):
+    """Asks for devices.
+
+    Attributes:
+        known: As they were told last.
+
+    Signals:
+        told: tuple of Device, in the order of the engine: the CPU first.
+    """
+
+    told = Signal(object)
+
+    def __init__(self, runner: JobRunner) -> None:
+        """Ask the engine that a runner has."""
+        super().__init__(runner)
+        self._runner, self._tickets, self._asked = runner, count(ASIDE), 0
+        self.known: tuple[Device, ...] = ()
+        if runner.link is not None:
+            runner.link.finished.connect(self._finished)
+            runner.link.failed.connect(self._failed)
+
+    def look(self) -> None:
+        """Ask, unless an answer is still to come; the engine is started for it."""
+        if self._runner.link is None or self._asked:
+            return
+        self._runner.start()
+        self._asked = next(self._tickets)
+        self._runner.link.call(self._asked, "devices")
+
+    def free_of(self, device: str) -> float:
+        """Bytes of memory that were free on a device when it was looked at last, NaN where nobody knows."""
+        return next((float(one.free) for one in self.known if one.name == device and one.total), math.nan)
+
+    @Slot(object, object)
+    def _finished(self, ticket: int, result: Any) -> None:
+        if ticket == self._asked:
+            self._asked, self.known = 0, result
+            self.told.emit(result)
+
+    @Slot(object, object)
+    def _failed(self, ticket: int, _error: object) -> None:
+        if ticket == self._asked:  # the engine is gone, or an older one; it is asked again
+            self._asked = 0
