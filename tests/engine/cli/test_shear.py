@@ -1,6 +1,7 @@
 """`secateur shear`: a folder of the shape that was asked for, which the stock library loads; plans without weights."""
 
 import json
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,27 @@ def test_a_sheared_model_is_one_of_the_stock_library_in_the_shape_that_was_asked
 
     (plan,) = (step for step in read_recipe(project / "recipe.json").steps if isinstance(step, Plan))
     assert plan.intent.asked is not None and plan.intent.asked.shape == SHAPED
+
+
+def test_losses_that_were_measured_lead_how_domains_are_mixed(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split, count in (("train", 24), ("val", 6), ("test", 6)):
+        for name, letters in (("digits", "01234567"), ("signs", "89:;<=>?")):  # a byte is a token, of 64
+            (tmp_path / f"{split}-{name}.txt").write_text(letters * 2 * count)
+    data = ["--task", str(tmp_path), "--tokenizer", "bytes", "--length", "16", "--batch", "4", "--purpose", "causal"]
+    found = printed(["inspect", str(folder), "--losses", *data], capsys)["losses"]
+    assert found["domains"] == pytest.approx({"digits": log(64), "signs": log(64)}, abs=0.2)  # it knows nothing
+    size = found["parameters"]
+    references = f"{found['references']} {2 * size}:digits=2,signs=1"
+    mixing = ["--mix-domains", "dynamic", "--references", references, "--steps", "4", "--evaluate-every", "2"]
+    done = printed(["shear", str(folder), "--shape", "ffn=40", *data, *mixing, "--teacher", "original"], capsys)
+    points = done["domains"]["signs"]
+    assert [one["step"] for one in points] == [0, 2, 4] and points[-1]["share"] < points[0]["share"] == 0.5
+    slope = log(1 / found["domains"]["signs"]) / log(2)
+    wanted = found["domains"]["signs"] * (done["after"]["parameters"] / size) ** slope
+    assert points[0]["reference"] == pytest.approx(wanted, rel=1e-3)
+    assert done["domains"]["digits"][0]["reference"] < wanted
 
 
 def test_a_plan_needs_no_weights(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
