@@ -25,7 +25,7 @@ from time import process_time
 from typing import Any
 
 import numpy as np
-from safetensors.torch import save_model
+from safetensors.torch import save_file
 from torch import nn
 
 from secateur.engine.baselines.from_scratch import refresh
@@ -215,7 +215,7 @@ def _from_scratch(session: Session, settings: PruneSettings, recovery: RecoveryS
     refresh(model, session.prepared.opened.factory(), recovery.seed)
     with TemporaryDirectory() as folder:
         file = Path(folder) / "fresh.safetensors"
-        save_model(model, str(file))
+        save_file({name: one.clone() for name, one in model.state_dict().items()}, str(file))  # tied ones too
         fresh = finish(session.attach(cut.id, str(file)), harness.say)
     return (finish(session.recover(fresh.id, replace(recovery, repair=Repair.NONE)), harness.say),)
 
