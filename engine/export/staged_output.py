@@ -62,9 +62,11 @@ def staged_files(path: Path, beside: Sequence[str]) -> Generator[Path]:
 def staged_folder(path: Path, is_ours: Callable[[Path], bool]) -> Generator[Path]:
     """A new folder beside `path` that becomes `path` at the end; an older one is replaced when `is_ours` says so."""
     temporary = _temporary(path)
-    with _sentences(path):
+    with _sentences(path), contextlib.ExitStack() as stack:
+        _remove_abandoned(path, (path.suffix,))  # first: it may be as large as what is to be written
         try:
             temporary.mkdir()
+            stack.enter_context(lock_folder(temporary))
             yield temporary
             for file in temporary.rglob("*"):
                 if file.is_file():
@@ -135,16 +137,47 @@ def _temporary(path: Path) -> Path:
 
 
 def _remove_abandoned(path: Path, suffixes: Sequence[str]) -> None:
-    """Remove what processes left that were killed as they wrote a path, now that it is whole."""
+    """Remove what processes left that were killed as they wrote a path.
+
+    Of a folder the system knows whether one still writes to it; anything else has to be old.
+    """
     endings = "|".join(re.escape(one[:SHORT]) for one in suffixes)
     name = re.compile(rf"{re.escape(f'.{path.stem[:SHORT]}.')}[0-9a-f]{{8}}({endings})")
     with contextlib.suppress(OSError):
         for one in path.parent.iterdir():
-            if name.fullmatch(one.name) and time.time() - one.lstat().st_mtime > ABANDONED:
-                if one.is_dir() and not one.is_symlink():
-                    shutil.rmtree(one, ignore_errors=True)
-                else:
+            if not name.fullmatch(one.name):
+                continue
+            old = time.time() - one.lstat().st_mtime > ABANDONED
+            if one.is_symlink() or not one.is_dir():
+                if old:
                     one.unlink()
+                continue
+            with lock_folder(one) as free:
+                if free or (free is None and old):
+                    shutil.rmtree(one, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def lock_folder(folder: Path) -> Generator[bool | None]:
+    """Hold a folder until the block, or the process, ends; False where another one holds it, None where none can."""
+    try:
+        import fcntl
+
+        opened = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):  # Windows
+        yield None
+        return
+    try:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = True
+        except BlockingIOError:
+            free = False
+        except OSError:  # a disk without locks
+            free = None
+        yield free
+    finally:
+        os.close(opened)
 
 
 def _swap(new: Path, path: Path, is_ours: Callable[[Path], bool]) -> None:

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from secateur.engine.errors import ExportError
-from secateur.engine.export.staged_output import check_destination, staged_file, staged_files, staged_folder
+from secateur.engine.export.staged_output import (
+    check_destination,
+    lock_folder,
+    staged_file,
+    staged_files,
+    staged_folder,
+)
 from secateur.engine.export.table import EXPORTERS, exporter_named
 
 NOBODY = 65534
@@ -83,17 +89,20 @@ def test_what_a_killed_process_left_goes_when_the_same_path_is_written(tmp_path)
     for name in left:
         (tmp_path / name).mkdir()
         (tmp_path / name / "part").touch()
-        if name != ".a.0123abce":  # another process may be at work there
+        if name != ".a.0123abcd":
             os.utime(tmp_path / name, (0, 0))
 
     def there():
         return {one.name for one in tmp_path.iterdir()}
 
-    with pytest.raises(KeyboardInterrupt), staged_folder(tmp_path / "a", Path.is_dir):
-        raise KeyboardInterrupt
-    assert there() == set(left)
-    with staged_folder(tmp_path / "a", Path.is_dir):
-        pass
+    with lock_folder(tmp_path / ".a.0123abce") as free:  # as another process does that is at work there
+        assert free
+        with pytest.raises(KeyboardInterrupt), staged_folder(tmp_path / "a", Path.is_dir):
+            assert there() > {*left} - {".a.0123abcd"}  # at once: it may be as large as what is to be written
+            raise KeyboardInterrupt
+        assert there() == {*left} - {".a.0123abcd"}
+        with staged_folder(tmp_path / "a", Path.is_dir):
+            pass
     assert there() == {*left, "a"} - {".a.0123abcd"}
     with staged_files(tmp_path / "a.onnx", [".data"]) as temporary:
         temporary.touch()

@@ -3,6 +3,8 @@
 import errno
 import json
 import shutil
+import signal
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from secateur.engine.cli.main import main
 from secateur.engine.errors import ExportError, OpenError, PlanError, VerificationError
 from secateur.engine.export import sharded_folder
+from secateur.engine.export.staged_output import staged_folder
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.planning.protocol import Goal, KindLimit
 from secateur.engine.sources.open import named_by_hand
@@ -22,7 +25,9 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.storage.mapped_checkpoint import MappedCheckpoint
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.workflows.shear_checkpoint import ShearedFolder, shear_checkpoint
+from tests.warm_start import python
 
+HERE = Path(__file__).parents[3]
 SIZES: dict[str, Any] = {
     "vocab_size": 64, "hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 6,
     "num_key_value_heads": 3, "max_position_embeddings": 64,
@@ -116,6 +121,24 @@ def test_one_that_is_stopped_or_meets_a_full_disk_leaves_nothing(llama: Path, tm
     with pytest.raises(ExportError, match=r"disk|space"):
         sheared(llama, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_that_is_killed_leaves_no_folder_and_what_it_wrote_goes_as_it_is_begun_again(
+    llama: Path, tmp_path: Path
+) -> None:
+    out, command = tmp_path / "out", python("-m", "tests.engine.workflows.killed_shear", str(llama), *WORDS)
+    killed = subprocess.run([*command, "--stream", "--export", str(out)], cwd=HERE, check=False, timeout=120)
+    assert killed.returncode == -signal.SIGKILL and not out.exists()
+    (left,) = tmp_path.iterdir()
+    assert len(list(left.glob("*.safetensors"))) == 2
+    sheared(llama, tmp_path / "other")
+    assert left.is_dir()  # of another path
+    with staged_folder(out, lambda _: False) as written:  # as another process does at the same time
+        sheared(llama, out)
+        assert written.is_dir() and not left.exists()
+        found, other = tensors(out), tensors(tmp_path / "other")
+        shutil.rmtree(out)
+    assert found.keys() == other.keys() and all(torch.equal(one, other[name]) for name, one in found.items())
 
 
 def test_only_what_it_can_do_is_begun(llama: Path, tmp_path: Path, capsys: Any) -> None:
