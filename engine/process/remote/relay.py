@@ -18,6 +18,8 @@ from .protocol import MARK, PROTOCOL, own_version
 PATIENCE = 30.0
 """Seconds that an engine may take to listen."""
 CHUNK = 1 << 16
+TRIAL, LEAST = "trial", 1 << 16
+"""A file in the folder of an engine that shows whether so many bytes can be written there."""
 
 
 def relay(name: str, session: str = "") -> int:
@@ -68,8 +70,18 @@ def _out(link: socket.socket) -> None:
     os._exit(0)
 
 
+def _require_room(folder: Path) -> None:
+    """Raise OSError where the disk is full: an engine there could not even say so in its log."""
+    trial = folder / TRIAL
+    try:
+        trial.write_bytes(bytes(LEAST))
+    finally:
+        trial.unlink(missing_ok=True)
+
+
 def _started(folder: Path, words: list[str]) -> socket.socket:
     """A connection to an engine that is started now, on its own: the end of this process does not end it."""
+    _require_room(folder)
     with (folder / LOG).open("ab") as log:
         command = [sys.executable, "-P", "-m", "secateur.engine.process.remote.broker", *words]
         process = subprocess.Popen(
