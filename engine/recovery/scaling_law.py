@@ -5,6 +5,7 @@ For a fixed amount of text, as LLM-Shearing takes it (Xia et al. 2023). Numpy an
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +47,10 @@ def fitted_law(sizes: Sequence[int], losses: Sequence[float]) -> ScalingLaw:
         sizes: [n] parameters, 2 or more different ones.
         losses: [n] nats a token.
     """
-    from scipy.optimize import minimize_scalar, nnls
+    from scipy import optimize
 
+    least_squares: Any = optimize.nnls  # of a library without types
+    minimum: Any = optimize.minimize_scalar
     unit = float(min(sizes))
     units, measured = np.asarray(sizes, np.float64) / unit, np.asarray(losses, np.float64)
     if len(sizes) == 2:
@@ -55,17 +58,19 @@ def fitted_law(sizes: Sequence[int], losses: Sequence[float]) -> ScalingLaw:
         return ScalingLaw(0.0, float(np.exp(intercept)), float(max(-slope, 0.0)), unit)
 
     def solved(exponent: float) -> tuple[Floats, float]:
-        found, distance = nnls(np.stack([np.ones_like(units), units**-exponent], 1), measured)
+        """Floor and scale for an exponent, and how far the law is off."""
+        found, distance = least_squares(np.stack([np.ones_like(units), units**-exponent], 1), measured)
         return found, float(distance)
 
     tried = np.geomspace(*EXPONENTS, TRIED)
     best = int(np.argmin([solved(one)[1] for one in tried.tolist()]))
     low, high = tried[max(best - 1, 0)], tried[min(best + 1, TRIED - 1)]
-    refined = minimize_scalar(
-        lambda exponent: solved(float(exponent))[1] ** 2,
-        bounds=(low, high),
-        method="bounded",
-        options={"xatol": 1e-9},
-    )
-    (floor, scale), _ = solved(float(refined.x))
-    return ScalingLaw(float(floor), float(scale), float(refined.x), unit)
+
+    def off(exponent: float) -> float:
+        """Sum of squared differences."""
+        return solved(float(exponent))[1] ** 2
+
+    refined = minimum(off, bounds=(low, high), method="bounded", options={"xatol": 1e-9})
+    exponent = float(refined.x)
+    (floor, scale), _ = solved(exponent)
+    return ScalingLaw(float(floor), float(scale), exponent, unit)

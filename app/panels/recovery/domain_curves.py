@@ -48,9 +48,11 @@ class DomainCurves(QWidget):
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         row = QHBoxLayout()
         row.setSpacing(10)
-        titles = (self.tr("loss; dashed: reference"), self.tr("share, %"))
-        for title, plot in zip(titles, (self._loss_plot, self._share_plot), strict=True):
-            side = QWidget()
+        self._share_side = QWidget()
+        for title, plot, side in (
+            (self.tr("loss; dashed: reference"), self._loss_plot, QWidget()),
+            (self.tr("share, %"), self._share_plot, self._share_side),
+        ):
             column = QVBoxLayout(side)
             column.setContentsMargins(0, 0, 0, 0)
             column.setSpacing(2)
@@ -58,7 +60,6 @@ class DomainCurves(QWidget):
             column.addWidget(plot, 1)
             plot.setMinimumSize(90, 60)
             row.addWidget(side, 1)
-        self._share_side = side
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(2)

@@ -157,7 +157,7 @@ class RecoveryPanel(QWidget):
         return bool(self.document.curve)
 
     def _shown_curves(self) -> QWidget:
-        return self._plots.currentWidget()
+        return self._plots.currentWidget() or self.curves
 
     def _table(self) -> Table:
         return recovery_table(self.document.curve)

@@ -34,7 +34,7 @@ def test_a_law_gives_back_what_it_was_made_by_far_below_the_sizes_it_has_seen() 
 
 def test_a_law_through_noisy_losses_is_that_of_least_squares() -> None:
     sizes = np.geomspace(1e8, 1e10, 8)
-    losses = chinchilla(sizes) + np.random.default_rng(0).normal(0, 0.01, 8)
+    losses = np.array([chinchilla(size) for size in sizes.tolist()]) + np.random.default_rng(0).normal(0, 0.01, 8)
     law = fitted_law([int(one) for one in sizes], losses.tolist())
     units = sizes / sizes[0]
     (floor, scale, exponent), _ = curve_fit(lambda n, e, a, x: e + a * n**-x, units, losses, (1.7, 0.7, 0.3))
