@@ -5,7 +5,7 @@ document as it was. Background jobs (scores, measurements) step aside when the u
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +49,8 @@ SUPERSEDED = {
     "cut": OF_A_STATE, "recover": OF_A_STATE, "attach": OF_A_STATE,
 }  # fmt: skip
 """What is of no use once a method has ended well, because another model or state is there then."""
+PASSES = {"export": OF_A_STATE}
+"""What a method has its turn before, though it was asked for earlier: scores come by themselves, a file is awaited."""
 WORTH_ASKING = 60.0
 """Seconds of work that are not thrown away without a question."""
 
@@ -197,6 +199,7 @@ class JobRunner(QObject):
         if superseded := [one for one in before if one.method in SUPERSEDED.get(method, ())]:
             self._superseded += [one for one in superseded if not one.background]
             self.drop(superseded)
+        self._let_pass(method, before)
         self._clock.start()
         self._send_next()
         self._publish()
@@ -246,11 +249,21 @@ class JobRunner(QObject):
         """The model or state that was to come has not: what belongs to the present one is needed after all."""
         jobs, self._superseded = self._superseded, []
         for job in jobs:
-            asked = self.run(
-                job.title, job.apply, job.method, *job.arguments, about=job.about, arrived=job.arrived, text=job.text
-            )
-            if asked and (once_more := self.queue.jobs()[-1]).method == job.method:
-                once_more.then, once_more.otherwise = job.then, job.otherwise
+            self._ask_once_more(job)
+
+    def _ask_once_more(self, job: QueuedJob) -> None:
+        asked = self.run(
+            job.title, job.apply, job.method, *job.arguments, about=job.about, arrived=job.arrived, text=job.text
+        )
+        if asked and (once_more := self.queue.jobs()[-1]).method == job.method:
+            once_more.then, once_more.otherwise = job.then, job.otherwise
+
+    def _let_pass(self, method: str, jobs: Sequence[QueuedJob]) -> None:
+        """Ask for some of these jobs anew, behind one of that method, where that costs little and no plan waits."""
+        for job in jobs:
+            if job.method in PASSES.get(method, ()) and job.then is None and job.lost() < WORTH_ASKING:
+                self.drop([job])
+                self._ask_once_more(job)
 
     def move(self, number: int, earlier: bool) -> None:
         """Let a job that waits have its turn earlier or later by one."""

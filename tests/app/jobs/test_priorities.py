@@ -63,6 +63,21 @@ def test_files_that_were_asked_for_are_written_before_another_model_opens(busy: 
     assert waiting(busy) == ["export", "open"]
 
 
+def test_a_file_does_not_wait_for_scores_which_come_behind_it(busy: Player, tmp_path):
+    said, scoring = len(busy.sentences), busy.link.last("score")
+    busy.workbench.states.export("onnx", str(tmp_path / "a.onnx"))
+    assert busy.link.cancelled == [scoring]
+    obey(busy)
+    assert waiting(busy) == ["evaluate", "export", "score"] and len(busy.sentences) == said
+
+
+def test_scores_that_a_plan_waits_for_are_finished_before_a_file(player: Player, tmp_path):
+    player.document.set_criterion("l2")
+    player.workbench.plan.suggest()
+    player.workbench.states.export("onnx", str(tmp_path / "a.onnx"))
+    assert not player.link.cancelled and waiting(player) == ["score", "export"]
+
+
 def test_a_cut_does_not_wait_for_scores_of_what_it_was_cut_from(busy: Player):
     busy.document.plan.mark([3], True)
     busy.workbench.states.cut()
