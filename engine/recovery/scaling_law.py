@@ -5,6 +5,7 @@ For a fixed amount of text, as LLM-Shearing takes it (Xia et al. 2023). Numpy an
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -47,10 +48,7 @@ def fitted_law(sizes: Sequence[int], losses: Sequence[float]) -> ScalingLaw:
         sizes: [n] parameters, 2 or more different ones.
         losses: [n] nats a token.
     """
-    from scipy import optimize
-
-    least_squares: Any = optimize.nnls  # of a library without types
-    minimum: Any = optimize.minimize_scalar
+    optimize: Any = import_module("scipy.optimize")  # loaded where it is needed; it has no types
     unit = float(min(sizes))
     units, measured = np.asarray(sizes, np.float64) / unit, np.asarray(losses, np.float64)
     if len(sizes) == 2:
@@ -59,7 +57,7 @@ def fitted_law(sizes: Sequence[int], losses: Sequence[float]) -> ScalingLaw:
 
     def solved(exponent: float) -> tuple[Floats, float]:
         """Floor and scale for an exponent, and how far the law is off."""
-        found, distance = least_squares(np.stack([np.ones_like(units), units**-exponent], 1), measured)
+        found, distance = optimize.nnls(np.stack([np.ones_like(units), units**-exponent], 1), measured)
         return found, float(distance)
 
     tried = np.geomspace(*EXPONENTS, TRIED)
@@ -70,7 +68,7 @@ def fitted_law(sizes: Sequence[int], losses: Sequence[float]) -> ScalingLaw:
         """Sum of squared differences."""
         return solved(float(exponent))[1] ** 2
 
-    refined = minimum(off, bounds=(low, high), method="bounded", options={"xatol": 1e-9})
+    refined = optimize.minimize_scalar(off, bounds=(low, high), method="bounded", options={"xatol": 1e-9})
     exponent = float(refined.x)
     (floor, scale), _ = solved(exponent)
     return ScalingLaw(float(floor), float(scale), exponent, unit)
