@@ -62,11 +62,14 @@ def test_pip_there_installs_it_into_the_environment_of_the_address(
         monkeypatch.setenv(name, "1")
     said = [str(one.message) for one in install_there(Address("board", program=f"{environment}/bin/secateur"), NEVER)]
     assert any(one.startswith("Installing on board: ") for one in said)
-    assert (environment / "bin" / "secateur").is_file() and not [*there.iterdir()]
-    code = "from secateur.engine import options; from importlib.metadata import version; print(version('secateur'))"
+    assert (environment / "bin" / "secateur").is_file() and not [*there.rglob("*.whl")]
+    code = (
+        "from importlib.metadata import files, version; "
+        "print(version('secateur'), all(one.locate().exists() for one in files('secateur')))"
+    )
     command = [str(environment / "bin" / "python3"), "-P", "-c", code]
     found = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
-    assert found.stdout.strip() == own_version()
+    assert found.stdout.split() == [own_version(), "True"]
 
 
 FAILS = [
