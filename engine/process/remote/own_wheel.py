@@ -15,6 +15,8 @@ PACKAGES = ("app", "engine", "resources")
 COMPILED = "__pycache__"
 DESCRIPTION = ("METADATA", "entry_points.txt", "top_level.txt", "licenses/LICENSE")
 """What of a distribution's own files goes along; the others say how it was installed here."""
+OF_CHECKOUT = {"METADATA": "PKG-INFO"}
+"""What such a file is called in the `.egg-info` of a checkout, which is found first where Python starts there."""
 WHEEL = "Wheel-Version: 1.0\nGenerator: secateur\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
@@ -49,6 +51,6 @@ def _content(about: Distribution, described: str) -> Iterator[tuple[str, bytes]]
         for path in sorted(path for path in top.rglob("*") if path.is_file() and COMPILED not in path.parts):
             yield f"{NAME}/{package}/{path.relative_to(top).as_posix()}", path.read_bytes()
     for name in DESCRIPTION:
-        if text := about.read_text(name):
+        if text := about.read_text(name) or about.read_text(OF_CHECKOUT.get(name, name)):
             yield f"{described}/{name}", text.encode()
     yield f"{described}/WHEEL", WHEEL.encode()
