@@ -8,6 +8,7 @@ mean, so that a structure counts as much as in the layer that needs it most.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,26 @@ from ..structures.analysis import Analysis, Kind
 from .score_options import Combine
 from .weight_slices import WeightSlice, WeightSlices
 
-Elements = Callable[[str], NDArray[np.floating] | None]
+
+class Summable(Protocol):
+    """Importances of the elements of a tensor, as far as they are summed: an array, or `weights.Elementwise`."""
+
+    @property
+    def ndim(self) -> int:
+        """How many dimensions the tensor has."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many elements."""
+        ...
+
+    def sum(self, axis: tuple[int, ...], dtype: type[np.float64]) -> Any:
+        """Sums over these dimensions."""
+        ...
+
+
+Elements = Callable[[str], Summable | None]
 """Name of a tensor -> importance of each of its elements, in its present shape; None to leave it out."""
 
 
@@ -45,7 +65,7 @@ def counted(slices: WeightSlices) -> NDArray[np.bool_]:
     return found
 
 
-def _importances(slices: WeightSlices, elements: Elements) -> Iterator[tuple[WeightSlice, NDArray[np.floating]]]:
+def _importances(slices: WeightSlices, elements: Elements) -> Iterator[tuple[WeightSlice, Summable]]:
     """Each slice with its tensor's importances, asked for once a tensor."""
     name, importance = "", None
     for part in slices.slices:
@@ -55,13 +75,13 @@ def _importances(slices: WeightSlices, elements: Elements) -> Iterator[tuple[Wei
             yield part, importance
 
 
-def _along(part: WeightSlice, importance: NDArray[np.floating]) -> NDArray[np.float64]:
+def _along(part: WeightSlice, importance: Summable) -> NDArray[np.float64]:
     """Sums of importances at each index of a slice."""
     others = tuple(d for d in range(importance.ndim) if d != part.dim)
     return importance.sum(axis=others, dtype=np.float64)
 
 
-def _weights(part: WeightSlice, importance: NDArray[np.floating]) -> float:
+def _weights(part: WeightSlice, importance: Summable) -> float:
     """How many weights lie at an index of a slice."""
     return importance.size / max(part.size, 1)
 

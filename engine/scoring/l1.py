@@ -7,14 +7,14 @@ from ..jobs import CancelToken, Job, Progress, check
 from .aggregate import combined
 from .protocol import Criterion, Needs, RatedModel
 from .score_options import Combine, Slices
-from .weights import as_array
+from .weights import Elementwise
 
 
 def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean |w|; the mean, not the sum, so that layers of equal shape compare after cuts of different size."""
     check(token)
     yield Progress("Reading weights")
-    return combined(rated.slices, lambda name: np.abs(as_array(rated, name)), rated.combine)
+    return combined(rated.slices, lambda name: Elementwise(rated, name, np.abs), rated.combine)
 
 
 L1 = Criterion(

@@ -7,14 +7,14 @@ from ..jobs import CancelToken, Job, Progress, check
 from .aggregate import combined
 from .protocol import Criterion, Needs, RatedModel
 from .score_options import Combine, Slices
-from .weights import as_array
+from .weights import Elementwise
 
 
 def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] root of the mean of w^2: the L2 norm over the root of the number of weights; of the sum: the norm itself."""
     check(token)
     yield Progress("Reading weights")
-    return np.sqrt(combined(rated.slices, lambda name: np.square(as_array(rated, name)), rated.combine))
+    return np.sqrt(combined(rated.slices, lambda name: Elementwise(rated, name, np.square), rated.combine))
 
 
 L2 = Criterion(

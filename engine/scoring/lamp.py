@@ -12,14 +12,14 @@ from ..jobs import CancelToken, Job, Progress, check
 from .aggregate import combined
 from .protocol import Criterion, Needs, RatedModel
 from .score_options import Combine, Slices
-from .weights import as_array
+from .weights import Elementwise
 
 
 def rate(rated: RatedModel, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] energy over the energy of all in the set that rank no lower, above 0 and up to 1."""
     check(token)
     yield Progress("Reading weights")
-    energies = combined(rated.slices, lambda name: np.square(as_array(rated, name)), rated.combine)
+    energies = combined(rated.slices, lambda name: Elementwise(rated, name, np.square), rated.combine)
     scores = np.full(len(energies), np.nan)
     for one in rated.analysis.sets:
         scores[one.structures] = _shares(energies[one.structures])

@@ -29,7 +29,7 @@ from .gradients import batches_of, no_batch_error
 from .protocol import Criterion, Needs, PassCost, RatedModel, ScoringContext
 from .score_options import Choices
 from .weight_roles import roles_of
-from .weights import as_array
+from .weights import Elementwise
 
 BATCHES = 32
 """Calibration batches to look at, at most."""
@@ -329,7 +329,7 @@ def _curve(
 
 def _by_weights(rated: RatedModel, one: CoupledSet, left: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats, None]:
     """The same by the squares of the weights that read a set."""
-    sums, _ = structure_sums(rated.slices, lambda name: np.square(as_array(rated, name)))
+    sums, _ = structure_sums(rated.slices, lambda name: Elementwise(rated, name, np.square))
     own = sums[one.structures][left]
     order = np.argsort(own, kind="stable")
     return one.first + left[order], own[order] / max(float(own.sum()), 1e-30), None
@@ -445,7 +445,7 @@ def _with_others(rated: RatedModel, scores: Floats) -> Floats:
     """Sets that no product reads by the squares of their weights, in the unit of the others."""
     missing = np.isnan(scores) & counted(rated.slices) & ~rated.removed
     known = scores[np.isfinite(scores)]
-    sums, _ = structure_sums(rated.slices, lambda name: np.square(as_array(rated, name)))
+    sums, _ = structure_sums(rated.slices, lambda name: Elementwise(rated, name, np.square))
     for one in rated.analysis.sets:
         own = one.first + np.flatnonzero(missing[one.structures])
         if one.kind is not Kind.BLOCK and len(own):
