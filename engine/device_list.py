@@ -7,7 +7,7 @@ models on them.
 import platform
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -33,7 +33,7 @@ class Device:
         title: As its maker calls it, "" where nothing says.
         total: Bytes of memory, 0 where unknown.
         free: Bytes of it that can be had now, 0 where unknown.
-        load: Share of its computing power that is used now, by any program; None where unknown.
+        load: Share of its computing power that is used now, by any program; None where unknown, or not asked for.
         half: Type that mixed precision computes in, "" where that is not safe.
         fast: Mixed precision is faster there than float32.
         double: It has float64.
@@ -61,7 +61,11 @@ class Backend(Protocol):
         ...
 
     def device(self, name: str) -> Device:
-        """All that is known of one."""
+        """All that is known of one at once, without its load."""
+        ...
+
+    def load(self, name: str) -> float | None:
+        """Share of its computing power that is used now, None where unknown; that of the CPU takes a moment."""
         ...
 
     def half(self, name: str) -> str:
@@ -104,8 +108,13 @@ class CpuBackend:
         if limit := _number_in(GROUP / "memory.max"):
             total = min(total, limit) if total else limit
             free = min(free or limit, max(limit - _number_in(GROUP / "memory.current"), 0))
-        load = _told(lambda: psutil.cpu_percent(LISTENING) / 100)
-        return Device(name, self.title(name), total, free, load, self.half(name), _has_bfloat16(), True)
+        return Device(name, self.title(name), total, free, None, self.half(name), _has_bfloat16(), True)
+
+    def load(self, name: str) -> float | None:
+        """Of all cores, over a moment."""
+        import psutil
+
+        return _told(lambda: psutil.cpu_percent(LISTENING) / 100)
 
     def half(self, name: str) -> str:
         """Without units for it bfloat16 is computed too, but slowly."""
@@ -139,16 +148,21 @@ class CudaBackend:
         return torch.cuda.get_device_name(name)
 
     def device(self, name: str) -> Device:
-        """Memory and load as the driver tells them; without its library memory as the runtime does."""
+        """Memory as the driver tells it; without its library as the runtime does."""
         import torch
 
         cuda: Any = torch.cuda
         total = int(cuda.get_device_properties(name).total_memory)
         used = _told(lambda: torch.cuda.device_memory_used(name))
         free = _told(lambda: int(torch.cuda.mem_get_info(name)[0])) if used is None else max(total - used, 0)
-        load = _told(lambda: torch.cuda.utilization(name) / 100)
         fast = bool(torch.version.hip) or torch.cuda.get_device_capability(name) >= VOLTA
-        return Device(name, self.title(name), total, free or 0, load, self.half(name), fast, True)
+        return Device(name, self.title(name), total, free or 0, None, self.half(name), fast, True)
+
+    def load(self, name: str) -> float | None:
+        """As the driver's library tells it."""
+        import torch
+
+        return _told(lambda: torch.cuda.utilization(name) / 100)
 
     def half(self, name: str) -> str:
         """Bfloat16 from NVIDIA's Ampere on and on AMD's, float16 on what is older."""
@@ -193,6 +207,9 @@ class MpsBackend:
         held = _told(torch.mps.driver_allocated_memory) or 0
         return Device(name, self.title(name), total, max(total - held, 0), None, self.half(name), False, False)
 
+    def load(self, name: str) -> float | None:
+        """Metal does not tell."""
+
     def half(self, name: str) -> str:
         """None is safe for training."""
         return ""
@@ -235,6 +252,9 @@ class XpuBackend:
         total = int(xpu.get_device_properties(name).total_memory)
         free = _told(lambda: int(torch.xpu.mem_get_info(name)[0])) or 0
         return Device(name, self.title(name), total, free, None, self.half(name), True, self.double(name))
+
+    def load(self, name: str) -> float | None:
+        """PyTorch does not tell."""
 
     def half(self, name: str) -> str:
         """All that PyTorch supports have it."""
@@ -279,17 +299,18 @@ def available() -> tuple[str, ...]:
 
 def list_devices() -> tuple[Device, ...]:
     """All devices as they stand now, the CPU first."""
-    return tuple(backend.device(name) for backend in BACKENDS.values() for name in backend.names())
+    found = ((backend, name) for backend in BACKENDS.values() for name in backend.names())
+    return tuple(replace(backend.device(name), load=backend.load(name)) for backend, name in found)
 
 
 def device_facts(device: str) -> Device:
-    """One of them as it stands now."""
+    """One of them as it stands now, without its load: that would take a moment."""
     return backend_of(device).device(device)
 
 
 def best_device() -> str:
     """The accelerator with the most free memory, the CPU where there is none."""
-    others = [one for one in list_devices() if one.name != CPU] if len(available()) > 1 else []
+    others = [device_facts(name) for name in available() if name != CPU]
     return max(others, key=lambda one: one.free).name if others else CPU
 
 

@@ -89,10 +89,19 @@ def test_an_intel_device_says_itself_whether_it_has_float64(monkeypatch: pytest.
     )
 
 
+def test_nothing_waits_for_a_load_that_it_does_not_ask_for(
+    monkeypatch: pytest.MonkeyPatch, cuda: dict[str, dict[str, Any]]
+):
+    monkeypatch.setattr(psutil, "cpu_percent", lambda _interval: pytest.fail("it was measured"))
+    monkeypatch.setattr(torch.cuda, "utilization", lambda _name: pytest.fail("it was asked for"))
+    assert device_facts("cpu").load is None and device_facts("cuda:0").load is None
+    assert device_named("auto") == "cuda:1"
+
+
 def test_memory_of_the_cpu_is_what_this_process_may_take(monkeypatch: pytest.MonkeyPatch, tmp_path):
     monkeypatch.setattr(psutil, "cpu_percent", lambda _interval: 25.0)
     monkeypatch.setattr(device_list, "GROUP", tmp_path)
-    whole = device_facts("cpu")
+    whole = list_devices()[0]
     assert whole.total == psutil.virtual_memory().total and whole.load == 0.25
     assert 0 < whole.free <= whole.total
     (tmp_path / "memory.max").write_text("max\n")
