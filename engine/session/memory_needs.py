@@ -55,7 +55,8 @@ def room_to_train(analysis: Analysis, removed: Mask, batch: int, device: str) ->
         OutOfMemory: The device is too small for a step of one sample.
     """
     weights = SINGLE * (costs(analysis).parameters + OPTIMISER * costs(analysis, removed).parameters)
-    sample = memory(analysis, removed).saved + memory(analysis).peak
+    samples = next((shape[0] for shape in analysis.input_shapes if shape), 1)  # of the run that was recorded
+    sample = (memory(analysis, removed).saved + memory(analysis).peak) // max(samples, 1)
     facts = device_facts(device)
     if facts.total and weights + sample > facts.total:
         template = (

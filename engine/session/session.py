@@ -613,7 +613,8 @@ class Session:
     def recover(self, state: str, settings: RecoverySettings, token: CancelToken = NEVER) -> Job[State]:
         """Fine-tune a state with the original as teacher; one that was stopped or killed half-way is gone on with."""
         loaded, task, parent = self.loaded, self.task, self.history.state(state)
-        yield from room_to_train(loaded.analysis, loaded.mask(parent), task.spec.batch, self.device)
+        if (settings.distilling or settings).trains:
+            yield from room_to_train(loaded.analysis, loaded.mask(parent), task.spec.batch, self.device)
         loaded.present = None  # Memory holds the original and one more model: now the student.
         student, teacher = self._fresh(parent), loaded.prepared.opened.model
         checkpoint = self.checkpoint(parent.weights, settings)

@@ -14,10 +14,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from secateur.engine.errors import OpenError, PlanError, SecateurError, TaskError, VerificationError
+from secateur.engine.device_list import CPU, Device
+from secateur.engine.errors import OpenError, OutOfMemory, PlanError, SecateurError, TaskError, VerificationError
 from secateur.engine.jobs import Cancelled, Job, finish
 from secateur.engine.recovery import checkpoint
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
+from secateur.engine.session import memory_needs
 from secateur.engine.session import session as session_module
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import OpenedModel, PlanIntent, StateKind, measurable_exports
@@ -160,6 +162,17 @@ def test_recovery_learns_and_leaves_the_cut_state_as_it_was(session: Session, op
     assert [point["metric"] for point in points if "metric" in point]
     assert finish(session.evaluate(state.id, Split.TEST)).value > 0.8 > opened.state.metrics[0].value
     assert all(torch.equal(before[n], v) for n, v in session.model(cut.id).state_dict().items())
+
+
+def test_a_device_too_small_to_train_on_may_still_repair(
+    session: Session, opened: OpenedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 4)))
+    scarce = Device(CPU, "", 1000, 1000, None, "", False, True)
+    monkeypatch.setattr(memory_needs, "device_facts", lambda _device: scarce)
+    with pytest.raises(OutOfMemory, match="Training needs about"):
+        finish(session.recover(cut.id, SETTINGS))
+    assert finish(session.recover(cut.id, replace(SETTINGS, epochs=0))).kind is StateKind.RECOVERED
 
 
 def test_a_measured_metric_belongs_to_its_state(session: Session, opened: OpenedModel) -> None:
