@@ -250,7 +250,8 @@ class Training:
                     weighted = loss if share == 1.0 else share * loss
                     if self.scaler is not None and self.half == "float16":  # its scale lies where gradients do
                         weighted = self.scaler.scale(weighted.to(self._parameters()[0].device))
-                    weighted.backward()
+                    with torch.autocast(kind_of(self.device), enabled=False) if self.half else nullcontext():
+                        weighted.backward()  # where the model left autocast, so do its gradients
                 value += share * float(loss.detach())
         except Exception as error:
             if not can_be_divided(error) or self.features is not None:

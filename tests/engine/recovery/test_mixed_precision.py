@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from secateur.engine.errors import TaskError
-from secateur.engine.jobs import finish
+from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.recovery.recover import recover
+from secateur.engine.recovery.training import Training
 from secateur.engine.tasks.protocol import Split
 from tests.engine.toy_task import ToyTask
 
@@ -150,3 +151,28 @@ def test_a_model_that_cannot_be_copied_gets_its_types_and_values_back() -> None:
     assert not torch.equal(result.state_dict["1.weight"], before["1.weight"])
     assert all(torch.equal(v, before[n]) and v.dtype is before[n].dtype for n, v in student.state_dict().items())
     assert not any(one._forward_pre_hooks for one in student.modules())
+
+
+class _Exact(nn.Module):
+    """Computes outside of autocast, as models do what mixed precision would spoil."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", enabled=False):
+            return self.layer(x.flatten(1)).tanh()
+
+
+def test_gradients_of_what_leaves_autocast_are_in_single_precision() -> None:
+    torch.manual_seed(0)
+    model, task = _Exact(), ToyTask(16, 16)
+    batch = next(iter(task.batches(Split.TRAIN)))
+    task.loss(model, batch).backward()
+    wanted = [one.grad for one in model.parameters()]
+    model.zero_grad()
+    settings = RecoverySettings(epochs=1, half=True, distillation=0.0)
+    optimizer = torch.optim.SGD(model.parameters())
+    Training(model, model, task, settings, optimizer, NeverCancelled()).gradients([batch])
+    torch.testing.assert_close([one.grad for one in model.parameters()], wanted, rtol=0, atol=0)
