@@ -1,6 +1,7 @@
 """What will not fit is said before it is loaded: sizes come from the headers of files, or from the analysis."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,26 @@ def test_sizes_are_those_that_the_weights_will_have_in_memory(tmp_path: Path):
     assert weight_bytes(ModelSpec("torchvision:resnet18")) == 0
     (tmp_path / "broken.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0not json")
     assert weight_bytes(ModelSpec("x", weights=str(tmp_path / "broken.safetensors"))) == 0
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "[" * 200_000,
+        '{"a": {"shape": [1e999], "dtype": "F32"}}',
+        f'{{"a": {{"shape": [{"9" * 400}], "dtype": "F32"}}}}',
+    ],
+)
+def test_a_header_that_no_file_can_have_stops_nothing(tmp_path: Path, header: str):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header.encode())
+    assert told(room_to_open(ModelSpec("x", weights=str(path)), CPU)) == ((), [])
+
+
+def test_a_name_of_no_file_and_a_pipe_are_told_where_they_are_opened(tmp_path: Path):
+    os.mkfifo(tmp_path / "a.safetensors")
+    specs = ModelSpec("x" * 5000), ModelSpec("~nobody-here/net.pt"), ModelSpec("x", str(tmp_path / "a.safetensors"))
+    assert [weight_bytes(one) for one in specs] == [0, 0, 0]
 
 
 def test_a_model_larger_than_the_machine_is_refused_and_a_scarce_one_is_told(tmp_path: Path, facts: dict[str, Device]):
