@@ -107,7 +107,8 @@ class CpuBackend:
         total, free = (0, 0) if memory is None else (int(memory.total), int(memory.available))
         if limit := _number_in(GROUP / "memory.max"):
             total = min(total, limit) if total else limit
-            free = min(free or limit, max(limit - _number_in(GROUP / "memory.current"), 0))
+            held = _number_in(GROUP / "memory.current") - _unused_cache(GROUP / "memory.stat")
+            free = min(free or limit, max(limit - held, 0))
         return Device(name, self.title(name), total, free, None, self.half(name), _has_bfloat16(), True)
 
     def load(self, name: str) -> float | None:
@@ -337,4 +338,12 @@ def _number_in(path: Path) -> int:
     """The number in a file, 0 where there is none ("max": no limit)."""
     with suppress(OSError, ValueError):
         return int(path.read_text(encoding="ascii"))
+    return 0
+
+
+def _unused_cache(path: Path) -> int:
+    """Bytes of files that were read and that the system drops where memory is wanted."""
+    with suppress(OSError, ValueError):
+        lines = path.read_text(encoding="ascii").splitlines()
+        return next((int(one.split()[1]) for one in lines if one.startswith("inactive_file ")), 0)
     return 0

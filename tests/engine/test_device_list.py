@@ -109,3 +109,5 @@ def test_memory_of_the_cpu_is_what_this_process_may_take(monkeypatch: pytest.Mon
     (tmp_path / "memory.max").write_text("3000000\n")
     (tmp_path / "memory.current").write_text("1000000\n")
     assert (device_facts("cpu").total, device_facts("cpu").free) == (3000000, 2000000)
+    (tmp_path / "memory.stat").write_text("anon 400000\ninactive_file 500000\nactive_file 100000\n")
+    assert device_facts("cpu").free == 2500000, "what was only read from files is dropped"
