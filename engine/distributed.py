@@ -108,6 +108,7 @@ class Group:
         if self.is_writer or kind_of(device) == CPU:
             return device
         own = [one for one in available() if kind_of(one) == kind_of(device)]
+        own.sort(key=lambda one: one != device)  # that of rank 0 is the first, whichever it is: no other may have it
         if self.place.local_rank >= len(own):
             template = "{count} processes need as many devices, and this machine has {devices}. Start fewer processes."
             count, devices = self.place.local_size, ", ".join(own) or CPU

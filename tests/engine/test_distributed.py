@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from secateur.engine import distributed
 from secateur.engine.cli.main import main
-from secateur.engine.distributed import ALONE, Place, launched
+from secateur.engine.distributed import ALONE, Group, Place, launched
+from secateur.engine.errors import SecateurError
 from secateur.engine.recovery.batchnorm import trainable_batches
 from secateur.engine.scoring.own_batches import own_batches
 from secateur.engine.tasks.arrays import open_arrays
@@ -30,6 +32,19 @@ def test_the_variables_of_a_launcher_say_which_process_this_is() -> None:
 def test_one_process_alone_sends_nothing() -> None:
     assert [one.tolist() for one in ALONE.sums(2.0, np.ones(3))] == [2.0, [1, 1, 1]]
     assert ALONE.is_writer and ALONE.is_alone and ALONE.device("cpu") == "cpu"
+
+
+def test_no_two_processes_of_a_machine_compute_on_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "available", lambda: ("cpu", "cuda:0", "cuda:1", "cuda:2"))
+
+    def chosen(device: str) -> list[str]:
+        return [Group(Place(rank, 3, rank, 3)).device(device) for rank in range(3)]
+
+    assert chosen("cuda:0") == ["cuda:0", "cuda:1", "cuda:2"]
+    assert chosen("cuda:2") == ["cuda:2", "cuda:0", "cuda:1"], "as it is where the device is chosen automatically"
+    assert Group(Place(3, 6, 0, 3)).device("cuda:2") == "cuda:2", "on another machine"
+    with pytest.raises(SecateurError, match="Start fewer processes"):
+        Group(Place(3, 4, 3, 4)).device("cuda:2")
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
