@@ -214,8 +214,11 @@ class Training:
         sizes = [1.0] if alone else [_size(one) for one in taught]
         whole, tokens = sum(sizes), sum(token_count(one.inputs) for one in taught)
         if self.sharing is not None:
-            whole, counted = self.sharing.sums(whole, tokens)
-            tokens = round(counted)
+            whole, summed = self.sharing.sums(whole, tokens)
+            tokens = round(summed)
+            counted = [number for number, size in enumerate(sizes) if size]  # a mean over nothing is no number
+            own, taught = [own[n] for n in counted], [taught[n] for n in counted]
+            sizes = [sizes[n] for n in counted]
         require_tokens(self.settings, tokens)
         shares = [1.0] if alone else [size / max(whole, 1.0) for size in sizes]
         try:

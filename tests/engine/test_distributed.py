@@ -12,12 +12,18 @@ from secateur.engine import distributed
 from secateur.engine.cli.main import main
 from secateur.engine.distributed import ALONE, Group, Place, launched
 from secateur.engine.errors import SecateurError
+from secateur.engine.jobs import NeverCancelled
 from secateur.engine.recovery.batchnorm import trainable_batches
+from secateur.engine.recovery.gradient_sharing import GradientSharing
+from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.recovery.training import Training
 from secateur.engine.scoring.own_batches import own_batches
 from secateur.engine.tasks.arrays import open_arrays
+from secateur.engine.tasks.distillation_batch import DistillationBatch
 from secateur.engine.tasks.portion import EMPTY, Portion
 from secateur.engine.tasks.protocol import Split
 
+from .builders import tiny_net
 from .session.small import write_project
 from .toy_task import ToyTask
 
@@ -111,3 +117,28 @@ def test_a_command_of_one_process_is_left_by_the_others(
     out, err = capsys.readouterr()
     assert bool(out) == (rank == 0)
     assert ("schema runs in one process: process 1 has nothing to do." in err) == (rank == 1)
+
+
+class Padded(ToyTask):
+    """Labels of -100 do not count."""
+
+    def distillation_batch(self, batch: Any) -> DistillationBatch:
+        return DistillationBatch(self.inputs(batch), (batch[1] != -100)[:, None])
+
+
+def test_a_part_of_a_batch_in_which_nothing_counts_changes_nothing() -> None:
+    task, model = Padded(16, 16), tiny_net()
+    images, labels = next(iter(task.batches(Split.TRAIN)))
+    settings = RecoverySettings(epochs=1, distillation=0.0)
+    optimizer = torch.optim.SGD(model.parameters())
+
+    def trained(*batches: Any) -> tuple[float, list[torch.Tensor]]:
+        training = Training(model, model, task, settings, optimizer, NeverCancelled())
+        training.sharing = GradientSharing(ALONE, model, task, settings, None)
+        model.zero_grad()
+        return training.gradients(batches)[0], [one.grad for one in model.parameters() if one.grad is not None]
+
+    empty = images, torch.full_like(labels, -100)
+    value, gradients = trained((images, labels))
+    again, others = trained(empty, (images, labels))
+    assert again == value and all(map(torch.equal, others, gradients))
