@@ -334,7 +334,7 @@ def reconstruct(
     if not elements:
         return RepairResult()
     where = yield from device_for(device, teacher, watched=True)
-    limit = PassLimit() if limit is None else limit
+    limit = PassLimit() if limit is None or where != device else limit  # of another device it says nothing
     limit.begin(where)
 
     def repaired() -> Job[RepairResult]:

@@ -177,7 +177,7 @@ def score(
         parameters = parameters_of(model, analysis, kept)
         parameters |= further_uses(parameters, slices, rule.needs_data)
         made = _running(model, analysis, parameters, slices) if rule.reads_weights else {}
-        limit = PassLimit() if limit is None else limit
+        limit = PassLimit() if limit is None or where != device else limit  # of another device it says nothing
         limit.begin(where)
         rated = RatedModel(
             model, analysis, removed, kept, parameters, slices, combine, task, choices, seed, known, made, group, limit

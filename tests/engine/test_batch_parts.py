@@ -16,6 +16,7 @@ from secateur.engine.out_of_memory import lack_of_memory, runs_out_of_memory
 from secateur.engine.recovery import finetune
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.recovery.recover import recover
+from secateur.engine.scoring import criteria
 from secateur.engine.scoring.criteria import CRITERIA, score
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.tasks.evaluate_on import evaluate_on
@@ -134,6 +135,19 @@ def test_scores_of_divided_batches_are_those_of_whole_ones(criterion: str):
         assert np.corrcoef(found[known], whole[known])[0, 1] > 0.999
     else:
         np.testing.assert_allclose(found, whole, rtol=2e-3, atol=1e-6 * np.max(np.abs(whole[known])))
+
+
+@pytest.mark.parametrize("criterion", ["l1", "wanda"])
+def test_what_runs_on_the_cpu_instead_leaves_the_limit_of_the_device(criterion: str, monkeypatch: pytest.MonkeyPatch):
+    def cpu(*_: Any, **__: Any) -> Job[str]:
+        yield Progress("computing on the CPU")
+        return "cpu"
+
+    monkeypatch.setattr(criteria, "device_for", cpu)
+    task, model, limit = ToyTask(8, 4), tiny_net().eval(), PassLimit(2, "mps")
+    analysis = analyse(model, task.example_inputs(), "net")
+    finish(score(model, analysis, analysis.empty(), criterion, task, device="mps", limit=limit))
+    assert (limit.most, limit.device) == (2, "mps")
 
 
 def course(make: Callable[[], nn.Module], task: Any, **how: Any) -> tuple[dict[str, Tensor], list[float], list[str]]:
