@@ -488,9 +488,10 @@ def _keeping(
     except Exception as error:
         if isinstance(error, SecateurError) and error.message.code in TOLD:
             raise
-        if isinstance(error, OutOfMemory) or runs_out_of_memory(error):  # the user's code is not to blame
-            raise
         torch.set_rng_state(random)  # without what was drawn for what failed
+        if isinstance(error, OutOfMemory) or runs_out_of_memory(error):  # the user's code is not to blame
+            checkpoint.save(training, position, best)
+            raise
         raise _failed(what, error, position, checkpoint.save(training, position, best, failed=True)) from error
 
 

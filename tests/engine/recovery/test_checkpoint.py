@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from secateur.engine.errors import TaskError
+from secateur.engine.errors import OutOfMemory, TaskError
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery.best_weights import Recovered
@@ -147,6 +147,27 @@ def test_a_step_that_is_broken_off_half_way_is_not_kept(tmp_path: Path, monkeypa
     with pytest.raises(Cancelled):
         finish(fine_tune(_net(), _net(), Halfway(), SETTINGS, token=token, checkpoint=Checkpoint(path, "k")))
     assert not path.exists()
+
+
+def test_a_run_without_memory_goes_on_from_the_step_that_lacked_it(tmp_path: Path) -> None:
+    whole, path = _recover(Checkpoint(None)), tmp_path / "s1.pt"
+
+    class Scarce(Augmented):
+        steps = 0
+
+        def loss(self, model, batch):
+            self.steps += 1
+            if self.steps > 6:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+            return super().loss(model, batch)
+
+    with pytest.raises(OutOfMemory, match="a single sample"):
+        finish(fine_tune(_net(), _net(), Scarce(), SETTINGS, checkpoint=Checkpoint(path, "k")))
+    begun: list[int] = []
+    job = fine_tune(_net(), _net(), Augmented(), SETTINGS, checkpoint=Checkpoint(path, "k"))
+    resumed = finish(job, lambda one: begun.append(one.done) if one.message.code == GOING_ON else None)
+    assert begun[0] == 6
+    assert all(torch.equal(value, whole.state_dict[name]) for name, value in resumed.state_dict.items())
 
 
 def test_a_training_goes_on_for_more_epochs_or_fewer(tmp_path: Path) -> None:
