@@ -66,15 +66,19 @@ class LearnedMasks:
             locked: [S] what stays in any case.
             seed: Of what is drawn.
         """
-        self._gates, self._analysis, self._plan = StructureGates(model, analysis), analysis, plan
+        self._model, self._gates, self._analysis, self._plan = model, StructureGates(model, analysis), analysis, plan
         self._groups = groups_of(analysis, plan, scores, removed, locked)
         self._concrete = HardConcrete(self._groups, first_logits(self._groups, scores, SPREAD), seed)
-        self._device = next((one.device for one in model.parameters()), torch.device("cpu"))
         self._final = np.array([int((~plan[one.structures]).sum()) for one in analysis.sets], np.int64)  # [K]
         self._kinds = np.array([one.kind for one in analysis.sets], np.str_)[analysis.set_numbers()]  # [S]
         self._last: Tensor = torch.ones(analysis.count)  # [S] gates when it was chosen what stays
         self.chosen: Mask | None = None
         self._concrete.project(AT_FIRST, WARM)
+
+    @property
+    def _device(self) -> torch.device:
+        """Where the model is now: it may be lent to a device after this was made."""
+        return next((one.device for one in self._model.parameters()), torch.device("cpu"))
 
     @property
     def undecided(self) -> float:

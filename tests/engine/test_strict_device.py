@@ -15,6 +15,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from secateur.engine.devices import device_for, placed
 from secateur.engine.jobs import finish
+from secateur.engine.masks.learned_masks import LearnedMasks
 from secateur.engine.recovery.mask_training import learn_masks
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.recovery.recover import recover
@@ -214,6 +215,18 @@ def test_masks_learn_there_what_they_learn_on_the_cpu():
     assert keeper.operators > 0
     np.testing.assert_array_equal(there.removed, here.removed)
     assert all(torch.equal(one, here.state_dict[name]) for name, one in there.state_dict.items())
+
+
+def test_masks_made_before_their_model_is_lent_are_applied_there(strict: Keeper):
+    model, task = tiny_net().eval(), ToyTask(8, 4)
+    analysis = analyse(model, task.example_inputs(), "net")
+    plan, nothing = analysis.empty(), analysis.empty()
+    plan[analysis.sets[0].first] = True
+    scores = np.linspace(0, 1, analysis.count)
+    masks = LearnedMasks(model, analysis, plan, scores, removed=nothing, locked=nothing, seed=0)
+    with placed(strict.name, model), masks.applied(0, 0.0):  # as in a process that follows another one
+        assert model(*task.example_inputs()).isfinite().all()
+    assert strict.operators > 0
 
 
 @pytest.mark.usefixtures("few_images")
