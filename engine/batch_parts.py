@@ -224,9 +224,17 @@ def _unchanged(model: Any) -> Generator[None]:
 def input_parts(inputs: Inputs, limit: PassLimit) -> Iterator[Inputs]:
     """The inputs of a batch in parts that go through at once: for whoever has to know which part runs."""
     rows = rows_in(inputs)
-    most = limit.most or max(rows, 1)
-    for first in range(0, max(rows, 1), most):
-        yield inputs if rows <= most else cut_rows(inputs, rows, first, min(first + most, rows))
+    if not limit.most or rows <= limit.most:
+        yield inputs
+        return
+    for first, last in _even_parts(rows, limit.most):
+        yield cut_rows(inputs, rows, first, last)
+
+
+def _even_parts(rows: int, most: int) -> Iterator[tuple[int, int]]:
+    """Where parts of at most so many samples begin and end: none is much smaller, since BatchNorm sees the parts."""
+    count = -(-rows // most)
+    return ((rows * n // count, rows * (n + 1) // count) for n in range(count))
 
 
 def rows_in(given: Any) -> int:
@@ -257,8 +265,8 @@ def _divided(given: tuple[Any, Any], most: int) -> Iterator[tuple[Any, Any]]:
     if rows <= most:
         yield given
         return
-    for first in range(0, rows, most):
-        yield cut_rows(given, rows, first, min(first + most, rows))
+    for first, last in _even_parts(rows, most):
+        yield cut_rows(given, rows, first, last)
 
 
 def cut_rows(value: Any, rows: int, first: int, last: int) -> Any:

@@ -187,6 +187,12 @@ def test_statistics_of_norms_count_each_part_once():
     torch.testing.assert_close(norm.running_mean, given.mean(0))
 
 
+def test_no_part_is_a_single_sample_that_a_norm_cannot_train_on():
+    model = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2))
+    with in_parts(model, PassLimit(4)):
+        assert len(model.train()(torch.randn(9, 3))) == 9
+
+
 @dataclass
 class Answer:
     """Outputs as a library gives them."""
@@ -212,6 +218,7 @@ def test_outputs_of_all_forms_are_put_together():
 def test_inputs_are_cut_by_samples_and_the_rest_stays():
     given: dict[str, Any] = {"ids": torch.arange(10).reshape(5, 2), "scale": torch.ones(1), "flag": True}
     parts: list[Any] = list(input_parts(given, PassLimit(2)))
-    assert [len(one["ids"]) for one in parts] == [2, 2, 1]
+    assert [len(one["ids"]) for one in parts] == [1, 2, 2]
+    assert torch.equal(torch.cat([one["ids"] for one in parts]), given["ids"])
     assert all(one["scale"].shape == (1,) and one["flag"] for one in parts)
     assert list(input_parts(given, PassLimit())) == [given]
