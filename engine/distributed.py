@@ -86,7 +86,7 @@ class Group:
         """Take the place and the store of orders (`torch.distributed.Store`), None for a process that is alone."""
         self.place = place
         self._store = store
-        self._orders = 0
+        self._orders = self._kept = 0  # orders so far, and how many of them are in the store no more
         self._broken = False
 
     @property
@@ -116,9 +116,7 @@ class Group:
         return own[self.place.local_rank]
 
     def order(self, value: Any) -> None:
-        """Tell the followers what to do; of rank 0.
-
-        An order but the last is followed by tensors, so that when the next one comes all have read it.
+        """Tell the followers what to do; of rank 0. What all have read leaves the store.
 
         Args:
             value: A frozen dataclass that JSON can hold.
@@ -130,9 +128,11 @@ class Group:
             raise SecateurError("distributed.broken", template)
         content = {"kind": type(value).__name__, "content": to_plain(value)}
         with _told():
+            if self._store.add("read", 0) == self._orders * (self.place.size - 1):
+                for number in range(self._kept, self._orders):
+                    self._store.delete_key(f"order-{number}")
+                self._kept = self._orders
             self._store.set(f"order-{self._orders}", to_json(content))
-            if self._orders > 1:
-                self._store.delete_key(f"order-{self._orders - 2}")
         self._orders += 1
 
     def abandon(self) -> None:
@@ -149,6 +149,7 @@ class Group:
                 with _told(DistStoreError):
                     self._store.wait([key], WAIT)
                     content: Any = decoded(bytes(self._store.get(key)))
+                    self._store.add("read", 1)
                 break
             except DistStoreError:  # nothing within that time
                 continue
