@@ -61,14 +61,24 @@ class ArrowColumn:
     def __init__(self, path: Path, column: Any, name: str, kind: ColumnKind) -> None:
         """Take the mapped column."""
         self._path, self._column, self._name, self._kind = path, column, name, kind
+        self._starts = np.cumsum([0, *map(len, column.chunks)])[:-1]
 
     def __len__(self) -> int:
         """Rows of the file."""
         return len(self._column)
 
     def take(self, rows: NDArray[np.int64]) -> Cells:
-        """Cells of some rows, in their order."""
-        return self._cells(self._column.take(rows))
+        """Cells of some rows, in their order: of each record batch those, as all together would be copied first."""
+        arrow = require_package("pyarrow", *EXTRA)
+        batches = np.searchsorted(self._starts, rows, side="right") - 1
+        order = np.argsort(batches, kind="stable")
+        found = [
+            self._column.chunk(number).take(arrow.array(rows[batches == number] - self._starts[number]))
+            for number in np.unique(batches).tolist()
+        ]
+        cells = self._cells(arrow.chunked_array(found, self._column.type))
+        back = np.argsort(order)
+        return [cells[place] for place in back.tolist()] if isinstance(cells, list) else cells[back]
 
     def pieces(self) -> Iterator[Cells]:
         """One record batch after another."""

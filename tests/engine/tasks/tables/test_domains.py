@@ -81,6 +81,20 @@ def test_rows_of_an_arrow_file_are_taken_in_any_order_across_its_batches(tmp_pat
     assert [list(one) for one in file.column("n").pieces()] == [[4, 5], [6, 7], [8]]
 
 
+def test_rows_of_an_arrow_file_are_taken_without_copying_its_batches(tmp_path: Path) -> None:
+    table = pa.table({"bytes": [bytes(1_000_000)] * 32})
+    with pa.ipc.new_stream(tmp_path / "data.arrow", table.schema) as stream:
+        stream.write_table(table, max_chunksize=4)
+    column, usual = ArrowFile(tmp_path / "data.arrow").column("bytes"), pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(usual)
+    pa.set_memory_pool(pool)
+    try:
+        assert list(map(len, column.take(np.array([30, 1])))) == [1_000_000] * 2
+    finally:
+        pa.set_memory_pool(usual)
+    assert pool.max_memory() < 8_000_000
+
+
 def test_a_damaged_arrow_file_is_refused(tmp_path: Path) -> None:
     save_to_disk(cells("wiki", "train"), tmp_path / "train")
     file = tmp_path / "train" / "data-00000-of-00002.arrow"
