@@ -1,6 +1,7 @@
 """Arrow files as the library `datasets` saves them on disk (`save_to_disk`); they are mapped, not read."""
 
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ from numpy.typing import NDArray
 from ...errors import DataError, Message
 from ...storage.file_limits import check_special, check_unpacked
 from ..packages import require_package
-from .parquet import cells_of, noted_classes, usable_kinds
+from .parquet import CELL, cells_of, noted_classes, unpacked_size, usable_kinds
 from .protocol import Cells, ColumnKind
 
 EXTRA = ("parquet", Message("task.parquet", "Parquet files"))
 """What brings pyarrow, and for what."""
+
+
+DICTIONARY = 2
+"""The kind of a message that holds a dictionary."""
 
 
 class ArrowFile:
@@ -33,15 +38,18 @@ class ArrowFile:
         self._path = path
         check_special(path, DataError)
         try:
-            batches, size = list[Any](), 0
-            with ipc.open_stream(arrow.memory_map(str(path))) as reader:
+            batches, size, mapped = list[Any](), 0, arrow.memory_map(str(path))
+            _refuse_compressed(path, ipc.MessageReader.open_stream(mapped))
+            mapped.seek(0)
+            with ipc.open_stream(mapped) as reader:
                 for batch in reader:
-                    size += batch.nbytes
+                    batch.validate()  # whether all of it is there, before anything counts it
+                    size += max(batch.nbytes, batch.num_rows * CELL)
                     check_unpacked(path, size, error=DataError)
                     batch.validate(full=True)
                     batches.append(batch)
                 self._table: Any = arrow.Table.from_batches(batches, reader.schema)
-        except (OSError, ValueError, MemoryError) as error:  # pyarrow's own errors are ValueErrors
+        except (OSError, ValueError, MemoryError, struct.error, arrow.ArrowException) as error:
             template = "{path} is damaged or not an Arrow file of a saved dataset. Choose another file."
             raise DataError("arrow.damaged", template, details=str(error), path=str(path)) from error
         self.kinds = usable_kinds(self._table.schema)
@@ -61,6 +69,7 @@ class ArrowColumn:
     def __init__(self, path: Path, column: Any, name: str, kind: ColumnKind) -> None:
         """Take the mapped column."""
         self._path, self._column, self._name, self._kind = path, column, name, kind
+        check_unpacked(path, unpacked_size(column), error=DataError)
         self._starts = np.cumsum([0, *map(len, column.chunks)])[:-1]
 
     def __len__(self) -> int:
@@ -92,3 +101,36 @@ class ArrowColumn:
 
     def _cells(self, column: Any) -> Cells:
         return cells_of(column, self._name, self._path, self._kind)
+
+
+def _refuse_compressed(path: Path, messages: Iterable[Any]) -> None:
+    """Raise DataError for compressed record batches, which the library never writes: reading one unpacks all of it."""
+    for message in messages:
+        if message.type in ("record batch", "dictionary") and _is_compressed(bytes(message.metadata)):
+            template = "{path} is compressed, which saved datasets are not. Save it again with save_to_disk."
+            raise DataError("arrow.compressed", template, path=str(path))
+
+
+def _is_compressed(metadata: bytes) -> bool:
+    """Whether the header of a message, a flatbuffer, names a compression.
+
+    https://github.com/apache/arrow/blob/main/format/Message.fbs
+    """
+    message = _pointed(metadata, 0)
+    kind, header = _field(metadata, message, 1), _pointed(metadata, _field(metadata, message, 2))
+    if metadata[kind] == DICTIONARY:
+        header = _pointed(metadata, _field(metadata, header, 1))
+    return _field(metadata, header, 3) > 0
+
+
+def _pointed(data: bytes, place: int) -> int:
+    """Where a table of a flatbuffer begins that is pointed at from a place."""
+    return place + int(struct.unpack_from("<I", data, place)[0])
+
+
+def _field(data: bytes, table: int, number: int) -> int:
+    """Where a field of a table lies; 0 where it is left out."""
+    names = table - int(struct.unpack_from("<i", data, table)[0])
+    size, at = int(struct.unpack_from("<H", data, names)[0]), 4 + 2 * number
+    offset = int(struct.unpack_from("<H", data, names + at)[0]) if at < size else 0
+    return table + offset if offset else 0

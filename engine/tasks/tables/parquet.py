@@ -113,20 +113,28 @@ class ParquetColumn:
         rows = int(self._file.metadata.row_group(number).num_rows)
         if self._kind not in (ColumnKind.IMAGE, ColumnKind.TEXT) or self._repeats[number] * rows <= UNPACKED:
             return
-        types, compute = _arrow("types"), _arrow("compute")
         leaves = [path for path in (self._name, f"{self._name}.bytes") if path in _paths(self._file)]
         held = _arrow("parquet").ParquetFile(self._path, read_dictionary=leaves)
         column = held.read_row_group(number, columns=[self._name]).column(self._name)
-        if types.is_struct(column.type):
-            column = compute.struct_field(column, "bytes")
-        size = 0
-        for piece in column.chunks:
-            if types.is_dictionary(piece.type):
-                lengths = compute.binary_length(piece.dictionary)
-                size += compute.sum(compute.take(lengths, piece.indices)).as_py() or 0
-            else:
-                size += compute.sum(compute.binary_length(piece)).as_py() or 0
-        check_unpacked(self._path, size, error=DataError)
+        check_unpacked(self._path, unpacked_size(column), error=DataError)
+
+
+def unpacked_size(column: Any) -> int:
+    """Bytes of the cells of an Arrow column, each value as often as it is named; of a struct its bytes."""
+    types, compute = _arrow("types"), _arrow("compute")
+    if types.is_struct(column.type):
+        column = compute.struct_field(column, "bytes")
+    size = 0
+    for piece in column.chunks:
+        values = piece.dictionary if types.is_dictionary(piece.type) else piece
+        if _is_list(values.type):
+            sizes = compute.multiply(compute.list_value_length(values), CELL)
+        elif _kind(values.type) in (ColumnKind.IMAGE, ColumnKind.TEXT):
+            sizes = compute.binary_length(values)
+        else:
+            continue
+        size += compute.sum(sizes if values is piece else compute.take(sizes, piece.indices)).as_py() or 0
+    return max(size, len(column) * CELL)
 
 
 def cells_of(column: Any, name: str, path: Path, kind: ColumnKind) -> Cells:

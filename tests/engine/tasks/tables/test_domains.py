@@ -1,5 +1,6 @@
 """Domains of text in Parquet and CSV files, and in datasets that Hugging Face's library saved on disk."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,39 @@ def test_a_damaged_arrow_file_is_refused(tmp_path: Path) -> None:
         file.write_bytes(broken)
         with pytest.raises(DataError, match="damaged"):
             ArrowFile(file)
+
+
+def repeated_text() -> pa.RecordBatch:
+    """A text of 2 MB that is named 500 times."""
+    return pa.record_batch([pa.DictionaryArray.from_arrays([0] * 500, ["x" * 2_000_000])], names=["text"])
+
+
+def empty_lists() -> pa.RecordBatch:
+    """Lists without a number in them, which take no room however many there are."""
+    none = pa.Array.from_buffers(pa.list_(pa.int32(), 0), 1 << 28, [None], children=[pa.array([], pa.int32())])
+    return pa.record_batch([none], names=["text"])
+
+
+@pytest.mark.parametrize(
+    ("made", "compression", "code"),
+    [
+        (repeated_text, None, "file.unpacked"),
+        (empty_lists, None, "file.unpacked"),
+        (lambda: pa.record_batch([["a"]], names=["text"]), "zstd", "arrow.compressed"),
+        (lambda: pa.record_batch([pa.array(["a"]).dictionary_encode()], names=["text"]), "lz4", "arrow.compressed"),
+    ],
+)
+def test_an_arrow_file_that_unpacks_to_far_more_than_it_is_is_refused(
+    tmp_path: Path, made: Callable[[], pa.RecordBatch], compression: str | None, code: str
+) -> None:
+    batch = made()
+    with pa.ipc.new_stream(
+        tmp_path / "data.arrow", batch.schema, options=pa.ipc.IpcWriteOptions(compression=compression)
+    ) as stream:
+        stream.write_batch(batch)
+    with pytest.raises(DataError) as refused:
+        ArrowFile(tmp_path / "data.arrow").column("text")
+    assert refused.value.message.code == code
 
 
 def test_folders_of_which_some_have_no_splits_are_no_domains(tmp_path: Path) -> None:
