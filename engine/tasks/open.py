@@ -90,9 +90,12 @@ def with_kind(spec: TaskSpec) -> TaskSpec:
 
 
 def _kind_of_folder(folder: Path) -> str:
-    """By the files of the splits (train.csv), MNIST's and CIFAR's files, masks, annotations; otherwise images."""
+    """By the files of the splits (train.csv), MNIST's and CIFAR's files, masks, annotations; otherwise images.
+
+    Names that end in splits (reviews_train.csv) count where there is no folder: beside those of images they are others.
+    """
     from .coco_files import annotation_files
-    from .split_files import named_splits
+    from .split_files import ending_splits, folders_in, named_splits
 
     tables = [(kind, suffix) for suffix, kind in KINDS.items() if kind in ("parquet", "csv", "text", "arrays")]
     found = next((kind for kind, suffix in tables if named_splits(folder, (suffix,))), "")
@@ -105,7 +108,10 @@ def _kind_of_folder(folder: Path) -> str:
         return "masks"
     if annotation_files(folder):
         return "coco"
-    return "cifar" if any(folder.glob("data_batch_1*")) or (folder / "train.bin").is_file() else "folder"
+    cifar = any(folder.glob("data_batch_1*")) or (folder / "train.bin").is_file()
+    if cifar or folders_in(folder):
+        return "cifar" if cifar else "folder"
+    return next((kind for kind, suffix in tables if ending_splits(folder, (suffix,))), "folder")
 
 
 def _bundled(spec: TaskSpec, consent: Consent) -> Task:

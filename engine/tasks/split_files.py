@@ -4,6 +4,7 @@ A folder may also hold a folder for each domain, with such files; and a dataset 
 disk has a folder for each split, with parts.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ TAIL = re.compile(r"(.+)[-_.]([a-z]+)")
 """A name with its split at the end: reviews_train."""
 SAVED = (".arrow",)
 """Endings of files that lie in a folder for each split."""
+CACHED = "cache-"
+"""How the library `datasets` begins the names of what it computed from a saved dataset, and keeps beside it."""
 
 
 def files_by_split(path: str, suffixes: tuple[str, ...]) -> dict[Split, list[Path]]:
@@ -25,7 +28,7 @@ def files_by_split(path: str, suffixes: tuple[str, ...]) -> dict[Split, list[Pat
     where = Path(path)
     if where.is_file():
         return {Split.TRAIN: [where]}
-    found = (named_splits(where, suffixes) or _ending_splits(where, suffixes)) if where.is_dir() else {}
+    found = (named_splits(where, suffixes) or ending_splits(where, suffixes)) if where.is_dir() else {}
     if not found:
         template = (
             "{path} does not exist, or does not contain train{suffix}, val{suffix} and test{suffix}. Name another path."
@@ -41,11 +44,13 @@ def domain_of(file: Path, path: str) -> str:
     """
     root = Path(path)
     folders = file.relative_to(root).parts[:-1] if root.is_dir() else ()
-    if folders and ALIASES.get(folders[0].lower()) is None:
+    saved = file.suffix.lower() in SAVED  # in a folder for each split
+    if len(folders) == 1 + saved and folders[0].lower() not in ALIASES:
         return folders[0]
-    head, _, name = file.stem.partition("-")
+    stem = folders[0] if saved and folders else "" if folders else file.stem
+    head, _, name = stem.partition("-")
     ends = head.lower() not in ALIASES and _split_at_end(file) is not None
-    return "" if folders or ends or PART.fullmatch(name) else name
+    return "" if ends or PART.fullmatch(name) else name
 
 
 def named_splits(folder: Path, suffixes: tuple[str, ...]) -> dict[Split, list[Path]]:
@@ -55,9 +60,11 @@ def named_splits(folder: Path, suffixes: tuple[str, ...]) -> dict[Split, list[Pa
     """
     if found := _splits_in(folder, suffixes):
         return found
-    domains = [_splits_in(one, suffixes) for one in _folders(folder)]
-    if not all(domains):
-        return {}
+    domains = list[dict[Split, list[Path]]]()
+    for one in folders_in(folder):
+        domains.append(_splits_in(one, suffixes))
+        if not domains[-1]:  # so are the folders of images, of which there may be thousands
+            return {}
     return {split: files for split in Split if (files := [file for one in domains for file in one.get(split, ())])}
 
 
@@ -66,15 +73,16 @@ def _splits_in(folder: Path, suffixes: tuple[str, ...]) -> dict[Split, list[Path
     found: dict[Split, list[Path]] = {}
     saved = tuple(one for one in suffixes if one in SAVED)
     named = [(file.stem, file) for file in _files(folder, [one for one in suffixes if one not in SAVED])]
-    named += [(one.name, file) for one in _folders(folder) if saved for file in _files(one, saved)]
+    for one in folders_in(folder) if saved else ():
+        if _split_at_start(one.name) is not None:  # others may hold a million images
+            named += [(one.name, file) for file in _files(one, saved) if not file.name.startswith(CACHED)]
     for name, file in named:
-        split = ALIASES.get(name.lower().partition("-")[0])
-        if split is not None:
+        if (split := _split_at_start(name)) is not None:
             found.setdefault(split, []).append(file)
     return {split: found[split] for split in Split if split in found}
 
 
-def _ending_splits(folder: Path, suffixes: tuple[str, ...]) -> dict[Split, list[Path]]:
+def ending_splits(folder: Path, suffixes: tuple[str, ...]) -> dict[Split, list[Path]]:
     """Files of the one data set of a folder whose names end in splits: `reviews_train.csv`, `reviews_test.csv`."""
     found: dict[str, dict[Split, list[Path]]] = {}
     for file in _files(folder, suffixes):
@@ -82,6 +90,10 @@ def _ending_splits(folder: Path, suffixes: tuple[str, ...]) -> dict[Split, list[
             found.setdefault(end[0], {}).setdefault(end[1], []).append(file)
     of_one = next(iter(found.values())) if len(found) == 1 else {}
     return {split: of_one[split] for split in Split if split in of_one}
+
+
+def _split_at_start(name: str) -> Split | None:
+    return ALIASES.get(name.lower().partition("-")[0])
 
 
 def _split_at_end(file: Path) -> tuple[str, Split] | None:
@@ -95,5 +107,7 @@ def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     return [one for one in sorted(folder.iterdir()) if one.suffix.lower() in suffixes and one.is_file()]
 
 
-def _folders(folder: Path) -> list[Path]:
-    return [one for one in sorted(folder.iterdir()) if one.is_dir() and not one.name.startswith(".")]
+def folders_in(folder: Path) -> list[Path]:
+    """Folders in a folder, hidden ones left out, in order."""
+    with os.scandir(folder) as found:
+        return sorted(Path(one.path) for one in found if one.is_dir() and not one.name.startswith("."))

@@ -70,7 +70,9 @@ class TableRows:
 
 def open_parquet(spec: TaskSpec) -> DataTask:
     """Open Parquet files, or the Arrow files of a dataset that was saved on disk."""
-    return _open(spec, (".parquet", ".arrow"), lambda path: (ArrowFile if path.suffix == ".arrow" else Parquet)(path))
+    return _open(
+        spec, (".parquet", ".arrow"), lambda path: (ArrowFile if path.suffix.lower() == ".arrow" else Parquet)(path)
+    )
 
 
 def open_csv(spec: TaskSpec) -> DataTask:

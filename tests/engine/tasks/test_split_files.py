@@ -1,10 +1,12 @@
 """Files of the splits are found by their names, whichever end says the split."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from secateur.engine.errors import DataError
+from secateur.engine.tasks.open import kind_of
 from secateur.engine.tasks.protocol import Split
 from secateur.engine.tasks.split_files import domain_of, files_by_split
 
@@ -45,3 +47,24 @@ def test_two_data_sets_in_one_folder_are_not_mixed(tmp_path: Path) -> None:
 )
 def test_only_a_name_behind_the_split_is_a_domain(name: str, domain: str) -> None:
     assert domain_of(Path(f"texts/{name}.txt"), "texts") == domain
+
+
+def test_a_folder_is_opened_by_splits_at_the_end_of_names(tmp_path: Path) -> None:
+    names(tmp_path, "reviews_train.csv", "reviews_test.csv")
+    assert kind_of(str(tmp_path)) == "csv"
+    (tmp_path / "cats").mkdir()
+    assert kind_of(str(tmp_path)) == "folder"
+
+
+def test_folders_of_images_are_not_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("cats", "dogs", "owls"):
+        (tmp_path / name).mkdir()
+    seen, iterdir = set[str](), Path.iterdir
+
+    def noted(folder: Path) -> Iterator[Path]:
+        seen.add(folder.name)
+        return iterdir(folder)
+
+    monkeypatch.setattr(Path, "iterdir", noted)
+    assert kind_of(str(tmp_path)) == "folder"
+    assert not seen & {"dogs", "owls"}

@@ -47,12 +47,14 @@ def write(root: Path, form: str) -> Path:
                 case "folders":
                     (root / name).mkdir(exist_ok=True)
                     parquet.write_table(table, root / name / f"{split}-00000-of-00001.parquet")
+                case "saved by split":
+                    save_to_disk(table, root / f"{split}-{name}")
                 case _:
                     save_to_disk(table, root / name / split)
     return root
 
 
-@pytest.mark.parametrize("form", ["named", "csv", "folders", "saved"])
+@pytest.mark.parametrize("form", ["named", "csv", "folders", "saved", "saved by split"])
 def test_each_form_names_its_domains_and_gives_their_texts(tmp_path: Path, form: str) -> None:
     where = str(write(tmp_path, form))
     assert kind_of(where) == ("csv" if form == "csv" else "parquet")
@@ -68,6 +70,7 @@ def test_each_form_names_its_domains_and_gives_their_texts(tmp_path: Path, form:
 def test_a_saved_dataset_without_domains_is_one_of_its_splits(tmp_path: Path) -> None:
     for split in ("train", "validation"):
         save_to_disk(cells("wiki", split), tmp_path / split)
+    (tmp_path / "train" / "cache-1a2b.arrow").write_bytes(b"of a map or filter")
     options = (("tokenizer", "bytes"), ("length", "8"), ("purpose", "causal"))
     task = open_task(TaskSpec(kind_of(str(tmp_path)), str(tmp_path), options=options))
     assert task.info(None).sizes[Split.TRAIN.value] == 5 and task.info(None).domains == ()
