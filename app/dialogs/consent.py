@@ -53,6 +53,11 @@ QUESTIONS = {
         warning=RUNS_ANY_CODE,
         verb=QT_TRANSLATE_NOOP(CONTEXT, "Trust this code and open"),
     ),
+    "source.machine": Question(
+        title=QT_TRANSLATE_NOOP(CONTEXT, "Measure on another machine?"),
+        warning=QT_TRANSLATE_NOOP(CONTEXT, "{file} names that machine. Python runs there with your login."),
+        verb=QT_TRANSLATE_NOOP(CONTEXT, "Trust this recipe and measure there"),
+    ),
     "source.download": Question(
         title=QT_TRANSLATE_NOOP(CONTEXT, "Download weights?"),
         warning=QT_TRANSLATE_NOOP(CONTEXT, "Opening {file} downloads files from the network."),

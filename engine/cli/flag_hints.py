@@ -27,6 +27,7 @@ HINTS = {
     "table.pairs": "--purpose similarity, --features NAME",
     "source.code": "--trust-code",
     "source.download": "--download",
+    "source.machine": "--trust-code",
     "source.pretrained": "--download, --weights FILE",
     "source.random": "--weights FILE, --pretrained DEFAULT",
     "source.untrained": "--weights FILE",

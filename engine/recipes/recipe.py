@@ -32,6 +32,7 @@ from ..storage.file_limits import read_whole
 from ..storage.paths import Change, absolute_to, relative_to
 from ..storage.serialization import decoded, from_plain, to_json
 from ..structures.analysis import Analysis
+from .machines import addresses_in
 from .steps import (
     Attach,
     AttachIntent,
@@ -129,9 +130,14 @@ def code_in(recipe: Recipe) -> list[str]:
     return code_of(first.intent.model, *baselines_in(recipe))
 
 
+def is_own(recipe: Recipe) -> bool:
+    """Whether this user has written a recipe, and it lies where it did."""
+    return is_sealed(recipe.seal, _seal(recipe))
+
+
 def sealed_consent(recipe: Recipe) -> Consent:
     """Consent to what a recipe names where this user has written it, and it lies where it did."""
-    if not is_sealed(recipe.seal, _seal(recipe)):
+    if not is_own(recipe):
         return NO_CONSENT
     first = recipe.steps[0]
     assert isinstance(first, Open)
@@ -139,11 +145,13 @@ def sealed_consent(recipe: Recipe) -> Consent:
 
 
 def _seal(recipe: Recipe) -> str:
-    """Of what a recipe runs, paths absolute: the model with its arguments, the task and the stock models."""
+    """Of what a recipe runs, paths absolute: the model with its arguments, the task, stock models, other machines."""
     first = recipe.steps[0]
     assert isinstance(first, Open)
     model = first.intent.model
-    return seal_of(["recipe", model.source, sorted(model.arguments.items()), *code_in(recipe), baselines_in(recipe)])
+    machines = [found] if (found := addresses_in(recipe)) else []
+    code = [*code_in(recipe), baselines_in(recipe)]
+    return seal_of(["recipe", model.source, sorted(model.arguments.items()), *code, *machines])
 
 
 def with_model(recipe: Recipe, change: Callable[[ModelSpec], ModelSpec]) -> Recipe:

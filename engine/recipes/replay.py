@@ -35,7 +35,8 @@ from ..workflows.latency_limit import table_for
 from ..workflows.learn_masks import masked_state
 from ..workflows.prune import made_before
 from .compatibility import Fit, Mode, fit, shown
-from .recipe import code_in, read_recipe, sealed_consent, with_model
+from .machines import require_goal_here, require_here
+from .recipe import code_in, is_own, read_recipe, sealed_consent, with_model
 from .replay_result import Replay
 from .steps import Attach, Compare, Cut, Export, LearnMasks, Open, Plan, Recipe, Recover, Step
 
@@ -88,6 +89,7 @@ class _Run:
     made: list[str]
     marks: Mask
     resumed: bool  # States that are there are those of a run that was stopped.
+    trusted: bool  # Machines that the recipe names may be connected to.
     plan: PlanIntent = field(default_factory=PlanIntent)
     exported: list[Exported] = field(default_factory=list[Exported])
     missing: list[str] = field(default_factory=list[str])
@@ -194,12 +196,16 @@ def steps_again(
 
     Raises:
         PlanError: The mode would do something else than it says; nothing was done.
+        OpenError: It would measure on another machine, and this user did not write it.
     """
+    trusted = consent.everything or is_own(recipe)
+    if not trusted:
+        require_here(recipe, mode)
     found = fit_of(recipe, session, opened)
     if mode is not None and (why := found.refused.get(mode)) is not None:
         raise PlanError.saying(why)
     made, marks = [opened.state.id], opened.analysis.empty()
-    run = _Run(session, opened, consent, destination, found, mode, made, marks, resumed)
+    run = _Run(session, opened, consent, destination, found, mode, made, marks, resumed, trusted)
     run.notes += found.sentences
     if mode is None and (there := _trained_on(recipe)) not in ("", session.device):
         template = "Recovery ran on {there} when it was recorded and on {here} now. Weights may differ by rounding."
@@ -245,7 +251,8 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
     session = run.session
     match step:
         case Plan():
-            run.marks, run.plan = (yield from _marks(step, run, token)), step.intent
+            run.marks = yield from _marks(step, run, token)
+            run.plan = step.intent if run.trusted else step.intent.without_address
         case LearnMasks() if run.mode is Mode.SAME_INDICES:
             template = "Masks were not learned again, because the same structures are to go."
             run.notes.append(Message("replay.no_masks", template))
@@ -285,7 +292,7 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
 
 def _masked(step: LearnMasks, run: _Run, token: CancelToken) -> Job[State]:
     """Masks learned again, for the recorded goal or for the shape that it gave."""
-    intent, session = step.intent, run.session
+    intent, session = step.intent if run.trusted else step.intent.without_address, run.session
     run.gone.update({key: len(indices) for key, indices in step.outcome.removed.items()})
     if run.mode is Mode.SAME_SHAPE:
         plan = yield from _same_shape(Plan(intent.plan, step.outcome), run, token)
@@ -397,6 +404,8 @@ def _goal(step: Plan, run: _Run) -> Goal:
 
 def _planned_again(intent: PlanIntent, goal: Goal, run: _Run, token: CancelToken) -> Job[Mask]:
     analysis, session = run.opened.analysis, run.session
+    if not run.trusted:
+        require_goal_here(goal)
     scores = yield from _scores(intent, run, token)
     locked, missing = from_identities(analysis, intent.locked)
     marked, missing_too = from_identities(analysis, intent.marked)

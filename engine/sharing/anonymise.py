@@ -10,9 +10,10 @@ from ..baselines.protocol import Baseline
 from ..baselines.spec_paths import change_baseline
 from ..errors import Message
 from ..export.protocol import Exported
-from ..recipes.steps import Attach, Compare, Export, LearnMasks, Open, Plan, Recipe, Step
+from ..recipes.machines import without_addresses
+from ..recipes.steps import Attach, Compare, Export, Open, Recipe, Step
 from ..session.state_history import StateHistory
-from ..session.states import MaskIntent, PlanIntent, State
+from ..session.states import State
 from ..sources.protocol import ModelSpec
 from ..sources.spec_paths import change_model
 from ..storage.paths import Change, base_name, without_paths
@@ -21,8 +22,8 @@ from ..tasks.spec_paths import change_task
 
 
 def stripped(recipe: Recipe) -> Recipe:
-    """A recipe whose paths are names of files."""
-    return Recipe(recipe.schema, tuple(_stripped(step) for step in recipe.steps))
+    """A recipe whose paths are names of files, and which leads to no other machine."""
+    return Recipe(recipe.schema, tuple(_stripped(step) for step in without_addresses(recipe).steps))
 
 
 def stripped_history(history: StateHistory) -> StateHistory:
@@ -40,10 +41,6 @@ def stripped_history(history: StateHistory) -> StateHistory:
 def _stripped(step: Step) -> Step:
     change: Change = base_name
     replaced = msgspec.structs.replace
-    if isinstance(step, Plan):
-        step = replaced(step, intent=_plan(step.intent))
-    elif isinstance(step, LearnMasks):
-        step = replaced(step, intent=_masks(step.intent))
     verified = step.outcome.verification
     if verified is not None:
         step = replaced(step, outcome=replaced(step.outcome, verification=_verification(verified)))
@@ -63,18 +60,6 @@ def _stripped(step: Step) -> Step:
             return step
 
 
-def _plan(intent: PlanIntent) -> PlanIntent:
-    """A plan without the address of the machine that its latency is measured on."""
-    goal = intent.goal
-    if goal is None or goal.target is None:
-        return intent
-    return replace(intent, goal=replace(goal, target=replace(goal.target, address="")))
-
-
-def _masks(intent: MaskIntent) -> MaskIntent:
-    return replace(intent, plan=_plan(intent.plan))
-
-
 def _spec(spec: ModelSpec) -> ModelSpec:
     arguments = {key: without_paths(one) if isinstance(one, str) else one for key, one in spec.arguments.items()}
     return change_model(replace(spec.without_consent, arguments=arguments), base_name)
@@ -91,7 +76,7 @@ def _state(one: State) -> State:
     exports = tuple(bare_export(exported) for exported in one.exports)
     stopped = None if one.stopped is None else _message(one.stopped)
     repairs, repaired = tuple(map(_message, one.repairs)), tuple(map(_message, one.repaired))
-    plan, masks = None if one.plan is None else _plan(one.plan), None if one.masks is None else _masks(one.masks)
+    plan, masks = one.plan and one.plan.without_address, one.masks and one.masks.without_address
     one = replace(one, plan=plan, masks=masks)
     return replace(one, verification=verification, exports=exports, repairs=repairs, stopped=stopped, repaired=repaired)
 

@@ -9,11 +9,14 @@ import torch
 
 from secateur.engine.cli.main import main
 from secateur.engine.errors import OpenError, PlanError
-from secateur.engine.foreign_code.consent import FULL_CONSENT
-from secateur.engine.jobs import finish
+from secateur.engine.foreign_code.consent import FULL_CONSENT, NO_CONSENT
+from secateur.engine.jobs import Job, NeverCancelled, finish
 from secateur.engine.planning.goal import suggest
-from secateur.engine.recipes.recipe import read_recipe, write_recipe
-from secateur.engine.recipes.replay import replay, run_recipe
+from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.recipes import replay as module
+from secateur.engine.recipes.compatibility import Mode
+from secateur.engine.recipes.recipe import read_recipe, sealed, write_recipe
+from secateur.engine.recipes.replay import Destination, replay, run_recipe, steps_again
 from secateur.engine.recipes.replay_result import Replay
 from secateur.engine.recipes.script import script_of
 from secateur.engine.recipes.steps import Open, Plan, Recipe
@@ -22,6 +25,7 @@ from secateur.engine.session.session import Session
 from secateur.engine.session.states import PlanIntent, State
 from secateur.engine.sharing.session_files import session_recipe
 from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.targets.protocol import TargetSpec
 
 from ..session.small import write_project
 
@@ -154,3 +158,41 @@ def _by_hand(path: Path, removed: dict[str, list[int]]) -> None:
         for s in recipe.steps
     ]
     write_recipe(path, Recipe(1, tuple(steps)))
+
+
+def elsewhere(recipe: Recipe) -> Recipe:
+    """A recipe whose plans limit the latency on another machine."""
+    goal = Goal((Limit(Cost.LATENCY, 0.6),), target=TargetSpec(machine="board", address="ssh://me@board"))
+    steps = [
+        msgspec.structs.replace(step, intent=replace(step.intent, goal=goal)) if isinstance(step, Plan) else step
+        for step in recipe.steps
+    ]
+    return msgspec.structs.replace(recipe, steps=tuple(steps))
+
+
+def test_a_recipe_of_somebody_else_sends_no_model_to_another_machine_unasked(
+    recorded: tuple[Path, State, Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _, session = recorded
+    asked = list[str]()
+
+    def table(_session: Session, goal: Goal, _token: object) -> Job[None]:
+        asked.append(goal.target.address if goal.target else "")
+        raise PlanError("x", "stop here")
+        yield
+
+    monkeypatch.setattr(module, "table_for", table)
+    foreign, opened = elsewhere(read_recipe(path)), session.opened()
+    again = steps_again(foreign, session, opened, Mode.SAME_GOAL, NeverCancelled(), NO_CONSENT, Destination())
+    with pytest.raises(OpenError, match="sends models to ssh://me@board"):
+        finish(again)
+    assert not asked
+    kept = steps_again(foreign, session, opened, Mode.SAME_INDICES, NeverCancelled(), NO_CONSENT, Destination())
+    plans = [one.plan for one in finish(kept).states if one.plan is not None]
+    assert plans and all(one.goal and one.goal.target and not one.goal.target.address for one in plans)
+    own = sealed(foreign, session.history, FULL_CONSENT)
+    for recipe, consent in ((foreign, FULL_CONSENT), (own, NO_CONSENT)):
+        again = steps_again(recipe, session, opened, Mode.SAME_GOAL, NeverCancelled(), consent, Destination())
+        with pytest.raises(PlanError, match="stop here"):
+            finish(again)
+    assert asked == ["ssh://me@board"] * 2
