@@ -12,6 +12,7 @@ from ..errors import OpenError
 from ..options import setting_of
 from ..recovery.budget import Unit
 from ..recovery.protocol import RecoverySettings
+from ..recovery.reference_losses import write_references
 from ..session.open_model import asks_for
 from ..session.project_request import Request
 from ..session.session import Session
@@ -39,7 +40,10 @@ def request_of(arguments: argparse.Namespace, start: State, files: tuple[str, ..
 def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """What of a command's arguments decides about its result, as plain JSON."""
     names = GOALS | _names()
-    return msgspec.json.decode(to_json({name: value for name, value in vars(arguments).items() if name in names}))
+    found = {name: value for name, value in vars(arguments).items() if name in names}
+    if references := found.get("references"):
+        found["references"] = write_references(references)  # as it is typed
+    return msgspec.json.decode(to_json(found))
 
 
 def own_files(folder: str, command: str, options: dict[str, Any]) -> frozenset[str]:
@@ -115,6 +119,11 @@ def continued(arguments: argparse.Namespace, reporter: Reporter) -> argparse.Nam
     for together in RECOVERING:
         said |= together if said & together else set()
     kept = {name: value for name, value in known.options.items() if name in GOALS | _names() and name not in said}
+    if (address := kept.get("over_ssh")) and not history.is_sealed:
+        template = (
+            "{folder} was made elsewhere, and its sweep sends models to {address}. Name that machine to allow it."
+        )
+        raise OpenError("cli.machine", template, folder=arguments.model, address=str(address))
     try:
         again = typed(arguments.command, kept)
     except WrongUsage as error:

@@ -1,0 +1,41 @@
+"""What a sweep was asked for is read again from its project, and a stranger's leads to no other machine unasked."""
+
+from pathlib import Path
+
+import pytest
+
+from secateur.engine.cli import project_request
+from secateur.engine.cli.arguments import given, parser, typed
+from secateur.engine.cli.output import Reporter
+from secateur.engine.cli.project_request import continued, options_of
+from secateur.engine.errors import OpenError
+from secateur.engine.session.project_request import Request
+from secateur.engine.session.state_history import StateHistory
+
+SWEEP = ["sweep", "project", "--budgets", "50%"]
+
+
+@pytest.mark.parametrize("losses", ["wiki=1.7,code=2.0", "160M:wiki=1.7,code=2.0 410M:wiki=1.5,code=1.9"])
+def test_reference_losses_that_were_kept_are_read_as_they_were_typed(losses: str) -> None:
+    arguments = parser().parse_args([*SWEEP, "--mix-domains", "dynamic", "--references", losses])
+    assert typed("sweep", options_of(arguments))["references"] == arguments.references
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_only_an_own_sweep_goes_on_with_its_machine_unasked(monkeypatch: pytest.MonkeyPatch, is_own: bool) -> None:
+    words = [*SWEEP, "--cost", "latency", "--over-ssh", "ssh://me@board", "--provider-option", "a=b"]
+    history = StateHistory(Path())
+    history.request = Request("sweep", options_of(parser().parse_args(words)), "s0")
+    monkeypatch.setattr(StateHistory, "is_sealed", is_own)
+    monkeypatch.setattr(project_request, "_history", lambda _folder: history)
+    arguments = parser().parse_args(SWEEP[:2])
+    arguments.given = given(SWEEP[:2], arguments)
+    if not is_own:
+        with pytest.raises(OpenError, match="sends models to ssh://me@board"):
+            continued(arguments, Reporter())
+        arguments.given |= {"over_ssh"}
+        arguments.over_ssh = "ssh://me@mine"
+        assert continued(arguments, Reporter()).over_ssh == "ssh://me@mine"
+    else:
+        found = continued(arguments, Reporter())
+        assert (found.over_ssh, found.provider_option) == ("ssh://me@board", ["a=b"])
