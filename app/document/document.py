@@ -364,7 +364,8 @@ class Document(QObject):
 
     def set_target(self, target: TargetSpec) -> None:
         """Choose where the model will run."""
-        if target != self.target:
+        found_again = target == self.target and target.address not in ("", self.target.address)  # equal all the same
+        if target != self.target or found_again:
             self.contents.target = target
             self.revision += 1
             self.announce(Aspect.TARGET)

@@ -17,6 +17,7 @@ from ...document.aspects import Goal, Selection
 from ...document.contents import Contents
 from ...document.job_state import UnfinishedJob
 from ...document.undo_history import Snapshot, UndoHistory
+from .. import settings
 from .layout import Layout
 
 CHOSEN: dict[str, type] = {"choices": Choices, "ranking": Ranking, "target": TargetSpec, "expected": float}
@@ -97,6 +98,8 @@ class Remembered:
                     contents.criterion = CRITERIA[value].name
                 elif name in CHOSEN:
                     setattr(contents, name, from_plain(value, CHOSEN[name]))
+        if contents.target.address not in settings.machines(settings.BOARDS):  # a project may come from anybody
+            contents.target = replace(contents.target, address="")
         return recovery
 
     def selected(self, analysis: Analysis | None) -> Selection:

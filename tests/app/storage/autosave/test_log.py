@@ -12,6 +12,7 @@ from secateur.app.document.aspects import Goal, Selection
 from secateur.app.document.document import Document
 from secateur.app.storage.autosave.layout import Layout, changed, difference
 from secateur.app.storage.autosave.tape import LOG, read
+from secateur.app.storage.settings import BOARDS, remember_machine
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.score_options import Choices
@@ -93,6 +94,21 @@ def test_everything_that_was_chosen_comes_back(qapp, tmp_path: Path) -> None:
     again.plan.redo()
     assert again.goal == Goal(0.3, 1.5)
     workbench.close()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_only_a_machine_that_this_user_has_measured_on_can_be_reached_again(qapp, tmp_path: Path, known: bool) -> None:
+    desk = opened(tmp_path / "session")
+    board = TargetSpec(machine="board", address="ssh://me@board")
+    desk.document.set_target(board)
+    written(desk)
+    if known:
+        remember_machine(BOARDS, board.address)
+    again = restored(tmp_path / "session", desk.document)
+    assert again.target == board and again.target.is_reachable is known
+    again.set_target(board)
+    assert again.target.address == board.address
+    desk.workbench.close()
 
 
 @settings(max_examples=30, deadline=None)
