@@ -41,15 +41,17 @@ with tempfile.TemporaryDirectory() as folder:
         if Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists():
             own = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "secateur" / "environment"
             python, command = own / "bin" / "python", Path.home() / ".local" / "bin" / "secateur"
+            link = str(own / "bin" / "secateur")
+            if os.path.lexists(command) and not (command.is_symlink() and os.readlink(command) == link):
+                sys.exit(f"{command} there belongs to another installation, move it away first")
             run(sys.executable, "-m", "venv", own)
         else:
             where = ["--user"]
     run(python, "-m", "pip", "install", "--progress-bar", "off", "--no-warn-script-location", *where, wheel)
     if not where and sys.prefix == sys.base_prefix:
         command.parent.mkdir(parents=True, exist_ok=True)
-        if command.is_symlink():
-            command.unlink()
-        command.symlink_to(own / "bin" / "secateur")
+        if not command.is_symlink():
+            command.symlink_to(link)
 """
 """What Python runs there. A system's Python that takes no packages (PEP 668) makes an environment, and links it."""
 

@@ -108,7 +108,7 @@ def test_a_python_that_takes_no_packages_gets_an_environment_and_a_command(
     program(tmp_path / "python3", f'#!/bin/sh\nshift\nexec {sys.executable} -c "{code}" "$@"\n')
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    for managed in (False, True):
+    for managed in (False, True, True):
         told.write_text("")
         if managed:
             (tmp_path / "EXTERNALLY-MANAGED").touch()
@@ -119,6 +119,13 @@ def test_a_python_that_takes_no_packages_gets_an_environment_and_a_command(
         command = tmp_path / "home" / ".local" / "bin" / "secateur"
         assert command.is_symlink() == managed
     assert os.readlink(command) == str(own / "bin" / "secateur")
+    told.write_text("")
+    for foreign in (lambda: command.write_text("of pip"), lambda: command.symlink_to("/opt/other")):
+        command.unlink()
+        foreign()
+        with pytest.raises(SecateurError, match="belongs to another installation, move it away first"):
+            finish(install_there(Address("board", program=str(tmp_path / "secateur")), NEVER))
+    assert os.readlink(command) == "/opt/other" and not told.read_text()
 
 
 def test_a_cancelled_one_ends(there: Path, tmp_path: Path) -> None:
