@@ -98,8 +98,15 @@ class DockSizes(QObject):
         return {NAMES[along]: [one.sizes, one.share, one.middle] for along, one in self._wanted.items()}
 
     def restore(self, kept: Mapping[str, Any]) -> None:
-        """Want what was wanted at the last start; what cannot be read is as at first."""
-        self._wanted = {along: _read(kept.get(NAMES[along])) or one for along, one in _at_first().items()}
+        """Want what was wanted at the last start; what cannot be read is as at first.
+
+        Version 0.1 kept nothing but where docks were, with their sizes: these are wanted then.
+        """
+        if not kept:
+            for along in (ACROSS, DOWN):
+                self._want_present(along)
+        else:
+            self._wanted = {along: _read(kept.get(NAMES[along])) or one for along, one in _at_first().items()}
         self.fit()
 
     @Slot()
@@ -107,12 +114,18 @@ class DockSizes(QObject):
         """Want what a hand changed, and in that orientation alone: the other may be small for want of room."""
         pressed, self._before = self._before, {}
         for along in (ACROSS, DOWN):
-            docks, wanted = self._docked(along), self._wanted[along]
-            now = {dock.objectName(): _extent(dock.size(), along) for dock in docks}
-            if pressed and any(_extent(pressed[name], along) != size for name, size in now.items()):
-                wanted.sizes |= now
-                room, taken = _extent(self._holder.size(), along), self._taken(along)
-                wanted.share, wanted.middle = taken / max(room, 1), max(0, min(px(MIDDLE[along]), room - taken))
+            docks = {dock.objectName(): dock for dock in self._docked(along)}
+            if pressed and any(
+                _extent(pressed[name], along) != _extent(one.size(), along) for name, one in docks.items()
+            ):
+                self._want_present(along)
+
+    def _want_present(self, along: Qt.Orientation) -> None:
+        """Want the docks as large as they are."""
+        wanted = self._wanted[along]
+        wanted.sizes |= {dock.objectName(): _extent(dock.size(), along) for dock in self._docked(along)}
+        room, taken = _extent(self._holder.size(), along), self._taken(along)
+        wanted.share, wanted.middle = taken / max(room, 1), max(0, min(px(MIDDLE[along]), room - taken))
 
     def _taken(self, along: Qt.Orientation) -> int:
         """What the docks take as they are wanted: of those that lie one over the other the largest."""
