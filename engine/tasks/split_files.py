@@ -43,7 +43,7 @@ def domain_of(file: Path, path: str) -> str:
     "" for one of several parts, or for none.
     """
     root = Path(path)
-    folders = file.relative_to(root).parts[:-1] if root.is_dir() else ()
+    folders = list(file.relative_to(root).parts[:-1]) if root.is_dir() else list[str]()
     saved = file.suffix.lower() in SAVED  # in a folder for each split
     if len(folders) == 1 + saved and folders[0].lower() not in ALIASES:
         return folders[0]
