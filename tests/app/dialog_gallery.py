@@ -144,6 +144,15 @@ def _unsaved(window: Any) -> QDialog:
     return UnsavedWork(window, lambda: None)
 
 
+def _install(window: Any) -> QDialog:
+    from secateur.app.dialogs.install_there import InstallThere
+    from secateur.engine.errors import SecateurError
+    from secateur.engine.subprocesses.ssh import Address
+
+    error = SecateurError("remote.version", "{host} has Secateur {there}.", host="gpu", there="0.1.0")
+    return InstallThere(window, Address("gpu", "me"), error, lambda: None)
+
+
 def _moved(window: Any) -> QDialog:
     from secateur.app.dialogs.relocate_file import RelocateFile
 
@@ -156,6 +165,7 @@ _SPECIAL: dict[str, Callable[[Any], QWidget]] = {
     "ConsentDialog": _consent,
     "ChooseMode": _mode,
     "ExportDialog": _export,
+    "InstallThere": _install,
     "Share": _hand_on,
     "UnexpectedError": _mishap,
     "UnsavedWork": _unsaved,
