@@ -123,8 +123,10 @@ def _failed(address: Address, exitcode: int, log: str) -> SecateurError:
         template = "There is no {python} on {host}. Install Python 3.11 or later there."
         return SecateurError("install.no_python", template, log, python=python, host=host)
     if re.search(r"No module named pip|ensurepip is not available|No module named venv", log):
-        template = "Python on {host} has no pip or cannot make environments. Install {packages} there."
-        return SecateurError("install.no_pip", template, log, host=host, packages="python3-pip, python3-venv")
+        template = (
+            "Python on {host} has no pip or cannot make environments. Install python3-pip and python3-venv there."
+        )
+        return SecateurError("install.no_pip", template, log, host=host)
     if re.search(r"requires a different Python|Requires-Python", log):
         template = "Python on {host} is too old. Install Python 3.11 or later there."
         return SecateurError("install.old_python", template, log, host=host)
