@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 from .device_list import CPU, available, kind_of
 from .errors import SecateurError
-from .storage.serialization import decoded, from_plain, to_json, to_plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,6 +125,8 @@ class Group:
         if self._broken and not isinstance(value, End):
             template = "Process 0 failed while others computed with it, so they cannot go on. Start the command again."
             raise SecateurError("distributed.broken", template)
+        from .storage.serialization import to_json, to_plain  # the window imports this module, and not msgspec
+
         content = {"kind": type(value).__name__, "content": to_plain(value)}
         with _told():
             if self._store.add("read", 0) == self._orders * (self.place.size - 1):
@@ -142,6 +143,8 @@ class Group:
     def next_order(self, kinds: Sequence[type[Any]]) -> Any | None:
         """Wait for an order, which is of one of these kinds; None where rank 0 is done."""
         from torch.distributed import DistStoreError
+
+        from .storage.serialization import decoded, from_plain
 
         key = f"order-{self._orders}"
         while True:
