@@ -56,7 +56,8 @@ def target_over_ssh(spec: TargetSpec, address: Address, provider: str = "", opti
     """
     device = provider_device(provider, options)
     runtime = TargetSpec().runtime
-    return replace(spec, runtime=runtime, machine=address.title, device=device, address=str(address))
+    machine = f"{address.title}:{address.port}" if address.port else address.title  # boards behind one gateway differ
+    return replace(spec, runtime=runtime, machine=machine, device=device, address=str(address))
 
 
 def measured_over_ssh(
@@ -75,7 +76,7 @@ def measured_over_ssh(
         SecateurError: As `bench_over_ssh` and `check_bench`; the machine sends something else.
     """
     there = read_address(target.address)
-    named = ("--name", there.title)  # as it was asked for: host names may be the same on many boards
+    named = ("--name", target.machine)  # as it was asked for: host names may be the same on many boards
     words = ("--seconds", f"{target.seconds:g}", *provider_arguments(target.device), *(("--blocks",) if blocks else ()))
     with temporary_folder() as place:
         folder, names = place / "bench", [str(number) for number in range(len(files))]

@@ -14,7 +14,7 @@ import pytest
 
 from secateur.engine.errors import OpenError, SecateurError
 from secateur.engine.jobs import Cancelled, finish
-from secateur.engine.subprocesses.ssh import Address
+from secateur.engine.subprocesses.ssh import Address, read_address
 from secateur.engine.targets.bench import SCHEMA
 from secateur.engine.targets.measure import measure
 from secateur.engine.targets.over_ssh import MARK, MOST, bench_over_ssh, target_over_ssh
@@ -191,3 +191,11 @@ def test_a_cancelled_one_ends_there_too(there: Path, folder: Path) -> None:
         time.sleep(0.05)
     assert left(there) == []
     shutil.rmtree(folder)
+
+
+def test_boards_behind_one_gateway_are_different_machines() -> None:
+    first, second, alias = (
+        target_over_ssh(TargetSpec(), read_address(f"ssh://me@gateway{port}")) for port in (":2201", ":2202", "")
+    )
+    assert len({first.place, second.place, alias.place}) == 3
+    assert (first.machine, alias.machine) == ("gateway:2201", "gateway")
