@@ -31,8 +31,10 @@ BLOCK = re.compile(r"^```(\w*)( slow)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")
 PROJECT = "secateur prune bundled:resnet --keep-macs 50% --epochs 1 --save project"
-OTHER_PROGRAMS = {"--provider", "--option", "--name", "--plan-again", "--out", "--logdir"}
-"""Options of `bench.py`, of recorded scripts and of TensorBoard."""
+LAUNCHERS = {"--standalone", "--nproc-per-node", "--no-python", "--no", "--nodes", "--gres"}
+"""Options of `torchrun`, `accelerate launch` and `sbatch`."""
+OTHER_PROGRAMS = LAUNCHERS | {"--provider", "--option", "--name", "--plan-again", "--out", "--logdir"}
+"""Beside them those of `bench.py`, of recorded scripts and of TensorBoard."""
 
 
 @dataclass(frozen=True)
