@@ -72,6 +72,16 @@ def free_memory() -> float:
         return UNKNOWN
 
 
+def swap_space() -> int:
+    """Bytes that can be written out of memory in all, 0 where the system does not say."""
+    import psutil
+
+    try:
+        return psutil.swap_memory().total
+    except (OSError, ValueError, RuntimeError):
+        return 0
+
+
 def resident_memory(pid: int) -> int:
     """Bytes of memory that a process holds, 0 where the system does not say."""
     import psutil

@@ -5,6 +5,7 @@ from pathlib import Path
 from ..device_list import CPU, Device, device_facts
 from ..errors import Message, OpenError, OutOfMemory
 from ..jobs import Job, Progress
+from ..operating_system import swap_space
 from ..sources.protocol import ModelSpec
 from ..sources.weight_size import weight_bytes
 from ..structures.analysis import Analysis, Mask
@@ -20,10 +21,10 @@ def room_to_open(spec: ModelSpec, device: str) -> Job[tuple[Message, ...]]:
     """Look at the sizes of a model's files; what will be scarce is told, and returned as notes on the model.
 
     Raises:
-        OpenError: The weights are larger than all of the machine's memory.
+        OpenError: The weights are larger than all of the machine's memory, swap included.
     """
     need, machine = weight_bytes(spec), device_facts(CPU)
-    if machine.total and need > machine.total:
+    if machine.total and need > machine.total + swap_space():
         template = (
             "{name} needs {need} of memory for its weights, and this machine has {total}. Cut it in its files with "
             "secateur shear, or open it on a larger machine."
