@@ -332,11 +332,10 @@ def _joined_tensors(parts: Sequence[Any], rows: Sequence[int]) -> Any:
 
 def _joined_rows(parts: Sequence[Any], rows: Sequence[int]) -> Any:
     """Lists of one entry a sample one behind the other, of other lists and tuples each entry."""
-    one_each = type(parts[0]) is list and all(len(one) == count for one, count in zip(parts, rows, strict=True))
-    if one_each:
+    kind, exact = cast("Any", type(parts[0])), bool(type(parts[0]) is list)
+    if exact and all(len(one) == count for one, count in zip(parts, rows, strict=True)):
         together: list[Any] = [one for some in parts for one in some]
         return together
-    kind = cast("Any", type(parts[0]))
     made = [joined(list(some), rows) for some in zip(*parts, strict=True)]
     return kind(*made) if hasattr(kind, "_fields") else kind(made)
 

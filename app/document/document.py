@@ -50,7 +50,7 @@ from .job_state import (
     TrainingCurve,
     UnfinishedJob,
 )
-from .message_log import Level, MessageLog
+from .message_log import Level, Line, MessageLog
 from .plan_editor import PLAN, PlanEditor
 from .sensitivity_curves import Curves
 from .undo_history import Snapshot, UndoHistory
@@ -419,7 +419,7 @@ class Document(QObject):
         return any(job.method == "evaluate_original" for job in self.jobs)
 
     @property
-    def log(self) -> tuple[str, ...]:
+    def log(self) -> tuple[Line, ...]:
         """The lines of the log."""
         return self.messages.lines()
 

@@ -1,6 +1,7 @@
 """Sums over elements of a weight that are computed block by block, against those over the whole array."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from secateur.engine.scoring.weights import Elementwise
 def test_sums_by_block_are_those_of_the_whole(monkeypatch, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     monkeypatch.setattr(weights, "BLOCK", 10)  # two rows of the second, less than one of the third
     tensor = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
-    rated = SimpleNamespace(made={}, parameters={"weight": tensor})
+    rated: Any = SimpleNamespace(made={}, parameters={"weight": tensor})
     found = Elementwise(rated, "weight", np.square)
     whole = np.square(tensor.double().numpy())
     assert (found.ndim, found.size) == (whole.ndim, whole.size)

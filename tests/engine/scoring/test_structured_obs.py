@@ -164,7 +164,7 @@ def test_an_expert_that_no_sample_reaches_is_rated_by_its_weights() -> None:
     torch.manual_seed(0)
     net, inputs = _Experts().eval(), torch.randn(64, 6)
     with torch.no_grad():
-        net.experts[1][2].weight[:, 3] = 0.0
+        net.get_parameter("experts.1.2.weight")[:, 3] = 0.0
     analysis = analyse(net, (inputs[:8],))
     found = finish(score(net, analysis, analysis.empty(), "obs", _Outputs(inputs.abs() + 0.1, 2, batch=16)))
     reached, other = (found[one.structures] for one in analysis.sets if one.kind is not Kind.BLOCK)
