@@ -5,7 +5,6 @@ from ..errors import Message
 HINTS = {
     "baselines.no_family": "--stock",
     "baselines.stock_random": "--stock-weights",
-    "cli.machine": "--over-ssh ADDRESS",
     "checkpoint.pickle": "--trust-pickle",
     "engine.memory": "--batch",
     "engine.memory_asked": "--batch",

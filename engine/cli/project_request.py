@@ -121,7 +121,8 @@ def continued(arguments: argparse.Namespace, reporter: Reporter) -> argparse.Nam
     kept = {name: value for name, value in known.options.items() if name in GOALS | _names() and name not in said}
     if (address := kept.get("over_ssh")) and not history.is_sealed:
         template = (
-            "{folder} was made elsewhere, and its sweep sends models to {address}. Name that machine to allow it."
+            "{folder} was made elsewhere, and its sweep sends models to {address}. Add --over-ssh with that machine to "
+            "allow it."
         )
         raise OpenError("cli.machine", template, folder=arguments.model, address=str(address))
     try:
