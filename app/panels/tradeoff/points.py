@@ -1,5 +1,6 @@
 """The points of the trade-off as plain data: what is known of each state and of the plan, on the chosen cost."""
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -192,6 +193,8 @@ def trade_off(document: Document, cost: Cost, split: Split | None = None) -> Tra
 
 LEAST_RANGE, MOST_RANGE = 2.0, 10.0
 """Points of a fraction that the axis shows at least, and at most, unless original and goal need more."""
+WHOLE, MARK = 100.0, 0.06
+"""No metric in per cent is above it; the axis goes on by this share of itself, so that a mark there is whole."""
 
 
 def metric_range(
@@ -218,7 +221,8 @@ def metric_range(
         if higher - lower <= most:
             low, high = lower, higher
     pad = max(0.12 * (high - low), (LEAST_RANGE * unit - (high - low)) / 2)
-    return low - pad, high + pad
+    most_of_all = max(high, WHOLE) + MARK * (high - low + 2 * pad) if in_percent else math.inf
+    return low - pad, min(high + pad, most_of_all)
 
 
 def _elsewhere(document: Document, split: Split) -> str:

@@ -89,6 +89,12 @@ def test_a_result_a_few_points_off_is_on_the_axis_with_its_error(shown) -> None:
     assert trade.y_range[0] < 88 - 0.7 and not trade.outside(next(p for p in trade.points if p.state == "s2"))
 
 
+def test_the_axis_ends_at_a_whole_hundred_but_for_the_mark_there() -> None:
+    trade = trade_off(judged(opened(), s0=1.0), Cost.MACS)
+    low, high = trade.y_range
+    assert low < 99 and 100 < high < 100 + 0.1 * (high - low)
+
+
 def test_a_value_above_the_axis_is_told_at_the_upper_border(shown) -> None:
     document = run(cut=0.999)
     plot = shown(TradeOffPanel(document.workbench), 640, 420).plot
