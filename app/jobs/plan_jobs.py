@@ -126,6 +126,7 @@ class PlanJobs(QObject):
 
         def follow() -> None:
             if self._document.contents.present == state:
+                self._document.tell("")  # what was waited for is there
                 self._suggest()
 
         if job is not None:
