@@ -62,7 +62,8 @@ class Numbered:
 
 def test_an_order_stays_until_the_slowest_process_has_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "WAIT", timedelta(seconds=0.1))
-    store = torch.distributed.HashStore()
+    of_torch: Any = torch.distributed
+    store = of_torch.HashStore()
     leader, quick, slow = (Group(Place(rank, 3), store) for rank in range(3))
 
     def read(group: Group) -> int:
