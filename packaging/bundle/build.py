@@ -76,7 +76,7 @@ def main() -> int:
     if whole is None:
         bundle_libraries(bundle, packages)
     notices(bundle, python)
-    make_libraries(packages.parent)
+    make_libraries(bundle)
     compile_all(bundle)
     return 0
 
