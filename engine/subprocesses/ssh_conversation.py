@@ -7,6 +7,8 @@ from contextlib import suppress
 from io import BufferedReader
 from typing import IO, cast
 
+from ..jobs import CancelToken, Job, Progress, check
+
 TAIL = 4000
 """Characters of the error output that are kept."""
 POLL = 0.1
@@ -41,7 +43,17 @@ class SshConversation:
         for thread in self._threads:
             thread.start()
 
-    def goes_on(self) -> bool:
+    def follow(self, tell: Callable[["SshConversation"], Progress], token: CancelToken) -> Job[int]:
+        """Tell how far it is until it has ended, and end it where the job ends before; returns its exit code."""
+        try:
+            while self._goes_on():
+                check(token)
+                yield tell(self)
+        finally:
+            exitcode = self._end()
+        return exitcode
+
+    def _goes_on(self) -> bool:
         """Wait a moment; False once the process has ended and everything was heard."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(POLL)
@@ -50,7 +62,7 @@ class SshConversation:
             return False
         return True
 
-    def end(self) -> int:
+    def _end(self) -> int:
         """End the process if it has not; returns its exit code."""
         if self._process.poll() is None:
             self._process.kill()

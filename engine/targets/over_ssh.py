@@ -108,16 +108,10 @@ def bench_over_ssh(folder: Path, address: Address, arguments: Sequence[str], tok
     command = shlex.join(["exec", python, "-c", RECEIVE, *arguments])
     process = start_ssh(address, command, asks=False)
     talk = SshConversation(process, partial(_send_folder, folder), MOST)
-    try:
-        while talk.goes_on():
-            check(token)
-            yield _progress(talk, address.title)
-    finally:
-        exitcode = talk.end()
-    log = talk.log
+    exitcode = yield from talk.follow(partial(_progress, address.title), token)
     _, marked, results = bytes(talk.answer).partition(b"\n" + MARK + b"\n")
     if exitcode or not marked or len(talk.answer) > MOST:
-        raise _failed(address, python, exitcode, log)
+        raise _failed(address, python, exitcode, talk.log)
     path = folder / RESULTS
     path.write_bytes(results)
     return path
@@ -129,7 +123,7 @@ def _send_folder(folder: Path, sink: IO[bytes]) -> None:
             files.add(path, path.name)
 
 
-def _progress(talk: SshConversation, host: str) -> Progress:
+def _progress(host: str, talk: SshConversation) -> Progress:
     if not talk.sent:
         return Progress(Message("progress.sending_bench", "Sending the models to {host}", {"host": host}))
     done = PERCENT.findall(talk.log)

@@ -83,12 +83,7 @@ def install_there(address: Address, token: CancelToken) -> Job[None]:
         words = ["exec", python_there(address), "-c", TAKE, wheel.name, str(wheel.stat().st_size)]
         process = start_ssh(address, shlex.join(words), asks=False)
         talk = SshConversation(process, partial(_send_file, wheel), MOST)
-        try:
-            while talk.goes_on():
-                check(token)
-                yield _progress(talk, address.title)
-        finally:
-            exitcode = talk.end()
+        exitcode = yield from talk.follow(partial(_progress, address.title), token)
     if exitcode:
         raise _failed(address, exitcode, talk.log)
 
@@ -98,7 +93,7 @@ def _send_file(path: Path, sink: IO[bytes]) -> None:
         shutil.copyfileobj(file, sink)
 
 
-def _progress(talk: SshConversation, host: str) -> Progress:
+def _progress(host: str, talk: SshConversation) -> Progress:
     if not talk.sent:
         said = {"wheel": wheel_name(), "host": host}
         return Progress(Message("progress.sending_wheel", "Sending {wheel} to {host}", said))
