@@ -8,15 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DataError, Message
+from ...errors import DataError
 from ...storage.file_limits import check_special, check_unpacked
-from ..packages import require_package
-from .parquet import CELL, cells_of, noted_classes, unpacked_size, usable_kinds
+from .parquet import CELL, arrow_module, cells_of, noted_classes, unpacked_size, usable_kinds
 from .protocol import Cells, ColumnKind
-
-EXTRA = ("parquet", Message("task.parquet", "Parquet files"))
-"""What brings pyarrow, and for what."""
-
 
 DICTIONARY = 2
 """The kind of a message that holds a dictionary."""
@@ -34,7 +29,7 @@ class ArrowFile:
 
     def __init__(self, path: Path) -> None:
         """Map the file and check what it says of itself."""
-        arrow, ipc = require_package("pyarrow", *EXTRA), require_package("pyarrow.ipc", *EXTRA)
+        arrow, ipc = arrow_module(), arrow_module("ipc")
         self._path = path
         check_special(path, DataError)
         try:
@@ -78,7 +73,7 @@ class ArrowColumn:
 
     def take(self, rows: NDArray[np.int64]) -> Cells:
         """Cells of some rows, in their order: of each record batch those, as all together would be copied first."""
-        arrow = require_package("pyarrow", *EXTRA)
+        arrow = arrow_module()
         batches = np.searchsorted(self._starts, rows, side="right") - 1
         order = np.argsort(batches, kind="stable")
         found = [
@@ -91,7 +86,7 @@ class ArrowColumn:
 
     def pieces(self) -> Iterator[Cells]:
         """One record batch after another."""
-        arrow = require_package("pyarrow", *EXTRA)
+        arrow = arrow_module()
         for chunk in self._column.chunks:
             yield self._cells(arrow.chunked_array([chunk]))
 

@@ -24,6 +24,8 @@ from .parquet import Parquet
 from .protocol import Cells, Chained, Column, ColumnKind, Table, whole
 from .roles import ColumnRoles, roles_of
 
+COLUMNAR: dict[str, Callable[[Path], Table]] = {".parquet": Parquet, ".arrow": ArrowFile}
+"""What reads files with a schema of their own, by their endings."""
 PURPOSES = ("classification", "regression", "similarity")
 """What tables are for, beside language."""
 
@@ -70,9 +72,7 @@ class TableRows:
 
 def open_parquet(spec: TaskSpec) -> DataTask:
     """Open Parquet files, or the Arrow files of a dataset that was saved on disk."""
-    return _open(
-        spec, (".parquet", ".arrow"), lambda path: (ArrowFile if path.suffix.lower() == ".arrow" else Parquet)(path)
-    )
+    return _open(spec, tuple(COLUMNAR), lambda path: COLUMNAR[path.suffix.lower()](path))
 
 
 def open_csv(spec: TaskSpec) -> DataTask:

@@ -31,7 +31,7 @@ class Parquet:
 
     def __init__(self, path: Path) -> None:
         """Read the schema only."""
-        parquet = _arrow("parquet")
+        parquet = arrow_module("parquet")
         self._path = path
         check_special(path, DataError)
         try:
@@ -114,14 +114,14 @@ class ParquetColumn:
         if self._kind not in (ColumnKind.IMAGE, ColumnKind.TEXT) or self._repeats[number] * rows <= UNPACKED:
             return
         leaves = [path for path in (self._name, f"{self._name}.bytes") if path in _paths(self._file)]
-        held = _arrow("parquet").ParquetFile(self._path, read_dictionary=leaves)
+        held = arrow_module("parquet").ParquetFile(self._path, read_dictionary=leaves)
         column = held.read_row_group(number, columns=[self._name]).column(self._name)
         check_unpacked(self._path, unpacked_size(column), error=DataError)
 
 
 def unpacked_size(column: Any) -> int:
     """Bytes of the cells of an Arrow column, each value as often as it is named; of a struct its bytes."""
-    types, compute = _arrow("types"), _arrow("compute")
+    types, compute = arrow_module("types"), arrow_module("compute")
     if types.is_struct(column.type):
         column = compute.struct_field(column, "bytes")
     size = 0
@@ -139,7 +139,7 @@ def unpacked_size(column: Any) -> int:
 
 def cells_of(column: Any, name: str, path: Path, kind: ColumnKind) -> Cells:
     """The cells of an Arrow column, none of them empty; of a struct its bytes. Raises DataError."""
-    types, compute = _arrow("types"), _arrow("compute")
+    types, compute = arrow_module("types"), arrow_module("compute")
     if types.is_struct(column.type):
         column = compute.struct_field(column, "bytes")
     if types.is_dictionary(column.type):
@@ -198,13 +198,15 @@ def _paths(file: Any) -> list[str]:
     return [file.schema.column(number).path for number in range(len(file.schema))]
 
 
-def _arrow(module: str) -> Any:
-    return require_package(f"pyarrow.{module}", "parquet", Message("task.parquet", "Parquet files"))
+def arrow_module(module: str = "") -> Any:
+    """A module of pyarrow, "" for the package; raises TaskError where it is not installed."""
+    name = f"pyarrow.{module}" if module else "pyarrow"
+    return require_package(name, "parquet", Message("task.parquet", "Parquet files"))
 
 
 def _kind(given: Any) -> ColumnKind | None:
     """The kind of an Arrow type, None for what cannot be used."""
-    types = _arrow("types")
+    types = arrow_module("types")
     if types.is_dictionary(given):
         return _kind(given.value_type)
     if _is_list(given):
@@ -223,5 +225,5 @@ def _kind(given: Any) -> ColumnKind | None:
 
 
 def _is_list(given: Any) -> bool:
-    types = _arrow("types")
+    types = arrow_module("types")
     return types.is_list(given) or types.is_large_list(given) or types.is_fixed_size_list(given)
