@@ -23,7 +23,7 @@ from secateur.engine.scoring.criteria import CRITERIA, context_of
 from secateur.engine.sensitivity.protocol import SHARES
 from secateur.engine.session.states import State
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities
-from secateur.engine.structures.memory.peak import Memory, memory
+from secateur.engine.structures.memory.peak import SINGLE, Memory, sample_memory, training_bytes
 from secateur.engine.targets.protocol import WRITING
 from secateur.engine.workflows.prune import PruneSettings
 from secateur.engine.workflows.sweep import at_share
@@ -36,10 +36,8 @@ from ..text.metrics import timing_of
 UNKNOWN = math.nan
 BACKWARD = 2.0
 """A backward pass in forward passes."""
-SINGLE = 4
-"""Bytes of a weight."""
-OPTIMISER = 4
-"""Weights, gradients and the two moments of Adam, in weights."""
+COMPARED = 2
+"""Samples that a verification runs at a time."""
 COMPUTING = ("evaluate", "recover", "score")
 """Steps whose work is multiply-accumulates; a session that was restored is not evaluated again, but scored."""
 TIMES = "times"
@@ -277,7 +275,7 @@ class CostEstimator:
         known = self._memory.get(state.id)
         if known is None or known[0] is not analysis:
             removed: Mask = from_identities(analysis, state.removed)[0]
-            known = self._memory[state.id] = (analysis, memory(analysis, removed))
+            known = self._memory[state.id] = (analysis, sample_memory(analysis, removed))
         return known[1]
 
     def _evaluate(self, name: str, split: str) -> Estimate:
@@ -306,7 +304,7 @@ class CostEstimator:
         if state is None or original is None:
             return Estimate()
         both = original.parameters + state.parameters  # a verification holds a part of them in another form
-        need = SINGLE * (state.parameters + both // 3) + 2 * self._peak(original)
+        need = SINGLE * (state.parameters + both // 3) + 2 * COMPARED * self._peak(original)
         return Estimate(float(original.macs + original.parameters), UNKNOWN, need)
 
     def _peak(self, state: State) -> int:
@@ -318,8 +316,8 @@ class CostEstimator:
             return Estimate()
         asked = settings.distilling or settings
         work = self._lessons(self._passes(asked) if asked.trains else 1, state.macs) + self._tuning(settings)
-        need = SINGLE * (original.parameters + OPTIMISER * state.parameters)
-        need += self._batch() * (self._activations(state).saved + self._peak(original))
+        sample = self._activations(state).saved + self._peak(original)
+        need = training_bytes(original.parameters, state.parameters, sample, self._batch())
         if settings.minutes:
             return Estimate(UNKNOWN, 60 * settings.minutes, need)
         return Estimate(work or UNKNOWN, self._seconds(work) if work else UNKNOWN, need)

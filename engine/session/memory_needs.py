@@ -10,11 +10,8 @@ from ..sources.protocol import ModelSpec
 from ..sources.weight_size import weight_bytes
 from ..structures.analysis import Analysis, Mask
 from ..structures.costs import costs
-from ..structures.memory.peak import memory
+from ..structures.memory.peak import sample_memory, training_bytes
 from ..text.format import byte_size
-
-SINGLE, OPTIMISER = 4, 4
-"""Bytes of a float32; of a weight that is trained itself, its gradient and two moments."""
 
 
 def room_to_open(spec: ModelSpec, device: str) -> Job[tuple[Message, ...]]:
@@ -55,20 +52,20 @@ def room_to_train(analysis: Analysis, removed: Mask, batch: int, device: str) ->
     Raises:
         OutOfMemory: The device is too small for a step of one sample.
     """
-    weights = SINGLE * (costs(analysis).parameters + OPTIMISER * costs(analysis, removed).parameters)
-    samples = next((shape[0] for shape in analysis.input_shapes if shape), 1)  # of the run that was recorded
-    sample = (memory(analysis, removed).saved + memory(analysis).peak) // max(samples, 1)
+    sample = sample_memory(analysis, removed).saved + sample_memory(analysis).peak
+    teacher, student = costs(analysis).parameters, costs(analysis, removed).parameters
+    least, usual = (training_bytes(teacher, student, sample, count) for count in (1, batch))
     facts = device_facts(device)
-    if facts.total and weights + sample > facts.total:
+    if facts.total and least > facts.total:
         template = (
             "Training needs about {need} of memory, and {device} has {total}. Choose another device, or prune more "
             "before recovery."
         )
-        fields = _named(facts, weights + sample) | {"total": byte_size(facts.total)}
+        fields = _named(facts, least) | {"total": byte_size(facts.total)}
         raise OutOfMemory("memory.training", template, **fields)
-    if facts.free and weights + batch * sample > facts.free:
+    if facts.free and usual > facts.free:
         template = "Training needs about {need} of memory, and {device} has {free} free: batches may be divided"
-        yield Progress(Message("memory.scarce", template, _named(facts, weights + batch * sample)))
+        yield Progress(Message("memory.scarce", template, _named(facts, usual)))
 
 
 def _named(one: Device, need: int) -> dict[str, str]:

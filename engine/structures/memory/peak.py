@@ -21,6 +21,11 @@ from numpy.typing import NDArray
 from ..analysis import Analysis, Mask
 from ..costs import kept_sizes
 
+SINGLE = 4
+"""Bytes of a weight in single precision."""
+OPTIMISER = 4
+"""A weight that is trained, its gradient and the two moments of Adam, in weights."""
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -42,6 +47,25 @@ def memory(analysis: Analysis, removed: Mask | None = None) -> Memory:
     size = _sizes(analysis, lives, kept_sizes(analysis, removed)[None])
     peak = int(_alive(analysis, lives, size).max(initial=0))
     return Memory(int(size[0, np.unique(lives.saved)].sum()), peak)
+
+
+def sample_memory(analysis: Analysis, removed: Mask | None = None) -> Memory:
+    """Memory of one sample: an equal part of that of the example, which holds several."""
+    whole = memory(analysis, removed)
+    samples = next((shape[0] for shape in analysis.input_shapes if shape), 1) or 1
+    return Memory(whole.saved // samples, whole.peak // samples)
+
+
+def training_bytes(teacher: int, student: int, sample: int, batch: int) -> int:
+    """Bytes that a step of a training takes.
+
+    Args:
+        teacher: Parameters of the model that teaches.
+        student: Parameters of the one that is trained.
+        sample: Bytes of the activations of both for one sample.
+        batch: Samples in a step.
+    """
+    return SINGLE * (teacher + OPTIMISER * student) + batch * sample
 
 
 def peaks(analysis: Analysis, removed: Mask, kept: NDArray[np.int64]) -> NDArray[np.int64]:

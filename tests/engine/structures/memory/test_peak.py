@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
-from secateur.engine.structures.memory.peak import Memory, memory
+from secateur.engine.structures.memory.peak import Memory, memory, sample_memory
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.tracing.recorder import quiet_forward
 from tests.engine.nets import Concat, Ghost, Residual, Rotary, Tied, TorchAttention, Transformer, image, rows, tokens
@@ -134,3 +134,9 @@ def assert_equal(model: nn.Module, analysis: Analysis, inputs: tuple[torch.Tenso
     if mask.any():
         model = cut(model, analysis, mask, inputs).model
     assert memory(analysis, mask) == measured(model, inputs)
+
+
+def test_memory_of_a_sample_does_not_depend_on_how_many_the_example_has() -> None:
+    found = [sample_memory(analyse(Residual(), image(batch=count))) for count in (2, 4)]
+    assert found[0] == found[1] and found[0].peak > 0
+    assert memory(analyse(Residual(), image(batch=4))).saved == 4 * found[0].saved
