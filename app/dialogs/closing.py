@@ -2,7 +2,7 @@
 
 from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QCloseEvent
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout
+from PySide6.QtWidgets import QDialog
 
 from ..document.aspects import Aspect
 from ..document.document import Document
@@ -11,6 +11,7 @@ from ..text.format import duration
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.labels import label
 from ..widgets.progress import ProgressBar
+from .question_layout import lay_out_question
 from .window_api import WindowApi
 
 BY_ITSELF = frozenset({"open", "restore", "states", "score", "evaluate", "evaluate_original"})
@@ -50,24 +51,11 @@ class Closing(QDialog):
         self.close_button = button(self.tr("Cancel and close"))
         self.stay_button = PrimaryButton(self.tr("Keep the window open"))
         self.stay_button.setDefault(True)
-        self._lay_out()
+        lay_out_question(self, (self.sentence, self.hint, self.waiting), (self.close_button, self.stay_button))
         self.close_button.clicked.connect(self._cancel_jobs)
         self.stay_button.clicked.connect(self.reject)
         window.document.changed.connect(self._changed)
         self._show_jobs()
-
-    def _lay_out(self) -> None:
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 18, 20, 16)
-        layout.setSpacing(12)
-        for each in (self.sentence, self.hint, self.waiting):
-            layout.addWidget(each)
-        layout.addStretch(1)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        row.addWidget(self.close_button)
-        row.addWidget(self.stay_button)
-        layout.addLayout(row)
 
     @Slot(object)
     def _changed(self, aspects: frozenset[Aspect]) -> None:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 from PySide6.QtCore import QObject, Qt, Signal, Slot
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QWidget
 from shiboken6 import isValid
 
 from secateur.engine.errors import SecateurError
@@ -19,6 +19,7 @@ from ..theme import px
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.labels import label
 from ..widgets.progress import ProgressBar
+from .question_layout import lay_out_question
 
 WIDE = 520
 """Width at first, for text of the first size, in device-independent pixels."""
@@ -102,17 +103,7 @@ class InstallThere(QDialog):
         self.state.hide()
         self.cancel_button, self.install_button = button(self.tr("Cancel")), PrimaryButton(self.tr("Install"))
         self.install_button.setDefault(True)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 18, 20, 16)
-        layout.setSpacing(12)
-        for each in (self.sentence, self.state, self.bar):
-            layout.addWidget(each)
-        layout.addStretch(1)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        row.addWidget(self.cancel_button)
-        row.addWidget(self.install_button)
-        layout.addLayout(row)
+        lay_out_question(self, (self.sentence, self.state, self.bar), (self.cancel_button, self.install_button))
         self.install_button.clicked.connect(self._install)
         self.cancel_button.clicked.connect(self.reject)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QWidget
 from shiboken6 import isValid
 
 from secateur.engine.errors import SecateurError
@@ -17,6 +17,7 @@ from ..theme import px
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.labels import label
 from ..widgets.progress import ProgressBar
+from .question_layout import lay_out_question
 
 LARGEST = 1 << 30
 """Bytes of a file that can be sent."""
@@ -59,17 +60,7 @@ class SendFile(QDialog):
         self.cancel_button, self.send_button = button(self.tr("Cancel")), PrimaryButton(self.tr("Send"))
         self.send_button.setDefault(True)
         self.send_button.setEnabled(not problem)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 18, 20, 16)
-        layout.setSpacing(12)
-        for each in (self.sentence, self.problem, self.bar):
-            layout.addWidget(each)
-        layout.addStretch(1)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        row.addWidget(self.cancel_button)
-        row.addWidget(self.send_button)
-        layout.addLayout(row)
+        lay_out_question(self, (self.sentence, self.problem, self.bar), (self.cancel_button, self.send_button))
         self.problem.setVisible(bool(problem))
         self.send_button.clicked.connect(self._send)
         self.cancel_button.clicked.connect(self.reject)
