@@ -223,12 +223,17 @@ def _unchanged(model: Any) -> Generator[None]:
 
 def input_parts(inputs: Inputs, limit: PassLimit) -> Iterator[Inputs]:
     """The inputs of a batch in parts that go through at once: for whoever has to know which part runs."""
-    rows = rows_in(inputs)
-    if not limit.most or rows <= limit.most:
-        yield inputs
+    yield from _divided(inputs, limit.most)
+
+
+def _divided(given: Any, most: int) -> Iterator[Any]:
+    """What a model is given, in parts of at most so many samples; 0 for any number."""
+    rows = rows_in(given) if most else 0
+    if rows <= most:
+        yield given
         return
-    for first, last in _even_parts(rows, limit.most):
-        yield cut_rows(inputs, rows, first, last)
+    for first, last in _even_parts(rows, most):
+        yield cut_rows(given, rows, first, last)
 
 
 def _even_parts(rows: int, most: int) -> Iterator[tuple[int, int]]:
@@ -257,16 +262,6 @@ def _leaves(value: Any) -> Iterator[Any]:
     elif isinstance(value, tuple):
         for one in cast("tuple[Any, ...]", value):
             yield from _leaves(one)
-
-
-def _divided(given: tuple[Any, Any], most: int) -> Iterator[tuple[Any, Any]]:
-    """The arguments of a call in parts of at most so many samples."""
-    rows = rows_in(given) if most else 0
-    if rows <= most:
-        yield given
-        return
-    for first, last in _even_parts(rows, most):
-        yield cut_rows(given, rows, first, last)
 
 
 def cut_rows(value: Any, rows: int, first: int, last: int) -> Any:
