@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from ..batch_parts import in_fitting_parts
 from ..devices import placed
 from ..errors import Message
 from ..jobs import Job, Progress
 from ..tasks.domain_mixture import DomainMixture, DomainTask
-from ..tasks.evaluate_on import first_inputs
+from ..tasks.evaluate_on import fitting_domain_losses
 from ..tasks.protocol import SeekableTask, Split
 from ..text.format import percent
 from ..text.notation import write_amount
@@ -53,7 +51,8 @@ def begin_mixing(training: Training, found: dict[str, Any], parameters: int) -> 
             references = reference_losses(given, mixture.names, parameters)
         else:
             with modes_kept(training.teacher), placed(training.device, training.teacher):
-                references = yield from _domain_losses(training, task, training.teacher.eval())
+                model, passes = training.teacher.eval(), training.passes
+                references = yield from fitting_domain_losses(task, model, Split.VAL, training.token, passes)
         training.mixture = replace(mixture, references=references, seed=training.settings.seed)
         text = _told_references(training.mixture, given, parameters)
         yield Progress(text, values=domain_point(training.mixture, training.step))
@@ -83,24 +82,14 @@ def _told_references(mixture: DomainMixture, given: Sequence[ReferenceLosses], p
     return Message("progress.references_fitted", template, {**fields, "parameters": rounded})
 
 
-def _domain_losses(training: Training, task: DomainTask, model: nn.Module) -> Job[NDArray[np.float64]]:
-    """[k] losses of the domains of the val split, in parts of its batches that fit into memory."""
-    job = in_fitting_parts(
-        lambda: task.domain_losses(model, Split.VAL, training.token),
-        model,
-        lambda: first_inputs(training.task, Split.VAL),
-        training.passes,
-    )
-    return (yield from job)
-
-
 def mixed_anew(training: Training, batches: int) -> Job[None]:
     """The proportions that the losses of now ask for, behind so many batches of a pass."""
     mixture, task = training.mixture, training.task
     if mixture is None or not isinstance(task, DomainTask):
         return
     with modes_kept(training.student), placed(training.device, training.student):
-        losses = yield from _domain_losses(training, task, training.student.eval())
+        model, passes = training.student.eval(), training.passes
+        losses = yield from fitting_domain_losses(task, model, Split.VAL, training.token, passes)
     clamped = training.settings.mixing is Mixing.CLAMPED
     anew = task.advanced(mixture, batches).led_by(losses, clamped)
     shares = zip(anew.names, anew.proportions.tolist(), strict=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..jobs import CancelToken, Job
 from .portion import Portion
-from .protocol import Split
+from .protocol import Split, Task
 
 Floats = NDArray[np.float64]
 SMOOTHING = 1e-4
@@ -131,7 +131,7 @@ class DomainMixture:
 
 
 @runtime_checkable
-class DomainTask(Protocol):
+class DomainTask(Task, Protocol):
     """A task that may have domains."""
 
     def mixture(self) -> DomainMixture | None:

@@ -1,11 +1,15 @@
-"""Evaluates a model on a device, in smaller parts of each batch where that has too little memory."""
+"""Evaluates a model, on a device and by domain, in smaller parts of each batch where there is too little memory."""
 
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..batch_parts import PassLimit, in_fitting_parts
 from ..devices import CPU, device_for, placed
 from ..jobs import CancelToken, Job
 from ..model_inputs import Inputs
+from .domain_mixture import DomainTask
 from .protocol import Metric, Split, Task
 
 
@@ -33,6 +37,24 @@ def evaluate_on(
             lambda: task.evaluate(model, split, token), model, lambda: first_inputs(task, split), limit
         )
         return (yield from job)
+
+
+def fitting_domain_losses(
+    task: DomainTask, model: Any, split: Split, token: CancelToken, limit: PassLimit
+) -> Job[NDArray[np.float64]]:
+    """[k] losses of a model in the domains of a split, in nats a token.
+
+    Args:
+        task: Names the domains.
+        model: Where it is to run.
+        split: What is evaluated on.
+        token: Cancels.
+        limit: How many samples run at a time; fewer where memory runs out.
+    """
+    job = in_fitting_parts(
+        lambda: task.domain_losses(model, split, token), model, lambda: first_inputs(task, split), limit
+    )
+    return (yield from job)
 
 
 def first_inputs(task: Task, split: Split) -> Inputs | None:

@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from ..batch_parts import PassLimit
 from ..errors import TaskError
 from ..jobs import CancelToken, Job, NeverCancelled
 from ..recovery.reference_losses import ReferenceLosses
 from ..tasks.domain_mixture import DomainTask
+from ..tasks.evaluate_on import fitting_domain_losses
 from ..tasks.protocol import Split
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ def domain_losses(session: "Session", state: str, token: CancelToken = NEVER) ->
         template = "The data names no domains. Give text whose files do, such as train-wiki.txt and val-wiki.txt."
         raise TaskError("domains.none", template)
     with session.running(state) as model:
-        losses = yield from task.domain_losses(model, Split.VAL, token)
+        limit = PassLimit(device=session.device)
+        losses = yield from fitting_domain_losses(task, model, Split.VAL, token, limit)
     pairs = zip(mixture.names, losses.tolist(), strict=True)
     return ReferenceLosses(tuple(pairs), session.history.state(state).parameters)
