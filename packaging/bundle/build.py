@@ -245,7 +245,7 @@ def _debian_copyrights(bundle: Path) -> Iterator[str]:
 
 
 def make_libraries(folder: Path) -> None:
-    """Make modules and shared libraries plain files: none is a program by a path that is not there.
+    """Make modules, shared libraries and metadata plain files: none is a program by a path that is not there.
 
     What came out of archives without a time is dated now.
     """
@@ -260,7 +260,7 @@ def make_libraries(folder: Path) -> None:
             first, *rest = path.read_bytes().split(b"\n", 1)
             if first.startswith(b"#!"):
                 path.write_bytes(b"\n".join([b"#", *rest]))  # lines keep their numbers
-        if path.suffix == ".py" or ".so" in path.suffixes:
+        if path.suffix == ".py" or ".so" in path.suffixes or ".dist-info/" in path.as_posix():
             path.chmod(0o644)
 
 
