@@ -14,6 +14,7 @@ HINTS = {
     "open.no_input": "--input, --task",
     "program.pickle": "--trust-pickle",
     "project.moved": "--moved OLD=NEW",
+    "session.machine": "--over-ssh",
     "session.no_task": "--task",
     "target.bench_precision": "--precision",
     "target.bench_runtime": "--runtime",

@@ -14,7 +14,7 @@ from ..recovery.budget import Unit
 from ..recovery.protocol import RecoverySettings
 from ..recovery.reference_losses import write_references
 from ..session.open_model import asks_for
-from ..session.project_request import Request
+from ..session.project_request import OVER_SSH, Request
 from ..session.session import Session
 from ..session.state_history import StateHistory, is_project
 from ..session.states import State
@@ -58,7 +58,7 @@ def own_files(folder: str, command: str, options: dict[str, Any]) -> frozenset[s
     known = None if history is None else _request(history)
     if history is None or known is None or known.left or (known.command, known.options) != (command, options):
         return frozenset()
-    return frozenset(known.files) if history.is_sealed else frozenset()  # a stranger's names whatever it likes
+    return frozenset(known.files)
 
 
 def start_of(session: Session, arguments: argparse.Namespace) -> State:
@@ -119,12 +119,12 @@ def continued(arguments: argparse.Namespace, reporter: Reporter) -> argparse.Nam
     for together in RECOVERING:
         said |= together if said & together else set()
     kept = {name: value for name, value in known.options.items() if name in GOALS | _names() and name not in said}
-    if (address := kept.get("over_ssh")) and not history.is_sealed:
+    if known.elsewhere and OVER_SSH not in said:
         template = (
             "{folder} was made elsewhere, and its sweep sends models to {address}. Add --over-ssh with that machine to "
             "allow it."
         )
-        raise OpenError("cli.machine", template, folder=arguments.model, address=str(address))
+        raise OpenError("cli.machine", template, folder=arguments.model, address=known.elsewhere)
     try:
         again = typed(arguments.command, kept)
     except WrongUsage as error:

@@ -1,23 +1,10 @@
 """Machines that a recipe measures on over `ssh`: one that somebody else wrote sends no model anywhere unasked."""
 
-import msgspec
-
 from ..errors import OpenError
 from ..planning.protocol import Goal
 from ..session.states import PlanIntent
 from .compatibility import Mode
 from .steps import LearnMasks, Plan, Recipe, Step
-
-
-def addresses_in(recipe: Recipe) -> list[str]:
-    """Addresses of the machines that latencies of its plans are measured on."""
-    goals = [plan.goal for step in recipe.steps if (plan := _plan_of(step)) is not None]
-    return sorted({goal.target.address for goal in goals if goal and goal.target and goal.target.address})
-
-
-def without_addresses(recipe: Recipe) -> Recipe:
-    """The same, which leads to no other machine."""
-    return msgspec.structs.replace(recipe, steps=tuple(map(_without_address, recipe.steps)))
 
 
 def require_here(recipe: Recipe, mode: Mode | None) -> None:
@@ -40,9 +27,3 @@ def require_goal_here(goal: Goal | None) -> None:
 
 def _plan_of(step: Step) -> PlanIntent | None:
     return step.intent if isinstance(step, Plan) else step.intent.plan if isinstance(step, LearnMasks) else None
-
-
-def _without_address(step: Step) -> Step:
-    if isinstance(step, Plan | LearnMasks):
-        return msgspec.structs.replace(step, intent=step.intent.without_address)
-    return step

@@ -32,7 +32,7 @@ from ..storage.file_limits import read_whole
 from ..storage.paths import Change, absolute_to, relative_to
 from ..storage.serialization import decoded, from_plain, to_json
 from ..structures.analysis import Analysis
-from .machines import addresses_in
+from ..targets.addresses import addresses_in
 from .steps import (
     Attach,
     AttachIntent,

@@ -28,6 +28,7 @@ from ..session.states import OpenedModel, PlanIntent, State
 from ..sources.protocol import ModelSpec
 from ..storage.paths import inside
 from ..structures.analysis import Kind, Mask, from_identities
+from ..targets.addresses import without_addresses
 from ..tasks.protocol import Split
 from ..workflows.baselines import make_baseline
 from ..workflows.export import export_state
@@ -252,7 +253,7 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
     match step:
         case Plan():
             run.marks = yield from _marks(step, run, token)
-            run.plan = step.intent if run.trusted else step.intent.without_address
+            run.plan = step.intent if run.trusted else without_addresses(step.intent)
         case LearnMasks() if run.mode is Mode.SAME_INDICES:
             template = "Masks were not learned again, because the same structures are to go."
             run.notes.append(Message("replay.no_masks", template))
@@ -292,7 +293,7 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
 
 def _masked(step: LearnMasks, run: _Run, token: CancelToken) -> Job[State]:
     """Masks learned again, for the recorded goal or for the shape that it gave."""
-    intent, session = step.intent if run.trusted else step.intent.without_address, run.session
+    intent, session = step.intent if run.trusted else without_addresses(step.intent), run.session
     run.gone.update({key: len(indices) for key, indices in step.outcome.removed.items()})
     if run.mode is Mode.SAME_SHAPE:
         plan = yield from _same_shape(Plan(intent.plan, step.outcome), run, token)

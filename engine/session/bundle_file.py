@@ -25,6 +25,7 @@ from ..storage.file_limits import ARCHIVE_ERRORS
 from ..storage.paths import DIGEST, absolute_to
 from ..storage.serialization import from_json
 from ..structures.analysis import Analysis
+from ..targets.addresses import without_addresses
 from ..tasks.protocol import TaskSpec
 from ..tasks.spec_paths import change_task
 from .state_history import StateHistory
@@ -295,13 +296,13 @@ def _history(written: Written, path: Path) -> StateHistory:
             raise _damaged(path, Message("bundle.state", "state {id!r} is invalid", {"id": one.id[:20]}))
         if one.parent and one.parent not in history.states:
             raise _damaged(path, Message("bundle.parent", "the parent of state {id!r} is missing", {"id": one.id[:20]}))
-        history.states[one.id] = one
+        history.states[one.id] = without_addresses(one)
     for beside in written.baselines:
         if beside.against not in history.states or not (
             DIGEST.fullmatch(beside.weights) and IDENTITY.fullmatch(beside.id)
         ):
             raise _damaged(path, Message("bundle.baseline", "baseline {id!r} is invalid", {"id": beside.id[:20]}))
-        history.baselines[beside.id] = beside
+        history.baselines[beside.id] = without_addresses(beside)
     if not history.states:
         raise _damaged(path, Message("bundle.empty", "it has no states"))
     return history

@@ -4,8 +4,11 @@ So the same command goes on where it was stopped, however that was, and a sweep 
 that it began with. Loads no torch.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+OVER_SSH = "over_ssh"
+"""The option that holds an address of a machine to measure on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,7 @@ class Request:
         left: Somebody else, a person in the window say, has made further states since.
         files: Where it exports to, absolute; they were free, or might be replaced, when it was asked. The same request
             replaces them unasked when it goes on.
+        elsewhere: Address of the machine that somebody else's request measured on; no option, it is only told.
     """
 
     command: str
@@ -28,3 +32,15 @@ class Request:
     result: str = ""
     left: bool = False
     files: tuple[str, ...] = field(default=(), compare=False)
+    elsewhere: str = field(default="", compare=False)
+
+    @property
+    def reach(self) -> list[str]:
+        """What it leads to outside of its project: a machine, files that it may replace."""
+        return [str(address) for address in (self.options.get(OVER_SSH),) if address] + list(self.files)
+
+    @property
+    def confined(self) -> "Request":
+        """The same of a stranger: it leads to no machine, and replaces nothing."""
+        options = {name: value for name, value in self.options.items() if name != OVER_SSH}
+        return replace(self, options=options, files=(), elsewhere=str(self.options.get(OVER_SSH) or self.elsewhere))

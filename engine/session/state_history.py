@@ -1,6 +1,7 @@
 """The history of a session: the tree of states, kept in memory and in the event log; the log is written first.
 
-Reading the log again gives the same history, so that a session goes on after a crash where it stood.
+Reading the log again gives the same history, so that a session goes on after a crash where it stood. A log may be
+somebody else's: what of its records leads to other machines is left out, unless this user's seal vouches for it.
 """
 
 import platform
@@ -15,7 +16,7 @@ import msgspec
 from ..baselines.protocol import Baseline
 from ..baselines.spec_paths import change_baseline
 from ..errors import Message, OpenError, PlanError
-from ..foreign_code.consent import is_sealed
+from ..foreign_code.consent import is_sealed, seal_of
 from ..jobs import NeverCancelled, finish
 from ..recovery.protocol import as_recorded
 from ..sources.named_code import seal
@@ -25,6 +26,7 @@ from ..storage.atomic_files import copy, free, write
 from ..storage.event_log import EventLog
 from ..storage.paths import DIGEST, Change, absolute_to, relative_to
 from ..storage.serialization import from_plain, to_json, to_plain
+from ..targets.addresses import addresses_in, without_addresses
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, TaskSpec
 from ..tasks.spec_paths import change_task
@@ -48,7 +50,7 @@ class StateHistory:
         versions: Versions of what the session was made with.
         request: What a command was asked to do last, None where no command has worked here.
         seal: Vouches for the Python files that opening it runs, see `sources.consent`.
-        notes: What of the log could not be read, in words.
+        notes: What of the log could not be read or was left out, in words.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -63,13 +65,14 @@ class StateHistory:
         self.seal = ""
         self.notes: tuple[Message, ...] = ()
         self._asking = False  # The command that the request is of is at work, in this process.
+        self._damaged = False  # Lines of the log could not be read.
         self._left = ("", 0)  # A state, and how many there were when it was left at that.
         self._log = EventLog(folder / LOG)
 
     def open(self, spec: ModelSpec, task: TaskSpec | None, original: State) -> None:
         """Begin anew with a model."""
         self.leave("")
-        record, self.notes = _opened(spec, task, original, versions(), self.folder), ()
+        record = _opened(spec, task, original, versions(), self.folder)
         self._log.append(record)
         self._apply(record)
 
@@ -82,7 +85,7 @@ class StateHistory:
 
     def ask(self, request: Request) -> None:
         """Keep what a command is asked to do, or that it has done it; the states that follow are its own."""
-        self._append({"event": "request", "request": to_plain(request)})
+        self._append(_request_record(request))
         self._asking = not request.result
 
     def put(self, state: State) -> State:
@@ -90,7 +93,7 @@ class StateHistory:
         if self.request is not None and not self.request.left and not self._asking and state.id not in self.states:
             self.ask(replace(self.request, left=True))
             self._asking = False
-        self._append({"event": "state", "state": to_plain(state)})
+        self._append(_state_record(state))
         return state
 
     def add_metric(self, state: str, metric: Metric) -> State:
@@ -182,13 +185,14 @@ class StateHistory:
         self._check_tree()
 
     def mend(self) -> None:
-        """Where `read` left lines out: set the damaged log aside and write what was read in its place."""
-        if not self.notes:
+        """Where `read` found damaged lines: set the damaged log aside and write what was read in its place."""
+        if not self._damaged:
             return
         log = self._log.path
         name = f"{log.stem} damaged {time.strftime('%Y-%m-%d %H.%M.%S')}{log.suffix}"
         finish(copy(log, aside := free(log.with_name(name)), NeverCancelled()))
         self.write_to(self.folder, consent=True)
+        self._damaged = False
         template = "The history was rewritten. The old file is kept as {path}."
         self.notes = (*self.notes, Message("session.set_aside", template, {"path": str(aside)}))
 
@@ -247,7 +251,8 @@ class StateHistory:
         self.baselines = {key: one for key, one in self.baselines.items() if one.against in self.states}
         lines = ", ".join(map(str, damaged))
         template = "The history in {folder} was damaged at line {lines}. What could be read was restored."
-        self.notes = (Message("session.salvaged", template, {"folder": str(self.folder), "lines": lines}),)
+        self._damaged = True
+        self.notes = (*self.notes, Message("session.salvaged", template, {"folder": str(self.folder), "lines": lines}))
         if lost:
             template = "Lost: {states}."
             self.notes = (*self.notes, Message("session.lost_states", template, {"states": ", ".join(lost)}))
@@ -275,8 +280,8 @@ class StateHistory:
         original, *others = self.states.values()
         spec = self.spec if consent else self.spec.without_consent
         lines = [_opened(spec, self.task, original, self.versions, folder)]
-        lines += [{"event": "state", "state": to_plain(state)} for state in others]
-        lines += [] if self.request is None else [{"event": "request", "request": to_plain(self.request)}]
+        lines += map(_state_record, others)
+        lines += [] if self.request is None else [_request_record(self.request)]
         change = relative_to(folder)
         lines += [{"event": "baseline", "baseline": to_plain(_moved(b, change))} for b in self.baselines.values()]
         write(folder / LOG, b"".join(to_json(line) + b"\n" for line in lines))
@@ -298,14 +303,29 @@ class StateHistory:
                     self._part_from_data(before)
             case "state":
                 state = from_plain(record["state"], State)
+                if not _vouches(record, addresses := addresses_in(state)):
+                    state = without_addresses(state)
+                    self._tell_left_out(addresses)
                 self.states[state.id] = state
             case "baseline":
                 one = _moved(from_plain(record["baseline"], Baseline), absolute_to(self.folder))
-                self.baselines[one.id] = one
+                self.baselines[one.id] = without_addresses(one)
             case "request":
-                self.request = from_plain(record["request"], Request)
+                request = from_plain(record["request"], Request)
+                if not _vouches(record, request.reach):
+                    request = request.confined
+                self.request = request
             case _:  # Written by a later version that added an event: nothing that this one needs.
                 pass
+
+    def _tell_left_out(self, addresses: list[str]) -> None:
+        """Note each machine once that a stranger's states were measured on."""
+        template = (
+            "This project was made elsewhere and measured on {address}. Nothing is sent there. Enter the address "
+            "yourself to measure there too."
+        )
+        told = (Message("session.machine", template, {"address": address}) for address in addresses)
+        self.notes = (*self.notes, *(one for one in told if one not in self.notes))
 
     def _part_from_data(self, before: TaskSpec | None) -> None:
         """Nothing was measured yet on the data of now; what was made on data before is no step of what is made now."""
@@ -319,9 +339,10 @@ class StateHistory:
             template = "{folder} was written by a newer version of Secateur. Update Secateur to open it."
             raise OpenError("session.later", template, folder=str(self.folder))
         spec = change_model(from_plain(record["spec"], ModelSpec), absolute_to(self.folder))
-        original = from_plain(record["state"], State)
+        original = without_addresses(from_plain(record["state"], State))
         self.spec, self.task, self.states = spec, spec.task, {original.id: original}
         self.baselines, self.request, self._asking = {}, None, False
+        self.notes, self._damaged = (), False
         self.versions = from_plain(record["versions"], dict[str, str])
         self.seal = str(record.get("seal", ""))
 
@@ -340,6 +361,24 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _state_record(state: State) -> dict[str, Any]:
+    return {"event": "state", "state": to_plain(state)} | _seal_of(addresses_in(state))
+
+
+def _request_record(request: Request) -> dict[str, Any]:
+    return {"event": "request", "request": to_plain(request)} | _seal_of(request.reach)
+
+
+def _seal_of(reach: list[str]) -> dict[str, str]:
+    """This user's seal on what a record leads to outside of its folder: machines, files to replace."""
+    return {"seal": seal_of(["reach", *reach])} if reach else {}
+
+
+def _vouches(record: dict[str, Any], reach: list[str]) -> bool:
+    """Whether a record leads nowhere, or this user wrote that it does."""
+    return not reach or is_sealed(str(record.get("seal", "")), seal_of(["reach", *reach]))
 
 
 def _moved(one: Baseline, change: Change) -> Baseline:

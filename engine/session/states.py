@@ -83,14 +83,6 @@ class PlanIntent:
             return Goal((Limit(Cost.MACS, self.keep_macs),), multiple=self.multiple, kinds=kinds)
         return self.goal
 
-    @property
-    def without_address(self) -> "PlanIntent":
-        """The same without the address of the machine that its latency is measured on."""
-        goal = self.goal
-        if goal is None or goal.target is None:
-            return self
-        return replace(self, goal=replace(goal, target=replace(goal.target, address="")))
-
 
 @dataclass(frozen=True, slots=True)
 class MaskIntent:
@@ -105,11 +97,6 @@ class MaskIntent:
     plan: PlanIntent
     recovery: RecoverySettings
     steps: int
-
-    @property
-    def without_address(self) -> "MaskIntent":
-        """The same without the address of the machine that the plan's latency is measured on."""
-        return replace(self, plan=self.plan.without_address)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from ..baselines.protocol import Baseline
 from ..baselines.spec_paths import change_baseline
 from ..errors import Message
 from ..export.protocol import Exported
-from ..recipes.machines import without_addresses
 from ..recipes.steps import Attach, Compare, Export, Open, Recipe, Step
 from ..session.state_history import StateHistory
 from ..session.states import State
@@ -18,6 +17,7 @@ from ..sources.protocol import ModelSpec
 from ..sources.spec_paths import change_model
 from ..storage.paths import Change, base_name, without_paths
 from ..surgery.cut.edits import Verification
+from ..targets.addresses import without_addresses
 from ..tasks.spec_paths import change_task
 
 
@@ -76,8 +76,7 @@ def _state(one: State) -> State:
     exports = tuple(bare_export(exported) for exported in one.exports)
     stopped = None if one.stopped is None else _message(one.stopped)
     repairs, repaired = tuple(map(_message, one.repairs)), tuple(map(_message, one.repaired))
-    plan, masks = one.plan and one.plan.without_address, one.masks and one.masks.without_address
-    one = replace(one, plan=plan, masks=masks)
+    one = without_addresses(one)
     return replace(one, verification=verification, exports=exports, repairs=repairs, stopped=stopped, repaired=repaired)
 
 

@@ -25,8 +25,8 @@ def test_reference_losses_that_were_kept_are_read_as_they_were_typed(losses: str
 def test_only_an_own_sweep_goes_on_with_its_machine_unasked(monkeypatch: pytest.MonkeyPatch, is_own: bool) -> None:
     words = [*SWEEP, "--cost", "latency", "--over-ssh", "ssh://me@board", "--provider-option", "a=b"]
     history = StateHistory(Path())
-    history.request = Request("sweep", options_of(parser().parse_args(words)), "s0")
-    monkeypatch.setattr(StateHistory, "is_sealed", is_own)
+    asked = Request("sweep", options_of(parser().parse_args(words)), "s0")
+    history.request = asked if is_own else asked.confined
     monkeypatch.setattr(project_request, "_history", lambda _folder: history)
     arguments = parser().parse_args(SWEEP[:2])
     arguments.given = given(SWEEP[:2], arguments)
