@@ -53,7 +53,7 @@ def unreachable(
     """The error for a goal that cannot be reached.
 
     Its message has the arguments `lowest`, the share of the first missed cost that can be reached, `nearest`, the
-    lowest of every cost by its name, and `obstacles`, what to relax: (name, whether that alone is enough).
+    lowest of every cost as (its name, amount), and `obstacles`, what to relax: (name, whether that alone is enough).
 
     Args:
         analysis: What can be removed.
@@ -75,7 +75,7 @@ def unreachable(
         "asked": all_of(_asked(goal, k) for k in missed),
         "reached": all_of(_got(goal, k, int(lowest[k]), int(original[k])) for k in missed),
         "lowest": share,
-        "nearest": {str(limit.cost): int(got) for limit, got in zip(goal.limits, lowest, strict=True)},
+        "nearest": tuple((str(limit.cost), int(got)) for limit, got in zip(goal.limits, lowest, strict=True)),
         "obstacles": tuple((name, enough) for name, _, enough in obstacles),
     }
     if not obstacles:

@@ -64,7 +64,7 @@ def test_a_latency_below_the_overhead_is_refused_with_the_lowest():
     with pytest.raises(PlanError, match=r"a latency of at most 0.001 ms. The lowest possible is .* ms") as refused:
         solve(CHAIN, SCORES, Goal((Limit(Cost.LATENCY, amount=1000),), multiple=8), NONE, NONE, table(runtime))
     assert "blocks" not in str(refused.value)
-    lowest = refused.value.message.arguments["nearest"]["latency"]
+    lowest = refused.value.message.arguments["nearest"][0][1]
     least = NONE.copy()
     for one in CHAIN.sets:
         least[one.first : one.first + 56] = True
