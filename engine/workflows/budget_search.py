@@ -6,6 +6,7 @@ The metric need not fall evenly with the budget: what is found holds, as measure
 tried did not; that is no proof that none below it does.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING, Annotated
@@ -14,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message, PlanError, SecateurError, of_the_cut
-from ..jobs import CancelToken, Job, NeverCancelled, Progress, part_of
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, followed, part_of, spanning
 from ..options import Option
 from ..planning.infeasibility import cost_name
 from ..planning.protocol import GOAL, Cost, Limit
+from ..planning.sample_plans import SAMPLES
 from ..planning.scope import outside_scope
 from ..recovery.budget import Budget, Unit
 from ..recovery.protocol import RecoverySettings
@@ -25,7 +27,7 @@ from ..session.states import State
 from ..tasks.metric_loss import ROUNDING, lost
 from ..tasks.protocol import Metric, Split
 from ..text.notation import SHARE
-from .latency_limit import latency_in
+from .latency_limit import latency_in, table_for
 from .prune import PruneSettings
 
 if TYPE_CHECKING:
@@ -166,6 +168,7 @@ def search_budget(
     original = yield from session.evaluate_once(session.states()[0].id, Split.VAL, token)
     search = _Search(session, state, settings, limit, original, token, scores, [])
     asked = (one.share for one in settings.goal.limits if one.cost is limit.cost and one.share)
+    yield from search.measured_cuts()
     low, high, best = 0.0, min(asked, default=1.0), None
     for number in range(limit.trials):
         share = (low + high) / 2
@@ -198,6 +201,17 @@ class _Search:
     token: CancelToken
     scores: NDArray[np.float64] | None
     trials: list[Trial]
+    measured: int = 0
+    """Cut models that were measured first, each about as much work as a trial without its training."""
+
+    def measured_cuts(self) -> Job[None]:
+        """Measure what latencies are predicted with; nothing where no latency counts, or it is known."""
+
+        def told(progress: Progress) -> Iterator[Progress]:
+            self.measured = SAMPLES
+            yield replace(progress, share=progress.share * self._shares(0, brief=True)[0])
+
+        yield from followed(spanning(table_for(self.session, self.at(1.0, True).goal, self.token), 0.0, 1.0), told)
 
     def tried(self, share: float, number: int, brief: bool) -> Job[Trial]:
         """Make, judge and tell a budget; one that no plan reaches, or whose training ends in no numbers, does not hold.
@@ -229,8 +243,8 @@ class _Search:
         trial, result = (
             1 + _training(self.at(1.0, brief)) for brief in (True, False)
         )  # one for all that is no training
-        whole = max(self.limit.trials, number) * trial + result
-        return number * trial / whole, (number * trial + (trial if brief else result)) / whole
+        begin, whole = self.measured + number * trial, self.measured + max(self.limit.trials, number) * trial + result
+        return begin / whole, (begin + (trial if brief else result)) / whole
 
     def wider(self, share: float) -> Trial | None:
         """The next larger budget that held while it was searched."""

@@ -1,5 +1,6 @@
 """The metric that may be lost as a limit: bisection on a metric that is a formula of what is left."""
 
+import math
 from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
@@ -12,7 +13,7 @@ from secateur.engine.cli.autosave import saved_if_stopped
 from secateur.engine.cli.latency_text import no_budget_error
 from secateur.engine.cli.output import Reporter
 from secateur.engine.errors import Message, PlanError, TaskError
-from secateur.engine.jobs import finish
+from secateur.engine.jobs import Job, Progress, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.project_file import read_project
@@ -21,6 +22,7 @@ from secateur.engine.session.states import StateKind
 from secateur.engine.sharing.session_files import save_bundle, save_project
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import Metric, Split
+from secateur.engine.workflows import budget_search
 from secateur.engine.workflows.budget_search import (
     CLOSE,
     LossLimit,
@@ -76,6 +78,23 @@ def test_the_smallest_budget_that_holds_is_found_on_the_choose_split_and_reporte
     assert found.original.split is Split.VAL and found.original.count == 2000
     assert [state for state, split in judged if split is Split.TEST] == [result.id]
     assert any(not one.holds and one.share < last.share for one in found.trials)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_cut_models_that_are_measured_first_are_a_part_of_the_work(
+    session: Session, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    def table(*_: object) -> Job[None]:
+        yield from [] if known else [Progress("Measuring", number, 2) for number in range(3)]
+        raise PlanError("stop", "no trial before that")
+
+    monkeypatch.setattr(budget_search, "table_for", table)
+    seen: list[float] = []
+    limit = LossLimit(0.04, Cost.LATENCY, trials=6)
+    with pytest.raises(PlanError, match="no trial before that"):
+        finish(search_budget(session, "s0", SETTINGS, limit), lambda p: seen.append(p.share))
+    told = [one for one in seen if not math.isnan(one)]
+    assert told == ([] if known else pytest.approx([0, 6 / 19, 12 / 19]))  # a dozen of them, six trials, the result
 
 
 def test_what_is_there_is_not_made_again(session: Session, judged):
