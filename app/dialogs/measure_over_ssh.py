@@ -1,6 +1,6 @@
 """Measure on another machine over the user's own ssh: which one, and with what it computes there."""
 
-from PySide6.QtWidgets import QSizePolicy
+from PySide6.QtWidgets import QCompleter, QSizePolicy
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.subprocesses.ssh import SCHEME, Address, read_address, typed_address
@@ -55,14 +55,17 @@ class MeasureOverSsh(FormDialog):
         self.machine.setEditable(True)
         self.machine.setLineEdit(LineEdit(self.machine.accessibleName(), hint=self.tr("user@board")))
         self.machine.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        completer = QCompleter(self.machine.model(), self.machine)
+        completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)  # inline, Return would only complete
+        self.machine.setCompleter(completer)
         self.machine.addItems([one.removeprefix(SCHEME) for one in settings.machines(settings.BOARDS)])
         self.add_row(self.machine.accessibleName(), self.machine)
-        self.python = self.add_line(self.tr("Python there"), hint=self.tr("python3 of a login"))
+        self.python = self.add_line(self.tr("Python there"), hint=self.tr("/opt/venv/bin/python3; empty: python3"))
         self.provider = ComboBox(self.tr("Provider"))
         self.provider.setEditable(True)
         self.provider.addItems(PROVIDERS)
         self.add_row(self.provider.accessibleName(), self.provider)
-        self.options = self.add_line(self.tr("Options"), hint=self.tr("trt_fp16_enable=True"))
+        self.options = self.add_line(self.tr("Provider options"), hint=self.tr("trt_fp16_enable=True; empty: none"))
         self.add_row(self.tr("Target"), label(target_text(remote_target(self._target))))
         self.machine.currentTextChanged.connect(self.check)
         self.provider.currentTextChanged.connect(self.check)

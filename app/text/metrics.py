@@ -150,7 +150,8 @@ def details(target: TargetSpec) -> list[str]:
     prompt = say("states", "prompt of {0} tokens").format(target.tokens) if target.tokens else ""
     sizes = "" if prompt else "x".join(map(str, target.size))
     device = "" if target.device == CPU else target.device
-    return [one for one in (precision, sizes, prompt, device, target.machine) if one]
+    machine = say("states", "on {0}").format(target.machine) if target.machine else ""
+    return [one for one in (precision, sizes, prompt, device, machine) if one]
 
 
 def path_to(states: tuple[State, ...], present: State) -> list[State]:

@@ -108,7 +108,7 @@ QComboBox::down-arrow {{ image: none; width: 0; height: 0; }}
 QComboBox QAbstractItemView {{ background: {t.raised}; border: 1px solid {t.edge}; padding: 4px; outline: 0;
     selection-background-color: {t.selection}; selection-color: {t.text}; }}
 QPlainTextEdit, QTextBrowser {{ background: {t.panel}; border: 1px solid {t.line}; border-radius: 6px; padding: 4px; }}
-QAbstractSpinBox QLineEdit {{ background: transparent; border: 0; padding: 0; min-height: 0; }}
+QAbstractSpinBox QLineEdit, QComboBox QLineEdit {{ background: transparent; border: 0; padding: 0; min-height: 0; }}
 QAbstractItemView QLineEdit {{ padding: 0 4px; min-height: 0; border-radius: 3px; }}
 """
 

@@ -244,7 +244,8 @@ class TopBar(QWidget):
             self.target.clear()
             for spec in specs:
                 self.target.addItem(target_words(spec), spec)
-            self.target.addItem(self.tr("Other..."), None)
+            self.target.addItem(self.tr("Other..."), "file.target")
+            self.target.addItem(self.tr("Another machine..."), "run.over_ssh")
             self.target.setCurrentIndex(specs.index(self._document.target))
         self.target.setToolTip(target_words(self._document.target))
 
@@ -317,12 +318,12 @@ class TopBar(QWidget):
 
     @Slot(int)
     def _target_chosen(self, index: int) -> None:
-        spec = self.target.itemData(index)
-        if spec is None:
+        chosen: TargetSpec | str = self.target.itemData(index)
+        if isinstance(chosen, str):
             self._show_target()
-            self._run("file.target")
+            self._run(chosen)
         else:
-            self._document.set_target(spec)
+            self._document.set_target(chosen)
 
     def _changed(self, _aspects: frozenset[Aspect]) -> None:
         self.refresh()

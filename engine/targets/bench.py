@@ -188,6 +188,16 @@ def machine(name: str) -> dict[str, Any]:
     return facts | versions
 
 
+def require_provider(name: str) -> None:
+    """End where onnxruntime cannot compute with a provider."""
+    import onnxruntime
+
+    library: Any = onnxruntime  # its types are not known
+    there = library.get_available_providers()
+    if name not in there:
+        sys.exit(f"onnxruntime has no {name}; it has {', '.join(there)}.")
+
+
 def bench(files: Sequence[Path], options: argparse.Namespace) -> dict[str, Any]:
     """Measure files; the result is what JSON holds."""
     given = dict(np.load(options.inputs, allow_pickle=False)) if options.inputs else {}
@@ -245,9 +255,7 @@ def _loaded(file: Path, given: Mapping[str, Any], options: argparse.Namespace) -
 
     library: Any = onnxruntime  # its types are not known
     wanted = _wanted(options.threads)
-    there = library.get_available_providers()
-    if options.provider not in there:
-        sys.exit(f"onnxruntime has no {options.provider} here; it has {', '.join(there)}.")
+    require_provider(options.provider)
     providers = [(options.provider, dict(options.option))]
     session = library.InferenceSession(str(file), wanted, providers=providers)
     if options.provider not in session.get_providers():  # it goes on with the CPU and says nothing
@@ -331,14 +339,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--blocks", action="store_true", help="also time the fused blocks of each file, on the CPU")
     machines = "name of this machine in the results, where several share one host name (default: %(default)s)"
     parser.add_argument("--name", default=platform.node(), help=machines)
+    parser.add_argument("--check", action="store_true", help="only say what this machine is, where it can measure")
     parser.add_argument("--out", type=Path, help="file to write (default: standard output)")
     options = parser.parse_args(arguments)
     given = here / INPUTS
     if options.inputs is None and not options.size and given.is_file():
         options.inputs, options.size = given, tuple(asked.get("size", ()))
-    if not options.files:
+    if options.check:
+        require_provider(options.provider)
+    elif not options.files:
         parser.error("there is no .onnx file beside this script; name some")
-    text = json.dumps(bench(options.files, options), indent=2) + "\n"
+    results = machine(options.name) if options.check else bench(options.files, options)
+    text = json.dumps(results, indent=2) + "\n"
     options.out.write_text(text, encoding="utf-8") if options.out else sys.stdout.write(text)
 
 

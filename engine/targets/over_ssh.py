@@ -5,8 +5,9 @@ The other machine needs Python, numpy and onnxruntime. Nothing stays there, and 
 
 import re
 import shlex
+import shutil
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from ..model_inputs import Inputs
 from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.ssh import Address, read_address, ssh_refusal, start_ssh
 from ..subprocesses.ssh_conversation import SshConversation
+from . import bench
 from .protocol import TargetSpec
 from .remote import RESULTS, BenchResults, provider_arguments, provider_device, read_results, write_bench
 
@@ -91,6 +93,24 @@ def measured_over_ssh(
     return results
 
 
+def require_measurable(target: TargetSpec, token: CancelToken) -> Job[None]:
+    """Find out whether the machine of a target can measure, before models are written for it.
+
+    Args:
+        target: Has an address.
+        token: Ends the connection.
+
+    Raises:
+        SecateurError: As `bench_over_ssh`.
+    """
+    there = read_address(target.address)
+    connecting = Progress(Message("progress.connecting_there", "Connecting to {host}", {"host": there.title}))
+    with temporary_folder() as place:
+        shutil.copyfile(bench.__file__, place / "bench.py")
+        arguments = ("--check", *provider_arguments(target.device))
+        yield from _run_there(place, there, arguments, lambda _: connecting, token)
+
+
 def bench_over_ssh(folder: Path, address: Address, arguments: Sequence[str], token: CancelToken) -> Job[Path]:
     """Run the bench of a folder on another machine; returns the file with its results, which is put into the folder.
 
@@ -103,12 +123,22 @@ def bench_over_ssh(folder: Path, address: Address, arguments: Sequence[str], tok
     Raises:
         SecateurError: No `ssh`, no connection, no Python or no onnxruntime there, or what `bench.py` says itself.
     """
+    return (yield from _run_there(folder, address, arguments, partial(_progress, address.title), token))
+
+
+def _run_there(
+    folder: Path,
+    address: Address,
+    arguments: Sequence[str],
+    tell: Callable[[SshConversation], Progress],
+    token: CancelToken,
+) -> Job[Path]:
     check(token)
     python = address.program or PYTHON
     command = shlex.join(["exec", python, "-c", RECEIVE, *arguments])
     process = start_ssh(address, command, asks=False)
     talk = SshConversation(process, partial(_send_folder, folder), MOST)
-    exitcode = yield from talk.follow(partial(_progress, address.title), token)
+    exitcode = yield from talk.follow(tell, token)
     _, marked, results = bytes(talk.answer).partition(b"\n" + MARK + b"\n")
     if exitcode or not marked or len(talk.answer) > MOST:
         raise _failed(address, python, exitcode, talk.log)

@@ -36,6 +36,7 @@ from ..structures.costs import costs, kept_sizes
 from ..surgery.cut.cut import cut
 from ..surgery.cut.edits import Edits
 from ..targets.machine_name import machine_of
+from ..targets.over_ssh import require_measurable
 from ..targets.profile import Profile, profile, profiles_over_ssh, usual_speed
 from ..targets.protocol import TargetSpec
 from ..targets.table import target_named
@@ -188,6 +189,8 @@ def _measured(measuring: Measuring, plans: Sequence[Mask], store: Stored[Profile
     missing = [plan for plan in plans if _key(kept_sizes(measuring.analysis, plan)) not in store]
     if not missing:
         return
+    if measuring.target.address:
+        yield from require_measurable(measuring.target, token)
     with temporary_folder() as place:
         original = yield from cut_models(measuring, [measuring.analysis.empty()], place / "original", token)
         assert original[0] is not None  # nothing is cut from it
@@ -240,7 +243,8 @@ def _profiled_there(measuring: Measuring, cuts: _Cuts, store: Stored[Profile], t
     numbers = {"first": cuts.done + 1, "last": cuts.done + len(files), "count": cuts.count}
     shown = Message("progress.measuring_cuts", "Cut models {first} to {last} of {count}", numbers)
     job = profiles_over_ssh(cuts.original, files, measuring.prepared.inputs, target, token)
-    found = yield from part_of(Progress(shown, cuts.done, cuts.count), job)
+    progress = Progress(shown, cuts.done, cuts.count, share=cuts.done / cuts.count)
+    found = yield from part_of(progress, job, until=(cuts.done + len(files)) / cuts.count)
     for (plan, _), one in zip(cuts.files, found, strict=True):
         store.put(_key(kept_sizes(measuring.analysis, plan)), one)
 

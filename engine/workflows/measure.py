@@ -9,6 +9,7 @@ from ..session.session import Session
 from ..session.states import EXPORT_MARK
 from ..targets.measure import measure as time_files
 from ..targets.measure import measure_steps
+from ..targets.over_ssh import require_measurable
 from ..targets.protocol import WRITING, TargetSpec, Timing
 from .export import kept_file
 from .measurable import artifacts_of, measurable
@@ -27,6 +28,8 @@ def measure_states(
         target: Where. It runs such exports as they are: see `states.measurable_exports`.
         token: Cancels.
     """
+    if target.address:
+        yield from require_measurable(target, token)
     files: list[Path] = []
     steps: list[tuple[Path, Inputs]] = []
     fresh = [_is_fresh(session, state, target) for state in states]

@@ -10,6 +10,7 @@ from secateur.app.commands import command_named
 from secateur.app.dialogs.measure_over_ssh import MeasureOverSsh
 from secateur.app.dialogs.remote_bench import WriteBench, ask_results
 from secateur.app.panels.ledger_figures import ledger_figures
+from secateur.app.window.top_bar import TopBar
 from secateur.engine.subprocesses.ssh import read_address
 from secateur.engine.targets.over_ssh import target_over_ssh
 from secateur.engine.targets.protocol import TargetSpec, Timing
@@ -97,7 +98,20 @@ def test_states_are_measured_over_ssh_and_the_machine_is_offered_again(qtbot, pl
     player.answer("measure", (Timing(replace(target, address=""), 2.5, 2.4, 2.7, 100, "ARM, 6 cores"),))
     assert "Latencies of 1 state, measured on board" in player.sentences[-1]
     assert ledger_figures(player.document)["latency"].number == "2.50 ms"
-    assert opened().machine.currentText() == "me@board/opt/python3"
+    again = opened()
+    assert again.machine.currentText() == "me@board/opt/python3"
+    again.machine.lineEdit().selectAll()
+    qtbot.keyClick(again.machine.lineEdit(), Qt.Key.Key_Return)  # it is not taken for a completion
+    assert player.link.asked("measure")[1].address == "ssh://me@board/opt/python3" and not again.isVisible()
+
+
+def test_another_machine_is_among_the_targets(qtbot, player, window, monkeypatch) -> None:
+    asked = list[str]()
+    monkeypatch.setattr(window, "run_command", asked.append)
+    target = TopBar(window).target
+    before = target.currentText()
+    target.activated.emit(target.findText("Another machine..."))
+    assert asked == ["run.over_ssh"] and target.currentText() == before
 
 
 def test_a_machine_that_is_reached_is_a_target_like_this_one(qtbot, player, window) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from secateur.engine.cli.main import main
+from secateur.engine.session.export_cache import Artifacts
 from secateur.engine.session.state_history import StateHistory
 from tests.engine.targets.stand_in_ssh import reach_this_machine
 
@@ -69,7 +70,10 @@ def test_another_machine_measures_by_one_command(
     speeds = there["timings"]["s1"]
     assert speeds["beside"] > 0 and speeds["target"]["address"] == ""  # who and where is not written down
     assert main(["measure", project, "--over-ssh", address, "--provider", "NoSuch"]) == 1
-    assert "board failed: onnxruntime has no NoSuchExecutionProvider here" in capsys.readouterr().err
+    assert "board failed: onnxruntime has no NoSuchExecutionProvider; it has" in capsys.readouterr().err
+    monkeypatch.setattr(Artifacts, "file", None)  # what is certain to fail there is said before a file is written
+    assert main(["measure", project, "--over-ssh", "ssh://board/no/python", "--batch", "2"]) == 1
+    assert "There is no /no/python on board." in capsys.readouterr().err
 
 
 def test_what_cannot_be_measured_is_said_in_words(

@@ -152,7 +152,7 @@ def test_a_file_of_ones_own_is_measured_on_random_inputs_and_printed(tmp_path: P
 
 def test_a_provider_that_is_not_there_or_does_not_start_is_refused(written: Path) -> None:
     done = run(written, "--provider", "CUDAExecutionProvider")
-    assert done.returncode == 1 and "no CUDAExecutionProvider here; it has" in done.stderr
+    assert done.returncode == 1 and "no CUDAExecutionProvider; it has" in done.stderr
     assert "--option: fast is not NAME=VALUE" in run(written, "--option", "fast").stderr
     source = (written / "bench.py").read_text()  # as where CUDA's libraries are of another version: it falls back
     broken = source.replace("library.get_available_providers()", '["CPUExecutionProvider", "CUDAExecutionProvider"]')

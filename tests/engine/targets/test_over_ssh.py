@@ -5,6 +5,7 @@ import shutil
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.subprocesses.ssh import Address, read_address
 from secateur.engine.targets.bench import SCHEMA
 from secateur.engine.targets.measure import measure
-from secateur.engine.targets.over_ssh import MARK, MOST, bench_over_ssh, target_over_ssh
+from secateur.engine.targets.over_ssh import MARK, MOST, bench_over_ssh, require_measurable, target_over_ssh
 from secateur.engine.targets.profile import profile, profiles_over_ssh
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.targets.remote import (
@@ -98,6 +99,24 @@ def test_what_fails_there_is_a_sentence(there: Path, folder: Path, tmp_path: Pat
     with pytest.raises(SecateurError) as caught:
         finish(bench_over_ssh(folder, address, (), NEVER))
     assert words.format(python=address.program) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("python", "provider", "words"),
+    [
+        (sys.executable, "", ""),
+        (sys.executable, "NoSuchExecutionProvider", "onnxruntime has no NoSuchExecutionProvider; it has "),
+        ("/no/python", "", "There is no /no/python on board."),
+    ],
+)
+def test_whether_a_machine_can_measure_is_found_out_without_models(
+    there: Path, python: str, provider: str, words: str
+) -> None:
+    target = target_over_ssh(TargetSpec(), Address("board", program=python), provider)
+    with pytest.raises(SecateurError, match=words) if words else nullcontext():
+        for one in require_measurable(target, NEVER):
+            assert str(one.message) == "Connecting to board"
+    assert left(there) == []
 
 
 def test_without_ssh_it_says_so(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
