@@ -131,6 +131,7 @@ class ExportError(SecateurError):
 
 NO_NUMBERS = (
     "recovery.diverged",
+    "recovery.half_diverged",
     "masks.diverged",
     "task.not_finite",
     "task.boxes_not_finite",

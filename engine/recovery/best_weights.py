@@ -32,6 +32,7 @@ class Recovered:
         given: Measured with the model as it was given.
         teacher: How the original was tuned before it taught, or why it was not; None where nothing was tried.
         divided: That memory did not do for whole batches; None where it did.
+        overflow: How many steps were skipped in float16; None where none was.
     """
 
     state_dict: dict[str, Tensor]
@@ -45,11 +46,12 @@ class Recovered:
     given: Metric | None = None
     teacher: Message | None = None
     divided: Message | None = None
+    overflow: Message | None = None
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """For a person: what was done before any training, and how batches ran."""
-        others = (one for one in (self.teacher, self.divided) if one is not None)
+        """For a person: what was done before any training, how batches ran, which steps counted."""
+        others = (one for one in (self.teacher, self.divided, self.overflow) if one is not None)
         return (*others, *self.repair.messages)
 
 

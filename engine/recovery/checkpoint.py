@@ -182,6 +182,7 @@ class Checkpoint:
             "student": training.student.state_dict(),
             "optimizer": training.optimizer.state_dict(),
             "scaler": None if training.scaler is None else training.scaler.state_dict(),
+            "overflows": training.overflows,
             "step": training.step,
             "tokens": training.tokens,
             "random": torch.get_rng_state(),
@@ -277,6 +278,7 @@ def put_back(training: Training, found: dict[str, Any]) -> Position:
     training.optimizer.load_state_dict(found["optimizer"])
     if training.scaler is not None and found.get("scaler"):
         training.scaler.load_state_dict(found["scaler"])
+    training.overflows = int(found.get("overflows", 0))
     if training.masks is not None:
         training.masks.load_state_dict(found["masks"])
     training.step, training.tokens = int(found["step"]), int(found.get("tokens", 0))

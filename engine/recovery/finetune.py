@@ -309,7 +309,8 @@ def _trained(
         except SecateurError as error:
             if error.message.code not in NO_NUMBERS or not best.improved:
                 raise
-            return replace(best, epochs=position.epoch, steps=training.step, stopped=_stopped(error, position, best))
+            why = _stopped(error, position, best)
+            return replace(best, epochs=position.epoch, steps=training.step, overflow=training.overflow, stopped=why)
         if passed:
             position = next_pass(training, position)
         if checkpoint.due():
@@ -317,7 +318,7 @@ def _trained(
     if settings.trains and clock.limited and not training.step:
         best = replace(best, stopped=_no_time(clock))
     begun = position.epoch if position.done else position.epoch - 1
-    return replace(best, epochs=begun, steps=training.step)
+    return replace(best, epochs=begun, steps=training.step, overflow=training.overflow)
 
 
 def _after_steps(

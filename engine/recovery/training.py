@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..adapters.torchvision_detection import asked_for_maps, family
 from ..batch_parts import PassLimit, can_be_divided, in_parts, release_memory, rows_in, run_in_fitting_parts
 from ..device_list import CPU, backend_of, kind_of
-from ..errors import NO_NUMBERS, SecateurError, TaskError
+from ..errors import NO_NUMBERS, Message, SecateurError, TaskError
 from ..jobs import CancelToken, check
 from ..masks.learned_masks import LearnedMasks
 from ..model_inputs import alike, batch_size, call, filled, token_count
@@ -86,6 +86,7 @@ class Training:
         seconds: Of the last step; of a first one nobody knows.
         passes: How many samples go through the models at a time, once memory has run out.
         scaler: Scales the loss where float16 would round gradients to zero; None elsewhere.
+        overflows: Steps that were skipped, because scaled gradients overflowed float16.
     """
 
     student: nn.Module
@@ -111,6 +112,7 @@ class Training:
     seconds: float = math.inf
     passes: PassLimit = field(default_factory=PassLimit)
     scaler: torch.amp.GradScaler | None = None
+    overflows: int = 0
 
     def __post_init__(self) -> None:
         """Mixed precision in float16 needs a scaler."""
@@ -122,6 +124,13 @@ class Training:
         """The type of mixed precision, "" for none: float16 only where one scale of the loss serves all gradients."""
         found = half_of(self.device) if self.settings.half else ""
         return found if found != "float16" or (self.masks is None and self.sharing is None) else ""
+
+    @property
+    def overflow(self) -> Message | None:
+        """How many steps were skipped, None where none was."""
+        template = "{count} of {steps} steps were skipped: their scaled gradients overflowed float16."
+        numbers = {"count": self.overflows, "steps": self.step}
+        return Message("recovery.overflow", template, numbers) if self.overflows else None
 
     @property
     def position(self) -> float:
@@ -178,9 +187,11 @@ class Training:
             nn.utils.clip_grad_norm_(parameters, norm)
         if scaler is None:
             self.optimizer.step()
-        else:  # leaves out a step whose gradients overflowed, and scales less
+        else:  # skips a step whose gradients overflowed, and scales less
             scaler.step(self.optimizer)
+            scale = scaler.get_scale()
             scaler.update()
+            self.overflows += scaler.get_scale() < scale
         self.step += 1
         self.tokens += tokens
         if self.masks is not None:
@@ -359,6 +370,15 @@ class Training:
         return replace(distillation_batch, inputs=asked_for_maps(distillation_batch.inputs))
 
     def _require_finite(self, loss: float) -> None:
+        if not math.isfinite(loss) and self.half == "float16":
+            raise SecateurError(
+                "recovery.half_diverged",
+                "The loss is {loss} at step {step}, in float16, whose largest number is 65,504. Train without mixed "
+                "precision, or try a learning rate below {rate:g}.",
+                loss=loss,
+                step=self.step,
+                rate=self.settings.learning_rate,
+            )
         if not math.isfinite(loss):
             raise SecateurError(
                 DIVERGED,
