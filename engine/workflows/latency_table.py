@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import Message, PlanError, VerificationError
 from ..export.export_batch import write_several
 from ..export.model_package import pack
-from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of, spanning
 from ..latency.block_modules import block_modules
 from ..latency.block_names import VERSION
 from ..latency.fit import fit
@@ -38,7 +38,7 @@ from ..surgery.cut.edits import Edits
 from ..targets.machine_name import machine_of
 from ..targets.over_ssh import require_measurable
 from ..targets.profile import Profile, profile, profiles_over_ssh, usual_speed
-from ..targets.protocol import TargetSpec
+from ..targets.protocol import WRITING, TargetSpec
 from ..targets.table import target_named
 
 NEVER = NeverCancelled()
@@ -199,11 +199,14 @@ def _measured(measuring: Measuring, plans: Sequence[Mask], store: Stored[Profile
             some, folder = missing[start : start + AT_ONCE], place / str(start)
             numbers = {"first": done + 1, "last": done + len(some), "count": len(plans)}
             shown = Message("progress.writing", "Writing cut models {first} to {last} of {count}", numbers)
-            words = Progress(shown, done, len(plans))
-            files = yield from part_of(words, cut_models(measuring, some, folder, token), words=False)
+            begin, end = done / len(plans), (done + len(some)) / len(plans)
+            written = begin + (end - begin) * WRITING / (WRITING + 1)
+            words = Progress(shown, done, len(plans), share=begin)
+            files = yield from part_of(words, cut_models(measuring, some, folder, token), words=False, until=written)
             cut_files = [(plan, file) for plan, file in zip(some, files, strict=True) if file is not None]
             profiled = _profiled_there if measuring.target.address and cut_files else _profiled_here
-            yield from profiled(measuring, _Cuts(original[0], cut_files, done, len(plans)), store, token)
+            job = profiled(measuring, _Cuts(original[0], cut_files, done, len(plans)), store, token)
+            yield from spanning(job, written, end)
             done += len(some)
             shutil.rmtree(folder)
 
@@ -228,12 +231,14 @@ class _Cuts:
 def _profiled_here(measuring: Measuring, cuts: _Cuts, store: Stored[Profile], token: CancelToken) -> Job[None]:
     """Profile cut models one after the other; each is kept at once."""
     target, inputs = replace(measuring.target, seconds=SECONDS), measuring.prepared.inputs
-    for number, (plan, file) in enumerate(cuts.files, cuts.done):
+    for position, (plan, file) in enumerate(cuts.files):
+        number = cuts.done + position
         numbers = {"number": number + 1, "count": cuts.count}
         shown = Message("progress.measuring", "Measuring cut model {number} of {count}", numbers)
         usual = usual_speed(filter(None, map(store.get, store)))
         job = profile(cuts.original, file, inputs, target, token, usual)
-        found = yield from part_of(Progress(shown, number, cuts.count), job, words=False)
+        progress = Progress(shown, number, cuts.count, share=position / len(cuts.files))
+        found = yield from part_of(progress, job, words=False, until=(position + 1) / len(cuts.files))
         store.put(_key(kept_sizes(measuring.analysis, plan)), found)
 
 
@@ -243,8 +248,7 @@ def _profiled_there(measuring: Measuring, cuts: _Cuts, store: Stored[Profile], t
     numbers = {"first": cuts.done + 1, "last": cuts.done + len(files), "count": cuts.count}
     shown = Message("progress.measuring_cuts", "Cut models {first} to {last} of {count}", numbers)
     job = profiles_over_ssh(cuts.original, files, measuring.prepared.inputs, target, token)
-    progress = Progress(shown, cuts.done, cuts.count, share=cuts.done / cuts.count)
-    found = yield from part_of(progress, job, until=(cuts.done + len(files)) / cuts.count)
+    found = yield from part_of(Progress(shown, cuts.done, cuts.count, share=0.0), job, until=1.0)
     for (plan, _), one in zip(cuts.files, found, strict=True):
         store.put(_key(kept_sizes(measuring.analysis, plan)), one)
 

@@ -54,6 +54,25 @@ def runtime(monkeypatch):
     return measured
 
 
+def test_the_share_of_the_work_rises_evenly_while_files_are_written_and_measured(session, monkeypatch):
+    def written(_measuring, plans, folder, token):
+        folder.mkdir()
+        yield from (Progress("Exporting", number, len(plans)) for number in range(len(plans)))
+        return [folder / str(number) for number in range(len(plans))]
+
+    def profile(*_):
+        yield Progress("Measuring", 1, 2)
+        return Profile(BASE, BASE, 1.0, 1.0, (Kernel("all", "Net", ((1,),), BASE),))
+
+    monkeypatch.setattr(latency_tables, "cut_models", written)
+    monkeypatch.setattr(latency_tables, "profile", profile)
+    told: list[float] = []
+    finish(latency_table(session, TORCH), lambda one: told.append(one.share))
+    shares = [one for one in told if not np.isnan(one)]
+    assert len(shares) >= SAMPLES and shares == sorted(shares) and shares[0] == 0
+    assert max(np.diff([*shares, 1.0])) < 2 / SAMPLES
+
+
 def test_samples_are_measured_once_and_other_weights_do_not_matter(session, runtime, tmp_path):
     table = finish(latency_table(session, TORCH))
     count = len(runtime)
