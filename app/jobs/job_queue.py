@@ -9,7 +9,7 @@ import math
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from secateur.engine.errors import SecateurError
@@ -225,11 +225,12 @@ class JobQueue:
 
     Attributes:
         held: Nothing is sent: the engine was lost, and gets back its session first.
+        unheard: The engine is out of reach: nobody knows how far it is.
     """
 
     def __init__(self) -> None:
         """Start empty."""
-        self.held = False
+        self.held = self.unheard = False
         self._numbers = itertools.count(1)
         self._jobs: dict[int, QueuedJob] = {}
 
@@ -308,4 +309,5 @@ class JobQueue:
     def views(self) -> tuple[JobView, ...]:
         """All jobs as the window shows them."""
         jobs = enumerate(self._jobs.values())
-        return tuple(job.view(place, self._may(place, -1), self._may(place, 1)) for place, job in jobs)
+        views = (job.view(place, self._may(place, -1), self._may(place, 1)) for place, job in jobs)
+        return tuple(replace(one, left=-1.0, rough=False) if self.unheard else one for one in views)

@@ -436,7 +436,7 @@ class JobRunner(QObject):
 
     @Slot(object, bool, bool, bool)
     def _lost(self, error: SecateurError, asked: bool, again: bool, restores: bool) -> None:
-        self.queue.held = restores
+        self.queue.held, self.queue.unheard = restores, False
         text = self.tr("restoring the session") if again else self.tr("engine stopped")
         self.document.take_engine(replace(self.document.engine, text=text, ready=False))
         if asked:
@@ -465,15 +465,19 @@ class JobRunner(QObject):
 
     @Slot(str)
     def _disconnected(self, host: str) -> None:
+        self.queue.unheard = True
         text = self.tr("no connection to {host}, trying again").format(host=host)
         self.document.take_engine(replace(self.document.engine, text=text, ready=False))
         words = self.tr("Lost the connection to {host}. Its engine goes on; what it does meanwhile is shown later.")
         self.document.say(words.format(host=host))
+        self._publish()
 
     @Slot(str)
     def _reconnected(self, host: str) -> None:
+        self.queue.unheard = False
         self.document.take_engine(replace(self.document.engine, text=self.tr("engine ready"), ready=True))
         self.document.say(self.tr("Connected to {host} again. Nothing was lost.").format(host=host))
+        self._publish()
 
     @Slot(str)
     def _logged(self, text: str) -> None:

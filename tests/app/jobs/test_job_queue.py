@@ -154,6 +154,20 @@ def test_what_waits_is_sent_once_the_session_is_back_and_never_where_it_does_not
     assert link.sent[-1] == player.document.jobs[0].id  # the engine says why not
 
 
+def test_while_the_engine_is_out_of_reach_nobody_says_how_long_it_takes(player: Player, monkeypatch) -> None:
+    link, document, clock = player.link, player.document, [100.0]
+    monkeypatch.setattr("secateur.app.jobs.job_queue.time.monotonic", lambda: clock[0])
+    player.workbench.states.evaluate("s0")
+    for done in range(4):
+        clock[0] += 10.0
+        link.progressed.emit(document.jobs[0].id, Progressed(1, Progress("on", done, 10), (), ()))
+    clock[0] += 5.0
+    link.disconnected.emit("gpu")
+    assert (document.jobs[0].left, document.jobs[0].rough, document.jobs[0].done) == (-1, False, 3)
+    link.reconnected.emit("gpu")
+    assert document.jobs[0].left == pytest.approx(65.0)
+
+
 def test_the_second_time_a_step_says_how_long_it_takes_as_measured_here(player: Player, monkeypatch) -> None:
     document = player.document
     workbench = player.workbench
