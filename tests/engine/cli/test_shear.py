@@ -105,6 +105,16 @@ def test_a_plan_needs_no_weights(folder: Path, tmp_path: Path, capsys: pytest.Ca
     assert "neurons" in capsys.readouterr().out
 
 
+def test_experts_are_planned_without_weights_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = {**SIZES, "hidden_size": 32, "head_dim": 8, "num_attention_heads": 4, "num_key_value_heads": 2}
+    routed = transformers.MixtralConfig(**sizes, num_local_experts=6, architectures=["MixtralForCausalLM"])
+    routed.save_pretrained(tmp_path)
+    words = ["shear", str(tmp_path), "--plan", "--shape", "experts=4", "width=24", "heads=2", "ffn=40"]
+    kept = {"num_local_experts": 4, "hidden_size": 24, "num_attention_heads": 2, "num_key_value_heads": 1}
+    small = transformers.MixtralForCausalLM(transformers.MixtralConfig(**sizes | kept | {"intermediate_size": 40}))
+    assert printed(words, capsys)["after"]["parameters"] == sum(one.numel() for one in small.parameters())
+
+
 def test_a_size_that_a_shape_forces_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = printed(["shear", str(folder), "--plan", "--shape", "heads=4", "kv-groups=2"], capsys)
     assert done["shape"]["notes"] == []  # 4 heads divide the width of 48

@@ -126,3 +126,13 @@ def test_rows_with_values_are_taken_from_a_table_without() -> None:
 def test_values_are_not_written_over_by_unknown_ones() -> None:
     with pytest.raises(RuntimeError, match="writes unknown values"):
         shapes.run(aten.add_.Tensor, (torch.zeros(2, dtype=torch.int64), blank(2)), {})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("turned", [False, True])
+def test_products_of_experts_have_the_shape_that_they_have_when_computed(dtype: torch.dtype, turned: bool) -> None:
+    rows, ends = torch.ones(6, 16, dtype=dtype), torch.tensor([2, 6], dtype=torch.int32)
+    experts = torch.ones(2, 24, 16, dtype=dtype).mT if turned else torch.ones(2, 16, 24, dtype=dtype)
+    right = aten._grouped_mm.default(rows, experts, ends)
+    found = shapes.run(aten._grouped_mm.default, (rows.to("meta"), experts.to("meta"), ends), {})
+    assert (found.shape, found.stride(), found.dtype) == (right.shape, right.stride(), right.dtype)
