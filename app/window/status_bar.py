@@ -85,8 +85,8 @@ class StatusBar(QWidget):
         jobs, engine = self.document.jobs, self.document.engine
         if engine.place and not engine.ready:
             return engine.text
-        if jobs and jobs[0].text:
-            return f"{jobs[0].title}: {jobs[0].text}"
+        if jobs:
+            return f"{jobs[0].title}: {jobs[0].text}" if jobs[0].text else jobs[0].title
         if not (engine.processor and engine.ready):
             return engine.text
         device = self.document.contents.device
