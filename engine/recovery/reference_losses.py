@@ -5,12 +5,18 @@ then says what a model of the cut one's size should lose, as LLM-Shearing does i
 """
 
 import math
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import SecateurError
 from ..text.notation import Notation, read_amount, write_amount
+
+SIZED = re.compile(r"([0-9.]+[kmgb]?):(.*)", re.IGNORECASE | re.DOTALL)
+"""Losses behind the size of a model; a colon elsewhere belongs to a name."""
+NAMED = re.compile(r"\s*(.+?)\s*=\s*([^=,]*?)\s*(?:,|$)", re.DOTALL)
+"""A name and its loss, up to the comma behind it: a name may hold commas and equals signs too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ def require_references(given: Sequence[ReferenceLosses]) -> None:
 def read_references(text: str) -> tuple[ReferenceLosses, ...]:
     """wiki=1.76,code=0.75 as one; 160M:wiki=3.2,code=1.4 410M:wiki=2.8,code=1.2 as one for each size."""
     try:
-        found = tuple(_read(part) for part in shlex.split(text))
+        found = tuple(_read(part) for part in _parts(text))
     except ValueError:
         template = (
             "{text!r} does not give a loss for each domain. Write it like wiki=1.76,code=0.75, or for models of "
@@ -75,13 +81,27 @@ def write_references(given: Sequence[ReferenceLosses]) -> str:
     return " ".join(parts)
 
 
+def _parts(text: str) -> list[str]:
+    """The text of each model; a blank behind a comma parts none."""
+    found = list[str]()
+    for part in shlex.split(text):
+        if found and found[-1].endswith(","):
+            found[-1] += part
+        else:
+            found.append(part)
+    return found
+
+
 def _read(part: str) -> ReferenceLosses:
-    size, colon, rest = part.partition(":")
-    pairs = [one.rpartition("=") for one in (rest if colon else part).strip(", ").split(",")]
-    if not all(name and equals for name, equals, _ in pairs):
-        raise ValueError(part)
-    losses = tuple((name.strip(), float(loss)) for name, _, loss in pairs)
-    return ReferenceLosses(losses, read_amount(size) if colon else 0)
+    sized = SIZED.fullmatch(part)
+    rest, losses = (sized[2] if sized else part).rstrip(", "), list[tuple[str, float]]()
+    while rest:
+        one = NAMED.match(rest)
+        if one is None:
+            raise ValueError(part)
+        losses.append((one[1], float(one[2])))
+        rest = rest[one.end() :]
+    return ReferenceLosses(tuple(losses), read_amount(sized[1]) if sized else 0)
 
 
 REFERENCE_LOSSES = Notation(read_references, write_references, "NAME=LOSS,...")

@@ -48,12 +48,15 @@ def test_two_sizes_make_a_line_in_logarithms_and_a_loss_that_grows_no_law() -> N
 
 
 def test_references_are_read_as_they_are_written() -> None:
-    given = read_references("code=0.75, wiki=1.76".replace(" ", ""))
+    given = read_references("code=0.75, wiki=1.76")
     assert given == (ReferenceLosses((("code", 0.75), ("wiki", 1.76))),)
     sized = read_references('160M:wiki=3.2 "1.4G:wiki=2.4"')
     assert [one.parameters for one in sized] == [160_000_000, 1_400_000_000]
-    named = (ReferenceLosses((("my wiki", 1.1), ("a=b", 2.0))),)
+    names = ("my wiki", "a=b", "news, old", "en:wiki", "it's")
+    named = (ReferenceLosses(tuple((name, 1.0 + n) for n, name in enumerate(names))),)
     assert read_references(write_references(named)) == named and read_references(write_references(sized)) == sized
+    sizes = tuple(ReferenceLosses(named[0].losses, size) for size in (1_500_000, 3_000_000))
+    assert read_references(write_references(sizes)) == sizes
     assert read_references("") == ()
 
 
@@ -61,6 +64,9 @@ def test_references_are_read_as_they_are_written() -> None:
     ("text", "says"),
     [
         ("wiki", "loss for each domain"),
+        ("wiki=1=", "loss for each domain"),
+        ("=1", "loss for each domain"),
+        ("1.5.M:wiki=1 2M:wiki=1", "not a whole number"),
         ("wiki=low", "loss for each domain"),
         ("wiki=-1", "above 0"),
         ("wiki=nan", "above 0"),
