@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..devices import placed
 from ..errors import Message
 from ..jobs import Job, Progress
+from ..messages import Phrase, listed
 from ..tasks.domain_mixture import DomainMixture, DomainTask
 from ..tasks.evaluate_on import fitting_domain_losses
 from ..tasks.protocol import SeekableTask, Split
@@ -22,11 +23,13 @@ from .checkpoint import Position
 from .domain_points import domain_point
 from .protocol import Mixing
 from .reference_losses import ReferenceLosses
-from .scaling_law import fitted_law
+from .scaling_law import ScalingLaw, fitted_law
 from .side_effects import modes_kept
 from .training import BatchStream, Training
 
 Floats = NDArray[np.float64]
+SHOWN = 4
+"""Domains that a sentence names."""
 
 
 def begin_mixing(training: Training, found: dict[str, Any], parameters: int) -> Job[None]:
@@ -62,24 +65,35 @@ def begin_mixing(training: Training, found: dict[str, Any], parameters: int) -> 
 
 def reference_losses(given: Sequence[ReferenceLosses], names: Sequence[str], parameters: int) -> Floats:
     """[k] losses of these domains: as given, or of a model with so many parameters by a scaling law through them."""
-    losses = np.array([[dict(one.losses)[name] for name in names] for one in given])
     if not given[0].parameters:
-        return losses[0]
+        return np.array([dict(given[0].losses)[name] for name in names])
+    return np.array([one.loss(parameters) for one in _laws(given, names)])
+
+
+def _laws(given: Sequence[ReferenceLosses], names: Sequence[str]) -> list[ScalingLaw]:
+    """The law of each of these domains."""
     sizes = [one.parameters for one in given]
-    return np.array([fitted_law(sizes, some.tolist()).loss(parameters) for some in losses.T])
+    return [fitted_law(sizes, [dict(one.losses)[name] for one in given]) for name in names]
 
 
 def _told_references(mixture: DomainMixture, given: Sequence[ReferenceLosses], parameters: int) -> Message:
     pairs = zip(mixture.names, mixture.references.tolist(), strict=True)
-    fields = {"losses": ", ".join(f"{name} {loss:.3f}" for name, loss in pairs)}
+    fields: dict[str, Phrase] = {"losses": ", ".join(f"{name} {loss:.3f}" for name, loss in pairs)}
     if not given:
         return Message("progress.references", "Losses of the original by domain: {losses}", fields)
     if not given[0].parameters:
         return Message("progress.references_given", "Reference losses by domain, as given: {losses}", fields)
-    template = "Reference losses by domain, of a scaling law at {parameters} parameters: {losses}"
     digits = 10 ** max(int(math.log10(parameters)) - 2, 0)
-    rounded = write_amount(round(parameters / digits) * digits)
-    return Message("progress.references_fitted", template, {**fields, "parameters": rounded})
+    fields["parameters"] = write_amount(round(parameters / digits) * digits)
+    flat = [name for name, law in zip(mixture.names, _laws(given, mixture.names), strict=True) if not law.falls]
+    if not flat:
+        template = "Reference losses by domain, of a scaling law at {parameters} parameters: {losses}"
+        return Message("progress.references_fitted", template, fields)
+    template = (
+        "Reference losses by domain, of a scaling law at {parameters} parameters: {losses}. In {flat} the larger "
+        "models given do not lose less, so the mean of their losses counts for any size."
+    )
+    return Message("progress.references_flat", template, fields | {"flat": listed(flat, SHOWN)})
 
 
 def mixed_anew(training: Training, batches: int) -> Job[None]:

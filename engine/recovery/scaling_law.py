@@ -34,6 +34,11 @@ class ScalingLaw:
     exponent: float
     unit: float
 
+    @property
+    def falls(self) -> bool:
+        """Whether larger models lose less; else every size has one loss."""
+        return self.scale > 0 and self.exponent > 0
+
     def loss(self, parameters: float) -> float:
         """Nats a token of a model of that size."""
         return self.floor + self.scale * (parameters / self.unit) ** -self.exponent
@@ -42,7 +47,9 @@ class ScalingLaw:
 def fitted_law(sizes: Sequence[int], losses: Sequence[float]) -> ScalingLaw:
     """The law with the least sum of squared differences; of two sizes that without a floor, a line in logarithms.
 
-    For each exponent the other two are a linear problem with numbers of at least 0, so that one number is sought.
+    Where larger models do not lose less on the whole, it is the mean of the losses (of two the geometric one), whatever
+    the size. For each exponent the other two are a linear problem with numbers of at least 0, so that one number is
+    sought.
 
     Args:
         sizes: [n] parameters, 2 or more different ones.
@@ -53,7 +60,9 @@ def fitted_law(sizes: Sequence[int], losses: Sequence[float]) -> ScalingLaw:
     units, measured = np.asarray(sizes, np.float64) / unit, np.asarray(losses, np.float64)
     if len(sizes) == 2:
         slope, intercept = np.polyfit(np.log(units), np.log(measured), 1)
-        return ScalingLaw(0.0, float(np.exp(intercept)), float(max(-slope, 0.0)), unit)
+        if slope >= 0:
+            return ScalingLaw(float(np.exp(np.log(measured).mean())), 0.0, 0.0, unit)
+        return ScalingLaw(0.0, float(np.exp(intercept)), float(-slope), unit)
 
     def solved(exponent: float) -> tuple[Floats, float]:
         """Floor and scale for an exponent, and how far the law is off."""

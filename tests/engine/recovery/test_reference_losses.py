@@ -45,6 +45,8 @@ def test_two_sizes_make_a_line_in_logarithms_and_a_loss_that_grows_no_law() -> N
     law = fitted_law((100, 400), (4.0, 2.0))
     assert law.loss(1600) == pytest.approx(1.0) and law.loss(200) == pytest.approx(8**0.5)
     assert fitted_law((100, 200, 400), (2.0, 2.1, 2.2)).loss(50) == pytest.approx(2.1)
+    flat = fitted_law((100, 200), (2.0, 2.2))
+    assert not flat.falls and flat.loss(50) == flat.loss(5000) == pytest.approx(4.4**0.5)
 
 
 def test_references_are_read_as_they_are_written() -> None:
@@ -88,6 +90,15 @@ def test_references_are_those_of_the_domains_in_their_order_at_the_size_asked_fo
     pairs = [f"{size}:wiki={chinchilla(size)!r},code={2 * chinchilla(size)!r}" for size in SIZES]
     found = reference_losses(read_references(" ".join(pairs)), ("code", "wiki"), 1_300_000_000)
     assert found == pytest.approx([2 * chinchilla(1.3e9), chinchilla(1.3e9)], rel=1e-5)
+
+
+def test_a_law_that_does_not_fall_says_so_and_of_which_domain(folder: Path) -> None:
+    said = list[str]()
+    given = read_references("100:digits=2,letters=3 400:digits=2.1,letters=2")
+    settings = RecoverySettings(epochs=1, threads=1, mixing=Mixing.DYNAMIC, references=given, distillation=0)
+    finish(fine_tune(Next(LETTERS), Next(DIGITS), text_task(folder), settings), lambda one: said.append(str(one.text)))
+    (told,) = [one for one in said if "scaling law" in one]
+    assert "In digits the larger models given do not lose less" in told and "letters the" not in told
 
 
 def test_references_of_other_domains_are_refused_by_their_names(folder: Path) -> None:
