@@ -137,7 +137,9 @@ def _cost(one: Reached, predicted: bool) -> CostVerdict:
     met = one.got <= one.asked
     got_words, asked_words = _apart(change, asked, one.got != one.asked)
     words = {"change": got_words, "cost": COST_NAMES[one.cost], "asked": asked_words}
-    if predicted and met:
+    if isinstance(one.cost, Kind):
+        clause = _kind_clause(one, one.cost)
+    elif predicted and met:
         clause = Message("verdict.cost_predicted", "{change} % {cost} as predicted, reached", words)
     elif predicted:
         clause = Message("verdict.cost_predicted_missed", "{change} % {cost} as predicted, asked for {asked} %", words)
@@ -146,6 +148,14 @@ def _cost(one: Reached, predicted: bool) -> CostVerdict:
     else:
         clause = Message("verdict.cost_missed", "{change} % {cost}, asked for {asked} %", words)
     return CostVerdict(one.cost, one.original, one.asked, one.got, predicted, met, clause)
+
+
+def _kind_clause(one: Reached, kind: Kind) -> Message:
+    """Structures are counted, as whoever asks for a number of them does."""
+    words = {"got": one.got, "original": one.original, "kinds": COST_NAMES[kind], "asked": one.asked}
+    if one.got <= one.asked:
+        return Message("verdict.kind_reached", "{got:,} of {original:,} {kinds}, reached", words)
+    return Message("verdict.kind_missed", "{got:,} of {original:,} {kinds}, asked for {asked:,}", words)
 
 
 def _metric(original: Metric | None, result: Metric | None, allowed: float | None) -> MetricVerdict | None:

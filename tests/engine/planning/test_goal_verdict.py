@@ -6,6 +6,7 @@ import pytest
 
 from secateur.engine.planning.goal_verdict import goal_verdict
 from secateur.engine.planning.protocol import Cost, Reached
+from secateur.engine.structures.analysis import Kind
 from secateur.engine.tasks.protocol import Metric, Split
 
 HALF = Reached(Cost.MACS, 1000, 500, 496)
@@ -43,6 +44,13 @@ def test_the_sentence_says_what_was_lost_and_saved_against_what_was_asked(reache
     first, last = (None if value is None else top1(value) for value in metrics)
     found = goal_verdict((reached,), first, last, allowed)
     assert found is not None and (found.met, str(found.sentence)) == (met, words)
+
+
+def test_structures_are_counted_as_they_were_asked_for():
+    shape = (Reached(Kind.BLOCK, 4, 3, 3), Reached(Kind.NEURON, 5504, 2048, 2560))
+    found = goal_verdict(shape)
+    words = "Goal missed: 3 of 4 blocks, reached; 2,560 of 5,504 neurons, asked for 2,048"
+    assert found is not None and (found.met, str(found.sentence)) == (False, words)
 
 
 def test_a_miss_by_less_than_a_tenth_shows_as_many_digits_as_tell_it():
