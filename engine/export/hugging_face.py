@@ -38,7 +38,7 @@ REMOTE = (
     "import transformers\n\n"
     "model = transformers.AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)\n"
 )
-CODE_CARD = "\nThe layers differ in size: `modeling_decilm.py` builds them. Pass `trust_remote_code=True` to load it.\n"
+CODE_CARD = "\n`modeling_decilm.py` builds these sizes: pass `trust_remote_code=True` to load them.\n"
 """What loads a folder in a fresh process, where the library's copy of its code is not kept; and what its card adds."""
 AUTO = (
     "AutoModelForCausalLM", "AutoModelForMaskedLM", "AutoModelForSeq2SeqLM", "AutoModelForSequenceClassification",

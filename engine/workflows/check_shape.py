@@ -196,15 +196,25 @@ def _at_share(free: Iterable[KindSize], share: float) -> tuple[KindLimit, ...]:
 def _problems(plans: _Plans, shape: tuple[KindLimit, ...], sizes: tuple[KindSize, ...]) -> tuple[ShapeProblem, ...]:
     """Each kind whose number cannot be, whatever the others are; where all can, that they do not go together."""
     known = {one.kind: one for one in sizes}
-    alone: list[ShapeProblem] = []
-    for limit in shape:
-        if (error := plans.fault((limit,))) is not None:
-            offers = _nearest(known.get(limit.kind), limit, plans, (limit,), ALONE)
-            alone.append(ShapeProblem(said(error.message), limit.kind, offers))
-    if alone or not shape or (error := plans.fault(shape)) is None:
-        return tuple(alone)
-    offers = (offer for limit in shape for offer in _nearest(known.get(limit.kind), limit, plans, shape, BESIDE))
+    faults = [(limit, plans.fault((limit,))) for limit in shape]
+    alone = [(limit, error) for limit, error in faults if error is not None and not _of_configuration(error)]
+    if alone:
+        return tuple(
+            ShapeProblem(
+                said(error.message), limit.kind, _nearest(known.get(limit.kind), limit, plans, (limit,), ALONE)
+            )
+            for limit, error in alone
+        )
+    if not shape or (error := faults[0][1] if len(shape) == 1 else plans.fault(shape)) is None:
+        return ()
+    others = [limit for limit in shape if limit.kind in JOINT or not _of_configuration(error)]
+    offers = (offer for limit in others for offer in _nearest(known.get(limit.kind), limit, plans, shape, BESIDE))
     return (ShapeProblem(said(error.message), None, tuple(offers)),)
+
+
+def _of_configuration(error: PlanError) -> bool:
+    """Whether numbers that can be do not go together in a configuration, as a width that heads do not divide."""
+    return error.message.code in ("uniform.width", "uniform.shape")
 
 
 def _rounded(plans: _Plans, shape: tuple[KindLimit, ...], sizes: tuple[KindSize, ...]) -> tuple[KindLimit, ...]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import Message
 from ..planning.goal import solve
 from ..planning.protocol import Goal
 from ..planning.scope import outside_scope, touching
@@ -15,7 +16,7 @@ from ..structures.analyse import analyse
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import costs
 from ..surgery.repair.config_fit import is_transformers
-from ..surgery.repair.keep_uniform import fitting_plan, keep_uniform
+from ..surgery.repair.keep_uniform import fitting_plan, is_configurable, keep_uniform
 from ..surgery.repair.kv_cache import cached_by_heads, cached_numbers
 from .shape_answer import ShapePlan
 
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 
 JOINT = frozenset({Kind.WIDTH, Kind.HEAD, Kind.KV_GROUP, Kind.HEAD_DIM})
 """Kinds of which configurations allow some numbers only beside some of the others."""
+NO_CONFIGURATION = Message(
+    "plan.shape_no_config",
+    "No configuration of the model's class has this shape, so the stock library does not load the result. Open the "
+    "model with uniform layers to be offered shapes that have one.",
+)
 
 
 def shape_plan(
@@ -49,9 +55,10 @@ def shape_plan(
         before: [S] what was gone already, None for nothing.
     """
     first, last = costs(analysis), costs(analysis, removed)
-    cached = None
+    cached, notes = None, forced_sizes(analysis, goal, analysis.empty() if before is None else before, removed)
     if is_transformers(model) and not uniform:
         cached = cached_by_heads(model, analysis, removed)
+        notes += () if is_configurable(model, analysis, removed) else (NO_CONFIGURATION,)
     if uniform:
         original, result = (cached_numbers(model, analysis, plan) for plan in (analysis.empty(), removed))
         cached = None if original is None or result is None else (original, result)
@@ -62,7 +69,7 @@ def shape_plan(
         (first.macs, last.macs),
         cached,
         JOINT if uniform else frozenset(),
-        forced_sizes(analysis, goal, analysis.empty() if before is None else before, removed),
+        notes,
     )
 
 

@@ -106,13 +106,13 @@ def written_as(config: Any) -> Message:
     """What a folder in this form is, in words."""
     if read_elsewhere(config):
         template = (
-            "Layers have different sizes, so the folder is in the DeciLM form: trust_remote_code loads it. Programs "
-            "that know DeciLM read it themselves."
+            "No configuration of a Llama has these sizes, so the folder is in the DeciLM form: trust_remote_code loads "
+            "it. Programs that know DeciLM read it themselves."
         )
         return Message("export.deci", template)
     template = (
-        "Layers have different sizes, so the folder is in the DeciLM form: trust_remote_code loads it. Programs that "
-        "know DeciLM need equal query heads and feed-forward widths in multiples of {multiple}."
+        "No configuration of a Llama has these sizes, so the folder is in the DeciLM form: trust_remote_code loads it. "
+        "Programs that know DeciLM need equal query heads and feed-forward widths in multiples of {multiple}."
     )
     return Message("export.deci_sizes", template, {"multiple": NATIVE_MULTIPLE})
 

@@ -207,6 +207,17 @@ def fitting_plan(
     raise PlanError("uniform.none", template)
 
 
+def is_configurable(model: Any, analysis: Analysis, removed: Mask) -> bool:
+    """Whether one configuration describes what a plan leaves, by its shapes.
+
+    Args:
+        model: The original, of transformers.
+        analysis: Of it, with or without the constraints of `keep_uniform`.
+        removed: [S] the plan.
+    """
+    return _accepted(fields_of(model), analysis, removed)
+
+
 def _accepted(fields: ConfigFields, analysis: Analysis, plan: Mask) -> bool:
     """Whether a configuration builds what a plan [S] leaves."""
     found = {name: tuple(shape) for name, shape in shapes(analysis, plan).items() if name in fields.shapes}

@@ -91,11 +91,22 @@ def test_the_cache_is_known_too_where_layers_may_differ(uniform: Session, free: 
     assert cached_by_heads(opened.model, free.analysis, gone) == (96, 96 - 2 * 4)
 
 
+def test_a_shape_that_no_configuration_has_is_told_where_layers_may_differ(uniform: Session, free: Session) -> None:
+    with pytest.raises(Exception, match="multiple"):  # what the library says of this width
+        transformers.LlamaForCausalLM(llama(3, 30, 4, 2, 48))
+    plan = asked(free, width=30, heads=4).plan
+    assert plan is not None and [note.code for note in plan.notes] == ["plan.shape_no_config"]
+    assert "Nearest possible width: 28 or 32" in str(asked(uniform, width=30, heads=4).problems[0].message)
+    stock = asked(free, width=28, heads=4).plan
+    assert stock is not None and not stock.notes
+
+
 @pytest.mark.parametrize(
     ("shape", "kind"),
     [
         ({"layers": 7}, Kind.BLOCK),
-        ({"width": 17, "ffn": 24}, Kind.WIDTH),
+        ({"width": 17, "ffn": 24}, None),
+        ({"width": 30, "heads": 4, "ffn": 24}, None),
         ({"heads": 3}, Kind.HEAD),
         ({"heads": 4, "kv": 3}, None),
     ],
