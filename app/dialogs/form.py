@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from PySide6.QtCore import QSize, Qt, Slot
+from PySide6.QtCore import QEvent, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QKeyEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QDialog,
@@ -72,7 +72,20 @@ class Rows(QScrollArea):
 
 
 class _Page(QWidget):
-    """What is scrolled."""
+    """What is scrolled.
+
+    Signals:
+        laid_out: Its rows are others, or need other heights.
+    """
+
+    laid_out = Signal()
+
+    def event(self, event: QEvent) -> bool:
+        """Tell of rows that ask to be laid out again, once they are."""
+        done = super().event(event)
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.laid_out.emit()
+        return done
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Lay the rows out for this width: Qt's form may have kept heights of the last one, where words wrapped."""
@@ -127,6 +140,7 @@ class FormDialog(QDialog):
         layout.setSpacing(12)
         layout.addWidget(label(sentence, "muted", wrap=True))
         self._rows = Rows(self.form)
+        self._rows.page.laid_out.connect(self._fit)
         layout.addWidget(self._rows)
         layout.addWidget(self.missing)
         layout.addStretch(1)
@@ -215,6 +229,7 @@ class FormDialog(QDialog):
         super().resizeEvent(event)
         self._fit()
 
+    @Slot()
     def _fit(self) -> None:
         """Be so high that no line of a sentence that wraps is cut off."""
         self._rows.updateGeometry()

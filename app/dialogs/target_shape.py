@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from PySide6.QtCore import QSignalBlocker, QTimer, Slot
-from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QWidget
 from shiboken6 import isValid
 
@@ -75,8 +74,6 @@ class TargetShape(FormDialog):
         self._timer.timeout.connect(self._ask)
         self._patience = QTimer(self, interval=LONG, singleShot=True)
         self._patience.timeout.connect(self._say_waiting)
-        self._settled = QTimer(self, interval=0, singleShot=True)
-        self._settled.timeout.connect(self._fit)
         self.finished.connect(self._forget)
         self._add_source()
         self._add_kinds()
@@ -131,11 +128,6 @@ class TargetShape(FormDialog):
             holder = _beside(line, told)
             holder.setFocusProxy(line)
             self.add_row(line.accessibleName(), holder)
-
-    def showEvent(self, event: QShowEvent) -> None:
-        """Its height is known once its words are laid out at the width that it got."""
-        super().showEvent(event)
-        self._settled.start()
 
     # What is typed, and what the engine says of it.
 
@@ -325,7 +317,6 @@ class TargetShape(FormDialog):
         self.estimate.setText(self._estimate())
         if self._waits:
             self.accept_button.setEnabled(False)
-        self._settled.start()
 
     @property
     def _removes(self) -> bool:
