@@ -14,14 +14,17 @@ from secateur.engine.errors import EngineLost, SecateurError
 from secateur.engine.jobs import Cancelled
 from secateur.engine.planning.protocol import PRESETS, Choose, Cost, KindLimit, kind_limit_of, limit_of
 from secateur.engine.planning.target_shape import KindSize
+from secateur.engine.recovery.budget import Budget
+from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.text.notation import SHARE_OR_COUNT
 from secateur.engine.workflows.shape_answer import ShapeAnswer, ShapeProblem
 
-from ..jobs.shape import shaped
+from ..jobs.shape import TYPED, shaped
 from ..text.format import about
 from ..text.structures import kept_words, many_of
-from ..text.translate import sentence
+from ..text.titles import budget_called
+from ..text.translate import counted, sentence
 from ..widgets.buttons import button
 from ..widgets.cost_box import ORDER, CostBox
 from ..widgets.fields import ComboBox, DoubleSpinBox, LineEdit
@@ -89,6 +92,8 @@ class TargetShape(FormDialog):
         self.form.addRow(self.estimate)
         self.problem, self.act = self._problem, self._act
         self._show_source()
+        if (last := self._workbench.shape.last) is not None and self._document.goal.shape:
+            self.way.show(last)
         self.check()
         self._ask()
         next(iter(self.lines.values())).setFocus()
@@ -203,11 +208,14 @@ class TargetShape(FormDialog):
 
     @Slot()
     def _say_waiting(self) -> None:
-        """The engine has something else to do first."""
+        """The engine takes its time, or has something else to do first."""
         if self._waits:
-            running = next((job.title for job in self._document.jobs), "")
-            self.figures.notes.setText(self.tr("Waiting for the engine: {job}").format(job=running))
-            self._fit()
+            running = next(iter(self._document.jobs), None)
+            if running is None or running.about == TYPED:
+                words = self.tr("Checking the shape. It takes the engine a moment.")
+            else:
+                words = self.tr("Waiting for the engine: {job}").format(job=running.title)
+            self.figures.notes.setText(words)
 
     def _missed(self, error: SecateurError | None) -> None:
         """No answer: the engine is asked again where it was not asked, or once after it was lost; else say why."""
@@ -330,11 +338,28 @@ class TargetShape(FormDialog):
             return self.tr("Marks what goes. Nothing is cut before you say so; Undo takes the plan back.")
         settings, trained = self.way.settings(), self._workbench.shape.seconds(self.way.steps.value())
         parts = [self.tr("Cuts are made and verified as they come. A run that is stopped goes on where it was.")]
+        if way is Choose.ROUNDS and (told := self._rounds(settings)):
+            parts.insert(0, told)
         if way is Choose.MASKS and trained:
             parts.append(self.tr("Learning masks takes about {0}.").format(about(trained)))
         if settings is not None and settings.trains and self._document.task is None:
             parts.append(self.tr("Without data nothing can be recovered: attach it first."))
         return " ".join(parts)
+
+    def _rounds(self, recovery: RecoverySettings | None) -> str:
+        """How many rounds there are, and about how long they train; "" where no plan has the shape."""
+        answer, shape = self._answer, self._workbench.shape
+        if self._waits or answer is None or answer.plan is None or not answer.shape:
+            return ""
+        rounds = shape.rounds(replace(shaped(self._document.contents.wanted), shape=answer.shape))
+        words = counted(rounds, self.tr("{count} round"), self.tr("{count} rounds"))
+        if recovery is None or not recovery.trains or self._document.task is None:
+            return self.tr("{0}.").format(words)
+        whole = budget_called(Budget(recovery.budget.unit, rounds * recovery.budget.amount))
+        words = self.tr("{0}, {1} of recovery in total.").format(words, whole)
+        before, after = answer.plan.macs
+        seconds = shape.rounds_seconds(recovery, after / max(before, 1), rounds)
+        return self.tr("{0} They take about {1}.").format(words, about(seconds)) if seconds else words
 
     def _problem(self) -> str:
         if problem := self._unreadable() or self.way.problem():

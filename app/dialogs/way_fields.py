@@ -61,6 +61,17 @@ class WayFields:
         for each in (self.steps, self.length):
             each.valueChanged.connect(changed)
 
+    def show(self, settings: PruneSettings) -> None:
+        """Show how a goal was reached before, so that a run that was stopped goes on."""
+        self.choose.setCurrentIndex(self.choose.findData(settings.choose))
+        self.steps.setValue(settings.mask_steps)
+        recovery = settings.recovery
+        how = "none" if recovery is None else "train" if recovery.trains else "repair"
+        self.recovery.setCurrentIndex(self.recovery.findData(how))
+        if recovery is not None and recovery.trains and recovery.budget.unit is self._document.recovery.budget.unit:
+            amount = recovery.budget.amount
+            self.length.setValue(int(amount)) if isinstance(self.length, SpinBox) else self.length.setValue(amount)
+
     @property
     def way(self) -> Choose:
         """How it is chosen what stays."""

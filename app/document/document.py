@@ -550,8 +550,12 @@ class Document(QObject):
         made = [contents.states[contents.present], *reversed(contents.states.values())]
         recovered = next((state for state in made if state.curve), None)
         if recovered is not None:
-            self.training = TrainingCurve(recovered.parent, [CurvePoint.of(point) for point in recovered.curve])
-            self.announce(Aspect.CURVE)
+            self._show_curve(recovered)
+
+    def _show_curve(self, recovered: State) -> None:
+        """The curve that a state was recovered by."""
+        self.training = TrainingCurve(recovered.parent, [CurvePoint.of(point) for point in recovered.curve])
+        self.announce(Aspect.CURVE)
 
     def take_arrivals(self, states: tuple[State, ...]) -> None:
         """States that a job makes on the way, beside the present one; those that are known bring measurements."""
@@ -560,6 +564,15 @@ class Document(QObject):
                 self.contents.states[state.id] = state
                 self.history.spoil()
         self.take_metrics(states)
+
+    def take_trained(self, states: tuple[State, ...]) -> None:
+        """The same of a job that cuts and recovers by turns: the curve is that of the last one."""
+        self.take_arrivals(states)
+        for state in states[-1:]:
+            if state.curve:
+                self._show_curve(state)
+            else:
+                self.begin_curve(state.id)
 
     def take_metrics(self, states: tuple[State, ...]) -> None:
         """What the engine measured of its states meanwhile."""

@@ -16,6 +16,8 @@ from secateur.engine.recovery.protocol import RecoverySettings
 
 MOST_POINTS = 2000
 """Of a curve of gates: a longer one loses every second."""
+TRAINS = frozenset({"recover", "prune", "sweep"})
+"""Methods of jobs that train a state, or several after one another, and tell the curve."""
 
 
 @dataclass(frozen=True, slots=True)

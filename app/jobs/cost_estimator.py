@@ -192,6 +192,10 @@ class CostEstimator:
         """The same of a recovery with these settings: its minutes, or the time of its epochs."""
         return 60 * settings.minutes or self.training(self._passes(settings), share)
 
+    def rounds_seconds(self, settings: RecoverySettings, share: float, rounds: int) -> float:
+        """The same of the recoveries after each of so many cuts by equal factors, down to a share of the MACs."""
+        return sum(self.recovery_seconds(settings, share ** (number / rounds)) for number in range(1, rounds + 1))
+
     def _passes(self, settings: RecoverySettings) -> float:
         """Passes over the train split that a recovery's budget comes to; of minutes nobody knows."""
         task, samples, budget = self._document.task, max(self._samples("train"), 1), settings.budget
@@ -342,18 +346,21 @@ class CostEstimator:
         if settings is None or not settings.trains:
             return Estimate(UNKNOWN, seconds or UNKNOWN, self._cut(name).bytes)
         for share, count in zip(shares, self.rounds(name, prune_settings, shares), strict=True):
-            kept = (share ** (number / count) for number in range(1, count + 1))
-            seconds += sum(self.recovery_seconds(settings, one) for one in kept)
+            seconds += self.rounds_seconds(settings, share, count)
         need = self._recover(name, settings).bytes
         return Estimate(UNKNOWN, seconds or UNKNOWN, need)
 
     def rounds(self, name: str, prune_settings: PruneSettings, shares: tuple[float, ...]) -> tuple[int, ...]:
         """In how many cuts a sweep from a state gets to each share; the settings are those of the sweep."""
+        return tuple(self.rounds_of(name, at_share(prune_settings, share)) for share in shares)
+
+    def rounds_of(self, name: str, prune_settings: PruneSettings) -> int:
+        """In how many cuts a pruning gets from a state to its goal."""
         analysis, state = self._document.analysis, self._state(name)
         if prune_settings.choose is not Choose.ROUNDS or analysis is None or state is None:
-            return (1,) * len(shares)
+            return 1
         gone = from_identities(analysis, state.removed)[0] | from_identities(analysis, prune_settings.marked)[0]
-        return tuple(rounds_to(analysis, at_share(prune_settings, share).goal, gone) for share in shares)
+        return rounds_to(analysis, prune_settings.goal, gone)
 
     def _sensitivity(self, *_rest: Any) -> Estimate:
         cost, state, known = self.sensitivity(), self._document.state, self._document.curves

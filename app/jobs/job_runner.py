@@ -21,7 +21,7 @@ from secateur.engine.process.events import Progressed
 from ..document.aspects import Aspect
 from ..document.consent_request import ConsentRequest, is_question
 from ..document.document import Document
-from ..document.job_state import CurvePoint, UnfinishedJob
+from ..document.job_state import TRAINS, CurvePoint, UnfinishedJob
 from ..document.message_log import Level, level_of
 from ..document.preconditions import no_long_job
 from ..storage import settings
@@ -345,7 +345,7 @@ class JobRunner(QObject):
             self.document.take_gates(event.progress.so_far)
         elif event.progress.so_far is not None:
             self.document.announce(Aspect.SCORES)
-        for point in event.points if job is not None and job.changes else ():
+        for point in event.points if job is not None and (job.changes or job.method in TRAINS) else ():
             if "step" in point and len(point) > 1:
                 self.document.training.add(CurvePoint.of(point))
         if not self._pulse.isActive():

@@ -23,13 +23,18 @@ TYPED = ("shape", "typed")
 
 
 class ShapeJobs(QObject):
-    """Asks the engine what shapes come to, and prunes to them."""
+    """Asks the engine what shapes come to, and prunes to them.
+
+    Attributes:
+        last: How a goal was reached the last time; None before.
+    """
 
     def __init__(self, document: Document, runner: JobRunner, estimator: CostEstimator, states: StateJobs) -> None:
         """Work for a document."""
         super().__init__(document)
         self._document, self._runner, self._estimator, self._states = document, runner, estimator, states
         self._asked = 0
+        self.last: PruneSettings | None = None
 
     @Slot()
     def forget(self) -> None:
@@ -87,18 +92,14 @@ class ShapeJobs(QObject):
         samples = task.sizes.get("train", 0) if task is not None else 0
         return self._estimator.training(1, 1.0) * steps * batch / samples if samples else 0.0
 
-    def start(self, choose: Choose, mask_steps: int, recovery: RecoverySettings | None) -> None:
-        """Prune the current state to the goal's shape; what was made before is not made again.
-
-        Args:
-            choose: How it is chosen what stays.
-            mask_steps: Updates in which masks are learned.
-            recovery: How cuts are recovered, None for not at all.
-        """
-        document, contents = self._document, self._document.contents
-        locked, by_hand = contents.decided()
-        settings = PruneSettings(
-            contents.wanted,
+    def settings(
+        self, goal: planning.Goal, choose: Choose, mask_steps: int, recovery: RecoverySettings | None
+    ) -> PruneSettings:
+        """How a goal is reached from the current state."""
+        document = self._document
+        locked, by_hand = document.contents.decided()
+        return PruneSettings(
+            goal,
             document.criterion,
             recovery,
             locked=locked,
@@ -108,7 +109,27 @@ class ShapeJobs(QObject):
             mask_steps=mask_steps,
             lose=document.goal.lose / 100,
         )
-        began = contents.present
+
+    def rounds(self, goal: planning.Goal) -> int:
+        """In how many rounds the goal is reached from the current state."""
+        settings = self.settings(goal, Choose.ROUNDS, 1, None)
+        return self._estimator.rounds_of(self._document.contents.present, settings)
+
+    def rounds_seconds(self, recovery: RecoverySettings, share: float, rounds: int) -> float:
+        """About how long so many rounds train, down to a share of the original's MACs; 0 unknown."""
+        return self._estimator.rounds_seconds(recovery, share, rounds)
+
+    def start(self, choose: Choose, mask_steps: int, recovery: RecoverySettings | None) -> None:
+        """Prune the current state to the goal's shape; what was made before is not made again.
+
+        Args:
+            choose: How it is chosen what stays.
+            mask_steps: Updates in which masks are learned.
+            recovery: How cuts are recovered, None for not at all.
+        """
+        document = self._document
+        settings = self.last = self.settings(document.contents.wanted, choose, mask_steps, recovery)
+        began = document.contents.present
         titles = {Choose.ROUNDS: self.tr("Prune to the target shape in rounds")}
         self._runner.run(
             titles.get(choose, self.tr("Learn masks for the target shape")),
@@ -117,7 +138,7 @@ class ShapeJobs(QObject):
             began,
             settings,
             document.scores,
-            arrived=document.take_arrivals,
+            arrived=document.take_trained,
         )
 
     def _pruned(self, states: tuple[State, ...], began: str) -> None:

@@ -41,7 +41,7 @@ class SweepJobs(QObject):
             replace(self.settings(cost, recovery), choose=choose, mask_steps=mask_steps),
             shares,
             document.scores,
-            arrived=document.take_arrivals,
+            arrived=document.take_trained,
         )
 
     def settings(self, cost: Cost, recovery: RecoverySettings | None) -> PruneSettings:

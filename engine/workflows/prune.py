@@ -4,15 +4,16 @@ Every step makes a state, and a state that is there is not made again: a pruning
 died, goes on where it stood when it is asked for once more. What was made before that stays in the history.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jobs import CancelToken, Job, NeverCancelled, Progress, spanning
+from ..errors import Message
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, followed, spanning
 from ..latency.protocol import LatencyTable
 from ..options import Option
 from ..planning.budget_schedule import require_way, round_goals, rounds_to
@@ -32,6 +33,7 @@ from .learn_masks import masked_state, planned
 if TYPE_CHECKING:
     from ..session.session import Session  # brings torch
 
+Made = TypeVar("Made")
 NEVER = NeverCancelled()
 MASKING, MASKING_ALONE = 0.5, 0.9
 """About what share of the rounds learning masks takes: where nobody knows how many updates recover, where none do."""
@@ -190,7 +192,9 @@ def prune_state(
     for number, goal in enumerate(goals):
         begin, end = (begun + (ROUNDS - begun) * each / len(goals) for each in (number, number + 1))
         between = end if settings.recovery is None else begin + CUT * (end - begin)
-        cut = yield from spanning(_cut(session, now, settings, goal, token, rated, table), begin, between)
+        said = partial(_in_round, number=number + 1, rounds=len(goals))
+        cutting = said(_cut(session, now, settings, goal, token, rated, table))
+        cut = yield from spanning(cutting, begin, between)
         learned = settings.choose is Choose.MASKS  # as many as the table said
         if cut is not None and table is not None and goal == settings.goal and not learned:
             again = partial(_cut, session, now, settings, token=token, rated=rated, table=table)
@@ -199,7 +203,7 @@ def prune_state(
             made.append(cut)
             yield Progress("Cut", made=cut)
             if settings.recovery is not None:
-                recovering = _recovered(session, cut, settings.recovery, token)
+                recovering = said(_recovered(session, cut, settings.recovery, token))
                 made.append((yield from spanning(recovering, between, end)))
                 yield Progress("Recovered", made=made[-1])
             now = made[-1]
@@ -207,6 +211,18 @@ def prune_state(
         yield from spanning(session.evaluate_once(now.id, Split.TEST, token), ROUNDS, 1.0)
         yield Progress("Evaluated", made=session.history.state(now.id))
     return tuple(session.history.state(one.id) for one in made)
+
+
+def _in_round(job: Job[Made], number: int, rounds: int) -> Job[Made]:
+    """A job as a part of one of several rounds, which it names."""
+    if rounds == 1:
+        return (yield from job)
+
+    def told(progress: Progress) -> Iterator[Progress]:
+        fields = {"number": number, "rounds": rounds, "step": progress.message}
+        yield replace(progress, text=Message("progress.round", "Round {number} of {rounds}: {step}", fields))
+
+    return (yield from followed(job, told))
 
 
 def mask_share(session: "Session", settings: PruneSettings) -> float:

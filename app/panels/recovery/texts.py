@@ -10,7 +10,7 @@ from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.tasks.protocol import Split
 
 from ...document.document import Document
-from ...document.job_state import CurvePoint, JobView
+from ...document.job_state import TRAINS, CurvePoint, JobView
 from ...text.format import duration, percent, three_digits
 from ...text.metrics import metric_of
 from ...text.titles import kept_words, state_called
@@ -20,8 +20,8 @@ say = QCoreApplication.translate
 
 
 def recovery_job(document: Document) -> JobView | None:
-    """The recovery among the jobs, None when none runs."""
-    return next((j for j in document.jobs if j.method == "recover"), None)
+    """The job that recovers, or that cuts and recovers by turns; None when none does."""
+    return next((j for j in document.jobs if j.method in TRAINS), None)
 
 
 def expect_text(document: Document, settings: RecoverySettings) -> str:

@@ -1,5 +1,6 @@
 """A target shape is typed, checked by the engine, and planned or pruned to as it was chosen."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,12 +11,14 @@ from shiboken6 import isValid
 
 from secateur.app.commands import command_named
 from secateur.app.dialogs.target_shape import SETTLED, TargetShape
+from secateur.app.panels.recovery.texts import recovery_job
 from secateur.app.window.top_bar import TopBar
 from secateur.engine.errors import EngineLost, Message, SecateurError
-from secateur.engine.jobs import Cancelled
+from secateur.engine.jobs import Cancelled, Progress
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import Choose, Cost, Goal, KindLimit, Limit
 from secateur.engine.planning.target_shape import shape_of
+from secateur.engine.process.events import Progressed
 from secateur.engine.session.states import PlanIntent, StateKind
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.costs import costs
@@ -207,6 +210,41 @@ def test_masks_start_a_job_whose_result_is_entered_as_a_step(qtbot, player, wind
     assert document.contents.present == "s1"
     document.plan.undo()
     assert document.contents.present == "s0"
+
+
+def test_rounds_are_counted_and_their_curve_is_that_of_the_last_recovery(qtbot, player, window, dialog):
+    document = player.document
+    typed(qtbot, player, dialog, Kind.FILTER, "50%")
+    made = answer(player)
+    dialog.way.choose.setCurrentText("rounds")
+    dialog.way.length.setValue(2)
+    rounds = math.ceil(math.log(0.5) / math.log(0.9))  # a tenth of what is left in each
+    assert dialog.estimate.text().startswith(f"{rounds} rounds, {2 * rounds} epochs of recovery in total. ")
+    qtbot.mouseClick(dialog.accept_button, LEFT)
+    number = player.link.last("prune")
+
+    def trained(step: int) -> None:
+        player.link.progressed.emit(number, Progressed(1, Progress("on"), ({"step": step, "loss": 1.0},)))
+
+    assert made.removed is not None
+    first = state_of(document.analysis, "s1", "s0", StateKind.CUT, made.removed)
+    player.make("prune", first)
+    trained(1)
+    trained(5)
+    assert [point.step for point in document.curve] == [1, 5] and document.training.state == "s1"
+    recovery = recovery_job(document)
+    assert recovery is not None and recovery.method == "prune"
+    curve = ({"step": 1, "loss": 1.0}, {"step": 5, "loss": 1.0}, {"step": 5, "metric": 0.8})
+    player.make(
+        "prune", replace(state_of(document.analysis, "s2", "s1", StateKind.RECOVERED, made.removed), curve=curve)
+    )
+    assert len(document.curve) == 3 and document.training.state == "s1"
+    player.make("prune", state_of(document.analysis, "s3", "s2", StateKind.CUT, made.removed))
+    assert not document.curve and document.training.state == "s3"
+    player.stop("prune")
+    again = TargetShape(window)
+    qtbot.addWidget(again)
+    assert again.way.way is Choose.ROUNDS and again.way.length.value() == 2  # so that it goes on
 
 
 def test_masks_need_data(qtbot, player, dialog):

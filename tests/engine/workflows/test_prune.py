@@ -60,8 +60,11 @@ def counted(session: Session, monkeypatch: pytest.MonkeyPatch, *names: str) -> d
 
 def test_rounds_score_cut_and_recover_down_to_the_goal(session: Session):
     settings = PruneSettings(Goal((Limit(Cost.PARAMETERS, 0.4),)), "taylor", ONE_EPOCH, rounds=3)
-    made = finish(prune_state(session, "s0", settings))
+    said = list[str]()
+    made = finish(prune_state(session, "s0", settings), lambda progress: said.append(str(progress.message)))
     assert [one.kind for one in made] == [StateKind.CUT, StateKind.RECOVERED] * 3
+    training = [words for words in dict.fromkeys(said) if words.endswith("Fine-tuning, epoch 1 of 1")]
+    assert training == [f"Round {number} of 3: Fine-tuning, epoch 1 of 1" for number in (1, 2, 3)]
     whole = session.history.state("s0").parameters
     shares = [one.parameters / whole for one in made[::2]]
     asked, step = [0.4 ** (n / 3) for n in (1, 2, 3)], 0.07  # of the width: 2 x 24 x 9 weights and a few of 7.2 k
