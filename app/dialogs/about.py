@@ -1,10 +1,11 @@
-"""About: what this is, its version and its licence."""
-
-from importlib import metadata
+"""About: what this is, its version, how a newer one comes, and its licence."""
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout
 
+from secateur.engine.installation import how_to_update, version
+
+from ..text.translate import sentence
 from ..widgets.buttons import button
 from ..widgets.labels import label
 from .window_api import WindowApi
@@ -22,15 +23,17 @@ class About(QDialog):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(8)
-        layout.addWidget(label(self.tr("Secateur {0}").format(_version()), "number"))
+        layout.addWidget(label(self.tr("Secateur {0}").format(version()), "number"))
         words = (
             self.tr("Makes a trained network smaller by removing whole filters, heads, neurons and blocks."),
+            sentence(how_to_update()),
             self.tr(
                 "Licence: Apache 2.0. The libraries it uses have their own licences. Diagnostics lists their versions."
             ),
         )
         for each in words:
-            layout.addWidget(label(each, "muted", wrap=True))
+            layout.addWidget(said := label(each, "muted", wrap=True))
+            said.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)  # commands are copied
         row = QHBoxLayout()
         row.addStretch(1)
         for text, act in ((self.tr("Diagnostics..."), lambda: self._diagnose(window)), (self.tr("Close"), self.reject)):
@@ -45,13 +48,6 @@ class About(QDialog):
 
         self.accept()
         show_diagnostics(window)
-
-
-def _version() -> str:
-    try:
-        return metadata.version("secateur")
-    except metadata.PackageNotFoundError:  # run from a folder that was not installed
-        return ""
 
 
 def show_about(window: WindowApi) -> None:

@@ -12,13 +12,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from pathlib import Path
 from subprocess import PIPE
 from typing import Any
 
 from packaging.requirements import Requirement
 
 from ..device_list import list_devices
+from ..installation import NAME, command_to_install, how_to_update
 from ..session.measurement_cache import user_cache
 from ..storage.file_limits import parse_json
 from ..targets.bench import processor
@@ -26,7 +26,6 @@ from ..text.format import byte_size
 from .output import Outcome, Reporter
 from .tables import columns
 
-NAME = "secateur"
 EXTRAS = {
     "gui": "the window",
     "timm": "models of timm",
@@ -94,6 +93,7 @@ def doctor(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "packages": [asdict(one) for one in packages],
         "cache": str(cache),
         "free_disk": shutil.disk_usage(cache).free,
+        "update": str(how_to_update()),
     }
     shortfall = "\n".join(f"{one.name}: {one.fault}. Install it: {command_for(one)}" for one in needed)
     return Outcome(content, _text(content, packages), shortfall)
@@ -134,11 +134,8 @@ def load(modules: Sequence[str]) -> dict[str, str]:
 
 
 def command_for(one: Package) -> str:
-    """The command that installs a package for the Python that runs this, whichever a terminal would take."""
-    whole = f"{one.name}{one.asked}" if not one.extra else f"{NAME}[{one.extra}]"
-    name = Path(sys.executable).name
-    program = name if shutil.which(name) == sys.executable else sys.executable
-    return f"{program} -m pip install '{whole}'"
+    """The command that installs a package for the Python that runs this."""
+    return command_to_install(f"{one.name}{one.asked}" if not one.extra else f"{NAME}[{one.extra}]")
 
 
 def _asked_for(requirements: Sequence[str]) -> Iterator[Package]:
@@ -176,7 +173,7 @@ def _text(content: dict[str, Any], packages: Sequence[Package]) -> str:
         ("Needed\n", columns(needed, left=3)),
         ("For\n", columns(wanted, left=2)),
     )
-    return "\n\n".join(title + rows for title, rows in sections)
+    return "\n\n".join([*(title + rows for title, rows in sections), content["update"]])
 
 
 def _device(one: dict[str, Any]) -> list[str]:

@@ -287,8 +287,8 @@ def _readme(name: str, state: State, left: Iterable[str], has_code: bool) -> str
     return (
         f"# Recover {name}, state {state.id}\n\n"
         "1. Copy this folder to the other machine: `rsync -a THIS_FOLDER HOST:`\n"
-        f"2. Install the same versions there, once: `pip install secateur -c {CONSTRAINTS}`\n"
-        "   and the packages that the model's own code imports.\n"
+        f"2. Install the same versions there, once: `pip install SECATEUR -c {CONSTRAINTS}`, where SECATEUR is its\n"
+        "   wheel or a clone of it, and the packages that the model's own code imports.\n"
         f"3. Start it: `sh {START}` in a shell (`nohup sh {START} &` to log out), or `sbatch {SLURM}` on a cluster.\n"
         f"   `DEVICE=cpu sh {START}` computes elsewhere; `SECATEUR=/path/to/secateur` names another installation.\n"
         f"   `PROCESSES=4 sh {START}` divides the work among four processes, one for each GPU.\n"

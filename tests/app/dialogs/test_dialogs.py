@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import QPoint, QRect, Qt
-from PySide6.QtWidgets import QApplication, QFileDialog, QFormLayout, QPushButton
+from PySide6.QtWidgets import QApplication, QFileDialog, QFormLayout, QLabel, QPushButton
 
+from secateur.app.dialogs.about import About
 from secateur.app.dialogs.attach_data import AttachData
 from secateur.app.dialogs.baselines import Baselines
 from secateur.app.dialogs.consent import ConsentDialog
@@ -23,6 +24,7 @@ from secateur.app.document.consent_request import ConsentRequest
 from secateur.app.window.top_bar import target_words
 from secateur.engine.baselines.protocol import BaselineKind
 from secateur.engine.errors import Message, OpenError
+from secateur.engine.installation import how_to_update, version
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import TaskSpec
@@ -56,6 +58,12 @@ def choose(box, title: str):
 
 def press(qtbot, dialog):
     qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
+
+
+def test_about_says_which_version_it_is_and_how_a_newer_one_comes(qtbot, window):
+    said = [one.text() for one in shown(qtbot, About(window)).findChildren(QLabel)]
+    assert f"Secateur {version()}" in said and version()
+    assert str(how_to_update()) in said
 
 
 def test_rows_keep_their_height_when_words_that_wrapped_have_room_in_one_line(qtbot, window) -> None:

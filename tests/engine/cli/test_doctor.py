@@ -67,3 +67,6 @@ def test_a_needed_package_that_is_broken_is_a_failure(
     monkeypatch.setattr(doctor.metadata, "requires", lambda _name: ["filelock"])
     assert main(["doctor"]) == 0
     assert "filelock" in (out := capsys.readouterr().out) and "Computes with\n  cpu  " in out and " free of " in out
+    assert out.rstrip().splitlines()[-1].startswith("Updates are never fetched. ")
+    assert main(["doctor", "--json"]) == 0
+    assert "cpu" in [one["name"] for one in json.loads(capsys.readouterr().out)["devices"]]
