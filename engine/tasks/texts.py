@@ -33,6 +33,9 @@ HIDDEN = 0.15
 LANGUAGE = ("causal", "masked")
 """Purposes that take text as it runs."""
 
+MOST_UNKNOWN = 0.5
+"""Share of unknown tokens above which the tokenizer is not that of the text."""
+
 CHUNK = 4 * 2**20
 """Characters of a file that are read at a time, and as many more at most to the end of the line."""
 
@@ -165,6 +168,7 @@ def store(
 
     Raises:
         TaskError: The length leaves no room for text, or the disk has none for the tokens.
+        DataError: The tokenizer does not know more than half of the text.
     """
     inner = length - len(tokens.before) - len(tokens.after)
     if inner < 2:
@@ -172,11 +176,13 @@ def store(
         raise TaskError("text.length", template, length=length)
     try:
         file = tempfile.TemporaryFile(prefix="secateur-")  # noqa: SIM115  # lives as long as the array over it
-        count, counts = 0, dict[str, int]()
+        count, counts, seen, unknown = 0, dict[str, int](), 0, 0
         for name, some in texts.items():
             for document in some:
                 for text in document:
-                    np.asarray(tokens.numbers(text), np.int32).tofile(file)
+                    numbers = np.asarray(tokens.numbers(text), np.int32)
+                    numbers.tofile(file)
+                    seen, unknown = seen + len(numbers), unknown + int((numbers == tokens.unknown).sum())
                 if end is not None:
                     np.asarray([end], np.int32).tofile(file)
             file.flush()
@@ -184,11 +190,17 @@ def store(
             count += counts[name]
             file.truncate(4 * inner * count)
             file.seek(4 * inner * count)
-        numbers = np.memmap(file, np.int32, "r", shape=(count, inner)) if count else np.zeros((0, inner), np.int32)
+        stored = np.memmap(file, np.int32, "r", shape=(count, inner)) if count else np.zeros((0, inner), np.int32)
     except OSError as error:
         template = "The disk is full: the tokens of the text do not fit in {folder}. Free some space there."
         raise TaskError("text.disk", template, str(error), folder=tempfile.gettempdir()) from error
-    return StoredSequences(numbers, tokens.before, tokens.after, counts)
+    if unknown > MOST_UNKNOWN * seen:
+        template = (
+            "The tokenizer does not know {share:.0%} of the text. Choose the tokenizer that belongs to the model and "
+            "its text."
+        )
+        raise DataError("text.unknown", template, share=unknown / seen)
+    return StoredSequences(stored, tokens.before, tokens.after, counts)
 
 
 def _next(rows: NDArray[np.int64], _numbers: NDArray[np.int64]) -> TokensAndTargets:

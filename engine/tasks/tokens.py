@@ -23,8 +23,9 @@ TEXT, NUMBERS = 160, 8
 MASKS = ("[MASK]", "<mask>")
 PADDINGS = ("[PAD]", "<pad>", "<|endoftext|>", "</s>", "<eos>")
 ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
-"""What tokenizers call the token that stands for a hidden one, the one that fills up, and the one behind a document,
-where no file says it."""
+UNKNOWNS = ("[UNK]", "<unk>")
+"""What tokenizers call the token that stands for a hidden one, the one that fills up, the one behind a document, and
+the one for what they do not know, where no file says it."""
 
 
 class Tokens(Protocol):
@@ -33,6 +34,11 @@ class Tokens(Protocol):
     @property
     def mask(self) -> int | None:
         """Number of the token that hides another, None where there is none."""
+        ...
+
+    @property
+    def unknown(self) -> int | None:
+        """Number of the token that stands for what is no token, None where there is none."""
         ...
 
     @property
@@ -67,6 +73,7 @@ class Bytes:
     """Every byte of the UTF-8 text is a token; 0 fills up and hides. The model takes one tensor, by position."""
 
     mask = 0
+    unknown = None
     end = None
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
@@ -95,6 +102,7 @@ class HuggingFace:
         before: As of `Tokens`.
         after: As of `Tokens`.
         padding: The token that fills up.
+        unknown: As of `Tokens`.
     """
 
     tokenizer: Any
@@ -103,6 +111,7 @@ class HuggingFace:
     before: tuple[int, ...]
     after: tuple[int, ...]
     padding: int
+    unknown: int | None
 
     def numbers(self, text: str) -> list[int]:
         """The tokens of a text."""
@@ -194,7 +203,8 @@ def _read(file: Path) -> HuggingFace:
     mask = _special(tokenizer, file.parent, "mask_token", MASKS)
     end = _special(tokenizer, file.parent, "eos_token", ENDS)
     padding = _special(tokenizer, file.parent, "pad_token", PADDINGS)
-    return HuggingFace(tokenizer, mask, end, *_around(tokenizer), padding or 0)
+    unknown = _special(tokenizer, file.parent, "unk_token", UNKNOWNS)
+    return HuggingFace(tokenizer, mask, end, *_around(tokenizer), padding or 0, unknown)
 
 
 def _special(tokenizer: Any, folder: Path, role: str, usual: tuple[str, ...]) -> int | None:

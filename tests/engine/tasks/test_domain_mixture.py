@@ -110,6 +110,17 @@ def test_parts_of_a_split_are_no_domains(tmp_path: Path) -> None:
     assert opened(tmp_path, **text).mixture() is None
 
 
+def test_a_domain_of_one_sequence_is_drawn_again_and_again(tmp_path: Path) -> None:
+    task = opened(
+        tmp_path, train__wiki="a" * 80, train__code="b" * 8, val__wiki="a" * 8, val__code="b" * 8, test="a" * 40
+    )
+    mixture = task.mixture()
+    assert mixture is not None
+    even = replace(mixture, proportions=np.array([0.5, 0.5]))
+    drawn = torch.cat([inputs for inputs, _ in task.mixed_batches(even)])
+    assert 1 < int((drawn == ord("b")).all(1).sum()) < len(drawn)
+
+
 def test_a_domain_without_a_sequence_is_refused_by_its_name(tmp_path: Path) -> None:
     task = opened(tmp_path, train__wiki="a" * 80, train__code="b" * 7, val="a" * 40, test="a" * 40)
     with pytest.raises(DataError, match="domain code has no sequence"):
