@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..devices import placed
 from ..errors import Message
-from ..jobs import Job, Progress
+from ..jobs import Job, Progress, spanning
 from ..messages import Phrase, listed
 from ..tasks.domain_mixture import DomainMixture, DomainTask
 from ..tasks.evaluate_on import fitting_domain_losses
@@ -54,8 +54,7 @@ def begin_mixing(training: Training, found: dict[str, Any], parameters: int) -> 
             references = reference_losses(given, mixture.names, parameters)
         else:
             with modes_kept(training.teacher), placed(training.device, training.teacher):
-                model, passes = training.teacher.eval(), training.passes
-                references = yield from fitting_domain_losses(task, model, Split.VAL, training.token, passes)
+                references = yield from _losses(training, task, training.teacher.eval())
         training.mixture = replace(mixture, references=references, seed=training.settings.seed)
         text = _told_references(training.mixture, given, parameters)
         yield Progress(text, values=domain_point(training.mixture, training.step))
@@ -102,8 +101,7 @@ def mixed_anew(training: Training, batches: int) -> Job[None]:
     if mixture is None or not isinstance(task, DomainTask):
         return
     with modes_kept(training.student), placed(training.device, training.student):
-        model, passes = training.student.eval(), training.passes
-        losses = yield from fitting_domain_losses(task, model, Split.VAL, training.token, passes)
+        losses = yield from _losses(training, task, training.student.eval())
     clamped = training.settings.mixing is Mixing.CLAMPED
     anew = task.advanced(mixture, batches).led_by(losses, clamped)
     shares = zip(anew.names, anew.proportions.tolist(), strict=True)
@@ -111,6 +109,12 @@ def mixed_anew(training: Training, batches: int) -> Job[None]:
     text = Message("progress.mixing", "Domains from now on: {shares}", {"shares": words})
     yield Progress(text, values=domain_point(anew, training.step, losses))
     training.mixture, training.stream = anew, None  # last: what is broken off before is done again
+
+
+def _losses(training: Training, task: DomainTask, model: Any) -> Job[Floats]:
+    """[k] losses of a model on the val split; beside the steps of a training this is no work of its own."""
+    job = fitting_domain_losses(task, model, Split.VAL, training.token, training.passes)
+    return (yield from spanning(job, 0.0, 0.0))
 
 
 def mixed_on(training: Training, batches: int) -> None:

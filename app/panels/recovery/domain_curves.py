@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from secateur.engine.recovery.domain_points import DomainPoint
 
@@ -59,6 +59,7 @@ class DomainCurves(QWidget):
             column.addWidget(ElidedLabel(title, "caption"))
             column.addWidget(plot, 1)
             plot.setMinimumSize(90, 60)
+            plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # as high as there is room
             row.addWidget(side, 1)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)

@@ -329,6 +329,7 @@ def test_domains_that_are_mixed_have_curves_of_their_own(shown) -> None:
     assert panel.curves.loss.getData()[0].tolist() == [5] and panel.curves.measured.getData()[0].tolist() == [10]
     panel.which.setCurrentIndex(1)
     domains = panel.domains
+    assert panel.heightForWidth(640) <= 230  # else the dock scrolls, and the legend and the buttons are below its edge
     assert domains.isVisible() and domains.names == ("code", "wiki")
     assert [line.getData()[1].tolist() for line in domains.losses] == [[1.9], [2.1]]
     assert [line.getData()[1].tolist() for line in domains.shares] == [pytest.approx([50, 70]), pytest.approx([50, 30])]

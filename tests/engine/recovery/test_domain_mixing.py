@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from secateur.engine.jobs import Progress, finish, spanning
 from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.checkpoint import Checkpoint
@@ -89,6 +90,14 @@ def test_more_is_drawn_of_the_domain_that_lags(folder: Path) -> None:
     digits = [shares(one)[0] for one in told]
     assert 50 < digits[0] <= digits[1] <= digits[2]
     assert trained(folder, Mixing.NATURAL)[1] == []
+
+
+def test_measuring_the_domains_counts_as_no_work_of_its_own(folder: Path) -> None:
+    settings = RecoverySettings(epochs=2, threads=1, mixing=Mixing.DYNAMIC, distillation=0)
+    told = list[Progress]()
+    finish(spanning(fine_tune(Next(LETTERS), Next(DIGITS), text_task(folder), settings), 0.0, 1.0), told.append)
+    done = {one.values["step"]: one.share for one in told if "share/digits" in one.values}
+    assert done[0] < 0.3 < done[10] < 0.9 < done[20]
 
 
 EVERY = [0, 3, 5, 10]
