@@ -10,10 +10,11 @@ from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from .device_list import AUTO, CPU, available, backend_of, best_device, kind_of
+from .device_list import AUTO, CPU, available, backend_of, best_device, device_facts, kind_of
 from .errors import Message, OutOfMemory, SecateurError
 from .jobs import Job, Progress
 from .out_of_memory import runs_out_of_memory
+from .text.format import byte_size
 from .text.notation import Notation, read_count
 
 THREADS = max(256, 4 * (os.cpu_count() or 1))
@@ -42,7 +43,9 @@ def device_named(device: str) -> str:
     return found
 
 
-def device_for(device: str, model: Any, *, scored: bool = False, watched: bool = False) -> Job[str]:
+def device_for(
+    device: str, model: Any, *, scored: bool = False, watched: bool = False, divided: bool = False
+) -> Job[str]:
     """Where a model can run: on the device, or on the CPU where that has to be, which is said.
 
     Args:
@@ -50,13 +53,17 @@ def device_for(device: str, model: Any, *, scored: bool = False, watched: bool =
         model: A module; what is none runs on the CPU anyway.
         scored: In eval mode with gradients, or watched: CUDA's recurrent layers allow neither.
         watched: What enters its products is looked at, beneath its modules.
+        divided: Several processes have a part of it each, so that it may be larger than the device.
     """
     from torch import nn
 
     if device == CPU or not isinstance(model, nn.Module):
         return device
     named, backend = {"device": device}, backend_of(device)
-    if not backend.double(device) and _is_double(model):
+    if not divided and (need := _bytes_to_move(model, device)) > (total := device_facts(device).total) > 0:
+        template = "The weights take {need} of memory, and {device} has {total}: computing on the CPU"
+        why = Message("device.too_small", template, {**named, "need": byte_size(need), "total": byte_size(total)})
+    elif not backend.double(device) and _is_double(model):
         template = "{device} has no float64, and the model has float64 weights: computing on the CPU"
         why = Message("device.double", template, named)
     elif watched and not backend.same_operators(device):
@@ -69,6 +76,12 @@ def device_for(device: str, model: Any, *, scored: bool = False, watched: bool =
         return device
     yield Progress(why)
     return CPU
+
+
+def _bytes_to_move(model: Any, device: str) -> int:
+    """Bytes of the weights of a model that is not on a device yet."""
+    held = {id(one): one for one in (*model.parameters(), *model.buffers())}.values()
+    return sum(one.numel() * one.element_size() for one in held if not _is_there(one.device, device))
 
 
 def _is_double(model: Any) -> bool:
@@ -132,6 +145,18 @@ def _lent(model: Any, device: str) -> Generator[None]:
     if before is None or _is_there(before, device):
         yield  # it has nothing to move, or whoever called has lent it already
         return
+    with moving_inputs(model, device):
+        try:
+            with _enough_memory(device):
+                model.to(device)
+            yield
+        finally:
+            model.to(before)
+
+
+@contextmanager
+def moving_inputs(model: Any, device: str) -> Generator[None]:
+    """Calls of a model that is on a device take inputs from wherever they are, and give outputs back there."""
     where: list[Any] = []  # of the inputs of the calls that go on: a model may call itself
 
     def enter(_module: Any, args: Any, named: Any) -> Any:
@@ -147,13 +172,10 @@ def _lent(model: Any, device: str) -> Generator[None]:
         model.register_forward_hook(leave),
     ]
     try:
-        with _enough_memory(device):
-            model.to(device)
         yield
     finally:
         for handle in handles:
             handle.remove()
-        model.to(before)
 
 
 def _widened(outputs: Any, device: str) -> Any:

@@ -278,6 +278,9 @@ def test_what_has_to_run_on_the_cpu_says_so():
         assert placed_at("cuda:0", double) == ("cuda:0", [])
         assert placed_at("cuda:0", recurrent) == ("cuda:0", [])
         assert placed_at("cuda:0", recurrent, scored=True) == ("cpu", ["device.recurrent"])
+        huge = nn.Linear(1 << 16, 1 << 16, device="meta")  # twice the memory that the stand-in has
+        assert placed_at("cuda:0", huge) == ("cpu", ["device.too_small"])
+        assert placed_at("cuda:0", huge, divided=True) == ("cuda:0", [])
     with accelerator("mps", double=False):
         assert placed_at("mps", double) == ("cpu", ["device.double"])
         assert placed_at("mps", nn.Linear(2, 2), watched=True) == ("cpu", ["device.operators"])
