@@ -18,7 +18,8 @@ from torch import nn
 from .adapters.torchvision_detection import with_maps, with_own_class
 from .batch_parts import PassLimit
 from .devices import CPU, device_named
-from .errors import DataError, Message, PlanError, TaskError
+from .distributed import LEADER, launched
+from .errors import DataError, Message, PlanError, SecateurError, TaskError
 from .export.original_trial import export_or_compare
 from .export.protocol import ExportRequest, Predictor
 from .export.staged_output import require_free
@@ -331,7 +332,14 @@ def prune(
         OpenError: The model cannot be opened or copied.
         TaskError: The data cannot be used, or something needs data and there is none.
         DataError: Another normalisation of the data clearly suits the model; nothing was scored.
+        SecateurError: Several processes were started together, and this is not the first of them.
     """
+    if (place := launched()).rank != LEADER:
+        template = (
+            "prune() computes in one process, and this is process {rank} of {size}. Call it in process 0 alone, or "
+            "start the command secateur prune in all of them."
+        )
+        raise SecateurError("prune.processes", template, rank=place.rank, size=place.size)
     asked = _goal(
         goal,
         multiple,

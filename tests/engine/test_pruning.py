@@ -302,3 +302,10 @@ def test_a_token_cancels() -> None:
     token.set()
     with pytest.raises(Cancelled):
         prune(plain(), IMAGES, keep_macs=0.5, token=token)
+
+
+def test_of_several_processes_the_first_alone_prunes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SecateurError, match=r"process 1 of 2.*process 0 alone.*secateur prune"):
+        prune(plain(), IMAGES, keep_macs=0.5)
