@@ -1,7 +1,7 @@
 """About: what this is, its version, how a newer one comes, and its licence."""
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QLayout, QVBoxLayout
 
 from secateur.engine.installation import how_to_update, version
 
@@ -9,6 +9,9 @@ from ..text.translate import sentence
 from ..widgets.buttons import button
 from ..widgets.labels import label
 from .window_api import WindowApi
+
+WIDTH = 480
+"""Pixels."""
 
 
 class About(QDialog):
@@ -19,8 +22,8 @@ class About(QDialog):
         super().__init__(window.as_widget())
         self.setWindowTitle(self.tr("About Secateur"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setMinimumWidth(440)
         layout = QVBoxLayout(self)
+        layout.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)  # it asks for words as high as at least width
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(8)
         layout.addWidget(label(self.tr("Secateur {0}").format(version()), "number"))
@@ -32,8 +35,7 @@ class About(QDialog):
             ),
         )
         for each in words:
-            layout.addWidget(said := label(each, "muted", wrap=True))
-            said.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)  # commands are copied
+            layout.addWidget(label(each, "muted", wrap=True))
         row = QHBoxLayout()
         row.addStretch(1)
         for text, act in ((self.tr("Diagnostics..."), lambda: self._diagnose(window)), (self.tr("Close"), self.reject)):
@@ -42,6 +44,8 @@ class About(QDialog):
             row.addWidget(made)
         layout.addSpacing(8)
         layout.addLayout(row)
+        self.ensurePolished()
+        self.resize(WIDTH, layout.totalHeightForWidth(WIDTH))
 
     def _diagnose(self, window: WindowApi) -> None:
         from .diagnostics import show_diagnostics
