@@ -20,6 +20,8 @@ from ...widgets.plot_export import Drawing, offer
 
 SYMBOLS = (("o", "\u25cf"), ("s", "\u25a0"), ("t1", "\u25b2"), ("d", "\u25c6"), ("t", "\u25bc"))
 """Marks of the points of a domain by its place, as pyqtgraph and as text has them."""
+LOW = 44
+"""Height of a plot at least, in device-independent pixels."""
 FEWEST = 10
 """Steps that the axes show at least."""
 
@@ -43,6 +45,8 @@ class DomainCurves(QWidget):
         self.references: list[pg.InfiniteLine] = []
         self.shares: list[pg.PlotDataItem] = []
         self._latest: list[DomainPoint] = []
+        self._roomy = True
+        self._captions: list[QWidget] = []
         self._loss_plot, self._share_plot = Plot(self.tr("Loss of domains by step")), Plot(self.tr("Shares by step"))
         self.legend = label(role="caption", wrap=True)
         self.legend.setTextFormat(Qt.TextFormat.RichText)
@@ -56,9 +60,10 @@ class DomainCurves(QWidget):
             column = QVBoxLayout(side)
             column.setContentsMargins(0, 0, 0, 0)
             column.setSpacing(2)
-            column.addWidget(ElidedLabel(title, "caption"))
+            self._captions.append(ElidedLabel(title, "caption"))
+            column.addWidget(self._captions[-1])
             column.addWidget(plot, 1)
-            plot.setMinimumSize(90, 60)
+            plot.setMinimumSize(90, LOW)
             plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # as high as there is room
             row.addWidget(side, 1)
         whole = QVBoxLayout(self)
@@ -69,8 +74,12 @@ class DomainCurves(QWidget):
         theme().changed.connect(self._recolour)
 
     def show_shares(self, on: bool) -> None:
-        """Show both curves, or the losses alone where there is room for one; the legend has the shares too."""
-        self._share_side.setVisible(on)
+        """Show both curves with their numbers; where there is little room the losses alone, the rest in a tooltip."""
+        for each in (self._share_side, *self._captions):
+            each.setVisible(on)
+        if on != self._roomy:
+            self._roomy = on
+            self._recolour()
 
     def offer(self, drawing: Drawing, save: Callable[[Drawing], None]) -> None:
         """Offer both in the context menu of each; `save` asks where to."""
@@ -125,7 +134,7 @@ class DomainCurves(QWidget):
 
     @Slot()
     def _recolour(self) -> None:
-        words = list[str]()
+        words, tips = list[str](), list[str]()
         for place, (name, now) in enumerate(zip(self.names, self._latest, strict=True)):
             colour, (symbol, sign) = colour_of(place), SYMBOLS[place % len(SYMBOLS)]
             for curve in (self.losses[place], self.shares[place]):
@@ -134,14 +143,11 @@ class DomainCurves(QWidget):
                 curve.setSymbolBrush(colour)
                 curve.setSymbolPen(line(colour, width=1))
             self.references[place].setPen(line(colour, dashed=True, width=1))
-            numbers = self.tr("{0} ({1}), {2}").format(
-                three_digits(now.loss) if np.isfinite(now.loss) else "\u2013",
-                three_digits(now.reference) if np.isfinite(now.reference) else "\u2013",
-                percent(now.share),
-            )
-            one = escape(f"{name} {numbers}").replace(" ", "&nbsp;")
-            words.append(f'<span style="color: {colour}">{sign}</span>&nbsp;{one}')
+            loss, level = (three_digits(one) if np.isfinite(one) else "\u2013" for one in (now.loss, now.reference))
+            numbers = self.tr("{0} ({1}), {2}").format(loss, level, percent(now.share))
+            tips.append(f"{name} {numbers}")
+            one = escape(tips[-1] if self._roomy else f"{name} {loss}").replace(" ", "\u00a0")
+            words.append(f'<span style="color: {colour}">{sign}</span>\u00a0{one}')
         self.legend.setText("\u2003 ".join(words))
-        self.legend.setToolTip(
-            self.tr("Of each domain: loss on val in nats a token (reference), share of sequences from now on")
-        )
+        what = self.tr("Of each domain: loss on val in nats a token (reference, dashed), share drawn from now on")
+        self.legend.setToolTip("\n".join((what, *tips)))

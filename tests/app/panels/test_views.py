@@ -334,7 +334,7 @@ def test_domains_that_are_mixed_have_curves_of_their_own(shown) -> None:
     assert [line.getData()[1].tolist() for line in domains.losses] == [[1.9], [2.1]]
     assert [line.getData()[1].tolist() for line in domains.shares] == [pytest.approx([50, 70]), pytest.approx([50, 30])]
     assert [line.value() for line in domains.references] == [1.0, 2.0]
-    assert "code 1.90 (1.00), 70.0 %" in domains.legend.text().replace("&nbsp;", " ")
+    assert "code 1.90 (1.00), 70.0 %" in domains.legend.text().replace("\u00a0", " ")
     table = recovery_table(document.curve)
     assert table.names[3:6] == ("loss of code", "reference of code", "share of code")
     assert table.columns[5][-1] == 0.7
