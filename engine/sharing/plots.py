@@ -188,7 +188,7 @@ def curves(
         lines.append((f"curve {kind}", " ".join(f"{axes.x(x)},{axes.y(y)}" for x, y in some)))
         if some:
             ends.append(Given(*some[-1], f"on-curve {kind}", f"{name}: {_words(some[-1][1])}", label=name))
-    dots = tuple(_dots(ends, axes))
+    dots = tuple(_dots(ends, axes, of_lines=True))
     return Plot(title, x_title, y_title, x_ticks, y_ticks, tuple(lines), (), dots, *SMALL)
 
 
@@ -203,8 +203,11 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     return [number * step for number in range(first, max(last, first + 1) + 1)]
 
 
-def _dots(points: Iterable[Given], axes: Axes) -> Iterable[Dot]:
-    """The points; labels stand at the side where there is room, pushed apart from the top down."""
+def _dots(points: Iterable[Given], axes: Axes, of_lines: bool = False) -> Iterable[Dot]:
+    """The points; labels stand at the side where there is room, pushed apart from the top down.
+
+    Those of ends of lines stand above these where there is room at their side alone.
+    """
     taken: list[tuple[float, float, float]] = []
     for one in sorted(points, key=lambda point: -point.y):
         x, y = axes.x(one.x), axes.y(one.y)
@@ -213,7 +216,7 @@ def _dots(points: Iterable[Given], axes: Axes) -> Iterable[Dot]:
         anchor = "end" if x + 10 + length > axes.size[0] - 4 else "start"
         at = x - 10 if anchor == "end" else x + 10
         begin, end = (at - length, at) if anchor == "end" else (at, at + length)
-        base = y + 4
+        base = y - 8 if of_lines and anchor == "end" else y + 4
         while one.label and any(abs(base - other) < LINE and begin < b and a < end for other, a, b in taken):
             base += LINE
         if one.label:

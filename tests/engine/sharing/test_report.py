@@ -192,5 +192,7 @@ def test_a_recovery_that_mixed_domains_shows_their_losses_beside_the_references_
     assert [kind for kind, _ in loss.lines] == ["aim series-0", "curve series-0", "aim series-1", "curve series-1"]
     assert [dot.label for dot in loss.dots] == ["wiki", "code"] and "code: 1" in [dot.title for dot in loss.dots]
     assert [dot.title for dot in share.dots] == ["code: 70", "wiki: 30"]
+    assert all(dot.label_y < dot.y for dot in share.dots if dot.anchor == "end")  # above its line, not on it
+    assert {dot.anchor for dot in share.dots} == {"end"}
     ends = [points.split()[-1] for _kind, points in share.lines]
     assert float(ends[0].split(",")[1]) < float(ends[1].split(",")[1])  # code is above: pixels count downwards
