@@ -32,11 +32,13 @@ class PassLimit:
         most: At most so many, 0 for whole batches.
         device: Where it is so.
         untold: What is to be told of it.
+        whole: Batches are never divided: other processes run the same passes, of a model that is divided among them.
     """
 
     most: int = 0
     device: str = CPU
     untold: list[Message] = field(default_factory=list[Message])
+    whole: bool = False
 
     @property
     def message(self) -> Message | None:
@@ -69,6 +71,12 @@ class PassLimit:
         """
         rows = rows_in(inputs)
         named: dict[str, Any] = {"device": self.device}
+        if self.whole:
+            template = (
+                "{device} has not enough memory for a batch of {count} samples of a model that is divided among "
+                "processes. Lower the batch size, or start more processes."
+            )
+            raise OutOfMemory("memory.divided_model", template, details, count=rows, **named)
         before = min(self.most or rows, rows)
         if before < 2:
             template = (

@@ -228,6 +228,7 @@ def joined() -> Generator[Group]:
     Raises:
         SecateurError: They do not come together, or are lost at the end.
     """
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a wait that is begun again is no warning
     import torch
 
     distributed: Any = torch.distributed
@@ -277,11 +278,23 @@ def _told(*other: type[Exception]) -> Generator[None]:
     except other:
         raise
     except RuntimeError as error:
-        template = (
-            "Another process of this run ended or cannot be reached. See its own message, then start the same command "
-            "again: finished steps and training up to the last checkpoint are kept where the run has a project."
-        )
-        raise SecateurError("distributed.lost", template, str(error)) from error
+        raise lost(error) from error
+
+
+def lost(error: RuntimeError) -> SecateurError:
+    """What is said where another process cannot be reached."""
+    template = (
+        "Another process of this run ended or cannot be reached. See its own message, then start the same command "
+        "again: finished steps and training up to the last checkpoint are kept where the run has a project."
+    )
+    return SecateurError("distributed.lost", template, str(error))
+
+
+def is_lost(error: RuntimeError) -> bool:
+    """Whether an error that came out of a model's pass is of the exchange with other processes."""
+    from torch.distributed import DistError
+
+    return isinstance(error, DistError) or "gloo" in str(error)
 
 
 def _buckets(tensors: Iterable["Tensor"]) -> Generator[list["Tensor"]]:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, BinaryIO, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,7 +143,7 @@ def at_size(inputs: Inputs, size: tuple[int, ...]) -> Inputs:
     return mapped(inputs, change)
 
 
-def write(path: Path, value: Any) -> None:
+def write(file: Path | BinaryIO, value: Any) -> None:
     """Write nested tuples, lists and mappings of arrays, tensors and plain values as one .npz, names included.
 
     Raises:
@@ -152,12 +152,12 @@ def write(path: Path, value: Any) -> None:
     arrays: list[NDArray[Any]] = []
     layout = json.dumps(_laid_out(value, arrays))
     numbered: dict[str, Any] = {str(number): one for number, one in enumerate(arrays)}
-    np.savez(path, layout=np.array(layout), **numbered)
+    np.savez(file, layout=np.array(layout), **numbered)
 
 
-def read(path: str | Path) -> Any:
+def read(file: str | Path | BinaryIO) -> Any:
     """What `write` wrote, tensors as arrays but for those in bfloat16; nothing is unpickled."""
-    with np.load(path, allow_pickle=False) as content:
+    with np.load(file, allow_pickle=False) as content:
         return _made(json.loads(str(content["layout"])), content)
 
 

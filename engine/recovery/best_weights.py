@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from ..devices import CPU, placed
+from ..devices import placed
 from ..errors import Message
 from ..jobs import Job, Progress
 from ..tasks.evaluate_on import evaluate_on
 from ..tasks.protocol import Metric, Split
-from .mixed_precision import as_given_back
 from .repair_result import RepairResult
 from .side_effects import modes_kept
 from .training import Training
@@ -58,15 +57,16 @@ class Recovered:
 def better_weights(best: Recovered | None, training: Training, epoch: int) -> Job[Recovered]:
     """The better one of the best so far and the student as it stands; of equal ones the student's weights."""
     copy, step = training.student, training.step
-    with modes_kept(copy), placed(training.device, copy), as_given_back(copy, training.own_types):
+    device = training.whole_device if training.division is None else training.device
+    with modes_kept(copy), placed(device, copy), training.given_back():
         copy.eval()
-        job = evaluate_on(training.task, copy, Split.VAL, training.token, device=training.device, limit=training.passes)
+        job = evaluate_on(training.task, copy, Split.VAL, training.token, device=device, limit=training.passes)
         metric = (yield from job).measured_now()
         shown = Message("progress.measured", "Measured {metric}", {"metric": metric.name})
         yield Progress(shown, step, 0, {"step": float(step), "metric": metric.value})
         if best is not None and not _as_good(metric, best.metric):
             return best
-        state = {name: tensor.detach().to(CPU, copy=True) for name, tensor in copy.state_dict().items()}
+        state = training.weights()
     same = best is not None and metric.value == best.metric.value
     since = best.best_epoch if best is not None and same else epoch
     improved = best is not None and (best.improved or not same)

@@ -174,13 +174,25 @@ class Checkpoint:
         if self.path is None:
             return False
         begin, kept = time.monotonic(), False
-        content = {
+        with suppress(SecateurError, OSError, RuntimeError):
+            content = self._content(training, position, best, failed)
+            with staged_write(self.path) as staged:
+                torch.save(content, staged)
+            kept = True
+        self.written = time.monotonic()
+        self.pause = max(SECONDS, SHARE * (self.written - begin))
+        return kept
+
+    def _content(self, training: Training, position: Position, best: Recovered | None, failed: bool) -> dict[str, Any]:
+        """What the file holds, however many processes train."""
+        student, optimizer = training.state()
+        return {
             "version": VERSION,
             "key": self.key,
             "mendable": self.mendable if failed else "",
             "teacher": self.teacher.key,
-            "student": training.student.state_dict(),
-            "optimizer": training.optimizer.state_dict(),
+            "student": student,
+            "optimizer": optimizer,
             "scaler": None if training.scaler is None else training.scaler.state_dict(),
             "overflows": training.overflows,
             "step": training.step,
@@ -197,13 +209,6 @@ class Checkpoint:
             "mixture": None if training.mixture is None else training.mixture.state_dict(),
             "masks": None if training.masks is None else training.masks.state_dict(),
         }
-        with suppress(SecateurError, OSError, RuntimeError):
-            with staged_write(self.path) as staged:
-                torch.save(content, staged)
-            kept = True
-        self.written = time.monotonic()
-        self.pause = max(SECONDS, SHARE * (self.written - begin))
-        return kept
 
     def forget(self) -> None:
         """The recovery is done."""
@@ -274,8 +279,7 @@ def put_back(training: Training, found: dict[str, Any]) -> Position:
 
     The mixture of domains is put back before (`domain_mixing.begin_mixing`).
     """
-    training.student.load_state_dict(found["student"])
-    training.optimizer.load_state_dict(found["optimizer"])
+    training.load_state(found["student"], found["optimizer"])
     if training.scaler is not None and found.get("scaler"):
         training.scaler.load_state_dict(found["scaler"])
     training.overflows = int(found.get("overflows", 0))

@@ -7,7 +7,7 @@ val split, so a recovery never returns something worse than it was given.
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from traceback import format_exc, format_exception
@@ -70,7 +70,10 @@ DATA = Message("recovery.the_data", "data")
 LOSS = Message("recovery.the_loss", "loss or the model")
 METRIC = Message("recovery.the_metric", "metric")
 """What of the user's may fail while a model is trained."""
-TOLD = (*NO_NUMBERS, "recovery.no_gradient", "recovery.no_tokens", "distributed.lost")
+TOLD = (
+    *NO_NUMBERS, "recovery.no_gradient", "recovery.no_tokens", "distributed.lost", "distributed.broken",
+    "division.impossible", "division.outside",
+)  # fmt: skip
 """Codes of what a step itself says of its loss and its batches: in these nothing of the user's has failed."""
 
 
@@ -139,6 +142,7 @@ def fine_tune(
             TrainingTime(limit or TimeLimit()),
             device=device,
             passes=passes or PassLimit(device=device),
+            divides=settings.shard and settings.trains and not group.is_alone,
         )
         reference, checkpoint = reference or (teacher, kept or {}), checkpoint or Checkpoint(None)
         return (yield from _run(training, reference, checkpoint, rest, group, student is teacher))
@@ -170,18 +174,44 @@ def _run(
 ) -> Job[Recovered]:
     found, task, settings = checkpoint.load(), training.task, training.settings
     begin = training_work(task, settings.within(NO_TRAINING)) / training_work(task, settings)
-    best = (yield from spanning(_first(training, *reference), 0.0, begin)) if found is None else None
-    yield from begin_mixing(training, found or {}, sum(one.numel() for one in training.student.parameters()))
-    models = [training.student]
-    if _learns_from_teacher(training):
-        models.append(training.teacher)
-    elif rest is not None:
-        rest()
-    with placed(training.device, *models), in_single(training.student) as training.own_types:
-        if settings.trains and not group.is_alone:
-            share_gradients(training, group, models, tuning)
-        job = _trained(training, best, found or {}, checkpoint, models)
+    best = (yield from spanning(_first(training, *reference, group, tuning), 0.0, begin)) if found is None else None
+    parameters = sum(one.numel() for one in training.student.parameters())
+    teacher = training.teacher if _learns_from_teacher(training) else None
+    with in_place(training, teacher, group, tuning):
+        yield from begin_mixing(training, found or {}, parameters)
+        if teacher is None and rest is not None:
+            rest()
+        job = _trained(training, best, found or {}, checkpoint, teacher)
         return (yield from spanning(_counted(job, training), begin, 1.0))
+
+
+@contextmanager
+def in_place(training: Training, teacher: nn.Module | None, group: Group, of_original: bool) -> Generator[None]:
+    """The student where it is trained, in single precision, and the teacher if it has a part in the loss.
+
+    That is whole on the training's device, or divided among the processes. They train together inside.
+
+    Args:
+        training: Of the student.
+        teacher: None where it has no part in the loss.
+        group: All processes.
+        of_original: The student has the original's shape.
+    """
+    models = [training.student] if teacher is None else [training.student, teacher]
+    with (
+        placed(training.device, *(() if training.divides else models)),
+        in_single(training.student) as training.own_types,
+    ):
+        if training.settings.trains and not group.is_alone:
+            share_gradients(training, group, models, of_original)
+        if not training.divides:
+            yield
+            return
+        from .division import Division  # takes a second or two
+
+        division = Division(group, training.device, training.student, teacher, training.settings)
+        with training.divided(division):
+            yield
 
 
 def share_gradients(
@@ -281,9 +311,9 @@ def _trained(
     best: Recovered | None,
     found: dict[str, Any],
     checkpoint: Checkpoint,
-    models: Sequence[nn.Module],
+    teacher: nn.Module | None,
 ) -> Job[Recovered]:
-    """All of it, from the beginning or from where an earlier run stopped; `models` are those that run in it."""
+    """All of it, from the beginning or from where an earlier run stopped; `teacher` is None where it has no part."""
     settings, clock = training.settings, training.time
     if best is not None:
         position = Position(1, 0, (yield from count_batches(training)), torch.get_rng_state())
@@ -297,7 +327,10 @@ def _trained(
         yield Progress(text, training.shown[0])
         for point in points_of_checkpoint(found):  # the curve is that of the whole training
             yield Progress(text, training.shown[0], values=point)
-    layout = layout_of(models, partial(_attempt, training)) if settings.trains else MemoryLayout(())
+    layout = MemoryLayout(())
+    if settings.trains and training.division is None:
+        models = [training.student] if teacher is None else [training.student, teacher]
+        layout = layout_of(models, partial(_attempt, training))
     clock.start = clock.start or clock.limit.elapsed
     while not _ended(training, position, best):
         try:
@@ -384,19 +417,23 @@ def _stopped(error: SecateurError, position: Position, best: Recovered) -> Messa
     return Message("recovery.stopped", template, {**fields, "best": best.best_epoch})
 
 
-def _first(training: Training, reference: nn.Module, kept: KeptIndices) -> Job[Recovered]:
+def _first(
+    training: Training, reference: nn.Module, kept: KeptIndices, group: Group, of_original: bool
+) -> Job[Recovered]:
     """What is there before any training: as given, and with layers and statistics repaired."""
-    copy, task, token = training.student, training.task, training.token
+    copy, task, token, device = training.student, training.task, training.token, training.whole_device
     evaluating = task.batch_count(Split.VAL) / (FIRST_EVALUATIONS * task.batch_count(Split.VAL) + FIRST_PASSES)
-    best = yield from spanning(_evaluated(None, training, 0), 0.0, evaluating)
+    with in_place(training, None, group, of_original) if training.divides else nullcontext():
+        best = yield from spanning(_evaluated(None, training, 0), 0.0, evaluating)
     how, passes = training.settings.repairs, training.passes
-    job = reconstruct(copy, reference, kept, task, how, token, device=training.device, limit=passes)
+    job = reconstruct(copy, reference, kept, task, how, token, device=device, limit=passes)
     repair = yield from spanning(job, evaluating, 0.5)
     repaired, given = bool(repair.repaired), best
-    with placed(training.device, copy):
+    with placed(device, copy):
         measured = yield from spanning(calibrate_batchnorm(copy, task, token, passes), 0.5, 1 - evaluating)
     if repaired or measured:
-        best = yield from spanning(_evaluated(best, training, 0), 1 - evaluating, 1.0)
+        with in_place(training, None, group, of_original) if training.divides else nullcontext():
+            best = yield from spanning(_evaluated(best, training, 0), 1 - evaluating, 1.0)
     if training.settings.repair not in (Repair.AUTO, Repair.NONE) and not repaired:
         yield Progress("No layer could be repaired: none lost inputs, or all were trained since the cut")
     if repaired:  # a repair that made it worse is no place to start from

@@ -60,7 +60,8 @@ class GradientWorker:
         models = [self._student, self._teacher] if order.teaches else [self._student]
         enter = self._contexts.enter_context
         enter(pinned(order.settings.seed, order.settings.threads))
-        enter(placed(device, *models))
+        divides = order.settings.shard
+        enter(placed(device, *(() if divides else models)))
         own_types = enter(in_single(self._student))
         for model in models:
             self._group.share(model.state_dict().values())
@@ -80,11 +81,23 @@ class GradientWorker:
             masks=self._masks,
         )
         self._training.sharing = GradientSharing(self._group, self._student, self._task, order.settings, self._masks)
+        if divides:
+            from .division import Division  # takes a second or two
+
+            teacher = self._teacher if order.teaches else None
+            enter(self._training.divided(Division(self._group, device, self._student, teacher, order.settings)))
         return self
 
     def __exit__(self, *_error: object) -> None:
         """Let the device go."""
         self._contexts.close()
+
+    def follow(self, order: Any) -> None:
+        """Do what rank 0 asks for: a part of an update, or what it takes that a model is divided."""
+        if isinstance(order, StepOrder):
+            self.step(order)
+        elif self._training.division is not None:
+            self._training.division.follow(order)
 
     def step(self, order: StepOrder) -> None:
         """Add up the gradients of this process's part of an update."""
@@ -97,7 +110,7 @@ class GradientWorker:
         batches = self._batches(order)
         for one in training.trained:
             one.grad = None
-        with modes_kept(self._student, self._teacher), torch.enable_grad():
+        with modes_kept(training.student, training.teacher), torch.enable_grad():
             try:
                 _, _, part = training.gradients(batches)
             except SecateurError as error:
@@ -105,6 +118,8 @@ class GradientWorker:
                     raise
                 return  # rank 0 has found the same, and decides what follows
         sharing.collect(training.trained, part)
+        if training.division is not None:
+            training.update(order.rate)
 
     def _batches(self, order: StepOrder) -> list[Any]:
         """This process's part of each batch of an update."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..batch_parts import PassLimit
 from ..devices import CPU, device_for, placed
 from ..distributed import ALONE, Group
-from ..errors import Message
+from ..errors import Message, SecateurError
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..masks.learned_masks import LearnedMasks
 from ..structures.analysis import Analysis, Mask, identities
@@ -94,6 +94,12 @@ def learn_masks(
     """
     require_possible(settings)
     require_mixable(settings, task)
+    if settings.shard and not group.is_alone:
+        template = (
+            "Masks are learned with whole copies of the model in each process. Choose by scores or in rounds, or do "
+            "not divide the model among processes."
+        )
+        raise SecateurError("masks.divided", template)
     settings = settings.within(Budget(Unit.STEPS, steps))
     device = yield from device_for(device, model)
     passes = PassLimit() if passes is None else passes

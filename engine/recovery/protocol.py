@@ -95,6 +95,7 @@ class RecoverySettings:
         references: Losses that lead the mixing: one entry with them, or one for each of several models of which the
             sizes are known, for a scaling law; () for those of the original.
         half: Forward and loss in bfloat16 where torch thinks it safe; weights are trained in single precision anyway.
+        shard: Of several processes each holds a part of every weight, gradient and optimiser state (`division.py`).
     """
 
     epochs: Annotated[
@@ -377,6 +378,16 @@ class RecoverySettings:
             aliases=("--mixed-precision",),
         ),
     ] = False
+    shard: Annotated[
+        bool,
+        Option(
+            title="Divide the model among processes (FSDP)",
+            help="of several processes, each holds a part of every weight, gradient and optimiser state, so that a "
+            "model larger than one device can be trained; one process trains as without",
+            section=TRAINING,
+            in_dialog=False,
+        ),
+    ] = field(default=False, kw_only=True)
 
     @property
     def gradient_norm(self) -> float:
@@ -453,6 +464,7 @@ class RecoverySettings:
             mirror=False,
             teacher=Teacher.ORIGINAL,
             half=self.half,
+            shard=self.shard,
         )
 
     @property
@@ -477,6 +489,7 @@ class RecoverySettings:
             optimizer=Optimizer.SGD,
             patience=TUNING_PATIENCE if self.evaluate_every else 1,
             half=self.half,
+            shard=self.shard,
             teacher=Teacher.ORIGINAL,
         )
         return settings.within(budget)

@@ -68,7 +68,7 @@ def recover(
     require_possible(settings)
     token, checkpoint = token or NeverCancelled(), checkpoint or Checkpoint(None)
     settings = settings.distilling or settings
-    device = yield from device_for(device, teacher)
+    device = yield from device_for(device, teacher, divided=settings.shard and not group.is_alone)
     passes = PassLimit() if passes is None else passes
     passes.begin(device)
     with explained():

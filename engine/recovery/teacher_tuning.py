@@ -79,11 +79,13 @@ def tuned_teacher(
     if how is None and (settings.mirror is not None or not settings.trains):
         return TunedTeacher()
     found = TunedTeacher()
-    with placed(device, teacher):
-        if has_loss(teacher, task, token, passes):
+    divides = settings.shard and not group.is_alone  # whole it may be larger than the device
+    looking = PassLimit() if divides else passes
+    with placed(CPU if divides else device, teacher):
+        if has_loss(teacher, task, token, looking):
             begin = MIRRORING * task.batch_count(Split.VAL) / max(tuning_work(task, settings), 1)
             found = TunedTeacher(
-                (yield from spanning(labels_allow_mirroring(teacher, task, token, passes), 0.0, begin))
+                (yield from spanning(labels_allow_mirroring(teacher, task, token, looking), 0.0, begin))
             )
             if how is not None:
                 job = _tuned(teacher, task, how, found.mirror, kept, device, passes, limit, group, token)

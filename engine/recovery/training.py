@@ -3,10 +3,10 @@
 import math
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -31,11 +31,14 @@ from .budget import Unit
 from .features import Features
 from .flip_augmentation import mirroring
 from .gradient_sharing import GradientSharing, StepOrder
-from .mixed_precision import OwnTypes, widening
+from .mixed_precision import OwnTypes, as_given_back, widening
 from .protocol import RecoverySettings, require_tokens
 from .schedule import one_cycle
 from .side_effects import modes_kept, working_copy
 from .time_limit import TimeLimit, TrainingTime
+
+if TYPE_CHECKING:
+    from .division import Division
 
 DIVERGED = "recovery.diverged"
 """The code of the error for a loss that is no number."""
@@ -87,6 +90,8 @@ class Training:
         passes: How many samples go through the models at a time, once memory has run out.
         scaler: Scales the loss where float16 would round gradients to zero; None elsewhere.
         overflows: Steps that were skipped, because scaled gradients overflowed float16.
+        divides: The models are divided among processes while they are trained.
+        division: Their parts, while they are.
     """
 
     student: nn.Module
@@ -113,6 +118,8 @@ class Training:
     passes: PassLimit = field(default_factory=PassLimit)
     scaler: torch.amp.GradScaler | None = None
     overflows: int = 0
+    divides: bool = False
+    division: "Division | None" = None
 
     def __post_init__(self) -> None:
         """Mixed precision in float16 needs a scaler."""
@@ -131,6 +138,52 @@ class Training:
         template = "{count} of {steps} steps were skipped: their scaled gradients overflowed float16."
         numbers = {"count": self.overflows, "steps": self.step}
         return Message("recovery.overflow", template, numbers) if self.overflows else None
+
+    @property
+    def whole_device(self) -> str:
+        """Where whole models run: those that are divided are too large for the device."""
+        return CPU if self.divides else self.device
+
+    @contextmanager
+    def divided(self, division: "Division") -> Generator[None]:
+        """Train what is divided inside, and let the whole models be as they are."""
+        whole = self.student, self.teacher, self.optimizer, self.features, self.passes, self.sharing
+        self.student, self.optimizer, self.division = division.student, division.optimizer, division
+        self.teacher = division.teacher or self.teacher
+        if self.features is not None:
+            self.features = Features(self.student, self.teacher, self.features.kept)
+        self.passes = PassLimit(device=self.device, whole=True)
+        self.sharing = None if self.sharing is None else self.sharing.of_parts(self.student)
+        try:
+            with division.running(self.own_types):
+                yield
+        finally:
+            self.student, self.teacher, self.optimizer, self.features, self.passes, self.sharing = whole
+            self.division = None
+
+    def weights(self) -> dict[str, Tensor]:
+        """The student's state dict on the CPU, in its own types (within `given_back`)."""
+        if self.division is not None:
+            return self.division.weights()
+        return {name: one.detach().to(CPU, copy=True) for name, one in self.student.state_dict().items()}
+
+    def given_back(self) -> AbstractContextManager[None]:
+        """Context in which the student's weights are rounded to its own types."""
+        return as_given_back(self.student, self.own_types) if self.division is None else self.division.as_given_back()
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The state dicts of student and optimizer, as they are trained; the same however many processes do so."""
+        if self.division is not None:
+            return self.division.checkpoint()
+        return self.student.state_dict(), self.optimizer.state_dict()
+
+    def load_state(self, student: dict[str, Any], optimizer: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        if self.division is not None:
+            self.division.restore(student, optimizer)
+            return
+        self.student.load_state_dict(student)
+        self.optimizer.load_state_dict(optimizer)
 
     @property
     def position(self) -> float:
@@ -169,22 +222,33 @@ class Training:
         """
         check(self.token)
         begun, self.whole = time.monotonic(), False
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * one_cycle(self.position, self.settings.warm_up)
+        rate = self.settings.learning_rate * one_cycle(self.position, self.settings.warm_up)
         self.optimizer.zero_grad(set_to_none=True)
         if self.sharing is not None:
-            self.sharing.begin(self._step_order(len(batches)))
-        parameters = self._parameters()
-        breaking_off = interruptible(self.token, parameters) if self.seconds > SHORT else nullcontext()
+            self.sharing.begin(self._step_order(len(batches), rate))
+        breaking_off = interruptible(self.token, self._parameters()) if self.seconds > SHORT else nullcontext()
         with modes_kept(self.student, self.teacher), torch.enable_grad(), breaking_off:
             value, tokens, part = self._gradients_of_all(batches)
         if self.sharing is not None:
             self.sharing.collect(self.trained, part)
+        self.update(rate)
+        self.step += 1
+        self.tokens += tokens
+        if self.masks is not None:
+            self.masks.step(self.position)
+        self.seconds, self.whole = time.monotonic() - begun, True
+        return value
+
+    def update(self, rate: float) -> None:
+        """Change the weights by their gradients, at a learning rate; of a divided student, those of this process."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
         scaler = self.scaler if self.half == "float16" else None
         if scaler is not None:
             scaler.unscale_(self.optimizer)
         if norm := self.settings.gradient_norm:
-            nn.utils.clip_grad_norm_(parameters, norm)
+            with nullcontext() if self.division is None else self.division.explained():  # the norm is that of all parts
+                nn.utils.clip_grad_norm_(self._parameters(), norm)
         if scaler is None:
             self.optimizer.step()
         else:  # skips a step whose gradients overflowed, and scales less
@@ -192,12 +256,6 @@ class Training:
             scale = scaler.get_scale()
             scaler.update()
             self.overflows += scaler.get_scale() < scale
-        self.step += 1
-        self.tokens += tokens
-        if self.masks is not None:
-            self.masks.step(self.position)
-        self.seconds, self.whole = time.monotonic() - begun, True
-        return value
 
     def _gradients_of_all(self, batches: Sequence[Any]) -> tuple[float, int, float]:
         """As `gradients`; where that fails in this process alone, the others are given up."""
@@ -232,9 +290,14 @@ class Training:
             sizes = [sizes[n] for n in counted]
         require_tokens(self.settings, tokens)
         shares = [1.0] if alone else [size / max(whole, 1.0) for size in sizes]
+        if self.division is not None and self.sharing is not None:
+            more = self.sharing.missing(len(own))
+            own, shares = [*own, *more], [*shares, *[0.0 for _ in more]]
+            taught += [self._distillation_batch(batch) for batch in more]
         try:
-            while (value := self._fitting_gradients(own, taught, shares)) is None:
-                pass
+            with nullcontext() if self.division is None else self.division.together():
+                while (value := self._fitting_gradients(own, taught, shares)) is None:
+                    pass
         except SecateurError as error:
             if self.sharing is None or error.message.code not in NO_NUMBERS:
                 raise
@@ -256,7 +319,7 @@ class Training:
         try:
             for number, (batch, one, share) in enumerate(zip(batches, taught, shares, strict=True)):
                 largest = max(largest, number, key=lambda n: rows_in(taught[n].inputs))
-                with self._training_mode():
+                with self._training_mode(), nullcontext() if share else self._uncounted():
                     loss = self._loss(batch, one)
                     if self.sharing is None:
                         self._require_finite(float(loss.detach()))
@@ -282,15 +345,25 @@ class Training:
         self.passes.lower(self.student, taught[largest].inputs, details)
         return None
 
+    @contextmanager
+    def _uncounted(self) -> Generator[None]:
+        """A batch that stands in for none changes no statistics."""
+        before = [(buffer, buffer.detach().clone()) for buffer in self._statistics()]
+        try:
+            yield
+        finally:
+            for buffer, value in before:
+                buffer.copy_(value)
+
     def _statistics(self) -> list[Tensor]:
         """What a forward in train mode counts: the running statistics of norms."""
         return [buffer for norm in norms_of(self.student) for buffer in norm.buffers()]
 
-    def _step_order(self, count: int) -> StepOrder:
-        """What the other processes are told of an update of so many batches, which were just taken."""
+    def _step_order(self, count: int, rate: float) -> StepOrder:
+        """What the other processes are told of an update of so many batches, which were just taken, at a rate."""
         assert self.stream is not None
         mixture = None if self.mixture is None else self.mixture.state_dict()
-        return StepOrder(self.step, self.stream.epoch, self.stream.done - count, mixture)
+        return StepOrder(self.step, rate, self.stream.epoch, self.stream.done - count, mixture)
 
     @property
     def trained(self) -> list[nn.Parameter]:

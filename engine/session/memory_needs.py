@@ -6,11 +6,12 @@ from ..device_list import CPU, Device, device_facts
 from ..errors import Message, OpenError, OutOfMemory
 from ..jobs import Job, Progress
 from ..operating_system import swap_space
+from ..recovery.protocol import RecoverySettings
 from ..sources.protocol import ModelSpec
 from ..sources.weight_size import weight_bytes
 from ..structures.analysis import Analysis, Mask
 from ..structures.costs import costs
-from ..structures.memory.peak import sample_memory, training_bytes
+from ..structures.memory.peak import gathered_parameters, sample_memory, training_bytes
 from ..text.format import byte_size
 
 
@@ -40,7 +41,9 @@ def room_to_open(spec: ModelSpec, device: str) -> Job[tuple[Message, ...]]:
     return tuple(notes)
 
 
-def room_to_train(analysis: Analysis, removed: Mask, batch: int, device: str) -> Job[None]:
+def room_to_train(
+    analysis: Analysis, removed: Mask, batch: int, device: str, settings: RecoverySettings, processes: int = 1
+) -> Job[None]:
     """Tell where a training needs more memory than its device has free.
 
     Args:
@@ -48,13 +51,20 @@ def room_to_train(analysis: Analysis, removed: Mask, batch: int, device: str) ->
         removed: [S] what the student does not have.
         batch: Samples in a step.
         device: Where both run.
+        settings: Of the training.
+        processes: That train together, on a device each.
 
     Raises:
         OutOfMemory: The device is too small for a step of one sample.
     """
     sample = sample_memory(analysis, removed).saved + sample_memory(analysis).peak
     teacher, student = costs(analysis).parameters, costs(analysis, removed).parameters
-    least, usual = (training_bytes(teacher, student, sample, count) for count in (1, batch))
+    parts = processes if settings.shard else 1
+    gathered = gathered_parameters(analysis, removed) if parts > 1 else 0
+    own = batch if settings.accumulate >= processes else -(-batch // processes)  # see `tasks/portion.py`
+    least, usual = (
+        training_bytes(teacher, student, sample, count, processes=parts, gathered=gathered) for count in (1, own)
+    )
     facts = device_facts(device)
     if facts.total and least > facts.total:
         template = (

@@ -16,7 +16,7 @@ from ..errors import OpenError
 from ..foreign_code.consent import Consent
 from ..jobs import CancelToken, NeverCancelled, finish
 from ..masks.learned_masks import LearnedMasks
-from ..recovery.gradient_sharing import StepOrder, TrainingOrder
+from ..recovery.gradient_sharing import WITHIN_TRAINING, TrainingOrder
 from ..recovery.gradient_worker import GradientWorker
 from ..scoring.criteria import score
 from ..scoring.score_options import Choices
@@ -75,7 +75,7 @@ class ScoreOrder:
     device: str = CPU
 
 
-ORDERS = (OpenOrder, StateOrder, ScoreOrder, TrainingOrder, StepOrder)
+ORDERS = (OpenOrder, StateOrder, ScoreOrder, TrainingOrder, *WITHIN_TRAINING)
 
 
 class Leader:
@@ -175,7 +175,7 @@ class Follower:
         finish(job)
 
     def _train(self, order: TrainingOrder) -> Any | None:
-        """Add up gradients until another order than that for an update comes, which is returned."""
+        """Train with rank 0 until another order than one for that comes, which is returned."""
         prepared, analysis, task = self._opened
         student, removed = self._fresh(StateOrder({}, Edits()) if order.of_original else self._state)
         masks, told = None, order.masks
@@ -187,6 +187,6 @@ class Follower:
         kept = {} if order.of_original else analysis.kept_indices(removed)
         teacher = prepared.opened.model
         with GradientWorker(self._group, order, student, teacher, task, kept, masks) as worker:
-            while isinstance(following := self._group.next_order(ORDERS), StepOrder):
-                worker.step(following)
+            while isinstance(following := self._group.next_order(ORDERS), WITHIN_TRAINING):
+                worker.follow(following)
         return following

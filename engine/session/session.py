@@ -249,6 +249,7 @@ class Session:
             settings: How it is trained.
         """
         place, original = self.location, self.history.state("s0").weights
+        settings = replace(settings, shard=False)  # the same training, however its model is held
         folder = (place.cache if place.temporary else place.path) / TRAININGS
         delete_checkpoints(folder)
         kept = not place.temporary or place.cache != place.path  # else nobody could go on with it
@@ -614,7 +615,10 @@ class Session:
         """Fine-tune a state with the original as teacher; one that was stopped or killed half-way is gone on with."""
         loaded, task, parent = self.loaded, self.task, self.history.state(state)
         if (settings.distilling or settings).trains:
-            yield from room_to_train(loaded.analysis, loaded.mask(parent), task.spec.batch, self.device)
+            processes = self._leader.group.place.size
+            yield from room_to_train(
+                loaded.analysis, loaded.mask(parent), task.spec.batch, self.device, settings, processes
+            )
         loaded.present = None  # Memory holds the original and one more model: now the student.
         student, teacher = self._fresh(parent), loaded.prepared.opened.model
         checkpoint = self.checkpoint(parent.weights, settings)
@@ -677,7 +681,14 @@ class Session:
         if parent.removed:
             template = "Masks are learned on a model of which nothing is cut. Start from the original."
             raise PlanError("masks.cut", template)
-        yield from room_to_train(loaded.analysis, loaded.mask(parent), task.spec.batch, self.device)
+        yield from room_to_train(
+            loaded.analysis,
+            loaded.mask(parent),
+            task.spec.batch,
+            self.device,
+            replace(intent.recovery, shard=False),
+            self._leader.group.place.size,
+        )
         loaded.present = None  # Memory holds the original and one more model: now the one that learns.
         model, teacher = self._fresh(parent), loaded.prepared.opened.model
         marked, _ = from_identities(loaded.analysis, intent.plan.marked)

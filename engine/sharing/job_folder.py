@@ -119,7 +119,7 @@ def write_job(
             START: _start(recipe, history.spec or model, device),
             SLURM: _slurm(name, device),
             CONSTRAINTS: "".join(f"{line}\n" for line in _versions()),
-            README: _readme(name, one, left, has_code=bool(code_in(recipe))),
+            README: _readme(name, one, left, has_code=bool(code_in(recipe)), divides=settings.shard),
         }
         for file, text in texts.items():
             (place / file).write_text(text, encoding="utf-8", newline="\n")
@@ -268,7 +268,7 @@ def _slurm(name: str, device: str) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _readme(name: str, state: State, left: Iterable[str], has_code: bool) -> str:
+def _readme(name: str, state: State, left: Iterable[str], has_code: bool, divides: bool) -> str:
     needed = "".join(f"- `{path}`\n" for path in left)
     where = (
         "It needs these there, at the same path. Where one lies elsewhere, say so when you start the job:\n"
@@ -284,6 +284,7 @@ def _readme(name: str, state: State, left: Iterable[str], has_code: bool) -> str
         if has_code
         else ""
     )
+    parts = "   The model is divided among them too: start as many as it takes to hold it.\n" if divides else ""
     return (
         f"# Recover {name}, state {state.id}\n\n"
         "1. Copy this folder to the other machine: `rsync -a THIS_FOLDER HOST:`\n"
@@ -292,6 +293,7 @@ def _readme(name: str, state: State, left: Iterable[str], has_code: bool) -> str
         f"3. Start it: `sh {START}` in a shell (`nohup sh {START} &` to log out), or `sbatch {SLURM}` on a cluster.\n"
         f"   `DEVICE=cpu sh {START}` computes elsewhere; `SECATEUR=/path/to/secateur` names another installation.\n"
         f"   `PROCESSES=4 sh {START}` divides the work among four processes, one for each GPU.\n"
+        f"{parts}"
         "4. Copy the folder back, and read the results: *Run > Read recovery job*, or\n"
         "   `secateur job PROJECT --results THIS_FOLDER`.\n\n"
         f"{where}{code}"

@@ -116,6 +116,9 @@ class ModelState:
     def _keep_tensor(self, tensor: torch.Tensor) -> None:
         if is_lazy(tensor) or tensor.layout is not torch.strided:
             return
+        if to_local := getattr(tensor, "to_local", None):  # divided among processes: a part of it is this one's
+            with torch.no_grad():
+                tensor = cast("torch.Tensor", to_local())
         copies = not tensor.is_meta and (self._small or not isinstance(tensor, nn.Parameter))
         alias = tensor.detach()
         self._tensors.append((tensor, alias, alias.clone() if copies else None, tensor.requires_grad, tensor.grad))

@@ -13,18 +13,23 @@ others. Not seen are what oneDNN's recurrent layers keep for themselves while th
 own `autograd.Function` defines; results that nobody uses keep their sizes.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis import Analysis, Mask
-from ..costs import kept_sizes
+from ..costs import costs, kept_sizes
 
 SINGLE = 4
 """Bytes of a weight in single precision."""
 OPTIMISER = 4
 """A weight that is trained, its gradient and the two moments of Adam, in weights."""
+GATHERED = 2
+"""A weight that is gathered, and its gradient before it is divided, in weights."""
+BLOCK = re.compile(r"(?:[^.]+\.)*?\d+\.(?=[^.]+\.)")
+"""The path of a block in the name of one of its parameters: a member of a list that has modules of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +61,39 @@ def sample_memory(analysis: Analysis, removed: Mask | None = None) -> Memory:
     return Memory(whole.saved // samples, whole.peak // samples)
 
 
-def training_bytes(teacher: int, student: int, sample: int, batch: int) -> int:
-    """Bytes that a step of a training takes.
+def training_bytes(
+    teacher: int, student: int, sample: int, batch: int, *, processes: int = 1, gathered: int = 0
+) -> int:
+    """Bytes that a step of a training takes in a process.
 
     Args:
         teacher: Parameters of the model that teaches.
         student: Parameters of the one that is trained.
         sample: Bytes of the activations of both for one sample.
-        batch: Samples in a step.
+        batch: Samples of the process in a step.
+        processes: Among which both models are divided.
+        gathered: Parameters that are whole beside its part in a divided training (`gathered_parameters`).
     """
-    return SINGLE * (teacher + OPTIMISER * student) + batch * sample
+    held = -(-(teacher + OPTIMISER * student) // processes)
+    return SINGLE * (held + (GATHERED * gathered if processes > 1 else 0)) + batch * sample
+
+
+def gathered_parameters(analysis: Analysis, removed: Mask) -> int:
+    """About how many parameters are whole at a time where blocks are gathered one by one (`recovery/division.py`).
+
+    These are the parameters outside of blocks and those of two blocks: the next one is gathered while one runs. What
+    a block is, is read from names: "layers.3." of "layers.3.mlp.weight".
+    """
+    sizes = costs(analysis, removed).tensor_sizes
+    outside, blocks = 0, dict[str, int]()
+    for tensor, size in zip(analysis.tensors, sizes.tolist(), strict=True):
+        if tensor.parameter:
+            found = BLOCK.match(tensor.name)
+            if found is None:
+                outside += size
+            else:
+                blocks[found[0]] = blocks.get(found[0], 0) + size
+    return outside + sum(sorted(blocks.values())[-2:])
 
 
 def peaks(analysis: Analysis, removed: Mask, kept: NDArray[np.int64]) -> NDArray[np.int64]:

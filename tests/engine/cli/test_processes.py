@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from secateur.engine.cli.main import main
@@ -24,16 +25,9 @@ def recovered(folder: Path) -> dict[str, Any]:
     return load_file(folder / "weights" / f"{list(history.states.values())[-1].weights}.safetensors")
 
 
-def test_a_run_that_loses_a_process_ends_and_goes_on_in_one_process_to_the_same_weights(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_files(tmp_path)
-    words = ["prune", str(tmp_path / "llama"), "--task", str(tmp_path / "texts"), "--tokenizer", "bytes"]
-    words += ["--length", "16", "--batch", "4", "--threads", "1", "--keep-macs", "0.7", "--steps", "12"]
-    words += ["--repair", "none", "--teacher", "original"]
-    whole, broken, port = tmp_path / "whole", tmp_path / "broken", free_port()
-    assert main([*words, "--save", str(whole)]) == 0
-    command = python("-m", "tests.engine.cli.lost_process", "7", *words, "--save", str(broken))
+def started(command: list[str]) -> list[tuple[int, str, str]]:
+    """(exit code, standard output, standard error) of two processes."""
+    port = free_port()
     both = [
         subprocess.Popen(
             command, cwd=HERE, env=environment(rank, 2, port), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -41,11 +35,35 @@ def test_a_run_that_loses_a_process_ends_and_goes_on_in_one_process_to_the_same_
         for rank in range(2)
     ]
     told = [one.communicate(timeout=120) for one in both]
-    assert both[1].returncode == -signal.SIGKILL and both[0].returncode == 1
-    assert "Another process of this run ended or cannot be reached." in told[0][1]
-    assert told[1][0] == ""
+    return [(one.returncode, *words) for one, words in zip(both, told, strict=True)]
+
+
+@pytest.mark.parametrize("divided", [False, True])
+def test_a_run_that_loses_a_process_ends_and_goes_on_to_the_same_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], divided: bool
+) -> None:
+    """In one process, or divided among two again; what is written then loads."""
+    write_files(tmp_path)
+    words = ["prune", str(tmp_path / "llama"), "--task", str(tmp_path / "texts"), "--tokenizer", "bytes"]
+    words += ["--length", "16", "--batch", "4", "--threads", "1", "--keep-macs", "0.7", "--steps", "12"]
+    words += ["--repair", "none", "--teacher", "original"] + ["--shard"] * divided
+    whole, broken, out = tmp_path / "whole", tmp_path / "broken", tmp_path / "out"
+    assert main([*words, "--save", str(whole)]) == 0
+    lost = started(python("-m", "tests.engine.cli.lost_process", "7", *words, "--save", str(broken)))
+    assert [code for code, _, _ in lost] == [1, -signal.SIGKILL]
+    assert "Another process of this run ended or cannot be reached." in lost[0][2]
+    assert lost[1][1] == ""
     capsys.readouterr()
-    assert main([*words, "--save", str(broken)]) == 0
-    assert "Resuming at step 7" in capsys.readouterr().err
+    words += ["--save", str(broken), "--export", str(out)]
+    if divided:
+        both = started(python("-m", "secateur.engine.cli.main", *words))
+        assert [code for code, _, _ in both] == [0, 0]
+        told = both[0][2]
+    else:
+        assert main(words) == 0
+        told = capsys.readouterr().err
+    assert "Resuming at step 7" in told
     for name, value in recovered(whole).items():
         assert float((recovered(broken)[name] - value).norm() / value.norm()) < 1e-3
+    exported = load_file(out / "model.safetensors")
+    assert exported and all(torch.equal(recovered(broken)[name], value) for name, value in exported.items())

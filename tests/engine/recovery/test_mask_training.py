@@ -1,5 +1,6 @@
 """Learned masks find what is of use against the scores that they start from, and go on where they were stopped."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from secateur.engine.devices import CPU
+from secateur.engine.distributed import Group, Place
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import finish
 from secateur.engine.masks.learned_gates import LearnedGates
@@ -115,6 +117,9 @@ def test_a_few_steps_choose_too_and_settings_that_cannot_be_are_refused(net: Net
     assert int(result.removed.sum()) == 4
     with pytest.raises(SecateurError, match="Learning rate"):
         finish(learn_masks(net, net, task, analysis, plan, scores, RecoverySettings(learning_rate=-1.0), 1))
+    divided, two = replace(SETTINGS, shard=True), Group(Place(0, 2))
+    with pytest.raises(SecateurError, match="whole copies"):
+        finish(learn_masks(net, net, task, analysis, plan, scores, divided, 1, group=two))
 
 
 def test_domains_are_mixed_within_a_pass_by_references_for_what_the_masks_leave(

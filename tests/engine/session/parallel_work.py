@@ -41,6 +41,7 @@ RECOVERIES = {
     "sums": replace(PLAIN, accumulate=3, evaluate_every=2, mixing=Mixing.DYNAMIC),
     "tuned": replace(PLAIN, steps=0, epochs=4, teacher=Teacher.AUTO, repair=Repair.AUTO),
 }
+RECOVERIES["divided"] = replace(RECOVERIES["tuned"], mixing=Mixing.DYNAMIC, shard=True)
 DIVERGING = replace(PLAIN, learning_rate=1e25, clip=0.0)
 
 

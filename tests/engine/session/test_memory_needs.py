@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,23 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from secateur.engine.device_list import CPU, Device
 from secateur.engine.errors import OpenError, OutOfMemory
 from secateur.engine.jobs import Job
+from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session import memory_needs
 from secateur.engine.session.memory_needs import room_to_open, room_to_train
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.sources.weight_size import weight_bytes
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.costs import costs
-from secateur.engine.structures.memory.peak import memory
+from secateur.engine.structures.memory.peak import gathered_parameters, memory
 from tests.engine.builders import tiny_net
 from tests.engine.toy_task import ToyTask
 
+PLAIN = RecoverySettings()
 ROOMY = Device(CPU, "", 1 << 40, 1 << 40, None, "", False, True)
 
 
@@ -110,9 +114,27 @@ def test_a_training_counts_weights_gradients_moments_and_activations(facts: dict
     weights, held = costs(analysis).parameters, memory(analysis)
     least = 4 * (weights + 4 * weights) + (held.saved + held.peak) // 2  # two samples are in the example
     facts["cuda:0"] = replace(facts["cuda:0"], total=least, free=least)
-    assert told(room_to_train(analysis, nothing, 1, "cuda:0")) == (None, [])
-    _, said = told(room_to_train(analysis, nothing, 2, "cuda:0"))
+    assert told(room_to_train(analysis, nothing, 1, "cuda:0", PLAIN)) == (None, [])
+    _, said = told(room_to_train(analysis, nothing, 2, "cuda:0", PLAIN))
     assert len(said) == 1 and "batches may be divided" in said[0]
     facts["cuda:0"] = replace(facts["cuda:0"], total=least - 1, free=0)
     with pytest.raises(OutOfMemory, match="Choose another device"):
-        told(room_to_train(analysis, nothing, 1, "cuda:0"))
+        told(room_to_train(analysis, nothing, 1, "cuda:0", PLAIN))
+
+
+def test_several_processes_divide_the_batch_and_where_it_is_asked_for_the_models(facts: dict[str, Device]):
+    layers = [nn.Sequential(nn.Linear(8, 8), nn.ReLU()) for _ in range(4)]
+    model = nn.Sequential(OrderedDict(layers=nn.Sequential(*layers), head=nn.Linear(8, 8)))
+    analysis = analyse(model, (torch.zeros(2, 8),), "net")
+    nothing, layer = analysis.empty(), 8 * 8 + 8
+    assert gathered_parameters(analysis, nothing) == 3 * layer, "two blocks, and what is outside of them"
+    activations = (memory(analysis).saved + memory(analysis).peak) // 2
+    for settings, need in (
+        (PLAIN, 4 * 5 * 5 * layer + 2 * activations),
+        (replace(PLAIN, accumulate=2), 4 * 5 * 5 * layer + 4 * activations),
+        (replace(PLAIN, shard=True), 4 * (-(-5 * 5 * layer // 2) + 2 * 3 * layer) + 2 * activations),
+    ):
+        facts["cuda:0"] = replace(facts["cuda:0"], free=need)
+        assert told(room_to_train(analysis, nothing, 4, "cuda:0", settings, 2)) == (None, [])
+        facts["cuda:0"] = replace(facts["cuda:0"], free=need - 1)
+        assert len(told(room_to_train(analysis, nothing, 4, "cuda:0", settings, 2))[1]) == 1

@@ -286,7 +286,8 @@ def test_a_job_is_written_run_by_its_script_elsewhere_and_read_by_the_command_li
     finish(save_project(session, str(tmp_path / "project"), "s1"))
     session.close()
     asked = ["job", str(tmp_path / "project"), "--out", str(tmp_path / "job"), "--epochs", "1", "--device", "cpu"]
-    assert main([*asked, "--repair", "none"]) == 0
+    assert main([*asked, "--repair", "none", *["--shard"] * (processes > 1)]) == 0
+    assert ("is divided among them" in (tmp_path / "job" / "README.md").read_text()) == (processes > 1)
     moved = tmp_path / "another machine"
     (tmp_path / "job").rename(moved)
     (tmp_path / "mine" / "data.npz").rename(tmp_path / "there.npz")

@@ -1,0 +1,364 @@
+"""A student and its teacher that are divided among processes, for models that are larger than one device.
+
+Each process holds an equal part of every weight, gradient and optimiser state (FSDP2, `fully_shard`): whole are the
+weights of one block at a time, while it runs, and what lies outside of blocks. Host memory has the whole models as
+ever: what is divided are copies.
+
+All processes run the same passes. In a step (`together`) each has samples of its own. Where rank 0 runs a model alone,
+to evaluate it say, it sends the inputs of each pass to the others first, which run it too. What is kept or given back
+is gathered in rank 0, so a checkpoint is the same file as that of one process.
+
+Loads torch and its distributed tensors, which takes a second or two: import this where it is used.
+"""
+
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from io import BytesIO
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from ..device_list import CPU, kind_of
+from ..devices import moving_inputs
+from ..distributed import Group, is_lost, lost
+from ..errors import SecateurError
+from ..model_inputs import read, write
+from ..tracing.shadow_model import of_same_kind, shadow_copy
+from ..tracing.tree import as_tensors, modules_of
+from .features import blocks_of
+from .gradient_sharing import GatherOrder, HeldState, PassOrder, RestoreOrder
+from .mixed_precision import OwnTypes, widening
+from .optimizers import optimizer_of
+from .protocol import RecoverySettings
+
+Values = dict[str, Any]
+"""A state dict: tensors by name, and whatever else a model keeps there."""
+
+
+class Division:
+    """A student, and a teacher if it teaches, of which this process holds its part.
+
+    Attributes:
+        student: A copy of the student whose parameters are parts.
+        teacher: The same of the teacher; None where there is none.
+        optimizer: Over the parameters of the student.
+    """
+
+    def __init__(
+        self, group: Group, device: str, student: nn.Module, teacher: nn.Module | None, settings: RecoverySettings
+    ) -> None:
+        """Divide copies of models, which all processes of a group do at once.
+
+        Args:
+            group: All processes.
+            device: Of this one.
+            student: The same in all processes, in single precision; left as it is.
+            teacher: The same in all processes; left as it is.
+            settings: Of the training.
+
+        Raises:
+            SecateurError: A model cannot be divided.
+        """
+        self._group, self._device, self._own = group, device, dict[str, torch.dtype]()
+        self._together = self._running = False
+        self._exact: list[tuple[Tensor, Tensor]] | None = None  # while the student is rounded
+        everyone: Any = distributed.group.WORLD
+        mesh = DeviceMesh.from_group(everyone, kind_of(device))
+        self._index = torch.device(device).index
+        with self._current():
+            self.student = divided_copy(student, mesh, trains=True)
+            self.teacher = None if teacher is None else divided_copy(teacher, mesh, trains=False)
+        self.optimizer = optimizer_of(self.student, settings)
+        self._models = [self.student] if self.teacher is None else [self.student, self.teacher]
+
+    @contextmanager
+    def running(self, own: OwnTypes) -> Generator[None]:
+        """Let the models run inside, with inputs from anywhere.
+
+        Args:
+            own: Types of the student's tensors that are trained in single precision.
+        """
+        self._own = dict(own)
+        with ExitStack() as stack:
+            stack.enter_context(self._current())
+            for number, model in enumerate(self._models):
+                stack.enter_context(moving_inputs(model, self._device))
+                if self._group.is_writer:
+                    stack.enter_context(self._announced(number, model))
+            try:
+                yield
+            finally:
+                if self._running:  # a pass failed half-way, and the others are in it
+                    self._group.abandon()
+
+    def _current(self) -> Any:
+        """Context in which this process's device is the one that FSDP takes."""
+        kind = kind_of(self._device)
+        return nullcontext() if kind == CPU else torch.get_device_module(kind).device(self._index or 0)
+
+    # Passes.
+
+    @contextmanager
+    def together(self) -> Generator[None]:
+        """All processes run the models inside, each on samples of its own.
+
+        Raises:
+            SecateurError: The model's code reads a weight of a block that it does not call.
+        """
+        self.rounded(False)
+        self._together = True
+        try:
+            with self.explained():
+                yield
+        finally:
+            self._together = False
+
+    @contextmanager
+    def explained(self) -> Generator[None]:
+        """What torch says of lost processes, and of parts where whole weights were to be, is said so that one can act.
+
+        Raises:
+            SecateurError: As that.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if is_lost(error):
+                raise lost(error) from error
+            if "DTensor" not in str(error):
+                raise
+            template = (
+                "The model or the loss reads weights outside of the module that has them, which a model that is "
+                "divided among processes does not allow. Train it with whole copies in each process."
+            )
+            raise SecateurError("division.outside", template, str(error)) from error
+
+    @contextmanager
+    def _announced(self, number: int, model: nn.Module) -> Generator[None]:
+        """Passes of rank 0 alone are run by the others too."""
+
+        def announce(_module: Any, args: Any, named: Any) -> None:
+            if not self._together:
+                self._announce(number, (args, named))
+
+        def done(_module: Any, _args: Any, _outputs: Any) -> None:
+            self._running = False
+
+        handles = [
+            model.register_forward_pre_hook(announce, with_kwargs=True, prepend=True),
+            model.register_forward_hook(done),
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _announce(self, number: int, given: tuple[Any, Any]) -> None:
+        """Send the inputs of a pass to the others, (positional, by name)."""
+        content = BytesIO()
+        try:
+            write(content, given)
+        except TypeError as error:
+            raise _impossible(str(error)) from error
+        data = torch.frombuffer(bytearray(content.getvalue()), dtype=torch.uint8)
+        self._order(PassOrder(number, len(data), self._exact is not None))
+        self._group.share([data])
+        self._running = True
+
+    def _order(self, order: Any) -> None:
+        """Tell the others; where a pass of rank 0 failed half-way they still wait in it, and cannot be told."""
+        if self._running:
+            self._group.abandon()
+        self._group.order(order)
+
+    def _passed(self, order: PassOrder) -> None:
+        """Run the pass that rank 0 runs."""
+        data = torch.empty(order.size, dtype=torch.uint8)
+        self._group.share([data])
+        given: Any = as_tensors(read(BytesIO(data.numpy().tobytes())))
+        args, named = given
+        model = self._models[order.model]
+        self.rounded(order.rounded)
+        with torch.no_grad(), widening(model, {} if order.model else self._own), self.explained():
+            model.eval()
+            model(*args, **named)
+
+    # What is held.
+
+    @contextmanager
+    def as_given_back(self) -> Generator[None]:
+        """The student with weights rounded to its own types inside, which it computes with in single precision."""
+        self.rounded(True)
+        try:
+            with widening(self.student, self._own), self.explained():
+                yield
+        finally:
+            self.rounded(False)
+
+    def rounded(self, rounded: bool) -> None:
+        """Round this process's part of the student, or take back what it was before."""
+        if rounded == (self._exact is not None):
+            return
+        with torch.no_grad():
+            if self._exact is not None:
+                for part, value in self._exact:
+                    part.copy_(value)
+                self._exact = None
+                return
+            held = {**dict(self.student.named_parameters()), **dict(self.student.named_buffers())}
+            parts = {name: _local(one) for name, one in held.items() if name in self._own}
+            self._exact = [(part, part.clone()) for part in parts.values()]
+            for name, part in parts.items():
+                part.copy_(part.to(self._own[name]))
+
+    def weights(self) -> dict[str, Tensor]:
+        """The student's whole state dict on the CPU, in its own types; of rank 0."""
+        found, _ = self._told_to_gather(GatherOrder(rounded=True, optimizer=False))
+        return {name: one.to(self._own.get(name, one.dtype)) for name, one in found.items()}
+
+    def checkpoint(self) -> tuple[Values, Values]:
+        """(the student's whole state dict, that of the optimiser), on the CPU and as they are trained; of rank 0."""
+        return self._told_to_gather(GatherOrder(rounded=False, optimizer=True))
+
+    def restore(self, weights: Values, optimizer: Values) -> None:
+        """Give every process its part of what `checkpoint` gave, here or in a process that trained alone; of rank 0."""
+        states = {
+            str(number): {
+                name: HeldState(str(one.dtype).removeprefix("torch."), one.ndim > 0)
+                for name, one in some.items()
+                if one is not None
+            }
+            for number, some in optimizer["state"].items()
+        }
+        order = RestoreOrder(states)
+        self._order(order)
+        self._restored(order, weights, optimizer["state"])
+
+    def _told_to_gather(self, order: GatherOrder) -> tuple[Values, Values]:
+        before = self._exact is not None
+        self._order(order)
+        found = self._gathered(order)
+        self.rounded(before)
+        return found
+
+    def _gathered(self, order: GatherOrder) -> tuple[Values, Values]:
+        """Whole tensors in rank 0; in the others nothing of them is kept."""
+        self.rounded(order.rounded)
+        known: dict[int, Any] = {}  # tied tensors stay tied
+
+        def whole(one: Any) -> Any:
+            if not isinstance(one, Tensor):
+                return one
+            if id(one) not in known:
+                value = one.detach()
+                value = value.full_tensor() if isinstance(value, DTensor) else value
+                known[id(one)] = one, value.to(CPU, copy=True) if self._group.is_writer else None
+            return known[id(one)][1]
+
+        with self.explained():
+            weights = {name: whole(one) for name, one in self.student.state_dict(keep_vars=True).items()}
+            if not order.optimizer:
+                return weights, {}
+            held = self.optimizer.state_dict()
+            states = {n: {name: whole(one) for name, one in some.items()} for n, some in held["state"].items()}
+            return weights, {**held, "state": states}
+
+    def _restored(self, order: RestoreOrder, weights: Values, states: Mapping[int, Values]) -> None:
+        """Take this process's part of whole tensors, which rank 0 has."""
+        self.rounded(False)
+        with torch.no_grad(), self.explained():
+            for name, one in self.student.state_dict(keep_vars=True).items():
+                if isinstance(one, Tensor):
+                    self._spread(one, weights.get(name))
+            parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
+            for number, kinds in order.states.items():
+                one, found = parameters[int(number)], states.get(int(number), {})
+                own: Values = self.optimizer.state[one]
+                for name, kind in kinds.items():
+                    dtype: torch.dtype = getattr(torch, kind.dtype)
+                    own[name] = torch.zeros_like(one, dtype=dtype) if kind.shaped else torch.zeros((), dtype=dtype)
+                    self._spread(own[name], found.get(name))
+
+    def _spread(self, target: Tensor, whole: Tensor | None) -> None:
+        """Give this process's part of a tensor of rank 0 to the target."""
+        value = torch.empty(target.shape, dtype=target.dtype)
+        if whole is not None:
+            value.copy_(whole)
+        self._group.share([value])
+        if isinstance(target, DTensor):
+            part = distribute_tensor(value, target.device_mesh, target.placements, src_data_rank=None)
+            _local(target).copy_(_local(part))
+        else:
+            target.copy_(value)
+
+    def follow(self, order: Any) -> None:
+        """Do what rank 0 asks for, beside the steps of a training."""
+        if isinstance(order, PassOrder):
+            self._passed(order)
+        elif isinstance(order, GatherOrder):
+            self._gathered(order)
+        elif isinstance(order, RestoreOrder):
+            self._restored(order, {}, {})
+
+
+def divided_copy(model: nn.Module, mesh: DeviceMesh, *, trains: bool) -> nn.Module:
+    """A copy of a model whose parameters are parts on the devices of a mesh; tied ones stay tied.
+
+    Args:
+        model: The same in all processes, left as it is; in host memory.
+        mesh: One-dimensional, of all processes.
+        trains: Parameters keep their flags; else none gets a gradient.
+
+    Raises:
+        SecateurError: The model cannot be divided.
+    """
+
+    def own(tensor: Tensor) -> Tensor:
+        if not isinstance(tensor, nn.Parameter):
+            return of_same_kind(tensor, tensor.detach().clone())
+        made = of_same_kind(tensor, tensor.detach().contiguous())
+        return made if trains else made.requires_grad_(False)
+
+    scalars = {name for name, one in model.named_parameters() if one.ndim == 0 and one.requires_grad and trains}
+    if scalars:
+        raise _impossible(f"{min(scalars)} is a single number, and FSDP does not train those")
+    try:
+        copy = shadow_copy(model, own)
+        whole = {one for one in copy.parameters() if one.ndim == 0}
+        for unit in (*blocks_apart(copy), copy):
+            part = fully_shard(unit, mesh=mesh, reshard_after_forward=True, ignored_params=whole)
+            part.set_gradient_divide_factor(1.0)  # gradients are summed, and gloo knows no other factor
+            part.set_force_sum_reduction_for_comms(True)
+    except Exception as error:
+        raise _impossible(f"{type(error).__name__}: {error}".rstrip(".")) from error
+    return copy
+
+
+def _impossible(why: str) -> SecateurError:
+    template = "The model cannot be divided among processes: {why}. Train it with whole copies in each process."
+    return SecateurError("division.impossible", template, why=why)
+
+
+def blocks_apart(model: nn.Module) -> list[nn.Module]:
+    """Blocks that are gathered one at a time: all that share no parameter with anything outside of them."""
+    modules, names = modules_of(model), dict[int, list[str]]()
+    for name, one in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(one), []).append(name)
+    return [
+        modules[path]
+        for path in blocks_of(model)
+        if any(modules[path].children())  # a layer without blocks may be read by the code around it
+        and not isinstance(modules[path], nn.ModuleList | nn.ModuleDict)
+        and all(name.startswith(f"{path}.") for one in modules[path].parameters() for name in names[id(one)])
+    ]
+
+
+def _local(one: Tensor) -> Tensor:
+    """The part of a tensor that this process holds, in its memory; all of one that is not divided."""
+    held: Any = one.detach()
+    return held.to_local() if isinstance(one, DTensor) else held
