@@ -1,5 +1,6 @@
 """A recovery as a job for another machine: write its folder, and read what it made."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication
@@ -11,9 +12,12 @@ from ..widgets.fields import ComboBox
 from ..widgets.labels import label
 from .choose_path import choose
 from .folder import FolderDialog
+from .settings_fields import SettingsFields
 from .window_api import WindowApi
 
 CONTEXT = "JobFolder"
+DIVIDED = "shard"
+"""The setting that only matters where several processes train: those of a job."""
 DEVICES = ("cuda", "cpu", "mps")
 """What computes there; the first is what most people have elsewhere."""
 
@@ -23,6 +27,7 @@ class WriteJob(FolderDialog):
 
     Attributes:
         device: What computes there.
+        divided: Whether several processes divide the model.
     """
 
     def __init__(self, window: WindowApi) -> None:
@@ -41,7 +46,10 @@ class WriteJob(FolderDialog):
         self.device.addItems(DEVICES)
         self.device.setToolTip(self.tr("The default of run.sh there; DEVICE=cuda:1 sh run.sh names another one."))
         self.add_row(self.tr("Computes with"), self.device)
-        self.act = lambda: window.workbench.job_folders.write(self.path.text(), self.device.currentText())
+        self.divided = SettingsFields(document.recovery, self.add_row, (DIVIDED,))
+        self.act = lambda: window.workbench.job_folders.write(
+            self.path.text(), replace(document.recovery, **self.divided.values()), self.device.currentText()
+        )
         self.written = lambda: [Path(self.path.text()).expanduser() / JOB]
         self.check()
 

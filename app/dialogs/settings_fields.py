@@ -33,8 +33,8 @@ class SettingsFields:
             add_row: Gets each title and its field.
             only: Names of its fields, () for all that dialogs show.
         """
-        shown = (one for one in settings_of(type(settings)) if one.option.in_dialog)
-        self._shown = {one.name: one for one in shown if not only or one.name in only}
+        known = settings_of(type(settings))
+        self._shown = {one.name: one for one in known if (one.name in only if only else one.option.in_dialog)}
         self.widgets: dict[str, QWidget] = {}
         for name, one in self._shown.items():
             field = self.widgets[name] = settings_field(one, getattr(settings, name))

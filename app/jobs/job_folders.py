@@ -2,6 +2,7 @@
 
 from PySide6.QtCore import QObject, Slot
 
+from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.states import State
 
 from ..document.document import Document
@@ -19,8 +20,8 @@ class JobFolders(QObject):
         super().__init__(document)
         self._document, self._runner = document, runner
 
-    def write(self, folder: str, device: str) -> None:
-        """Write what recovers the current state on another machine, with the settings that a recovery here has."""
+    def write(self, folder: str, settings: RecoverySettings, device: str) -> None:
+        """Write what recovers the current state on another machine."""
         document = self._document
 
         def written(result: tuple[str, tuple[str, ...]]) -> None:
@@ -42,7 +43,7 @@ class JobFolders(QObject):
 
         state = document.contents.present
         title = self.tr("Write recovery job")
-        self._runner.run(title, written, "write_job", state, folder, document.recovery, device)
+        self._runner.run(title, written, "write_job", state, folder, settings, device)
 
     @Slot(str)
     def read(self, folder: str) -> None:

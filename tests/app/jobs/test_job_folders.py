@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFileDialog
 
 from secateur.app.commands import command_named
 from secateur.app.dialogs.job_folder import WriteJob, ask_results
+from secateur.app.widgets.check_boxes import CheckBox
 from secateur.engine.session.states import StateKind
 
 
@@ -36,9 +37,13 @@ def test_the_folder_is_written_with_the_settings_of_a_recovery_here(qtbot, playe
         assert not dialog.accept_button.isEnabled() and "cannot be read" in dialog.missing.text()
     dialog.path.setText(str(tmp_path / "job"))
     dialog.device.setCurrentText("cpu")
+    divided = dialog.divided.widgets["shard"]
+    assert isinstance(divided, CheckBox)
+    divided.setChecked(True)
     qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
     folder = str(tmp_path / "job")
-    assert player.link.asked("write_job") == ("s1", folder, player.document.recovery, "cpu")
+    settings = replace(player.document.recovery, shard=True)
+    assert player.link.asked("write_job") == ("s1", folder, settings, "cpu") and not player.document.recovery.shard
     player.answer("write_job", (folder, ("/data/images",)))
     assert player.sentences[-1].startswith(f"Written to {folder}. Copy it to the other machine and run sh run.sh there")
     assert "named with --moved: /data/images." in player.sentences[-1]
