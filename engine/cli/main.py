@@ -5,7 +5,6 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from functools import partial
 from importlib import import_module
 
 from ..distributed import LEADER, launched
@@ -49,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     reporter = Reporter(quiet=arguments.json)
     try:
         with standard_output_kept():
-            outcome = led(arguments, partial(_command(arguments.command), arguments, reporter))
+            outcome = led(arguments, lambda: _command(arguments.command)(arguments, reporter))
     except KeyboardInterrupt:
         reporter.clear()
         sys.stderr.write("Stopped. Nothing was written.\n")
