@@ -66,9 +66,12 @@ class Rows(QScrollArea):
         return True
 
     def heightForWidth(self, width: int) -> int:
-        """What the rows need."""
+        """What the rows need, beside a scroll bar too: one that is there for a moment would stay for what it wraps."""
         page = self.page
-        return page.heightForWidth(width) if page.hasHeightForWidth() else page.minimumSizeHint().height()
+        if not page.hasHeightForWidth():
+            return page.minimumSizeHint().height()
+        narrow = width - self.verticalScrollBar().sizeHint().width()
+        return max(page.heightForWidth(narrow), page.heightForWidth(width))
 
 
 class _Page(QWidget):

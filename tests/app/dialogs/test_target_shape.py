@@ -247,6 +247,13 @@ def test_rounds_are_counted_and_their_curve_is_that_of_the_last_recovery(qtbot, 
     assert again.way.way is Choose.ROUNDS and again.way.length.value() == 2  # so that it goes on
 
 
+def test_rows_are_as_high_as_what_they_wrap_beside_a_scroll_bar(dialog):
+    """Else a bar that is there for a moment takes the width that the last line needs, and stays."""
+    rows = dialog._rows
+    bar = rows.verticalScrollBar().sizeHint().width()
+    assert all(rows.heightForWidth(wide) >= rows.page.heightForWidth(wide - bar) for wide in range(420, 660, 2))
+
+
 def test_masks_need_data(qtbot, player, dialog):
     player.document.contents.task = None
     typed(qtbot, player, dialog, Kind.FILTER, "50%")
