@@ -31,13 +31,19 @@ def version() -> str:
         return ""
 
 
-def command_to_install(requirement: str) -> str:
-    """The command that adds a package to the Python that runs this, whichever a terminal would take."""
+def command_to_install(requirement: str, editable: bool = False) -> str:
+    """The command that adds a package to the Python that runs this, whichever a terminal would take.
+
+    Args:
+        requirement: As pip takes it: a name, a file or a folder.
+        editable: The folder is to run where it lies.
+    """
+    what = f"-e {shlex.quote(requirement)}" if editable else shlex.quote(requirement)
     name = Path(sys.executable).name
     program = name if shutil.which(name) == sys.executable else shlex.quote(sys.executable)
     if find_spec("pip") is None:  # as in the environments of `uv`
-        return f"uv pip install --python {program} {shlex.quote(requirement)}"
-    return f"{program} -m pip install {shlex.quote(requirement)}"
+        return f"uv pip install --python {program} {what}"
+    return f"{program} -m pip install {what}"
 
 
 def how_to_update() -> Message:
@@ -57,8 +63,7 @@ def how_to_update() -> Message:
     elif (prefix / PIPX).is_file():
         command = f"pipx install --force {shlex.quote(whole)}"
     else:
-        command = command_to_install(whole)
-        command = command.replace(" install ", " install -e ") if editable else command
+        command = command_to_install(whole, editable)
     template = "Updates are never fetched. Get the newer version in {folder}, then run: {command}"
     return Message("install.folder", template, {"folder": folder, "command": command})
 

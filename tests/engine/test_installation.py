@@ -32,7 +32,11 @@ CLONE = Told(url="file:///home/me/a%20clone", dir_info={})
         (UV, CLONE, "in /home/me/a clone, then run: uv tool install --reinstall '/home/me/a clone[gui]'"),
         (PIPX, CLONE, "then run: pipx install --force '/home/me/a clone[gui]'"),
         ("", CLONE, "then run: {python} -m pip install '/home/me/a clone[gui]'"),
-        ("", Told(url="file:///src", dir_info={"editable": True}), "{python} -m pip install -e '/src[gui]'"),
+        (
+            "",
+            Told(url="file:///my%20install%20files", dir_info={"editable": True}),
+            "{python} -m pip install -e '/my install files[gui]'",
+        ),
         ("", Told(), "newer version: {python} -m pip install secateur-VERSION-py3-none-any.whl"),
         ("", Told(url="https://example.org/a.whl", archive_info={}), "-VERSION-py3-none-any.whl"),
     ],
