@@ -85,7 +85,7 @@ class StateHistory:
 
     def ask(self, request: Request) -> None:
         """Keep what a command is asked to do, or that it has done it; the states that follow are its own."""
-        self._append(_request_record(request))
+        self._append(self._request_record(request))
         self._asking = not request.result
 
     def put(self, state: State) -> State:
@@ -93,7 +93,7 @@ class StateHistory:
         if self.request is not None and not self.request.left and not self._asking and state.id not in self.states:
             self.ask(replace(self.request, left=True))
             self._asking = False
-        self._append(_state_record(state))
+        self._append(self._state_record(state))
         return state
 
     def add_metric(self, state: str, metric: Metric) -> State:
@@ -280,18 +280,19 @@ class StateHistory:
         original, *others = self.states.values()
         spec = self.spec if consent else self.spec.without_consent
         lines = [_opened(spec, self.task, original, self.versions, folder)]
-        lines += map(_state_record, others)
-        lines += [] if self.request is None else [_request_record(self.request)]
+        lines += map(self._state_record, others)
+        lines += [] if self.request is None else [self._request_record(self.request)]
         change = relative_to(folder)
         lines += [{"event": "baseline", "baseline": to_plain(_moved(b, change))} for b in self.baselines.values()]
         write(folder / LOG, b"".join(to_json(line) + b"\n" for line in lines))
 
     def _append(self, record: dict[str, Any]) -> None:
         self._log.append(record)
-        self._apply(record)
+        self._apply(record, own=True)
 
-    def _apply(self, record: dict[str, Any]) -> None:
-        record = as_recorded(record)
+    def _apply(self, written: dict[str, Any], own: bool = False) -> None:
+        """Take a record; what leads elsewhere is left out of one that is neither this session's own nor sealed."""
+        record = as_recorded(written)
         match record["event"]:
             case "opened":
                 self._begin(record)
@@ -303,7 +304,7 @@ class StateHistory:
                     self._part_from_data(before)
             case "state":
                 state = from_plain(record["state"], State)
-                if not _vouches(record, addresses := addresses_in(state)):
+                if (addresses := addresses_in(state)) and not (own or self._vouches_for(written)):
                     state = without_addresses(state)
                     self._tell_left_out(addresses)
                 self.states[state.id] = state
@@ -312,11 +313,30 @@ class StateHistory:
                 self.baselines[one.id] = without_addresses(one)
             case "request":
                 request = from_plain(record["request"], Request)
-                if not _vouches(record, request.reach):
-                    request = request.confined
-                self.request = request
+                trusted = own or not request.reach or self._vouches_for(written)
+                self.request = request if trusted else request.confined
             case _:  # Written by a later version that added an event: nothing that this one needs.
                 pass
+
+    def _state_record(self, state: State) -> dict[str, Any]:
+        return self._sealed({"event": "state", "state": to_plain(state)}, addresses_in(state))
+
+    def _request_record(self, request: Request) -> dict[str, Any]:
+        return self._sealed({"event": "request", "request": to_plain(request)}, request.reach)
+
+    def _sealed(self, record: dict[str, Any], reach: list[str]) -> dict[str, Any]:
+        """A record with this user's seal where it leads outside of its folder: to machines, to files to replace."""
+        return record | {"seal": self._seal_of(record)} if reach else record
+
+    def _vouches_for(self, record: dict[str, Any]) -> bool:
+        """Whether this user wrote a record, as it stands there."""
+        return is_sealed(str(record.get("seal", "")), self._seal_of(record))
+
+    def _seal_of(self, record: dict[str, Any]) -> str:
+        """The seal of a whole record beside this original: worth nothing on another one, or in another history."""
+        original = next((one.weights for one in self.states.values()), "")
+        content = {name: value for name, value in record.items() if name != "seal"}
+        return seal_of(["reach", original, content])
 
     def _tell_left_out(self, addresses: list[str]) -> None:
         """Note each machine once that a stranger's states were measured on."""
@@ -361,24 +381,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _state_record(state: State) -> dict[str, Any]:
-    return {"event": "state", "state": to_plain(state)} | _seal_of(addresses_in(state))
-
-
-def _request_record(request: Request) -> dict[str, Any]:
-    return {"event": "request", "request": to_plain(request)} | _seal_of(request.reach)
-
-
-def _seal_of(reach: list[str]) -> dict[str, str]:
-    """This user's seal on what a record leads to outside of its folder: machines, files to replace."""
-    return {"seal": seal_of(["reach", *reach])} if reach else {}
-
-
-def _vouches(record: dict[str, Any], reach: list[str]) -> bool:
-    """Whether a record leads nowhere, or this user wrote that it does."""
-    return not reach or is_sealed(str(record.get("seal", "")), seal_of(["reach", *reach]))
 
 
 def _moved(one: Baseline, change: Change) -> Baseline:

@@ -108,6 +108,59 @@ def test_a_seal_vouches_for_the_address_that_was_sealed_only(project: Path) -> N
     assert addresses_in(tuple(reread(project).states.values())) == []
 
 
+def replayed(source: Path, folder: Path) -> None:
+    """Give the records of a log the seals that the same kinds of records have in another one."""
+    seals = {record["event"]: record.get("seal") for record in map(json.loads, (source / LOG).read_text().splitlines())}
+    records = [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+    lines = [json.dumps(one | {"seal": seals[one["event"]]}) for one in records if one["event"] != "baseline"]
+    (folder / LOG).write_text("".join(line + "\n" for line in lines))
+
+
+def test_a_seal_is_worth_nothing_on_another_record_or_in_another_project(
+    tmp_path: Path, user: Callable[[str], None]
+) -> None:
+    """Who was given a project has its seals: he may not put them on a model, or a request, of his own."""
+    given, request = tmp_path / "given", Request("run", {"over_ssh": ADDRESS}, "s0", files=("/home/me/thesis.onnx",))
+    other_request, other_cut = (
+        replace(request, options={"over_ssh": ADDRESS, "mode": ""}),
+        replace(CUT, weights="ef" * 32),
+    )
+    made = [
+        (replace(ORIGINAL, weights="ee" * 32), request, CUT),
+        (ORIGINAL, other_request, other_cut),
+        (ORIGINAL, request, CUT),
+    ]
+    user("me")
+    for place, name in ((given, "me"), *((tmp_path / str(number), "stranger") for number in range(3))):
+        user(name)
+        original, asked, cut = made[-1] if place == given else made[int(place.name)]
+        history = StateHistory(place)
+        history.open(ModelSpec("bundled:resnet"), None, original)
+        history.ask(asked)
+        history._append(history._state_record(cut))
+    user("me")
+    found = list[tuple[list[str], bool]]()
+    for number in range(3):
+        replayed(given, tmp_path / str(number))
+        history = reread(tmp_path / str(number))
+        assert history.request is not None
+        found.append((addresses_in(tuple(history.states.values())), bool(history.request.reach)))
+    assert found == [([], False), ([], False), ([ADDRESS], True)]  # the last is what was given, word by word
+
+
+def test_where_no_key_can_be_kept_an_address_holds_for_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    history = StateHistory(tmp_path / "project")
+    history.open(ModelSpec("bundled:resnet"), None, ORIGINAL)
+    history.ask(Request("sweep", {"over_ssh": ADDRESS}, "s0"))
+    history.put(CUT)
+    assert addresses_in(history.state("s1")) == [ADDRESS] and history.notes == ()
+    assert addresses_in(reread(history.folder).state("s1")) == []
+
+
 def test_only_what_changes_is_made_anew() -> None:
     bare = without_addresses(MASKED)
     assert addresses_in(MASKED) == [ADDRESS] and addresses_in(bare) == []
