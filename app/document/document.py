@@ -117,6 +117,7 @@ class Document(QObject):
         self.unfinished: UnfinishedJob | None = None
         self.engine = EngineState()
         self.training = TrainingCurve()
+        self._next_curve: str | None = None  # The state whose recovery the next point is of, where that is another.
         self.gates = GateCurve()
         self.kept: KeptTraining | None = None
         self.receipt: Receipt | FolderReceipt | None = None
@@ -464,8 +465,18 @@ class Document(QObject):
 
     def begin_curve(self, state: str = "") -> None:
         """Forget the last recovery's points; those that come are of the recovery of a state."""
-        self.training = TrainingCurve(state)
+        self.training, self._next_curve = TrainingCurve(state), None
         self.announce(Aspect.CURVE)
+
+    def expect_curve(self, state: str) -> None:
+        """The next point, should one come, begins the curve of a state's recovery: until then the last one stays."""
+        self._next_curve = state
+
+    def take_point(self, point: CurvePoint) -> None:
+        """A training got on."""
+        if self._next_curve is not None:
+            self.begin_curve(self._next_curve)
+        self.training.add(point)
 
     def adopt(self, model: OpenedModel, spec: ModelSpec) -> None:
         """Show another model."""
@@ -572,7 +583,7 @@ class Document(QObject):
             if state.curve:
                 self._show_curve(state)
             else:
-                self.begin_curve(state.id)
+                self.expect_curve(state.id)
 
     def take_metrics(self, states: tuple[State, ...]) -> None:
         """What the engine measured of its states meanwhile."""

@@ -288,6 +288,8 @@ class JobRunner(QObject):
                 )
                 if begun and job.changes:
                     self.document.begin_curve(job.arguments[0])  # it comes whole, from its beginning
+                elif begun and job.method in TRAINS:
+                    self.document.expect_curve(job.arguments[0])
 
     def _step_aside(self, jobs: tuple[QueuedJob, ...]) -> None:
         """Those of them that nobody asked for make room for what a person asks."""
@@ -347,7 +349,7 @@ class JobRunner(QObject):
             self.document.announce(Aspect.SCORES)
         for point in event.points if job is not None and (job.changes or job.method in TRAINS) else ():
             if "step" in point and len(point) > 1:
-                self.document.training.add(CurvePoint.of(point))
+                self.document.take_point(CurvePoint.of(point))
         if not self._pulse.isActive():
             self._pulse.start()
 

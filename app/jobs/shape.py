@@ -131,7 +131,7 @@ class ShapeJobs(QObject):
         settings = self.last = self.settings(document.contents.wanted, choose, mask_steps, recovery)
         began = document.contents.present
         titles = {Choose.ROUNDS: self.tr("Prune to the target shape in rounds")}
-        self._runner.run(
+        begun = self._runner.run(
             titles.get(choose, self.tr("Learn masks for the target shape")),
             lambda states: self._pruned(states, began),
             "prune",
@@ -140,6 +140,8 @@ class ShapeJobs(QObject):
             document.scores,
             arrived=document.take_trained,
         )
+        if begun:
+            document.expect_curve(began)
 
     def _pruned(self, states: tuple[State, ...], began: str) -> None:
         document = self._document

@@ -33,7 +33,7 @@ class SweepJobs(QObject):
     ) -> None:
         """Prune the current state to several budgets; what was made before is not made again."""
         document = self._document
-        self._runner.run(
+        begun = self._runner.run(
             counted(len(shares), self.tr("Sweep over {count} budget"), self.tr("Sweep over {count} budgets")),
             self._swept,
             "sweep",
@@ -43,6 +43,8 @@ class SweepJobs(QObject):
             document.scores,
             arrived=document.take_trained,
         )
+        if begun:
+            document.expect_curve(document.contents.present)
 
     def settings(self, cost: Cost, recovery: RecoverySettings | None) -> PruneSettings:
         """What a sweep does for each of its budgets."""

@@ -11,6 +11,7 @@ from shiboken6 import isValid
 
 from secateur.app.commands import command_named
 from secateur.app.dialogs.target_shape import SETTLED, TargetShape
+from secateur.app.document.job_state import CurvePoint
 from secateur.app.panels.recovery.texts import recovery_job
 from secateur.app.window.top_bar import TopBar
 from secateur.engine.errors import EngineLost, Message, SecateurError
@@ -193,6 +194,8 @@ def test_masks_start_a_job_whose_result_is_entered_as_a_step(qtbot, player, wind
     document = player.document
     typed(qtbot, player, dialog, Kind.FILTER, "50%")
     made = answer(player)
+    document.begin_curve("s0")
+    document.take_point(CurvePoint(9, 2.0, 0.5))
     dialog.way.choose.setCurrentText("learned masks")
     dialog.way.steps.setValue(50)
     dialog.way.length.setValue(2)
@@ -202,9 +205,13 @@ def test_masks_start_a_job_whose_result_is_entered_as_a_step(qtbot, player, wind
     assert (state, settings.choose, settings.mask_steps, settings.recovery.epochs) == ("s0", Choose.MASKS, 50, 2)
     assert settings.goal.shape == (HALF,) and scores is document.scores and window.fronts == ["gates"]
     assert command_named("edit.shape").enabled(document).startswith("Pruning to the target shape is running")
-    assert made.removed is not None
+    assert made.removed is not None and [point.step for point in document.curve] == [9]
+    trained = Progressed(1, Progress("on"), ({"step": 20, "loss": 1.0},))
+    player.link.progressed.emit(player.link.last("prune"), trained)
+    assert [point.step for point in document.curve] == [20]  # masks have a curve of their own
     cut = state_of(document.analysis, "s1", "s0", StateKind.CUT, made.removed)
     player.make("prune", cut)
+    assert [point.step for point in document.curve] == [20]  # a cut that nothing recovers takes none away
     assert document.contents.present == "s0" and "s1" in document.contents.states
     player.answer("prune", (cut,))
     assert document.contents.present == "s1"
@@ -240,7 +247,9 @@ def test_rounds_are_counted_and_their_curve_is_that_of_the_last_recovery(qtbot, 
     )
     assert len(document.curve) == 3 and document.training.state == "s1"
     player.make("prune", state_of(document.analysis, "s3", "s2", StateKind.CUT, made.removed))
-    assert not document.curve and document.training.state == "s3"
+    assert len(document.curve) == 3  # until there is a newer one
+    trained(1)
+    assert len(document.curve) == 1 and document.training.state == "s3"
     player.stop("prune")
     again = TargetShape(window)
     qtbot.addWidget(again)
