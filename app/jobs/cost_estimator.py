@@ -352,15 +352,11 @@ class CostEstimator:
 
     def rounds(self, name: str, prune_settings: PruneSettings, shares: tuple[float, ...]) -> tuple[int, ...]:
         """In how many cuts a sweep from a state gets to each share; the settings are those of the sweep."""
-        return tuple(self.rounds_of(name, at_share(prune_settings, share)) for share in shares)
-
-    def rounds_of(self, name: str, prune_settings: PruneSettings) -> int:
-        """In how many cuts a pruning gets from a state to its goal."""
         analysis, state = self._document.analysis, self._state(name)
         if prune_settings.choose is not Choose.ROUNDS or analysis is None or state is None:
-            return 1
+            return (1,) * len(shares)
         gone = from_identities(analysis, state.removed)[0] | from_identities(analysis, prune_settings.marked)[0]
-        return rounds_to(analysis, prune_settings.goal, gone)
+        return tuple(rounds_to(analysis, at_share(prune_settings, share).goal, gone) for share in shares)
 
     def _sensitivity(self, *_rest: Any) -> Estimate:
         cost, state, known = self.sensitivity(), self._document.state, self._document.curves

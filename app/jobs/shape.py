@@ -7,6 +7,7 @@ from PySide6.QtCore import QObject, Slot
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.planning import protocol as planning
+from secateur.engine.planning.budget_schedule import rounds_to
 from secateur.engine.planning.protocol import Choose
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.states import PlanIntent, State
@@ -92,28 +93,11 @@ class ShapeJobs(QObject):
         samples = task.sizes.get("train", 0) if task is not None else 0
         return self._estimator.training(1, 1.0) * steps * batch / samples if samples else 0.0
 
-    def settings(
-        self, goal: planning.Goal, choose: Choose, mask_steps: int, recovery: RecoverySettings | None
-    ) -> PruneSettings:
-        """How a goal is reached from the current state."""
-        document = self._document
-        locked, by_hand = document.contents.decided()
-        return PruneSettings(
-            goal,
-            document.criterion,
-            recovery,
-            locked=locked,
-            marked=by_hand,
-            choices=document.choices,
-            choose=choose,
-            mask_steps=mask_steps,
-            lose=document.goal.lose / 100,
-        )
-
     def rounds(self, goal: planning.Goal) -> int:
         """In how many rounds the goal is reached from the current state."""
-        settings = self.settings(goal, Choose.ROUNDS, 1, None)
-        return self._estimator.rounds_of(self._document.contents.present, settings)
+        contents = self._document.contents
+        assert contents.analysis is not None
+        return rounds_to(contents.analysis, goal, contents.removed | (contents.by_hand & contents.marked))
 
     def rounds_seconds(self, recovery: RecoverySettings, share: float, rounds: int) -> float:
         """About how long so many rounds train, down to a share of the original's MACs; 0 unknown."""
@@ -127,9 +111,20 @@ class ShapeJobs(QObject):
             mask_steps: Updates in which masks are learned.
             recovery: How cuts are recovered, None for not at all.
         """
-        document = self._document
-        settings = self.last = self.settings(document.contents.wanted, choose, mask_steps, recovery)
-        began = document.contents.present
+        document, contents = self._document, self._document.contents
+        locked, by_hand = contents.decided()
+        settings = self.last = PruneSettings(
+            contents.wanted,
+            document.criterion,
+            recovery,
+            locked=locked,
+            marked=by_hand,
+            choices=document.choices,
+            choose=choose,
+            mask_steps=mask_steps,
+            lose=document.goal.lose / 100,
+        )
+        began = contents.present
         titles = {Choose.ROUNDS: self.tr("Prune to the target shape in rounds")}
         begun = self._runner.run(
             titles.get(choose, self.tr("Learn masks for the target shape")),

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
@@ -261,6 +262,18 @@ def test_rows_are_as_high_as_what_they_wrap_beside_a_scroll_bar(dialog):
     rows = dialog._rows
     bar = rows.verticalScrollBar().sizeHint().width()
     assert all(rows.heightForWidth(wide) >= rows.page.heightForWidth(wide - bar) for wide in range(420, 660, 2))
+
+
+def test_rounds_begin_at_what_is_gone_and_marked_by_hand(qtbot, player, window, dialog, monkeypatch):
+    contents = player.document.contents
+    typed(qtbot, player, dialog, Kind.FILTER, "50%")
+    made = answer(player).removed
+    goal, shape = replace(contents.wanted, shape=(HALF,)), window.workbench.shape
+    assert made is not None and shape.rounds(goal) > 1
+    contents.removed = made & (np.arange(len(made)) % 2 == 0)
+    contents.marked = contents.by_hand = made & ~contents.removed
+    monkeypatch.setattr(type(contents), "decided", None)  # names structures one by one: not at every key
+    assert shape.rounds(goal) == 1
 
 
 def test_masks_need_data(qtbot, player, dialog):
