@@ -135,7 +135,7 @@ class Training:
     @property
     def overflow(self) -> Message | None:
         """How many steps were skipped, None where none was."""
-        template = "{count} of {steps} steps were skipped: their scaled gradients overflowed float16."
+        template = "Steps skipped, as scaled gradients overflowed float16: {count:,} of {steps:,}."
         numbers = {"count": self.overflows, "steps": self.step}
         return Message("recovery.overflow", template, numbers) if self.overflows else None
 

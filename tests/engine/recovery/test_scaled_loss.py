@@ -73,7 +73,7 @@ def test_a_step_that_overflows_is_skipped_and_told_and_the_scale_halved() -> Non
         training.train_on([batch])
     skipped = training.step - 1
     assert training.overflows == skipped > 1 and training.scaler.get_scale() == FIRST / 2**skipped
-    told = f"{skipped} of {skipped + 1} steps were skipped: their scaled gradients overflowed float16."
+    told = f"Steps skipped, as scaled gradients overflowed float16: {skipped} of {skipped + 1}."
     assert str(training.overflow) == told
 
 
