@@ -249,7 +249,7 @@ def test_a_stale_metric_says_so_in_cell_tip_and_csv_and_the_target_is_told_whole
     assert told["s2"].endswith(", stale")
     rows = list(csv.DictReader(io.StringIO(as_csv(panel.runs.runs()))))
     assert [row["metric is"] for row in rows] == ["measured", "measured", "stale", "measured"]
-    assert rows[0]["target"] == "onnxruntime, batch 1, 1 thread, prompt of 128 tokens, pi5"
+    assert rows[0]["target"] == "onnxruntime, batch 1, 1 thread, prompt of 128 tokens, on pi5"
 
 
 def test_one_is_told_as_one(qtbot, dressed) -> None:
