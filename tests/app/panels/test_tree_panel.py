@@ -240,7 +240,7 @@ def test_another_look_leaves_the_tree_where_it_was(panel, qtbot, share: float) -
     seen = list[tuple[int, list[int], list[bool]]]()
     for scheme, larger in ((Scheme.LIGHT, 0), (Scheme.DARK, 0), (Scheme.DARK, 3), (Scheme.LIGHT, 0)):
         theme().switch(scheme, Sizes().body + larger)
-        qtbot.waitUntil(lambda: not theme().switching)
+        qtbot.waitUntil(lambda: not theme().switching, timeout=20_000)
         QTest.qWait(20)
         opened_rows = [view.isExpanded(panel.model.index_of(name)) for name in ("layer1", CONV, "layer3")]
         chosen = [index.internalId() for index in view.selectionModel().selectedRows()]

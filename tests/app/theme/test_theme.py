@@ -177,7 +177,7 @@ def test_a_switch_in_turns_shows_the_look_before_until_all_is_dressed(app, qtbot
     theme().switch(Scheme.DARK)
     theme().switch(body=16)  # a second one before the first is done: both hold
     assert theme().switching and not card.updatesEnabled()
-    qtbot.waitUntil(lambda: not theme().switching)
+    qtbot.waitUntil(lambda: not theme().switching, timeout=20_000)
     assert card.updatesEnabled() and _middle(card) == DARK.panel
     assert inner.fontInfo().pixelSize() == theme().sizes.heading == Sizes(16).heading
     qtbot.waitUntil(lambda: len(painted.looks) > 0)
