@@ -4,9 +4,10 @@ import argparse
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..planning.protocol import KINDS_WITH_BLOCKS, MULTIPLE, Cost, Goal, Limit
+from ..distributed import group
+from ..planning.protocol import KINDS_WITH_BLOCKS, MULTIPLE, Choose, Cost, Goal, Limit
 from ..planning.scope import touching
-from ..recovery.protocol import RecoverySettings, Repair, require_possible
+from ..recovery.protocol import RecoverySettings, Repair, require_possible, require_whole
 from ..scoring.criteria import CRITERIA, ranked
 from ..scoring.score_options import Choices
 from ..storage.serialization import to_plain
@@ -93,6 +94,8 @@ def request_from(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Pr
         locked={},
         choices=read_settings(Choices, arguments),
     )
+    if settings.choose is Choose.MASKS and settings.recovery is not None:
+        require_whole(settings.recovery, group().place.size)
     return PruneRequest(
         settings=settings,
         epochs=0 if arguments.no_recover else arguments.epochs,

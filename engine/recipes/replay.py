@@ -22,6 +22,7 @@ from ..planning.infeasibility import goal_text
 from ..planning.marks import check_plan
 from ..planning.protocol import Cost, Goal, Limit
 from ..planning.same_shape import reshaped
+from ..recovery.protocol import require_whole
 from ..session.measurement_cache import listing
 from ..session.session import Session
 from ..session.states import OpenedModel, PlanIntent, State
@@ -294,6 +295,7 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
 def _masked(step: LearnMasks, run: _Run, token: CancelToken) -> Job[State]:
     """Masks learned again, for the recorded goal or for the shape that it gave."""
     intent, session = step.intent if run.trusted else without_addresses(step.intent), run.session
+    require_whole(intent.recovery, session.processes)
     run.gone.update({key: len(indices) for key, indices in step.outcome.removed.items()})
     if run.mode is Mode.SAME_SHAPE:
         plan = yield from _same_shape(Plan(intent.plan, step.outcome), run, token)

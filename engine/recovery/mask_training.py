@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..batch_parts import PassLimit
 from ..devices import CPU, device_for, placed
 from ..distributed import ALONE, Group
-from ..errors import Message, SecateurError
+from ..errors import Message
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..masks.learned_masks import LearnedMasks
 from ..structures.analysis import Analysis, Mask, identities
@@ -30,7 +30,7 @@ from .finetune import count_batches, explained, share_gradients, train_epoch
 from .gradient_sharing import MasksOrder
 from .mixed_precision import in_single
 from .optimizers import optimizer_of
-from .protocol import RecoverySettings, require_mixable, require_possible
+from .protocol import RecoverySettings, require_mixable, require_possible, require_whole
 from .side_effects import modes_kept, pinned, working_copy
 from .training import Training
 
@@ -94,12 +94,7 @@ def learn_masks(
     """
     require_possible(settings)
     require_mixable(settings, task)
-    if settings.shard and not group.is_alone:
-        template = (
-            "Masks are learned with whole copies of the model in each process. Choose by scores or in rounds, or do "
-            "not divide the model among processes."
-        )
-        raise SecateurError("masks.divided", template)
+    require_whole(settings, group.place.size)
     settings = settings.within(Budget(Unit.STEPS, steps))
     device = yield from device_for(device, model)
     passes = PassLimit() if passes is None else passes

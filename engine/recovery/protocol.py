@@ -541,6 +541,16 @@ def require_tokens(settings: RecoverySettings, tokens: int) -> None:
         raise TaskError("recovery.no_tokens", template)
 
 
+def require_whole(settings: RecoverySettings, processes: int) -> None:
+    """Refuse to learn masks on a model that is divided among processes. Raises SecateurError."""
+    if settings.shard and processes > 1:
+        template = (
+            "Masks are learned with whole copies of the model in each process. Choose by scores or in rounds, or do "
+            "not divide the model among processes."
+        )
+        raise SecateurError("masks.divided", template)
+
+
 def require_mixable(settings: RecoverySettings, task: object) -> None:
     """Refuse data whose domains cannot be mixed as the settings say.
 

@@ -166,6 +166,11 @@ class Session:
         return self.loaded.prepared
 
     @property
+    def processes(self) -> int:
+        """How many compute together, this one among them."""
+        return self._leader.group.place.size
+
+    @property
     def has_task(self) -> bool:
         """Whether a task evaluates the model."""
         return self.loaded.task is not None
@@ -615,9 +620,8 @@ class Session:
         """Fine-tune a state with the original as teacher; one that was stopped or killed half-way is gone on with."""
         loaded, task, parent = self.loaded, self.task, self.history.state(state)
         if (settings.distilling or settings).trains:
-            processes = self._leader.group.place.size
             yield from room_to_train(
-                loaded.analysis, loaded.mask(parent), task.spec.batch, self.device, settings, processes
+                loaded.analysis, loaded.mask(parent), task.spec.batch, self.device, settings, self.processes
             )
         loaded.present = None  # Memory holds the original and one more model: now the student.
         student, teacher = self._fresh(parent), loaded.prepared.opened.model
@@ -687,7 +691,7 @@ class Session:
             task.spec.batch,
             self.device,
             replace(intent.recovery, shard=False),
-            self._leader.group.place.size,
+            self.processes,
         )
         loaded.present = None  # Memory holds the original and one more model: now the one that learns.
         model, teacher = self._fresh(parent), loaded.prepared.opened.model

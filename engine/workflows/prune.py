@@ -21,7 +21,7 @@ from ..planning.goal import solve
 from ..planning.protocol import MASK_STEPS, PLAN, SCORES, Choose, Goal
 from ..planning.scope import outside_scope
 from ..recovery.budget import Budget, Unit
-from ..recovery.protocol import RECOVERY, Mixing, RecoverySettings, require_mixable, require_possible
+from ..recovery.protocol import RECOVERY, Mixing, RecoverySettings, require_mixable, require_possible, require_whole
 from ..scoring.criteria import CRITERIA, ranked
 from ..scoring.score_options import Choices
 from ..session.states import MaskIntent, PlanIntent, State
@@ -172,6 +172,8 @@ def prune_state(
         require_possible(settings.recovery)
         if session.has_task:
             require_mixable(settings.recovery, session.task)
+    if settings.choose is Choose.MASKS:
+        require_whole(settings.mask_intent.recovery, session.processes)
     settings = replace(settings, goal=ranked(settings.goal, settings.criterion))
     require_way(settings.choose, settings.rounds, session.has_task)
     require_shape_of(session, state, settings)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from secateur.engine.cli import prune_request
 from secateur.engine.cli.arguments import parser
 from secateur.engine.cli.main import main
 from secateur.engine.cli.model_args import task_spec
 from secateur.engine.cli.prune_request import limits_of, request_from
+from secateur.engine.distributed import Group, Place
 from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.recovery.budget import Budget, Unit
@@ -81,6 +83,14 @@ def test_choices_about_scores_reach_the_course_and_ranking_the_goal() -> None:
         3,
         settings.choices,
     )
+
+
+def test_masks_of_a_divided_model_are_refused_before_it_is_opened(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(prune_request, "group", lambda: Group(Place(0, 2)))
+    assert main(["prune", "nowhere.pt2", "--choose", "masks", "--shard", "--task", "t"]) != 0
+    assert "whole copies" in capsys.readouterr().err
 
 
 def test_a_criterion_that_rates_blocks_chooses_among_blocks() -> None:

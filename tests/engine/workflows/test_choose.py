@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from secateur.engine.errors import PlanError, TaskError
+from secateur.engine.errors import PlanError, SecateurError, TaskError
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.model_inputs import call
 from secateur.engine.planning.protocol import Choose, Cost, Goal, Limit
@@ -153,12 +153,17 @@ def test_rounds_take_at_most_a_tenth_each(tmp_path: Path) -> None:
     assert len(finish(prune_state(session, "s0", replace(settings, rounds=2)))) == 2
 
 
-def test_what_masks_cannot_do_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+def test_what_masks_cannot_do_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session = opened(tmp_path, data=False)
     with pytest.raises(TaskError, match="Learning masks needs data"):
         finish(prune_state(session, "s0", MASKS))
     with pytest.raises(PlanError, match="learned in one round"):
         finish(prune_state(session, "s0", replace(MASKS, rounds=3)))
+    monkeypatch.setattr(Session, "processes", 2)
+    with pytest.raises(SecateurError, match="whole copies"):
+        next(prune_state(session, "s0", replace(MASKS, recovery=RecoverySettings(shard=True))))
     assert len(session.states()) == 1
 
 
