@@ -14,6 +14,7 @@ Loads torch and its distributed tensors, which takes a second or two: import thi
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from io import BytesIO
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -334,6 +335,8 @@ def divided_copy(model: nn.Module, mesh: DeviceMesh, *, trains: bool) -> nn.Modu
             part = fully_shard(unit, mesh=mesh, reshard_after_forward=True, ignored_params=whole)
             part.set_gradient_divide_factor(1.0)  # gradients are summed, and gloo knows no other factor
             part.set_force_sum_reduction_for_comms(True)
+            if hasattr(part, "set_reduce_scatter_unused_params"):  # by torch 2.9 all processes use the same weights
+                part.set_reduce_scatter_unused_params(True)
     except Exception as error:
         raise _impossible(f"{type(error).__name__}: {error}".rstrip(".")) from error
     return copy
@@ -345,17 +348,32 @@ def _impossible(why: str) -> SecateurError:
 
 
 def blocks_apart(model: nn.Module) -> list[nn.Module]:
-    """Blocks that are gathered one at a time: all that share no parameter with anything outside of them."""
+    """Blocks that are gathered one at a time: all that share no parameter with anything outside of them.
+
+    Each runs in every pass: experts, of which a batch may skip some, are gathered with the block that they are in.
+    """
     modules, names = modules_of(model), dict[int, list[str]]()
     for name, one in model.named_parameters(remove_duplicate=False):
         names.setdefault(id(one), []).append(name)
     return [
         modules[path]
-        for path in blocks_of(model)
+        for path in dict.fromkeys(_running_always(path, modules) for path in blocks_of(model))
         if any(modules[path].children())  # a layer without blocks may be read by the code around it
         and not isinstance(modules[path], nn.ModuleList | nn.ModuleDict)
         and all(name.startswith(f"{path}.") for one in modules[path].parameters() for name in names[id(one)])
     ]
+
+
+def _running_always(path: str, modules: Mapping[str, nn.Module]) -> str:
+    """The outermost entry of a list, no list itself, that a block is in; else the block."""
+    names, lists = path.split("."), (nn.Sequential, nn.ModuleList)
+    around = ["", *(".".join(names[:count]) for count in range(1, len(names)))]
+    entries = (
+        one
+        for parent, one in pairwise(around)
+        if isinstance(modules[parent], lists) and not isinstance(modules[one], (*lists, nn.ModuleDict))
+    )
+    return next(entries, path)
 
 
 def _local(one: Tensor) -> Tensor:

@@ -185,8 +185,11 @@ class GradientSharing:
 
         Statistics of BatchNorm become the mean of the processes', by how much of the batches each had: `part`, 0 to 1.
         """
-        if not self._divided:
-            (used,) = self.group.sums(np.array([one.grad is not None for one in parameters], np.float64))
+        (used,) = self.group.sums(np.array(self._has_gradient(parameters), np.float64))
+        if self._divided:  # sums are there, zeros where no process has a gradient
+            for one, count in zip(parameters, used.tolist(), strict=True):
+                one.grad = one.grad if count else None
+        else:
             trained = [one for one, count in zip(parameters, used.tolist(), strict=True) if count]
             self.group.collect(_gradients(trained))
         statistics = [part * one for one in self._statistics()]
@@ -194,6 +197,15 @@ class GradientSharing:
         if self.group.is_writer:
             for own, mean in zip(self._statistics(), statistics, strict=True):
                 own.copy_(mean)
+
+    def _has_gradient(self, parameters: Sequence[nn.Parameter]) -> list[bool]:
+        """Whether each has a gradient here; a part of one has where it is not zero."""
+        gradients: dict[int, Any] = {n: one.grad for n, one in enumerate(parameters) if one.grad is not None}
+        if self._divided and gradients:
+            nonzero: Any = torch.stack([one.to_local().any() for one in gradients.values()])
+            used: list[bool] = nonzero.tolist()
+            gradients = {n: one for (n, one), counts in zip(gradients.items(), used, strict=True) if counts}
+        return [n in gradients for n in range(len(parameters))]
 
     def missing(self, batches: int) -> list[Any]:
         """Batches that stand in where another process has more than so many: a divided model runs in all alike."""

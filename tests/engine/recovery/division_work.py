@@ -65,6 +65,25 @@ class Reaching(Tied):
         return x + (x.new_ones(64) @ block.down.weight).sum()
 
 
+class Routed(Tied):
+    """Blocks of experts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([Experts(), Experts()])
+
+
+class Experts(nn.Module):
+    """A block that gives a batch to the expert that its first sample chooses; one is never chosen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.experts = nn.ModuleList([Residual() for _ in range(3)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.experts[int(x[0, 0] > 0)](x)
+
+
 def normed() -> nn.Module:
     """With BatchNorm; a bias before it would get gradients that are rounding alone, of which Adam makes steps."""
     blocks = [nn.Sequential(nn.Conv2d(5, 5, 3, padding=1, bias=False), nn.BatchNorm2d(5), nn.ReLU()) for _ in range(2)]
@@ -99,6 +118,7 @@ CASES = {
     "features": Case(replace(PLAIN, features=1.0)),
     "half": Case(replace(PLAIN, learning_rate=1e-3), lambda: Tied().bfloat16(), lambda: Halves(42, 16)),
     "norm": Case(PLAIN, normed),
+    "experts": Case(PLAIN, Routed, lambda: ToyTask(42, 16)),
 }
 REACHING = Case(PLAIN, Reaching)
 NAMES = (*CASES, "reaching")
