@@ -110,7 +110,6 @@ class Division:
         Raises:
             SecateurError: The model's code reads a weight of a block that it does not call.
         """
-        self.rounded(False)
         self._together = True
         try:
             with self.explained():

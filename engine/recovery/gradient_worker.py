@@ -105,6 +105,8 @@ class GradientWorker:
         sharing = training.sharing
         assert sharing is not None
         training.step = order.step
+        if training.division is not None:
+            training.division.rounded(False)  # before statistics of now, in whose place it would put earlier ones
         sharing.begin(None)
         torch.manual_seed((self._order.settings.seed * STEPS + order.step) * place.size + place.rank)
         batches = self._batches(order)

@@ -117,7 +117,7 @@ CASES = {
     "sgd": Case(replace(PLAIN, optimizer=Optimizer.SGD, clip=0.0)),
     "features": Case(replace(PLAIN, features=1.0)),
     "half": Case(replace(PLAIN, learning_rate=1e-3), lambda: Tied().bfloat16(), lambda: Halves(42, 16)),
-    "norm": Case(PLAIN, normed),
+    "norm": Case(replace(PLAIN, learning_rate=1e-3, epochs=3), lambda: normed().bfloat16(), lambda: Halves(42, 16)),
     "experts": Case(PLAIN, Routed, lambda: ToyTask(42, 16)),
 }
 REACHING = Case(PLAIN, Reaching)
