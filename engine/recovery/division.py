@@ -166,15 +166,24 @@ class Division:
         except TypeError as error:
             raise _impossible(str(error)) from error
         data = torch.frombuffer(bytearray(content.getvalue()), dtype=torch.uint8)
-        self._order(PassOrder(number, len(data), self._exact is not None))
-        self._group.share([data])
+        with self._followed(PassOrder(number, len(data), self._exact is not None)):
+            self._group.share([data])
         self._running = True
 
-    def _order(self, order: Any) -> None:
-        """Tell the others; where a pass of rank 0 failed half-way they still wait in it, and cannot be told."""
+    @contextmanager
+    def _followed(self, order: Any) -> Generator[None]:
+        """The others do what is ordered inside; where rank 0 failed half-way they still wait in it, and cannot be told.
+
+        That may have been in the pass before.
+        """
         if self._running:
             self._group.abandon()
         self._group.order(order)
+        try:
+            yield
+        except BaseException:
+            self._group.abandon()
+            raise
 
     def _passed(self, order: PassOrder) -> None:
         """Run the pass that rank 0 runs."""
@@ -236,13 +245,13 @@ class Division:
             for number, some in optimizer["state"].items()
         }
         order = RestoreOrder(states)
-        self._order(order)
-        self._restored(order, weights, optimizer["state"])
+        with self._followed(order):
+            self._restored(order, weights, optimizer["state"])
 
     def _told_to_gather(self, order: GatherOrder) -> tuple[Values, Values]:
         before = self._exact is not None
-        self._order(order)
-        found = self._gathered(order)
+        with self._followed(order):
+            found = self._gathered(order)
         self.rounded(before)
         return found
 

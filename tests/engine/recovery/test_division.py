@@ -3,18 +3,21 @@
 import subprocess
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
-from secateur.engine.distributed import ALONE
+from secateur.engine.device_list import CPU
+from secateur.engine.distributed import ALONE, Group, Place
 from secateur.engine.errors import SecateurError
-from secateur.engine.recovery.division import blocks_apart, divided_copy
+from secateur.engine.recovery.division import Division, blocks_apart, divided_copy
+from secateur.engine.recovery.gradient_sharing import StepOrder
 from tests.engine.session.test_parallel import HERE, environment, free_port
 from tests.warm_start import python
 
-from .division_work import CASES, Residual, Routed, Tied, models_of, trained
+from .division_work import CASES, Residual, Routed, Tied, models_of, settings_of, trained
 
 Found = list[dict[str, Any]]
 
@@ -88,6 +91,22 @@ def test_it_resumes_bit_for_bit_and_with_another_number_of_processes(found: Foun
 @pytest.mark.end_to_end
 def test_weights_that_are_read_elsewhere_are_told_in_all_processes(found: Found):
     assert [one["error"] for one in found] == ["division.outside", "division.outside"]
+
+
+def test_what_fails_while_it_is_gathered_ends_the_work_of_all(monkeypatch: pytest.MonkeyPatch):
+    stores: Any = distributed
+    store = stores.HashStore()
+    distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        group = Group(Place(0, 2), stores.PrefixStore("orders", store))
+        division = Division(group, CPU, Tied(), None, settings_of("tied", shard=True))
+        monkeypatch.setattr(division.student, "state_dict", Mock(side_effect=RuntimeError("out of memory")))
+        with pytest.raises(RuntimeError, match="out of memory"):
+            division.checkpoint()
+        with pytest.raises(SecateurError, match="Process 0 failed while others computed with it"):
+            group.order(StepOrder(0, 0.0, 1, 0, None))
+    finally:
+        distributed.destroy_process_group()
 
 
 def test_blocks_are_gathered_alone_unless_they_share_a_weight_with_others():
