@@ -227,11 +227,12 @@ class Training:
         if self.sharing is not None:
             self.sharing.begin(self._step_order(len(batches), rate))
         breaking_off = interruptible(self.token, self._parameters()) if self.seconds > SHORT else nullcontext()
-        with modes_kept(self.student, self.teacher), torch.enable_grad(), breaking_off:
-            value, tokens, part = self._gradients_of_all(batches)
-        if self.sharing is not None:
-            self.sharing.collect(self.trained, part)
-        self.update(rate)
+        with self._followed():
+            with modes_kept(self.student, self.teacher), torch.enable_grad(), breaking_off:
+                value, tokens, part = self.gradients(batches)
+            if self.sharing is not None:
+                self.sharing.collect(self.trained, part)
+            self.update(rate)
         self.step += 1
         self.tokens += tokens
         if self.masks is not None:
@@ -257,10 +258,14 @@ class Training:
             scaler.update()
             self.overflows += scaler.get_scale() < scale
 
-    def _gradients_of_all(self, batches: Sequence[Any]) -> tuple[float, int, float]:
-        """As `gradients`; where that fails in this process alone, the others are given up."""
+    @contextmanager
+    def _followed(self) -> Generator[None]:
+        """The others make the same update inside; where it fails in this process alone, they are given up.
+
+        Of a divided model each may have made its part, so that nothing of it is to be kept.
+        """
         try:
-            return self.gradients(batches)
+            yield
         except BaseException as error:
             alike = isinstance(error, SecateurError) and error.message.code == DIVERGED
             if self.sharing is not None and not alike:

@@ -14,6 +14,7 @@ from secateur.engine.distributed import ALONE, Group, Place
 from secateur.engine.errors import SecateurError
 from secateur.engine.recovery.division import Division, blocks_apart, divided_copy
 from secateur.engine.recovery.gradient_sharing import StepOrder
+from secateur.engine.recovery.training import Training
 from tests.engine.session.test_parallel import HERE, environment, free_port
 from tests.warm_start import python
 
@@ -107,6 +108,15 @@ def test_what_fails_while_it_is_gathered_ends_the_work_of_all(monkeypatch: pytes
             group.order(StepOrder(0, 0.0, 1, 0, None))
     finally:
         distributed.destroy_process_group()
+
+
+def test_an_update_that_fails_ends_the_work_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    group = Mock(place=Place(0, 2), is_alone=False)
+    group.sums.side_effect = lambda *numbers: list(numbers)
+    monkeypatch.setattr(Training, "update", Mock(side_effect=RuntimeError("out of memory")))
+    with pytest.raises(SecateurError, match="out of memory"):
+        trained("tied", group, shard=False, checkpoint=tmp_path / "kept.pt")
+    group.abandon.assert_called_once_with()
 
 
 def test_blocks_are_gathered_alone_unless_they_share_a_weight_with_others():
