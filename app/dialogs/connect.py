@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QTimer, Slot
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QHBoxLayout, QWidget
 from shiboken6 import isValid
 
 from secateur.engine.errors import SecateurError
@@ -72,15 +71,12 @@ class Connect(FormDialog):
         self.bar = ProgressBar(maximum=0)
         self.bar.setAccessibleName(self.tr("Progress of connecting"))
         self.copy = button(self.tr("Copy what ssh said"), "link")
-        holder = QWidget()
-        row = QHBoxLayout(holder)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.bar, 1)
-        row.addWidget(self.copy)
         self.install = button(self.tr("Install there..."))
-        row.addWidget(self.install)
-        row.addStretch(0)
-        self.form.addRow(holder)
+        self.form.addRow(self.bar)
+        self.buttons.insertWidget(0, self.copy)
+        self.buttons.insertWidget(1, self.install)
+        self.setTabOrder(self.program, self.copy)
+        self.setTabOrder(self.copy, self.install)
         self.bar.hide()
         self.copy.hide()
         self.install.hide()

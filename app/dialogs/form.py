@@ -112,6 +112,7 @@ class FormDialog(QDialog):
         act: What the button does; the dialog closes after it.
         written: Given nothing the paths that will be written: where something lies there, the user is asked.
         paths_there: What is known of paths that the engine reads on another machine, None where it reads this one.
+        buttons: The row at the bottom; what helps with a problem stands at its left end.
     """
 
     def __init__(self, parent: QWidget, title: str, sentence: str, verb: str) -> None:
@@ -147,7 +148,8 @@ class FormDialog(QDialog):
         layout.addWidget(self._rows)
         layout.addWidget(self.missing)
         layout.addStretch(1)
-        layout.addLayout(self._buttons())
+        self.buttons = self._buttons()
+        layout.addLayout(self.buttons)
         self.accept_button.clicked.connect(self.accept)
         self.cancel_button.clicked.connect(self.reject)
 
