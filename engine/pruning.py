@@ -26,7 +26,7 @@ from .export.staged_output import require_free
 from .export.table import exporter_named
 from .jobs import CancelToken, Job, NeverCancelled, Progress, check, finish
 from .model_inputs import Inputs, at_batch, batch_size, inputs_of, mapped
-from .planning.budget_schedule import require_way, round_goals, rounds_to
+from .planning.budget_schedule import goals_of, require_way
 from .planning.goal import reached, solve
 from .planning.infeasibility import goal_text
 from .planning.protocol import (
@@ -573,10 +573,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
 
 def _goals(asked: _Request, analysis: Analysis, whole: Goal) -> list[Goal]:
     """Those of the rounds."""
-    nothing, rounds = analysis.empty(), max(1, asked.rounds)
-    if asked.choose is Choose.ROUNDS and rounds == 1:
-        rounds = rounds_to(analysis, whole, nothing)
-    return round_goals(analysis, whole, nothing, rounds)
+    return goals_of(analysis, whole, analysis.empty(), asked.choose, max(1, asked.rounds))
 
 
 def _plan(

@@ -16,6 +16,7 @@ from ..sensitivity.protocol import SHARES
 from ..sources.protocol import ModelSpec
 from ..text.notation import SHARES as LIST_OF_SHARES
 from ..workflows.budget_search import LossLimit
+from ..workflows.stages import Devices
 from ..workflows.sweep import BUDGETS
 from .options import (
     RUN,
@@ -198,8 +199,10 @@ def _prune(command: argparse.ArgumentParser) -> None:
 
 def _shear(command: argparse.ArgumentParser) -> None:
     _prune(command)
-    words = "only say what the shape comes to; reads the configuration alone, so that no weights are needed"
+    words = "only say what the shape comes to, and what memory and compute each stage takes; reads the configuration "
+    words += "alone, so that no weights are needed"
     group(command, RUN).add_argument("--plan", action="store_true", help=words)
+    add_settings(command, Devices, RUN)
     words = "cut from file to file into the folder of --export, so that neither model has to fit into the memory; "
     words += "scored by magnitude, without data"
     group(command, RUN).add_argument("--stream", action="store_true", help=words)

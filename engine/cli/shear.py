@@ -5,19 +5,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PlanError
+from ..options import setting_of
 from ..planning.protocol import Goal
 from ..recovery.budget import Unit
+from ..scoring.criteria import best_criterion
+from ..scoring.protocol import ScoringContext
 from ..sources.hugging_face import names_configuration
 from ..sources.open import named_by_hand
 from ..sources.protocol import ModelSpec
 from ..tasks.protocol import TaskSpec
 from ..workflows.shape_plan import ShapePlan, planned_shape
+from ..workflows.stage_plan import StagePlanner
+from ..workflows.stages import Devices
 from .model_args import model_spec
 from .output import Outcome, Reporter
 from .prune import prune
 from .prune_request import PruneRequest, request_from
-from .settings import given_settings
+from .settings import given_settings, read_settings
 from .shape_text import shape_content, shape_lines
+from .stage_text import stage_lines, stages_content
 from .tables import columns, export_line, export_of, percent, size, verification_of, verified
 
 if TYPE_CHECKING:
@@ -32,9 +38,11 @@ def shear(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         raise PlanError("cli.no_shape", template)
     if arguments.plan:
         _require_plan_only(arguments)
-    elif arguments.stream:
+    else:
+        _require_no_devices(arguments)
+    if arguments.stream:
         _require_stream_only(arguments)
-    spec = model_spec(arguments)
+    spec = model_spec(_without_batch(arguments) if arguments.plan else arguments)
     arguments.uniform = arguments.uniform or names_configuration(spec)
     if not (arguments.plan or arguments.stream):
         return prune(arguments, reporter)
@@ -44,8 +52,21 @@ def shear(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     asked = request_from(arguments, given.get("limits", ()))
     if arguments.stream:
         return _streamed(spec, asked, arguments, reporter)
-    plan = planned_shape(spec, asked.goal, named_by_hand(spec), asked.locks)
-    return Outcome(_content(plan), _text(plan))
+    return _planned(spec, asked, arguments)
+
+
+def _planned(spec: ModelSpec, asked: PruneRequest, arguments: argparse.Namespace) -> Outcome:
+    """What the shape comes to, and what the stages take where there is data."""
+    ways = asked.settings
+    plan = planned_shape(spec, asked.goal, named_by_hand(spec), asked.locks, choose=ways.choose, rounds=ways.rounds)
+    devices, batch = read_settings(Devices, arguments), arguments.batch or setting_of(TaskSpec, "batch").default
+    recovery = asked.settings_by(ways.criterion, data=True).recovery
+    known = ScoringContext(plan.analysis, plan.analysis.empty(), {}, batch)
+    criterion = ways.criterion or best_criterion(known, recovery is not None and recovery.only_repairs)
+    planner = StagePlanner(plan.analysis, batch, plan.tokens, devices.processes)
+    stages = planner.stages(plan.plans, asked.settings_by(criterion, data=True))
+    content = _content(plan.shape) | stages_content(planner, stages, devices)
+    return Outcome(content, "\n".join([_text(plan.shape), *stage_lines(planner, stages, devices)]))
 
 
 def _streamed(spec: ModelSpec, asked: PruneRequest, arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -97,6 +118,19 @@ def _require_plan_only(arguments: argparse.Namespace) -> None:
     if names := _given(arguments, "--export", "--save", "--task", "--own-class", "--stream"):
         template = "--plan reads a configuration alone and writes nothing. Leave out {names}, or --plan."
         raise PlanError("cli.plan_only", template, names=", ".join(names))
+
+
+def _require_no_devices(arguments: argparse.Namespace) -> None:
+    """Refuse what only a plan reads; raises PlanError."""
+    if read_settings(Devices, arguments) != Devices():
+        template = "--processes and --device-tflops belong to --plan. To compute in several processes, start the "
+        template += "command with torchrun."
+        raise PlanError("cli.devices_plan", template)
+
+
+def _without_batch(arguments: argparse.Namespace) -> argparse.Namespace:
+    """The arguments of a plan, whose batches are those of no data yet."""
+    return argparse.Namespace(**vars(arguments) | {"batch": None})
 
 
 def _require_stream_only(arguments: argparse.Namespace) -> None:

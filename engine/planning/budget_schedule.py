@@ -44,6 +44,20 @@ def rounds_to(analysis: Analysis, goal: Goal, removed: Mask, latencies: LatencyT
     return max(ceil(log(least) / log(ROUND) - 1e-9), 1) if least > 0 else 1
 
 
+def goals_of(
+    analysis: Analysis,
+    goal: Goal,
+    removed: Mask,
+    choose: Choose,
+    rounds: int,
+    latencies: LatencyTable | None = None,
+) -> list[Goal]:
+    """The goals of a way of choosing: of as many `rounds` as are asked for, or as choosing in rounds takes."""
+    if choose is Choose.ROUNDS and rounds == 1:
+        rounds = rounds_to(analysis, goal, removed, latencies)
+    return round_goals(analysis, goal, removed, rounds, latencies)
+
+
 def round_goals(
     analysis: Analysis, goal: Goal, removed: Mask, rounds: int, latencies: LatencyTable | None = None
 ) -> list[Goal]:

@@ -109,7 +109,12 @@ def default_criterion(analysis: Analysis, removed: Mask, task: TaskInfo | None, 
         task: What data there is; None for none.
         repaired: Cuts are repaired by least squares, and not trained.
     """
-    context, names = context_of(analysis, removed, task), REPAIRED if repaired else DEFAULTS
+    return best_criterion(context_of(analysis, removed, task), repaired)
+
+
+def best_criterion(context: ScoringContext, repaired: bool = False) -> str:
+    """The same where it is known what there is."""
+    names = REPAIRED if repaired else DEFAULTS
     return next((name for name in names if unavailable(CRITERIA[name], context) is None), names[-1])
 
 

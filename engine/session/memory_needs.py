@@ -1,5 +1,6 @@
 """Whether a device has the memory that a model or a job needs: said before anything is loaded or moved there."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..device_list import CPU, Device, device_facts
@@ -13,6 +14,53 @@ from ..structures.analysis import Analysis, Mask
 from ..structures.costs import costs
 from ..structures.memory.peak import gathered_parameters, sample_memory, training_bytes
 from ..text.format import byte_size
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingMemory:
+    """Bytes that a step of a training takes in one process.
+
+    Attributes:
+        held: Weights, gradients and moments of the optimiser.
+        sample: Activations of one sample.
+        samples: That the process has of a batch.
+    """
+
+    held: int
+    sample: int
+    samples: int
+
+    @property
+    def activations(self) -> int:
+        """Activations of all its samples."""
+        return self.samples * self.sample
+
+
+def training_memory(
+    analysis: Analysis,
+    removed: Mask,
+    batch: int,
+    settings: RecoverySettings,
+    processes: int = 1,
+    taught: bool = True,
+) -> TrainingMemory:
+    """What a training needs, counted as `structures/memory/peak.py` says.
+
+    Args:
+        analysis: Of the original, which teaches.
+        removed: [S] what the student does not have.
+        batch: Samples in a batch.
+        settings: Of the training.
+        processes: That train together, on a device each.
+        taught: The teacher has a part in the loss.
+    """
+    sample = sample_memory(analysis, removed).saved + (sample_memory(analysis).peak if taught else 0)
+    teacher, student = costs(analysis).parameters if taught else 0, costs(analysis, removed).parameters
+    parts = processes if settings.shard else 1
+    gathered = gathered_parameters(analysis, removed) if parts > 1 else 0
+    held = training_bytes(teacher, student, 0, 0, processes=parts, gathered=gathered)
+    own = batch if settings.accumulate >= processes else -(-batch // processes)  # see `tasks/portion.py`
+    return TrainingMemory(held, sample, own)
 
 
 def room_to_open(spec: ModelSpec, device: str) -> Job[tuple[Message, ...]]:
@@ -57,14 +105,8 @@ def room_to_train(
     Raises:
         OutOfMemory: The device is too small for a step of one sample.
     """
-    sample = sample_memory(analysis, removed).saved + sample_memory(analysis).peak
-    teacher, student = costs(analysis).parameters, costs(analysis, removed).parameters
-    parts = processes if settings.shard else 1
-    gathered = gathered_parameters(analysis, removed) if parts > 1 else 0
-    own = batch if settings.accumulate >= processes else -(-batch // processes)  # see `tasks/portion.py`
-    least, usual = (
-        training_bytes(teacher, student, sample, count, processes=parts, gathered=gathered) for count in (1, own)
-    )
+    need = training_memory(analysis, removed, batch, settings, processes)
+    least, usual = need.held + need.sample, need.held + need.activations
     facts = device_facts(device)
     if facts.total and least > facts.total:
         template = (

@@ -9,8 +9,8 @@ def thousands(number: int) -> str:
 
 
 def size(number: float) -> str:
-    """A count with three significant digits and M or G: 1.82 G."""
-    for limit, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+    """A count with three significant digits and its prefix: 1.82 G."""
+    for limit, unit in ((1e18, " E"), (1e15, " P"), (1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
         if number >= limit:
             return f"{number / limit:.3g}{unit}"
     return f"{number:.0f}"

@@ -16,7 +16,7 @@ from ..errors import Message
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, followed, spanning
 from ..latency.protocol import LatencyTable
 from ..options import Option
-from ..planning.budget_schedule import require_way, round_goals, rounds_to
+from ..planning.budget_schedule import goals_of, require_way
 from ..planning.goal import solve
 from ..planning.protocol import MASK_STEPS, PLAN, SCORES, Choose, Goal
 from ..planning.scope import outside_scope
@@ -182,10 +182,7 @@ def prune_state(
     table = yield from table_for(session, settings.goal, token)
     marked, _ = from_identities(session.analysis, settings.marked)
     gone, begun = session.removed(state) | marked, 0.0
-    rounds = settings.rounds
-    if settings.choose is Choose.ROUNDS and rounds == 1:
-        rounds = rounds_to(session.analysis, settings.goal, gone, table)
-    goals = round_goals(session.analysis, settings.goal, gone, rounds, table)
+    goals = goals_of(session.analysis, settings.goal, gone, settings.choose, settings.rounds, table)
     if settings.choose is Choose.MASKS:
         begun = mask_share(session, settings) * ROUNDS
         now = yield from spanning(_masked(session, now, settings, rated, table, token), 0.0, begun)

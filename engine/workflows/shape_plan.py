@@ -1,13 +1,16 @@
 """What a target shape comes to before anything is cut: the plan with its costs, also of a model without weights."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import Message
+from ..model_inputs import batch_size, token_count
+from ..planning.budget_schedule import goals_of, require_way
 from ..planning.goal import solve
-from ..planning.protocol import Goal
+from ..planning.protocol import Choose, Goal
 from ..planning.scope import outside_scope, touching
 from ..planning.target_shape import forced_sizes, shape_of
 from ..session.open_model import example_inputs
@@ -73,7 +76,32 @@ def shape_plan(
     )
 
 
-def planned_shape(spec: "ModelSpec", goal: Goal, consent: "Consent", locks: Sequence[str] = ()) -> ShapePlan:
+@dataclass(frozen=True, slots=True, eq=False)
+class PlannedShape:
+    """A plan that was made without weights.
+
+    Attributes:
+        shape: What it comes to.
+        analysis: Of the original.
+        plans: [rounds] of [S]: what each round has removed in its end; the last is the plan.
+        tokens: In a sample of the example inputs; 0 where they are no text.
+    """
+
+    shape: ShapePlan
+    analysis: Analysis
+    plans: tuple[Mask, ...]
+    tokens: int
+
+
+def planned_shape(
+    spec: "ModelSpec",
+    goal: Goal,
+    consent: "Consent",
+    locks: Sequence[str] = (),
+    *,
+    choose: Choose = Choose.SCORES,
+    rounds: int = 1,
+) -> PlannedShape:
     """The plan for a goal on a model of transformers of which the configuration alone is read.
 
     Without weights there are no scores: the plan says how many go, not which.
@@ -84,17 +112,31 @@ def planned_shape(spec: "ModelSpec", goal: Goal, consent: "Consent", locks: Sequ
         goal: With a target shape, or with limits that become one.
         consent: What of the folder's own code may run.
         locks: Modules that stay as they are: paths or patterns.
+        choose: How it is chosen what stays, which says how many rounds lead there.
+        rounds: That are asked for.
 
     Raises:
         OpenError: Nothing can be built by the configuration.
-        PlanError: No plan has this shape, or a lock or the scope names nothing.
+        PlanError: No plan has this shape, or a lock or the scope names nothing, or masks would take several rounds.
     """
+    require_way(choose, rounds, data=True)
     opened = skeleton(spec, consent)
     inputs = example_inputs(spec.asked_inputs, None, opened, opened.model)
     found = analyse(opened.model, inputs, opened.name, outputs=spec.outputs, ignore_unused=spec.ignore_unused)
     analysis = keep_uniform(opened.model, found)
     locked, unrated = touching(analysis, locks), np.zeros(analysis.count)
     outside_scope(analysis, goal)
-    plan = solve(analysis, unrated, goal, locked=locked).removed
-    plan = fitting_plan(opened.model, analysis, plan, unrated, locked, goal.shape)
-    return shape_plan(opened.name, opened.model, analysis, plan, uniform=True, goal=goal)
+
+    def plan(asked: Goal, before: Mask) -> Mask:
+        """[S] what is removed for the goal of a round."""
+        removed = solve(analysis, unrated, asked, before, locked=locked).removed
+        if goal.shape and asked != goal:  # a shape fits when it is reached
+            return removed
+        return fitting_plan(opened.model, analysis, removed, unrated, locked, asked.shape)
+
+    removed = plan(goal, analysis.empty())
+    shape = shape_plan(opened.name, opened.model, analysis, removed, uniform=True, goal=goal)
+    plans = list[Mask]()
+    for one in goals_of(analysis, goal, analysis.empty(), choose, rounds)[:-1]:
+        plans.append(plan(one, plans[-1] if plans else analysis.empty()))
+    return PlannedShape(shape, analysis, (*plans, removed), token_count(inputs) // batch_size(inputs))

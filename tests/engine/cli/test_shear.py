@@ -105,6 +105,40 @@ def test_a_plan_needs_no_weights(folder: Path, tmp_path: Path, capsys: pytest.Ca
     assert "neurons" in capsys.readouterr().out
 
 
+def test_a_plan_says_what_its_stages_take(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["shear", str(folder), *SHAPE, "--plan", "--batch", "6", "--input", "input_ids=2x8:int64"]
+    words += ["--steps", "10", "--teacher", "original", "--device-tflops", "0.5", "--processes"]
+    done = printed([*words, "2"], capsys)
+    stages = {one["name"]: one for one in done["stages"]["each"]}
+    before, after = done["before"], done["after"]
+    assert list(stages) == ["scores", "cut", "verification", "recovery"]
+    assert (done["stages"]["batch"], done["stages"]["tokens"]) == (6, 8)
+    recovery = stages["recovery"]
+    assert recovery["macs"] == 10 * 6 * (3 * after["macs"] + before["macs"])
+    assert recovery["seconds"] == pytest.approx(recovery["macs"] * 2 / 0.5e12 / 2)
+    assert recovery["weights_bytes"] == 4 * (4 * after["parameters"] + before["parameters"])
+    assert recovery["memory_bytes"] == recovery["weights_bytes"] + recovery["activations_bytes"]
+    assert stages["scores"]["macs"] == 32 * 6 * 3 * before["macs"]  # taylor, as with data
+    assert stages["verification"]["seconds"] is None
+
+    alone = printed([*words, "1"], capsys)["stages"]["each"][-1]
+    assert alone["activations_bytes"] == 2 * recovery["activations_bytes"] and alone["macs"] == recovery["macs"]
+    divided = printed([*words, "2", "--shard"], capsys)["stages"]["each"][-1]
+    assert divided["activations_bytes"] == recovery["activations_bytes"]
+    assert divided["weights_bytes"] != recovery["weights_bytes"]
+    refused = printed([*words, "2", "--shard", "--choose", "masks"], capsys, code=1)["error"]
+    assert refused["code"] == "masks.divided"
+    assert main([*words, "2", "--choose", "masks"]) == 0
+    assert "learned masks" in (text := capsys.readouterr().out) and "0.5 TFLOP/s" in text and "--tokens" not in text
+    assert main(["shear", str(folder), *SHAPE, "--plan", "--choose", "rounds"]) == 0
+    assert "--tokens" in (text := capsys.readouterr().out) and "time" not in text.splitlines()[-6]
+
+
+def test_what_only_a_plan_reads_is_refused_elsewhere(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused = printed(["shear", str(folder), *SHAPE, "--processes", "8"], capsys, code=1)["error"]
+    assert refused["code"] == "cli.devices_plan" and "torchrun" in refused["message"]
+
+
 def test_experts_are_planned_without_weights_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = {**SIZES, "hidden_size": 32, "head_dim": 8, "num_attention_heads": 4, "num_key_value_heads": 2}
     routed = transformers.MixtralConfig(**sizes, num_local_experts=6, architectures=["MixtralForCausalLM"])
