@@ -178,7 +178,7 @@ def _run(
     parameters = sum(one.numel() for one in training.student.parameters())
     teacher = training.teacher if _learns_from_teacher(training) else None
     with in_place(training, teacher, group, tuning):
-        yield from begin_mixing(training, found or {}, parameters)
+        yield from spanning(begin_mixing(training, found or {}, parameters), begin, begin)
         if teacher is None and rest is not None:
             rest()
         job = _trained(training, best, found or {}, checkpoint, teacher)

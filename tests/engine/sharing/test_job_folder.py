@@ -122,8 +122,8 @@ def test_results_become_a_state_of_the_same_history_once(made: tuple[Session, Pa
 
 
 def test_a_trained_state_is_taken_by_its_weights(made: tuple[Session, Path], tmp_path: Path) -> None:
-    session, _ = made
-    trained = next(one for one in session.states() if one.kind is StateKind.RECOVERED)
+    session, job = made
+    (trained,) = finish(take_job(session, str(job)))
     finish(save_job(session, trained.id, str(tmp_path / "again"), SETTINGS, "cuda"))
     steps = read_recipe(tmp_path / "again" / "recipe.json").steps
     assert [type(one) for one in steps] == [Open, Plan, Cut, Attach, Recover]
@@ -165,6 +165,7 @@ def test_only_a_job_that_nothing_was_added_to_is_replaced(made: tuple[Session, P
 
 def test_results_of_strangers_damaged_ones_and_none_are_refused(made: tuple[Session, Path], tmp_path: Path) -> None:
     session, job = made
+    finish(take_job(session, str(job)))
     count = len(session.states())
 
     def refused(folder: Path, words: str) -> None:
