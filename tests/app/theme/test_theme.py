@@ -267,7 +267,7 @@ def test_a_style_sheet_that_is_put_on_in_parts_looks_as_one_that_qt_puts_on(app,
     assert found == expected
     assert all(one.times == 2 for one in told), "a widget that measures its words has to hear of each"
     assert not any(part.testAttribute(Qt.WidgetAttribute.WA_SetStyle) for part in parts)
-    apply(app, Scheme.LIGHT)
+    app.setStyleSheet(style_sheet(LIGHT, theme().sizes))  # what the theme takes it to wear
 
 
 class Told(QObject):
