@@ -140,12 +140,14 @@ def test_what_only_a_plan_reads_is_refused_elsewhere(folder: Path, capsys: pytes
 
 
 def test_experts_are_planned_without_weights_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sizes = {**SIZES, "hidden_size": 32, "head_dim": 8, "num_attention_heads": 4, "num_key_value_heads": 2}
+    sizes: dict[str, Any] = {**SIZES, "hidden_size": 32, "head_dim": 8, "num_attention_heads": 4}
+    sizes["num_key_value_heads"] = 2
     routed = transformers.MixtralConfig(**sizes, num_local_experts=6, architectures=["MixtralForCausalLM"])
     routed.save_pretrained(tmp_path)
     words = ["shear", str(tmp_path), "--plan", "--shape", "experts=4", "width=24", "heads=2", "ffn=40"]
-    kept = {"num_local_experts": 4, "hidden_size": 24, "num_attention_heads": 2, "num_key_value_heads": 1}
-    small = transformers.MixtralForCausalLM(transformers.MixtralConfig(**sizes | kept | {"intermediate_size": 40}))
+    kept: dict[str, Any] = {**sizes, "num_local_experts": 4, "hidden_size": 24, "num_attention_heads": 2}
+    kept |= {"num_key_value_heads": 1, "intermediate_size": 40}
+    small = transformers.MixtralForCausalLM(transformers.MixtralConfig(**kept))
     assert printed(words, capsys)["after"]["parameters"] == sum(one.numel() for one in small.parameters())
 
 

@@ -4,8 +4,8 @@ The place of the network is taken by what each library downloads through; everyt
 """
 
 import copy
-import urllib.error
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def server(monkeypatch) -> dict[str, dict[str, torch.Tensor]]:
 
     def download(url: str, place: str, *_arguments, **_named) -> None:
         if url not in served:
-            raise urllib.error.URLError("[Errno -2] Name or service not known")
+            raise URLError("[Errno -2] Name or service not known")
         torch.save(served[url], place)
 
     monkeypatch.setattr("torch.hub.download_url_to_file", download)
