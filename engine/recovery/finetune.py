@@ -145,7 +145,8 @@ def fine_tune(
             divides=settings.shard and settings.trains and not group.is_alone,
         )
         reference, checkpoint = reference or (teacher, kept or {}), checkpoint or Checkpoint(None)
-        return (yield from _run(training, reference, checkpoint, rest, group, student is teacher))
+        job = _run(training, reference, checkpoint, rest, group, student is teacher)
+        return (yield from spanning(job, 0.0, 1.0))  # what tells no share of its own stays where the work is
 
 
 @contextmanager
@@ -178,7 +179,7 @@ def _run(
     parameters = sum(one.numel() for one in training.student.parameters())
     teacher = training.teacher if _learns_from_teacher(training) else None
     with in_place(training, teacher, group, tuning):
-        yield from spanning(begin_mixing(training, found or {}, parameters), begin, begin)
+        yield from begin_mixing(training, found or {}, parameters)
         if teacher is None and rest is not None:
             rest()
         job = _trained(training, best, found or {}, checkpoint, teacher)
