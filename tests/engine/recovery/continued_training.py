@@ -4,15 +4,13 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 
-from secateur.engine.jobs import Job, Progress
+from secateur.engine.jobs import Job, Progress, finish
 from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.checkpoint import Checkpoint
@@ -75,15 +73,6 @@ def training(
     return fine_tune(Llama(0), Llama(1), task or text_task(folder), settings, checkpoint=checkpoint)
 
 
-def until(job: Job[Recovered], stop: Callable[[Progress], None]) -> Recovered:
-    """Run a job and show each progress."""
-    while True:
-        try:
-            stop(next(job))
-        except StopIteration as done:
-            return done.value
-
-
 def main(folder: str, file: str, step: str) -> None:
     """Train with a checkpoint after every step, and be killed where a step is told."""
     resume.SECONDS, resume.SHARE = 0.0, 0
@@ -92,7 +81,7 @@ def main(folder: str, file: str, step: str) -> None:
         if progress.values.get("step", 0) >= int(step):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    until(training(Path(folder), replace(SETTINGS), Checkpoint(Path(file), "k", pause=0.0)), kill)
+    finish(training(Path(folder), SETTINGS, Checkpoint(Path(file), "k", pause=0.0)), kill)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
 from tests.engine.toy_task import ToyTask
 
+from .close_at import close_at
+
 
 class Noisy(nn.Module):
     """A network with a dropout, whose steps draw random numbers."""
@@ -59,10 +61,7 @@ def _recover(checkpoint: Checkpoint, stop_at: int = 0) -> Recovered:
     job = fine_tune(_net(), _net(), Augmented(), SETTINGS, token=token, checkpoint=checkpoint)
     if not stop_at:
         return finish(job)
-    for progress in job:
-        if progress.values.get("step", 0) >= stop_at and "loss" in progress.values:
-            job.close()
-            break
+    close_at(job, stop_at)
     raise Cancelled
 
 

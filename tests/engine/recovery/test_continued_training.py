@@ -26,7 +26,7 @@ from secateur.engine.tasks.protocol import Split, TaskSpec
 from tests.engine.toy_task import ToyTask
 from tests.warm_start import python
 
-from .continued_training import BATCH, OPTIONS, SETTINGS, TOKENS, Llama, text_task, training, until, write_texts
+from .continued_training import BATCH, OPTIONS, SETTINGS, TOKENS, Llama, text_task, training, write_texts
 
 HERE = Path(__file__).parents[3]
 PLAIN = RecoverySettings(learning_rate=3e-3, distillation=0.3, threads=1, repair=Repair.NONE, teacher=Teacher.ORIGINAL)
@@ -80,7 +80,7 @@ def test_a_killed_training_ends_with_the_same_weights_bit_for_bit(
 
 def test_tokens_end_it_and_it_is_evaluated_between(folder: Path, whole: Recovered) -> None:
     told = list[Progress]()
-    again = until(training(folder), told.append)
+    again = finish(training(folder), told.append)
     assert again.metric == whole.metric  # the same seed, the same course
     measured = [one.values["step"] for one in told if len(one.values) == 2 and "loss" not in one.values]
     assert measured == sorted({*map(float, range(0, whole.steps, 3)), float(whole.steps)})
@@ -178,7 +178,7 @@ def test_patience_counts_evaluations(folder: Path) -> None:
 
 def test_epochs_are_evaluated_by_steps_too(folder: Path) -> None:
     told = list[Progress]()
-    done = until(training(folder, replace(PLAIN, epochs=1, evaluate_every=5)), told.append)
+    done = finish(training(folder, replace(PLAIN, epochs=1, evaluate_every=5)), told.append)
     measured = [one.values["step"] for one in told if "step" in one.values and "loss" not in one.values]
     assert measured[-3:] == [5.0, 10.0, 13.0] and done.steps == 13 and done.epochs == 1
 
@@ -204,7 +204,7 @@ def test_a_step_without_tokens_ends_a_training_that_counts_them() -> None:
         assert progress.values.get("step", 0) < 3 * toy.batch_count(Split.TRAIN)
 
     with pytest.raises(TaskError, match=r"^The data has no tokens to count"):
-        until(recover(net, net, Examples(), replace(PLAIN, tokens=1000, mirror=False)), at_most)
+        finish(recover(net, net, Examples(), replace(PLAIN, tokens=1000, mirror=False)), at_most)
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])

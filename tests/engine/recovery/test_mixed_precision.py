@@ -22,6 +22,8 @@ from secateur.engine.recovery.training import Training
 from secateur.engine.tasks.protocol import Split
 from tests.engine.toy_task import ToyTask
 
+from .close_at import close_at
+
 SETTINGS = RecoverySettings(epochs=2, learning_rate=1e-4, threads=1)
 
 
@@ -68,9 +70,7 @@ def _recover(checkpoint: Checkpoint, stop_at: int = 99) -> Recovered | None:
     job = recover(_mixed(), _mixed(), Halves(), SETTINGS, token=token, checkpoint=checkpoint)
     if stop_at == 99:
         return finish(job)
-    for progress in job:
-        if progress.values.get("step", 0) >= stop_at and "loss" in progress.values:
-            job.close()
+    close_at(job, stop_at)
     return None
 
 

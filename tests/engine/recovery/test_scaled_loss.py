@@ -19,6 +19,8 @@ from secateur.engine.recovery.training import Training
 from secateur.engine.tasks.protocol import Split
 from tests.engine.toy_task import ToyTask
 
+from .close_at import close_at
+
 SETTINGS = RecoverySettings(epochs=3, learning_rate=5e-3, threads=1, half=True, distillation=0.0)
 FIRST = 2.0**16
 """Scale of the loss before the first step (torch.amp.GradScaler)."""
@@ -94,9 +96,7 @@ def _recover(checkpoint: Checkpoint, stop_at: int = 99) -> Recovered | None:
     job = fine_tune(_net(), _net(), Steep(), SETTINGS, checkpoint=checkpoint)
     if stop_at == 99:
         return finish(job)
-    for progress in job:
-        if progress.values.get("step", 0) >= stop_at and "loss" in progress.values:
-            job.close()
+    close_at(job, stop_at)
     return None
 
 
