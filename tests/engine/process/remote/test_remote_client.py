@@ -178,6 +178,7 @@ def test_folders_there_are_seen_and_a_file_sent_there_replaces_none(
     assert client.send_file(file, lambda _: False) == ""
     with pytest.raises(SecateurError, match=r"gone\.pt cannot be read: No such file"):
         client.send_file(tmp_path / "gone.pt", lambda _: True)
+    assert client.look("").is_folder  # answered once what was dropped is gone
     (far.home / "secateur-files" / "net.pt").unlink()
     (far.home / "secateur-files" / "net-2.pt").unlink()
     (far.home / "secateur-files").rmdir()  # nothing else is left in it
