@@ -81,8 +81,7 @@ class Broker:
         self._engine: EngineProcess | None = None
         self._courier = self._new_courier()
         self._orders: queue.SimpleQueue[tuple[Courier, ToBroker]] = queue.SimpleQueue()
-        self._windows = 0
-        self._counting = threading.Lock()
+        self._changing = threading.Lock()
         self._heard = time.monotonic()
         self._patience = UNGREETED
         self._quiet = False
@@ -91,45 +90,53 @@ class Broker:
 
     def serve(self, link: socket.socket) -> None:
         """Greet a window and work for it until its connection ends; one that is new here takes the place of others."""
-        with link, link.makefile("rb") as source, link.makefile("wb") as sink, contextlib.suppress(OSError, EOFError):
+        with contextlib.suppress(OSError, EOFError), link, link.makefile("rb") as source, link.makefile("wb") as sink:
             wire = Wire(source, sink, slow=True)  # type: ignore[arg-type]
             theirs = read_hello(wire.receive())
-            if not theirs.birth and self.greeted:
-                self._begin_anew()
-            known = theirs.birth in ("", self._birth)
-            taken = theirs.birth in self._former
-            wire.send(hello(self._courier.received, self._birth, str(self.folder / SESSIONS), taken))
-            if known:
-                with self._served(link):
-                    self._courier.serve(wire, theirs.received)
-
-    def _begin_anew(self) -> None:
-        """Another window goes on with what lies here: nothing that was said so far is for its ears."""
-        with self._counting:
-            self._former.add(self._birth)
-            self._birth = uuid.uuid4().hex
-            self._courier.hang_up()
-            self._courier = self._new_courier()
-            for link in self._links:
-                with contextlib.suppress(OSError):  # it has ended already
-                    link.shutdown(socket.SHUT_RDWR)
+            with self._served(link, theirs.birth) as (greeting, courier):
+                wire.send(greeting)
+                if courier is not None:
+                    courier.serve(wire, theirs.received)
 
     @contextlib.contextmanager
-    def _served(self, link: socket.socket) -> Generator[None]:
-        """A window is served; an earlier connection may end long after a later one has begun."""
-        with self._counting:
-            self._windows += 1
-            self._links.add(link)
-            self._patience = FORSAKEN
+    def _served(self, link: socket.socket, birth: str) -> Generator[tuple[bytes, Courier | None]]:
+        """A window is served; an earlier connection may end long after a later one has begun.
+
+        Which courier it gets is settled at once with its place among the links that a later window ends: else one that
+        connects again at that moment would hear what is for the later one.
+
+        Args:
+            link: Its connection.
+            birth: Of what it has worked with, "" for a window that is new here.
+        """
+        with self._changing:
+            if not birth and self.greeted:
+                self._begin_anew()
+            courier = self._courier if birth in ("", self._birth) else None
+            place, taken = str(self.folder / SESSIONS), birth in self._former
+            greeting = hello(self._courier.received, self._birth, place, taken)
+            if courier is not None:
+                self._links.add(link)
+                self._patience = FORSAKEN
         try:
-            yield
+            yield greeting, courier
         except WireError as error:
             sys.stderr.write(f"{error}\n")
         finally:
-            with self._counting:
-                self._windows -= 1
-                self._links.discard(link)
-                self._heard = time.monotonic()
+            with self._changing:
+                if courier is not None:
+                    self._links.discard(link)
+                    self._heard = time.monotonic()
+
+    def _begin_anew(self) -> None:
+        """Another window goes on with what lies here: nothing that was said so far is for its ears."""
+        self._former.add(self._birth)
+        self._birth = uuid.uuid4().hex
+        self._courier.hang_up()
+        self._courier = self._new_courier()
+        for link in self._links:
+            with contextlib.suppress(OSError):  # it has ended already
+                link.shutdown(socket.SHUT_RDWR)
 
     @property
     def greeted(self) -> bool:
@@ -137,8 +144,8 @@ class Broker:
         return self._patience == FORSAKEN
 
     def _forsaken(self) -> bool:
-        with self._counting:
-            return not self._windows and time.monotonic() - self._heard > self._patience
+        with self._changing:
+            return not self._links and time.monotonic() - self._heard > self._patience
 
     def watch(self) -> None:
         """Look after it until it is left or forsaken."""
