@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import wait_until
+
 HERE = Path(__file__).parent
 MODULES = ("secateur.engine.subprocesses.child", "secateur.engine.process.worker")
 SCRIPTS = "engine/export"
@@ -72,6 +74,15 @@ def is_warm(command: Any) -> bool:
     return words[:1] == [str(START)] or (
         bool(words) and words[0].endswith(".py") and Path(words[0]).parent.match(SCRIPTS)
     )
+
+
+def process_behind(pid: int) -> int:
+    """The process that a launcher stands for; any other process stands for itself (Linux alone)."""
+    place = Path(f"/proc/{pid}")
+    if str(HERE / "launcher.py").encode() not in (place / "cmdline").read_bytes().split(b"\0"):
+        return pid
+    wait_until(lambda: (place / "comm").read_text().strip().isdecimal())
+    return int((place / "comm").read_text())
 
 
 def _template(place: Path) -> "subprocess.Popen[bytes]":

@@ -67,6 +67,8 @@ def supervise(link: socket.socket) -> None:
         return
     for file in files:
         os.close(file)
+    with suppress(BrokenPipeError):  # its launcher is gone: seen below
+        link.sendall(f"{pid}\n".encode())
     ended = os.pidfd_open(pid)
     ready, _, _ = select.select([ended, link], [], [])
     if ended not in ready:

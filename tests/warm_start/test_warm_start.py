@@ -5,12 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from . import AVAILABLE, SCRIPTS, START, is_warm, python
+from tests.waiting import wait_until
+
+from . import AVAILABLE, SCRIPTS, START, is_warm, process_behind, python
 
 pytestmark = pytest.mark.skipif(not AVAILABLE, reason="Linux alone")
 WARM = """
@@ -70,13 +71,11 @@ def test_it_dies_with_what_stands_in_its_place(tmp_path: Path) -> None:
     started = process(tmp_path, "import os, time; print(os.getpid(), flush=True); time.sleep(100)")
     assert started.stdout is not None
     pid = int(started.stdout.readline())
+    assert process_behind(started.pid) == pid and process_behind(os.getpid()) == os.getpid()
     started.kill()
     assert started.stdout.read() == "", "its end of the pipe is closed"
-    end = time.monotonic() + 10
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
-        time.sleep(0.01)
-    assert not Path(f"/proc/{pid}").exists()
-    started.communicate(timeout=10)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())
+    started.communicate(timeout=60)
 
 
 def test_only_the_engine_is_started_warm_and_not_what_measures() -> None:
