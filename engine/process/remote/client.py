@@ -248,6 +248,8 @@ class RemoteClient:
         future = self._answers[number] = Future()
         self._post(lambda: what)
         try:
+            if self._closing.is_set():  # too late for `close` to answer it
+                raise self._no_answer()
             return future.result(ANSWER)
         except TimeoutError as error:
             raise self._no_answer() from error

@@ -8,6 +8,7 @@ from typing import Any
 
 from secateur.engine.errors import OpenError
 from secateur.engine.jobs import CancelToken, Job, Progress, check
+from secateur.engine.storage import atomic_files
 from secateur.engine.workflows.budget_search import Trial
 
 
@@ -35,13 +36,16 @@ class SlowSession:
             yield Progress(f"Step {step}", step + 1, steps, values, made=Trial(step, "") if step % 3 == 0 else None)
         return steps
 
-    def steady(self, steps: int, token: CancelToken) -> Job[int]:
-        """Takes some seconds."""
-        for step in range(steps):
+    def steady(self, least: int, token: CancelToken) -> Job[int]:
+        """Takes seconds: so many steps at least, and until there is a file `enough`; leaves their number in `steps`."""
+        step = 0
+        while step < least or not (self.folder / "enough").exists():
             check(token)
             time.sleep(0.01)
-            yield Progress(f"Step {step}", step + 1, steps, {"step": float(step)})
-        return steps
+            yield Progress(f"Step {step}", step + 1, least, {"step": float(step)})
+            step += 1
+        atomic_files.write(self.folder / "steps", str(step).encode())
+        return step
 
     def clock(self) -> float:
         """Answered while another call runs."""

@@ -77,7 +77,10 @@ class Far:
     def break_off(self, first: int, step: int) -> None:
         """From now on each connection breaks, the first after so many bytes, later ones after `step` more each."""
         text = FRAGILE.format(python=sys.executable, home=self.home, first=first, step=step)
-        (self.home / ".local" / "bin" / "ssh").write_text(text)
+        ssh = self.home / ".local" / "bin" / "ssh"
+        ssh.with_name("fragile").write_text(text)
+        ssh.with_name("fragile").chmod(0o755)
+        ssh.with_name("fragile").replace(ssh)  # a window may start it at this moment
 
     def reachable(self, on: bool) -> None:
         """Whether `ssh` gets there."""

@@ -4,7 +4,6 @@ import random
 import socket
 import threading
 import time
-from typing import Any
 
 import pytest
 
@@ -12,6 +11,7 @@ from secateur.engine.errors import WireError
 from secateur.engine.process.plain_data import decode, encode
 from secateur.engine.process.remote.courier import Courier
 from secateur.engine.process.wire import Wire
+from tests.waiting import PATIENCE, wait_until
 
 
 def wires() -> tuple[tuple[socket.socket, Wire], tuple[socket.socket, Wire]]:
@@ -34,15 +34,8 @@ def connect(one: Courier, other: Courier) -> tuple[socket.socket, list[threading
 def cut(link: socket.socket, threads: list[threading.Thread]) -> None:
     link.shutdown(socket.SHUT_RDWR)
     for thread in threads:
-        thread.join(5)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
-
-
-def until(holds: Any) -> None:
-    end = time.monotonic() + 10
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.002)
-    assert holds()
 
 
 def test_every_message_arrives_once_and_in_order_over_connections_that_break() -> None:
@@ -59,8 +52,8 @@ def test_every_message_arrives_once_and_in_order_over_connections_that_break() -
         time.sleep(draw.random() / 100)
         cut(link, threads)
     link, threads = connect(one, other)
-    until(lambda: len(heard[0]) == len(heard[1]) == posted)
-    until(lambda: not one.waiting and not other.waiting)  # and nothing is kept for longer than needed
+    wait_until(lambda: len(heard[0]) == len(heard[1]) == posted)
+    wait_until(lambda: not one.waiting and not other.waiting)  # and nothing is kept for longer than needed
     cut(link, threads)
     assert one.weight == other.weight == 0
     assert heard[1] == [*range(posted)] and heard[0] == [-n for n in range(posted)]
@@ -70,9 +63,10 @@ def test_a_later_connection_takes_the_place_of_one_that_hangs() -> None:
     heard: list[int] = []
     one, other = Courier(lambda _: None), Courier(lambda body: heard.append(decode(body, int)))
     _, hanging = connect(one, other)
+    wait_until(lambda: one._connection == other._connection == 1)
     link, threads = connect(one, other)
     one.post(encode(1))
-    until(lambda: heard == [1])
+    wait_until(lambda: heard == [1])
     cut(link, threads)
     assert not any(thread.is_alive() for thread in threads) and hanging
 
