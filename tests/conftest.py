@@ -25,9 +25,17 @@ gc.set_threshold(50_000, 10, 10)  # traces and graphs make objects by the millio
 
 ROOT = Path(__file__).resolve().parent.parent
 HAS_QT = importlib.util.find_spec("PySide6") is not None
-GRACE = 2.0  # seconds that a thread or process may take to end after its test
+GRACE = 20.0  # seconds that a thread or process may take to end after its test: most are gone already
+LONG = 900  # seconds for a test of a whole course; others have what pyproject.toml says
 
 collect_ignore = [] if HAS_QT else ["app"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole courses take a minute, and several on a machine that others use as well."""
+    for item in items:
+        if item.get_closest_marker("end_to_end") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG))
 
 
 @pytest.hookimpl(wrapper=True)

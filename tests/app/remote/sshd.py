@@ -7,11 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.free_port import free_port
+from tests.waiting import wait_until
 
 SSHD, SSH = shutil.which("sshd", path="/usr/sbin:/usr/bin:/usr/local/sbin"), shutil.which("ssh")
 SEPARATION = Path("/run/sshd")
@@ -68,22 +70,32 @@ class Server:
     def cut(self) -> None:
         """Kill what serves the connections, as the kernel would."""
         for child in self.sessions:
-            os.kill(child, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ended with the one before
+                os.kill(child, signal.SIGKILL)
 
     def kill_engines(self) -> None:
         """End what goes on without a connection."""
         for held in (self.folder / "cache").glob("secateur/engines/*/held"):
-            try:
+            with suppress(ProcessLookupError, ValueError):
                 os.kill(int(held.read_text()), signal.SIGKILL)
-            except (ProcessLookupError, ValueError):
-                continue
 
 
 def _children(process: int) -> list[int]:
     """All processes of sshd below one."""
-    children = map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())
-    own = [child for child in children if Path(f"/proc/{child}/comm").read_text().startswith("sshd")]
+    try:
+        children = [*map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())]
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return []
+    own = [child for child in children if _name(child).startswith("sshd")]
     return own + [inner for child in own for inner in _children(child)]
+
+
+def _name(process: int) -> str:
+    """Of its program; "" for one that has ended."""
+    try:
+        return Path(f"/proc/{process}/comm").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 @contextmanager
@@ -93,9 +105,11 @@ def loopback(folder: Path) -> Generator[Server]:
     for name in ("host", "user"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with free_port() as port:
+        yield from _listening(folder, port)
+
+
+def _listening(folder: Path, port: int) -> Generator[Server]:
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     words = {"folder": folder, "port": port, "path": path}
     (folder / "server").write_text(SERVER.format(**words))
@@ -124,10 +138,9 @@ def loopback(folder: Path) -> Generator[Server]:
 
 
 def _until_it_listens(port: int, process: "subprocess.Popen[bytes]") -> None:
-    until = time.monotonic() + 10
-    while time.monotonic() < until and process.poll() is None:
+    def listens() -> bool:
+        assert process.poll() is None, "sshd has ended"
         with socket.socket() as link:
-            if link.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError("sshd does not listen")
+            return link.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(listens)

@@ -60,9 +60,14 @@ def test_the_sample_is_pruned_there_and_exported_here_and_a_cut_connection_chang
     until(lambda: first.area is not None)
     first.run_command("run.connect")
     connect = _dialog(first, Connect)
-    connect.host.setText("nobody")
+    connect.host.setText("nobody.invalid")
     connect.accept_button.click()
-    until(lambda: connect.missing.text() == "nobody is not known. Check the name, or add it to your ssh configuration.")
+    until(
+        lambda: (
+            connect.missing.text()
+            == "nobody.invalid is not known. Check the name, or add it to your ssh configuration."
+        )
+    )
     connect.host.setText("loop")
     connect.accept_button.click()
     until(lambda: holder.window is not first and holder.window.area is not None)
@@ -106,7 +111,7 @@ def test_the_sample_is_pruned_there_and_exported_here_and_a_cut_connection_chang
     until(lambda: holder.window is not window and holder.window.area is not None)
     assert holder.window.document.engine.place == "" and "loop" not in holder.window.windowTitle()
     engines = server.folder / "cache" / "secateur" / "engines"
-    until(lambda: not [*engines.iterdir()], 30)  # nothing stays there
+    until(lambda: not [*engines.iterdir()])  # nothing stays there
 
 
 FEW = """from pathlib import Path

@@ -9,6 +9,7 @@ from secateur.engine.cli.main import main
 from secateur.engine.session.state_history import StateHistory
 from tests.engine.session.small import write_project
 from tests.engine.storage.test_folder_lock import held
+from tests.waiting import COURSE
 from tests.warm_start import python
 
 pytestmark = pytest.mark.end_to_end
@@ -67,7 +68,7 @@ def test_a_sweep_and_baselines_at_once_lose_nothing(project: Path) -> None:
     baselines = ["baselines", str(project), "--kind", "random", "--no-timing", "--threads", "1"]
     before = _counts(project)
     both = [subprocess.Popen([*start, *words], stderr=subprocess.PIPE, text=True) for words in (sweep, baselines)]
-    said = [one.communicate(timeout=300)[1] for one in both]
+    said = [one.communicate(timeout=COURSE)[1] for one in both]
     swept, compared = (one.returncode == 0 for one in both)
     assert swept or compared
     for done, words in ((swept, said[0]), (compared, said[1])):

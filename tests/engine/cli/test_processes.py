@@ -12,7 +12,9 @@ from safetensors.torch import load_file
 from secateur.engine.cli.main import main
 from secateur.engine.session.state_history import StateHistory
 from tests.engine.session.parallel_work import write_files
-from tests.engine.session.test_parallel import HERE, environment, free_port
+from tests.engine.session.test_parallel import HERE, environment
+from tests.free_port import free_port
+from tests.waiting import COURSE
 from tests.warm_start import python
 
 pytestmark = pytest.mark.end_to_end
@@ -27,14 +29,13 @@ def recovered(folder: Path) -> dict[str, Any]:
 
 def started(command: list[str]) -> list[tuple[int, str, str]]:
     """(exit code, standard output, standard error) of two processes."""
-    port = free_port()
-    both = [
-        subprocess.Popen(
-            command, cwd=HERE, env=environment(rank, 2, port), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for rank in range(2)
-    ]
-    told = [one.communicate(timeout=120) for one in both]
+    pipe = subprocess.PIPE
+    with free_port() as port:
+        both = [
+            subprocess.Popen(command, cwd=HERE, env=environment(rank, 2, port), stderr=pipe, stdout=pipe, text=True)
+            for rank in range(2)
+        ]
+        told = [one.communicate(timeout=COURSE) for one in both]
     return [(one.returncode, *words) for one, words in zip(both, told, strict=True)]
 
 

@@ -15,7 +15,9 @@ from secateur.engine.errors import SecateurError
 from secateur.engine.recovery.division import Division, blocks_apart, divided_copy
 from secateur.engine.recovery.gradient_sharing import StepOrder
 from secateur.engine.recovery.training import Training
-from tests.engine.session.test_parallel import HERE, environment, free_port
+from tests.engine.session.test_parallel import HERE, environment
+from tests.free_port import free_port
+from tests.waiting import COURSE
 from tests.warm_start import python
 
 from .division_work import CASES, Residual, Routed, Tied, models_of, settings_of, trained
@@ -31,9 +33,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def found(folder: Path) -> Found:
     """What both processes have noted."""
-    command, port = python("-m", "tests.engine.recovery.division_work", str(folder)), free_port()
-    both = [subprocess.Popen(command, cwd=HERE, env=environment(rank, 2, port)) for rank in range(2)]
-    assert [one.wait(170) for one in both] == [0, 0]
+    command = python("-m", "tests.engine.recovery.division_work", str(folder))
+    with free_port() as port:
+        both = [subprocess.Popen(command, cwd=HERE, env=environment(rank, 2, port)) for rank in range(2)]
+        assert [one.wait(COURSE) for one in both] == [0, 0]
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 

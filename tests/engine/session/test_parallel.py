@@ -1,7 +1,6 @@
 """Two processes that compute together give what one gives: scores, plans, weights, masks; one of them decides."""
 
 import os
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from tests.free_port import free_port
+from tests.waiting import COURSE
 from tests.warm_start import python
 
 from .parallel_work import RECOVERIES, work, write_files
@@ -24,21 +25,16 @@ def environment(rank: int, size: int, port: int) -> dict[str, str]:
     return os.environ | {name: str(value) for name, value in place.items()} | {"MASTER_ADDR": "127.0.0.1"}
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     """By one process, and by two."""
-    folder, port = tmp_path_factory.mktemp("parallel"), free_port()
+    folder = tmp_path_factory.mktemp("parallel")
     write_files(folder)
     command = python("-m", "tests.engine.session.parallel_work", str(folder))
-    both = [subprocess.Popen(command, cwd=HERE, env=environment(rank, 2, port)) for rank in range(2)]
-    alone = work(folder)
-    assert [one.wait(120) for one in both] == [0, 0]
+    with free_port() as port:
+        both = [subprocess.Popen(command, cwd=HERE, env=environment(rank, 2, port)) for rank in range(2)]
+        alone = work(folder)
+        assert [one.wait(COURSE) for one in both] == [0, 0]
     return alone, torch.load(folder / "found.pt", weights_only=True)
 
 
