@@ -11,6 +11,10 @@ import pytest
 from tests.conftest import HAS_QT, ROOT
 
 CULPRITS = """
+from tests import conftest
+
+conftest.GRACE = 0.1
+
 def test_log():
     import logging
     logging.getLogger("secateur.engine.x").warning("lost a hair")
