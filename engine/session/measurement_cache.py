@@ -32,6 +32,10 @@ SCHEMA = 3
 """Of what is kept: files of another one are not read, they have other names."""
 TRAININGS = "recovery"
 """Folder of the checkpoints that interrupted trainings go on from; in a cache those of temporary sessions."""
+ENGINES = "engines"
+"""Folder of the engines that work here for windows on other machines, with the drafts of these."""
+STAYS = (TRAININGS, ENGINES)
+"""Folders of a cache that hold what cannot be measured again."""
 Value = TypeVar("Value")
 
 
@@ -159,7 +163,7 @@ def size_of_cache(folder: Path) -> int:
     """Bytes of what `clear_cache` deletes in a cache."""
     sizes = list[int]()
     for path in _walked(folder):
-        if path.relative_to(folder).parts[0] == TRAININGS:
+        if path.relative_to(folder).parts[0] in STAYS:
             continue
         with suppress(OSError):  # another session may take it away meanwhile
             sizes.append(path.lstat().st_size)
@@ -167,9 +171,9 @@ def size_of_cache(folder: Path) -> int:
 
 
 def clear_cache(folder: Path) -> None:
-    """Delete what was measured; trainings that can be gone on with stay, and what another program holds."""
+    """Delete what was measured; trainings, drafts of windows elsewhere and what another program holds stay."""
     for one in [*folder.iterdir()] if folder.is_dir() else []:
-        if one.name == TRAININGS:
+        if one.name in STAYS:
             continue
         with suppress(OSError):
             if one.is_dir() and not one.is_symlink():

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import SecateurError
-from ...session.measurement_cache import user_cache
+from ...session.measurement_cache import ENGINES, user_cache
 
 NAME = re.compile(r"[a-z0-9]{8,32}")
 """What an engine may be called."""
@@ -23,7 +23,7 @@ def engine_folder(name: str) -> Path:
     """
     if not NAME.fullmatch(name):
         raise SecateurError("engine.name", "{name} is no name of an engine. Use letters and digits.", name=name[:50])
-    folder = user_cache() / "engines" / name
+    folder = user_cache() / ENGINES / name
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.stat()
     if found.st_uid != os.getuid() or found.st_mode & 0o077:

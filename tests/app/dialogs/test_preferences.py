@@ -16,6 +16,7 @@ from secateur.app.storage import settings
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.errors import EngineLost
 from secateur.engine.jobs import Cancelled
+from secateur.engine.process.remote.engine_folders import SESSIONS, engine_folder
 from secateur.engine.session.measurement_cache import TRAININGS, clear_cache, size_of_cache, user_cache
 from secateur.engine.session.states import OpenedModel
 from tests.app.fake_link import FakeLink, workbench_on
@@ -168,12 +169,16 @@ def test_the_cache_is_shown_with_its_size_and_emptied(main: MainWindow, qtbot) -
     (folder / "b.jsonl").write_bytes(b"x" * 500)
     (folder / TRAININGS).mkdir()
     (folder / TRAININGS / "a.pt").write_bytes(b"x" * 7000)
+    draft = engine_folder("abcdefgh") / SESSIONS / "one" / "events.jsonl"  # of a window on another machine
+    draft.parent.mkdir()
+    draft.write_bytes(b"x" * 900)
     assert size_of_cache(folder) == 3000
     dialog = dialog_of(main, qtbot)
     assert dialog.cache.text().startswith("3.00 kB in ") and str(folder) in dialog.cache.text()
     qtbot.mouseClick(dialog.clear, LEFT)
     qtbot.waitUntil(lambda: dialog.cache.text().startswith("0 B"))
-    assert [path.name for path in folder.rglob("*")] == [TRAININGS, "a.pt"], "a training that can be gone on with"
+    left = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert left == {f"{TRAININGS}/a.pt", draft.relative_to(folder).as_posix()}, "what cannot be measured again"
     assert not dialog.clear.isEnabled()
     dialog.reject()
 
