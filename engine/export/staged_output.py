@@ -61,18 +61,32 @@ def staged_files(path: Path, beside: Sequence[str]) -> Generator[Path]:
 @contextlib.contextmanager
 def staged_folder(path: Path, is_ours: Callable[[Path], bool]) -> Generator[Path]:
     """A new folder beside `path` that becomes `path` at the end; an older one is replaced when `is_ours` says so."""
-    temporary = _temporary(path)
     with _sentences(path), contextlib.ExitStack() as stack:
         _remove_abandoned(path, (path.suffix,))  # first: it may be as large as what is to be written
+        temporary = stack.enter_context(_held_folder(path))
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        _swap(temporary, path, is_ours)
+        _remove_abandoned(path, (path.suffix,))
+
+
+@contextlib.contextmanager
+def _held_folder(path: Path) -> Generator[Path]:
+    """A new folder beside `path` that is held, and gone at the end.
+
+    Before it is held, another process that writes the same path may take it for one that was left, and remove it: then
+    there is a next one.
+    """
+    while True:
+        temporary = _temporary(path)
         try:
             temporary.mkdir()
-            stack.enter_context(lock_folder(temporary))
-            yield temporary
-            for file in temporary.rglob("*"):
-                if file.is_file():
-                    _sync(file)
-            _swap(temporary, path, is_ours)
-            _remove_abandoned(path, (path.suffix,))
+            with lock_folder(temporary) as free:
+                if free is not False and temporary.is_dir():
+                    yield temporary
+                    return
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

@@ -1,6 +1,8 @@
 """The append-only event log of a session: one JSON object a line, each line flushed to the disk before going on."""
 
+import contextlib
 import os
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ class EventLog:
         line = to_json(record) + b"\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
+            with self.path.open("ab") as file, _alone(file.fileno()):
                 file.truncate(end := self._sound_size())
                 _append(file.fileno(), line, end)
         except OSError as error:
@@ -75,6 +77,20 @@ class EventLog:
         end = data.rfind(b"\n") + 1
         start = data.rfind(b"\n", 0, max(end - 1, 0)) + 1
         return end if _is_json(data[start:end]) else start
+
+
+@contextlib.contextmanager
+def _alone(handle: int) -> Generator[None]:
+    """Nobody else adds to an open file meanwhile: a cache of a user is one for all windows and commands.
+
+    Else the record that another process has added after a look at the size would be cut off for a torn one. On systems
+    and disks without such locks that may still happen, to what is measured again then.
+    """
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl  # not on Windows
+
+        fcntl.flock(handle, fcntl.LOCK_EX)  # let go with the file
+    yield
 
 
 def _append(handle: int, line: bytes, end: int) -> None:

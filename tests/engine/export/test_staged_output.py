@@ -2,12 +2,14 @@
 
 import errno
 import os
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from secateur.engine.errors import ExportError
+from secateur.engine.export import staged_output
 from secateur.engine.export.staged_output import (
     check_destination,
     lock_folder,
@@ -108,6 +110,25 @@ def test_what_a_killed_process_left_goes_when_the_same_path_is_written(tmp_path)
         temporary.touch()
         temporary.with_suffix(".data").touch()
     assert there() == {*left, "a", "a.onnx", "a.data"} - {".a.0123abcd", ".a.0123abcd.onnx", ".a.0123abcd.data"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of Unix")
+def test_one_that_another_process_takes_for_left_before_it_is_held_is_replaced_by_a_next_one(tmp_path, monkeypatch):
+    hold, taken = lock_folder, []
+
+    def late(folder):
+        """Before the first folder is held, another process looks for what was left at the same path."""
+        if not taken:
+            taken.append(folder)
+            staged_output._remove_abandoned(tmp_path / "a", ("",))
+            assert not folder.exists()
+        return hold(folder)
+
+    monkeypatch.setattr(staged_output, "lock_folder", late)
+    with staged_folder(tmp_path / "a", Path.is_dir) as temporary:
+        (temporary / "x").write_text("1")
+    assert temporary not in taken and [one.name for one in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a" / "x").read_text() == "1"
 
 
 def test_an_unknown_format_lists_those_there_are():

@@ -1,5 +1,7 @@
 """The event log survives torn lines, and says where it is damaged."""
 
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,23 @@ def log(tmp_path: Path) -> EventLog:
 def test_records_come_back_in_order(log: EventLog) -> None:
     assert log.read() == [{"event": "a", "value": "inf"}, {"event": "b"}]
     assert EventLog(log.path).read() == log.read()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of Unix")
+def test_of_two_that_add_at_the_same_time_neither_loses_its_record(log: EventLog) -> None:
+    class Slow(EventLog):
+        """Another one begins while it looks where the file ends."""
+
+        def _sound_size(self) -> int:
+            size = super()._sound_size()
+            other.start()
+            other.join(0.3)
+            return size
+
+    other = threading.Thread(target=EventLog(log.path).append, args=({"event": "d"},))
+    Slow(log.path).append({"event": "c"})
+    other.join()
+    assert [record["event"] for record in log.read()] == ["a", "b", "c", "d"]
 
 
 def test_no_file_is_an_empty_log(tmp_path: Path) -> None:
