@@ -13,8 +13,10 @@ TAIL = 4000
 """Characters of the error output that are kept."""
 POLL = 0.1
 """Seconds between looks at whether it goes on."""
+REST = 30.0
+"""Seconds in which the rest of an answer is read, where nothing else on this machine gives way."""
 GRACE = 1.0
-"""Seconds in which the last words of a process come that has ended."""
+"""Seconds for the last words on standard error, which a connection keeps open that `ssh` shares with later ones."""
 
 
 class SshConversation:
@@ -57,8 +59,9 @@ class SshConversation:
         """Wait a moment; False once the process has ended and everything was heard."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(POLL)
-            for thread in self._threads[1:]:  # a connection that `ssh` shares with later ones may stay open
-                thread.join(GRACE)
+            _, hearing, listening = self._threads
+            hearing.join(REST)
+            listening.join(GRACE)
             return False
         return True
 

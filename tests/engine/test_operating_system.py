@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path, PurePath
 
 import psutil
@@ -11,11 +10,12 @@ import pytest
 
 from secateur.engine import operating_system
 from secateur.engine.operating_system import MACOS, WINDOWS
+from tests.waiting import PATIENCE, wait_until
 
 LINUX = "linux"
 HOME = Path("home")
-FAMILY = "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
-FAMILY += "print(p.pid, flush=True); time.sleep(60)"
+FAMILY = "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
+FAMILY += "print(p.pid, flush=True); time.sleep(600)"
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,8 @@ def test_a_process_ends_with_all_that_it_has_started(system: str):
     assert process.stdout is not None
     child = psutil.Process(int(process.stdout.readline()))
     operating_system.kill_group(process, system)
-    process.wait(10)
-    until = time.monotonic() + 10
-    while _runs(child) and time.monotonic() < until:
-        time.sleep(0.01)
-    assert not _runs(child)
+    process.wait(PATIENCE)
+    wait_until(lambda: not _runs(child))
     process.stdout.close()
     operating_system.kill_group(process, system)  # once more does no harm
 

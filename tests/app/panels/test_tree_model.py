@@ -168,13 +168,13 @@ def test_a_third_of_a_million_structures_are_as_quick_as_a_few(qtbot) -> None:
     document = opened(analysis, task=False, scored=False)
     document.take_scores("s0", document.criterion, scores_of(analysis))
     model = TreeModel(document)
-    start = time.perf_counter()
+    start = time.process_time()
     model.set_query(parse("score < 0.1"))
     row = model.index_of("layers.50")
     for n in range(model.rowCount(row)):
         model.index(n, 0, row)
     model.index_of("layers.99", 99, analysis.count - 1)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 def test_the_rules_hold_on_the_shape_of_a_llama_with_5000_rows(qtbot, qtmodeltester) -> None:

@@ -28,6 +28,7 @@ from secateur.engine.tasks.npz_files import load_arrays
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import TaskSpec
 from tests.hostile.zoo import POSTSCRIPT, bomb_member, laughing, npy_head, packed_zeros, pictures, write_idx
+from tests.waiting import PATIENCE
 
 LARGE = 1 << 30
 
@@ -234,5 +235,5 @@ def test_a_history_that_goes_round_in_a_circle_is_refused(tmp_path: Path) -> Non
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    reader.join(10)
+    reader.join(PATIENCE)
     assert not reader.is_alive() and "does not descend from the original" in str(told[0])

@@ -1,10 +1,9 @@
 """Latency: sane numbers from a process of its own, refusals, and a cancel that kills it. No bar on times."""
 
 import json
-import os
+import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -159,7 +158,7 @@ def started(monkeypatch):
     return found
 
 
-def test_cancelling_kills_the_worker_within_a_second(tmp_path, example, started):
+def test_cancelling_kills_the_worker(tmp_path, example, started):
     class Token:
         on = False
 
@@ -171,13 +170,11 @@ def test_cancelling_kills_the_worker_within_a_second(tmp_path, example, started)
     while next(job).text != "Measuring":
         pass
     ((process, _),) = started
-    os.kill(process.pid, 0)
-    token.on, start = True, time.monotonic()
+    assert process.poll() is None
+    token.on = True
     with pytest.raises(Cancelled):
         finish(job)
-    assert time.monotonic() - start < 1
-    with pytest.raises(ProcessLookupError):
-        os.kill(process.pid, 0)
+    assert process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import json
 import shutil
 import sys
 import threading
-import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from secateur.engine.targets.remote import (
     read_results,
     write_bench,
 )
+from tests.waiting import wait_until
 
 from .stand_in_ssh import program, reach_this_machine
 from .test_measure import matmuls
@@ -198,17 +198,14 @@ def test_what_no_bench_measures_is_refused_before_a_connection(
 
 def test_a_cancelled_one_ends_there_too(there: Path, folder: Path) -> None:
     token = threading.Event()
-    job = bench_over_ssh(folder, OWN, ("--seconds", "60"), token)
-    until = time.monotonic() + 60
-    while not next(job).done and time.monotonic() < until:
+    job = bench_over_ssh(folder, OWN, ("--seconds", "600"), token)
+    while not next(job).done:
         pass
     assert left(there)
     token.set()
     with pytest.raises(Cancelled):
         next(job)
-    while left(there) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert left(there) == []
+    wait_until(lambda: left(there) == [])
     shutil.rmtree(folder)
 
 
