@@ -28,7 +28,7 @@ class StubbornSession:
 
     def deaf(self, token: CancelToken) -> Job[None]:
         yield Progress("Deaf")
-        time.sleep(60)
+        time.sleep(600)
 
     def spin(self, token: CancelToken) -> Job[None]:
         while True:

@@ -89,7 +89,7 @@ def played(qtbot, dressed) -> Iterator[tuple[MainWindow, Answers]]:
     qtbot.addWidget(window)
     window.resize(1440, 900)
     window.show()
-    qtbot.waitUntil(lambda: window.area is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: window.area is not None)
     analysis = small_resnet()
     state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty(), 0.914, 0.76)
     window.document.adopt(OpenedModel("net", analysis, state, (), task_info()), ModelSpec("net.py:make"))

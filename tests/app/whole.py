@@ -14,6 +14,7 @@ from secateur.app.theme import Scheme, Sizes, apply
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.structures.analysis import Analysis
 from tests.app.stand_in import StandIn, travelled
+from tests.app.turns import settle
 
 JOBS = (
     JobView(1, "Recover, 8 epochs", "epoch 3 of 8", 412, 1100, 80.0, 130.0, method="recover"),
@@ -59,11 +60,11 @@ def window_of(document: StandIn, qtbot, size: tuple[int, int] = (1440, 900)) -> 
     qtbot.addWidget(window, before_close_func=quiet)
     window.resize(*size)
     window.show()
-    qtbot.waitUntil(lambda: window.area is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: window.area is not None)
     document.announce(*ALL)
     if document.analysis is not None:
         qtbot.waitUntil(window.area.isVisible)
-    qtbot.wait(60)
+    settle(qtbot, document)
     try:
         yield window
     finally:

@@ -37,7 +37,7 @@ def one_window(qapp, tmp_path_factory) -> Iterator[MainWindow]:
 def window(qtbot, dressed, one_window) -> Iterator[MainWindow]:
     """A window in which the model has just been opened."""
     one_window.show()
-    qtbot.waitUntil(lambda: one_window.area is not None, timeout=20000)
+    qtbot.waitUntil(lambda: one_window.area is not None)
     begin(one_window.document)
     yield one_window
     tree = one_window.area.panels["tree"]
@@ -169,7 +169,7 @@ def test_keep_a_number_is_typed_into_the_tree_also_where_a_filter_hid_the_layer(
     editor = panel.view.viewport().findChild(QLineEdit)
     qtbot.keyClicks(editor, "16")
     qtbot.keyClick(editor, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: window.document.marked.sum() == 16, timeout=2000)
+    qtbot.waitUntil(lambda: window.document.marked.sum() == 16)
 
 
 def test_invert_marks(window) -> None:
@@ -246,7 +246,7 @@ def test_every_mark_command_stands_in_the_palette(window, qtbot) -> None:
 def test_a_comparison_comes_to_the_front_and_a_command_brings_it_back(window, qtbot) -> None:
     document, tabs = window.document, window.area.tabs["middle"]
     document.compare(None, None)
-    qtbot.waitUntil(window.area.panels["compare"].isVisible, timeout=2000)
+    qtbot.waitUntil(window.area.panels["compare"].isVisible)
     tabs.setCurrentIndex(0)
     window.commands.by_id["view.compare"].trigger()
     assert window.area.panels["compare"].isVisible()

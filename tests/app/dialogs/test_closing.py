@@ -27,7 +27,7 @@ def window(qtbot, dressed):
     window = MainWindow(workbench_on(FakeLink()))
     qtbot.addWidget(window)
     window.show()
-    qtbot.waitUntil(lambda: window.area is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: window.area is not None)
     analysis = small_resnet()
     state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty(), 0.914)
     window.document.adopt(OpenedModel("net", analysis, state, (), task_info()), ModelSpec("net.py:make"))
@@ -45,7 +45,7 @@ def question(window: MainWindow, qtbot) -> Closing:
     """Close as a hand would, and find what is asked."""
     window.close()
     assert window.isVisible()
-    qtbot.waitUntil(lambda: window.findChild(Closing) is not None, timeout=5000)
+    qtbot.waitUntil(lambda: window.findChild(Closing) is not None)
     dialog = window.findChild(Closing)
     assert dialog is not None
     return dialog
@@ -63,7 +63,7 @@ def test_closing_asks_cancels_and_waits_until_the_job_has_ended(window, qtbot) -
     dialog.close()
     assert dialog.isVisible() and window.isVisible() and not window.workbench.runner.link.closed
     window.workbench.runner.link.failed.emit(number, Cancelled())
-    qtbot.waitUntil(lambda: not window.isVisible(), timeout=5000)
+    qtbot.waitUntil(lambda: not window.isVisible())
     assert window.workbench.runner.link.closed
 
 
@@ -73,7 +73,7 @@ def test_staying_changes_nothing_and_asking_twice_is_one_question(window, qtbot)
     window.close()
     assert len([one for one in window.findChildren(Closing) if one.isVisible()]) == 1
     qtbot.mouseClick(dialog.stay_button, LEFT)
-    qtbot.waitUntil(lambda: window.findChild(Closing) is None, timeout=5000)
+    qtbot.waitUntil(lambda: window.findChild(Closing) is None)
     assert window.isVisible() and window.document.busy and window.workbench.runner.link.cancelled == []
     settle(window)
 
@@ -84,7 +84,7 @@ def test_a_job_that_ends_while_the_question_stands_is_not_spoken_of_any_more(win
     settle(window)
     assert dialog.close_button.text() == "Close" and "No jobs are running" in dialog.sentence.text()
     qtbot.mouseClick(dialog.close_button, LEFT)
-    qtbot.waitUntil(lambda: not window.isVisible(), timeout=5000)
+    qtbot.waitUntil(lambda: not window.isVisible())
 
 
 def test_what_nobody_asked_for_does_not_hold_the_window_open(window, qtbot) -> None:

@@ -90,7 +90,7 @@ def test_names_are_whole_and_headings_stand_over_their_columns(main: MainWindow,
     name = "features.denseblock4.denselayer12.conv2"
     dialog = CompareModels(main, layers("a", (name, 8)), layers("b", (name, 6)))
     dialog.show()
-    qtbot.waitExposed(dialog)
+    qtbot.waitUntil(lambda: dialog.windowHandle().isExposed())
     assert dialog.table.columnWidth(Column.NAME) >= dialog.table.fontMetrics().horizontalAdvance(name)
     across, side = Qt.Orientation.Horizontal, Qt.ItemDataRole.TextAlignmentRole
     for column in Column:

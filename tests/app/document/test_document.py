@@ -259,7 +259,7 @@ def test_a_suggested_plan_meets_the_goal_and_leaves_what_was_decided_by_hand(des
     document.plan.mark([worst], True)
     document.plan.mark([worst], False)
     workbench.plan.suggest()
-    qtbot.waitUntil(lambda: document.marked.sum() > 10, timeout=5000)
+    qtbot.waitUntil(lambda: document.marked.sum() > 10)
     assert document.marked[best] and not document.marked[worst]
     assert document.plan_costs.macs <= 0.5 * document.original_costs.macs
 
@@ -272,7 +272,7 @@ def test_a_goal_may_limit_another_cost_and_the_cut_remembers_it(desk: Desk, qtbo
     document.plan.mark([FIRST + 1], False)
     document.plan.set_goal(Goal(0.6, 1.0, Cost.PARAMETERS))
     workbench.plan.suggest()
-    qtbot.waitUntil(lambda: document.marked.sum() > 10, timeout=5000)
+    qtbot.waitUntil(lambda: document.marked.sum() > 10)
     assert document.plan_costs.parameters <= 0.6 * document.original_costs.parameters
     workbench.states.cut()
     _, removed, plan = desk.link.asked("cut")
@@ -296,7 +296,7 @@ def test_a_plan_that_fails_by_a_fault_of_ours_is_said(desk: Desk, qtbot, monkeyp
 
     monkeypatch.setattr("secateur.engine.planning.goal.solve", failing)
     desk.workbench.plan.suggest()
-    qtbot.waitUntil(lambda: bool(desk.failures), timeout=5000)
+    qtbot.waitUntil(lambda: bool(desk.failures))
     assert "IndexError: out of bounds" in str(desk.failures[0]) and "Traceback" in desk.failures[0].details
 
 
@@ -320,7 +320,7 @@ def test_a_plan_asked_for_before_scores_are_there_follows_them(desk: Desk, qtbot
     workbench.plan.suggest()
     assert not document.marked.any()
     desk.settle()
-    qtbot.waitUntil(lambda: bool(document.marked.any()), timeout=5000)
+    qtbot.waitUntil(lambda: bool(document.marked.any()))
 
 
 def test_metrics_stay_where_only_the_size_of_batches_changes(desk: Desk):

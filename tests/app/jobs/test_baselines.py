@@ -23,6 +23,7 @@ from secateur.engine.sources import timm_models, torchvision_models
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import Metric, Split
 from secateur.engine.workflows.comparison import Comparison, Missed
+from tests.app.turns import settle
 
 from ..playing import Player
 from ..stand_in import state_of, task_info
@@ -69,7 +70,7 @@ def panel(qtbot, player) -> TradeOffPanel:
     qtbot.addWidget(made)
     made.resize(760, 460)
     made.show()
-    qtbot.waitExposed(made)
+    qtbot.waitUntil(lambda: made.windowHandle().isExposed())
     made.cost.setCurrentIndex(made.cost.findData(Axis.MACS))
     return made
 
@@ -167,11 +168,11 @@ def test_one_click_in_the_legend_makes_one_and_it_appears_with_its_mark(qtbot, p
 def test_a_click_on_its_point_says_what_it_is(qtbot, player, panel):
     player.document.add_baselines((baseline(player, BaselineKind.STOCK, 0.85),))
     point = next(p for p in trade_off(player.document, Axis.MACS).points if p.state == "b0")
-    qtbot.wait(50)  # the legend has made room for itself
+    settle(qtbot)  # the legend has made room for itself
     where = panel.plot.pixel_of(point).toPoint()
     qtbot.mouseMove(panel.plot.viewport(), where)
     qtbot.mouseClick(panel.plot.viewport(), LEFT, pos=where)
-    qtbot.waitUntil(panel.card.isVisible, timeout=1000)
+    qtbot.waitUntil(panel.card.isVisible)
     assert "Baseline of s2: resnet18" in panel.card.title.text()
     assert "85.0\u00a0%" in panel.card.facts.text() and "4 epochs" in panel.card.facts.text()
     assert player.document.state.id == "s2"  # a baseline is no state to go to

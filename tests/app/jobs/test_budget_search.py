@@ -148,7 +148,7 @@ def test_trials_are_told_and_drawn_as_they_come(qtbot, player):
     qtbot.addWidget(panel)
     panel.resize(760, 460)
     panel.show()
-    qtbot.waitExposed(panel)
+    qtbot.waitUntil(lambda: panel.windowHandle().isExposed())
     workbench.search.start(LossLimit(0.005, Cost.MACS, 6, 2), 1.0, document.recovery)
     held, lost = tried(player, 1, 0.7, 0.911), tried(player, 2, 0.4, 0.88)
     player.make("lowest", held, Trial(0.7, "s1", 0.003, 0.0089, True))

@@ -272,7 +272,7 @@ def test_the_line_at_the_bottom_shows_a_job_after_a_moment_and_stops_it(player: 
     line.show()
     ask_three(player)
     assert not line.running.isVisible()
-    qtbot.waitUntil(line.running.isVisible, timeout=2000)
+    qtbot.waitUntil(line.running.isVisible)
     assert line.facts.text().startswith(player.document.jobs[0].title)  # before it has said anything
     first = player.document.jobs[0].id
     player.link.progressed.emit(first, Progressed(1, Progress("judging", 1, 4), (), ()))

@@ -69,7 +69,7 @@ def test_a_plan_for_a_latency_follows_the_measurement_that_is_made_once(
     workbench.plan.suggest()
     assert [name for name, _ in link.calls.values()].count("latencies") == 1
     link.finished.emit(link.last("latencies"), table())
-    qtbot.waitUntil(lambda: bool(document.marked.any()), timeout=5000)
+    qtbot.waitUntil(lambda: bool(document.marked.any()))
     ms = document.contents.plan_latency()
     assert ms is not None and ms <= 0.999 * table().original / 1e6
     workbench.states.cut()
@@ -86,7 +86,7 @@ def test_a_plan_follows_a_measurement_that_was_asked_for_by_itself_and_says_so(
     workbench.plan.suggest()
     assert "The plan follows" in said[-1] and [name for name, _ in link.calls.values()].count("latencies") == 1
     link.finished.emit(link.last("latencies"), table())
-    qtbot.waitUntil(lambda: bool(document.marked.any()), timeout=5000)
+    qtbot.waitUntil(lambda: bool(document.marked.any()))
 
 
 def test_another_target_is_measured_though_one_is_being_measured(

@@ -141,7 +141,7 @@ def test_states_appear_while_it_runs_and_a_click_opens_one(qtbot, player) -> Non
     qtbot.addWidget(panel)
     panel.resize(700, 420)
     panel.show()
-    qtbot.waitExposed(panel)
+    qtbot.waitUntil(lambda: panel.windowHandle().isExposed())
     workbench.sweep.start()
     assert not document.busy and "A sweep is running" in command_named("run.sweep").enabled(document)
     cut, recovered = pair(player, 1, 0.6, 0.9)
@@ -154,7 +154,7 @@ def test_states_appear_while_it_runs_and_a_click_opens_one(qtbot, player) -> Non
     where = panel.plot.pixel_of(points["s2"]).toPoint()
     qtbot.mouseMove(panel.plot.viewport(), where)
     qtbot.mouseClick(panel.plot.viewport(), LEFT, pos=where)
-    qtbot.waitUntil(lambda: document.state.id == "s2", timeout=1000)
+    qtbot.waitUntil(lambda: document.state.id == "s2")
     document.plan.undo()
     assert document.state.id == "s0" and "s2" in document.contents.states
 

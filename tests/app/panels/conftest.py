@@ -20,7 +20,7 @@ def shown(qtbot: QtBot, dressed: QApplication) -> Callable[..., QWidget]:
         qtbot.addWidget(panel)
         panel.resize(width, height)
         panel.show()
-        qtbot.waitExposed(panel)
+        qtbot.waitUntil(lambda: panel.windowHandle().isExposed())
         return panel
 
     return make

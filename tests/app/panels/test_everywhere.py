@@ -37,6 +37,7 @@ from secateur.app.panels.tradeoff.panel import TradeOffPanel
 from secateur.app.panels.tree import TreePanel
 from tests.app.painted_text import cut
 from tests.app.stand_in import StandIn, opened, travelled
+from tests.app.turns import settle
 
 INTERACTIVE = (QAbstractButton, QComboBox, QAbstractSpinBox, QLineEdit, QAbstractItemView, QPlainTextEdit)
 SMALLEST = {
@@ -75,7 +76,7 @@ def panel(request, qtbot, dressed) -> QWidget:
     panel.resize(*SMALLEST[request.param])
     panel.show()
     document.select(Selection("layer1.0.conv1", 2, document.analysis.sets[2].first + 3))
-    qtbot.wait(60)
+    settle(qtbot, document)
     return panel
 
 

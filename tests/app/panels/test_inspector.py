@@ -20,6 +20,7 @@ from secateur.engine.structures.costs import marginal
 from secateur.engine.structures.reasons import equal_parts
 from secateur.engine.tasks.protocol import Metric, Split
 from tests.app.stand_in import opened
+from tests.app.turns import settle
 from tests.engine.builders import tiny_analysis, tiny_scores
 
 CONV = "layer1.0.conv1"
@@ -305,8 +306,8 @@ def test_the_first_layers_filters_are_shown_as_images(inspector, qtbot) -> None:
 
 def test_a_rubber_band_over_the_cells_marks_them_and_spares_them_again(inspector, qtbot) -> None:
     cells, document = inspector.map, inspector.document
-    qtbot.waitExposed(inspector)
-    qtbot.wait(20)  # laid out
+    qtbot.waitUntil(lambda: inspector.windowHandle().isExposed())
+    settle(qtbot, document)
     first, last = cells.cell(2).center().toPoint(), cells.cell(5).center().toPoint()
     for expected in ([2, 3, 4, 5], []):
         qtbot.mousePress(cells, Qt.MouseButton.LeftButton, pos=first)
@@ -355,7 +356,7 @@ def test_before_there_are_scores_all_fits_into_the_smallest_window(inspector, qt
     inspector.document.contents.scores.clear()
     inspector.resize(232, 450)
     inspector.document.announce(Aspect.SCORES)
-    qtbot.wait(60)
+    settle(qtbot, inspector.document)
     area = inspector.findChild(QScrollArea)
     assert inspector.map.isVisible() and not inspector.histogram.isVisible()
     assert area.widget().width() == area.viewport().width()

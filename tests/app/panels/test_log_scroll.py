@@ -11,7 +11,7 @@ def test_it_follows_at_the_end_also_after_it_got_another_height(qtbot, player: P
     qtbot.addWidget(log)
     log.resize(500, 260)
     log.show()
-    qtbot.waitExposed(log)
+    qtbot.waitUntil(lambda: log.windowHandle().isExposed())
     for number in range(60):
         document.note(f"line {number}")
     log.show_all()
@@ -38,7 +38,7 @@ def test_lines_are_read_from_their_beginning(qtbot, player: Player) -> None:
         document.note(f"line {number} " + 30 * "has many words ")
         log.refresh()
     log.show()
-    qtbot.waitExposed(log)
+    qtbot.waitUntil(lambda: log.windowHandle().isExposed())
     assert across.maximum() > 0 == across.value()
     document.note("short")
     log.refresh()

@@ -14,6 +14,7 @@ from secateur.app.theme import Sizes, theme
 from secateur.app.theme.design_tokens import LARGEST
 from secateur.app.widgets.labels import ElidedLabel
 from tests.app.stand_in import StandIn, exported, opened, travelled
+from tests.app.turns import settle
 
 
 def stages(strip: StateStrip) -> dict[str, str]:
@@ -42,7 +43,7 @@ def cells_of(qtbot, dressed):
         qtbot.addWidget(ledger)
         ledger.resize(width, 90)
         ledger.show()
-        qtbot.wait(10)
+        settle(qtbot, document)
         return ledger.cells
 
     return make
@@ -177,8 +178,8 @@ def test_a_stale_metric_offers_to_be_measured_and_all_of_it_is_read(qtbot, dress
     for width in (1000, 1400):
         ledger.resize(width, 100)
         ledger.show()
-        qtbot.waitExposed(ledger)
-        qtbot.wait(60)
+        qtbot.waitUntil(lambda: ledger.windowHandle().isExposed())
+        settle(qtbot, document)
         cell = ledger.cells["metric"]
         assert cell.step.text() == "Evaluate" and cell.source.text().endswith("stale")
         for part in (cell.before, cell.number, cell.error, cell.change, cell.step):
@@ -194,7 +195,7 @@ def test_numbers_stay_whole_where_cells_are_narrow_and_text_is_large(qtbot, dres
     ledger.show()
     try:
         theme().resize(LARGEST)
-        qtbot.wait(60)
+        settle(qtbot, document)
         for cell in ledger.cells.values():
             for part in (cell.number, cell.change, cell.apart):
                 assert isinstance(part, ElidedLabel)

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLineEdit
 
 from secateur.app.document.document import Selection
@@ -14,6 +13,7 @@ from secateur.app.text.format import share
 from secateur.app.theme import Scheme, Sizes, theme
 from tests.app.demo_analysis import wide
 from tests.app.stand_in import StandIn, opened
+from tests.app.turns import settle
 
 CONV = "layer1.0.conv1"
 
@@ -83,7 +83,7 @@ def test_return_edits_how_many_a_layer_keeps(panel, qtbot) -> None:
     assert editor.text() == "32" and editor.selectedText() == "32"
     qtbot.keyClicks(editor, "16")
     qtbot.keyClick(editor, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: panel.document.marked.sum() == 16, timeout=1000)
+    qtbot.waitUntil(lambda: panel.document.marked.sum() == 16)
     assert panel.model.index_of(CONV).siblingAtColumn(Column.KEEPS).data() == "16 of 32"
 
 
@@ -91,7 +91,7 @@ def test_typing_filters_after_a_pause_and_chips_count(panel, qtbot) -> None:
     assert panel.chips[""].text() == "All 676"
     assert panel.chips["fixed"].text() == "Fixed 1"
     qtbot.keyClicks(panel.search, "layer3.1")
-    qtbot.waitUntil(lambda: panel.model.rowCount() == 1, timeout=2000)
+    qtbot.waitUntil(lambda: panel.model.rowCount() == 1)
     panel.search.clear()
     panel.document.plan.mark([40, 41], True)
     qtbot.mouseClick(panel.chips["marked"], Qt.MouseButton.LeftButton)
@@ -101,7 +101,7 @@ def test_typing_filters_after_a_pause_and_chips_count(panel, qtbot) -> None:
 
 def test_a_filter_without_a_match_says_so(panel, qtbot) -> None:
     qtbot.keyClicks(panel.search, "nosuchlayer")
-    qtbot.waitUntil(lambda: panel._nothing.isVisible(), timeout=2000)
+    qtbot.waitUntil(lambda: panel._nothing.isVisible())
 
 
 def test_open_rows_stay_open_through_a_filter(panel) -> None:
@@ -173,7 +173,7 @@ def header_click(qtbot, panel: TreePanel, column: Column) -> None:
 @pytest.mark.parametrize("width", [340, 480])
 def test_small_shares_are_shown_whole(panel, qtbot, width: int) -> None:
     panel.resize(width, 400)
-    qtbot.wait(20)
+    settle(qtbot, panel.document)
     view = panel.view
     widest = max(view.fontMetrics().horizontalAdvance(share(part)) for part in (0.00014, 0.00088, 0.00001))
     assert not view.isColumnHidden(Column.SHARE) and widest + 6 <= view.columnWidth(Column.SHARE)
@@ -184,7 +184,7 @@ def test_what_a_filter_finds_is_opened_counted_and_closed_again(panel, qtbot) ->
     panel.view.open_rows.open.clear()
     expected = int(((panel.document.scores < 0.08) & _inside(panel, "layer3.0.conv1")).sum())
     qtbot.keyClicks(panel.search, "layer3.0.conv1 score < 0.08")
-    qtbot.waitUntil(lambda: panel.found.isVisible(), timeout=2000)
+    qtbot.waitUntil(lambda: panel.found.isVisible())
     assert panel.found.text() == f"{expected} structures in 1 layer found"
     assert panel.view.isExpanded(panel.model.index_of("layer3.0.conv1"))
     panel.search.clear()
@@ -240,8 +240,8 @@ def test_another_look_leaves_the_tree_where_it_was(panel, qtbot, share: float) -
     seen = list[tuple[int, list[int], list[bool]]]()
     for scheme, larger in ((Scheme.LIGHT, 0), (Scheme.DARK, 0), (Scheme.DARK, 3), (Scheme.LIGHT, 0)):
         theme().switch(scheme, Sizes().body + larger)
-        qtbot.waitUntil(lambda: not theme().switching, timeout=20_000)
-        QTest.qWait(20)
+        qtbot.waitUntil(lambda: not theme().switching)
+        settle(qtbot, panel.document)
         opened_rows = [view.isExpanded(panel.model.index_of(name)) for name in ("layer1", CONV, "layer3")]
         chosen = [index.internalId() for index in view.selectionModel().selectedRows()]
         seen.append((view.indexAt(QPoint(0, 0)).internalId(), chosen, opened_rows))

@@ -80,7 +80,7 @@ def test_a_click_on_a_point_goes_to_its_state(shown, qtbot) -> None:
     point = next(p for p in trade_off(document, Cost.MACS).points if p.state == "s0")
     qtbot.mouseMove(plot.viewport(), plot.pixel_of(point).toPoint())
     qtbot.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=plot.pixel_of(point).toPoint())
-    qtbot.waitUntil(lambda: document.state.id == "s0", timeout=1000)
+    qtbot.waitUntil(lambda: document.state.id == "s0")
 
 
 def test_labels_of_the_trade_off_do_not_collide(shown) -> None:
@@ -274,7 +274,7 @@ def test_the_focus_stays_on_recover_when_its_job_starts(shown, qtbot) -> None:
     qtbot.waitUntil(panel.start.hasFocus)
     document.jobs = (RUNNING,)
     document.announce(Aspect.JOBS)
-    qtbot.waitUntil(lambda: panel.cancel.isVisible(), timeout=1000)
+    qtbot.waitUntil(lambda: panel.cancel.isVisible())
     assert panel.start.hasFocus() and not is_available(panel.start)
     qtbot.keyClick(panel.start, Qt.Key.Key_Space)
     assert document.calls == []
@@ -296,7 +296,7 @@ def test_a_running_recovery_is_drawn_and_can_be_cancelled(shown, qtbot) -> None:
         )
     ]
     document.announce(Aspect.JOBS, Aspect.CURVE)
-    qtbot.waitUntil(lambda: panel.cancel.isVisible(), timeout=1000)
+    qtbot.waitUntil(lambda: panel.cancel.isVisible())
     assert panel.text.text() == "epoch 3 of 8, step 4, 2 min 10 s left"
     best = "best on the val split: 87.0 % at step 3; dashed: original on the val split, 91.4 %"
     assert panel.best.text() == best
@@ -308,7 +308,7 @@ def test_a_running_recovery_is_drawn_and_can_be_cancelled(shown, qtbot) -> None:
     assert document.calls == [("cancel", (7,))]
     document.jobs = (replace(RUNNING, cancelling=True),)
     document.announce(Aspect.JOBS)
-    qtbot.waitUntil(lambda: not panel.cancel.isEnabled(), timeout=1000)
+    qtbot.waitUntil(lambda: not panel.cancel.isEnabled())
 
 
 def test_domains_that_are_mixed_have_curves_of_their_own(shown) -> None:

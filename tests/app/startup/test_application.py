@@ -31,7 +31,7 @@ def test_a_window_takes_the_place_of_another_while_that_ones_engine_still_ends(q
     holder = program.WindowHolder()
     first = holder.window
     first.show()
-    qtbot.waitUntil(lambda: first.area is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: first.area is not None)
     first.use_engine(None)
     second = holder.window
     assert second is not first and second.isVisible() and not first.isVisible()
@@ -39,7 +39,7 @@ def test_a_window_takes_the_place_of_another_while_that_ones_engine_still_ends(q
     slow.may_end.set()
     qtbot.waitUntil(lambda: not isValid(first))
     assert slow.closed and slow.ended_in is not threading.main_thread()
-    qtbot.waitUntil(lambda: second.area is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: second.area is not None)
     second.leave()
     second.deleteLater()
     holder.wait()

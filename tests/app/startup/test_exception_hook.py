@@ -61,9 +61,9 @@ def fail(mishaps: ExceptionHook, error: Exception) -> None:
 def test_a_failure_is_a_sentence_with_details_to_copy_and_the_rest_is_counted(mishaps, qtbot, capsys) -> None:
     for _ in range(100):
         fail(mishaps, ValueError("no colour"))
-    qtbot.waitUntil(lambda: len(dialogs()) == 1, timeout=5000)
+    qtbot.waitUntil(lambda: len(dialogs()) == 1)
     (dialog,) = dialogs()
-    qtbot.waitUntil(lambda: dialog.times.text() == "It happened 100 times.", timeout=5000)
+    qtbot.waitUntil(lambda: dialog.times.text() == "It happened 100 times.")
     assert "ValueError: no colour. Your work is kept" in dialog.sentence.text()
     assert "Traceback" not in dialog.sentence.text() and "Traceback" in dialog.details.toPlainText()
     qtbot.mouseClick(dialog.copy, LEFT)
@@ -79,10 +79,10 @@ def test_one_dialog_for_several_failures_at_once_and_none_again_for_what_was_tol
             raise error
         except Exception as caught:
             mishaps._caught(type(caught), caught, caught.__traceback__)
-    qtbot.waitUntil(lambda: len(dialogs()) == 1 and "three" in dialogs()[0].details.toPlainText(), timeout=5000)
+    qtbot.waitUntil(lambda: len(dialogs()) == 1 and "three" in dialogs()[0].details.toPlainText())
     assert "two" in dialogs()[0].details.toPlainText()
     dialogs()[0].accept()
-    qtbot.waitUntil(lambda: mishaps.dialog is None, timeout=5000)
+    qtbot.waitUntil(lambda: mishaps.dialog is None)
     fail(mishaps, ValueError("one"))
     qtbot.wait(50)
     assert dialogs() == []
@@ -90,7 +90,7 @@ def test_one_dialog_for_several_failures_at_once_and_none_again_for_what_was_tol
         raise TypeError("new")
     except TypeError as caught:
         mishaps._caught(type(caught), caught, caught.__traceback__)
-    qtbot.waitUntil(lambda: len(dialogs()) == 1, timeout=5000)
+    qtbot.waitUntil(lambda: len(dialogs()) == 1)
 
 
 def test_a_failure_in_a_thread_is_told_in_the_window(mishaps, qtbot, monkeypatch) -> None:
@@ -103,7 +103,7 @@ def test_a_failure_in_a_thread_is_told_in_the_window(mishaps, qtbot, monkeypatch
     thread.start()
     thread.join()
     mishaps.remove()
-    qtbot.waitUntil(lambda: len(dialogs()) == 1, timeout=5000)
+    qtbot.waitUntil(lambda: len(dialogs()) == 1)
     assert "the disk is gone" in dialogs()[0].sentence.text()
 
 

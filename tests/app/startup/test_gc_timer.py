@@ -31,7 +31,7 @@ def test_a_thread_that_allocates_destroys_nothing_and_the_collector_does(qapp, q
         thread.start()
         thread.join()
         assert ended == []
-        qtbot.waitUntil(lambda: bool(ended), timeout=10_000)
+        qtbot.waitUntil(lambda: bool(ended))
         assert ended == [threading.get_ident()]
     finally:
         collector.stop()

@@ -94,7 +94,7 @@ def test_a_file_that_cannot_be_read_is_set_aside_and_named_and_the_window_starts
     window = MainWindow(workbench_on(FakeLink()))
     qtbot.addWidget(window)
     window.show()
-    qtbot.waitUntil(lambda: window.errors.isVisible(), timeout=10_000)
+    qtbot.waitUntil(lambda: window.errors.isVisible())
     (kept,) = [file for file in place.parent.iterdir() if file != place]
     assert kept.read_bytes() == damage
     assert str(kept) in window.errors.sentence.text()

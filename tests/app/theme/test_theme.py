@@ -172,12 +172,12 @@ def test_a_switch_in_turns_shows_the_look_before_until_all_is_dressed(app, qtbot
     qtbot.addWidget(card)
     card.resize(240, 90)
     card.show()
-    qtbot.waitExposed(card)
+    qtbot.waitUntil(lambda: card.windowHandle().isExposed())
     painted = Painted(card)
     theme().switch(Scheme.DARK)
     theme().switch(body=16)  # a second one before the first is done: both hold
     assert theme().switching and not card.updatesEnabled()
-    qtbot.waitUntil(lambda: not theme().switching, timeout=20_000)
+    qtbot.waitUntil(lambda: not theme().switching)
     assert card.updatesEnabled() and _middle(card) == DARK.panel
     assert inner.fontInfo().pixelSize() == theme().sizes.heading == Sizes(16).heading
     qtbot.waitUntil(lambda: len(painted.looks) > 0)
@@ -247,7 +247,7 @@ def test_a_style_sheet_that_is_put_on_in_parts_looks_as_one_that_qt_puts_on(app,
     qtbot.addWidget(card)
     card.resize(240, 300)
     card.show()
-    qtbot.waitExposed(card)
+    qtbot.waitUntil(lambda: card.windowHandle().isExposed())
     gone.hide()
     sheet = style_sheet(DARK, Sizes(16))
     app.setStyleSheet("")

@@ -36,7 +36,7 @@ def text_as_before(qapp):
 
 def switched(qtbot) -> None:
     """The look is the one that was asked for last."""
-    qtbot.waitUntil(lambda: not theme().switching, timeout=20_000)
+    qtbot.waitUntil(lambda: not theme().switching)
 
 
 def places(window) -> dict[str, Qt.DockWidgetArea]:
@@ -105,8 +105,7 @@ def test_sizes_of_docks_are_kept_from_a_version_that_kept_them_with_their_places
         assert abs(window.area.docks["inspector"].width() - 240) <= 12
     settings.store("dock sizes", None)
     with window_of(opened(), qtbot) as again:
-        qtbot.wait(100)
-        assert abs(again.area.docks["inspector"].width() - 240) <= 12
+        qtbot.waitUntil(lambda: abs(again.area.docks["inspector"].width() - 240) <= 12)
 
 
 def test_a_layout_that_cannot_be_read_is_as_at_first(qtbot) -> None:

@@ -19,7 +19,7 @@ def window(qtbot, dressed):
     window = MainWindow(workbench_on(FakeLink()))
     qtbot.addWidget(window)
     window.show()
-    qtbot.waitUntil(lambda: window.area is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: window.area is not None)
     yield window
     window.close()
 
@@ -43,7 +43,7 @@ def test_no_other_window_flashes_up_while_the_panels_are_made(qtbot, qapp, dress
     window = MainWindow(workbench_on(FakeLink()))
     qtbot.addWidget(window)
     window.show()
-    qtbot.waitUntil(lambda: window.area is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: window.area is not None)
     qapp.removeEventFilter(seen)
     window.close()
     assert seen.shown == ["MainWindow"]

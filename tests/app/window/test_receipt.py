@@ -13,6 +13,7 @@ from secateur.engine.sources.input_spec import InputSpec
 from secateur.engine.tasks.protocol import Metric, Split
 from tests.app.playing import Player
 from tests.app.stand_in import travelled
+from tests.app.turns import settle
 from tests.app.whole import window_of
 
 LEFT = Qt.MouseButton.LeftButton
@@ -44,7 +45,7 @@ def test_a_receipt_is_shown_closed_and_brought_back(qtbot, tmp_path, monkeypatch
         window.top_bar.primary.setFocus()
         made = exported(tmp_path)
         document.take_export("s2", made)
-        qtbot.wait(60)
+        settle(qtbot, document)
         assert card.isVisible() and window.pages.geometry() == before
         assert window.focusWidget() is window.top_bar.primary
         assert window.centralWidget().rect().contains(card.geometry())

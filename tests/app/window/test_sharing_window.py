@@ -30,7 +30,7 @@ def window(qtbot, dressed, monkeypatch) -> Iterator[MainWindow]:
     qtbot.addWidget(window)
     window.resize(1440, 900)
     window.show()
-    qtbot.waitUntil(lambda: window.area is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: window.area is not None)
     yield window
     window.close()
 

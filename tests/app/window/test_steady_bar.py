@@ -35,7 +35,7 @@ class Road:
         monkeypatch.setattr("secateur.app.dialogs.closing.jobs_to_confirm", lambda _document: ())
         qtbot.addWidget(self.window)
         self.window.show()
-        qtbot.waitUntil(lambda: self.window.area is not None, timeout=30_000)
+        qtbot.waitUntil(lambda: self.window.area is not None)
         self.analysis = small_resnet()
         self.removed = weak(self.analysis, scores_of(self.analysis), 0.25)
 
@@ -149,7 +149,7 @@ def test_a_switch_of_the_look_moves_nothing_in_the_bar_and_leaves_the_focus(road
     before = settled(bar)
     for scheme in (Scheme.DARK, Scheme.CONTRAST, Scheme.LIGHT):
         theme().switch(scheme)
-        qtbot.waitUntil(lambda: not theme().switching, timeout=20_000)
+        qtbot.waitUntil(lambda: not theme().switching)
         assert settled(bar) == before, scheme
         assert QApplication.focusWidget() is bar.keep, scheme
 
@@ -226,7 +226,7 @@ def test_with_the_largest_text_the_goal_opens_under_its_button_and_nothing_is_cu
         assert bar.keep.isVisible()
     finally:
         theme().resize(12)
-        qtbot.waitUntil(lambda: not theme().switching, timeout=20_000)
+        qtbot.waitUntil(lambda: not theme().switching)
 
 
 @pytest.mark.parametrize("width", [1440, 1024])

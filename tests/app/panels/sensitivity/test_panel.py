@@ -32,7 +32,7 @@ def shown(qtbot, workbench: Workbench) -> SensitivityPanel:
     qtbot.addWidget(panel)
     panel.resize(700, 420)
     panel.show()
-    qtbot.waitExposed(panel)
+    qtbot.waitUntil(lambda: panel.windowHandle().isExposed())
     return panel
 
 

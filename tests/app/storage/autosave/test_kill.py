@@ -77,7 +77,7 @@ class Run:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(LIMIT)
 
 
 @pytest.fixture(scope="module")

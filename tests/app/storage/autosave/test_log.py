@@ -254,7 +254,7 @@ def test_a_disk_that_is_full_is_said_once_and_the_work_goes_on(qapp, qtbot, tmp_
     for number in range(3):
         desk.document.plan.mark([FIRST + number], True)
     written(desk)
-    qtbot.waitUntil(lambda: any("No space left" in s for s in desk.sentences), timeout=5000)
+    qtbot.waitUntil(lambda: any("No space left" in s for s in desk.sentences))
     assert sum("No space left" in s for s in desk.sentences) == 1
     assert desk.document.marked.sum() == 3
     monkeypatch.undo()

@@ -81,7 +81,7 @@ def window(qtbot, dressed):
 
 
 def show(window: MainWindow, qtbot) -> None:
-    with qtbot.waitSignal(window.workbench.sessions.found, timeout=10_000):
+    with qtbot.waitSignal(window.workbench.sessions.found):
         window.show()
 
 
@@ -94,14 +94,14 @@ def press(window: MainWindow, qtbot, text: str) -> None:
         buttons = window.restore_bar.findChildren(QPushButton)
         return next((b for b in buttons if b.text() == text and b.isVisible()), None)
 
-    qtbot.waitUntil(lambda: found() is not None, timeout=5000)
+    qtbot.waitUntil(lambda: found() is not None)
     qtbot.mouseClick(found(), LEFT)
 
 
 def answer_restore(window: MainWindow, qtbot, states: int = 2) -> None:
     """What the engine answers when it is asked to restore."""
     link: FakeLink = window.workbench.runner.link
-    qtbot.waitUntil(lambda: any(m == "restore" for m, _ in link.calls.values()), timeout=10_000)
+    qtbot.waitUntil(lambda: any(m == "restore" for m, _ in link.calls.values()))
     folder = link.asked("restore")[0]
     log = StateHistory(Path(folder))
     log.read()
@@ -170,9 +170,9 @@ def test_discarded_is_deleted_at_the_next_start_and_not_before_and_can_be_undone
     one, two = killed(session("one")), killed(session("two"))
     show(window, qtbot)
     press(window, qtbot, "Discard")
-    qtbot.waitUntil(lambda: "Discarded" in words_of(window), timeout=5000)
+    qtbot.waitUntil(lambda: "Discarded" in words_of(window))
     press(window, qtbot, "Undo")
-    qtbot.waitUntil(lambda: "Discarded" not in words_of(window), timeout=5000)
+    qtbot.waitUntil(lambda: "Discarded" not in words_of(window))
     press(window, qtbot, "Discard")
     window.workbench.autosave.journal._background.flush()
     assert one.exists() and two.exists()
@@ -220,7 +220,7 @@ def test_a_restore_that_fails_leaves_the_session_to_be_offered_again(window, qtb
     show(window, qtbot)
     press(window, qtbot, "Restore")
     link = window.workbench.runner.link
-    qtbot.waitUntil(lambda: any(m == "restore" for m, _ in link.calls.values()), timeout=10_000)
+    qtbot.waitUntil(lambda: any(m == "restore" for m, _ in link.calls.values()))
     link.failed.emit(link.last("restore"), OpenError("open.gone", "model.py is gone."))
     assert "model.py is gone" in window.errors.sentence.text()
     assert [draft.folder for draft in session_folders.drafts(sessions_folder())] == [folder]
@@ -241,7 +241,7 @@ def test_a_damaged_log_is_set_aside_and_named_and_what_is_left_is_restored(windo
     answer_restore(window, qtbot)
     (aside,) = folder.glob("window damaged*.jsonl")
     assert window.document.marked.sum() == 2
-    qtbot.waitUntil(lambda: str(aside) in window.errors.sentence.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: str(aside) in window.errors.sentence.text())
 
 
 def test_what_is_only_rubbish_never_stops_a_start(window, qtbot) -> None:
@@ -301,7 +301,7 @@ def test_unsaved_work_that_was_closed_is_a_draft_on_the_start_page_and_opens_as_
     show(window, qtbot)
     assert not window.restore_bar.isVisible() and not window.workbench.runner.link.calls
     assert [draft.folder.name for draft in window.workbench.sessions.closed] == ["one"]
-    qtbot.waitUntil(lambda: "2 states, 2 filters marked, just now" in page_of(window), timeout=5000)
+    qtbot.waitUntil(lambda: "2 states, 2 filters marked, just now" in page_of(window))
     (made,) = (b for b in window.start_page.findChildren(QPushButton) if b.text() == "net")
     qtbot.mouseClick(made, LEFT)
     answer_restore(window, qtbot)
@@ -337,7 +337,7 @@ def test_drafts_of_this_machine_are_counted_beside_an_engine_elsewhere_and_not_o
     qtbot.addWidget(window)
     show(window, qtbot)
     said = "2 drafts on this computer. To open them, disconnect from me@gpu."
-    qtbot.waitUntil(lambda: said in page_of(window), timeout=5000)
+    qtbot.waitUntil(lambda: said in page_of(window))
     page = page_of(window)
     assert "theirs" in page and "mine" not in page and "Discard" not in page
     assert window.workbench.sessions.drafts == () and not window.restore_bar.isVisible()
@@ -352,14 +352,14 @@ def test_a_draft_is_discarded_on_the_start_page_and_that_can_be_undone(window, q
     show(window, qtbot)
 
     def click(text: str) -> None:
-        qtbot.waitUntil(lambda: text in page_of(window), timeout=5000)
+        qtbot.waitUntil(lambda: text in page_of(window))
         (made,) = (b for b in window.start_page.findChildren(QPushButton) if b.text() == text and b.isVisible())
         qtbot.mouseClick(made, LEFT)
 
     click("Discard")
-    qtbot.waitUntil(lambda: "It will be deleted at the next start" in page_of(window), timeout=5000)
+    qtbot.waitUntil(lambda: "It will be deleted at the next start" in page_of(window))
     click("Undo")
-    qtbot.waitUntil(lambda: "just now" in page_of(window), timeout=5000)
+    qtbot.waitUntil(lambda: "just now" in page_of(window))
     window.workbench.autosave.journal._background.flush()
     assert [draft.folder.name for draft in session_folders.drafts(sessions_folder())] == ["one"]
 
@@ -378,11 +378,11 @@ def test_what_another_model_takes_the_place_of_stands_in_the_menu_of_drafts(wind
 
     opens("first", "1")
     document.plan.mark([FIRST], True)
-    with qtbot.waitSignal(window.workbench.sessions.found, timeout=10_000):
+    with qtbot.waitSignal(window.workbench.sessions.found):
         opens("second", "2")
     assert "Your work on first is kept: File > Drafts." in " ".join(map(str, document.log))
     menu = DraftsMenu(window, window.menuBar().addMenu("x"))
-    qtbot.waitUntil(lambda: bool(window.workbench.sessions.closed), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(window.workbench.sessions.closed))
     menu.fill()
     assert [action.text() for action in menu.actions()] == ["first: 1 filter marked, just now"]
 
@@ -489,13 +489,13 @@ def test_a_session_elsewhere_is_restored_by_a_window_with_its_engine_alone(windo
     window.workbench.sessions.elsewhere.disconnect()
     window.workbench.sessions.elsewhere.connect(lambda *told: asked.append(told))
     show(window, qtbot)
-    qtbot.waitUntil(lambda: "2 filters marked, on gpu" in words_of(window), timeout=5000)
+    qtbot.waitUntil(lambda: "2 filters marked, on gpu" in words_of(window))
     press(window, qtbot, "Restore")
     assert asked == [(folder, "net", FAR)]
     window.workbench.autosave.engine = replace(FAR, address="ssh://me@gpu.example.org")  # edited before it connected
     press(window, qtbot, "Restore")
     link: FakeLink = window.workbench.runner.link
-    qtbot.waitUntil(lambda: any(m == "restore" for m, _ in link.calls.values()), timeout=10_000)
+    qtbot.waitUntil(lambda: any(m == "restore" for m, _ in link.calls.values()))
     assert link.asked("restore")[0] == str(folder) and len(asked) == 1
     link.failed.emit(link.last("restore"), Cancelled())
 

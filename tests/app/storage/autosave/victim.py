@@ -35,7 +35,7 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import TaskSpec
 from tests.warm_start import warm_start
 
-LIMIT = 120.0
+LIMIT = 300.0
 PAUSE = 0.2
 """Seconds between two steps."""
 WARM = "SECATEUR_TESTS_WARM"
