@@ -82,17 +82,20 @@ def start_of(session: Session, arguments: argparse.Namespace) -> State:
 
 
 def is_left_behind(asked: Request, folder: str | None) -> bool:
-    """Whether a project is what the same request has left behind, and nobody has worked on since."""
+    """Whether a project is what the same request of this user has left behind, and nobody has worked on since."""
     history = _history(folder)
-    known = None if history is None else _request(history)
-    return known is not None and not known.left and replace(known, result="") == asked
+    known = None if history is None else _own_request(history)
+    return known is not None and replace(known, result="") == asked
 
 
 def resumed(arguments: argparse.Namespace) -> argparse.Namespace:
-    """Arguments that name the project in the model's place, where the same command on the same model left it."""
+    """Arguments that name the project in the model's place, where the same command of this user left it.
+
+    The command was on a model of the same name; whether that has the same weights is seen when the project is opened.
+    """
     history = None if is_project(arguments.model) else _history(arguments.save)
-    known = None if history is None else _request(history)
-    if history is None or known is None or known.left or history.spec is None:
+    known = None if history is None else _own_request(history)
+    if history is None or known is None or history.spec is None:
         return arguments
     spec = change_model(model_spec(arguments), absolute_to(Path.cwd()))
     same_model = (spec.source, spec.weights) == (history.spec.source, history.spec.weights)
@@ -152,6 +155,12 @@ def _request(history: StateHistory) -> Request | None:
         return known
     usual = argparse.Namespace(**typed(known.command, dict.fromkeys(GOALS | _names())))
     return replace(known, options=options_of(usual) | known.options)
+
+
+def _own_request(history: StateHistory) -> Request | None:
+    """What this user asked for last, None where somebody else did, or has worked on the project since."""
+    known = _request(history)
+    return known if known is not None and history.owns_request and not known.left else None
 
 
 def _words(arguments: argparse.Namespace) -> str:

@@ -102,7 +102,7 @@ class PruneOutcome:
 
 def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Prune as the arguments say."""
-    arguments = resumed(arguments)
+    typed, arguments = arguments, resumed(arguments)
     asked = request_from(arguments, limits_of(arguments))
     files, overwrite = (), arguments.overwrite
     if arguments.export:
@@ -116,7 +116,7 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         use_device(session, arguments)
         use_log_folder(session, arguments)
         reserved(session, arguments.save, arguments.model, reporter, arguments.overwrite)
-        opened = reporter.finish(session.open(model_spec(arguments)))
+        opened = reporter.finish(session.open(model_spec(arguments), same_weights=arguments.model != typed.model))
         require_data(opened, arguments)
         require_domains(session, arguments)
         require_export_samples(opened, arguments.export)
@@ -243,9 +243,12 @@ def require_export_samples(opened: OpenedModel, path: str | None) -> None:
 
 
 def check_save(folder: str, model: str, overwrite: bool = False) -> None:
-    """Refuse a project folder that cannot be written, or holds something else, before the work, not after it."""
+    """Refuse a project folder that cannot be written, or holds something else, before the work, not after it.
+
+    The project that is worked on, if any, is `model`; "" for none.
+    """
     path = Path(folder).expanduser().absolute()
-    if is_project(str(path)) and Path(model).expanduser().resolve() != path.resolve():
+    if is_project(str(path)) and not (model and Path(model).expanduser().resolve() == path.resolve()):
         template = "{folder} already holds a project. Pass it as MODEL to continue it, or save to another folder."
         raise ExportError("cli.project_there", template, folder=folder)
     for file in in_the_way(path):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from ..errors import ExportError
 from ..foreign_code.consent import FULL_CONSENT
 from ..recipes.compatibility import Mode
 from ..recipes.find_recipe import recipe_at
@@ -18,6 +19,7 @@ from ..session.measurement_cache import user_cache
 from ..session.project_file import followed
 from ..session.project_request import Request
 from ..session.session import Session
+from ..session.state_history import is_project
 from ..session.states import StateKind
 from ..sources.named_code import by_hand
 from ..sources.protocol import ModelSpec
@@ -50,8 +52,11 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     destination = replace(destination, own=own_files(arguments.save, asked.command, asked.options))
     for step in exports:
         check_export(str(destination.path(step)), overwrite=True)
-    there = arguments.save if is_left_behind(asked, arguments.save) else ""  # by the same run, which was stopped
+    there = arguments.save if is_left_behind(asked, arguments.save) else ""  # by the same run
     if arguments.save:
+        if not there and is_project(arguments.save):
+            template = "{folder} already holds a project, and not your own run of this recipe. Save to another folder."
+            raise ExportError("cli.other_run", template, folder=arguments.save)
         check_save(arguments.save, there, arguments.overwrite)
     first = _first(recipe)
     use_threads(arguments.threads or first.threads)

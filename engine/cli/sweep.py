@@ -24,7 +24,8 @@ from .tables import columns, costs_of, layer_repairs_of, metric_of, metric_value
 
 def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Sweep as the arguments say; what is finished is saved also when the rest is stopped."""
-    arguments = continued(resumed(arguments), reporter)
+    again = resumed(arguments)
+    same_weights, arguments = again.model != arguments.model, continued(again, reporter)
     asked = request_from(arguments, (Limit(Cost(arguments.cost), 1.0),))
     if arguments.save:
         check_save(arguments.save, arguments.model, arguments.overwrite)
@@ -33,7 +34,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         use_device(session, arguments)
         use_log_folder(session, arguments)
         reserved(session, arguments.save, arguments.model, reporter, arguments.overwrite)
-        opened = reporter.finish(session.open(model_spec(arguments)))
+        opened = reporter.finish(session.open(model_spec(arguments), same_weights=same_weights))
         for note in opened.notes:
             reporter.note(with_hint(note))
         require_data(opened, arguments)

@@ -159,6 +159,7 @@ def replay(
         consent: What of foreign code may run; None for what the recipe's seal vouches for.
         destination: Where exports may go, None for the current folder.
         project: Folder of a project that an earlier run of the same recipe left behind: what it has is not made again.
+            Refused where the model has other weights by now.
         check: Gets what was opened, and may refuse it by an error before any step runs.
     """
     first, token = recipe.steps[0], token or NeverCancelled()
@@ -171,7 +172,8 @@ def replay(
                 destination.path(step)  # refused before the work, not after it
     model = first.intent.model
     spec = ModelSpec(project, trust_code=model.trust_code, download=model.download) if project else model
-    opening = session.open(replace(spec, trust_pickle=trust_pickle), token=token, consent=consent)
+    spec = replace(spec, trust_pickle=trust_pickle)
+    opening = session.open(spec, token=token, consent=consent, same_weights=bool(project))
     opened = yield from part_of(_shown(1, recipe), opening)
     if check is not None:
         check(opened)

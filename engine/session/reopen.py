@@ -50,12 +50,13 @@ class SavedProject:
         return self.history.present
 
 
-def saved_project(spec: ModelSpec, token: CancelToken) -> Job[SavedProject]:
+def saved_project(spec: ModelSpec, token: CancelToken, same_weights: bool = False) -> Job[SavedProject]:
     """Open a project where it lies.
 
     Args:
         spec: Its folder, where its files lie now, and whether its code may run.
         token: Cancels.
+        same_weights: Only where its model still has the weights that it was begun with.
     """
     history = StateHistory(Path(spec.source))
     history.read()
@@ -71,12 +72,17 @@ def saved_project(spec: ModelSpec, token: CancelToken) -> Job[SavedProject]:
     if stale:
         history.mark_stale(code=Role.MODEL in stale)
     history.notes = (*history.notes, *notes, *changed)
-    loaded = yield from reopened(history, store, spec, token, consent)
+    loaded = yield from reopened(history, store, spec, token, consent, same_weights)
     return SavedProject(history, store, loaded, "" if file is None else file.state)
 
 
 def reopened(
-    history: StateHistory, store: WeightStore, asked: ModelSpec, token: CancelToken, consent: Consent
+    history: StateHistory,
+    store: WeightStore,
+    asked: ModelSpec,
+    token: CancelToken,
+    consent: Consent,
+    same_weights: bool = False,
 ) -> Job[LoadedModel]:
     """Open the model of a history again, with the weights that it had; nothing is trained or evaluated.
 
@@ -86,6 +92,7 @@ def reopened(
         asked: Says whether a pickle may run, and whether weights may be fetched.
         token: Cancels.
         consent: What code may run.
+        same_weights: Raise OpenError where its source gives other weights by now; those of a library's cache may be.
     """
     assert history.spec is not None
     opened = time.time()
@@ -97,6 +104,8 @@ def reopened(
     if in_bfloat16(prepared.opened.model) and not any(one.dtype is torch.bfloat16 for one in weights.values()):
         # As versions before opened every model.
         prepared = yield from prepare(replace(spec, float32=True), token, consent)
+    if same_weights and not history.spec.pretrained:
+        require_same_weights(prepared.opened.model, weights, history)
     load_original(prepared.opened.model, weights)
     prepared = _with_kept_weights(prepared, history.spec.pretrained)
     analysis = yield from analysed(prepared, token)
@@ -172,6 +181,26 @@ def check_kept(asked: ModelSpec, made: ModelSpec) -> None:
             "instead of the project."
         )
         raise OpenError("session.outputs", template, outputs=outputs)
+
+
+def require_same_weights(model: nn.Module, weights: Mapping[str, Tensor], history: StateHistory) -> None:
+    """Raise OpenError where a model, as its source gives it now, is not the original of a history bit for bit."""
+    now = {name: value for name, value in model.state_dict().items() if torch.is_tensor(value)}
+    if now.keys() != weights.keys() or not all(_alike(one, weights[name]) for name, one in now.items()):
+        assert history.spec is not None
+        template = (
+            "{folder} was begun with other weights than {model} has now. Save to another folder, or open the project "
+            "itself to continue with its own weights."
+        )
+        model_path = history.spec.weights or history.spec.source
+        raise OpenError("session.other_weights", template, folder=str(history.folder), model=model_path)
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors on the CPU hold the same bits; NaN is like itself then."""
+    if (one.shape, one.dtype) != (other.shape, other.dtype):
+        return False
+    return torch.equal(*(each.detach().contiguous().reshape(-1).view(torch.uint8) for each in (one, other)))
 
 
 def load_original(model: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -309,6 +309,7 @@ class Session:
         folder: str = "",
         token: CancelToken = NEVER,
         consent: Consent | None = None,
+        same_weights: bool = False,
     ) -> Job[OpenedModel]:
         """Open a model, evaluate it on its task, then analyse it. A project folder is opened with all its states.
 
@@ -318,10 +319,13 @@ class Session:
             folder: Where the session goes on from now on, "" for where it is; what was there before stays as it is.
             token: Cancels.
             consent: What of foreign code may run; None where the user named the model by hand: what `spec` names.
+            same_weights: A project only where its model still has the weights that it was begun with.
         """
         with self._moving(folder):
             yield from self.location.alone()
             spec = as_found(spec)
+            if is_project(spec.source):
+                return replace((yield from self._open_project(spec, token, same_weights)), has_history=True)
             return (yield from self._open(spec, evaluate, token, named_by_hand(spec) if consent is None else consent))
 
     def restore(
@@ -375,8 +379,6 @@ class Session:
 
     def _open(self, spec: ModelSpec, evaluate: bool, token: CancelToken, consent: Consent) -> Job[OpenedModel]:
         began = time.time()
-        if is_project(spec.source):
-            return replace((yield from self._open_project(spec, token)), has_history=True)
         if is_bundle(spec.source):
             return replace((yield from self._open_bundle(spec, token)), has_history=True)
         scarce = yield from room_to_open(spec, self.device)
@@ -407,11 +409,11 @@ class Session:
         self._loaded, self._shown = LoadedModel(prepared, analysis, prepared.task, info, began, consent), None
         return self.opened()
 
-    def _open_project(self, spec: ModelSpec, token: CancelToken) -> Job[OpenedModel]:
+    def _open_project(self, spec: ModelSpec, token: CancelToken, same_weights: bool) -> Job[OpenedModel]:
         """Open a project, then copy its states into this session's folder; another task may judge it."""
         if self.location.exclusive:
             yield from self._hold_to_write(Path(spec.source))
-        saved = yield from saved_project(spec, token)
+        saved = yield from saved_project(spec, token, same_weights)
         project = saved.history
         if project.folder.resolve() != self.folder.resolve():
             yield from self.store.take(project.weights, saved.store, token)

@@ -49,6 +49,7 @@ class StateHistory:
         baselines: Baselines by id, in the order they were made.
         versions: Versions of what the session was made with.
         request: What a command was asked to do last, None where no command has worked here.
+        owns_request: This user's command asked for it, with the original that is here; a stranger's is only told.
         seal: Vouches for the Python files that opening it runs, see `sources.consent`.
         notes: What of the log could not be read or was left out, in words.
     """
@@ -62,6 +63,7 @@ class StateHistory:
         self.baselines: dict[str, Baseline] = {}
         self.versions: dict[str, str] = {}
         self.request: Request | None = None
+        self.owns_request = False
         self.seal = ""
         self.notes: tuple[Message, ...] = ()
         self._asking = False  # The command that the request is of is at work, in this process.
@@ -85,7 +87,7 @@ class StateHistory:
 
     def ask(self, request: Request) -> None:
         """Keep what a command is asked to do, or that it has done it; the states that follow are its own."""
-        self._append(self._request_record(request))
+        self._append(self._request_record(request, own=True))
         self._asking = not request.result
 
     def put(self, state: State) -> State:
@@ -281,7 +283,7 @@ class StateHistory:
         spec = self.spec if consent else self.spec.without_consent
         lines = [_opened(spec, self.task, original, self.versions, folder)]
         lines += map(self._state_record, others)
-        lines += [] if self.request is None else [self._request_record(self.request)]
+        lines += [] if self.request is None else [self._request_record(self.request, self.owns_request)]
         change = relative_to(folder)
         lines += [{"event": "baseline", "baseline": to_plain(_moved(b, change))} for b in self.baselines.values()]
         write(folder / LOG, b"".join(to_json(line) + b"\n" for line in lines))
@@ -313,20 +315,20 @@ class StateHistory:
                 self.baselines[one.id] = without_addresses(one)
             case "request":
                 request = from_plain(record["request"], Request)
-                trusted = own or not request.reach or self._vouches_for(written)
-                self.request = request if trusted else request.confined
+                self.owns_request = own or self._vouches_for(written)
+                self.request = request if self.owns_request else request.confined
             case _:  # Written by a later version that added an event: nothing that this one needs.
                 pass
 
     def _state_record(self, state: State) -> dict[str, Any]:
-        return self._sealed({"event": "state", "state": to_plain(state)}, addresses_in(state))
+        return self._sealed({"event": "state", "state": to_plain(state)}, bool(addresses_in(state)))
 
-    def _request_record(self, request: Request) -> dict[str, Any]:
-        return self._sealed({"event": "request", "request": to_plain(request)}, request.reach)
+    def _request_record(self, request: Request, own: bool) -> dict[str, Any]:
+        return self._sealed({"event": "request", "request": to_plain(request)}, own)
 
-    def _sealed(self, record: dict[str, Any], reach: list[str]) -> dict[str, Any]:
-        """A record with this user's seal where it leads outside of its folder: to machines, to files to replace."""
-        return record | {"seal": self._seal_of(record)} if reach else record
+    def _sealed(self, record: dict[str, Any], needed: bool) -> dict[str, Any]:
+        """A record with this user's seal where it needs that: it leads elsewhere, or is to be gone on with."""
+        return record | {"seal": self._seal_of(record)} if needed else record
 
     def _vouches_for(self, record: dict[str, Any]) -> bool:
         """Whether this user wrote a record, as it stands there."""
@@ -361,7 +363,7 @@ class StateHistory:
         spec = change_model(from_plain(record["spec"], ModelSpec), absolute_to(self.folder))
         original = without_addresses(from_plain(record["state"], State))
         self.spec, self.task, self.states = spec, spec.task, {original.id: original}
-        self.baselines, self.request, self._asking = {}, None, False
+        self.baselines, self.request, self.owns_request, self._asking = {}, None, False, False
         self.notes, self._damaged = (), False
         self.versions = from_plain(record["versions"], dict[str, str])
         self.seal = str(record.get("seal", ""))

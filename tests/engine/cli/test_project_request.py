@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from secateur.engine.cli import autosave
 from secateur.engine.cli.arguments import WrongUsage, given, parser, typed
@@ -240,6 +241,51 @@ def test_a_recipe_that_was_stopped_goes_on_in_its_project(
     capsys.readouterr()
     assert main(["run", str(other), "--out", str(tmp_path), "--overwrite", "--trust-code", "--save", project]) == 1
     assert "already holds a project" in capsys.readouterr().err
+
+
+def bytes_of(folder: str) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("command", ["prune", "run"])
+def test_a_run_of_others_or_of_other_weights_is_not_gone_on_with(
+    mine: list[str], tmp_path: Path, killed, capsys: Capture, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    model, weights = loaded(mine[0].removesuffix(":make")), tmp_path / "net.pt"
+    torch.save(model.state_dict(), weights)
+    typed = ["prune", *mine, "--weights", str(weights), "--keep-macs", "60%", *FAST]
+    if command == "run":
+        assert main([*typed, "--save", str(tmp_path / "whole")]) == 0
+        typed = ["run", str(tmp_path / "whole" / "recipe.json")]
+    project = str(tmp_path / "project")
+    killed([*typed, "--save", project], "recover")
+    left = bytes_of(project)
+    capsys.readouterr()
+
+    with torch.no_grad():  # trained again since, into the same file
+        model.fc.weight.mul_(1.5)
+    before = weights.read_bytes()
+    torch.save(model.state_dict(), weights)
+    assert main([*typed, "--save", project]) != 0
+    assert "was begun with other weights than" in capsys.readouterr().err and bytes_of(project) == left
+    weights.write_bytes(before)
+
+    with monkeypatch.context() as patch:  # the same command of somebody else, whose key is another one
+        patch.setenv("XDG_STATE_HOME", str(tmp_path / "other home"))
+        again = [*typed, "--save", project, *(["--trust-code"] if command == "run" else [])]
+        assert main(again) != 0 and "already holds a project" in capsys.readouterr().err
+        monkeypatch.chdir(project)
+        assert main([*again, "--save", "."]) != 0 and "already holds a project" in capsys.readouterr().err
+        assert bytes_of(project) == left
+    assert main([*typed, "--save", project]) == 0
+    assert [one.kind.value for one in states(project).values()] == ["original", "cut", "recovered"]
+
+
+def loaded(file: str) -> Any:
+    """The model that a Python file makes."""
+    made: dict[str, Any] = {}
+    exec(Path(file).read_text(), made)
+    return made["make"]()
 
 
 def test_a_run_that_goes_on_replaces_its_own_export_and_no_other(

@@ -81,7 +81,7 @@ def test_what_this_user_writes_from_it_has_his_seal_and_no_machine(
     assert addresses_in(recipe) == [] and ADDRESS not in (tmp_path / "recipe.json").read_text()
     reread(project).write_to(tmp_path / "copy")
     copy = reread(tmp_path / "copy")
-    assert copy.notes == () and (copy.request and copy.request.elsewhere) == ADDRESS
+    assert copy.notes == () and (copy.request and copy.request.elsewhere) == ADDRESS and not copy.owns_request
     assert addresses_in(tuple(copy.states.values())) == []
 
 
@@ -94,7 +94,7 @@ def test_an_own_project_keeps_its_machines_through_copies(
         assert one.notes == ()
         plans = [one.state("s1").plan, one.state("s2").masks]
         assert all(addresses_in(plan) == [ADDRESS] for plan in plans)
-        assert one.request is not None and one.request.reach == [ADDRESS, "/home/me/thesis.onnx"]
+        assert one.request is not None and one.request.reach == [ADDRESS, "/home/me/thesis.onnx"] and one.owns_request
 
 
 def test_a_seal_vouches_for_the_address_that_was_sealed_only(project: Path) -> None:
