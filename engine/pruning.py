@@ -69,6 +69,7 @@ from .surgery.verify.verify import require_verified, verify
 from .tasks.metric_text import metric_value
 from .tasks.open import task_at
 from .tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
+from .tasks.texts import require_known_text
 from .text.format import percent, size, thousands
 from .tracing.tree import as_tensors, modules_of
 
@@ -483,6 +484,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     if asked.module is not None and examples and batch_size(examples) == 1:
         examples = _in_pairs(asked.module, examples)
     prepared = yield from prepare(asked.spec, token, named_by_hand(asked.spec), asked.module, examples)
+    require_known_text(prepared.task)
     original, task, inputs = prepared.opened.model, prepared.task, prepared.inputs
     if asked.recovery is not None and task is None:
         raise TaskError("prune.no_data", "Recovery needs data. Name the data with task, or leave recovery out.")

@@ -353,7 +353,8 @@ def described(task: Task, model: Any | None) -> TaskInfo:
     try:
         info = task.info(model)
         batches = {split.value: count for split in Split if (count := task.batch_count(split))}
-        return replace(info, batches=batches, batch=task.spec.batch, tokens=sample_tokens(task), spec=task.spec)
+        tokens, remarks = sample_tokens(task), (*info.notes, *getattr(task, "remarks", ()))
+        return replace(info, batches=batches, batch=task.spec.batch, tokens=tokens, notes=remarks, spec=task.spec)
     except SecateurError:
         raise
     except Exception as error:

@@ -59,6 +59,7 @@ from ..surgery.verify.verify import require_verified, verify
 from ..tasks.detect_normalisation import better_normalisation
 from ..tasks.protocol import DataHint, Metric, Split, Task, TaskInfo, TaskSpec
 from ..tasks.spec_paths import change_task
+from ..tasks.texts import require_known_text
 from .bundle_file import Bundle, is_bundle, read_bundle, take_weights
 from .export_cache import Artifacts
 from .filter_images import Filters, filters_of
@@ -383,6 +384,7 @@ class Session:
             return replace((yield from self._open_bundle(spec, token)), has_history=True)
         scarce = yield from room_to_open(spec, self.device)
         prepared = yield from prepare(spec, token, consent)
+        require_known_text(prepared.task)
         prepared = replace(prepared, opened=replace(prepared.opened, notes=(*scarce, *prepared.opened.notes)))
         metrics, info, model = tuple[Metric, ...](), None, prepared.opened.model
         if prepared.task is not None and evaluate:
@@ -476,6 +478,7 @@ class Session:
         original = loaded.prepared.opened.model
         named = by_hand(spec)
         task = opened_task(spec, original, loaded.consent | named, loaded.prepared.opened.preprocessing)
+        require_known_text(task)
         same_shape(example_inputs((), task, None, original), loaded.prepared.inputs, spec)
         check_outputs(original, loaded.prepared.inputs, task)
         untrained = loaded.prepared.opened.untrained

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..bfloat16 import narrowed
-from ..errors import TaskError
+from ..errors import Message, TaskError
 from ..jobs import CancelToken, Job, Progress, check
 from ..model_inputs import Inputs, call, inputs_of, named_arrays
 from .data import Data, DomainData, all_rows, shuffled_rows
@@ -36,14 +36,16 @@ class DataTask:
     Attributes:
         spec: Where it came from.
         purpose: What the model is for.
+        remarks: What to know of the data.
     """
 
-    def __init__(self, spec: TaskSpec, data: Data, purpose: Purpose) -> None:
+    def __init__(self, spec: TaskSpec, data: Data, purpose: Purpose, remarks: tuple[Message, ...] = ()) -> None:
         """Judge and train by `data`, for a purpose that fits it."""
         if spec.batch < 1:
             raise TaskError("task.batch_size", "The batch size must be at least 1, not {given}.", given=spec.batch)
         self.spec = spec
         self.purpose = purpose
+        self.remarks = remarks
         self._data = data
         self._classes = self.purpose.check(data)
         self._original: Any = None

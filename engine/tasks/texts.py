@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import DataError, TaskError
+from ..errors import DataError, Message, TaskError
 from ..storage.file_limits import check_special, check_unpacked
 from .data_task import DataTask
 from .domain_mixture import UNNAMED
 from .ignore_index import NOT_ASKED
-from .protocol import PACKED, PACKING, Split, TaskSpec, option
+from .protocol import PACKED, PACKING, Split, Task, TaskSpec, option
 from .purposes.table import purpose_of
 from .split_files import domain_of, files_by_split
 from .splitting import divide, seed_of
@@ -35,6 +35,9 @@ LANGUAGE = ("causal", "masked")
 
 MOST_UNKNOWN = 0.5
 """Share of unknown tokens above which the tokenizer is not that of the text."""
+
+UNKNOWN_TEXT = "text.unknown"
+"""Code of what is said then."""
 
 CHUNK = 4 * 2**20
 """Characters of a file that are read at a time, and as many more at most to the end of the line."""
@@ -128,7 +131,24 @@ def language_task(spec: TaskSpec, texts: Mapping[Split, Mapping[str, Iterable[Do
     ask: dict[Split, MakeTargets] = {
         split: TokenMasking(tokens, seed, place) if masked else _next for place, split in enumerate(stored)
     }
-    return DataTask(spec, Sequences(Path(spec.path).name, stored, ask, seed), purpose)
+    data = Sequences(Path(spec.path).name, stored, ask, seed)
+    return DataTask(spec, data, purpose, remarks_on(max(one.unknown for one in stored.values())))
+
+
+def remarks_on(unknown: float) -> tuple[Message, ...]:
+    """What to say of a text of which a tokenizer does not know a share of the tokens."""
+    template = (
+        "The tokenizer does not know {share:.0%} of the text. Choose the tokenizer that belongs to the model and its "
+        "text."
+    )
+    return (Message(UNKNOWN_TEXT, template, {"share": unknown}),) if unknown > MOST_UNKNOWN else ()
+
+
+def require_known_text(task: Task | None) -> None:
+    """Raise DataError for new text that its tokenizer mostly does not know; a project that has such still opens."""
+    for remark in getattr(task, "remarks", ()):
+        if remark.code == UNKNOWN_TEXT:
+            raise DataError.saying(remark)
 
 
 class StoredSequences:
@@ -137,13 +157,19 @@ class StoredSequences:
     Attributes:
         domains: Names, one behind the other in the file.
         numbers_of_domains: [N] which of them each sequence is of.
+        unknown: Share of the text's tokens that stand for what the tokenizer does not know.
     """
 
     def __init__(
-        self, numbers: NDArray[np.int32], before: Sequence[int], after: Sequence[int], domains: Mapping[str, int]
+        self,
+        numbers: NDArray[np.int32],
+        before: Sequence[int],
+        after: Sequence[int],
+        domains: Mapping[str, int],
+        unknown: float = 0.0,
     ) -> None:
         """Take tokens [N, T], those that stand around every sequence, and how many sequences each domain has."""
-        self._numbers, self._before, self._after = numbers, before, after
+        self._numbers, self._before, self._after, self.unknown = numbers, before, after, unknown
         self.domains = tuple(domains)
         self.numbers_of_domains = np.repeat(np.arange(len(domains)), list(domains.values()))
 
@@ -168,7 +194,6 @@ def store(
 
     Raises:
         TaskError: The length leaves no room for text, or the disk has none for the tokens.
-        DataError: The tokenizer does not know more than half of the text.
     """
     inner = length - len(tokens.before) - len(tokens.after)
     if inner < 2:
@@ -194,13 +219,7 @@ def store(
     except OSError as error:
         template = "The disk is full: the tokens of the text do not fit in {folder}. Free some space there."
         raise TaskError("text.disk", template, str(error), folder=tempfile.gettempdir()) from error
-    if unknown > MOST_UNKNOWN * seen:
-        template = (
-            "The tokenizer does not know {share:.0%} of the text. Choose the tokenizer that belongs to the model and "
-            "its text."
-        )
-        raise DataError("text.unknown", template, share=unknown / seen)
-    return StoredSequences(stored, tokens.before, tokens.after, counts)
+    return StoredSequences(stored, tokens.before, tokens.after, counts, unknown / max(seen, 1))
 
 
 def _next(rows: NDArray[np.int64], _numbers: NDArray[np.int64]) -> TokensAndTargets:

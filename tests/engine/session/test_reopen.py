@@ -11,12 +11,15 @@ import torch
 from tokenizers import pre_tokenizers
 from tokenizers.models import WordLevel
 
+from secateur.engine.errors import DataError
 from secateur.engine.jobs import finish
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.session import Session
 from secateur.engine.session.state_history import LOG
 from secateur.engine.sharing.session_files import save_project
+from secateur.engine.sources.input_spec import InputSpec
 from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.tasks import texts
 from secateur.engine.tasks.protocol import Split, TaskSpec, option
 from tests.engine.tasks.tables.makers import write_csv
 
@@ -139,6 +142,36 @@ def test_states_that_were_judged_on_documents_that_ran_into_each_other_are_stale
     session.history.task = replace(session.history.task, options=without)
     other = session.checkpoint("", RecoverySettings())
     assert other.key != training.key and other.mendable != training.mendable
+
+
+def test_a_project_of_before_opens_with_a_text_that_its_tokenizer_does_not_know(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tokenizers.Tokenizer(WordLevel({"a": 0, "b": 1, "[UNK]": 2, "<eos>": 3}, "[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    made.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "a.txt").write_text("a???" * 60)
+    (tmp_path / "model.py").write_text(READER)
+    task = TaskSpec("text", str(tmp_path / "a.txt"), options=(("length", "5"), ("purpose", "causal")))
+    model = ModelSpec(f"{tmp_path / 'model.py'}:make", task=task)
+    with pytest.raises(DataError, match="does not know 75% of the text"):
+        finish(session.open(model))
+    finish(session.open(replace(model, task=None, inputs=(InputSpec((2, 5), dtype="int64"),))))
+    with pytest.raises(DataError, match="does not know 75% of the text"):
+        finish(session.attach_task(task))
+    with monkeypatch.context() as patch:  # as versions did that took any tokenizer
+        patch.setattr(texts, "MOST_UNKNOWN", 1.0)
+        first = Session(tmp_path / "session")
+        opened = finish(first.open(model))
+        marked = opened.analysis.empty()
+        marked[:4] = True
+        cut = finish(first.cut("s0", marked))
+        finish(save_project(first, str(tmp_path / "project"), cut.id))
+        first.close()
+    opened = finish(session.open(ModelSpec(str(tmp_path / "project"), trust_code=True)))
+    assert [one.code for one in opened.notes].count("text.unknown") == 1
+    assert list(session.history.states) == ["s0", "s1"]
+    assert finish(session.evaluate("s1", Split.TEST)).value > 0
 
 
 def test_pretrained_weights_are_the_ones_that_were_kept_whatever_the_cache_holds_by_now(tmp_path, monkeypatch):

@@ -12,9 +12,11 @@ from tokenizers.models import WordLevel
 
 from secateur.engine.errors import DataError, TaskError
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.tasks.data_task import DataTask
 from secateur.engine.tasks.ignore_index import NOT_ASKED
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, Task
+from secateur.engine.tasks.texts import require_known_text
 from secateur.engine.tasks.tokens import Bytes
 
 from .makers import spec
@@ -153,13 +155,15 @@ def test_documents_are_packed_with_the_token_that_ends_them_between(tmp_path: Pa
     assert x.tolist() == np.array(stream[: 5 * count]).reshape(count, 5).tolist()
 
 
-def test_a_tokenizer_that_does_not_know_the_text_is_refused(tmp_path: Path) -> None:
+def test_a_tokenizer_that_does_not_know_the_text_is_told(tmp_path: Path) -> None:
     made = tokenizers.Tokenizer(WordLevel({"a": 0, "b": 1, "[UNK]": 2}, "[UNK]"))
     made.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     made.save(str(tmp_path / "tokenizer.json"))
     options = (("tokenizer", str(tmp_path)), ("length", "5"), ("purpose", "causal"))
     (tmp_path / "text.txt").write_text("ab?" * 50)
-    assert open_task(spec("text", tmp_path / "text.txt", options=options))
+    known = open_task(spec("text", tmp_path / "text.txt", options=options))
+    assert isinstance(known, DataTask) and known.remarks == ()
+    require_known_text(known)
     (tmp_path / "text.txt").write_text("a???" * 50)
     with pytest.raises(DataError, match="does not know 75% of the text"):
-        open_task(spec("text", tmp_path / "text.txt", options=options))
+        require_known_text(open_task(spec("text", tmp_path / "text.txt", options=options)))
