@@ -51,6 +51,8 @@ class PlanJobs(QObject):
         if follow is not None and (scoring := queue.about(wanted)) is not None:
             scoring.then = follow  # a plan that waits for scores takes those of the criterion that is chosen by now
         self._runner.drop(others)
+        if follow is not None and document.scores is not None:
+            follow()
 
     def rate(self, criterion: str) -> None:
         """Score them by another criterion too, as it does by itself: the document's criterion stays."""

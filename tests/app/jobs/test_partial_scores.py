@@ -82,7 +82,17 @@ def test_a_plan_waits_for_all_of_them(qtbot, player) -> None:
     scores = scores_of(document.analysis, seed=5)
     player.answer("score", scores)
     qtbot.waitUntil(lambda: bool(document.marked.any()))
-    assert document.scores is scores
+    assert document.scores is scores and not player.sentences[-1]
+
+
+def test_a_plan_that_waits_for_scores_takes_those_that_are_there_of_the_criterion_chosen_by_now(qtbot, player) -> None:
+    document, known = player.document, Choices()
+    player.workbench.plan.suggest()
+    assert "The plan follows" in player.sentences[-1]
+    document.set_choices(known, document.contents.ranking)
+    assert document.scores is not None
+    qtbot.waitUntil(lambda: bool(document.marked.any()))
+    assert not player.sentences[-1]
 
 
 def test_a_plan_that_waits_for_scores_is_given_up_with_them(qtbot, player):
