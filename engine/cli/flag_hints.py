@@ -12,6 +12,7 @@ HINTS = {
     "open.lazy": "--input",
     "outputs.narrower": "--output",
     "open.no_input": "--input, --task",
+    "plan.kind_preset": "--preset NAME",
     "program.pickle": "--trust-pickle",
     "project.moved": "--moved OLD=NEW",
     "session.machine": "--over-ssh",

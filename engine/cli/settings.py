@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 from ..errors import SecateurError
 from ..options import Setting, choices_of, out_of_range, settings_of
 from ..text.notation import Notation
+from .flag_hints import with_hint
 
 Settings = TypeVar("Settings")
 NO_FLAGS: Mapping[str, str] = {}
@@ -117,7 +118,9 @@ def parsed_by(notation: Notation) -> Callable[[str], Any]:
         """The value."""
         try:
             return notation.read(text)
-        except (SecateurError, ValueError) as error:
+        except SecateurError as error:
+            raise argparse.ArgumentTypeError(with_hint(error.message)) from None
+        except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return parse

@@ -175,6 +175,9 @@ PRESETS: Mapping[str, tuple[KindLimit, ...]] = {
 
 def read_kind_limit(text: str) -> tuple[Kind, float | int]:
     """heads=70% or blocks=10 as the kind and the share or number."""
+    if text.strip() in PRESETS:
+        template = "{name} names a published shape, not a kind of structure. Choose it as a preset."
+        raise SecateurError("plan.kind_preset", template, name=text.strip())
     kind, _, number = text.rpartition("=")
     return kind_named(kind or text, "heads=70%"), read_share_or_count(number)
 

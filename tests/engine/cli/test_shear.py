@@ -193,6 +193,11 @@ def test_what_shear_needs_is_said(folder: Path, capsys: pytest.CaptureFixture[st
     assert printed(["shear", "bundled:vit", "--plan", *SHAPE], capsys, code=1)["error"]["code"] == "cli.plan_source"
 
 
+def test_the_name_of_a_published_shape_leads_to_its_own_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["shear", "folder", "--shape", "sheared-llama-1.3b"]) == 2
+    assert "names a published shape" in (told := capsys.readouterr().err) and "(--preset NAME)" in told
+
+
 @pytest.mark.parametrize(
     "words", [["--export", "out"], ["--save", "project"], ["--task", "texts"], ["--own-class"]], ids=lambda one: one[0]
 )
