@@ -5,6 +5,7 @@ the weakest go along, the strongest stay.
 """
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,6 +154,9 @@ def _holds(analysis: Analysis, one: Constraint, kept: NDArray[np.int64], removed
     sizes = _sizes(one, kept)
     if one.kind is CountRule.EQUAL:
         return len(set(sizes)) == 1
+    if one.kind is CountRule.PROPORTIONAL:
+        whole = np.diff(analysis.axis_start)[[*one.axes]]
+        return len({Fraction(size, int(of)) for size, of in zip(sizes, whole, strict=True)}) == 1
     return sizes[0] >= one.number if one.kind is CountRule.AT_LEAST else sizes[0] % one.number == 0
 
 

@@ -117,7 +117,7 @@ def with_shape_planned(
         for layer in layers.get(kind, ()):
             if goal.scope and not any(in_scope(layer.one.module, place) for place in goal.scope):
                 continue
-            steps = (layer.size - _number(layer, layers[kind], limit)) // max(layer.step, 1)
+            steps = (layer.size - _number(analysis, layer, layers[kind], limit)) // max(layer.step, 1)
             for number, size in zip(layer.bundle.sets, layer.bundle.sizes, strict=True):
                 kept[number] = analysis.sets[number].count - size * steps
             if limit.count > layer.left(removed):
@@ -267,8 +267,7 @@ def _in_structures(analysis: Analysis, goal: Goal) -> dict[Kind, KindLimit]:
     known, asked = {one.kind: one for one in shape_of(analysis)}, {limit.kind: limit for limit in goal.shape}
     for limit in goal.shape:
         if limit.kind not in known:
-            template = "The model has no removable {kinds}. Leave them out of the goal."
-            raise PlanError("plan.no_such_kind", template, kinds=title(plural(limit.kind)))
+            raise _no_such_kind(analysis, limit.kind)
         if limit.count < 0 or (not limit.count and not 0.0 < limit.share <= 1.0):
             template = "A goal cannot keep {share:.0%} of the {kinds}. Choose more than 0 and at most 100 %."
             raise PlanError("plan.kind_share", template, share=limit.share, kinds=title(plural(limit.kind)))
@@ -307,7 +306,7 @@ def _grouped(asked: dict[Kind, KindLimit], heads: KindSize, groups: KindSize, fr
     return {Kind.KV_GROUP: KindLimit(Kind.KV_GROUP, count=count), Kind.HEAD: KindLimit(Kind.HEAD, count=kept)}
 
 
-def _number(layer: _Layer, layers: Sequence[_Layer], limit: KindLimit) -> int:
+def _number(analysis: Analysis, layer: _Layer, layers: Sequence[_Layer], limit: KindLimit) -> int:
     """How many a layer keeps; raises PlanError for a number that it cannot keep."""
     allowed = layer.allowed
     if not limit.count:
@@ -320,12 +319,25 @@ def _number(layer: _Layer, layers: Sequence[_Layer], limit: KindLimit) -> int:
     if limit.count in allowed:
         return limit.count
     if not layer.bundle.most:
-        template = "The {kinds} stay at {size:,} in each layer. Leave them out of the shape."
-        raise PlanError("plan.shape_fixed", template, kinds=kinds, size=layer.size)
+        template = "The {kinds} stay at {size:,} in each layer. {reason} Leave them out of the shape."
+        why = _why_fixed(analysis, layer)
+        raise PlanError("plan.shape_fixed", template, kinds=kinds, size=layer.size, reason=why or "")
     lower, higher = allowed[allowed < limit.count], allowed[allowed > limit.count]
     near = any_of(f"{int(one):,}" for one in (*lower[-1:], *higher[:1]))
     template = "No plan is possible {asked}. Nearest possible: {near}."
     raise PlanError("plan.shape_size", template, asked=size_text(limit), near=near)
+
+
+def _no_such_kind(analysis: Analysis, kind: Kind) -> PlanError:
+    """The error for a kind that no layer can count; of one that goes along with the residual width says so."""
+    along = [bundle for bundle in all_bundles(analysis) if any(analysis.sets[n].kind is kind for n in bundle.sets)]
+    if not along:
+        template = "The model has no removable {kinds}. Leave them out of the goal."
+        return PlanError("plan.no_such_kind", template, kinds=title(plural(kind)))
+    reasons = (one.reason for one in analysis.constraints if not set(one.sets).isdisjoint(along[0].sets))
+    template = "The {kinds} go in step with the {width}. {reason} Enter how many {width} stay."
+    kinds, width = title(plural(kind)), title(plural(Kind.WIDTH))
+    return PlanError("plan.goes_with_width", template, kinds=kinds, width=width, reason=next(reasons, ""))
 
 
 def _too_many(limit: KindLimit, most: int) -> PlanError:

@@ -209,6 +209,7 @@ class CountRule(StrEnum):
     """What a constraint says about counts."""
 
     EQUAL = "equal counts"
+    PROPORTIONAL = "equal shares"
     AT_LEAST = "at least"
     MULTIPLE = "multiple of"
     WHOLE = "all of"
@@ -220,9 +221,10 @@ class Constraint:
 
     Attributes:
         kind: What is said about the counts.
-        axes: Axes of which equally many stay, -1 for one of which all `number` do; or the one whose size is meant;
-            none where no structure of the sets may go.
-        number: Original size of the axes; or how many stay at least, or of what as many stay as a multiple has.
+        axes: Axes of which equally many stay, -1 for one of which all `number` do, or of which the same share stays; or
+            the one whose size is meant; none where no structure of the sets may go.
+        number: Original size of the axes, or the least common multiple of their sizes where shares are equal; or how
+            many stay at least, or of what as many stay as a multiple has.
         sets: Numbers of the coupled sets on which it depends.
         reason: Why, in words.
         module: Module whose operator caused it.

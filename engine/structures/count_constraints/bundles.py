@@ -22,6 +22,9 @@ from ..solver.labels import CountLabels
 from ..solver.solve import Solution
 from ..types import Constraint, CountBundle, CountRule
 
+EVEN = frozenset({CountRule.EQUAL, CountRule.PROPORTIONAL})
+"""Rules by which all parts lose equally many, as `CountStatement.weights` count."""
+
 
 @dataclass(frozen=True, slots=True)
 class NamedBundle:
@@ -47,7 +50,8 @@ class CountStatement:
         reason: Why, in words.
         module: Module whose operator said so.
         axes: Axis of each part, -1 where all of it stays.
-        weights: [parts, sets] indices that each structure of a set takes from each part.
+        weights: [parts, sets] indices that each structure of a set takes from each part; where shares are equal, in
+            units of which every part has as many.
     """
 
     kind: CountRule
@@ -66,7 +70,7 @@ class CountStatement:
     @property
     def sets(self) -> NDArray[np.int64]:
         """Sets whose counts matter."""
-        told = self.differences if self.kind is CountRule.EQUAL else self.weights
+        told = self.differences if self.kind in EVEN else self.weights
         return np.flatnonzero(told.any(axis=0))
 
     def told(self, numbers: Sequence[int]) -> Constraint:
@@ -132,11 +136,11 @@ def bundles(
     spare = sizes - 1
     limited = set[int]()
     for one in counts:
-        if one.kind is not CountRule.EQUAL:
+        if one.kind not in EVEN:
             limited.update(one.sets.tolist())
         if one.kind is CountRule.AT_LEAST:
             spare = np.minimum(spare, _spare(one, sizes))
-    equal = [one for one in counts if one.kind is CountRule.EQUAL]
+    equal = [one for one in counts if one.kind in EVEN]
     found: list[NamedBundle] = []
     for group in _groups(equal):
         limited.difference_update(group)

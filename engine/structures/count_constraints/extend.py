@@ -10,9 +10,11 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import Message
+from ...messages import all_of, title
 from ..analysis import Analysis, Constraint, CountBundle, CountRule, Kind
 from ..name_sets import FACTORS
-from .bundles import CountStatement, bundles
+from .bundles import EVEN, CountStatement, bundles
 
 
 class _Taken(NamedTuple):
@@ -49,7 +51,8 @@ def constrained(analysis: Analysis, added: Sequence[Constraint]) -> Analysis:
     for one in counted:
         sets = _overlapping(analysis, [axes[axis] for axis in one.axes if axis >= 0], still)
         if sets:
-            whole.append(_whole(one, sets))
+            other = {number for axis in one.axes for number in axes.get(axis, ())} - sets - still
+            whole.append(_whole(one, sets, _beside(analysis, sets, other)))
             still |= sets
     counts = [_count(analysis, one, axes, still) for one in counted]
     together, stay = bundles(counts, np.array([one.count for one in analysis.sets], np.int64))
@@ -66,20 +69,31 @@ def constrained(analysis: Analysis, added: Sequence[Constraint]) -> Analysis:
     )
 
 
-def _whole(one: Constraint | CountStatement, sets: Collection[int]) -> Constraint:
-    """None of these sets loses anything, for the reason of another constraint."""
-    return Constraint(CountRule.WHOLE, (), 0, tuple(sorted(sets)), one.reason, one.module)
+def _whole(one: Constraint | CountStatement, sets: Collection[int], reason: Message | None = None) -> Constraint:
+    """None of these sets loses anything, for the reason of another constraint where there is no other."""
+    return Constraint(CountRule.WHOLE, (), 0, tuple(sorted(sets)), reason or one.reason, one.module)
+
+
+def _beside(analysis: Analysis, sets: Collection[int], others: Collection[int]) -> Message | None:
+    """That sets stay whole because others vary on the same axis; None where there are no others."""
+    stay, vary = ([*dict.fromkeys(analysis.sets[n].kind for n in sorted(some))] for some in (sets, others))
+    if not vary:
+        return None
+    template = "The {others} on the same weights can be removed, so all {kinds} stay."
+    going, staying = (all_of(title(f"{kind}s") for kind in some) for some in (vary, stay))
+    return Message("counted.beside", template, {"others": going, "kinds": staying})
 
 
 def _count(analysis: Analysis, one: Constraint, axes: _Axes, still: Collection[int]) -> CountStatement:
-    """A constraint with what the structures that may go take from its axes."""
-    weights = np.zeros((len(one.axes), len(analysis.sets)), np.int64)
+    """A constraint with what the structures that may go take from its axes; of shares, in parts of `number`."""
+    weights, sizes = np.zeros((len(one.axes), len(analysis.sets)), np.int64), np.diff(analysis.axis_start)
     for row, axis in enumerate(one.axes):
+        times = one.number // int(sizes[axis]) if one.kind is CountRule.PROPORTIONAL else 1
         for number, taken in axes.get(axis, {}).items():
-            weights[row, number] = 0 if number in still else taken.each[0]
-    equal = one.kind is CountRule.EQUAL
-    length = one.number if equal else int(np.diff(analysis.axis_start)[one.axes[0]])
-    return CountStatement(one.kind, 0 if equal else one.number, length, one.reason, one.module, one.axes, weights)
+            weights[row, number] = 0 if number in still else times * taken.each[0]
+    even = one.kind in EVEN
+    length = one.number if even else int(sizes[one.axes[0]])
+    return CountStatement(one.kind, 0 if even else one.number, length, one.reason, one.module, one.axes, weights)
 
 
 def _overlapping(analysis: Analysis, axes: Sequence[dict[int, _Taken]], still: Collection[int]) -> set[int]:

@@ -4,7 +4,7 @@ One number of a configuration decides a size in all layers, so they lose equally
 stays as it is, and blocks go as whole layers.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import gcd, lcm
@@ -62,6 +62,7 @@ def keep_uniform(model: Any, analysis: Analysis) -> Analysis:
         for axis in one.axes
         if axis >= 0
     ]
+    added += _proportional(decided, size)
     free_axes = {axis for one in decided for axis in one.axes}
     lists = {path for one in fields.effects for path in one.layers}
     whole: list[int] = []
@@ -87,11 +88,13 @@ class _DecidedSize:
             is an output).
         fields: Those that decide it.
         step: Indices of an axis to one of the fields that can change, so that multiples of it are left.
+        factor: It is a constant times the product of the fields.
     """
 
     axes: tuple[int, ...]
     fields: tuple[Path, ...]
     step: int
+    factor: bool
 
 
 def _decided(analysis: Analysis, fields: ConfigFields) -> list[_DecidedSize]:
@@ -119,6 +122,7 @@ def _decided(analysis: Analysis, fields: ConfigFields) -> list[_DecidedSize]:
             tuple(sorted(axes)),
             tuple(dict.fromkeys(path for one in signatures for path, _ in one[1:])),
             lcm(*(_step(one, units, bound) for one in signatures)),
+            all(_is_factor(one, units) for one in signatures) and len({_paths(one) for one in signatures}) == 1,
         )
         for signatures, axes in joined
         if axes - {-1}
@@ -130,6 +134,28 @@ def _step(signature: _Signature, units: Mapping[Path, FieldEffect], bound: Colle
     size, *by = signature
     steps = [divmod(other - size, units[path].other - units[path].value) for path, other in by if path not in bound]
     return gcd(*(step for step, _ in steps)) if steps and not any(rest for _, rest in steps) else 1
+
+
+def _paths(signature: _Signature) -> frozenset[Path]:
+    return frozenset(path for path, _ in signature[1:])
+
+
+def _is_factor(signature: _Signature, units: Mapping[Path, FieldEffect]) -> bool:
+    """Whether a size grows in proportion with each of the fields that decide it."""
+    size, *by = signature
+    return all(other * units[path].value == size * units[path].other for path, other in by)
+
+
+def _proportional(decided: Sequence[_DecidedSize], sizes: NDArray[np.int64]) -> Iterator[Constraint]:
+    """Sizes that are other multiples of the same fields keep the same share (a bottleneck's channels and its width)."""
+    alike: dict[frozenset[Path], list[int]] = {}
+    for one in decided:
+        if one.factor and min(one.axes) >= 0:
+            alike.setdefault(frozenset(one.fields), []).append(one.axes[0])
+    for fields, axes in alike.items():
+        if len(axes) > 1:
+            number = lcm(*(int(sizes[axis]) for axis in axes))
+            yield Constraint(CountRule.PROPORTIONAL, tuple(axes), number, (), _equal(sorted(fields, key=str)), "")
 
 
 def _equal(fields: Sequence[Path]) -> Message:

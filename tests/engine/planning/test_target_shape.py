@@ -102,7 +102,7 @@ def test_other_limits_are_met_with_what_the_shape_leaves_open(free: Analysis) ->
     [
         ({"heads": 5}, "5 heads cannot be kept with 2 of 4 .* of 2 heads. Nearest possible number of heads: 4 or 6."),
         ({"heads": 4, "kv": 4}, "4 heads cannot be kept with 4 of 4 .* Nearest possible number of heads: 8."),
-        ({"head-dim": 2}, "head dimensions stay at 4 in each layer. Leave them out"),
+        ({"head-dim": 2}, "head dimensions stay at 4 in each layer. The key/value groups .* Leave them out"),
         ({"ffn": 49}, "asks for 49 neurons, but there are 48"),
         ({"layers": 4}, "asks for 4 blocks, but there are 3"),
         ({"experts": 2}, "no removable experts"),
