@@ -203,7 +203,7 @@ class ConfigFields:
             if shapes[name][dim] != self.shapes[name][dim]
         }
         names = self.shapes.keys() ^ shapes.keys()
-        lists = {match[1] for name in names for match in re.finditer(r"(?=((?:[^.]+\.)*?[^.]+)\.(\d+)\.)", name)}
+        lists = {name[: match.start()] for name in names for match in re.finditer(r"\.(?=\d+\.)", name)}
         counted = sorted(
             path for path in lists if _length(self.shapes, path) == value and _length(shapes, path) == other
         )

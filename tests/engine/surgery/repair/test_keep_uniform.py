@@ -57,6 +57,14 @@ def test_a_share_that_was_broken_is_noticed(bottleneck: tuple[Any, Analysis]) ->
     assert CountRule.PROPORTIONAL in {one.kind for one in broken}
 
 
+def test_each_stage_counts_its_own_layers(bottleneck: tuple[Any, Analysis]) -> None:
+    model, analysis = bottleneck
+    plan = planned(analysis, KindLimit(Kind.BLOCK, count=2))
+    assert is_configurable(model, analysis, plan)
+    stock = resnet(**BOTTLENECK | {"depths": [2, 2]})
+    assert costs(analysis, plan).parameters == sum(one.numel() for one in stock.parameters())
+
+
 def test_a_kind_that_goes_with_the_width_is_no_missing_one() -> None:
     analysis = uniform(resnet(**BASIC))
     with pytest.raises(PlanError, match=r"filters go in step with the residual channels.*Enter how many residual"):
