@@ -24,7 +24,8 @@ class ShapeFigures(QWidget):
 
     Attributes:
         cells: By row and column, the words.
-        notes: What else goes.
+        remarks: What else goes, and what the result cannot be.
+        notes: Further hints.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -55,7 +56,8 @@ class ShapeFigures(QWidget):
                 grid.addWidget(cell, row, column, RIGHT)
         self._show_row(CACHE, False)
         outer.addLayout(grid)
-        self.notes = label("", "muted", wrap=True)
+        self.remarks, self.notes = label("", wrap=True), label("", "muted", wrap=True)
+        outer.addWidget(self.remarks)
         outer.addWidget(self.notes)
 
     def show_original(self, costs: Costs) -> None:
@@ -67,6 +69,7 @@ class ShapeFigures(QWidget):
         """Show nothing of a shape any more; the original stays."""
         for cells in self.cells:
             _write(cells, None, None)
+        self._remark("")
         self.notes.setText("")
 
     def show_answer(self, answer: ShapeAnswer, remark: str = "") -> None:
@@ -82,8 +85,12 @@ class ShapeFigures(QWidget):
         timed = None if latency is None else tuple(milliseconds(one / NANOSECONDS) for one in latency)
         _write(self.cells[3], timed, latency)
         unknown = [] if latency is not None else [self.tr("Run > Measure latency savings predicts the latency.")]
-        notes = [sentence(one) for one in plan.notes] if plan is not None else []
-        self.notes.setText(" ".join(one for one in (*notes, remark, *unknown) if one))
+        self._remark(" ".join(map(sentence, plan.notes)) if plan is not None else "")
+        self.notes.setText(" ".join(one for one in (remark, *unknown) if one))
+
+    def _remark(self, words: str) -> None:
+        self.remarks.setText(words)
+        self.remarks.setVisible(bool(words))
 
     def _show_row(self, row: int, on: bool) -> None:
         for each in (self._named[row], *self.cells[row]):

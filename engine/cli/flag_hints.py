@@ -13,6 +13,7 @@ HINTS = {
     "outputs.narrower": "--output",
     "open.no_input": "--input, --task",
     "plan.kind_preset": "--preset NAME",
+    "plan.shape_no_config": "--uniform",
     "program.pickle": "--trust-pickle",
     "project.moved": "--moved OLD=NEW",
     "session.machine": "--over-ssh",

@@ -32,13 +32,13 @@ from ..session.state_history import is_project
 from ..session.states import OpenedModel, State, StateKind
 from ..sharing.project_files import in_the_way
 from ..storage.serialization import to_plain
-from ..structures.analysis import from_identities, identities
+from ..structures.analysis import Mask, from_identities, identities
 from ..workflows.budget_search import LossLimit, SearchResult, brief_limit, search_budget
 from ..workflows.export import export_usual
 from ..workflows.latency_limit import LatencyOutcome, latency_in, table_for
 from ..workflows.prune import PruneSettings, prune_state, require_shape_of
 from ..workflows.shape_answer import ShapePlan
-from ..workflows.shape_plan import shape_plan
+from ..workflows.shape_plan import configuration_notes, shape_plan
 from .autosave import kept, saved, saved_if_stopped
 from .compute_device import use_device, use_log_folder, use_threads
 from .flag_hints import with_hint
@@ -160,7 +160,11 @@ def pruned(
     if begun is not session.present:
         reporter.note(f"Resuming an earlier run from {begun.id}. Finished steps are not repeated.")
     elif not asked.loss:
-        expected = _expected(session, begun, settings, scores, opened, reporter)
+        plan, prepared = _plan_ahead(session, begun, settings, scores, reporter), session.prepared
+        expected = _expected(settings, plan, opened)
+        if plan is not None and not prepared.spec.uniform:
+            for note in configuration_notes(prepared.opened.model, opened.analysis, plan):
+                reporter.note(with_hint(note))
     if expected is not None:
         reporter.note(str(expected))
     goal, found, made = _made(session, begun, settings, loss_limit, scores, partial(kept, session, folder, reporter))
@@ -183,25 +187,27 @@ def pruned(
     return PruneOutcome(opened, made, cut, made[-1], criterion, got, tuple(notes), expected, latency, found, shape)
 
 
-def _expected(
-    session: Session,
-    start: State,
-    settings: PruneSettings,
-    scores: NDArray[Any],
-    opened: OpenedModel,
-    reporter: Reporter,
-) -> Message | None:
-    """What our benchmarks saw of such a cut and its recovery; None without one, or where no benchmark is alike."""
-    if settings.recovery is None or opened.task is None:
+def _plan_ahead(
+    session: Session, start: State, settings: PruneSettings, scores: NDArray[Any], reporter: Reporter
+) -> Mask | None:
+    """[S] what the plan removes, where a recovery follows; None where none does, or no plan is possible."""
+    if settings.recovery is None or not session.has_task:
         return None
-    locked, _ = from_identities(opened.analysis, settings.locked)
+    locked, _ = from_identities(session.analysis, settings.locked)
     table = reporter.finish(table_for(session, settings.goal, NeverCancelled()))
     try:
-        plan = solve(opened.analysis, scores, settings.goal, session.removed(start.id), locked, table)
+        return solve(session.analysis, scores, settings.goal, session.removed(start.id), locked, table).removed
     except PlanError:  # the pruning itself will say it
         return None
-    cut = cut_model(opened.analysis, plan.removed, opened.task.metric, len(opened.task.classes))
-    return expectation(cut, settings.recovery)
+
+
+def _expected(settings: PruneSettings, plan: Mask | None, opened: OpenedModel) -> Message | None:
+    """What our benchmarks saw of such a cut and its recovery; None without one, or where no benchmark is alike."""
+    if settings.recovery is None or opened.task is None or plan is None:
+        return None
+    return expectation(
+        cut_model(opened.analysis, plan, opened.task.metric, len(opened.task.classes)), settings.recovery
+    )
 
 
 def _made(

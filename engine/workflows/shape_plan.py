@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import Message
+from ..messages import all_of, title
 from ..model_inputs import batch_size, token_count
 from ..planning.budget_schedule import goals_of, require_way
 from ..planning.goal import solve
-from ..planning.protocol import Choose, Goal
+from ..planning.protocol import Choose, Goal, plural
 from ..planning.scope import outside_scope, touching
 from ..planning.target_shape import forced_sizes, shape_of
 from ..session.open_model import example_inputs
@@ -19,7 +20,7 @@ from ..structures.analyse import analyse
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import costs
 from ..surgery.repair.config_fit import is_transformers
-from ..surgery.repair.keep_uniform import fitting_plan, is_configurable, keep_uniform
+from ..surgery.repair.keep_uniform import fitting_plan, is_configurable, keep_uniform, kinds_without_field
 from ..surgery.repair.kv_cache import cached_by_heads, cached_numbers
 from .shape_answer import ShapePlan
 
@@ -33,7 +34,7 @@ JOINT = frozenset({Kind.WIDTH, Kind.HEAD, Kind.KV_GROUP, Kind.HEAD_DIM})
 NO_CONFIGURATION = Message(
     "plan.shape_no_config",
     "No configuration of the model's class has this shape, so the stock library does not load the result. Open the "
-    "model with uniform layers to be offered shapes that have one.",
+    "model with uniform layers to plan shapes that have one.",
 )
 
 
@@ -61,7 +62,7 @@ def shape_plan(
     cached, notes = None, forced_sizes(analysis, goal, analysis.empty() if before is None else before, removed)
     if is_transformers(model) and not uniform:
         cached = cached_by_heads(model, analysis, removed)
-        notes += () if is_configurable(model, analysis, removed) else (NO_CONFIGURATION,)
+        notes += configuration_notes(model, analysis, removed)
     if uniform:
         original, result = (cached_numbers(model, analysis, plan) for plan in (analysis.empty(), removed))
         cached = None if original is None or result is None else (original, result)
@@ -74,6 +75,26 @@ def shape_plan(
         JOINT if uniform else frozenset(),
         notes,
     )
+
+
+def configuration_notes(model: Any, analysis: Analysis, removed: Mask) -> tuple[Message, ...]:
+    """That no configuration describes what a plan leaves of a model whose layers may differ, and what to do about it.
+
+    Args:
+        model: The original.
+        analysis: Of it.
+        removed: [S] the plan.
+    """
+    if not is_transformers(model) or is_configurable(model, analysis, removed):
+        return ()
+    kinds = kinds_without_field(model, analysis, removed)
+    if not kinds:
+        return (NO_CONFIGURATION,)
+    template = (
+        "No configuration of the model's class has fewer {kinds}, so the result cannot be exported as a Hugging Face "
+        "folder. Keep all {kinds} to export one."
+    )
+    return (Message("plan.shape_no_field", template, {"kinds": all_of(title(plural(one)) for one in kinds)}),)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

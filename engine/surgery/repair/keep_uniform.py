@@ -244,6 +244,25 @@ def is_configurable(model: Any, analysis: Analysis, removed: Mask) -> bool:
     return _accepted(fields_of(model), analysis, removed)
 
 
+def kinds_without_field(model: Any, analysis: Analysis, removed: Mask) -> tuple[Kind, ...]:
+    """The kinds that a plan removes although no number of the configuration lets them go (head dimensions).
+
+    Args:
+        model: The original, of transformers.
+        analysis: Of it, without the constraints of `keep_uniform`.
+        removed: [S] the plan.
+    """
+    uniform, found = keep_uniform(model, analysis), list[Kind]()
+    free = {analysis.sets[n].kind for bundle in all_bundles(uniform) if bundle.most for n in bundle.sets}
+    for kind in (one for one in Kind if one not in free):
+        alone = analysis.empty()
+        for one in analysis.sets:
+            alone[one.structures] = removed[one.structures] & (one.kind is kind)
+        if alone.any() and not is_configurable(model, analysis, alone):
+            found.append(kind)
+    return tuple(found)
+
+
 def _accepted(fields: ConfigFields, analysis: Analysis, plan: Mask) -> bool:
     """Whether a configuration builds what a plan [S] leaves."""
     found = {name: tuple(shape) for name, shape in shapes(analysis, plan).items() if name in fields.shapes}

@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from secateur.engine.cli.main import main
-from secateur.engine.errors import PlanError
+from secateur.engine.errors import PlanError, SecateurError
 from secateur.engine.planning.protocol import KindLimit
 from secateur.engine.pruning import prune
 from secateur.engine.recipes.recipe import read_recipe
@@ -191,6 +191,23 @@ def test_a_shape_that_cannot_be_is_refused_before_anything_is_scored(
 def test_what_shear_needs_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(["shear", str(folder)], capsys, code=1)["error"]["code"] == "cli.no_shape"
     assert printed(["shear", "bundled:vit", "--plan", *SHAPE], capsys, code=1)["error"]["code"] == "cli.plan_source"
+
+
+def test_what_no_configuration_describes_is_told_before_anything_is_cut(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> Any:
+        raise SecateurError("test.stop", "Stopped.")
+
+    monkeypatch.setattr(Session, "cut", stop)
+    for split in ("train", "val", "test"):
+        (tmp_path / f"{split}.txt").write_text("01234567" * 12)
+    data = ["--task", str(tmp_path), "--tokenizer", "bytes", "--length", "16", "--batch", "4", "--purpose", "causal"]
+    words = ["--criterion", "l1", "--steps", "2", *data]
+    assert main(["prune", str(folder), "--shape", "head-dim=4", *words]) == 1
+    assert "No configuration of the model's class has fewer head dimensions" in capsys.readouterr().err
+    assert main(["prune", str(folder), "--shape", "width=30", "heads=4", *words]) == 1
+    assert "plan shapes that have one. (--uniform)" in capsys.readouterr().err
 
 
 def test_the_name_of_a_published_shape_leads_to_its_own_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -101,6 +101,14 @@ def test_a_shape_that_no_configuration_has_is_told_where_layers_may_differ(unifo
     assert stock is not None and not stock.notes
 
 
+def test_kinds_that_no_configuration_lets_go_are_told_by_name(free: Session) -> None:
+    plan = asked(free, locked=None, **{"head-dim": 2}).plan
+    assert plan is not None and [note.code for note in plan.notes] == ["plan.shape_no_field"]
+    assert "fewer head dimensions" in str(plan.notes[0]) and "Keep all head dimensions" in str(plan.notes[0])
+    fewer = asked(free, heads=4, kv=4).plan  # heads of a group are no field of their own, but their product is
+    assert fewer is not None and not fewer.notes
+
+
 @pytest.mark.parametrize(
     ("shape", "kind"),
     [
