@@ -25,6 +25,14 @@ from .messages import title
 from .text.notation import Notation
 
 
+class DataKind(StrEnum):
+    """What data has that some settings are about."""
+
+    IMAGES = "images"
+    TEXT = "text"
+    DOMAINS = "domains"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
     """How a setting is shown, written and read, and its range.
@@ -60,6 +68,7 @@ class Option:
         on_command_line: Whether the command line generates an option for it.
         in_dialog: Whether dialogs generate a field for it.
         in_report: Whether reports list it.
+        applies_to: What data needs to have, or the setting changes nothing; None where any will do.
     """
 
     title: str
@@ -91,6 +100,7 @@ class Option:
     on_command_line: bool = True
     in_dialog: bool = True
     in_report: bool = True
+    applies_to: DataKind | None = None
 
     def holds(self, value: float) -> bool:
         """Whether a number is in the range; infinity and what is no number never are."""

@@ -13,6 +13,7 @@ from secateur.engine.options import setting_of
 from secateur.engine.recovery.budget import Unit
 from secateur.engine.recovery.protocol import Mixing, RecoverySettings
 from secateur.engine.tasks.domain_mixture import require_losses
+from secateur.engine.tasks.protocol import TaskInfo
 
 from ..text.translate import engine_words, sentence
 from ..widgets.fields import ComboBox, DoubleSpinBox, LineEdit, SpinBox
@@ -35,8 +36,7 @@ class RecoverySettingsDialog(FormDialog):
         parent: QWidget,
         settings: RecoverySettings,
         use: Callable[[RecoverySettings], None],
-        has_tokens: bool = True,
-        domains: tuple[str, ...] | None = None,
+        task: TaskInfo | None = None,
     ) -> None:
         """Ask in a window.
 
@@ -44,18 +44,17 @@ class RecoverySettingsDialog(FormDialog):
             parent: What the dialog stands over.
             settings: Those so far.
             use: Gets what was chosen.
-            has_tokens: The data is text, or there is none yet.
-            domains: Of the data; None where there is none yet.
+            task: The data, which says what settings are about; None where there is none yet.
         """
         sentence = self.tr("The original is the teacher. The settings apply to the next recoveries of this session.")
         super().__init__(parent, self.tr("Recovery settings"), sentence, self.tr("Use these settings"))
-        self.before, self._has_tokens, self._domains = settings, has_tokens, domains
+        self.before, self._task = settings, task
         self.fields = SettingsFields(settings, self.add_row)
         self._mirror = cast("ComboBox", self.fields.widgets["mirror"])
         cast("DoubleSpinBox", self.fields.widgets["distillation"]).valueChanged.connect(self._weigh)
         self._weigh(settings.distillation)
         self._references = cast("LineEdit", self.fields.widgets["references"])
-        if domains:
+        if domains := () if task is None else task.domains:
             example = ",".join(f"{name}=2.5" for name in domains)
             self._references.setPlaceholderText(self.tr("empty: the original's; or {0}").format(example))
         self._references.textChanged.connect(self.check)
@@ -63,6 +62,8 @@ class RecoverySettingsDialog(FormDialog):
         self.act, self.problem = lambda: use(self.settings()), self._problem
         for unit in BUDGETS:
             cast("SpinBox | DoubleSpinBox", self.fields.widgets[unit]).valueChanged.connect(self.check)
+        for field in () if task is None else self.fields.beside(task.kinds):
+            self.show_row(field, False)
         self.check()
 
     def _problem(self) -> str:
@@ -75,7 +76,7 @@ class RecoverySettingsDialog(FormDialog):
         self._say_unused(given)
         if len(given) > 1:
             return self.tr("Give a recovery one length: minutes, steps or tokens.")
-        if Unit.TOKENS in given and not self._has_tokens:
+        if Unit.TOKENS in given and self._task is not None and not self._task.tokens:
             return self.tr("The data has no tokens to count. Give the length in minutes, steps or epochs.")
         return self._references_problem(replace(self.before, **values))
 
@@ -84,8 +85,8 @@ class RecoverySettingsDialog(FormDialog):
         if settings.references and settings.mixing is Mixing.NATURAL:
             return self.tr("Reference losses are for a mixing by where the loss lags. Choose it, or leave them out.")
         try:
-            for one in settings.references if self._domains is not None else ():
-                require_losses(self._domains or (), [name for name, _ in one.losses])
+            for one in settings.references if self._task is not None else ():
+                require_losses(self._task.domains, [name for name, _ in one.losses])
         except SecateurError as error:
             return sentence(error.message)
         return ""

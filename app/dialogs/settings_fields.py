@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from PySide6.QtWidgets import QLineEdit, QWidget
 
-from secateur.engine.options import Option, Setting, setting_of, settings_of
+from secateur.engine.options import DataKind, Option, Setting, setting_of, settings_of
 from secateur.engine.recovery.budget import Budget, Unit
 from secateur.engine.recovery.protocol import RecoverySettings
 
@@ -40,6 +40,14 @@ class SettingsFields:
             field = self.widgets[name] = settings_field(one, getattr(settings, name))
             box = isinstance(field, CheckBox)
             add_row("" if box else engine_words(one.option.title), field)  # a box has its own words
+
+    def beside(self, data: Collection[DataKind]) -> list[QWidget]:
+        """The fields of settings that change nothing with such data, and that nobody has set."""
+        return [
+            self.widgets[name]
+            for name, one in self._shown.items()
+            if one.option.applies_to not in (None, *data) and field_value(one, self.widgets[name]) == one.default
+        ]
 
     def values(self) -> dict[str, Any]:
         """What the fields hold, by the name of the setting."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 from ..devices import check_threads
 from ..errors import SecateurError, TaskError
 from ..messages import all_of
-from ..options import Option, require_in_range
+from ..options import DataKind, Option, require_in_range
 from ..tasks.domain_mixture import DomainTask, require_losses
 from ..text.notation import AMOUNT
 from .budget import Budget, Unit
@@ -149,6 +149,7 @@ class RecoverySettings:
             notation=AMOUNT,
             section=TRAINING,
             metavar="10M",
+            applies_to=DataKind.TEXT,
         ),
     ] = field(default=0, kw_only=True)
     accumulate: Annotated[
@@ -327,6 +328,7 @@ class RecoverySettings:
             automatic="where the original is as good on mirrored images",
             titles={"None": "automatic", "True": "always", "False": "never"},
             section=DISTILLATION,
+            applies_to=DataKind.IMAGES,
         ),
     ] = None
     teacher: Annotated[
@@ -352,6 +354,7 @@ class RecoverySettings:
             },
             section=TRAINING,
             flag="--mix-domains",
+            applies_to=DataKind.DOMAINS,
         ),
     ] = Mixing.NATURAL
     references: Annotated[
@@ -366,6 +369,7 @@ class RecoverySettings:
             hint="empty: the original's; or wiki=1.76,code=0.75",
             notation=REFERENCE_LOSSES,
             section=TRAINING,
+            applies_to=DataKind.DOMAINS,
         ),
     ] = field(default=(), kw_only=True)
     half: Annotated[

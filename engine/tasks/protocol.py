@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import Message
 from ..jobs import CancelToken, Job
 from ..model_inputs import Inputs
-from ..options import Option
+from ..options import DataKind, Option
 from ..text.notation import COUNT, NUMBERS, SIDES
 from .distillation_batch import DistillationBatch
 from .portion import Portion
@@ -340,6 +340,10 @@ class DataHint:
     spec: TaskSpec
 
 
+IMAGES = (3, 4)
+"""Dimensions of a sample that is an image [C, H, W] or a clip [C, T, H, W]."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskInfo:
     """What the window shows of a task.
@@ -380,6 +384,13 @@ class TaskInfo:
     spec: TaskSpec | None = None
     better: TaskSpec | None = None
     reordered: TaskSpec | None = None
+
+    @property
+    def kinds(self) -> frozenset[DataKind]:
+        """What the data has that settings are about; images too where no sample says what it is."""
+        images = any(one.image is not None or len(one.shape) in IMAGES for one in self.samples) or not self.samples
+        found = {DataKind.IMAGES: images, DataKind.TEXT: self.tokens > 0, DataKind.DOMAINS: bool(self.domains)}
+        return frozenset(kind for kind, has in found.items() if has)
 
     @property
     def finding(self) -> Message:

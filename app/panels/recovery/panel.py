@@ -271,11 +271,8 @@ class RecoveryPanel(QWidget):
     @Slot()
     def _ask_more(self) -> None:
         task = self.document.task
-        tokens, domains = task is None or task.tokens > 0, None if task is None else task.domains
         self.document.requested.emit(
-            lambda window: RecoverySettingsDialog(
-                window, self.settings, self._use, has_tokens=tokens, domains=domains
-            ).open()
+            lambda window: RecoverySettingsDialog(window, self.settings, self._use, task).open()
         )
 
     def _use(self, settings: RecoverySettings) -> None:

@@ -343,6 +343,24 @@ def test_domains_that_are_mixed_have_curves_of_their_own(shown) -> None:
     assert not panel.which.isVisible() and panel.curves.isVisible()
 
 
+def test_only_settings_that_the_data_is_about_are_shown(shown, qtbot) -> None:
+    def hidden(*, given: RecoverySettings | None = None, **data: Any) -> set[str]:
+        document = travelled()
+        document.contents.task = replace(task_info(), **data)
+        panel, window = shown(RecoveryPanel(document.workbench), 640, 190), Window(document.workbench)
+        qtbot.addWidget(window)
+        panel.settings = given or panel.settings
+        qtbot.mouseClick(panel.more, Qt.MouseButton.LeftButton)
+        (dialog,) = window.findChildren(RecoverySettingsDialog)
+        return {name for name, field in dialog.fields.widgets.items() if not field.isVisibleTo(dialog)}
+
+    text = Sample(None, "", "", (16,), 0, 0, "to be or not")
+    assert hidden() == {"tokens", "mixing", "references"}
+    assert hidden(tokens=64, samples=(text,)) == {"mirror", "mixing", "references"}
+    assert hidden(tokens=64, samples=(text,), domains=("code", "wiki")) == {"mirror"}
+    assert hidden(tokens=64, samples=(text,), given=RecoverySettings(mirror=False)) == {"mixing", "references"}
+
+
 def test_reference_losses_are_those_of_the_domains_of_the_data(shown, qtbot) -> None:
     document = travelled()
     document.contents.task = replace(task_info(), tokens=64, domains=("code", "wiki"))
