@@ -18,7 +18,7 @@ from ...text.verdicts import goal_asked, goal_role, goal_tip, goal_words
 from ...theme import px
 from ...widgets.empty_state import EmptyState
 from ...widgets.fields import ComboBox
-from ...widgets.labels import ElidedLabel, label, set_role
+from ...widgets.labels import label, set_role
 from ...widgets.plot_export import Drawing, Table, offer
 from ..baseline_card import BaselineCard
 from ..missing_data import ask_for_data
@@ -28,9 +28,9 @@ from .plot import TradeOffPlot
 from .points import TRIAL, Cost, axis_title, first_cost, splits_of, trade_off
 from .points import TradeOff as Points
 
-ROOMY, LOW, TIGHT = 300, 200, 180
-"""Height from which the legend is shown, its own at most, and height from which the verdict is shown, which the ledger
-has too; in device-independent pixels."""
+ROOMY, LOW, TIGHT = 300, 200, 190
+"""Height from which the legend is shown, its own at most, and height from which a verdict of one line is shown,
+which the ledger has too; in device-independent pixels."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES})
 
 
@@ -57,7 +57,7 @@ class TradeOffPanel(QWidget):
         self.split.addItem(self.tr("test split"), str(Split.TEST))
         self.split.addItem(self.tr("val split"), str(Split.VAL))
         self.split.addItem(self.tr("train split"), str(Split.TRAIN))
-        self._note, self.verdict = label(role="caption", wrap=True), ElidedLabel(role="strong", tells=False)
+        self._note, self.verdict = label(role="caption", wrap=True), label(role="strong", wrap=True)
         self._said = ""
         self._chosen_for: tuple[object, Split | None] = (None, None)
         self.legend, self.card = Legend(), BaselineCard()
@@ -82,7 +82,7 @@ class TradeOffPanel(QWidget):
         """Where it is low, the plot gets the room of legend and verdict; the Run menu and the ledger have them too."""
         super().resizeEvent(event)
         self.legend.give_room(self._roomy)
-        self.verdict.setVisible(self._room >= px(TIGHT))
+        self._show_verdict()
         self._show_note()
 
     @property
@@ -108,7 +108,7 @@ class TradeOffPanel(QWidget):
 
     def _lay_out(self) -> None:
         shown = QWidget()
-        inner = QVBoxLayout(shown)
+        inner = self._inner = QVBoxLayout(shown)
         inner.setContentsMargins(6, 6, 6, 2)
         row = QHBoxLayout()
         row.addWidget(self._note, 1)
@@ -151,10 +151,17 @@ class TradeOffPanel(QWidget):
         self.verdict.setText(words)
         self.verdict.setToolTip("\n".join(filter(None, (words, goal_tip(found)))))
         set_role(self.verdict, goal_role(found))
+        self._show_verdict()
         tried = any(point.mark == TRIAL for point in shown.points)
         self._said = shown.missing or self._legend(shown, tried)
         self._show_note()
         self._show_baselines()
+
+    def _show_verdict(self) -> None:
+        """Show it whole, in as many lines as it takes, or not: plots have no room for half of it."""
+        margins = self._inner.contentsMargins()
+        lines = self.verdict.heightForWidth(self.width() - margins.left() - margins.right())
+        self.verdict.setVisible(self._room >= px(TIGHT) + lines - self.verdict.fontMetrics().height())
 
     def _show_note(self) -> None:
         """Where it is low, only what is missing is worth a line."""

@@ -194,7 +194,8 @@ def trade_off(document: Document, cost: Cost, split: Split | None = None) -> Tra
 LEAST_RANGE, MOST_RANGE = 2.0, 10.0
 """Points of a fraction that the axis shows at least, and at most, unless original and goal need more."""
 WHOLE, MARK = 100.0, 0.06
-"""No metric in per cent is above it; the axis goes on by this share of itself, so that a mark there is whole."""
+"""No metric in per cent is above it, though its error may be; the axis goes on by this share of itself, so that a mark
+there is whole."""
 
 
 def metric_range(
@@ -220,9 +221,10 @@ def metric_range(
         lower, higher = min(low, point.y - point.error), max(high, point.y + point.error)
         if higher - lower <= most:
             low, high = lower, higher
+    whole = WHOLE if in_percent else math.inf
+    high = min(high, whole)
     pad = max(0.12 * (high - low), (LEAST_RANGE * unit - (high - low)) / 2)
-    most_of_all = max(high, WHOLE) + MARK * (high - low + 2 * pad) if in_percent else math.inf
-    return low - pad, min(high + pad, most_of_all)
+    return low - pad, min(high + pad, whole + MARK * (high - low + 2 * pad))
 
 
 def _elsewhere(document: Document, split: Split) -> str:

@@ -13,10 +13,11 @@ from secateur.app.document.job_state import JobView
 from secateur.app.panels.ledger import LedgerPanel
 from secateur.app.panels.samples import SamplesPanel
 from secateur.app.panels.state_strip import StateStrip
-from secateur.app.panels.tradeoff.panel import TradeOffPanel
+from secateur.app.panels.tradeoff.panel import ROOMY, TIGHT, TradeOffPanel
 from secateur.app.panels.tradeoff.plot import TradeOffPlot
 from secateur.app.panels.tradeoff.points import Cost, Point, trade_off
-from secateur.app.theme import tokens
+from secateur.app.theme import px, tokens
+from secateur.app.widgets.pane import Pane
 from secateur.engine.planning.goal_verdict import goal_verdict
 from secateur.engine.planning.protocol import Cost as Limited
 from secateur.engine.planning.protocol import Reached
@@ -93,6 +94,26 @@ def test_the_axis_ends_at_a_whole_hundred_but_for_the_mark_there() -> None:
     trade = trade_off(judged(opened(), s0=1.0), Cost.MACS)
     low, high = trade.y_range
     assert low < 99 and 100 < high < 100 + 0.1 * (high - low)
+    uncertain = opened()
+    judged(uncertain, s0=0.99)
+    original = uncertain.contents.states["s0"]
+    metric = replace(original.metrics[0], error=0.06)  # by bootstrap of few samples
+    uncertain.contents.states["s0"] = replace(original, metrics=(metric,))
+    low, high = trade_off(uncertain, Cost.MACS).y_range
+    assert low < 93 and 100 < high < 100 + 0.1 * (high - low)
+
+
+def test_the_verdict_is_whole_in_a_narrow_panel_or_leaves_its_room_to_the_plot(shown) -> None:
+    panel = TradeOffPanel(run().workbench)
+    pane, words = shown(Pane(panel), 320, ROOMY - 1), panel.verdict
+    needed = words.fontMetrics().boundingRect(words.contentsRect(), Qt.TextFlag.TextWordWrap, words.text())
+    assert words.fontMetrics().horizontalAdvance(words.text()) > words.width()
+    assert needed.height() <= words.height() and needed.width() <= words.width()
+    enough = px(TIGHT) + words.height() - words.fontMetrics().height()
+    for height in (enough, enough - 1):
+        pane.resize(320, height)
+        QApplication.processEvents()
+        assert words.isVisible() is (height == enough) and panel.height() == height  # nothing to scroll to
 
 
 def test_a_value_above_the_axis_is_told_at_the_upper_border(shown) -> None:
