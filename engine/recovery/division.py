@@ -343,7 +343,7 @@ def divided_copy(model: nn.Module, mesh: DeviceMesh, *, trains: bool) -> nn.Modu
             part = fully_shard(unit, mesh=mesh, reshard_after_forward=True, ignored_params=whole)
             part.set_gradient_divide_factor(1.0)  # gradients are summed, and gloo knows no other factor
             part.set_force_sum_reduction_for_comms(True)
-            if hasattr(part, "set_reduce_scatter_unused_params"):  # by torch 2.9 all processes use the same weights
+            if hasattr(part, "set_reduce_scatter_unused_params"):  # before torch 2.13 all have to use the same weights
                 part.set_reduce_scatter_unused_params(True)
     except Exception as error:
         raise _impossible(f"{type(error).__name__}: {error}".rstrip(".")) from error
