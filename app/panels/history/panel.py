@@ -1,4 +1,9 @@
-"""The states as a tree with the plans that branch off, and the steps of the present branch; a click goes there."""
+"""The states as a tree with the plans that branch off, and the steps of the present branch; a click goes there.
+
+States that follow one another stand below one another, however many rounds there are; only branches are indented.
+"""
+
+from collections import Counter
 
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt, Slot
 from PySide6.QtGui import QResizeEvent, QStandardItem, QStandardItemModel
@@ -38,8 +43,8 @@ from ...widgets.labels import label
 from .rows import PlanRow, Plans, plan_name, plan_tip, receipts
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.STATES, Aspect.MARKS, Aspect.GOAL})
-STATE_NAME, MACS, PARAMETERS, VERIFIED = 0, 3, 4, 5
-ROOM = {MACS: 380, VERIFIED: 470, PARAMETERS: 560}
+STATE_NAME, LATENCY, MACS, PARAMETERS, VERIFIED = 0, 2, 3, 4, 5
+ROOM = {LATENCY: 360, MACS: 380, VERIFIED: 470, PARAMETERS: 560}
 """Widths from which a column is shown, in device-independent pixels."""
 WIDE = 470
 """Width from which the steps are shown."""
@@ -132,10 +137,18 @@ class HistoryPanel(QWidget):
         rows: dict[str, QStandardItem] = {}
         self._present = None
         plans = self._plans.rows(self.document)
+        following = Counter(state.parent for state in self.document.states)
+        branched, in_line = set[str](), set[str]()
         for state in self.document.states:
-            items = self._items(state)
+            first, before = state.parent not in branched, rows.get(state.parent)
+            branched.add(state.parent)
+            items = self._items(state, named_origin=not first and before is not None)
+            if before is not None and following[state.parent] == 1:
+                in_line.add(state.id)
+                if state.parent in in_line:  # states that follow one another stand below one another
+                    before = before.parent()
             rows[state.id] = items[0]
-            (rows[state.parent] if state.parent in rows else self._model.invisibleRootItem()).appendRow(items)
+            (self._model.invisibleRootItem() if before is None else before).appendRow(items)
             for receipt in receipts(state):
                 items[0].appendRow(self._file_items(receipt))
             for plan in plans:
@@ -163,16 +176,20 @@ class HistoryPanel(QWidget):
     def _share_room(self) -> None:
         self._beside.setVisible(self.width() >= WIDE)
         room = self.width() - (STEPS if self.width() >= WIDE else 0)
+        target, states = self.document.target, self.document.states
+        timed = any(timing_of(state, target) is not None for state in states)
         for column, least in ROOM.items():
-            self.view.setColumnHidden(column, room < least)
+            self.view.setColumnHidden(column, room < least or (column == LATENCY and not timed))
 
-    def _items(self, state: State) -> list[QStandardItem]:
+    def _items(self, state: State, named_origin: bool = False) -> list[QStandardItem]:
+        """The cells of a state; what it was made from is named where the row above is another branch."""
         document, verified = self.document, state.verification
-        present = state is document.state and not document.marked.any()
-        name = kind_text(state.kind) if state.kind is StateKind.ORIGINAL else f"{kind_text(state.kind)} {state.id}"
+        present, name = state is document.state and not document.marked.any(), _named(state)
+        before = document.contents.states.get(state.parent)
+        shown = self.tr("{0} from {1}").format(name, _named(before)) if named_origin and before is not None else name
         metric, timing = document.metric(state), timing_of(state, document.target)
         texts = (
-            self.tr("{0}, current").format(name) if present else name,
+            self.tr("{0}, current").format(shown) if present else shown,
             self._metric(state),
             self.tr("not measured") if timing is None else latency_text(timing),
             scaled(state.macs),
@@ -180,6 +197,8 @@ class HistoryPanel(QWidget):
             "" if verified is None else rough(verified.difference),
         )
         tip = measured_tip(state, metric, timing, document.evaluation_split)
+        if before is not None:
+            tip = "\n".join(filter(None, (self.tr("{0}, made from {1}.").format(name, _named(before)), tip)))
         items = _row(texts, tip, present, (state.id, -1, Side(state.id)))
         self._present = items[0] if present else self._present
         items[-1].setToolTip(verified_tip(document.states, state) if verified is not None else "")
@@ -289,6 +308,11 @@ class HistoryPanel(QWidget):
             self.document.compare(chosen[0] if chosen else None, None)
 
 
+def _named(state: State) -> str:
+    """Recovered s2."""
+    return kind_text(state.kind) if state.kind is StateKind.ORIGINAL else f"{kind_text(state.kind)} {state.id}"
+
+
 def _row(texts: tuple[str, ...], tip: str, present: bool, data: tuple[str, int, Side]) -> list[QStandardItem]:
     """A row whose every cell knows where it leads."""
     items = [QStandardItem(text) for text in texts]
@@ -296,6 +320,7 @@ def _row(texts: tuple[str, ...], tip: str, present: bool, data: tuple[str, int, 
         for role, value in zip((STATE, PLACE, SIDE), data, strict=True):
             item.setData(value, role)
         item.setToolTip(tip)
+        item.setAccessibleDescription(tip)
         font = item.font()
         font.setBold(present)
         item.setFont(font)

@@ -2,6 +2,7 @@
 
 import pytest
 from PySide6.QtCore import QModelIndex, Qt
+from PySide6.QtGui import QFontMetrics
 
 from secateur.app.panels.history.panel import HistoryPanel
 from tests.app.branches import begun, branched
@@ -17,13 +18,10 @@ def panel(qtbot, dressed) -> HistoryPanel:
 
 
 def rows(panel: HistoryPanel) -> dict[str, QModelIndex]:
-    found, todo = {}, [QModelIndex()]
-    while todo:
-        above = todo.pop(0)
-        for n in range(panel.view.model().rowCount(above)):
-            index = panel.view.model().index(n, 0, above)
-            found[index.data()] = index
-            todo.append(index)
+    found, index = {}, panel.view.model().index(0, 0)
+    while index.isValid():  # as they stand below one another
+        found[index.data()] = index
+        index = panel.view.indexBelow(index)
     return found
 
 
@@ -40,10 +38,42 @@ def steps(panel: HistoryPanel) -> list[str]:
 def test_states_and_the_plans_that_were_left_stand_in_one_tree(panel) -> None:
     found = rows(panel)
     assert list(found) == [
-        "original", "plan, 60 marked", "cut s1", "cut s3", "recovered s2", "plan, 30 marked, current",
+        "original", "plan, 60 marked", "cut s1", "recovered s2", "cut s3 from original", "plan, 30 marked, current",
     ]  # fmt: skip
     assert found["recovered s2"].parent().data() == "cut s1"
     assert found["plan, 60 marked"].parent().data() == "original"
+
+
+def test_rounds_stand_below_one_another_and_their_names_are_whole(qtbot, dressed) -> None:
+    from secateur.engine.session.states import StateKind
+    from tests.app.branches import make
+
+    document, names = begun(), list[str]()
+    for number in range(1, 25):
+        kind = StateKind.RECOVERED if number % 2 == 0 else StateKind.CUT
+        if kind is StateKind.CUT:
+            document.plan.mark([number], True)
+        make(document, f"s{number}", f"s{number - 1}", kind, 0.9, 0.5)
+        names.append(f"{kind} s{number}")
+    panel = HistoryPanel(document)
+    qtbot.addWidget(panel)
+    panel.resize(360, 200)  # as in a window of 1024x700
+    panel.show()
+    found, view = rows(panel), panel.view
+    assert list(found) == ["original", *names[:-1], f"{names[-1]}, current"]
+    assert {index.parent().data() for name, index in found.items() if name != "original"} == {"original"}
+    for name, index in found.items():
+        fonts = QFontMetrics(index.data(Qt.ItemDataRole.FontRole))
+        assert view.visualRect(index).width() > fonts.horizontalAdvance(name)
+    assert found[names[3]].data(Qt.ItemDataRole.ToolTipRole).startswith("recovered s4, made from cut s3.")
+    document.plan.go_to("s4")
+    make(document, "s25", "s4", StateKind.CUT, 0.9, 0.5)
+    document.dispatcher.settle()
+    found = rows(panel)
+    branch = found["cut s25 from recovered s4, current"]
+    assert branch.parent() == found["cut s5"].parent() == found["recovered s4"]
+    assert found["recovered s6"].parent() == found["recovered s24"].parent() == found["cut s5"]
+    assert list(found).index("cut s25 from recovered s4, current") == len(found) - 1
 
 
 def test_going_back_and_acting_loses_no_plan(panel, qtbot) -> None:
@@ -92,7 +122,7 @@ def test_return_goes_where_the_arrow_keys_led(panel, qtbot) -> None:
 def test_two_branches_are_compared(panel, qtbot) -> None:
     document = panel.document
     click(qtbot, panel, "recovered s2")
-    click(qtbot, panel, "cut s3", Qt.KeyboardModifier.ControlModifier)
+    click(qtbot, panel, "cut s3 from original", Qt.KeyboardModifier.ControlModifier)
     assert document.state.id == "s2", "a click that selects a second row goes nowhere"
     click(qtbot, panel, "recovered s2, current", Qt.KeyboardModifier.ControlModifier)
     assert panel.comparison.text() == "Compare both"
