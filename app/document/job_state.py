@@ -16,7 +16,7 @@ from secateur.engine.recovery.protocol import RecoverySettings
 
 MOST_POINTS = 2000
 """Of a curve of gates: a longer one loses every second."""
-TRAINS = frozenset({"recover", "prune", "sweep"})
+TRAINS = frozenset({"recover", "prune", "sweep", "lowest", "apply_recipe"})
 """Methods of jobs that train a state, or several after one another, and tell the curve."""
 
 

@@ -69,13 +69,13 @@ class BudgetSearchJobs(QObject):
         began, self._tried = contents.present, []
 
         def arrived(made: tuple[Any, ...]) -> None:
-            document.take_arrivals(tuple(one for one in made if isinstance(one, State)))
+            document.take_trained(tuple(one for one in made if isinstance(one, State)))
             for one in made:
                 if isinstance(one, Trial):
                     self._tell(one, loss_limit)
 
         title = self.tr("Find the lowest {cost}, losing at most {loss}")
-        self._runner.run(
+        begun = self._runner.run(
             title.format(cost=cost_words(loss_limit.cost), loss=loss_words(loss_limit.loss, document.loses_points)),
             lambda found: self._found(found, began, loss_limit),
             "lowest",
@@ -85,6 +85,8 @@ class BudgetSearchJobs(QObject):
             document.scores,
             arrived=arrived,
         )
+        if begun:
+            document.expect_curve(began)
 
     def _tell(self, trial: Trial, loss_limit: LossLimit) -> None:
         which = (trial.share, trial.final)

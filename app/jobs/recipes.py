@@ -107,10 +107,10 @@ class RecipeJobs(QObject):
             mode,
             recipe in self.trusted,
             changes=True,
-            arrived=self._document.take_arrivals,
+            arrived=self._document.take_trained,
         )
         if begun:
-            self._document.begin_curve()
+            self._document.expect_curve(self._document.contents.present)
 
     def _applied(self, done: "Replay") -> None:
         document = self._document

@@ -236,7 +236,9 @@ class RecoveryPanel(QWidget):
         self.progress.show_progress(job.done, job.total, job.work)
         self.cancel.setEnabled(not job.cancelling)
         self.cancel.setText(self.tr("Cancelling \u2026") if job.cancelling else self.tr("Cancel"))
-        self.cancel.setAccessibleName(self.tr("Cancel the recovery"))
+        words = self.tr("Cancel: {0}").format(job.title)  # of a sweep all of it, not the recovery of now alone
+        self.cancel.setAccessibleName(words)
+        self.cancel.setToolTip(words)
 
     def _repair(self) -> Repair:
         return Repair(self.repair.currentData())  # Qt gives back a plain string

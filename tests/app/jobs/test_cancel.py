@@ -13,9 +13,12 @@ from secateur.app.panels.recovery import RecoveryPanel
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.errors import Message
 from secateur.engine.jobs import Cancelled, Progress
+from secateur.engine.planning.protocol import MASK_STEPS, Choose, Cost
 from secateur.engine.process.events import Progressed
+from secateur.engine.recipes.compatibility import Mode
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.states import StateKind
+from secateur.engine.workflows.budget_search import LossLimit
 from tests.app.playing import Player, play
 from tests.app.stand_in import state_of, task_info, weak
 
@@ -125,3 +128,38 @@ def test_a_cancelled_recovery_says_what_is_kept_and_that_recover_continues(
     player.workbench.states.recover(replace(settings, epochs=7))
     player.answer("recover", state_of(analysis, "s2", "s1", StateKind.RECOVERED, removed, 0.9, 0.4))
     assert document.kept is None
+
+
+@pytest.mark.parametrize("method", ["sweep", "lowest", "prune", "apply_recipe"])
+def test_what_trains_one_state_after_another_is_drawn_and_cancelled_where_recoveries_are(
+    qtbot, player: Player, method: str
+):
+    document, workbench, panel = player.document, player.workbench, RecoveryPanel(player.workbench)
+    qtbot.addWidget(panel)
+    panel.show()
+    assert not panel.cancel.isVisible()
+    start = {
+        "sweep": lambda: workbench.sweep.start((0.8, 0.5), recovery=RecoverySettings()),
+        "lowest": lambda: workbench.search.start(LossLimit(0.005, Cost.MACS, 6, 2), 1.0, RecoverySettings()),
+        "prune": lambda: workbench.shape.start(Choose.ROUNDS, MASK_STEPS, RecoverySettings()),
+        "apply_recipe": lambda: workbench.recipes.apply("recipe.json", Mode.SAME_GOAL),
+    }
+    start[method]()
+    number = begin(player, method, 5, Progress("at it", 1, 4, values={"step": 3.0, "loss": 0.4}))
+    assert (analysis := document.analysis) is not None and document.scores is not None
+    removed = weak(analysis, document.scores, 0.2)
+    curve = ({"step": 9, "loss": 0.2}, {"step": 9, "metric": 0.8})
+    recovered = replace(state_of(analysis, "s2", "s1", StateKind.RECOVERED, removed), curve=curve)
+    for step, made in ((1, "s1"), (2, "s3")):
+        player.make(method, state_of(analysis, made, "s0", StateKind.CUT, removed))
+        player.link.progressed.emit(number, Progressed(1, Progress("on"), ({"step": step, "loss": 1.0},)))
+        assert [point.step for point in document.curve] == [step] and document.training.state == made
+        player.make(method, recovered)
+        assert len(document.curve) == 2 and document.training.state == "s1"
+    panel.refresh()
+    assert (job := workbench.runner.queue.get(number)) is not None
+    assert (
+        panel.cancel.isVisible() and panel.cancel.accessibleName() == panel.cancel.toolTip() == f"Cancel: {job.title}"
+    )
+    qtbot.mouseClick(panel.cancel, LEFT)
+    assert player.link.cancelled == [number]
