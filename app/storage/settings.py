@@ -16,7 +16,7 @@ from PySide6.QtCore import QByteArray, QCoreApplication, QEvent, QSettings, QSta
 from secateur.engine.errors import SecateurError
 
 from . import quarantine
-from .background import BackgroundTasks
+from .background import CLOSING, BackgroundTasks
 
 NAME = "secateur"
 RECENT = 8
@@ -109,9 +109,9 @@ def _write(place: Path) -> None:
         raise PermissionError(str(place))
 
 
-def flush() -> None:
-    """Wait until everything that was stored is in the file."""
-    _tasks.flush()
+def flush(seconds: float = CLOSING) -> bool:
+    """Wait until everything that was stored is in the file, at most so long; whether it is."""
+    return _tasks.flush(seconds)
 
 
 # What was opened is listed for each machine that an engine ran on: a path means nothing on another one. That machine is

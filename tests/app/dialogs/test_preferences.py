@@ -22,6 +22,7 @@ from secateur.engine.session.states import OpenedModel
 from tests.app.fake_link import FakeLink, workbench_on
 from tests.app.playing import Player, play
 from tests.app.stand_in import SPEC
+from tests.waiting import PATIENCE
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -49,7 +50,7 @@ def test_look_text_and_threads_are_used_and_kept(main: MainWindow, player: Playe
     assert player.link.asked("use_threads") == (2,) and player.document.recovery.threads == 2
     player.answer("use_threads", 2)
     assert player.document.engine.processor == "CPU, 2 threads"
-    settings.flush()
+    assert settings.flush(PATIENCE)
     kept = settings.theme_choice(), settings.value("text", 0), settings.value(settings.THREADS, 0)
     assert kept == ("dark", 14, 2)
 

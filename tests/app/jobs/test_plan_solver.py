@@ -9,6 +9,7 @@ import pytest
 
 from secateur.app.jobs.plan_solver import PlanSolver
 from secateur.engine.planning import goal
+from tests.waiting import PATIENCE
 
 
 def test_of_searches_that_wait_only_the_last_is_made(qtbot, monkeypatch) -> None:
@@ -17,7 +18,7 @@ def test_of_searches_that_wait_only_the_last_is_made(qtbot, monkeypatch) -> None
     def solve(_analysis: Any, _scores: Any, wanted: Any, *_others: Any) -> Any:
         asked.append(wanted)
         begun.set()
-        go.wait(10)
+        go.wait(PATIENCE)
         return SimpleNamespace(removed=wanted)
 
     monkeypatch.setattr(goal, "solve", solve)
@@ -27,7 +28,7 @@ def test_of_searches_that_wait_only_the_last_is_made(qtbot, monkeypatch) -> None
     for number in range(5):
         contents: Any = SimpleNamespace(analysis=(), table=None, wanted=number, **masks)
         search.start(contents, None, on_done=answers.append, on_error=pytest.fail)  # type: ignore[arg-type]
-        assert begun.wait(10)
+        assert begun.wait(PATIENCE)
     go.set()
     qtbot.waitUntil(lambda: 4 in answers)
     search.close()

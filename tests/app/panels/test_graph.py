@@ -20,6 +20,7 @@ from secateur.app.panels.graph.layout import Layout, lanes, lay_out
 from secateur.engine import analyse
 from secateur.engine.structures.analysis import Analysis
 from tests.app.stand_in import StandIn, opened
+from tests.waiting import PATIENCE
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -69,7 +70,7 @@ def panel(document, shown) -> GraphPanel:
 
 def settled(panel: GraphPanel) -> GraphPanel:
     """Once what is laid out is shown."""
-    assert panel.workbench.layouts.flush()
+    assert panel.workbench.layouts.flush(PATIENCE)
     QApplication.processEvents()
     return panel
 

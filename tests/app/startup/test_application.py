@@ -6,6 +6,7 @@ from shiboken6 import isValid
 
 from secateur.app.startup import application as program
 from secateur.app.window.main_window import MainWindow
+from tests.waiting import PATIENCE
 
 from ..fake_link import FakeLink, workbench_on
 
@@ -19,7 +20,7 @@ class SlowLink(FakeLink):
         self.ended_in: threading.Thread | None = None
 
     def close(self) -> None:
-        self.may_end.wait(30)
+        self.may_end.wait(PATIENCE)
         self.ended_in = threading.current_thread()
         self.closed = True
 

@@ -4,6 +4,7 @@ import threading
 
 from secateur.app.storage.background import BackgroundTasks
 from secateur.engine.errors import SecateurError
+from tests.waiting import PATIENCE
 
 
 def test_tasks_run_in_order_elsewhere_and_a_failure_is_told() -> None:
@@ -18,7 +19,7 @@ def test_tasks_run_in_order_elsewhere_and_a_failure_is_told() -> None:
         if number == 10:
             tasks.run(fail)
     tasks.run(lambda: done.append(threading.get_ident()))
-    assert tasks.flush()
+    assert tasks.flush(PATIENCE)
     assert done[:20] == list(range(20)) and done[20] != threading.get_ident()
     assert [str(one) for one in failures] == ["full"]
     assert tasks.close() and "test" not in [t.name for t in threading.enumerate()]
@@ -26,7 +27,7 @@ def test_tasks_run_in_order_elsewhere_and_a_failure_is_told() -> None:
 
 def test_what_never_ran_anything_has_no_thread_and_one_that_was_closed_can_begin_again() -> None:
     tasks, done = BackgroundTasks("test"), list[int]()
-    assert tasks.flush() and tasks.close()
+    assert tasks.flush(PATIENCE) and tasks.close(PATIENCE)
     tasks.run(lambda: done.append(1))
     assert tasks.close() and done == [1]
     tasks.run(lambda: done.append(2))

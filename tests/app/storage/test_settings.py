@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication
 
 from secateur.app.storage import quarantine, settings
 from secateur.app.window.main_window import MainWindow
+from tests.waiting import PATIENCE
 
 from ..fake_link import FakeLink, workbench_on
 
@@ -24,7 +25,7 @@ def nothing_told():
 
 
 def lines() -> list[str]:
-    settings.flush()
+    assert settings.flush(PATIENCE)
     return settings.path().read_text().splitlines()
 
 
@@ -37,7 +38,7 @@ def written_elsewhere(*changed: str) -> None:
 
 def forget_memory() -> None:
     """As another process would see it."""
-    settings.flush()
+    assert settings.flush(PATIENCE)
     settings._opened.clear()
 
 
@@ -155,7 +156,7 @@ def test_a_folder_that_cannot_be_written_costs_a_sentence_and_nothing_else():
     settings.path().parent.parent.mkdir(parents=True)
     settings.path().parent.write_text("a file where the folder should be")
     settings.store("theme", "dark")
-    settings.flush()
+    assert settings.flush(PATIENCE)
     assert settings.theme_choice() == "dark"
     assert any("could not be saved" in sentence for sentence in quarantine.take_notices())
 
@@ -166,7 +167,7 @@ def test_the_file_is_written_in_another_thread(qapp, monkeypatch):
     monkeypatch.setattr(QSettings, "sync", lambda file: (threads.append(threading.current_thread()), sync(file)))
     settings.store("theme", "dark")
     QApplication.processEvents()  # Qt asks to write what is not written
-    settings.flush()
+    assert settings.flush(PATIENCE)
     assert threads and threading.main_thread() not in threads
     assert "theme=dark" in lines()
 
@@ -175,12 +176,12 @@ def test_the_interfaces_thread_never_writes(qapp, monkeypatch):
     monkeypatch.setattr(settings, "_write", lambda place: None)
     settings.store("theme", "dark")
     QApplication.processEvents()
-    settings.flush()
+    assert settings.flush(PATIENCE)
     assert not settings.path().exists() and settings.theme_choice() == "dark"
 
 
 def test_a_process_that_starts_reads_what_this_one_wrote():
     settings.store("text", "ä − ×")
-    settings.flush()
+    assert settings.flush(PATIENCE)
     done = subprocess.run([sys.executable, "-c", STARTED_ANEW], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == repr("ä − ×"), done.stderr

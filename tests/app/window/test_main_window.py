@@ -8,6 +8,7 @@ from secateur.app.storage import settings
 from secateur.app.window.main_window import MainWindow
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.sources.protocol import ModelSpec
+from tests.waiting import PATIENCE
 
 from ..demo_analysis import small_resnet
 from ..fake_link import FakeLink, workbench_on
@@ -86,5 +87,5 @@ def test_each_menu_has_its_own_commands_and_what_was_opened_lately_stands_in_one
 def test_a_project_that_was_saved_stands_among_what_was_opened_lately(window, tmp_path) -> None:
     adopt(window)
     window.document.saved(str(tmp_path), 0)
-    window.workbench.files.flush()
+    assert window.workbench.files.flush(PATIENCE)
     assert (window.document.model_name, str(tmp_path)) in settings.recent()

@@ -19,6 +19,7 @@ from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.targets.protocol import TargetSpec
+from tests.waiting import PATIENCE
 
 from ...demo_analysis import scores_of, small_resnet
 from ...document.test_document import ANALYSIS, FIRST, SCORES, STEPS, Desk, act
@@ -71,7 +72,7 @@ def restored(folder: Path, of: Document) -> Document:
 
 
 def written(desk: Desk) -> None:
-    assert desk.workbench.autosave.journal._background.flush(10)
+    assert desk.workbench.autosave.journal._background.flush(PATIENCE)
 
 
 def test_everything_that_was_chosen_comes_back(qapp, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.storage.folder_lock import ENGINE, WINDOW, FolderLock
 from secateur.engine.structures.analysis import identities
+from tests.waiting import PATIENCE
 
 from ...document.test_document import ANALYSIS, FIRST, Desk
 from ...fake_link import FakeLink, workbench_on
@@ -57,7 +58,7 @@ def session(name: str, states: int = 2) -> Desk:
 def killed(desk: Desk) -> Path:
     """End as `kill -9` ends: the system lets the lock go, and nothing else happens."""
     keeper = desk.workbench.autosave
-    keeper.journal._background.flush()
+    assert keeper.journal._background.flush(PATIENCE)
     assert keeper._lock is not None
     folder = keeper._lock.path.parent
     keeper._lock.release(clean=False)
@@ -174,7 +175,7 @@ def test_discarded_is_deleted_at_the_next_start_and_not_before_and_can_be_undone
     press(window, qtbot, "Undo")
     qtbot.waitUntil(lambda: "Discarded" not in words_of(window))
     press(window, qtbot, "Discard")
-    window.workbench.autosave.journal._background.flush()
+    assert window.workbench.autosave.journal._background.flush(PATIENCE)
     assert one.exists() and two.exists()
     (kept,) = session_folders.drafts(sessions_folder())
     session_folders.tidy(sessions_folder())
@@ -360,7 +361,7 @@ def test_a_draft_is_discarded_on_the_start_page_and_that_can_be_undone(window, q
     qtbot.waitUntil(lambda: "It will be deleted at the next start" in page_of(window))
     click("Undo")
     qtbot.waitUntil(lambda: "just now" in page_of(window))
-    window.workbench.autosave.journal._background.flush()
+    assert window.workbench.autosave.journal._background.flush(PATIENCE)
     assert [draft.folder.name for draft in session_folders.drafts(sessions_folder())] == ["one"]
 
 
@@ -414,7 +415,7 @@ def test_opening_another_model_closes_the_session_before_in_order() -> None:
     state = state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty())
     other = OpenedModel("other", ANALYSIS, state, (), task_info(), folder=str(sessions_folder() / "two"))
     desk.workbench.model.adopt(other, ModelSpec("other"))
-    desk.workbench.autosave.journal._background.flush()
+    assert desk.workbench.autosave.journal._background.flush(PATIENCE)
     assert not (sessions_folder() / "one" / WINDOW).exists() and FolderLock(sessions_folder() / "two").taken()
     begun = (sessions_folder() / "one" / "window.jsonl").read_bytes().splitlines()[0]
     assert json.loads(begun)["name"] == "net"
@@ -433,7 +434,7 @@ def test_the_system_lets_a_lock_go_when_its_process_is_killed(tmp_path: Path) ->
     ready, end = context.Event(), context.Event()
     process = context.Process(target=_hold, args=(str(tmp_path), ready, end))
     process.start()
-    assert ready.wait(60)
+    assert ready.wait(PATIENCE)
     lock = FolderLock(tmp_path)
     assert lock.taken() and not lock.take()
     process.kill()
@@ -512,7 +513,7 @@ def test_a_session_of_this_machine_is_not_restored_by_an_engine_elsewhere(window
 
 def test_a_session_elsewhere_that_another_window_has_is_said_to_be_in_use(window, qtbot) -> None:
     desk = far_session("one")
-    desk.workbench.autosave.journal._background.flush()
+    assert desk.workbench.autosave.journal._background.flush(PATIENCE)
     said: list[str] = []
     window.document.announced.connect(said.append)
     window.workbench.sessions.restore(sessions_folder() / "one", "net")
