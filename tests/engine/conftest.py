@@ -1,10 +1,25 @@
 """What every test of the engine starts from."""
 
+import random
+
+import numpy as np
 import pytest
 import torch
+
+
+def _seed() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _same_fixtures_every_time() -> None:
+    """What the tests of a file share is the same whatever ran before it in this process."""
+    _seed()
 
 
 @pytest.fixture(autouse=True)
 def _same_weights_every_time() -> None:
     """Networks of random weights are the same in every run: a filter that happens to be silent proves nothing."""
-    torch.manual_seed(0)
+    _seed()

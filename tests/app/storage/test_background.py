@@ -22,16 +22,16 @@ def test_tasks_run_in_order_elsewhere_and_a_failure_is_told() -> None:
     assert tasks.flush(PATIENCE)
     assert done[:20] == list(range(20)) and done[20] != threading.get_ident()
     assert [str(one) for one in failures] == ["full"]
-    assert tasks.close() and "test" not in [t.name for t in threading.enumerate()]
+    assert tasks.close(PATIENCE) and "test" not in [t.name for t in threading.enumerate()]
 
 
 def test_what_never_ran_anything_has_no_thread_and_one_that_was_closed_can_begin_again() -> None:
     tasks, done = BackgroundTasks("test"), list[int]()
     assert tasks.flush(PATIENCE) and tasks.close(PATIENCE)
     tasks.run(lambda: done.append(1))
-    assert tasks.close() and done == [1]
+    assert tasks.close(PATIENCE) and done == [1]
     tasks.run(lambda: done.append(2))
-    assert tasks.close() and done == [1, 2]
+    assert tasks.close(PATIENCE) and done == [1, 2]
 
 
 def test_results_and_failures_come_back_in_the_interfaces_thread(qtbot) -> None:
@@ -48,7 +48,7 @@ def test_results_and_failures_come_back_in_the_interfaces_thread(qtbot) -> None:
     qtbot.waitUntil(lambda: len(told) == 2)
     assert {thread for _, thread in told} == {threading.get_ident()}
     assert told[0][0] == "made" and "OSError: full" in told[1][0]
-    assert tasks.close()
+    assert tasks.close(PATIENCE)
 
 
 def test_a_failure_that_nobody_takes_is_told_as_any_of_a_thread(monkeypatch) -> None:
@@ -60,4 +60,4 @@ def test_a_failure_that_nobody_takes_is_told_as_any_of_a_thread(monkeypatch) -> 
         raise OSError("full")
 
     tasks.run(fail)
-    assert tasks.close() and told == ["full"]
+    assert tasks.close(PATIENCE) and told == ["full"]

@@ -7,6 +7,7 @@ from secateur.app.storage.background import BackgroundTasks
 from secateur.app.storage.recent_files import RecentFiles, spec_of
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import TaskSpec
+from tests.waiting import PATIENCE
 
 
 def test_what_was_opened_is_written_elsewhere_in_order_and_once(qapp, monkeypatch, own_folders) -> None:
@@ -21,7 +22,7 @@ def test_what_was_opened_is_written_elsewhere_in_order_and_once(qapp, monkeypatc
     recent = RecentFiles(background)
     for title in ("ResNet", "ResNet", "ViT"):
         recent.remember(title, f"bundled:{title.lower()}")
-    background.close()
+    assert background.close(PATIENCE)
     assert threads == [False, False]
     assert settings.recent() == [("ViT", "bundled:vit"), ("ResNet", "bundled:resnet")]
 
@@ -36,7 +37,7 @@ def test_what_was_opened_opens_again_with_its_checkpoint_and_data_but_without_co
     recent = RecentFiles(background)
     recent.remember("net", spec.source, spec)
     recent.remember("ResNet", "bundled:resnet")
-    background.close()
+    assert background.close(PATIENCE)
     again = spec_of(spec.source)
     assert again == ModelSpec(spec.source, "best.pt", task=task)
     assert spec_of("bundled:resnet") is None
@@ -50,7 +51,7 @@ def test_what_an_engine_elsewhere_opened_is_listed_beside_that_engine_alone(qapp
     here, there = ModelSpec(f"{tmp_path}/net.py:make"), ModelSpec("/data/net.py:make", "best.pt")
     recent.remember("net", here.source, here)
     recent.remember("net", there.source, there, "me@gpu")
-    background.close()
+    assert background.close(PATIENCE)
     assert settings.recent() == [("net", here.source)] and spec_of(there.source) is None
     assert settings.recent("me@gpu") == [("net", there.source)] and spec_of(there.source, "me@gpu") == there
     assert settings.recent("me@other") == []
