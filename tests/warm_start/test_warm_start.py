@@ -43,7 +43,7 @@ def process(folder: Path, code: str, *words: str, **environment: str) -> "subpro
 
 def test_words_files_folder_environment_and_threads_are_its_own(tmp_path: Path) -> None:
     started = process(tmp_path, WARM, "-v", "two words", OWN="ä", OMP_NUM_THREADS="2", PYTHONIOENCODING="utf-8")
-    said, complained = started.communicate("a line\n", timeout=60)
+    said, complained = started.communicate("a line\n", timeout=180)
     own = f'[["-v", "two words"], "a line\\n", "{tmp_path}", "\\u00e4", 2]'
     assert said.splitlines() == [own, str(os.getpid())] and complained == "told\n"
     assert started.returncode == 0
@@ -63,7 +63,7 @@ def test_words_files_folder_environment_and_threads_are_its_own(tmp_path: Path) 
 )
 def test_it_ends_as_it_would_have_ended(tmp_path: Path, code: str, status: int) -> None:
     started = process(tmp_path, code)
-    _, complained = started.communicate(timeout=60)
+    _, complained = started.communicate(timeout=180)
     assert started.returncode == status and ("so it is" in complained) == (status == 1)
 
 
@@ -75,7 +75,7 @@ def test_it_dies_with_what_stands_in_its_place(tmp_path: Path) -> None:
     started.kill()
     assert started.stdout.read() == "", "its end of the pipe is closed"
     wait_until(lambda: not Path(f"/proc/{pid}").exists())
-    started.communicate(timeout=60)
+    started.communicate(timeout=180)
 
 
 def test_only_the_engine_is_started_warm_and_not_what_measures() -> None:
@@ -101,7 +101,7 @@ def test_what_tests_start_by_hand_reads_words_and_paths_as_an_interpreter_does(
     words = [*options, *begin, "-c", "two words"]
 
     def said(command: list[str]) -> list:
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=180)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

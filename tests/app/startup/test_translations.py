@@ -235,7 +235,7 @@ def test_a_translated_file_is_loaded_and_speaks(qapp, tmp_path) -> None:
     after = "<source>Suggest plan</source>\n      <translation>Plan vorschlagen</translation>"
     (tmp_path / "de.ts").write_text(words.replace(before, after), encoding="utf-8")
     command = [lrelease, str(tmp_path / "de.ts"), "-qm", str(tmp_path / "secateur_de.qm")]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=180)
     loaded = install(qapp, QLocale(QLocale.Language.German), tmp_path)
     try:
         assert command_named("edit.suggest").shown(full()) == "Plan vorschlagen"

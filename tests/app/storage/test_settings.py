@@ -183,5 +183,5 @@ def test_the_interfaces_thread_never_writes(qapp, monkeypatch):
 def test_a_process_that_starts_reads_what_this_one_wrote():
     settings.store("text", "ä − ×")
     assert settings.flush(PATIENCE)
-    done = subprocess.run([sys.executable, "-c", STARTED_ANEW], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", STARTED_ANEW], capture_output=True, text=True, timeout=180)
     assert done.stdout.strip() == repr("ä − ×"), done.stderr

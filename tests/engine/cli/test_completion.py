@@ -49,7 +49,7 @@ def test_the_script_is_one_of_the_shell(shell: str, capsys: pytest.CaptureFixtur
     assert "secateur" in script and "_ARGCOMPLETE" in script
     if found := shutil.which(shell):
         (tmp_path / "script").write_text(script)
-        assert subprocess.run([found, "-n", str(tmp_path / "script")], timeout=60).returncode == 0
+        assert subprocess.run([found, "-n", str(tmp_path / "script")], timeout=180).returncode == 0
 
 
 def test_help_has_headings_and_a_short_usage(capsys: pytest.CaptureFixture[str]) -> None:

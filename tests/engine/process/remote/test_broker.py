@@ -173,7 +173,7 @@ broker.UNGREETED, broker.NAP = 0.1, 0.01
 broker.main()
 """
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", code, "abcdefgh"], env=environment, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code, "abcdefgh"], env=environment, check=True, timeout=180)
     assert not [*(tmp_path / "secateur" / "engines").iterdir()]
 
 

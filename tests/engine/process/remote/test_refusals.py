@@ -60,7 +60,7 @@ def test_where_no_program_is_found_the_other_machine_says_which_python_it_has(sh
         command = engine_command(Address("gpu"), "abc12345")
         environment = {"HOME": str(tmp_path), "PATH": path}
         found = shutil.which(shell)
-        return subprocess.run([str(found), "-c", command], env=environment, capture_output=True, text=True, timeout=20)
+        return subprocess.run([str(found), "-c", command], env=environment, capture_output=True, text=True, timeout=180)
 
     empty, place = tmp_path / "empty", tmp_path / ".local" / "bin"
     empty.mkdir()
