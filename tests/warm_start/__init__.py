@@ -9,6 +9,7 @@ it matters what a process loads. Linux alone; elsewhere nothing changes.
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,13 +37,14 @@ def warm_start(folder: Path) -> Generator[Callable[[], Path]]:
     Args:
         folder: Gets the socket, or has that of a template which lives longer.
     """
-    place, template = folder / "socket", None
+    place, template, starting = folder / "socket", None, threading.Lock()
     begin = subprocess.Popen.__init__
 
     def ready() -> Path:
         nonlocal template
-        if not place.exists():
-            template = _template(place)
+        with starting:  # a window starts its engine in another thread than a test its process
+            if not place.exists():
+                template = _template(place)
         return folder
 
     def started(self: Any, args: Any, *rest: Any, **named: Any) -> None:

@@ -5,10 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+import tests.warm_start
 from tests.waiting import wait_until
 
 from . import AVAILABLE, SCRIPTS, START, is_warm, process_behind, python
@@ -76,6 +80,23 @@ def test_it_dies_with_what_stands_in_its_place(tmp_path: Path) -> None:
     assert started.stdout.read() == "", "its end of the pipe is closed"
     wait_until(lambda: not Path(f"/proc/{pid}").exists())
     started.communicate(timeout=180)
+
+
+def test_of_two_threads_that_start_the_first_processes_one_starts_the_template(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = list[Path]()
+
+    def template(place: Path) -> Mock:
+        started.append(place)
+        time.sleep(0.2)  # the other one comes
+        place.touch()
+        return Mock()
+
+    monkeypatch.setattr(tests.warm_start, "_template", template)
+    with tests.warm_start.warm_start(tmp_path) as ready, ThreadPoolExecutor(2) as pool:
+        assert [*pool.map(lambda _: ready(), range(2))] == [tmp_path] * 2
+    assert started == [tmp_path / "socket"]
 
 
 def test_only_the_engine_is_started_warm_and_not_what_measures() -> None:

@@ -21,6 +21,7 @@ from secateur.engine.tasks.protocol import Metric, Split, TaskInfo
 from ..demo_analysis import scores_of, small_resnet
 from ..fake_link import FakeLink, workbench_on
 from ..stand_in import SPEC, exported, state_of, task_info, weak
+from ..turns import TURNS
 
 LONG = "A data set whose name is longer than any bar could show, with all of its classes and splits"
 
@@ -103,12 +104,12 @@ def geometries(bar: TopBar) -> dict[str, tuple[int, int, int, int]]:
 
 
 def settled(bar: TopBar) -> dict[str, tuple[int, int, int, int]]:
-    """The same, once a turn of the event loop changes nothing more."""
-    before: dict[str, tuple[int, int, int, int]] = {}
-    QApplication.processEvents()
-    while (found := geometries(bar)) != before:
-        before = found
+    """The same, once turns of the event loop change nothing more."""
+    found, same = geometries(bar), 0
+    while same < TURNS:
         QApplication.processEvents()
+        before, found = found, geometries(bar)
+        same = same + 1 if found == before else 0
     return found
 
 
