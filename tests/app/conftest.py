@@ -1,35 +1,19 @@
 """Every test of the window gets its own settings and data folders, and fails on an exception in a slot."""
 
 import gc
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from PySide6.QtCore import SignalInstance
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
-from pytestqt.wait_signal import SignalBlocker
 
 from secateur.app import theme
-from tests.waiting import PATIENCE
 
 from .playing import Player, Window, play
 from .stand_in import task_info
-
-LIMIT = int(1000 * PATIENCE)
-"""Milliseconds."""
-
-
-class PatientBot(QtBot):
-    """Waits for what happens as long as a busy machine takes: its bounds are reached by tests alone that fail."""
-
-    def waitUntil(self, callback: Callable[[], bool | None], *, timeout: int = LIMIT) -> None:
-        super().waitUntil(callback, timeout=timeout)
-
-    def waitSignal(self, signal: SignalInstance, *, timeout: int = LIMIT, **named: Any) -> SignalBlocker:
-        return super().waitSignal(signal, timeout=timeout, **named)
+from .turns import PatientBot
 
 
 @pytest.fixture

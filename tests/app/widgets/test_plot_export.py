@@ -9,7 +9,6 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication, QMenu
-from pytestqt.qtbot import QtBot
 
 from secateur.app.commands import command_named
 from secateur.app.dialogs.save_plot import SavePlot
@@ -20,6 +19,7 @@ from secateur.app.widgets import plot_export as drawing_module
 from secateur.app.widgets.plot_export import Drawing, Table
 from secateur.engine.sensitivity.protocol import SensitivityPoint
 from tests.app.playing import top1
+from tests.app.turns import PatientBot
 from tests.app.whole import full, own_home, window_of
 
 LEFT = Qt.MouseButton.LeftButton
@@ -29,7 +29,7 @@ LEFT = Qt.MouseButton.LeftButton
 def one_window(request, qapp, tmp_path_factory):
     """It takes longer to build than all that a test looks at."""
     document = full()
-    with own_home(tmp_path_factory), window_of(document, QtBot(request)) as window:
+    with own_home(tmp_path_factory), window_of(document, PatientBot(request)) as window:
         curves = Curves(4)
         curves.take(
             [SensitivityPoint(-1, 0, top1(0.9)), SensitivityPoint(2, 4, top1(0.8)), SensitivityPoint(2, 8, top1(0.6))]
