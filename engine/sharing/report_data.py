@@ -113,7 +113,11 @@ def _summary(path: Sequence[State], metric: tuple[Metric, Metric] | None) -> lis
         worst = max(one.difference for one in checked)
         what = "Each cut equals its masked original" if len(checked) > 1 else "The cut equals its masked original"
         said.append(f"{what} (largest difference {worst:.0e}). This does not measure accuracy.")
-    said += [str(message) for one in path for message in one.repaired]
+    repaired = [one for one in path if one.repaired]
+    if len(repaired) == 1:
+        said += map(str, repaired[0].repaired)
+    elif repaired:
+        said.append(f"The repairs of {len(repaired)} recoveries are listed with their steps.")
     return said + [str(one.stopped) for one in path if one.stopped is not None]
 
 

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from secateur.engine.errors import Message
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.sharing.plots import Given, curve, scatter, ticks
 from secateur.engine.sharing.report import render, report_of
@@ -141,6 +142,19 @@ def test_a_report_of_the_original_and_of_little_is_a_page_too(tmp_path: Path) ->
     facts = facts_of(history, "s0", {}, [], "", "")
     words = Reader(render(facts)).words
     assert "Nothing was cut" in words and "No baseline was made" in words
+
+
+def test_repairs_of_several_recoveries_stand_with_their_steps(tmp_path: Path) -> None:
+    history, _recipe = made_history(tmp_path)
+    said = [Message("test.repair", f"{count} of 5 layers were repaired.") for count in (3, 4)]
+    recovered = history.states["s2"] = replace(history.states["s2"], repaired=(said[0],))
+    alone = facts_of(history, "s2", {}, [], "", "")
+    assert str(said[0]) in alone.summary and ("Repair", str(said[0])) in alone.steps[-1].lines
+    history.states["s9"] = replace(recovered, id="s9", parent="s2", repaired=(said[1],))
+    both = facts_of(history, "s9", {}, [], "", "")
+    assert not {str(one) for one in said} & {*both.summary}
+    assert "The repairs of 2 recoveries are listed with their steps." in both.summary
+    assert [dict(step.lines).get("Repair") for step in both.steps[-2:]] == [str(one) for one in said]
 
 
 @pytest.mark.parametrize(
