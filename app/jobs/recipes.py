@@ -110,7 +110,7 @@ class RecipeJobs(QObject):
             arrived=self._document.take_trained,
         )
         if begun:
-            self._document.expect_curve(self._document.contents.present)
+            self._document.begin_curve()
 
     def _applied(self, done: "Replay") -> None:
         document = self._document

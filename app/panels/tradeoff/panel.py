@@ -158,9 +158,9 @@ class TradeOffPanel(QWidget):
         self._show_baselines()
 
     def _show_verdict(self) -> None:
-        """Show it whole, in as many lines as it takes, or not: plots have no room for half of it."""
-        margins = self._inner.contentsMargins()
-        lines = self.verdict.heightForWidth(self.width() - margins.left() - margins.right())
+        """Show it whole, in as many lines as it takes, where the plot has room below it; the ledger has it too."""
+        margins, least = self._inner.contentsMargins(), self.verdict.minimumSizeHint().height()
+        lines = max(least, self.verdict.heightForWidth(self.width() - margins.left() - margins.right()))
         self.verdict.setVisible(self._room >= px(TIGHT) + lines - self.verdict.fontMetrics().height())
 
     def _show_note(self) -> None:

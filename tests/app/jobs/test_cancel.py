@@ -146,7 +146,8 @@ def test_what_trains_one_state_after_another_is_drawn_and_cancelled_where_recove
     }
     start[method]()
     number = begin(player, method, 5, Progress("at it", 1, 4, values={"step": 3.0, "loss": 0.4}))
-    assert (analysis := document.analysis) is not None and document.scores is not None
+    analysis = document.analysis
+    assert analysis is not None and document.scores is not None
     removed = weak(analysis, document.scores, 0.2)
     curve = ({"step": 9, "loss": 0.2}, {"step": 9, "metric": 0.8})
     recovered = replace(state_of(analysis, "s2", "s1", StateKind.RECOVERED, removed), curve=curve)
@@ -157,7 +158,8 @@ def test_what_trains_one_state_after_another_is_drawn_and_cancelled_where_recove
         player.make(method, recovered)
         assert len(document.curve) == 2 and document.training.state == "s1"
     panel.refresh()
-    assert (job := workbench.runner.queue.get(number)) is not None
+    job = workbench.runner.queue.get(number)
+    assert job is not None
     assert (
         panel.cancel.isVisible() and panel.cancel.accessibleName() == panel.cancel.toolTip() == f"Cancel: {job.title}"
     )
