@@ -320,8 +320,10 @@ class CostEstimator:
             return Estimate()
         asked = settings.distilling or settings
         work = self._lessons(self._passes(asked) if asked.trains else 1, state.macs) + self._tuning(settings)
-        sample = self._activations(state).saved + self._peak(original)
-        need = training_bytes(original.parameters, state.parameters, sample, self._batch())
+        task = self._document.task
+        taught = asked.teaches or task is None or not task.loss
+        sample = self._activations(state).saved + (self._peak(original) if taught else 0)
+        need = training_bytes(original.parameters if taught else 0, state.parameters, sample, self._batch())
         if settings.minutes:
             return Estimate(UNKNOWN, 60 * settings.minutes, need)
         return Estimate(work or UNKNOWN, self._seconds(work) if work else UNKNOWN, need)

@@ -90,7 +90,13 @@ def room_to_open(spec: ModelSpec, device: str) -> Job[tuple[Message, ...]]:
 
 
 def room_to_train(
-    analysis: Analysis, removed: Mask, batch: int, device: str, settings: RecoverySettings, processes: int = 1
+    analysis: Analysis,
+    removed: Mask,
+    batch: int,
+    device: str,
+    settings: RecoverySettings,
+    processes: int = 1,
+    taught: bool = True,
 ) -> Job[None]:
     """Tell where a training needs more memory than its device has free.
 
@@ -101,11 +107,12 @@ def room_to_train(
         device: Where both run.
         settings: Of the training.
         processes: That train together, on a device each.
+        taught: The teacher has a part in the loss, and goes to the device.
 
     Raises:
         OutOfMemory: The device is too small for a step of one sample.
     """
-    need = training_memory(analysis, removed, batch, settings, processes)
+    need = training_memory(analysis, removed, batch, settings, processes, taught)
     least, usual = need.held + need.sample, need.held + need.activations
     facts = device_facts(device)
     if facts.total and least > facts.total:

@@ -624,10 +624,11 @@ class Session:
     def recover(self, state: str, settings: RecoverySettings, token: CancelToken = NEVER) -> Job[State]:
         """Fine-tune a state with the original as teacher; one that was stopped or killed half-way is gone on with."""
         loaded, task, parent = self.loaded, self.task, self.history.state(state)
-        if (settings.distilling or settings).trains:
-            yield from room_to_train(
-                loaded.analysis, loaded.mask(parent), task.spec.batch, self.device, settings, self.processes
-            )
+        asked = settings.distilling or settings
+        if asked.trains:
+            mask, taught = loaded.mask(parent), asked.teaches or loaded.info is None or not loaded.info.loss
+            batch = task.spec.batch
+            yield from room_to_train(loaded.analysis, mask, batch, self.device, settings, self.processes, taught)
         loaded.present = None  # Memory holds the original and one more model: now the student.
         student, teacher = self._fresh(parent), loaded.prepared.opened.model
         checkpoint = self.checkpoint(parent.weights, settings)

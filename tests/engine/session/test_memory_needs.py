@@ -3,10 +3,12 @@
 import json
 import os
 from collections import OrderedDict
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -14,16 +16,18 @@ from torch import nn
 
 from secateur.engine.device_list import CPU, Device
 from secateur.engine.errors import OpenError, OutOfMemory
-from secateur.engine.jobs import Job
-from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.jobs import Job, finish
+from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.session import memory_needs
 from secateur.engine.session.memory_needs import room_to_open, room_to_train
+from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.sources.weight_size import weight_bytes
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.costs import costs
 from secateur.engine.structures.memory.peak import gathered_parameters, memory
 from tests.engine.builders import tiny_net
+from tests.engine.session.small import write_project
 from tests.engine.toy_task import ToyTask
 
 PLAIN = RecoverySettings()
@@ -120,6 +124,38 @@ def test_a_training_counts_weights_gradients_moments_and_activations(facts: dict
     facts["cuda:0"] = replace(facts["cuda:0"], total=least - 1, free=0)
     with pytest.raises(OutOfMemory, match="Choose another device"):
         told(room_to_train(analysis, nothing, 1, "cuda:0", PLAIN))
+
+
+def test_a_teacher_without_a_part_in_the_loss_takes_no_memory(facts: dict[str, Device]):
+    analysis = analyse(tiny_net(), ToyTask(2).example_inputs(), "net")
+    nothing, weights = analysis.empty(), costs(analysis).parameters
+    least = 4 * 4 * weights + memory(analysis).saved // 2
+    facts["cuda:0"] = replace(facts["cuda:0"], total=least, free=least)
+    assert told(room_to_train(analysis, nothing, 1, "cuda:0", PLAIN, taught=False)) == (None, [])
+    with pytest.raises(OutOfMemory, match="Choose another device"):
+        told(room_to_train(analysis, nothing, 1, "cuda:0", PLAIN))
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_recovery_asks_for_no_memory_of_a_teacher_that_it_does_not_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labelled: bool
+):
+    spec, seen = write_project(tmp_path / "mine"), list[bool]()
+    assert spec.task is not None
+    if not labelled:
+        images = {name: one for name, one in np.load(spec.task.path).items() if name.startswith("x_")}
+        np.savez(spec.task.path, **images)
+    with closing(Session(tmp_path / "session")) as session:
+        finish(session.open(spec))
+
+        def asked(*given: Any) -> Job[None]:
+            seen.append(given[-1])
+            yield from ()
+
+        monkeypatch.setattr("secateur.engine.session.session.room_to_train", asked)
+        for distillation in (0.0, 0.5):
+            finish(session.recover("s0", RecoverySettings(epochs=1, distillation=distillation, repair=Repair.NONE)))
+    assert seen == [not labelled, True]
 
 
 def test_several_processes_divide_the_batch_and_where_it_is_asked_for_the_models(facts: dict[str, Device]):
