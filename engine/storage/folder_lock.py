@@ -31,6 +31,9 @@ ENGINE = "engine.lock"
 moment."""
 PATIENCE = 15.0
 """Seconds that a process may take to end whose owner was killed: the engine of a window, the workers of a command."""
+LOOKS, LOOK = 20, 0.001
+"""How often, and how many seconds apart, a lock is tried that nobody says to hold: `taken` holds it for a moment, and
+who takes it has not said so yet, or has just let go."""
 RECORD = 10_000
 """Bytes of a record at most."""
 PROGRAM = "secateur"
@@ -108,8 +111,11 @@ class FolderLock:
         except (OSError, ValueError, TypeError, LookupError, RecursionError):
             return None
 
-    def take(self) -> bool:
+    def take(self, looks: int = LOOKS) -> bool:
         """Lock the folder (made where it is not there); False where another process holds it.
+
+        Args:
+            looks: How often it is tried while nobody says to hold it.
 
         Raises:
             OSError: The folder cannot be written.
@@ -119,9 +125,7 @@ class FolderLock:
         folder = self.path.parent
         self._made = tuple(one for one in (folder, *folder.parents) if not one.exists())
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire()
-        except Timeout:
+        if not self._acquired(looks):
             return False
         now = datetime.now().astimezone().isoformat(timespec="seconds")
         try:
@@ -131,6 +135,16 @@ class FolderLock:
             self.release()
             raise
         return True
+
+    def _acquired(self, looks: int) -> bool:
+        for _ in range(looks):
+            with suppress(Timeout):
+                self._lock.acquire()
+                return True
+            if (holder := self.holder) is not None and holder.alive:
+                break
+            time.sleep(LOOK)
+        return False
 
     def release(self, clean: bool = True) -> None:
         """Let go; `clean` removes the files, so that the folder counts as closed in order, and goes if it is empty."""

@@ -35,7 +35,7 @@ class TemporaryFolder:
             while True:
                 self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
                 self._lock = FolderLock(self.path, LOCK)
-                if self._lock.take():  # else another process took it for one that is left, and removes it
+                if self._lock.take(looks=1):  # else another process took it for one that is left, and removes it
                     break
         except OSError as error:
             template = (

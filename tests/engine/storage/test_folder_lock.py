@@ -98,6 +98,22 @@ def test_what_is_left_of_a_process_that_ended_is_waited_for(tmp_path: Path) -> N
     other.release()
 
 
+@pytest.mark.parametrize("left", [False, True])
+def test_who_looks_whether_a_folder_is_held_keeps_nobody_from_taking_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: bool
+) -> None:
+    """Also where a killed process has left its record."""
+    looks, lock = FolderLock(tmp_path, ENGINE), FolderLock(tmp_path, ENGINE)
+    if left:
+        assert lock.take()
+        lock.record.write_text(json.dumps(json.loads(lock.record.read_bytes()) | {"pid": 2**22 + 1}))
+        lock.release(clean=False)
+    looks._lock.acquire()  # as `taken` does
+    monkeypatch.setattr(folder_lock.time, "sleep", lambda _seconds: looks._lock.release())
+    assert lock.take() and lock.held
+    lock.release()
+
+
 @pytest.mark.parametrize("record", [b"", b"{", b"[]", b'{"host": 1}', b'{"host": "h", "pid": "x", "command": "c"}'])
 def test_a_record_that_says_nothing_is_no_error(tmp_path: Path, record: bytes) -> None:
     lock = FolderLock(tmp_path, ENGINE)
