@@ -295,6 +295,12 @@ class RemoteClient:
     # The thread of the connection.
 
     def _run(self) -> None:
+        try:
+            self._stay_connected()
+        finally:
+            self._abandon()  # `close` may have done so while this thread still wrote
+
+    def _stay_connected(self) -> None:
         waits = iter(WAITS)
         known = False
         while not self._closing.is_set():

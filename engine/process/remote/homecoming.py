@@ -88,13 +88,13 @@ class Homecoming:
 
     def abandon(self) -> None:
         """Remove what is not in its place."""
-        if self._file is not None:
+        file, self._file = self._file, None
+        if file is not None:
             with suppress(OSError):
-                self._file.close()
-            self._file = None
-        if self._staged is not None:
-            shutil.rmtree(self._staged, ignore_errors=True)
-            self._staged = None
+                file.close()
+        staged, self._staged = self._staged, None
+        if staged is not None:
+            shutil.rmtree(staged, ignore_errors=True)
 
     def here(self, value: Value) -> Value:
         """A result with the paths of this machine in place of those of the other one."""

@@ -1,5 +1,6 @@
 """What another machine sends lands where the user has said, whatever it is called there."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from secateur.engine.process.remote.client import RemoteClient
 from secateur.engine.process.remote.homecoming import Homecoming
 from secateur.engine.process.remote.protocol import Fetched, FileBegins, Part
 from secateur.engine.subprocesses.ssh import Address
+from tests.waiting import PATIENCE
 
 STRAY = [
     "/net.onnx",
@@ -46,6 +48,28 @@ def test_a_folder_of_a_session_has_no_twin_outside_of_the_sessions(tmp_path: Pat
     assert client._here("/far/sessions/one") == str(tmp_path / "one")
     for folder in ("/far/sessions/..", "/far/sessions/..\\x", "/far/sessions/C:x", "/far/other/one", "/far/sessions"):
         assert client._here(folder) == ""
+
+
+def test_what_comes_while_the_window_closes_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, home = RemoteClient(Address("far"), {}), Homecoming(tmp_path / "net.onnx", "/far/written/1")
+    client._coming[1] = home
+    busy, go_on = threading.Event(), threading.Event()
+
+    def connected() -> None:
+        busy.set()
+        go_on.wait(PATIENCE)
+        home.take(FileBegins(1, "net.onnx"))
+        home.take(Part(1, b"data"))
+        assert [*tmp_path.iterdir()]
+
+    monkeypatch.setattr(client, "_connect", connected)
+    client.prepare()
+    assert busy.wait(PATIENCE) and client._thread is not None
+    thread = client._thread
+    client.close(timeout=0.01)
+    go_on.set()
+    thread.join(PATIENCE)
+    assert not thread.is_alive() and not [*tmp_path.iterdir()]
 
 
 def bring(place: Path, files: dict[str, bytes]) -> None:
