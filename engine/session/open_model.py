@@ -41,7 +41,7 @@ from ..tasks.detect_normalisation import better_normalisation
 from ..tasks.evaluate_on import evaluate_on
 from ..tasks.model_outputs import channels_taken, classes_of, evaluating, run_model, tokens_taken
 from ..tasks.model_purpose import purpose_of_model
-from ..tasks.open import NAMED, RESIZED, TABLES, open_task, with_kind
+from ..tasks.open import NAMED, RESIZED, TABLES, open_task, require_place, with_kind
 from ..tasks.preprocessing import Preprocessing, of_hugging_face, preprocessed_as, remark_on_found, without_found
 from ..tasks.protocol import (
     BFLOAT16,
@@ -161,7 +161,11 @@ def _with_numbers(opened: SourceModel, inputs: Inputs) -> SourceModel:
 def as_found(spec: ModelSpec) -> ModelSpec:
     """What was asked for, its paths whole and the kind of its data found; raises TaskError where there is none."""
     spec = change_model(spec, absolute_to(Path.cwd()))
-    return spec if spec.task is None else replace(spec, task=with_kind(spec.task))
+    if spec.task is None:
+        return spec
+    task = with_kind(spec.task)
+    require_place(task)
+    return replace(spec, task=task)
 
 
 def opened_task(spec: TaskSpec, model: Any, consent: Consent, found: Preprocessing | None = None) -> Task:

@@ -74,20 +74,26 @@ class Images:
 def open_folder(spec: TaskSpec) -> DataTask:
     """Open an image folder as a classification task."""
     root = Path(spec.path)
-    if not root.is_dir():
-        template = "{path} is not a folder. Name a folder of images with one sub-folder for each class."
-        raise DataError("folder.missing", template, path=spec.path)
-    found = _find(root)
+    found = {split: _images(folder) for split, folder in _splits(root).items()}
     _check_classes(root, found)
     return DataTask(spec, Images(root.name, found, spec), purpose_of(spec, "classification"))
 
 
-def _find(root: Path) -> dict[Split, ClassFolders]:
-    """The images below `root` by split; TRAIN alone where the folder names none."""
-    named = split_folders(root, filter(_is_split, root.iterdir()))
-    if not named:
-        return {Split.TRAIN: _images(root)}
-    return {split: _images(folder) for split, folder in named.items()}
+def require_images(path: str) -> None:
+    """Raise DataError for no folder of images, by its first class: the others are looked at when it is opened."""
+    for folder in _splits(Path(path)).values():
+        first = _classes(folder)[:1]
+        names = (file for one in first for _, files in walked(folder / one, DataError) for file in files)
+        if not any(map(_is_image, names)):
+            raise _without_images(folder, first)
+
+
+def _splits(root: Path) -> dict[Split, Path]:
+    """The folders of classes by split; TRAIN alone where `root` names none."""
+    if not root.is_dir():
+        template = "{path} is not a folder. Name a folder of images with one sub-folder for each class."
+        raise DataError("folder.missing", template, path=str(root))
+    return split_folders(root, filter(_is_split, root.iterdir())) or {Split.TRAIN: root}
 
 
 def _is_split(folder: Path) -> bool:
@@ -97,7 +103,7 @@ def _is_split(folder: Path) -> bool:
 
 def _images(folder: Path) -> ClassFolders:
     """In the order of torchvision's `ImageFolder`, which follows links without an end."""
-    classes = sorted(one.name for one in folder.iterdir() if one.is_dir())
+    classes = _classes(folder)
     samples: list[tuple[str, int]] = []
     empty: list[str] = []
     visits = count(1)
@@ -107,13 +113,20 @@ def _images(folder: Path) -> ClassFolders:
         samples += [(file, number) for file in found]
         empty += [] if found else [name]
     if empty or not classes:
-        template = (
-            "{path} has no images in sub-folders, or an empty sub-folder. Put the images of each class into a "
-            "sub-folder."
-        )
-        details = f"No image of {', '.join(IMG_EXTENSIONS)} in: {', '.join(empty)}" if empty else ""
-        raise DataError("folder.empty", template, details=details, path=str(folder))
+        raise _without_images(folder, empty)
     return ClassFolders(classes, samples)
+
+
+def _classes(folder: Path) -> list[str]:
+    return sorted(one.name for one in folder.iterdir() if one.is_dir())
+
+
+def _without_images(folder: Path, empty: list[str]) -> DataError:
+    template = (
+        "{path} has no images in sub-folders, or an empty sub-folder. Put the images of each class into a sub-folder."
+    )
+    details = f"No image of {', '.join(IMG_EXTENSIONS)} in: {', '.join(empty)}" if empty else ""
+    return DataError("folder.empty", template, details=details, path=str(folder))
 
 
 def _is_image(file: str) -> bool:

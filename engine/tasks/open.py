@@ -60,13 +60,30 @@ def kind_of(path: str) -> str:
         return BUNDLED
     where = Path(path)
     if not where.exists():
-        raise DataError("task.missing", "{path} does not exist. Name {forms}.", path=path, forms=FORMS)
+        raise _missing(path)
     kind = _kind_of_folder(where) if where.is_dir() else KINDS.get(where.suffix.lower(), "")
     if not kind:
         raise DataError(
             "task.unknown_file", "{path} is not a kind of data that can be read. Name {forms}.", path=path, forms=FORMS
         )
     return kind
+
+
+def require_place(spec: TaskSpec) -> None:
+    """Raise DataError where no data of its kind can lie, as names of files tell at once: before a model is read.
+
+    A folder is taken for one of images where it holds nothing else: those are looked for.
+    """
+    if spec.path and not Path(spec.path).exists():
+        raise _missing(spec.path)
+    if spec.kind == "folder":
+        from .folder import require_images
+
+        require_images(spec.path)
+
+
+def _missing(path: str) -> DataError:
+    return DataError("task.missing", "{path} does not exist. Name {forms}.", path=path, forms=FORMS)
 
 
 def task_at(path: str, size: tuple[int, int] | None = None) -> TaskSpec:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,9 +12,12 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.engine.errors import DataError
 from secateur.engine.foreign_code.consent import FULL_CONSENT
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.session.open_model import first_look, opened_task
+from secateur.engine.session.session import Session
+from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import Split, TaskInfo, TaskSpec, option
 from tests.engine.tasks.makers import Brightest, write_halves
 from tests.engine.tasks.tables.makers import write_csv, write_parquet
@@ -135,3 +139,16 @@ def test_numbers_that_a_column_holds_with_names_are_told_as_such(tmp_path: Path)
     assert "Class numbers: low 0, medium 1, high 2. " in str(note) and str(note).endswith(
         "holds the model's output numbers."
     )
+
+
+def test_data_that_cannot_be_any_is_refused_before_the_model_is_read(tmp_path: Path) -> None:
+    code = tmp_path / "model.py"
+    code.write_text("def make():\n    raise AssertionError('the model was built')\n")
+    (tmp_path / "wrong" / "notes").mkdir(parents=True)
+    with closing(Session(tmp_path / "session")) as session:
+        for task, words in (
+            (TaskSpec("", str(tmp_path / "wrong")), "no images"),
+            (TaskSpec("csv", "gone.csv"), "exist"),
+        ):
+            with pytest.raises(DataError, match=words):
+                finish(session.open(ModelSpec(f"{code}:make", task=task)))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from secateur.engine.errors import TaskError
-from secateur.engine.tasks.open import OPENERS, kind_of, open_task, with_kind
+from secateur.engine.errors import DataError, TaskError
+from secateur.engine.tasks.open import OPENERS, kind_of, open_task, require_place, with_kind
 from secateur.engine.tasks.protocol import BATCHES, TaskSpec
 
 
@@ -64,6 +64,27 @@ def test_a_path_that_is_no_task_is_refused(tmp_path: Path) -> None:
         kind_of(str(tmp_path / "notes.doc"))
     with pytest.raises(TaskError, match="does not exist"):
         kind_of(str(tmp_path / "absent.npz"))
+
+
+def test_a_place_of_no_images_is_seen_by_names_alone(tmp_path: Path) -> None:
+    right, wrong = tmp_path / "images", tmp_path / "wrong"
+    for name in ("train/cat/deep/1.png", "train/dog/1.png", "test/cat/1.png", "test/dog/1.png"):
+        (right / name).parent.mkdir(parents=True)
+        (right / name).touch()  # what is in it does not matter yet
+    require_place(TaskSpec("folder", str(right)))
+    (wrong / "notes").mkdir(parents=True)
+    (wrong / "notes" / "a.doc").touch()
+    (tmp_path / "empty").mkdir()
+    for path, words in (
+        (wrong, "no images in sub-folders"),
+        (tmp_path / "empty", "no images"),
+        (tmp_path / "x", "exist"),
+    ):
+        with pytest.raises(DataError, match=words):
+            require_place(TaskSpec("folder", str(path)))
+    with pytest.raises(DataError, match="is not a folder"):
+        require_place(TaskSpec("folder", str(wrong / "notes" / "a.doc")))
+    require_place(TaskSpec("bundled"))
 
 
 def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
