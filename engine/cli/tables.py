@@ -118,8 +118,10 @@ def repairs_of(repairs: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def layer_repairs_of(states: Sequence[State]) -> list[str]:
-    """Which layers were repaired in recoveries, which were not and why, in words."""
-    return [str(message) for one in states for message in one.repaired]
+    """Which layers were repaired in recoveries, which were not and why, in words; of several recoveries by state."""
+    told = [(one.id, message) for one in states for message in one.repaired]
+    several = len({name for name, _ in told}) > 1
+    return [f"{name}: {message}" if several else str(message) for name, message in told]
 
 
 def stops_of(states: Sequence[State]) -> list[str]:
