@@ -15,6 +15,7 @@ from secateur.engine.sharing.plots import Given, curve, scatter, ticks
 from secateur.engine.sharing.report import render, report_of
 from secateur.engine.sharing.report_data import facts_of
 from secateur.engine.sharing.report_plots import recovery_curve
+from secateur.engine.sharing.report_types import Layer
 from secateur.engine.storage.paths import without_paths
 
 from .made import ANALYSIS, made_history
@@ -94,6 +95,15 @@ def test_layers_before_and_after(page: str) -> None:
     for one in ANALYSIS.sets:
         if one.kind == "filter":
             assert re.search(rf"{re.escape(one.name.removesuffix('.weight'))} filter 24 16", words)
+
+
+def test_rows_of_what_lies_in_removed_blocks_are_explained(tmp_path: Path) -> None:
+    history, _recipe = made_history(tmp_path)
+    facts = facts_of(history, "s2", {}, [], "", "")
+    for left in (0, 1):
+        layers = (Layer("layers.1", "block", 1, left, float(left)), Layer("layers.1.mlp", "neuron", 256, 64, 0.25))
+        words = Reader(render(replace(facts, layers=layers))).words
+        assert ("What lies in a removed block goes with it" in words) == (left == 0)
 
 
 def test_it_loads_nothing_and_runs_nothing(page: str) -> None:
