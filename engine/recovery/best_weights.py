@@ -10,6 +10,7 @@ from ..errors import Message
 from ..jobs import Job, Progress
 from ..tasks.evaluate_on import evaluate_on
 from ..tasks.protocol import Metric, Split
+from .found_rate import FoundRate
 from .repair_result import RepairResult
 from .side_effects import modes_kept
 from .training import Training
@@ -32,6 +33,7 @@ class Recovered:
         teacher: How the original was tuned before it taught, or why it was not; None where nothing was tried.
         divided: That memory did not do for whole batches; None where it did.
         overflow: How many steps were skipped in float16; None where none was.
+        rate: The learning rate that trials found; None where none were made.
     """
 
     state_dict: dict[str, Tensor]
@@ -46,11 +48,13 @@ class Recovered:
     teacher: Message | None = None
     divided: Message | None = None
     overflow: Message | None = None
+    rate: FoundRate | None = None
 
     @property
     def messages(self) -> tuple[Message, ...]:
         """For a person: what was done before any training, how batches ran, which steps counted."""
-        others = (one for one in (self.teacher, self.divided, self.overflow) if one is not None)
+        rate = None if self.rate is None else self.rate.message
+        others = (one for one in (self.teacher, self.divided, self.overflow, rate) if one is not None)
         return (*others, *self.repair.messages)
 
 

@@ -20,6 +20,7 @@ from ..errors import SecateurError
 from ..storage.atomic_files import free, staged_write
 from ..tasks.protocol import Metric, Split
 from .best_weights import Recovered
+from .found_rate import FoundRate
 from .repair_result import REASONS, RepairResult
 from .training import Training
 from .training_curve import thinned
@@ -197,6 +198,7 @@ class Checkpoint:
             "overflows": training.overflows,
             "step": training.step,
             "tokens": training.tokens,
+            "rate": None if training.found is None else asdict(training.found),
             "random": torch.get_rng_state(),
             "position": asdict(position),
             "time": {
@@ -286,6 +288,7 @@ def put_back(training: Training, found: dict[str, Any]) -> Position:
     if training.masks is not None:
         training.masks.load_state_dict(found["masks"])
     training.step, training.tokens = int(found["step"]), int(found.get("tokens", 0))
+    training.found = None if found.get("rate") is None else FoundRate(**found["rate"])
     spent = found.get("time", {})
     training.time.limit.go_on(float(spent.get("elapsed", 0.0)))
     training.time.start, training.time.reserve = float(spent.get("start", 0.0)), float(spent.get("reserve", 0.0))

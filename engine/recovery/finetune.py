@@ -38,6 +38,7 @@ from .least_squares import reconstruct
 from .mixed_precision import in_single
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings, Repair
+from .rate_trials import RATE_TRIALS, found_rate, usual_trial_steps
 from .side_effects import modes_kept, pinned, working_copy
 from .time_limit import TimeLimit, TrainingTime
 from .training import Training, has_loss
@@ -183,7 +184,8 @@ def _run(
         if teacher is None and rest is not None:
             rest()
         job = _trained(training, best, found or {}, checkpoint, teacher)
-        return (yield from spanning(_counted(job, training), begin, 1.0))
+        done = yield from spanning(_counted(job, training), begin, 1.0)
+        return replace(done, rate=training.found)
 
 
 @contextmanager
@@ -262,14 +264,19 @@ def training_work(task: Task, settings: RecoverySettings) -> float:
     A step is a forward pass of the teacher, one of the student, and a backward pass, which takes as long as two.
     Minutes count as the epochs that the settings have.
     """
-    train, val = task.batch_count(Split.TRAIN) or 1, task.batch_count(Split.VAL)
-    batches = float(settings.epochs * train)
+    train, val, steps = task.batch_count(Split.TRAIN) or 1, task.batch_count(Split.VAL), _expected_steps(task, settings)
+    batches = settings.accumulate * (steps + usual_trial_steps(settings, steps))
+    return FIRST_EVALUATIONS * val + FIRST_PASSES + STEP * batches + _evaluations(settings, steps, train) * val
+
+
+def _expected_steps(task: Task, settings: RecoverySettings) -> float:
+    """About how many updates the budget comes to; minutes count as the epochs that the settings have."""
     if settings.budget.unit is Unit.STEPS:
-        batches = settings.steps * settings.accumulate
-    elif settings.budget.unit is Unit.TOKENS:
+        return settings.steps
+    batches = float(settings.epochs * (task.batch_count(Split.TRAIN) or 1))
+    if settings.budget.unit is Unit.TOKENS:
         batches = settings.tokens / max(sample_tokens(task) * task.spec.batch, 1)
-    evaluations = _evaluations(settings, batches / settings.accumulate, train)
-    return FIRST_EVALUATIONS * val + FIRST_PASSES + STEP * batches + evaluations * val
+    return batches / settings.accumulate
 
 
 def _counted(job: Job[Recovered], training: Training) -> Job[Recovered]:
@@ -277,10 +284,11 @@ def _counted(job: Job[Recovered], training: Training) -> Job[Recovered]:
     task, settings = training.task, training.settings
     train, val = task.batch_count(Split.TRAIN) or 1, task.batch_count(Split.VAL)
     trained = last = 0.0
+    tried = 0
 
     def told(progress: Progress) -> Iterator[Progress]:
         """The progress, with the share of the whole work that is done."""
-        nonlocal trained, last
+        nonlocal trained, last, tried
         code, done = progress.message.code, progress.done / progress.total if progress.total else 0.0
         if code == TIMED[0]:
             yield replace(progress, share=done)
@@ -289,12 +297,17 @@ def _counted(job: Job[Recovered], training: Training) -> Job[Recovered]:
         if code in COUNTED and done:
             steps = training.step / done
             evaluations = _evaluations(settings, steps, train)
-            whole = STEP * settings.accumulate * steps + evaluations * val
+            whole = STEP * settings.accumulate * (tried + steps) + evaluations * val
             evaluated = max(math.ceil(evaluations * done - ROUNDED) - 1, 0)
-            share = trained = (STEP * settings.accumulate * training.step + evaluated * val) / whole
+            share = trained = (STEP * settings.accumulate * (tried + training.step) + evaluated * val) / whole
             last = val / whole
         elif code == EVALUATING and trained:
             share = trained + last * done
+        elif code == RATE_TRIALS:
+            usual = usual_trial_steps(settings, training.steps or _expected_steps(task, settings))
+            tried = 0 if settings.minutes else usual
+            whole = training_work(task, settings) - training_work(task, settings.within(NO_TRAINING))
+            share = STEP * settings.accumulate * min(progress.done, tried) / whole
         yield replace(progress, share=share)
 
     return (yield from followed(job, told))
@@ -332,6 +345,8 @@ def _trained(
     if settings.trains and training.division is None:
         models = [training.student] if teacher is None else [training.student, teacher]
         layout = layout_of(models, partial(_attempt, training))
+    with layout.channels_last():
+        training.found = yield from found_rate(training, training.steps or _expected_steps(training.task, settings))
     clock.start = clock.start or clock.limit.elapsed
     while not _ended(training, position, best):
         try:

@@ -31,6 +31,7 @@ from .gradient_sharing import MasksOrder
 from .mixed_precision import in_single
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings, require_mixable, require_possible, require_whole
+from .rate_trials import found_rate
 from .side_effects import modes_kept, pinned, working_copy
 from .training import Training
 
@@ -153,6 +154,7 @@ def _trained(training: Training, checkpoint: Checkpoint, parameters: int) -> Job
         text = Message("progress.going_on", "Resuming at step {step}", {"step": training.step})
         for point in ({}, *points_of_checkpoint(found)):
             yield Progress(text, *training.shown, values=point)
+    training.found = yield from found_rate(training, training.steps)  # of the weights, without gates
     while not training.over:
         passed = yield from train_epoch(training, position, None, checkpoint)
         if training.over:

@@ -11,9 +11,9 @@ from .protocol import Optimizer, RecoverySettings
 MakeOptimizer = Callable[[list[dict[str, Any]], RecoverySettings], torch.optim.Optimizer]
 
 OPTIMIZERS: dict[Optimizer, MakeOptimizer] = {
-    Optimizer.ADAMW: lambda groups, s: torch.optim.AdamW(groups, lr=s.learning_rate),
-    Optimizer.ADAM: lambda groups, s: torch.optim.Adam(groups, lr=s.learning_rate),
-    Optimizer.SGD: lambda groups, s: torch.optim.SGD(groups, lr=s.learning_rate, momentum=0.9, nesterov=True),
+    Optimizer.ADAMW: lambda groups, s: torch.optim.AdamW(groups, lr=s.peak),
+    Optimizer.ADAM: lambda groups, s: torch.optim.Adam(groups, lr=s.peak),
+    Optimizer.SGD: lambda groups, s: torch.optim.SGD(groups, lr=s.peak, momentum=0.9, nesterov=True),
 }
 """Name in recipes to the optimiser over groups of parameters."""
 

@@ -17,6 +17,8 @@ RECOVERY = "recovery after each cut"
 """Heading in `--help`."""
 TRAINING, DISTILLATION = "Training", "Distillation"
 """Headings of the settings in a report."""
+RATE = 2e-3
+"""Peak of the learning rate where none is said: the largest that is tried, and what is used without trials."""
 TUNING_EPOCHS, TUNING_SHARE = 2, 2
 """Epochs of tuning the teacher: at most so many, and one over the share of the recovery's that they are at most."""
 TUNING_PATIENCE = 3
@@ -73,7 +75,7 @@ class RecoverySettings:
         tokens: Tokens of text after which it ends instead, padding aside; the last update may go beyond.
         accumulate: Batches whose gradients make one update.
         evaluate_every: Updates between two evaluations; 0: evaluated after each epoch. The end is evaluated anyway.
-        learning_rate: Peak of a one-cycle schedule.
+        learning_rate: Peak of a one-cycle schedule; 0 for one that is found by trials, see `rate_trials.py`.
         distillation: Weight of the teacher's soft targets, 0..1; the rest is the task's own loss.
         temperature: Softening of both outputs (Hinton et al. 2015).
         weight_decay: Decoupled decay of weights (AdamW), biases and norms aside; for Adam and SGD the decay of
@@ -179,7 +181,10 @@ class RecoverySettings:
         Option(
             title="Learning rate",
             help="peak of the learning rate schedule",
-            above=0,
+            details="Automatic: the largest of 0.002, 0.001, 0.0005 and so on that raises the loss by at most a tenth "
+            "in 4 to 16 steps of trial, of which nothing stays. 0.002 with SGD.",
+            minimum=0,
+            zero="automatic",
             decimals=5,
             step=0.0005,
             dialog_maximum=1,
@@ -187,7 +192,7 @@ class RecoverySettings:
             metavar="RATE",
             in_dialog=False,
         ),
-    ] = 2e-3
+    ] = 0.0
     distillation: Annotated[
         float,
         Option(
@@ -392,6 +397,16 @@ class RecoverySettings:
             in_dialog=False,
         ),
     ] = field(default=False, kw_only=True)
+
+    @property
+    def peak(self) -> float:
+        """Peak of the learning rate, as far as it is known before trials."""
+        return self.learning_rate or RATE
+
+    @property
+    def seeks_rate(self) -> bool:
+        """Whether trials find the learning rate: those that are tried are none for SGD."""
+        return not self.learning_rate and self.trains and self.optimizer is not Optimizer.SGD
 
     @property
     def gradient_norm(self) -> float:

@@ -30,6 +30,11 @@ class TimeLimit:
         """Seconds that it has taken."""
         return self.spent + _now() - self.begun
 
+    @property
+    def left(self) -> float:
+        """Seconds that are left of it."""
+        return self.seconds - self.elapsed
+
     def part(self, share: float) -> "TimeLimit":
         """The limit of a part that begins now and may take so much of the whole."""
         return TimeLimit(share * self.seconds, whole=self)

@@ -30,6 +30,7 @@ from .batchnorm import norms_of
 from .budget import Unit
 from .features import Features
 from .flip_augmentation import mirroring
+from .found_rate import FoundRate
 from .gradient_sharing import GradientSharing, StepOrder
 from .mixed_precision import OwnTypes, as_given_back, widening
 from .protocol import RecoverySettings, require_tokens
@@ -92,6 +93,7 @@ class Training:
         overflows: Steps that were skipped, because scaled gradients overflowed float16.
         divides: The models are divided among processes while they are trained.
         division: Their parts, while they are.
+        found: The learning rate that trials found; None where it was said, or is not sought yet.
     """
 
     student: nn.Module
@@ -120,11 +122,17 @@ class Training:
     overflows: int = 0
     divides: bool = False
     division: "Division | None" = None
+    found: FoundRate | None = None
 
     def __post_init__(self) -> None:
         """Mixed precision in float16 needs a scaler."""
         if self.settings.half and half_of(self.device) == "float16":
             self.scaler = torch.amp.GradScaler(kind_of(self.device))
+
+    @property
+    def peak(self) -> float:
+        """Peak of the learning rate."""
+        return self.settings.peak if self.found is None else self.found.rate
 
     @property
     def half(self) -> str:
@@ -222,7 +230,7 @@ class Training:
         """
         check(self.token)
         begun, self.whole = time.monotonic(), False
-        rate = self.settings.learning_rate * one_cycle(self.position, self.settings.warm_up)
+        rate = self.peak * one_cycle(self.position, self.settings.warm_up)
         self.optimizer.zero_grad(set_to_none=True)
         if self.sharing is not None:
             self.sharing.begin(self._step_order(len(batches), rate))
@@ -375,6 +383,24 @@ class Training:
         """What gets gradients: the weights, and the logits of gates."""
         return [*self._parameters(), *([] if self.masks is None else self.masks.parameters)]
 
+    def measure(self, batch: Any) -> float:
+        """The loss on a batch in train mode; nothing of it stays.
+
+        Raises:
+            SecateurError: The loss is no number.
+        """
+        taught = self._distillation_batch(batch)
+
+        def run() -> float:
+            with self._training_mode():
+                return float(self._loss(batch, taught))
+
+        quiet = quiet_forward(self.student, training=True)
+        with modes_kept(self.teacher), quiet, torch.no_grad(), interruptible(self.token):
+            loss = run_in_fitting_parts(run, self.student, taught.inputs, self.passes)
+        self._require_finite(loss)
+        return loss
+
     def attempt(self, batch: Any) -> None:
         """What `train_on` computes of a batch, and nothing of it stays."""
         parameters = self._parameters()
@@ -455,7 +481,7 @@ class Training:
                 "precision, or try a learning rate below {rate:g}.",
                 loss=loss,
                 step=self.step,
-                rate=self.settings.learning_rate,
+                rate=self.peak,
             )
         if not math.isfinite(loss):
             raise SecateurError(
@@ -463,7 +489,7 @@ class Training:
                 "Fine-tuning diverged: the loss is {loss} at step {step}. Try a learning rate below {rate:g}.",
                 loss=loss,
                 step=self.step,
-                rate=self.settings.learning_rate,
+                rate=self.peak,
             )
 
     def _require_gradient(self, loss: Tensor) -> None:

@@ -119,7 +119,8 @@ def test_recovery_starts_with_what_the_fields_say(shown, qtbot) -> None:
     assert panel.start.text() == "Recover, 5 epochs"
     qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
     method, (settings,) = document.calls[0]
-    assert (method, settings.epochs, settings.learning_rate) == ("recover", 5, pytest.approx(0.002))
+    assert (method, settings.epochs, settings.learning_rate) == ("recover", 5, 0.0)
+    assert panel.rate.text() == "automatic"
 
 
 def test_what_to_expect_has_figures_of_benchmarks_of_the_same_kind_alone(shown) -> None:

@@ -249,7 +249,7 @@ def test_a_model_or_loss_that_raises_is_told_in_a_sentence() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": -1}, {"learning_rate": 0.0}, {"temperature": -1.0}, {"distillation": 1.5}]
+    "wrong", [{"epochs": -1}, {"learning_rate": -0.001}, {"temperature": -1.0}, {"distillation": 1.5}]
 )
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SecateurError, match="must be"):

@@ -69,8 +69,8 @@ def _net() -> nn.Sequential:
 
 
 def _settings(**changes: Any) -> RecoverySettings:
-    given: dict[str, Any] = {"minutes": 1.0, "threads": 1, "repair": Repair.NONE, "teacher": Teacher.ORIGINAL}
-    given |= {"mirror": False, **changes}
+    given: dict[str, Any] = {"minutes": 1.0, "learning_rate": 2e-3, "threads": 1, "repair": Repair.NONE}
+    given |= {"teacher": Teacher.ORIGINAL, "mirror": False, **changes}
     return RecoverySettings(**given)
 
 

@@ -332,7 +332,7 @@ def test_a_cancelled_recovery_is_gone_on_with_for_another_number_of_epochs(
     assert any(text.startswith("Resuming at step") for text in texts)
     assert not any("epoch 1 of" in text for text in texts) and "Fine-tuning, epoch 7 of 7" in texts
     assert made.recovery == asked
-    other = replace(asked, learning_rate=asked.learning_rate / 2)
+    other = replace(asked, learning_rate=0.003)
     assert session.checkpoint(cut.weights, other).key != session.checkpoint(cut.weights, asked).key
     assert session.checkpoint(cut.weights, replace(asked, epochs=0)).key != session.checkpoint(cut.weights, asked).key
 

@@ -30,7 +30,7 @@ from secateur.engine.workflows.stages import FLOPS, Stage, StageName
 
 from ..recovery.continued_training import BATCH, LENGTH, Llama, text_task, write_texts
 
-TRAINING = RecoverySettings(steps=3, repair=Repair.NONE, teacher=Teacher.ORIGINAL, threads=1)
+TRAINING = RecoverySettings(steps=3, learning_rate=1e-3, repair=Repair.NONE, teacher=Teacher.ORIGINAL, threads=1)
 SCORING = PruneSettings(Goal(()), "taylor", choices=Choices(batches=2))
 FIRST = 2 * BATCH * LENGTH * 16 * (16 + 8 + 8)
 """Gradients of the embedding's outputs through queries, keys and values: nothing rates an embedding here."""

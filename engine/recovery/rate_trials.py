@@ -1,0 +1,167 @@
+"""Finds the peak of the learning rate by short trials on the model itself. Loads torch.
+
+How large a rate a model bears depends on its size and on what the cut and its repair have left of it: a damaged small
+network learns most at a large rate; a large one, or one that is nearly as good as before, is thrown back by it further
+than its steps can mend. So the largest rate is tried first: some steps of a whole cycle, from the weights as they are.
+Where these have raised the loss on other batches by more than a little, half of that rate is tried, from the same
+weights. Nothing of the trials stays.
+"""
+
+import math
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import NO_NUMBERS, Message, SecateurError
+from ..jobs import Job, Progress
+from ..tracing.isolated_forward import seeded
+from ..tracing.model_state import model_state_restored
+from .batchnorm import trainable_batches
+from .budget import Budget, Unit
+from .found_rate import FoundRate
+from .optimizers import optimizer_of
+from .protocol import RATE, RecoverySettings
+from .side_effects import modes_kept
+from .time_limit import TimeLimit, TrainingTime
+from .training import Training
+
+RATE_TRIALS = "progress.rate_trials"
+"""The code of their progress."""
+RATES = tuple(RATE / 2**halvings for halvings in range(6))
+"""Peaks to try; the last one is taken without a trial."""
+DIVIDED_RATE = RATE / 16
+"""Of a model that is divided among processes."""
+TOLERANCE = 1.1
+"""How many times the loss before it the loss after a trial may be: a whole training mends so much."""
+MOST, LEAST, PART = 16, 4, 15
+"""Updates of a trial: at most, at least, and one of so many of those that follow."""
+USUAL = 2
+"""Trials of a recovery, for what is foretold of its time: there may be fewer or more."""
+COMPARED = 8
+"""Batches that the loss before and after a trial is taken on."""
+STEP = 3
+"""How many times as long a step takes as comparing on a batch."""
+SHARE = 1 / 5
+"""Of the minutes that are left, what trials may take."""
+
+
+def trial_steps(settings: RecoverySettings, steps: float) -> int:
+    """Updates of a trial before a training of so many `steps`, or one that minutes end; 0 where no rate is sought."""
+    if not settings.seeks_rate:
+        return 0
+    return MOST if settings.minutes else round(min(max(steps / PART, LEAST), MOST))
+
+
+def usual_trial_steps(settings: RecoverySettings, steps: float) -> int:
+    """Updates that trials take together, as many as there usually are."""
+    return USUAL * trial_steps(settings, steps)
+
+
+def found_rate(training: Training, steps: float) -> Job[FoundRate | None]:
+    """The peak for a training of so many updates, which may have been found before; None where none is sought.
+
+    That of a model that is divided among processes is not tried: such models are large, so it is a small one.
+    """
+    if training.found is not None or training.step or not training.settings.seeks_rate:
+        return training.found
+    if training.division is not None:
+        return FoundRate(DIVIDED_RATE, 0)
+    found = yield from rate_trials(training, trial_steps(training.settings, steps))
+    if found is not None:
+        yield Progress(found.message)
+    return found
+
+
+def rate_trials(training: Training, steps: int) -> Job[FoundRate | None]:
+    """Find the peak for a training that has not begun; the same seed and data, the same rate.
+
+    The student, its statistics and all random numbers are as before afterwards, bit for bit. However many processes
+    train together, this one alone tries, on all of each batch. None is found where the clock leaves no time for trials.
+
+    Args:
+        training: Stays as it is, but for how many samples fit into memory.
+        steps: Updates of a trial.
+
+    Raises:
+        SecateurError: The loss is no number before any trial, or as `Training.train_on`.
+        Cancelled: The token was set.
+    """
+    settings, student, limit, done = training.settings, training.student, training.time.limit, 0
+    begun, every = limit.elapsed, (len(RATES) - 1) * steps
+    ahead = len(RATES) * COMPARED + STEP * settings.accumulate * every  # batches of comparing that all takes as long as
+    with _restored(student), modes_kept(student, training.teacher), seeded(settings.seed):
+        batches = _groups(training)
+        compared, losses, first = list[Any](), list[float](), 0
+        while len(compared) < COMPARED and (group := next(batches, None)):
+            for one in group[: COMPARED - len(compared)]:
+                losses.append(training.measure(one))
+                compared.append(one)
+                if ahead * (limit.elapsed - begun) > SHARE * len(losses) * limit.left:
+                    return None
+            first += 1
+        before = math.fsum(losses) / max(len(losses), 1)
+        for rate in RATES[:-1]:
+            with _restored(student):
+                trial = _trial(training, rate, steps)
+                try:
+                    for group in islice(batches, steps):
+                        trial.train_on(group)
+                        done += 1
+                        text = Message(RATE_TRIALS, "Trying learning rate {rate}", {"rate": f"{rate:.3g}"})
+                        yield Progress(text, done, every)
+                    after = math.fsum(training.measure(one) for one in compared) / max(len(compared), 1)
+                except SecateurError as error:
+                    if error.message.code not in NO_NUMBERS:
+                        raise
+                    after = math.inf
+            if after <= TOLERANCE * before:
+                return FoundRate(rate, done)
+            batches = islice(_groups(training), first, None)
+    return FoundRate(RATES[-1], done)
+
+
+def _trial(training: Training, rate: float, steps: int) -> Training:
+    """A training of its own on the same student, with a whole cycle of the learning rate."""
+    settings = replace(training.settings, learning_rate=rate).within(Budget(Unit.STEPS, steps))
+    return replace(
+        training,
+        settings=settings,
+        optimizer=optimizer_of(training.student, settings),
+        time=TrainingTime(TimeLimit()),
+        steps=steps,
+        stream=None,
+        sharing=None,
+        masks=None,
+    )
+
+
+def _groups(training: Training) -> Iterator[list[Any]]:
+    """The batches of one step after the other, in an order of their own; a pass follows on another."""
+    count, seed = training.settings.accumulate, training.settings.seed * 1000
+    while True:
+        batches = trainable_batches(training.student, training.task, seed=seed)
+        group = list(islice(batches, count))
+        if not group:
+            return
+        while group:
+            yield group
+            group = list(islice(batches, count))
+
+
+@contextmanager
+def _restored(student: nn.Module) -> Generator[None]:
+    """Weights, buffers and whatever else a forward changes are as before afterwards; weights wait on the CPU."""
+    before = [(one, one.detach().to("cpu", copy=True)) for one in student.parameters()]
+    with model_state_restored(student):
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for one, value in before:
+                    one.copy_(value)
+                    one.grad = None

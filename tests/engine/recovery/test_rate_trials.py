@@ -1,0 +1,185 @@
+"""The learning rate that trials find is the largest that raises the loss by little, and nothing of them stays."""
+
+import copy
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from secateur.engine.jobs import Job, finish
+from secateur.engine.recovery import checkpoint as resume
+from secateur.engine.recovery import rate_trials, time_limit
+from secateur.engine.recovery.best_weights import Recovered
+from secateur.engine.recovery.checkpoint import Checkpoint
+from secateur.engine.recovery.finetune import fine_tune
+from secateur.engine.recovery.found_rate import FoundRate
+from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
+from secateur.engine.recovery.schedule import one_cycle
+from secateur.engine.recovery.time_limit import TimeLimit
+from secateur.engine.tasks.protocol import Split
+from tests.engine.toy_task import ToyTask
+
+SETTINGS = RecoverySettings(epochs=2, threads=1, distillation=0.5)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy task has few batches."""
+    monkeypatch.setattr(rate_trials, "LEAST", 5)
+    monkeypatch.setattr(rate_trials, "COMPARED", 3)
+
+
+def _net(damage: float = 0.0) -> nn.Module:
+    """A network with statistics and dropout; damaged in its last layer."""
+    torch.manual_seed(0)
+    first = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.1))
+    net = nn.Sequential(*first, nn.Linear(16, 3)).eval()
+    with torch.no_grad():
+        net.get_parameter("5.weight").add_(damage * torch.randn(3, 16))
+    return net
+
+
+def _run(settings: RecoverySettings, checkpoint: Checkpoint | None = None, damage: float = 1.0) -> Job[Recovered]:
+    token = threading.Event()
+    return fine_tune(_net(damage), _net(), ToyTask(), settings, token=token, checkpoint=checkpoint)
+
+
+def _same(one: Recovered, other: Recovered) -> bool:
+    return all(torch.equal(value, other.state_dict[name]) for name, value in one.state_dict.items())
+
+
+def _by_hand(student: nn.Module, teacher: nn.Module) -> float:
+    """The rate by a plain loop."""
+    order = [images for images, _ in ToyTask().batches(Split.TRAIN, seed=0)]
+
+    def loss(net: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            taught = (teacher(images) / 2).softmax(1)
+        return nn.functional.kl_div((net(images) / 2).log_softmax(1), taught, reduction="batchmean") * 4
+
+    def mean(net: nn.Module) -> float:
+        with torch.no_grad():
+            return sum(float(loss(net, one)) for one in order[:3]) / 3
+
+    for rate in (0.002, 0.001, 0.0005, 0.00025, 0.000125):
+        net = copy.deepcopy(student)
+        optimizer = torch.optim.AdamW(net.parameters(), weight_decay=0.0)
+        for number, images in enumerate(order[3:8]):
+            optimizer.param_groups[0]["lr"] = rate * one_cycle(number / 4)
+            optimizer.zero_grad()
+            loss(net, images).backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimizer.step()
+        if mean(net) <= 1.1 * mean(student):
+            return rate
+    return 0.0000625
+
+
+def test_the_rate_is_that_of_a_plain_loop_and_a_better_student_gets_a_smaller_one() -> None:
+    settings, found = replace(SETTINGS, distillation=1.0, weight_decay=0.0), list[float]()
+    for damage in (0.0, 0.001, 0.003, 0.3, 1.0):
+        torch.manual_seed(1)
+        teacher = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3)).eval()
+        student = copy.deepcopy(teacher)
+        with torch.no_grad():
+            student.get_parameter("3.weight").add_(damage * torch.randn(3, 16))
+        done = finish(fine_tune(student, teacher, ToyTask(), settings))
+        assert done.rate is not None and done.rate.rate == _by_hand(student, teacher)
+        found.append(done.rate.rate)
+    assert found == sorted(found) and len(set(found)) > 3 and found[-1] == 0.002
+
+
+@pytest.mark.parametrize("changes", [{}, {"optimizer": Optimizer.ADAM}, {"accumulate": 2}])
+def test_a_training_after_trials_is_that_at_the_rate_said_by_hand(changes: dict[str, Any]) -> None:
+    settings = replace(SETTINGS, **changes)
+    torch.rand(5)  # whatever came before does not matter
+    sought = finish(_run(settings, damage=0.01))
+    assert sought.rate is not None and sought.rate.steps > 0
+    said = finish(_run(replace(settings, learning_rate=sought.rate.rate), damage=0.01))
+    assert said.rate is None and _same(sought, said)
+    assert sought.metric == said.metric and sought.steps == said.steps
+    assert not _same(said, finish(_run(replace(settings, learning_rate=sought.rate.rate / 2), damage=0.01)))
+
+
+def test_the_result_names_rate_and_steps() -> None:
+    done = finish(_run(SETTINGS))
+    assert done.rate == FoundRate(0.002, 5)
+    assert str(done.messages[-1]) == "Learning rate 0.002, found by 5 steps of trial."
+
+
+@pytest.mark.parametrize("changes", [{"learning_rate": 0.003}, {"optimizer": Optimizer.SGD}, {"epochs": 0}])
+def test_where_nothing_is_sought_there_is_no_trial(monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]) -> None:
+    monkeypatch.setattr(rate_trials, "rate_trials", lambda *_: pytest.fail("tried"))
+    assert finish(_run(replace(SETTINGS, **changes))).rate is None
+
+
+def test_a_trial_is_a_part_of_the_training_that_follows() -> None:
+    found = [rate_trials.trial_steps(SETTINGS, steps) for steps in (0, 60, 90, 150, 240, 10_000)]
+    assert found == [5, 5, 6, 10, 16, 16]
+    assert rate_trials.trial_steps(replace(SETTINGS, minutes=1.0), 0) == 16
+
+
+def test_minutes_that_leave_no_time_for_trials_take_the_usual_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 100_000, 3))  # seconds: three go by from look to look
+    monkeypatch.setattr(time_limit, "_now", lambda: float(next(clock)))
+    settings = replace(SETTINGS, minutes=10.0)
+    done = finish(fine_tune(_net(1.0), _net(), ToyTask(), settings, limit=TimeLimit(100.0, begun=0.0)))
+    assert done.rate is None and done.steps
+
+
+def test_a_loss_that_is_no_number_any_more_ends_a_trial() -> None:
+    class Bursting(ToyTask):
+        losses = 0
+
+        def loss(self, model: Any, batch: Any) -> Any:
+            self.losses += 1
+            loss: Any = super().loss(model, batch)
+            return loss * (float("nan") if self.losses == 6 else 1.0)
+
+    done = finish(fine_tune(_net(1.0), _net(), Bursting(), replace(SETTINGS, distillation=0.0)))
+    assert done.rate is not None and done.rate.rate < 0.002 and done.steps == 16
+
+
+@pytest.mark.parametrize("step", [0, 11])
+def test_a_broken_off_training_goes_on_at_the_rate_that_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    whole = finish(_run(SETTINGS, damage=0.01))
+    monkeypatch.setattr(resume, "SHARE", 0)
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    job = _run(SETTINGS, Checkpoint(tmp_path / "s1.pt", "k", pause=0.0), damage=0.01)
+    for progress in job:
+        trying = progress.message.code == rate_trials.RATE_TRIALS and progress.done > 3
+        if trying if step == 0 else progress.values.get("step", 0) >= step:
+            job.close()
+            break
+    if step:
+        monkeypatch.setattr(rate_trials, "rate_trials", lambda *_: pytest.fail("tried again"))
+    torch.rand(11)
+    resumed = finish(_run(SETTINGS, Checkpoint(tmp_path / "s1.pt", "k"), damage=0.01))
+    assert resumed.rate == whole.rate is not None and _same(resumed, whole)
+
+
+def test_data_with_hardly_any_batch_are_tried_on_all_the_same() -> None:
+    class Two(ToyTask):
+        def batches(self, split: Split, seed: int | None = None) -> Iterator[Any]:
+            return islice(super().batches(split, seed), 2)
+
+        def batch_count(self, split: Split) -> int:
+            return min(super().batch_count(split), 2)
+
+    done = finish(fine_tune(_net(1.0), _net(), Two(), SETTINGS))
+    assert done.rate is not None and done.rate.steps == 5 and done.steps == 4
+
+
+def test_progress_only_grows() -> None:
+    for settings, limit in ((SETTINGS, TimeLimit()), (replace(SETTINGS, minutes=0.02), TimeLimit(1.2))):
+        job = fine_tune(_net(1.0), _net(), ToyTask(), settings, limit=limit)
+        shares = [one.share for one in job if one.share is not None]
+        assert shares == sorted(shares) and shares[-1] <= 1.0
