@@ -392,6 +392,19 @@ def test_free_memory_is_said_of_this_machine_alone(player: Player, monkeypatch) 
     assert estimator.words("cut", "s0") and "free now" not in estimator.words("cut", "s0")
 
 
+def test_a_teacher_counts_where_it_has_a_part_in_the_loss(player: Player) -> None:
+    document, estimator = player.document, player.workbench.estimator
+    assert document.task is not None and document.original is not None
+    need = dict[tuple[float, bool], float]()
+    for has_loss in (True, False):
+        document.contents.task = replace(document.task, loss=has_loss)
+        for part in (0.0, 0.5):
+            settings_of = replace(document.recovery, distillation=part, features=0.0)
+            need[part, has_loss] = estimator.estimate("recover", "s0", settings_of).bytes
+    assert need[0.0, True] <= need[0.5, True] - 4 * document.original.parameters
+    assert need[0.0, False] == need[0.5, False] == need[0.5, True]  # without a loss of the data it always teaches
+
+
 def test_a_slow_start_says_nothing_of_the_training_that_follows(monkeypatch) -> None:
     job, left = QueuedJob("Recover", lambda _none: None, "recover"), 0.0
     for second in range(0, 60, 10):
