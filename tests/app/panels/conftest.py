@@ -19,6 +19,7 @@ def shown(qtbot: QtBot, dressed: QApplication) -> Callable[..., QWidget]:
         kept.append(panel)
         qtbot.addWidget(panel)
         panel.resize(width, height)
+        panel.setFocus()  # as in the window: nothing within it has the focus before somebody goes there
         panel.show()
         qtbot.waitUntil(lambda: panel.windowHandle().isExposed())
         return panel
