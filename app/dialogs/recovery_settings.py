@@ -62,7 +62,7 @@ class RecoverySettingsDialog(FormDialog):
         self.act, self.problem = lambda: use(self.settings()), self._problem
         for unit in BUDGETS:
             cast("SpinBox | DoubleSpinBox", self.fields.widgets[unit]).valueChanged.connect(self.check)
-        for field in () if task is None else self.fields.beside(task.kinds):
+        for field in () if task is None else self.fields.inapplicable(task.kinds):
             self.show_row(field, False)
         self.check()
 
@@ -84,8 +84,10 @@ class RecoverySettingsDialog(FormDialog):
         """Reference losses that nothing compares with, or that are of other domains than the data has."""
         if settings.references and settings.mixing is Mixing.NATURAL:
             return self.tr("Reference losses are for a mixing by where the loss lags. Choose it, or leave them out.")
+        if self._task is None:
+            return ""
         try:
-            for one in settings.references if self._task is not None else ():
+            for one in settings.references:
                 require_losses(self._task.domains, [name for name, _ in one.losses])
         except SecateurError as error:
             return sentence(error.message)

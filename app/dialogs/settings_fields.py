@@ -41,7 +41,7 @@ class SettingsFields:
             box = isinstance(field, CheckBox)
             add_row("" if box else engine_words(one.option.title), field)  # a box has its own words
 
-    def beside(self, data: Collection[DataKind]) -> list[QWidget]:
+    def inapplicable(self, data: Collection[DataKind]) -> list[QWidget]:
         """The fields of settings that change nothing with such data, and that nobody has set."""
         return [
             self.widgets[name]
