@@ -425,7 +425,7 @@ class RemoteClient:
 
     def _abandon(self) -> None:
         """What is on its way here never comes."""
-        for home in self._coming.values():
+        for home in [*self._coming.values()]:  # another thread may add to them, or take some away
             home.abandon()
 
     def _bring(self, what: FileBegins | Part | Fetched) -> None:

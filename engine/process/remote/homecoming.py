@@ -120,11 +120,15 @@ class Homecoming:
             raise SecateurError("remote.stray_file", template, name=name[:200])
         if self._file is not None:
             self._file.close()
-        if self._staged is None:
-            self._staged = Path(tempfile.mkdtemp(prefix=".secateur-", dir=self.place.parent))
-        target = self._staged.joinpath(*path.parts)
+        staged = self._staged
+        if staged is None:
+            staged = self._staged = Path(tempfile.mkdtemp(prefix=".secateur-", dir=self.place.parent))
+        target = staged.joinpath(*path.parts)
         target.parent.mkdir(parents=True, exist_ok=True)
         self._file = target.open("xb")
+        if self._staged is not staged:  # another thread has removed the folder, and it was made again here
+            self._staged = staged
+            self.abandon()
 
     def _put(self, staged: Path) -> None:
         main = staged / self.place.name

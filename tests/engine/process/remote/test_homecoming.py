@@ -72,6 +72,21 @@ def test_what_comes_while_the_window_closes_is_not_left_behind(tmp_path: Path, m
     assert not thread.is_alive() and not [*tmp_path.iterdir()]
 
 
+def test_what_begins_while_another_thread_gives_up_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, make = Homecoming(tmp_path / "net", "/far/written/1"), Path.mkdir
+    home.take(FileBegins(1, "net/a"))
+
+    def late(path: Path, *how: int, **named: bool) -> None:
+        home.abandon()  # as the thread of the window does
+        make(path, *how, **named)
+
+    monkeypatch.setattr(Path, "mkdir", late)
+    home.take(FileBegins(1, "net/b"))
+    assert home._file is None and not [*tmp_path.iterdir()]
+
+
 def bring(place: Path, files: dict[str, bytes]) -> None:
     home = Homecoming(place, "/far/written/1")
     for name, data in files.items():
