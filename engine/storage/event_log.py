@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from .serialization import decoded, to_json
 
 BYTES = 512 << 20
 """Bytes of a log that is read."""
+PATIENCE, LOOK = 10.0, 0.005
+"""Seconds that another program may take to add its record, and between two looks at whether it has."""
 
 
 class EventLog:
@@ -84,12 +87,21 @@ def _alone(handle: int) -> Generator[None]:
     """Nobody else adds to an open file meanwhile: a cache of a user is one for all windows and commands.
 
     Else the record that another process has added after a look at the size would be cut off for a torn one. On systems
-    and disks without such locks that may still happen, to what is measured again then.
+    and disks without such locks that may still happen, to what is measured again then; and where another program was
+    stopped (Ctrl+Z) as it wrote, for nobody waits longer than `PATIENCE` for it.
     """
     with contextlib.suppress(ImportError, OSError):
         import fcntl  # not on Windows
 
-        fcntl.flock(handle, fcntl.LOCK_EX)  # let go with the file
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go with the file
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    break
+                time.sleep(LOOK)
     yield
 
 

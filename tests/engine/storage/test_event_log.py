@@ -41,6 +41,16 @@ def test_of_two_that_add_at_the_same_time_neither_loses_its_record(log: EventLog
     assert [record["event"] for record in log.read()] == ["a", "b", "c", "d"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of Unix")
+def test_one_that_was_stopped_as_it_wrote_holds_up_nobody_for_ever(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_module, "PATIENCE", 0.02)
+    with log.path.open("ab") as stopped, log_module._alone(stopped.fileno()):
+        log.append({"event": "c"})
+    assert [record["event"] for record in log.read()] == ["a", "b", "c"]
+
+
 def test_no_file_is_an_empty_log(tmp_path: Path) -> None:
     assert EventLog(tmp_path / "nothing").read() == []
 
