@@ -36,8 +36,8 @@ RATES = tuple(RATE / 2**halvings for halvings in range(6))
 """Peaks to try; the last one is taken without a trial."""
 DIVIDED_RATE = RATE / 16
 """Of a model that is divided among processes."""
-TOLERANCE = 1.1
-"""How many times the loss before it the loss after a trial may be: a whole training mends so much."""
+TOLERANCE = 0.1
+"""Of the loss before a trial, how much higher it may be after it: a whole training mends so much."""
 MOST, LEAST, PART = 16, 4, 15
 """Updates of a trial: at most, at least, and one of so many of those that follow."""
 USUAL = 2
@@ -81,30 +81,34 @@ def rate_trials(training: Training, steps: int) -> Job[FoundRate | None]:
     """Find the peak for a training that has not begun; the same seed and data, the same rate.
 
     The student, its statistics and all random numbers are as before afterwards, bit for bit. However many processes
-    train together, this one alone tries, on all of each batch. None is found where the clock leaves no time for trials.
+    train together, this one alone tries, on all of each batch. None is found where the clock leaves no time for trials,
+    where there are no batches, and where the loss is no number before any trial: the training itself says that.
 
     Args:
         training: Stays as it is, but for how many samples fit into memory.
         steps: Updates of a trial.
 
     Raises:
-        SecateurError: The loss is no number before any trial, or as `Training.train_on`.
+        SecateurError: As `Training.train_on`.
         Cancelled: The token was set.
     """
-    settings, student, limit, done = training.settings, training.student, training.time.limit, 0
-    begun, every = limit.elapsed, (len(RATES) - 1) * steps
+    settings, student, time, done = training.settings, training.student, training.time, 0
+    begun, every = time.limit.elapsed, (len(RATES) - 1) * steps
     ahead = len(RATES) * COMPARED + STEP * settings.accumulate * every  # batches of comparing that all takes as long as
-    with _restored(student), modes_kept(student, training.teacher), seeded(settings.seed):
+    with modes_kept(student, training.teacher), seeded(settings.seed):
         batches = _groups(training)
         compared, losses, first = list[Any](), list[float](), 0
         while len(compared) < COMPARED and (group := next(batches, None)):
             for one in group[: COMPARED - len(compared)]:
-                losses.append(training.measure(one))
+                losses.append(_loss(training, one))
                 compared.append(one)
-                if ahead * (limit.elapsed - begun) > SHARE * len(losses) * limit.left:
+                left = max(time.limit.left - time.reserve, 0.0)
+                if ahead * (time.limit.elapsed - begun) > SHARE * len(losses) * left or losses[-1] == math.inf:
                     return None
             first += 1
-        before = math.fsum(losses) / max(len(losses), 1)
+        if not losses:
+            return None
+        before = math.fsum(losses) / len(losses)
         for rate in RATES[:-1]:
             with _restored(student):
                 trial = _trial(training, rate, steps)
@@ -114,20 +118,31 @@ def rate_trials(training: Training, steps: int) -> Job[FoundRate | None]:
                         done += 1
                         text = Message(RATE_TRIALS, "Trying learning rate {rate}", {"rate": f"{rate:.3g}"})
                         yield Progress(text, done, every)
-                    after = math.fsum(training.measure(one) for one in compared) / max(len(compared), 1)
+                    after = math.fsum(_loss(training, one) for one in compared) / len(compared)
                 except SecateurError as error:
                     if error.message.code not in NO_NUMBERS:
                         raise
                     after = math.inf
-            if after <= TOLERANCE * before:
+            if after <= before + TOLERANCE * abs(before):
                 return FoundRate(rate, done)
             batches = islice(_groups(training), first, None)
     return FoundRate(RATES[-1], done)
 
 
+def _loss(training: Training, batch: Any) -> float:
+    """The loss on a batch, infinity for one that is no number."""
+    try:
+        return training.measure(batch)
+    except SecateurError as error:
+        if error.message.code not in NO_NUMBERS:
+            raise
+        return math.inf
+
+
 def _trial(training: Training, rate: float, steps: int) -> Training:
-    """A training of its own on the same student, with a whole cycle of the learning rate."""
-    settings = replace(training.settings, learning_rate=rate).within(Budget(Unit.STEPS, steps))
+    """A training of its own on the same student, as precise, with a whole cycle of the learning rate."""
+    settings = replace(training.settings, learning_rate=rate, half=bool(training.half))
+    settings = settings.within(Budget(Unit.STEPS, steps))
     return replace(
         training,
         settings=settings,
@@ -155,13 +170,12 @@ def _groups(training: Training) -> Iterator[list[Any]]:
 
 @contextmanager
 def _restored(student: nn.Module) -> Generator[None]:
-    """Weights, buffers and whatever else a forward changes are as before afterwards; weights wait on the CPU."""
+    """Weights, buffers, gradients and what else a step changes are as before afterwards; weights wait on the CPU."""
     before = [(one, one.detach().to("cpu", copy=True)) for one in student.parameters()]
-    with model_state_restored(student):
-        try:
+    try:
+        with model_state_restored(student):
             yield
-        finally:
-            with torch.no_grad():
-                for one, value in before:
-                    one.copy_(value)
-                    one.grad = None
+    finally:  # once each lies again in the memory that it lay in
+        with torch.no_grad():
+            for one, value in before:
+                one.copy_(value)

@@ -397,7 +397,8 @@ class Training:
 
         quiet = quiet_forward(self.student, training=True)
         with modes_kept(self.teacher), quiet, torch.no_grad(), interruptible(self.token):
-            loss = run_in_fitting_parts(run, self.student, taught.inputs, self.passes)
+            whole = self.features is not None  # as in `_training_mode`
+            loss = run() if whole else run_in_fitting_parts(run, self.student, taught.inputs, self.passes)
         self._require_finite(loss)
         return loss
 

@@ -12,17 +12,22 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.engine.batch_parts import PassLimit
+from secateur.engine.errors import TaskError
 from secateur.engine.jobs import Job, finish
 from secateur.engine.recovery import checkpoint as resume
-from secateur.engine.recovery import rate_trials, time_limit
+from secateur.engine.recovery import rate_trials, time_limit, training
 from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.found_rate import FoundRate
+from secateur.engine.recovery.optimizers import optimizer_of
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
 from secateur.engine.recovery.schedule import one_cycle
 from secateur.engine.recovery.time_limit import TimeLimit
+from secateur.engine.recovery.training import Training
 from secateur.engine.tasks.protocol import Split
+from secateur.engine.tracing import model_state
 from tests.engine.toy_task import ToyTask
 
 SETTINGS = RecoverySettings(epochs=2, threads=1, distillation=0.5)
@@ -183,3 +188,94 @@ def test_progress_only_grows() -> None:
         job = fine_tune(_net(1.0), _net(), ToyTask(), settings, limit=limit)
         shares = [one.share for one in job if one.share is not None]
         assert shares == sorted(shares) and shares[-1] <= 1.0
+
+
+def test_a_loss_may_be_negative() -> None:
+    task = ToyTask(loss_of=lambda outputs, labels: nn.functional.cross_entropy(outputs, labels) - 100)
+    done = finish(fine_tune(_net(1.0), _net(), task, replace(SETTINGS, distillation=0.0)))
+    assert done.rate == FoundRate(0.002, 5)
+
+
+def test_a_loss_that_never_was_a_number_leaves_what_a_repair_has_gained() -> None:
+    student = _net()
+    student.get_buffer("2.running_mean").fill_(50.0)
+    task = ToyTask(loss_of=lambda outputs, _labels: outputs.sum() * float("nan"))
+    done = finish(fine_tune(student, _net(), task, replace(SETTINGS, distillation=0.0)))
+    assert done.improved and done.rate is None and done.steps == 0
+    assert "the loss is nan at step 0" in str(done.stopped)
+
+
+def test_a_train_split_without_batches_finds_no_rate() -> None:
+    class Empty(ToyTask):
+        def batches(self, split: Split, seed: int | None = None) -> Iterator[Any]:
+            return iter(()) if split is Split.TRAIN else super().batches(split, seed)
+
+    job, said = fine_tune(_net(), _net(), Empty(), SETTINGS), list[str]()
+    with pytest.raises(TaskError, match="no batches to train on"):
+        finish(job, lambda progress: said.append(progress.message.code))
+    assert "recovery.rate_untried" not in said
+
+
+def test_trials_leave_the_time_of_the_last_evaluation_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for reserve, tried in ((0.0, True), (95.0, False)):
+        student = _net()
+        one = Training(
+            student,
+            _net(),
+            ToyTask(),
+            replace(SETTINGS, minutes=1.0),
+            optimizer_of(student, SETTINGS),
+            threading.Event(),
+            time=time_limit.TrainingTime(TimeLimit(100.0, begun=0.0), reserve=reserve),
+        )
+        clock = iter(range(100_000))  # a look takes 10 ms
+        monkeypatch.setattr(time_limit, "_now", lambda clock=clock: 0.01 * next(clock))
+        assert (finish(rate_trials.rate_trials(one, 5)) is not None) is tried
+
+
+def test_weights_that_a_step_lays_elsewhere_are_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Moving(nn.Linear):
+        calls = 0
+
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            self.calls += self.training
+            if self.calls == 3 and torch.is_grad_enabled():
+                self.weight.data = self.weight.data.clone()
+            return super().forward(input)
+
+    def run(rate: float) -> Recovered:
+        student = nn.Sequential(nn.Flatten(), Moving(64, 3))
+        student.load_state_dict(teacher.state_dict())
+        settings = replace(SETTINGS, learning_rate=rate)
+        return finish(fine_tune(student, teacher, ToyTask(), settings))
+
+    monkeypatch.setattr(model_state, "WEIGHTS", 0)  # as of a large model
+    torch.manual_seed(0)
+    teacher = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)).eval()
+    sought = run(0.0)
+    assert sought.rate is not None and _same(sought, run(sought.rate.rate))
+
+
+def test_results_of_blocks_are_compared_over_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, plain = list[float](), Training.measure
+
+    def measured(one: Training, batch: Any) -> float:
+        found.append(plain(one, batch))
+        return found[-1]
+
+    monkeypatch.setattr(Training, "measure", measured)
+    for most in (0, 8):
+        finish(fine_tune(_net(1.0), _net(), ToyTask(), replace(SETTINGS, features=1.0), passes=PassLimit(most)))
+    half = len(found) // 2
+    assert half and found[:half] == found[half:]
+
+
+def test_a_trial_is_as_precise_as_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "half_of", lambda _device: "float16")
+    student, gates = _net(), object()
+    settings = replace(SETTINGS, half=True)
+    made = optimizer_of(student, settings), threading.Event()
+    for masks in (None, gates):  # one scale of the loss does not serve the gradients of gates
+        one = Training(student, student, ToyTask(), settings, *made, masks=masks)  # pyright: ignore[reportArgumentType]
+        trial = rate_trials._trial(one, 0.001, 4)  # pyright: ignore[reportPrivateUsage]
+        assert trial.half == one.half == ("" if masks else "float16")
