@@ -69,6 +69,7 @@ STEPS = 1_000_003
 
 DATA = Message("recovery.the_data", "data")
 LOSS = Message("recovery.the_loss", "loss or the model")
+EITHER = Message("recovery.the_data_or_loss", "data, the loss or the model")
 METRIC = Message("recovery.the_metric", "metric")
 """What of the user's may fail while a model is trained."""
 TOLD = (
@@ -346,7 +347,8 @@ def _trained(
         models = [training.student] if teacher is None else [training.student, teacher]
         layout = layout_of(models, partial(_attempt, training))
     with layout.channels_last():
-        training.found = yield from found_rate(training, training.steps or _expected_steps(training.task, settings))
+        steps = training.steps or _expected_steps(training.task, settings)
+        yield from seek_rate(training, position, best, checkpoint, steps)
     clock.start = clock.start or clock.limit.elapsed
     while not _ended(training, position, best):
         try:
@@ -368,6 +370,23 @@ def _trained(
         best = replace(best, stopped=_no_time(clock))
     begun = position.epoch if position.done else position.epoch - 1
     return replace(best, epochs=begun, steps=training.step, overflow=training.overflow)
+
+
+def seek_rate(
+    training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint, steps: float
+) -> Job[None]:
+    """Find the learning rate where none is said; where that is broken off, what was done before it is kept.
+
+    Args:
+        training: Gets it.
+        position: Where it stands.
+        best: The best so far, for the checkpoint; None where none is sought.
+        checkpoint: Where it is kept.
+        steps: Updates of the training, about.
+    """
+    training.whole = True
+    with _keeping(training, position, best, checkpoint, EITHER, torch.get_rng_state()):
+        training.found = yield from found_rate(training, steps)
 
 
 def _after_steps(

@@ -16,7 +16,7 @@ from ..batch_parts import PassLimit
 from ..devices import CPU, device_for, placed
 from ..distributed import ALONE, Group
 from ..errors import Message
-from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, spanning
 from ..masks.learned_masks import LearnedMasks
 from ..structures.analysis import Analysis, Mask, identities
 from ..structures.costs import costs
@@ -26,12 +26,11 @@ from .budget import Budget, Unit
 from .checkpoint import Checkpoint, Position, points_of_checkpoint, put_back
 from .domain_mixing import begin_mixing, mixed_anew, mixed_on, next_pass
 from .features import Features
-from .finetune import count_batches, explained, share_gradients, train_epoch
+from .finetune import count_batches, explained, seek_rate, share_gradients, train_epoch
 from .gradient_sharing import MasksOrder
 from .mixed_precision import in_single
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings, require_mixable, require_possible, require_whole
-from .rate_trials import found_rate
 from .side_effects import modes_kept, pinned, working_copy
 from .training import Training
 
@@ -154,7 +153,8 @@ def _trained(training: Training, checkpoint: Checkpoint, parameters: int) -> Job
         text = Message("progress.going_on", "Resuming at step {step}", {"step": training.step})
         for point in ({}, *points_of_checkpoint(found)):
             yield Progress(text, *training.shown, values=point)
-    training.found = yield from found_rate(training, training.steps)  # of the weights, without gates
+    job = seek_rate(training, position, None, checkpoint, training.steps)  # judged behind the gates of the first step
+    yield from spanning(job, 0.0, 0.0)  # shares are those of the steps
     while not training.over:
         passed = yield from train_epoch(training, position, None, checkpoint)
         if training.over:

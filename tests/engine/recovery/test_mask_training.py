@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from secateur.engine.devices import CPU
 from secateur.engine.distributed import Group, Place
 from secateur.engine.errors import SecateurError
-from secateur.engine.jobs import finish
+from secateur.engine.jobs import finish, spanning
 from secateur.engine.masks.learned_gates import LearnedGates
 from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.domain_points import domains_of
 from secateur.engine.recovery.mask_training import MaskResult, learn_masks
 from secateur.engine.recovery.protocol import Mixing, RecoverySettings
+from secateur.engine.recovery.rate_trials import RATE_TRIALS
 from secateur.engine.recovery.reference_losses import read_references
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.costs import costs
@@ -175,3 +176,14 @@ def test_gates_are_told_while_they_are_learned(net: Net) -> None:
     assert [one.chosen for one in told] == [one.step > 0.8 * 39 for one in told]
     assert (told[-1].open == ~result.removed).all()
     assert told[0].counts[0].expected > told[-1].counts[0].expected == USEFUL
+
+
+def test_shares_of_trials_are_none_of_the_steps_that_follow(net: Net) -> None:
+    task, settings = ToyTask(), RecoverySettings(threads=1)
+    analysis = analyse(net, task.example_inputs())
+    scores, plan = np.arange(WIDTH, dtype=np.float64), analysis.empty()
+    plan[: WIDTH - USEFUL] = True
+    job = learn_masks(net, net, task, analysis, plan, scores, settings, 8, device=CPU)
+    told = [(one.message.code, one.share) for one in spanning(job, 0.0, 1.0)]
+    trials = [share for code, share in told if code == RATE_TRIALS]
+    assert trials and not any(trials) and told[-1][1] == 1.0

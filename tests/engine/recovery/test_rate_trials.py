@@ -164,6 +164,8 @@ def test_a_broken_off_training_goes_on_at_the_rate_that_was_found(
         if trying if step == 0 else progress.values.get("step", 0) >= step:
             job.close()
             break
+    kept = Checkpoint(tmp_path / "s1.pt", "k").load()
+    assert kept is not None and (kept["step"] > 0) is (kept["rate"] is not None) is (step > 0)
     if step:
         monkeypatch.setattr(rate_trials, "rate_trials", lambda *_: pytest.fail("tried again"))
     torch.rand(11)
@@ -214,6 +216,45 @@ def test_a_train_split_without_batches_finds_no_rate() -> None:
     with pytest.raises(TaskError, match="no batches to train on"):
         finish(job, lambda progress: said.append(progress.message.code))
     assert "recovery.rate_untried" not in said
+
+
+@pytest.mark.parametrize("failing", ["batches", "loss"])
+def test_what_was_done_before_trials_is_kept_where_the_data_fails_in_them(tmp_path: Path, failing: str) -> None:
+    class Breaking(ToyTask):
+        at: str = ""
+        losses = evaluations = 0
+
+        def batches(self, split: Split, seed: int | None = None) -> Iterator[Any]:
+            for number, batch in enumerate(super().batches(split, seed)):
+                if self.at == "batches" and split is Split.TRAIN and number == 4:
+                    raise OSError("the share is gone")
+                yield batch
+
+        def loss(self, model: Any, batch: Any) -> Any:
+            self.losses += 1
+            if self.at == "loss" and self.losses == 5:
+                raise OSError("the share is gone")
+            return super().loss(model, batch)
+
+        def evaluate(self, predict: Any, split: Split, token: Any) -> Any:
+            self.evaluations += 1
+            return super().evaluate(predict, split, token)
+
+    def run(task: ToyTask, key: str) -> Job[Recovered]:
+        torch.manual_seed(0)
+        student = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+        checkpoint = Checkpoint(tmp_path / f"{key[0]}.pt", key, "mended")
+        return fine_tune(student, student, task, replace(SETTINGS, accumulate=2), checkpoint=checkpoint)
+
+    task, whole = Breaking(), finish(run(Breaking(), "whole"))
+    task.at = failing
+    what = "The data, the loss or the model failed in epoch 1 after 0 batches: OSError: the share is gone. Progress is"
+    with pytest.raises(TaskError, match=what):
+        finish(run(task, "a"))
+    before, task.at = task.evaluations, ""
+    resumed = finish(run(task, "a, mended"))
+    assert resumed.rate == whole.rate is not None and _same(resumed, whole)
+    assert task.evaluations - before == 2  # behind each epoch: that of before is kept
 
 
 def test_trials_leave_the_time_of_the_last_evaluation_alone(monkeypatch: pytest.MonkeyPatch) -> None:
