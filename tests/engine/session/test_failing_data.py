@@ -129,7 +129,7 @@ def test_a_loss_that_becomes_no_number_keeps_the_best_and_says_where(
     lost = "global steps\n    steps += model.training\n    return (float('nan') if steps > 18 else 1.0) * torch.nn"
     file.write_text(text.replace("return torch.nn", lost))
     argv = ["prune", f"{tmp_path / 'model.py'}:make", "--task", task.path, "--keep-params", "80%", "--epochs", "8"]
-    argv += ["--teacher", "original", "--no-mirror"]
+    argv += ["--teacher", "original", "--no-mirror", "--learning-rate", "0.002"]
     assert main([*argv, "--multiple", "1", "--threads", "1", "--save", str(saved)]) == 1
     sentence = r"loss is nan at step 16\. .* Training ended in epoch 6\. The best weights, from epoch \d, are kept"
     assert re.search(sentence, capsys.readouterr().err)
