@@ -146,7 +146,7 @@ def remarks_on(unknown: float) -> tuple[Message, ...]:
 
 def require_known_text(task: Task | None) -> None:
     """Raise DataError for new text that its tokenizer mostly does not know; a project that has such still opens."""
-    for remark in getattr(task, "remarks", ()):
+    for remark in task.remarks if isinstance(task, DataTask) else ():
         if remark.code == UNKNOWN_TEXT:
             raise DataError.saying(remark)
 
