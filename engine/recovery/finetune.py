@@ -304,7 +304,7 @@ def _counted(job: Job[Recovered], training: Training) -> Job[Recovered]:
             last = val / whole
         elif code == EVALUATING and trained:
             share = trained + last * done
-        elif code == RATE_TRIALS:
+        elif code == RATE_TRIALS[0]:
             usual = usual_trial_steps(settings, training.steps or _expected_steps(task, settings))
             tried = 0 if settings.minutes else usual
             whole = training_work(task, settings) - training_work(task, settings.within(NO_TRAINING))

@@ -30,8 +30,8 @@ from .side_effects import modes_kept
 from .time_limit import TimeLimit, TrainingTime
 from .training import Training
 
-RATE_TRIALS = "progress.rate_trials"
-"""The code of their progress."""
+RATE_TRIALS = ("progress.rate_trials", "Trying learning rate {rate}")
+"""Code and words of their progress."""
 RATES = tuple(RATE / 2**halvings for halvings in range(6))
 """Peaks to try; the last one is taken without a trial."""
 DIVIDED_RATE = RATE / 16
@@ -116,7 +116,7 @@ def rate_trials(training: Training, steps: int) -> Job[FoundRate | None]:
                     for group in islice(batches, steps):
                         trial.train_on(group)
                         done += 1
-                        text = Message(RATE_TRIALS, "Trying learning rate {rate}", {"rate": f"{rate:.3g}"})
+                        text = Message(*RATE_TRIALS, {"rate": f"{rate:.3g}"})
                         yield Progress(text, done, every)
                     after = math.fsum(_loss(training, one) for one in compared) / len(compared)
                 except SecateurError as error:
