@@ -46,10 +46,10 @@ SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.STATES, Aspe
 STATE_NAME, LATENCY, MACS, PARAMETERS, VERIFIED = 0, 2, 3, 4, 5
 ROOM = {LATENCY: 360, MACS: 380, VERIFIED: 470, PARAMETERS: 560}
 """Widths from which a column is shown, in device-independent pixels."""
-WIDE = 470
-"""Width from which the steps are shown."""
 STEPS = 190
 """Width of the list of steps."""
+WIDE = ROOM[LATENCY] + STEPS
+"""Width from which the steps are shown: beside them the latency has room."""
 STATE, PLACE, SIDE, RECEIPT = (Qt.ItemDataRole.UserRole + n for n in (1, 2, 3, 4))
 
 
