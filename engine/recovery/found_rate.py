@@ -11,7 +11,7 @@ class FoundRate:
 
     Attributes:
         rate: Peak of the learning rate.
-        steps: Updates that they took together; 0 where there were none, as the model is divided among processes.
+        steps: Updates that they took together.
     """
 
     rate: float
@@ -20,8 +20,5 @@ class FoundRate:
     @property
     def message(self) -> Message:
         """For a person."""
-        fields = {"rate": f"{self.rate:.3g}", "steps": self.steps}
-        if not self.steps:
-            template = "Learning rate {rate}: of a model that is divided among processes, none is tried."
-            return Message("recovery.rate_untried", template, fields)
-        return Message("recovery.rate_found", "Learning rate {rate}, found by {steps} steps of trial.", fields)
+        template = "Learning rate {rate}, found by {steps} steps of trial."
+        return Message("recovery.rate_found", template, {"rate": f"{self.rate:.3g}", "steps": self.steps})

@@ -19,6 +19,8 @@ TRAINING, DISTILLATION = "Training", "Distillation"
 """Headings of the settings in a report."""
 RATE = 2e-3
 """Peak of the learning rate where none is said: the largest that is tried, and what is used without trials."""
+SHARDED_RATE = RATE / 16
+"""That of models that are divided among processes: they are large."""
 TUNING_EPOCHS, TUNING_SHARE = 2, 2
 """Epochs of tuning the teacher: at most so many, and one over the share of the recovery's that they are at most."""
 TUNING_PATIENCE = 3
@@ -401,12 +403,15 @@ class RecoverySettings:
     @property
     def peak(self) -> float:
         """Peak of the learning rate, as far as it is known before trials."""
-        return self.learning_rate or RATE
+        return self.learning_rate or (SHARDED_RATE if self.shard else RATE)
 
     @property
     def seeks_rate(self) -> bool:
-        """Whether trials find the learning rate: those that are tried are none for SGD."""
-        return not self.learning_rate and self.trains and self.optimizer is not Optimizer.SGD
+        """Whether trials find the learning rate: not for SGD, which wants others, nor of a model that is divided.
+
+        What is divided among processes is trained alike in one, so that a run of several goes on there.
+        """
+        return not (self.learning_rate or self.shard or self.optimizer is Optimizer.SGD) and self.trains
 
     @property
     def gradient_norm(self) -> float:

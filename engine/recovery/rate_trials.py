@@ -34,8 +34,6 @@ RATE_TRIALS = ("progress.rate_trials", "Trying learning rate {rate}")
 """Code and words of their progress."""
 RATES = tuple(RATE / 2**halvings for halvings in range(6))
 """Peaks to try; the last one is taken without a trial."""
-DIVIDED_RATE = RATE / 16
-"""Of a model that is divided among processes."""
 TOLERANCE = 0.1
 """Of the loss before a trial, how much higher it may be after it: a whole training mends so much."""
 MOST, LEAST, PART = 16, 4, 15
@@ -63,14 +61,9 @@ def usual_trial_steps(settings: RecoverySettings, steps: float) -> int:
 
 
 def found_rate(training: Training, steps: float) -> Job[FoundRate | None]:
-    """The peak for a training of so many updates, which may have been found before; None where none is sought.
-
-    That of a model that is divided among processes is not tried: such models are large, so it is a small one.
-    """
+    """The peak for a training of so many updates, which may have been found before; None where none is sought."""
     if training.found is not None or training.step or not training.settings.seeks_rate:
         return training.found
-    if training.division is not None:
-        return FoundRate(DIVIDED_RATE, 0)
     found = yield from rate_trials(training, trial_steps(training.settings, steps))
     if found is not None:
         yield Progress(found.message)

@@ -118,7 +118,9 @@ def test_the_result_names_rate_and_steps() -> None:
     assert str(done.messages[-1]) == "Learning rate 0.002, found by 5 steps of trial."
 
 
-@pytest.mark.parametrize("changes", [{"learning_rate": 0.003}, {"optimizer": Optimizer.SGD}, {"epochs": 0}])
+@pytest.mark.parametrize(
+    "changes", [{"learning_rate": 0.003}, {"optimizer": Optimizer.SGD}, {"epochs": 0}, {"shard": True}]
+)
 def test_where_nothing_is_sought_there_is_no_trial(monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]) -> None:
     monkeypatch.setattr(rate_trials, "rate_trials", lambda *_: pytest.fail("tried"))
     assert finish(_run(replace(SETTINGS, **changes))).rate is None
@@ -215,7 +217,7 @@ def test_a_train_split_without_batches_finds_no_rate() -> None:
     job, said = fine_tune(_net(), _net(), Empty(), SETTINGS), list[str]()
     with pytest.raises(TaskError, match="no batches to train on"):
         finish(job, lambda progress: said.append(progress.message.code))
-    assert "recovery.rate_untried" not in said
+    assert "recovery.rate_found" not in said
 
 
 @pytest.mark.parametrize("failing", ["batches", "loss"])
