@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,7 +79,7 @@ def test_what_begins_while_another_thread_gives_up_is_not_left_behind(
     home, make = Homecoming(tmp_path / "net", "/far/written/1"), Path.mkdir
     home.take(FileBegins(1, "net/a"))
 
-    def late(path: Path, *how: int, **named: bool) -> None:
+    def late(path: Path, *how: Any, **named: Any) -> None:
         home.abandon()  # as the thread of the window does
         make(path, *how, **named)
 
