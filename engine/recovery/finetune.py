@@ -38,7 +38,7 @@ from .least_squares import reconstruct
 from .mixed_precision import in_single
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings, Repair
-from .rate_trials import RATE_TRIALS, found_rate, usual_trial_steps
+from .rate_trials import RATE_TRIALS, rate_trials, trial_steps, usual_trial_steps
 from .side_effects import modes_kept, pinned, working_copy
 from .time_limit import TimeLimit, TrainingTime
 from .training import Training, has_loss
@@ -384,9 +384,13 @@ def seek_rate(
         checkpoint: Where it is kept.
         steps: Updates of the training, about.
     """
+    if training.found is not None or training.step or not training.settings.seeks_rate:
+        return
     training.whole = True
     with _keeping(training, position, best, checkpoint, EITHER, torch.get_rng_state()):
-        training.found = yield from found_rate(training, steps)
+        training.found = yield from rate_trials(training, trial_steps(training.settings, steps))
+    if training.found is not None:
+        yield Progress(training.found.message)
 
 
 def _after_steps(

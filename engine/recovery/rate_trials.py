@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..device_list import CPU
 from ..errors import NO_NUMBERS, Message, SecateurError
 from ..jobs import Job, Progress
 from ..tracing.isolated_forward import seeded
@@ -58,16 +59,6 @@ def trial_steps(settings: RecoverySettings, steps: float) -> int:
 def usual_trial_steps(settings: RecoverySettings, steps: float) -> int:
     """Updates that trials take together, as many as there usually are."""
     return USUAL * trial_steps(settings, steps)
-
-
-def found_rate(training: Training, steps: float) -> Job[FoundRate | None]:
-    """The peak for a training of so many updates, which may have been found before; None where none is sought."""
-    if training.found is not None or training.step or not training.settings.seeks_rate:
-        return training.found
-    found = yield from rate_trials(training, trial_steps(training.settings, steps))
-    if found is not None:
-        yield Progress(found.message)
-    return found
 
 
 def rate_trials(training: Training, steps: int) -> Job[FoundRate | None]:
@@ -164,7 +155,7 @@ def _groups(training: Training) -> Iterator[list[Any]]:
 @contextmanager
 def _restored(student: nn.Module) -> Generator[None]:
     """Weights, buffers, gradients and what else a step changes are as before afterwards; weights wait on the CPU."""
-    before = [(one, one.detach().to("cpu", copy=True)) for one in student.parameters()]
+    before = [(one, one.detach().to(CPU, copy=True)) for one in student.parameters()]
     try:
         with model_state_restored(student):
             yield

@@ -16,7 +16,7 @@ from secateur.engine.batch_parts import PassLimit
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import Job, finish
 from secateur.engine.recovery import checkpoint as resume
-from secateur.engine.recovery import rate_trials, time_limit, training
+from secateur.engine.recovery import finetune, rate_trials, time_limit, training
 from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import fine_tune
@@ -122,7 +122,7 @@ def test_the_result_names_rate_and_steps() -> None:
     "changes", [{"learning_rate": 0.003}, {"optimizer": Optimizer.SGD}, {"epochs": 0}, {"shard": True}]
 )
 def test_where_nothing_is_sought_there_is_no_trial(monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]) -> None:
-    monkeypatch.setattr(rate_trials, "rate_trials", lambda *_: pytest.fail("tried"))
+    monkeypatch.setattr(finetune, "rate_trials", lambda *_: pytest.fail("tried"))
     assert finish(_run(replace(SETTINGS, **changes))).rate is None
 
 
@@ -169,7 +169,7 @@ def test_a_broken_off_training_goes_on_at_the_rate_that_was_found(
     kept = Checkpoint(tmp_path / "s1.pt", "k").load()
     assert kept is not None and (kept["step"] > 0) is (kept["rate"] is not None) is (step > 0)
     if step:
-        monkeypatch.setattr(rate_trials, "rate_trials", lambda *_: pytest.fail("tried again"))
+        monkeypatch.setattr(finetune, "rate_trials", lambda *_: pytest.fail("tried again"))
     torch.rand(11)
     resumed = finish(_run(SETTINGS, Checkpoint(tmp_path / "s1.pt", "k"), damage=0.01))
     assert resumed.rate == whole.rate is not None and _same(resumed, whole)
