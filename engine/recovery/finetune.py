@@ -57,7 +57,7 @@ COUNTED = (FINE_TUNING[0], TIMED[0], STEPPED[0], DISTILLING[0], MASKS[0])
 """Codes of the progress that counts steps, tokens or seconds of training."""
 EVALUATING = "progress.evaluating"
 """The code of an evaluation's progress."""
-STEP, FIRST_EVALUATIONS, FIRST_PASSES = 4, 2, 100
+STEP, FIRST_EVALUATIONS, FIRST_PASSES = 4, 3, 100
 """Passes of a batch through a model in a step of training, and before the first one: evaluations and a repair."""
 NO_TRAINING = Budget(Unit.EPOCHS, 0)
 ROUNDED = 1e-9
@@ -466,18 +466,28 @@ def _first(
         best = yield from spanning(_evaluated(None, training, 0), 0.0, evaluating)
     how, passes = training.settings.repairs, training.passes
     job = reconstruct(copy, reference, kept, task, how, token, device=device, limit=passes)
-    repair = yield from spanning(job, evaluating, 0.5)
-    repaired, given = bool(repair.repaired), best
-    with placed(device, copy):
-        measured = yield from spanning(calibrate_batchnorm(copy, task, token, passes), 0.5, 1 - evaluating)
-    if repaired or measured:
-        with in_place(training, None, group, of_original) if training.divides else nullcontext():
-            best = yield from spanning(_evaluated(best, training, 0), 1 - evaluating, 1.0)
+    found = yield from spanning(job, evaluating, 0.5)
+    repair, given, repaired = found.result, best, bool(found.result.repaired)
+    own = {name: copy.get_parameter(name).detach().clone() for name in found.apart}
+    ways, apart = [found.apart, own] if own else [own], best
+    for number, way in enumerate(ways):
+        with torch.no_grad():
+            for name, value in way.items():
+                copy.get_parameter(name).copy_(value)
+        start, end = (0.5 + 0.5 * (number + more) / len(ways) for more in (0, 1))
+        with placed(device, copy):
+            job = calibrate_batchnorm(copy, task, token, passes)
+            measured = yield from spanning(job, start, (start + end) / 2)
+        if repaired or measured:
+            with in_place(training, None, group, of_original) if training.divides else nullcontext():
+                best = yield from spanning(_evaluated(best, training, 0), (start + end) / 2, end)
+        apart = best if way is found.apart else apart
     if training.settings.repair not in (Repair.AUTO, Repair.NONE) and not repaired:
         yield Progress("No layer could be repaired: none lost inputs, or all were trained since the cut")
     if repaired:  # a repair that made it worse is no place to start from
         copy.load_state_dict(best.state_dict)
-    return replace(best, repair=replace(repair, used=not repaired or best is not given))
+    used = not repaired or best is not given
+    return replace(best, repair=replace(repair, used=used, apart=best is apart is not given))
 
 
 def train_epoch(training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint) -> Job[bool]:

@@ -12,6 +12,11 @@ Layers are repaired in the order in which they run (`lockstep.py`), each on the 
 all layers before it are repaired. Weights that one forward reads several times have no such place: they are repaired
 first, on the original's inputs.
 
+By least squares there is a second repair beside that, from the same forwards: each layer by itself, with those of the
+original's inputs that are left for V. It makes up for nothing that earlier layers changed, and so does not learn their
+noise either: deep language models keep more of what they know with it, small networks of images with the first. Which
+is better is seen on the whole model only, by who asked for the repair.
+
 Which layers: every product that reads a parameter, whichever class called it (`tracing/weight_products.py`).
 """
 
@@ -57,9 +62,9 @@ from .repair_result import (
 )
 from .side_effects import modes_kept
 
-BATCHES = 32
+BATCHES = 128
 """Calibration batches to look at, at most."""
-ENOUGH, FEWEST = 6, 8192
+ENOUGH, FEWEST = 16, 8192
 """Rows of data for each input of a layer, and in all, that are enough; drawn at random."""
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Candidates, as shares of the mean square of the inputs."""
@@ -166,17 +171,55 @@ class Residual:
         return float(found)
 
 
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """Two repairs of a student.
+
+    Attributes:
+        result: What was done.
+        apart: Weights and biases of the second one, by name: each layer by itself; none where both are the same.
+    """
+
+    result: RepairResult = field(default_factory=RepairResult)
+    apart: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+
+@dataclass(slots=True)
+class Rows:
+    """What was seen of a part of a weight, with inputs of one model.
+
+    Attributes:
+        fit: Rows that a repair is solved on.
+        held: Rows that the ridge is chosen on.
+    """
+
+    fit: Moments = field(default_factory=Moments)
+    held: Moments = field(default_factory=Moments)
+
+    def of(self, fit: bool) -> Moments:
+        """Those that a repair is solved on, or the others."""
+        return self.fit if fit else self.held
+
+
 class Consumer:
     """A part of a weight that lost inputs: all of a layer's, a group's, an expert's; and what was seen of it."""
 
     def __init__(self, unit: ConsumerUnit) -> None:
         """Take what is left of it."""
         self.unit = unit
-        self.fit, self.held, self.random = Moments(), Moments(), torch.Generator().manual_seed(0)
+        self.seen, self.apart = Rows(), Rows()
+        self.random = torch.Generator().manual_seed(0)
         self.bad = 0
 
     def look(
-        self, teacher: ProductUnit, result: Any, student: ProductUnit | None, share: int, products: bool, bare: bool
+        self,
+        teacher: ProductUnit,
+        result: Any,
+        student: ProductUnit | None,
+        share: int,
+        products: bool,
+        bare: bool,
+        apart: bool,
     ) -> None:
         """Take in rows of a batch.
 
@@ -187,6 +230,7 @@ class Consumer:
             share: How many rows at most.
             products: Least squares need them.
             bare: Without what the operator adds.
+            apart: Also with the inputs that are left of the original's.
         """
         rows = drawn_rows(teacher, share, self.random)
         if not len(rows):
@@ -194,27 +238,38 @@ class Consumer:
         wanted = teacher.product(rows) if bare else teacher.outputs(result, rows)
         wide = wide_device(wanted.device)
         wanted = wanted[:, self.unit.rows].float().to(wide)
-        given = teacher.columns(rows)[:, self.unit.left] if student is None else student.columns(rows)
-        given = given.float().to(wide)
+        theirs = teacher.columns(rows)[:, self.unit.left].float().to(wide) if apart or student is None else None
+        given = cast("Tensor", theirs) if student is None else student.columns(rows).float().to(wide)
         sound = given.isfinite().all(1) & wanted.isfinite().all(1)
         if not sound.all():
             self.bad += int((~sound).sum())
             rows, given, wanted = rows[sound.cpu()], given[sound], wanted[sound]
+            theirs = None if theirs is None else theirs[sound]
         held = rows >= teacher.rows - teacher.rows // HELD_OUT  # of other samples than the rest
         if bool(held.all()) or not held.any():
             held = torch.arange(len(rows)) % HELD_OUT == HELD_OUT - 1
-        for moments, some in ((self.fit, ~held), (self.held, held)):
+        for fit, some in ((True, ~held), (False, held)):
             if some.any():
-                moments.add(given[some], wanted[some], products)
+                self.seen.of(fit).add(given[some], wanted[some], products)
+                if apart and theirs is not None:
+                    self.apart.of(fit).add(theirs[some], wanted[some], products)
 
     def repair(
-        self, own: ProductUnit, weight: Tensor, full: Tensor, bias: Tensor | None, included: bool, products: bool
+        self,
+        rows: Rows,
+        own: ProductUnit,
+        weight: Tensor,
+        full: Tensor,
+        bias: Tensor | None,
+        included: bool,
+        products: bool,
     ) -> Message | None:
-        """Write the student's weight and bias; why not where the plain cut stays.
+        """Write a weight and bias of the student; why not where the plain cut stays.
 
         Args:
+            rows: To repair it by.
             own: The student's product.
-            weight: The student's weight.
+            weight: [...] as the plain cut has it.
             full: [m, k] of the original's product.
             bias: [r] the part of the student's bias that belongs to it; None where it has none of its own.
             included: The original's outputs hold it.
@@ -223,13 +278,13 @@ class Consumer:
         factor = factor_of(own, weight, self.unit, full)
         if factor is None:
             return TRAINED
-        if not self.fit.rows or not self.held.rows:
+        if not rows.fit.rows or not rows.held.rows:
             return NO_NUMBERS if self.bad else NO_DATA
         view = own.view(weight)
         wide = wide_device(view.device)  # of the sums too
         plain, factor = view.flatten(1).to(wide).double(), factor.to(wide)
         added = bias.to(wide).double() if bias is not None and included else torch.zeros_like(factor)
-        fit, held = (one.residual(plain, factor, added) for one in (self.fit, self.held))
+        fit, held = (one.residual(plain, factor, added) for one in (rows.fit, rows.held))
         centred, found = bias is not None, list[tuple[float, float]]()
         for ridge in (*(RIDGES if products else ()), *((math.inf,) if centred else ())):
             change, shift = fit.solve(ridge, centred)
@@ -237,7 +292,7 @@ class Consumer:
         gain, ridge = max(found)
         if not gain > 0:
             return NO_GAIN
-        change, shift = (self.fit + self.held).residual(plain, factor, added).solve(ridge, centred)
+        change, shift = (rows.fit + rows.held).residual(plain, factor, added).solve(ridge, centred)
         if not change.isfinite().all() or not shift.isfinite().all():
             return NO_NUMBERS
         view.copy_((plain + change).view(view.shape))
@@ -315,7 +370,7 @@ def reconstruct(
     *,
     device: str = CPU,
     limit: PassLimit | None = None,
-) -> Job[RepairResult]:
+) -> Job[Repaired]:
     """Repair the products of a student that lost inputs, in place; gradients are not needed and no label is read.
 
     Args:
@@ -329,15 +384,15 @@ def reconstruct(
         limit: How many samples run at a time there; fewer where memory runs out. None to find out.
     """
     if how is Repair.NONE:
-        return RepairResult()
+        return Repaired()
     elements = kept_elements(kept, dict(teacher.named_parameters()))
     if not elements:
-        return RepairResult()
+        return Repaired()
     where = yield from device_for(device, teacher, watched=True)
     limit = PassLimit() if limit is None or where != device else limit  # of another device it says nothing
     limit.begin(where)
 
-    def repaired() -> Job[RepairResult]:
+    def repaired() -> Job[Repaired]:
         """Everything, or nothing."""
         work = Reconstruction(student, teacher, elements, task, how, token or NeverCancelled(), limit)
         try:
@@ -375,6 +430,7 @@ class Reconstruction:
         self._left: dict[str, list[Message]] = {}
         self._done: dict[str, None] = {}
         self._before: dict[str, Tensor] = {}
+        self._apart: dict[str, Tensor] = {}
 
     def undo(self) -> None:
         """Put back what the student's weights were."""
@@ -382,13 +438,13 @@ class Reconstruction:
             for name, value in self._before.items():
                 self._own[name].copy_(value)
 
-    def run(self) -> Job[RepairResult]:
+    def run(self) -> Job[Repaired]:
         """Repair everything."""
         whole = (self._task.inputs(one) for one in self._task.batches(Split.TRAIN, seed=0))
         given = (part for one in whole for part in input_parts(one, self._limit))
         first = next(given, None)
         if first is None:
-            return RepairResult()
+            return Repaired()
         yield Progress("Recording the inputs of layers")
         self._look_around(first)
         affordable = int(COMPUTE / max(self._survey.macs, 1.0))
@@ -402,7 +458,9 @@ class Reconstruction:
         left = {name: reasons[0] for name, reasons in self._left.items() if name not in self._done}
         known = {*self._survey.read, *self._done, *left}
         left |= {name: NO_DATA for name, one in self._elements.items() if name not in known and _lost_inputs(one)}
-        return RepairResult(tuple(self._done), tuple((self._survey.excluded | left).items()))
+        result = RepairResult(tuple(self._done), tuple((self._survey.excluded | left).items()))
+        differs = any(not torch.equal(one, self._own[name]) for name, one in self._apart.items())
+        return Repaired(result, self._apart if differs else {})
 
     def _look_around(self, first: Inputs) -> None:
         """Survey the original on a few samples of the first batch."""
@@ -456,9 +514,9 @@ class Reconstruction:
                 found[product.name] = [Consumer(one) for one in units_of(product, self._elements[product.name])]
             share = -(-self._survey.enough(product.name) // len(batches))
             for one in found[product.name]:
-                if one.fit.rows < self._survey.enough(product.name):
+                if one.seen.fit.rows < self._survey.enough(product.name):
                     unit = product.units[one.unit.place]
-                    one.look(unit, product.result, None, share, self._products, self._is_bare(product))
+                    one.look(unit, product.result, None, share, self._products, self._is_bare(product), apart=False)
 
         def seen_own(product: WeightProduct) -> None:
             own.setdefault(product.name, product)
@@ -518,7 +576,8 @@ class Reconstruction:
                     paired = student.units[one.unit.own] if student is not None and there else None
                     # Where experts were given other tokens than in the original, rows do not belong together.
                     paired = paired if paired is not None and paired.rows == unit.rows else None
-                    one.look(unit, teacher.result, paired, share, self._products, self._is_bare(teacher))
+                    bare, products = self._is_bare(teacher), self._products
+                    one.look(unit, teacher.result, paired, share, products, bare, apart=products)
         if found:
             self._repair(found, theirs, next((one for _, one in here if one is not None), None))
 
@@ -540,7 +599,10 @@ class Reconstruction:
         if own.bias != theirs.bias or own.derived:
             self._left[name] = [NO_VIEW]
             return
-        self._before |= {one: self._own[one].detach().clone() for one in (name, bias_name) if one}
+        changed = [one for one in (name, bias_name) if one]
+        self._before |= {one: self._own[one].detach().clone() for one in changed}
+        apart = {one: self._own[one].detach().clone() for one in changed if self._products}
+        self._apart |= apart
         for one in found:
             if one.unit.own >= len(own.units):
                 reasons.append(NO_VIEW)
@@ -548,8 +610,13 @@ class Reconstruction:
             unit = own.units[one.unit.own]
             full = theirs.units[one.unit.place].view(self._weights[name].detach()).flatten(1)
             bias = unit.added(self._own[bias_name].detach()) if bias_name else None
+            included, products = not theirs.steps, self._products
             with torch.no_grad():
-                why = one.repair(unit, weight, full, bias, not theirs.steps, self._products)
+                if apart:
+                    rows = one.apart if one.apart.fit.rows else one.seen
+                    shift = unit.added(apart[bias_name]) if bias_name else None
+                    one.repair(rows, unit, apart[name], full, shift, included, products)
+                why = one.repair(one.seen, unit, weight, full, bias, included, products)
             if why is None:
                 self._done[name] = None
             else:

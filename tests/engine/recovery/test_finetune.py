@@ -12,8 +12,10 @@ from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.jobs import Cancelled, Job, Progress, finish
 from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.finetune import fine_tune
-from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
+from secateur.engine.recovery.least_squares import Repaired
+from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
 from secateur.engine.recovery.recover import recover
+from secateur.engine.recovery.repair_result import RepairResult
 from secateur.engine.tasks.model_outputs import run_model
 from secateur.engine.tasks.protocol import Metric, Split
 from tests.engine.tiny_net import TinyNet
@@ -237,6 +239,32 @@ def test_what_a_repair_gained_is_kept_where_no_epoch_was_better() -> None:
     result = finish(fine_tune(_student(), TEACHER, Told(), _settings(epochs=4)))
     assert result.best_epoch == 0 and result.metric.value == 0.8
     assert "ended in epoch 2. The repaired model from before training was best and is kept" in str(result.stopped)
+
+
+@pytest.mark.parametrize("better", ["apart", "in order", "neither"])
+def test_of_two_repairs_the_one_that_judges_better_is_kept(better: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    mended = {name: one for name, one in TEACHER.named_parameters() if name in ("layer1.1.conv2.weight", "fc.weight")}
+    worse = {name: -one for name, one in mended.items()}
+
+    def repaired(student: nn.Module, *_args: Any, **_options: Any) -> Job[Repaired]:
+        """A first repair in place, a second beside it."""
+        yield Progress("Repairing")
+        with torch.no_grad():
+            for name, one in (mended if better == "in order" else worse).items():
+                student.get_parameter(name).copy_(one)
+        result = RepairResult(tuple(mended))
+        return Repaired(result, mended if better == "apart" else worse)
+
+    monkeypatch.setattr("secateur.engine.recovery.finetune.reconstruct", repaired)
+    settings = _settings(epochs=0, repair=Repair.LEAST_SQUARES)
+    student = _student()
+    if better == "neither":
+        student.load_state_dict(TEACHER.state_dict())
+    done = finish(fine_tune(student, TEACHER, ToyTask(), settings))
+    assert all(torch.equal(done.state_dict[name], one) for name, one in mended.items())
+    assert (done.repair.apart, done.repair.used) == (better == "apart", better != "neither")
+    codes = [one.code for one in done.messages]
+    assert codes == ["repair.done", *{"apart": ["repair.apart"], "neither": ["repair.unused"]}.get(better, [])]
 
 
 def test_a_model_or_loss_that_raises_is_told_in_a_sentence() -> None:
