@@ -27,8 +27,8 @@ TUNING_PATIENCE = 3
 """Evaluations within an epoch without gain after which tuning ends; of whole epochs it is the first."""
 TUNING_TIME = 1 / 3
 """Share of a recovery's time, steps or tokens that tuning the teacher may take."""
-DISTILLATION_STEPS, DISTILLATION_RATE = 160, 1e-3
-"""Steps of a repair by distillation, and the peak of its learning rate."""
+DISTILLATION_STEPS = 160
+"""Steps of a repair by distillation; trials of the learning rate come on top."""
 
 
 class Repair(StrEnum):
@@ -480,7 +480,6 @@ class RecoverySettings:
         return RecoverySettings(
             epochs=1,
             steps=DISTILLATION_STEPS,
-            learning_rate=DISTILLATION_RATE,
             distillation=1.0,
             seed=self.seed,
             threads=self.threads,
