@@ -256,14 +256,14 @@ def _best_as_plain(best: Recovered) -> dict[str, Any]:
 def _repair_as_plain(one: RepairResult) -> dict[str, Any]:
     """What a repair did, as the file holds it."""
     left = [(name, why.code) for name, why in one.left]
-    return {"repaired": list(one.repaired), "left": left, "used": one.used, "apart": one.apart}
+    return {"repaired": list(one.repaired), "left": left, "used": one.used, "independent": one.independent}
 
 
 def _repair_of(plain: dict[str, Any]) -> RepairResult:
     """The same, read again."""
     left = tuple((str(name), REASONS[code]) for name, code in plain.get("left", ()))
-    used, apart = bool(plain.get("used", True)), bool(plain.get("apart", False))
-    return RepairResult(tuple(plain.get("repaired", ())), left, used, apart)
+    used, independent = bool(plain.get("used", True)), bool(plain.get("independent", False))
+    return RepairResult(tuple(plain.get("repaired", ())), left, used, independent)
 
 
 def _metric_as_plain(one: Metric) -> dict[str, Any]:

@@ -57,8 +57,8 @@ COUNTED = (FINE_TUNING[0], TIMED[0], STEPPED[0], DISTILLING[0], MASKS[0])
 """Codes of the progress that counts steps, tokens or seconds of training."""
 EVALUATING = "progress.evaluating"
 """The code of an evaluation's progress."""
-STEP, FIRST_EVALUATIONS, FIRST_PASSES = 4, 3, 100
-"""Passes of a batch through a model in a step of training, and before the first one: evaluations and a repair."""
+STEP, FIRST_PASSES = 4, 100
+"""Passes of a batch through a model in a step of training, and before the first one in a repair."""
 NO_TRAINING = Budget(Unit.EPOCHS, 0)
 ROUNDED = 1e-9
 """Of an epoch, what rounding may add to it."""
@@ -259,6 +259,11 @@ def _learns_from_teacher(training: Training) -> bool:
         return False
 
 
+def _first_evaluations(settings: RecoverySettings) -> int:
+    """On the val split before any training: as given, and of each repair; see `_first`."""
+    return 3 if settings.repairs is Repair.LEAST_SQUARES else 2
+
+
 def training_work(task: Task, settings: RecoverySettings) -> float:
     """About how much a fine-tuning is, with what comes before its steps; in batches that go through a model once.
 
@@ -267,7 +272,9 @@ def training_work(task: Task, settings: RecoverySettings) -> float:
     """
     train, val, steps = task.batch_count(Split.TRAIN) or 1, task.batch_count(Split.VAL), _expected_steps(task, settings)
     batches = settings.accumulate * (steps + usual_trial_steps(settings, steps))
-    return FIRST_EVALUATIONS * val + FIRST_PASSES + STEP * batches + _evaluations(settings, steps, train) * val
+    return (
+        _first_evaluations(settings) * val + FIRST_PASSES + STEP * batches + _evaluations(settings, steps, train) * val
+    )
 
 
 def _expected_steps(task: Task, settings: RecoverySettings) -> float:
@@ -459,35 +466,40 @@ def _stopped(error: SecateurError, position: Position, best: Recovered) -> Messa
 def _first(
     training: Training, reference: nn.Module, kept: KeptIndices, group: Group, of_original: bool
 ) -> Job[Recovered]:
-    """What is there before any training: as given, and with layers and statistics repaired."""
+    """The best of what is there before any training: as given, or with layers and statistics repaired in either way."""
     copy, task, token, device = training.student, training.task, training.token, training.whole_device
-    evaluating = task.batch_count(Split.VAL) / (FIRST_EVALUATIONS * task.batch_count(Split.VAL) + FIRST_PASSES)
+    val = task.batch_count(Split.VAL)
+    evaluating = val / (_first_evaluations(training.settings) * val + FIRST_PASSES)
     with in_place(training, None, group, of_original) if training.divides else nullcontext():
         best = yield from spanning(_evaluated(None, training, 0), 0.0, evaluating)
     how, passes = training.settings.repairs, training.passes
     job = reconstruct(copy, reference, kept, task, how, token, device=device, limit=passes)
     found = yield from spanning(job, evaluating, 0.5)
-    repair, given, repaired = found.result, best, bool(found.result.repaired)
-    own = {name: copy.get_parameter(name).detach().clone() for name in found.apart}
-    ways, apart = [found.apart, own] if own else [own], best
-    for number, way in enumerate(ways):
+    independent = found.independent if training.time.limit.left > training.time.limit.elapsed else None
+    ways = [(found.result, dict[str, torch.Tensor]())]
+    if independent is not None:
+        sequential = {name: copy.get_parameter(name).detach().clone() for name in independent.weights}
+        ways = [(replace(independent.result, independent=True), independent.weights), (found.result, sequential)]
+    given, kept_repair = best, found.result
+    for number, (repair, weights) in enumerate(ways):
         with torch.no_grad():
-            for name, value in way.items():
+            for name, value in weights.items():
                 copy.get_parameter(name).copy_(value)
         start, end = (0.5 + 0.5 * (number + more) / len(ways) for more in (0, 1))
         with placed(device, copy):
             job = calibrate_batchnorm(copy, task, token, passes)
             measured = yield from spanning(job, start, (start + end) / 2)
-        if repaired or measured:
+        if repair.repaired or measured:
+            before = best
             with in_place(training, None, group, of_original) if training.divides else nullcontext():
                 best = yield from spanning(_evaluated(best, training, 0), (start + end) / 2, end)
-        apart = best if way is found.apart else apart
+            kept_repair = kept_repair if best is before else repair
+    repaired = any(one.repaired for one, _ in ways)
     if training.settings.repair not in (Repair.AUTO, Repair.NONE) and not repaired:
         yield Progress("No layer could be repaired: none lost inputs, or all were trained since the cut")
     if repaired:  # a repair that made it worse is no place to start from
         copy.load_state_dict(best.state_dict)
-    used = not repaired or best is not given
-    return replace(best, repair=replace(repair, used=used, apart=best is apart is not given))
+    return replace(best, repair=replace(kept_repair, used=not repaired or best is not given))
 
 
 def train_epoch(training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint) -> Job[bool]:

@@ -12,10 +12,10 @@ Layers are repaired in the order in which they run (`lockstep.py`), each on the 
 all layers before it are repaired. Weights that one forward reads several times have no such place: they are repaired
 first, on the original's inputs.
 
-By least squares there is a second repair beside that, from the same forwards: each layer by itself, with those of the
-original's inputs that are left for V. It makes up for nothing that earlier layers changed, and so does not learn their
-noise either: deep language models keep more of what they know with it, small networks of images with the first. Which
-is better is seen on the whole model only, by who asked for the repair.
+Least squares on the cut model's inputs are *sequential*. From the same forwards comes an *independent* repair: V are
+those of the original's inputs that are left, whatever earlier layers have become. It makes up for nothing that they
+changed, and learns none of their noise. Small networks for images were better with the first, a deep language model
+with the second (`tests/benchmarks/README.md`). Only the whole model shows which: `finetune.py` evaluates both.
 
 Which layers: every product that reads a parameter, whichever class called it (`tracing/weight_products.py`).
 """
@@ -62,8 +62,8 @@ from .repair_result import (
 )
 from .side_effects import modes_kept
 
-BATCHES = 128
-"""Calibration batches to look at, at most."""
+BATCHES, FEW = 128, 32
+"""Calibration batches to look at, at most; so many also where they take more than `MEMORY`."""
 ENOUGH, FEWEST = 16, 8192
 """Rows of data for each input of a layer, and in all, that are enough; drawn at random."""
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -78,6 +78,10 @@ FORWARDS = 4
 """Into so many forwards batches are joined."""
 SURVEYED = 4
 """Samples of the first look at the model."""
+JOINED = 8
+"""Batches in one of them, at most."""
+EQUAL = 1e-5
+"""Weights of two repairs that differ by less, relative and absolute, are the same."""
 LARGEST = 1 << 28
 """Numbers in the products of one layer's inputs: a layer with more is left as it was cut."""
 
@@ -172,33 +176,48 @@ class Residual:
 
 
 @dataclass(frozen=True, slots=True)
-class Repaired:
-    """Two repairs of a student.
+class IndependentRepair:
+    """The independent repair, beside the one that is in the student.
 
     Attributes:
-        result: What was done.
-        apart: Weights and biases of the second one, by name: each layer by itself; none where both are the same.
+        result: What it did.
+        weights: All weights and biases in which the two may differ, by name; on the CPU.
+    """
+
+    result: RepairResult
+    weights: dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstructed:
+    """What `reconstruct` gives.
+
+    Attributes:
+        result: What was done to the student.
+        independent: The independent repair; None where it is the same.
     """
 
     result: RepairResult = field(default_factory=RepairResult)
-    apart: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    independent: IndependentRepair | None = None
 
 
 @dataclass(slots=True)
-class Rows:
-    """What was seen of a part of a weight, with inputs of one model.
+class SplitMoments:
+    """What was seen of a part of a weight, with the inputs of one model.
 
     Attributes:
-        fit: Rows that a repair is solved on.
-        held: Rows that the ridge is chosen on.
+        fit: Of the rows that a repair is solved on.
+        held: Of the rows that the ridge is chosen on.
     """
 
     fit: Moments = field(default_factory=Moments)
     held: Moments = field(default_factory=Moments)
 
-    def of(self, fit: bool) -> Moments:
-        """Those that a repair is solved on, or the others."""
-        return self.fit if fit else self.held
+    def add(self, given: Tensor, wanted: Tensor, held: Tensor, products: bool) -> None:
+        """Take in rows of V [n, m] and Y [n, r]; `held` [n] says which the ridge is chosen on."""
+        for moments, some in ((self.fit, ~held), (self.held, held)):
+            if some.any():
+                moments.add(given[some], wanted[some], products)
 
 
 class Consumer:
@@ -207,7 +226,7 @@ class Consumer:
     def __init__(self, unit: ConsumerUnit) -> None:
         """Take what is left of it."""
         self.unit = unit
-        self.seen, self.apart = Rows(), Rows()
+        self.sequential, self.independent = SplitMoments(), SplitMoments()
         self.random = torch.Generator().manual_seed(0)
         self.bad = 0
 
@@ -219,7 +238,7 @@ class Consumer:
         share: int,
         products: bool,
         bare: bool,
-        apart: bool,
+        independent: bool,
     ) -> None:
         """Take in rows of a batch.
 
@@ -230,7 +249,7 @@ class Consumer:
             share: How many rows at most.
             products: Least squares need them.
             bare: Without what the operator adds.
-            apart: Also with the inputs that are left of the original's.
+            independent: Also with the inputs that are left of the original's.
         """
         rows = drawn_rows(teacher, share, self.random)
         if not len(rows):
@@ -238,7 +257,7 @@ class Consumer:
         wanted = teacher.product(rows) if bare else teacher.outputs(result, rows)
         wide = wide_device(wanted.device)
         wanted = wanted[:, self.unit.rows].float().to(wide)
-        theirs = teacher.columns(rows)[:, self.unit.left].float().to(wide) if apart or student is None else None
+        theirs = teacher.columns(rows)[:, self.unit.left].float().to(wide) if independent or student is None else None
         given = cast("Tensor", theirs) if student is None else student.columns(rows).float().to(wide)
         sound = given.isfinite().all(1) & wanted.isfinite().all(1)
         if not sound.all():
@@ -248,15 +267,14 @@ class Consumer:
         held = rows >= teacher.rows - teacher.rows // HELD_OUT  # of other samples than the rest
         if bool(held.all()) or not held.any():
             held = torch.arange(len(rows)) % HELD_OUT == HELD_OUT - 1
-        for fit, some in ((True, ~held), (False, held)):
-            if some.any():
-                self.seen.of(fit).add(given[some], wanted[some], products)
-                if apart and theirs is not None:
-                    self.apart.of(fit).add(theirs[some], wanted[some], products)
+        held = held.to(given.device)
+        self.sequential.add(given, wanted, held, products)
+        if independent and theirs is not None:
+            self.independent.add(theirs, wanted, held, products)
 
     def repair(
         self,
-        rows: Rows,
+        seen: SplitMoments,
         own: ProductUnit,
         weight: Tensor,
         full: Tensor,
@@ -264,12 +282,12 @@ class Consumer:
         included: bool,
         products: bool,
     ) -> Message | None:
-        """Write a weight and bias of the student; why not where the plain cut stays.
+        """Repair a weight and bias of a plain cut in place; why not where they stay.
 
         Args:
-            rows: To repair it by.
+            seen: What to repair them by.
             own: The student's product.
-            weight: [...] as the plain cut has it.
+            weight: The student's weight, or a copy.
             full: [m, k] of the original's product.
             bias: [r] the part of the student's bias that belongs to it; None where it has none of its own.
             included: The original's outputs hold it.
@@ -278,13 +296,13 @@ class Consumer:
         factor = factor_of(own, weight, self.unit, full)
         if factor is None:
             return TRAINED
-        if not rows.fit.rows or not rows.held.rows:
+        if not seen.fit.rows or not seen.held.rows:
             return NO_NUMBERS if self.bad else NO_DATA
         view = own.view(weight)
         wide = wide_device(view.device)  # of the sums too
         plain, factor = view.flatten(1).to(wide).double(), factor.to(wide)
         added = bias.to(wide).double() if bias is not None and included else torch.zeros_like(factor)
-        fit, held = (one.residual(plain, factor, added) for one in (rows.fit, rows.held))
+        fit, held = (one.residual(plain, factor, added) for one in (seen.fit, seen.held))
         centred, found = bias is not None, list[tuple[float, float]]()
         for ridge in (*(RIDGES if products else ()), *((math.inf,) if centred else ())):
             change, shift = fit.solve(ridge, centred)
@@ -292,7 +310,7 @@ class Consumer:
         gain, ridge = max(found)
         if not gain > 0:
             return NO_GAIN
-        change, shift = (rows.fit + rows.held).residual(plain, factor, added).solve(ridge, centred)
+        change, shift = (seen.fit + seen.held).residual(plain, factor, added).solve(ridge, centred)
         if not change.isfinite().all() or not shift.isfinite().all():
             return NO_NUMBERS
         view.copy_((plain + change).view(view.shape))
@@ -370,8 +388,10 @@ def reconstruct(
     *,
     device: str = CPU,
     limit: PassLimit | None = None,
-) -> Job[Repaired]:
+) -> Job[Reconstructed]:
     """Repair the products of a student that lost inputs, in place; gradients are not needed and no label is read.
+
+    By least squares, the independent repair is given back beside that.
 
     Args:
         student: A fresh cut; weights that were trained since are left alone.
@@ -384,15 +404,15 @@ def reconstruct(
         limit: How many samples run at a time there; fewer where memory runs out. None to find out.
     """
     if how is Repair.NONE:
-        return Repaired()
+        return Reconstructed()
     elements = kept_elements(kept, dict(teacher.named_parameters()))
     if not elements:
-        return Repaired()
+        return Reconstructed()
     where = yield from device_for(device, teacher, watched=True)
     limit = PassLimit() if limit is None or where != device else limit  # of another device it says nothing
     limit.begin(where)
 
-    def repaired() -> Job[Repaired]:
+    def repaired() -> Job[Reconstructed]:
         """Everything, or nothing."""
         work = Reconstruction(student, teacher, elements, task, how, token or NeverCancelled(), limit)
         try:
@@ -408,8 +428,30 @@ def reconstruct(
         return (yield from in_fitting_parts(repaired, teacher, given, limit, divides=True))
 
 
+@dataclass(slots=True)
+class RepairState:
+    """How far one of the two repairs is.
+
+    Attributes:
+        weights: Weights and biases that it changes in place, by name, others perhaps among them.
+        done: Names of the weights that it has repaired.
+        left: Of others, and why; one reason for each part.
+    """
+
+    weights: dict[str, Tensor]
+    done: dict[str, None] = field(default_factory=dict[str, None])
+    left: dict[str, list[Message]] = field(default_factory=dict[str, list[Message]])
+
+    def note(self, name: str, why: Message | None) -> None:
+        """That a part of a weight was repaired, or why not."""
+        if why is None:
+            self.done[name] = None
+        else:
+            self.left.setdefault(name, []).append(why)
+
+
 class Reconstruction:
-    """One repair of a student."""
+    """Both repairs of a student."""
 
     def __init__(
         self,
@@ -427,10 +469,8 @@ class Reconstruction:
         self._limit = limit
         self._weights, self._own = dict(teacher.named_parameters()), dict(student.named_parameters())
         self._survey = Survey()
-        self._left: dict[str, list[Message]] = {}
-        self._done: dict[str, None] = {}
+        self._sequential, self._independent = RepairState(self._own), RepairState({})
         self._before: dict[str, Tensor] = {}
-        self._apart: dict[str, Tensor] = {}
 
     def undo(self) -> None:
         """Put back what the student's weights were."""
@@ -438,29 +478,40 @@ class Reconstruction:
             for name, value in self._before.items():
                 self._own[name].copy_(value)
 
-    def run(self) -> Job[Repaired]:
+    def run(self) -> Job[Reconstructed]:
         """Repair everything."""
         whole = (self._task.inputs(one) for one in self._task.batches(Split.TRAIN, seed=0))
         given = (part for one in whole for part in input_parts(one, self._limit))
         first = next(given, None)
         if first is None:
-            return Repaired()
+            return Reconstructed()
         yield Progress("Recording the inputs of layers")
         self._look_around(first)
-        affordable = int(COMPUTE / max(self._survey.macs, 1.0))
-        total = min(self._task.batch_count(Split.TRAIN) or BATCHES, BATCHES, max(2, affordable))
-        batches = [first, *islice(given, total - 1)]
+        batches = [first, *islice(given, self._batches(first) - 1)]
         yield from self._repair_shared(batches)
         passed = {*self._survey.shared, *self._survey.excluded, *(self._survey.read - self._survey.order.keys())}
         waiting = [one for one in self._elements if one not in passed]
         while waiting:
             waiting = yield from self._repair_in_order(waiting, batches)
-        left = {name: reasons[0] for name, reasons in self._left.items() if name not in self._done}
-        known = {*self._survey.read, *self._done, *left}
+        result, independent = self._result(self._sequential), self._independent
+        if all(torch.allclose(one, self._own[name], EQUAL, EQUAL) for name, one in independent.weights.items()):
+            return Reconstructed(result)
+        weights = {name: one.to(CPU) for name, one in independent.weights.items()}
+        return Reconstructed(result, IndependentRepair(self._result(independent), weights))
+
+    def _result(self, state: RepairState) -> RepairResult:
+        left = {name: reasons[0] for name, reasons in state.left.items() if name not in state.done}
+        known = {*self._survey.read, *state.done, *left}
         left |= {name: NO_DATA for name, one in self._elements.items() if name not in known and _lost_inputs(one)}
-        result = RepairResult(tuple(self._done), tuple((self._survey.excluded | left).items()))
-        differs = any(not torch.equal(one, self._own[name]) for name, one in self._apart.items())
-        return Repaired(result, self._apart if differs else {})
+        return RepairResult(tuple(state.done), tuple((self._survey.excluded | left).items()))
+
+    def _batches(self, first: Inputs) -> int:
+        """How many batches to look at: as many as some layer needs, as far as work and memory allow."""
+        survey, there = self._survey, self._task.batch_count(Split.TRAIN) or BATCHES
+        affordable = max(2, int(COMPUTE / max(survey.macs, 1.0)))
+        needed = max((math.ceil(survey.enough(one) / max(survey.rows[one], 1)) for one in survey.order), default=1)
+        size = sum(torch.as_tensor(one).nbytes for _, one in named_arrays(first))
+        return min(there, BATCHES, affordable, max(2, needed), max(FEW, MEMORY // max(size, 1)))
 
     def _look_around(self, first: Inputs) -> None:
         """Survey the original on a few samples of the first batch."""
@@ -514,9 +565,10 @@ class Reconstruction:
                 found[product.name] = [Consumer(one) for one in units_of(product, self._elements[product.name])]
             share = -(-self._survey.enough(product.name) // len(batches))
             for one in found[product.name]:
-                if one.seen.fit.rows < self._survey.enough(product.name):
+                if one.sequential.fit.rows < self._survey.enough(product.name):
                     unit = product.units[one.unit.place]
-                    one.look(unit, product.result, None, share, self._products, self._is_bare(product), apart=False)
+                    bare = self._is_bare(product)
+                    one.look(unit, product.result, None, share, self._products, bare, independent=False)
 
         def seen_own(product: WeightProduct) -> None:
             own.setdefault(product.name, product)
@@ -531,7 +583,7 @@ class Reconstruction:
             call(model, batches[0])
         for name in names:
             self._repair(found[name], theirs[name], own.get(name))
-            yield Progress("Repairing layers", len(self._done), len(self._elements))
+            yield Progress("Repairing layers", len(self._sequential.done), len(self._elements))
 
     def _repair_in_order(self, waiting: Sequence[str], batches: Sequence[Inputs]) -> Job[list[str]]:
         """Repair weights in the order in which they run; gives those that need more batches than fit beside others."""
@@ -553,7 +605,7 @@ class Reconstruction:
             for name, here in in_order(forwards, survey.order):
                 check(self._token)
                 self._repair_site(name, [(one, other) for one, other in here])
-                yield Progress("Repairing layers", len(self._done), len(survey.order) or 1)
+                yield Progress("Repairing layers", len(self._sequential.done), len(survey.order) or 1)
         return later
 
     def _fitting(self, names: Sequence[str], total: int) -> int:
@@ -568,6 +620,7 @@ class Reconstruction:
             return
         found = [Consumer(one) for one in units_of(theirs, self._elements[name])]
         share = -(-max(ENOUGH * max((len(one.unit.left) for one in found), default=0), FEWEST) // len(here))
+        fits = 8 * sum(len(one.unit.left) ** 2 for one in found) <= MEMORY  # two moments in float32
         for one in found:
             for teacher, student in here:
                 if teacher is not None:
@@ -577,7 +630,7 @@ class Reconstruction:
                     # Where experts were given other tokens than in the original, rows do not belong together.
                     paired = paired if paired is not None and paired.rows == unit.rows else None
                     bare, products = self._is_bare(teacher), self._products
-                    one.look(unit, teacher.result, paired, share, products, bare, apart=products)
+                    one.look(unit, teacher.result, paired, share, products, bare, independent=products and fits)
         if found:
             self._repair(found, theirs, next((one for _, one in here if one is not None), None))
 
@@ -591,38 +644,39 @@ class Reconstruction:
 
     def _repair(self, found: Sequence[Consumer], theirs: WeightProduct, own: WeightProduct | None) -> None:
         """Write all parts of a weight."""
-        name, reasons = theirs.name, list[Message]()
-        if own is None:
-            self._left[name] = [NO_DATA]
+        name, bias_name, states = theirs.name, self._bias_of(theirs), [self._sequential]
+        if self._products:
+            states.append(self._independent)
+        why = NO_DATA if own is None else NO_VIEW if own.bias != theirs.bias or own.derived else None
+        if own is None or why is not None:
+            for state in states:
+                state.note(name, why)
             return
-        bias_name, weight = self._bias_of(theirs), self._own[name].detach()
-        if own.bias != theirs.bias or own.derived:
-            self._left[name] = [NO_VIEW]
-            return
-        changed = [one for one in (name, bias_name) if one]
-        self._before |= {one: self._own[one].detach().clone() for one in changed}
-        apart = {one: self._own[one].detach().clone() for one in changed if self._products}
-        self._apart |= apart
+        for one in (name, bias_name):
+            if one and one not in self._before:
+                self._before[one] = self._own[one].detach().clone()
+                self._independent.weights[one] = self._before[one].clone()
         for one in found:
             if one.unit.own >= len(own.units):
-                reasons.append(NO_VIEW)
+                for state in states:
+                    state.note(name, NO_VIEW)
                 continue
             unit = own.units[one.unit.own]
             full = theirs.units[one.unit.place].view(self._weights[name].detach()).flatten(1)
-            bias = unit.added(self._own[bias_name].detach()) if bias_name else None
-            included, products = not theirs.steps, self._products
-            with torch.no_grad():
-                if apart:
-                    rows = one.apart if one.apart.fit.rows else one.seen
-                    shift = unit.added(apart[bias_name]) if bias_name else None
-                    one.repair(rows, unit, apart[name], full, shift, included, products)
-                why = one.repair(one.seen, unit, weight, full, bias, included, products)
-            if why is None:
-                self._done[name] = None
-            else:
-                reasons.append(why)
-        if reasons:
-            self._left[name] = reasons
+            for state in states:
+                alone = state is self._independent and one.independent.fit.rows
+                weight, added = (state.weights[each].detach() if each else None for each in (name, bias_name))
+                with torch.no_grad():
+                    why = one.repair(
+                        one.independent if alone else one.sequential,
+                        unit,
+                        cast("Tensor", weight),
+                        full,
+                        None if added is None else unit.added(added),
+                        not theirs.steps,
+                        self._products,
+                    )
+                state.note(name, why)
 
 
 @contextmanager
@@ -637,7 +691,10 @@ def forward_of(
 
 
 def joined_batches(batches: Sequence[Inputs], most: int) -> list[Inputs]:
-    """Batches put together into few larger ones, where they are of one shape but for their number of samples."""
+    """Batches put together into few larger ones, where they are of one shape but for their number of samples.
+
+    There are `most`, or more of `JOINED` batches each.
+    """
     groups: dict[Any, list[Inputs]] = {}
     for number, one in enumerate(batches):
         arrays = list(named_arrays(one))
@@ -647,7 +704,7 @@ def joined_batches(batches: Sequence[Inputs], most: int) -> list[Inputs]:
         groups.setdefault(key, []).append(one)
     made: list[Inputs] = []
     for some in groups.values():
-        size = -(-len(some) // most)
+        size = min(-(-len(some) // most), JOINED)
         made += [_joined(some[n : n + size]) for n in range(0, len(some), size)]
     return made
 

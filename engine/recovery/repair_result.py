@@ -16,10 +16,9 @@ NO_BIAS = Message("repair.no_bias", "It has no bias. Choose least squares.")
 NO_VIEW = Message("repair.no_view", "Its weight is read in another form. Fine-tune instead.")
 NO_NUMBERS = Message("repair.no_numbers", "Its calibration inputs contain NaN or infinity. Check the data.")
 NO_GAIN = Message("repair.no_gain", "The plain cut was better on calibration data that was held out.")
-APART = Message(
-    "repair.apart",
-    "Each layer was repaired by itself, on the original's inputs: on the val split, that was better than making up for "
-    "what other layers changed.",
+INDEPENDENT = Message(
+    "repair.independent",
+    "Each layer was repaired independently, on the original's inputs: better on the val split than layers in sequence.",
 )
 UNUSED = Message("repair.unused", "The repaired model was worse on the val split. The cut is kept as it was.")
 
@@ -37,13 +36,13 @@ class RepairResult:
         repaired: Names of the weights that were repaired, in the order in which they run.
         left: (name, why) of the other weights that lost inputs.
         used: The repaired model was kept: it was no worse on the val split.
-        apart: Each layer was repaired by itself, and not on what the layers before it give.
+        independent: Each layer was repaired on the original's inputs, not on what the cut model gives it.
     """
 
     repaired: tuple[str, ...] = ()
     left: tuple[tuple[str, Message], ...] = ()
     used: bool = True
-    apart: bool = False
+    independent: bool = False
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -62,7 +61,7 @@ class RepairResult:
                 said.append(Message("repair.left_many", "Not repaired: {layers} and {more} more. {why}", fields))
             else:
                 said.append(Message("repair.left", "Not repaired: {layers}. {why}", fields))
-        return (*said, *(() if self.used else (UNUSED,)), *((APART,) if self.apart else ()))
+        return (*said, *(() if self.used else (UNUSED,)), *((INDEPENDENT,) if self.independent else ()))
 
 
 def _layer_of(name: str) -> str:

@@ -12,15 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from secateur.engine.errors import OutOfMemory, TaskError
-from secateur.engine.jobs import Cancelled, finish
+from secateur.engine.jobs import Cancelled, Job, finish
 from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import fine_tune
+from secateur.engine.recovery.least_squares import IndependentRepair, Reconstructed, reconstruct
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
 from secateur.engine.recovery.training_curve import recorded_curve
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.tasks.protocol import Metric, Split
 from tests.engine.toy_task import ToyTask
 
 from .close_at import close_at
@@ -75,10 +77,27 @@ def test_a_resumed_run_says_which_layers_were_repaired(tmp_path: Path, monkeypat
     student = cut(model, analysis, mask, ToyTask().example_inputs()).model
     settings = replace(SETTINGS, repair=Repair.LEAST_SQUARES)
 
+    def with_independent(repaired: Any, *rest: Any, **options: Any) -> Any:
+        """The repair with an independent one beside it."""
+        done = yield from reconstruct(repaired, *rest, **options)
+        weights = {name: repaired.get_parameter(name).detach().clone() for name in done.result.repaired}
+        return Reconstructed(done.result, IndependentRepair(done.result, weights))
+
+    class Told(ToyTask):
+        """The independent repair is best."""
+
+        values = iter((0.1, 0.95, 0.2))
+
+        def evaluate(self, predict: Any, split: Split, token: Any) -> Job[Metric]:
+            metric = yield from super().evaluate(predict, split, token)
+            return replace(metric, value=next(self.values, 0.2))
+
+    monkeypatch.setattr("secateur.engine.recovery.finetune.reconstruct", with_independent)
+
     def job() -> Any:
         checkpoint = Checkpoint(tmp_path / "s1.pt", "k", pause=0.0)
         kept = analysis.kept_indices(mask)
-        return fine_tune(student, model, ToyTask(), settings, kept=kept, checkpoint=checkpoint)
+        return fine_tune(student, model, Told(), settings, kept=kept, checkpoint=checkpoint)
 
     begun = job()
     for progress in begun:
@@ -89,6 +108,7 @@ def test_a_resumed_run_says_which_layers_were_repaired(tmp_path: Path, monkeypat
     resumed = finish(job(), lambda progress: told.append(str(progress.message)))
     assert "Repairing layers" not in told
     assert str(resumed.repair.messages[0]) == "1 of 1 layers that lost inputs were repaired."
+    assert resumed.repair.independent
 
 
 @pytest.mark.parametrize("step", [3, 8, 13, 22])

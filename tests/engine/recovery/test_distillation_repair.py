@@ -65,6 +65,7 @@ def test_it_comes_closer_to_the_original_than_least_squares_and_asks_for_no_labe
     plain = finish(recover(student, net, Unlabelled(), alone, kept=kept))
     assert _distance(models, done) < 0.7 * _distance(models, plain)
     assert done.steps == DISTILLATION_STEPS and plain.steps == 0
+    assert done.rate is not None and done.rate.steps > 0 and plain.rate is None
     assert done.repair.repaired == plain.repair.repaired and len(done.repair.repaired) == 2
     trained = [one for one in told if one.message.code == "progress.distilling"]
     assert trained[-1].done == trained[-1].total == DISTILLATION_STEPS

@@ -1,5 +1,6 @@
 """A recovery learns, chooses by the metric, repeats itself, and leaves the models and the process as they were."""
 
+import math
 import threading
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.jobs import Cancelled, Job, Progress, finish
 from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.finetune import fine_tune
-from secateur.engine.recovery.least_squares import Repaired
+from secateur.engine.recovery.least_squares import IndependentRepair, Reconstructed
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
 from secateur.engine.recovery.recover import recover
 from secateur.engine.recovery.repair_result import RepairResult
@@ -241,30 +242,37 @@ def test_what_a_repair_gained_is_kept_where_no_epoch_was_better() -> None:
     assert "ended in epoch 2. The repaired model from before training was best and is kept" in str(result.stopped)
 
 
-@pytest.mark.parametrize("better", ["apart", "in order", "neither"])
-def test_of_two_repairs_the_one_that_judges_better_is_kept(better: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("epochs", [0, 1])
+@pytest.mark.parametrize("better", ["independent", "sequential", "neither"])
+def test_of_two_repairs_the_better_is_kept_and_trained(
+    better: str, epochs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mended = {name: one for name, one in TEACHER.named_parameters() if name in ("layer1.1.conv2.weight", "fc.weight")}
     worse = {name: -one for name, one in mended.items()}
 
-    def repaired(student: nn.Module, *_args: Any, **_options: Any) -> Job[Repaired]:
-        """A first repair in place, a second beside it."""
+    def reconstruct(student: nn.Module, *_args: Any, **_options: Any) -> Job[Reconstructed]:
+        """A sequential repair in place, an independent one beside it."""
         yield Progress("Repairing")
         with torch.no_grad():
-            for name, one in (mended if better == "in order" else worse).items():
+            for name, one in (mended if better == "sequential" else worse).items():
                 student.get_parameter(name).copy_(one)
-        result = RepairResult(tuple(mended))
-        return Repaired(result, mended if better == "apart" else worse)
+        independent = IndependentRepair(RepairResult((*mended, "more")), mended if better == "independent" else worse)
+        return Reconstructed(RepairResult(tuple(mended)), independent)
 
-    monkeypatch.setattr("secateur.engine.recovery.finetune.reconstruct", repaired)
-    settings = _settings(epochs=0, repair=Repair.LEAST_SQUARES)
-    student = _student()
+    monkeypatch.setattr("secateur.engine.recovery.finetune.reconstruct", reconstruct)
+    student, told = _student(), list[Progress]()
     if better == "neither":
         student.load_state_dict(TEACHER.state_dict())
-    done = finish(fine_tune(student, TEACHER, ToyTask(), settings))
-    assert all(torch.equal(done.state_dict[name], one) for name, one in mended.items())
-    assert (done.repair.apart, done.repair.used) == (better == "apart", better != "neither")
+    settings = _settings(epochs=epochs, learning_rate=1e-9, repair=Repair.LEAST_SQUARES)
+    done = finish(fine_tune(student, TEACHER, ToyTask(), settings), told.append)
+    assert all(torch.allclose(done.state_dict[name], one, atol=1e-5) for name, one in mended.items())
+    assert (done.repair.independent, done.repair.used) == (better == "independent", better != "neither")
+    assert len(done.repair.repaired) == (3 if better == "independent" else 2)
     codes = [one.code for one in done.messages]
-    assert codes == ["repair.done", *{"apart": ["repair.apart"], "neither": ["repair.unused"]}.get(better, [])]
+    more = {"independent": ["repair.independent"], "neither": ["repair.unused"]}
+    assert codes == ["repair.done", *more.get(better, [])]
+    shares = [one.share for one in told if math.isfinite(one.share)]
+    assert shares == sorted(shares) and shares[-1] <= 1
 
 
 def test_a_model_or_loss_that_raises_is_told_in_a_sentence() -> None:

@@ -92,13 +92,15 @@ def test_least_squares_are_those_on_the_students_inputs_and_the_originals_output
         assert torch.allclose(student[5].bias.double(), rest, atol=1e-5)
 
 
-def test_beside_it_each_layer_is_repaired_by_itself_on_the_originals_inputs() -> None:
+def test_the_independent_repair_is_on_the_originals_inputs() -> None:
     model = _mlp()
     student, kept = _half(model)
     plain = copy.deepcopy(student).double()
-    apart = finish(reconstruct(student, model, kept, ToyTask(), Repair.LEAST_SQUARES)).apart
-    assert set(apart) == {"3.weight", "3.bias", "5.weight", "5.bias"}
-    assert not torch.equal(apart["5.weight"], student[5].weight)
+    done = finish(reconstruct(student, model, kept, ToyTask(), Repair.LEAST_SQUARES)).independent
+    assert done is not None and done.result.repaired == ("3.weight", "5.weight")
+    independent = done.weights
+    assert set(independent) == {"3.weight", "3.bias", "5.weight", "5.bias"}
+    assert not torch.equal(independent["5.weight"], student[5].weight)
     with torch.no_grad():
         for place in (3, 5):
             layer = plain[place]
@@ -112,17 +114,17 @@ def test_beside_it_each_layer_is_repaired_by_itself_on_the_originals_inputs() ->
                 rows = torch.cat([given - means[0], size**0.5 * torch.eye(layer.in_features, dtype=torch.float64)])
                 more = torch.zeros(layer.in_features, layer.out_features, dtype=torch.float64)
                 change = torch.linalg.lstsq(rows, torch.cat([missing, more])).solution.T
-                found.append(float((apart[f"{place}.weight"].double() - layer.weight - change).abs().max()))
+                found.append(float((independent[f"{place}.weight"].double() - layer.weight - change).abs().max()))
             assert min(found) < 1e-5 < sorted(found)[1]
-            rest = means[1] - means[0] @ apart[f"{place}.weight"].double().T
-            assert torch.allclose(apart[f"{place}.bias"].double(), rest, atol=1e-5)
+            rest = means[1] - means[0] @ independent[f"{place}.weight"].double().T
+            assert torch.allclose(independent[f"{place}.bias"].double(), rest, atol=1e-5)
 
 
 def test_one_layer_alone_is_repaired_in_one_way() -> None:
     model = _around(nn.Conv2d(8, 6, 3, padding=1))[:2].append(nn.Flatten()).append(nn.LazyLinear(3)).eval()
     student, kept = _half(model)
     done = finish(reconstruct(student, model, kept, ToyTask(), Repair.LEAST_SQUARES))
-    assert len(done.result.repaired) == 1 and not done.apart
+    assert len(done.result.repaired) == 1 and done.independent is None
 
 
 class OwnConv(nn.Conv2d):
