@@ -1,13 +1,15 @@
 """SmolLM2-135M: perplexity without 10, 20 and 30 % of its FFN neurons, key/value groups, blocks, and by a mixed plan.
 
 Perplexity is read on the first 30 texts (full protocol: 60) of gensim's Lee corpus, in sequences of 128 tokens. Texts
-60 to 67 choose, the rest calibrates: scores, the training-free repair and 100 steps of recovery (the original as the
-teacher) see nothing of what is read. Neurons and groups are ranked by Taylor over the whole model, each layer keeping
-one; blocks by their influence (ShortGPT). Two plans keep a share of all parameters, by Taylor or (`obs`) by structured
-OBS: in the mixed one neurons, groups and blocks compete, in the other (`ffn`) neurons alone.
+60 to 67 choose, the rest calibrates: scores, the training-free repairs (least squares; `distilled`: and 160 steps of
+distillation) and 100 steps of recovery (the original as the teacher) see nothing of what is read. Neurons and groups
+are ranked by Taylor over the whole model, each layer keeping one; blocks by their influence (ShortGPT). Two plans keep
+a share of all parameters, by Taylor or (`obs`) by structured OBS: in the mixed one neurons, groups and blocks compete,
+in the other (`ffn`) neurons alone.
 """
 
 from contextlib import closing
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -50,7 +52,8 @@ def cells(protocol: str) -> list[str]:
     """Names of all measurements: what the cut costs and what repair gives, then those with recovery."""
     plans = [f"{kind}/{share}" for kind in KINDS for share in SHARES]
     plans += [f"{kind}/{share}{way}" for way in ("", "/obs") for kind in BUDGETS for share in SHARES]
-    return ["original", *plans, "original/recovered", *(f"{plan}/recovered" for plan in plans)]
+    trained = [f"{plan}/{way}" for way in ("recovered", "distilled") for plan in plans]
+    return ["original", *plans, "original/recovered", *trained]
 
 
 def run(cell: str, protocol: str) -> harness.Result:
@@ -71,12 +74,11 @@ def run(cell: str, protocol: str) -> harness.Result:
         cut = finish(session.cut("s0", marked), harness.say)
         if "recovered" in rest:
             return {"parameters": cut.parameters, "recovered": _recovered(session, cut, protocol)}
+        if "distilled" in rest:
+            return {"parameters": cut.parameters, "distilled": _repaired(session, cut, Repair.DISTILLATION)}
         found = finish(session.evaluate(cut.id, Split.TEST), harness.say)
-        repair = RecoverySettings(epochs=0, repair=Repair.LEAST_SQUARES, threads=torch.get_num_threads())
-        repaired = finish(session.recover(cut.id, repair), harness.say)
-        mended = finish(session.evaluate(repaired.id, Split.TEST), harness.say)
         costs = {"parameters": cut.parameters, "macs": cut.macs}
-        return {"cut": harness.plain(found), "repaired": harness.plain(mended), **costs}
+        return {"cut": harness.plain(found), "repaired": _repaired(session, cut, Repair.LEAST_SQUARES), **costs}
 
 
 def plan(session: Session, kind: str, share: float, criterion: str) -> Mask:
@@ -110,15 +112,25 @@ def lowest(analysis: Analysis, scores: np.ndarray, kind: Kind, share: float) -> 
     return marked
 
 
+def _repaired(session: Session, cut: State, repair: Repair) -> dict[str, Any]:
+    begun, settings = process_time(), RecoverySettings(epochs=0, repair=repair, threads=torch.get_num_threads())
+    state = finish(session.recover(cut.id, settings), harness.say)
+    seconds = process_time() - begun
+    metric = finish(session.evaluate(state.id, Split.TEST), harness.say)
+    told = [str(one) for one in state.repaired]
+    return harness.plain(metric) | {"told": told, "cpu seconds": round(seconds, 1)}
+
+
 def _recovered(session: Session, cut: State, protocol: str) -> dict[str, Any]:
     threads = torch.get_num_threads()
-    settings = RecoverySettings(epochs=1, learning_rate=2e-4, repair=Repair.LEAST_SQUARES, threads=threads)
+    settings = RecoverySettings(epochs=1, repair=Repair.LEAST_SQUARES, threads=threads)
     few = finish(session.attach_task(_task(protocol, STEPS[protocol])), harness.say)
     steps = few.batches["train"]
     state = finish(session.recover(cut.id, settings), harness.say)
     finish(session.attach_task(_task(protocol)), harness.say)
     metric = finish(session.evaluate(state.id, Split.TEST), harness.say)
-    return harness.plain(metric) | {"steps": steps, "tokens a step": BATCH * TOKENS[protocol] * LENGTH}
+    told = [str(one) for one in state.repaired]
+    return harness.plain(metric) | {"steps": steps, "tokens a step": BATCH * TOKENS[protocol] * LENGTH, "told": told}
 
 
 def _spec(protocol: str) -> ModelSpec:
@@ -145,17 +157,18 @@ def table(results: dict[str, harness.Result], protocol: str) -> str:
     lines: list[list[str]] = []
     original = results.get("original")
     whole = original["parameters"] if original else 0
-    plans = [cell for cell in cells(protocol) if not cell.startswith("original") and not cell.endswith("recovered")]
+    plans = [cell for cell in cells(protocol) if not cell.startswith("original") and not cell.endswith("ed")]
     for cell in plans:
-        one, more = results.get(cell, {}), results.get(f"{cell}/recovered", {})
-        if one or more:
+        one, more, distilled = (results.get(f"{cell}{way}", {}) for way in ("", "/recovered", "/distilled"))
+        if one or more or distilled:
             kind, share, *criterion = cell.split("/")
-            count = (one or more)["parameters"]
+            count = (one or more or distilled)["parameters"]
             left = harness.percent(count / whole, 1) if whole else f"{count:,}"
             by = "OBS" if criterion else "block influence" if kind in CRITERIA else "Taylor"
-            words = [_words(one.get("cut")), _words(one.get("repaired")), _words(more.get("recovered"))]
+            mended = [_words(one.get("repaired")), _words(distilled.get("distilled"))]
+            words = [_words(one.get("cut")), *mended, _words(more.get("recovered"))]
             lines.append([f"{TITLES.get(kind, kind)}, {harness.percent(float(share))}", by, left, *words])
-    head = ["removed", "by", "parameters left", "after the cut", "least squares, no training", "100 steps"]
+    head = ["removed", "by", "parameters left", "after the cut", "least squares", "and distillation", "100 steps"]
     longer = _words(results.get("original/recovered", {}).get("recovered"))
     first = (
         f"Perplexity of the original: {_words(original['original'])} (n = {original['original']['n']:,} tokens)"
