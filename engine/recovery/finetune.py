@@ -6,7 +6,7 @@ val split, so a recovery never returns something worse than it was given.
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -39,6 +39,7 @@ from .mixed_precision import in_single
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings, Repair
 from .rate_trials import RATE_TRIALS, rate_trials, trial_steps, usual_trial_steps
+from .repair_result import RepairResult
 from .side_effects import modes_kept, pinned, working_copy
 from .time_limit import TimeLimit, TrainingTime
 from .training import Training, has_loss
@@ -476,7 +477,7 @@ def _first(
     job = reconstruct(copy, reference, kept, task, how, token, device=device, limit=passes)
     found = yield from spanning(job, evaluating, 0.5)
     independent = found.independent if training.time.limit.left > training.time.limit.elapsed else None
-    ways = [(found.result, dict[str, torch.Tensor]())]
+    ways: list[tuple[RepairResult, Mapping[str, torch.Tensor]]] = [(found.result, {})]
     if independent is not None:
         sequential = {name: copy.get_parameter(name).detach().clone() for name in independent.weights}
         ways = [(replace(independent.result, independent=True), independent.weights), (found.result, sequential)]

@@ -185,7 +185,7 @@ class IndependentRepair:
     """
 
     result: RepairResult
-    weights: dict[str, Tensor]
+    weights: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,7 +469,7 @@ class Reconstruction:
         self._limit = limit
         self._weights, self._own = dict(teacher.named_parameters()), dict(student.named_parameters())
         self._survey = Survey()
-        self._sequential, self._independent = RepairState(self._own), RepairState({})
+        self._sequential, self._independent = RepairState({**self._own}), RepairState({})
         self._before: dict[str, Tensor] = {}
 
     def undo(self) -> None:
