@@ -9,10 +9,10 @@ budget:
   trained and one of the teacher;
 * `fivefold`: five times the tokens, for training from scratch alone.
 
-`scores` cuts once, `rounds` five times with an equal part of the steps after each, `masks` learns for half of the
-steps. `+mixed` draws the domains by where the loss lags behind the original's. `random` cuts by random scores,
-`scratch` trains the shape from fresh weights, and `uncut` is the original with the same further training. All have the
-same recovery, the original as teacher. The test split is read once, at the end.
+`scores` cuts once by Taylor, `obs` by structured OBS, `rounds` five times with an equal part of the steps after each,
+`masks` learns for half of the steps. `+mixed` draws the domains by where the loss lags behind the original's. `random`
+cuts by random scores, `scratch` trains the shape from fresh weights, and `uncut` is the original with the same further
+training. All have the same recovery, the original as teacher. The test split is read once, at the end.
 """
 
 import sysconfig
@@ -48,10 +48,10 @@ DOMAINS = ("code", "drama", "news")
 MIXED = "+mixed"
 WAYS = (
     *(f"{way}{mixed}" for way in ("scores", "rounds", "masks") for mixed in ("", MIXED)),
-    *("random", "depth", "scratch", "uncut"),
+    *("obs", "random", "depth", "scratch", "uncut"),
 )
-REFERENCE = "scores"
-"""The way whose compute the others have."""
+REFERENCE, ALIKE = "scores", ("scores", "obs", "random", "scratch")
+"""The way whose compute the others have, and those that have it with as many tokens."""
 ROUNDS = 5
 MODULES = ("argparse.py", "ast.py", "asyncio", "collections", "concurrent", "email", "html", "http", "json", "logging")
 """Of Python's standard library: what the domain of code is, in this order."""
@@ -89,7 +89,7 @@ def _shape(width: int, layers: int, neurons: int) -> tuple[KindLimit, ...]:
 
 PROTOCOLS = {
     "tiny": Protocol((32, 2, 64), _shape(16, 2, 48), 1, 12_000, base=1, steps=10, seeds=1, length=32),
-    "short": Protocol((96, 6, 256), _shape(72, 5, 136), 2, 240_000, base=5, steps=400, seeds=3),
+    "short": Protocol((96, 6, 256), _shape(72, 5, 136), 2, 240_000, base=15, steps=400, seeds=3),
     "full": Protocol((256, 8, 704), _shape(192, 6, 416), 3, 1_000_000, base=30, steps=4000, seeds=5),
 }
 BATCH = 16
@@ -98,7 +98,7 @@ BATCH = 16
 def cells(protocol: str) -> list[str]:
     """Names of all measurements, seed by seed."""
     budgets = [("tokens", way) for way in WAYS]
-    budgets += [("compute", way) for way in WAYS if way.removesuffix(MIXED) != REFERENCE]
+    budgets += [("compute", way) for way in WAYS if way.removesuffix(MIXED) not in ALIKE]
     budgets.append(("fivefold", "scratch"))
     return [f"{way}/{budget}/{seed}" for seed in range(PROTOCOLS[protocol].seeds) for budget, way in budgets]
 
@@ -193,8 +193,8 @@ def _made(session: Session, way: str, seed: int, steps: int, much: Protocol, mix
         return (finish(session.recover("s0", recovery), harness.say),)
     settings = PruneSettings(_goal(way, much), "taylor", recovery, seed=seed)
     match way:
-        case "random":
-            settings = replace(settings, criterion="random")
+        case "obs" | "random":
+            settings = replace(settings, criterion=way)
         case "rounds":
             each = replace(recovery, steps=steps // ROUNDS, evaluate_every=max(1, steps // ROUNDS // 2))
             settings = replace(settings, choose=Choose.ROUNDS, rounds=ROUNDS, recovery=each)

@@ -509,3 +509,23 @@ def test_without_data_nothing_is_repaired() -> None:
     model = _mlp()
     student, kept = _half(model)
     assert not _repair(student, model, kept, ToyTask(0)).repaired
+
+
+def test_no_more_batches_are_held_than_some_layer_needs_or_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, task = _around(nn.Conv2d(8, 6, 3, padding=1)), ToyTask(4128, batch=32)
+    student, kept = _half(model)
+    assert _repair(student, model, kept, task).repaired
+    assert task.served == 128  # the head needs 8,192 rows: all that may be looked at
+    monkeypatch.setattr(least_squares, "FEWEST", 1000)
+    student, task.served = _half(model)[0], 0
+    _repair(student, model, kept, task)
+    assert task.served == 16 * 192 // 32  # the head has 192 inputs left, each with 16 rows
+
+
+def test_batches_that_take_much_memory_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, task = _around(nn.Conv2d(8, 6, 3, padding=1)), ToyTask(2048, batch=4)
+    student, kept = _half(model)
+    monkeypatch.setattr(least_squares, "MEMORY", 40 * 4 * 64 * 4)  # of inputs of 4 images
+    _repair(student, model, kept, task)
+    assert task.served == 40
+    assert [len(one[0]) for one in joined_batches([(torch.zeros(4, 1),)] * 40, 4)] == [32] * 5
