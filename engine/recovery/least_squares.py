@@ -655,7 +655,8 @@ class Reconstruction:
         for one in (name, bias_name):
             if one and one not in self._before:
                 self._before[one] = self._own[one].detach().clone()
-                self._independent.weights[one] = self._before[one].clone()
+                for state in states[1:]:
+                    state.weights[one] = self._before[one].clone()
         for one in found:
             if one.unit.own >= len(own.units):
                 for state in states:
