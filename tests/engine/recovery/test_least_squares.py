@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from secateur.engine.jobs import Cancelled, finish
+from secateur.engine.model_inputs import batch_size
 from secateur.engine.recovery import least_squares
 from secateur.engine.recovery.least_squares import RIDGES, RepairResult, joined_batches, reconstruct
 from secateur.engine.recovery.protocol import Repair
@@ -528,4 +529,4 @@ def test_batches_that_take_much_memory_are_fewer(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(least_squares, "MEMORY", 40 * 4 * 64 * 4)  # of inputs of 4 images
     _repair(student, model, kept, task)
     assert task.served == 40
-    assert [len(one[0]) for one in joined_batches([(torch.zeros(4, 1),)] * 40, 4)] == [32] * 5
+    assert [batch_size(one) for one in joined_batches([(torch.zeros(4, 1),)] * 40, 4)] == [32] * 5
