@@ -273,9 +273,8 @@ def training_work(task: Task, settings: RecoverySettings) -> float:
     """
     train, val, steps = task.batch_count(Split.TRAIN) or 1, task.batch_count(Split.VAL), _expected_steps(task, settings)
     batches = settings.accumulate * (steps + usual_trial_steps(settings, steps))
-    return (
-        _first_evaluations(settings) * val + FIRST_PASSES + STEP * batches + _evaluations(settings, steps, train) * val
-    )
+    evaluations = _first_evaluations(settings) + _evaluations(settings, steps, train)
+    return evaluations * val + FIRST_PASSES + STEP * batches
 
 
 def _expected_steps(task: Task, settings: RecoverySettings) -> float:
@@ -469,19 +468,24 @@ def _first(
 ) -> Job[Recovered]:
     """The best of what is there before any training: as given, or with layers and statistics repaired in either way."""
     copy, task, token, device = training.student, training.task, training.token, training.whole_device
+
+    def evaluated(best: Recovered | None) -> Job[Recovered]:
+        """The better one of the best so far and the student as it stands."""
+        with in_place(training, None, group, of_original) if training.divides else nullcontext():
+            return (yield from _evaluated(best, training, 0))
+
     val = task.batch_count(Split.VAL)
     evaluating = val / (_first_evaluations(training.settings) * val + FIRST_PASSES)
-    with in_place(training, None, group, of_original) if training.divides else nullcontext():
-        best = yield from spanning(_evaluated(None, training, 0), 0.0, evaluating)
+    given = yield from spanning(evaluated(None), 0.0, evaluating)
     how, passes = training.settings.repairs, training.passes
     job = reconstruct(copy, reference, kept, task, how, token, device=device, limit=passes)
-    found = yield from spanning(job, evaluating, 0.5)
-    independent = found.independent if training.time.limit.left > training.time.limit.elapsed else None
-    ways: list[tuple[RepairResult, Mapping[str, torch.Tensor]]] = [(found.result, {})]
+    repairs = yield from spanning(job, evaluating, 0.5)
+    independent = repairs.independent if training.time.limit.left > training.time.limit.elapsed else None
+    ways: list[tuple[RepairResult, Mapping[str, torch.Tensor]]] = [(repairs.sequential, {})]
     if independent is not None:
         sequential = {name: copy.get_parameter(name).detach().clone() for name in independent.weights}
-        ways = [(replace(independent.result, independent=True), independent.weights), (found.result, sequential)]
-    given, kept_repair = best, found.result
+        ways = [(replace(independent.result, independent=True), independent.weights), (repairs.sequential, sequential)]
+    best, best_repair = given, repairs.sequential
     for number, (repair, weights) in enumerate(ways):
         with torch.no_grad():
             for name, value in weights.items():
@@ -491,16 +495,14 @@ def _first(
             job = calibrate_batchnorm(copy, task, token, passes)
             measured = yield from spanning(job, start, (start + end) / 2)
         if repair.repaired or measured:
-            before = best
-            with in_place(training, None, group, of_original) if training.divides else nullcontext():
-                best = yield from spanning(_evaluated(best, training, 0), (start + end) / 2, end)
-            kept_repair = kept_repair if best is before else repair
+            better = yield from spanning(evaluated(best), (start + end) / 2, end)
+            best, best_repair = better, best_repair if better is best else repair
     repaired = any(one.repaired for one, _ in ways)
     if training.settings.repair not in (Repair.AUTO, Repair.NONE) and not repaired:
         yield Progress("No layer could be repaired: none lost inputs, or all were trained since the cut")
     if repaired:  # a repair that made it worse is no place to start from
         copy.load_state_dict(best.state_dict)
-    return replace(best, repair=replace(kept_repair, used=not repaired or best is not given))
+    return replace(best, repair=replace(best_repair, used=not repaired or best is not given))
 
 
 def train_epoch(training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint) -> Job[bool]:

@@ -63,7 +63,7 @@ from .repair_result import (
 from .side_effects import modes_kept
 
 BATCHES, FEW = 128, 32
-"""Calibration batches to look at, at most; so many also where they take more than `MEMORY`."""
+"""Calibration batches to look at, at most: in all, and where their inputs take more than `MEMORY`."""
 ENOUGH, FEWEST = 16, 8192
 """Rows of data for each input of a layer, and in all, that are enough; drawn at random."""
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -74,12 +74,10 @@ MEMORY = 1 << 30
 """Bytes of activations, or of moments, to hold at a time."""
 COMPUTE = 4e12
 """Multiply-accumulates of the original's forwards to spend in all: two minutes of a core or so."""
-FORWARDS = 4
-"""Into so many forwards batches are joined."""
+FORWARDS, JOINED = 4, 8
+"""Into so many forwards batches are joined, or more where each would have more than so many batches."""
 SURVEYED = 4
 """Samples of the first look at the model."""
-JOINED = 8
-"""Batches in one of them, at most."""
 EQUAL = 1e-5
 """Weights of two repairs that differ by less, relative and absolute, are the same."""
 LARGEST = 1 << 28
@@ -189,15 +187,15 @@ class IndependentRepair:
 
 
 @dataclass(frozen=True, slots=True)
-class Reconstructed:
+class Repairs:
     """What `reconstruct` gives.
 
     Attributes:
-        result: What was done to the student.
+        sequential: What was done to the student.
         independent: The independent repair; None where it is the same.
     """
 
-    result: RepairResult = field(default_factory=RepairResult)
+    sequential: RepairResult = field(default_factory=RepairResult)
     independent: IndependentRepair | None = None
 
 
@@ -388,7 +386,7 @@ def reconstruct(
     *,
     device: str = CPU,
     limit: PassLimit | None = None,
-) -> Job[Reconstructed]:
+) -> Job[Repairs]:
     """Repair the products of a student that lost inputs, in place; gradients are not needed and no label is read.
 
     By least squares, the independent repair is given back beside that.
@@ -404,15 +402,15 @@ def reconstruct(
         limit: How many samples run at a time there; fewer where memory runs out. None to find out.
     """
     if how is Repair.NONE:
-        return Reconstructed()
+        return Repairs()
     elements = kept_elements(kept, dict(teacher.named_parameters()))
     if not elements:
-        return Reconstructed()
+        return Repairs()
     where = yield from device_for(device, teacher, watched=True)
     limit = PassLimit() if limit is None or where != device else limit  # of another device it says nothing
     limit.begin(where)
 
-    def repaired() -> Job[Reconstructed]:
+    def repaired() -> Job[Repairs]:
         """Everything, or nothing."""
         work = Reconstruction(student, teacher, elements, task, how, token or NeverCancelled(), limit)
         try:
@@ -478,13 +476,13 @@ class Reconstruction:
             for name, value in self._before.items():
                 self._own[name].copy_(value)
 
-    def run(self) -> Job[Reconstructed]:
+    def run(self) -> Job[Repairs]:
         """Repair everything."""
         whole = (self._task.inputs(one) for one in self._task.batches(Split.TRAIN, seed=0))
         given = (part for one in whole for part in input_parts(one, self._limit))
         first = next(given, None)
         if first is None:
-            return Reconstructed()
+            return Repairs()
         yield Progress("Recording the inputs of layers")
         self._look_around(first)
         batches = [first, *islice(given, self._batches(first) - 1)]
@@ -493,11 +491,11 @@ class Reconstruction:
         waiting = [one for one in self._elements if one not in passed]
         while waiting:
             waiting = yield from self._repair_in_order(waiting, batches)
-        result, independent = self._result(self._sequential), self._independent
+        sequential, independent = self._result(self._sequential), self._independent
         if all(torch.allclose(one, self._own[name], EQUAL, EQUAL) for name, one in independent.weights.items()):
-            return Reconstructed(result)
+            return Repairs(sequential)
         weights = {name: one.to(CPU) for name, one in independent.weights.items()}
-        return Reconstructed(result, IndependentRepair(self._result(independent), weights))
+        return Repairs(sequential, IndependentRepair(self._result(independent), weights))
 
     def _result(self, state: RepairState) -> RepairResult:
         left = {name: reasons[0] for name, reasons in state.left.items() if name not in state.done}
@@ -666,17 +664,11 @@ class Reconstruction:
             full = theirs.units[one.unit.place].view(self._weights[name].detach()).flatten(1)
             for state in states:
                 alone = state is self._independent and one.independent.fit.rows
-                weight, added = (state.weights[each].detach() if each else None for each in (name, bias_name))
+                seen = one.independent if alone else one.sequential
+                weight = state.weights[name].detach()
+                bias = unit.added(state.weights[bias_name].detach()) if bias_name else None
                 with torch.no_grad():
-                    why = one.repair(
-                        one.independent if alone else one.sequential,
-                        unit,
-                        cast("Tensor", weight),
-                        full,
-                        None if added is None else unit.added(added),
-                        not theirs.steps,
-                        self._products,
-                    )
+                    why = one.repair(seen, unit, weight, full, bias, not theirs.steps, self._products)
                 state.note(name, why)
 
 

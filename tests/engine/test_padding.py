@@ -152,7 +152,7 @@ def test_no_repair_depends_on_what_fills_up(how: Repair, middle: type[nn.Module]
             if one.kind is Kind.NEURON:
                 mask[one.first : one.first + 6] = True
         student = cut(model, analysis, mask, inputs).model
-        result = finish(reconstruct(student, model, analysis.kept_indices(mask), Texts(), how)).result
+        result = finish(reconstruct(student, model, analysis.kept_indices(mask), Texts(), how)).sequential
         assert len(result.repaired) == (3 if middle is None else 4) and not result.left
         found.append({name: one for name, one in student.state_dict().items() if name != "tokens.weight"})
     assert all(torch.allclose(one, found[1][name], atol=1e-5) for name, one in found[0].items())

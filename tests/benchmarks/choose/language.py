@@ -157,7 +157,11 @@ def table(results: dict[str, harness.Result], protocol: str) -> str:
     lines: list[list[str]] = []
     original = results.get("original")
     whole = original["parameters"] if original else 0
-    plans = [cell for cell in cells(protocol) if not cell.startswith("original") and not cell.endswith("ed")]
+    plans = [
+        cell
+        for cell in cells(protocol)
+        if not cell.startswith("original") and not cell.endswith(("recovered", "distilled"))
+    ]
     for cell in plans:
         one, more, distilled = (results.get(f"{cell}{way}", {}) for way in ("", "/recovered", "/distilled"))
         if one or more or distilled:

@@ -17,7 +17,7 @@ from secateur.engine.recovery import checkpoint as resume
 from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.checkpoint import Checkpoint
 from secateur.engine.recovery.finetune import fine_tune
-from secateur.engine.recovery.least_squares import IndependentRepair, Reconstructed, reconstruct
+from secateur.engine.recovery.least_squares import IndependentRepair, Repairs, reconstruct
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
 from secateur.engine.recovery.training_curve import recorded_curve
 from secateur.engine.structures.analyse import analyse
@@ -80,8 +80,8 @@ def test_a_resumed_run_says_which_layers_were_repaired(tmp_path: Path, monkeypat
     def with_independent(repaired: Any, *rest: Any, **options: Any) -> Any:
         """The repair with an independent one beside it."""
         done = yield from reconstruct(repaired, *rest, **options)
-        weights = {name: repaired.get_parameter(name).detach().clone() for name in done.result.repaired}
-        return Reconstructed(done.result, IndependentRepair(done.result, weights))
+        weights = {name: repaired.get_parameter(name).detach().clone() for name in done.sequential.repaired}
+        return Repairs(done.sequential, IndependentRepair(done.sequential, weights))
 
     class Told(ToyTask):
         """The independent repair is best."""

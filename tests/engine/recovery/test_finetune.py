@@ -13,7 +13,7 @@ from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.jobs import Cancelled, Job, Progress, finish
 from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.finetune import fine_tune
-from secateur.engine.recovery.least_squares import IndependentRepair, Reconstructed
+from secateur.engine.recovery.least_squares import IndependentRepair, Repairs
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
 from secateur.engine.recovery.recover import recover
 from secateur.engine.recovery.repair_result import RepairResult
@@ -250,14 +250,14 @@ def test_of_two_repairs_the_better_is_kept_and_trained(
     mended = {name: one for name, one in TEACHER.named_parameters() if name in ("layer1.1.conv2.weight", "fc.weight")}
     worse = {name: -one for name, one in mended.items()}
 
-    def reconstruct(student: nn.Module, *_args: Any, **_options: Any) -> Job[Reconstructed]:
+    def reconstruct(student: nn.Module, *_args: Any, **_options: Any) -> Job[Repairs]:
         """A sequential repair in place, an independent one beside it."""
         yield Progress("Repairing")
         with torch.no_grad():
             for name, one in (mended if better == "sequential" else worse).items():
                 student.get_parameter(name).copy_(one)
         independent = IndependentRepair(RepairResult((*mended, "more")), mended if better == "independent" else worse)
-        return Reconstructed(RepairResult(tuple(mended)), independent)
+        return Repairs(RepairResult(tuple(mended)), independent)
 
     monkeypatch.setattr("secateur.engine.recovery.finetune.reconstruct", reconstruct)
     student, told = _student(), list[Progress]()

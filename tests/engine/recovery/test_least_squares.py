@@ -44,7 +44,7 @@ def _half(model: nn.Module, inputs: Any = None) -> tuple[Any, Any]:
 
 
 def _repair(student: Any, model: Any, kept: Any, task: Any = None, how: Repair = Repair.LEAST_SQUARES) -> RepairResult:
-    return finish(reconstruct(student, model, kept, task or ToyTask(), how)).result
+    return finish(reconstruct(student, model, kept, task or ToyTask(), how)).sequential
 
 
 def _images() -> Tensor:
@@ -61,7 +61,7 @@ def test_the_bias_takes_the_mean_of_what_is_missing() -> None:
     student, kept = _half(model)
     plain = copy.deepcopy(student)
     done = finish(reconstruct(student, model, kept, ToyTask(), Repair.BIAS))
-    assert done.result.repaired == ("3.weight", "5.weight") and done.independent is None
+    assert done.sequential.repaired == ("3.weight", "5.weight") and done.independent is None
     with torch.no_grad():
         for place in (3, 5):
             left = len(plain[place].weight)
@@ -125,7 +125,7 @@ def test_one_layer_alone_is_repaired_in_one_way() -> None:
     model = _around(nn.Conv2d(8, 6, 3, padding=1))[:2].append(nn.Flatten()).append(nn.LazyLinear(3)).eval()
     student, kept = _half(model)
     done = finish(reconstruct(student, model, kept, ToyTask(), Repair.LEAST_SQUARES))
-    assert len(done.result.repaired) == 1 and done.independent is None
+    assert len(done.sequential.repaired) == 1 and done.independent is None
 
 
 class OwnConv(nn.Conv2d):
