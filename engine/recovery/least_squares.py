@@ -75,7 +75,7 @@ MEMORY = 1 << 30
 COMPUTE = 4e12
 """Multiply-accumulates of the original's forwards to spend in all: two minutes of a core or so."""
 FORWARDS, JOINED = 4, 8
-"""Into so many forwards batches are joined, or more where each would have more than so many batches."""
+"""Into so many forwards batches are joined, or more where each would have more than so many batches or `MEMORY`."""
 SURVEYED = 4
 """Samples of the first look at the model."""
 EQUAL = 1e-5
@@ -328,6 +328,7 @@ class Survey:
         shared: Those that one forward reads several times, or in an operator that goes through a sequence.
         excluded: Those that cannot be repaired, and why.
         bytes: Of the activations that live at the first product of each.
+        most: Bytes of activations that live at one time, at most.
         macs: Of all products.
         mixed: Weights that operators also use otherwise.
         read: All weights that were read.
@@ -339,6 +340,7 @@ class Survey:
     shared: set[str] = field(default_factory=set[str])
     excluded: dict[str, Message] = field(default_factory=dict[str, Message])
     bytes: dict[str, float] = field(default_factory=dict[str, float])
+    most: float = 0.0
     macs: float = 0.0
     mixed: set[str] = field(default_factory=set[str])
     read: set[str] = field(default_factory=set[str])
@@ -349,13 +351,18 @@ class Survey:
 
 
 class LiveMemory(TorchDispatchMode):
-    """Context manager that counts the bytes of results that are still held; each memory once, as large as it is."""
+    """Context manager that counts the bytes of results that are still held; each memory once, as large as it is.
+
+    Attributes:
+        most: Bytes that were held at one time, at most, behind some operator.
+    """
 
     def __init__(self, others: Iterable[Tensor]) -> None:
         """Count from nothing, and not the memory of `others`."""
         super().__init__()
         self._others = {one.untyped_storage().data_ptr() for one in others}
         self._met: dict[int, tuple[weakref.ref[Tensor], int, int]] = {}
+        self.most = 0
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -368,6 +375,7 @@ class LiveMemory(TorchDispatchMode):
             storage = one.untyped_storage()
             if storage.data_ptr() not in self._others:
                 self._met[id(one)] = weakref.ref(one), storage.data_ptr(), storage.nbytes()
+        self.most = max(self.most, self.bytes())
         return result
 
     def bytes(self) -> int:
@@ -543,6 +551,7 @@ class Reconstruction:
 
         with forward_of(self._teacher, self._token, seen) as (model, watch), memory:
             call(model, given)
+        survey.most = scale * memory.most
         survey.mixed = watch.mixed
         survey.read = watch.read
         survey.excluded |= {name: MIXED for name in survey.order if name in watch.mixed}
@@ -597,7 +606,8 @@ class Reconstruction:
         now = [one for one in waiting if one not in later]
         needed = max((math.ceil(survey.enough(one) / max(survey.rows.get(one, 1), 1)) for one in now), default=1)
         taken = batches[: min(count, max(needed, 2))]
-        joined = taken if self._limit.most else joined_batches(taken, FORWARDS)
+        fitting = int(MEMORY / max(survey.most, 1.0))
+        joined = taken if self._limit.most else joined_batches(taken, FORWARDS, max(1, min(JOINED, fitting)))
         models = [(self._teacher, False), (self._student, True)]
         with paused_forwards(models, joined, frozenset(now), self._token) as forwards:
             for name, here in in_order(forwards, survey.order):
@@ -683,10 +693,10 @@ def forward_of(
         yield copy, watch
 
 
-def joined_batches(batches: Sequence[Inputs], most: int) -> list[Inputs]:
+def joined_batches(batches: Sequence[Inputs], most: int, largest: int = JOINED) -> list[Inputs]:
     """Batches put together into few larger ones, where they are of one shape but for their number of samples.
 
-    There are `most`, or more of `JOINED` batches each.
+    There are `most`, or more of `largest` batches each.
     """
     groups: dict[Any, list[Inputs]] = {}
     for number, one in enumerate(batches):
@@ -697,7 +707,7 @@ def joined_batches(batches: Sequence[Inputs], most: int) -> list[Inputs]:
         groups.setdefault(key, []).append(one)
     made: list[Inputs] = []
     for some in groups.values():
-        size = min(-(-len(some) // most), JOINED)
+        size = min(-(-len(some) // most), largest)
         made += [_joined(some[n : n + size]) for n in range(0, len(some), size)]
     return made
 

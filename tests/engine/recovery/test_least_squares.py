@@ -530,3 +530,15 @@ def test_batches_that_take_much_memory_are_fewer(monkeypatch: pytest.MonkeyPatch
     _repair(student, model, kept, task)
     assert task.served == 40
     assert [batch_size(one) for one in joined_batches([(torch.zeros(4, 1),)] * 40, 4)] == [32] * 5
+
+
+@pytest.mark.parametrize("fit", [1, 2])
+def test_no_more_batches_are_joined_than_fit_into_memory(fit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = nn.Conv2d(1, 64, 1), nn.ReLU(), nn.MaxPool2d(8), nn.Flatten(), nn.Linear(64, 3)
+    model, task = nn.Sequential(*layers).eval(), ToyTask(256, batch=4)
+    student, kept = _half(model)
+    sizes: list[int] = []
+    monkeypatch.setattr(least_squares, "MEMORY", fit * 4 * (4 * 2 * 64 * 64) + 1)  # before and behind the ReLU
+    student[1].register_forward_pre_hook(lambda _module, given: sizes.append(len(given[0])))
+    assert _repair(student, model, kept, task).repaired
+    assert max(sizes) == fit * 4
