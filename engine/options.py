@@ -43,7 +43,6 @@ class Option:
         details: Sentences that tooltips add to it.
         minimum: Smallest number, None for no bound.
         maximum: Largest number, None for no bound.
-        above: What a number has to be larger than, None for no such bound.
         percent: A share that people write and read in per cent.
         zero: What 0, or nothing, means ("never"), "" for a value like others.
         decimals: Digits behind the point in a dialog.
@@ -76,7 +75,6 @@ class Option:
     details: str = ""
     minimum: float | None = None
     maximum: float | None = None
-    above: float | None = None
     percent: bool = False
     zero: str = ""
     decimals: int = 2
@@ -108,21 +106,15 @@ class Option:
             math.isfinite(value)
             and (self.minimum is None or value >= self.minimum)
             and (self.maximum is None or value <= self.maximum)
-            and (self.above is None or value > self.above)
         )
 
     @property
     def range(self) -> Message:
-        """The range in words: "from 0 to 1", "above 0"."""
-        low, high = self.minimum if self.above is None else self.above, self.maximum
-        words = {"low": low, "high": high}
-        if low is None:
+        """The range in words: "from 0 to 1", "at least 0"."""
+        words = {"low": self.minimum, "high": self.maximum}
+        if self.minimum is None:
             return Message("option.at_most", "at most {high:g}", words)
-        if self.above is not None and high is None:
-            return Message("option.above", "above {low:g}", words)
-        if self.above is not None:
-            return Message("option.above_to", "above {low:g} and at most {high:g}", words)
-        if high is None:
+        if self.maximum is None:
             return Message("option.at_least", "at least {low:g}", words)
         return Message("option.between", "from {low:g} to {high:g}", words)
 

@@ -154,9 +154,8 @@ def _field(setting: Setting, value: Any) -> QWidget:
         return choices
     if option.notation is not None and setting.kind not in (int, float):
         return LineEdit(title, option.notation.write(value), engine_words(option.hint))
-    low = option.minimum if option.above is None else option.above + 10.0**-option.decimals
     high = next((most for most in (option.dialog_maximum, option.maximum) if most is not None), MOST[setting.kind])
-    low = -MOST[setting.kind] if low is None else low
+    low = -MOST[setting.kind] if option.minimum is None else option.minimum
     if setting.kind is int or option.percent:
         scale = 100 if option.percent else 1
         number = SpinBox(title, round(scale * low), round(min(scale * high, MOST[int])), " %" if option.percent else "")

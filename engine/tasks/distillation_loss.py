@@ -11,6 +11,9 @@ from ..errors import SecateurError
 from ..tracing.tree import outputs_of
 from .model_outputs import main_output, widened
 
+TOKENS, CLASSES = 1.0, 2.0
+"""Temperature that suits logits of the tokens of a text, and those of a sample."""
+
 
 def distillation_loss(
     student: Any,
@@ -35,9 +38,18 @@ def distillation_loss(
     a sample, which is nothing to a class and everything to a regression. Where nobody has said it (a `task.py` with a
     metric of its own and no class numbers), both distances are added up: no answer but the teacher's own brings both to
     zero.
+
+    Args:
+        student: What the student answered, in any nesting.
+        teacher: What the teacher did.
+        temperature: Of the softening, 0 for the one that suits the answer.
+        chosen: Paths of the outputs that count, () for all.
+        counts: [N, T] bool, which positions count; None where there are none.
+        logits: Whether answers [N, values] are logits, None where nobody has said it.
     """
     pairs = _pairs(student, teacher, chosen)
     main = main_output(teacher)
+    temperature = temperature or (TOKENS if _has_positions(main, counts) else CLASSES)
     counted = [(at(s, counts), at(t, counts)) if t is main or logits is False else (s, t) for s, t in pairs]
     return torch.stack([_distance(s, t, temperature, logits) for s, t in counted]).mean()
 
@@ -82,7 +94,14 @@ def _counterpart(path: str, answers: Mapping[str, Tensor]) -> Tensor | None:
 
 def at(answer: Tensor, counts: Tensor | None) -> Tensor:
     """[n, V] of [N, T, V], at the positions [N, T] that count; what has no such positions stays."""
-    return answer[counts] if counts is not None and answer.ndim == 3 and answer.shape[:2] == counts.shape else answer
+    return answer[counts] if _has_positions(answer, counts) else answer
+
+
+def _has_positions(answer: Any, counts: Tensor | None) -> bool:
+    """Whether an answer [N, T, V] has one for each of the positions [N, T]."""
+    if counts is None or not isinstance(answer, Tensor):
+        return False
+    return answer.ndim == 3 and answer.shape[:2] == counts.shape
 
 
 def _distance(student: Tensor, teacher: Tensor, temperature: float, logits: bool | None) -> Tensor:

@@ -110,8 +110,7 @@ def test_what_is_not_given_keeps_the_default_and_choices_may_be_none() -> None:
     ("option", "words"),
     [
         (Option(title="N", help="", minimum=0), "at least 0"),
-        (Option(title="N", help="", above=0), "above 0"),
-        (Option(title="N", help="", above=0, maximum=9), "above 0 and at most 9"),
+        (Option(title="N", help="", minimum=0, maximum=9), "from 0 to 9"),
         (Option(title="N", help="", maximum=9), "at most 9"),
     ],
 )

@@ -46,7 +46,7 @@ from secateur.engine.text.notation import read_amount, write_amount
         (["prune", "m", "--warm-up", "120%"], "from 0 to 1"),
         (["prune", "m", "--weight-decay", "-1"], "from 0 to 1"),
         (["prune", "m", "--learning-rate=-1"], "at least 0"),
-        (["prune", "m", "--temperature", "0"], "above 0"),
+        (["prune", "m", "--temperature=-1"], "from 0 to 100"),
         (["prune", "m", "--distillation", "2"], "from 0 to 1"),
         (["prune", "m", "--epochs", "3", "--no-recover"], "not allowed"),
         (["prune", "m", "--epochs", "3", "--minutes", "20"], "not allowed"),

@@ -98,6 +98,16 @@ def test_logits_of_tokens_are_compared_where_they_count() -> None:
     assert distillation_loss(student, teacher, 2.0, counts=torch.zeros_like(counts), logits=True) == 0
 
 
+def test_the_temperature_that_suits_is_one_for_tokens_and_two_for_samples() -> None:
+    student, teacher = torch.randn(2, 3, 4, 9, generator=torch.Generator().manual_seed(0))
+    counts = torch.ones(3, 4, dtype=torch.bool)
+    for shape, given, expected in (((3, 4, 9), counts, 1.0), ((12, 9), counts, 2.0), ((12, 9), None, 2.0)):
+        answers = student.reshape(shape), teacher.reshape(shape)
+        p, q = ((one.reshape(12, 9) / expected).softmax(1) for one in reversed(answers))
+        known = expected**2 * (p * (p / q).log()).sum(1).mean()
+        assert torch.isclose(distillation_loss(*answers, 0.0, counts=given, logits=True), known)
+
+
 def test_only_the_logits_of_a_language_model_are_distributions() -> None:
     logits, hidden = torch.randn(2, 5, 7), torch.randn(2, 5, 3)
     counts = torch.ones(2, 5, dtype=torch.bool)

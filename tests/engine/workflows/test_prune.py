@@ -113,8 +113,8 @@ def test_a_training_that_cannot_be_is_refused_before_anything_is_scored(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ):
     calls = counted(session, monkeypatch, "score", "cut")
-    with pytest.raises(SecateurError, match="Temperature must be above 0"):
-        finish(prune_state(session, "s0", replace(HALF, recovery=replace(ONE_EPOCH, temperature=0.0))))
+    with pytest.raises(SecateurError, match="Temperature must be from 0 to 100"):
+        finish(prune_state(session, "s0", replace(HALF, recovery=replace(ONE_EPOCH, temperature=-1.0))))
     assert not any(calls.values()) and len(session.states()) == 1
 
 
