@@ -75,7 +75,7 @@ MEMORY = 1 << 30
 COMPUTE = 4e12
 """Multiply-accumulates of the original's forwards to spend in all: two minutes of a core or so."""
 FORWARDS, JOINED = 4, 8
-"""Into so many forwards batches are joined, or more where each would have more than so many batches or `MEMORY`."""
+"""Batches are joined into so many forwards, or more, so that none has over so many batches or needs over `MEMORY`."""
 SURVEYED = 4
 """Samples of the first look at the model."""
 EQUAL = 1e-5
@@ -328,7 +328,7 @@ class Survey:
         shared: Those that one forward reads several times, or in an operator that goes through a sequence.
         excluded: Those that cannot be repaired, and why.
         bytes: Of the activations that live at the first product of each.
-        most: Bytes of activations that live at one time, at most.
+        peak: The most bytes of activations that live at one time.
         macs: Of all products.
         mixed: Weights that operators also use otherwise.
         read: All weights that were read.
@@ -340,7 +340,7 @@ class Survey:
     shared: set[str] = field(default_factory=set[str])
     excluded: dict[str, Message] = field(default_factory=dict[str, Message])
     bytes: dict[str, float] = field(default_factory=dict[str, float])
-    most: float = 0.0
+    peak: float = 0.0
     macs: float = 0.0
     mixed: set[str] = field(default_factory=set[str])
     read: set[str] = field(default_factory=set[str])
@@ -354,7 +354,7 @@ class LiveMemory(TorchDispatchMode):
     """Context manager that counts the bytes of results that are still held; each memory once, as large as it is.
 
     Attributes:
-        most: Bytes that were held at one time, at most, behind some operator.
+        peak: The most bytes that were held behind any operator.
     """
 
     def __init__(self, others: Iterable[Tensor]) -> None:
@@ -362,7 +362,7 @@ class LiveMemory(TorchDispatchMode):
         super().__init__()
         self._others = {one.untyped_storage().data_ptr() for one in others}
         self._met: dict[int, tuple[weakref.ref[Tensor], int, int]] = {}
-        self.most = 0
+        self.peak = 0
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -375,7 +375,7 @@ class LiveMemory(TorchDispatchMode):
             storage = one.untyped_storage()
             if storage.data_ptr() not in self._others:
                 self._met[id(one)] = weakref.ref(one), storage.data_ptr(), storage.nbytes()
-        self.most = max(self.most, self.bytes())
+        self.peak = max(self.peak, self.bytes())
         return result
 
     def bytes(self) -> int:
@@ -551,7 +551,7 @@ class Reconstruction:
 
         with forward_of(self._teacher, self._token, seen) as (model, watch), memory:
             call(model, given)
-        survey.most = scale * memory.most
+        survey.peak = scale * memory.peak
         survey.mixed = watch.mixed
         survey.read = watch.read
         survey.excluded |= {name: MIXED for name in survey.order if name in watch.mixed}
@@ -606,8 +606,8 @@ class Reconstruction:
         now = [one for one in waiting if one not in later]
         needed = max((math.ceil(survey.enough(one) / max(survey.rows.get(one, 1), 1)) for one in now), default=1)
         taken = batches[: min(count, max(needed, 2))]
-        fitting = int(MEMORY / max(survey.most, 1.0))
-        joined = taken if self._limit.most else joined_batches(taken, FORWARDS, max(1, min(JOINED, fitting)))
+        largest = max(1, min(JOINED, int(MEMORY / max(survey.peak, 1.0))))
+        joined = taken if self._limit.most else joined_batches(taken, FORWARDS, largest)
         models = [(self._teacher, False), (self._student, True)]
         with paused_forwards(models, joined, frozenset(now), self._token) as forwards:
             for name, here in in_order(forwards, survey.order):
@@ -696,7 +696,7 @@ def forward_of(
 def joined_batches(batches: Sequence[Inputs], most: int, largest: int = JOINED) -> list[Inputs]:
     """Batches put together into few larger ones, where they are of one shape but for their number of samples.
 
-    There are `most`, or more of `largest` batches each.
+    There are `most` of them, or more where each would have over `largest` batches.
     """
     groups: dict[Any, list[Inputs]] = {}
     for number, one in enumerate(batches):

@@ -11,8 +11,8 @@ from ..errors import SecateurError
 from ..tracing.tree import outputs_of
 from .model_outputs import main_output, widened
 
-TOKENS, CLASSES = 1.0, 2.0
-"""Temperature that suits logits of the tokens of a text, and those of a sample."""
+TOKEN_TEMPERATURE, CLASS_TEMPERATURE = 1.0, 2.0
+"""For the logits of each token of a text, and for those of a sample, where nobody has said another."""
 
 
 def distillation_loss(
@@ -40,18 +40,20 @@ def distillation_loss(
     zero.
 
     Args:
-        student: What the student answered, in any nesting.
-        teacher: What the teacher did.
-        temperature: Of the softening, 0 for the one that suits the answer.
+        student: Outputs of the student, in any nesting.
+        teacher: Outputs of the teacher.
+        temperature: What softens logits; 0 for automatic: 1 for those of tokens, else 2.
         chosen: Paths of the outputs that count, () for all.
         counts: [N, T] bool, which positions count; None where there are none.
-        logits: Whether answers [N, values] are logits, None where nobody has said it.
+        logits: Whether outputs [N, values] are logits, None where nobody has said it.
     """
-    pairs = _pairs(student, teacher, chosen)
-    main = main_output(teacher)
-    temperature = temperature or (TOKENS if _has_positions(main, counts) else CLASSES)
-    counted = [(at(s, counts), at(t, counts)) if t is main or logits is False else (s, t) for s, t in pairs]
-    return torch.stack([_distance(s, t, temperature, logits) for s, t in counted]).mean()
+    main, distances = main_output(teacher), list[Tensor]()
+    for s, t in _pairs(student, teacher, chosen):
+        by_token = (t is main or logits is False) and _has_positions(t, counts)
+        softening = temperature or (TOKEN_TEMPERATURE if by_token else CLASS_TEMPERATURE)
+        pair = (at(s, counts), at(t, counts)) if by_token else (s, t)
+        distances.append(_distance(*pair, softening, logits))
+    return torch.stack(distances).mean()
 
 
 def _pairs(student: Any, teacher: Any, chosen: Sequence[str]) -> list[tuple[Tensor, Tensor]]:
@@ -97,11 +99,9 @@ def at(answer: Tensor, counts: Tensor | None) -> Tensor:
     return answer[counts] if _has_positions(answer, counts) else answer
 
 
-def _has_positions(answer: Any, counts: Tensor | None) -> bool:
-    """Whether an answer [N, T, V] has one for each of the positions [N, T]."""
-    if counts is None or not isinstance(answer, Tensor):
-        return False
-    return answer.ndim == 3 and answer.shape[:2] == counts.shape
+def _has_positions(output: Tensor, counts: Tensor | None) -> bool:
+    """Whether an output [N, T, V] has values for each of the positions [N, T]."""
+    return counts is not None and output.ndim == 3 and output.shape[:2] == counts.shape
 
 
 def _distance(student: Tensor, teacher: Tensor, temperature: float, logits: bool | None) -> Tensor:

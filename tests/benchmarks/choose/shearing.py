@@ -70,7 +70,9 @@ def run(cell: str, protocol: str) -> harness.Result:
 def _made(session: Session, net: str, way: str, seed: int, epochs: int) -> tuple[str, int]:
     """The state that a way leads to, and how many steps it took."""
     a_pass = session.task.batch_count(Split.TRAIN)
-    recovery = RecoverySettings(epochs=epochs, seed=seed, threads=1, teacher=Teacher.ORIGINAL, mirror=False)
+    recovery = RecoverySettings(
+        epochs=epochs, temperature=2.0, seed=seed, threads=1, teacher=Teacher.ORIGINAL, mirror=False
+    )
     if way == "uncut":
         return finish(session.recover("s0", recovery), harness.say).id, epochs * a_pass
     settings = PruneSettings(KEEP[net], "random" if way == "random" else "taylor", recovery, seed=seed)

@@ -233,3 +233,18 @@ def test_the_teacher_is_tuned_for_a_part_of_the_budget() -> None:
     ):
         tuning = RecoverySettings(accumulate=4).within(budget).tuning
         assert tuning is not None and tuning.budget == part and tuning.accumulate == 4
+
+
+def test_where_nothing_is_said_tokens_are_learned_at_temperature_one_and_classes_at_two(folder: Path) -> None:
+    def losses(make: Any, task: Any, **given: float) -> list[float]:
+        told = list[Progress]()
+        finish(fine_tune(make(2), make(1), task, replace(PLAIN, steps=3, **given)), told.append)
+        return [one.values["loss"] for one in told if "loss" in one.values]
+
+    def classifier(seed: int) -> Any:
+        torch.manual_seed(seed)
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)).eval()
+
+    for make, task, suits, other in ((Llama, text_task(folder), 1.0, 2.0), (classifier, ToyTask(), 2.0, 1.0)):
+        found = losses(make, task)
+        assert found and found == losses(make, task, temperature=suits) != losses(make, task, temperature=other)

@@ -98,14 +98,18 @@ def test_logits_of_tokens_are_compared_where_they_count() -> None:
     assert distillation_loss(student, teacher, 2.0, counts=torch.zeros_like(counts), logits=True) == 0
 
 
-def test_the_temperature_that_suits_is_one_for_tokens_and_two_for_samples() -> None:
+def test_automatic_temperature_is_one_for_tokens_and_two_for_classes() -> None:
     student, teacher = torch.randn(2, 3, 4, 9, generator=torch.Generator().manual_seed(0))
     counts = torch.ones(3, 4, dtype=torch.bool)
     for shape, given, expected in (((3, 4, 9), counts, 1.0), ((12, 9), counts, 2.0), ((12, 9), None, 2.0)):
-        answers = student.reshape(shape), teacher.reshape(shape)
-        p, q = ((one.reshape(12, 9) / expected).softmax(1) for one in reversed(answers))
+        pair = student.reshape(shape), teacher.reshape(shape)
+        p, q = ((one.reshape(12, 9) / expected).softmax(1) for one in reversed(pair))
         known = expected**2 * (p * (p / q).log()).sum(1).mean()
-        assert torch.isclose(distillation_loss(*answers, 0.0, counts=given, logits=True), known)
+        assert torch.isclose(distillation_loss(*pair, 0.0, counts=given, logits=True), known)
+    student, teacher = ({"logits": one, "next": one[:, 0]} for one in (student, teacher))  # as of a BERT with two heads
+    alone = [distillation_loss(student, teacher, at, ["logits"], counts, True) for at in (0.0, 1.0)]
+    alone += [distillation_loss(student, teacher, at, ["next"], counts, True) for at in (0.0, 2.0)]
+    assert alone[0] == alone[1] and alone[2] == alone[3]
 
 
 def test_only_the_logits_of_a_language_model_are_distributions() -> None:
