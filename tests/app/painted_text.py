@@ -103,7 +103,7 @@ def written(root: QWidget) -> Iterator[Written]:
         if not widget.isVisible() or widget.window() is not root.window() or widget.visibleRegion().isEmpty():
             continue
         device = _Device()
-        widget.render(device, QPoint(), QRegion(), QWidget.RenderFlag(0))
+        QWidget.render(widget, device, QPoint(), QRegion(), QWidget.RenderFlag(0))  # a graphics view has another one
         found = [
             Written(widget, text, box, clip if clip.isValid() else EVERYTHING, colour)
             for text, box, clip, colour in device.reader.found
