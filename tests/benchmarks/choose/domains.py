@@ -42,12 +42,10 @@ from secateur.engine.tasks.protocol import Split, TaskSpec
 from secateur.engine.workflows.prune import PruneSettings, prune_state
 
 from . import harness, models, packages
-from .language_training import trained_language_model
+from .language_training import TEMPERATURE, trained_language_model
 
 DOMAINS = ("code", "drama", "news")
 MIXED = "+mixed"
-TEMPERATURE = 2.0
-"""That of all results; the default for language models is 1 now, see the page of benchmarks."""
 WAYS = (
     *(f"{way}{mixed}" for way in ("scores", "rounds", "masks") for mixed in ("", MIXED)),
     *("obs", "random", "depth", "scratch", "uncut"),

@@ -21,7 +21,7 @@ from secateur.engine.tasks.protocol import Split, TaskSpec
 from secateur.engine.workflows.prune import PruneSettings, prune_state
 
 from . import harness, models, packages
-from .language_training import trained_language_model
+from .language_training import TEMPERATURE, trained_language_model
 
 NETS = ("llama", "resnet", "vit")
 WAYS = ("scores", "masks", "rounds", "random", "uncut")
@@ -71,7 +71,7 @@ def _made(session: Session, net: str, way: str, seed: int, epochs: int) -> tuple
     """The state that a way leads to, and how many steps it took."""
     a_pass = session.task.batch_count(Split.TRAIN)
     recovery = RecoverySettings(
-        epochs=epochs, temperature=2.0, seed=seed, threads=1, teacher=Teacher.ORIGINAL, mirror=False
+        epochs=epochs, temperature=TEMPERATURE, seed=seed, threads=1, teacher=Teacher.ORIGINAL, mirror=False
     )
     if way == "uncut":
         return finish(session.recover("s0", recovery), harness.say).id, epochs * a_pass
