@@ -26,7 +26,7 @@ from ..structures.transition import KeptIndices
 from ..tasks.protocol import Split, Task
 from ..tasks.sample_tokens import sample_tokens
 from ..tracing.isolated_forward import seed_others, seeded
-from .batchnorm import calibrate_batchnorm, trainable_batches
+from .batchnorm import adjust_batchnorm, calibrate_batchnorm, trainable_batches
 from .best_weights import Recovered, better_weights
 from .budget import Budget, Unit
 from .channels_last import MemoryLayout, layout_of
@@ -261,7 +261,7 @@ def _learns_from_teacher(training: Training) -> bool:
 
 
 def _first_evaluations(settings: RecoverySettings) -> int:
-    """On the val split before any training: as given, and of each repair; see `_first`."""
+    """On the val split before any training, as a rule: as given, and of each repair; see `_first`."""
     return 3 if settings.repairs is Repair.LEAST_SQUARES else 2
 
 
@@ -485,24 +485,34 @@ def _first(
     if independent is not None:
         sequential = {name: copy.get_parameter(name).detach().clone() for name in independent.weights}
         ways = [(replace(independent.result, independent=True), independent.weights), (repairs.sequential, sequential)]
-    best, best_repair = given, repairs.sequential
-    for number, (repair, weights) in enumerate(ways):
+    ways = [one for one in ways if kept or one[0].repaired]  # without a cut, statistics have not shifted
+    best, used = given, None
+    begin, part = 0.5, 0.5 / (2 * len(ways) + 2)
+    for repair, weights in ways:
         with torch.no_grad():
             for name, value in weights.items():
                 copy.get_parameter(name).copy_(value)
-        start, end = (0.5 + 0.5 * (number + more) / len(ways) for more in (0, 1))
-        with placed(device, copy):
-            job = calibrate_batchnorm(copy, task, token, passes)
-            measured = yield from spanning(job, start, (start + end) / 2)
-        if repair.repaired or measured:
-            better = yield from spanning(evaluated(best), (start + end) / 2, end)
-            best, best_repair = better, best_repair if better is best else repair
+        adjusted = 0
+        if kept:
+            with placed(device, copy, reference):
+                job = adjust_batchnorm(copy, reference, kept, task, token, passes)
+                adjusted = yield from spanning(job, begin, begin + part)
+        if repair.repaired or adjusted:
+            better = yield from spanning(evaluated(best), begin + part, begin + 2 * part)
+            best, used = (best, used) if better is best else (better, repair)
+        begin += 2 * part
     repaired = any(one.repaired for one, _ in ways)
     if training.settings.repair not in (Repair.AUTO, Repair.NONE) and not repaired:
         yield Progress("No layer could be repaired: none lost inputs, or all were trained since the cut")
     if repaired:  # a repair that made it worse is no place to start from
         copy.load_state_dict(best.state_dict)
-    return replace(best, repair=replace(best_repair, used=not repaired or best is not given))
+    with placed(device, copy):
+        measured = yield from spanning(calibrate_batchnorm(copy, task, token, passes), begin, begin + part)
+    if measured:
+        best = yield from spanning(evaluated(best), begin + part, 1.0)
+    if repaired:
+        copy.load_state_dict(best.state_dict)
+    return replace(best, repair=replace(used or repairs.sequential, used=not repaired or used is not None))
 
 
 def train_epoch(training: Training, position: Position, best: Recovered | None, checkpoint: Checkpoint) -> Job[bool]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import latency
-from .choose import cifar, costs, defaults, domains, fashion, harness, heads, language, shearing
+from .choose import cifar, costs, defaults, depthwise, domains, fashion, harness, heads, language, shearing
 
 README = Path(__file__).parent / "README.md"
 PLACE = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -26,6 +26,7 @@ def _latencies() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "cifar": _kept("cifar", cifar.table),
     "defaults": _kept("defaults", defaults.table),
+    "depthwise": _kept("depthwise", depthwise.table),
     "fashion": _kept("fashion", fashion.table),
     "heads": _kept("heads", heads.table),
     "language": _kept("language", language.table),

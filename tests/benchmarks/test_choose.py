@@ -11,6 +11,7 @@ from tests.benchmarks.choose import (
     cifar,
     costs,
     defaults,
+    depthwise,
     domains,
     expectations,
     fashion,
@@ -23,6 +24,7 @@ from tests.benchmarks.choose import (
 ALL = {
     "cifar": cifar,
     "defaults": defaults,
+    "depthwise": depthwise,
     "domains": domains,
     "fashion": fashion,
     "heads": heads,

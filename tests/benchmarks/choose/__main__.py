@@ -13,11 +13,12 @@ from pathlib import Path
 
 from secateur.engine.session.measurement_cache import user_cache
 
-from . import cifar, costs, defaults, domains, expectations, fashion, harness, heads, language, shearing
+from . import cifar, costs, defaults, depthwise, domains, expectations, fashion, harness, heads, language, shearing
 
 BENCHMARKS = {
     "cifar": cifar,
     "defaults": defaults,
+    "depthwise": depthwise,
     "domains": domains,
     "fashion": fashion,
     "heads": heads,

@@ -140,25 +140,31 @@ def _ours(session: Session, keep: float, settings: RecoverySettings) -> harness.
     }
 
 
-def theirs(session: Session, keep: float, seed: int, isomorphic: bool = True) -> nn.Module:
-    """A CIFAR ResNet after Torch-Pruning's own steps, until the MACs are at or under the same share."""
+def theirs(
+    session: Session, keep: float, seed: int, isomorphic: bool = True, ranks: str = "Taylor", batches: int = SCORED
+) -> nn.Module:
+    """A classifier after Torch-Pruning's own steps, until the MACs are at or under the same share.
+
+    Groups are ranked over the whole model, where `isomorphic` among those of their kind, by "Taylor" or by "L2".
+    """
     tp: Any = import_module("torch_pruning")
     standing = standing_of(session, "s0")
     model: Any = copy.deepcopy(standing.original).eval()
     given: Any = standing.inputs
+    rated: Any = tp.importance.GroupTaylorImportance if ranks == "Taylor" else tp.importance.GroupMagnitudeImportance
     pruner: Any = tp.pruner.BasePruner(
         model,
         given[0],
-        importance=tp.importance.GroupTaylorImportance(),
+        importance=rated(),
         global_pruning=True,
         isomorphic=isomorphic,
         pruning_ratio=1.0,
         iterative_steps=200,
-        ignored_layers=[model.linear],
+        ignored_layers=[one for one in model.modules() if isinstance(one, nn.Linear)],
     )
-    for batch in islice(standing.task.batches(Split.TRAIN, seed=seed), SCORED):
+    for batch in islice(standing.task.batches(Split.TRAIN, seed=seed), batches if ranks == "Taylor" else 0):
         loss: Any = standing.task.loss(model, batch)
-        (loss / SCORED).backward()
+        (loss / batches).backward()
     target = keep * costs(session.analysis).macs
     while costs(analyse(model, standing.inputs)).macs > target:
         pruner.step()

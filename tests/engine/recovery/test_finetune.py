@@ -11,12 +11,16 @@ from torch import Tensor, nn
 
 from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.jobs import Cancelled, Job, Progress, finish
+from secateur.engine.recovery.batchnorm import calibrate_batchnorm
 from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.least_squares import IndependentRepair, Repairs
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
 from secateur.engine.recovery.recover import recover
 from secateur.engine.recovery.repair_result import RepairResult
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.analysis import Kind
+from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.tasks.model_outputs import run_model
 from secateur.engine.tasks.protocol import Metric, Split
 from tests.engine.tiny_net import TinyNet
@@ -75,6 +79,10 @@ def _settings(**changes: Any) -> RecoverySettings:
 
 def _choose(net: nn.Module, state: dict[str, Tensor]) -> float:
     net.load_state_dict(state)
+    return _value(net)
+
+
+def _value(net: nn.Module) -> float:
     return finish(ToyTask().evaluate(net.eval(), Split.VAL, threading.Event())).value
 
 
@@ -273,6 +281,22 @@ def test_of_two_repairs_the_better_is_kept_and_trained(
     assert codes == ["repair.done", *more.get(better, [])]
     shares = [one.share for one in told if math.isfinite(one.share)]
     assert shares == sorted(shares) and shares[-1] <= 1
+
+
+def test_calibration_data_unlike_the_training_data_do_not_cost_a_cut_its_accuracy() -> None:
+    task = ToyTask()
+    images, labels = task._splits[Split.TRAIN]
+    task._splits[Split.TRAIN] = images[labels == 0] * 2, labels[labels == 0]
+    analysis = analyse(TEACHER, task.example_inputs())
+    removed = analysis.empty()
+    for one in analysis.sets:
+        if one.kind is Kind.FILTER:
+            removed[one.first] = True
+    student, kept = cut(TEACHER, analysis, removed, task.example_inputs()).model.eval(), analysis.kept_indices(removed)
+    settings = _settings(epochs=0, repair=Repair.LEAST_SQUARES)
+    done = finish(fine_tune(student, TEACHER, task, settings, reference=(TEACHER, kept)))
+    finish(calibrate_batchnorm(student, task))
+    assert _value(student) < 0.6 < 0.8 < done.metric.value, (_value(student), done.metric.value)
 
 
 def test_a_model_or_loss_that_raises_is_told_in_a_sentence() -> None:
