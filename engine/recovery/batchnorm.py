@@ -30,6 +30,8 @@ from .side_effects import modes_kept
 
 BATCHES = 32
 """At most so many calibration batches: means and variances settle early."""
+COMPARED = 8
+"""At most so many of both models: what is random in a batch is nearly the same in both."""
 
 
 def norms_of(model: nn.Module) -> list[_BatchNorm]:
@@ -236,10 +238,10 @@ def _adjusted(
     token: CancelToken,
     limit: PassLimit,
 ) -> Job[int]:
-    done, total = 0, min(task.batch_count(Split.TRAIN), BATCHES)
+    done, total = 0, min(task.batch_count(Split.TRAIN), COMPARED)
     handles = [handle for other, one in shifts for handle in one.watch(other)]
     try:
-        for batch in trainable_batches(model, task, seed=0, limit=BATCHES):
+        for batch in trainable_batches(model, task, seed=0, limit=COMPARED):
             for part in input_parts(task.inputs(batch), limit):
                 check(token)
                 for _, one in shifts:
