@@ -1,8 +1,8 @@
-"""Adjusts BatchNorm statistics to a cut, or measures them anew: the first step of a recovery. Loads torch.
+"""Adjusts BatchNorm statistics to a cut, or measures them again: the first step of a recovery. Loads torch.
 
-What calibration data shows of a norm's inputs is not what the training data showed: it may be a few photographs taken
-elsewhere, and statistics measured anew on these alone can cost a network its accuracy, cut or not. So where the model
-before the cut is at hand, each norm's statistics change by as much as the cut has changed its inputs on the same data.
+Calibration samples may be unlike the training data: a few photographs taken elsewhere. Statistics that are measured
+again on these alone can cost a network most of its accuracy, cut or not. So a cut model's statistics can also be
+adjusted: they change by as much as the inputs of each norm differ from the original's on the same samples.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,13 +25,15 @@ from ..tasks.evaluate_on import first_inputs
 from ..tasks.portion import EMPTY, Portion
 from ..tasks.protocol import Split, Task
 from ..tracing.isolated_forward import quiet_forward
-from ..tracing.tree import modules_of
+from ..tracing.tree import copied_inputs, modules_of
 from .side_effects import modes_kept
 
 BATCHES = 32
 """At most so many calibration batches: means and variances settle early."""
 COMPARED = 8
-"""At most so many of both models: what is random in a batch is nearly the same in both."""
+"""Calibration batches to compare two models on, at most: what chance puts into a batch cancels in the difference."""
+FLOOR, MOST = 0.01, 16.0
+"""Share of a running variance that variances are compared above, and the largest factor between two of them."""
 
 
 def norms_of(model: nn.Module) -> list[_BatchNorm]:
@@ -101,11 +103,13 @@ def adjust_batchnorm(
     token: CancelToken | None = None,
     limit: PassLimit | None = None,
 ) -> Job[int]:
-    """Set the running statistics of BatchNorm to a reference's, changed by as much as the inputs of each norm are.
+    """Set the running statistics of BatchNorm to a reference's, changed as the inputs of each norm have changed.
 
-    Both models see the same calibration batches: m' = m + mean of what this model gives the norm - mean of what the
-    reference gives it, and s' = s times this model's variance over the reference's, for the reference's running mean m
-    and variance s. Norms follow on each other: each is given what earlier ones make of it after their change.
+    Both models run on the same calibration samples. With the reference's running mean m and variance s, the mean and
+    variance (a, b) of the inputs that a norm has in the model, and (c, d) of those that it has in the reference, the
+    model's statistics become m + a - c and (s + e) (b + f) / (d + f) - e. Here e is the norm's eps and f = e + s / 100,
+    so that channels with hardly any variance on these samples stay as they are; the factor is at most 16, at least
+    1/16. Norms follow on each other: each receives what earlier ones give with their new statistics.
 
     Everything else stays in eval mode and no weight is touched; cancelled or failed, the statistics are as they were.
 
@@ -118,14 +122,14 @@ def adjust_batchnorm(
         limit: How many samples run at a time; fewer where memory runs out. None to find out.
 
     Returns:
-        How many batches were used; 0 where the model has no such layer, and where one is not the reference's.
+        How many batches were used; 0 where nothing was adjusted: the model has no BatchNorm, or one that does not run
+        in both models as often, on [N, C, ...], with the channels that were kept.
     """
     limit = PassLimit() if limit is None else limit
-    shifts = _shifts(model, reference, kept)
-    if not shifts:
+    if not _comparisons(model, reference, kept):
         return 0
     job = in_fitting_parts(
-        lambda: _adjusted(model, reference, _shifts(model, reference, kept), task, token or NeverCancelled(), limit),
+        lambda: _adjusted(model, reference, kept, task, token or NeverCancelled(), limit),
         model,
         lambda: first_inputs(task, Split.TRAIN),
         limit,
@@ -135,89 +139,93 @@ def adjust_batchnorm(
 
 
 @dataclass(slots=True)
-class _Shift:
-    """What a norm is given, beside what its counterpart in the reference is given.
+class _Comparison:
+    """A norm of the model and its counterpart in the reference, and what entered them.
 
     Attributes:
         norm: Of the model.
-        before: Its running mean and variance before.
+        counterpart: Of the reference.
+        before: Running mean and variance of the norm before.
         left: [C] channels of the counterpart that the model kept.
         mean: [C] running mean of these in the reference.
         variance: [C] their running variance.
-        samples: How many were looked at.
-        sums: [4, C] means and variances of both, by their samples: the model's, then the reference's.
-        waiting: (mean, variance) of each call of the counterpart with the present batch.
+        recorded: (mean, variance) of the inputs of each call of the counterpart on the present batch.
+        samples: How many were compared.
+        sums: [4, C] means and variances times samples: the model's, then the reference's.
+        fits: Inputs were [N, C, ...], and both were called equally often.
     """
 
     norm: _BatchNorm
+    counterpart: _BatchNorm
     before: tuple[Tensor, Tensor]
     left: Tensor
     mean: Tensor
     variance: Tensor
+    recorded: list[Tensor] = field(default_factory=list[Tensor])
     samples: int = 0
     sums: Tensor | float = 0.0
-    waiting: list[Tensor] = field(default_factory=list[Tensor])
+    fits: bool = True
 
-    def watch(self, other: nn.Module) -> tuple[RemovableHandle, RemovableHandle]:
-        """Look at the inputs of the counterpart and of the norm until the handles are removed."""
+    def watch(self) -> tuple[RemovableHandle, RemovableHandle]:
+        """Record the inputs of both, and change the norm's statistics for each call, until the handles are removed."""
 
-        def expect(_: nn.Module, given: tuple[Tensor, ...]) -> None:
-            self.expect(given[0])
+        def record(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+            assert self.counterpart.running_mean is not None
+            found = self._moments([*given, *named.values()], len(self.counterpart.running_mean))
+            if found is not None:
+                self.recorded.append(found[0][:, self.left])
 
-        def meet(_: nn.Module, given: tuple[Tensor, ...]) -> None:
-            self.meet(given[0])
+        def compare(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+            found = self._moments([*given, *named.values()], len(self.mean))
+            self.fits &= bool(self.recorded)
+            if found is not None and self.recorded:
+                both = torch.cat([found[0], self.recorded.pop(0)])
+                self.samples += found[1]
+                self.sums = self.sums + both * found[1]
+                self.change(both)
 
-        return other.register_forward_pre_hook(expect), self.norm.register_forward_pre_hook(meet)
+        return (
+            self.counterpart.register_forward_pre_hook(record, with_kwargs=True),
+            self.norm.register_forward_pre_hook(compare, with_kwargs=True),
+        )
 
-    def expect(self, inputs: Tensor) -> None:
-        """Take in what the counterpart is given."""
-        self.waiting.append(_mean_and_variance(inputs)[:, self.left])
+    def end_batch(self) -> None:
+        """Note whether both were called equally often."""
+        self.fits &= not self.recorded
 
-    def meet(self, inputs: Tensor) -> None:
-        """Take in what the norm is given, and change its statistics for this call."""
-        if self.waiting:
-            both = torch.cat([_mean_and_variance(inputs), self.waiting.pop(0)])
-            self.samples += len(inputs)
-            self.sums = self.sums + both * len(inputs)
-            self._set(both)
+    def change(self, both: Any) -> None:
+        """Set the norm's statistics by [4, C] means and variances of the model's and the reference's inputs."""
+        mean, variance, other_mean, other_variance = both
+        eps = self.norm.eps
+        floor = eps + FLOOR * self.variance
+        factor = ((variance + floor) / (other_variance + floor)).clamp(1 / MOST, MOST)
+        self.put((self.mean + mean - other_mean, ((self.variance + eps) * factor - eps).clamp_min(0.0)))
 
-    def settle(self) -> None:
-        """Change the statistics by the average of all calls."""
-        if self.samples:
-            self._set(self.sums / self.samples)
+    def put(self, statistics: tuple[Tensor, Tensor]) -> None:
+        """Give the norm a running mean and variance."""
+        assert self.norm.running_mean is not None and self.norm.running_var is not None
+        self.norm.running_mean.copy_(statistics[0])
+        self.norm.running_var.copy_(statistics[1])
 
-    def put_back(self) -> None:
-        """Give the norm its statistics from before."""
-        _fill(self.norm, *self.before)
-
-    def _set(self, both: Any) -> None:
-        own, own_variance, their, their_variance = both
-        least = self.norm.eps  # so that channels that are constant in both stay as they are
-        ratio = (own_variance + least) / (their_variance + least)
-        _fill(self.norm, self.mean + own - their, ((self.variance + least) * ratio - least).clamp_min(0.0))
-
-
-def _fill(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
-    assert norm.running_mean is not None and norm.running_var is not None
-    norm.running_mean.copy_(mean)
-    norm.running_var.copy_(variance)
-
-
-def _mean_and_variance(inputs: Tensor) -> Tensor:
-    """[2, C] over all but the channels of [N, C, ...]."""
-    dims = [dim for dim in range(inputs.ndim) if dim != 1]
-    variance, mean = torch.var_mean(inputs.detach().float(), dims, correction=0)
-    return torch.stack([mean, variance])
+    def _moments(self, given: Sequence[Any], channels: int) -> tuple[Tensor, int] | None:
+        """([2, C] mean and variance over all but the channels, how many samples); None for another layout."""
+        inputs = next((one for one in given if isinstance(one, Tensor)), None)
+        if inputs is None or inputs.ndim < 2 or inputs.shape[1] != channels:
+            self.fits = False
+            return None
+        dims = [dim for dim in range(inputs.ndim) if dim != 1]
+        variance, mean = torch.var_mean(inputs.detach().float(), dims, correction=0)
+        return torch.stack([mean, variance]), len(inputs)
 
 
-def _shifts(model: nn.Module, reference: nn.Module, kept: KeptIndices) -> list[tuple[_BatchNorm, _Shift]]:
-    """For each norm its counterpart and a shift; none at all where one is not left of a norm of the reference."""
-    theirs = modules_of(reference)
-    found: list[tuple[_BatchNorm, _Shift]] = []
+def _comparisons(model: nn.Module, reference: nn.Module, kept: KeptIndices) -> list[_Comparison]:
+    """One for each norm; none at all where one is not left of a norm of the reference."""
+    others = modules_of(reference)
+    found: list[_Comparison] = []
     for name, norm in modules_of(model).items():
         if not isinstance(norm, _BatchNorm) or (mean := norm.running_mean) is None:
             continue
-        other, dims = theirs.get(name), kept.get(f"{name}.running_mean", (None,))
+        other, dims = others.get(name), kept.get(f"{name}.running_mean", (None,))
         if not isinstance(other, _BatchNorm) or dims is None or other.running_mean is None:
             return []
         assert norm.running_var is not None and other.running_var is not None
@@ -225,32 +233,32 @@ def _shifts(model: nn.Module, reference: nn.Module, kept: KeptIndices) -> list[t
         left = left.to(mean.device)
         if len(left) != len(mean):
             return []
+        before = mean.clone(), norm.running_var.clone()
         base = other.running_mean[left].to(mean.device, copy=True), other.running_var[left].to(mean.device, copy=True)
-        found.append((other, _Shift(norm, (mean.clone(), norm.running_var.clone()), left, *base)))
+        found.append(_Comparison(norm, other, before, left, *base))
     return found
 
 
 def _adjusted(
-    model: nn.Module,
-    reference: nn.Module,
-    shifts: Sequence[tuple[_BatchNorm, _Shift]],
-    task: Task,
-    token: CancelToken,
-    limit: PassLimit,
+    model: nn.Module, reference: nn.Module, kept: KeptIndices, task: Task, token: CancelToken, limit: PassLimit
 ) -> Job[int]:
+    comparisons = _comparisons(model, reference, kept)
     done, total = 0, min(task.batch_count(Split.TRAIN), COMPARED)
-    handles = [handle for other, one in shifts for handle in one.watch(other)]
+    handles = [handle for one in comparisons for handle in one.watch()]
     try:
         for batch in trainable_batches(model, task, seed=0, limit=COMPARED):
             for part in input_parts(task.inputs(batch), limit):
                 check(token)
-                for _, one in shifts:
-                    one.waiting.clear()
                 with quiet_forward(reference), interruptible(token):
-                    call(reference, part)
+                    call(reference, copied_inputs(part))
                 with modes_kept(model), torch.no_grad(), interruptible(token):
                     model.eval()
                     call(model, part)
+                for one in comparisons:
+                    one.end_batch()
+                if not all(one.fits for one in comparisons):
+                    done = 0
+                    return done
             done += 1
             yield Progress("Updating BatchNorm statistics", done, total)
     except BaseException:
@@ -259,8 +267,11 @@ def _adjusted(
     finally:
         for handle in handles:
             handle.remove()
-        for _, one in shifts:
-            one.settle() if done else one.put_back()
+        for one in comparisons:
+            if not done:
+                one.put(one.before)
+            elif one.samples:
+                one.change(one.sums / one.samples)
     return done
 
 

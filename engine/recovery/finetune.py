@@ -26,7 +26,7 @@ from ..structures.transition import KeptIndices
 from ..tasks.protocol import Split, Task
 from ..tasks.sample_tokens import sample_tokens
 from ..tracing.isolated_forward import seed_others, seeded
-from .batchnorm import adjust_batchnorm, calibrate_batchnorm, trainable_batches
+from .batchnorm import adjust_batchnorm, calibrate_batchnorm, norms_of, trainable_batches
 from .best_weights import Recovered, better_weights
 from .budget import Budget, Unit
 from .channels_last import MemoryLayout, layout_of
@@ -98,7 +98,7 @@ def fine_tune(
     group: Group = ALONE,
     token: CancelToken | None = None,
 ) -> Job[Recovered]:
-    """Repair layers, measure BatchNorm's statistics again, then fine-tune; the same seed and threads, the same weights.
+    """Repair layers and BatchNorm's statistics, then fine-tune; the same seed and threads, the same weights.
 
     Args:
         student: The cut model; left as it is.
@@ -108,8 +108,8 @@ def fine_tune(
         mirror: Mirror about half of the images of each batch, whatever the settings say.
         outputs: Paths of the outputs to learn from the teacher, as the analysis was made with them.
         kept: What the student keeps of each of the teacher's tensors (`Analysis.kept_indices`).
-        reference: The model that the student was cut from and what it keeps of its tensors, for a repair; by default
-            the teacher.
+        reference: The model that the student was cut from and what it keeps of its tensors, for a repair of layers and
+            statistics; by default the teacher.
         checkpoint: Where to keep what it takes to go on after a kill; what lies there already is gone on with. None
             for nowhere.
         device: Where models are repaired, trained and evaluated. Bit for bit the same holds on the CPU.
@@ -466,7 +466,10 @@ def _stopped(error: SecateurError, position: Position, best: Recovered) -> Messa
 def _first(
     training: Training, reference: nn.Module, kept: KeptIndices, group: Group, of_original: bool
 ) -> Job[Recovered]:
-    """The best of what is there before any training: as given, or with layers and statistics repaired in either way."""
+    """The best of what is there before any training: as given, or with layers repaired in either way.
+
+    BatchNorm's statistics are then adjusted to the cut or measured again, whichever is better.
+    """
     copy, task, token, device = training.student, training.task, training.token, training.whole_device
 
     def evaluated(best: Recovered | None) -> Job[Recovered]:
@@ -485,32 +488,32 @@ def _first(
     if independent is not None:
         sequential = {name: copy.get_parameter(name).detach().clone() for name in independent.weights}
         ways = [(replace(independent.result, independent=True), independent.weights), (repairs.sequential, sequential)]
-    ways = [one for one in ways if kept or one[0].repaired]  # without a cut, statistics have not shifted
-    best, used = given, None
-    begin, part = 0.5, 0.5 / (2 * len(ways) + 2)
+    adjusts = bool(kept) and how is not Repair.NONE and bool(norms_of(copy))
+    best, used, adjusting_wins = given, None, adjusts
+    number, trials = 0, len(ways) + adjusts
     for repair, weights in ways:
         with torch.no_grad():
             for name, value in weights.items():
                 copy.get_parameter(name).copy_(value)
-        adjusted = 0
-        if kept:
-            with placed(device, copy, reference):
-                job = adjust_batchnorm(copy, reference, kept, task, token, passes)
-                adjusted = yield from spanning(job, begin, begin + part)
-        if repair.repaired or adjusted:
-            better = yield from spanning(evaluated(best), begin + part, begin + 2 * part)
-            best, used = (best, used) if better is best else (better, repair)
-        begin += 2 * part
+        # Which statistics are better is a matter of the data, so it is found out on the first repair.
+        for adjusting in (False, True) if adjusts and not number else (adjusting_wins,):
+            start, middle, end = (0.5 + 0.5 * (number + more) / trials for more in (0.0, 0.5, 1.0))
+            number += 1
+            with placed(device, copy, *([reference] if adjusting else [])):
+                job = calibrate_batchnorm(copy, task, token, passes)
+                if adjusting:
+                    job = adjust_batchnorm(copy, reference, kept, task, token, passes)
+                changed = yield from spanning(job, start, middle)
+            if adjusting and not changed:
+                adjusting_wins = False
+            elif repair.repaired or changed:
+                better = yield from spanning(evaluated(best), middle, end)
+                if better is not best:
+                    best, used, adjusting_wins = better, repair, adjusting
     repaired = any(one.repaired for one, _ in ways)
     if training.settings.repair not in (Repair.AUTO, Repair.NONE) and not repaired:
         yield Progress("No layer could be repaired: none lost inputs, or all were trained since the cut")
-    if repaired:  # a repair that made it worse is no place to start from
-        copy.load_state_dict(best.state_dict)
-    with placed(device, copy):
-        measured = yield from spanning(calibrate_batchnorm(copy, task, token, passes), begin, begin + part)
-    if measured:
-        best = yield from spanning(evaluated(best), begin + part, 1.0)
-    if repaired:
+    if repaired or adjusts:  # what made it worse is no place to start from
         copy.load_state_dict(best.state_dict)
     return replace(best, repair=replace(used or repairs.sequential, used=not repaired or used is not None))
 

@@ -51,8 +51,8 @@ def recover(
         settings: Budget, learning rate and the rest.
         outputs: Paths of the outputs to learn from the teacher, as the analysis was made with them.
         kept: What the student keeps of each of the teacher's tensors (`Analysis.kept_indices`).
-        reference: The model that the student was cut from and what it keeps of its tensors, for a repair; by default
-            the teacher.
+        reference: The model that the student was cut from and what it keeps of its tensors, for a repair of layers and
+            statistics; by default the teacher.
         checkpoint: Where to keep what it takes to go on after a kill, and the tuned teacher; None for nowhere.
         device: Where models are repaired, trained and evaluated. Bit for bit the same holds on the CPU.
         passes: How many samples run at a time there; fewer where memory runs out. None to find out.

@@ -2,7 +2,7 @@
 
 A depthwise network of ImageNet size with its published weights, which come as a package; its convolutions are a
 subclass of `nn.Conv2d`. Images are photographs of animals, plants, food, tools and vehicles on white, the stamps of Tux
-Paint (Debian's `tuxpaint-stamps-default`): half of them to judge by, the others to calibrate, several crops of each.
+Paint (Debian's `tuxpaint-stamps-default`): half of them are test images, the others calibrate, several crops of each.
 What counts is the share of test images that keep the class that the whole network gives them; that class is also the
 label of all images, so nobody has labelled anything. `ours` is what the program does by default where a cut is repaired
 and not trained: structured OBS, then least squares. `peer` is Torch-Pruning 1.6.1 in small steps; the best of its
@@ -126,7 +126,7 @@ def _spec(protocol: str) -> ModelSpec:
 
 
 def _images(protocol: str) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Each split with [N, 3, 224, 224]; no photograph is in two of them."""
+    """Each split with [N, 3, 224, 224]; no file is in two of them, though five of the stamps are others, mirrored."""
     files = sorted(one for one in STAMPS.rglob("*.png") if not DRAWN & set(one.parts))
     if not files:
         raise SystemExit(f"Photographs are needed in {STAMPS}: install Debian's package tuxpaint-stamps-default.")
