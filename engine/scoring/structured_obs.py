@@ -44,7 +44,9 @@ LARGEST = 16384
 LEVELS = {8: 64, 4: 4, 2: 1}
 """Points of a set's curve at which the outputs are measured -> samples that each needs; as many as `WORK` allows."""
 WORK, MANY = 1e12, 128
-"""Multiply-accumulates that measuring should take, and samples that are enough."""
+"""Multiply-accumulates that measuring should take, and gathering moments too; samples that are enough for measuring."""
+LEAST = 2
+"""Calibration batches to look at, whatever that takes."""
 PATIENCE = 3
 """How many times as much work it may be before there are fewer points."""
 
@@ -223,6 +225,7 @@ def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Prod
 
     assert rated.task is not None
     batches = needed = min(rated.task.batch_count(Split.TRAIN) or BATCHES, rated.choices.batches or BATCHES)
+    each = max(costs(rated.analysis, rated.removed).macs, 1)
     random = torch.Generator().manual_seed(rated.seed)
 
     def seen(product: WeightProduct) -> None:
@@ -243,6 +246,9 @@ def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Prod
     number = 0
     for number, batch in enumerate(islice(rated.task.batches(Split.TRAIN, seed=rated.seed), batches), 1):
         check(token)
+        if number == 1 and not rated.choices.batches:
+            affordable = int(WORK / (each * max(batch_size(rated.task.inputs(batch)), 1)))
+            batches = needed = min(batches, max(affordable, LEAST))
         for inputs in input_parts(rated.task.inputs(batch), rated.limit):
             watching.present = filled(inputs)
             with untied_weights(rated), quiet_forward(rated.model), interruptible(token), watching:
@@ -250,7 +256,7 @@ def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Prod
             watching.forget()
         yield Progress(Message("progress.features", "Measuring the inputs of each layer"), number, batches)
         products = [one for some in found.values() for one in some]
-        if products and all(one.rows >= one.wanted for one in products):
+        if number >= batches or (products and all(one.rows >= one.wanted for one in products)):
             break
         needed = min(max((-(-one.wanted // one.offered) for one in products if one.offered), default=batches), batches)
     if not number:

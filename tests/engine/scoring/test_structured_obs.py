@@ -15,6 +15,7 @@ from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
 from secateur.engine.scoring import structured_obs
 from secateur.engine.scoring.criteria import ranked, score
 from secateur.engine.scoring.removal_order import RIDGE, consumer, removal_order
+from secateur.engine.scoring.score_options import Choices
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.tasks.distillation_batch import DistillationBatch
@@ -208,6 +209,20 @@ def test_a_scoring_that_is_cancelled_leaves_the_weights_as_they_were() -> None:
     with pytest.raises(Cancelled):
         finish(score(net, analysis, analysis.empty(), "obs", GivenTask(inputs, 3, batch=64), token=token))
     assert heard == 2 and all(torch.equal(one, before[name]) for name, one in net.state_dict().items())
+
+
+@pytest.mark.parametrize(("work", "asked", "batches"), [(5, 0, 5), (0, 0, 2), (1000, 0, 32), (0, 7, 7)])
+def test_no_more_batches_are_looked_at_than_work_allows_or_somebody_asks_for(
+    work: int, asked: int, batches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    net, inputs = _Net().eval(), torch.randn(320, 6)
+    analysis, seen = analyse(net, (inputs[:2],)), list[int]()
+    macs = sum(one.weight.numel() for one in net.modules() if isinstance(one, nn.Linear))
+    monkeypatch.setattr(structured_obs, "WORK", work * 8 * macs)
+    job = score(net, analysis, analysis.empty(), "obs", GivenTask(inputs, 3, batch=8), choices=Choices(batches=asked))
+    found = finish(job, lambda one: seen.append(one.done) if "inputs of each layer" in str(one.text) else None)
+    assert max(seen) == batches and np.isfinite(found[analysis.sets[0].structures]).all()
 
 
 def test_outputs_whose_number_depends_on_the_data_need_not_compare() -> None:
