@@ -5,6 +5,7 @@ Nothing else changes.
 
 import copy
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,7 +100,7 @@ def test_a_norm_that_runs_twice_has_the_average_of_both() -> None:
     assert not net.norm._forward_pre_hooks
 
 
-def narrowed(net: nn.Module, left: list[int]) -> tuple[nn.Module, dict]:
+def narrowed(net: Any, left: list[int]) -> tuple[Any, Any]:
     """(A copy with some channels of the first convolution, what it keeps of the tensors), by hand."""
     cut = copy.deepcopy(net)
     cut[0] = nn.Conv2d(1, len(left), 3)
@@ -121,10 +122,10 @@ def narrowed(net: nn.Module, left: list[int]) -> tuple[nn.Module, dict]:
     return cut.eval(), kept
 
 
-def normed() -> nn.Module:
+def normed() -> Any:
     """Two norms with statistics of other data than that of the task."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 5, 3), nn.BatchNorm2d(5))
+    net: Any = nn.Sequential(nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 5, 3), nn.BatchNorm2d(5))
     for norm in (net[1], net[4]):
         norm.running_mean.uniform_(-1, 1)
         norm.running_var.uniform_(0.05, 0.2)
@@ -189,7 +190,9 @@ def test_a_cancelled_adjustment_puts_the_old_statistics_back() -> None:
 @pytest.mark.parametrize("named", [False, True])
 @pytest.mark.parametrize("most", [0, 8])
 def test_a_norm_that_runs_twice_is_adjusted_by_both_calls(named: bool, most: int) -> None:
-    net, other, task = Twice(12, named).eval(), Twice(10, named).eval(), ToyTask(34, 32)
+    net: Any = Twice(12, named).eval()
+    other: Any = Twice(10, named).eval()
+    task = ToyTask(34, 32)
     other.norm.running_mean.fill_(7.0)
     assert finish(adjust_batchnorm(net, other, {}, task, limit=PassLimit(most))) == 2
     flow = torch.cat([images.flatten(1) for images, _ in task.batches(Split.TRAIN, seed=0)])
@@ -220,8 +223,8 @@ def test_another_layout_or_number_of_calls_leaves_the_statistics_as_they_were() 
 
 @pytest.mark.parametrize(("there", "here"), [(0.0, 0.1), (0.1, 0.0), (0.0, 0.0)])
 def test_channels_with_hardly_any_variance_on_the_samples_keep_about_theirs(there: float, here: float) -> None:
-    def scaled(by: float) -> nn.Sequential:
-        net = nn.Sequential(nn.Flatten(), nn.Linear(64, 3, bias=False), nn.BatchNorm1d(3)).eval()
+    def scaled(by: float) -> Any:
+        net: Any = nn.Sequential(nn.Flatten(), nn.Linear(64, 3, bias=False), nn.BatchNorm1d(3)).eval()
         images = torch.cat([images for images, _ in ToyTask().batches(Split.TRAIN)]).flatten(1)
         torch.manual_seed(0)
         weight = torch.randn(3, 64)
