@@ -126,8 +126,6 @@ def adjust_batchnorm(
         in both models as often, on [N, C, ...], with the channels that were kept.
     """
     limit = PassLimit() if limit is None else limit
-    if not _comparisons(model, reference, kept):
-        return 0
     job = in_fitting_parts(
         lambda: _adjusted(model, reference, kept, task, token or NeverCancelled(), limit),
         model,
@@ -235,7 +233,7 @@ def _comparisons(model: nn.Module, reference: nn.Module, kept: KeptIndices) -> l
             return []
         before = mean.clone(), norm.running_var.clone()
         base = other.running_mean[left].to(mean.device, copy=True), other.running_var[left].to(mean.device, copy=True)
-        found.append(_Comparison(norm, other, before, left, *base))
+        found.append(_Comparison(norm, other, before, left, mean=base[0], variance=base[1]))
     return found
 
 
@@ -243,6 +241,8 @@ def _adjusted(
     model: nn.Module, reference: nn.Module, kept: KeptIndices, task: Task, token: CancelToken, limit: PassLimit
 ) -> Job[int]:
     comparisons = _comparisons(model, reference, kept)
+    if not comparisons:
+        return 0
     done, total = 0, min(task.batch_count(Split.TRAIN), COMPARED)
     handles = [handle for one in comparisons for handle in one.watch()]
     try:
@@ -257,21 +257,17 @@ def _adjusted(
                 for one in comparisons:
                     one.end_batch()
                 if not all(one.fits for one in comparisons):
-                    done = 0
-                    return done
+                    return 0
             done += 1
             yield Progress("Updating BatchNorm statistics", done, total)
-    except BaseException:
-        done = 0
-        raise
+        found = [(one, one.sums / one.samples) for one in comparisons if one.samples]
     finally:
         for handle in handles:
             handle.remove()
         for one in comparisons:
-            if not done:
-                one.put(one.before)
-            elif one.samples:
-                one.change(one.sums / one.samples)
+            one.put(one.before)
+    for one, both in found:
+        one.change(both)
     return done
 
 

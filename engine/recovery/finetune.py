@@ -500,9 +500,10 @@ def _first(
             start, middle, end = (0.5 + 0.5 * (number + more) / trials for more in (0.0, 0.5, 1.0))
             number += 1
             with placed(device, copy, *([reference] if adjusting else [])):
-                job = calibrate_batchnorm(copy, task, token, passes)
                 if adjusting:
                     job = adjust_batchnorm(copy, reference, kept, task, token, passes)
+                else:
+                    job = calibrate_batchnorm(copy, task, token, passes)
                 changed = yield from spanning(job, start, middle)
             if adjusting and not changed:
                 adjusting_wins = False

@@ -46,7 +46,7 @@ LEVELS = {8: 64, 4: 4, 2: 1}
 WORK, MANY = 1e12, 128
 """Multiply-accumulates that measuring should take, and gathering moments too; samples that are enough for measuring."""
 LEAST = 2
-"""Calibration batches to look at, whatever that takes."""
+"""Calibration batches to gather moments from, whatever that takes."""
 PATIENCE = 3
 """How many times as much work it may be before there are fewer points."""
 
