@@ -5,7 +5,8 @@ again on these alone can cost a network most of its accuracy, cut or not. So a c
 adjusted: they change by as much as the inputs of each norm differ from the original's on the same samples.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -137,7 +138,7 @@ def adjust_batchnorm(
 
 
 @dataclass(slots=True)
-class _Comparison:
+class NormComparison:
     """A norm of the model and its counterpart in the reference, and what entered them.
 
     Attributes:
@@ -174,9 +175,12 @@ class _Comparison:
                 self.recorded.append(found[0][:, self.left])
 
         def compare(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+            """Adjust the norm to this call, if the counterpart has had it."""
             found = self._moments([*given, *named.values()], len(self.mean))
             self.fits &= bool(self.recorded)
-            if found is not None and self.recorded:
+            if not self.fits or found is None:
+                self.put(self.before)
+            else:
                 both = torch.cat([found[0], self.recorded.pop(0)])
                 self.samples += found[1]
                 self.sums = self.sums + both * found[1]
@@ -192,12 +196,17 @@ class _Comparison:
         self.fits &= not self.recorded
 
     def change(self, both: Any) -> None:
-        """Set the norm's statistics by [4, C] means and variances of the model's and the reference's inputs."""
+        """Set the norm's statistics by [4, C] means and variances of the model's and the reference's inputs.
+
+        Channels of which these are no numbers keep the reference's.
+        """
         mean, variance, other_mean, other_variance = both
         eps = self.norm.eps
         floor = eps + FLOOR * self.variance
         factor = ((variance + floor) / (other_variance + floor)).clamp(1 / MOST, MOST)
-        self.put((self.mean + mean - other_mean, ((self.variance + eps) * factor - eps).clamp_min(0.0)))
+        found = self.mean + mean - other_mean, ((self.variance + eps) * factor - eps).clamp_min(0.0)
+        sound = found[0].isfinite() & found[1].isfinite()
+        self.put((torch.where(sound, found[0], self.mean), torch.where(sound, found[1], self.variance)))
 
     def put(self, statistics: tuple[Tensor, Tensor]) -> None:
         """Give the norm a running mean and variance."""
@@ -216,10 +225,10 @@ class _Comparison:
         return torch.stack([mean, variance]), len(inputs)
 
 
-def _comparisons(model: nn.Module, reference: nn.Module, kept: KeptIndices) -> list[_Comparison]:
+def _comparisons(model: nn.Module, reference: nn.Module, kept: KeptIndices) -> list[NormComparison]:
     """One for each norm; none at all where one is not left of a norm of the reference."""
     others = modules_of(reference)
-    found: list[_Comparison] = []
+    found: list[NormComparison] = []
     for name, norm in modules_of(model).items():
         if not isinstance(norm, _BatchNorm) or (mean := norm.running_mean) is None:
             continue
@@ -233,39 +242,76 @@ def _comparisons(model: nn.Module, reference: nn.Module, kept: KeptIndices) -> l
             return []
         before = mean.clone(), norm.running_var.clone()
         base = other.running_mean[left].to(mean.device, copy=True), other.running_var[left].to(mean.device, copy=True)
-        found.append(_Comparison(norm, other, before, left, mean=base[0], variance=base[1]))
+        found.append(NormComparison(norm, other, before, left, mean=base[0], variance=base[1]))
     return found
 
 
-def _adjusted(
-    model: nn.Module, reference: nn.Module, kept: KeptIndices, task: Task, token: CancelToken, limit: PassLimit
-) -> Job[int]:
+@contextmanager
+def adjusting_batchnorm(model: nn.Module, reference: nn.Module, kept: KeptIndices) -> Generator[list[NormComparison]]:
+    """Within, each norm of a model uses statistics adjusted on the batch that is running; `adjust_batchnorm` averages.
+
+    The reference has to run on each batch too, and must have passed a norm before the model reaches it. Where it has
+    not, or where the two cannot be compared, the norm keeps the statistics that it had. Afterwards all norms have them.
+
+    Args:
+        model: Runs within, in eval mode.
+        reference: What it was cut from.
+        kept: For each tensor of the reference that the model has smaller: per dimension the indices left.
+
+    Yields:
+        What is compared, norm by norm; nothing where one of the norms is not left of one of the reference.
+    """
     comparisons = _comparisons(model, reference, kept)
-    if not comparisons:
-        return 0
-    done, total = 0, min(task.batch_count(Split.TRAIN), COMPARED)
     handles = [handle for one in comparisons for handle in one.watch()]
     try:
-        for batch in trainable_batches(model, task, seed=0, limit=COMPARED):
-            for part in input_parts(task.inputs(batch), limit):
-                check(token)
-                with quiet_forward(reference), interruptible(token):
-                    call(reference, copied_inputs(part))
-                with modes_kept(model), torch.no_grad(), interruptible(token):
-                    model.eval()
-                    call(model, part)
-                for one in comparisons:
-                    one.end_batch()
-                if not all(one.fits for one in comparisons):
-                    return 0
-            done += 1
-            yield Progress("Updating BatchNorm statistics", done, total)
-        found = [(one, one.sums / one.samples) for one in comparisons if one.samples]
+        yield comparisons
     finally:
         for handle in handles:
             handle.remove()
         for one in comparisons:
             one.put(one.before)
+
+
+def norms_can_be_adjusted(
+    model: nn.Module, reference: nn.Module, kept: KeptIndices, inputs: Inputs, token: CancelToken
+) -> bool:
+    """Whether `adjust_batchnorm` would adjust all norms, seen on some inputs; both models stay as they are."""
+    with adjusting_batchnorm(model, reference, kept) as comparisons:
+        if comparisons:
+            with quiet_forward(model):
+                _compare(model, reference, comparisons, inputs, token)
+        return bool(comparisons) and all(one.fits for one in comparisons)
+
+
+def _compare(
+    model: nn.Module, reference: nn.Module, comparisons: list[NormComparison], inputs: Inputs, token: CancelToken
+) -> None:
+    """Run both on a batch, the reference first."""
+    with quiet_forward(reference), interruptible(token):
+        call(reference, copied_inputs(inputs))
+    with modes_kept(model), torch.no_grad(), interruptible(token):
+        model.eval()
+        call(model, inputs)
+    for one in comparisons:
+        one.end_batch()
+
+
+def _adjusted(
+    model: nn.Module, reference: nn.Module, kept: KeptIndices, task: Task, token: CancelToken, limit: PassLimit
+) -> Job[int]:
+    done, total = 0, min(task.batch_count(Split.TRAIN), COMPARED)
+    with adjusting_batchnorm(model, reference, kept) as comparisons:
+        if not comparisons:
+            return 0
+        for batch in trainable_batches(model, task, seed=0, limit=COMPARED):
+            for part in input_parts(task.inputs(batch), limit):
+                check(token)
+                _compare(model, reference, comparisons, part, token)
+                if not all(one.fits for one in comparisons):
+                    return 0
+            done += 1
+            yield Progress("Updating BatchNorm statistics", done, total)
+        found = [(one, one.sums / one.samples) for one in comparisons if one.samples]
     for one, both in found:
         one.change(both)
     return done

@@ -9,8 +9,9 @@ earlier layers have changed. Two repairs bring its outputs back to Y:
   It is chosen among a few on a quarter of the rows, and where none is better there than the plain cut, that stays.
 
 Layers are repaired in the order in which they run (`lockstep.py`), each on the inputs that the cut model gives it once
-all layers before it are repaired. Weights that one forward reads several times have no such place: they are repaired
-first, on the original's inputs.
+all layers before it are repaired. On the way each BatchNorm is adjusted to what became of its inputs, as it is once the
+repair is done (`batchnorm.py`): otherwise later layers would correct what the norms will correct. Weights that one
+forward reads several times have no such place: they are repaired first, on the original's inputs.
 
 Least squares on the cut model's inputs are *sequential*. From the same forwards comes an *independent* repair: V are
 those of the original's inputs that are left, whatever earlier layers have become. It makes up for nothing that they
@@ -23,7 +24,7 @@ Which layers: every product that reads a parameter, whichever class called it (`
 import math
 import weakref
 from collections.abc import Container, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -45,6 +46,7 @@ from ..tasks.protocol import Split, Task
 from ..tracing.model_state import model_state_restored
 from ..tracing.tree import tensors_of
 from ..tracing.weight_products import ProductUnit, Seen, WeightProduct, WeightProducts, drawn_rows
+from .batchnorm import adjusting_batchnorm, norms_can_be_adjusted
 from .consumer_units import ConsumerUnit, factor_of, kept_elements, units_of
 from .lockstep import in_order, own_copy, paused_forwards, plain_attention
 from .protocol import Repair
@@ -76,6 +78,8 @@ COMPUTE = 4e12
 """Multiply-accumulates of the original's forwards to spend in all: two minutes of a core or so."""
 FORWARDS, JOINED = 4, 8
 """Batches are joined into so many forwards, or more, so that none has over so many batches or needs over `MEMORY`."""
+ADJUSTED = 8
+"""Samples of a forward that BatchNorm is adjusted on, at least."""
 SURVEYED = 4
 """Samples of the first look at the model."""
 EQUAL = 1e-5
@@ -420,7 +424,7 @@ def reconstruct(
 
     def repaired() -> Job[Repairs]:
         """Everything, or nothing."""
-        work = Reconstruction(student, teacher, elements, task, how, token or NeverCancelled(), limit)
+        work = Reconstruction(student, teacher, kept, elements, task, how, token or NeverCancelled(), limit)
         try:
             return (yield from work.run())
         except BaseException:
@@ -463,6 +467,7 @@ class Reconstruction:
         self,
         student: nn.Module,
         teacher: nn.Module,
+        kept: KeptIndices,
         elements: dict[str, Tensor],
         task: Task,
         how: Repair,
@@ -470,11 +475,11 @@ class Reconstruction:
         limit: PassLimit,
     ) -> None:
         """Take what `reconstruct` takes; `elements` are those that are left of weights that became smaller."""
-        self._student, self._teacher, self._elements = student, teacher, elements
+        self._student, self._teacher, self._kept, self._elements = student, teacher, kept, elements
         self._task, self._token, self._products = task, token, how is Repair.LEAST_SQUARES
         self._limit = limit
         self._weights, self._own = dict(teacher.named_parameters()), dict(student.named_parameters())
-        self._survey = Survey()
+        self._survey, self._adjusts = Survey(), False
         self._sequential, self._independent = RepairState({**self._own}), RepairState({})
         self._before: dict[str, Tensor] = {}
 
@@ -494,6 +499,8 @@ class Reconstruction:
         yield Progress("Recording the inputs of layers")
         self._look_around(first)
         batches = [first, *islice(given, self._batches(first) - 1)]
+        seen = first if _has_lists(first) else few(first, SURVEYED)
+        self._adjusts = norms_can_be_adjusted(self._student, self._teacher, self._kept, seen, self._token)
         yield from self._repair_shared(batches)
         passed = {*self._survey.shared, *self._survey.excluded, *(self._survey.read - self._survey.order.keys())}
         waiting = [one for one in self._elements if one not in passed]
@@ -609,7 +616,13 @@ class Reconstruction:
         largest = max(1, min(JOINED, int(MEMORY / max(survey.peak, 1.0))))
         joined = taken if self._limit.most else joined_batches(taken, FORWARDS, largest)
         models = [(self._teacher, False), (self._student, True)]
-        with paused_forwards(models, joined, frozenset(now), self._token) as forwards:
+        with paused_forwards(models, joined, frozenset(now), self._token) as forwards, ExitStack() as adjusting:
+            for (theirs, own), inputs in zip(forwards, joined, strict=True):
+                model, original = own.copied, theirs.copied
+                if model is None or original is None:  # its statistics are those of other forwards too
+                    continue
+                if self._adjusts and batch_size(inputs) >= ADJUSTED:
+                    adjusting.enter_context(adjusting_batchnorm(model, original, self._kept))
             for name, here in in_order(forwards, survey.order):
                 check(self._token)
                 self._repair_site(name, [(one, other) for one, other in here])

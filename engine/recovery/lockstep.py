@@ -28,6 +28,7 @@ class PausingForward:
 
     Attributes:
         site: The product at which it pauses; None before it began and after it ended.
+        copied: The copy of the model that runs, for hooks; None where the model itself does.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class PausingForward:
         """
         self.site: WeightProduct | None = None
         self._model, self._inputs, self._token = own_copy(model), inputs, token
+        self.copied = None if self._model is model else self._model
         pause = {"before": self._pause} if before else {"seen": self._pause}
         weights = dict(model.named_parameters())
         self._watch = WeightProducts(weights, others=list(self._model.buffers()), only=sites, **pause)

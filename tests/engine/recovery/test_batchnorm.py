@@ -14,7 +14,7 @@ from torch import nn
 
 from secateur.engine.batch_parts import PassLimit
 from secateur.engine.jobs import Cancelled, finish
-from secateur.engine.recovery.batchnorm import adjust_batchnorm, calibrate_batchnorm
+from secateur.engine.recovery.batchnorm import adjust_batchnorm, adjusting_batchnorm, calibrate_batchnorm
 from secateur.engine.tasks.protocol import Split
 from tests.engine.builders import tiny_net
 from tests.engine.toy_task import ToyTask
@@ -234,3 +234,45 @@ def test_channels_with_hardly_any_variance_on_the_samples_keep_about_theirs(ther
     net, other = scaled(here), scaled(there)
     finish(adjust_batchnorm(net, other, {}, ToyTask()))
     assert ((net[2].running_var > 0.4) & (net[2].running_var < 2.5)).all(), net[2].running_var
+
+
+def test_a_batch_runs_on_statistics_that_are_adjusted_to_it() -> None:
+    net, left = normed(), [0, 2, 3, 5]
+    cut, kept = narrowed(net, left)
+    before = {name: value.clone() for name, value in cut.state_dict().items()}
+    images = torch.randn(64, 1, 8, 8)
+    with torch.no_grad(), adjusting_batchnorm(cut, net, kept):
+        alone = cut(images)  # the reference has not run
+    with torch.no_grad(), adjusting_batchnorm(cut, net, kept):
+        net(images)
+        found = cut(images)
+        adjusted = {name: value.clone() for name, value in cut.state_dict().items()}
+    assert all(value.equal(before[name]) for name, value in cut.state_dict().items())
+    assert torch.allclose(alone, cut(images)) and not any(
+        m._forward_pre_hooks for m in [*net.modules(), *cut.modules()]
+    )
+    cut.load_state_dict(adjusted)
+    assert torch.allclose(found, cut(images), atol=1e-5) and not torch.allclose(found, alone, atol=0.01)
+
+
+def test_channels_with_numbers_that_are_none_keep_their_statistics() -> None:
+    net = normed()
+    cut, kept = narrowed(net, [1, 4])
+    images = torch.randn(64, 1, 8, 8)
+    images[3] = torch.nan
+    with torch.no_grad(), adjusting_batchnorm(cut, net, kept):
+        net(images)
+        cut(images)
+        assert all(value.isfinite().all() for value in cut.state_dict().values())
+
+
+def test_an_error_within_leaves_statistics_and_hooks_as_they_were() -> None:
+    net = normed()
+    cut, kept = narrowed(net, [1, 4])
+    before = {name: value.clone() for name, value in cut.state_dict().items()}
+    with pytest.raises(RuntimeError), adjusting_batchnorm(cut, net, kept):
+        net(torch.randn(8, 1, 8, 8))
+        cut(torch.randn(8, 1, 8, 8))
+        cut(torch.randn(8, 2, 8, 8))
+    assert all(value.equal(before[name]) for name, value in cut.state_dict().items())
+    assert not any(m._forward_pre_hooks for m in [*net.modules(), *cut.modules()])

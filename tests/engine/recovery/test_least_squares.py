@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.model_inputs import batch_size
 from secateur.engine.recovery import least_squares
+from secateur.engine.recovery.batchnorm import adjust_batchnorm
 from secateur.engine.recovery.least_squares import RIDGES, RepairResult, joined_batches, reconstruct
 from secateur.engine.recovery.protocol import Repair
 from secateur.engine.structures.analyse import analyse
@@ -91,6 +92,82 @@ def test_least_squares_are_those_on_the_students_inputs_and_the_originals_output
     if bias:
         rest = (wanted - student[:5](_images()).double() @ student[5].weight.double().T).mean(0)
         assert torch.allclose(student[5].bias.double(), rest, atol=1e-5)
+
+
+class Turned(nn.BatchNorm1d):
+    """A norm for [N, 1, C]."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Turn to [N, C, 1] and back."""
+        return super().forward(input.transpose(1, 2)).transpose(1, 2)
+
+
+def _normed(*more: nn.Module) -> Any:
+    """A network with a norm between layers that lose inputs, with statistics of the task's images."""
+    torch.manual_seed(1)
+    layers = nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 3)
+    model = nn.Sequential(nn.Flatten(), *layers, *more)
+    for _ in range(20):
+        model(_images())
+    return model.eval()
+
+
+def test_later_layers_are_repaired_on_what_adjusted_norms_give() -> None:
+    model = _normed()
+    student, kept = _half(model)
+    plain, before = copy.deepcopy(student)[6].weight.detach().double(), copy.deepcopy(student[4])
+    task = ToyTask(256, 256)
+    assert _repair(student, model, kept, task).repaired == ("3.weight", "6.weight")
+    assert all(torch.equal(one, before.get_buffer(name)) for name, one in student[4].named_buffers())
+    finish(adjust_batchnorm(student, model, kept, task))
+    assert not torch.allclose(student[4].running_var, before.running_var, rtol=0.01)
+    with torch.no_grad():
+        given, wanted = student[:6](_images()).double(), model(_images()).double()
+    missing = wanted - given @ plain.T
+    given, missing = given - given.mean(0), missing - missing.mean(0)
+    found: list[float] = []
+    for ridge in RIDGES:
+        size = ridge * float(given.square().mean()) * len(given)
+        rows = torch.cat([given, size**0.5 * torch.eye(6, dtype=torch.float64)])
+        change = torch.linalg.lstsq(rows, torch.cat([missing, torch.zeros(6, 3, dtype=torch.float64)])).solution.T
+        found.append(float((student[6].weight.detach().double() - plain - change).abs().max()))
+    assert min(found) < 1e-5 < sorted(found)[1]
+
+
+@pytest.mark.parametrize(("adjusts", "turned", "batch"), [(True, False, 64), (False, True, 64), (False, False, 4)])
+def test_norms_are_adjusted_where_all_can_be_and_samples_are_enough(
+    adjusts: bool, turned: bool, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = _normed(*((nn.Unflatten(1, (1, 3)), Turned(3)) if turned else ()))
+    student, kept = _half(model)
+    other, task = {name: value.clone() for name, value in student.state_dict().items()}, ToyTask(256, batch)
+    monkeypatch.setattr(least_squares, "FORWARDS", 256)
+    monkeypatch.setattr(least_squares, "JOINED", 1)
+    assert len(_repair(student, model, kept, task).repaired) == 2
+    found = {name: value.clone() for name, value in student.state_dict().items()}
+    assert all(found[name].equal(other[name]) for name in found if "running" in name)
+    student.load_state_dict(other)
+    monkeypatch.setattr(least_squares, "ADJUSTED", 10**9)
+    _repair(student, model, kept, task)
+    assert torch.allclose(student[6].weight, found["6.weight"], rtol=1e-3) is not adjusts
+    assert not any(one._forward_pre_hooks for each in (student, model) for one in each.modules())
+
+
+class Spoilt(ToyTask):
+    """The first image of each batch has no numbers."""
+
+    def batches(self, split: Split, seed: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """(images, labels)."""
+        for images, labels in super().batches(split, seed):
+            images[0] = math.nan
+            yield images, labels
+
+
+def test_a_sample_without_numbers_spoils_no_layer_behind_a_norm() -> None:
+    model = _normed()
+    student, kept = _half(model)
+    assert _repair(student, model, kept, Spoilt()).repaired == ("3.weight", "6.weight")
+    assert all(value.isfinite().all() for value in student.state_dict().values())
 
 
 def test_the_independent_repair_is_on_the_originals_inputs() -> None:
