@@ -38,7 +38,7 @@ from .least_squares import reconstruct
 from .mixed_precision import in_single
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings, Repair
-from .rate_trials import RATE_TRIALS, rate_trials, trial_steps, usual_trial_steps
+from .rate_trials import RATE_TRIALS, rate_trials, tolerance, trial_steps, usual_trial_steps
 from .repair_result import RepairResult
 from .side_effects import modes_kept, pinned, working_copy
 from .time_limit import TimeLimit, TrainingTime
@@ -395,7 +395,8 @@ def seek_rate(
         return
     training.whole = True
     with _keeping(training, position, best, checkpoint, EITHER, torch.get_rng_state()):
-        training.found = yield from rate_trials(training, trial_steps(training.settings, steps))
+        settings = training.settings
+        training.found = yield from rate_trials(training, trial_steps(settings, steps), tolerance(settings, steps))
     if training.found is not None:
         yield Progress(training.found.message)
 

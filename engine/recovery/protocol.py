@@ -184,7 +184,7 @@ class RecoverySettings:
             title="Learning rate",
             help="peak of the learning rate schedule",
             details="Automatic: the largest of 0.002, 0.001, 0.0005 and so on that raises the loss by at most a tenth "
-            "in 4 to 16 steps of trial, of which nothing stays. 0.002 with SGD.",
+            "(a fifth before long trainings) in 4 to 16 steps of trial, of which nothing stays. 0.002 with SGD.",
             minimum=0,
             zero="automatic",
             decimals=5,

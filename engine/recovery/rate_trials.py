@@ -35,8 +35,8 @@ RATE_TRIALS = ("progress.rate_trials", "Trying learning rate {rate}")
 """Code and words of their progress."""
 RATES = tuple(RATE / 2**halvings for halvings in range(6))
 """Peaks to try; the last one is taken without a trial."""
-TOLERANCE = 0.1
-"""Of the loss before a trial, how much higher it may be after it: a whole training mends so much."""
+TOLERANCE, LARGEST_TOLERANCE, BRIEF = 0.1, 0.2, 300
+"""Of the loss before a trial, how much higher it may be after it: before so few steps, and at most; see `tolerance`."""
 MOST, LEAST, PART = 16, 4, 15
 """Updates of a trial: at most, at least, and one of so many of those that follow."""
 USUAL = 2
@@ -56,12 +56,19 @@ def trial_steps(settings: RecoverySettings, steps: float) -> int:
     return MOST if settings.minutes else round(min(max(steps / PART, LEAST), MOST))
 
 
+def tolerance(settings: RecoverySettings, steps: float) -> float:
+    """Share by which a trial may raise the loss before a training of so many `steps`: long ones mend more."""
+    if settings.minutes:  # how many steps they come to is not known yet
+        return TOLERANCE
+    return min(TOLERANCE * math.sqrt(max(steps / BRIEF, 1.0)), LARGEST_TOLERANCE)
+
+
 def usual_trial_steps(settings: RecoverySettings, steps: float) -> int:
     """Updates that trials take together, as many as there usually are."""
     return USUAL * trial_steps(settings, steps)
 
 
-def rate_trials(training: Training, steps: int) -> Job[FoundRate | None]:
+def rate_trials(training: Training, steps: int, tolerated: float = TOLERANCE) -> Job[FoundRate | None]:
     """Find the peak for a training that has not begun; the same seed and data, the same rate.
 
     The student, its statistics and all random numbers are as before afterwards, bit for bit. However many processes
@@ -71,6 +78,7 @@ def rate_trials(training: Training, steps: int) -> Job[FoundRate | None]:
     Args:
         training: Stays as it is, but for how many samples fit into memory.
         steps: Updates of a trial.
+        tolerated: Share by which it may raise the loss.
 
     Raises:
         SecateurError: As `Training.train_on`.
@@ -107,7 +115,7 @@ def rate_trials(training: Training, steps: int) -> Job[FoundRate | None]:
                     if error.message.code not in NO_NUMBERS:
                         raise
                     after = math.inf
-            if after <= before + TOLERANCE * abs(before):
+            if after <= before + tolerated * abs(before):
                 return FoundRate(rate, done)
             batches = islice(_groups(training), first, None)
     return FoundRate(RATES[-1], done)

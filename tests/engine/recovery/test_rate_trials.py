@@ -1,6 +1,7 @@
 """The learning rate that trials find is the largest that raises the loss by little, and nothing of them stays."""
 
 import copy
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -130,6 +131,26 @@ def test_a_trial_is_a_part_of_the_training_that_follows() -> None:
     found = [rate_trials.trial_steps(SETTINGS, steps) for steps in (0, 60, 90, 150, 240, 10_000)]
     assert found == [5, 5, 6, 10, 16, 16]
     assert rate_trials.trial_steps(replace(SETTINGS, minutes=1.0), 0) == 16
+
+
+def test_before_a_long_training_a_trial_may_raise_the_loss_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps, minutes = RecoverySettings(), RecoverySettings(minutes=5.0)
+    given = [rate_trials.tolerance(steps, one) for one in (10, 300, 600, 1200, 9600)]
+    assert given == pytest.approx([0.1, 0.1, 0.1 * 2**0.5, 0.2, 0.2])
+    assert rate_trials.tolerance(minutes, 9600) == 0.1
+    torch.manual_seed(1)
+    teacher = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3)).eval()
+    student = copy.deepcopy(teacher)
+    with torch.no_grad():
+        student.get_parameter("3.weight").add_(0.003 * torch.randn(3, 16))
+    found = list[float]()
+    for brief in (rate_trials.BRIEF, 0.001):
+        monkeypatch.setattr(rate_trials, "BRIEF", brief)
+        monkeypatch.setattr(rate_trials, "LARGEST_TOLERANCE", math.inf)
+        done = finish(fine_tune(student, teacher, ToyTask(), replace(SETTINGS, distillation=1.0)))
+        assert done.rate is not None
+        found.append(done.rate.rate)
+    assert found[0] < found[1] == 0.002
 
 
 def test_minutes_that_leave_no_time_for_trials_take_the_usual_rate(monkeypatch: pytest.MonkeyPatch) -> None:
