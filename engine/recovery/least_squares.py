@@ -336,6 +336,7 @@ class Survey:
         macs: Of all products.
         mixed: Weights that operators also use otherwise.
         read: All weights that were read.
+        adjusts: BatchNorm can be adjusted to the cut.
     """
 
     order: dict[str, int] = field(default_factory=dict[str, int])
@@ -348,6 +349,7 @@ class Survey:
     macs: float = 0.0
     mixed: set[str] = field(default_factory=set[str])
     read: set[str] = field(default_factory=set[str])
+    adjusts: bool = False
 
     def enough(self, name: str) -> int:
         """Rows that are."""
@@ -479,7 +481,7 @@ class Reconstruction:
         self._task, self._token, self._products = task, token, how is Repair.LEAST_SQUARES
         self._limit = limit
         self._weights, self._own = dict(teacher.named_parameters()), dict(student.named_parameters())
-        self._survey, self._adjusts = Survey(), False
+        self._survey = Survey()
         self._sequential, self._independent = RepairState({**self._own}), RepairState({})
         self._before: dict[str, Tensor] = {}
 
@@ -499,8 +501,6 @@ class Reconstruction:
         yield Progress("Recording the inputs of layers")
         self._look_around(first)
         batches = [first, *islice(given, self._batches(first) - 1)]
-        seen = first if _has_lists(first) else few(first, SURVEYED)
-        self._adjusts = norms_can_be_adjusted(self._student, self._teacher, self._kept, seen, self._token)
         yield from self._repair_shared(batches)
         passed = {*self._survey.shared, *self._survey.excluded, *(self._survey.read - self._survey.order.keys())}
         waiting = [one for one in self._elements if one not in passed]
@@ -527,7 +527,7 @@ class Reconstruction:
         return min(there, BATCHES, affordable, max(2, needed), max(FEW, MEMORY // max(size, 1)))
 
     def _look_around(self, first: Inputs) -> None:
-        """Survey the original on a few samples of the first batch."""
+        """Survey the original on a few samples of the first batch, and its norms beside the student's."""
         given = first if _has_lists(first) else few(first, SURVEYED)
         scale, survey = batch_size(first) / max(batch_size(given), 1), self._survey
         memory = LiveMemory([*self._teacher.parameters(), *self._teacher.buffers()])
@@ -561,6 +561,7 @@ class Reconstruction:
         survey.peak = scale * memory.peak
         survey.mixed = watch.mixed
         survey.read = watch.read
+        survey.adjusts = norms_can_be_adjusted(self._student, self._teacher, self._kept, given, self._token)
         survey.excluded |= {name: MIXED for name in survey.order if name in watch.mixed}
 
     def _repair_shared(self, batches: Sequence[Inputs]) -> Job[None]:
@@ -621,7 +622,7 @@ class Reconstruction:
                 model, original = own.copied, theirs.copied
                 if model is None or original is None:  # its statistics are those of other forwards too
                     continue
-                if self._adjusts and batch_size(inputs) >= ADJUSTED:
+                if survey.adjusts and batch_size(inputs) >= ADJUSTED:
                     adjusting.enter_context(adjusting_batchnorm(model, original, self._kept))
             for name, here in in_order(forwards, survey.order):
                 check(self._token)

@@ -174,3 +174,11 @@ BETWEEN: dict[str, Callable[[], nn.Module]] = {
     "divided sum": DividedSum,
 }
 """What stands between the convolutions, by name."""
+
+
+class Turned(nn.BatchNorm1d):
+    """A norm for [N, L, C]."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Turn to [N, C, L] and back."""
+        return super().forward(input.transpose(1, 2)).transpose(1, 2)

@@ -17,6 +17,7 @@ from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.recovery.batchnorm import adjust_batchnorm, adjusting_batchnorm, calibrate_batchnorm
 from secateur.engine.tasks.protocol import Split
 from tests.engine.builders import tiny_net
+from tests.engine.norm_nets import Turned
 from tests.engine.toy_task import ToyTask
 
 
@@ -197,14 +198,6 @@ def test_a_norm_that_runs_twice_is_adjusted_by_both_calls(named: bool, most: int
     assert finish(adjust_batchnorm(net, other, {}, task, limit=PassLimit(most))) == 2
     flow = torch.cat([images.flatten(1) for images, _ in task.batches(Split.TRAIN, seed=0)])
     assert torch.allclose(net.norm.running_mean, 7 + (2 * 12 - 2 * 10) / 2 * flow.mean(0), atol=1e-4)
-
-
-class Turned(nn.BatchNorm1d):
-    """A norm for [N, L, C]."""
-
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Turn to [N, C, L] and back."""
-        return super().forward(input.transpose(1, 2)).transpose(1, 2)
 
 
 def test_another_layout_or_number_of_calls_leaves_the_statistics_as_they_were() -> None:

@@ -21,6 +21,7 @@ from secateur.engine.recovery.protocol import Repair
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.tasks.protocol import Split
+from tests.engine.norm_nets import Turned
 from tests.engine.toy_task import ToyTask
 
 
@@ -57,6 +58,18 @@ def _error(student: nn.Module, model: nn.Module, split: Split = Split.TEST) -> f
         return sum(float((model(x) - student(x)).square().sum()) for x, _ in ToyTask().batches(split))
 
 
+def _distances(change: Tensor, given: Tensor, missing: Tensor) -> list[float]:
+    """How far a change [r, m] of a weight is from that of least squares with each ridge, the smallest first."""
+    found: list[float] = []
+    for ridge in RIDGES:  # as further samples
+        size = ridge * float(given.square().mean()) * len(given)
+        rows = torch.cat([given, size**0.5 * torch.eye(given.shape[1], dtype=torch.float64)])
+        more = torch.zeros(given.shape[1], missing.shape[1], dtype=torch.float64)
+        expected = torch.linalg.lstsq(rows, torch.cat([missing, more])).solution.T
+        found.append(float((change - expected).abs().max()))
+    return sorted(found)
+
+
 def test_the_bias_takes_the_mean_of_what_is_missing() -> None:
     model = _mlp()
     student, kept = _half(model)
@@ -82,24 +95,11 @@ def test_least_squares_are_those_on_the_students_inputs_and_the_originals_output
     missing = wanted - given @ plain.T
     if bias:
         given, missing = given - given.mean(0), missing - missing.mean(0)
-    found: list[float] = []
-    for ridge in RIDGES:  # as further samples
-        size = ridge * float(given.square().mean()) * len(given)
-        rows = torch.cat([given, size**0.5 * torch.eye(6, dtype=torch.float64)])
-        change = torch.linalg.lstsq(rows, torch.cat([missing, torch.zeros(6, 3, dtype=torch.float64)])).solution.T
-        found.append(float((student[5].weight.detach().double() - plain - change).abs().max()))
-    assert min(found) < 1e-5 < sorted(found)[1]
+    found = _distances(student[5].weight.detach().double() - plain, given, missing)
+    assert found[0] < 1e-5 < found[1]
     if bias:
         rest = (wanted - student[:5](_images()).double() @ student[5].weight.double().T).mean(0)
         assert torch.allclose(student[5].bias.double(), rest, atol=1e-5)
-
-
-class Turned(nn.BatchNorm1d):
-    """A norm for [N, 1, C]."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Turn to [N, C, 1] and back."""
-        return super().forward(input.transpose(1, 2)).transpose(1, 2)
 
 
 def _normed(*more: nn.Module) -> Any:
@@ -125,13 +125,8 @@ def test_later_layers_are_repaired_on_what_adjusted_norms_give() -> None:
         given, wanted = student[:6](_images()).double(), model(_images()).double()
     missing = wanted - given @ plain.T
     given, missing = given - given.mean(0), missing - missing.mean(0)
-    found: list[float] = []
-    for ridge in RIDGES:
-        size = ridge * float(given.square().mean()) * len(given)
-        rows = torch.cat([given, size**0.5 * torch.eye(6, dtype=torch.float64)])
-        change = torch.linalg.lstsq(rows, torch.cat([missing, torch.zeros(6, 3, dtype=torch.float64)])).solution.T
-        found.append(float((student[6].weight.detach().double() - plain - change).abs().max()))
-    assert min(found) < 1e-5 < sorted(found)[1]
+    found = _distances(student[6].weight.detach().double() - plain, given, missing)
+    assert found[0] < 1e-5 < found[1]
 
 
 @pytest.mark.parametrize(("adjusts", "turned", "batch"), [(True, False, 64), (False, True, 64), (False, False, 4)])
@@ -186,14 +181,9 @@ def test_the_independent_repair_is_on_the_originals_inputs() -> None:
             wanted = model[: place + 1](_images()).double()[:, : layer.out_features]
             means = given.mean(0), wanted.mean(0)
             missing = wanted - means[1] - (given - means[0]) @ layer.weight.T
-            found: list[float] = []
-            for ridge in RIDGES:
-                size = ridge * float((given - means[0]).square().mean()) * len(given)
-                rows = torch.cat([given - means[0], size**0.5 * torch.eye(layer.in_features, dtype=torch.float64)])
-                more = torch.zeros(layer.in_features, layer.out_features, dtype=torch.float64)
-                change = torch.linalg.lstsq(rows, torch.cat([missing, more])).solution.T
-                found.append(float((independent[f"{place}.weight"].double() - layer.weight - change).abs().max()))
-            assert min(found) < 1e-5 < sorted(found)[1]
+            change = independent[f"{place}.weight"].double() - layer.weight
+            found = _distances(change, given - means[0], missing)
+            assert found[0] < 1e-5 < found[1]
             rest = means[1] - means[0] @ independent[f"{place}.weight"].double().T
             assert torch.allclose(independent[f"{place}.bias"].double(), rest, atol=1e-5)
 
