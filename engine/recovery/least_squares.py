@@ -548,8 +548,6 @@ class Reconstruction:
                 survey.excluded[name] = DERIVED if product.derived else NO_VIEW
             elif max(len(one.left) for one in units) ** 2 > LARGEST and self._products:
                 survey.excluded[name] = TOO_LARGE
-            elif not self._products and not product.bias:
-                survey.excluded[name] = NO_BIAS
             if name not in survey.order:
                 survey.order[name] = len(survey.order)
                 survey.rows[name] = scale * max((product.units[one.place].rows for one in units), default=0)
@@ -569,35 +567,39 @@ class Reconstruction:
         names = [one for one in self._survey.order if one in self._survey.shared - self._survey.excluded.keys()]
         if not names:
             return
-        theirs: dict[str, WeightProduct] = {}
-        own: dict[str, WeightProduct] = {}
-        found: dict[str, list[Consumer]] = {}
-
-        def seen(product: WeightProduct) -> None:
-            """Take in the rows of one of its products."""
-            if product.name not in found:
-                theirs[product.name] = product
-                found[product.name] = [Consumer(one) for one in units_of(product, self._elements[product.name])]
-            share = -(-self._survey.enough(product.name) // len(batches))
-            for one in found[product.name]:
-                if one.sequential.fit.rows < self._survey.enough(product.name):
-                    unit = product.units[one.unit.place]
-                    bare = self._is_bare(product)
-                    one.look(unit, product.result, None, share, self._products, bare, independent=False)
+        theirs: dict[str, dict[int, WeightProduct]] = {one: {} for one in names}
+        own: dict[str, dict[int, WeightProduct]] = {one: {} for one in names}
+        found: dict[tuple[str, int], list[Consumer]] = {}
 
         def seen_own(product: WeightProduct) -> None:
-            own.setdefault(product.name, product)
+            """Keep the first product of each part."""
+            own[product.name].setdefault(product.part, product)
 
+        def seen(product: WeightProduct) -> None:
+            """Take in the rows of a product."""
+            name, part = product.name, product.part
+            if part not in theirs[name]:
+                theirs[name][part] = product
+                found[name, part] = [Consumer(one) for one in units_of(product, self._elements[name])]
+            enough = self._survey.enough(name)
+            for one in found[name, part]:
+                if one.sequential.fit.rows < enough:
+                    unit = product.units[one.unit.place]
+                    bare = self._is_bare(product, self._bias_of(product, own[name].get(part)))
+                    one.look(unit, product.result, None, -(-enough // len(batches)), self._products, bare, False)
+
+        with forward_of(self._student, self._token, seen_own, names) as (model, _):
+            call(model, batches[0])
         for number, inputs in enumerate(batches, start=1):
             check(self._token)
             with forward_of(self._teacher, self._token, seen, names) as (model, watch):
                 watch.present = filled(inputs)
                 call(model, inputs)
             yield Progress("Recording the inputs of layers", number, len(batches))
-        with forward_of(self._student, self._token, seen_own, names) as (model, _):
-            call(model, batches[0])
         for name in names:
-            self._repair(found[name], theirs[name], own.get(name))
+            alike = len(theirs[name]) == len(own[name])  # else their parts do not belong together
+            for part, product in theirs[name].items():
+                self._repair(found[name, part], product, own[name].get(part), alike)
             yield Progress("Repairing layers", len(self._sequential.done), len(self._elements))
 
     def _repair_in_order(self, waiting: Sequence[str], batches: Sequence[Inputs]) -> Job[list[str]]:
@@ -640,36 +642,53 @@ class Reconstruction:
         theirs = next((one for one, _ in here if one is not None), None)
         if theirs is None:
             return
+        own = next((one for _, one in here if one is not None), None)
         found = [Consumer(one) for one in units_of(theirs, self._elements[name])]
         share = -(-max(ENOUGH * max((len(one.unit.left) for one in found), default=0), FEWEST) // len(here))
         fits = 8 * sum(len(one.unit.left) ** 2 for one in found) <= MEMORY  # two moments in float32
+        bare, products = self._is_bare(theirs, self._bias_of(theirs, own)), self._products
+        # Where one model adds its bias in the operator and the other behind it, their rows may come in another order.
+        ordered = own is not None and own.bias == theirs.bias
         for one in found:
             for teacher, student in here:
                 if teacher is not None:
                     unit = teacher.units[one.unit.place]
-                    there = student is not None and one.unit.own < len(student.units)
+                    there = ordered and student is not None and one.unit.own < len(student.units)
                     paired = student.units[one.unit.own] if student is not None and there else None
                     # Where experts were given other tokens than in the original, rows do not belong together.
                     paired = paired if paired is not None and paired.rows == unit.rows else None
-                    bare, products = self._is_bare(teacher), self._products
                     one.look(unit, teacher.result, paired, share, products, bare, independent=products and fits)
         if found:
-            self._repair(found, theirs, next((one for _, one in here if one is not None), None))
+            self._repair(found, theirs, own)
 
-    def _is_bare(self, product: WeightProduct) -> bool:
-        """What the operator adds is no bias that can be written."""
-        return product.steps or (product.adds and not self._bias_of(product))
+    def _bias_of(self, theirs: WeightProduct, own: WeightProduct | None) -> str:
+        """Name of the bias that a repair of a product writes, "" for none.
 
-    def _bias_of(self, product: WeightProduct) -> str:
-        name = product.bias
-        return name if name and name not in self._survey.mixed and name in self._own else ""
+        Either model may add it behind its operator: torch does, depending on how the inputs lie in memory.
+        """
+        name = "" if own is None else own.bias or theirs.bias
+        if own is None or name not in self._own:
+            return ""
+        if theirs.bias and (theirs.bias != name or name in self._survey.mixed):
+            return ""
+        whole = sum(len(one.view(self._own[own.name])) for one in own.units)
+        return name if own.bias or len(self._own[name]) == whole else ""
 
-    def _repair(self, found: Sequence[Consumer], theirs: WeightProduct, own: WeightProduct | None) -> None:
-        """Write all parts of a weight."""
-        name, bias_name, states = theirs.name, self._bias_of(theirs), [self._sequential]
+    def _is_bare(self, theirs: WeightProduct, bias: str) -> bool:
+        """What the original's operator adds is not the bias that is written."""
+        return theirs.steps or (theirs.adds and not (bias and theirs.bias == bias))
+
+    @torch.no_grad()
+    def _repair(
+        self, found: Sequence[Consumer], theirs: WeightProduct, own: WeightProduct | None, alike: bool = True
+    ) -> None:
+        """Write all parts of a weight; `alike`: the student's product is that part of its weight that theirs is."""
+        name, bias_name, states = theirs.name, self._bias_of(theirs, own), [self._sequential]
         if self._products:
             states.append(self._independent)
-        why = NO_DATA if own is None else NO_VIEW if own.bias != theirs.bias or own.derived else None
+        why = NO_DATA if own is None else NO_VIEW if own.derived or not alike else None
+        if why is None and not self._products and not bias_name:
+            why = NO_BIAS
         if own is None or why is not None:
             for state in states:
                 state.note(name, why)
@@ -679,6 +698,7 @@ class Reconstruction:
                 self._before[one] = self._own[one].detach().clone()
                 for state in states[1:]:
                     state.weights[one] = self._before[one].clone()
+        included = bool(bias_name) and theirs.bias == bias_name and not theirs.steps
         for one in found:
             if one.unit.own >= len(own.units):
                 for state in states:
@@ -691,8 +711,7 @@ class Reconstruction:
                 seen = one.independent if alone else one.sequential
                 weight = state.weights[name].detach()
                 bias = unit.added(state.weights[bias_name].detach()) if bias_name else None
-                with torch.no_grad():
-                    why = one.repair(seen, unit, weight, full, bias, not theirs.steps, self._products)
+                why = one.repair(seen, unit, weight, full, bias, included, self._products)
                 state.note(name, why)
 
 

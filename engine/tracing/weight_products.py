@@ -69,6 +69,8 @@ class WeightProduct:
     Attributes:
         name: The weight.
         call: How many products of this forward had read the weight before.
+        part: Which part of the weight it reads, numbered as a forward comes to them: attention on two inputs reads one
+            weight in two or three products.
         units: None where M lies in no view of the weight.
         bias: Name of the vector that the same operator adds, "" where it adds none.
         derived: The operand was computed from parameters alone, so that writing the weight changes other numbers.
@@ -86,6 +88,7 @@ class WeightProduct:
     adds: bool = False
     steps: bool = False
     result: Any = None
+    part: int = 0
 
 
 Seen: TypeAlias = Callable[[WeightProduct], None]
@@ -101,6 +104,7 @@ class MatrixUnit:
         offset: Where it begins in the weight.
         pick: Finds [R, m] in the operator's result; None where the operator does not return it.
         flags: [R] rows that count, None where all do.
+        start: Where what the operator adds begins in its vector.
     """
 
     features: Tensor
@@ -108,6 +112,7 @@ class MatrixUnit:
     offset: int
     pick: Callable[[Any], Tensor] | None
     flags: Tensor | None = None
+    start: int = 0
 
     @property
     def rows(self) -> int:
@@ -136,8 +141,8 @@ class MatrixUnit:
         return like.as_strided(turned.shape, turned.stride(), like.storage_offset() + self.offset)
 
     def added(self, vector: Tensor) -> Tensor:
-        """[m] all of it."""
-        return vector
+        """[m] from where it begins: attention may read a part of a vector."""
+        return vector[self.start : self.start + self.operand.shape[1]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +293,7 @@ class WeightProducts(TorchDispatchMode):
         self._derived: dict[int, tuple[str, Tensor]] = {}
         self._rows: dict[tuple[int, int], tuple[int, ...]] = {}
         self._calls: dict[str, int] = {}
+        self._parts: dict[str, list[tuple[Any, ...]]] = {}
         self.mixed: set[str] = set()
         self.read: set[str] = set()
 
@@ -300,6 +306,7 @@ class WeightProducts(TorchDispatchMode):
         self._derived.clear()
         self._rows.clear()
         self._calls.clear()
+        self._parts.clear()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator and tell of it."""
@@ -334,7 +341,10 @@ class WeightProducts(TorchDispatchMode):
             return None
         features, operand = (second.mT, first.mT) if turned else (first, second)
         bias = self._name(args[0]) if place and not turned and args[0].ndim == 1 else ""
-        return self._told(name, self._matrices(name, features, operand, turned), bias, operand, place > 0)
+        start = self._offset(bias, args[0]) if bias else 0
+        bias, start = (bias, start) if start is not None else ("", 0)
+        units = self._matrices(name, features, operand, turned, start)
+        return self._told(name, units, bias, operand, place > 0)
 
     def _of_convolution(self, args: Any) -> WeightProduct | None:
         name = self._name(args[1])
@@ -365,15 +375,21 @@ class WeightProducts(TorchDispatchMode):
         self.read.add(name)
         number = self._calls.get(name, 0)
         self._calls[name] = number + 1
-        return WeightProduct(name, number, units, bias, _memory(operand) not in self._known, adds)
+        parts, place = self._parts.setdefault(name, []), (int(operand.storage_offset()), *operand.shape)
+        if place not in parts:
+            parts.append(place)
+        derived = _memory(operand) not in self._known
+        return WeightProduct(name, number, units, bias, derived, adds, part=parts.index(place))
 
-    def _matrices(self, name: str, features: Tensor, operand: Tensor, turned: bool) -> list[ProductUnit]:
+    def _matrices(
+        self, name: str, features: Tensor, operand: Tensor, turned: bool, start: int
+    ) -> Sequence[ProductUnit]:
         """Features [(b), R, k] times an operand [(b), k, m]; R may be made of several sizes."""
         if operand.ndim == 2:
             flags = self._flags(features, ())
             offset = self._offset(name, operand)
             pick = _turned if turned else _same
-            return [] if offset is None else [MatrixUnit(features, operand, offset, pick, flags)]
+            return [] if offset is None else [MatrixUnit(features, operand, offset, pick, flags, start)]
         if operand.stride(0) == 0 or len(operand) == 1:  # one matrix for the whole batch
             offset = self._offset(name, operand[0])
             flags = self._flags(features.flatten(0, 1), tuple(features.shape[:2]))

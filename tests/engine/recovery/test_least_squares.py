@@ -307,6 +307,51 @@ def test_the_outputs_come_nearer_to_the_original() -> None:
     assert _error(student, model) < 0.5 * _error(plain, model)
 
 
+class Attending(nn.Module):
+    """Rows of an image attend to each other, or with `two` to what another layer makes of them."""
+
+    def __init__(self, two: bool, batch_first: bool) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.put, self.other = nn.Linear(8, 16), nn.Linear(8, 16) if two else None
+        self.attention = nn.MultiheadAttention(16, 4, batch_first=batch_first)
+        nn.init.normal_(self.attention.in_proj_bias)
+        nn.init.normal_(self.attention.out_proj.bias)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.flatten(1, 2)
+        queries = self.put(rows).sin()
+        keys = queries if self.other is None else self.other(rows).sin()
+        return self.head((queries + self.attention(queries, keys, keys, need_weights=False)[0]).mean(1))
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("two", [False, True])
+def test_attention_is_repaired_in_all_its_parts_wherever_torch_adds_the_bias(two: bool, batch_first: bool) -> None:
+    """Inputs that torch turns get their bias behind the product; two inputs read parts of one weight and one bias."""
+    model = Attending(two, batch_first).eval()
+    student, kept = _half(model)
+    plain = copy.deepcopy(student.attention)
+    result = _repair(student, model, kept)
+    assert "attention.in_proj_weight" in result.repaired and not result.left
+    rows, left = (torch.from_numpy(one) for one in kept["attention.in_proj_weight"])
+    with torch.no_grad():
+        queries = model.put(_images().flatten(1, 2)).flatten(0, 1).sin()
+        keys = queries if model.other is None else model.other(_images().flatten(1, 2)).flatten(0, 1).sin()
+    whole, bias = model.attention.in_proj_weight.detach().double(), model.attention.in_proj_bias.detach().double()
+    for inputs, part in ((queries, rows < 16), (keys, rows >= 16)):
+        wanted = inputs.double() @ whole[rows[part]].T + bias[rows[part]]
+        given = inputs[:, left].double()
+        missing = wanted - given @ plain.in_proj_weight.detach().double()[part].T
+        centred = given - given.mean(0)
+        change = (student.attention.in_proj_weight - plain.in_proj_weight).detach().double()[part]
+        found = _distances(change, centred, missing - missing.mean(0))
+        assert found[0] < 1e-5 < found[1]
+        rest = (wanted - given @ student.attention.in_proj_weight.detach().double()[part].T).mean(0)
+        assert torch.allclose(student.attention.in_proj_bias.detach().double()[part], rest, atol=1e-5)
+
+
 class Experts(nn.Module):
     """Four experts, each token to one of them by its sign pattern; the last is never asked."""
 
