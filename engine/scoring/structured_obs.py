@@ -227,14 +227,17 @@ def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Prod
     batches = needed = min(rated.task.batch_count(Split.TRAIN) or BATCHES, rated.choices.batches or BATCHES)
     each = max(costs(rated.analysis, rated.removed).macs, 1)
     random = torch.Generator().manual_seed(rated.seed)
+    begins: dict[tuple[str, int], int] = {}
 
     def seen(product: WeightProduct) -> None:
         """Add what entered some rows of a product, drawn at random."""
         if product.name not in dims or (product.name not in found and product.call):
             return
-        if product.name not in found:
-            found[product.name] = _products(rated, product, dims[product.name])
-        for one, unit in zip(found[product.name], product.units, strict=False):
+        every, part = found.setdefault(product.name, []), (product.name, product.part)
+        if part not in begins:
+            begins[part] = len(every)
+            every += _products(rated, product, dims[product.name])
+        for one, unit in zip(every[begins[part] :], product.units, strict=False):
             if one.rows >= one.wanted or not unit.rows or not len(one.index):
                 continue
             one.offered = max(one.offered, unit.rows)

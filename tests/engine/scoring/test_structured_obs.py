@@ -107,6 +107,33 @@ class _Outputs(GivenTask):
         return DistillationBatch(self.inputs(batch), logits=False)
 
 
+class _Attending(nn.Module):
+    """Attends to another input than its own; what reads that is a part of a weight of which another does nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.put, self.other = nn.Linear(6, 8), nn.Linear(6, 8)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        with torch.no_grad():
+            self.attention.in_proj_weight[:8] = 0
+            for one in (self.put, self.other):  # nothing enters at channel 6
+                one.weight[6] = one.bias[6] = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        keys = self.other(x).sin()
+        return self.attention(self.put(x).sin(), keys, keys, need_weights=False)[0].mean(1)
+
+
+def test_every_part_of_a_weight_counts_where_products_read_it_in_parts() -> None:
+    torch.manual_seed(0)
+    net, inputs = _Attending().eval(), torch.randn(256, 5, 6)
+    analysis = analyse(net, (inputs[:2],))
+    found = finish(score(net, analysis, analysis.empty(), "obs", _Outputs(inputs, 8, batch=64)))
+    channels = next(one for one in analysis.sets if one.count == 8 and "put" in one.name)
+    own = found[channels.structures]
+    assert int(np.argmin(own)) == 6 and own[6] < 1e-3 * np.median(own)
+
+
 @pytest.mark.parametrize("kind", ["conv", "transposed", "grouped", "Conv1D", "weight norm"])
 def test_every_product_that_reads_a_structure_counts(kind: str) -> None:
     torch.manual_seed(0)
