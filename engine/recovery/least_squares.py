@@ -230,7 +230,7 @@ class Consumer:
         self.unit = unit
         self.sequential, self.independent = SplitMoments(), SplitMoments()
         self.random = torch.Generator().manual_seed(0)
-        self.bad = 0
+        self.bad = self.looked = 0
 
     def look(
         self,
@@ -267,8 +267,9 @@ class Consumer:
             rows, given, wanted = rows[sound.cpu()], given[sound], wanted[sound]
             theirs = None if theirs is None else theirs[sound]
         held = rows >= teacher.rows - teacher.rows // HELD_OUT  # of other samples than the rest
-        if bool(held.all()) or not held.any():
-            held = torch.arange(len(rows)) % HELD_OUT == HELD_OUT - 1
+        if bool(held.all()) or not held.any():  # a batch may have fewer rows than one of so many
+            held = (torch.arange(len(rows)) + self.looked) % HELD_OUT == HELD_OUT - 1
+        self.looked += len(rows)
         held = held.to(given.device)
         self.sequential.add(given, wanted, held, products)
         if independent and theirs is not None:

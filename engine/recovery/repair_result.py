@@ -9,7 +9,7 @@ SPELLED_OUT = 4
 
 NO_DATA = Message("repair.no_data", "No calibration sample reached it. Add data that does.")
 DERIVED = Message("repair.derived", "Its weight is computed from other parameters. Fine-tune instead.")
-MIXED = Message("repair.mixed", "Its weight is also used otherwise, as an embedding. Fine-tune instead.")
+MIXED = Message("repair.mixed", "Its weight is also used in another way, such as an embedding. Fine-tune instead.")
 TRAINED = Message("repair.trained", "It was trained since the cut. Repair before training.")
 TOO_LARGE = Message("repair.too_large", "It has too many inputs. Fine-tune instead.")
 NO_BIAS = Message("repair.no_bias", "It has no bias. Choose least squares.")

@@ -260,7 +260,8 @@ class WeightProducts(TorchDispatchMode):
 
     Attributes:
         present: [N, T] flags of the tokens of this forward that count, None where all do.
-        mixed: Names of weights that an operator combined with data otherwise than in a product: an embedding, a scale.
+        mixed: Names of weights that an operator combined with data otherwise than in a product (an embedding, a scale),
+            or that products read in two ways: a decoder that turns the encoder's weight.
         read: Names of weights that any operator read.
     """
 
@@ -293,7 +294,7 @@ class WeightProducts(TorchDispatchMode):
         self._derived: dict[int, tuple[str, Tensor]] = {}
         self._rows: dict[tuple[int, int], tuple[int, ...]] = {}
         self._calls: dict[str, int] = {}
-        self._parts: dict[str, list[tuple[Any, ...]]] = {}
+        self._parts: dict[str, list[tuple[int, int, tuple[int, ...]]]] = {}
         self.mixed: set[str] = set()
         self.read: set[str] = set()
 
@@ -351,7 +352,8 @@ class WeightProducts(TorchDispatchMode):
         if not self._is_told(name):
             return None
         bias = self._name(args[2]) if args[2] is not None else ""
-        return self._told(name, self._convolution(name, args), bias, args[1], args[2] is not None)
+        units = self._convolution(name, args)
+        return self._told(name, units, bias, args[1], args[2] is not None, transposed=bool(args[6]))
 
     def _of_experts(self, args: Any) -> WeightProduct | None:
         """One matrix for each expert of a stack; the rows of each end at an offset."""
@@ -370,16 +372,25 @@ class WeightProducts(TorchDispatchMode):
         return bool(name) and (self._only is None or name in self._only)
 
     def _told(
-        self, name: str, units: Sequence[ProductUnit], bias: str, operand: Tensor, adds: bool = False
+        self,
+        name: str,
+        units: Sequence[ProductUnit],
+        bias: str,
+        operand: Tensor,
+        adds: bool = False,
+        transposed: bool = False,
     ) -> WeightProduct:
         self.read.add(name)
         number = self._calls.get(name, 0)
         self._calls[name] = number + 1
-        parts, place = self._parts.setdefault(name, []), (int(operand.storage_offset()), *operand.shape)
-        if place not in parts:
-            parts.append(place)
-        derived = _memory(operand) not in self._known
-        return WeightProduct(name, number, units, bias, derived, adds, part=parts.index(place))
+        parts, derived = self._parts.setdefault(name, []), _memory(operand) not in self._known
+        first = self._begin(name, operand)
+        part = first, _last(first, operand), (*operand.shape, *operand.stride(), transposed)
+        if part not in parts:
+            if any(part[0] <= other[1] and other[0] <= part[1] for other in parts):
+                self.mixed.add(name)
+            parts.append(part)
+        return WeightProduct(name, number, units, bias, derived, adds, part=parts.index(part))
 
     def _matrices(
         self, name: str, features: Tensor, operand: Tensor, turned: bool, start: int
@@ -457,19 +468,20 @@ class WeightProducts(TorchDispatchMode):
                 return name
         return self._derived[memory][0] if memory in self._derived else ""
 
+    def _begin(self, name: str, operand: Tensor) -> int:
+        """Where an operand begins in its weight, or in what was made of it."""
+        base = self._derived[_memory(operand)][1] if _memory(operand) in self._derived else self._weights[name]
+        return int(operand.storage_offset() - base.storage_offset())
+
     def _offset(self, name: str, operand: Tensor) -> int | None:
         """Where an operand begins in its weight; None where it is no view of anything of the weight's shape."""
         weight = self._weights[name]
-        memory = _memory(operand)
-        if memory in self._derived:
-            made = self._derived[memory][1]
+        if _memory(operand) in self._derived:
+            made = self._derived[_memory(operand)][1]
             if made.shape != weight.shape or made.stride() != weight.stride():
                 return None
-            offset = int(operand.storage_offset() - made.storage_offset())
-        else:
-            offset = int(operand.storage_offset() - weight.storage_offset())
-        last = offset + sum((int(n) - 1) * int(s) for n, s in zip(operand.shape, operand.stride(), strict=True))
-        return offset if operand.numel() and offset >= 0 and last < weight.numel() else None
+        offset = self._begin(name, operand)
+        return offset if operand.numel() and offset >= 0 and _last(offset, operand) < weight.numel() else None
 
     def _flags(self, features: Tensor, sizes: tuple[int, ...]) -> Tensor | None:
         if self.present is None:
@@ -533,6 +545,11 @@ def _rows_between(start: int, stop: int) -> Callable[[Any], Tensor]:
         return result[start:stop]
 
     return pick
+
+
+def _last(first: int, operand: Tensor) -> int:
+    """Where an operand that begins at `first` ends, its last number included."""
+    return first + sum((int(n) - 1) * int(s) for n, s in zip(operand.shape, operand.stride(), strict=True))
 
 
 def _memory(tensor: Tensor) -> int:

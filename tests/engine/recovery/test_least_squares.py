@@ -18,6 +18,7 @@ from secateur.engine.recovery import least_squares
 from secateur.engine.recovery.batchnorm import adjust_batchnorm
 from secateur.engine.recovery.least_squares import RIDGES, RepairResult, joined_batches, reconstruct
 from secateur.engine.recovery.protocol import Repair
+from secateur.engine.recovery.repair_result import MIXED
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.tasks.protocol import Split
@@ -447,6 +448,28 @@ def test_a_layer_that_runs_twice_is_repaired_and_a_computed_weight_is_named() ->
     assert _error(student, model) < _error(plain, model)
 
 
+class TurnedBack(nn.Module):
+    """A decoder reads the encoder's kernel the other way round: what is best for one is not for the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.into, self.out = nn.Conv2d(1, 6, 3), nn.Conv2d(6, 2, 3)
+        self.kernel = nn.Parameter(torch.randn(10, 6, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(F.conv_transpose2d(F.conv2d(self.into(x), self.kernel).relu(), self.kernel)).mean((2, 3))
+
+
+def test_a_weight_that_is_read_in_two_ways_is_named_and_stays() -> None:
+    model = TurnedBack().eval()
+    student, kept = _half(model)
+    plain = student.kernel.detach().clone()
+    result = _repair(student, model, kept)
+    assert result.repaired == ("out.weight",) and result.left == (("kernel", MIXED),)
+    assert torch.equal(student.kernel, plain)
+
+
 def test_a_layer_that_was_trained_since_the_cut_is_left_alone() -> None:
     model = _mlp()
     student, kept = _half(model)
@@ -523,6 +546,13 @@ def test_data_without_numbers_leave_everything_as_it_was_cut() -> None:
     result = _repair(student, model, kept, Constant(math.nan))
     assert not result.repaired and {why.code for _, why in result.left} == {"repair.no_numbers"}
     assert all(map(torch.equal, before, student.state_dict().values()))
+
+
+def test_batches_of_two_rows_are_data_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(least_squares, "JOINED", 1)
+    model = _mlp()
+    student, kept = _half(model)
+    assert _repair(student, model, kept, ToyTask(64, batch=2)).repaired == ("3.weight", "5.weight")
 
 
 def test_fewer_samples_than_inputs_do_no_harm() -> None:
