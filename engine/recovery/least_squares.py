@@ -40,6 +40,7 @@ from ..errors import Message
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..model_inputs import Inputs, batch_size, call, few, filled, mapped, named_arrays
 from ..scoring.cancellable_autograd import interruptible
+from ..scoring.symmetric_products import add_products, whole_products
 from ..structures.transition import KeptIndices
 from ..tasks.evaluate_on import first_inputs
 from ..tasks.protocol import Split, Task
@@ -70,6 +71,8 @@ ENOUGH, FEWEST = 16, 8192
 """Rows of data for each input of a layer, and in all, that are enough; drawn at random."""
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Candidates, as shares of the mean square of the inputs."""
+CONSTANT = 1e-6
+"""Inputs whose variance is below this share of their mean square differ by rounding alone."""
 HELD_OUT = 4
 """One row of so many is kept to choose the ridge by."""
 MEMORY = 1 << 30
@@ -90,16 +93,18 @@ LARGEST = 1 << 28
 
 @dataclass(slots=True)
 class Moments:
-    """Sums over rows of V and Y, and of their products.
+    """Sums over rows of V and Y, and of their products: of V - o, so that float32 holds what varies about a mean.
 
     Attributes:
+        origin: [m] o; None before the first rows.
         rows: How many.
         given: [m] of V.
         wanted: [r] of Y.
-        squares: [m, m] V^T V.
-        cross: [m, r] V^T Y.
+        squares: [m, m] (V - o)^T (V - o), on and below the diagonal.
+        cross: [m, r] (V - o)^T Y.
     """
 
+    origin: Tensor | None = None
     rows: int = 0
     given: Any = 0.0
     wanted: Any = 0.0
@@ -112,13 +117,17 @@ class Moments:
         self.given = self.given + given.sum(0, dtype=torch.float64)
         self.wanted = self.wanted + wanted.sum(0, dtype=torch.float64)
         if products:
-            self.squares = self.squares + given.T @ given
-            self.cross = self.cross + given.T @ wanted
+            assert self.origin is not None
+            if not isinstance(self.squares, Tensor):
+                self.squares = given.new_zeros(given.shape[1], given.shape[1])
+            moved = given - self.origin
+            add_products(self.squares, moved)
+            self.cross = self.cross + moved.T @ wanted
 
     def __add__(self, other: "Moments") -> "Moments":
-        """All rows of both."""
+        """All rows of both, which have the same origin."""
         names = ("rows", "given", "wanted", "squares", "cross")
-        return Moments(*(getattr(self, name) + getattr(other, name) for name in names))
+        return Moments(self.origin, *(getattr(self, name) + getattr(other, name) for name in names))
 
     def residual(self, weight: Tensor, factor: Tensor, added: Tensor) -> "Residual":
         """What a plain cut misses: R = factor Y - V weight^T - added.
@@ -129,10 +138,13 @@ class Moments:
             added: [r] what the student's operator adds.
         """
         missing = factor * self.wanted - weight @ self.given - self.rows * added
-        if not isinstance(self.squares, Tensor):
+        if self.origin is None or not isinstance(self.squares, Tensor):
             return Residual(self.rows, self.given, missing, None, None)
-        squares = self.squares.double()
-        cross = self.cross.double() * factor - squares @ weight.T - torch.outer(self.given, added)
+        origin = self.origin.double()
+        moved = self.given - self.rows * origin
+        squares = whole_products(self.squares).addr_(origin, self.given).addr_(moved, origin)
+        cross = self.cross.double().addr_(origin, self.wanted) * factor
+        cross -= squares @ weight.T + torch.outer(self.given, added)
         return Residual(self.rows, self.given, missing, squares, cross)
 
 
@@ -160,10 +172,11 @@ class Residual:
         if self.squares is None or self.cross is None or ridge == math.inf:
             return missing.new_zeros(len(missing), len(mean)), missing
         squares, cross = self.squares / self.rows, self.cross / self.rows
+        least = float(CONSTANT * squares.diagonal().mean()) or CONSTANT
         if centred:
             squares.addr_(mean, mean, alpha=-1)
             cross.addr_(mean, missing, alpha=-1)
-        squares.diagonal().add_(ridge * squares.diagonal().mean().clamp_min(1e-12))
+        squares.diagonal().add_(ridge * squares.diagonal().mean().clamp_min(least))
         solution: Tensor = cast("Any", torch.linalg).solve(squares, cross)
         change = solution.T
         return change, missing - change @ mean if centred else torch.zeros_like(missing)
@@ -217,6 +230,8 @@ class SplitMoments:
 
     def add(self, given: Tensor, wanted: Tensor, held: Tensor, products: bool) -> None:
         """Take in rows of V [n, m] and Y [n, r]; `held` [n] says which the ridge is chosen on."""
+        if self.fit.origin is None and len(given):
+            self.fit.origin = self.held.origin = given.mean(0)
         for moments, some in ((self.fit, ~held), (self.held, held)):
             if some.any():
                 moments.add(given[some], wanted[some], products)

@@ -35,8 +35,6 @@ BATCHES = 32
 """Calibration batches to look at, at most."""
 ENOUGH, FEWEST = 2, 4096
 """Rows of data for each input of a product, and in all, after which it looks at no more; drawn at random."""
-PANEL = 512
-"""Columns of moments that are computed together, from the diagonal downwards."""
 MEMORY = 1 << 30
 """Bytes of moments to hold at a time; what needs more is gathered in further passes over the data."""
 LARGEST = 16384
@@ -81,20 +79,21 @@ class _Product:
         """Take in rows [n, k]."""
         import torch
 
+        from .symmetric_products import add_products
+
         columns = columns.to(self.products.device)
         self.rows += len(columns)
         self.sums += columns.sum(0, dtype=torch.float64)
-        for first in range(0, columns.shape[1], PANEL):
-            last = first + PANEL
-            self.products[first:last, :last].addmm_(columns[:, first:last].T, columns[:, :last])
+        add_products(self.products, columns)
 
     def moments(self) -> Any:
         """[k, k] mean products of the inputs, of centred ones where a bias can hold the mean."""
         import torch
 
+        from .symmetric_products import whole_products
+
         mean = self.sums / self.rows
-        found = self.products.tril().double() / self.rows
-        found += found.tril(-1).T
+        found = whole_products(self.products) / self.rows
         return found - torch.outer(mean, mean) if self.centred else found
 
 

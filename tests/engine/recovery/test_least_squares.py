@@ -348,7 +348,7 @@ def test_attention_is_repaired_in_all_its_parts_wherever_torch_adds_the_bias(two
         centred = given - given.mean(0)
         change = (student.attention.in_proj_weight - plain.in_proj_weight).detach().double()[part]
         found = _distances(change, centred, missing - missing.mean(0))
-        assert found[0] < 1e-5 < found[1]
+        assert found[0] < 1e-4 < found[1]
         rest = (wanted - given @ student.attention.in_proj_weight.detach().double()[part].T).mean(0)
         assert torch.allclose(student.attention.in_proj_bias.detach().double()[part], rest, atol=1e-5)
 
