@@ -11,7 +11,8 @@ earlier layers have changed. Two repairs bring its outputs back to Y:
 Layers are repaired in the order in which they run (`lockstep.py`), each on the inputs that the cut model gives it once
 all layers before it are repaired. On the way each BatchNorm is adjusted to what became of its inputs, as it is once the
 repair is done (`batchnorm.py`): otherwise later layers would correct what the norms will correct. Weights that one
-forward reads several times have no such place: they are repaired first, on the original's inputs.
+forward reads several times, or in parts, have no such place: they are repaired first, on the original's inputs. So are
+those of which both models go through samples in another order, in their place.
 
 Least squares on the cut model's inputs are *sequential*. From the same forwards comes an *independent* repair: V are
 those of the original's inputs that are left, whatever earlier layers have become. It makes up for nothing that they
@@ -46,7 +47,7 @@ from ..tasks.evaluate_on import first_inputs
 from ..tasks.protocol import Split, Task
 from ..tracing.model_state import model_state_restored
 from ..tracing.tree import tensors_of
-from ..tracing.weight_products import ProductUnit, Seen, WeightProduct, WeightProducts, drawn_rows
+from ..tracing.weight_products import Place, ProductUnit, Seen, WeightProduct, WeightProducts, drawn_rows
 from .batchnorm import adjusting_batchnorm, norms_can_be_adjusted
 from .consumer_units import ConsumerUnit, factor_of, kept_elements, units_of
 from .lockstep import in_order, own_copy, paused_forwards, plain_attention
@@ -59,6 +60,7 @@ from .repair_result import (
     NO_GAIN,
     NO_NUMBERS,
     NO_VIEW,
+    TOO_FEW,
     TOO_LARGE,
     TRAINED,
     RepairResult,
@@ -83,6 +85,8 @@ FORWARDS, JOINED = 4, 8
 """Batches are joined into so many forwards, or more, so that none has over so many batches or needs over `MEMORY`."""
 ADJUSTED = 8
 """Samples of a forward that BatchNorm is adjusted on, at least."""
+COMPARED, LIKE = 512, 0.2
+"""Rows by which it is seen whether those of both models belong together, and the correlation from which on they do."""
 SURVEYED = 4
 """Samples of the first look at the model."""
 EQUAL = 1e-5
@@ -135,7 +139,7 @@ class Moments:
         Args:
             weight: [r, m] of the plain cut.
             factor: [r] what outputs are multiplied with.
-            added: [r] what the student's operator adds.
+            added: [r] what the student's operator adds more than the original's.
         """
         missing = factor * self.wanted - weight @ self.given - self.rows * added
         if self.origin is None or not isinstance(self.squares, Tensor):
@@ -249,31 +253,33 @@ class Consumer:
 
     def look(
         self,
-        teacher: ProductUnit,
-        result: Any,
+        product: WeightProduct,
         student: ProductUnit | None,
         share: int,
         products: bool,
-        bare: bool,
         independent: bool,
+        bias: Tensor | None,
     ) -> None:
-        """Take in rows of a batch.
+        """Take in rows of a batch: of the bare product, whichever bias the operator adds.
 
         Args:
-            teacher: The original's product.
-            result: Of its operator.
+            product: The original's.
             student: The student's; None to take the inputs that are left of the original's.
             share: How many rows at most.
             products: Least squares need them.
-            bare: Without what the operator adds.
             independent: Also with the inputs that are left of the original's.
+            bias: What the original's operator adds by its name.
         """
+        teacher = product.units[self.unit.place]
         rows = drawn_rows(teacher, share, self.random)
         if not len(rows):
             return
-        wanted = teacher.product(rows) if bare else teacher.outputs(result, rows)
+        bare = product.adds and bias is None
+        wanted = teacher.product(rows) if bare else teacher.outputs(product.result, rows)
         wide = wide_device(wanted.device)
         wanted = wanted[:, self.unit.rows].float().to(wide)
+        if bias is not None and not product.steps:
+            wanted = wanted - teacher.added(bias)[self.unit.rows].float().to(wide)
         theirs = teacher.columns(rows)[:, self.unit.left].float().to(wide) if independent or student is None else None
         given = cast("Tensor", theirs) if student is None else student.columns(rows).float().to(wide)
         sound = given.isfinite().all(1) & wanted.isfinite().all(1)
@@ -281,7 +287,7 @@ class Consumer:
             self.bad += int((~sound).sum())
             rows, given, wanted = rows[sound.cpu()], given[sound], wanted[sound]
             theirs = None if theirs is None else theirs[sound]
-        held = rows >= teacher.rows - teacher.rows // HELD_OUT  # of other samples than the rest
+        held = rows >= teacher.rows - teacher.rows // HELD_OUT  # the last of the batch
         if bool(held.all()) or not held.any():  # a batch may have fewer rows than one of so many
             held = (torch.arange(len(rows)) + self.looked) % HELD_OUT == HELD_OUT - 1
         self.looked += len(rows)
@@ -297,7 +303,7 @@ class Consumer:
         weight: Tensor,
         full: Tensor,
         bias: Tensor | None,
-        included: bool,
+        theirs: Tensor | None,
         products: bool,
     ) -> Message | None:
         """Repair a weight and bias of a plain cut in place; why not where they stay.
@@ -308,18 +314,22 @@ class Consumer:
             weight: The student's weight, or a copy.
             full: [m, k] of the original's product.
             bias: [r] the part of the student's bias that belongs to it; None where it has none of its own.
-            included: The original's outputs hold it.
+            theirs: [r] the original's bias; None where the student's is that, as far as is known.
             products: By least squares, not by the bias alone.
         """
         factor = factor_of(own, weight, self.unit, full)
         if factor is None:
             return TRAINED
+        if bias is None and not products:
+            return NO_BIAS
         if not seen.fit.rows or not seen.held.rows:
-            return NO_NUMBERS if self.bad else NO_DATA
+            return NO_NUMBERS if self.bad else TOO_FEW if self.looked else NO_DATA
         view = own.view(weight)
         wide = wide_device(view.device)  # of the sums too
         plain, factor = view.flatten(1).to(wide).double(), factor.to(wide)
-        added = bias.to(wide).double() if bias is not None and included else torch.zeros_like(factor)
+        added = torch.zeros_like(factor)
+        if bias is not None and theirs is not None:
+            added = bias.to(wide).double() - factor * theirs.to(wide).double()
         fit, held = (one.residual(plain, factor, added) for one in (seen.fit, seen.held))
         centred, found = bias is not None, list[tuple[float, float]]()
         for ridge in (*(RIDGES if products else ()), *((math.inf,) if centred else ())):
@@ -500,6 +510,7 @@ class Reconstruction:
         self._survey = Survey()
         self._sequential, self._independent = RepairState({**self._own}), RepairState({})
         self._before: dict[str, Tensor] = {}
+        self._written: dict[str, Tensor] = {}
 
     def undo(self) -> None:
         """Put back what the student's weights were."""
@@ -558,7 +569,8 @@ class Reconstruction:
             units = units_of(product, self._elements[name])
             if not units and product.units:
                 return
-            if product.call or product.steps:
+            whole = sum(one.view(weight).numel() for one in product.units) >= weight.numel()
+            if product.call or product.steps or not whole:
                 survey.shared.add(name)
             if product.derived or not product.units:
                 survey.excluded[name] = DERIVED if product.derived else NO_VIEW
@@ -583,40 +595,62 @@ class Reconstruction:
         names = [one for one in self._survey.order if one in self._survey.shared - self._survey.excluded.keys()]
         if not names:
             return
-        theirs: dict[str, dict[int, WeightProduct]] = {one: {} for one in names}
-        own: dict[str, dict[int, WeightProduct]] = {one: {} for one in names}
-        found: dict[tuple[str, int], list[Consumer]] = {}
-
-        def seen_own(product: WeightProduct) -> None:
-            """Keep the first product of each part."""
-            own[product.name].setdefault(product.part, product)
+        theirs: dict[str, dict[Place, WeightProduct]] = {one: {} for one in names}
+        own: dict[str, dict[Place, WeightProduct]] = {one: {} for one in names}
+        found: dict[tuple[str, Place], list[Consumer]] = {}
 
         def seen(product: WeightProduct) -> None:
             """Take in the rows of a product."""
-            name, part = product.name, product.part
-            if part not in theirs[name]:
-                theirs[name][part] = product
-                found[name, part] = [Consumer(one) for one in units_of(product, self._elements[name])]
+            name, place = product.name, product.place
+            if place not in theirs[name]:
+                theirs[name][place] = product
+                found[name, place] = [Consumer(one) for one in units_of(product, self._elements[name])]
             enough = self._survey.enough(name)
-            for one in found[name, part]:
+            for one in found[name, place]:
                 if one.sequential.fit.rows < enough:
-                    unit = product.units[one.unit.place]
-                    bare = self._is_bare(product, self._bias_of(product, own[name].get(part)))
-                    one.look(unit, product.result, None, -(-enough // len(batches)), self._products, bare, False)
+                    one.look(product, None, -(-enough // len(batches)), self._products, False, self._added_by(product))
 
-        with forward_of(self._student, self._token, seen_own, names) as (model, _):
-            call(model, batches[0])
+        def seen_own(product: WeightProduct) -> None:
+            """Keep the first product at each place."""
+            own[product.name].setdefault(product.place, product)
+
         for number, inputs in enumerate(batches, start=1):
             check(self._token)
             with forward_of(self._teacher, self._token, seen, names) as (model, watch):
                 watch.present = filled(inputs)
                 call(model, inputs)
             yield Progress("Recording the inputs of layers", number, len(batches))
+        for inputs in batches:
+            if all(len(own[one]) >= len(theirs[one]) for one in names):
+                break
+            check(self._token)
+            with forward_of(self._student, self._token, seen_own, names) as (model, _):
+                call(model, inputs)
         for name in names:
-            alike = len(theirs[name]) == len(own[name])  # else their parts do not belong together
-            for part, product in theirs[name].items():
-                self._repair(found[name, part], product, own[name].get(part), alike)
+            for place, product in theirs[name].items():
+                consumers = found[name, place]
+                counterpart = self._counterpart(consumers, product, own[name].values())
+                self._repair(consumers, product, counterpart, NO_VIEW if own[name] else NO_DATA)
             yield Progress("Repairing layers", len(self._sequential.done), len(self._elements))
+
+    @torch.no_grad()
+    def _counterpart(
+        self, consumers: Sequence[Consumer], theirs: WeightProduct, candidates: Iterable[WeightProduct]
+    ) -> WeightProduct | None:
+        """The student's product that reads what is left of the numbers that the original's reads."""
+        elements, weight = self._elements[theirs.name], self._own[theirs.name]
+        numbers = torch.arange(weight.numel()).view(weight.shape)
+        own = torch.empty_strided(weight.shape, weight.stride(), dtype=torch.int64).copy_(numbers)
+        left = torch.empty_strided(elements.shape, elements.stride(), dtype=torch.int64).fill_(-1)
+        left[elements] = numbers.flatten()
+
+        def reads(product: WeightProduct, one: Consumer) -> bool:
+            """Whether a product of the student's has what is left of a consumer."""
+            unit = one.unit
+            wanted = theirs.units[unit.place].view(left).flatten(1)[unit.rows][:, unit.left]
+            return unit.own < len(product.units) and torch.equal(product.units[unit.own].view(own).flatten(1), wanted)
+
+        return next((product for product in candidates if all(reads(product, one) for one in consumers)), None)
 
     def _repair_in_order(self, waiting: Sequence[str], batches: Sequence[Inputs]) -> Job[list[str]]:
         """Repair weights in the order in which they run; gives those that need more batches than fit beside others."""
@@ -662,73 +696,95 @@ class Reconstruction:
         found = [Consumer(one) for one in units_of(theirs, self._elements[name])]
         share = -(-max(ENOUGH * max((len(one.unit.left) for one in found), default=0), FEWEST) // len(here))
         fits = 8 * sum(len(one.unit.left) ** 2 for one in found) <= MEMORY  # two moments in float32
-        bare, products = self._is_bare(theirs, self._bias_of(theirs, own)), self._products
-        # Where one model adds its bias in the operator and the other behind it, their rows may come in another order.
-        ordered = own is not None and own.bias == theirs.bias
         for one in found:
             for teacher, student in here:
-                if teacher is not None:
-                    unit = teacher.units[one.unit.place]
-                    there = ordered and student is not None and one.unit.own < len(student.units)
-                    paired = student.units[one.unit.own] if student is not None and there else None
-                    # Where experts were given other tokens than in the original, rows do not belong together.
-                    paired = paired if paired is not None and paired.rows == unit.rows else None
-                    one.look(unit, teacher.result, paired, share, products, bare, independent=products and fits)
+                if teacher is None or teacher.place != theirs.place:
+                    continue
+                paired = None
+                if student is not None and one.unit.own < len(student.units):
+                    paired = student.units[one.unit.own]
+                    paired = paired if _belong_together(one.unit, teacher, paired) else None
+                one.look(teacher, paired, share, self._products, self._products and fits, self._added_by(teacher))
         if found:
             self._repair(found, theirs, own)
 
-    def _bias_of(self, theirs: WeightProduct, own: WeightProduct | None) -> str:
+    def _added_by(self, theirs: WeightProduct) -> Tensor | None:
+        """The parameter of the original that an operator adds."""
+        return self._weights[theirs.bias].detach() if theirs.bias else None
+
+    def _bias_of(self, theirs: WeightProduct, own: WeightProduct) -> str:
         """Name of the bias that a repair of a product writes, "" for none.
 
         Either model may add it behind its operator: torch does, depending on how the inputs lie in memory.
         """
-        name = "" if own is None else own.bias or theirs.bias
-        if own is None or name not in self._own:
-            return ""
-        if theirs.bias and (theirs.bias != name or name in self._survey.mixed):
+        name = own.bias or theirs.bias
+        if name not in self._own or (theirs.bias and (theirs.bias != name or name in self._survey.mixed)):
             return ""
         whole = sum(len(one.view(self._own[own.name])) for one in own.units)
         return name if own.bias or len(self._own[name]) == whole else ""
 
-    def _is_bare(self, theirs: WeightProduct, bias: str) -> bool:
-        """What the original's operator adds is not the bias that is written."""
-        return theirs.steps or (theirs.adds and not (bias and theirs.bias == bias))
-
     @torch.no_grad()
     def _repair(
-        self, found: Sequence[Consumer], theirs: WeightProduct, own: WeightProduct | None, alike: bool = True
+        self,
+        found: Sequence[Consumer],
+        theirs: WeightProduct,
+        own: WeightProduct | None,
+        missing: Message = NO_DATA,
     ) -> None:
-        """Write all parts of a weight; `alike`: the student's product is that part of its weight that theirs is."""
-        name, bias_name, states = theirs.name, self._bias_of(theirs, own), [self._sequential]
+        """Write all parts of a weight, or what one product reads of it; `missing`: why there is none of its own."""
+        name, states = theirs.name, [self._sequential]
         if self._products:
             states.append(self._independent)
-        why = NO_DATA if own is None else NO_VIEW if own.derived or not alike else None
-        if why is None and not self._products and not bias_name:
+        bias_name = "" if own is None else self._bias_of(theirs, own)
+        why = NO_VIEW if own is not None and own.derived else None
+        if why is None and own is not None and not self._products and not bias_name:
             why = NO_BIAS
         if own is None or why is not None:
             for state in states:
-                state.note(name, why)
+                state.note(name, why or missing)
             return
         for one in (name, bias_name):
             if one and one not in self._before:
                 self._before[one] = self._own[one].detach().clone()
                 for state in states[1:]:
                     state.weights[one] = self._before[one].clone()
-        included = bool(bias_name) and theirs.bias == bias_name and not theirs.steps
+        written = torch.zeros_like(self._own[bias_name], dtype=torch.bool) if bias_name else None
+        written = written if written is None else self._written.setdefault(bias_name, written)
         for one in found:
             if one.unit.own >= len(own.units):
                 for state in states:
                     state.note(name, NO_VIEW)
                 continue
-            unit = own.units[one.unit.own]
-            full = theirs.units[one.unit.place].view(self._weights[name].detach()).flatten(1)
+            unit, there = own.units[one.unit.own], theirs.units[one.unit.place]
+            full = there.view(self._weights[name].detach()).flatten(1)
+            # Another layer may add the same bias: what has been written for one stays.
+            free = written is not None and not unit.added(written).any()
+            added = self._added_by(theirs) if theirs.bias == bias_name and not theirs.steps else None
+            added = None if added is None else there.added(added)[one.unit.rows]
             for state in states:
                 alone = state is self._independent and one.independent.fit.rows
                 seen = one.independent if alone else one.sequential
-                weight = state.weights[name].detach()
-                bias = unit.added(state.weights[bias_name].detach()) if bias_name else None
-                why = one.repair(seen, unit, weight, full, bias, included, self._products)
+                bias = unit.added(state.weights[bias_name].detach()) if free else None
+                why = one.repair(seen, unit, state.weights[name].detach(), full, bias, added, self._products)
                 state.note(name, why)
+            if free and written is not None:
+                unit.added(written).fill_(True)
+
+
+def _belong_together(unit: ConsumerUnit, teacher: WeightProduct, student: ProductUnit) -> bool:
+    """Whether rows of both models are of the same samples and tokens.
+
+    Attention may go through its tokens first in one model and through its samples first in the other, and experts may
+    be given other tokens. Then what enters has nothing to do with what is left of the original's inputs.
+    """
+    theirs = teacher.units[unit.place]
+    if student.rows != theirs.rows:
+        return False
+    rows = drawn_rows(theirs, COMPARED, torch.Generator().manual_seed(0))
+    pair = [student.columns(rows).double(), theirs.columns(rows)[:, unit.left].double()]
+    given, wanted = (one - one.mean(0) for one in pair)
+    size = float(given.square().sum() * wanted.square().sum()) ** 0.5
+    return not size > 0 or float((given * wanted).sum()) / size > LIKE
 
 
 @contextmanager

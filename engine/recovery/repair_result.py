@@ -8,11 +8,12 @@ SPELLED_OUT = 4
 """Layers that are named where several were left for the same reason."""
 
 NO_DATA = Message("repair.no_data", "No calibration sample reached it. Add data that does.")
+TOO_FEW = Message("repair.too_few", "Too few calibration samples reached it. Add data.")
 DERIVED = Message("repair.derived", "Its weight is computed from other parameters. Fine-tune instead.")
-MIXED = Message("repair.mixed", "Its weight is also used in another way, such as an embedding. Fine-tune instead.")
+MIXED = Message("repair.mixed", "Its weight is also read in another way, as an embedding or turned. Fine-tune instead.")
 TRAINED = Message("repair.trained", "It was trained since the cut. Repair before training.")
 TOO_LARGE = Message("repair.too_large", "It has too many inputs. Fine-tune instead.")
-NO_BIAS = Message("repair.no_bias", "It has no bias. Choose least squares.")
+NO_BIAS = Message("repair.no_bias", "It has no bias, or one that is not added with the product. Choose least squares.")
 NO_VIEW = Message("repair.no_view", "Its weight is read in another form. Fine-tune instead.")
 NO_NUMBERS = Message("repair.no_numbers", "Its calibration inputs contain NaN or infinity. Check the data.")
 NO_GAIN = Message("repair.no_gain", "The plain cut was better on calibration data that was held out.")
@@ -23,7 +24,8 @@ INDEPENDENT = Message(
 UNUSED = Message("repair.unused", "The repaired model was worse on the val split. The cut is kept as it was.")
 
 REASONS = {
-    one.code: one for one in (NO_DATA, DERIVED, MIXED, TRAINED, TOO_LARGE, NO_BIAS, NO_VIEW, NO_NUMBERS, NO_GAIN)
+    one.code: one
+    for one in (NO_DATA, TOO_FEW, DERIVED, MIXED, TRAINED, TOO_LARGE, NO_BIAS, NO_VIEW, NO_NUMBERS, NO_GAIN)
 }
 """Why a layer was not repaired, by code."""
 

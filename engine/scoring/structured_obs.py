@@ -218,7 +218,7 @@ def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Prod
     import torch
 
     from ..tracing.isolated_forward import quiet_forward
-    from ..tracing.weight_products import WeightProduct, WeightProducts, drawn_rows
+    from ..tracing.weight_products import Place, WeightProduct, WeightProducts, drawn_rows
     from .cancellable_autograd import interruptible
     from .tied_weights import untied_weights
 
@@ -226,14 +226,16 @@ def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Prod
     batches = needed = min(rated.task.batch_count(Split.TRAIN) or BATCHES, rated.choices.batches or BATCHES)
     each = max(costs(rated.analysis, rated.removed).macs, 1)
     random = torch.Generator().manual_seed(rated.seed)
-    begins: dict[tuple[str, int], int] = {}
+    begins: dict[tuple[str, Place], int] = {}
 
     def seen(product: WeightProduct) -> None:
         """Add what entered some rows of a product, drawn at random."""
         if product.name not in dims or (product.name not in found and product.call):
             return
-        every, part = found.setdefault(product.name, []), (product.name, product.part)
+        every, part = found.setdefault(product.name, []), (product.name, product.place)
         if part not in begins:
+            if every and product.name in watching.mixed:  # weights of one would be written over those of the other
+                return
             begins[part] = len(every)
             every += _products(rated, product, dims[product.name])
         for one, unit in zip(every[begins[part] :], product.units, strict=False):

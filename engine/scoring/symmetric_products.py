@@ -21,6 +21,10 @@ def add_products(total: Tensor, columns: Tensor) -> None:
 
 def whole_products(total: Tensor) -> Tensor:
     """[k, k] in float64, of a total that `add_products` made or a sum of such."""
-    found = total.tril().to(torch.float64)
-    found += found.tril(-1).T
+    found = total.to(torch.float64, copy=True)
+    for first in range(0, len(found), PANEL):
+        last = first + PANEL
+        found[:first, first:last] = found[first:last, :first].T
+        block = found[first:last, first:last]
+        block.copy_(block.tril() + block.tril(-1).T)
     return found

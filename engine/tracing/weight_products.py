@@ -22,9 +22,13 @@ from .tree import tensors_of
 ATEN: Any = torch.ops.aten
 PRODUCTS: dict[Any, int] = {ATEN.mm.default: 0, ATEN.bmm.default: 0, ATEN.addmm.default: 1, ATEN.baddbmm.default: 1}
 """Operator -> place of its first operand; the second follows, and what is added stands before."""
+SCALES = ("alpha", "beta")
+"""What these multiply a product and what is added to it with, 1 unless given."""
 WITH_WEIGHTS = frozenset((*PRODUCTS, ATEN.convolution.default, ATEN._grouped_mm.default, ATEN.mkldnn_rnn_layer.default))
 """What they combine a weight with is data."""
 FLATTENS = (ATEN.view.default, ATEN._unsafe_view.default, ATEN._reshape_alias.default)
+Place: TypeAlias = tuple[tuple[int, tuple[int, ...], tuple[int, ...]], ...]
+"""(offset, sizes, strides) in a weight of each matrix that a product reads, sizes of 1 left out."""
 TURNS = (ATEN.t.default, ATEN.transpose.int, ATEN.detach.default)
 """Views that leave the rows of a matrix where they are."""
 
@@ -58,7 +62,7 @@ class ProductUnit(Protocol):
         ...
 
     def added(self, vector: Tensor) -> Tensor:
-        """[m] the part of what the operator adds that belongs to these outputs."""
+        """[m] view of the part of the parameter that the operator adds to these outputs."""
         ...
 
 
@@ -69,10 +73,10 @@ class WeightProduct:
     Attributes:
         name: The weight.
         call: How many products of this forward had read the weight before.
-        part: Which part of the weight it reads, numbered as a forward comes to them: attention on two inputs reads one
-            weight in two or three products.
+        place: What of the weight it reads, and how: attention on two inputs reads one weight in two or three products,
+            a loop over experts one expert in each.
         units: None where M lies in no view of the weight.
-        bias: Name of the vector that the same operator adds, "" where it adds none.
+        bias: Name of the parameter that the same operator adds as it is, "" where it adds none.
         derived: The operand was computed from parameters alone, so that writing the weight changes other numbers.
         adds: The operator adds something to the product.
         steps: The operator goes through a sequence, each step reads the result of the one before: it is told of only
@@ -88,7 +92,7 @@ class WeightProduct:
     adds: bool = False
     steps: bool = False
     result: Any = None
-    part: int = 0
+    place: Place = ()
 
 
 Seen: TypeAlias = Callable[[WeightProduct], None]
@@ -104,7 +108,7 @@ class MatrixUnit:
         offset: Where it begins in the weight.
         pick: Finds [R, m] in the operator's result; None where the operator does not return it.
         flags: [R] rows that count, None where all do.
-        start: Where what the operator adds begins in its vector.
+        start: Where what the operator adds begins in its parameter.
     """
 
     features: Tensor
@@ -141,8 +145,8 @@ class MatrixUnit:
         return like.as_strided(turned.shape, turned.stride(), like.storage_offset() + self.offset)
 
     def added(self, vector: Tensor) -> Tensor:
-        """[m] from where it begins: attention may read a part of a vector."""
-        return vector[self.start : self.start + self.operand.shape[1]]
+        """[m] from where it begins: attention may read a part of a vector, experts a row of a matrix."""
+        return vector.as_strided((self.operand.shape[1],), (1,), int(vector.storage_offset()) + self.start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +265,7 @@ class WeightProducts(TorchDispatchMode):
     Attributes:
         present: [N, T] flags of the tokens of this forward that count, None where all do.
         mixed: Names of weights that an operator combined with data otherwise than in a product (an embedding, a scale),
-            or that products read in two ways: a decoder that turns the encoder's weight.
+            or of which products read the same numbers in two ways: a decoder that turns the encoder's weight.
         read: Names of weights that any operator read.
     """
 
@@ -294,7 +298,7 @@ class WeightProducts(TorchDispatchMode):
         self._derived: dict[int, tuple[str, Tensor]] = {}
         self._rows: dict[tuple[int, int], tuple[int, ...]] = {}
         self._calls: dict[str, int] = {}
-        self._parts: dict[str, list[tuple[int, int, tuple[int, ...]]]] = {}
+        self._places: dict[str, list[Place]] = {}
         self.mixed: set[str] = set()
         self.read: set[str] = set()
 
@@ -307,11 +311,11 @@ class WeightProducts(TorchDispatchMode):
         self._derived.clear()
         self._rows.clear()
         self._calls.clear()
-        self._parts.clear()
+        self._places.clear()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator and tell of it."""
-        product = self._product(func, args)
+        product = self._product(func, args, kwargs or {})
         if product is not None and self._before is not None:
             self._before(product)
         result = func(*args, **(kwargs or {}))
@@ -324,16 +328,16 @@ class WeightProducts(TorchDispatchMode):
             self._follow(args, result)
         return result
 
-    def _product(self, func: Any, args: Any) -> WeightProduct | None:
+    def _product(self, func: Any, args: Any, kwargs: Any) -> WeightProduct | None:
         if func in PRODUCTS:
-            return self._of_matrices(args, PRODUCTS[func])
+            return self._of_matrices(args, PRODUCTS[func], scales=any(kwargs.get(one, 1) != 1 for one in SCALES))
         if func is ATEN.convolution.default:
             return self._of_convolution(args)
         if func is ATEN._grouped_mm.default and args[1].ndim == 3:
             return self._of_experts(args)
         return None
 
-    def _of_matrices(self, args: Any, place: int) -> WeightProduct | None:
+    def _of_matrices(self, args: Any, place: int, scales: bool) -> WeightProduct | None:
         first, second = args[place : place + 2]
         name = self._name(second)
         turned = not name
@@ -341,19 +345,26 @@ class WeightProducts(TorchDispatchMode):
         if not self._is_told(name):
             return None
         features, operand = (second.mT, first.mT) if turned else (first, second)
-        bias = self._name(args[0]) if place and not turned and args[0].ndim == 1 else ""
-        start = self._offset(bias, args[0]) if bias else 0
-        bias, start = (bias, start) if start is not None else ("", 0)
-        units = self._matrices(name, features, operand, turned, start)
+        start = None
+        if place and not turned and not scales and args[0].ndim == 1 and operand.ndim == 2:
+            start = self._start(args[0])
+        bias, begin = start or ("", 0)
+        units = self._matrices(name, features, operand, turned, begin)
         return self._told(name, units, bias, operand, place > 0)
+
+    def _start(self, vector: Tensor) -> tuple[str, int] | None:
+        """(Name of the parameter that a vector lies in, where it begins there); None for what was computed."""
+        name = self._name(vector) if _memory(vector) in self._known else ""
+        start = self._offset(name, vector) if name and vector.stride(0) == 1 else None
+        return None if start is None else (name, start)
 
     def _of_convolution(self, args: Any) -> WeightProduct | None:
         name = self._name(args[1])
         if not self._is_told(name):
             return None
-        bias = self._name(args[2]) if args[2] is not None else ""
-        units = self._convolution(name, args)
-        return self._told(name, units, bias, args[1], args[2] is not None, transposed=bool(args[6]))
+        start = None if args[2] is None else self._start(args[2])
+        bias = start[0] if start is not None and args[2].shape == self._weights[start[0]].shape else ""
+        return self._told(name, self._convolution(name, args), bias, args[1], args[2] is not None)
 
     def _of_experts(self, args: Any) -> WeightProduct | None:
         """One matrix for each expert of a stack; the rows of each end at an offset."""
@@ -372,25 +383,18 @@ class WeightProducts(TorchDispatchMode):
         return bool(name) and (self._only is None or name in self._only)
 
     def _told(
-        self,
-        name: str,
-        units: Sequence[ProductUnit],
-        bias: str,
-        operand: Tensor,
-        adds: bool = False,
-        transposed: bool = False,
+        self, name: str, units: Sequence[ProductUnit], bias: str, operand: Tensor, adds: bool = False
     ) -> WeightProduct:
         self.read.add(name)
         number = self._calls.get(name, 0)
         self._calls[name] = number + 1
-        parts, derived = self._parts.setdefault(name, []), _memory(operand) not in self._known
-        first = self._begin(name, operand)
-        part = first, _last(first, operand), (*operand.shape, *operand.stride(), transposed)
-        if part not in parts:
-            if any(part[0] <= other[1] and other[0] <= part[1] for other in parts):
+        place = _place_of(units, self._weights[name])
+        places = self._places.setdefault(name, [])
+        if place not in places:
+            if places and _overlap(place, places, self._weights[name]):
                 self.mixed.add(name)
-            parts.append(part)
-        return WeightProduct(name, number, units, bias, derived, adds, part=parts.index(part))
+            places.append(place)
+        return WeightProduct(name, number, units, bias, _memory(operand) not in self._known, adds, place=place)
 
     def _matrices(
         self, name: str, features: Tensor, operand: Tensor, turned: bool, start: int
@@ -468,20 +472,19 @@ class WeightProducts(TorchDispatchMode):
                 return name
         return self._derived[memory][0] if memory in self._derived else ""
 
-    def _begin(self, name: str, operand: Tensor) -> int:
-        """Where an operand begins in its weight, or in what was made of it."""
-        base = self._derived[_memory(operand)][1] if _memory(operand) in self._derived else self._weights[name]
-        return int(operand.storage_offset() - base.storage_offset())
-
     def _offset(self, name: str, operand: Tensor) -> int | None:
         """Where an operand begins in its weight; None where it is no view of anything of the weight's shape."""
         weight = self._weights[name]
-        if _memory(operand) in self._derived:
-            made = self._derived[_memory(operand)][1]
+        memory = _memory(operand)
+        if memory in self._derived:
+            made = self._derived[memory][1]
             if made.shape != weight.shape or made.stride() != weight.stride():
                 return None
-        offset = self._begin(name, operand)
-        return offset if operand.numel() and offset >= 0 and _last(offset, operand) < weight.numel() else None
+            offset = int(operand.storage_offset() - made.storage_offset())
+        else:
+            offset = int(operand.storage_offset() - weight.storage_offset())
+        last = offset + sum((int(n) - 1) * int(s) for n, s in zip(operand.shape, operand.stride(), strict=True))
+        return offset if operand.numel() and offset >= 0 and last < weight.numel() else None
 
     def _flags(self, features: Tensor, sizes: tuple[int, ...]) -> Tensor | None:
         if self.present is None:
@@ -547,9 +550,24 @@ def _rows_between(start: int, stop: int) -> Callable[[Any], Tensor]:
     return pick
 
 
-def _last(first: int, operand: Tensor) -> int:
-    """Where an operand that begins at `first` ends, its last number included."""
-    return first + sum((int(n) - 1) * int(s) for n, s in zip(operand.shape, operand.stride(), strict=True))
+def _place_of(units: Sequence[ProductUnit], weight: Tensor) -> Place:
+    """What units read of a weight."""
+    found: list[tuple[int, tuple[int, ...], tuple[int, ...]]] = []
+    for unit in units:
+        view = unit.view(weight)
+        dims = [(int(n), int(step)) for n, step in zip(view.shape, view.stride(), strict=True) if n > 1]
+        offset = int(view.storage_offset() - weight.storage_offset())
+        found.append((offset, tuple(n for n, _ in dims), tuple(step for _, step in dims)))
+    return tuple(found)
+
+
+def _overlap(place: Place, others: Iterable[Place], weight: Tensor) -> bool:
+    """Whether products at a place of a weight read what others read at other places."""
+    mark = torch.empty_strided(weight.shape, weight.stride(), dtype=torch.bool).zero_()
+    for other in others:
+        for offset, sizes, strides in other:
+            mark.as_strided(sizes, strides, offset).fill_(True)
+    return any(bool(mark.as_strided(sizes, strides, offset).any()) for offset, sizes, strides in place)
 
 
 def _memory(tensor: Tensor) -> int:

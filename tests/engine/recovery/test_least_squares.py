@@ -322,9 +322,12 @@ class Attending(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.flatten(1, 2)
-        queries = self.put(rows).sin()
-        keys = queries if self.other is None else self.other(rows).sin()
-        return self.head((queries + self.attention(queries, keys, keys, need_weights=False)[0]).mean(1))
+        queries = self._turned(self.put(rows).sin())
+        keys = queries if self.other is None else self._turned(self.other(rows).sin())
+        return self.head(self._turned(queries + self.attention(queries, keys, keys, need_weights=False)[0]).mean(1))
+
+    def _turned(self, rows: Tensor) -> Tensor:
+        return rows if self.attention.batch_first else rows.transpose(0, 1).contiguous()
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
@@ -351,6 +354,131 @@ def test_attention_is_repaired_in_all_its_parts_wherever_torch_adds_the_bias(two
         assert found[0] < 1e-4 < found[1]
         rest = (wanted - given @ student.attention.in_proj_weight.detach().double()[part].T).mean(0)
         assert torch.allclose(student.attention.in_proj_bias.detach().double()[part], rest, atol=1e-5)
+
+
+def test_rows_of_other_samples_are_not_taken_for_the_same() -> None:
+    """A cut attention goes through samples and tokens in another order than torch's, whatever lies first."""
+    weights: list[Tensor] = []
+    for batch_first in (True, False):
+        model = Attending(two=False, batch_first=batch_first).eval()
+        student, kept = _half(model)
+        plain = float(student.attention.out_proj.weight.norm())
+        _repair(student, model, kept)
+        weights.append(student.attention.out_proj.weight.detach())
+        assert float(weights[-1].norm()) > 0.5 * plain  # of rows that have nothing to do with each other, nothing stays
+    assert torch.allclose(weights[0], weights[1], atol=1e-3)
+
+
+class SingleFirst(ToyTask):
+    """Two batches of one sample before those of many: torch adds attention's bias within the product there alone."""
+
+    def batches(self, split: Split, seed: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        images, labels = (torch.cat(some) for some in zip(*super().batches(split, seed), strict=True))
+        for first, last in ((0, 1), (1, 2), (2, 129), (129, 256)):
+            yield images[first:last], labels[first:last]
+
+
+def test_a_bias_counts_once_in_whichever_batch_it_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(least_squares, "JOINED", 1)
+    model = Attending(two=False, batch_first=True).eval()
+    found: list[Tensor] = []
+    for task in (ToyTask(), SingleFirst()):
+        student, kept = _half(model)
+        _repair(student, model, kept, task)
+        found.append(student.attention.in_proj_bias.detach())
+    assert torch.allclose(found[0], found[1], atol=0.1)
+
+
+class Adding(nn.Module):
+    """A product to which something is added that is no bias of its own."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.how, self.put, self.head = how, nn.Linear(64, 16), nn.Linear(12, 3)
+        self.weight, self.bias = nn.Parameter(torch.randn(2, 12, 16) / 4), nn.Parameter(torch.randn(2, 12))
+        self.late = nn.Parameter(torch.randn(12))
+
+    def products(self, x: Tensor) -> list[Tensor]:
+        """Of the two parts of the weight."""
+        rows = self.put(x.flatten(1)).sin()
+        if self.how == "stacked":
+            return [F.linear(rows, self.weight[n], self.bias[n]) for n in range(2)]
+        if self.how == "derived":
+            return [F.linear(rows, self.weight[n], self.late * 0.01) for n in range(2)]
+        if self.how == "scaled":
+            return [torch.addmm(self.late, rows, self.weight[n].T, beta=0.1, alpha=2.0) for n in range(2)]
+        if self.how == "once":
+            return [F.linear(rows, self.weight[0], self.late), F.linear(rows, self.weight[1])]
+        return list(torch.baddbmm(self.late, torch.stack([rows, rows.cos()]), self.weight.mT))  # shared
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = self.products(x)
+        return self.head(first.sin() + second.cos() + self.bias[0])
+
+
+@pytest.mark.parametrize("how", ["stacked", "derived", "scaled", "once", "shared"])
+@pytest.mark.parametrize("repair", [Repair.BIAS, Repair.LEAST_SQUARES])
+def test_what_is_added_to_a_product_is_not_taken_for_its_bias(how: str, repair: Repair) -> None:
+    model = Adding(how).eval()
+    plain, kept = _half(model)
+    student = copy.deepcopy(plain)
+    _repair(student, model, kept, how=repair)
+    rows = kept["weight"][1]
+    with torch.no_grad():
+        for number, wanted in enumerate(model.products(_images())):
+            wanted = wanted if rows is None else wanted[:, rows]
+            errors = [float((one.products(_images())[number] - wanted).square().mean()) for one in (plain, student)]
+            assert errors[1] <= (1.001 if repair is Repair.BIAS else 0.9) * errors[0]
+
+
+class Stacked(nn.Module):
+    """Experts in one stack, of which a loop reads those that somebody asks; the corner of an image says which."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.first, self.head = nn.Linear(64, 8), nn.Linear(8, 3)
+        self.up, self.down = nn.Parameter(torch.randn(3, 12, 8) / 3), nn.Parameter(torch.randn(3, 8, 12) / 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, which = self.first(x.flatten(1)), x[:, 0, 7, 7].round().long() % 3
+        result = torch.zeros_like(rows)
+        for expert in range(3):
+            mine = torch.nonzero(which == expert).flatten()
+            if len(mine):
+                hidden = F.linear(rows[mine], self.up[expert]).relu()
+                result = result.index_add(0, mine, F.linear(hidden, self.down[expert]))
+        return self.head(result)
+
+
+class Asking(ToyTask):
+    """Each batch asks two experts of three, never the same two in a row."""
+
+    def batches(self, split: Split, seed: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        for number, (images, labels) in enumerate(super().batches(split, seed)):
+            marked = images.clone()
+            marked[:, 0, 7, 7] = (torch.arange(len(images)) % 2 + number) % 3
+            yield marked, labels
+
+
+def test_experts_that_a_loop_reads_are_not_taken_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(least_squares, "JOINED", 1)
+    model = Stacked().eval()
+    images = torch.cat([images for images, _ in Asking().batches(Split.TRAIN, seed=0)])
+    plain, kept = _half(model, (images[:9],))
+    student = copy.deepcopy(plain)
+    result = _repair(student, model, kept, Asking())
+    assert {"up", "down"} <= set(result.repaired) and not result.left
+    _, rows, left = (None if one is None else torch.from_numpy(one) for one in kept["down"])
+    assert rows is not None and left is not None
+    for expert in range(3):
+        own = images[images[:, 0, 7, 7].long() == expert]
+        hidden = F.linear(model.first(own.flatten(1)), model.up[expert]).relu().detach().double()
+        given, before = hidden[:, left], plain.down[expert].detach().double()
+        missing = hidden @ model.down[expert].detach().double()[rows].T - given @ before.T
+        found = _distances(student.down[expert].detach().double() - before, given, missing)
+        assert found[0] < 1e-5 < found[1]
 
 
 class Experts(nn.Module):
