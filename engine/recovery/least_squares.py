@@ -784,7 +784,7 @@ def _belong_together(unit: ConsumerUnit, teacher: WeightProduct, student: Produc
     pair = [student.columns(rows).double(), theirs.columns(rows)[:, unit.left].double()]
     given, wanted = (one - one.mean(0) for one in pair)
     size = float(given.square().sum() * wanted.square().sum()) ** 0.5
-    return not size > 0 or float((given * wanted).sum()) / size > LIKE
+    return not size > 0 or abs(float((given * wanted).sum())) / size > LIKE
 
 
 @contextmanager
