@@ -199,6 +199,7 @@ class Checkpoint:
             "step": training.step,
             "tokens": training.tokens,
             "rate": None if training.found is None else asdict(training.found),
+            "temperature": None if training.softened is None else asdict(training.softened),
             "random": torch.get_rng_state(),
             "position": asdict(position),
             "time": {
