@@ -781,9 +781,9 @@ def _belong_together(unit: ConsumerUnit, teacher: WeightProduct, student: Produc
     if student.rows != theirs.rows:
         return False
     rows = drawn_rows(theirs, COMPARED, torch.Generator().manual_seed(0))
-    pair = [student.columns(rows).double(), theirs.columns(rows)[:, unit.left].double()]
+    pair = [student.columns(rows).float(), theirs.columns(rows)[:, unit.left].float()]
     given, wanted = (one - one.mean(0) for one in pair)
-    size = float(given.square().sum() * wanted.square().sum()) ** 0.5
+    size = float(given.square().sum()) ** 0.5 * float(wanted.square().sum()) ** 0.5
     return not size > 0 or abs(float((given * wanted).sum())) / size > LIKE
 
 
