@@ -11,7 +11,6 @@ from ..jobs import Job, Progress
 from ..tasks.evaluate_on import evaluate_on
 from ..tasks.protocol import Metric, Split
 from .found_rate import FoundRate
-from .found_temperature import FoundTemperature
 from .repair_result import RepairResult
 from .side_effects import modes_kept
 from .training import Training
@@ -35,7 +34,7 @@ class Recovered:
         divided: That memory did not do for whole batches; None where it did.
         overflow: How many steps were skipped in float16; None where none was.
         rate: The learning rate that trials found; None where none were made.
-        temperature: That which was found for the teacher; None where it is the usual one, or was said.
+        temperature: That which was found for class logits; 0 where it is the usual one, or was said.
     """
 
     state_dict: dict[str, Tensor]
@@ -51,13 +50,16 @@ class Recovered:
     divided: Message | None = None
     overflow: Message | None = None
     rate: FoundRate | None = None
-    temperature: FoundTemperature | None = None
+    temperature: float = 0.0
 
     @property
     def messages(self) -> tuple[Message, ...]:
         """For a person: what was done before any training, how batches ran, which steps counted."""
-        found = [None if one is None else one.message for one in (self.temperature, self.rate)]
-        others = (one for one in (self.teacher, self.divided, self.overflow, *found) if one is not None)
+        template = "Temperature {temperature}, found by how confident the teacher is on the training data."
+        fields = {"temperature": f"{self.temperature:.3g}"}
+        temperature = Message("recovery.temperature_found", template, fields) if self.temperature else None
+        rate = None if self.rate is None else self.rate.message
+        others = (one for one in (self.teacher, self.divided, self.overflow, temperature, rate) if one is not None)
         return (*others, *self.repair.messages)
 
 

@@ -199,7 +199,7 @@ class Checkpoint:
             "step": training.step,
             "tokens": training.tokens,
             "rate": None if training.found is None else asdict(training.found),
-            "temperature": None if training.softened is None else asdict(training.softened),
+            "temperature": training.settings.temperature,
             "random": torch.get_rng_state(),
             "position": asdict(position),
             "time": {

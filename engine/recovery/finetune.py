@@ -31,9 +31,9 @@ from .best_weights import Recovered, better_weights
 from .budget import Budget, Unit
 from .channels_last import MemoryLayout, layout_of
 from .checkpoint import Checkpoint, Position, best_of_checkpoint, points_of_checkpoint, put_back
+from .distillation_temperature import find_temperature
 from .domain_mixing import begin_mixing, mixed_anew, mixed_on, next_pass, stream_at
 from .features import Features
-from .found_temperature import FoundTemperature
 from .gradient_sharing import GradientSharing, MasksOrder, TrainingOrder
 from .least_squares import reconstruct
 from .mixed_precision import in_single
@@ -42,7 +42,6 @@ from .protocol import RecoverySettings, Repair
 from .rate_trials import RATE_TRIALS, rate_trials, tolerance, trial_steps, usual_trial_steps
 from .repair_result import RepairResult
 from .side_effects import modes_kept, pinned, working_copy
-from .teacher_softness import found_temperature
 from .time_limit import TimeLimit, TrainingTime
 from .training import Training, has_loss
 
@@ -183,20 +182,19 @@ def _run(
     best = (yield from spanning(_first(training, *reference, group, tuning), 0.0, begin)) if found is None else None
     parameters = sum(one.numel() for one in training.student.parameters())
     teacher = training.teacher if _learns_from_teacher(training) else None
+    temperature = 0.0
     if found is not None:
-        known = found.get("temperature")
-        training.softened = None if known is None else FoundTemperature(**known)
+        temperature = float(found.get("temperature", 0.0))
     elif teacher is not None:
-        training.softened = yield from found_temperature(training, _expected_steps(task, settings))
-    if training.softened is not None:
-        training.settings = replace(settings, temperature=training.softened.temperature)
+        temperature = yield from find_temperature(training, _expected_steps(task, settings))
+    training.settings = replace(settings, temperature=settings.temperature or temperature)
     with in_place(training, teacher, group, tuning):
         yield from begin_mixing(training, found or {}, parameters)
         if teacher is None and rest is not None:
             rest()
         job = _trained(training, best, found or {}, checkpoint, teacher)
         done = yield from spanning(_counted(job, training), begin, 1.0)
-        return replace(done, rate=training.found, temperature=training.softened)
+        return replace(done, rate=training.found, temperature=0.0 if settings.temperature else temperature)
 
 
 @contextmanager

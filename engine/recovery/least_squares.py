@@ -85,7 +85,7 @@ FORWARDS, JOINED = 4, 8
 """Batches are joined into so many forwards, or more, so that none has over so many batches or needs over `MEMORY`."""
 ADJUSTED = 8
 """Samples of a forward that BatchNorm is adjusted on, at least."""
-COMPARED, LIKE = 512, 0.2
+COMPARED, CORRELATED = 512, 0.2
 """Rows by which it is seen whether those of both models belong together, and the correlation from which on they do."""
 SURVEYED = 4
 """Samples of the first look at the model."""
@@ -264,11 +264,12 @@ class Consumer:
 
         Args:
             product: The original's.
-            student: The student's; None to take the inputs that are left of the original's.
+            student: The student's; None to take the inputs that are left of the original's, as where its rows have
+                nothing to do with them.
             share: How many rows at most.
             products: Least squares need them.
             independent: Also with the inputs that are left of the original's.
-            bias: What the original's operator adds by its name.
+            bias: The parameter of the original that its operator adds; None where it adds none, or something else.
         """
         teacher = product.units[self.unit.place]
         rows = drawn_rows(teacher, share, self.random)
@@ -278,15 +279,17 @@ class Consumer:
         wanted = teacher.product(rows) if bare else teacher.outputs(product.result, rows)
         wide = wide_device(wanted.device)
         wanted = wanted[:, self.unit.rows].float().to(wide)
-        if bias is not None and not product.steps:
+        if bias is not None:
             wanted = wanted - teacher.added(bias)[self.unit.rows].float().to(wide)
-        theirs = teacher.columns(rows)[:, self.unit.left].float().to(wide) if independent or student is None else None
+        theirs = teacher.columns(rows)[:, self.unit.left].float().to(wide) if products or student is None else None
         given = cast("Tensor", theirs) if student is None else student.columns(rows).float().to(wide)
         sound = given.isfinite().all(1) & wanted.isfinite().all(1)
         if not sound.all():
             self.bad += int((~sound).sum())
             rows, given, wanted = rows[sound.cpu()], given[sound], wanted[sound]
             theirs = None if theirs is None else theirs[sound]
+        if theirs is not None and not _correlated(given, theirs):
+            given = theirs  # rows of other samples: attention and experts may take them in another order
         held = rows >= teacher.rows - teacher.rows // HELD_OUT  # the last of the batch
         if bool(held.all()) or not held.any():  # a batch may have fewer rows than one of so many
             held = (torch.arange(len(rows)) + self.looked) % HELD_OUT == HELD_OUT - 1
@@ -703,14 +706,15 @@ class Reconstruction:
                 paired = None
                 if student is not None and one.unit.own < len(student.units):
                     paired = student.units[one.unit.own]
-                    paired = paired if _belong_together(one.unit, teacher, paired) else None
+                    # Where experts were given other tokens than in the original, rows do not belong together.
+                    paired = paired if paired.rows == teacher.units[one.unit.place].rows else None
                 one.look(teacher, paired, share, self._products, self._products and fits, self._added_by(teacher))
         if found:
             self._repair(found, theirs, own)
 
     def _added_by(self, theirs: WeightProduct) -> Tensor | None:
-        """The parameter of the original that an operator adds."""
-        return self._weights[theirs.bias].detach() if theirs.bias else None
+        """The parameter of the original that an operator adds to the product that it gives."""
+        return self._weights[theirs.bias].detach() if theirs.bias and not theirs.steps else None
 
     def _bias_of(self, theirs: WeightProduct, own: WeightProduct) -> str:
         """Name of the bias that a repair of a product writes, "" for none.
@@ -737,8 +741,6 @@ class Reconstruction:
             states.append(self._independent)
         bias_name = "" if own is None else self._bias_of(theirs, own)
         why = NO_VIEW if own is not None and own.derived else None
-        if why is None and own is not None and not self._products and not bias_name:
-            why = NO_BIAS
         if own is None or why is not None:
             for state in states:
                 state.note(name, why or missing)
@@ -748,8 +750,10 @@ class Reconstruction:
                 self._before[one] = self._own[one].detach().clone()
                 for state in states[1:]:
                     state.weights[one] = self._before[one].clone()
-        written = torch.zeros_like(self._own[bias_name], dtype=torch.bool) if bias_name else None
-        written = written if written is None else self._written.setdefault(bias_name, written)
+        written = None
+        if bias_name:
+            nothing = torch.zeros_like(self._own[bias_name], dtype=torch.bool)
+            written = self._written.setdefault(bias_name, nothing)
         for one in found:
             if one.unit.own >= len(own.units):
                 for state in states:
@@ -759,7 +763,7 @@ class Reconstruction:
             full = there.view(self._weights[name].detach()).flatten(1)
             # Another layer may add the same bias: what has been written for one stays.
             free = written is not None and not unit.added(written).any()
-            added = self._added_by(theirs) if theirs.bias == bias_name and not theirs.steps else None
+            added = self._added_by(theirs) if theirs.bias == bias_name else None
             added = None if added is None else there.added(added)[one.unit.rows]
             for state in states:
                 alone = state is self._independent and one.independent.fit.rows
@@ -771,20 +775,12 @@ class Reconstruction:
                 unit.added(written).fill_(True)
 
 
-def _belong_together(unit: ConsumerUnit, teacher: WeightProduct, student: ProductUnit) -> bool:
-    """Whether rows of both models are of the same samples and tokens.
-
-    Attention may go through its tokens first in one model and through its samples first in the other, and experts may
-    be given other tokens. Then what enters has nothing to do with what is left of the original's inputs.
-    """
-    theirs = teacher.units[unit.place]
-    if student.rows != theirs.rows:
-        return False
-    rows = drawn_rows(theirs, COMPARED, torch.Generator().manual_seed(0))
-    pair = [student.columns(rows).float(), theirs.columns(rows)[:, unit.left].float()]
-    given, wanted = (one - one.mean(0) for one in pair)
-    size = float(given.square().sum()) ** 0.5 * float(wanted.square().sum()) ** 0.5
-    return not size > 0 or abs(float((given * wanted).sum())) / size > LIKE
+def _correlated(given: Tensor, theirs: Tensor) -> bool:
+    """Whether rows [n, m] of the student's inputs have anything to do with those of the original's that are left."""
+    step = max(len(given) // COMPARED, 1)
+    pair = [one[::step] - one[::step].mean(0) for one in (given, theirs)]
+    size = float(pair[0].square().sum()) ** 0.5 * float(pair[1].square().sum()) ** 0.5
+    return not size > 0 or abs(float((pair[0] * pair[1]).sum())) / size > CORRELATED
 
 
 @contextmanager

@@ -80,7 +80,7 @@ class RecoverySettings:
         learning_rate: Peak of a one-cycle schedule; 0 for one that is found by trials, see `rate_trials.py`.
         distillation: Weight of the teacher's soft targets, 0..1; the rest is the task's own loss.
         temperature: Softening of both outputs (Hinton et al. 2015), 0 for automatic; see `distillation_loss.py` and
-            `teacher_softness.py`.
+            `distillation_temperature.py`.
         weight_decay: Decoupled decay of weights (AdamW), biases and norms aside; for Adam and SGD the decay of
             `torch.optim`, for SGD of all parameters.
         seed: Order of the batches.
@@ -213,7 +213,7 @@ class RecoverySettings:
             title="Temperature",
             help="softens the outputs of both models before they are compared",
             details="Automatic: 1 for tokens of a language model; for classes 2, or up to 8 where a training is long "
-            "(300 steps) and the teacher so sure of its data that 2 leaves little beside the first choice.",
+            "(300 steps) and the teacher so confident that 2 leaves little beside its first choice.",
             minimum=0,
             maximum=100,
             zero="automatic",

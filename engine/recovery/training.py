@@ -31,7 +31,6 @@ from .budget import Unit
 from .features import Features
 from .flip_augmentation import mirroring
 from .found_rate import FoundRate
-from .found_temperature import FoundTemperature
 from .gradient_sharing import GradientSharing, StepOrder
 from .mixed_precision import OwnTypes, as_given_back, widening
 from .protocol import RecoverySettings, require_tokens
@@ -95,7 +94,6 @@ class Training:
         divides: The models are divided among processes while they are trained.
         division: Their parts, while they are.
         found: The learning rate that trials found; None where it was said, or is not sought yet.
-        softened: The temperature that was found for the teacher; None where it is said, or the usual one.
     """
 
     student: nn.Module
@@ -125,7 +123,6 @@ class Training:
     divides: bool = False
     division: "Division | None" = None
     found: FoundRate | None = None
-    softened: FoundTemperature | None = None
 
     def __post_init__(self) -> None:
         """Mixed precision in float16 needs a scaler."""
