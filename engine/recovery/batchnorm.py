@@ -6,7 +6,7 @@ adjusted: they change by as much as the inputs of each norm differ from the orig
 """
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]  # what all of them share
+from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.hooks import RemovableHandle
 
 from ..batch_parts import PassLimit, in_fitting_parts, input_parts
@@ -33,6 +34,8 @@ BATCHES = 32
 """At most so many calibration batches: means and variances settle early."""
 COMPARED = 8
 """Calibration batches to compare two models on, at most: what chance puts into a batch cancels in the difference."""
+WORK, LEAST = 1e12, 2
+"""Multiply-accumulates of the forwards of either, about half a minute of a core; batches whatever they take."""
 FLOOR, MOST = 0.01, 16.0
 """Share of a running variance that variances are compared above, and the largest factor between two of them."""
 
@@ -76,16 +79,20 @@ def _calibrated(model: nn.Module, task: Task, token: CancelToken | None, limit: 
     if not norms:
         return done
     before = [(norm, norm.momentum, [b.clone() for b in norm.buffers()]) for norm in norms]
-    total = min(task.batch_count(Split.TRAIN), BATCHES)
+    total = min(task.batch_count(Split.TRAIN) or BATCHES, BATCHES)
     try:
         for norm in norms:
             norm.reset_running_stats()
         seen = dict.fromkeys(norms, 0)
         for batch in trainable_batches(model, task, seed=0, limit=BATCHES):
-            for part in input_parts(task.inputs(batch), limit):
-                _observe(model, seen, part, token or NeverCancelled())
+            with FlopCounterMode(display=False) if not done else nullcontext() as counted:
+                for part in input_parts(task.inputs(batch), limit):
+                    _observe(model, seen, part, token or NeverCancelled())
+            total = total if counted is None else _affordable(total, counted)
             done += 1
             yield Progress("Updating BatchNorm statistics", done, total)
+            if done >= total:
+                break
     except BaseException:
         done = 0
         raise
@@ -299,22 +306,31 @@ def _compare(
 def _adjusted(
     model: nn.Module, reference: nn.Module, kept: KeptIndices, task: Task, token: CancelToken, limit: PassLimit
 ) -> Job[int]:
-    done, total = 0, min(task.batch_count(Split.TRAIN), COMPARED)
+    done, total = 0, min(task.batch_count(Split.TRAIN) or COMPARED, COMPARED)
     with adjusting_batchnorm(model, reference, kept) as comparisons:
         if not comparisons:
             return 0
         for batch in trainable_batches(model, task, seed=0, limit=COMPARED):
-            for part in input_parts(task.inputs(batch), limit):
-                check(token)
-                _compare(model, reference, comparisons, part, token)
-                if not all(one.fits for one in comparisons):
-                    return 0
+            with FlopCounterMode(display=False) if not done else nullcontext() as counted:
+                for part in input_parts(task.inputs(batch), limit):
+                    check(token)
+                    _compare(model, reference, comparisons, part, token)
+                    if not all(one.fits for one in comparisons):
+                        return 0
+            total = total if counted is None else _affordable(total, counted)
             done += 1
             yield Progress("Updating BatchNorm statistics", done, total)
+            if done >= total:
+                break
         found = [(one, one.sums / one.samples) for one in comparisons if one.samples]
     for one, both in found:
         one.change(both)
     return done
+
+
+def _affordable(batches: int, counted: FlopCounterMode) -> int:
+    """How many of some batches to run, by what was counted in the first."""
+    return min(batches, max(LEAST, int(WORK / max(counted.get_total_flops() / 2, 1.0))))
 
 
 def trainable_batches(

@@ -79,8 +79,9 @@ HELD_OUT = 4
 """One row of so many is kept to choose the ridge by."""
 MEMORY = 1 << 30
 """Bytes of activations, or of moments, to hold at a time."""
-COMPUTE = 4e12
-"""Multiply-accumulates of the original's forwards to spend in all: two minutes of a core or so."""
+COMPUTE, SINGLE = 4e12, 1e12
+"""Multiply-accumulates of the original's forwards to spend in all, two minutes of a core or so; and for layers that get
+but one row from a sample, as classifiers do."""
 FORWARDS, JOINED = 4, 8
 """Batches are joined into so many forwards, or more, so that none has over so many batches or needs over `MEMORY`."""
 ADJUSTED = 8
@@ -551,10 +552,13 @@ class Reconstruction:
     def _batches(self, first: Inputs) -> int:
         """How many batches to look at: as many as some layer needs, as far as work and memory allow."""
         survey, there = self._survey, self._task.batch_count(Split.TRAIN) or BATCHES
-        affordable = max(2, int(COMPUTE / max(survey.macs, 1.0)))
-        needed = max((math.ceil(survey.enough(one) / max(survey.rows[one], 1)) for one in survey.order), default=1)
+        samples, needed = batch_size(first), 2
+        for one in survey.order:
+            work = SINGLE if survey.rows[one] <= samples else COMPUTE
+            enough = math.ceil(survey.enough(one) / max(survey.rows[one], 1))
+            needed = max(needed, min(enough, int(work / max(survey.macs, 1.0))))
         size = sum(torch.as_tensor(one).nbytes for _, one in named_arrays(first))
-        return min(there, BATCHES, affordable, max(2, needed), max(FEW, MEMORY // max(size, 1)))
+        return min(there, BATCHES, needed, max(FEW, MEMORY // max(size, 1)))
 
     def _look_around(self, first: Inputs) -> None:
         """Survey the original on a few samples of the first batch, and its norms beside the student's."""

@@ -43,8 +43,6 @@ LEVELS = {8: 64, 4: 4, 2: 1}
 """Points of a set's curve at which the outputs are measured -> samples that each needs; as many as `WORK` allows."""
 WORK, MANY = 1e12, 128
 """Multiply-accumulates that measuring should take, and gathering moments too; samples that are enough for measuring."""
-LEAST = 2
-"""Calibration batches to gather moments from, whatever that takes."""
 PATIENCE = 3
 """How many times as much work it may be before there are fewer points."""
 
@@ -252,7 +250,7 @@ def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Prod
         check(token)
         if number == 1 and not rated.choices.batches:
             affordable = int(WORK / (each * max(batch_size(rated.task.inputs(batch)), 1)))
-            batches = needed = min(batches, max(affordable, LEAST))
+            batches = needed = min(batches, max(affordable, 1))
         for inputs in input_parts(rated.task.inputs(batch), rated.limit):
             watching.present = filled(inputs)
             with untied_weights(rated), quiet_forward(rated.model), interruptible(token), watching:

@@ -14,6 +14,7 @@ from torch import nn
 
 from secateur.engine.batch_parts import PassLimit
 from secateur.engine.jobs import Cancelled, finish
+from secateur.engine.recovery import batchnorm
 from secateur.engine.recovery.batchnorm import adjust_batchnorm, adjusting_batchnorm, calibrate_batchnorm
 from secateur.engine.tasks.protocol import Split
 from tests.engine.builders import tiny_net
@@ -38,6 +39,16 @@ def test_only_statistics_change() -> None:
     changed = {name.rpartition(".")[2] for name, value in net.state_dict().items() if not value.equal(before[name])}
     assert changed == {"running_mean", "running_var"}
     assert all(m.training for m in net.modules()) and net.layer1[0].bn1.momentum == 0.03
+
+
+@pytest.mark.parametrize(("batches", "used"), [(3.5, 3), (0.5, 2)])
+def test_forwards_have_a_bound_on_their_work(batches: float, used: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = nn.Sequential(nn.Conv2d(1, 3, 3, bias=False), nn.BatchNorm2d(3))
+    macs = 32 * 3 * 6 * 6 * 9  # of a batch of 8 x 8 images
+    monkeypatch.setattr(batchnorm, "WORK", batches * macs)
+    assert finish(calibrate_batchnorm(net, ToyTask(256, 32))) == used
+    monkeypatch.setattr(batchnorm, "WORK", batches * 2 * macs)  # both models run
+    assert finish(adjust_batchnorm(copy.deepcopy(net), net, {}, ToyTask(256, 32))) == used
 
 
 def test_a_cancel_puts_the_old_statistics_back() -> None:

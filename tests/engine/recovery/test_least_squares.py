@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.model_inputs import batch_size
@@ -791,6 +792,20 @@ def test_no_more_batches_are_held_than_some_layer_needs_or_memory_allows(monkeyp
     student, task.served = _half(model)[0], 0
     _repair(student, model, kept, task)
     assert task.served == 16 * 192 // 32  # the head has 192 inputs left, each with 16 rows
+
+
+def test_a_classifier_alone_has_a_tighter_bound_on_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, task = _around(nn.Conv2d(8, 6, 3, padding=1)), ToyTask(4128, batch=32)
+    student, kept = _half(model)
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        model(torch.zeros(32, 1, 8, 8))
+    monkeypatch.setattr(least_squares, "SINGLE", 2.5 * counted.get_total_flops())  # five batches
+    assert _repair(student, model, kept, task).repaired
+    assert task.served == 5
+    monkeypatch.setattr(least_squares, "FEWEST", 7 * 32 * 64)  # seven batches of images of 8 x 8
+    student, task.served = _half(model)[0], 0
+    _repair(student, model, kept, task)
+    assert task.served == 7
 
 
 def test_batches_that_take_much_memory_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
