@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]  # what all of them share
-from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.hooks import RemovableHandle
 
 from ..batch_parts import PassLimit, in_fitting_parts, input_parts
@@ -26,6 +25,7 @@ from ..structures.transition import KeptIndices
 from ..tasks.evaluate_on import first_inputs
 from ..tasks.portion import EMPTY, Portion
 from ..tasks.protocol import Split, Task
+from ..tracing.flop_counter import FlopCounter
 from ..tracing.isolated_forward import quiet_forward
 from ..tracing.tree import copied_inputs, modules_of
 from .side_effects import modes_kept
@@ -34,8 +34,10 @@ BATCHES = 32
 """At most so many calibration batches: means and variances settle early."""
 COMPARED = 8
 """Calibration batches to compare two models on, at most: what chance puts into a batch cancels in the difference."""
-WORK, LEAST = 1e12, 2
-"""Multiply-accumulates of the forwards of either, about half a minute of a core; batches whatever they take."""
+WORK = 1e12
+"""Multiply-accumulates of the forwards of either, about half a minute of a core: there are fewer batches then."""
+LEAST, LEAST_COMPARED = 512, 128
+"""Samples to measure or to compare on, whatever that takes."""
 FLOOR, MOST = 0.01, 16.0
 """Share of a running variance that variances are compared above, and the largest factor between two of them."""
 
@@ -79,19 +81,20 @@ def _calibrated(model: nn.Module, task: Task, token: CancelToken | None, limit: 
     if not norms:
         return done
     before = [(norm, norm.momentum, [b.clone() for b in norm.buffers()]) for norm in norms]
-    total = min(task.batch_count(Split.TRAIN) or BATCHES, BATCHES)
+    most, known = BATCHES, task.batch_count(Split.TRAIN)
     try:
         for norm in norms:
             norm.reset_running_stats()
         seen = dict.fromkeys(norms, 0)
         for batch in trainable_batches(model, task, seed=0, limit=BATCHES):
-            with FlopCounterMode(display=False) if not done else nullcontext() as counted:
-                for part in input_parts(task.inputs(batch), limit):
+            inputs = task.inputs(batch)
+            with nullcontext() if done else FlopCounter() as counted:
+                for part in input_parts(inputs, limit):
                     _observe(model, seen, part, token or NeverCancelled())
-            total = total if counted is None else _affordable(total, counted)
+            most = most if counted is None else _affordable(most, counted.flops, batch_size(inputs), LEAST)
             done += 1
-            yield Progress("Updating BatchNorm statistics", done, total)
-            if done >= total:
+            yield Progress("Updating BatchNorm statistics", done, min(known, most))
+            if done >= most:
                 break
     except BaseException:
         done = 0
@@ -306,21 +309,22 @@ def _compare(
 def _adjusted(
     model: nn.Module, reference: nn.Module, kept: KeptIndices, task: Task, token: CancelToken, limit: PassLimit
 ) -> Job[int]:
-    done, total = 0, min(task.batch_count(Split.TRAIN) or COMPARED, COMPARED)
+    done, most, known = 0, COMPARED, task.batch_count(Split.TRAIN)
     with adjusting_batchnorm(model, reference, kept) as comparisons:
         if not comparisons:
             return 0
         for batch in trainable_batches(model, task, seed=0, limit=COMPARED):
-            with FlopCounterMode(display=False) if not done else nullcontext() as counted:
-                for part in input_parts(task.inputs(batch), limit):
+            inputs = task.inputs(batch)
+            with nullcontext() if done else FlopCounter() as counted:
+                for part in input_parts(inputs, limit):
                     check(token)
                     _compare(model, reference, comparisons, part, token)
                     if not all(one.fits for one in comparisons):
                         return 0
-            total = total if counted is None else _affordable(total, counted)
+            most = most if counted is None else _affordable(most, counted.flops, batch_size(inputs), LEAST_COMPARED)
             done += 1
-            yield Progress("Updating BatchNorm statistics", done, total)
-            if done >= total:
+            yield Progress("Updating BatchNorm statistics", done, min(known, most))
+            if done >= most:
                 break
         found = [(one, one.sums / one.samples) for one in comparisons if one.samples]
     for one, both in found:
@@ -328,9 +332,9 @@ def _adjusted(
     return done
 
 
-def _affordable(batches: int, counted: FlopCounterMode) -> int:
-    """How many of some batches to run, by what was counted in the first."""
-    return min(batches, max(LEAST, int(WORK / max(counted.get_total_flops() / 2, 1.0))))
+def _affordable(most: int, flops: float, samples: int, least: int) -> int:
+    """How many batches to run, by what the first one took: at most so many, and at least so many samples."""
+    return min(most, max(-(-least // max(samples, 1)), int(WORK / max(flops / 2, 1.0))))
 
 
 def trainable_batches(

@@ -553,8 +553,8 @@ class Reconstruction:
         """How many batches to look at: as many as some layer needs, as far as work and memory allow."""
         survey, there = self._survey, self._task.batch_count(Split.TRAIN) or BATCHES
         samples, needed = batch_size(first), 2
-        for one in survey.order:
-            work = SINGLE if survey.rows[one] <= samples else COMPUTE
+        for one in survey.order.keys() - survey.excluded.keys():
+            work = SINGLE if survey.rows[one] <= samples and one not in survey.shared else COMPUTE
             enough = math.ceil(survey.enough(one) / max(survey.rows[one], 1))
             needed = max(needed, min(enough, int(work / max(survey.macs, 1.0))))
         size = sum(torch.as_tensor(one).nbytes for _, one in named_arrays(first))

@@ -39,6 +39,8 @@ MEMORY = 1 << 30
 """Bytes of moments to hold at a time; what needs more is gathered in further passes over the data."""
 LARGEST = 16384
 """Inputs of a product up to which it is looked at."""
+LEAST, SAMPLES = 2, 64
+"""Calibration batches to gather moments from, whatever that takes; samples that do where each gives but one row."""
 LEVELS = {8: 64, 4: 4, 2: 1}
 """Points of a set's curve at which the outputs are measured -> samples that each needs; as many as `WORK` allows."""
 WORK, MANY = 1e12, 128
@@ -245,20 +247,24 @@ def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Prod
     others = [one for name, one in rated.parameters.items() if name not in dims]
     weights = {name: one for name, one in rated.parameters.items() if name in dims or one.ndim == 1}
     watching = WeightProducts(weights, seen, [*others, *rated.model.buffers()])
-    number = 0
+    number, affordable, samples = 0, batches, 0
     for number, batch in enumerate(islice(rated.task.batches(Split.TRAIN, seed=rated.seed), batches), 1):
         check(token)
+        whole = rated.task.inputs(batch)
+        samples += batch_size(whole)
         if number == 1 and not rated.choices.batches:
-            affordable = int(WORK / (each * max(batch_size(rated.task.inputs(batch)), 1)))
-            batches = needed = min(batches, max(affordable, 1))
-        for inputs in input_parts(rated.task.inputs(batch), rated.limit):
+            affordable = int(WORK / (each * max(samples, 1)))
+            batches = needed = min(batches, max(affordable, LEAST))
+        for inputs in input_parts(whole, rated.limit):
             watching.present = filled(inputs)
             with untied_weights(rated), quiet_forward(rated.model), interruptible(token), watching:
                 call(rated.model, inputs)
             watching.forget()
         yield Progress(Message("progress.features", "Measuring the inputs of each layer"), number, batches)
         products = [one for some in found.values() for one in some]
-        if number >= batches or (products and all(one.rows >= one.wanted for one in products)):
+        waiting = [one for one in products if one.rows < one.wanted]
+        alone = all(one.offered * number <= samples for one in waiting)  # classifiers
+        if number >= batches or (products and not waiting) or (number >= affordable and alone and samples >= SAMPLES):
             break
         needed = min(max((-(-one.wanted // one.offered) for one in products if one.offered), default=batches), batches)
     if not number:

@@ -45,10 +45,24 @@ def test_only_statistics_change() -> None:
 def test_forwards_have_a_bound_on_their_work(batches: float, used: int, monkeypatch: pytest.MonkeyPatch) -> None:
     net = nn.Sequential(nn.Conv2d(1, 3, 3, bias=False), nn.BatchNorm2d(3))
     macs = 32 * 3 * 6 * 6 * 9  # of a batch of 8 x 8 images
+    monkeypatch.setattr(batchnorm, "LEAST", 64)
+    monkeypatch.setattr(batchnorm, "LEAST_COMPARED", 64)
     monkeypatch.setattr(batchnorm, "WORK", batches * macs)
     assert finish(calibrate_batchnorm(net, ToyTask(256, 32))) == used
     monkeypatch.setattr(batchnorm, "WORK", batches * 2 * macs)  # both models run
     assert finish(adjust_batchnorm(copy.deepcopy(net), net, {}, ToyTask(256, 32))) == used
+
+
+@pytest.mark.parametrize(("said", "totals"), [(0, {0}), (2, {2}), (5, {5})])
+def test_how_many_batches_a_task_says_there_are_ends_nothing(said: int, totals: set[int]) -> None:
+    class Uncertain(ToyTask):
+        def batch_count(self, split: Split) -> int:
+            return said
+
+    shown: list[int] = []
+    net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3))
+    assert finish(calibrate_batchnorm(net, Uncertain(80, 16)), lambda one: shown.append(one.total)) == 5
+    assert set(shown) == totals
 
 
 def test_a_cancel_puts_the_old_statistics_back() -> None:

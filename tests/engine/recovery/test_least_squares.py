@@ -808,6 +808,22 @@ def test_a_classifier_alone_has_a_tighter_bound_on_the_work(monkeypatch: pytest.
     assert task.served == 7
 
 
+def test_a_layer_that_a_loop_reads_is_no_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Steps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.head = nn.Linear(8, 16), nn.Linear(16, 4), nn.Linear(32, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(torch.cat([self.second(self.first(row).relu()) for row in x[:, 0].unbind(1)], 1))
+
+    model, task = Steps().eval(), ToyTask(192, batch=32)
+    student, kept = _half(model)
+    monkeypatch.setattr(least_squares, "SINGLE", 1)
+    assert _repair(student, model, kept, task).repaired
+    assert task.served == 6  # all, for `second`; the head alone would have got two
+
+
 def test_batches_that_take_much_memory_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     model, task = _around(nn.Conv2d(8, 6, 3, padding=1)), ToyTask(2048, batch=4)
     student, kept = _half(model)

@@ -238,7 +238,7 @@ def test_a_scoring_that_is_cancelled_leaves_the_weights_as_they_were() -> None:
     assert heard == 2 and all(torch.equal(one, before[name]) for name, one in net.state_dict().items())
 
 
-@pytest.mark.parametrize(("work", "asked", "batches"), [(5, 0, 5), (0, 0, 1), (1000, 0, 32), (0, 7, 7)])
+@pytest.mark.parametrize(("work", "asked", "batches"), [(5, 0, 5), (0, 0, 2), (1000, 0, 32), (0, 7, 7)])
 def test_no_more_batches_are_looked_at_than_work_allows_or_somebody_asks_for(
     work: int, asked: int, batches: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +250,19 @@ def test_no_more_batches_are_looked_at_than_work_allows_or_somebody_asks_for(
     job = score(net, analysis, analysis.empty(), "obs", GivenTask(inputs, 3, batch=8), choices=Choices(batches=asked))
     found = finish(job, lambda one: seen.append(one.done) if "inputs of each layer" in str(one.text) else None)
     assert max(seen) == batches and np.isfinite(found[analysis.sets[0].structures]).all()
+
+
+@pytest.mark.parametrize(("positions", "batches"), [((), 1), ((3,), 2)])
+def test_for_products_with_one_row_a_sample_alone_one_batch_does(
+    positions: tuple[int, ...], batches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    net, inputs, seen = _Net().eval(), torch.randn(320, *positions, 6), list[int]()
+    analysis = analyse(net, (inputs[:2],))
+    monkeypatch.setattr(structured_obs, "WORK", 1)
+    job = score(net, analysis, analysis.empty(), "obs", GivenTask(inputs, 3, batch=64))
+    finish(job, lambda one: seen.append(one.done) if "inputs of each layer" in str(one.text) else None)
+    assert max(seen) == batches
 
 
 def test_outputs_whose_number_depends_on_the_data_need_not_compare() -> None:
