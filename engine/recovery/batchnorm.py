@@ -52,7 +52,7 @@ def calibrate_batchnorm(
 ) -> Job[int]:
     """Recompute the running statistics of BatchNorm as the average over calibration batches, in place.
 
-    Each batch counts by its samples: the last one is small.
+    Each batch counts by its samples: the last one is small. There are at most 32, and fewer where a forward takes much.
 
     Everything else stays in eval mode and no weight is touched; cancelled or failed, the statistics are as they were.
 
@@ -122,7 +122,8 @@ def adjust_batchnorm(
     so that channels with hardly any variance on these samples stay as they are; the factor is at most 16, at least
     1/16. Norms follow on each other: each receives what earlier ones give with their new statistics.
 
-    Everything else stays in eval mode and no weight is touched; cancelled or failed, the statistics are as they were.
+    There are at most 8 batches, and fewer where a forward takes much. Everything else stays in eval mode and no weight
+    is touched; cancelled or failed, the statistics are as they were.
 
     Args:
         model: Where it is to run.
