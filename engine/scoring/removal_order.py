@@ -7,6 +7,9 @@ others costs tr(W_g [G^-1]_gg^-1 W_g^T) in squared error of its output; W and G^
 
 (Optimal Brain Surgeon; of structures: Kurtic et al. 2023, ZipLM). A coupled set is read by several products: their
 relative errors add up, and one order serves them all.
+
+Errors sum over outputs, so a W with more outputs than inputs is replaced by the R of W = Q R. What is left of W itself
+is W G_:S [G_SS]^-1, and the last factor is the inverse that is kept up to date anyway.
 """
 
 from collections.abc import Sequence
@@ -33,27 +36,34 @@ class Consumer:
     """A product that reads a coupled set, as it stands after the removals so far.
 
     Attributes:
-        weight: [m, k] adjusted to what is left; the columns of what is gone are 0.
+        original: [m, width] the product's own weight.
+        moments: [width, width] second moments of its inputs, ridge included.
+        weight: [r, k] W or R, adjusted to what is left; the columns of what is gone are 0.
         inverse: [k, k] of the second moments of what is left, likewise.
         columns: [S, b] the columns that each structure owns.
         energy: Mean square of the whole output, what errors are relative to.
         places: [k] the column of the product's own weight that each one is.
-        width: Columns of that weight.
         gone: [k] columns of structures that left.
     """
 
+    original: Tensor
+    moments: Tensor
     weight: Tensor
     inverse: Tensor
     columns: Tensor
     energy: float
     places: Tensor
-    width: int
     gone: Tensor
 
     def full_weight(self) -> Tensor:
-        """[m, width] the weight as the product holds it."""
-        full = self.weight.new_zeros(len(self.weight), self.width)
-        full[:, self.places] = self.weight
+        """[m, width] the weight as the product holds it, adjusted to what is left."""
+        stay = (~self.gone).nonzero().flatten()
+        left, full = self.places[stay], torch.zeros_like(self.original)
+        if len(self.weight) == len(self.original):
+            full[:, left] = self.weight[:, stay].to(full)
+        else:
+            factor = self.moments[:, left] @ self.inverse[stay][:, stay]
+            full[:, left] = self.original @ factor.to(full)
         return full
 
     def lay_out(self) -> None:
@@ -91,7 +101,9 @@ def consumer(weight: Tensor, moments: Tensor, columns: Tensor) -> Consumer:
         columns: [S, b] the columns that each structure owns.
     """
     kind = torch.float64 if len(moments) <= WIDE else torch.float32
-    weight, moments = weight.detach().to(kind).clone(), moments.to(kind).clone()
+    original, moments = weight.detach(), moments.to(kind).clone()
+    rows = original.to(kind)
+    weight = LINALG.qr(rows, mode="r").R if len(rows) > len(moments) else rows.clone()
     ridge = RIDGE * float(moments.diagonal().mean().clamp_min(1e-12))
     moments.diagonal().add_(ridge)
     factor, failed = LINALG.cholesky_ex(moments)
@@ -103,7 +115,8 @@ def consumer(weight: Tensor, moments: Tensor, columns: Tensor) -> Consumer:
     size = len(moments)
     gone = torch.zeros(size, dtype=torch.bool, device=moments.device)
     places = torch.arange(size, device=moments.device)
-    return Consumer(weight, torch.cholesky_inverse(factor), columns, energy or 1.0, places, size, gone)
+    inverse = torch.cholesky_inverse(factor)
+    return Consumer(original, moments, weight, inverse, columns, energy or 1.0, places, gone)
 
 
 def removal_order(consumers: Sequence[Consumer], count: int, levels: Sequence[int] = ()) -> Removal:

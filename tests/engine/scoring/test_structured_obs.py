@@ -41,8 +41,9 @@ def _problem(columns: int, outputs: int, seed: int) -> tuple[torch.Tensor, torch
     return torch.randn(outputs, columns, generator=random, dtype=torch.float64), moments, ridged
 
 
-def test_errors_and_weights_are_those_of_a_refit_after_each_removal() -> None:
-    weight, moments, ridged = _problem(12, 5, seed=1)
+@pytest.mark.parametrize("outputs", [5, 40])
+def test_errors_and_weights_are_those_of_a_refit_after_each_removal(outputs: int) -> None:
+    weight, moments, ridged = _problem(12, outputs, seed=1)
     columns = torch.arange(12).view(6, 2)
     found = removal_order([consumer(weight, moments, columns)], 6, levels=(1, 2, 3, 4, 5))
     energy = float((weight @ ridged * weight).sum())
