@@ -5,7 +5,7 @@ again on these alone can cost a network most of its accuracy, cut or not. So a c
 adjusted: they change by as much as the inputs of each norm differ from the original's on the same samples.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
@@ -81,24 +81,17 @@ def _calibrated(model: nn.Module, task: Task, token: CancelToken | None, limit: 
     if not norms:
         return done
     before = [(norm, norm.momentum, [b.clone() for b in norm.buffers()]) for norm in norms]
-    most, known = BATCHES, task.batch_count(Split.TRAIN)
     try:
         for norm in norms:
             norm.reset_running_stats()
         seen = dict.fromkeys(norms, 0)
-        for batch in trainable_batches(model, task, seed=0, limit=BATCHES):
-            inputs = task.inputs(batch)
-            with nullcontext() if done else FlopCounter() as counted:
-                for part in input_parts(inputs, limit):
-                    _observe(model, seen, part, token or NeverCancelled())
-            most = most if counted is None else _affordable(most, counted.flops, batch_size(inputs), LEAST)
-            done += 1
-            yield Progress("Updating BatchNorm statistics", done, min(known, most))
-            if done >= most:
-                break
-    except BaseException:
-        done = 0
-        raise
+
+        def observe(part: Inputs) -> bool:
+            """Take in some samples."""
+            _observe(model, seen, part, token or NeverCancelled())
+            return True
+
+        done = yield from _forwards(model, task, limit, BATCHES, LEAST, observe)
     finally:
         for norm, momentum, buffers in before:
             norm.momentum = momentum
@@ -310,32 +303,52 @@ def _compare(
 def _adjusted(
     model: nn.Module, reference: nn.Module, kept: KeptIndices, task: Task, token: CancelToken, limit: PassLimit
 ) -> Job[int]:
-    done, most, known = 0, COMPARED, task.batch_count(Split.TRAIN)
     with adjusting_batchnorm(model, reference, kept) as comparisons:
         if not comparisons:
             return 0
-        for batch in trainable_batches(model, task, seed=0, limit=COMPARED):
-            inputs = task.inputs(batch)
-            with nullcontext() if done else FlopCounter() as counted:
-                for part in input_parts(inputs, limit):
-                    check(token)
-                    _compare(model, reference, comparisons, part, token)
-                    if not all(one.fits for one in comparisons):
-                        return 0
-            most = most if counted is None else _affordable(most, counted.flops, batch_size(inputs), LEAST_COMPARED)
-            done += 1
-            yield Progress("Updating BatchNorm statistics", done, min(known, most))
-            if done >= most:
-                break
+
+        def compare(part: Inputs) -> bool:
+            """Run both on some samples, as long as they can be compared."""
+            check(token)
+            _compare(model, reference, comparisons, part, token)
+            return all(one.fits for one in comparisons)
+
+        done = yield from _forwards(model, task, limit, COMPARED, LEAST_COMPARED, compare)
+        if not all(one.fits for one in comparisons):
+            return 0
         found = [(one, one.sums / one.samples) for one in comparisons if one.samples]
     for one, both in found:
         one.change(both)
     return done
 
 
-def _affordable(most: int, flops: float, samples: int, least: int) -> int:
-    """How many batches to run, by what the first one took: at most so many, and at least so many samples."""
-    return min(most, max(-(-least // max(samples, 1)), int(WORK / max(flops / 2, 1.0))))
+def _forwards(
+    model: nn.Module, task: Task, limit: PassLimit, most: int, least: int, run: Callable[[Inputs], bool]
+) -> Job[int]:
+    """Run parts of calibration batches until one says that it is enough; gives how many batches ran.
+
+    Args:
+        model: Says whether there is BatchNorm.
+        task: Gives the batches.
+        limit: How many samples run at a time.
+        most: How many batches; fewer where the first one took so much that others are beyond `WORK`.
+        least: Samples to run, whatever that takes.
+        run: Runs some samples, and says whether to go on.
+    """
+    done, known = 0, task.batch_count(Split.TRAIN)
+    for batch in trainable_batches(model, task, seed=0, limit=most):
+        inputs = task.inputs(batch)
+        with nullcontext() if done else FlopCounter() as counted:
+            if not all(run(part) for part in input_parts(inputs, limit)):
+                break
+        if counted is not None:
+            affordable = int(WORK / max(counted.flops / 2, 1.0))
+            most = min(most, max(-(-least // max(batch_size(inputs), 1)), affordable))
+        done += 1
+        yield Progress("Updating BatchNorm statistics", done, min(known, most))
+        if done >= most:
+            break
+    return done
 
 
 def trainable_batches(

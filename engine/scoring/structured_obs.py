@@ -290,8 +290,8 @@ def _products(rated: RatedModel, product: Any, dim: int) -> list[_Product]:
             index, size = index[:0], 0
         view = weight[:0] if product.derived else unit.view(weight)
         wanted = max(ENOUGH * size, FEWEST) if size else 0
-        zeros = torch.zeros(size, dtype=torch.float64, device=wide), torch.zeros(size, size, device=wide)
-        made.append(_Product(view, index, wanted, bool(product.bias), 0, *zeros))
+        sums, products = torch.zeros(size, dtype=torch.float64, device=wide), torch.zeros(size, size, device=wide)
+        made.append(_Product(view, index, wanted, bool(product.bias), rows=0, sums=sums, products=products))
     return made
 
 
