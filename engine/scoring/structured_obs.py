@@ -4,11 +4,14 @@ Two parts make a score. The *order* within a coupled set and the shape of its er
 read it (`removal_order.py`): second moments of their inputs, weights adjusted after each removal. What an error of this
 set *costs* is measured: at a few points of the curve the adjusted weights take the place of the model's, and the
 distance of its outputs to the original ones is taken (Kullback-Leibler for logits). So scores of all sets are in one
-unit and compare over the whole model. No label is read.
+unit and compare over the whole model. No label is read. What runs before the first layer whose weights are replaced is
+not computed again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -41,7 +44,7 @@ LARGEST = 16384
 """Inputs of a product up to which it is looked at."""
 LEAST, SAMPLES = 2, 64
 """Calibration batches to gather moments from, whatever that takes; samples that do where each gives but one row."""
-LEVELS = {8: 64, 4: 4, 2: 1}
+LEVELS = {8: 64, 4: 4, 2: 1, 1: 1}
 """Points of a set's curve at which the outputs are measured -> samples that each needs; as many as `WORK` allows."""
 WORK, MANY = 1e12, 128
 """Multiply-accumulates that measuring should take, and gathering moments too; samples that are enough for measuring."""
@@ -119,15 +122,15 @@ class _Measured:
     """Calibration samples with the original outputs.
 
     Attributes:
-        inputs: Of each batch.
-        outputs: Of each batch, as the model gave them.
+        forwards: Of each batch, a `ResumableForward`.
+        sizes: Samples of each batch.
         counts: Of each batch, as `DistillationBatch` has it.
         logits: Likewise, the same for all.
         points: Points of a set's curve to measure at.
     """
 
-    inputs: list[Any]
-    outputs: list[Any]
+    forwards: list[Any]
+    sizes: list[int]
     counts: list[Any]
     logits: bool | None
     points: int
@@ -312,7 +315,7 @@ def _curve(
     from .removal_order import Consumer, consumer, removal_order
 
     left = np.flatnonzero(~rated.removed[one.structures])
-    consumers, views = list[Consumer](), list[Any]()
+    consumers, views, changed = list[Consumer](), list[Any](), set[str]()
     for reading in readings:
         for product in found.get(reading.tensor, ()):
             columns = _columns(reading, product, left)
@@ -325,6 +328,7 @@ def _curve(
                 own = torch.from_numpy(columns).to(moments.device)
                 consumers.append(consumer(matrix.to(moments.device), moments, own))
                 views.append(product.weight)
+                changed.add(reading.tensor)
     if not consumers:
         return np.zeros(0, np.int64), np.zeros(0), None
     most = len(left) - 1
@@ -335,7 +339,7 @@ def _curve(
     told: list[tuple[int, float]] = []
     for level in levels:
         check(token)
-        told.append((level, _distance(rated, samples, views, removal.weights[level], token)))
+        told.append((level, _distance(rated, samples, changed, views, removal.weights[level])))
     if not all(np.isfinite(distance) for _, distance in told):
         return numbers, np.array(removal.errors), None
     return numbers, np.array(removal.errors), told
@@ -364,45 +368,49 @@ def _columns(reading: _Reading, product: _Product, left: NDArray[np.int64]) -> N
 def _measured(rated: RatedModel, readings: dict[str, list[_Reading]], token: CancelToken) -> _Measured:
     """Samples to measure on, as many as `WORK` allows, with the outputs of the model as it is."""
     from ..tracing.isolated_forward import quiet_forward
+    from ..tracing.resumable_forward import ResumableForward
     from .cancellable_autograd import interruptible
+
+    def run(inputs: Any, inside: AbstractContextManager[Any]) -> Any:
+        with quiet_forward(rated.model), interruptible(token), inside:
+            return call(rated.model, inputs)
 
     assert rated.task is not None
     each = max(costs(rated.analysis, rated.removed).macs, 1)
     evaluations = each * max(len(readings), 1)
     fitting = (n for n, least in LEVELS.items() if evaluations * n * least <= PATIENCE * WORK)
     points = next(fitting, min(LEVELS))
-    wanted = int(min(max(WORK / (evaluations * points), LEVELS[points]), MANY))
+    wanted = most = int(min(max(WORK / (evaluations * points), LEVELS[points]), MANY))
+    read = {one.tensor: rated.parameters[one.tensor] for some in readings.values() for one in some}
     made = _Measured([], [], [], None, points)
     for batch in rated.task.batches(Split.TRAIN, seed=rated.seed + 1):
         told = rated.task.distillation_batch(batch)
         inputs, counts, size = told.inputs, told.counts, batch_size(told.inputs)
         if size > wanted:
-            inputs, counts = few(inputs, wanted), None if counts is None else counts[:wanted]
-        with quiet_forward(rated.model), interruptible(token):
-            made.outputs.append(call(rated.model, inputs))
-        made.inputs.append(inputs)
+            inputs, counts, size = few(inputs, wanted), None if counts is None else counts[:wanted], wanted
+        made.forwards.append(ResumableForward(partial(run, inputs), read, MEMORY * size // most))
+        made.sizes.append(size)
         made.counts.append(counts)
-        made = _Measured(made.inputs, made.outputs, made.counts, told.logits, points)
-        wanted -= min(size, wanted)
+        made = _Measured(made.forwards, made.sizes, made.counts, told.logits, points)
+        wanted -= size
         if wanted <= 0:
             break
-    if not made.inputs:
+    if not made.forwards:
         raise no_batch_error()
     return made
 
 
 def _distance(
-    rated: RatedModel, samples: _Measured, views: Sequence[Any], weights: Sequence[Any], token: CancelToken
+    rated: RatedModel, samples: _Measured, changed: Collection[str], views: Sequence[Any], weights: Sequence[Any]
 ) -> float:
     """Mean distance of the outputs from the original ones with other weights in place; these are put back.
 
-    NaN where the outputs do not compare: as many boxes as the model happens to find.
+    `changed` names the parameters in which the weights lie. NaN where the outputs do not compare: as many boxes as the
+    model happens to find.
     """
     import torch
 
     from ..tasks.distillation_loss import distillation_loss
-    from ..tracing.isolated_forward import quiet_forward
-    from .cancellable_autograd import interruptible
 
     before = [view.clone() for view in views]
     total = count = 0.0
@@ -410,14 +418,14 @@ def _distance(
         with torch.no_grad():
             for view, weight in zip(views, weights, strict=True):
                 view.copy_(weight.reshape(view.shape))
-        for inputs, outputs, counts in zip(samples.inputs, samples.outputs, samples.counts, strict=True):
-            with quiet_forward(rated.model), interruptible(token):
-                found = call(rated.model, inputs)
-                shapes = [_shapes(one, rated.analysis.outputs) for one in (found, outputs)]
-                if shapes[0] != shapes[1] or not shapes[0]:
-                    return np.nan
+        for forward, size, counts in zip(samples.forwards, samples.sizes, samples.counts, strict=True):
+            found, outputs = forward.again(changed), forward.outputs
+            shapes = [_shapes(one, rated.analysis.outputs) for one in (found, outputs)]
+            if shapes[0] != shapes[1] or not shapes[0]:
+                return np.nan
+            with torch.no_grad():
                 distance = distillation_loss(found, outputs, 1.0, rated.analysis.outputs, counts, samples.logits)
-            total, count = total + float(distance) * batch_size(inputs), count + batch_size(inputs)
+            total, count = total + float(distance) * size, count + size
     finally:
         with torch.no_grad():
             for view, weight in zip(views, before, strict=True):

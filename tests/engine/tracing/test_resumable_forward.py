@@ -1,0 +1,311 @@
+"""A forward that begins where parameters changed gives what the whole forward gives, and runs less."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from secateur.engine.tracing import resumable_forward
+from secateur.engine.tracing.flop_counter import FlopCounter
+from secateur.engine.tracing.isolated_forward import quiet_forward
+from secateur.engine.tracing.resumable_forward import ResumableForward
+from secateur.engine.tracing.tree import tensors_of
+
+PLENTY = 1 << 24
+
+
+class InPlace(nn.Module):
+    """Writes into what earlier layers gave, whole and in part, and reads it before and after."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third, self.last = (nn.Linear(8, 8) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Any:
+        stream = self.first(x)
+        before = self.second(stream)
+        stream.relu_()
+        stream[:, :4] += before[:, 4:]
+        stream[:, 4:].mul_(2)
+        after = self.third(stream)
+        stream.add_(after)
+        return self.last(stream), stream
+
+
+class Convolutions(nn.Module):
+    """A residual block with BatchNorm, a view that is read late, and several outputs of one operator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.into, self.block = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.norm, self.head = nn.BatchNorm2d(8), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        x = F.relu(self.into(x), inplace=True)
+        flat = x.flatten(2).mT
+        top, places = x.flatten(1).topk(3)
+        x = x + self.norm(self.block(x))
+        return {"logits": self.head(x.mean((2, 3))), "seen": flat.sum(), "top": top, "places": places}
+
+
+class Branches(nn.Module):
+    """Looks at numbers: which way it goes depends on them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = (nn.Linear(6, 6) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        x = self.second(x) if float(x.mean()) > 0 else -self.second(x)
+        x = x[x.sum(1) > x.mean()]
+        return self.last(x) * x.amax().item()
+
+
+class Lists(nn.Module):
+    """Keeps layers' outputs in a list of its own and in an attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(6, 6) for _ in range(4))
+        self.newest: Any = None
+
+    def forward(self, x: Tensor) -> Any:
+        seen: list[Tensor] = []
+        for layer in self.layers:
+            x = layer(x).relu()
+            seen.append(x)
+            self.newest = x
+        return torch.stack(seen).chunk(2), self.newest, seen
+
+
+class Shared(nn.Module):
+    """Reads one parameter early and late, another one only in a part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.middle = nn.Embedding(10, 6), nn.Linear(6, 6)
+        self.stack = nn.Parameter(torch.randn(2, 6, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.middle(self.words((x.abs() * 3).long() % 10))
+        return (x @ self.stack[0] + x @ self.stack[1].T) @ self.words.weight.T
+
+
+class Numpy(nn.Module):
+    """Computes with arrays in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = (nn.Linear(6, 6) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.second(torch.from_numpy(self.first(x).numpy() * 2))
+        return self.last(x) + sum(x[0].tolist())
+
+
+class Listed(nn.Module):
+    """Goes on with numbers of what nothing else reads, and reads a parameter right behind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = (nn.Linear(6, 6) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = self.first(x).tolist()[0][0]
+        return self.last(self.second(x)) * scale
+
+
+LIBRARY = torch.library.Library("secateur_tests", "FRAGMENT")
+LIBRARY.define("halves(Tensor x) -> (Tensor, Tensor)")
+LIBRARY.define("tail(Tensor x) -> Tensor")
+LIBRARY.impl("halves", lambda x: tuple((x * 2).chunk(2)), "CompositeExplicitAutograd")
+LIBRARY.impl("tail", lambda x: torch.cat([x, x]).narrow(0, 1, len(x)), "CompositeExplicitAutograd")
+
+
+class OddMemory(nn.Module):
+    """Operators that give two tensors in one memory, and one that begins within its memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = (nn.Linear(6, 6) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        one, other = torch.ops.secateur_tests.halves(self.first(x[:4]))
+        one.add_(1)
+        tail = torch.ops.secateur_tests.tail(self.second(torch.cat([one, other])))
+        return self.last(tail) + other.sum() + tail.as_strided((2,), (1,), 0)[0]
+
+
+class Draws(nn.Module):
+    """Draws random numbers in between, and behind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = (nn.Linear(6, 6) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.dropout(self.second(self.first(x)), training=True)
+        return self.last(x) + torch.randn(6)
+
+
+class Counts(nn.Module):
+    """Writes into a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 6), nn.Linear(6, 6)
+        self.register_buffer("count", torch.zeros(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.count += self.first(x).mean(0)
+        return self.last(x) * self.count
+
+
+class Reshapes(nn.Module):
+    """Changes the form of a tensor in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = (nn.Linear(6, 6) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.second(self.first(x))
+        return self.last(x.unsqueeze_(0).transpose_(1, 2).mT)
+
+
+@pytest.fixture(autouse=True)
+def blank() -> Iterator[None]:
+    """What nobody filled is NaN."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+NETS: list[Callable[[], nn.Module]] = [
+    InPlace,
+    Convolutions,
+    Branches,
+    Lists,
+    Shared,
+    Numpy,
+    Listed,
+    OddMemory,
+    Draws,
+    Counts,
+    Reshapes,
+    lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2),
+    lambda: nn.LSTM(6, 5, num_layers=2, batch_first=True),
+]
+
+
+def _inputs(net: nn.Module) -> Tensor:
+    shapes: dict[type, tuple[int, ...]] = {
+        Convolutions: (2, 3, 6, 6),
+        InPlace: (5, 8),
+        nn.TransformerEncoder: (2, 7, 8),
+        nn.LSTM: (2, 7, 6),
+    }
+    return torch.randn(shapes.get(type(net), (5, 6)))
+
+
+def _run(net: nn.Module, inputs: Tensor, counter: FlopCounter | None = None) -> Callable[..., Any]:
+    def run(inside: AbstractContextManager[Any]) -> Any:
+        with quiet_forward(net), counter or nullcontext(), inside:
+            return net(inputs.clone())
+
+    return run
+
+
+def _change(one: Tensor) -> Tensor:
+    before = one.detach().clone()
+    with torch.no_grad():
+        one.mul_(1.5).add_(0.1)
+    return before
+
+
+def _put_back(one: Tensor, before: Tensor) -> None:
+    with torch.no_grad():
+        one.copy_(before)
+
+
+def _equal(found: Any, expected: Any) -> bool:
+    pairs = zip(tensors_of(found), tensors_of(expected), strict=True)
+    return all(one.dtype == other.dtype and torch.equal(one, other) for one, other in pairs)
+
+
+@pytest.mark.parametrize("small", [0, resumable_forward.SMALL])
+@pytest.mark.parametrize("make", NETS)
+def test_outputs_are_those_of_a_whole_forward(
+    make: Callable[[], nn.Module], small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumable_forward, "SMALL", small)
+    torch.manual_seed(0)
+    net = make()
+    parameters = dict(net.named_parameters())
+    run = _run(net, _inputs(net))
+    forward = ResumableForward(run, parameters, PLENTY)
+    assert _equal(forward.outputs, run(nullcontext()))
+    for changed in [[name] for name in parameters] + [list(parameters)[-2:], list(parameters)]:
+        before = {name: _change(parameters[name]) for name in changed}
+        for _ in range(2):
+            assert _equal(forward.again(changed), run(nullcontext()))
+        for name, value in before.items():
+            _put_back(parameters[name], value)
+
+
+def test_what_comes_before_is_not_computed_again() -> None:
+    torch.manual_seed(0)
+    net, counter = nn.Sequential(*(nn.Linear(64, 64) for _ in range(5))), FlopCounter()
+    each = 2 * 32 * 64 * 64
+    forward = ResumableForward(_run(net, torch.randn(32, 64), counter), dict(net.named_parameters()), PLENTY)
+    for number in range(5):
+        counter.flops = 0
+        forward.again([f"{number}.weight"])
+        assert counter.flops == (5 - number) * each
+    counter.flops = 0
+    forward.again(["1.bias", "3.weight"])
+    assert counter.flops == 4 * each
+
+
+@pytest.mark.parametrize(("net", "products"), [(Numpy(), 3), (Draws(), 2), (Counts(), 2), (Reshapes(), 2)])
+def test_what_cannot_be_left_out_is_run(net: nn.Module, products: int) -> None:
+    """Before the last product something happens that torch does not see, or that stays."""
+    counter = FlopCounter()
+    forward = ResumableForward(_run(net, torch.randn(5, 6), counter), dict(net.named_parameters()), PLENTY)
+    counter.flops = 0
+    forward.again(["last.weight"])
+    assert counter.flops == products * 2 * 5 * 6 * 6
+
+
+def test_memory_is_bounded() -> None:
+    torch.manual_seed(0)
+    net, counter = nn.Sequential(*(nn.Linear(64, 64) for _ in range(8))), FlopCounter()
+    inputs, parameters = torch.randn(128, 64), {name: one for name, one in net.named_parameters() if one.ndim == 2}
+    each = 2 * 128 * 64 * 64
+    size = inputs.nbytes
+    for room, left_out in ((8 * size, 7), (4 * size, 7), (size, 7), (size - 1, 0)):
+        forward = ResumableForward(_run(net, inputs, counter), parameters, room)
+        counter.flops = 0
+        assert _equal(forward.again(["7.weight"]), _run(net, inputs)(nullcontext()))
+        assert counter.flops == (8 - left_out) * each
+
+
+@pytest.mark.parametrize("second", [nn.ReLU(), nn.Identity()])
+def test_a_forward_that_takes_another_way_is_run_as_a_whole(second: nn.Module) -> None:
+    torch.manual_seed(0)
+    net, inputs = Branches(), torch.randn(5, 6)
+    ways = [nn.ReLU(), second, nn.Sigmoid(), nn.Sigmoid()]
+
+    def run(inside: AbstractContextManager[Any]) -> Any:
+        way = ways.pop(0)
+        with torch.no_grad(), inside:
+            return net.last(way(net.first(inputs)))
+
+    forward = ResumableForward(run, dict(net.named_parameters()), PLENTY)
+    with torch.no_grad():
+        assert torch.equal(forward.again(["last.weight"]), net.last(net.first(inputs).sigmoid()))
