@@ -25,8 +25,6 @@ FRACTION = 32
 """One over the share of what is left that goes in a step; within a step errors are exact, the choice is not."""
 RIDGE = 1e-3
 """Added to the mean square of the inputs, as a share of it."""
-GONE = 8
-"""One over the share of a product's columns that may be gone before it is laid out anew without them."""
 WIDE = 2048
 """Inputs of a product from which on single precision does."""
 
@@ -38,43 +36,49 @@ class Consumer:
     Attributes:
         original: [m, width] the product's own weight.
         moments: [width, width] second moments of its inputs, ridge included.
-        weight: [r, k] W or R, adjusted to what is left; the columns of what is gone are 0.
+        weight: [r, k] W or R, adjusted to the columns that are left, in any order.
         inverse: [k, k] of the second moments of what is left, likewise.
-        columns: [S, b] the columns that each structure owns.
-        energy: Mean square of the whole output, what errors are relative to.
         places: [k] the column of the product's own weight that each one is.
-        gone: [k] columns of structures that left.
+        where: [width] the other way round, of those that are left.
+        columns: [S, b] the columns of the product's own weight that each structure owns.
+        energy: Mean square of the whole output, what errors are relative to.
     """
 
     original: Tensor
     moments: Tensor
     weight: Tensor
     inverse: Tensor
+    places: Tensor
+    where: Tensor
     columns: Tensor
     energy: float
-    places: Tensor
-    gone: Tensor
 
     def full_weight(self) -> Tensor:
         """[m, width] the weight as the product holds it, adjusted to what is left."""
-        stay = (~self.gone).nonzero().flatten()
-        left, full = self.places[stay], torch.zeros_like(self.original)
+        full = torch.zeros_like(self.original)
         if len(self.weight) == len(self.original):
-            full[:, left] = self.weight[:, stay].to(full)
+            full[:, self.places] = self.weight.to(full)
         else:
-            factor = self.moments[:, left] @ self.inverse[stay][:, stay]
-            full[:, left] = self.original @ factor.to(full)
+            full[:, self.places] = self.original @ (self.moments[:, self.places] @ self.inverse).to(full)
         return full
 
-    def lay_out(self) -> None:
-        """Drop the columns of what is gone."""
-        stay = (~self.gone).nonzero().flatten()
-        now = torch.full_like(self.gone, -1, dtype=torch.int64)
-        now[stay] = torch.arange(len(stay), device=stay.device)
-        self.weight = self.weight.index_select(1, stay)
-        self.inverse = self.inverse.index_select(0, stay).index_select(1, stay)
-        self.places, self.columns = self.places[stay], now[self.columns]
-        self.gone = self.gone[stay]
+    def drop(self, going: Tensor) -> tuple[Tensor, Tensor]:
+        """Take [g] columns away as they are: the last of those that are left move to their places.
+
+        Returns:
+            [h] where they moved to, and [h] where they came from.
+        """
+        size, gone = len(self.places) - len(going), torch.zeros(len(self.places), dtype=torch.bool)
+        gone = gone.to(going.device).index_fill(0, going, True)
+        to, moved = gone[:size].nonzero().flatten(), size + (~gone[size:]).nonzero().flatten()
+        self.weight[:, to] = self.weight[:, moved]
+        self.inverse[to] = self.inverse[moved]
+        self.inverse[:, to] = self.inverse[:, moved]
+        self.places[to] = self.places[moved]
+        self.weight, self.inverse = self.weight[:, :size], self.inverse[:size, :size]
+        self.places = self.places[:size]
+        self.where[self.places[to]] = to
+        return to, moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +116,9 @@ def consumer(weight: Tensor, moments: Tensor, columns: Tensor) -> Consumer:
         ridge *= 10
         factor, failed = LINALG.cholesky_ex(moments)
     energy = float(((weight @ moments) * weight).sum())
-    size = len(moments)
-    gone = torch.zeros(size, dtype=torch.bool, device=moments.device)
-    places = torch.arange(size, device=moments.device)
+    places = torch.arange(len(moments), device=moments.device)
     inverse = torch.cholesky_inverse(factor)
-    return Consumer(original, moments, weight, inverse, columns, energy or 1.0, places, gone)
+    return Consumer(original, moments, weight, inverse, places, places.clone(), columns, energy or 1.0)
 
 
 def removal_order(consumers: Sequence[Consumer], count: int, levels: Sequence[int] = ()) -> Removal:
@@ -145,7 +147,7 @@ def removal_order(consumers: Sequence[Consumer], count: int, levels: Sequence[in
 
 def _costs(one: Consumer, left: Tensor) -> Tensor:
     """[n] relative squared error that each of some structures would add if it alone left."""
-    columns = one.columns[left]
+    columns = one.where[one.columns[left]]
     blocks = one.inverse[columns[:, :, None], columns[:, None, :]]
     found: Tensor = LINALG.cholesky_ex(blocks)[0]
     solved: Tensor = LINALG.solve_triangular(found, one.weight[:, columns].permute(1, 2, 0), upper=False)
@@ -154,17 +156,14 @@ def _costs(one: Consumer, left: Tensor) -> Tensor:
 
 def _remove(one: Consumer, going: Tensor) -> Tensor:
     """[n] relative squared error that each adds when they leave in this order; the others are adjusted."""
-    columns = one.columns[going].flatten()
+    columns = one.where[one.columns[going]].flatten()
     factor: Tensor = LINALG.cholesky_ex(one.inverse[columns][:, columns])[0]
     solved: Tensor = LINALG.solve_triangular(factor, one.weight[:, columns].T, upper=False)
     rows: Tensor = LINALG.solve_triangular(factor, one.inverse[columns], upper=False)
-    one.weight.sub_(solved.T @ rows)
-    one.inverse.sub_(rows.T @ rows)
-    one.weight[:, columns] = 0
-    one.inverse[columns] = 0
-    one.inverse[:, columns] = 0
-    one.gone[columns] = True
-    if GONE * int(one.gone.sum()) >= len(one.gone):
-        one.lay_out()
+    to, moved = one.drop(columns)
+    rows[:, to] = rows[:, moved]
+    rows = rows[:, : len(one.places)]
+    one.weight.addmm_(solved.T, rows, alpha=-1)
+    one.inverse.addmm_(rows.T, rows, alpha=-1)
     added = solved.square().sum(1).view(len(going), -1).sum(1).double()
     return added / one.energy
