@@ -68,8 +68,8 @@ class Consumer:
         Returns:
             [h] where they moved to, and [h] where they came from.
         """
-        size, gone = len(self.places) - len(going), torch.zeros(len(self.places), dtype=torch.bool)
-        gone = gone.to(going.device).index_fill(0, going, True)
+        gone = torch.zeros(len(self.places), dtype=torch.bool, device=going.device)
+        gone[going], size = True, len(gone) - len(going)
         to, moved = gone[:size].nonzero().flatten(), size + (~gone[size:]).nonzero().flatten()
         self.weight[:, to] = self.weight[:, moved]
         self.inverse[to] = self.inverse[moved]

@@ -1,15 +1,18 @@
 """A forward that is run again from where parameters changed: what comes before is not computed again. Loads torch.
 
 It is recorded operator by operator, beneath all modules. Run again, an operator before the first one that reads a
-changed parameter gives an empty tensor of the same form, or what it gave if something behind that point reads it; views
-are taken anew. All of the model's own code runs, so nothing has to be known of it. Behind what could tell the two apart
-(random numbers, numbers written into what the model holds, arrays of other libraries) nothing is left out.
+changed parameter gives an empty tensor of the same form; at that point the memory that is still in use is filled with
+what it held there. Views are taken anew. All of the model's own code runs, so nothing has to be known of it.
+
+Behind what could tell the two apart (random numbers, numbers written into what the model holds, numbers that code reads
+past all operators) nothing is left out. A forward that calls other operators than before is run as a whole.
 """
 
 import sys
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from threading import get_ident
 from typing import Any, TypeAlias
 
 import torch
@@ -19,13 +22,19 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..jobs import Cancelled
 from .schema import operator
-from .tree import tensors_of
+from .tree import preserved_outputs, tensors_of
 
 SMALL = 1 << 14
 """Bytes up to which floats are kept wherever they change, as integers of any size are: code may look at them."""
-READS = frozenset(("numpy", "__array__", "tolist", "data_ptr", "untyped_storage", "storage", "__dlpack__"))
-"""Methods of a tensor by which code gets at its numbers past all operators."""
+CALL = 1_000_000
+"""Floating point operations that take as long as to follow a call: with fewer of them left out, nothing is won."""
+DECLARED = frozenset(("aten", "prims", "torchvision", "quantized"))
+"""Namespaces of operators that say what they write and whether they draw random numbers."""
+READS = frozenset(("numpy", "__array__", "tolist", "data_ptr", "untyped_storage", "storage", "__dlpack__", "__repr__"))
+"""Methods of a tensor by which code gets at its numbers past all operators; `WRITES` are those that write them so."""
+WRITES = frozenset(("apply_", "map_", "map2_"))
 Run: TypeAlias = Callable[[AbstractContextManager[Any]], Any]
 """Calls a model inside a context, with the same inputs and the same state each time; gives its outputs."""
 
@@ -38,7 +47,7 @@ class ResumableForward:
     """
 
     def __init__(self, run: Run, parameters: Mapping[str, Tensor], memory: int) -> None:
-        """Run it, twice where something can be left out later.
+        """Run it, and twice more where something can be left out later.
 
         Args:
             run: Runs the model.
@@ -47,54 +56,63 @@ class ResumableForward:
         """
         first = _Recording(parameters, memory, {})
         self._run, self._reads = run, first.reads
-        self._calls: list[_Call] = []
+        self._calls: Sequence[_Call] = ()
         self._kept: dict[int, dict[int, Tensor]] = {}
         self.outputs = run(_watched(first))
-        first.read(tensors_of(self.outputs))
-        if wanted := first.wanted(memory):
-            second = _Recording(parameters, memory, wanted)
-            run(second)
-            if [one.func for one in second.calls] == [one.func for one in first.calls]:
-                self._calls, self._kept = second.calls, second.kept
+        if points := first.points():
+            try:
+                self._keep([one.func for one in first.calls], _Recording(parameters, memory, points))
+            except Cancelled:
+                raise
+            except Exception:  # such as no memory for it
+                self._kept.clear()
+
+    def _keep(self, operators: Sequence[Any], second: "_Recording") -> None:
+        """Record once more, now with what memory holds, and try it out where most is left out."""
+        self._run(second)
+        if not second.kept or [one.func for one in second.calls] != operators:
+            return
+        self._kept, deepest = second.kept, max(second.kept)
+        self._calls = second.calls[:deepest]
+        resumed = self._resumed(deepest)
+        if resumed is None or not _same(preserved_outputs(resumed[0]), preserved_outputs(self.outputs)):
+            self._kept.clear()
 
     def again(self, changed: Collection[str]) -> Any:
         """What the model gives now that these parameters, and no others, may hold other numbers."""
         start = min((self._reads.get(name, 0) for name in changed), default=0)
-        if point := max((one for one in self._kept if one <= start), default=0):
-            resumed = _Resumed(self._calls[:point], self._kept[point])
-            try:
-                found = self._run(resumed)
-            except Exception:
-                if resumed.followed:
-                    raise
-            else:
-                if resumed.followed:
-                    return found
-            self._kept.clear()  # and so it would each time
+        point = max((one for one in self._kept if one <= start), default=0)
+        if point:
+            if resumed := self._resumed(point):
+                return resumed[0]
+            self._kept.clear()  # it would be so each time
         return self._run(nullcontext())
 
+    def _resumed(self, point: int) -> tuple[Any] | None:
+        """What the model gives, run from a call on; None where it goes another way than was recorded."""
+        resumed = _Resumed(self._calls[:point], self._kept[point])
+        try:
+            found = self._run(resumed)
+        except Cancelled:
+            raise
+        except Exception:  # of what was left out, or of the model, which will raise it again
+            return None
+        return (found,) if resumed.followed else None
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class _Storage:
-    """Memory that an operator of the forward allocated.
+    """Memory that an operator of the forward allocated, held weakly.
 
     Attributes:
+        held: As long as this is held, no other storage gets its address.
         size: Bytes.
         small: Its numbers are kept wherever they change.
-        made: Number of the call that allocated it.
-        read: Of the last call that reads it.
-        written: Of those that wrote it afterwards.
     """
 
+    held: StorageWeakRef
     size: int
     small: bool
-    made: int
-    read: int
-    written: list[int] = field(default_factory=list[int])
-
-    def version(self, call: int) -> int:
-        """How often it was written before a call."""
-        return sum(one < call for one in self.written)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +122,6 @@ class _Made:
     form: Mapping[str, Any]
     storage: int
     value: Tensor | None
-
-    def again(self, kept: Mapping[int, Tensor]) -> Tensor:
-        """A tensor of the same form, with its numbers if somebody reads them."""
-        if self.value is not None:
-            return self.value.clone()
-        made = torch.empty_strided(**self.form)
-        if self.storage in kept:
-            _bytes(made.untyped_storage()).copy_(kept[self.storage])
-        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +137,19 @@ class _Call:
 
     Attributes:
         func: The operator.
-        view: It gives views of its arguments, and is called again.
+        view: It gives views of its arguments, or changes their form, and is called again.
         leaves: What it gave: tensors as `_Made` or `_Given`, for views their shapes.
         tree: How they lie in the result.
         written: (place among the arguments, its numbers where they are kept) of each tensor that it wrote.
+        literal: What it gave, of one that takes numbers from code; they have to be the same again.
     """
 
     func: Any
     view: bool
     leaves: Sequence[Any]
     tree: Any
-    written: Sequence[tuple[int, Tensor | None]]
+    written: Sequence[tuple[int, Tensor | None]] = ()
+    literal: Tensor | None = None
 
 
 class _Recording(TorchDispatchMode):
@@ -151,8 +162,8 @@ class _Recording(TorchDispatchMode):
         noting: An operator is being noted.
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor], memory: int, wanted: Mapping[int, Collection[int]]) -> None:
-        """Take which storages to keep before which calls."""
+    def __init__(self, parameters: Mapping[str, Tensor], memory: int, points: Mapping[int, Sequence[int]]) -> None:
+        """Take the bytes to hold at most, and before which calls to keep which storages."""
         super().__init__()
         self.calls: list[_Call] = []
         self.reads: dict[str, int] = {}
@@ -161,11 +172,14 @@ class _Recording(TorchDispatchMode):
         self._names: dict[int, list[str]] = {}
         for name, one in parameters.items():
             self._names.setdefault(_address(one), []).append(name)
-        self._room, self._wanted = memory, wanted
-        self._last = sys.maxsize
-        self._copies: dict[tuple[int, int], Tensor] = {}
+        self._room = memory
+        self._points = points
+        self._last = sys.maxsize  # the first call that cannot be left out, nor any behind it
+        self._thread = get_ident()
+        self._flops = [0]  # before each call
+        self._alive: dict[int, list[int]] = {}
+        self._copies: dict[int, Tensor] = {}
         self._storages: list[_Storage] = []
-        self._held: list[StorageWeakRef] = []  # while it is held, no other storage gets its address
         self._numbers: dict[int, int] = {}
 
     @classmethod
@@ -176,99 +190,114 @@ class _Recording(TorchDispatchMode):
         """Neither the next call nor any behind it can be left out."""
         self._last = min(self._last, len(self.calls))
 
-    def read_outside(self, tensors: Sequence[Tensor]) -> None:
-        """Behind the last call code gets at numbers past all operators: it has to run again."""
-        self.read(tensors)
-        self._last = min(self._last, len(self.calls) - 1)
+    def touched(self, tensors: Sequence[Tensor], writes: bool) -> None:
+        """Code has got at numbers past all operators: not even the last call can be left out.
 
-    def read(self, tensors: Sequence[Tensor]) -> None:
-        """The next call reads them."""
-        for address in map(_address, tensors):
-            for name in self._names.get(address, ()):
-                self.reads.setdefault(name, len(self.calls))
-            if address in self._numbers:
-                self._storages[self._numbers[address]].read = len(self.calls)
-
-    def wanted(self, memory: int) -> dict[int, list[int]]:
-        """First call that reads a parameter -> numbers of the storages that are made before it and read from it on.
-
-        Every second one of these calls is left out until what they want fits into memory.
+        It can where the code only reads numbers that are kept anyway, or those of inputs.
         """
-        points = sorted({one for one in self.reads.values() if 0 < one <= self._last})
-        while points:
-            found = {point: self._alive(point) for point in points}
-            each = {(number, self._storages[number].version(point)) for point in points for number in found[point]}
-            if sum(self._storages[number].size for number, _ in each) <= memory:
-                return found
-            points = sorted(points[::-2]) if len(points) > 1 else []
-        return {}
+        numbers = [self._numbers.get(_address(one)) for one in tensors]
+        if writes or any(number is not None and not self._storages[number].small for number in numbers):
+            self._last = min(self._last, len(self.calls) - 1)
 
-    def _alive(self, point: int) -> list[int]:
-        return [n for n, one in enumerate(self._storages) if one.made < point <= one.read and not one.small]
+    def points(self) -> dict[int, list[int]]:
+        """First calls that read a parameter -> numbers of the storages that are alive there.
+
+        Calls before which too little is computed are left out, and every second one until all fits into memory.
+        """
+        least = CALL * len(self.calls)
+        points = [call for call in self._alive if 0 < call <= self._last and self._flops[call] >= least]
+        while points and self._size(points) > self._room:
+            points = points[1 - len(points) % 2 :: 2] if len(points) > 1 else []  # the last one stays
+        return {call: self._alive[call] for call in points}
+
+    def _size(self, points: Sequence[int]) -> int:
+        """Bytes of what is alive at some calls."""
+        return sum(self._storages[number].size for number in {n for call in points for n in self._alive[call]})
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator and note it."""
         self.noting = True
         try:
             return self._note(func, args, kwargs or {})
+        except BaseException:
+            self.stop()  # code may go on in spite of it
+            raise
         finally:
             self.noting = False
 
     def _note(self, func: Any, args: Any, kwargs: Any) -> Any:
         given = pytree.tree_leaves((args, kwargs))
         places = {id(one): place for place, one in enumerate(given) if isinstance(one, Tensor)}
-        tensors = [given[place] for place in places.values()]
-        self.read(tensors)
-        if len(self.calls) in self._wanted:
-            self.kept[len(self.calls)] = {number: self._copy(number) for number in self._wanted[len(self.calls)]}
+        self._meet([given[place] for place in places.values()])
         written = [places[id(one)] for one in _written(func, args, kwargs)]
-        before = [_form(given[place]) for place in written]
+        before = [_position(given[place]) for place in written]
         result = func(*args, **kwargs)
         leaves, tree = pytree.tree_flatten(result)
         made = [one for one in leaves if isinstance(one, Tensor)]
-        addresses = set(map(_address, tensors))
-        view = bool(made) and not written and addresses.issuperset(map(_address, made))
+        addresses = {_address(given[place]) for place in places.values()}
+        after = [_position(given[place]) for place in written]
+        turned = torch.Tag.inplace_view in func.tags and [one[:2] for one in before] == [one[:2] for one in after]
+        plain = all(map(_is_plain, (*made, *(given[place] for place in places.values()))))
+        view = plain and bool(made) and (turned or not written) and addresses.issuperset(map(_address, made))
         if (
-            operator(func).random
-            or not all(map(_is_plain, (*tensors, *made)))
-            or not all(_address(given[place]) in self._numbers for place in written)
-            or before != [_form(given[place]) for place in written]
+            not plain
+            or self._is_hidden(func, args, kwargs)
+            or not (view or before == after)
+            or not (view or all(_address(given[place]) in self._numbers for place in written))
         ):
             self.stop()
         if view:
-            told = [one.shape for one in made]
+            literal = result.clone() if func is torch.ops.aten.lift_fresh.default else None
+            self.calls.append(_Call(func, view, [one.shape for one in made], tree, literal=literal))
         else:
-            told = [self._told(one, places, addresses) if isinstance(one, Tensor) else one for one in leaves]
-        self.calls.append(_Call(func, view, told, tree, [(place, self._changed(given[place])) for place in written]))
+            told = [self._leaf(one, places, addresses) if isinstance(one, Tensor) else one for one in leaves]
+            values = [(place, self._value(given[place])) for place in written]
+            self.calls.append(_Call(func, view, told, tree, values))
+        count = operator(func).flops
+        self._flops.append(self._flops[-1] + (0 if count is None else int(count(*args, **kwargs, out_val=result))))
         return result
 
-    def _told(self, one: Tensor, places: Mapping[int, int], addresses: set[int]) -> _Made | _Given | None:
+    def _meet(self, tensors: Sequence[Tensor]) -> None:
+        """The next call takes them."""
+        call, known = len(self.calls), len(self.reads)
+        for one in tensors:
+            for name in self._names.get(_address(one), ()):
+                self.reads.setdefault(name, call)
+        if len(self.reads) > known:
+            self._alive[call] = [number for number, one in enumerate(self._storages) if not one.held.expired()]
+        if call in self._points:
+            found = {number: self._copy(number) for number in self._points[call]}
+            if self._room >= 0:
+                self.kept[call] = found
+
+    def _is_hidden(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        """Whether an operator does more than its schema and its result tell."""
+        if operator(func).random or func.namespace not in DECLARED or get_ident() != self._thread:
+            return True
+        return any(_named(func, args, kwargs).get(name) is True for name in ("training", "train"))  # statistics
+
+    def _leaf(self, one: Tensor, places: Mapping[int, int], addresses: set[int]) -> _Made | _Given | None:
         """What an operator gave: an argument, or a tensor in memory of its own."""
         if id(one) in places:
             return _Given(places[id(one)])
-        form = _form(one)
-        if _address(one) in addresses or not form or one.storage_offset():
+        address, form = _address(one), _form(one)
+        if not form or address in addresses or address in self._numbers or address in self._names:
             self.stop()
             return None
-        addresses.add(_address(one))
+        addresses.add(address)
         storage = one.untyped_storage()
-        small = storage.nbytes() <= SMALL or not (one.is_floating_point() or one.is_complex())
-        self._numbers[_address(one)] = number = len(self._storages)
-        self._storages.append(_Storage(storage.nbytes(), small, len(self.calls), len(self.calls)))
-        self._held.append(StorageWeakRef(storage))
-        if storage.nbytes() != _size(one):
+        if one.storage_offset() or storage.nbytes() != _size(one):
             self.stop()
-        return _Made(form, number, self._value(one) if small else None)
-
-    def _changed(self, one: Tensor) -> Tensor | None:
-        """A tensor was written: its numbers, where they are kept."""
-        number = self._numbers.get(_address(one))
-        if number is None:
-            return None
-        self._storages[number].written.append(len(self.calls))
-        return self._value(one) if self._storages[number].small else None
+        small = storage.nbytes() <= SMALL or not (one.is_floating_point() or one.is_complex())
+        self._numbers[address] = len(self._storages)
+        self._storages.append(_Storage(StorageWeakRef(storage), storage.nbytes(), small))
+        return _Made(form, self._numbers[address], self._value(one))
 
     def _value(self, one: Tensor) -> Tensor | None:
+        """The numbers of what an operator made or wrote, where they are kept."""
+        number = self._numbers.get(_address(one))
+        if number is None or not self._storages[number].small or len(self.calls) >= self._last:
+            return None
         self._room -= one.nbytes
         if self._room < 0:
             self.stop()
@@ -276,34 +305,27 @@ class _Recording(TorchDispatchMode):
         return one.clone()
 
     def _copy(self, number: int) -> Tensor:
-        """The bytes that a storage holds now; one copy as long as nobody writes it.
-
-        None at all where this forward took another way than the one before it, after which it is of no use.
-        """
-        held: Any = None
-        if number < len(self._held):
-            held = torch.UntypedStorage._new_with_weak_ptr(self._held[number].cdata)  # pyright: ignore
-        if held is None:
-            return torch.empty(0)
-        key = number, self._storages[number].version(len(self.calls))
-        if key not in self._copies:
-            self._copies[key] = _bytes(held).clone()
-        return self._copies[key]
+        """The bytes that a storage holds now, the same copy as long as these are the same; none where it is gone."""
+        storage = _held(self._storages[number].held) if number < len(self._storages) else None
+        if storage is None:  # this forward went another way, and is of no use
+            return torch.empty(0, dtype=torch.uint8)
+        now, copy = _bytes(storage), self._copies.get(number)
+        if copy is None or not torch.equal(now, copy):
+            self._room -= storage.nbytes()
+            copy = self._copies[number] = now.clone()
+        return copy
 
 
 class _Resumed(TorchDispatchMode):
-    """Gives what operators gave in place of running them, up to some call.
-
-    Attributes:
-        followed: The forward has come to that call, on the way that was noted.
-    """
+    """Gives tensors of the same form in place of what operators gave, up to some call, and fills them there."""
 
     def __init__(self, calls: Sequence[_Call], kept: Mapping[int, Tensor]) -> None:
-        """Take the calls to leave out, and the numbers of storages that are read behind them."""
+        """Take the calls to leave out, and what storages hold behind them."""
         super().__init__()
-        self._calls: Iterator[_Call] = iter(calls)
+        self._calls = iter(calls)
         self._next = next(self._calls, None)
         self._kept = kept
+        self._made: dict[int, StorageWeakRef] = {}
         self._lost = False
 
     @classmethod
@@ -312,7 +334,7 @@ class _Resumed(TorchDispatchMode):
 
     @property
     def followed(self) -> bool:
-        """Whether the forward has come to the call from which it runs, on the way that was noted."""
+        """Whether the forward has come to the call from which it runs, on the way that was recorded."""
         return self._next is None and not self._lost
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -322,25 +344,46 @@ class _Resumed(TorchDispatchMode):
             return func(*args, **named)
         self._check(call.func is func)
         self._next = next(self._calls, None)
-        if call.view:
-            result = func(*args, **named)
-            self._check([one.shape for one in pytree.tree_leaves(result)] == call.leaves)
-            return result
-        given = pytree.tree_leaves((args, named))
-        for place, value in call.written:
-            if value is not None:
-                given[place].copy_(value)
-        return pytree.tree_unflatten([self._made(one, given) for one in call.leaves], call.tree)
+        result = self._view(call, args, named) if call.view else self._empty(call, args, named)
+        if self._next is None:
+            self._fill()
+        return result
 
     def _check(self, same: bool) -> None:
         self._lost = self._lost or not same
         if self._lost:
-            raise RuntimeError("This forward takes another way than the one that was noted.")
+            raise RuntimeError("This forward takes another way than the one that was recorded.")
 
-    def _made(self, leaf: Any, given: Sequence[Any]) -> Any:
+    def _view(self, call: _Call, args: Any, kwargs: Any) -> Any:
+        result = call.func(*args, **kwargs)
+        self._check([one.shape for one in pytree.tree_leaves(result)] == call.leaves)
+        self._check(call.literal is None or _same([result], [call.literal]))
+        return result
+
+    def _empty(self, call: _Call, args: Any, kwargs: Any) -> Any:
+        given = pytree.tree_leaves((args, kwargs))
+        for place, value in call.written:
+            if value is not None:
+                given[place].copy_(value)
+        return pytree.tree_unflatten([self._leaf(one, given) for one in call.leaves], call.tree)
+
+    def _leaf(self, leaf: Any, given: Sequence[Any]) -> Any:
         if isinstance(leaf, _Given):
             return given[leaf.place]
-        return leaf.again(self._kept) if isinstance(leaf, _Made) else leaf
+        if not isinstance(leaf, _Made):
+            return leaf
+        made = torch.empty_strided(**leaf.form)
+        if leaf.value is not None:
+            made.copy_(leaf.value)
+        if leaf.storage in self._kept:
+            self._made[leaf.storage] = StorageWeakRef(made.untyped_storage())
+        return made
+
+    def _fill(self) -> None:
+        """Fill what is still held with what it held."""
+        for number, one in self._made.items():
+            if (storage := _held(one)) is not None:
+                _bytes(storage).copy_(self._kept[number])
 
 
 class _Watching(TorchFunctionMode):
@@ -351,8 +394,9 @@ class _Watching(TorchFunctionMode):
         self._recording = recording
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if not self._recording.noting and getattr(func, "__name__", "") in READS:
-            self._recording.read_outside(tensors_of(args))
+        name = getattr(func, "__name__", "")
+        if not self._recording.noting and (name in READS or name in WRITES):
+            self._recording.touched(tensors_of(args), writes=name not in ("tolist", "__repr__"))
         return func(*args, **(kwargs or {}))
 
 
@@ -362,13 +406,17 @@ def _watched(recording: _Recording) -> Generator[None]:
         yield
 
 
+def _named(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Name of an argument -> what an operator is given."""
+    return {one.name: value for one, value in zip(func._schema.arguments, args, strict=False)} | dict(kwargs)
+
+
 def _written(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
-    """Tensors that an operator writes."""
+    """Tensors that an operator writes, by its schema."""
     if not func._schema.is_mutable:
         return []
     marked = {one.name for one in func._schema.arguments if one.alias_info is not None and one.alias_info.is_write}
-    named = {one.name: value for one, value in zip(func._schema.arguments, args, strict=False)} | dict(kwargs)
-    return tensors_of([value for name, value in named.items() if name in marked])
+    return tensors_of([value for name, value in _named(func, args, kwargs).items() if name in marked])
 
 
 def _is_plain(one: Tensor) -> bool:
@@ -378,7 +426,7 @@ def _is_plain(one: Tensor) -> bool:
 
 
 def _address(one: Tensor) -> int:
-    """Of its memory; 0 where it has none to itself."""
+    """Of its storage; 0 of what is no ordinary tensor."""
     storage: Any = one.untyped_storage() if _is_plain(one) else None
     return 0 if storage is None else storage._cdata
 
@@ -390,12 +438,35 @@ def _form(one: Tensor) -> dict[str, Any]:
     return {"size": one.shape, "stride": one.stride(), "dtype": one.dtype, "device": one.device}
 
 
+def _position(one: Tensor) -> tuple[Any, ...]:
+    """Which memory it is, how many bytes, and where it lies in it."""
+    if not _is_plain(one):
+        return 0, 0
+    return _address(one), one.untyped_storage().nbytes(), one.storage_offset(), one.shape, one.stride()
+
+
 def _size(one: Tensor) -> int:
     """Bytes from the first to the last of its numbers."""
     last = sum((size - 1) * stride for size, stride in zip(one.shape, one.stride(), strict=True))
     return (last + 1) * one.element_size() if one.numel() else 0
 
 
+def _held(weak: StorageWeakRef) -> Any:
+    """The storage, if anybody holds it still."""
+    return torch.UntypedStorage._new_with_weak_ptr(weak.cdata)  # pyright: ignore
+
+
 def _bytes(storage: Any) -> Tensor:
     """[n] all of it."""
     return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
+
+
+def _same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    """Whether tensors hold the same bits."""
+
+    def bits(one: Tensor) -> Tensor:
+        return one.detach().reshape(-1).contiguous().view(torch.uint8)
+
+    pairs = zip(some, others, strict=False)
+    forms = [(one.shape, one.dtype) for one in some] == [(one.shape, one.dtype) for one in others]
+    return forms and all(torch.equal(bits(one), bits(other)) for one, other in pairs)
