@@ -39,7 +39,8 @@ BATCHES = 32
 ENOUGH, FEWEST = 2, 4096
 """Rows of data for each input of a product, and in all, after which it looks at no more; drawn at random."""
 MEMORY = 1 << 30
-"""Bytes of moments to hold at a time; what needs more is gathered in further passes over the data."""
+"""Bytes of moments to hold at a time, what needs more is gathered in further passes over the data; and bytes of what
+forwards are resumed with."""
 LARGEST = 16384
 """Inputs of a product up to which it is looked at."""
 LEAST, SAMPLES = 2, 64

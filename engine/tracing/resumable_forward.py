@@ -33,8 +33,11 @@ CALL = 1_000_000
 DECLARED = frozenset(("aten", "prims", "torchvision", "quantized"))
 """Namespaces of operators that say what they write and whether they draw random numbers."""
 READS = frozenset(("numpy", "__array__", "tolist", "data_ptr", "untyped_storage", "storage", "__dlpack__", "__repr__"))
-"""Methods of a tensor by which code gets at its numbers past all operators; `WRITES` are those that write them so."""
+"""Methods of a tensor by which code gets at its numbers past all operators."""
+READS_ALONE = frozenset(("tolist", "__repr__"))
+"""Those of them that give numbers away, and nothing by which to write them."""
 WRITES = frozenset(("apply_", "map_", "map2_"))
+"""Methods that write numbers past all operators."""
 Run: TypeAlias = Callable[[AbstractContextManager[Any]], Any]
 """Calls a model inside a context, with the same inputs and the same state each time; gives its outputs."""
 
@@ -191,9 +194,9 @@ class _Recording(TorchDispatchMode):
         self._last = min(self._last, len(self.calls))
 
     def touched(self, tensors: Sequence[Tensor], writes: bool) -> None:
-        """Code has got at numbers past all operators: not even the last call can be left out.
+        """Code has got at numbers past all operators: the last call cannot be left out, nor any behind it.
 
-        It can where the code only reads numbers that are kept anyway, or those of inputs.
+        They can be where it only reads numbers that are kept anyway, or those of inputs.
         """
         numbers = [self._numbers.get(_address(one)) for one in tensors]
         if writes or any(number is not None and not self._storages[number].small for number in numbers):
@@ -396,7 +399,7 @@ class _Watching(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
         if not self._recording.noting and (name in READS or name in WRITES):
-            self._recording.touched(tensors_of(args), writes=name not in ("tolist", "__repr__"))
+            self._recording.touched(tensors_of(args), writes=name not in READS_ALONE)
         return func(*args, **(kwargs or {}))
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,8 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.tasks.distillation_batch import DistillationBatch
 from secateur.engine.tasks.protocol import Split
+from secateur.engine.tracing import resumable_forward
+from secateur.engine.tracing.resumable_forward import ResumableForward
 from tests.engine.scoring.given_task import GivenTask
 
 
@@ -133,6 +136,20 @@ def test_every_part_of_a_weight_counts_where_products_read_it_in_parts() -> None
     channels = next(one for one in analysis.sets if one.count == 8 and "put" in one.name)
     own = found[channels.structures]
     assert int(np.argmin(own)) == 6 and own[6] < 1e-3 * np.median(own)
+
+
+def test_scores_are_those_of_whole_forwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    net, inputs = (
+        nn.Sequential(nn.Linear(6, 40), nn.ReLU(), nn.Linear(40, 40), nn.ReLU(), nn.Linear(40, 4)).eval(),
+        torch.randn(256, 6),
+    )
+    analysis = analyse(net, (inputs[:2],))
+    task = GivenTask(inputs, 4, batch=64)
+    monkeypatch.setattr(resumable_forward, "CALL", 0)
+    found = finish(score(net, analysis, analysis.empty(), "obs", task))
+    monkeypatch.setattr(ResumableForward, "again", lambda self, _: self._run(nullcontext()))
+    assert np.array_equal(found, finish(score(net, analysis, analysis.empty(), "obs", task)))
 
 
 @pytest.mark.parametrize("kind", ["conv", "transposed", "grouped", "Conv1D", "weight norm"])
