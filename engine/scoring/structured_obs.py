@@ -38,9 +38,9 @@ BATCHES = 32
 """Calibration batches to look at, at most."""
 ENOUGH, FEWEST = 2, 4096
 """Rows of data for each input of a product, and in all, after which it looks at no more; drawn at random."""
-MEMORY = 1 << 30
-"""Bytes of moments to hold at a time, what needs more is gathered in further passes over the data; and bytes of what
-forwards are resumed with."""
+MEMORY, RESUMED = 1 << 31, 1 << 30
+"""Bytes of moments to hold at a time, what needs more is gathered in further passes over the data; of what forwards are
+resumed with."""
 LARGEST = 16384
 """Inputs of a product up to which it is looked at."""
 LEAST, SAMPLES = 2, 64
@@ -389,7 +389,7 @@ def _measured(rated: RatedModel, readings: dict[str, list[_Reading]], token: Can
         inputs, counts, size = told.inputs, told.counts, batch_size(told.inputs)
         if size > wanted:
             inputs, counts, size = few(inputs, wanted), None if counts is None else counts[:wanted], wanted
-        made.forwards.append(ResumableForward(partial(run, inputs), read, MEMORY * size // most))
+        made.forwards.append(ResumableForward(partial(run, inputs), read, RESUMED * size // most))
         made.sizes.append(size)
         made.counts.append(counts)
         made = _Measured(made.forwards, made.sizes, made.counts, told.logits, points)
