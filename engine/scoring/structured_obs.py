@@ -5,7 +5,7 @@ read it (`removal_order.py`): second moments of their inputs, weights adjusted a
 set *costs* is measured: at a few points of the curve the adjusted weights take the place of the model's, and the
 distance of its outputs to the original ones is taken (Kullback-Leibler for logits). So scores of all sets are in one
 unit and compare over the whole model. No label is read. What runs before the first layer whose weights are replaced is
-not computed again.
+not computed again, as far as memory goes (`tracing/resumable_forward.py`).
 """
 
 from collections.abc import Collection, Sequence
@@ -38,9 +38,10 @@ BATCHES = 32
 """Calibration batches to look at, at most."""
 ENOUGH, FEWEST = 2, 4096
 """Rows of data for each input of a product, and in all, after which it looks at no more; drawn at random."""
-MEMORY, RESUMED = 1 << 31, 1 << 30
-"""Bytes of moments to hold at a time, what needs more is gathered in further passes over the data; of what forwards are
-resumed with."""
+MEMORY = 1 << 31
+"""Bytes of moments to hold at a time; what needs more is gathered in further passes over the data."""
+RESUMED = 1 << 30
+"""Bytes to hold of what need not be computed again in measuring."""
 LARGEST = 16384
 """Inputs of a product up to which it is looked at."""
 LEAST, SAMPLES = 2, 64
@@ -370,11 +371,12 @@ def _measured(rated: RatedModel, readings: dict[str, list[_Reading]], token: Can
     """Samples to measure on, as many as `WORK` allows, with the outputs of the model as it is."""
     from ..tracing.isolated_forward import quiet_forward
     from ..tracing.resumable_forward import ResumableForward
+    from ..tracing.tree import copied_inputs
     from .cancellable_autograd import interruptible
 
     def run(inputs: Any, inside: AbstractContextManager[Any]) -> Any:
         with quiet_forward(rated.model), interruptible(token), inside:
-            return call(rated.model, inputs)
+            return call(rated.model, copied_inputs(inputs))
 
     assert rated.task is not None
     each = max(costs(rated.analysis, rated.removed).macs, 1)

@@ -8,6 +8,7 @@ Behind what could tell the two apart (random numbers, numbers written into what 
 past all operators) nothing is left out. A forward that calls other operators than before is run as a whole.
 """
 
+import math
 import sys
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -24,7 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..jobs import Cancelled
 from .schema import operator
-from .tree import preserved_outputs, tensors_of
+from .tree import outputs_of, tensors_of
 
 SMALL = 1 << 14
 """Bytes up to which floats are kept wherever they change, as integers of any size are: code may look at them."""
@@ -32,12 +33,12 @@ CALL = 1_000_000
 """Floating point operations that take as long as to follow a call: with fewer of them left out, nothing is won."""
 DECLARED = frozenset(("aten", "prims", "torchvision", "quantized"))
 """Namespaces of operators that say what they write and whether they draw random numbers."""
-READS = frozenset(("numpy", "__array__", "tolist", "data_ptr", "untyped_storage", "storage", "__dlpack__", "__repr__"))
-"""Methods of a tensor by which code gets at its numbers past all operators."""
-READS_ALONE = frozenset(("tolist", "__repr__"))
-"""Those of them that give numbers away, and nothing by which to write them."""
-WRITES = frozenset(("apply_", "map_", "map2_"))
-"""Methods that write numbers past all operators."""
+READS = frozenset(("tolist", "__repr__", "__format__", "__reduce_ex__"))
+"""Methods of a tensor that give its numbers past all operators."""
+OPENS = frozenset(("numpy", "__array__", "data_ptr", "untyped_storage", "storage", "__dlpack__", "apply_", "map_"))
+"""Methods that let code write them too."""
+LIFTS: Any = torch.ops.aten.lift_fresh.default
+"""Makes a tensor of numbers in the code."""
 Run: TypeAlias = Callable[[AbstractContextManager[Any]], Any]
 """Calls a model inside a context, with the same inputs and the same state each time; gives its outputs."""
 
@@ -57,29 +58,46 @@ class ResumableForward:
             parameters: Those that will change, by name.
             memory: Bytes to hold at most.
         """
-        first = _Recording(parameters, memory, {})
-        self._run, self._reads = run, first.reads
+        self._run = run
+        self._reads: dict[str, int] = {}
         self._calls: Sequence[_Call] = ()
         self._kept: dict[int, dict[int, Tensor]] = {}
-        self.outputs = run(_watched(first))
-        if points := first.points():
-            try:
-                self._keep([one.func for one in first.calls], _Recording(parameters, memory, points))
-            except Cancelled:
-                raise
-            except Exception:  # such as no memory for it
-                self._kept.clear()
+        try:
+            self.outputs, plan = self._recorded(parameters, memory)
+        except Cancelled:
+            raise
+        except Exception:  # of the model, which will raise it again, or of what records it
+            self.outputs, plan = run(nullcontext()), None
+        try:
+            if plan is not None and plan.points:
+                self._keep(_Recording(parameters, memory, plan), plan)
+        except Cancelled:
+            raise
+        except Exception:  # such as no memory for it
+            self._forget()
 
-    def _keep(self, operators: Sequence[Any], second: "_Recording") -> None:
+    def _recorded(self, parameters: Mapping[str, Tensor], memory: int) -> "tuple[Any, _Plan]":
+        """What the model gives, and what to keep."""
+        recording = _Recording(parameters, memory)
+        outputs = self._run(_watched(recording))
+        self._reads = recording.reads
+        return outputs, recording.plan()
+
+    def _keep(self, second: "_Recording", plan: "_Plan") -> None:
         """Record once more, now with what memory holds, and try it out where most is left out."""
         self._run(second)
-        if not second.kept or [one.func for one in second.calls] != operators:
+        kept = second.kept_until_stop()
+        if not kept or [one.func for one in second.calls] != plan.operators:
             return
-        self._kept, deepest = second.kept, max(second.kept)
+        self._kept, deepest = kept, max(kept)
         self._calls = second.calls[:deepest]
-        resumed = self._resumed(deepest)
-        if resumed is None or not _same(preserved_outputs(resumed[0]), preserved_outputs(self.outputs)):
-            self._kept.clear()
+        resumed = self._resumed(deepest, blank=True)
+        if resumed is None or not _same(*([one.tensor for one in outputs_of(of)] for of in (resumed[0], self.outputs))):
+            self._forget()
+
+    def _forget(self) -> None:
+        """Nothing is left out any more."""
+        self._calls, self._kept = (), {}
 
     def again(self, changed: Collection[str]) -> Any:
         """What the model gives now that these parameters, and no others, may hold other numbers."""
@@ -88,12 +106,12 @@ class ResumableForward:
         if point:
             if resumed := self._resumed(point):
                 return resumed[0]
-            self._kept.clear()  # it would be so each time
+            self._forget()  # it would be so each time
         return self._run(nullcontext())
 
-    def _resumed(self, point: int) -> tuple[Any] | None:
+    def _resumed(self, point: int, blank: bool = False) -> tuple[Any] | None:
         """What the model gives, run from a call on; None where it goes another way than was recorded."""
-        resumed = _Resumed(self._calls[:point], self._kept[point])
+        resumed = _Resumed(self._calls[:point], self._kept[point], blank)
         try:
             found = self._run(resumed)
         except Cancelled:
@@ -143,6 +161,7 @@ class _Call:
         view: It gives views of its arguments, or changes their form, and is called again.
         leaves: What it gave: tensors as `_Made` or `_Given`, for views their shapes.
         tree: How they lie in the result.
+        others: Its arguments that are no tensors.
         written: (place among the arguments, its numbers where they are kept) of each tensor that it wrote.
         literal: What it gave, of one that takes numbers from code; they have to be the same again.
     """
@@ -151,8 +170,27 @@ class _Call:
     view: bool
     leaves: Sequence[Any]
     tree: Any
+    others: Sequence[Any]
     written: Sequence[tuple[int, Tensor | None]] = ()
     literal: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a first recording found, for a second one.
+
+    Attributes:
+        operators: Of all calls.
+        points: Calls from which to resume -> numbers of the storages that are alive there.
+        strangers: (call, place among the arguments) -> address of floats that lie neither in a parameter nor in what a
+            noted operator made: of inputs, of buffers, or of what the forward makes where nobody sees it.
+        held: These, so that nothing else gets their addresses.
+    """
+
+    operators: Sequence[Any]
+    points: Mapping[int, Sequence[int]]
+    strangers: Mapping[tuple[int, int], int]
+    held: Sequence[StorageWeakRef]
 
 
 class _Recording(TorchDispatchMode):
@@ -161,26 +199,28 @@ class _Recording(TorchDispatchMode):
     Attributes:
         calls: So far.
         reads: Name of a parameter -> the first call that reads it.
-        kept: Call -> number of a storage -> the bytes that it holds just before that call, where that was wanted.
-        noting: An operator is being noted.
+        noting: An operator is being noted, and what is called meanwhile is not the model's.
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor], memory: int, points: Mapping[int, Sequence[int]]) -> None:
-        """Take the bytes to hold at most, and before which calls to keep which storages."""
+    def __init__(self, parameters: Mapping[str, Tensor], memory: int, plan: _Plan | None = None) -> None:
+        """Take the bytes to hold at most; with a plan, keep what it wants."""
         super().__init__()
         self.calls: list[_Call] = []
         self.reads: dict[str, int] = {}
-        self.kept: dict[int, dict[int, Tensor]] = {}
         self.noting = False
         self._names: dict[int, list[str]] = {}
         for name, one in parameters.items():
             self._names.setdefault(_address(one), []).append(name)
         self._room = memory
-        self._points = points
+        self._plan = plan
+        self._kept: dict[int, dict[int, Tensor]] = {}
+        self._strangers: dict[tuple[int, int], int] = {}
+        self._held: dict[int, StorageWeakRef] = {}
         self._last = sys.maxsize  # the first call that cannot be left out, nor any behind it
         self._thread = get_ident()
         self._flops = [0]  # before each call
-        self._alive: dict[int, list[int]] = {}
+        self._alive: dict[int, list[tuple[int, int]]] = {}
+        self._written: list[int] = []  # the last call that wrote each storage
         self._copies: dict[int, Tensor] = {}
         self._storages: list[_Storage] = []
         self._numbers: dict[int, int] = {}
@@ -193,29 +233,38 @@ class _Recording(TorchDispatchMode):
         """Neither the next call nor any behind it can be left out."""
         self._last = min(self._last, len(self.calls))
 
-    def touched(self, tensors: Sequence[Tensor], writes: bool) -> None:
+    def read_outside(self, tensors: Sequence[Tensor], opened: bool) -> None:
         """Code has got at numbers past all operators: the last call cannot be left out, nor any behind it.
 
-        They can be where it only reads numbers that are kept anyway, or those of inputs.
+        They can be where it only reads numbers that are kept anyway, or those of inputs or parameters.
         """
+        last = max(len(self.calls) - 1, 0)
+        for one in tensors:
+            for name in self._names.get(_address(one), ()):
+                self._note_read(name, last)
         numbers = [self._numbers.get(_address(one)) for one in tensors]
-        if writes or any(number is not None and not self._storages[number].small for number in numbers):
-            self._last = min(self._last, len(self.calls) - 1)
+        if opened or any(number is not None and not self._storages[number].small for number in numbers):
+            self._last = min(self._last, last)
 
-    def points(self) -> dict[int, list[int]]:
-        """First calls that read a parameter -> numbers of the storages that are alive there.
+    def plan(self) -> _Plan:
+        """From which calls to resume: those that read a parameter first.
 
-        Calls before which too little is computed are left out, and every second one until all fits into memory.
+        Those before which too little is computed are left out, and every second one until all fits into memory.
         """
         least = CALL * len(self.calls)
-        points = [call for call in self._alive if 0 < call <= self._last and self._flops[call] >= least]
+        points = [call for call in sorted(self._alive) if 0 < call <= self._last and self._flops[call] >= least]
         while points and self._size(points) > self._room:
             points = points[1 - len(points) % 2 :: 2] if len(points) > 1 else []  # the last one stays
-        return {call: self._alive[call] for call in points}
+        alive = {call: [number for number, _ in self._alive[call]] for call in points}
+        return _Plan([one.func for one in self.calls], alive, self._strangers, list(self._held.values()))
+
+    def kept_until_stop(self) -> dict[int, dict[int, Tensor]]:
+        """Call -> number of a storage -> the bytes that it holds just before that call."""
+        return {call: found for call, found in self._kept.items() if call <= self._last}
 
     def _size(self, points: Sequence[int]) -> int:
         """Bytes of what is alive at some calls."""
-        return sum(self._storages[number].size for number in {n for call in points for n in self._alive[call]})
+        return sum(self._storages[number].size for number, _ in {one for call in points for one in self._alive[call]})
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator and note it."""
@@ -231,7 +280,7 @@ class _Recording(TorchDispatchMode):
     def _note(self, func: Any, args: Any, kwargs: Any) -> Any:
         given = pytree.tree_leaves((args, kwargs))
         places = {id(one): place for place, one in enumerate(given) if isinstance(one, Tensor)}
-        self._meet([given[place] for place in places.values()])
+        self._note_reads({place: given[place] for place in places.values()}, func)
         written = [places[id(one)] for one in _written(func, args, kwargs)]
         before = [_position(given[place]) for place in written]
         result = func(*args, **kwargs)
@@ -249,29 +298,45 @@ class _Recording(TorchDispatchMode):
             or not (view or all(_address(given[place]) in self._numbers for place in written))
         ):
             self.stop()
+        others = _others(given)
         if view:
-            literal = result.clone() if func is torch.ops.aten.lift_fresh.default else None
-            self.calls.append(_Call(func, view, [one.shape for one in made], tree, literal=literal))
+            literal = result.clone() if func is LIFTS else None
+            self.calls.append(_Call(func, view, [one.shape for one in made], tree, others, literal=literal))
         else:
             told = [self._leaf(one, places, addresses) if isinstance(one, Tensor) else one for one in leaves]
             values = [(place, self._value(given[place])) for place in written]
-            self.calls.append(_Call(func, view, told, tree, values))
+            for number in {self._numbers.get(_address(given[place]), -1) for place in written} - {-1}:
+                self._written[number] = len(self.calls)
+            self.calls.append(_Call(func, view, told, tree, others, values))
         count = operator(func).flops
         self._flops.append(self._flops[-1] + (0 if count is None else int(count(*args, **kwargs, out_val=result))))
         return result
 
-    def _meet(self, tensors: Sequence[Tensor]) -> None:
-        """The next call takes them."""
-        call, known = len(self.calls), len(self.reads)
-        for one in tensors:
-            for name in self._names.get(_address(one), ()):
-                self.reads.setdefault(name, call)
-        if len(self.reads) > known:
-            self._alive[call] = [number for number, one in enumerate(self._storages) if not one.held.expired()]
-        if call in self._points:
-            found = {number: self._copy(number) for number in self._points[call]}
+    def _note_reads(self, tensors: Mapping[int, Tensor], func: Any) -> None:
+        """The next call takes these, by their places."""
+        call = len(self.calls)
+        for place, one in tensors.items():
+            address = _address(one)
+            for name in self._names.get(address, ()):
+                self._note_read(name, call)
+            if address in self._numbers or address in self._names or not _is_float(one) or func is LIFTS:
+                continue
+            if self._plan is None:
+                self._strangers[call, place] = address
+                self._held.setdefault(address, StorageWeakRef(one.untyped_storage()))
+            elif self._plan.strangers.get((call, place)) != address:
+                self._last = 0  # the forward has made it unseen, nobody knows when and of what
+        if self._plan is not None and call in self._plan.points:
+            found = {number: self._copy(number) for number in self._plan.points[call]}
             if self._room >= 0:
-                self.kept[call] = found
+                self._kept[call] = found
+
+    def _note_read(self, name: str, call: int) -> None:
+        """A parameter is read; at its first time, what is alive then."""
+        if name not in self.reads:
+            self.reads[name] = call
+            alive = [number for number, one in enumerate(self._storages) if not one.held.expired()]
+            self._alive[call] = [(number, self._written[number]) for number in alive]
 
     def _is_hidden(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
         """Whether an operator does more than its schema and its result tell."""
@@ -291,9 +356,10 @@ class _Recording(TorchDispatchMode):
         storage = one.untyped_storage()
         if one.storage_offset() or storage.nbytes() != _size(one):
             self.stop()
-        small = storage.nbytes() <= SMALL or not (one.is_floating_point() or one.is_complex())
+        small = storage.nbytes() <= SMALL or not _is_float(one)
         self._numbers[address] = len(self._storages)
         self._storages.append(_Storage(StorageWeakRef(storage), storage.nbytes(), small))
+        self._written.append(len(self.calls))
         return _Made(form, self._numbers[address], self._value(one))
 
     def _value(self, one: Tensor) -> Tensor | None:
@@ -310,7 +376,7 @@ class _Recording(TorchDispatchMode):
     def _copy(self, number: int) -> Tensor:
         """The bytes that a storage holds now, the same copy as long as these are the same; none where it is gone."""
         storage = _held(self._storages[number].held) if number < len(self._storages) else None
-        if storage is None:  # this forward went another way, and is of no use
+        if storage is None or self._room < 0:  # nothing of this forward, or of what is alive now, will be kept
             return torch.empty(0, dtype=torch.uint8)
         now, copy = _bytes(storage), self._copies.get(number)
         if copy is None or not torch.equal(now, copy):
@@ -322,12 +388,12 @@ class _Recording(TorchDispatchMode):
 class _Resumed(TorchDispatchMode):
     """Gives tensors of the same form in place of what operators gave, up to some call, and fills them there."""
 
-    def __init__(self, calls: Sequence[_Call], kept: Mapping[int, Tensor]) -> None:
-        """Take the calls to leave out, and what storages hold behind them."""
+    def __init__(self, calls: Sequence[_Call], kept: Mapping[int, Tensor], blank: bool = False) -> None:
+        """Take the calls to leave out, what storages hold behind them, and whether what is empty is to hold NaN."""
         super().__init__()
         self._calls = iter(calls)
         self._next = next(self._calls, None)
-        self._kept = kept
+        self._kept, self._blank = kept, blank
         self._made: dict[int, StorageWeakRef] = {}
         self._lost = False
 
@@ -347,7 +413,9 @@ class _Resumed(TorchDispatchMode):
             return func(*args, **named)
         self._check(call.func is func)
         self._next = next(self._calls, None)
-        result = self._view(call, args, named) if call.view else self._empty(call, args, named)
+        given = pytree.tree_leaves((args, named))
+        self._check(_others(given) == call.others)
+        result = self._view(call, args, named) if call.view else self._empty(call, given)
         if self._next is None:
             self._fill()
         return result
@@ -363,8 +431,7 @@ class _Resumed(TorchDispatchMode):
         self._check(call.literal is None or _same([result], [call.literal]))
         return result
 
-    def _empty(self, call: _Call, args: Any, kwargs: Any) -> Any:
-        given = pytree.tree_leaves((args, kwargs))
+    def _empty(self, call: _Call, given: Sequence[Any]) -> Any:
         for place, value in call.written:
             if value is not None:
                 given[place].copy_(value)
@@ -378,6 +445,8 @@ class _Resumed(TorchDispatchMode):
         made = torch.empty_strided(**leaf.form)
         if leaf.value is not None:
             made.copy_(leaf.value)
+        elif self._blank:
+            made.fill_(math.nan)
         if leaf.storage in self._kept:
             self._made[leaf.storage] = StorageWeakRef(made.untyped_storage())
         return made
@@ -398,8 +467,8 @@ class _Watching(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
-        if not self._recording.noting and (name in READS or name in WRITES):
-            self._recording.touched(tensors_of(args), writes=name not in READS_ALONE)
+        if not self._recording.noting and (name in READS or name in OPENS):
+            self._recording.read_outside(tensors_of(args), opened=name in OPENS)
         return func(*args, **(kwargs or {}))
 
 
@@ -422,6 +491,15 @@ def _written(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[
     return tensors_of([value for name, value in _named(func, args, kwargs).items() if name in marked])
 
 
+def _others(given: Sequence[Any]) -> list[Any]:
+    """Arguments that are no tensors."""
+    return [one for one in given if not isinstance(one, Tensor)]
+
+
+def _is_float(one: Tensor) -> bool:
+    return one.is_floating_point() or one.is_complex()
+
+
 def _is_plain(one: Tensor) -> bool:
     """Whether it is an ordinary tensor with numbers in memory."""
     ordinary = type(one) in (Tensor, nn.Parameter) and one.layout is torch.strided and not one.is_nested
@@ -442,7 +520,7 @@ def _form(one: Tensor) -> dict[str, Any]:
 
 
 def _position(one: Tensor) -> tuple[Any, ...]:
-    """Which memory it is, how many bytes, and where it lies in it."""
+    """Which memory it is, how many bytes, and where it lies in it; of what is no ordinary tensor nothing is known."""
     if not _is_plain(one):
         return 0, 0
     return _address(one), one.untyped_storage().nbytes(), one.storage_offset(), one.shape, one.stride()

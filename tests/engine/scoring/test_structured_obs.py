@@ -1,7 +1,7 @@
 """Structured OBS equals a brute-force refit after each removal, and measures what the outputs lose."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -147,7 +147,17 @@ def test_scores_are_those_of_whole_forwards(monkeypatch: pytest.MonkeyPatch) -> 
     analysis = analyse(net, (inputs[:2],))
     task = GivenTask(inputs, 4, batch=64)
     monkeypatch.setattr(resumable_forward, "CALL", 0)
+    resumed: list[int] = []
+    again = ResumableForward.again
+
+    def counted(self: ResumableForward, changed: Collection[str]) -> Any:
+        found = again(self, changed)
+        resumed.append(len(self._kept))
+        return found
+
+    monkeypatch.setattr(ResumableForward, "again", counted)
     found = finish(score(net, analysis, analysis.empty(), "obs", task))
+    assert resumed and all(resumed)
     monkeypatch.setattr(ResumableForward, "again", lambda self, _: self._run(nullcontext()))
     assert np.array_equal(found, finish(score(net, analysis, analysis.empty(), "obs", task)))
 

@@ -1,5 +1,6 @@
 """A forward that begins where parameters changed gives what the whole forward gives, and runs less."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -261,6 +262,38 @@ def leaves_gaps(net: Any, x: Tensor) -> Any:
     return net.last(net.second(hidden) + hidden.as_strided((5, 6), (12, 1), 0))
 
 
+def reads_a_parameter(net: Any, x: Tensor) -> Any:
+    scale = net.last.weight.tolist()[0][0]
+    return net.last(net.second(net.first(x) * scale))
+
+
+def prints_a_parameter(net: Any, x: Tensor) -> Any:
+    length = len(f"{net.last.weight}".replace("-", ""))
+    return net.last(net.second(net.first(x) * length))
+
+
+def runs_a_thread(net: Any, x: Tensor) -> Any:
+    """Of which no mode hears."""
+    given, found = net.first(x), list[Tensor]()
+
+    def double() -> None:
+        with torch.no_grad():
+            found.append(given * 2)
+
+    thread = threading.Thread(target=double)
+    thread.start()
+    thread.join()
+    return net.last(net.second(x) + found[0])
+
+
+def prints_within_vmap(net: Any, x: Tensor) -> Any:
+    def twice(row: Tensor) -> Tensor:
+        repr(row)
+        return row * 2
+
+    return net.last(net.second(torch.vmap(twice)(net.first(x))))
+
+
 def applies_a_function(net: Any, x: Tensor) -> Any:
     hidden = net.first(x)
     other = net.second(hidden)
@@ -280,6 +313,10 @@ WAYS = [
     moves_in_memory,
     leaves_gaps,
     applies_a_function,
+    reads_a_parameter,
+    prints_a_parameter,
+    runs_a_thread,
+    prints_within_vmap,
 ]
 
 
@@ -359,7 +396,7 @@ def test_outputs_are_those_of_a_whole_forward(
 ) -> None:
     monkeypatch.setattr(resumable_forward, "SMALL", small)
     if not tried:  # what is left out is right without a trial too
-        monkeypatch.setattr(resumable_forward, "preserved_outputs", lambda _: [])
+        monkeypatch.setattr(resumable_forward, "outputs_of", lambda _: [])
     if make is OddMemory:
         monkeypatch.setattr(resumable_forward, "DECLARED", resumable_forward.DECLARED | {"secateur_tests"})
     torch.manual_seed(0)
@@ -367,6 +404,7 @@ def test_outputs_are_those_of_a_whole_forward(
     parameters = dict(net.named_parameters())
     run = _run(net, _inputs(net))
     forward = ResumableForward(run, parameters, PLENTY)
+    assert forward._kept or make not in NETS[:5]
     assert _equal(forward.outputs, run(nullcontext()))
     for changed in [[name] for name in parameters] + [list(parameters)[-2:], list(parameters)]:
         before = {name: _change(parameters[name]) for name in changed}
@@ -416,6 +454,23 @@ def test_memory_is_bounded() -> None:
         assert sum(held.values()) <= room
 
 
+def test_what_is_written_in_place_again_and_again_counts_each_time() -> None:
+    torch.manual_seed(0)
+    layers, inputs = nn.ModuleList(nn.Linear(64, 64) for _ in range(12)), torch.randn(128, 64)
+
+    def run(inside: AbstractContextManager[Any]) -> Any:
+        with torch.no_grad(), inside:
+            stream = inputs.clone()
+            for layer in layers:
+                stream.add_(layer(stream))
+            return stream
+
+    for room in (2, 3, 5):
+        forward = ResumableForward(run, dict(layers.named_parameters()), room * inputs.nbytes)
+        assert max(forward._kept) >= 2 * 11
+        assert torch.equal(forward.again(["11.bias"]), run(nullcontext()))
+
+
 @pytest.mark.parametrize("ways", ["rrrss", "rrss", "ris"])
 def test_a_forward_that_takes_another_way_is_run_as_a_whole(ways: str) -> None:
     """The last letter is the whole run; what came before was recorded, recorded again, tried out and run again."""
@@ -457,3 +512,4 @@ def test_cancelling_ends_it_and_what_else_fails_is_run_as_a_whole(error: Excepti
             ResumableForward(run, parameters, PLENTY).again(["2.weight"])
     else:
         assert torch.equal(ResumableForward(run, parameters, PLENTY).again(["2.weight"]), net(inputs))
+    assert len(runs) >= number + 1
