@@ -165,11 +165,13 @@ class Group:
         import torch
         from torch import distributed
 
+        from .tracing.tree import bits_of
+
         if self.is_alone:
             return
         for bucket in _buckets(one for one in tensors if isinstance(one, torch.Tensor)):  # a state dict may hold more
             place = _carrier(bucket[0])
-            data = torch.cat([_bytes(one).to(place) for one in bucket])
+            data = torch.cat([bits_of(one).to(place) for one in bucket])
             with _told():
                 distributed.broadcast(data, LEADER)
             if not self.is_writer:
@@ -314,9 +316,3 @@ def _buckets(tensors: Iterable["Tensor"]) -> Generator[list["Tensor"]]:
 def _carrier(tensor: "Tensor") -> str:
     """The device from which tensors are sent."""
     return str(tensor.device) if tensor.device.type == "cuda" else CPU
-
-
-def _bytes(tensor: "Tensor") -> "Tensor":
-    import torch
-
-    return tensor.detach().contiguous().reshape(-1).view(torch.uint8)

@@ -17,6 +17,7 @@ from ..sources.protocol import ModelSpec
 from ..storage.weight_store import WeightStore
 from ..structures.analysis import Analysis, from_identities
 from ..tasks.protocol import CLASSES, PACKING, TaskInfo, option
+from ..tracing.tree import same_bits
 from .loaded_model import LoadedModel
 from .open_model import Prepared, analysed, described, numbered, prepare
 from .project_file import Role, changes, read_project
@@ -186,7 +187,7 @@ def check_kept(asked: ModelSpec, made: ModelSpec) -> None:
 def require_same_weights(model: nn.Module, weights: Mapping[str, Tensor], history: StateHistory) -> None:
     """Raise OpenError where a model, as its source gives it now, is not the original of a history bit for bit."""
     now = {name: value for name, value in model.state_dict().items() if torch.is_tensor(value)}
-    if now.keys() != weights.keys() or not all(_alike(one, weights[name]) for name, one in now.items()):
+    if now.keys() != weights.keys() or not all(same_bits(one, weights[name]) for name, one in now.items()):
         assert history.spec is not None
         template = (
             "{folder} was begun with other weights than {model} has now. Save to another folder, or open the project "
@@ -194,13 +195,6 @@ def require_same_weights(model: nn.Module, weights: Mapping[str, Tensor], histor
         )
         model_path = history.spec.weights or history.spec.source
         raise OpenError("session.other_weights", template, folder=str(history.folder), model=model_path)
-
-
-def _alike(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors on the CPU hold the same bits; NaN is like itself then."""
-    if (one.shape, one.dtype) != (other.shape, other.dtype):
-        return False
-    return torch.equal(*(each.detach().contiguous().reshape(-1).view(torch.uint8) for each in (one, other)))
 
 
 def load_original(model: nn.Module, weights: Mapping[str, Tensor]) -> None:

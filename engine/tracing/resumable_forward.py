@@ -24,8 +24,8 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..jobs import Cancelled
-from .schema import operator
-from .tree import outputs_of, tensors_of
+from .schema import named_arguments, operator, written_tensors
+from .tree import outputs_of, same_bits, tensors_of
 
 SMALL = 1 << 14
 """Bytes up to which floats are kept wherever they change, as integers of any size are: code may look at them."""
@@ -121,7 +121,7 @@ class ResumableForward:
         return (found,) if resumed.followed else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Storage:
     """Memory that an operator of the forward allocated, held weakly.
 
@@ -129,11 +129,13 @@ class _Storage:
         held: As long as this is held, no other storage gets its address.
         size: Bytes.
         small: Its numbers are kept wherever they change.
+        written: The last call that wrote it.
     """
 
     held: StorageWeakRef
     size: int
     small: bool
+    written: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +184,14 @@ class _Plan:
     Attributes:
         operators: Of all calls.
         points: Calls from which to resume -> numbers of the storages that are alive there.
-        strangers: (call, place among the arguments) -> address of floats that lie neither in a parameter nor in what a
+        untracked: (call, place among the arguments) -> address of floats that lie neither in a parameter nor in what a
             noted operator made: of inputs, of buffers, or of what the forward makes where nobody sees it.
         held: These, so that nothing else gets their addresses.
     """
 
     operators: Sequence[Any]
     points: Mapping[int, Sequence[int]]
-    strangers: Mapping[tuple[int, int], int]
+    untracked: Mapping[tuple[int, int], int]
     held: Sequence[StorageWeakRef]
 
 
@@ -214,13 +216,12 @@ class _Recording(TorchDispatchMode):
         self._room = memory
         self._plan = plan
         self._kept: dict[int, dict[int, Tensor]] = {}
-        self._strangers: dict[tuple[int, int], int] = {}
+        self._untracked: dict[tuple[int, int], int] = {}
         self._held: dict[int, StorageWeakRef] = {}
         self._last = sys.maxsize  # the first call that cannot be left out, nor any behind it
         self._thread = get_ident()
         self._flops = [0]  # before each call
         self._alive: dict[int, list[tuple[int, int]]] = {}
-        self._written: list[int] = []  # the last call that wrote each storage
         self._copies: dict[int, Tensor] = {}
         self._storages: list[_Storage] = []
         self._numbers: dict[int, int] = {}
@@ -256,7 +257,7 @@ class _Recording(TorchDispatchMode):
         while points and self._size(points) > self._room:
             points = points[1 - len(points) % 2 :: 2] if len(points) > 1 else []  # the last one stays
         alive = {call: [number for number, _ in self._alive[call]] for call in points}
-        return _Plan([one.func for one in self.calls], alive, self._strangers, list(self._held.values()))
+        return _Plan([one.func for one in self.calls], alive, self._untracked, list(self._held.values()))
 
     def kept_until_stop(self) -> dict[int, dict[int, Tensor]]:
         """Call -> number of a storage -> the bytes that it holds just before that call."""
@@ -279,17 +280,18 @@ class _Recording(TorchDispatchMode):
 
     def _note(self, func: Any, args: Any, kwargs: Any) -> Any:
         given = pytree.tree_leaves((args, kwargs))
-        places = {id(one): place for place, one in enumerate(given) if isinstance(one, Tensor)}
-        self._note_reads({place: given[place] for place in places.values()}, func)
-        written = [places[id(one)] for one in _written(func, args, kwargs)]
+        tensors = {place: one for place, one in enumerate(given) if isinstance(one, Tensor)}
+        places = {id(one): place for place, one in tensors.items()}
+        self._note_reads(tensors, func)
+        written = [places[id(one)] for one in written_tensors(func, args, kwargs)]
         before = [_position(given[place]) for place in written]
         result = func(*args, **kwargs)
         leaves, tree = pytree.tree_flatten(result)
         made = [one for one in leaves if isinstance(one, Tensor)]
-        addresses = {_address(given[place]) for place in places.values()}
+        addresses = set(map(_address, tensors.values()))
         after = [_position(given[place]) for place in written]
         turned = torch.Tag.inplace_view in func.tags and [one[:2] for one in before] == [one[:2] for one in after]
-        plain = all(map(_is_plain, (*made, *(given[place] for place in places.values()))))
+        plain = all(map(_is_plain, (*made, *tensors.values())))
         view = plain and bool(made) and (turned or not written) and addresses.issuperset(map(_address, made))
         if (
             not plain
@@ -306,7 +308,7 @@ class _Recording(TorchDispatchMode):
             told = [self._leaf(one, places, addresses) if isinstance(one, Tensor) else one for one in leaves]
             values = [(place, self._value(given[place])) for place in written]
             for number in {self._numbers.get(_address(given[place]), -1) for place in written} - {-1}:
-                self._written[number] = len(self.calls)
+                self._storages[number].written = len(self.calls)
             self.calls.append(_Call(func, view, told, tree, others, values))
         count = operator(func).flops
         self._flops.append(self._flops[-1] + (0 if count is None else int(count(*args, **kwargs, out_val=result))))
@@ -322,9 +324,9 @@ class _Recording(TorchDispatchMode):
             if address in self._numbers or address in self._names or not _is_float(one) or func is LIFTS:
                 continue
             if self._plan is None:
-                self._strangers[call, place] = address
+                self._untracked[call, place] = address
                 self._held.setdefault(address, StorageWeakRef(one.untyped_storage()))
-            elif self._plan.strangers.get((call, place)) != address:
+            elif self._plan.untracked.get((call, place)) != address:
                 self._last = 0  # the forward has made it unseen, nobody knows when and of what
         if self._plan is not None and call in self._plan.points:
             found = {number: self._copy(number) for number in self._plan.points[call]}
@@ -335,14 +337,15 @@ class _Recording(TorchDispatchMode):
         """A parameter is read; at its first time, what is alive then."""
         if name not in self.reads:
             self.reads[name] = call
-            alive = [number for number, one in enumerate(self._storages) if not one.held.expired()]
-            self._alive[call] = [(number, self._written[number]) for number in alive]
+            alive = [(number, one.written) for number, one in enumerate(self._storages) if not one.held.expired()]
+            self._alive[call] = alive
 
     def _is_hidden(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
         """Whether an operator does more than its schema and its result tell."""
         if operator(func).random or func.namespace not in DECLARED or get_ident() != self._thread:
             return True
-        return any(_named(func, args, kwargs).get(name) is True for name in ("training", "train"))  # statistics
+        named = named_arguments(func, args, kwargs)
+        return named.get("training") is True or named.get("train") is True  # writes statistics
 
     def _leaf(self, one: Tensor, places: Mapping[int, int], addresses: set[int]) -> _Made | _Given | None:
         """What an operator gave: an argument, or a tensor in memory of its own."""
@@ -358,8 +361,7 @@ class _Recording(TorchDispatchMode):
             self.stop()
         small = storage.nbytes() <= SMALL or not _is_float(one)
         self._numbers[address] = len(self._storages)
-        self._storages.append(_Storage(StorageWeakRef(storage), storage.nbytes(), small))
-        self._written.append(len(self.calls))
+        self._storages.append(_Storage(StorageWeakRef(storage), storage.nbytes(), small, len(self.calls)))
         return _Made(form, self._numbers[address], self._value(one))
 
     def _value(self, one: Tensor) -> Tensor | None:
@@ -478,19 +480,6 @@ def _watched(recording: _Recording) -> Generator[None]:
         yield
 
 
-def _named(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Name of an argument -> what an operator is given."""
-    return {one.name: value for one, value in zip(func._schema.arguments, args, strict=False)} | dict(kwargs)
-
-
-def _written(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
-    """Tensors that an operator writes, by its schema."""
-    if not func._schema.is_mutable:
-        return []
-    marked = {one.name for one in func._schema.arguments if one.alias_info is not None and one.alias_info.is_write}
-    return tensors_of([value for name, value in _named(func, args, kwargs).items() if name in marked])
-
-
 def _others(given: Sequence[Any]) -> list[Any]:
     """Arguments that are no tensors."""
     return [one for one in given if not isinstance(one, Tensor)]
@@ -544,10 +533,4 @@ def _bytes(storage: Any) -> Tensor:
 
 def _same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
     """Whether tensors hold the same bits."""
-
-    def bits(one: Tensor) -> Tensor:
-        return one.detach().reshape(-1).contiguous().view(torch.uint8)
-
-    pairs = zip(some, others, strict=False)
-    forms = [(one.shape, one.dtype) for one in some] == [(one.shape, one.dtype) for one in others]
-    return forms and all(torch.equal(bits(one), bits(other)) for one, other in pairs)
+    return len(some) == len(others) and all(map(same_bits, some, others))

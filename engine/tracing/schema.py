@@ -9,6 +9,7 @@ import torch
 from torch.utils.flop_counter import flop_registry
 
 from .flops import FORMULAS
+from .tree import tensors_of
 
 ATOMS = frozenset((bool, int, float, str, type(None)))
 """Types of literals that are kept as they are."""
@@ -26,6 +27,7 @@ class Operator:
         pointwise: It carries torch's `pointwise` tag.
         flops: Floating point operations of a call, from its arguments and `out_val`; None where nobody counts them.
         random: It draws random numbers.
+        written: Names of arguments that it writes.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Operator:
     pointwise: bool
     flops: Callable[..., Any] | None
     random: bool
+    written: frozenset[str]
 
 
 @cache
@@ -49,7 +52,20 @@ def operator(func: Any) -> Operator:
         torch.Tag.pointwise in func.tags,
         FORMULAS.get(str(func.overloadpacket)) or _formula(func),
         torch.Tag.nondeterministic_seeded in func.tags,
+        frozenset(a.name for a in arguments if a.alias_info is not None and a.alias_info.is_write),
     )
+
+
+def named_arguments(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Name of an argument -> what an operator is given."""
+    return dict(zip(operator(func).arguments, args, strict=False)) | dict(kwargs)
+
+
+def written_tensors(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
+    """Tensors that an operator writes, by its schema."""
+    if not (names := operator(func).written):
+        return []
+    return tensors_of([one for name, one in named_arguments(func, args, kwargs).items() if name in names])
 
 
 def literal(value: Any) -> Any:

@@ -61,6 +61,16 @@ def copied_inputs(inputs: Inputs) -> Inputs:
     return tree_map_only(torch.Tensor, torch.clone, inputs)
 
 
+def bits_of(tensor: torch.Tensor) -> torch.Tensor:
+    """[n] the bytes of its numbers."""
+    return tensor.detach().reshape(-1).contiguous().view(torch.uint8)
+
+
+def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors on one device hold the same numbers in the same form; NaN is like itself then."""
+    return (one.shape, one.dtype) == (other.shape, other.dtype) and torch.equal(bits_of(one), bits_of(other))
+
+
 def modules_of(model: nn.Module) -> dict[str, nn.Module]:
     """Every module by its path, the model itself ("") first; one with two paths under the first of them."""
     found: dict[str, nn.Module] = {}
