@@ -8,6 +8,7 @@ import zlib
 from functools import cache
 
 import torch
+from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]
 
 ANEW, NEAR, NEARER = "anew", "near", "nearer"
 LEVELS = (ANEW, NEAR, NEARER)
@@ -100,6 +101,11 @@ def _start(name: str) -> int:
 
 @cache
 def _table(dtype: torch.dtype) -> torch.Tensor:
-    """[LENGTH] numbers between -1 and 1, the same in every type but for their rounding."""
-    generator = torch.Generator().manual_seed(0)
-    return (2 * torch.rand(LENGTH, generator=generator, dtype=torch.float64) - 1).to(dtype)
+    """[LENGTH] numbers between -1 and 1, the same in every type but for their rounding.
+
+    They are kept for the life of the process, so no mode in which they are first asked for may make them.
+    """
+    with _disable_current_modes():
+        generator = torch.Generator().manual_seed(0)
+        drawn = torch.rand(LENGTH, generator=generator, dtype=torch.float64, device="cpu")
+        return (2 * drawn - 1).to(dtype)

@@ -18,6 +18,7 @@ from secateur.engine.structures.transition import Transition
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.edits import Verification
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
+from secateur.engine.surgery.verify import random_weights
 from secateur.engine.surgery.verify.chaos_check import is_chaotic, perturbed
 from secateur.engine.surgery.verify.input_variants import other_sizes, rescaled, with_batch
 from secateur.engine.surgery.verify.masked_model import gone_slices, with_nan
@@ -247,6 +248,16 @@ def test_masks_orders_weights_and_inputs_are_made_on_the_models_device() -> None
         for inputs in (with_batch(example, 3), *other_sizes(example), perturbed(example, 0.1)):
             made += tensors_of(inputs)
     assert {tensor.device.type for tensor in made} == {"cuda"}
+
+
+def test_random_weights_first_asked_for_among_fake_tensors_are_numbers_later() -> None:
+    random_weights._table.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    weight = torch.ones(4, 5)
+    first = randomised("weight", weight, LEVELS[0], parameter=True)
+    random_weights._table.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        randomised("weight", weight, LEVELS[0], parameter=True)
+    assert torch.equal(randomised("weight", weight, LEVELS[0], parameter=True), first)
 
 
 def test_a_network_that_makes_much_of_rounding_is_noticed() -> None:
