@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch.utils._pytree import tree_map_only
 
+from .schema import written_tensors
 from .shadow_model import has_no_values, meta_like
 
 BLANK, VALUED = 1, 2
@@ -61,7 +62,7 @@ def run(func: Any, args: Any, kwargs: Any) -> Any:
             return args[0] if found is ITSELF else _restored(found)
     if kinds == BLANK:
         return _by_kernel(func, args, kwargs)
-    _check_written(func, args)
+    _check_written(func, args, kwargs)
     args, kwargs = tree_map_only(torch.Tensor, lambda t: t if t.is_meta else meta_like(t), (args, kwargs))
     return _by_kernel(func, args, kwargs)
 
@@ -149,12 +150,10 @@ def _device(kwargs: Any, device: str) -> Any:
     return {**kwargs, "device": device} if kwargs.get("device") is not None else kwargs
 
 
-def _check_written(func: Any, args: Any) -> None:
+def _check_written(func: Any, args: Any, kwargs: Any) -> None:
     """A tensor with values cannot take in some that nobody knows."""
-    for argument, value in zip(func._schema.arguments, args, strict=False):
-        written = argument.alias_info is not None and argument.alias_info.is_write
-        if written and isinstance(value, torch.Tensor) and not value.is_meta:
-            raise RuntimeError(f"{func} writes unknown values into a tensor that has some")
+    if any(not one.is_meta for one in written_tensors(func, args, kwargs)):
+        raise RuntimeError(f"{func} writes unknown values into a tensor that has some")
 
 
 def _kinds(values: Iterable[Any]) -> int:

@@ -27,6 +27,7 @@ from ...structures.rules import (
     slicing,
     views,
 )
+from ...tracing.schema import operator
 
 Arguments: TypeAlias = dict[str, Any]
 NanRule: TypeAlias = Callable[[Any, Arguments], Any]
@@ -415,9 +416,8 @@ def _rounded(func: Any, given: Arguments) -> Any:
     filled = {n: given[n].masked_fill(mask, 1.0) for n, mask in absent.items() if n != "self"}
     filled["self"] = torch.where(absent["self"], middle.nan_to_num(), source)
     results = _again(func, given, **filled)
-    for argument in func._schema.arguments:
-        if argument.alias_info is not None and argument.alias_info.is_write and argument.name in absent:
-            given[argument.name].copy_(filled[argument.name].masked_fill(absent[argument.name], NAN))
+    for name in operator(func).written & absent.keys():
+        given[name].copy_(filled[name].masked_fill(absent[name], NAN))
     if isinstance(results, torch.Tensor):
         return results.masked_fill(absent["self"], NAN)
     return (results[0].masked_fill(absent["self"], NAN), *results[1:])

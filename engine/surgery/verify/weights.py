@@ -24,6 +24,7 @@ from torch.utils._python_dispatch import (
 )
 
 from ...structures.transition import KeptIndices
+from ...tracing.schema import written_tensors
 from ...tracing.shadow_model import of_same_kind, shadow_copy
 from ..cut.slice_tensors import slice_tensor
 from ..repair.weight_folding import Rates, multiply
@@ -296,12 +297,8 @@ class ReplacedWeights(TorchDispatchMode):
         return value
 
     def _refuse(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        for place, one in enumerate(func._schema.arguments):
-            if one.alias_info is not None and one.alias_info.is_write:
-                given = args[place] if place < len(args) else kwargs.get(one.name)
-                for tensor in cast("list[Any]", given) if isinstance(given, (list, tuple)) else (given,):
-                    if isinstance(tensor, torch.Tensor) and self._weights.find(tensor) is not None:
-                        raise WeightChanged
+        if any(self._weights.find(one) is not None for one in written_tensors(func, args, kwargs)):
+            raise WeightChanged
 
 
 class MatchingTypes(TorchFunctionMode):
