@@ -84,7 +84,7 @@ class PassLimit:
                 "device, or a model that is cut shard by shard (secateur shear)."
             )
             raise OutOfMemory("memory.one_sample", template, details, **named)
-        if not _independent(model, inputs):
+        if not independent(model, inputs):
             template = (
                 "{device} has not enough memory for a batch of {count} samples, and this model's outputs depend on "
                 "the whole batch. Lower the batch size."
@@ -229,9 +229,15 @@ def _unchanged(model: Any) -> Generator[None]:
             one.data.copy_(value)  # past autograd, which has seen the buffer as it is
 
 
-def input_parts(inputs: Inputs, limit: PassLimit) -> Iterator[Inputs]:
-    """The inputs of a batch in parts that go through at once: for whoever has to know which part runs."""
-    yield from _divided(inputs, limit.most)
+def input_parts(inputs: Inputs, limit: PassLimit, most: int = 0) -> Iterator[Inputs]:
+    """The inputs of a batch in parts that go through at once: for whoever has to know which part runs.
+
+    Args:
+        inputs: Of a batch.
+        limit: How many samples memory holds.
+        most: No more than that either; 0 for any number.
+    """
+    yield from _divided(inputs, min((one for one in (limit.most, most) if one), default=0))
 
 
 def _divided(given: Any, most: int) -> Iterator[Any]:
@@ -351,7 +357,7 @@ def _not_joined(what: str) -> SecateurError:
     return OutOfMemory("memory.outputs", template, what)
 
 
-def _independent(model: Any, inputs: Inputs) -> bool:
+def independent(model: Any, inputs: Inputs) -> bool:
     """Whether two samples give together what they give one by one; also where there is no memory to try that."""
     import torch
     from torch.utils import _pytree as pytree

@@ -8,9 +8,10 @@ unit and compare over the whole model. No label is read. What runs before the fi
 not computed again, as far as memory goes (`tracing/resumable_forward.py`).
 """
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -18,14 +19,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batch_parts import input_parts
+from ..batch_parts import independent, input_parts
+from ..device_list import CPU
 from ..devices import wide_device
 from ..errors import Message
 from ..jobs import CancelToken, Job, Progress, check
 from ..model_inputs import batch_size, call, few, filled
 from ..planning.protocol import Ranking
-from ..structures.analysis import CoupledSet, Kind
+from ..structures.analysis import Analysis, CoupledSet, Kind
 from ..structures.costs import costs
+from ..structures.memory.peak import sample_memory
 from ..tasks.protocol import Split
 from .aggregate import counted, structure_sums
 from .gradients import batches_of, no_batch_error
@@ -42,14 +45,18 @@ MEMORY = 1 << 31
 """Bytes of moments to hold at a time; what needs more is gathered in further passes over the data."""
 RESUMED = 1 << 30
 """Bytes to hold of what need not be computed again in measuring."""
+CACHED = 1 << 26
+"""Bytes of activations at a time in gathering; more of them leave a processor's caches and take longer."""
 LARGEST = 16384
 """Inputs of a product up to which it is looked at."""
 LEAST, SAMPLES = 2, 64
 """Calibration batches to gather moments from, whatever that takes; samples that do where each gives but one row."""
-LEVELS = {8: 64, 4: 4, 2: 1, 1: 1}
+LEVELS = {8: 64, 4: 16, 2: 1, 1: 1}
 """Points of a set's curve at which the outputs are measured -> samples that each needs; as many as `WORK` allows."""
 WORK, MANY = 1e12, 128
 """Multiply-accumulates that measuring should take, and gathering moments too; samples that are enough for measuring."""
+RECORDED = 3
+"""Forwards of the samples that distances are measured on, before any is."""
 PATIENCE = 3
 """How many times as much work it may be before there are fewer points."""
 
@@ -68,7 +75,7 @@ class _Product:
         rows: How many rows were looked at.
         sums: [k].
         products: [k, k], on and below the diagonal.
-        offered: Rows of a batch, at most.
+        offered: Rows of a sample, at most.
     """
 
     weight: Any
@@ -78,7 +85,7 @@ class _Product:
     rows: int
     sums: Any
     products: Any
-    offered: int = 0
+    offered: float = 0.0
 
     def add(self, columns: Any) -> None:
         """Take in rows [n, k]."""
@@ -169,9 +176,29 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
 
 
 def cost(context: ScoringContext, choices: Choices) -> PassCost:
-    """A forward of each batch that is looked at, and one for each level of each set."""
-    sets = sum(one.kind is not Kind.BLOCK for one in context.analysis.sets)
-    return PassCost(batches_of(context, choices) + sets * max(LEVELS))
+    """Batches that moments are gathered from, for each part of the sets, and those that distances are measured on."""
+    analysis, each = context.analysis, max(costs(context.analysis, context.removed).macs, 1)
+    gathered = context.batch * batches_of(context, choices)
+    if not choices.batches:
+        gathered = _affordable(gathered, each, context.batch)
+    shapes = {one.name: one.shape for one in analysis.tensors if one.parameter}
+    parts = 1 + sum(_moment_sizes(analysis, shapes).values()) // MEMORY
+    sets = sum(one.kind is not Kind.BLOCK and not context.removed[one.structures].all() for one in analysis.sets)
+    points, samples = _measuring(each, sets)
+    measured = samples * (sets * points + RECORDED)
+    return PassCost(math.ceil((gathered * parts + measured) / context.batch))
+
+
+def _affordable(most: int, each: int, batch: int) -> int:
+    """Samples to gather moments from at most, of which a forward takes `each` multiply-accumulates."""
+    return min(most, max(int(WORK / each), LEAST * batch))
+
+
+def _measuring(each: int, sets: int) -> tuple[int, int]:
+    """(points of a set's curve, samples that a distance is measured on), so many as `WORK` allows."""
+    work = each * max(sets, 1)
+    points = next((n for n, least in LEVELS.items() if work * n * least <= PATIENCE * WORK), min(LEVELS))
+    return points, int(min(max(WORK / (work * points), LEVELS[points]), MANY))
 
 
 def _readings(rated: RatedModel) -> dict[str, list[_Reading]]:
@@ -191,7 +218,7 @@ def _readings(rated: RatedModel) -> dict[str, list[_Reading]]:
 
 def _parts(rated: RatedModel, readings: dict[str, list[_Reading]]) -> list[list[str]]:
     """Sets whose moments fit into memory together."""
-    sizes = _moment_sizes(rated)
+    sizes = _moment_sizes(rated.analysis, {name: one.shape for name, one in rated.parameters.items()})
     parts, room, held = list[list[str]](), 0, set[str]()
     for key, some in readings.items():
         own = {one.tensor for one in some}
@@ -204,18 +231,59 @@ def _parts(rated: RatedModel, readings: dict[str, list[_Reading]]) -> list[list[
     return parts
 
 
-def _moment_sizes(rated: RatedModel) -> dict[str, int]:
+def _moment_sizes(analysis: Analysis, shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
     """Name of a weight -> bytes of the moments of what enters it, one matrix after the other in a stack."""
-    roles = roles_of(rated.analysis)
-    outputs = {one.name: dims for one, dims in zip(rated.analysis.tensors, roles.outputs, strict=True)}
+    roles = roles_of(analysis)
+    outputs = {one.name: dims for one, dims in zip(analysis.tensors, roles.outputs, strict=True)}
     outputs |= {use.names[0]: use.outputs for use in roles.tied.values()}
     found: dict[str, int] = {}
-    for name, parameter in rated.parameters.items():
-        shape, dims = tuple(parameter.shape), outputs.get(name, ())
-        inputs = int(np.prod(shape)) // max(int(np.prod([shape[d] for d in dims])), 1)
+    for name, shape in shapes.items():
+        dims = outputs.get(name, ())
+        inputs = math.prod(shape) // max(math.prod(shape[d] for d in dims), 1)
         matrices = shape[dims[0]] if len(dims) > 1 else 1
         found[name] = 4 * matrices * inputs**2 if dims and inputs <= LARGEST else 0
     return found
+
+
+@dataclass(slots=True)
+class _Gathering:
+    """What enters the products with some weights, while forwards run.
+
+    Attributes:
+        rated: The model.
+        dims: Name of a weight -> its input dimension.
+        found: Its products.
+        random: Draws rows.
+        needed: Samples that should give enough rows.
+        size: Samples of the forward that runs.
+    """
+
+    rated: RatedModel
+    dims: dict[str, int]
+    found: dict[str, list[_Product]]
+    random: Any
+    needed: int = 0
+    size: int = 0
+    _begins: dict[tuple[str, Any], int] = field(default_factory=dict[tuple[str, Any], int])
+
+    def see(self, product: Any, mixed: Collection[str]) -> None:
+        """Add what entered some rows of a product, drawn at random; `mixed` as in `WeightProducts`."""
+        from ..tracing.weight_products import drawn_rows
+
+        if product.name not in self.dims or (product.name not in self.found and product.call):
+            return
+        every, part = self.found.setdefault(product.name, []), (product.name, product.place)
+        if part not in self._begins:
+            if every and product.name in mixed:  # weights of one would be written over those of the other
+                return
+            self._begins[part] = len(every)
+            every += _products(self.rated, product, self.dims[product.name])
+        for one, unit in zip(every[self._begins[part] :], product.units, strict=False):
+            if one.rows >= one.wanted or not unit.rows or not len(one.index):
+                continue
+            one.offered = max(one.offered, unit.rows / self.size)
+            share = min(self.size / self.needed, 1)
+            one.add(unit.columns(drawn_rows(unit, math.ceil(2 * one.wanted * share), self.random)).float())
 
 
 def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Product]], token: CancelToken) -> Job[None]:
@@ -223,57 +291,67 @@ def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Prod
     import torch
 
     from ..tracing.isolated_forward import quiet_forward
-    from ..tracing.weight_products import Place, WeightProduct, WeightProducts, drawn_rows
+    from ..tracing.weight_products import WeightProduct, WeightProducts
     from .cancellable_autograd import interruptible
     from .tied_weights import untied_weights
 
     assert rated.task is not None
-    batches = needed = min(rated.task.batch_count(Split.TRAIN) or BATCHES, rated.choices.batches or BATCHES)
+    batches = min(rated.task.batch_count(Split.TRAIN) or BATCHES, rated.choices.batches or BATCHES)
     each = max(costs(rated.analysis, rated.removed).macs, 1)
-    random = torch.Generator().manual_seed(rated.seed)
-    begins: dict[tuple[str, Place], int] = {}
+    gathering = _Gathering(rated, dims, found, torch.Generator().manual_seed(rated.seed))
 
     def seen(product: WeightProduct) -> None:
-        """Add what entered some rows of a product, drawn at random."""
-        if product.name not in dims or (product.name not in found and product.call):
-            return
-        every, part = found.setdefault(product.name, []), (product.name, product.place)
-        if part not in begins:
-            if every and product.name in watching.mixed:  # weights of one would be written over those of the other
-                return
-            begins[part] = len(every)
-            every += _products(rated, product, dims[product.name])
-        for one, unit in zip(every[begins[part] :], product.units, strict=False):
-            if one.rows >= one.wanted or not unit.rows or not len(one.index):
-                continue
-            one.offered = max(one.offered, unit.rows)
-            one.add(unit.columns(drawn_rows(unit, -(-2 * one.wanted // needed), random)).float())
+        gathering.see(product, watching.mixed)
 
     others = [one for name, one in rated.parameters.items() if name not in dims]
     weights = {name: one for name, one in rated.parameters.items() if name in dims or one.ndim == 1}
     watching = WeightProducts(weights, seen, [*others, *rated.model.buffers()])
-    number, affordable, samples = 0, batches, 0
-    for number, batch in enumerate(islice(rated.task.batches(Split.TRAIN, seed=rated.seed), batches), 1):
+    samples = affordable = most = 0
+    for count, inputs in _parts_of_batches(rated, batches):
         check(token)
-        whole = rated.task.inputs(batch)
-        samples += batch_size(whole)
-        if number == 1 and not rated.choices.batches:
-            affordable = int(WORK / (each * max(samples, 1)))
-            batches = needed = min(batches, max(affordable, LEAST))
-        for inputs in input_parts(whole, rated.limit):
-            watching.present = filled(inputs)
-            with untied_weights(rated), quiet_forward(rated.model), interruptible(token), watching:
-                call(rated.model, inputs)
-            watching.forget()
-        yield Progress(Message("progress.features", "Measuring the inputs of each layer"), number, batches)
+        if not samples:
+            most = affordable = batches * count
+            if not rated.choices.batches:
+                affordable, most = int(WORK / each), _affordable(most, each, count)
+            gathering.needed = most
+        gathering.size = batch_size(inputs)
+        watching.present = filled(inputs)
+        with untied_weights(rated), quiet_forward(rated.model), interruptible(token), watching:
+            call(rated.model, inputs)
+        watching.forget()
+        samples += gathering.size
+        yield Progress(Message("progress.features", "Measuring the inputs of each layer"), min(samples, most), most)
         products = [one for some in found.values() for one in some]
         waiting = [one for one in products if one.rows < one.wanted]
-        alone = all(one.offered * number <= samples for one in waiting)  # classifiers
-        if number >= batches or (products and not waiting) or (number >= affordable and alone and samples >= SAMPLES):
+        alone = all(one.offered <= 1 for one in waiting)  # classifiers
+        if samples >= most or (products and not waiting) or (samples >= max(affordable, SAMPLES) and alone):
             break
-        needed = min(max((-(-one.wanted // one.offered) for one in products if one.offered), default=batches), batches)
-    if not number:
+        wanted = (math.ceil(one.wanted / one.offered) for one in products if one.offered)
+        gathering.needed = min(max(wanted, default=most), most)
+    if not samples:
         raise no_batch_error()
+
+
+def _parts_of_batches(rated: RatedModel, batches: int) -> Iterator[tuple[int, Any]]:
+    """(samples of the batch, inputs) of the parts in which calibration batches go through a model.
+
+    On a processor each is so small that what its samples make stays in the caches.
+    """
+    from ..tracing.isolated_forward import quiet_forward
+
+    assert rated.task is not None
+    device = next((one.device.type for one in rated.parameters.values()), CPU)
+    most = max(CACHED // max(sample_memory(rated.analysis, rated.removed).peak, 1), 1) if device == CPU else 0
+    tried = False
+    for batch in islice(rated.task.batches(Split.TRAIN, seed=rated.seed), batches):
+        whole = rated.task.inputs(batch)
+        count = batch_size(whole)
+        if not tried and 0 < most < count:
+            with quiet_forward(rated.model):
+                most = most if independent(rated.model, whole) else 0
+            tried = True
+        for inputs in input_parts(whole, rated.limit, most):
+            yield count, inputs
 
 
 def _products(rated: RatedModel, product: Any, dim: int) -> list[_Product]:
@@ -379,11 +457,8 @@ def _measured(rated: RatedModel, readings: dict[str, list[_Reading]], token: Can
             return call(rated.model, copied_inputs(inputs))
 
     assert rated.task is not None
-    each = max(costs(rated.analysis, rated.removed).macs, 1)
-    evaluations = each * max(len(readings), 1)
-    fitting = (n for n, least in LEVELS.items() if evaluations * n * least <= PATIENCE * WORK)
-    points = next(fitting, min(LEVELS))
-    wanted = most = int(min(max(WORK / (evaluations * points), LEVELS[points]), MANY))
+    points, wanted = _measuring(max(costs(rated.analysis, rated.removed).macs, 1), len(readings))
+    most = wanted
     read = {one.tensor: rated.parameters[one.tensor] for some in readings.values() for one in some}
     made = _Measured([], [], [], None, points)
     for batch in rated.task.batches(Split.TRAIN, seed=rated.seed + 1):

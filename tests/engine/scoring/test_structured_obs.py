@@ -14,11 +14,13 @@ from torch import nn
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
 from secateur.engine.scoring import structured_obs
-from secateur.engine.scoring.criteria import ranked, score
+from secateur.engine.scoring.criteria import CRITERIA, ranked, score
+from secateur.engine.scoring.protocol import ScoringContext
 from secateur.engine.scoring.removal_order import RIDGE, consumer, removal_order
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
+from secateur.engine.structures.memory.peak import sample_memory
 from secateur.engine.tasks.distillation_batch import DistillationBatch
 from secateur.engine.tasks.protocol import Split
 from secateur.engine.tracing import resumable_forward
@@ -277,7 +279,27 @@ def test_no_more_batches_are_looked_at_than_work_allows_or_somebody_asks_for(
     monkeypatch.setattr(structured_obs, "WORK", work * 8 * macs)
     job = score(net, analysis, analysis.empty(), "obs", GivenTask(inputs, 3, batch=8), choices=Choices(batches=asked))
     found = finish(job, lambda one: seen.append(one.done) if "inputs of each layer" in str(one.text) else None)
-    assert max(seen) == batches and np.isfinite(found[analysis.sets[0].structures]).all()
+    assert max(seen) == 8 * batches and np.isfinite(found[analysis.sets[0].structures]).all()
+
+
+@pytest.mark.parametrize("work", [0, 40, 4000])
+@pytest.mark.parametrize("asked", [0, 3])
+def test_no_more_batches_run_than_are_told_beforehand(work: int, asked: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Noted(_Net):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(len(x))
+            return super().forward(x)
+
+    torch.manual_seed(0)
+    seen, net, inputs = list[int](), Noted().eval(), torch.randn(320, 6)
+    analysis = analyse(net, (inputs[:2],))
+    macs = sum(one.weight.numel() for one in net.modules() if isinstance(one, nn.Linear))
+    monkeypatch.setattr(structured_obs, "WORK", work * 8 * macs)
+    task, choices = GivenTask(inputs, 3, batch=8), Choices(batches=asked)
+    told = CRITERIA["obs"].cost(ScoringContext(analysis, analysis.empty(), {Split.TRAIN: 40}, batch=8), choices)
+    seen.clear()
+    finish(score(net, analysis, analysis.empty(), "obs", task, choices=choices))
+    assert told.forwards / 3 < sum(seen) / 8 <= told.forwards and not told.backwards
 
 
 @pytest.mark.parametrize(("positions", "batches"), [((), 1), ((3,), 2)])
@@ -290,7 +312,28 @@ def test_for_products_with_one_row_a_sample_alone_one_batch_does(
     monkeypatch.setattr(structured_obs, "WORK", 1)
     job = score(net, analysis, analysis.empty(), "obs", GivenTask(inputs, 3, batch=64))
     finish(job, lambda one: seen.append(one.done) if "inputs of each layer" in str(one.text) else None)
-    assert max(seen) == batches
+    assert max(seen) == 64 * batches
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_samples_go_through_in_parts_that_caches_hold_unless_they_depend_on_each_other(
+    apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Noted(_Net):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(len(x))
+            return super().forward(x if apart else x - x.mean(0))
+
+    torch.manual_seed(0)
+    seen, inputs = list[int](), torch.randn(96, 6)
+    net = Noted().eval()
+    analysis = analyse(net, (inputs[:2],))
+    whole = finish(score(net, analysis, analysis.empty(), "obs", GivenTask(inputs, 3, batch=48)))
+    seen.clear()
+    monkeypatch.setattr(structured_obs, "CACHED", 16 * sample_memory(analysis).peak)
+    found = finish(score(net, analysis, analysis.empty(), "obs", GivenTask(inputs, 3, batch=48)))
+    assert seen.count(16) == (6 if apart else 0)
+    assert np.allclose(found, whole, equal_nan=True, rtol=1e-4)
 
 
 def test_outputs_whose_number_depends_on_the_data_need_not_compare() -> None:
