@@ -6,7 +6,8 @@ others costs tr(W_g [G^-1]_gg^-1 W_g^T) in squared error of its output; W and G^
     W    - W_g [G^-1]_gg^-1 [G^-1]_g:         G^-1 - [G^-1]_:g [G^-1]_gg^-1 [G^-1]_g:
 
 (Optimal Brain Surgeon; of structures: Kurtic et al. 2023, ZipLM). A coupled set is read by several products: their
-relative errors add up, and one order serves them all.
+relative errors add up, and one order serves them all. Products that read the same inputs have one G, and are one with
+their weights, each over the root of its output's mean square, below each other.
 
 Errors sum over outputs, so a W with more outputs than inputs is replaced by the R of W = Q R. What is left of W itself
 is W G_:S [G_SS]^-1, and the last factor is the inverse that is kept up to date anyway.
@@ -31,36 +32,41 @@ WIDE = 2048
 
 @dataclass(slots=True)
 class Consumer:
-    """A product that reads a coupled set, as it stands after the removals so far.
+    """Products that read a coupled set, and the same inputs, as they stand after the removals so far.
 
     Attributes:
-        original: [m, width] the product's own weight.
-        moments: [width, width] second moments of its inputs, ridge included.
-        weight: [r, k] W or R, adjusted to the columns that are left, in any order.
+        originals: [m, width] the products' own weights.
+        scales: Roots of the mean squares of their whole outputs, what errors are relative to.
+        moments: [width, width] second moments of the inputs, ridge included.
+        weight: [r, k] the scaled weights below each other or their R, adjusted to the columns left, in any order.
         inverse: [k, k] of the second moments of what is left, likewise.
-        places: [k] the column of the product's own weight that each one is.
+        places: [k] the column of the products' own weights that each one is.
         where: [width] the other way round, of those that are left.
-        columns: [S, b] the columns of the product's own weight that each structure owns.
-        energy: Mean square of the whole output, what errors are relative to.
+        columns: [S, b] the columns of the products' own weights that each structure owns.
     """
 
-    original: Tensor
+    originals: Sequence[Tensor]
+    scales: Sequence[float]
     moments: Tensor
     weight: Tensor
     inverse: Tensor
     places: Tensor
     where: Tensor
     columns: Tensor
-    energy: float
 
-    def full_weight(self) -> Tensor:
-        """[m, width] the weight as the product holds it, adjusted to what is left."""
-        full = torch.zeros_like(self.original)
-        if len(self.weight) == len(self.original):
-            full[:, self.places] = self.weight.to(full)
-        else:
-            full[:, self.places] = self.original @ (self.moments[:, self.places] @ self.inverse).to(full)
-        return full
+    def full_weights(self) -> list[Tensor]:
+        """[m, width] the weights as the products hold them, adjusted to what is left."""
+        found = [torch.zeros_like(one) for one in self.originals]
+        if len(self.weight) == sum(map(len, self.originals)):
+            first = 0
+            for full, scale in zip(found, self.scales, strict=True):
+                full[:, self.places] = (self.weight[first : first + len(full)] * scale).to(full)
+                first += len(full)
+            return found
+        rest = self.moments[:, self.places] @ self.inverse
+        for full, one in zip(found, self.originals, strict=True):
+            full[:, self.places] = one @ rest.to(full)
+        return found
 
     def drop(self, going: Tensor) -> tuple[Tensor, Tensor]:
         """Take [g] columns away as they are: the last of those that are left move to their places.
@@ -88,7 +94,7 @@ class Removal:
     Attributes:
         order: [S] their numbers in the set.
         errors: [S] what each adds to the sum of the products' relative squared errors.
-        weights: For each count asked for, the weight [m, k] of each product after so many removals.
+        weights: For each count asked for, the weight [m, k] of each product, by consumers, after so many removals.
     """
 
     order: list[int]
@@ -96,18 +102,16 @@ class Removal:
     weights: dict[int, list[Tensor]]
 
 
-def consumer(weight: Tensor, moments: Tensor, columns: Tensor) -> Consumer:
-    """A product before any removal.
+def consumer(weights: Sequence[Tensor], moments: Tensor, columns: Tensor) -> Consumer:
+    """Products before any removal.
 
     Args:
-        weight: [m, k].
+        weights: [m, k] of each product; all read the same inputs.
         moments: [k, k] mean products of the inputs, of centred ones where a bias can hold the mean.
         columns: [S, b] the columns that each structure owns.
     """
     kind = torch.float64 if len(moments) <= WIDE else torch.float32
-    original, moments = weight.detach(), moments.to(kind).clone()
-    rows = original.to(kind)
-    weight = LINALG.qr(rows, mode="r").R if len(rows) > len(moments) else rows.clone()
+    originals, moments = [one.detach() for one in weights], moments.to(kind).clone()
     ridge = RIDGE * float(moments.diagonal().mean().clamp_min(1e-12))
     moments.diagonal().add_(ridge)
     factor, failed = LINALG.cholesky_ex(moments)
@@ -115,10 +119,12 @@ def consumer(weight: Tensor, moments: Tensor, columns: Tensor) -> Consumer:
         moments.diagonal().add_(9 * ridge)
         ridge *= 10
         factor, failed = LINALG.cholesky_ex(moments)
-    energy = float(((weight @ moments) * weight).sum())
+    scales = [float(LINALG.norm(one.to(kind) @ factor)) or 1.0 for one in originals]
+    scaled = torch.cat([one.to(kind) / scale for one, scale in zip(originals, scales, strict=True)])
+    weight = LINALG.qr(scaled, mode="r").R if len(scaled) > len(moments) else scaled
     places = torch.arange(len(moments), device=moments.device)
     inverse = torch.cholesky_inverse(factor)
-    return Consumer(original, moments, weight, inverse, places, places.clone(), columns, energy or 1.0)
+    return Consumer(originals, scales, moments, weight, inverse, places, places.clone(), columns)
 
 
 def removal_order(consumers: Sequence[Consumer], count: int, levels: Sequence[int] = ()) -> Removal:
@@ -141,7 +147,7 @@ def removal_order(consumers: Sequence[Consumer], count: int, levels: Sequence[in
         order += going.tolist()
         left = left[~torch.isin(left, going)]
         if len(order) in levels:
-            weights[len(order)] = [one.full_weight() for one in consumers]
+            weights[len(order)] = [full for one in consumers for full in one.full_weights()]
     return Removal(order, errors, weights)
 
 
@@ -151,7 +157,7 @@ def _costs(one: Consumer, left: Tensor) -> Tensor:
     blocks = one.inverse[columns[:, :, None], columns[:, None, :]]
     found: Tensor = LINALG.cholesky_ex(blocks)[0]
     solved: Tensor = LINALG.solve_triangular(found, one.weight[:, columns].permute(1, 2, 0), upper=False)
-    return solved.square().sum((1, 2)).double() / one.energy
+    return solved.square().sum((1, 2)).double()
 
 
 def _remove(one: Consumer, going: Tensor) -> Tensor:
@@ -165,5 +171,4 @@ def _remove(one: Consumer, going: Tensor) -> Tensor:
     rows = rows[:, : len(one.places)]
     one.weight.addmm_(solved.T, rows, alpha=-1)
     one.inverse.addmm_(rows.T, rows, alpha=-1)
-    added = solved.square().sum(1).view(len(going), -1).sum(1).double()
-    return added / one.energy
+    return solved.square().sum(1).view(len(going), -1).sum(1).double()

@@ -64,27 +64,21 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(slots=True)
-class _Product:
-    """A product with a weight, and the sums over what entered it.
+class _Moments:
+    """Sums over what entered products that read the same.
 
     Attributes:
-        weight: [m, ...] view of the parameter in which its matrix lies.
-        index: [k] index along the weight's input dimension of each of its columns.
-        wanted: Rows after which it looks at no more.
-        centred: A bias can hold the mean.
-        rows: How many rows were looked at.
+        wanted: Rows after which no more are looked at.
         sums: [k].
         products: [k, k], on and below the diagonal.
+        rows: How many rows were looked at.
         offered: Rows of a sample, at most.
     """
 
-    weight: Any
-    index: Any
     wanted: int
-    centred: bool
-    rows: int
     sums: Any
     products: Any
+    rows: int = 0
     offered: float = 0.0
 
     def add(self, columns: Any) -> None:
@@ -98,15 +92,32 @@ class _Product:
         self.sums += columns.sum(0, dtype=torch.float64)
         add_products(self.products, columns)
 
-    def moments(self) -> Any:
-        """[k, k] mean products of the inputs, of centred ones where a bias can hold the mean."""
+    def mean_products(self, centred: bool) -> Any:
+        """[k, k] mean products of the inputs, or of centred ones."""
         import torch
 
         from .symmetric_products import whole_products
 
         mean = self.sums / self.rows
         found = whole_products(self.products) / self.rows
-        return found - torch.outer(mean, mean) if self.centred else found
+        return found - torch.outer(mean, mean) if centred else found
+
+
+@dataclass(slots=True)
+class _Product:
+    """A product with a weight.
+
+    Attributes:
+        weight: [m, ...] view of the parameter in which its matrix lies.
+        index: [k] index along the weight's input dimension of each of its columns.
+        centred: A bias can hold the mean.
+        moments: Of what entered it.
+    """
+
+    weight: Any
+    index: Any
+    centred: bool
+    moments: _Moments
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,25 +276,61 @@ class _Gathering:
     needed: int = 0
     size: int = 0
     _begins: dict[tuple[str, Any], int] = field(default_factory=dict[tuple[str, Any], int])
+    _entered: dict[Any, _Moments] = field(default_factory=dict[Any, _Moments])
+    _added: dict[int, _Product] = field(default_factory=dict[int, _Product])
+    _held: list[Any] = field(default_factory=list[Any])
+
+    def begin(self, size: int) -> None:
+        """A forward of so many samples follows."""
+        self.size = size
+        self._entered.clear()
+        self._added.clear()
+        self._held.clear()
 
     def see(self, product: Any, mixed: Collection[str]) -> None:
         """Add what entered some rows of a product, drawn at random; `mixed` as in `WeightProducts`."""
-        from ..tracing.weight_products import drawn_rows
-
         if product.name not in self.dims or (product.name not in self.found and product.call):
             return
         every, part = self.found.setdefault(product.name, []), (product.name, product.place)
-        if part not in self._begins:
+        new = part not in self._begins
+        if new:
             if every and product.name in mixed:  # weights of one would be written over those of the other
                 return
             self._begins[part] = len(every)
             every += _products(self.rated, product, self.dims[product.name])
         for one, unit in zip(every[self._begins[part] :], product.units, strict=False):
-            if one.rows >= one.wanted or not unit.rows or not len(one.index):
-                continue
-            one.offered = max(one.offered, unit.rows / self.size)
-            share = min(self.size / self.needed, 1)
-            one.add(unit.columns(drawn_rows(unit, math.ceil(2 * one.wanted * share), self.random)).float())
+            if unit.rows and len(one.index):
+                self._add(one, unit, new)
+
+    def _add(self, one: _Product, unit: Any, new: bool) -> None:
+        """Add to a product's moments, once for all that read the same; in later forwards they have to do so again."""
+        from ..tracing.weight_products import drawn_rows
+
+        key = self._key(unit)
+        known = self._entered.get(key)
+        if known is not None and len(known.sums) == len(one.index) and (new or known is one.moments):
+            one.moments = known
+            return
+        if self._added.get(id(one.moments), one) is not one:  # it has been the same so far, by chance
+            one.moments = _empty_moments(one.index, one.moments.sums.device)
+        moments = one.moments
+        self._entered.setdefault(key, moments)
+        self._added[id(moments)] = one
+        if moments.rows >= moments.wanted:
+            return
+        moments.offered = max(moments.offered, unit.rows / self.size)
+        share = min(self.size / self.needed, 1)
+        moments.add(unit.columns(drawn_rows(unit, math.ceil(2 * moments.wanted * share), self.random)).float())
+
+    def _key(self, unit: Any) -> Any:
+        """Equal for units into which the same enters in this forward."""
+        from torch.multiprocessing.reductions import StorageWeakRef
+
+        features = unit.features
+        held = StorageWeakRef(features.untyped_storage())  # as long as it is held, no other memory has its number
+        self._held.append(held)
+        form = (features.storage_offset(), features.shape, features.stride(), features.dtype, features._version)
+        return held.cdata, *form, *unit.reading()
 
 
 def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Product]], token: CancelToken) -> Job[None]:
@@ -314,14 +361,14 @@ def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Prod
             if not rated.choices.batches:
                 affordable, most = int(WORK / each), _affordable(most, each, count)
             gathering.needed = most
-        gathering.size = batch_size(inputs)
+        gathering.begin(batch_size(inputs))
         watching.present = filled(inputs)
         with untied_weights(rated), quiet_forward(rated.model), interruptible(token), watching:
             call(rated.model, inputs)
         watching.forget()
         samples += gathering.size
         yield Progress(Message("progress.features", "Measuring the inputs of each layer"), min(samples, most), most)
-        products = [one for some in found.values() for one in some]
+        products = [one.moments for some in found.values() for one in some]
         waiting = [one for one in products if one.rows < one.wanted]
         alone = all(one.offered <= 1 for one in waiting)  # classifiers
         if samples >= most or (products and not waiting) or (samples >= max(affordable, SAMPLES) and alone):
@@ -372,10 +419,17 @@ def _products(rated: RatedModel, product: Any, dim: int) -> list[_Product]:
         if size > LARGEST or not bool((matrix == index).all()) or (size > 1 and bool((index == index[0]).all())):
             index, size = index[:0], 0
         view = weight[:0] if product.derived else unit.view(weight)
-        wanted = max(ENOUGH * size, FEWEST) if size else 0
-        sums, products = torch.zeros(size, dtype=torch.float64, device=wide), torch.zeros(size, size, device=wide)
-        made.append(_Product(view, index, wanted, bool(product.bias), rows=0, sums=sums, products=products))
+        made.append(_Product(view, index, bool(product.bias), _empty_moments(index, wide)))
     return made
+
+
+def _empty_moments(index: Any, device: Any) -> _Moments:
+    """Of inputs of which none has entered."""
+    import torch
+
+    size = len(index)
+    sums, products = torch.zeros(size, dtype=torch.float64, device=device), torch.zeros(size, size, device=device)
+    return _Moments(max(ENOUGH * size, FEWEST) if size else 0, sums, products)
 
 
 def _curve(
@@ -395,20 +449,25 @@ def _curve(
     from .removal_order import Consumer, consumer, removal_order
 
     left = np.flatnonzero(~rated.removed[one.structures])
-    consumers, views, changed = list[Consumer](), list[Any](), set[str]()
+    alike: dict[Any, tuple[NDArray[np.int64], list[_Product]]] = {}
+    changed = set[str]()
     for reading in readings:
         for product in found.get(reading.tensor, ()):
-            columns = _columns(reading, product, left)
-            if columns is None or not product.rows:
+            columns, moments = _columns(reading, product, left), product.moments
+            if columns is None or not moments.rows:
                 continue
-            matrix, moments = product.weight.flatten(1), product.moments()
-            if not len(matrix):
+            if not len(product.weight):
                 return _by_weights(rated, one, left)
-            if bool(moments.isfinite().all()):
-                own = torch.from_numpy(columns).to(moments.device)
-                consumers.append(consumer(matrix.to(moments.device), moments, own))
-                views.append(product.weight)
+            if bool(moments.products.isfinite().all()):
+                key = (id(moments), product.centred, columns.tobytes())
+                alike.setdefault(key, (columns, []))[1].append(product)
                 changed.add(reading.tensor)
+    consumers, views = list[Consumer](), list[Any]()
+    for columns, some in alike.values():
+        moments = some[0].moments.mean_products(some[0].centred)
+        weights = [each.weight.flatten(1).to(moments.device) for each in some]
+        consumers.append(consumer(weights, moments, torch.from_numpy(columns).to(moments.device)))
+        views += [each.weight for each in some]
     if not consumers:
         return np.zeros(0, np.int64), np.zeros(0), None
     most = len(left) - 1

@@ -13,6 +13,7 @@ from torch import nn
 
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
+from secateur.engine.scoring import removal_order as removal_order_module
 from secateur.engine.scoring import structured_obs
 from secateur.engine.scoring.criteria import CRITERIA, ranked, score
 from secateur.engine.scoring.protocol import ScoringContext
@@ -50,7 +51,7 @@ def _problem(columns: int, outputs: int, seed: int) -> tuple[torch.Tensor, torch
 def test_errors_and_weights_are_those_of_a_refit_after_each_removal(outputs: int) -> None:
     weight, moments, ridged = _problem(12, outputs, seed=1)
     columns = torch.arange(12).view(6, 2)
-    found = removal_order([consumer(weight, moments, columns)], 6, levels=(1, 2, 3, 4, 5))
+    found = removal_order([consumer([weight], moments, columns)], 6, levels=(1, 2, 3, 4, 5))
     energy = float((weight @ ridged * weight).sum())
     for count in range(1, 6):
         left = sorted(set(range(12)) - set(columns[found.order[:count]].flatten().tolist()))
@@ -63,7 +64,7 @@ def test_errors_and_weights_are_those_of_a_refit_after_each_removal(outputs: int
 def test_each_removal_is_the_cheapest_one_by_brute_force() -> None:
     problems = [_problem(8, 3, seed=2), _problem(16, 4, seed=3)]
     columns = [torch.arange(8).view(8, 1), torch.arange(16).view(8, 2).flip(0)]
-    consumers = [consumer(w, m, c) for (w, m, _), c in zip(problems, columns, strict=True)]
+    consumers = [consumer([w], m, c) for (w, m, _), c in zip(problems, columns, strict=True)]
     found = removal_order(consumers, 8)
     gone: list[int] = []
     for expected in found.order[:-1]:
@@ -162,6 +163,70 @@ def test_scores_are_those_of_whole_forwards(monkeypatch: pytest.MonkeyPatch) -> 
     assert resumed and all(resumed)
     monkeypatch.setattr(ResumableForward, "again", lambda self, _: self._run(nullcontext()))
     assert np.array_equal(found, finish(score(net, analysis, analysis.empty(), "obs", task)))
+
+
+class _Readers(nn.Module):
+    """Three products read the same eight channels: one memory, copies of it, or one memory in the first batch alone."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.put, self.narrow, self.wide = nn.Linear(6, 8), nn.Linear(8, 4), nn.Linear(8, 20)
+        self.free, self.last, self.how = nn.Linear(8, 4, bias=False), nn.Linear(28, 3), how
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        read = self.put(x).sin()
+        apart = self.how == "copies" or (self.how == "at first" and float(x[0, 0]) < 0)
+        found = [one(read.clone() if apart else read) for one in (self.narrow, self.wide, self.free)]
+        return self.last(torch.cat(found, 1).sin())
+
+
+@pytest.mark.parametrize("how", ["one", "at first"])
+def test_products_that_read_the_same_share_what_is_known_of_it(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = torch.randn(256, 6, generator=torch.Generator().manual_seed(1))
+    inputs[::64, 0] = torch.tensor([1.0, -1.0, -1.0, 1.0])
+    taken: list[list[int]] = []
+
+    def counted(weights: list[torch.Tensor], moments: torch.Tensor, columns: torch.Tensor) -> Any:
+        taken.append([len(one) for one in weights])
+        return consumer(weights, moments, columns)
+
+    monkeypatch.setattr(removal_order_module, "consumer", counted)
+    scores: list[Any] = []
+    for one in (how, "copies"):
+        torch.manual_seed(0)
+        net = _Readers(one).eval()
+        analysis = analyse(net, (inputs[:2],))
+        scores.append(finish(score(net, analysis, analysis.empty(), "obs", GivenTask(inputs, 3, batch=64))))
+    together = [[4, 20], [4]] if how == "one" else [[4], [20], [4]]
+    assert [one for one in taken if one != [3]] == [*together, [4], [20], [4]]
+    if how == "one":
+        assert np.allclose(*scores, rtol=1e-6, equal_nan=True)
+
+
+def test_every_call_of_a_weight_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Looped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.put, self.again, self.last = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found = self.put(x).sin()
+            for _ in range(3):
+                found = self.again(found).sin()
+            return self.last(found)
+
+    torch.manual_seed(0)
+    net, inputs, rows = Looped().eval(), torch.randn(64, 6), list[int]()
+    analysis = analyse(net, (inputs[:2],))
+    means = structured_obs._Moments.mean_products  # pyright: ignore[reportPrivateUsage]
+
+    def noted(moments: Any, centred: bool) -> Any:
+        rows.append(moments.rows)
+        return means(moments, centred)
+
+    monkeypatch.setattr(structured_obs._Moments, "mean_products", noted)  # pyright: ignore[reportPrivateUsage]
+    finish(score(net, analysis, analysis.empty(), "obs", GivenTask(inputs, 3, batch=16)))
+    assert 3 * 64 in rows
 
 
 @pytest.mark.parametrize("kind", ["conv", "transposed", "grouped", "Conv1D", "weight norm"])
