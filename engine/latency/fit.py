@@ -54,8 +54,20 @@ def fit(
     errors = [float(_fitted(blocks, whole, np.delete(everything, k)).total(k) / whole[k]) - 1 for k in everything[1:]]
     busy = float(np.median([sample.wall / sample.seconds for sample in samples])) - 1
     original = round(float(whole[0]) * 1e9)
-    told = (target, machine, multiple, original, fitted.overhead * 1e9)
-    return LatencyTable(*told, *fitted.terms(), TableErrors(tuple(errors), itself, max(busy, 0.0)))
+    constant, axes, padding, block, names = fitted.terms()
+    return LatencyTable(
+        target,
+        machine,
+        multiple,
+        original,
+        overhead=fitted.overhead * 1e9,
+        constant=constant,
+        axes=axes,
+        padding=padding,
+        block=block,
+        blocks=names,
+        trust=TableErrors(tuple(errors), itself, max(busy, 0.0)),
+    )
 
 
 def _at_one_speed(samples: Sequence[LatencySample]) -> list[LatencySample]:

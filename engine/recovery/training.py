@@ -460,8 +460,14 @@ class Training:
                 taught = call(self.teacher, distillation_batch.inputs)
         parts = [] if own is None else [(1.0 - share) * own]
         if share > 0.0 or own is None:
-            told = distillation_batch.counts, distillation_batch.logits
-            distance = distillation_loss(outputs, taught, self.settings.temperature, self.chosen, *told)
+            distance = distillation_loss(
+                outputs,
+                taught,
+                self.settings.temperature,
+                self.chosen,
+                distillation_batch.counts,
+                distillation_batch.logits,
+            )
             parts.append(distance if own is None else share * distance)
         further = features.distance(filled(distillation_batch.inputs)) if features is not None else None
         parts += [] if further is None else [self.settings.features * further.to(parts[0].device)]

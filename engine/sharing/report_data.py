@@ -149,16 +149,24 @@ def _figures(original: State, last: State, metric: tuple[Metric, Metric] | None)
     if (timed := _both_timed(original, last)) is not None:
         before, after = timed
         note = f"{where(before)}; 10th to 90th percentile {_spread(after)}"
-        words = (f"{before.median:.3g} ms", f"{after.median:.3g} ms", change(before.median, after.median))
-        found.append(Figure("Latency", *words, MEASURED, note, after.median <= before.median))
+        found.append(
+            Figure(
+                "Latency",
+                f"{before.median:.3g} ms",
+                f"{after.median:.3g} ms",
+                change(before.median, after.median),
+                MEASURED,
+                note,
+                after.median <= before.median,
+            )
+        )
     if metric is not None:
         first, second = metric
         step = 100 * (second.value - first.value) if first.percent else second.value - first.value
-        words = f"{step:+.1f} points" if first.percent else f"{step:+.3g}"
+        words = (f"{step:+.1f} points" if first.percent else f"{step:+.3g}").replace("-", "−")
         note = f"{first.split} split, {sample_size(second)}, ± one standard error"
         good = step >= 0 if first.higher_is_better else step <= 0
-        cells = (metric_value(first), metric_value(second), words.replace("-", "−"))
-        found.append(Figure(first.name, *cells, MEASURED, note, good))
+        found.append(Figure(first.name, metric_value(first), metric_value(second), words, MEASURED, note, good))
     for exported in last.exports:
         metric_words = (
             f"; {exported.metric.name} on the file {metric_value(exported.metric)}" if exported.metric else ""
@@ -242,8 +250,8 @@ def _latencies(name: str, timings: Sequence[Timing]) -> list[Timed]:
         rows.append(Timed(name, f"{one.median:.3g} ms", _spread(one), thousands(one.runs), place))
         if one.step is not None:
             step = one.step
-            words = (f"{step.median:.3g} ms", _spread(step), thousands(step.runs))
-            rows.append(Timed(f"{name}, next token", *words, place))
+            title = f"{name}, next token"
+            rows.append(Timed(title, f"{step.median:.3g} ms", _spread(step), thousands(step.runs), place))
     return rows
 
 

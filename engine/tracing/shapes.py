@@ -54,8 +54,8 @@ def run(func: Any, args: Any, kwargs: Any) -> Any:
     changes = _changes(func)
     if changes == "nothing" or (changes == "first" and args[0].is_meta):
         try:
-            signature = _described(args), tuple((name, _described(value)) for name, value in kwargs.items())
-            found = _from_kernel(func, *signature)
+            named = tuple((name, _described(value)) for name, value in kwargs.items())
+            found = _from_kernel(func, _described(args), named)
         except (_Unknown, TypeError):  # an argument that has no hash
             pass
         else:

@@ -232,10 +232,10 @@ class _Search:
             trial = Trial(share, "", note=error.message, final=not brief)
         self.trials.append(trial)
         judged = Message("progress.judged", "{trial}: evaluated", {"trial": words})
-        told = judged, number + 1, max(self.limit.trials, number + 1)
+        done, total = number + 1, max(self.limit.trials, number + 1)
         if trial.state:
-            yield Progress(*told, made=self.session.history.state(trial.state))
-        yield Progress(*told, made=trial)
+            yield Progress(judged, done, total, made=self.session.history.state(trial.state))
+        yield Progress(judged, done, total, made=trial)
         return trial
 
     def _shares(self, number: int, brief: bool) -> tuple[float, float]:
