@@ -119,12 +119,17 @@ def consumer(weights: Sequence[Tensor], moments: Tensor, columns: Tensor) -> Con
         moments.diagonal().add_(9 * ridge)
         ridge *= 10
         factor, failed = LINALG.cholesky_ex(moments)
-    scales = [float(LINALG.norm(one.to(kind) @ factor)) or 1.0 for one in originals]
-    scaled = torch.cat([one.to(kind) / scale for one, scale in zip(originals, scales, strict=True)])
-    weight = LINALG.qr(scaled, mode="r").R if len(scaled) > len(moments) else scaled
+    parts = [_reduced(one.to(kind)) for one in originals]
+    scales = [float(LINALG.norm(one @ factor)) or 1.0 for one in parts]
+    weight = _reduced(torch.cat([one / scale for one, scale in zip(parts, scales, strict=True)]))
     places = torch.arange(len(moments), device=moments.device)
     inverse = torch.cholesky_inverse(factor)
     return Consumer(originals, scales, moments, weight, inverse, places, places.clone(), columns)
+
+
+def _reduced(weight: Tensor) -> Tensor:
+    """[r, k] the R of a weight [m, k] with more outputs than inputs; any other one as it is."""
+    return LINALG.qr(weight, mode="r").R if len(weight) > weight.shape[1] else weight
 
 
 def removal_order(consumers: Sequence[Consumer], count: int, levels: Sequence[int] = ()) -> Removal:

@@ -7,12 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..device_list import CPU
 from ..errors import SecateurError
 from ..tracing.tree import outputs_of
 from .model_outputs import main_output, widened
 
 TOKEN_TEMPERATURE, CLASS_TEMPERATURE = 1.0, 2.0
 """For the logits of each token of a text, and for those of a sample, where nobody has said another."""
+CACHED = 1 << 18
+"""Logits that are compared at a time on a processor: more of them leave its caches, which takes five times as long."""
 
 
 def distillation_loss(
@@ -96,7 +99,9 @@ def _counterpart(path: str, answers: Mapping[str, Tensor]) -> Tensor | None:
 
 def at(answer: Tensor, counts: Tensor | None) -> Tensor:
     """[n, V] of [N, T, V], at the positions [N, T] that count; what has no such positions stays."""
-    return answer[counts] if _has_positions(answer, counts) else answer
+    if counts is None or not _has_positions(answer, counts):
+        return answer
+    return answer.flatten(0, 1) if bool(counts.all()) else answer[counts]
 
 
 def _has_positions(output: Tensor, counts: Tensor | None) -> bool:
@@ -110,10 +115,18 @@ def _distance(student: Tensor, teacher: Tensor, temperature: float, logits: bool
     distributions = logits is not False and student.ndim == 2 and student.shape[1] > 1
     if not distributions:
         return _error(student, teacher)
+    rows = max(CACHED // student.shape[1], 1) if student.device.type == CPU else max(len(student), 1)
+    parts = zip(torch.split(student, rows), torch.split(teacher, rows), strict=True)
+    distance = torch.stack([_divergence(*part, temperature) for part in parts]).sum()
+    distance = distance / max(len(student), 1) * temperature**2
+    return distance if logits else distance + _error(student, teacher)
+
+
+def _divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Sum over answers [N, C] of the Kullback-Leibler divergence of what is guessed from what is taught."""
     soft = F.log_softmax(teacher / temperature, dim=1)
     guess = F.log_softmax(student / temperature, dim=1)
-    distance = F.kl_div(guess, soft, reduction="sum", log_target=True) / max(len(soft), 1) * temperature**2
-    return distance if logits else distance + _error(student, teacher)
+    return F.kl_div(guess, soft, reduction="sum", log_target=True)
 
 
 def _error(student: Tensor, teacher: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from secateur.engine.jobs import finish
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.recovery.recover import recover
 from secateur.engine.recovery.schedule import END, START, one_cycle
+from secateur.engine.tasks import distillation_loss as distillation_loss_module
 from secateur.engine.tasks.distillation_loss import distillation_loss
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.purposes.table import purpose_named
@@ -96,6 +97,21 @@ def test_logits_of_tokens_are_compared_where_they_count() -> None:
     student[~counts] += 100 * torch.randn(8, 9)  # padding teaches nothing
     assert torch.isclose(distillation_loss(student, teacher, 2.0, counts=counts, logits=True), expected)
     assert distillation_loss(student, teacher, 2.0, counts=torch.zeros_like(counts), logits=True) == 0
+
+
+@pytest.mark.parametrize("cached", [1 << 18, 100, 1])
+@pytest.mark.parametrize("counting", [5, 2, 0])
+def test_many_logits_are_compared_in_parts(cached: int, counting: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distillation_loss_module, "CACHED", cached)
+    random = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(3, 5, 40, generator=random, requires_grad=n == 0) for n in range(2))
+    counts = torch.arange(5).expand(3, 5) < counting
+    loss = distillation_loss({"logits": student}, {"logits": teacher}, 3.0, (), counts, logits=True)
+    told, guessed = ((one[:, :counting].double() / 3).softmax(2).clamp_min(1e-30) for one in (teacher, student))
+    expected = 9 * (told * (told / guessed).log()).sum() / max(3 * counting, 1)
+    assert torch.allclose(loss.double(), expected)
+    (gradient,) = torch.autograd.grad(loss, student, retain_graph=True)
+    assert torch.allclose(gradient, torch.autograd.grad(expected, student)[0].float(), atol=1e-7)
 
 
 def test_automatic_temperature_is_one_for_tokens_and_two_for_classes() -> None:
