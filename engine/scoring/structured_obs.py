@@ -9,7 +9,7 @@ not computed again, as far as memory goes (`tracing/resumable_forward.py`).
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batch_parts import independent, input_parts
+from ..batch_parts import independent, input_parts, rows_in
 from ..device_list import CPU
 from ..devices import wide_device
 from ..errors import Message
@@ -46,7 +46,7 @@ MEMORY = 1 << 31
 RESUMED = 1 << 30
 """Bytes to hold of what need not be computed again in measuring."""
 CACHED = 1 << 26
-"""Bytes of activations at a time in gathering; more of them leave a processor's caches and take longer."""
+"""Bytes of activations at a time in gathering, for each thread; more of them leave a CPU's caches and take longer."""
 LARGEST = 16384
 """Inputs of a product up to which it is looked at."""
 LEAST, SAMPLES = 2, 64
@@ -64,22 +64,30 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(slots=True)
-class _Moments:
-    """Sums over what entered products that read the same.
+class _Product:
+    """A product with a weight, and the sums over what entered it.
 
     Attributes:
-        wanted: Rows after which no more are looked at.
+        weight: [m, ...] view of the parameter in which its matrix lies.
+        index: [k] index along the weight's input dimension of each of its columns.
+        wanted: Rows after which it looks at no more.
+        centred: A bias can hold the mean.
         sums: [k].
         products: [k, k], on and below the diagonal.
         rows: How many rows were looked at.
-        offered: Rows of a sample, at most.
+        passing: Rows of this batch so far.
+        offered: Rows of a batch, at most.
     """
 
+    weight: Any
+    index: Any
     wanted: int
+    centred: bool
     sums: Any
     products: Any
     rows: int = 0
-    offered: float = 0.0
+    passing: int = 0
+    offered: int = 0
 
     def add(self, columns: Any) -> None:
         """Take in rows [n, k]."""
@@ -92,32 +100,39 @@ class _Moments:
         self.sums += columns.sum(0, dtype=torch.float64)
         add_products(self.products, columns)
 
-    def mean_products(self, centred: bool) -> Any:
-        """[k, k] mean products of the inputs, or of centred ones."""
+    def moments(self) -> Any:
+        """[k, k] mean products of the inputs, of centred ones where a bias can hold the mean."""
         import torch
 
         from .symmetric_products import whole_products
 
         mean = self.sums / self.rows
         found = whole_products(self.products) / self.rows
-        return found - torch.outer(mean, mean) if centred else found
+        return found - torch.outer(mean, mean) if self.centred else found
 
 
-@dataclass(slots=True)
-class _Product:
-    """A product with a weight.
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """Products that read the same.
 
     Attributes:
-        weight: [m, ...] view of the parameter in which its matrix lies.
-        index: [k] index along the weight's input dimension of each of its columns.
-        centred: A bias can hold the mean.
-        moments: Of what entered it.
+        columns: [n, b] columns that each structure owns.
+        moments: [k, k] of the inputs.
+        views: The weight of each, as it lies in its parameter.
     """
 
-    weight: Any
-    index: Any
-    centred: bool
-    moments: _Moments
+    columns: NDArray[np.int64]
+    moments: Any
+    views: list[Any]
+
+    def reads(self, columns: NDArray[np.int64], moments: Any) -> bool:
+        """Whether a product with these columns and moments reads the same: then all numbers are, bit by bit."""
+        import torch
+
+        known = self.moments
+        if not np.array_equal(self.columns, columns) or not torch.equal(known.diagonal(), moments.diagonal()):
+            return False
+        return torch.equal(known, moments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +176,7 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
     scores = np.full(rated.analysis.count, np.nan)
     readings = _readings(rated)
     parts = _parts(rated, readings)
-    samples = _measured(rated, readings, token) if parts else None
+    samples, at_once = (_measured(rated, readings, token), _at_once(rated, token)) if parts else (None, 0)
     units: list[float] = []
     waiting: list[tuple[NDArray[np.int64], Floats]] = []
     sets = {one.key: one for one in rated.analysis.sets}
@@ -169,7 +184,7 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
     for part in parts:
         names = {(one.tensor, one.dim) for key in part for one in readings[key]}
         found: dict[str, list[_Product]] = {}
-        yield from _gather(rated, dict(sorted(names)), found, token)
+        yield from _gather(rated, dict(sorted(names)), found, at_once, token)
         for key in part:
             check(token)
             assert samples is not None
@@ -189,20 +204,20 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
 def cost(context: ScoringContext, choices: Choices) -> PassCost:
     """Batches that moments are gathered from, for each part of the sets, and those that distances are measured on."""
     analysis, each = context.analysis, max(costs(context.analysis, context.removed).macs, 1)
-    gathered = context.batch * batches_of(context, choices)
+    batches = batches_of(context, choices)
     if not choices.batches:
-        gathered = _affordable(gathered, each, context.batch)
+        batches = min(batches, max(int(WORK / (each * context.batch)), LEAST))
     shapes = {one.name: one.shape for one in analysis.tensors if one.parameter}
-    parts = 1 + sum(_moment_sizes(analysis, shapes).values()) // MEMORY
-    sets = sum(one.kind is not Kind.BLOCK and not context.removed[one.structures].all() for one in analysis.sets)
+    parts = 1 + 2 * sum(_moment_sizes(analysis, shapes).values()) // MEMORY
+    outputs = roles_of(analysis).outputs
+    reading = {(t, d) for t, one in enumerate(analysis.tensors) if one.parameter for d in range(len(one.shape))}
+    reading -= {(t, d) for t, dims in enumerate(outputs) for d in dims}
+    sets = sum(
+        one.kind is not Kind.BLOCK and not context.removed[one.structures].all() and not reading.isdisjoint(one.touches)
+        for one in analysis.sets
+    )
     points, samples = _measuring(each, sets)
-    measured = samples * (sets * points + RECORDED)
-    return PassCost(math.ceil((gathered * parts + measured) / context.batch))
-
-
-def _affordable(most: int, each: int, batch: int) -> int:
-    """Samples to gather moments from at most, of which a forward takes `each` multiply-accumulates."""
-    return min(most, max(int(WORK / each), LEAST * batch))
+    return PassCost(batches * parts + math.ceil(samples * (sets * points + RECORDED) / context.batch))
 
 
 def _measuring(each: int, sets: int) -> tuple[int, int]:
@@ -258,94 +273,83 @@ def _moment_sizes(analysis: Analysis, shapes: Mapping[str, Sequence[int]]) -> di
 
 @dataclass(slots=True)
 class _Gathering:
-    """What enters the products with some weights, while forwards run.
+    """Collects what enters the products with some weights while forwards run.
+
+    The rows that it draws follow from the forward and how many there are, so that products which read the same get the
+    same moments, bit by bit.
 
     Attributes:
         rated: The model.
         dims: Name of a weight -> its input dimension.
         found: Its products.
-        random: Draws rows.
-        needed: Samples that should give enough rows.
-        size: Samples of the forward that runs.
+        share: Of the rows that a product wants, what this forward should give at most.
+        forwards: How many there were.
     """
 
     rated: RatedModel
     dims: dict[str, int]
     found: dict[str, list[_Product]]
-    random: Any
-    needed: int = 0
-    size: int = 0
+    share: float = 1.0
+    forwards: int = 0
     _begins: dict[tuple[str, Any], int] = field(default_factory=dict[tuple[str, Any], int])
-    _entered: dict[Any, _Moments] = field(default_factory=dict[Any, _Moments])
-    _added: dict[int, _Product] = field(default_factory=dict[int, _Product])
-    _held: list[Any] = field(default_factory=list[Any])
 
-    def begin(self, size: int) -> None:
-        """A forward of so many samples follows."""
-        self.size = size
-        self._entered.clear()
-        self._added.clear()
-        self._held.clear()
+    def begin(self, share: float) -> None:
+        """A forward follows that should give this share of the rows that a product wants."""
+        self.share, self.forwards = share, self.forwards + 1
 
     def see(self, product: Any, mixed: Collection[str]) -> None:
         """Add what entered some rows of a product, drawn at random; `mixed` as in `WeightProducts`."""
+        import torch
+
+        from ..tracing.weight_products import drawn_rows
+
         if product.name not in self.dims or (product.name not in self.found and product.call):
             return
         every, part = self.found.setdefault(product.name, []), (product.name, product.place)
-        new = part not in self._begins
-        if new:
+        if part not in self._begins:
             if every and product.name in mixed:  # weights of one would be written over those of the other
                 return
             self._begins[part] = len(every)
             every += _products(self.rated, product, self.dims[product.name])
         for one, unit in zip(every[self._begins[part] :], product.units, strict=False):
-            if unit.rows and len(one.index):
-                self._add(one, unit, new)
-
-    def _add(self, one: _Product, unit: Any, new: bool) -> None:
-        """Add to a product's moments, once for all that read the same; in later forwards they have to do so again."""
-        from ..tracing.weight_products import drawn_rows
-
-        key = self._key(unit)
-        known = self._entered.get(key)
-        if known is not None and len(known.sums) == len(one.index) and (new or known is one.moments):
-            one.moments = known
-            return
-        if self._added.get(id(one.moments), one) is not one:  # it has been the same so far, by chance
-            one.moments = _empty_moments(one.index, one.moments.sums.device)
-        moments = one.moments
-        self._entered.setdefault(key, moments)
-        self._added[id(moments)] = one
-        if moments.rows >= moments.wanted:
-            return
-        moments.offered = max(moments.offered, unit.rows / self.size)
-        share = min(self.size / self.needed, 1)
-        moments.add(unit.columns(drawn_rows(unit, math.ceil(2 * moments.wanted * share), self.random)).float())
-
-    def _key(self, unit: Any) -> Any:
-        """Equal for units into which the same enters in this forward."""
-        from torch.multiprocessing.reductions import StorageWeakRef
-
-        features = unit.features
-        held = StorageWeakRef(features.untyped_storage())  # as long as it is held, no other memory has its number
-        self._held.append(held)
-        form = (features.storage_offset(), features.shape, features.stride(), features.dtype, features._version)
-        return held.cdata, *form, *unit.reading()
+            if one.rows >= one.wanted or not unit.rows or not len(one.index):
+                continue
+            one.passing += unit.rows
+            random = torch.Generator().manual_seed(hash((self.rated.seed, self.forwards)))
+            one.add(unit.columns(drawn_rows(unit, math.ceil(self.share * one.wanted), random)).float())
 
 
-def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Product]], token: CancelToken) -> Job[None]:
-    """Pass over calibration batches until every product of these weights has seen enough rows."""
+def _at_once(rated: RatedModel, token: CancelToken) -> int:
+    """Samples that go through a model at a time, so that a CPU's caches hold what they make; 0 for whole batches."""
     import torch
 
+    from ..tracing.isolated_forward import quiet_forward
+    from ..tracing.tree import copied_inputs
+    from .cancellable_autograd import interruptible
+
+    assert rated.task is not None
+    most = CACHED * torch.get_num_threads() // max(sample_memory(rated.analysis, rated.removed).peak, 1)
+    first = next(iter(rated.task.batches(Split.TRAIN, seed=rated.seed)), None)
+    on_cpu = all(one.device.type == CPU for one in rated.parameters.values())
+    if first is None or not on_cpu or rated.limit.whole or rows_in(inputs := rated.task.inputs(first)) <= max(most, 1):
+        return 0
+    with quiet_forward(rated.model), interruptible(token):
+        return max(most, 1) if independent(rated.model, copied_inputs(inputs)) else 0
+
+
+def _gather(
+    rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Product]], at_once: int, token: CancelToken
+) -> Job[None]:
+    """Pass over calibration batches until every product of these weights has seen enough rows."""
     from ..tracing.isolated_forward import quiet_forward
     from ..tracing.weight_products import WeightProduct, WeightProducts
     from .cancellable_autograd import interruptible
     from .tied_weights import untied_weights
 
     assert rated.task is not None
-    batches = min(rated.task.batch_count(Split.TRAIN) or BATCHES, rated.choices.batches or BATCHES)
+    batches = needed = min(rated.task.batch_count(Split.TRAIN) or BATCHES, rated.choices.batches or BATCHES)
     each = max(costs(rated.analysis, rated.removed).macs, 1)
-    gathering = _Gathering(rated, dims, found, torch.Generator().manual_seed(rated.seed))
+    gathering = _Gathering(rated, dims, found)
 
     def seen(product: WeightProduct) -> None:
         gathering.see(product, watching.mixed)
@@ -353,52 +357,35 @@ def _gather(rated: RatedModel, dims: dict[str, int], found: dict[str, list[_Prod
     others = [one for name, one in rated.parameters.items() if name not in dims]
     weights = {name: one for name, one in rated.parameters.items() if name in dims or one.ndim == 1}
     watching = WeightProducts(weights, seen, [*others, *rated.model.buffers()])
-    samples = affordable = most = 0
-    for count, inputs in _parts_of_batches(rated, batches):
-        check(token)
-        if not samples:
-            most = affordable = batches * count
-            if not rated.choices.batches:
-                affordable, most = int(WORK / each), _affordable(most, each, count)
-            gathering.needed = most
-        gathering.begin(batch_size(inputs))
-        watching.present = filled(inputs)
-        with untied_weights(rated), quiet_forward(rated.model), interruptible(token), watching:
-            call(rated.model, inputs)
-        watching.forget()
-        samples += gathering.size
-        yield Progress(Message("progress.features", "Measuring the inputs of each layer"), min(samples, most), most)
-        products = [one.moments for some in found.values() for one in some]
-        waiting = [one for one in products if one.rows < one.wanted]
-        alone = all(one.offered <= 1 for one in waiting)  # classifiers
-        if samples >= most or (products and not waiting) or (samples >= max(affordable, SAMPLES) and alone):
-            break
-        wanted = (math.ceil(one.wanted / one.offered) for one in products if one.offered)
-        gathering.needed = min(max(wanted, default=most), most)
-    if not samples:
-        raise no_batch_error()
-
-
-def _parts_of_batches(rated: RatedModel, batches: int) -> Iterator[tuple[int, Any]]:
-    """(samples of the batch, inputs) of the parts in which calibration batches go through a model.
-
-    On a processor each is so small that what its samples make stays in the caches.
-    """
-    from ..tracing.isolated_forward import quiet_forward
-
-    assert rated.task is not None
-    device = next((one.device.type for one in rated.parameters.values()), CPU)
-    most = max(CACHED // max(sample_memory(rated.analysis, rated.removed).peak, 1), 1) if device == CPU else 0
-    tried = False
-    for batch in islice(rated.task.batches(Split.TRAIN, seed=rated.seed), batches):
+    number, affordable, samples, first = 0, batches, 0, 0
+    for number, batch in enumerate(islice(rated.task.batches(Split.TRAIN, seed=rated.seed), batches), 1):
         whole = rated.task.inputs(batch)
-        count = batch_size(whole)
-        if not tried and 0 < most < count:
-            with quiet_forward(rated.model):
-                most = most if independent(rated.model, whole) else 0
-            tried = True
+        samples += batch_size(whole)
+        if number == 1 and not rated.choices.batches:
+            affordable = int(WORK / (each * max(samples, 1)))
+            batches = needed = min(batches, max(affordable, LEAST))
+        rows = rows_in(whole)
+        first = first or rows
+        # Only what was tried is divided, and nothing padded: as many samples as tokens could not be told apart.
+        most = at_once if rows == first and filled(whole) is None else 0
         for inputs in input_parts(whole, rated.limit, most):
-            yield count, inputs
+            check(token)
+            gathering.begin(2 * rows_in(inputs) / rows / needed)
+            watching.present = filled(inputs)
+            with untied_weights(rated), quiet_forward(rated.model), interruptible(token), watching:
+                call(rated.model, inputs)
+            watching.forget()
+        yield Progress(Message("progress.features", "Measuring the inputs of each layer"), number, batches)
+        products = [one for some in found.values() for one in some]
+        for one in products:
+            one.offered, one.passing = max(one.offered, one.passing), 0
+        waiting = [one for one in products if one.rows < one.wanted]
+        alone = all(one.offered * number <= samples for one in waiting)  # classifiers
+        if number >= batches or (products and not waiting) or (number >= affordable and alone and samples >= SAMPLES):
+            break
+        needed = min(max((-(-one.wanted // one.offered) for one in products if one.offered), default=batches), batches)
+    if not number:
+        raise no_batch_error()
 
 
 def _products(rated: RatedModel, product: Any, dim: int) -> list[_Product]:
@@ -419,17 +406,10 @@ def _products(rated: RatedModel, product: Any, dim: int) -> list[_Product]:
         if size > LARGEST or not bool((matrix == index).all()) or (size > 1 and bool((index == index[0]).all())):
             index, size = index[:0], 0
         view = weight[:0] if product.derived else unit.view(weight)
-        made.append(_Product(view, index, bool(product.bias), _empty_moments(index, wide)))
+        wanted = max(ENOUGH * size, FEWEST) if size else 0
+        sums, products = torch.zeros(size, dtype=torch.float64, device=wide), torch.zeros(size, size, device=wide)
+        made.append(_Product(view, index, wanted, bool(product.bias), sums, products))
     return made
-
-
-def _empty_moments(index: Any, device: Any) -> _Moments:
-    """Of inputs of which none has entered."""
-    import torch
-
-    size = len(index)
-    sums, products = torch.zeros(size, dtype=torch.float64, device=device), torch.zeros(size, size, device=device)
-    return _Moments(max(ENOUGH * size, FEWEST) if size else 0, sums, products)
 
 
 def _curve(
@@ -449,25 +429,28 @@ def _curve(
     from .removal_order import Consumer, consumer, removal_order
 
     left = np.flatnonzero(~rated.removed[one.structures])
-    alike: dict[Any, tuple[NDArray[np.int64], list[_Product]]] = {}
+    alike = list[_Alike]()
     changed = set[str]()
     for reading in readings:
         for product in found.get(reading.tensor, ()):
-            columns, moments = _columns(reading, product, left), product.moments
-            if columns is None or not moments.rows:
+            columns = _columns(reading, product, left)
+            if columns is None or not product.rows:
                 continue
             if not len(product.weight):
                 return _by_weights(rated, one, left)
-            if bool(moments.products.isfinite().all()):
-                key = (id(moments), product.centred, columns.tobytes())
-                alike.setdefault(key, (columns, []))[1].append(product)
+            moments = product.moments()
+            if bool(moments.isfinite().all()):
+                same = next((other for other in alike if other.reads(columns, moments)), None)
+                if same is None:
+                    same = _Alike(columns, moments, [])
+                    alike.append(same)
+                same.views.append(product.weight)
                 changed.add(reading.tensor)
-    consumers, views = list[Consumer](), list[Any]()
-    for columns, some in alike.values():
-        moments = some[0].moments.mean_products(some[0].centred)
-        weights = [each.weight.flatten(1).to(moments.device) for each in some]
-        consumers.append(consumer(weights, moments, torch.from_numpy(columns).to(moments.device)))
-        views += [each.weight for each in some]
+    consumers = list[Consumer]()
+    for some in alike:
+        weights = [view.flatten(1).to(some.moments.device) for view in some.views]
+        consumers.append(consumer(weights, some.moments, torch.from_numpy(some.columns).to(some.moments.device)))
+    views = [view for some in alike for view in some.views]
     if not consumers:
         return np.zeros(0, np.int64), np.zeros(0), None
     most = len(left) - 1

@@ -41,15 +41,6 @@ class ProductUnit(Protocol):
         """R: tokens, or samples times places of a convolution's result."""
         ...
 
-    @property
-    def features(self) -> Tensor:
-        """What X is read from."""
-        ...
-
-    def reading(self) -> tuple[Any, ...]:
-        """How X is read from it: of two products that read the same in the same way, X is the same."""
-        ...
-
     def counting(self) -> Tensor | None:
         """[n] numbers of the rows that count, None where all do (no token only fills up the batch)."""
         ...
@@ -132,10 +123,6 @@ class MatrixUnit:
         """R."""
         return len(self.features)
 
-    def reading(self) -> tuple[Any, ...]:
-        """As it lies there."""
-        return ()
-
     def counting(self) -> Tensor | None:
         """[n] numbers of the rows that count."""
         return None if self.flags is None else torch.nonzero(self.flags).flatten()
@@ -210,19 +197,6 @@ class ConvolutionUnit:
     def rows(self) -> int:
         """N times the places of the result."""
         return int(self.features.shape[0]) * prod(self.space)
-
-    def reading(self) -> tuple[Any, ...]:
-        """By a kernel."""
-        return (
-            self.kernel,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.transposed,
-            self.output_padding,
-            self.groups,
-            self.group,
-        )
 
     def counting(self) -> Tensor | None:
         """All rows count."""

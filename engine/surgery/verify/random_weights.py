@@ -103,7 +103,7 @@ def _start(name: str) -> int:
 def _table(dtype: torch.dtype) -> torch.Tensor:
     """[LENGTH] numbers between -1 and 1, the same in every type but for their rounding.
 
-    They are kept for the life of the process, so no mode in which they are first asked for may make them.
+    What is kept must not be made by the dispatch mode that first asks for it, such as one of fake tensors.
     """
     with _disable_current_modes():
         generator = torch.Generator().manual_seed(0)

@@ -196,12 +196,12 @@ def _spread(
 def _places(shape: tuple[int, ...], step: int, strides: tuple[int, ...], dim: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Where in memory every `step`-th entry in the flat order lies, but for one dimension; and its index in that one.
 
-    Shapes of a network occur repeatedly. They are kept, so no mode in which they are first asked for may make them.
+    Shapes of a network occur repeatedly. What is kept must not be made by the dispatch mode that first asks for it.
     """
     places = np.unravel_index(np.arange(0, math.prod(shape), step), shape)
     others = sum(one * s for n, (one, s) in enumerate(zip(places, strides, strict=True)) if n != dim % len(shape))
     with _disable_current_modes():
-        return torch.as_tensor(others), torch.from_numpy(places[dim])
+        return torch.from_numpy(np.asarray(others)), torch.from_numpy(places[dim])
 
 
 @dataclass(frozen=True, slots=True)
