@@ -204,9 +204,9 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
 def cost(context: ScoringContext, choices: Choices) -> PassCost:
     """Batches that moments are gathered from, for each part of the sets, and those that distances are measured on."""
     analysis, each = context.analysis, max(costs(context.analysis, context.removed).macs, 1)
-    batches = batches_of(context, choices)
+    batches, batch = batches_of(context, choices), max(context.batch, 1)
     if not choices.batches:
-        batches = min(batches, max(int(WORK / (each * context.batch)), LEAST))
+        batches = min(batches, max(int(WORK / (each * batch)), LEAST))
     shapes = {one.name: one.shape for one in analysis.tensors if one.parameter}
     parts = 1 + 2 * sum(_moment_sizes(analysis, shapes).values()) // MEMORY
     outputs = roles_of(analysis).outputs
@@ -217,7 +217,7 @@ def cost(context: ScoringContext, choices: Choices) -> PassCost:
         for one in analysis.sets
     )
     points, samples = _measuring(each, sets)
-    return PassCost(batches * parts + math.ceil(samples * (sets * points + RECORDED) / context.batch))
+    return PassCost(batches * parts + math.ceil(samples * (sets * points + RECORDED) / batch))
 
 
 def _measuring(each: int, sets: int) -> tuple[int, int]:
@@ -312,9 +312,11 @@ class _Gathering:
             self._begins[part] = len(every)
             every += _products(self.rated, product, self.dims[product.name])
         for one, unit in zip(every[self._begins[part] :], product.units, strict=False):
-            if one.rows >= one.wanted or not unit.rows or not len(one.index):
+            if not unit.rows or not len(one.index):
                 continue
             one.passing += unit.rows
+            if one.rows >= one.wanted:
+                continue
             random = torch.Generator().manual_seed(hash((self.rated.seed, self.forwards)))
             one.add(unit.columns(drawn_rows(unit, math.ceil(self.share * one.wanted), random)).float())
 
@@ -328,13 +330,15 @@ def _at_once(rated: RatedModel, token: CancelToken) -> int:
     from .cancellable_autograd import interruptible
 
     assert rated.task is not None
-    most = CACHED * torch.get_num_threads() // max(sample_memory(rated.analysis, rated.removed).peak, 1)
     first = next(iter(rated.task.batches(Split.TRAIN, seed=rated.seed)), None)
-    on_cpu = all(one.device.type == CPU for one in rated.parameters.values())
-    if first is None or not on_cpu or rated.limit.whole or rows_in(inputs := rated.task.inputs(first)) <= max(most, 1):
+    if first is None or rated.limit.whole or any(one.device.type != CPU for one in rated.parameters.values()):
+        return 0
+    inputs, each = rated.task.inputs(first), max(sample_memory(rated.analysis, rated.removed).peak, 1)
+    most = max(CACHED * torch.get_num_threads() // each, 1)
+    if rows_in(inputs) <= most:
         return 0
     with quiet_forward(rated.model), interruptible(token):
-        return max(most, 1) if independent(rated.model, copied_inputs(inputs)) else 0
+        return most if independent(rated.model, copied_inputs(inputs)) else 0
 
 
 def _gather(
