@@ -26,6 +26,8 @@ FRACTION = 32
 """One over the share of what is left that goes in a step; within a step errors are exact, the choice is not."""
 RIDGE = 1e-3
 """Added to the mean square of the inputs, as a share of it."""
+ROWS = 8192
+"""Outputs of a product to factorise at a time."""
 WIDE = 2048
 """Inputs of a product from which on single precision does."""
 
@@ -119,17 +121,22 @@ def consumer(weights: Sequence[Tensor], moments: Tensor, columns: Tensor) -> Con
         moments.diagonal().add_(9 * ridge)
         ridge *= 10
         factor, failed = LINALG.cholesky_ex(moments)
-    parts = [_reduced(one.to(kind)) for one in originals]
+    parts = [_reduced(one, kind) for one in originals]
     scales = [float(LINALG.norm(one @ factor)) or 1.0 for one in parts]
-    weight = _reduced(torch.cat([one / scale for one, scale in zip(parts, scales, strict=True)]))
+    weight = _reduced(torch.cat([one / scale for one, scale in zip(parts, scales, strict=True)]), kind)
     places = torch.arange(len(moments), device=moments.device)
     inverse = torch.cholesky_inverse(factor)
     return Consumer(originals, scales, moments, weight, inverse, places, places.clone(), columns)
 
 
-def _reduced(weight: Tensor) -> Tensor:
-    """[r, k] the R of a weight [m, k] with more outputs than inputs; any other one as it is."""
-    return LINALG.qr(weight, mode="r").R if len(weight) > weight.shape[1] else weight
+def _reduced(weight: Tensor, kind: torch.dtype) -> Tensor:
+    """[r, k] in another type, the R of a weight [m, k] with more outputs than inputs; few rows are copied at a time."""
+    if len(weight) <= weight.shape[1]:
+        return weight.to(kind)
+    found = weight[:0].to(kind)
+    for rows in torch.split(weight, max(ROWS, weight.shape[1])):
+        found = LINALG.qr(torch.cat([found, rows.to(kind)]), mode="r").R
+    return found
 
 
 def removal_order(consumers: Sequence[Consumer], count: int, levels: Sequence[int] = ()) -> Removal:

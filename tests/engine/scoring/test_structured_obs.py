@@ -61,6 +61,17 @@ def test_errors_and_weights_are_those_of_a_refit_after_each_removal(outputs: int
     assert np.isclose(sum(found.errors), 1.0)  # without any input all of the output is lost
 
 
+def test_products_that_read_the_same_are_one_below_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removal_order_module, "ROWS", 20)
+    wide, moments, _ = _problem(12, 50, seed=4)
+    narrow, columns = _problem(12, 3, seed=5)[0], torch.arange(12).view(6, 2)
+    together = removal_order([consumer([wide, narrow], moments, columns)], 6, levels=(2, 4))
+    apart = removal_order([consumer([one], moments, columns) for one in (wide, narrow)], 6, levels=(2, 4))
+    assert together.order == apart.order and np.allclose(together.errors, apart.errors)
+    for level, weights in apart.weights.items():
+        assert all(torch.allclose(*pair) for pair in zip(together.weights[level], weights, strict=True))
+
+
 def test_each_removal_is_the_cheapest_one_by_brute_force() -> None:
     problems = [_problem(8, 3, seed=2), _problem(16, 4, seed=3)]
     columns = [torch.arange(8).view(8, 1), torch.arange(16).view(8, 2).flip(0)]
