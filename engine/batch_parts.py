@@ -377,8 +377,8 @@ def independent(model: Any, inputs: Inputs) -> bool:
     finally:
         for module, mode in modes:
             module.training = mode
-    pairs = zip(pytree.tree_leaves(whole), pytree.tree_leaves(halves), strict=True)
-    return all(_alike(one, other) for one, other in pairs)
+    (leaves, form), (others, other_form) = pytree.tree_flatten(whole), pytree.tree_flatten(halves)
+    return form == other_form and all(map(_alike, leaves, others))
 
 
 def _alike(one: Any, other: Any) -> bool:

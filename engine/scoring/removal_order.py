@@ -67,7 +67,9 @@ class Consumer:
             return found
         rest = self.moments[:, self.places] @ self.inverse
         for full, one in zip(found, self.originals, strict=True):
-            full[:, self.places] = one @ rest.to(full)
+            rest = rest.to(torch.promote_types(one.dtype, torch.float32))
+            for own, rows in zip(torch.split(full, ROWS), torch.split(one, ROWS), strict=True):
+                own[:, self.places] = (rows.to(rest) @ rest).to(own)
         return found
 
     def drop(self, going: Tensor) -> tuple[Tensor, Tensor]:

@@ -275,8 +275,8 @@ def _moment_sizes(analysis: Analysis, shapes: Mapping[str, Sequence[int]]) -> di
 class _Gathering:
     """Collects what enters the products with some weights while forwards run.
 
-    The rows that it draws follow from the forward and how many there are, so that products which read the same get the
-    same moments, bit by bit.
+    The rows that it draws follow from the forward, from which call of a weight it is, and from how many there are: so
+    products which read the same get the same moments, bit by bit.
 
     Attributes:
         rated: The model.
@@ -317,7 +317,7 @@ class _Gathering:
             one.passing += unit.rows
             if one.rows >= one.wanted:
                 continue
-            random = torch.Generator().manual_seed(hash((self.rated.seed, self.forwards)))
+            random = torch.Generator().manual_seed(hash((self.rated.seed, self.forwards, product.call)))
             one.add(unit.columns(drawn_rows(unit, math.ceil(self.share * one.wanted), random)).float())
 
 
@@ -330,8 +330,10 @@ def _at_once(rated: RatedModel, token: CancelToken) -> int:
     from .cancellable_autograd import interruptible
 
     assert rated.task is not None
+    if rated.limit.whole or any(one.device.type != CPU for one in rated.parameters.values()):
+        return 0
     first = next(iter(rated.task.batches(Split.TRAIN, seed=rated.seed)), None)
-    if first is None or rated.limit.whole or any(one.device.type != CPU for one in rated.parameters.values()):
+    if first is None:
         return 0
     inputs, each = rated.task.inputs(first), max(sample_memory(rated.analysis, rated.removed).peak, 1)
     most = max(CACHED * torch.get_num_threads() // each, 1)
@@ -374,7 +376,7 @@ def _gather(
         most = at_once if rows == first and filled(whole) is None else 0
         for inputs in input_parts(whole, rated.limit, most):
             check(token)
-            gathering.begin(2 * rows_in(inputs) / rows / needed)
+            gathering.begin(2 * rows_in(inputs) / max(rows, 1) / needed)
             watching.present = filled(inputs)
             with untied_weights(rated), quiet_forward(rated.model), interruptible(token), watching:
                 call(rated.model, inputs)
@@ -450,11 +452,13 @@ def _curve(
                     alike.append(same)
                 same.views.append(product.weight)
                 changed.add(reading.tensor)
-    consumers = list[Consumer]()
-    for some in alike:
+    consumers, views = list[Consumer](), list[Any]()
+    while alike:  # each with moments of its own, which are let go of
+        some = alike.pop(0)
         weights = [view.flatten(1).to(some.moments.device) for view in some.views]
         consumers.append(consumer(weights, some.moments, torch.from_numpy(some.columns).to(some.moments.device)))
-    views = [view for some in alike for view in some.views]
+        views += some.views
+        del some
     if not consumers:
         return np.zeros(0, np.int64), np.zeros(0), None
     most = len(left) - 1

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from secateur.engine.batch_parts import PassLimit, in_parts, input_parts, joined
+from secateur.engine.batch_parts import PassLimit, in_parts, independent, input_parts, joined
 from secateur.engine.errors import OutOfMemory, SecateurError
 from secateur.engine.jobs import Job, NeverCancelled, Progress, finish
 from secateur.engine.out_of_memory import lack_of_memory, runs_out_of_memory
@@ -222,3 +222,17 @@ def test_inputs_are_cut_by_samples_and_the_rest_stays():
     assert torch.equal(torch.cat([one["ids"] for one in parts]), given["ids"])
     assert all(one["scale"].shape == (1,) and one["flag"] for one in parts)
     assert list(input_parts(given, PassLimit())) == [given]
+
+
+def test_samples_with_outputs_that_cannot_be_put_together_are_not_independent():
+    grid = torch.ones(2, 3)
+
+    def constant(x: Tensor) -> Any:
+        return 2 * x, [grid]
+
+    def by_size(x: Tensor) -> Any:
+        return {f"of {len(x)}": x}
+
+    assert not independent(constant, (torch.ones(4, 3),)) and not independent(by_size, (torch.ones(4, 3),))
+    assert independent(lambda x: {"a": 2 * x}, (torch.ones(4, 3),))
+    assert not independent(lambda x: x - x.mean(0), (torch.arange(12.0).view(4, 3),))

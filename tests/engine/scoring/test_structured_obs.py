@@ -214,6 +214,20 @@ def test_products_are_one_where_they_always_read_the_same(other: bool, monkeypat
     assert np.allclose(found, apart, rtol=1e-6, equal_nan=True)
 
 
+def test_an_empty_batch_gives_nothing() -> None:
+    class Gaps(GivenTask):
+        def batches(self, split: Split, seed: int | None = None) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+            for one, labels in self.given:
+                yield one, labels
+                yield one[:0], labels[:0]
+
+    torch.manual_seed(0)
+    net, inputs = _Net().eval(), torch.randn(64, 6)
+    analysis = analyse(net, (inputs[:2],))
+    found = finish(score(net, analysis, analysis.empty(), "obs", Gaps(inputs, 3, batch=16)))
+    assert np.isfinite(found[analysis.sets[0].structures]).all()
+
+
 def test_every_call_of_a_weight_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     class Looped(nn.Module):
         def __init__(self) -> None:
