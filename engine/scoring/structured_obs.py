@@ -507,8 +507,8 @@ def _measured(rated: RatedModel, readings: dict[str, list[_Reading]], token: Can
             return call(rated.model, copied_inputs(inputs))
 
     assert rated.task is not None
-    points, wanted = _measuring(max(costs(rated.analysis, rated.removed).macs, 1), len(readings))
-    most = wanted
+    points, most = _measuring(max(costs(rated.analysis, rated.removed).macs, 1), len(readings))
+    wanted = most
     read = {one.tensor: rated.parameters[one.tensor] for some in readings.values() for one in some}
     made = _Measured([], [], [], None, points)
     for batch in rated.task.batches(Split.TRAIN, seed=rated.seed + 1):
