@@ -27,7 +27,7 @@ FRACTION = 32
 RIDGE = 1e-3
 """Added to the mean square of the inputs, as a share of it."""
 ROWS = 8192
-"""Outputs of a product to factorise at a time."""
+"""Outputs of a product to factorise or to multiply at a time."""
 WIDE = 2048
 """Inputs of a product from which on single precision does."""
 
@@ -67,9 +67,9 @@ class Consumer:
             return found
         rest = self.moments[:, self.places] @ self.inverse
         for full, one in zip(found, self.originals, strict=True):
-            rest = rest.to(torch.promote_types(one.dtype, torch.float32))
+            factor = rest.to(torch.promote_types(one.dtype, torch.float32))
             for own, rows in zip(torch.split(full, ROWS), torch.split(one, ROWS), strict=True):
-                own[:, self.places] = (rows.to(rest) @ rest).to(own)
+                own[:, self.places] = (rows.to(factor) @ factor).to(own)
         return found
 
     def drop(self, going: Tensor) -> tuple[Tensor, Tensor]:

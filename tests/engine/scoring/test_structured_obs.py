@@ -72,6 +72,16 @@ def test_products_that_read_the_same_are_one_below_each_other(monkeypatch: pytes
         assert all(torch.allclose(*pair) for pair in zip(together.weights[level], weights, strict=True))
 
 
+def test_a_product_in_half_precision_takes_none_from_another_that_reads_the_same() -> None:
+    half, moments, _ = _problem(12, 50, seed=4)
+    exact, columns = _problem(12, 3, seed=5)[0], torch.arange(12).view(6, 2)
+    half = half.bfloat16()
+    found = removal_order([consumer([half, exact], moments, columns)], 6, levels=(2,)).weights[2]
+    turned = removal_order([consumer([exact, half], moments, columns)], 6, levels=(2,)).weights[2]
+    assert [one.dtype for one in found] == [torch.bfloat16, torch.float64]
+    assert torch.allclose(found[1], turned[0], rtol=1e-10)
+
+
 def test_each_removal_is_the_cheapest_one_by_brute_force() -> None:
     problems = [_problem(8, 3, seed=2), _problem(16, 4, seed=3)]
     columns = [torch.arange(8).view(8, 1), torch.arange(16).view(8, 2).flip(0)]
