@@ -14,6 +14,8 @@ from .protocol import Exported
 ONNX, CARD = ".onnx", ".md"
 LOADER, README = "load_pruned.py", "README.txt"
 """Files of a PyTorch folder: what loads its weights, and the code that does so for its model."""
+SINGLE = {"INFERENCE_PRECISION_HINT": "f32"}
+"""OpenVINO's own default is bfloat16 where the CPU has it; files are compared in single precision."""
 STANDARD = ("", "ai.onnx")
 """Names of the domain of ONNX's own operators."""
 
@@ -66,7 +68,8 @@ def _onnx(path: Path, inputs: Sequence[InputSpec]) -> str:
 def _openvino(path: Path, inputs: Sequence[InputSpec]) -> str:
     arrays = ", ".join(f"{f'{one.name!r}: ' if one.name else ''}{_array(one)}" for one in inputs)
     given = f"{{{arrays}}}" if any(one.name for one in inputs) else f"[{arrays}]"
-    return f"import numpy, openvino; m = openvino.compile_model({str(path)!r}); print(m({given}))"
+    start = f"import numpy, openvino; m = openvino.compile_model({str(path)!r}, 'CPU', {SINGLE})"
+    return f"{start}; print(m({given}))"
 
 
 def _program(path: Path, inputs: Sequence[InputSpec]) -> str:
