@@ -19,6 +19,7 @@ from secateur.engine.planning.cost_meter import predicted
 from secateur.engine.planning.isomorphic_classes import with_their_blocks
 from secateur.engine.planning.marks import PlanMasks
 from secateur.engine.planning.protocol import Cost, Ranking
+from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.criteria import CRITERIA, default_criterion, ranked
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.filter_images import Filters
@@ -242,7 +243,9 @@ def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
         device=before.device if before.device in model.devices else CPU,
         devices=model.devices,
         ranking=before.ranking,
-        criterion=default_criterion(model.analysis, empty, model.task),
+        criterion=default_criterion(
+            model.analysis, empty, model.task, repaired=RecoverySettings().lives_by_repair(model.task)
+        ),
     )
     fresh.go_to(model.state.id)
     return fresh

@@ -316,7 +316,7 @@ def scored(
     criterion = given
     if not given or (given == best and not data):
         recovery = asked.settings_by(given, data).recovery
-        repaired = recovery is not None and recovery.only_repairs
+        repaired = recovery is not None and recovery.lives_by_repair(opened.task)
         criterion = default_criterion(opened.analysis, session.removed(start.id), opened.task, repaired)
         template = "No data, so structures were scored by {criterion} instead of {best}. Add --task to use {best}."
         if data:

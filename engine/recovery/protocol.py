@@ -9,6 +9,7 @@ from ..errors import SecateurError, TaskError
 from ..messages import all_of
 from ..options import DataKind, Option, require_in_range
 from ..tasks.domain_mixture import DomainTask, require_losses
+from ..tasks.protocol import Split, TaskInfo
 from ..text.notation import AMOUNT
 from .budget import Budget, Unit
 from .reference_losses import REFERENCE_LOSSES, ReferenceLosses, require_references
@@ -27,6 +28,8 @@ TUNING_PATIENCE = 3
 """Evaluations within an epoch without gain after which tuning ends; of whole epochs it is the first."""
 TUNING_TIME = 1 / 3
 """Share of a recovery's time, steps or tokens that tuning the teacher may take."""
+FEW_UPDATES = 200
+"""Updates up to which a recovery is too short to make up for what a repair leaves."""
 DISTILLATION_STEPS = 160
 """Steps of a repair by distillation; trials of the learning rate come on top."""
 
@@ -459,10 +462,22 @@ class RecoverySettings:
         """Whether the teacher has a part in the loss, where the task has one of its own."""
         return self.distillation > 0 or self.features > 0
 
-    @property
-    def only_repairs(self) -> bool:
-        """Whether layers are repaired by least squares, and nothing is trained on labels."""
-        return not self.trains and self.repairs is Repair.LEAST_SQUARES
+    def updates(self, batches: int) -> float | None:
+        """About how many updates it makes with so many batches in the train split, 0 for an unknown number.
+
+        None where time or tokens end it, or where nobody knows.
+        """
+        if not self.trains:
+            return 0.0
+        if self.budget.unit is Unit.STEPS:
+            return self.budget.amount
+        known = self.budget.unit is Unit.EPOCHS and batches
+        return self.budget.amount * batches / self.accumulate if known else None
+
+    def lives_by_repair(self, task: TaskInfo | None) -> bool:
+        """Whether layers are repaired by least squares, and trained for `FEW_UPDATES` on the task's data at most."""
+        updates = self.updates(0 if task is None else task.batches.get(Split.TRAIN, 0))
+        return self.repairs is Repair.LEAST_SQUARES and updates is not None and updates <= FEW_UPDATES
 
     @property
     def passes(self) -> int | None:

@@ -55,7 +55,7 @@ CRITERIA: dict[str, Criterion] = {
 DEFAULTS = ("taylor", "l1")
 """What rates structures where nobody has said it: the first of these that is available."""
 REPAIRED = ("obs", *DEFAULTS)
-"""The same where cuts are repaired by least squares and not trained: structured OBS counts on that repair."""
+"""The same where cuts are repaired by least squares and hardly trained: structured OBS counts on that repair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def default_criterion(analysis: Analysis, removed: Mask, task: TaskInfo | None, 
         analysis: Of the original model.
         removed: [S] what the model no longer has.
         task: What data there is; None for none.
-        repaired: Cuts are repaired by least squares, and not trained.
+        repaired: Cuts are repaired by least squares, and hardly trained if at all.
     """
     return best_criterion(context_of(analysis, removed, task), repaired)
 

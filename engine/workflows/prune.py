@@ -66,7 +66,7 @@ class PruneSettings:
             title="Criterion",
             help="what rates structures",
             choices=tuple(CRITERIA),
-            automatic="taylor with data, else l1; obs where cuts are repaired and not trained",
+            automatic="taylor with data, else l1; obs where cuts are repaired and hardly trained",
             group=SCORES,
         ),
     ]
@@ -229,11 +229,7 @@ def mask_share(session: "Session", settings: PruneSettings) -> float:
     recovery = settings.recovery
     if recovery is None or not recovery.trains:
         return MASKING_ALONE
-    budget, updates = recovery.budget, 0.0
-    if budget.unit is Unit.STEPS:
-        updates = budget.amount
-    elif budget.unit is Unit.EPOCHS:
-        updates = budget.amount * session.task.batch_count(Split.TRAIN) / recovery.accumulate
+    updates = recovery.updates(session.task.batch_count(Split.TRAIN) or 0)
     return settings.mask_steps / (settings.mask_steps + updates) if updates else MASKING
 
 

@@ -107,14 +107,14 @@ def test_a_plan_needs_no_weights(folder: Path, tmp_path: Path, capsys: pytest.Ca
 
 def test_a_plan_says_what_its_stages_take(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["shear", str(folder), *SHAPE, "--plan", "--batch", "6", "--input", "input_ids=2x8:int64"]
-    words += ["--steps", "10", "--teacher", "original", "--device-tflops", "0.5", "--processes"]
+    words += ["--steps", "300", "--teacher", "original", "--device-tflops", "0.5", "--processes"]
     done = printed([*words, "2"], capsys)
     stages = {one["name"]: one for one in done["stages"]["each"]}
     before, after = done["before"], done["after"]
     assert list(stages) == ["scores", "cut", "verification", "recovery"]
     assert (done["stages"]["batch"], done["stages"]["tokens"]) == (6, 8)
     recovery = stages["recovery"]
-    assert recovery["macs"] == 10 * 6 * (3 * after["macs"] + before["macs"])
+    assert recovery["macs"] == 300 * 6 * (3 * after["macs"] + before["macs"])
     assert recovery["seconds"] == pytest.approx(recovery["macs"] * 2 / 0.5e12 / 2)
     assert recovery["weights_bytes"] == 4 * (4 * after["parameters"] + before["parameters"])
     assert recovery["memory_bytes"] == recovery["weights_bytes"] + recovery["activations_bytes"]
