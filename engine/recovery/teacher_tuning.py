@@ -21,6 +21,7 @@ from ..messages import Phrase
 from ..storage.serialization import from_plain, to_plain
 from ..tasks.protocol import Metric, Split, Task
 from ..text.format import counted
+from .budget import Unit
 from .checkpoint import KeptTeacher
 from .finetune import fine_tune, training_work
 from .flip_augmentation import better_than_noise, labels_allow_mirroring
@@ -72,7 +73,7 @@ def tuned_teacher(
         group: The processes that tune it together.
         token: Cancels.
     """
-    how = settings.tuning
+    how = settings.tuning(task.batch_count(Split.TRAIN))
     if (known := kept.load()) is not None:
         told = known["message"]
         return TunedTeacher(known["mirror"], known["state_dict"], None if told is None else from_plain(told, Message))
@@ -97,10 +98,11 @@ def tuned_teacher(
 
 def tuning_work(task: Task, settings: RecoverySettings) -> float:
     """About how much it is to prepare the teacher, in the unit of `training_work`; 0 where nothing is tried."""
-    if settings.tuning is None and (settings.mirror is not None or not settings.trains):
+    tuning = settings.tuning(task.batch_count(Split.TRAIN))
+    if tuning is None and (settings.mirror is not None or not settings.trains):
         return 0.0
     mirroring = MIRRORING * task.batch_count(Split.VAL)
-    return mirroring + (0.0 if settings.tuning is None else training_work(task, settings.tuning))
+    return mirroring + (0.0 if tuning is None else training_work(task, tuning))
 
 
 def _tuned(
@@ -141,14 +143,16 @@ def _tuned(
         template = "The original is the teacher as it is: no time was left to tune it."
         return TunedTeacher(mirror, None, Message("recovery.teacher_no_time", template))
     seconds = time.monotonic() - begin
-    fields: dict[str, Phrase] = {"epochs": counted(done.epochs, "epoch"), "seconds": f"{seconds:.0f}"}
+    by_updates = settings.budget.unit is Unit.STEPS
+    training = counted(done.steps, "update") if by_updates else counted(done.epochs, "epoch")
+    fields: dict[str, Phrase] = {"training": training, "seconds": f"{seconds:.0f}"}
     fields |= {"metric": done.metric.name, "before": _value(done.given), "after": _value(done.metric)}
     if better_than_noise(done.metric, done.given):
-        template = "Teacher tuned for {epochs} ({seconds} s): {metric} {before} to {after} on the val split."
+        template = "Teacher tuned for {training} ({seconds} s): {metric} {before} to {after} on the val split."
         return TunedTeacher(mirror, done.state_dict, Message("recovery.teacher_tuned", template, fields))
     template = (
-        "The original is the teacher as it is: tuning it for {epochs} ({seconds} s) brought {metric} from {before} to "
-        "{after} on the val split, no more than noise."
+        "The original is the teacher as it is: tuning it for {training} ({seconds} s) brought {metric} from {before} "
+        "to {after} on the val split, no more than noise."
     )
     return TunedTeacher(mirror, None, Message("recovery.teacher_kept", template, fields))
 

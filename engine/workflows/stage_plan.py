@@ -75,8 +75,9 @@ class StagePlanner:
                 found.append(self._scores(before, settings))
             found += self._cut(plan)
             if training is not None and training.trains:
-                if number == 0 and training.tuning is not None:  # it teaches in all rounds
-                    found.append(self._training(StageName.TUNING, self.analysis.empty(), training.tuning))
+                tuning = training.tuning(batches=0)
+                if number == 0 and tuning is not None:  # it teaches in all rounds
+                    found.append(self._training(StageName.TUNING, self.analysis.empty(), tuning))
                 found.append(self._training(StageName.RECOVERY, plan, training))
             before = plan
         return _summed(found)
