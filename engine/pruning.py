@@ -307,8 +307,9 @@ def prune(
         lock: Modules that stay as they are, with everything below them: paths, patterns ("*.conv1"), or the model's
             own modules.
         goal: More about the plan: scope, kinds of structures, what competes. Limits and `multiple` are added to it.
-        criterion: What rates structures, a key of `CRITERIA`; None for `default_criterion`: "taylor" where the task has
-            a loss, else "l1"; "obs" where the recovery repairs by least squares and makes 200 updates at most.
+        criterion: What rates structures, a key of `CRITERIA`; None for `default_criterion`: "obs" where the recovery
+            repairs by least squares, but "taylor" where it makes more than 200 updates on text, or repairs nothing and
+            the task has a loss; else "l1".
         choices: How slices are combined and normalised; None for the criterion's own way.
         task: The data with its loss and metric: a path as the command line takes it, "bundled" for the sample, or a
             specification. None for no data.
@@ -493,7 +494,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     analysis = yield from analysed(prepared, token)
     outside_scope(analysis, asked.goal)
     locked, nothing = touching(analysis, asked.lock), analysis.empty()
-    repaired = asked.recovery is not None and asked.recovery.lives_by_repair(info)
+    repaired = asked.recovery is not None and asked.recovery.counts_on_repair(info)
     criterion = asked.criterion or default_criterion(analysis, nothing, info, repaired)
     model, removed, edits, verification = original, nothing, Edits(), Verification()
     notes = [*prepared.opened.notes, *analysis.notes, *(info.notes if info else ())]

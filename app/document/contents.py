@@ -244,7 +244,7 @@ def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
         devices=model.devices,
         ranking=before.ranking,
         criterion=default_criterion(
-            model.analysis, empty, model.task, repaired=RecoverySettings().lives_by_repair(model.task)
+            model.analysis, empty, model.task, repaired=RecoverySettings().counts_on_repair(model.task)
         ),
     )
     fresh.go_to(model.state.id)

@@ -316,9 +316,9 @@ def scored(
     criterion = given
     if not given or (given == best and not data):
         recovery = asked.settings_by(given, data).recovery
-        repaired = recovery is not None and recovery.lives_by_repair(opened.task)
+        repaired = recovery is not None and recovery.counts_on_repair(opened.task)
         criterion = default_criterion(opened.analysis, session.removed(start.id), opened.task, repaired)
-        template = "No data, so structures were scored by {criterion} instead of {best}. Add --task to use {best}."
+        template = "No data, so structures were scored by {criterion}. Add --task to score by what the data shows."
         if data:
             template = "The task has no loss, so structures were scored by {criterion} instead of {best}."
         notes += [template.format(criterion=criterion, best=best)] if criterion == DEFAULTS[-1] else []

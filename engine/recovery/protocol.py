@@ -30,7 +30,7 @@ TUNING_PATIENCE = 3
 TUNING_TIME = 1 / 3
 """Share of a recovery's time, steps or tokens that tuning the teacher may take."""
 FEW_UPDATES = 200
-"""Updates up to which a recovery is too short to make up for what a repair leaves."""
+"""Updates on text up to which a recovery does not make up for what a repair leaves."""
 DISTILLATION_STEPS = 160
 """Steps of a repair by distillation; trials of the learning rate come on top."""
 
@@ -475,10 +475,18 @@ class RecoverySettings:
         known = self.budget.unit is Unit.EPOCHS and batches
         return self.budget.amount * batches / self.accumulate if known else None
 
-    def lives_by_repair(self, task: TaskInfo | None) -> bool:
-        """Whether layers are repaired by least squares, and trained for `FEW_UPDATES` on the task's data at most."""
+    def counts_on_repair(self, task: TaskInfo | None) -> bool:
+        """Whether to choose by what a repair by least squares leaves of the outputs.
+
+        Layers are repaired so, and text is trained for `FEW_UPDATES` at most; of other data even long trainings end
+        better where the repair left more.
+        """
+        if self.repairs is not Repair.LEAST_SQUARES:
+            return False
+        if task is not None and not task.tokens:
+            return True
         updates = self.updates(0 if task is None else task.batches.get(Split.TRAIN, 0))
-        return self.repairs is Repair.LEAST_SQUARES and updates is not None and updates <= FEW_UPDATES
+        return updates is not None and updates <= FEW_UPDATES
 
     @property
     def passes(self) -> int | None:

@@ -55,7 +55,7 @@ CRITERIA: dict[str, Criterion] = {
 DEFAULTS = ("taylor", "l1")
 """What rates structures where nobody has said it: the first of these that is available."""
 REPAIRED = ("obs", *DEFAULTS)
-"""The same where cuts are repaired by least squares and hardly trained: structured OBS counts on that repair."""
+"""The same where what is chosen counts on a repair by least squares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def default_criterion(analysis: Analysis, removed: Mask, task: TaskInfo | None, 
         analysis: Of the original model.
         removed: [S] what the model no longer has.
         task: What data there is; None for none.
-        repaired: Cuts are repaired by least squares, and hardly trained if at all.
+        repaired: The choice counts on a repair by least squares (`RecoverySettings.counts_on_repair`).
     """
     return best_criterion(context_of(analysis, removed, task), repaired)
 

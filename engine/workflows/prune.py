@@ -66,7 +66,7 @@ class PruneSettings:
             title="Criterion",
             help="what rates structures",
             choices=tuple(CRITERIA),
-            automatic="taylor with data, else l1; obs where cuts are repaired and hardly trained",
+            automatic="obs where cuts are repaired, taylor without repair or for long on text, l1 without data",
             group=SCORES,
         ),
     ]

@@ -99,8 +99,8 @@ def facts(document: Document) -> tuple:
     )
 
 
-def test_opening_with_a_task_scores_by_taylor_at_once(desk: Desk):
-    assert desk.link.asked("score")[:2] == ("s0", "taylor")
+def test_opening_with_a_task_scores_by_what_counts_on_the_usual_repair_at_once(desk: Desk):
+    assert desk.link.asked("score")[:2] == ("s0", "obs")
     assert desk.document.scores is not None
 
 
@@ -163,7 +163,7 @@ def test_a_cut_becomes_the_present_state_and_undo_goes_back_to_the_marks(desk: D
     planned = facts(document)[:6]
     workbench.states.cut()
     state, removed, plan = desk.link.asked("cut")
-    assert state == "s0" and removed.sum() == 2 and plan.criterion == "taylor"
+    assert state == "s0" and removed.sum() == 2 and plan.criterion == "obs"
     desk.answer("cut", desk.cut_state())
     assert document.state is not None and document.state.id == "s1"
     assert not document.marked.any() and document.removed.sum() == 2

@@ -22,6 +22,8 @@ CONV = "layer1.0.conv1"
 def player(qapp) -> Iterator[Player]:
     """Other scores are asked for than those that are there."""
     player = play()
+    player.document.set_criterion("taylor")
+    player.settle()
     player.document.set_choices(Choices(slices=Slices.ALL), player.document.contents.ranking)
     yield player
     player.workbench.close()

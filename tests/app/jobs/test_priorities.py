@@ -52,7 +52,7 @@ def test_what_belongs_to_the_present_model_goes_on_where_the_other_one_does_not_
     obey(busy)
     busy.link.failed.emit(busy.link.last("open"), OpenError("any", "It is no model."))
     assert waiting(busy) == ["score", "evaluate"]
-    busy.answer("score", busy.document.contents.scores["s0", "taylor"])
+    busy.answer("score", busy.document.contents.scores["s0", "obs"])
     assert busy.document.scores is not None
 
 

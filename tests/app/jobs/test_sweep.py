@@ -61,7 +61,7 @@ def test_the_dialog_says_what_it_costs_and_asks_the_engine_for_it(qtbot, player,
     state, settings, budgets, scores = player.link.asked("sweep")
     assert (state, budgets) == ("s0", (0.7, 0.3)) and scores is document.scores
     assert settings.goal.limits == (Limit(Cost.PARAMETERS, 1.0),) and settings.goal.multiple == document.target.multiple
-    assert settings.recovery == replace(document.recovery, epochs=4) and settings.criterion == "taylor"
+    assert settings.recovery == replace(document.recovery, epochs=4) and settings.criterion == "obs"
     assert settings.locked == identities(document.analysis, document.locked) and len(settings.locked) == 1
     assert window.fronts == ["tradeoff"]
 

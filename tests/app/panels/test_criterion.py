@@ -28,8 +28,8 @@ def _entry(box: CriterionBox, name: str) -> tuple[bool, str]:
 def test_all_criteria_are_listed_and_the_one_in_use_is_shown(qtbot, dressed) -> None:
     box = _box(qtbot)
     assert [box.itemData(n) for n in range(box.count())] == list(CRITERIA)
-    assert box.currentData() == box.document.criterion == "taylor"
-    assert CRITERIA["taylor"].formula in box.toolTip() and "backward passes" in box.toolTip()
+    assert box.currentData() == box.document.criterion == "obs"
+    assert CRITERIA["obs"].formula in box.toolTip() and "forward passes" in box.toolTip()
 
 
 def test_what_needs_data_is_greyed_with_the_reason_until_a_task_is_attached(qtbot, dressed) -> None:

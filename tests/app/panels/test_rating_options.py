@@ -38,6 +38,7 @@ def choose(qtbot, box, words: str) -> None:
 
 
 def test_it_says_formula_cost_and_paper_of_the_criterion(qtbot, player) -> None:
+    player.document.set_criterion("taylor")
     options = shown(qtbot, player)
     rule = CRITERIA["taylor"]
     assert rule.formula in options.help["formula"].text() and options.help["paper"].text() == rule.paper
@@ -47,6 +48,8 @@ def test_it_says_formula_cost_and_paper_of_the_criterion(qtbot, player) -> None:
 
 def test_a_choice_rates_anew_and_what_was_rated_before_is_not_asked_for_again(qtbot, player) -> None:
     document, link = player.document, player.link
+    document.set_criterion("taylor")
+    player.settle()
     options = shown(qtbot, player)
     before = document.scores
     choose(qtbot, options.slices, "all")

@@ -1,5 +1,7 @@
 """Settings of a recovery: how many updates they come to."""
 
+from dataclasses import replace
+
 import pytest
 
 from secateur.engine.recovery.protocol import FEW_UPDATES, RecoverySettings, Repair
@@ -26,21 +28,21 @@ def test_updates_follow_from_what_ends_a_recovery(settings: RecoverySettings, up
 
 
 @pytest.mark.parametrize(
-    ("settings", "short"),
+    ("settings", "text", "images"),
     [
-        (RecoverySettings(steps=FEW_UPDATES), True),
-        (RecoverySettings(steps=FEW_UPDATES + 1), False),
-        (RecoverySettings(steps=1, repair=Repair.NONE), False),
-        (RecoverySettings(steps=1, repair=Repair.BIAS), False),
-        (RecoverySettings(epochs=0), False),  # nothing is repaired there by itself
-        (RecoverySettings(epochs=0, repair=Repair.LEAST_SQUARES), True),
-        (RecoverySettings(epochs=0, repair=Repair.DISTILLATION), True),
-        (RecoverySettings(epochs=FEW_UPDATES // BATCHES), True),
-        (RecoverySettings(epochs=FEW_UPDATES // BATCHES + 1), False),
-        (RecoverySettings(minutes=0.1), False),
+        (RecoverySettings(steps=FEW_UPDATES), True, True),
+        (RecoverySettings(steps=FEW_UPDATES + 1), False, True),
+        (RecoverySettings(steps=1, repair=Repair.NONE), False, False),
+        (RecoverySettings(steps=1, repair=Repair.BIAS), False, False),
+        (RecoverySettings(epochs=0), False, False),  # nothing is repaired there by itself
+        (RecoverySettings(epochs=0, repair=Repair.LEAST_SQUARES), True, True),
+        (RecoverySettings(epochs=0, repair=Repair.DISTILLATION), True, True),
+        (RecoverySettings(epochs=FEW_UPDATES // BATCHES), True, True),
+        (RecoverySettings(epochs=FEW_UPDATES // BATCHES + 1), False, True),
+        (RecoverySettings(minutes=0.1), False, True),
     ],
 )
-def test_a_short_recovery_lives_by_the_repair(settings: RecoverySettings, short: bool) -> None:
-    assert settings.lives_by_repair(TASK) is short
-    known = settings.steps or not settings.epochs
-    assert settings.lives_by_repair(None) is (short and bool(known))
+def test_what_counts_on_the_repair_is_chosen_by_it(settings: RecoverySettings, text: bool, images: bool) -> None:
+    assert settings.counts_on_repair(replace(TASK, tokens=128)) is text
+    assert settings.counts_on_repair(TASK) is images
+    assert settings.counts_on_repair(None) is (text and bool(settings.steps or not settings.epochs))

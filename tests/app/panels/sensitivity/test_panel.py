@@ -47,7 +47,7 @@ def test_it_says_what_it_costs_and_the_button_starts_it(qtbot, dressed, player) 
     words = panel._empty._sentence.text()
     assert "81 cuts, each evaluated on the 2,000 samples of the val split: about 3 min" in words
     qtbot.mouseClick(panel._empty.step, LEFT)
-    assert player.link.asked("sensitivity") == ("s0", "taylor", SHARES, None, Choices())
+    assert player.link.asked("sensitivity") == ("s0", "obs", SHARES, None, Choices())
     assert not panel._empty.step.isVisible()
     assert "already" in command_named("run.sensitivity").enabled(player.document)
 
@@ -134,7 +134,7 @@ def test_a_finished_analysis_says_by_what_it_was_cut_and_other_choices_are_measu
     numbers = np.array([[16]])
     key = document.analysis.sets[FIRST].key
     found = Sensitivity(
-        "taylor",
+        "obs",
         top1(0.914),
         (key,),
         np.array([0.5]),
@@ -144,7 +144,7 @@ def test_a_finished_analysis_says_by_what_it_was_cut_and_other_choices_are_measu
         (Message("any", "A cut."),),
     )
     player.answer("sensitivity", found)
-    assert "cut by Taylor, first order and not recovered; n = 2,000 of the val split" in panel.note.text()
+    assert "cut by Structured OBS, measured and not recovered; n = 2,000 of the val split" in panel.note.text()
     player.document.curves.metric = replace(top1(0.914), count=0)
     panel.refresh()
     assert "not recovered, evaluated on the val split." in panel.note.text()
