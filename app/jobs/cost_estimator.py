@@ -25,7 +25,6 @@ from secateur.engine.session.states import State
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities
 from secateur.engine.structures.memory.peak import SINGLE, Memory, sample_memory, training_bytes
 from secateur.engine.targets.protocol import WRITING
-from secateur.engine.tasks.protocol import Split
 from secateur.engine.workflows.prune import PruneSettings
 from secateur.engine.workflows.sweep import at_share
 
@@ -246,11 +245,9 @@ class CostEstimator:
 
     def _tuning(self, settings: RecoverySettings) -> float:
         """Multiply-accumulates of tuning the teacher, where no recovery of this session has done that."""
-        original, task = self._document.original, self._document.task
-        batches = task.batches.get(Split.TRAIN, 0) if task is not None else 0
-        tuning = settings.tuning(batches)
+        original, tuning, task = self._document.original, settings.tuning, self._document.task
         recoveries = (one.recovery for one in self._document.contents.states.values())
-        known = any(one is not None and one.tuning(batches) == tuning for one in recoveries)
+        known = any(one is not None and one.tuning == tuning for one in recoveries)
         if original is None or tuning is None or known or task is None or not task.loss:
             return 0.0
         each = self._samples("train") * (1 + BACKWARD) + self._samples("val")

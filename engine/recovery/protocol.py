@@ -23,8 +23,7 @@ RATE = 2e-3
 SHARDED_RATE = RATE / 16
 """That of models that are divided among processes: they are large."""
 TUNING_EPOCHS, TUNING_SHARE = 2, 2
-"""Epochs of tuning the teacher: at most so many, and one over the share of the recovery's that they are at most; of a
-single one, that share of its updates."""
+"""Epochs of tuning the teacher: at most so many, and one over the share of the recovery's that they are at most."""
 TUNING_PATIENCE = 3
 """Evaluations within an epoch without gain after which tuning ends; of whole epochs it is the first."""
 TUNING_TIME = 1 / 3
@@ -520,15 +519,10 @@ class RecoverySettings:
             shard=self.shard,
         )
 
-    def tuning(self, batches: int) -> "RecoverySettings | None":
-        """How the original is tuned before it teaches; None where it is not.
-
-        Args:
-            batches: In the train split, 0 for an unknown number: a single pass is divided by them.
-        """
+    @property
+    def tuning(self) -> "RecoverySettings | None":
+        """How the original is tuned before it teaches; None where it is not."""
         match self.budget.unit:
-            case Unit.EPOCHS if self.epochs < TUNING_SHARE:
-                budget = Budget(Unit.STEPS, self.updates(batches) or 0).part(1 / TUNING_SHARE)
             case Unit.EPOCHS:
                 budget = Budget(Unit.EPOCHS, min(TUNING_EPOCHS, self.epochs // TUNING_SHARE))
             case Unit.MINUTES:  # `recover` limits the time

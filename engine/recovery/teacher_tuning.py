@@ -73,7 +73,7 @@ def tuned_teacher(
         group: The processes that tune it together.
         token: Cancels.
     """
-    how = settings.tuning(task.batch_count(Split.TRAIN))
+    how = settings.tuning
     if (known := kept.load()) is not None:
         told = known["message"]
         return TunedTeacher(known["mirror"], known["state_dict"], None if told is None else from_plain(told, Message))
@@ -98,7 +98,7 @@ def tuned_teacher(
 
 def tuning_work(task: Task, settings: RecoverySettings) -> float:
     """About how much it is to prepare the teacher, in the unit of `training_work`; 0 where nothing is tried."""
-    tuning = settings.tuning(task.batch_count(Split.TRAIN))
+    tuning = settings.tuning
     if tuning is None and (settings.mirror is not None or not settings.trains):
         return 0.0
     mirroring = MIRRORING * task.batch_count(Split.VAL)

@@ -259,7 +259,7 @@ class Session:
         folder = (place.cache if place.temporary else place.path) / TRAININGS
         delete_checkpoints(folder)
         kept = not place.temporary or place.cache != place.path  # else nobody could go on with it
-        tuning = to_plain(settings.tuning(self.task.batch_count(Split.TRAIN)))
+        tuning = to_plain(settings.tuning)
         timed, minutes = (["timed"], [settings.minutes]) if settings.minutes else ([], [])
         tuning_key, tuning_mendable = self._keys(original, original, tuning, *timed)
         training = Checkpoint(folder / f"{tuning_mendable}.pt" if kept else None, tuning_key, tuning_mendable)

@@ -75,9 +75,8 @@ class StagePlanner:
                 found.append(self._scores(before, settings))
             found += self._cut(plan)
             if training is not None and training.trains:
-                tuning = training.tuning(batches=0)
-                if number == 0 and tuning is not None:  # it teaches in all rounds
-                    found.append(self._training(StageName.TUNING, self.analysis.empty(), tuning))
+                if number == 0 and training.tuning is not None:  # it teaches in all rounds
+                    found.append(self._training(StageName.TUNING, self.analysis.empty(), training.tuning))
                 found.append(self._training(StageName.RECOVERY, plan, training))
             before = plan
         return _summed(found)

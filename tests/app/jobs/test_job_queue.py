@@ -200,9 +200,8 @@ def test_the_first_recovery_is_estimated_from_how_long_judging_took(player: Play
     found = workbench.estimator.estimate("recover", "s1", settings)
     learned, judged = task.sizes["train"], task.sizes["val"]
     passes = settings.epochs * (4 * learned + judged)  # teacher and student forward, two for the student's backward
-    tuning = settings.tuning(batches=0)
-    assert tuning is not None
-    passes += tuning.epochs * (3 * learned + judged)  # of the teacher before that
+    assert settings.tuning is not None
+    passes += settings.tuning.epochs * (3 * learned + judged)  # of the teacher before that
     assert found.seconds == pytest.approx(passes * task.seconds)
     distilled = workbench.estimator.estimate("recover", "s1", replace(settings, epochs=0, repair=Repair.DISTILLATION))
     passes = DISTILLATION_STEPS * task.batch / learned

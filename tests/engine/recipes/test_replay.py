@@ -78,7 +78,7 @@ def test_a_recipe_run_again_gives_the_same_weights(recorded: tuple[Path, State, 
     )
     assert done.states[1].weights == session.states()[1].weights and last.weights == state.weights
     assert done.missing == () and done.complete
-    assert [note.code for note in done.notes] == ["recovery.teacher_kept", "recovery.rate_found", "repair.done"]
+    assert [note.code for note in done.notes] == ["recovery.rate_found", "repair.done"]
     assert last.metrics and done.states[1].plan == GOAL
     again.close()
 
@@ -117,8 +117,8 @@ def test_other_weights_and_versions_are_noted(recorded: tuple[Path, State, Sessi
     code.write_text(code.read_text().replace("manual_seed(0)", "manual_seed(1)"))
     path.write_text(path.read_text().replace('"torch": "', '"torch": "0.'))
     done, session = run(path)
-    assert len(done.notes) == 5 and "torch 0." in str(done.notes[0]) and "weights" in str(done.notes[1])
-    assert [note.code for note in done.notes[2:]] == ["recovery.teacher_kept", "recovery.rate_found", "repair.done"]
+    assert len(done.notes) == 4 and "torch 0." in str(done.notes[0]) and "weights" in str(done.notes[1])
+    assert [note.code for note in done.notes[2:]] == ["recovery.rate_found", "repair.done"]
     session.close()
 
 

@@ -106,16 +106,15 @@ def test_an_original_that_knows_the_data_teaches_as_it_is() -> None:
     assert all(torch.equal(one, plain.state_dict[name]) for name, one in found.state_dict.items())
 
 
-def test_before_a_single_epoch_it_is_tuned_for_half_of_its_updates() -> None:
-    task = ToyTask(count=2048)
-    found = finish(recover(_net(1), _trained(0), task, replace(SETTINGS, epochs=1)))
-    half = -(-task.batch_count(Split.TRAIN) // 2)
-    assert half > 1 and found.teacher is not None
-    assert found.teacher.arguments["training"] == f"{half} updates"
+def test_a_tuning_of_so_many_updates_says_so() -> None:
+    found = finish(recover(_net(1), _trained(0), ToyTask(), replace(SETTINGS, steps=12)))
+    assert found.teacher is not None and found.teacher.arguments["training"] == "4 updates"
 
 
-@pytest.mark.parametrize("changed", [{"distillation": 0.0}, {"teacher": Teacher.ORIGINAL}, {"loss": None}])
-def test_nothing_is_tuned_where_there_is_no_teacher_or_no_label(changed: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "changed", [{"epochs": 1}, {"distillation": 0.0}, {"teacher": Teacher.ORIGINAL}, {"loss": None}]
+)
+def test_nothing_is_tuned_where_there_is_no_time_no_teacher_or_no_label(changed: dict[str, Any]) -> None:
     task = ToyTask(loss_of=None) if "loss" in changed else ToyTask()
     settings = replace(SETTINGS, **{name: one for name, one in changed.items() if name != "loss"})
     found, told = _with_words(recover(_net(1), _trained(0), task, settings))
