@@ -46,7 +46,7 @@ from .planning.scope import outside_scope, touching
 from .planning.target_shape import forced_sizes
 from .recovery.checkpoint import Checkpoint, KeptTeacher
 from .recovery.mask_training import learn_masks
-from .recovery.protocol import RecoverySettings, require_possible
+from .recovery.protocol import RecoverySettings, chosen_by_repair, require_possible
 from .recovery.recover import recover
 from .runtime.load_pruned import load_pruned
 from .scoring.criteria import default_criterion, ranked, score
@@ -494,7 +494,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     analysis = yield from analysed(prepared, token)
     outside_scope(analysis, asked.goal)
     locked, nothing = touching(analysis, asked.lock), analysis.empty()
-    repaired = asked.recovery is not None and asked.recovery.counts_on_repair(info)
+    repaired = chosen_by_repair(asked.recovery, info)
     criterion = asked.criterion or default_criterion(analysis, nothing, info, repaired)
     model, removed, edits, verification = original, nothing, Edits(), Verification()
     notes = [*prepared.opened.notes, *analysis.notes, *(info.notes if info else ())]

@@ -19,7 +19,7 @@ from secateur.engine.planning.cost_meter import predicted
 from secateur.engine.planning.isomorphic_classes import with_their_blocks
 from secateur.engine.planning.marks import PlanMasks
 from secateur.engine.planning.protocol import Cost, Ranking
-from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.recovery.protocol import RecoverySettings, chosen_by_repair
 from secateur.engine.scoring.criteria import CRITERIA, default_criterion, ranked
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.filter_images import Filters
@@ -244,7 +244,7 @@ def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
         devices=model.devices,
         ranking=before.ranking,
         criterion=default_criterion(
-            model.analysis, empty, model.task, repaired=RecoverySettings().counts_on_repair(model.task)
+            model.analysis, empty, model.task, repaired=chosen_by_repair(RecoverySettings(), model.task)
         ),
     )
     fresh.go_to(model.state.id)

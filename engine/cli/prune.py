@@ -24,7 +24,7 @@ from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..planning.scope import outside_scope, touching
 from ..recovery.budget import Unit
 from ..recovery.expected_result import cut_model, expectation
-from ..recovery.protocol import RecoverySettings, Repair, require_mixable, require_tokens
+from ..recovery.protocol import RecoverySettings, Repair, chosen_by_repair, require_mixable, require_tokens
 from ..scoring.criteria import DEFAULTS, default_criterion
 from ..session.measurement_cache import user_cache
 from ..session.session import Session
@@ -316,9 +316,11 @@ def scored(
     criterion = given
     if not given or (given == best and not data):
         recovery = asked.settings_by(given, data).recovery
-        repaired = recovery is not None and recovery.counts_on_repair(opened.task)
+        repaired = chosen_by_repair(recovery, opened.task)
         criterion = default_criterion(opened.analysis, session.removed(start.id), opened.task, repaired)
         template = "No data, so structures were scored by {criterion}. Add --task to score by what the data shows."
+        if given:
+            template = "No data, so structures were scored by {criterion} instead of {best}. Add --task to use {best}."
         if data:
             template = "The task has no loss, so structures were scored by {criterion} instead of {best}."
         notes += [template.format(criterion=criterion, best=best)] if criterion == DEFAULTS[-1] else []

@@ -62,7 +62,8 @@ def _planned(spec: ModelSpec, asked: PruneRequest, arguments: argparse.Namespace
     devices, batch = read_settings(Devices, arguments), arguments.batch or setting_of(TaskSpec, "batch").default
     recovery = asked.settings_by(ways.criterion, data=True).recovery
     known = ScoringContext(plan.analysis, plan.analysis.empty(), {}, batch)
-    criterion = ways.criterion or best_criterion(known, recovery is not None and recovery.counts_on_repair(None))
+    repaired = recovery is not None and recovery.counts_on_repair(text=plan.tokens > 0)
+    criterion = ways.criterion or best_criterion(known, repaired)
     planner = StagePlanner(plan.analysis, batch, plan.tokens, devices.processes)
     stages = planner.stages(plan.plans, asked.settings_by(criterion, data=True))
     content = _content(plan.shape) | stages_content(planner, stages, devices)

@@ -474,17 +474,19 @@ class RecoverySettings:
         known = self.budget.unit is Unit.EPOCHS and batches
         return self.budget.amount * batches / self.accumulate if known else None
 
-    def counts_on_repair(self, task: TaskInfo | None) -> bool:
+    def counts_on_repair(self, text: bool, batches: int = 0) -> bool:
         """Whether to choose by what a repair by least squares leaves of the outputs.
 
         Layers are repaired so, and text is trained for `FEW_UPDATES` at most; of other data even long trainings end
         better where the repair left more.
+
+        Args:
+            text: The data is text.
+            batches: In the train split, 0 for an unknown number.
         """
-        if self.repairs is not Repair.LEAST_SQUARES:
-            return False
-        if task is not None and not task.tokens:
-            return True
-        updates = self.updates(0 if task is None else task.batches.get(Split.TRAIN, 0))
+        if self.repairs is not Repair.LEAST_SQUARES or not text:
+            return self.repairs is Repair.LEAST_SQUARES
+        updates = self.updates(batches)
         return updates is not None and updates <= FEW_UPDATES
 
     @property
@@ -545,6 +547,13 @@ class RecoverySettings:
             teacher=Teacher.ORIGINAL,
         )
         return settings.within(budget)
+
+
+def chosen_by_repair(recovery: RecoverySettings | None, task: TaskInfo | None) -> bool:
+    """Whether a recovery on this data counts on what a repair leaves (`RecoverySettings.counts_on_repair`)."""
+    if recovery is None or task is None:
+        return False
+    return recovery.counts_on_repair(task.tokens > 0, task.batches.get(Split.TRAIN, 0))
 
 
 def as_recorded(plain: Any) -> Any:

@@ -87,7 +87,8 @@ def context_of(analysis: Analysis, removed: Mask, task: TaskInfo | None) -> Scor
     """What is known of a model and what an attached task shows."""
     if task is None:
         return ScoringContext(analysis, removed)
-    return ScoringContext(analysis, removed, task.batches, task.batch, task.loss)
+    given = task.batches if task.batches or task.samples else None  # a task may only evaluate
+    return ScoringContext(analysis, removed, given, task.batch, task.loss)
 
 
 def unavailable(rule: Criterion, context: ScoringContext) -> Message | None:

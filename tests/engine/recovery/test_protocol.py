@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from secateur.engine.recovery.protocol import FEW_UPDATES, RecoverySettings, Repair
+from secateur.engine.recovery.protocol import FEW_UPDATES, RecoverySettings, Repair, chosen_by_repair
 from secateur.engine.tasks.protocol import Split, TaskInfo
 
 BATCHES = 40
@@ -43,6 +43,8 @@ def test_updates_follow_from_what_ends_a_recovery(settings: RecoverySettings, up
     ],
 )
 def test_what_counts_on_the_repair_is_chosen_by_it(settings: RecoverySettings, text: bool, images: bool) -> None:
-    assert settings.counts_on_repair(replace(TASK, tokens=128)) is text
-    assert settings.counts_on_repair(TASK) is images
-    assert settings.counts_on_repair(None) is (text and bool(settings.steps or not settings.epochs))
+    assert chosen_by_repair(settings, replace(TASK, tokens=128)) is text
+    assert chosen_by_repair(settings, TASK) is images
+    assert not chosen_by_repair(settings, None) and not chosen_by_repair(None, TASK)
+    unknown = settings.counts_on_repair(text=True)
+    assert unknown is (text and bool(settings.steps or not settings.epochs))

@@ -83,6 +83,12 @@ def test_the_default_is_the_best_that_the_task_allows() -> None:
     ] == ["taylor", "l1", "l1"]
 
 
+def test_a_task_that_only_evaluates_has_no_data_to_score_by() -> None:
+    analysis, judge = tiny_analysis(), replace(TASK, batches={}, samples=(), loss=False)
+    assert default_criterion(analysis, analysis.empty(), judge, repaired=True) == "l1"
+    assert _offers(analysis, judge)["obs"].reason is not None
+
+
 def test_where_cuts_are_only_repaired_the_default_is_what_counts_on_that() -> None:
     analysis = tiny_analysis()
     tasks = (TASK, replace(TASK, loss=False), None)
