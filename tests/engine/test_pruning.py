@@ -275,7 +275,7 @@ def test_a_source_with_data_is_measured_recovered_and_exported(tmp_path: Path) -
     report = result.report
     assert report.metric_before is not None and report.metric_after is not None
     assert report.metric_before.count == report.metric_after.count > 0
-    assert report.criterion == "taylor" and any("Fine-tuning" in text for text in seen)
+    assert report.criterion == "obs" and any("Fine-tuning" in text for text in seen)
     exported = result.export_pytorch(tmp_path / "net")
     assert exported.metric is not None and exported.metric.value == pytest.approx(report.metric_after.value, abs=1e-3)
     assert "bundled:resnet" in (tmp_path / "net/shapes.json").read_text()
