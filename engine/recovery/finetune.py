@@ -286,9 +286,11 @@ def training_work(task: Task, settings: RecoverySettings) -> float:
 
 def _expected_steps(task: Task, settings: RecoverySettings) -> float:
     """About how many updates the budget comes to; minutes count as the epochs that the settings have."""
-    if settings.budget.unit is Unit.STEPS:
-        return settings.steps
-    batches = float(settings.epochs * (task.batch_count(Split.TRAIN) or 1))
+    each = task.batch_count(Split.TRAIN) or 1
+    known = settings.updates(each)
+    if known is not None:
+        return known
+    batches = float(settings.epochs * each)
     if settings.budget.unit is Unit.TOKENS:
         batches = settings.tokens / max(sample_tokens(task) * task.spec.batch, 1)
     return batches / settings.accumulate

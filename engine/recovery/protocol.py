@@ -484,10 +484,10 @@ class RecoverySettings:
             text: The data is text.
             batches: In the train split, 0 for an unknown number.
         """
-        if self.repairs is not Repair.LEAST_SQUARES or not text:
-            return self.repairs is Repair.LEAST_SQUARES
+        if self.repairs is not Repair.LEAST_SQUARES:
+            return False
         updates = self.updates(batches)
-        return updates is not None and updates <= FEW_UPDATES
+        return not text or (updates is not None and updates <= FEW_UPDATES)
 
     @property
     def passes(self) -> int | None:

@@ -229,7 +229,7 @@ def mask_share(session: "Session", settings: PruneSettings) -> float:
     recovery = settings.recovery
     if recovery is None or not recovery.trains:
         return MASKING_ALONE
-    updates = recovery.updates(session.task.batch_count(Split.TRAIN) or 0)
+    updates = recovery.updates(session.task.batch_count(Split.TRAIN))
     return settings.mask_steps / (settings.mask_steps + updates) if updates else MASKING
 
 
