@@ -1,9 +1,9 @@
 """What half of the MACs costs and brings: `python -m tests.benchmarks.recovery --data FOLDER --seeds 3 --json FILE`.
 
-Each bundled network loses half of its MACs by the defaults (Taylor, widths in multiples of 16), is verified, recovered
-for the default number of epochs and exported. The exported files are judged on the full official test set and timed in
-turns by onnxruntime on one thread. The uncut network gets the same extra epochs with the same settings; a copy of its
-file, timed beside it, shows the spread of the measurement against itself.
+Each bundled network loses half of its MACs by the defaults (structured OBS, widths in multiples of 16), is verified,
+recovered for the default number of epochs and exported. The exported files are judged on the full official test set and
+timed in turns by onnxruntime on one thread. The uncut network gets the same extra epochs with the same settings; a copy
+of its file, timed beside it, shows the spread of the measurement against itself.
 """
 
 import argparse
@@ -21,8 +21,10 @@ import torch
 
 from secateur.engine.export.onnx import predictor
 from secateur.engine.jobs import NeverCancelled, Progress, finish
-from secateur.engine.planning.goal import suggest
-from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.planning.goal import solve
+from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.recovery.protocol import RecoverySettings, chosen_by_repair
+from secateur.engine.scoring.criteria import default_criterion, ranked
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import State
 from secateur.engine.sources.protocol import ModelSpec
@@ -133,9 +135,11 @@ def benchmark(net: str, seeds: int, test: DataTask) -> Result:
     with closing(Session()) as session:
         opened = finish(session.open(ModelSpec(f"bundled:{net}"), evaluate=False), say)
         original = opened.state
-        scores = finish(session.score(original.id, "taylor"), say)
-        marked = suggest(opened.analysis, scores, KEEP_MACS, multiple=TargetSpec().multiple)
-        cut = finish(session.cut(original.id, marked), say)
+        repaired = chosen_by_repair(RecoverySettings(), opened.task)
+        criterion = default_criterion(opened.analysis, opened.analysis.empty(), opened.task, repaired)
+        scores = finish(session.score(original.id, criterion), say)
+        goal = ranked(Goal((Limit(Cost.MACS, KEEP_MACS),), multiple=TargetSpec().multiple), criterion)
+        cut = finish(session.cut(original.id, solve(opened.analysis, scores, goal).removed), say)
         assert cut.verification is not None
         settings = [replace(RecoverySettings(), seed=seed, threads=1) for seed in range(seeds)]
         with tempfile.TemporaryDirectory() as place:

@@ -3,13 +3,14 @@
 The published weights are first tuned on the JPEG copies (`base`; kept in the work folder, and tuned again by the first
 cell that misses them: `--cell resnet20/base` does that alone), then cut to 72.4 % of the MACs (Li et al.'s ResNet-56
 B), to a half and to 40 %, and recovered for as many epochs again; `uncut` gives the base the same extra epochs. Pairs
-share data, seed and epochs. Torch-Pruning 1.6.1: group Taylor, global and isomorphic, in small steps until the MACs
-are reached. Ours: Taylor. Widths are free for both. Our recovery learns from the original alone, at temperature 4, on
-images of which half are mirrored (settings found on training images that nothing else reads). Plain: SGD with momentum
-0.9, cross entropy, the same one-cycle schedule, best epoch by the val split; `mirrored` is plain training that gets
-mirrored images too, with their labels; `default` is what the program does when nobody says otherwise. What we cut, the
-program recovers knowing what is gone, so that it repairs layers first; a cut by Torch-Pruning is a network like any
-other to it. Short protocol: 12,500 training images, 4 epochs each; `--full`: 45,000, 30.
+share data, seed and epochs. Torch-Pruning 1.6.1: group Taylor, global and isomorphic, in small steps until the MACs are
+reached. Ours: Taylor, by `default` structured OBS. Widths are free for both. Our recovery learns from the original
+alone, at temperature 4, on images of which half are mirrored (settings found on training images that nothing else
+reads). Plain: SGD with momentum 0.9, cross entropy, the same one-cycle schedule, best epoch by the val split;
+`mirrored` is plain training that gets mirrored images too, with their labels; `default` is what the program does when
+nobody says otherwise. What we cut, the program recovers knowing what is gone, so that it repairs layers first; a cut by
+Torch-Pruning is a network like any other to it. Short protocol: 12,500 training images, 4 epochs each; `--full`:
+45,000, 30.
 """
 
 import copy
@@ -93,7 +94,8 @@ def run(cell: str, protocol: str) -> harness.Result:
             return {"metric": _trained(teacher, teacher, task, "ours", seed, protocol), "macs": whole}
         selection, recovery = rest[1].split("-")
         if selection == "ours":
-            return _ours(session, KEEP[rest[0]], _settings(recovery, seed, protocol))
+            criterion = "obs" if recovery == "default" else "taylor"
+            return _ours(session, KEEP[rest[0]], criterion, _settings(recovery, seed, protocol))
         student = theirs(session, KEEP[rest[0]], seed)
         left = costs(analyse(student, standing.inputs))
         cut = judged(student, task)
@@ -125,9 +127,9 @@ class Mirrored:
             yield given[0], labels
 
 
-def _ours(session: Session, keep: float, settings: RecoverySettings) -> harness.Result:
+def _ours(session: Session, keep: float, criterion: str, settings: RecoverySettings) -> harness.Result:
     """The program's own cut and recovery, which knows what was cut and repairs it where the settings say so."""
-    goal = PruneSettings(Goal((Limit(Cost.MACS, keep),)), "taylor", settings, seed=settings.seed)
+    goal = PruneSettings(Goal((Limit(Cost.MACS, keep),)), criterion, settings, seed=settings.seed)
     cut, recovered = finish(prune_state(session, "s0", goal), harness.say)
     original, state = session.history.state("s0"), session.history.state(recovered.id)
     return {
