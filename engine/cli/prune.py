@@ -324,7 +324,20 @@ def scored(
         if data:
             template = "The task has no loss, so structures were scored by {criterion} instead of {best}."
         notes += [template.format(criterion=criterion, best=best)] if criterion == DEFAULTS[-1] else []
+        _note_other_cuts(session, start, criterion, reporter)
     return reporter.finish(session.score(start.id, criterion, choices=choices, seed=seed)), criterion
+
+
+def _note_other_cuts(session: Session, start: State, criterion: str, reporter: Reporter) -> None:
+    """Say that a default criterion is not the one that all cuts of this state so far were made by."""
+    plans = [one.plan for one in session.states() if one.parent == start.id and one.plan is not None]
+    known = {plan.criterion for plan in plans if plan.criterion}
+    if known and criterion not in known:
+        other = sorted(known)[0]
+        reporter.note(
+            f"Earlier cuts of {start.id} were chosen by {other}; this run chooses by {criterion}, the default here. "
+            f"Add --criterion {other} to choose as before."
+        )
 
 
 def _judged(done: PruneOutcome, result: State, asked: PruneRequest) -> GoalVerdict | None:

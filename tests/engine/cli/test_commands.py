@@ -231,6 +231,19 @@ def test_a_sweep_says_what_each_budget_costs_and_its_project_goes_on(
     assert "): Cutting" not in captured.err  # what the project holds is not made again
 
 
+def test_a_default_that_other_cuts_of_a_project_were_not_made_by_is_told(
+    mine: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    saved = str(tmp_path / "project")
+    argv = ["sweep", *model_and_task(mine), "--budgets", "80%", "--multiple", "1", "--no-recover", "--save", saved]
+    assert main(argv) == 0
+    assert main(["sweep", saved, "--save", saved]) == 0
+    assert "Earlier cuts" not in capsys.readouterr().err
+    assert main(["sweep", saved, "--repair", "least-squares", "--save", saved]) == 0
+    told = capsys.readouterr().err
+    assert "Earlier cuts of s0 were chosen by taylor; this run chooses by obs, the default here." in told
+
+
 def test_a_cut_that_is_only_repaired_is_chosen_by_what_counts_on_that(mine: Path, capsys: Capture) -> None:
     argv = ["prune", *model_and_task(mine), "--keep-macs", "70%", "--no-recover", "--multiple", "1", "--json"]
     assert main([*argv, "--repair", "least-squares"]) == 0
