@@ -2,6 +2,8 @@
 
 from PySide6.QtCore import QCoreApplication
 
+from secateur.engine.scoring.partial_scores import Step
+
 from ..document.document import Document
 from ..widgets.score_range import ScoreRange
 from ..widgets.score_scale import ScoreScale
@@ -23,7 +25,9 @@ def highest(document: Document, scale: ScoreScale | None) -> tuple[str, str]:
     top, partial = scale.text(scale.top), document.partial
     if document.scores is not None or partial is None:
         return top, ""
-    batches = QCoreApplication.translate("rated", "so far, after {done} of {total} batches")
-    samples = QCoreApplication.translate("rated", "so far, after {done} of {total} samples")
-    words = samples if partial.samples else batches
-    return top, words.format(done=partial.done, total=partial.total)
+    words = {
+        Step.BATCHES: QCoreApplication.translate("rated", "so far, after {done} of {total} batches"),
+        Step.SAMPLES: QCoreApplication.translate("rated", "so far, after {done} of {total} samples"),
+        Step.LAYERS: QCoreApplication.translate("rated", "so far, after {done} of {total} layers"),
+    }
+    return top, words[partial.step].format(done=partial.done, total=partial.total)

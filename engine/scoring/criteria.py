@@ -142,7 +142,7 @@ def score(
 ) -> Job[NDArray[np.float64]]:
     """Rate all structures of a model; the model is left exactly as it was, also when cancelled or when it raises.
 
-    `Progress.so_far` are `Partial` scores on the way, where the criterion tells any.
+    `Progress.so_far` are `PartialScores` on the way, where the criterion tells any.
 
     Args:
         model: A `torch.nn.Module` from which `removed` is already cut.
@@ -170,7 +170,6 @@ def score(
     slices = slices_of(analysis, kept, choices.slices or rule.slices or Slices.CONSUMERS)
     combine = choices.combine or rule.combine or Combine.SUM
     known = {} if known is None else known
-    passes = rule.cost(ScoringContext(analysis, removed), choices)
 
     def finish(scores: NDArray[np.float64]) -> NDArray[np.float64]:
         filled = fill_blocks(analysis, np.where(removed, np.nan, scores))
@@ -190,7 +189,7 @@ def score(
         )
 
         def rate() -> Job[NDArray[np.float64]]:
-            return finished_scores(rule.rate(rated, token or NeverCancelled()), finish, passes.samples)
+            return finished_scores(rule.rate(rated, token or NeverCancelled()), finish)
 
         try:
             if not rule.needs_data or not group.is_alone:  # several begin anew together or not at all

@@ -19,7 +19,7 @@ from ..jobs import CancelToken, Job, Progress, check
 from ..tasks.portion import EMPTY, Portion
 from ..tasks.protocol import Split
 from .own_batches import own_batches
-from .partial_scores import with_partial_scores
+from .partial_scores import Step, with_partial_scores
 from .protocol import PassCost, RatedModel, ScoringContext, no_loss
 from .samples import samples_of
 from .score_options import Choices
@@ -129,7 +129,8 @@ def over_samples(
             if number % place.size == place.rank:
                 sums += value(changes_of(rated, sample, token))
                 count += 1
-                yield with_partial_scores(Progress(shown, number + 1, total), partial(scores, sums, count))
+                so_far = partial(scores, sums, count)
+                yield with_partial_scores(Progress(shown, number + 1, total), so_far, Step.SAMPLES)
             number += 1
             if number == most:
                 break

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,38 +17,46 @@ LEAST = 8
 """Steps that a job has at least where it tells any on the way."""
 
 
+class Step(StrEnum):
+    """What is looked at one after the other."""
+
+    BATCHES = "batches"
+    SAMPLES = "samples"
+    LAYERS = "layers"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PartialScores:
     """Scores so far.
 
     Attributes:
         scores: [S] as the final ones, of what was looked at.
-        done: Batches or samples that were.
-        total: How many will be.
-        samples: They are samples.
+        done: How much was.
+        total: How much will be.
+        step: Of what.
     """
 
     scores: Scores
     done: int
     total: int
-    samples: bool
+    step: Step
 
 
-def with_partial_scores(progress: Progress, scores: Callable[[], Scores]) -> Progress:
+def with_partial_scores(progress: Progress, scores: Callable[[], Scores], step: Step = Step.BATCHES) -> Progress:
     """The progress of a rating; at a quarter and at half of the way with its raw scores so far."""
     due = progress.total >= LEAST and progress.done in [progress.total // part for part in PARTS]
-    return replace(progress, so_far=scores()) if due else progress
+    return replace(progress, so_far=PartialScores(scores(), progress.done, progress.total, step)) if due else progress
 
 
-def finished_scores(job: Job[Scores], finish: Callable[[Scores], Scores], samples: bool) -> Job[Scores]:
-    """A rating whose raw scores are finished, those of the way as `PartialScores`."""
+def finished_scores(job: Job[Scores], finish: Callable[[Scores], Scores]) -> Job[Scores]:
+    """A rating whose raw scores are finished, those of the way too."""
     with closing(job):
         while True:
             try:
                 progress = next(job)
             except StopIteration as stop:
                 return finish(stop.value)
-            if progress.so_far is not None:
-                told = PartialScores(finish(progress.so_far), progress.done, progress.total, samples)
-                progress = replace(progress, so_far=told)
+            told: PartialScores | None = progress.so_far
+            if told is not None:
+                progress = replace(progress, so_far=replace(told, scores=finish(told.scores)))
             yield progress

@@ -138,7 +138,7 @@ class Criterion:
         paper: Where it comes from.
         needs: What it needs.
         rate: Job that returns [S] scores; NaN where a structure has none. A block without one gets the mean of what it
-            holds. On the way it may tell [S] raw scores so far (`partial.so_far`).
+            holds. On the way it may tell `PartialScores`, raw ones.
         slices: Which slices count by default; None where that is no choice.
         combine: How they are combined by default; None where that is no choice.
         normalise: How the scores of a set are normalised by default.

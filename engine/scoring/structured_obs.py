@@ -32,6 +32,7 @@ from ..structures.memory.peak import sample_memory
 from ..tasks.protocol import Split
 from .aggregate import counted, structure_sums
 from .gradients import batches_of, no_batch_error
+from .partial_scores import Step, with_partial_scores
 from .protocol import Criterion, Needs, PassCost, RatedModel, ScoringContext
 from .score_options import Choices
 from .weight_roles import roles_of
@@ -181,6 +182,7 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
     waiting: list[tuple[NDArray[np.int64], Floats]] = []
     sets = {one.key: one for one in rated.analysis.sets}
     done, total = 0, sum(map(len, parts))
+    shown = Message("progress.obs", "Measuring what each layer's structures are worth")
     for part in parts:
         names = {(one.tensor, one.dim) for key in part for one in readings[key]}
         found: dict[str, list[_Product]] = {}
@@ -190,12 +192,12 @@ def rate(rated: RatedModel, token: CancelToken) -> Job[Floats]:
             assert samples is not None
             numbers, errors, cost = _curve(rated, sets[key], readings[key], found, samples, token)
             done += 1
-            yield Progress(Message("progress.obs", "Measuring what each layer's structures are worth"), done, total)
-            if cost is None:
-                waiting += [(numbers, errors)] if len(numbers) else []
-                continue
-            scores[numbers] = _increments(errors, cost)
-            units.append(float(np.median(scores[numbers] / np.maximum(errors, 1e-12))))
+            if cost is not None:
+                scores[numbers] = _increments(errors, cost)
+                units.append(float(np.median(scores[numbers] / np.maximum(errors, 1e-12))))
+            elif len(numbers):
+                waiting.append((numbers, errors))
+            yield with_partial_scores(Progress(shown, done, total), scores.copy, Step.LAYERS)
     for numbers, errors in waiting:  # weights that cannot be written: their curve in the unit of the others
         scores[numbers] = _ascending(errors * (float(np.median(units)) if units else 1.0))
     return _with_others(rated, scores)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secateur.engine.jobs import CancelToken, Job, Progress
-from secateur.engine.scoring.partial_scores import PartialScores
+from secateur.engine.scoring.partial_scores import PartialScores, Step
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.sources.protocol import ModelSpec
@@ -44,7 +44,8 @@ class LargeSession:
         draw = np.random.default_rng(0)
         for step in range(SCORED):
             time.sleep(0.1)
-            told = PartialScores(draw.random(self._analysis.count), step, SCORED, False) if step % 5 == 4 else None
+            scores = draw.random(self._analysis.count)
+            told = PartialScores(scores, step, SCORED, Step.BATCHES) if step % 5 == 4 else None
             yield Progress("Scoring", step, SCORED, so_far=told)
         return draw.random(self._analysis.count)
 

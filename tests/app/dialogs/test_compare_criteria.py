@@ -12,7 +12,7 @@ from shiboken6 import isValid
 from secateur.app.dialogs.compare_criteria import CompareCriteria
 from secateur.app.document.document import Aspect, Selection
 from secateur.app.jobs.workbench import Workbench
-from secateur.engine.scoring.partial_scores import PartialScores
+from secateur.engine.scoring.partial_scores import PartialScores, Step
 from secateur.engine.session.states import StateKind
 from tests.app.branches import begun
 from tests.app.demo_analysis import scores_of
@@ -123,7 +123,7 @@ def test_a_rating_that_was_stopped_is_not_begun_again_and_says_so_until_it_is_ch
     qtbot.addWidget(page)
     page.show()
     name = page.boxes[1].currentData()
-    player.get_on("score", PartialScores(scores_of(document.analysis, seed=3), 8, 32, False), 8, 32)
+    player.get_on("score", PartialScores(scores_of(document.analysis, seed=3), 8, 32, Step.BATCHES), 8, 32)
     assert "Computing scores" in page.verdict.text()
     player.stop("score")
     document.select(Selection(document.analysis.sets[1].module, 1))

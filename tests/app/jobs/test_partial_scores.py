@@ -10,7 +10,7 @@ from secateur.app.panels.inspector.panel import InspectorPanel
 from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.model import Column
 from secateur.engine.errors import EngineLost, TaskError
-from secateur.engine.scoring.partial_scores import PartialScores
+from secateur.engine.scoring.partial_scores import PartialScores, Step
 from secateur.engine.scoring.score_options import Choices, Slices
 from tests.app.demo_analysis import scores_of
 from tests.app.playing import Player, play
@@ -29,9 +29,9 @@ def player(qapp) -> Iterator[Player]:
     player.workbench.close()
 
 
-def partly(player: Player, done: int = 8, seed: int = 3, samples: bool = False) -> np.ndarray:
+def partly(player: Player, done: int = 8, seed: int = 3, step: Step = Step.BATCHES) -> np.ndarray:
     scores = scores_of(player.document.contents.analysis, seed=seed)  # type: ignore[arg-type]
-    player.get_on("score", PartialScores(scores, done, 32, samples), done, 32)
+    player.get_on("score", PartialScores(scores, done, 32, step), done, 32)
     return scores
 
 
@@ -49,8 +49,10 @@ def test_the_legend_of_scores_says_of_how_much_they_are(qtbot, dressed, player) 
     assert tree.range.accessibleName().endswith(tree.range.so_far)
     index = tree.model.index_of(CONV, 2, first).siblingAtColumn(Column.SCORE)
     assert index.data() == tree.model.figures.scale.text(float(scores[first]))
-    partly(player, done=16, samples=True)
+    partly(player, done=16, step=Step.SAMPLES)
     assert tree.range.so_far == "so far, after 16 of 32 samples"
+    partly(player, done=20, step=Step.LAYERS)
+    assert tree.range.so_far == "so far, after 20 of 32 layers"
     player.answer("score", scores_of(document.analysis, seed=5))
     assert tree.range.ends[1] == tree.model.figures.scale.text(tree.model.figures.scale.top)
     assert not tree.range.so_far

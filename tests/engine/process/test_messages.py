@@ -35,7 +35,7 @@ from secateur.engine.process.plain_data import encode
 from secateur.engine.process.window_session import CALLS
 from secateur.engine.process.wire import Wire
 from secateur.engine.recovery.protocol import RecoverySettings
-from secateur.engine.scoring.partial_scores import PartialScores
+from secateur.engine.scoring.partial_scores import PartialScores, Step
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analyse import analyse
@@ -81,7 +81,7 @@ def test_an_analysis_comes_back_whole(tmp_path) -> None:
 
 
 def test_scores_so_far_come_back() -> None:
-    told = PartialScores(np.array([1.0, np.nan]), 2, 4, False)
+    told = PartialScores(np.array([1.0, np.nan]), 2, 4, Step.LAYERS)
     again = read_event(event_bytes(Progressed(1, Progress("Scoring", so_far=told))), result_of)
     assert isinstance(again, Progressed)
     np.testing.assert_array_equal(again.progress.so_far.scores, told.scores)
