@@ -13,8 +13,8 @@ from torch import nn
 
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
+from secateur.engine.scoring import input_moments, structured_obs
 from secateur.engine.scoring import removal_order as removal_order_module
-from secateur.engine.scoring import structured_obs
 from secateur.engine.scoring.criteria import CRITERIA, ranked, score
 from secateur.engine.scoring.protocol import ScoringContext
 from secateur.engine.scoring.removal_order import RIDGE, consumer, removal_order
@@ -219,7 +219,7 @@ def test_products_are_one_where_they_always_read_the_same(other: bool, monkeypat
     task = GivenTask(inputs, 3, batch=64)
     found = finish(score(net, analysis, analysis.empty(), "obs", task))
     assert [one for one in taken if one != [3]] == ([[4], [20], [4]] if other else [[4, 20], [4]])
-    monkeypatch.setattr(structured_obs._Alike, "reads", lambda *_: False)  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(input_moments.SameInputs, "reads", lambda *_: False)
     apart = finish(score(net, analysis, analysis.empty(), "obs", task))
     assert np.allclose(found, apart, rtol=1e-6, equal_nan=True)
 
@@ -253,13 +253,13 @@ def test_every_call_of_a_weight_is_looked_at(monkeypatch: pytest.MonkeyPatch) ->
     torch.manual_seed(0)
     net, inputs, rows = Looped().eval(), torch.randn(64, 6), list[int]()
     analysis = analyse(net, (inputs[:2],))
-    moments = structured_obs._Product.moments  # pyright: ignore[reportPrivateUsage]
+    moments = input_moments.InputMoments.moments
 
     def noted(product: Any) -> Any:
         rows.append(product.rows)
         return moments(product)
 
-    monkeypatch.setattr(structured_obs._Product, "moments", noted)  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(input_moments.InputMoments, "moments", noted)
     finish(score(net, analysis, analysis.empty(), "obs", GivenTask(inputs, 3, batch=16)))
     assert 3 * 64 in rows
 
@@ -344,7 +344,7 @@ def test_data_that_change_between_passes_give_scores_all_the_same(monkeypatch: p
     torch.manual_seed(0)
     net, inputs = nn.Sequential(_Net(), nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 3)).eval(), torch.randn(64, 6)
     analysis = analyse(net, (inputs[:2],))
-    monkeypatch.setattr(structured_obs, "MEMORY", 1)  # a pass for each set
+    monkeypatch.setattr(input_moments, "MEMORY", 1)  # a pass for each set
     found = finish(score(net, analysis, analysis.empty(), "obs", _Restless(inputs, 2, batch=16)))
     neurons = [one for one in analysis.sets if one.kind is not Kind.BLOCK]
     assert len(neurons) > 1 and all(np.isfinite(found[one.structures]).all() for one in neurons)
@@ -377,6 +377,7 @@ def test_no_more_batches_are_looked_at_than_work_allows_or_somebody_asks_for(
     analysis, seen = analyse(net, (inputs[:2],)), list[int]()
     macs = sum(one.weight.numel() for one in net.modules() if isinstance(one, nn.Linear))
     monkeypatch.setattr(structured_obs, "WORK", work * 8 * macs)
+    monkeypatch.setattr(input_moments, "WORK", work * 8 * macs)
     job = score(net, analysis, analysis.empty(), "obs", GivenTask(inputs, 3, batch=8), choices=Choices(batches=asked))
     found = finish(job, lambda one: seen.append(one.done) if "inputs of each layer" in str(one.text) else None)
     assert max(seen) == batches and np.isfinite(found[analysis.sets[0].structures]).all()
@@ -395,6 +396,7 @@ def test_no_more_batches_run_than_are_told_beforehand(work: int, asked: int, mon
     analysis = analyse(net, (inputs[:2],))
     macs = sum(one.weight.numel() for one in net.modules() if isinstance(one, nn.Linear))
     monkeypatch.setattr(structured_obs, "WORK", work * 8 * macs)
+    monkeypatch.setattr(input_moments, "WORK", work * 8 * macs)
     task, choices = GivenTask(inputs, 3, batch=8), Choices(batches=asked)
     told = CRITERIA["obs"].cost(ScoringContext(analysis, analysis.empty(), {Split.TRAIN: 40}, batch=8), choices)
     seen.clear()
@@ -410,6 +412,7 @@ def test_for_products_with_one_row_a_sample_alone_one_batch_does(
     net, inputs, seen = _Net().eval(), torch.randn(320, *positions, 6), list[int]()
     analysis = analyse(net, (inputs[:2],))
     monkeypatch.setattr(structured_obs, "WORK", 1)
+    monkeypatch.setattr(input_moments, "WORK", 1)
     job = score(net, analysis, analysis.empty(), "obs", GivenTask(inputs, 3, batch=64))
     finish(job, lambda one: seen.append(one.done) if "inputs of each layer" in str(one.text) else None)
     assert max(seen) == batches
@@ -430,7 +433,7 @@ def test_samples_go_through_in_parts_that_caches_hold_unless_they_depend_on_each
     analysis = analyse(net, (inputs[:2],))
     whole = finish(score(net, analysis, analysis.empty(), "obs", GivenTask(inputs, 3, batch=48)))
     seen.clear()
-    monkeypatch.setattr(structured_obs, "CACHED", 16 * sample_memory(analysis).peak)
+    monkeypatch.setattr(input_moments, "CACHED", 16 * sample_memory(analysis).peak)
     found = finish(score(net, analysis, analysis.empty(), "obs", GivenTask(inputs, 3, batch=48)))
     assert seen.count(16) == (6 if apart else 0)
     assert np.allclose(found, whole, equal_nan=True, rtol=1e-4)

@@ -1,0 +1,151 @@
+"""The distance of a model's outputs to those it had, with other weights in some places.
+
+Kullback-Leibler divergence of logits, mean square of other outputs (`tasks/distillation_loss.py`); no label is read.
+What runs before the first layer whose weights are replaced is not computed again, as far as memory goes
+(`tracing/resumable_forward.py`).
+"""
+
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..jobs import CancelToken
+from ..model_inputs import batch_size, call, few
+from ..tasks.protocol import Split
+from .gradients import no_batch_error
+from .protocol import RatedModel
+
+RESUMED = 1 << 30
+"""Bytes to hold of what need not be computed again in measuring."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Samples that go through the model together.
+
+    Attributes:
+        inputs: Of the model.
+        size: How many samples.
+        counts: As `DistillationBatch` has it.
+        logits: Likewise.
+    """
+
+    inputs: Any
+    size: int
+    counts: Any
+    logits: bool | None
+
+
+class OutputDistance:
+    """Calibration samples, and what the model gave for them at first."""
+
+    def __init__(self, rated: RatedModel, read: Mapping[str, Any], count: int, seed: int, token: CancelToken) -> None:
+        """Draw samples and run the model as it is.
+
+        Args:
+            rated: The model.
+            read: Parameters that will change, by name.
+            count: Samples.
+            seed: Of the draw.
+            token: Cancels.
+
+        Raises:
+            TaskError: There are no samples.
+        """
+        self._rated, self._read, self._token = rated, read, token
+        self._batches = list(_drawn(rated, count, seed))
+        if not self._batches:
+            raise no_batch_error()
+        self._samples = sum(one.size for one in self._batches)
+        self.record()
+        self._originals = [one.outputs for one in self._forwards]
+
+    def record(self) -> None:
+        """Run the model with the weights that it has now: from here on, `changed` is against these."""
+        from ..tracing.resumable_forward import ResumableForward
+
+        self._forwards = [
+            ResumableForward(partial(self._run, one.inputs), self._read, RESUMED * one.size // self._samples)
+            for one in self._batches
+        ]
+
+    def _run(self, inputs: Any, inside: AbstractContextManager[Any]) -> Any:
+        from ..tracing.isolated_forward import quiet_forward
+        from ..tracing.tree import copied_inputs
+        from .cancellable_autograd import interruptible
+
+        with quiet_forward(self._rated.model), interruptible(self._token), inside:
+            return call(self._rated.model, copied_inputs(inputs))
+
+    def now(self, changed: Collection[str] = ()) -> float:
+        """Mean distance of the outputs from the original ones, where these parameters hold other numbers than recorded.
+
+        NaN where the outputs do not compare: as many boxes as the model happens to find.
+        """
+        import torch
+
+        from ..tasks.distillation_loss import distillation_loss
+
+        outputs, total = self._rated.analysis.outputs, 0.0
+        for forward, batch, original in zip(self._forwards, self._batches, self._originals, strict=True):
+            found = forward.again(changed) if changed else forward.outputs
+            shapes = [_shapes(one, outputs) for one in (found, original)]
+            if shapes[0] != shapes[1] or not shapes[0]:
+                return np.nan
+            with torch.no_grad():
+                distance = distillation_loss(found, original, 1.0, outputs, batch.counts, batch.logits)
+            total += float(distance) * batch.size
+        return total / self._samples
+
+    def with_weights(self, changed: Collection[str], views: Sequence[Any], weights: Sequence[Any]) -> float:
+        """The same with other weights in place; these are put back.
+
+        Args:
+            changed: Names of the parameters in which the weights lie.
+            views: Where they lie.
+            weights: What they are to be, of as many numbers each.
+        """
+        with replaced(views, weights):
+            return self.now(changed)
+
+
+@contextmanager
+def replaced(views: Sequence[Any], weights: Sequence[Any]) -> Generator[None]:
+    """Other weights in place, inside."""
+    import torch
+
+    before = [view.clone() for view in views]
+    try:
+        with torch.no_grad():
+            for view, weight in zip(views, weights, strict=True):
+                view.copy_(weight.reshape(view.shape))
+        yield
+    finally:
+        with torch.no_grad():
+            for view, weight in zip(views, before, strict=True):
+                view.copy_(weight)
+
+
+def _drawn(rated: RatedModel, count: int, seed: int) -> Iterator[_Batch]:
+    """So many samples of the train split, if there are as many."""
+    assert rated.task is not None
+    for batch in rated.task.batches(Split.TRAIN, seed=seed):
+        told = rated.task.distillation_batch(batch)
+        inputs, counts, size = told.inputs, told.counts, batch_size(told.inputs)
+        if size > count:
+            inputs, counts, size = few(inputs, count), None if counts is None else counts[:count], count
+        yield _Batch(inputs, size, counts, told.logits)
+        count -= size
+        if count <= 0:
+            return
+
+
+def _shapes(outputs: Any, chosen: Sequence[str]) -> list[tuple[int, ...]]:
+    """Shapes of the tensors of floats in the outputs that stay."""
+    from ..tracing.tree import preserved_outputs
+
+    return [tuple(one.shape) for one in preserved_outputs(outputs, chosen) if one.is_floating_point()]
