@@ -68,6 +68,7 @@ class OutputDistance:
         """Run the model with the weights that it has now: from here on, `changed` is against these."""
         from ..tracing.resumable_forward import ResumableForward
 
+        self._forwards: list[ResumableForward] = []  # what the last ones hold is let go of first
         self._forwards = [
             ResumableForward(partial(self._run, one.inputs), self._read, RESUMED * one.size // self._samples)
             for one in self._batches
@@ -77,8 +78,9 @@ class OutputDistance:
         from ..tracing.isolated_forward import quiet_forward
         from ..tracing.tree import copied_inputs
         from .cancellable_autograd import interruptible
+        from .tied_weights import untied_weights
 
-        with quiet_forward(self._rated.model), interruptible(self._token), inside:
+        with untied_weights(self._rated), quiet_forward(self._rated.model), interruptible(self._token), inside:
             return call(self._rated.model, copied_inputs(inputs))
 
     def now(self, changed: Collection[str] = ()) -> float:

@@ -16,6 +16,7 @@ from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
 from secateur.engine.scoring import input_moments, structured_obs
 from secateur.engine.scoring import removal_order as removal_order_module
 from secateur.engine.scoring.criteria import CRITERIA, ranked, score
+from secateur.engine.scoring.output_distance import OutputDistance
 from secateur.engine.scoring.protocol import ScoringContext
 from secateur.engine.scoring.removal_order import RIDGE, consumer, removal_order
 from secateur.engine.scoring.score_options import Choices
@@ -26,6 +27,7 @@ from secateur.engine.tasks.distillation_batch import DistillationBatch
 from secateur.engine.tasks.protocol import Split
 from secateur.engine.tracing import resumable_forward
 from secateur.engine.tracing.resumable_forward import ResumableForward
+from tests.engine.nets import Tied
 from tests.engine.scoring.given_task import GivenTask
 
 
@@ -456,3 +458,22 @@ def test_by_its_scores_the_whole_model_competes_where_nobody_said_otherwise() ->
     asked = Goal((Limit(Cost.MACS, 0.5),))
     assert ranked(asked, "obs").ranking is Ranking.COST and ranked(asked, "taylor").ranking is Ranking.SHAPES
     assert ranked(replace(asked, ranking=Ranking.SET), "obs").ranking is Ranking.SET
+
+
+def test_the_head_of_a_tied_embedding_is_measured_without_what_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    net = Tied().eval()
+    task = GivenTask(torch.randint(0, 11, (64, 7)), 6, batch=16)
+    analysis = analyse(net, task.example_inputs())
+    measured, zeroed = OutputDistance.with_weights, list[float]()
+
+    def watched(self: OutputDistance, changed: Collection[str], views: Any, weights: Any) -> float:
+        if "out.weight" in changed:
+            head = self._read["out.weight"].detach()  # pyright: ignore[reportPrivateUsage]
+            zeroed.append(measured(self, {"out.weight"}, [head], [torch.zeros_like(head)]))
+        return measured(self, changed, views, weights)
+
+    monkeypatch.setattr(OutputDistance, "with_weights", watched)
+    finish(score(net, analysis, analysis.empty(), "obs", task))
+    assert zeroed and min(zeroed) > 0
+    assert net.out.weight is net.embed.weight
