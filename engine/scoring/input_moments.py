@@ -50,7 +50,8 @@ class InputMoments:
 
     Attributes:
         weight: [m, ...] view of the parameter in which its matrix lies.
-        index: [k] index along the weight's input dimension of each of its columns.
+        dim: The weight's input dimension.
+        index: [k] index along that dimension of each of its columns.
         wanted: Rows after which it looks at no more.
         centred: A bias can hold the mean.
         sums: [k].
@@ -61,6 +62,7 @@ class InputMoments:
     """
 
     weight: Any
+    dim: int
     index: Any
     wanted: int
     centred: bool
@@ -325,7 +327,7 @@ def _empty_moments(rated: RatedModel, product: Any, dim: int) -> list[InputMomen
         view = weight[:0] if product.derived else unit.view(weight)
         wanted = max(ENOUGH * size, FEWEST) if size else 0
         sums, products = torch.zeros(size, dtype=torch.float64, device=wide), torch.zeros(size, size, device=wide)
-        made.append(InputMoments(view, index, wanted, bool(product.bias), sums, products))
+        made.append(InputMoments(view, dim, index, wanted, bool(product.bias), sums, products))
     return made
 
 
@@ -345,7 +347,7 @@ def read_alike(
     alike, changed = list[SameInputs](), set[str]()
     for reading in readings:
         for product in found.get(reading.tensor, ()):
-            columns = _columns(reading, product, left)
+            columns = columns_of(reading, product, left)
             if columns is None or not product.rows:
                 continue
             if not len(product.weight):
@@ -361,8 +363,13 @@ def read_alike(
     return alike, changed
 
 
-def _columns(reading: Reading, product: InputMoments, left: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """[n, b] columns that each structure left owns in a product; None where they do not own equally many, or none."""
+def columns_of(reading: Reading, product: InputMoments, left: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """[n, b] columns that each structure left owns in a product; None where they do not own equally many, or none.
+
+    Nor do they where the weight is read along another dimension than the product reads it.
+    """
+    if reading.dim != product.dim:
+        return None
     owner = np.full(int(max(product.index.max().item(), reading.indices.max())) + 1 if len(product.index) else 0, -1)
     if not len(owner):
         return None
