@@ -115,7 +115,7 @@ def _untrained(results: dict[str, harness.Result]) -> list[BenchmarkPoint]:
     found: list[BenchmarkPoint] = []
     for cell, one in results.items():
         net, *rest = cell.split("/")
-        if rest == ["taylor-untrained", "0"]:
+        if rest == ["obs-untrained", "0"]:
             values = ({"value": one["original"]}, {"value": one["cut"]}, one["metric"])
             told = (0, "least squares, no training", f"defaults {cell}")
             found.append(_point(SUBJECTS[net], one["kept"], values, told))
