@@ -27,7 +27,7 @@ from .export.table import exporter_named
 from .jobs import CancelToken, Job, NeverCancelled, Progress, check, finish
 from .model_inputs import Inputs, at_batch, batch_size, inputs_of, mapped
 from .planning.budget_schedule import goals_of, require_way
-from .planning.goal import reached, solve
+from .planning.goal import exchange_of, reached, solve
 from .planning.infeasibility import goal_text
 from .planning.protocol import (
     MASK_STEPS,
@@ -43,13 +43,14 @@ from .planning.protocol import (
     kind_named,
 )
 from .planning.scope import outside_scope, touching
+from .planning.share_exchange import require_search
 from .planning.target_shape import forced_sizes
 from .recovery.checkpoint import Checkpoint, KeptTeacher
 from .recovery.mask_training import learn_masks
 from .recovery.protocol import RecoverySettings, chosen_by_repair, require_possible
 from .recovery.recover import recover
 from .runtime.load_pruned import load_pruned
-from .scoring.criteria import default_criterion, ranked, score
+from .scoring.criteria import default_criterion, ranked, score, search
 from .scoring.score_options import Choices
 from .session.open_model import Prepared, analysed, first_look, prepare, run_evaluation, runs
 from .session.states import Exported
@@ -271,6 +272,7 @@ def prune(
     rounds: int = 1,
     choose: Choose | str = Choose.SCORES,
     mask_steps: int = MASK_STEPS,
+    search_shares: int | None = None,
     outputs: Sequence[str] = (),
     own_class: bool = False,
     uniform: bool = False,
@@ -318,6 +320,9 @@ def prune(
         choose: How it is chosen which structures stay: by "scores" at once, in "rounds" (as many as `rounds` says; of a
             tenth each, where it says one), or by "masks" that are learned together with the weights.
         mask_steps: Training steps in which masks are learned.
+        search_shares: Have layers give each other shares of the plan while the repaired outputs come nearer to the
+            original's, and measure this many plans at most; 0 for as many as fit into the time of one recovery epoch,
+            None for no search.
         outputs: Paths of the outputs that must stay ("logits", "0"), () for all.
         own_class: Only cuts that run with the unchanged class: no number in a forward is replaced.
         uniform: Of a transformers model, only plans that one configuration describes: equal counts in all layers.
@@ -378,6 +383,7 @@ def prune(
         rounds=rounds,
         choose=_choose(choose),
         mask_steps=mask_steps,
+        search_shares=search_shares,
         accept_preprocessing=accept_preprocessing,
         seed=seed,
         device=device_named(device),
@@ -474,6 +480,7 @@ class _Request:
     rounds: int
     choose: Choose
     mask_steps: int
+    search_shares: int | None
     accept_preprocessing: bool
     seed: int
     device: str
@@ -490,6 +497,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     if asked.recovery is not None and task is None:
         raise TaskError("prune.no_data", "Recovery needs data. Name the data with task, or leave recovery out.")
     require_way(asked.choose, asked.rounds, task is not None)
+    require_search(asked.search_shares, asked.goal, task is not None, asked.spec.uniform)
     before, info = (None, None) if task is None else (yield from _evaluated(asked, task, prepared.opened, token))
     analysis = yield from analysed(prepared, token)
     outside_scope(analysis, asked.goal)
@@ -514,6 +522,9 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
             token=token,
         )
         after = _plan(asked, original, analysis, scores, goal, whole, removed, locked)
+        after = yield from _searched(
+            asked, model, task, info, analysis, scores, goal, removed, locked, after, notes, passes, token
+        )
         if (after == removed).all():
             continue
         if asked.choose is Choose.MASKS and task is not None:
@@ -596,6 +607,42 @@ def _plan(
     if asked.spec.uniform and (goal == whole or not goal.shape):  # a shape fits when it is reached
         plan = fitting_plan(original, analysis, plan, scores, locked, goal.shape)
     return plan
+
+
+def _searched(
+    asked: _Request,
+    model: nn.Module,
+    task: Task | None,
+    info: TaskInfo | None,
+    analysis: Analysis,
+    scores: NDArray[np.float64],
+    goal: Goal,
+    removed: Mask,
+    locked: Mask,
+    plan: Mask,
+    notes: list[Message],
+    passes: PassLimit,
+    token: CancelToken,
+) -> Job[Mask]:
+    """[S] the plan of a round, with its shares searched where that was asked for; a note says what came of it."""
+    if asked.search_shares is None or task is None or info is None:
+        return plan
+    found = yield from search(
+        model,
+        analysis,
+        removed,
+        task,
+        exchange_of(analysis, scores, goal, plan, removed, locked),
+        plan,
+        text=info.tokens > 0,
+        measurements=asked.search_shares,
+        seed=asked.seed,
+        device=asked.device,
+        limit=passes,
+        token=token,
+    )
+    notes.append(found.message)
+    return found.removed
 
 
 def _masked(

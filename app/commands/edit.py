@@ -113,6 +113,25 @@ EDIT = (
         line=True,
     ),
     Command(
+        "edit.search",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Search shares"),
+        QT_TRANSLATE_NOOP(
+            CONTEXT,
+            "Plan for the goal, then move shares between layers while the repaired outputs come nearer to the "
+            "original's. Takes about as long as an epoch of a recovery; cancelled, it leaves the best plan so far.",
+        ),
+        lambda window: window.workbench.plan.search_shares(),
+        "",
+        preconditions.all_of(
+            _EDITABLE,
+            preconditions.has_weights,
+            preconditions.has_task,
+            preconditions.has_scores,
+            preconditions.has_shares,
+        ),
+    ),
+    Command(
         "edit.depth",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Allow removing whole blocks"),

@@ -77,6 +77,7 @@ class Contents:
         marked: [S] the plan, on top of `removed`.
         locked: [S] protected by the user.
         by_hand: [S] decided by hand; the solver leaves it.
+        searched: [S] the marks that the last search of shares left, [0] before any.
         goal: Keep and lose.
         target: Where the model will run.
         device: Where it is trained and evaluated.
@@ -109,6 +110,7 @@ class Contents:
     marked: Mask = field(default_factory=EMPTY.copy)
     locked: Mask = field(default_factory=EMPTY.copy)
     by_hand: Mask = field(default_factory=EMPTY.copy)
+    searched: Mask = field(default_factory=EMPTY.copy)
     goal: Goal = field(default_factory=Goal)
     target: TargetSpec = field(default_factory=TargetSpec)
     device: str = CPU
@@ -193,6 +195,11 @@ class Contents:
         assert self.analysis is not None
         spared = self.locked | (self.by_hand & ~self.marked)
         return identities(self.analysis, spared & ~self.removed), identities(self.analysis, self.by_hand & self.marked)
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether the plan is the one that a search of shares has left."""
+        return bool(self.marked.any()) and np.array_equal(self.marked, self.searched)
 
     def snapshot(self) -> Snapshot:
         """What undo would bring back."""

@@ -131,6 +131,15 @@ def has_shape(document: Document) -> str:
     return say("This model has no layers, heads or channels that a target shape could count.")
 
 
+def has_shares(document: Document) -> str:
+    """The goal leaves open how much each layer keeps, and no search of that is under way."""
+    if any(job.method == "search_shares" for job in document.jobs):
+        return no_long_job(document)
+    if document.goal.shape or not document.contents.wanted.limits:
+        return say("The goal says how much each layer keeps, so there are no shares to search.")
+    return ""
+
+
 def needs_latency_table(document: Document) -> str:
     """What removal saves on the target is neither known nor being measured."""
     if document.job_about(("latencies", document.target)) is not None:
@@ -147,6 +156,7 @@ def no_long_job(document: Document) -> str:
         "lowest": say("A search is running. Wait for it, or cancel it and resume later."),
         "compare": say("Baselines are being made. Wait, or cancel: finished baselines are kept."),
         "sensitivity": say("Sensitivity is being measured. Wait, or cancel: results so far are kept."),
+        "search_shares": say("Shares are being searched. Wait, or cancel it to take the best plan so far."),
     }
     return next((sentence for method, sentence in sentences.items() if method in methods), "")
 

@@ -31,7 +31,7 @@ JUMP = 10.0
 """How many times faster than before work has to go for having been done already."""
 LASTING = frozenset({"recover", "sweep", "sensitivity", "lowest", "compare", "prune"})
 """What keeps as it goes what it has made, and goes on from there when it is asked for once more."""
-KEEPS = LASTING | {"latencies"}
+KEEPS = LASTING | {"latencies", "search_shares"}
 """What loses next to nothing when it is cancelled; what was timed is not timed again."""
 GOING_ON = "progress.going_on"
 TRAINING = frozenset(

@@ -5,18 +5,24 @@ from typing import Any
 from PySide6.QtCore import QObject, Slot
 
 from secateur.engine.errors import PlanError, SecateurError
+from secateur.engine.jobs import Cancelled
 from secateur.engine.latency.savings import Saving
 from secateur.engine.planning.protocol import Cost
 from secateur.engine.scoring.score_options import Choices
+from secateur.engine.scoring.share_search import SearchedPlan
 from secateur.engine.session.states import PlanIntent
 from secateur.engine.structures.analysis import Mask
 from secateur.engine.workflows.shape_answer import ShapeAnswer
 
 from ..document.document import Document
 from ..text.titles import criterion_called, state_called
+from ..text.translate import sentence
 from .job_queue import QueuedJob
 from .job_runner import JobRunner
 from .plan_solver import PlanSolver
+
+SEARCH = ("search", "shares")
+"""What a search of shares is about: one at a time."""
 
 
 class PlanJobs(QObject):
@@ -106,6 +112,49 @@ class PlanJobs(QObject):
             on_done=lambda marked: self._suggested(marked, revision),
             on_error=lambda error: self._not_suggested(error, revision),
         )
+
+    def search_shares(self) -> None:
+        """Plan for the goal, then have layers give each other shares while the repaired outputs come nearer.
+
+        The best plan so far is taken when it is cancelled, too.
+        """
+        document, contents = self._document, self._document.contents
+        if document.scores is None or document.plan.refuses():
+            return
+        if document.goal.cost is Cost.LATENCY and contents.table is None:
+            document.say(self.tr("Measuring cut models on the target. Search the shares again after that."))
+            return self.measure_latencies()
+        locked, by_hand = contents.decided()
+        intent = PlanIntent(document.criterion, locked=locked, goal=contents.wanted, marked=by_hand, search=0)
+        revision, better = document.revision, list[SearchedPlan]()
+
+        def stopped(error: SecateurError) -> None:
+            if better and isinstance(error, Cancelled):
+                self._searched(min(better, key=lambda one: one.after), revision)
+
+        self._runner.run(
+            self.tr("Search shares of layers"),
+            lambda found: self._searched(found, revision, finished=True),
+            "search_shares",
+            contents.present,
+            intent,
+            document.scores,
+            contents.table,
+            about=SEARCH,
+            arrived=better.extend,
+            otherwise=stopped,
+        )
+
+    def _searched(self, found: SearchedPlan, revision: int, finished: bool = False) -> None:
+        document = self._document
+        if revision != document.revision or document.busy:
+            return document.say(self.tr("The plan was changed meanwhile, so the searched one was not taken."))
+        if not (found.removed & ~document.removed).any():
+            return document.say(self.tr("The current state already meets the goal. Lower the goal to cut more."))
+        document.plan.apply_plan(found.removed, self.tr("search shares"))
+        if finished:  # broken off, it would not be found again by a recipe
+            document.contents.searched = document.marked
+        document.say(sentence(found.message))
 
     def _plan_shape(self, revision: int) -> None:
         """Have the engine plan for a goal with a target shape: what a configuration accepts, only the model tells."""

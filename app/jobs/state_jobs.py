@@ -55,6 +55,7 @@ class StateJobs(QObject):
             marked=by_hand,
             choices=document.choices,
             lose=document.goal.lose / 100,
+            search=0 if contents.is_searched else None,
         )
         text = counted(count, self.tr("cut {count} structure"), self.tr("cut {count} structures"))
         title = counted(count, self.tr("Cut {count} structure"), self.tr("Cut {count} structures"))

@@ -40,7 +40,7 @@ SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect
 
 BUTTONS = ("file.open", "edit.suggest", "run.lowest", "edit.undo", "edit.redo")
 """Commands that have a button of their own here."""
-IN_MENU = ("edit.kinds", "edit.shape", "edit.suggest", "run.lowest", "edit.redo")
+IN_MENU = ("edit.kinds", "edit.shape", "edit.suggest", "edit.search", "run.lowest", "edit.redo")
 """Those that go into a menu where the bar is narrow."""
 TARGETS = (
     TargetSpec("onnxruntime", 1, 1, 16),

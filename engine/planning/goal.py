@@ -24,6 +24,7 @@ from .marks import keep as keep
 from .protocol import Cost, Goal, Limit, Planned, Ranking, Reached
 from .scope import outside_scope
 from .search import Problem, finest
+from .share_exchange import ShareExchange, in_order
 from .target_shape import reached_shape, with_shape_planned
 
 
@@ -99,6 +100,32 @@ def solve(
     return Planned(plan, reached(analysis, goal, plan, latencies))
 
 
+def exchange_of(
+    analysis: Analysis,
+    scores: NDArray[np.float64],
+    goal: Goal,
+    plan: Mask,
+    removed: Mask | None = None,
+    locked: Mask | None = None,
+    latencies: LatencyTable | None = None,
+) -> ShareExchange:
+    """What the sets of a plan can give each other; arguments as of `solve`, which made the plan [S].
+
+    Blocks, and kinds that the goal counts, stay as the plan has them.
+    """
+    removed = analysis.empty() if removed is None else removed
+    locked = analysis.empty() if locked is None else locked
+    meter, _, limits = _measured(analysis, goal, latencies)
+    kinds = tuple(kind for kind in other_kinds(goal) if kind is not Kind.BLOCK)
+    settled = removed.copy()
+    for one in analysis.sets:
+        if one.kind not in kinds:
+            settled[one.structures] |= plan[one.structures]
+    barred, gone = locked | outside_scope(analysis, goal), with_what_they_hold(analysis, settled)
+    options = removal_options(analysis, scores, gone, barred, replace(goal, kinds=kinds)) if kinds else []
+    return ShareExchange(meter, in_order(options, plan), limits)
+
+
 def reached(
     analysis: Analysis, goal: Goal, removed: Mask, latencies: LatencyTable | None = None
 ) -> tuple[Reached, ...]:
@@ -169,6 +196,7 @@ def _blocks_compete(goal: Goal) -> bool:
 
 __all__ = [
     "check_plan",
+    "exchange_of",
     "keep",
     "reached",
     "solve",

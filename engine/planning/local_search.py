@@ -166,6 +166,19 @@ class LocalSearch:
         """[*] how far costs [*, K] are from the nearest limit, as a share of it; negative over one."""
         return ((self.limits - costs) / np.maximum(self.limits, 1)).min(axis=-1)
 
+    def effect(self, number: int, count: int) -> tuple[NDArray[np.int64], float]:
+        """What a candidate loses or gets back when it keeps so many: the structures, and what is saved by it.
+
+        Costs in the unit of the first one, each measured by its limit; negative where they grow.
+        """
+        move = self._to(number, count)
+        return move.structures, float(self._weighed(self.costs - self._after([move]))[0])
+
+    def move(self, number: int, count: int) -> None:
+        """Have a candidate keep so many."""
+        move = self._to(number, count)
+        self._take(move, self._after([move])[0])
+
     def savings(self) -> NDArray[np.int64]:
         """[C, K] what one step down of each candidate saves."""
         return self.costs - self._after([self._move(number, -1) for number in range(len(self.options))])

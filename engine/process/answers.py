@@ -21,6 +21,7 @@ from ..masks.learned_gates import LearnedGates
 from ..recipes.compatibility import Fit
 from ..recipes.replay_result import Replay
 from ..scoring.partial_scores import PartialScores
+from ..scoring.share_search import SearchedPlan
 from ..sensitivity.protocol import Sensitivity, SensitivityPoint
 from ..session.filter_images import Filters
 from ..session.states import OpenedModel, State
@@ -59,6 +60,7 @@ RESULTS: Mapping[str, Any] = MappingProxyType(
         "save": str,
         "savings": tuple[Saving, ...],
         "score": NDArray[np.float64],
+        "search_shares": SearchedPlan,
         "sensitivity": Sensitivity,
         "shape": ShapeAnswer,
         "states": tuple[State, ...],
@@ -77,6 +79,9 @@ RESULTS: Mapping[str, Any] = MappingProxyType(
 )
 """Name of a call -> type of its result."""
 ON_THE_WAY: Mapping[str, Any] = MappingProxyType(
-    {kind.__name__: kind for kind in (Baseline, LearnedGates, PartialScores, SensitivityPoint, State, Trial)}
+    {
+        kind.__name__: kind
+        for kind in (Baseline, LearnedGates, PartialScores, SearchedPlan, SensitivityPoint, State, Trial)
+    }
 )
 """What a job may tell before it ends (`Progress.made`, `Progress.so_far`), by the name that stands before it."""

@@ -22,6 +22,7 @@ from ..workflows.check_shape import check_shape
 from ..workflows.export import export_refusals, export_state
 from ..workflows.latency_table import latency_savings, latency_table
 from ..workflows.measure import measure_states
+from ..workflows.plan import search_shares
 from ..workflows.prune import prune_state
 from ..workflows.read_layers import read_layers
 from ..workflows.remote_bench import read_remote_bench, write_remote_bench
@@ -55,6 +56,7 @@ CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "save": save_project,
         "savings": latency_savings,
         "score": Session.score,
+        "search_shares": search_shares,
         "sensitivity": measure_sensitivity,
         "shape": check_shape,
         "states": Session.states,

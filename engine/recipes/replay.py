@@ -35,6 +35,7 @@ from ..workflows.baselines import make_baseline
 from ..workflows.export import export_state
 from ..workflows.latency_limit import table_for
 from ..workflows.learn_masks import masked_state
+from ..workflows.plan import searched
 from ..workflows.prune import made_before
 from .compatibility import Fit, Mode, fit, shown
 from .machines import require_goal_here, require_here
@@ -416,4 +417,5 @@ def _planned_again(intent: PlanIntent, goal: Goal, run: _Run, token: CancelToken
     marked, missing_too = from_identities(analysis, intent.marked)
     run.missing += missing + missing_too
     table = yield from table_for(session, goal, token)
-    return solve(analysis, scores, goal, session.removed(run.state) | marked, locked, table).removed
+    plan = solve(analysis, scores, goal, session.removed(run.state) | marked, locked, table).removed
+    return (yield from searched(session, run.state, replace(intent, goal=goal), scores, plan, table, token))

@@ -1,10 +1,11 @@
 """The table of criteria, their cost and availability, and the function that scores by any of them."""
 
-from collections.abc import Generator, MutableMapping
+from collections.abc import Callable, Generator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from traceback import format_exc
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from ..jobs import CancelToken, Job, NeverCancelled
 from ..messages import title
 from ..model_inputs import Inputs
 from ..planning.protocol import Goal, Ranking
+from ..planning.share_exchange import ShareExchange
 from ..structures.analysis import Analysis, Mask
 from ..structures.transition import KeptIndices
 from ..tasks.protocol import Split, Task, TaskInfo
@@ -36,6 +38,7 @@ from .partial_scores import finished_scores
 from .protocol import Criterion, Needs, PassCost, RatedModel, ScoringContext, no_loss
 from .random_draw import RANDOM
 from .score_options import Choices, Combine, Slices
+from .share_search import SearchedPlan, search_shares
 from .structured_obs import STRUCTURED_OBS
 from .taylor import TAYLOR
 from .tied_weights import further_uses
@@ -56,6 +59,9 @@ DEFAULTS = ("taylor", "l1")
 """What rates structures where nobody has said it: the first of these that is available."""
 REPAIRED = ("obs", *DEFAULTS)
 """The same where what is chosen counts on a repair by least squares."""
+
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,35 +172,115 @@ def score(
     """
     choices = choices or Choices()
     rule = _criterion(criterion, choices, ScoringContext(analysis, removed, None if task is None else {}))
-    kept = analysis.kept_indices(removed) if kept_before is None else kept_before
-    slices = slices_of(analysis, kept, choices.slices or rule.slices or Slices.CONSUMERS)
-    combine = choices.combine or rule.combine or Combine.SUM
-    known = {} if known is None else known
+    token = token or NeverCancelled()
 
     def finish(scores: NDArray[np.float64]) -> NDArray[np.float64]:
         filled = fill_blocks(analysis, np.where(removed, np.nan, scores))
         return np.where(removed, np.nan, normalised(analysis, filled, choices.normalise or rule.normalise))
 
-    where = CPU
+    def rate(rated: RatedModel) -> Job[NDArray[np.float64]]:
+        return finished_scores(rule.rate(rated, token), finish)
+
+    where = Placement(device, limit, group)
+    return (yield from _on_rated(model, analysis, removed, rule, task, choices, seed, rate, where, known, kept_before))
+
+
+def search(
+    model: Any,
+    analysis: Analysis,
+    removed: Mask,
+    task: Task,
+    exchange: ShareExchange,
+    plan: Mask,
+    *,
+    text: bool,
+    measurements: int = 0,
+    seed: int = 0,
+    device: str = CPU,
+    limit: PassLimit | None = None,
+    token: CancelToken | None = None,
+) -> Job[SearchedPlan]:
+    """Move shares between the coupled sets of a plan while the outputs come nearer to the original's.
+
+    The model is left exactly as it was, also when cancelled or when it raises; `Progress.made` is the best plan so far.
+
+    Args:
+        model: A `torch.nn.Module` from which `removed` is already cut.
+        analysis: Of the original model.
+        removed: [S] what the model no longer has.
+        task: Gives the data.
+        exchange: What sets can give each other.
+        plan: [S] to begin with.
+        text: The data is text.
+        measurements: Plans to measure at most, 0 for as many as fit into the time of one recovery epoch.
+        seed: Of what is random: the order of the data, draws.
+        device: Where the model runs.
+        limit: How many samples run at a time there, kept from one job to the next; None to find out.
+        token: Cancels the job.
+
+    Raises:
+        TaskError: The moments of all layers do not fit into memory, or the outputs do not compare.
+    """
+    token = token or NeverCancelled()
+
+    def searched(rated: RatedModel) -> Job[SearchedPlan]:
+        return search_shares(rated, exchange, plan, text, measurements, token)
+
+    where = Placement(device, limit, ALONE)
+    return (yield from _on_rated(model, analysis, removed, STRUCTURED_OBS, task, Choices(), seed, searched, where))
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a model is rated.
+
+    Attributes:
+        device: That is asked for.
+        limit: How many samples run at a time there, kept from one job to the next; None to find out.
+        group: The processes that rate the same model together.
+    """
+
+    device: str
+    limit: PassLimit | None
+    group: Group
+
+
+def _on_rated(
+    model: Any,
+    analysis: Analysis,
+    removed: Mask,
+    rule: Criterion,
+    task: Task | None,
+    choices: Choices,
+    seed: int,
+    use: Callable[[RatedModel], Job[Found]],
+    where: Placement,
+    known: MutableMapping[int, float] | None = None,
+    kept_before: KeptIndices | None = None,
+) -> Job[Found]:
+    """A job on a model as a criterion rates it; the model is left exactly as it was."""
+    kept = analysis.kept_indices(removed) if kept_before is None else kept_before
+    slices = slices_of(analysis, kept, choices.slices or rule.slices or Slices.CONSUMERS)
+    combine = choices.combine or rule.combine or Combine.SUM
+    device, limit = CPU, where.limit
     if rule.needs_data:
-        where = yield from device_for(device, model, scored=True, watched=rule.watches)
-    with placed(where, model), _undisturbed(model), np.errstate(invalid="ignore"):
+        device = yield from device_for(where.device, model, scored=True, watched=rule.watches)
+    with placed(device, model), _undisturbed(model), np.errstate(invalid="ignore"):
         parameters = parameters_of(model, analysis, kept)
         parameters |= further_uses(parameters, slices, rule.needs_data)
         made = _running(model, analysis, parameters, slices) if rule.reads_weights else {}
-        limit = PassLimit() if limit is None or where != device else limit  # of another device it says nothing
-        limit.begin(where)
+        limit = PassLimit() if limit is None or device != where.device else limit  # of another one it says nothing
+        limit.begin(device)
+        known = {} if known is None else known
+        group = where.group
         rated = RatedModel(
             model, analysis, removed, kept, parameters, slices, combine, task, choices, seed, known, made, group, limit
         )
-
-        def rate() -> Job[NDArray[np.float64]]:
-            return finished_scores(rule.rate(rated, token or NeverCancelled()), finish)
-
         try:
             if not rule.needs_data or not group.is_alone:  # several begin anew together or not at all
-                return (yield from rate())
-            return (yield from in_fitting_parts(rate, model, lambda: _calibration_inputs(task), limit))
+                return (yield from use(rated))
+            inputs = partial(_calibration_inputs, task)
+            return (yield from in_fitting_parts(partial(use, rated), model, inputs, limit))
         except (SecateurError, GeneratorExit):
             raise
         except Exception as error:

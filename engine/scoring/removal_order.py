@@ -114,8 +114,19 @@ def consumer(weights: Sequence[Tensor], moments: Tensor, columns: Tensor) -> Con
         moments: [k, k] mean products of the inputs, of centred ones where a bias can hold the mean.
         columns: [S, b] the columns that each structure owns.
     """
-    kind = torch.float64 if len(moments) <= WIDE else torch.float32
-    originals, moments = [one.detach() for one in weights], moments.to(kind).clone()
+    moments, factor = ridged(moments)
+    originals, kind = [one.detach() for one in weights], moments.dtype
+    parts = [_reduced(one, kind) for one in originals]
+    scales = [float(LINALG.norm(one @ factor)) or 1.0 for one in parts]
+    weight = _reduced(torch.cat([one / scale for one, scale in zip(parts, scales, strict=True)]), kind)
+    places = torch.arange(len(moments), device=moments.device)
+    inverse = torch.cholesky_inverse(factor)
+    return Consumer(originals, scales, moments, weight, inverse, places, places.clone(), columns)
+
+
+def ridged(moments: Tensor) -> tuple[Tensor, Tensor]:
+    """[k, k] moments with a ridge, in the precision that they ask for, and their Cholesky factor."""
+    moments = moments.to(torch.float64 if len(moments) <= WIDE else torch.float32).clone()
     ridge = RIDGE * float(moments.diagonal().mean().clamp_min(1e-12))
     moments.diagonal().add_(ridge)
     factor, failed = LINALG.cholesky_ex(moments)
@@ -123,12 +134,27 @@ def consumer(weights: Sequence[Tensor], moments: Tensor, columns: Tensor) -> Con
         moments.diagonal().add_(9 * ridge)
         ridge *= 10
         factor, failed = LINALG.cholesky_ex(moments)
-    parts = [_reduced(one, kind) for one in originals]
-    scales = [float(LINALG.norm(one @ factor)) or 1.0 for one in parts]
-    weight = _reduced(torch.cat([one / scale for one, scale in zip(parts, scales, strict=True)]), kind)
-    places = torch.arange(len(moments), device=moments.device)
-    inverse = torch.cholesky_inverse(factor)
-    return Consumer(originals, scales, moments, weight, inverse, places, places.clone(), columns)
+    return moments, factor
+
+
+def refitted(weights: Sequence[Tensor], moments: Tensor, gone: Tensor) -> list[Tensor]:
+    """[m, k] weights that come nearest to the original products without some of their inputs, 0 at these.
+
+    W G_:S [G_SS]^-1, S what is left: what `removal_order` leaves, whatever the order was.
+
+    Args:
+        weights: [m, k] of each product; all read the same inputs.
+        moments: [k, k] of the inputs, `ridged`.
+        gone: [g] columns.
+    """
+    left = torch.ones(len(moments), dtype=torch.bool, device=moments.device)
+    left[gone] = False
+    read = moments[:, left]
+    factor = LINALG.cholesky_ex(read[left])[0]
+    found = [torch.zeros_like(one) for one in weights]
+    for full, one in zip(found, weights, strict=True):
+        full[:, left] = torch.cholesky_solve((one.to(read) @ read).T, factor).T.to(full)
+    return found
 
 
 def _reduced(weight: Tensor, kind: torch.dtype) -> Tensor:

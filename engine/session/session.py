@@ -29,6 +29,7 @@ from ..errors import Message, OpenError, PlanError, SecateurError, TaskError
 from ..foreign_code.consent import NO_CONSENT, Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, staged
 from ..masks.gates import StructureGates
+from ..planning.share_exchange import ShareExchange
 from ..recovery.budget import Budget, Unit
 from ..recovery.checkpoint import Checkpoint, KeptTeacher, delete_checkpoints
 from ..recovery.mask_training import learn_masks as train_masks
@@ -36,9 +37,10 @@ from ..recovery.protocol import RecoverySettings, Repair
 from ..recovery.recover import recover as recover_model
 from ..recovery.tensorboard_log import logged_curve
 from ..recovery.training_curve import recorded_curve, thinned
-from ..scoring.criteria import CRITERIA
+from ..scoring.criteria import CRITERIA, search
 from ..scoring.criteria import score as rate
 from ..scoring.score_options import Choices
+from ..scoring.share_search import SearchedPlan
 from ..sources.exported_folder import read_weights
 from ..sources.named_code import by_hand, code_of, require_consent
 from ..sources.nan_check import no_numbers
@@ -545,7 +547,7 @@ class Session:
         seed: int = 0,
         token: CancelToken = NEVER,
     ) -> Job[NDArray[np.float64]]:
-        """[S] scores of a state by a criterion, NaN where removed; `Partial` ones on the way."""
+        """[S] scores of a state by a criterion, NaN where removed; `PartialScores` on the way."""
         loaded, one, choices = self.loaded, self.history.state(state), choices or Choices()
         model, group = self.model(state), ALONE
         if loaded.task is not None and criterion in CRITERIA and CRITERIA[criterion].parallel:
@@ -572,6 +574,43 @@ class Session:
         except BaseException:
             group.abandon()
             raise
+
+    def search_shares(
+        self,
+        state: str,
+        exchange: ShareExchange,
+        plan: Mask,
+        measurements: int,
+        seed: int = 0,
+        token: CancelToken = NEVER,
+    ) -> Job[SearchedPlan]:
+        """Move shares between the sets of a plan [S] of a state; the best plan so far on the way.
+
+        Args:
+            state: Where to start.
+            exchange: What sets can give each other.
+            plan: [S] to begin with.
+            measurements: Plans to measure at most, 0 for as many as fit into the time of one recovery epoch.
+            seed: Of what is random.
+            token: Cancels.
+        """
+        loaded, one = self.loaded, self.history.state(state)
+        return (
+            yield from search(
+                self.model(state),
+                loaded.analysis,
+                loaded.mask(one),
+                self.task,
+                exchange,
+                plan,
+                text=loaded.info is not None and loaded.info.tokens > 0,
+                measurements=measurements,
+                seed=seed,
+                device=self.device,
+                limit=self._passes(),
+                token=token,
+            )
+        )
 
     def _passes(self) -> PassLimit:
         """How many samples run at a time on the session's device."""

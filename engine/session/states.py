@@ -62,6 +62,8 @@ class PlanIntent:
         marked: What a hand has marked, by set key, original indices.
         choices: About the scores.
         lose: What of the metric may be lost, as `LossLimit.loss` counts; None where nobody said it.
+        search: Plans that were measured at most to move shares between layers, 0 for as many as fit into the time of
+            one recovery epoch; None for no search.
     """
 
     criterion: str = ""
@@ -74,6 +76,7 @@ class PlanIntent:
     marked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     choices: Choices = field(default_factory=Choices)
     lose: float | None = None
+    search: int | None = None
 
     @property
     def asked(self) -> Goal | None:

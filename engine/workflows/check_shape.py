@@ -22,7 +22,7 @@ from ..planning.protocol import DEFAULT_KINDS, Goal, KindLimit
 from ..planning.target_shape import KindSize, shape_of
 from ..session.states import PlanIntent
 from ..structures.analysis import Kind, Mask, from_identities
-from .learn_masks import planned
+from .plan import planned
 from .shape_answer import ShapeAnswer, ShapePlan, ShapeProblem
 from .shape_plan import JOINT, shape_plan
 

@@ -7,11 +7,9 @@ from numpy.typing import NDArray
 
 from ..jobs import CancelToken, Job, NeverCancelled
 from ..latency.protocol import LatencyTable
-from ..planning.goal import solve
-from ..planning.protocol import Goal
-from ..session.states import MaskIntent, PlanIntent, State
-from ..structures.analysis import Mask, from_identities
+from ..session.states import MaskIntent, State
 from .latency_limit import table_for
+from .plan import planned, searched
 
 if TYPE_CHECKING:
     from ..session.session import Session  # brings torch
@@ -48,40 +46,5 @@ def masked_state(
     if scores is None:
         scores = yield from session.score(state, plan.criterion, plan.choices, plan.seed, token)
     removed = planned(session, state, plan, plan.goal, scores, latencies)
+    removed = yield from searched(session, state, plan, scores, removed, latencies, token)
     return (yield from session.learn_masks(state, removed, scores, intent, token))
-
-
-def planned(
-    session: "Session",
-    state: str,
-    plan: PlanIntent,
-    goal: Goal,
-    scores: NDArray[np.float64],
-    latencies: LatencyTable | None,
-    token: CancelToken | None = None,
-) -> Mask:
-    """[S] the plan for a goal from a state, that one configuration describes where that is asked for.
-
-    Args:
-        session: With the model.
-        state: Where to start.
-        plan: Locks, marks, and the goal that is to be reached in the end.
-        goal: That of this round.
-        scores: [S] of the state.
-        latencies: Of the target, where the goal limits the latency.
-        token: Cancels while the nearest plan that a configuration describes is sought.
-
-    Raises:
-        PlanError: The goal cannot be reached.
-        Cancelled: The token was set.
-    """
-    locked, _ = from_identities(session.analysis, plan.locked)
-    marked, _ = from_identities(session.analysis, plan.marked)
-    gone = session.removed(state) | marked
-    removed = solve(session.analysis, scores, goal, gone, locked, latencies).removed
-    if session.prepared.spec.uniform and not (goal.shape and goal != plan.goal):  # a shape fits when it is reached
-        from ..surgery.repair.keep_uniform import fitting_plan  # brings torch
-
-        model = session.prepared.opened.model
-        removed = fitting_plan(model, session.analysis, removed, scores, locked, goal.shape, token)
-    return removed

@@ -20,6 +20,7 @@ from ..planning.budget_schedule import goals_of, require_way
 from ..planning.goal import solve
 from ..planning.protocol import MASK_STEPS, PLAN, SCORES, Choose, Goal
 from ..planning.scope import outside_scope
+from ..planning.share_exchange import require_search
 from ..recovery.budget import Budget, Unit
 from ..recovery.protocol import RECOVERY, Mixing, RecoverySettings, require_mixable, require_possible, require_whole
 from ..scoring.criteria import CRITERIA, ranked
@@ -28,7 +29,8 @@ from ..session.states import MaskIntent, PlanIntent, State
 from ..structures.analysis import from_identities
 from ..tasks.protocol import Split
 from .latency_limit import in_time, table_for
-from .learn_masks import masked_state, planned
+from .learn_masks import masked_state
+from .plan import planned, searched
 
 if TYPE_CHECKING:
     from ..session.session import Session  # brings torch
@@ -51,6 +53,8 @@ class PruneSettings:
         recovery: How each cut is recovered, None for not at all.
         rounds: How often to score, cut and recover on the way, with budgets in between (geometric).
         seed: Of what is random in the scores.
+        search: Plans to measure at most to move shares between layers, 0 for as many as fit into the time of one
+            recovery epoch; None for no search.
         locked: What must not be removed, by set key, original indices.
         marked: What goes in any case, by set key, original indices.
         choices: About the scores.
@@ -104,6 +108,18 @@ class PruneSettings:
     seed: Annotated[
         int, Option(title="Seed", help="of what is random in the scores", minimum=0, on_command_line=False)
     ] = 0
+    search: Annotated[
+        int | None,
+        Option(
+            title="Search shares",
+            help="have layers give each other shares while the repaired outputs come nearer to the original's; measure "
+            "this many plans at most (0: as many as fit into the time of one recovery epoch)",
+            minimum=0,
+            group=PLAN,
+            flag="--search-shares",
+            metavar="N",
+        ),
+    ] = None
     locked: Annotated[
         dict[str, list[int]],
         Option(
@@ -141,6 +157,7 @@ class PruneSettings:
             marked=self.marked,
             choices=self.choices,
             lose=self.lose,
+            search=self.search,
         )
 
 
@@ -176,6 +193,7 @@ def prune_state(
         require_whole(settings.mask_intent.recovery, session.processes)
     settings = replace(settings, goal=ranked(settings.goal, settings.criterion))
     require_way(settings.choose, settings.rounds, session.has_task)
+    require_search(settings.search, settings.goal, session.has_task, session.prepared.spec.uniform)
     require_shape_of(session, state, settings)
     made, now = list[State](), session.history.state(state)
     rated = {} if scores is None else {state: scores}
@@ -292,6 +310,7 @@ def _cut(
         locked, _ = from_identities(session.analysis, settings.locked)
         solve(session.analysis, scores, settings.goal, gone | marked, locked, table)
     plan = planned(session, now.id, settings.intent(settings.goal), goal, scores, table)
+    plan = yield from searched(session, now.id, intent, scores, plan, table, token)
     return None if (plan == gone).all() else (yield from session.cut(now.id, plan, intent, token))
 
 

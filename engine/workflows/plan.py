@@ -1,0 +1,142 @@
+"""Plans from a state, as they are recorded: by scores, that one configuration describes, with their shares searched."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, followed
+from ..latency.protocol import LatencyTable
+from ..planning.goal import exchange_of, solve
+from ..planning.protocol import Goal
+from ..planning.share_exchange import require_search
+from ..scoring.share_search import SearchedPlan
+from ..session.states import PlanIntent
+from ..structures.analysis import Mask, from_identities
+
+if TYPE_CHECKING:
+    from ..session.session import Session  # brings torch
+
+NEVER = NeverCancelled()
+
+
+def planned(
+    session: "Session",
+    state: str,
+    plan: PlanIntent,
+    goal: Goal,
+    scores: NDArray[np.float64],
+    latencies: LatencyTable | None,
+    token: CancelToken | None = None,
+) -> Mask:
+    """[S] the plan for a goal from a state, that one configuration describes where that is asked for.
+
+    Args:
+        session: With the model.
+        state: Where to start.
+        plan: Locks, marks, and the goal that is to be reached in the end.
+        goal: That of this round.
+        scores: [S] of the state.
+        latencies: Of the target, where the goal limits the latency.
+        token: Cancels while the nearest plan that a configuration describes is sought.
+
+    Raises:
+        PlanError: The goal cannot be reached.
+        Cancelled: The token was set.
+    """
+    locked, _ = from_identities(session.analysis, plan.locked)
+    marked, _ = from_identities(session.analysis, plan.marked)
+    gone = session.removed(state) | marked
+    removed = solve(session.analysis, scores, goal, gone, locked, latencies).removed
+    if session.prepared.spec.uniform and not (goal.shape and goal != plan.goal):  # a shape fits when it is reached
+        from ..surgery.repair.keep_uniform import fitting_plan  # brings torch
+
+        model = session.prepared.opened.model
+        removed = fitting_plan(model, session.analysis, removed, scores, locked, goal.shape, token)
+    return removed
+
+
+def searched(
+    session: "Session",
+    state: str,
+    intent: PlanIntent,
+    scores: NDArray[np.float64],
+    plan: Mask,
+    latencies: LatencyTable | None,
+    token: CancelToken,
+) -> Job[Mask]:
+    """[S] a plan with its shares searched, where its intent asks for that.
+
+    Args:
+        session: With the model.
+        state: Where to start.
+        intent: Goal, locks, marks and search.
+        scores: [S] of the state.
+        plan: [S] to begin with.
+        latencies: Of the target, where the goal limits the latency.
+        token: Cancels.
+
+    Raises:
+        TaskError: There is no data, or the model does not fit.
+        PlanError: The goal says how much each layer keeps.
+    """
+    if intent.search is None or intent.asked is None:
+        return plan
+
+    def told(progress: Progress) -> Iterator[Progress]:
+        yield replace(progress, made=None)  # it is a part of what is made here
+
+    searching = _search(session, state, intent, scores, plan, latencies, token)
+    found = yield from followed(searching, told)
+    yield Progress(found.message)
+    return found.removed
+
+
+def search_shares(
+    session: "Session",
+    state: str,
+    intent: PlanIntent,
+    scores: NDArray[np.float64],
+    latencies: LatencyTable | None = None,
+    token: CancelToken = NEVER,
+) -> Job[SearchedPlan]:
+    """Plan for a goal from a state, then search the shares of its layers.
+
+    `Progress.made` is the best plan so far whenever a better one is found: stopped, it stays.
+
+    Args:
+        session: With the model.
+        state: Where to start.
+        intent: Goal, locks, marks and search.
+        scores: [S] of the state.
+        latencies: Of the target, where the goal limits the latency.
+        token: Cancels.
+
+    Raises:
+        PlanError: The goal cannot be reached, or says how much each layer keeps.
+        TaskError: There is no data, or the model does not fit.
+    """
+    assert intent.asked is not None
+    require_search(intent.search, intent.asked, session.has_task, session.prepared.spec.uniform)
+    plan = planned(session, state, intent, intent.asked, scores, latencies)
+    return (yield from _search(session, state, intent, scores, plan, latencies, token))
+
+
+def _search(
+    session: "Session",
+    state: str,
+    intent: PlanIntent,
+    scores: NDArray[np.float64],
+    plan: Mask,
+    latencies: LatencyTable | None,
+    token: CancelToken,
+) -> Job[SearchedPlan]:
+    assert intent.asked is not None
+    require_search(intent.search, intent.asked, session.has_task, session.prepared.spec.uniform)
+    locked, _ = from_identities(session.analysis, intent.locked)
+    marked, _ = from_identities(session.analysis, intent.marked)
+    gone = session.removed(state) | marked
+    exchange = exchange_of(session.analysis, scores, intent.asked, plan, gone, locked, latencies)
+    return (yield from session.search_shares(state, exchange, plan, intent.search or 0, intent.seed, token))
