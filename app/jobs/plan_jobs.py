@@ -21,9 +21,6 @@ from .job_queue import QueuedJob
 from .job_runner import JobRunner
 from .plan_solver import PlanSolver
 
-SEARCH = ("search", "shares")
-"""What a search of shares is about: one at a time."""
-
 
 class PlanJobs(QObject):
     """Scores, latencies, plans.
@@ -140,7 +137,6 @@ class PlanJobs(QObject):
             intent,
             document.scores,
             contents.table,
-            about=SEARCH,
             arrived=better.extend,
             otherwise=stopped,
         )

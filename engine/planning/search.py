@@ -73,7 +73,7 @@ class Problem:
 
     def cheapest_first(self) -> tuple[Counts, Counts]:
         """The same where the least score for the most cost goes first; in large steps, as `finest` takes small ones."""
-        options = [replace(option, allowed=_thinned(option.allowed)) for option in self.options]
+        options = [replace(option, allowed=thinned(option.allowed, COARSE + 1)) for option in self.options]
         lowest = np.array([option.allowed[0] for option in options], np.int64)
         above = np.array([option.remaining for option in options], np.int64)
         walk = start_search(self.meter, options, self.limits, above, self.removed)
@@ -87,11 +87,11 @@ class Problem:
         return np.unique(np.concatenate([np.zeros(0), *ranks]))
 
 
-def _thinned(allowed: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Of the counts that a set may keep the lowest, the highest, and `COARSE` between them."""
-    if len(allowed) <= COARSE + 2:
+def thinned(allowed: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
+    """Of the counts that a set may keep the lowest, the highest, and others between them: so many steps at most."""
+    if len(allowed) <= steps + 1:
         return allowed
-    return allowed[np.unique(np.linspace(0, len(allowed) - 1, COARSE + 2).round().astype(np.int64))]
+    return allowed[np.unique(np.linspace(0, len(allowed) - 1, steps + 1).round().astype(np.int64))]
 
 
 def finest(problem: Problem, above: Counts, below: Counts) -> Mask:

@@ -6,7 +6,6 @@ Numpy only. What an exchange is worth is for others to say (`scoring/share_searc
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import PlanError, TaskError
 from ..structures.analysis import Mask
@@ -14,6 +13,7 @@ from .cost_meter import Amounts, CostMeter
 from .isomorphic_classes import RemovalOption
 from .local_search import LocalSearch, start_search
 from .protocol import Goal
+from .search import thinned
 
 PARTS = 16
 """Steps that a set has, where it is allowed more."""
@@ -69,7 +69,7 @@ class ShareExchange:
         """Take the goal's meter, what its sets can lose, and its limits [K]."""
         self.options = options
         self._meter, self._limits = meter, limits
-        self._coarse = [_thinned(option.allowed) for option in options]
+        self._coarse = [thinned(option.allowed, PARTS) for option in options]
 
     def steps(self, plan: Mask) -> list[ShareStep]:
         """For each set that can move one step from a plan [S]."""
@@ -131,9 +131,3 @@ def in_order(options: list[RemovalOption], plan: Mask) -> list[RemovalOption]:
         if gone[:count].all() and one.remaining - count in one.allowed:
             found.append(one)
     return found
-
-
-def _thinned(allowed: NDArray[np.int64]) -> NDArray[np.int64]:
-    if len(allowed) <= PARTS + 1:
-        return allowed
-    return allowed[np.unique(np.linspace(0, len(allowed) - 1, PARTS + 1).round().astype(np.int64))]

@@ -118,18 +118,21 @@ class OutputDistance:
 @contextmanager
 def replaced(views: Sequence[Any], weights: Sequence[Any]) -> Generator[None]:
     """Other weights in place, inside."""
-    import torch
-
     before = [view.clone() for view in views]
     try:
-        with torch.no_grad():
-            for view, weight in zip(views, weights, strict=True):
-                view.copy_(weight.reshape(view.shape))
+        write(views, weights)
         yield
     finally:
-        with torch.no_grad():
-            for view, weight in zip(views, before, strict=True):
-                view.copy_(weight)
+        write(views, before)
+
+
+def write(views: Sequence[Any], weights: Sequence[Any]) -> None:
+    """Weights into where they lie, of as many numbers each."""
+    import torch
+
+    with torch.no_grad():
+        for view, weight in zip(views, weights, strict=True):
+            view.copy_(weight.reshape(view.shape))
 
 
 def _drawn(rated: RatedModel, count: int, seed: int) -> Iterator[_Batch]:

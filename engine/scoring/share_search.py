@@ -32,7 +32,7 @@ from .input_moments import (
     readings_of,
     samples_at_once,
 )
-from .output_distance import OutputDistance
+from .output_distance import OutputDistance, write
 from .protocol import RatedModel
 
 TRAINING = 4
@@ -152,11 +152,7 @@ class _Readers:
 
     def put(self, weights: Sequence[Any]) -> None:
         """Have the products run with these."""
-        import torch
-
-        with torch.no_grad():
-            for view, weight in zip(self.views, weights, strict=True):
-                view.copy_(weight.reshape(view.shape))
+        write(self.views, weights)
 
 
 def search_shares(
