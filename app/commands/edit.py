@@ -123,13 +123,7 @@ EDIT = (
         ),
         lambda window: window.workbench.plan.search_shares(),
         "",
-        preconditions.all_of(
-            _EDITABLE,
-            preconditions.has_weights,
-            preconditions.has_task,
-            preconditions.has_scores,
-            preconditions.has_shares,
-        ),
+        preconditions.all_of(_EDITABLE, preconditions.has_weights, preconditions.has_task, preconditions.has_shares),
     ),
     Command(
         "edit.depth",

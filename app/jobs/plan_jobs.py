@@ -1,5 +1,6 @@
 """Jobs that a plan is made from: scores of the current state, what predicts latencies, and the plan for the goal."""
 
+from collections.abc import Callable
 from typing import Any
 
 from PySide6.QtCore import QObject, Slot
@@ -35,7 +36,7 @@ class PlanJobs(QObject):
         self._document, self._runner = document, runner
         self.solver = PlanSolver()
         self._compared: set[tuple[str, str]] = set()  # Scores that are asked for beside those of the criterion.
-        self._plan_again = False  # The engine was lost in a job that a plan waited for.
+        self._plan_again: Callable[[], None] | None = None  # What waited for a job in which the engine was lost.
         document.scores_wanted.connect(self.score)
         runner.broken_off.connect(self._broken_off)
 
@@ -92,14 +93,8 @@ class PlanJobs(QObject):
         document, contents = self._document, self._document.contents
         if document.analysis is None:
             return
-        if document.scores is None:
-            self.score()
-            words = self.tr("Computing scores. The plan follows.")
-            return self._plan_after((contents.present, contents.rating), words)
-        if document.goal.cost is Cost.LATENCY and contents.table is None:
-            self.measure_latencies()
-            words = self.tr("Measuring cut models on the target. The plan follows.")
-            return self._plan_after(("latencies", document.target), words)
+        if self._waits(self._suggest):
+            return None
         revision = document.revision
         if document.goal.shape:
             return self._plan_shape(revision)
@@ -116,11 +111,8 @@ class PlanJobs(QObject):
         The best plan so far is taken when it is cancelled, too.
         """
         document, contents = self._document, self._document.contents
-        if document.scores is None or document.plan.refuses():
+        if document.analysis is None or document.plan.refuses() or self._waits(self.search_shares):
             return
-        if document.goal.cost is Cost.LATENCY and contents.table is None:
-            document.say(self.tr("Measuring cut models on the target. Search the shares again after that."))
-            return self.measure_latencies()
         locked, by_hand = contents.decided()
         intent = PlanIntent(document.criterion, locked=locked, goal=contents.wanted, marked=by_hand, search=0)
         revision, better = document.revision, list[SearchedPlan]()
@@ -167,30 +159,42 @@ class PlanJobs(QObject):
         title = self.tr("Plan the target shape")
         self._runner.run(title, planned, "shape", contents.present, intent, document.scores, contents.table)
 
-    def _plan_after(self, about: object, words: str) -> None:
-        """Plan once the job about something has brought its result, if the same state is present then."""
-        state, job = self._document.contents.present, self._runner.queue.about(about)
+    def _waits(self, plan: Callable[[], None]) -> bool:
+        """Whether a plan waits for scores, or for what predicts latencies: it follows, if the same state is present."""
+        document, contents = self._document, self._document.contents
+        state = contents.present
+        if document.scores is None:
+            self.score()
+            about: object = (state, contents.rating)
+            words = self.tr("Computing scores. The plan follows.")
+        elif document.goal.cost is Cost.LATENCY and contents.table is None:
+            self.measure_latencies()
+            about = ("latencies", document.target)
+            words = self.tr("Measuring cut models on the target. The plan follows.")
+        else:
+            return False
 
         def follow() -> None:
             if self._document.contents.present == state:
                 self._document.tell("")  # what was waited for is there
-                self._suggest()
+                plan()
 
+        job = self._runner.queue.about(about)
         if job is not None:
             job.then = follow
-            self._document.say(words)
+            document.say(words)
+        return True
 
     @Slot(object)
     def _broken_off(self, job: QueuedJob) -> None:
-        self._plan_again = self._plan_again or job.then is not None
+        self._plan_again = self._plan_again or job.then
 
     def go_on(self) -> None:
         """The engine is there again: plan, where a plan waited for what it was lost in, else rate again."""
-        if self._plan_again:
-            self._plan_again = False
-            self._suggest()
-        else:
-            self.score()
+        self.score()
+        again, self._plan_again = self._plan_again, None
+        if again is not None:
+            again()
 
     def measure_latencies(self) -> None:
         """Measure what latencies on the target are predicted with, unless that is under way."""

@@ -84,6 +84,7 @@ def searched(
     """
     if intent.search is None or intent.asked is None:
         return plan
+    require_search(intent.search, intent.asked, session.has_task, session.prepared.spec.uniform)
 
     def told(progress: Progress) -> Iterator[Progress]:
         yield replace(progress, made=None)  # it is a part of what is made here
@@ -134,7 +135,6 @@ def _search(
     token: CancelToken,
 ) -> Job[SearchedPlan]:
     assert intent.asked is not None
-    require_search(intent.search, intent.asked, session.has_task, session.prepared.spec.uniform)
     locked, _ = from_identities(session.analysis, intent.locked)
     marked, _ = from_identities(session.analysis, intent.marked)
     gone = session.removed(state) | marked

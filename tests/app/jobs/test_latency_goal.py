@@ -89,6 +89,14 @@ def test_a_plan_follows_a_measurement_that_was_asked_for_by_itself_and_says_so(
     qtbot.waitUntil(lambda: bool(document.marked.any()))
 
 
+def test_a_search_of_shares_follows_the_measurement_too(workbench: Workbench, document: Document, link: FakeLink):
+    workbench.plan.search_shares()
+    link.finished.emit(link.last("latencies"), table())
+    _state, intent, scores, given = link.asked("search_shares")
+    assert intent.goal.limits == (Limit(Cost.LATENCY, 0.999),) and scores is document.scores
+    assert given is document.contents.table is not None
+
+
 def test_another_target_is_measured_though_one_is_being_measured(
     workbench: Workbench, document: Document, link: FakeLink
 ):

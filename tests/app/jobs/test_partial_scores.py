@@ -89,6 +89,14 @@ def test_a_plan_waits_for_all_of_them(qtbot, player) -> None:
     assert document.scores is scores and not player.sentences[-1]
 
 
+def test_a_search_of_shares_waits_for_them_too(player) -> None:
+    player.workbench.plan.search_shares()
+    assert "search_shares" not in [name for name, _ in player.link.calls.values()]
+    scores = scores_of(player.document.analysis, seed=5)
+    player.answer("score", scores)
+    assert player.link.asked("search_shares")[2] is scores
+
+
 def test_a_plan_that_waits_for_scores_takes_those_that_are_there_of_the_criterion_chosen_by_now(qtbot, player) -> None:
     document, known = player.document, Choices()
     player.workbench.plan.suggest()
