@@ -6,6 +6,7 @@ leave of its outputs when columns of its weight go.
 """
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -53,7 +54,7 @@ class InputMoments:
         dim: The weight's input dimension.
         index: [k] index along that dimension of each of its columns.
         wanted: Rows after which it looks at no more.
-        centred: A bias can hold the mean.
+        bias: [m] view of the parameter that the same operator adds, and nothing else; None where there is none.
         sums: [k].
         products: [k, k], on and below the diagonal.
         rows: How many rows were looked at.
@@ -65,7 +66,7 @@ class InputMoments:
     dim: int
     index: Any
     wanted: int
-    centred: bool
+    bias: Any
     sums: Any
     products: Any
     rows: int = 0
@@ -89,9 +90,13 @@ class InputMoments:
 
         from .symmetric_products import whole_products
 
-        mean = self.sums / self.rows
         found = whole_products(self.products) / self.rows
-        return found - torch.outer(mean, mean) if self.centred else found
+        return found if self.bias is None else found - torch.outer(self.mean, self.mean)
+
+    @property
+    def mean(self) -> Any:
+        """[k] of the inputs."""
+        return self.sums / self.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +106,16 @@ class SameInputs:
     Attributes:
         columns: [n, b] columns that each structure owns.
         moments: [k, k] of the inputs.
+        mean: [k] of the inputs.
         views: The weight of each, as it lies in its parameter.
+        biases: The bias of each likewise, None where it has none that can hold the mean.
     """
 
     columns: NDArray[np.int64]
     moments: Any
+    mean: Any
     views: list[Any]
+    biases: list[Any]
 
     def reads(self, columns: NDArray[np.int64], moments: Any) -> bool:
         """Whether a product with these columns and moments reads the same: then all numbers are, bit by bit."""
@@ -200,6 +209,7 @@ class _Gathering:
     share: float = 1.0
     forwards: int = 0
     _begins: dict[tuple[str, Any], int] = field(default_factory=dict[tuple[str, Any], int])
+    _added: dict[str, list[InputMoments]] = field(default_factory=dict[str, list[InputMoments]])
 
     def begin(self, share: float) -> None:
         """A forward follows that should give this share of the rows that a product wants."""
@@ -218,7 +228,10 @@ class _Gathering:
             if every and product.name in mixed:  # weights of one would be written over those of the other
                 return
             self._begins[part] = len(every)
-            every += _empty_moments(self.rated, product, self.dims[product.name])
+            made = _empty_moments(self.rated, product, self.dims[product.name])
+            every += made
+            if product.bias:
+                self._added.setdefault(product.bias, []).extend(made)
         for one, unit in zip(every[self._begins[part] :], product.units, strict=False):
             if not unit.rows or not len(one.index):
                 continue
@@ -227,6 +240,14 @@ class _Gathering:
                 continue
             random = torch.Generator().manual_seed(hash((self.rated.seed, self.forwards, product.call)))
             one.add(unit.columns(drawn_rows(unit, math.ceil(self.share * one.wanted), random)).float())
+
+    def spare_biases(self, mixed: Collection[str]) -> None:
+        """Leave biases alone that other products add too, or that something else reads."""
+        for name, some in self._added.items():
+            places = Counter(one.bias.data_ptr() for one in some)
+            for one in some:
+                if name in mixed or places[one.bias.data_ptr()] > 1:
+                    one.bias = None
 
 
 def affordable_batches(each: int, samples: int) -> int:
@@ -305,6 +326,7 @@ def gathered_moments(
         needed = min(max((-(-one.wanted // one.offered) for one in products if one.offered), default=batches), batches)
     if not number:
         raise no_batch_error()
+    gathering.spare_biases(watching.mixed)
 
 
 def _empty_moments(rated: RatedModel, product: Any, dim: int) -> list[InputMoments]:
@@ -327,7 +349,8 @@ def _empty_moments(rated: RatedModel, product: Any, dim: int) -> list[InputMomen
         view = weight[:0] if product.derived else unit.view(weight)
         wanted = max(ENOUGH * size, FEWEST) if size else 0
         sums, products = torch.zeros(size, dtype=torch.float64, device=wide), torch.zeros(size, size, device=wide)
-        made.append(InputMoments(view, dim, index, wanted, bool(product.bias), sums, products))
+        bias = unit.added(rated.parameters[product.bias]) if product.bias else None
+        made.append(InputMoments(view, dim, index, wanted, bias, sums, products))
     return made
 
 
@@ -356,9 +379,10 @@ def read_alike(
             if bool(moments.isfinite().all()):
                 same = next((other for other in alike if other.reads(columns, moments)), None)
                 if same is None:
-                    same = SameInputs(columns, moments, [])
+                    same = SameInputs(columns, moments, product.mean, [], [])
                     alike.append(same)
                 same.views.append(product.weight)
+                same.biases.append(product.bias)
                 changed.add(reading.tensor)
     return alike, changed
 

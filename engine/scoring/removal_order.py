@@ -157,6 +157,18 @@ def refitted(weights: Sequence[Tensor], moments: Tensor, gone: Tensor) -> list[T
     return found
 
 
+def shifted_bias(bias: Tensor, weight: Tensor, other: Tensor, mean: Tensor) -> Tensor:
+    """[m] a bias that holds the mean of what a product gives less with another weight.
+
+    Args:
+        bias: [m] what is added to the product.
+        weight: [m, k] its own.
+        other: [m, k] the one that takes its place.
+        mean: [k] of its inputs.
+    """
+    return bias + ((weight.to(mean) - other.to(mean)) @ mean).to(bias)
+
+
 def _reduced(weight: Tensor, kind: torch.dtype) -> Tensor:
     """[r, k] in another type, the R of a weight [m, k] with more outputs than inputs; few rows are copied at a time."""
     if len(weight) <= weight.shape[1]:

@@ -131,18 +131,19 @@ def _curve(
     """
     import torch
 
-    from .removal_order import Consumer, consumer, removal_order
+    from .removal_order import Consumer, consumer, removal_order, shifted_bias
 
     left = np.flatnonzero(~rated.removed[one.structures])
     known = read_alike(readings, found, left)
     if known is None:
         return _by_weights(rated, one, left)
     alike, changed = known
-    consumers, views = list[Consumer](), list[Any]()
+    consumers, views, biases = list[Consumer](), list[Any](), list[tuple[int, Any, Any]]()
     while alike:  # each with moments of its own, which are let go of
         some = alike.pop(0)
         weights = [view.flatten(1).to(some.moments.device) for view in some.views]
         consumers.append(consumer(weights, some.moments, torch.from_numpy(some.columns).to(some.moments.device)))
+        biases += [(n, bias, some.mean) for n, bias in enumerate(some.biases, len(views)) if bias is not None]
         views += some.views
         del some
     if not consumers:
@@ -155,7 +156,10 @@ def _curve(
     told: list[tuple[int, float]] = []
     for level in levels:
         check(token)
-        told.append((level, distance.with_weights(changed, views, removal.weights[level])))
+        weights = removal.weights[level]
+        shifted = [shifted_bias(bias, views[n].flatten(1), weights[n], mean) for n, bias, mean in biases]
+        places = [*views, *(bias for _, bias, _ in biases)]
+        told.append((level, distance.with_weights(changed, places, [*weights, *shifted])))
     if not all(np.isfinite(one) for _, one in told):
         return numbers, np.array(removal.errors), None
     return numbers, np.array(removal.errors), told

@@ -129,6 +129,27 @@ def test_what_others_can_stand_for_costs_nothing_and_the_rest_is_measured() -> N
     assert all(torch.equal(one, before[name]) for name, one in net.state_dict().items())
 
 
+def test_a_bias_takes_the_mean_of_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The distance is that of a repaired layer, as lstsq with a constant repairs it on all inputs."""
+    torch.manual_seed(0)
+    net, inputs = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3)).eval(), torch.randn(256, 6)
+    with torch.no_grad():
+        net[0].bias.add_(1.0)
+        net[2].weight.mul_(2)
+    monkeypatch.setattr(structured_obs, "MANY", len(inputs))
+    analysis = analyse(net, (inputs[:2],))
+    found = finish(score(net, analysis, analysis.empty(), "obs", _Outputs(inputs, 3, batch=64)))
+    neurons = next(one for one in analysis.sets if one.count == 12)
+    own = found[neurons.structures]
+    left = np.sort(np.argsort(own)[6:])  # half of the structures is a point at which the distance is measured
+    with torch.no_grad():
+        hidden, wanted = net[1](net[0](inputs)).double(), net(inputs).double()
+        given = torch.cat([hidden[:, left], torch.ones(len(inputs), 1, dtype=torch.float64)], 1)
+        missing = wanted - given @ torch.linalg.lstsq(given, wanted).solution
+    relative = float(missing.square().mean() / wanted.var())
+    assert np.isclose(float(np.sort(own)[:6].sum()), relative, rtol=0.1)
+
+
 class _Outputs(GivenTask):
     """A task whose outputs are no logits."""
 
