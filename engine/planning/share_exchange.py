@@ -71,6 +71,11 @@ class ShareExchange:
         self._meter, self._limits = meter, limits
         self._coarse = [thinned(option.allowed, PARTS) for option in options]
 
+    def among(self, movable: Mask) -> "ShareExchange":
+        """Between those sets alone of which all structures [S] can move."""
+        options = [one for one in self.options if movable[one.one.structures].all()]
+        return ShareExchange(self._meter, options, self._limits)
+
     def steps(self, plan: Mask) -> list[ShareStep]:
         """For each set that can move one step from a plan [S]."""
         walk, found = self._walk(plan), list[ShareStep]()

@@ -219,7 +219,7 @@ def search(
         token: Cancels the job.
 
     Raises:
-        TaskError: The moments of all layers do not fit into memory, or the outputs do not compare.
+        TaskError: The moments of all layers do not fit into memory.
     """
     token = token or NeverCancelled()
 
