@@ -77,7 +77,7 @@ class Contents:
         marked: [S] the plan, on top of `removed`.
         locked: [S] protected by the user.
         by_hand: [S] decided by hand; the solver leaves it.
-        searched: [S] the marks that the last search of shares left, [0] before any.
+        searched: What a search of shares has left this plan by (`rule`), for this goal; "" where none has.
         goal: Keep and lose.
         target: Where the model will run.
         device: Where it is trained and evaluated.
@@ -110,7 +110,7 @@ class Contents:
     marked: Mask = field(default_factory=EMPTY.copy)
     locked: Mask = field(default_factory=EMPTY.copy)
     by_hand: Mask = field(default_factory=EMPTY.copy)
-    searched: Mask = field(default_factory=EMPTY.copy)
+    searched: str = ""
     goal: Goal = field(default_factory=Goal)
     target: TargetSpec = field(default_factory=TargetSpec)
     device: str = CPU
@@ -197,27 +197,32 @@ class Contents:
         return identities(self.analysis, spared & ~self.removed), identities(self.analysis, self.by_hand & self.marked)
 
     @property
+    def rule(self) -> str:
+        """What a plan is made by: scores, and what competes by them."""
+        return f"{self.rating} {self.ranking}"
+
+    @property
     def is_searched(self) -> bool:
-        """Whether the plan is the one that a search of shares has left."""
-        return bool(self.marked.any()) and np.array_equal(self.marked, self.searched)
+        """Whether a search of shares has left this plan, for this goal, by what is chosen now."""
+        return self.searched == self.rule
 
     def snapshot(self) -> Snapshot:
         """What undo would bring back."""
-        return Snapshot(self.present, self.marked, self.locked, self.by_hand, self.goal)
+        return Snapshot(self.present, self.marked, self.locked, self.by_hand, self.goal, self.searched)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go to a snapshot."""
         if snapshot.state != self.present:
             self.go_to(snapshot.state)
         self.marked, self.locked, self.by_hand = snapshot.marked, snapshot.locked, snapshot.by_hand
-        self.goal = snapshot.goal
+        self.goal, self.searched = snapshot.goal, snapshot.searched
 
     def go_to(self, state: str) -> None:
         """Make a state the present one, without marks."""
         assert self.analysis is not None
         self.present = state
         self.removed = self.removed_in(state)
-        self.marked = self.analysis.empty()
+        self.marked, self.searched = self.analysis.empty(), ""
 
     def removed_in(self, state: str) -> Mask:
         """[S] what a state lacks."""

@@ -197,9 +197,10 @@ class PlanEditor:
         former = next((one for one in before if not one.shape), Goal(cost=goal.cost))
         self.set_goal(replace(goal, keep=former.keep, cost=former.cost, kept=former.kept, shape=()))
 
-    def apply_plan(self, marked: Mask, text: str) -> None:
-        """Take a plan that was computed; marks made by hand stay."""
-        self.step(text, fold=_shaped(self._host.revision), marked=marked & ~self._now.removed)
+    def apply_plan(self, marked: Mask, text: str, searched: bool = False) -> None:
+        """Take a plan that was computed, perhaps by a search of shares; marks made by hand stay."""
+        by = self._now.rule if searched else ""
+        self.step(text, fold=_shaped(self._host.revision), marked=marked & ~self._now.removed, searched=by)
 
     def undo(self) -> None:
         """Take the last step back; never runs a job."""
@@ -235,6 +236,7 @@ class PlanEditor:
         """One undoable step: put these attributes into the contents."""
         self.cancel_preview()
         before = self._now.snapshot()
+        self._now.searched = ""
         for name, value in after.items():
             setattr(self._now, name, value)
         self._push(text, before, fold)

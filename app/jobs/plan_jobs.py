@@ -139,9 +139,8 @@ class PlanJobs(QObject):
             return document.say(self.tr("The plan was changed meanwhile, so the searched one was not taken."))
         if not (found.removed & ~document.removed).any():
             return document.say(self.tr("The current state already meets the goal. Lower the goal to cut more."))
-        document.plan.apply_plan(found.removed, self.tr("search shares"))
-        if finished:  # broken off, it would not be found again by a recipe
-            document.contents.searched = document.marked
+        # Broken off, it would not be found again by a recipe.
+        document.plan.apply_plan(found.removed, self.tr("search shares"), searched=finished)
         document.say(sentence(found.message))
 
     def _plan_shape(self, revision: int) -> None:

@@ -82,6 +82,8 @@ class Writing:
             change["state"] = now.state
         if now.goal != last.goal:
             change["goal"] = to_plain(now.goal)
+        if now.searched != last.searched:
+            change["searched"] = now.searched
         for name in MASKS:
             before, after = getattr(last, name), getattr(now, name)
             if before is not after and (before != after).any():
@@ -173,7 +175,8 @@ class Reading:
 def _after(last: Snapshot, change: dict[str, Any]) -> Snapshot:
     masks = {n: changed(getattr(last, n), change[n]) if n in change else getattr(last, n) for n in MASKS}
     goal = from_plain(change["goal"], Goal) if "goal" in change else last.goal
-    return Snapshot(state=str(change.get("state", last.state)), goal=goal, **masks)
+    searched = str(change.get("searched", last.searched))
+    return Snapshot(state=str(change.get("state", last.state)), goal=goal, searched=searched, **masks)
 
 
 def to_plain(value: Any) -> Any:

@@ -30,7 +30,7 @@ def plan(player: Player, seed: int) -> Mask:
 
 
 def found(removed: Mask, moved: int = 1) -> SearchedPlan:
-    return SearchedPlan(removed, 0.5, 0.5 / 2**moved, 20, 40, moved)
+    return SearchedPlan(removed, 0.5, 0.5 / 2**moved, 20, 40, moved, moved)
 
 
 def test_the_plan_that_was_found_is_marked_undoable_and_recorded_as_searched(player) -> None:
@@ -53,6 +53,19 @@ def test_the_plan_that_was_found_is_marked_undoable_and_recorded_as_searched(pla
     document.plan.mark([int(np.flatnonzero(best)[0])], False)
     player.workbench.states.cut()
     assert player.link.asked("cut")[2].search is None
+
+
+def test_a_plan_for_another_goal_or_criterion_is_not_recorded_as_searched(player) -> None:
+    document = player.document
+    player.workbench.plan.search_shares()
+    player.answer("search_shares", found(plan(player, 7)))
+    marked = document.marked.copy()
+    document.plan.set_goal(replace(document.goal, keep=0.25))
+    assert (document.marked == marked).all() and not document.contents.is_searched
+    document.plan.undo()
+    assert document.contents.is_searched
+    document.set_criterion("l2" if document.criterion != "l2" else "l1")
+    assert not document.contents.is_searched
 
 
 @pytest.mark.parametrize("better", [0, 2])

@@ -50,6 +50,7 @@ def shown(document: Document) -> tuple:
         document.locked.tobytes(),
         document.by_hand.tobytes(),
         document.goal,
+        document.contents.searched,
         document.selection,
         (document.criterion, document.choices, document.contents.ranking, document.target, document.recovery),
         [(e.text, e.fold, e.before.state, e.after.state, e.after.marked.tobytes()) for e in undo_history.entries],
@@ -81,6 +82,7 @@ def test_everything_that_was_chosen_comes_back(qapp, tmp_path: Path) -> None:
     workbench = desk.workbench
     document.plan.mark([FIRST, FIRST + 2], True)
     document.plan.lock([FIRST + 5], True)
+    document.plan.apply_plan(document.marked, "search shares", searched=True)
     document.plan.set_goal(Goal(0.3, 1.5))
     document.set_criterion("l2")
     document.set_choices(Choices(batches=3), Ranking.MODEL)
@@ -91,7 +93,7 @@ def test_everything_that_was_chosen_comes_back(qapp, tmp_path: Path) -> None:
     written(desk)
     again = restored(tmp_path / "session", document)
     assert shown(again) == shown(document)
-    assert again.redo_text == "change the goal"
+    assert again.redo_text == "change the goal" and again.contents.searched
     again.plan.redo()
     assert again.goal == Goal(0.3, 1.5)
     workbench.close()
