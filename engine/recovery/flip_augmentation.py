@@ -95,15 +95,11 @@ def labels_allow_mirroring(
         with mirroring(model, all_samples=True):
             other = yield from spanning(evaluate(), 0.5, 1.0)
     noise = math.hypot(plain.error, other.error)
-    return plain.certain and _gain(plain, other) + noise <= ALIKE * abs(plain.value)
+    return plain.certain and gain(plain, other) + noise <= ALIKE * abs(plain.value)
 
 
-def better_than_noise(one: Metric, other: Metric) -> bool:
-    """Whether a metric is better than another one by more than the standard error of their difference."""
-    return _gain(one, other) > math.hypot(one.error, other.error)
-
-
-def _gain(one: Metric, other: Metric) -> float:
+def gain(one: Metric, other: Metric) -> float:
+    """How much better a metric is than another one."""
     return one.value - other.value if one.higher_is_better else other.value - one.value
 
 

@@ -6,6 +6,7 @@ student learns from the better teacher. Tuned weights are kept only where they a
 split by more than noise; a first epoch without any gain is the last.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,13 +25,16 @@ from ..text.format import counted
 from .budget import Unit
 from .checkpoint import KeptTeacher
 from .finetune import fine_tune, training_work
-from .flip_augmentation import better_than_noise, labels_allow_mirroring
+from .flip_augmentation import gain, labels_allow_mirroring
 from .protocol import RecoverySettings
 from .time_limit import TimeLimit
 from .training import has_loss
 
 MIRRORING = 2
 """Evaluations that tell whether labels allow mirrored images."""
+SHARED = 0.5
+"""Of the standard error of two metrics' difference, what is left where one model was tuned from the other: for the most
+part they are wrong about the same samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,7 @@ def _tuned(
     training = counted(done.steps, "update") if by_updates else counted(done.epochs, "epoch")
     fields: dict[str, Phrase] = {"training": training, "seconds": f"{seconds:.0f}"}
     fields |= {"metric": done.metric.name, "before": _value(done.given), "after": _value(done.metric)}
-    if better_than_noise(done.metric, done.given):
+    if gain(done.metric, done.given) > SHARED * math.hypot(done.metric.error, done.given.error):
         template = "Teacher tuned for {training} ({seconds} s): {metric} {before} to {after} on the val split."
         return TunedTeacher(mirror, done.state_dict, Message("recovery.teacher_tuned", template, fields))
     template = (
