@@ -63,6 +63,7 @@ from .tables import (
     outputs_of,
     repairs_of,
     reported,
+    searches_of,
     stops_of,
     verification_of,
     verified,
@@ -386,7 +387,13 @@ def _outcome(
         "export": export_of(exported),
         "files": list(exported.files if exported else ()) + ([saved] if saved else []),
         "unused": list(done.opened.analysis.unused),
-        "notes": [*map(str, done.opened.notes), *done.notes, *layer_repairs_of(done.states), *stops_of(done.states)],
+        "notes": [
+            *map(str, done.opened.notes),
+            *done.notes,
+            *searches_of(done.states),
+            *layer_repairs_of(done.states),
+            *stops_of(done.states),
+        ],
     }
     short = [lost or _shortfall(done.reached), _too_slow(done.latency), *stops_of(done.states)]
     text = _text(done, result, exported, saved)
@@ -401,6 +408,7 @@ def _text(done: PruneOutcome, result: State, exported: Exported | None, saved: s
     lines += loss_lines(done.found) if done.found else []
     lines += [verified(done.cut.verification), *(f"  {line}" for line in outputs_lines(done.opened.analysis))]
     lines += [f"  repaired: {repair}" for repair in done.cut.repairs]
+    lines += searches_of(done.states)
     lines += layer_repairs_of(done.states)
     lines += [export_line(exported)] if exported else []
     lines += [f"saved {saved}"] if saved else []

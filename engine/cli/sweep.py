@@ -19,7 +19,18 @@ from .output import INFEASIBLE_CODES, Outcome, Reporter, Verdict
 from .project_request import continued, request_of, resumed
 from .prune import at_liked_multiple, check_save, note_no_recovery, require_data, require_domains, reserved, scored
 from .prune_request import request_from
-from .tables import columns, costs_of, layer_repairs_of, metric_of, metric_value, percent, reported, size, stops_of
+from .tables import (
+    columns,
+    costs_of,
+    layer_repairs_of,
+    metric_of,
+    metric_value,
+    percent,
+    reported,
+    searches_of,
+    size,
+    stops_of,
+)
 
 
 def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -55,7 +66,9 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         saved(session, arguments.save, last.id, reporter)
         states = {one.id: one for one in session.states()}
     note_no_recovery(asked, opened, notes)
-    notes += [f"{one.id}: {words}" for one in states.values() for words in (*layer_repairs_of([one]), *stops_of([one]))]
+    for one in states.values():
+        told = (*searches_of([one]), *layer_repairs_of([one]), *stops_of([one]))
+        notes += [f"{one.id}: {words}" for words in told]
     rows = [(point, states[point.states[-1]] if point.states else None) for point in done.points]
     content = {
         "command": "sweep",

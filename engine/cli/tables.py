@@ -124,6 +124,11 @@ def layer_repairs_of(states: Sequence[State]) -> list[str]:
     return [f"{name}: {message}" if several else str(message) for name, message in told]
 
 
+def searches_of(states: Sequence[State]) -> list[str]:
+    """What came of searches for shares, in words."""
+    return [str(one.searched) for one in states if one.searched is not None]
+
+
 def stops_of(states: Sequence[State]) -> list[str]:
     """Why recoveries ended before their time, in words."""
     return [str(one.stopped) for one in states if one.stopped is not None]

@@ -418,4 +418,6 @@ def _planned_again(intent: PlanIntent, goal: Goal, run: _Run, token: CancelToken
     run.missing += missing + missing_too
     table = yield from table_for(session, goal, token)
     plan = solve(analysis, scores, goal, session.removed(run.state) | marked, locked, table).removed
-    return (yield from searched(session, run.state, replace(intent, goal=goal), scores, plan, table, token))
+    plan, outcome = yield from searched(session, run.state, replace(intent, goal=goal), scores, plan, table, token)
+    run.notes += [] if outcome is None else [outcome]
+    return plan

@@ -624,7 +624,14 @@ class Session:
 
     # States of states.
 
-    def cut(self, state: str, removed: Mask, plan: PlanIntent | None = None, token: CancelToken = NEVER) -> Job[State]:
+    def cut(
+        self,
+        state: str,
+        removed: Mask,
+        plan: PlanIntent | None = None,
+        token: CancelToken = NEVER,
+        searched: Message | None = None,
+    ) -> Job[State]:
         """Remove structures from a state and verify the cut; raises and changes nothing when it does not hold.
 
         Args:
@@ -632,6 +639,7 @@ class Session:
             removed: [S] what should be gone, in original coordinates; what is gone already stays gone.
             plan: What the plan was made for, for the recipe.
             token: Cancels.
+            searched: What came of a search for the plan's shares.
         """
         loaded, parent = self.loaded, self.history.state(state)
         before = loaded.mask(parent)
@@ -658,6 +666,7 @@ class Session:
             verification=verification,
             plan=plan or PlanIntent(),
             repairs=repairs,
+            searched=searched,
         )
 
     def recover(self, state: str, settings: RecoverySettings, token: CancelToken = NEVER) -> Job[State]:

@@ -87,6 +87,7 @@ def step_told(before: State, one: State, original: State) -> StepTold:
         lines += [*_intent(one.masks.plan), ("Masks", counted(one.masks.steps, "step"))]
     elif one.recovery is not None:
         lines += _settings(one.recovery)
+    lines += [] if one.searched is None else [("Search", str(one.searched))]
     lines += [("Repair", str(message)) for message in one.repaired]
     shares = (percent(one.parameters / max(original.parameters, 1)), percent(one.macs / max(original.macs, 1)))
     costs = f"{thousands(one.parameters)} parameters ({shares[0]}), {size(one.macs)} MACs ({shares[1]}), exact"

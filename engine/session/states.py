@@ -129,6 +129,7 @@ class State:
         stale: What `metrics` were measured on, or by, has changed since.
         masks: What its masks were learned for, None where none were.
         chosen: What they say should go, by set key, original indices; the cut that follows takes it.
+        searched: What came of a search for its plan's shares, None where there was none.
         former: It was made on data that the task no longer has: it stays, but is no step of what is made now.
     """
 
@@ -155,6 +156,7 @@ class State:
     former: bool = False
     masks: MaskIntent | None = None
     chosen: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    searched: Message | None = None
 
     @property
     def reported(self) -> bool:

@@ -75,9 +75,18 @@ def _state(one: State) -> State:
     verification = None if one.verification is None else _verification(one.verification)
     exports = tuple(bare_export(exported) for exported in one.exports)
     stopped = None if one.stopped is None else _message(one.stopped)
+    searched = None if one.searched is None else _message(one.searched)
     repairs, repaired = tuple(map(_message, one.repairs)), tuple(map(_message, one.repaired))
     one = without_addresses(one)
-    return replace(one, verification=verification, exports=exports, repairs=repairs, stopped=stopped, repaired=repaired)
+    return replace(
+        one,
+        verification=verification,
+        exports=exports,
+        repairs=repairs,
+        stopped=stopped,
+        repaired=repaired,
+        searched=searched,
+    )
 
 
 def _baseline(one: Baseline) -> Baseline:

@@ -46,5 +46,5 @@ def masked_state(
     if scores is None:
         scores = yield from session.score(state, plan.criterion, plan.choices, plan.seed, token)
     removed = planned(session, state, plan, plan.goal, scores, latencies)
-    removed = yield from searched(session, state, plan, scores, removed, latencies, token)
+    removed, _ = yield from searched(session, state, plan, scores, removed, latencies, token)
     return (yield from session.learn_masks(state, removed, scores, intent, token))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import Message
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, followed
 from ..latency.protocol import LatencyTable
 from ..planning.goal import exchange_of, solve
@@ -66,8 +67,8 @@ def searched(
     plan: Mask,
     latencies: LatencyTable | None,
     token: CancelToken,
-) -> Job[Mask]:
-    """[S] a plan with its shares searched, where its intent asks for that.
+) -> Job[tuple[Mask, Message | None]]:
+    """([S] a plan with its shares searched, where its intent asks for that, what came of the search).
 
     Args:
         session: With the model.
@@ -83,7 +84,7 @@ def searched(
         PlanError: The goal says how much each layer keeps.
     """
     if intent.search is None or intent.asked is None:
-        return plan
+        return plan, None
     require_search(intent.search, intent.asked, session.has_task, session.prepared.spec.uniform)
 
     def told(progress: Progress) -> Iterator[Progress]:
@@ -92,7 +93,7 @@ def searched(
     searching = _search(session, state, intent, scores, plan, latencies, token)
     found = yield from followed(searching, told)
     yield Progress(found.message)
-    return found.removed
+    return found.removed, found.message
 
 
 def search_shares(

@@ -310,8 +310,8 @@ def _cut(
         locked, _ = from_identities(session.analysis, settings.locked)
         solve(session.analysis, scores, settings.goal, gone | marked, locked, table)
     plan = planned(session, now.id, settings.intent(settings.goal), goal, scores, table)
-    plan = yield from searched(session, now.id, intent, scores, plan, table, token)
-    return None if (plan == gone).all() else (yield from session.cut(now.id, plan, intent, token))
+    plan, outcome = yield from searched(session, now.id, intent, scores, plan, table, token)
+    return None if (plan == gone).all() else (yield from session.cut(now.id, plan, intent, token, outcome))
 
 
 def _masked(

@@ -250,6 +250,16 @@ def test_a_cut_that_is_only_repaired_is_chosen_by_what_counts_on_that(mine: Path
     assert one_object(capsys)["got"]["criterion"] == "obs"
 
 
+def test_what_a_search_of_shares_gave_is_told(mine: Path, capsys: Capture) -> None:
+    arguments = ["prune", *model_and_task(mine), "--keep-macs", "60%", "--multiple", "1", "--no-recover"]
+    arguments += ["--search-shares", "6"]
+    assert main([*arguments, "--json"]) == 0
+    told = one_object(capsys)["notes"]
+    assert any("Layers gave each other" in note for note in told)
+    assert main(arguments) == 0
+    assert "Layers gave each other" in capsys.readouterr().out
+
+
 def test_taylor_without_data_falls_back_to_l1_and_says_so(mine: Path, capsys: Capture) -> None:
     argv = ["prune", f"{mine / 'model.py'}:make", "--input", "1x1x8x8", "--criterion", "taylor", "--multiple", "1"]
     assert main([*argv, "--json"]) == 0

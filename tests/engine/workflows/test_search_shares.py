@@ -14,6 +14,7 @@ from secateur.engine.recipes.recipe import write_recipe
 from secateur.engine.recipes.replay import run_recipe
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.session import Session
+from secateur.engine.session.state_text import step_told
 from secateur.engine.sharing.session_files import session_recipe
 from secateur.engine.structures.analysis import Kind, from_identities
 from secateur.engine.structures.costs import costs
@@ -28,13 +29,18 @@ def test_a_searched_plan_meets_the_goal_is_recorded_and_made_once(tmp_path: Path
     session = opened(tmp_path)
     told = list[Progress]()
     (cut,) = finish(prune_state(session, "s0", SEARCHED), told.append)
-    assert cut.plan is not None and cut.plan.search == 30
+    assert cut.plan is not None and cut.plan.search == 30 and "measurements" in str(cut.searched)
+    assert session.history.state(cut.id).searched == cut.searched
+    assert ("Search", str(cut.searched)) in step_told(
+        session.history.state("s0"), cut, session.history.state("s0")
+    ).lines
     assert any("measurements" in str(one.message) for one in told)
     removed, _ = from_identities(session.analysis, cut.removed)
     assert costs(session.analysis, removed).macs <= 0.6 * costs(session.analysis).macs
     assert [one.id for one in finish(prune_state(session, "s0", SEARCHED))] == [cut.id]
     (other,) = finish(prune_state(session, "s0", replace(SEARCHED, search=None)))
     assert other.id != cut.id and other.plan is not None and other.plan.search is None
+    assert other.searched is None
 
 
 def test_a_recipe_searches_again(tmp_path: Path) -> None:
