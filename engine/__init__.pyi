@@ -178,6 +178,7 @@ from .workflows.latency_table import (
 )
 from .workflows.learn_masks import masked_state as masked_state
 from .workflows.measure import measure_states as measure_states
+from .workflows.plan import search_shares as search_shares
 from .workflows.prune import PruneSettings as PruneSettings
 from .workflows.prune import prune_state as prune_state
 from .workflows.remote_bench import read_remote_bench as read_remote_bench

@@ -193,25 +193,27 @@ def _cut(step: Cut, writer: _Writer) -> list[str]:
 
 def _planned_again(intent: PlanIntent, goal: Goal, spelling: Spelling) -> list[str]:
     """Lines that make the plan anew from scores."""
-    spelling.use("solve")
     choices = "" if intent.choices == type(intent.choices)() else ", plan.choices"
     choices += f", seed={intent.seed}" if intent.seed else ""
-    locked, marked = "opened.analysis.empty()", "session.removed(state.id)"
     lines = ["if PLAN_AGAIN:"]
     lines += [f"    scores = finish(session.score(state.id, {quoted(intent.criterion or 'l1')}{choices}))"]
-    if intent.locked:
-        locked = f"{spelling.use('from_identities')}(opened.analysis, plan.locked)[0]"
-    if intent.marked:
-        marked += f" | {spelling.use('from_identities')}(opened.analysis, plan.marked)[0]"
-    lines += [f"    gone, locked = {marked}, {locked}"]
     table = ""
     if goal.timed:
         target = replace(goal.target or TargetSpec(), multiple=goal.multiple)
         spelling.use("latency_table")
         lines += [f"    table = finish(latency_table(session, {spelling.of(target, 48)}))"]
         table = ", table"
-    lines += [f"    marks = solve(opened.analysis, scores, plan.goal, gone, locked{table}).removed"]
-    return lines
+    if intent.search is not None:
+        spelling.use("search_shares")
+        return [*lines, f"    marks = finish(search_shares(session, state.id, plan, scores{table})).removed"]
+    spelling.use("solve")
+    locked, marked = "opened.analysis.empty()", "session.removed(state.id)"
+    if intent.locked:
+        locked = f"{spelling.use('from_identities')}(opened.analysis, plan.locked)[0]"
+    if intent.marked:
+        marked += f" | {spelling.use('from_identities')}(opened.analysis, plan.marked)[0]"
+    lines += [f"    gone, locked = {marked}, {locked}"]
+    return [*lines, f"    marks = solve(opened.analysis, scores, plan.goal, gone, locked{table}).removed"]
 
 
 def _masks(step: LearnMasks, writer: _Writer) -> list[str]:
