@@ -278,12 +278,13 @@ class _Walk:
             for gives in prices
             if self._steps[gives].down and prices[gets] > prices[gives]
         ]
-        used, failed = set[int](), 0
-        for _, gets, gives in sorted(promised, reverse=True)[: TRIES * len(prices)]:
-            if self.measured >= self.total or failed >= PATIENCE:
+        used, failed, looked = set[int](), 0, 0
+        for _, gets, gives in sorted(promised, reverse=True):
+            if self.measured >= self.total or failed >= PATIENCE or looked >= TRIES * len(prices):
                 return
             if gets in used or gives in used:
                 continue
+            looked += 1
             moved, measured = self.moved, self.measured
             yield gets, gives
             if self.moved > moved:
