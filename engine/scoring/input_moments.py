@@ -55,6 +55,7 @@ class InputMoments:
         index: [k] index along that dimension of each of its columns.
         wanted: Rows after which it looks at no more.
         bias: [m] view of the parameter that the same operator adds, and nothing else; None where there is none.
+        tied: Its weight is used elsewhere too, so that a repair leaves it as it is cut.
         sums: [k].
         products: [k, k], on and below the diagonal.
         rows: How many rows were looked at.
@@ -67,6 +68,7 @@ class InputMoments:
     index: Any
     wanted: int
     bias: Any
+    tied: bool
     sums: Any
     products: Any
     rows: int = 0
@@ -109,6 +111,7 @@ class SameInputs:
         mean: [k] of the inputs.
         views: The weight of each, as it lies in its parameter.
         biases: The bias of each likewise, None where it has none that can hold the mean.
+        tied: Whether the weight of each is used elsewhere too.
     """
 
     columns: NDArray[np.int64]
@@ -116,6 +119,7 @@ class SameInputs:
     mean: Any
     views: list[Any]
     biases: list[Any]
+    tied: list[bool]
 
     def reads(self, columns: NDArray[np.int64], moments: Any) -> bool:
         """Whether a product with these columns and moments reads the same: then all numbers are, bit by bit."""
@@ -341,6 +345,7 @@ def _empty_moments(rated: RatedModel, product: Any, dim: int) -> list[InputMomen
     along = torch.arange(weight.shape[dim]).view([-1 if d == dim else 1 for d in range(weight.ndim)])
     places = along.expand(weight.shape).contiguous()
     made: list[InputMoments] = []
+    tied = any(product.name in (one.tensor, one.names[0]) for one in rated.slices.tied)
     for unit in product.units:
         matrix = unit.view(places).flatten(1)
         index, size = matrix[0], matrix.shape[1]
@@ -350,7 +355,7 @@ def _empty_moments(rated: RatedModel, product: Any, dim: int) -> list[InputMomen
         wanted = max(ENOUGH * size, FEWEST) if size else 0
         sums, products = torch.zeros(size, dtype=torch.float64, device=wide), torch.zeros(size, size, device=wide)
         bias = unit.added(rated.parameters[product.bias]) if product.bias else None
-        made.append(InputMoments(view, dim, index, wanted, bias, sums, products))
+        made.append(InputMoments(view, dim, index, wanted, bias, tied, sums, products))
     return made
 
 
@@ -379,10 +384,11 @@ def read_alike(
             if bool(moments.isfinite().all()):
                 same = next((other for other in alike if other.reads(columns, moments)), None)
                 if same is None:
-                    same = SameInputs(columns, moments, product.mean, [], [])
+                    same = SameInputs(columns, moments, product.mean, [], [], [])
                     alike.append(same)
                 same.views.append(product.weight)
                 same.biases.append(product.bias)
+                same.tied.append(product.tied)
                 changed.add(reading.tensor)
     return alike, changed
 

@@ -128,7 +128,7 @@ class _Fitted:
 
 @dataclass(frozen=True, slots=True)
 class _Closed:
-    """A parameter that least squares do not reach: it is computed with others to a weight, too wide, read in two ways.
+    """A parameter that least squares do not reach: a weight is computed from it, it is too wide, or used elsewhere too.
 
     Attributes:
         view: Where it lies.
@@ -208,7 +208,7 @@ def readers_of(
 
 def _is_fitted(reading: Reading, product: InputMoments, left: NDArray[np.int64]) -> bool:
     """Whether least squares can adjust a product to what is left of what it reads, or it reads nothing of it."""
-    if not len(product.weight) or not len(product.index) or reading.dim != product.dim:
+    if product.tied or not len(product.weight) or not len(product.index) or reading.dim != product.dim:
         return False
     if not bool(product.products.isfinite().all() and product.sums.isfinite().all()):
         return False

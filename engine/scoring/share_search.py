@@ -107,6 +107,9 @@ class SearchedPlan:
             template = "The plan by the scores stays: the model's outputs are no numbers, or do not compare."
             return Message("search.outputs", template)
         fields: dict[str, Any] = {"before": self.before, "measured": counted(self.measured, "measurement")}
+        if not self.tried and self.measured >= self.total:
+            template = "The plan by the scores stays: {measured} are too few to try what layers could give each other."
+            return Message("search.too_few", template, fields)
         if not self.tried:
             template = "The plan by the scores stays: in {measured} no layer could give another one a step."
             return Message("search.none_tried", template, fields)

@@ -139,11 +139,16 @@ def _curve(
         return _by_weights(rated, one, left)
     alike, changed = known
     consumers, views, biases = list[Consumer](), list[Any](), list[tuple[int, Any, Any]]()
+    tied = list[tuple[int, NDArray[np.int64]]]()
     while alike:  # each with moments of its own, which are let go of
         some = alike.pop(0)
         weights = [view.flatten(1).to(some.moments.device) for view in some.views]
         consumers.append(consumer(weights, some.moments, torch.from_numpy(some.columns).to(some.moments.device)))
-        biases += [(n, bias, some.mean) for n, bias in enumerate(some.biases, len(views)) if bias is not None]
+        for n, (bias, elsewhere) in enumerate(zip(some.biases, some.tied, strict=True), len(views)):
+            if elsewhere:
+                tied.append((n, some.columns))
+            elif bias is not None:
+                biases.append((n, bias, some.mean))
         views += some.views
         del some
     if not consumers:
@@ -157,6 +162,9 @@ def _curve(
     for level in levels:
         check(token)
         weights = removal.weights[level]
+        for n, columns in tied:
+            gone = torch.from_numpy(columns[removal.order[:level]].ravel()).to(views[n].device)
+            weights[n] = views[n].flatten(1).index_fill(1, gone, 0.0)
         shifted = [shifted_bias(bias, views[n].flatten(1), weights[n], mean) for n, bias, mean in biases]
         places = [*views, *(bias for _, bias, _ in biases)]
         told.append((level, distance.with_weights(changed, places, [*weights, *shifted])))

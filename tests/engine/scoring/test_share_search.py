@@ -22,7 +22,7 @@ from secateur.engine.scoring.share_search import SearchedPlan
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.structures.costs import costs
-from tests.engine.nets import Concat, Residual, Transformer
+from tests.engine.nets import Concat, Residual, Tied, Transformer
 from tests.engine.scoring.given_task import GivenTask
 
 GOAL = Goal((Limit(Cost.PARAMETERS, 0.7),), kinds=(Kind.NEURON,), ranking=Ranking.COST)
@@ -194,7 +194,7 @@ def test_numbers_that_are_none_leave_the_plan_and_are_told(bad: str) -> None:
 def test_no_more_plans_are_measured_than_were_asked_for(most: int) -> None:
     found = searched(_Branches().eval(), most)[2]
     assert found.measured <= max(most, 1) and found.total == most and found.after <= found.before
-    assert ("no layer could give another one a step" in str(found.message)) == (not found.tried)
+    assert ("too few to try" in str(found.message)) == (not found.tried)
 
 
 def test_stopped_it_has_told_the_best_plan_so_far_and_left_the_model() -> None:
@@ -259,6 +259,23 @@ def test_weights_that_are_computed_from_others_give_and_get_nothing() -> None:
     analysis, plan, found = searched(net)
     second = analysis.sets[1]
     assert (found.removed[second.structures] == plan[second.structures]).all()
+
+
+def test_a_head_that_is_tied_is_closed_and_its_width_gives_nothing() -> None:
+    torch.manual_seed(0)
+    net, task = Tied().eval(), GivenTask(torch.randint(0, 11, (64, 7)), 6, batch=16)
+    analysis = analyse(net, task.example_inputs())
+    goal = Goal((Limit(Cost.PARAMETERS, 0.7),))
+    scores = np.random.default_rng(0).random(analysis.count)
+    plan = solve(analysis, scores, goal).removed
+    exchange = exchange_of(analysis, scores, goal, plan)
+    found = finish(search(net, analysis, analysis.empty(), task, exchange, plan, text=False, measurements=30))
+    width = next(
+        one for one in analysis.sets if any(analysis.tensors[t].name == "embed.weight" for t, _ in one.touches)
+    )
+    assert plan[width.structures].any() and found.measured
+    assert (found.removed[width.structures] == plan[width.structures]).all()
+    assert net.out.weight is net.embed.weight
 
 
 @pytest.mark.parametrize("columns", [6, 40])
