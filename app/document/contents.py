@@ -77,7 +77,7 @@ class Contents:
         marked: [S] the plan, on top of `removed`.
         locked: [S] protected by the user.
         by_hand: [S] decided by hand; the solver leaves it.
-        searched: What a search of shares has left this plan by (`rule`), for this goal; "" where none has.
+        searched: What a search of shares has left this plan by (`rule`); "" where none has.
         goal: Keep and lose.
         target: Where the model will run.
         device: Where it is trained and evaluated.
@@ -198,12 +198,12 @@ class Contents:
 
     @property
     def rule(self) -> str:
-        """What a plan is made by: scores, and what competes by them."""
-        return f"{self.rating} {self.ranking}"
+        """What a plan is made by: scores, and the goal with what the target has to do with it."""
+        return f"{self.rating} {self.wanted!r}"
 
     @property
     def is_searched(self) -> bool:
-        """Whether a search of shares has left this plan, for this goal, by what is chosen now."""
+        """Whether a search of shares has left this plan, by what is chosen now."""
         return self.searched == self.rule
 
     def snapshot(self) -> Snapshot:

@@ -26,7 +26,7 @@ class Snapshot:
         locked: [S] protected by the user.
         by_hand: [S] decided by the user's own hand: the solver leaves these as they are.
         goal: The goal.
-        searched: What a search of shares has left this plan by, for this goal; "" where none has.
+        searched: What a search of shares has left this plan by; "" where none has.
     """
 
     state: str

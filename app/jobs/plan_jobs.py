@@ -5,7 +5,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Slot
 
-from secateur.engine.errors import PlanError, SecateurError
+from secateur.engine.errors import EngineLost, PlanError, SecateurError
 from secateur.engine.jobs import Cancelled
 from secateur.engine.latency.savings import Saving
 from secateur.engine.planning.protocol import Cost
@@ -16,6 +16,7 @@ from secateur.engine.structures.analysis import Mask
 from secateur.engine.workflows.shape_answer import ShapeAnswer
 
 from ..document.document import Document
+from ..document.preconditions import has_shares
 from ..text.titles import criterion_called, state_called
 from ..text.translate import sentence
 from .job_queue import QueuedJob
@@ -108,17 +109,21 @@ class PlanJobs(QObject):
     def search_shares(self) -> None:
         """Plan for the goal, then have layers give each other shares while the repaired outputs come nearer.
 
-        The best plan so far is taken when it is cancelled, too.
+        The best plan so far is taken when it is cancelled, too, or the engine is lost.
         """
         document, contents = self._document, self._document.contents
-        if document.analysis is None or document.plan.refuses() or self._waits(self.search_shares):
+        if document.analysis is None or document.plan.refuses():
+            return
+        if why := has_shares(document):  # the goal may have become another one while the search waited
+            return document.say(why)
+        if self._waits(self.search_shares):
             return
         locked, by_hand = contents.decided()
         intent = PlanIntent(document.criterion, locked=locked, goal=contents.wanted, marked=by_hand, search=0)
         revision, better = document.revision, list[SearchedPlan]()
 
         def stopped(error: SecateurError) -> None:
-            if better and isinstance(error, Cancelled):
+            if better and isinstance(error, Cancelled | EngineLost):
                 self._searched(min(better, key=lambda one: one.after), revision)
 
         self._runner.run(

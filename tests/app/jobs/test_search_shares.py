@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from secateur.app.commands import command_named
+from secateur.engine.errors import EngineLost
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import KindLimit
 from secateur.engine.scoring.share_search import SearchedPlan
@@ -79,6 +80,26 @@ def test_cancelled_it_leaves_the_best_plan_so_far(player, better) -> None:
     player.stop("search_shares")
     assert (document.marked == (plans[-1] if better else before)).all()
     assert not document.contents.is_searched
+
+
+def test_what_was_found_when_the_engine_is_lost_is_taken(player) -> None:
+    document, lost, best = player.document, EngineLost("engine.lost", "It ended."), plan(player, 7)
+    player.workbench.plan.search_shares()
+    player.make("search_shares", found(best))
+    player.link.lost.emit(lost, False, True, True)
+    player.link.failed.emit(player.link.last("search_shares"), lost)
+    assert (document.marked == best).all() and not document.contents.is_searched
+
+
+def test_a_goal_that_leaves_no_shares_open_meanwhile_is_told(player) -> None:
+    document = player.document
+    document.set_criterion("l2" if document.criterion != "l2" else "l1")
+    player.workbench.plan.search_shares()
+    assert "The plan follows" in player.sentences[-1]
+    document.plan.set_goal(replace(document.goal, shape=(KindLimit(Kind.FILTER, count=8),)))
+    player.answer("score", scores_of(document.analysis, seed=3))
+    assert "no shares to search" in player.sentences[-1]
+    assert "search_shares" not in [name for name, _ in player.link.calls.values()]
 
 
 def test_a_plan_that_was_changed_meanwhile_stays(player) -> None:
