@@ -132,10 +132,11 @@ def test_what_others_can_stand_for_costs_nothing_and_the_rest_is_measured() -> N
 def test_a_bias_takes_the_mean_of_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The distance is that of a repaired layer, as lstsq with a constant repairs it on all inputs."""
     torch.manual_seed(0)
-    net, inputs = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3)).eval(), torch.randn(256, 6)
+    first, second, inputs = nn.Linear(6, 12), nn.Linear(12, 3), torch.randn(256, 6)
+    net = nn.Sequential(first, nn.ReLU(), second).eval()
     with torch.no_grad():
-        net[0].bias.add_(1.0)
-        net[2].weight.mul_(2)
+        first.bias.add_(1.0)
+        second.weight.mul_(2)
     monkeypatch.setattr(structured_obs, "MANY", len(inputs))
     analysis = analyse(net, (inputs[:2],))
     found = finish(score(net, analysis, analysis.empty(), "obs", _Outputs(inputs, 3, batch=64)))
@@ -143,7 +144,7 @@ def test_a_bias_takes_the_mean_of_what_is_missing(monkeypatch: pytest.MonkeyPatc
     own = found[neurons.structures]
     left = np.sort(np.argsort(own)[6:])  # half of the structures is a point at which the distance is measured
     with torch.no_grad():
-        hidden, wanted = net[1](net[0](inputs)).double(), net(inputs).double()
+        hidden, wanted = first(inputs).relu().double(), net(inputs).double()
         given = torch.cat([hidden[:, left], torch.ones(len(inputs), 1, dtype=torch.float64)], 1)
         missing = wanted - given @ torch.linalg.lstsq(given, wanted).solution
     relative = float(missing.square().mean() / wanted.var())
