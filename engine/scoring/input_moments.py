@@ -31,7 +31,7 @@ from .weight_roles import roles_of
 
 BATCHES = 32
 """Calibration batches to look at, at most."""
-ENOUGH, FEWEST = 2, 4096
+ENOUGH, FEWEST = 2, 16384
 """Rows of data for each input of a product, and in all, after which it looks at no more; drawn at random."""
 MEMORY = 1 << 31
 """Bytes of moments to hold at a time; what needs more is gathered in further passes over the data."""

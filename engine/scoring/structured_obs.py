@@ -44,7 +44,7 @@ from .weights import Elementwise
 
 LEVELS = {8: 64, 4: 16, 2: 1, 1: 1}
 """Points of a set's curve at which the outputs are measured -> samples that each needs; as many as `WORK` allows."""
-WORK, MANY = 1e12, 128
+WORK, MANY = 1e12, 512
 """Multiply-accumulates that measuring should take; samples that are enough for it."""
 RECORDED = 3
 """Forwards of the samples that distances are measured on, before any is."""
