@@ -43,8 +43,8 @@ class _Branches(nn.Module):
         with torch.no_grad():
             self.one.weight.mul_(3)
             self.other.weight[:, 4:] = 0.01
-            self.first.bias += shift
-            self.second.bias += shift
+            self.first.bias.add_(shift)
+            self.second.bias.add_(shift)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.one(self.first(x).relu()) + self.other(self.second(x).relu())
