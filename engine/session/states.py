@@ -129,8 +129,7 @@ class State:
         stale: What `metrics` were measured on, or by, has changed since.
         masks: What its masks were learned for, None where none were.
         chosen: What they say should go, by set key, original indices; the cut that follows takes it.
-        searched: What came of a search for its plan's shares, where it was cut with one search and no more
-            (`prune_state`); None where nobody knows.
+        searched: What came of the search for its plan's shares, of cuts by `prune_state`; None for all others.
         former: It was made on data that the task no longer has: it stays, but is no step of what is made now.
     """
 
