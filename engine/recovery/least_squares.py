@@ -367,6 +367,7 @@ class Survey:
         mixed: Weights that operators also use otherwise.
         read: All weights that were read.
         adjusts: BatchNorm can be adjusted to the cut.
+        adders: Weights to whose products a bias is added, by its name and the place in it.
     """
 
     order: dict[str, int] = field(default_factory=dict[str, int])
@@ -380,6 +381,7 @@ class Survey:
     mixed: set[str] = field(default_factory=set[str])
     read: set[str] = field(default_factory=set[str])
     adjusts: bool = False
+    adders: dict[tuple[str, int], set[str]] = field(default_factory=dict[tuple[str, int], set[str]])
 
     def enough(self, name: str) -> int:
         """Rows that are."""
@@ -514,7 +516,6 @@ class Reconstruction:
         self._survey = Survey()
         self._sequential, self._independent = RepairState({**self._own}), RepairState({})
         self._before: dict[str, Tensor] = {}
-        self._written: dict[str, Tensor] = {}
 
     def undo(self) -> None:
         """Put back what the student's weights were."""
@@ -571,6 +572,8 @@ class Reconstruction:
             name = product.name
             weight = self._weights[name]
             survey.macs += scale * sum(one.rows * one.view(weight).numel() for one in product.units)
+            for one in product.units if product.bias else ():
+                survey.adders.setdefault(self._bias_place(product, one), set()).add(name)
             if name not in self._elements:
                 return
             units = units_of(product, self._elements[name])
@@ -754,10 +757,6 @@ class Reconstruction:
                 self._before[one] = self._own[one].detach().clone()
                 for state in states[1:]:
                     state.weights[one] = self._before[one].clone()
-        written = None
-        if bias_name:
-            nothing = torch.zeros_like(self._own[bias_name], dtype=torch.bool)
-            written = self._written.setdefault(bias_name, nothing)
         for one in found:
             if one.unit.own >= len(own.units):
                 for state in states:
@@ -765,18 +764,20 @@ class Reconstruction:
                 continue
             unit, there = own.units[one.unit.own], theirs.units[one.unit.place]
             full = there.view(self._weights[name].detach()).flatten(1)
-            # Another layer may add the same bias: what has been written for one stays.
-            free = written is not None and not unit.added(written).any()
+            alone = not theirs.bias or len(self._survey.adders.get(self._bias_place(theirs, there), ())) < 2
             added = self._added_by(theirs) if theirs.bias == bias_name else None
             added = None if added is None else there.added(added)[one.unit.rows]
             for state in states:
-                alone = state is self._independent and one.independent.fit.rows
-                seen = one.independent if alone else one.sequential
-                bias = unit.added(state.weights[bias_name].detach()) if free else None
+                own_fit = state is self._independent and one.independent.fit.rows
+                seen = one.independent if own_fit else one.sequential
+                bias = unit.added(state.weights[bias_name].detach()) if bias_name and alone else None
                 why = one.repair(seen, unit, state.weights[name].detach(), full, bias, added, self._products)
                 state.note(name, why)
-            if free and written is not None:
-                unit.added(written).fill_(True)
+
+    def _bias_place(self, theirs: WeightProduct, unit: ProductUnit) -> tuple[str, int]:
+        """(name of the bias that the original adds to a unit's outputs, where in it that begins)."""
+        vector = self._weights[theirs.bias].detach()
+        return theirs.bias, int(unit.added(vector).storage_offset() - vector.storage_offset())
 
 
 def _correlated(given: Tensor, theirs: Tensor) -> bool:

@@ -357,6 +357,34 @@ def test_attention_is_repaired_in_all_its_parts_wherever_torch_adds_the_bias(two
         assert torch.allclose(student.attention.in_proj_bias.detach().double()[part], rest, atol=1e-5)
 
 
+class SharedBias(nn.Module):
+    """Two layers of other inputs add one bias."""
+
+    def __init__(self) -> None:
+        """Random weights."""
+        super().__init__()
+        torch.manual_seed(3)
+        self.left, self.right = nn.Linear(64, 16), nn.Linear(64, 16)
+        self.first, self.second = nn.Linear(16, 3), nn.Linear(16, 3)
+        self.second.bias = self.first.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 3] logits."""
+        x = x.flatten(1)
+        return self.first(self.left(x).relu()) - self.second(self.right(x).sigmoid())
+
+
+def test_a_bias_that_two_layers_add_stays() -> None:
+    """What one of them misses in the mean, the other does not."""
+    model = SharedBias().eval()
+    student, kept = _half(model)
+    plain = copy.deepcopy(student)
+    result = _repair(student, model, kept)
+    assert set(result.repaired) == {"first.weight", "second.weight"}
+    assert torch.equal(student.first.bias, model.first.bias) and student.second.bias is student.first.bias
+    assert _error(student, model) < _error(plain, model)
+
+
 def test_rows_of_other_samples_are_not_taken_for_the_same() -> None:
     """A cut attention goes through samples and tokens in another order than torch's, whatever lies first."""
     weights: list[Tensor] = []
