@@ -52,7 +52,7 @@ from .tour import Tour
 from .weights_bar import WeightsBar
 from .window_title import WindowTitle
 
-SMALLEST = (1024, 700)
+NARROWEST = 1024
 FIRST = (1440, 900)
 TITLE_BAR = 40
 """Height in pixels that window managers add at most."""
@@ -101,7 +101,7 @@ class MainWindow(QMainWindow):
         self._ends_beside = False
         self._following = False
         self.setObjectName("main")
-        self.setMinimumSize(*SMALLEST)
+        self.setMinimumWidth(NARROWEST)
         self.setAcceptDrops(True)
         self.top_bar = TopBar(self)
         self.errors = ErrorBar()

@@ -15,6 +15,7 @@ from secateur.app.widgets.check_boxes import CheckBox
 from secateur.app.widgets.fields import ComboBox, LineEdit
 from secateur.app.widgets.header import elide_titles
 from secateur.app.widgets.labels import label
+from secateur.app.window.main_window import TITLE_BAR
 from tests.app.demo_analysis import llama, within
 from tests.app.painted_text import cut
 from tests.app.pseudo import Pseudo
@@ -75,6 +76,15 @@ def test_no_panel_cuts_words_off_at_any_size(qtbot, wordy) -> None:
                     found.append(f"the window needs {least.width()}x{least.height()} with text of {body} px")
                 found += [f"{size.width()}x{size.height()}, {body} px: {fault}" for fault in faults(window)]
     assert not found, "\n".join(found)
+
+
+def test_the_smallest_screen_has_room_for_a_title_bar_too(qtbot) -> None:
+    size = SMALL - QSize(0, TITLE_BAR)
+    with window_of(full(within(llama(2, 64, 96, 8), LONG)), qtbot) as window:
+        qtbot.waitUntil(window.status.running.isVisible)
+        window.resize(size)
+        found = faults(window)
+        assert window.size() == size and not found, "\n".join(found)
 
 
 def test_no_dialog_cuts_words_off(qtbot, wordy) -> None:
