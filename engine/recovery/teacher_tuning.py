@@ -2,8 +2,9 @@
 
 A published model often knows other images or texts than those that it is to be recovered on. What it says of these is
 then worth less than what it says after an epoch or two: they take a part of the time that the recovery has, and the
-student learns from the better teacher. Tuned weights are kept only where they are better than the original's on the val
-split by more than noise; a first epoch without any gain is the last.
+student learns from the better teacher. Weights between the original's and the tuned ones are often better than either
+(Wortsman et al., Robust fine-tuning of zero-shot models, 2021), so these are tried too. What is best is kept only where
+it is better than the original on the val split by more than noise; a first epoch without any gain is the last.
 """
 
 import math
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
 
 from ..batch_parts import PassLimit
@@ -20,18 +22,23 @@ from ..errors import NO_NUMBERS, Message, SecateurError
 from ..jobs import CancelToken, Job, Progress, followed, spanning
 from ..messages import Phrase
 from ..storage.serialization import from_plain, to_plain
+from ..tasks.evaluate_on import evaluate_on
 from ..tasks.protocol import Metric, Split, Task
 from ..text.format import counted
+from .best_weights import Recovered
 from .budget import Unit
 from .checkpoint import KeptTeacher
 from .finetune import fine_tune, training_work
 from .flip_augmentation import gain, labels_allow_mirroring
 from .protocol import RecoverySettings
+from .side_effects import modes_kept, working_copy
 from .time_limit import TimeLimit
 from .training import has_loss
 
 MIRRORING = 2
 """Evaluations that tell whether labels allow mirrored images."""
+PARTS = (0.5, 0.75)
+"""Of the way from the original's weights to the tuned ones, what is tried beside all of it."""
 SHARED = 0.5
 """Of the standard error of two metrics' difference, what is left where one model was tuned from the other: for the most
 part they are wrong about the same samples."""
@@ -105,8 +112,8 @@ def tuning_work(task: Task, settings: RecoverySettings) -> float:
     tuning = settings.tuning
     if tuning is None and (settings.mirror is not None or not settings.trains):
         return 0.0
-    mirroring = MIRRORING * task.batch_count(Split.VAL)
-    return mirroring + (0.0 if tuning is None else training_work(task, tuning))
+    val = task.batch_count(Split.VAL)
+    return MIRRORING * val + (0.0 if tuning is None else training_work(task, tuning) + len(PARTS) * val)
 
 
 def _tuned(
@@ -121,7 +128,8 @@ def _tuned(
     group: Group,
     token: CancelToken,
 ) -> Job[TunedTeacher]:
-    begin = time.monotonic()
+    begin, work = time.monotonic(), training_work(task, settings)
+    trained = work / max(work + len(PARTS) * task.batch_count(Split.VAL), 1)
     job = fine_tune(
         teacher,
         teacher,
@@ -136,13 +144,17 @@ def _tuned(
         token=token,
     )
     try:
-        done = yield from followed(job, _as_tuning)
+        done = yield from spanning(followed(job, _as_tuning), 0.0, trained)
     except SecateurError as error:
         if error.message.code not in NO_NUMBERS:
             raise
         template = "The original is the teacher as it is: tuning it on the data failed. {reason}"
         return TunedTeacher(mirror, None, Message("recovery.teacher_failed", template, {"reason": error.message}))
     assert done.given is not None
+    weights, metric, part = done.state_dict, done.metric, 1.0
+    if done.improved and done.stopped is None and not (settings.shard and not group.is_alone):
+        job = _on_the_way(teacher, done, task, device, passes, token)
+        weights, metric, part = yield from spanning(followed(job, _as_tuning), trained, 1.0)
     if done.stopped is not None and not done.steps:
         template = "The original is the teacher as it is: no time was left to tune it."
         return TunedTeacher(mirror, None, Message("recovery.teacher_no_time", template))
@@ -150,15 +162,47 @@ def _tuned(
     by_updates = settings.budget.unit is Unit.STEPS
     training = counted(done.steps, "update") if by_updates else counted(done.epochs, "epoch")
     fields: dict[str, Phrase] = {"training": training, "seconds": f"{seconds:.0f}"}
-    fields |= {"metric": done.metric.name, "before": _value(done.given), "after": _value(done.metric)}
-    if gain(done.metric, done.given) > SHARED * math.hypot(done.metric.error, done.given.error):
+    fields |= {"metric": metric.name, "before": _value(done.given), "after": _value(metric)}
+    if gain(metric, done.given) > SHARED * math.hypot(metric.error, done.given.error):
         template = "Teacher tuned for {training} ({seconds} s): {metric} {before} to {after} on the val split."
-        return TunedTeacher(mirror, done.state_dict, Message("recovery.teacher_tuned", template, fields))
+        told = Message("recovery.teacher_tuned", template, fields)
+        if part < 1.0:
+            template = (
+                "Teacher tuned for {training} ({seconds} s), its weights {part:.0%} of the way from the original's to "
+                "the tuned ones: {metric} {before} to {after} on the val split."
+            )
+            told = Message("recovery.teacher_mixed", template, fields | {"part": part})
+        return TunedTeacher(mirror, weights, told)
     template = (
         "The original is the teacher as it is: tuning it for {training} ({seconds} s) brought {metric} from {before} "
         "to {after} on the val split, no more than noise."
     )
     return TunedTeacher(mirror, None, Message("recovery.teacher_kept", template, fields))
+
+
+def _on_the_way(
+    teacher: nn.Module, tuned: Recovered, task: Task, device: str, passes: PassLimit | None, token: CancelToken
+) -> Job[tuple[dict[str, Tensor], Metric, float]]:
+    """(the best weights of the tuned ones and some on the way to them, their metric on val, what part of the way)."""
+    best, original = (tuned.state_dict, tuned.metric, 1.0), teacher.state_dict()
+    with working_copy(teacher) as copy, modes_kept(copy):
+        copy.eval()
+        for number, part in enumerate(PARTS):
+            between = {name: _between(original[name].to(CPU), value, part) for name, value in tuned.state_dict.items()}
+            copy.load_state_dict(between)
+            job = evaluate_on(task, copy, Split.VAL, token, device=device, limit=passes)
+            metric = yield from spanning(job, number / len(PARTS), (number + 1) / len(PARTS))
+            if gain(metric, best[1]) > 0:
+                best = between, metric, part
+    return best
+
+
+def _between(first: Tensor, last: Tensor, part: float) -> Tensor:
+    """Between two tensors [...] so much of the way; the last one where they are no real numbers."""
+    if not last.is_floating_point():
+        return last
+    wide = torch.promote_types(last.dtype, torch.float32)
+    return torch.lerp(first.to(wide), last.to(wide), part).to(last.dtype)
 
 
 def _as_tuning(progress: Progress) -> Iterator[Progress]:

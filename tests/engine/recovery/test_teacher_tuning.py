@@ -12,17 +12,19 @@ from torch import Tensor, nn
 from secateur.engine.errors import Message
 from secateur.engine.jobs import NeverCancelled, Progress, finish, followed
 from secateur.engine.recovery import checkpoint as resume
+from secateur.engine.recovery import teacher_tuning
 from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.checkpoint import Checkpoint, KeptTeacher
 from secateur.engine.recovery.finetune import fine_tune
 from secateur.engine.recovery.flip_augmentation import labels_allow_mirroring
 from secateur.engine.recovery.protocol import RecoverySettings, Repair, Teacher, as_recorded
 from secateur.engine.recovery.recover import recover
+from secateur.engine.recovery.time_limit import TimeLimit
 from secateur.engine.storage.serialization import from_plain, to_plain
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.slice_tensors import slice_tensor
-from secateur.engine.tasks.protocol import Split
+from secateur.engine.tasks.protocol import Metric, Split
 from tests.engine.toy_task import ToyTask
 
 SETTINGS = RecoverySettings(epochs=4, distillation=1.0, learning_rate=5e-3, threads=1)
@@ -104,6 +106,41 @@ def test_an_original_that_knows_the_data_teaches_as_it_is() -> None:
     found = finish(recover(_net(1), teacher, task, SETTINGS))
     assert found.teacher is not None and found.teacher.code == "recovery.teacher_kept"
     assert all(torch.equal(one, plain.state_dict[name]) for name, one in found.state_dict.items())
+
+
+def _judged(net: nn.Module, task: ToyTask) -> Metric:
+    return finish(task.evaluate(net, Split.VAL, NeverCancelled()))
+
+
+@pytest.mark.parametrize(("way", "code"), [(2.2, "recovery.teacher_mixed"), (1.0, "recovery.teacher_tuned")])
+def test_weights_on_the_way_to_the_tuned_ones_teach_where_they_are_better(
+    way: float, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tuning goes as far from good weights as the original is from them, or no further than to them."""
+    task, good, original = ToyTask(), _trained(6).state_dict(), _trained(6)
+    torch.manual_seed(7)
+    off = {name: 6 * one.std() * torch.randn_like(one) for name, one in good.items()}
+    original.load_state_dict({name: one + off[name] for name, one in good.items()})
+    tuned = _net()
+    tuned.load_state_dict({name: one + (1 - way) * off[name] for name, one in good.items()})
+    metric, given = _judged(tuned, task), _judged(original, task)
+
+    def beyond(*_args: Any, **_named: Any) -> Iterator[Progress]:
+        yield Progress("Fine-tuning", 1, 1)
+        return Recovered(tuned.state_dict(), metric, 1, 8, 1, improved=True, given=given)
+
+    monkeypatch.setattr(teacher_tuning, "fine_tune", beyond)
+    job = teacher_tuning.tuned_teacher(
+        original, task, SETTINGS, KeptTeacher(), limit=TimeLimit(), token=NeverCancelled()
+    )
+    found = finish(job)
+    assert found.state_dict is not None and found.message is not None and found.message.code == code
+    reached = way if code == "recovery.teacher_tuned" else way / 2
+    for name, one in found.state_dict.items():
+        assert torch.allclose(one, good[name] + (1 - reached) * off[name], atol=1e-4)
+    net = _net()
+    net.load_state_dict(found.state_dict)
+    assert _judged(net, task).value >= max(metric.value, given.value)
 
 
 def test_a_tuning_of_so_many_updates_says_so() -> None:
