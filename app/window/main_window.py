@@ -52,10 +52,10 @@ from .tour import Tour
 from .weights_bar import WeightsBar
 from .window_title import WindowTitle
 
-NARROWEST = 1024
 FIRST = (1440, 900)
 TITLE_BAR = 40
 """Height in pixels that window managers add at most."""
+SMALLEST = (1024, 700 - TITLE_BAR)
 SHOWN = frozenset({Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL, Aspect.JOBS, Aspect.CURVE, Aspect.COMPARED})
 
 Dialog = TypeVar("Dialog", bound=QDialog)
@@ -101,7 +101,7 @@ class MainWindow(QMainWindow):
         self._ends_beside = False
         self._following = False
         self.setObjectName("main")
-        self.setMinimumWidth(NARROWEST)
+        self.setMinimumSize(*SMALLEST)
         self.setAcceptDrops(True)
         self.top_bar = TopBar(self)
         self.errors = ErrorBar()

@@ -367,7 +367,7 @@ class Survey:
         mixed: Weights that operators also use otherwise.
         read: All weights that were read.
         adjusts: BatchNorm can be adjusted to the cut.
-        adders: Weights to whose products a bias is added, by its name and the place in it.
+        added: For each bias, how many products each of its numbers is added to.
     """
 
     order: dict[str, int] = field(default_factory=dict[str, int])
@@ -381,7 +381,7 @@ class Survey:
     mixed: set[str] = field(default_factory=set[str])
     read: set[str] = field(default_factory=set[str])
     adjusts: bool = False
-    adders: dict[tuple[str, int], set[str]] = field(default_factory=dict[tuple[str, int], set[str]])
+    added: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
     def enough(self, name: str) -> int:
         """Rows that are."""
@@ -516,6 +516,7 @@ class Reconstruction:
         self._survey = Survey()
         self._sequential, self._independent = RepairState({**self._own}), RepairState({})
         self._before: dict[str, Tensor] = {}
+        self._written: dict[str, Tensor] = {}
 
     def undo(self) -> None:
         """Put back what the student's weights were."""
@@ -566,14 +567,19 @@ class Reconstruction:
         given = first if _has_lists(first) else few(first, SURVEYED)
         scale, survey = batch_size(first) / max(batch_size(given), 1), self._survey
         memory = LiveMemory([*self._teacher.parameters(), *self._teacher.buffers()])
+        met = set[tuple[str, Place]]()
 
         def seen(product: WeightProduct) -> None:
             """Note what a product shows."""
             name = product.name
             weight = self._weights[name]
             survey.macs += scale * sum(one.rows * one.view(weight).numel() for one in product.units)
-            for one in product.units if product.bias else ():
-                survey.adders.setdefault(self._bias_place(product, one), set()).add(name)
+            if product.bias and (name, product.place) not in met:
+                none = torch.zeros_like(self._weights[product.bias], dtype=torch.int64)
+                counts = survey.added.setdefault(product.bias, none)
+                for one in product.units:
+                    one.added(counts).add_(1)
+            met.add((name, product.place))
             if name not in self._elements:
                 return
             units = units_of(product, self._elements[name])
@@ -757,6 +763,10 @@ class Reconstruction:
                 self._before[one] = self._own[one].detach().clone()
                 for state in states[1:]:
                     state.weights[one] = self._before[one].clone()
+        written, counts = None, self._survey.added.get(bias_name)
+        if bias_name:
+            nothing = torch.zeros_like(self._own[bias_name], dtype=torch.bool)
+            written = self._written.setdefault(bias_name, nothing)
         for one in found:
             if one.unit.own >= len(own.units):
                 for state in states:
@@ -764,20 +774,19 @@ class Reconstruction:
                 continue
             unit, there = own.units[one.unit.own], theirs.units[one.unit.place]
             full = there.view(self._weights[name].detach()).flatten(1)
-            alone = not theirs.bias or len(self._survey.adders.get(self._bias_place(theirs, there), ())) < 2
+            # A bias that other products add too stays, or as it was written for one that no survey has met.
+            shared = theirs.bias == bias_name and counts is not None and bool((there.added(counts) > 1).any())
+            free = written is not None and not shared and not unit.added(written).any()
             added = self._added_by(theirs) if theirs.bias == bias_name else None
             added = None if added is None else there.added(added)[one.unit.rows]
             for state in states:
-                own_fit = state is self._independent and one.independent.fit.rows
-                seen = one.independent if own_fit else one.sequential
-                bias = unit.added(state.weights[bias_name].detach()) if bias_name and alone else None
+                alone = state is self._independent and one.independent.fit.rows
+                seen = one.independent if alone else one.sequential
+                bias = unit.added(state.weights[bias_name].detach()) if free else None
                 why = one.repair(seen, unit, state.weights[name].detach(), full, bias, added, self._products)
                 state.note(name, why)
-
-    def _bias_place(self, theirs: WeightProduct, unit: ProductUnit) -> tuple[str, int]:
-        """(name of the bias that the original adds to a unit's outputs, where in it that begins)."""
-        vector = self._weights[theirs.bias].detach()
-        return theirs.bias, int(unit.added(vector).storage_offset() - vector.storage_offset())
+            if free and written is not None:
+                unit.added(written).fill_(True)
 
 
 def _correlated(given: Tensor, theirs: Tensor) -> bool:

@@ -31,7 +31,7 @@ from .checkpoint import KeptTeacher
 from .finetune import fine_tune, training_work
 from .flip_augmentation import gain, labels_allow_mirroring
 from .protocol import RecoverySettings
-from .side_effects import modes_kept, working_copy
+from .side_effects import modes_kept, pinned, working_copy
 from .time_limit import TimeLimit
 from .training import has_loss
 
@@ -152,8 +152,8 @@ def _tuned(
         return TunedTeacher(mirror, None, Message("recovery.teacher_failed", template, {"reason": error.message}))
     assert done.given is not None
     weights, metric, part = done.state_dict, done.metric, 1.0
-    if done.improved and done.stopped is None and not (settings.shard and not group.is_alone):
-        job = _on_the_way(teacher, done, task, device, passes, token)
+    if done.improved and not (settings.shard and not group.is_alone):
+        job = _on_the_way(teacher, done, task, settings, device, passes, limit, token)
         weights, metric, part = yield from spanning(followed(job, _as_tuning), trained, 1.0)
     if done.stopped is not None and not done.steps:
         template = "The original is the teacher as it is: no time was left to tune it."
@@ -162,9 +162,10 @@ def _tuned(
     by_updates = settings.budget.unit is Unit.STEPS
     training = counted(done.steps, "update") if by_updates else counted(done.epochs, "epoch")
     fields: dict[str, Phrase] = {"training": training, "seconds": f"{seconds:.0f}"}
-    fields |= {"metric": metric.name, "before": _value(done.given), "after": _value(metric)}
+    fields |= {"metric": metric.name, "before": _value(done.given)}
     if gain(metric, done.given) > SHARED * math.hypot(metric.error, done.given.error):
         template = "Teacher tuned for {training} ({seconds} s): {metric} {before} to {after} on the val split."
+        fields |= {"after": _value(metric)}
         told = Message("recovery.teacher_tuned", template, fields)
         if part < 1.0:
             template = (
@@ -177,32 +178,54 @@ def _tuned(
         "The original is the teacher as it is: tuning it for {training} ({seconds} s) brought {metric} from {before} "
         "to {after} on the val split, no more than noise."
     )
+    fields |= {"after": _value(done.metric)}
     return TunedTeacher(mirror, None, Message("recovery.teacher_kept", template, fields))
 
 
 def _on_the_way(
-    teacher: nn.Module, tuned: Recovered, task: Task, device: str, passes: PassLimit | None, token: CancelToken
+    teacher: nn.Module,
+    tuned: Recovered,
+    task: Task,
+    settings: RecoverySettings,
+    device: str,
+    passes: PassLimit | None,
+    limit: TimeLimit,
+    token: CancelToken,
 ) -> Job[tuple[dict[str, Tensor], Metric, float]]:
-    """(the best weights of the tuned ones and some on the way to them, their metric on val, what part of the way)."""
-    best, original = (tuned.state_dict, tuned.metric, 1.0), teacher.state_dict()
-    with working_copy(teacher) as copy, modes_kept(copy):
+    """(the best weights of the tuned ones and some on the way to them, their metric on val, what part of the way).
+
+    No evaluation begins for which the limit leaves less time than the one before it took.
+    """
+    original = {name: one.to(CPU, copy=True) for name, one in teacher.state_dict().items()}
+    metric, best, seconds = tuned.metric, 1.0, 0.0
+    with pinned(settings.seed, settings.threads), working_copy(teacher) as copy, modes_kept(copy):
         copy.eval()
         for number, part in enumerate(PARTS):
-            between = {name: _between(original[name].to(CPU), value, part) for name, value in tuned.state_dict.items()}
-            copy.load_state_dict(between)
+            if limit.left <= seconds:
+                break
+            begun = limit.elapsed
+            copy.load_state_dict({n: _between(original[n], one, part) for n, one in tuned.state_dict.items()})
             job = evaluate_on(task, copy, Split.VAL, token, device=device, limit=passes)
-            metric = yield from spanning(job, number / len(PARTS), (number + 1) / len(PARTS))
-            if gain(metric, best[1]) > 0:
-                best = between, metric, part
-    return best
+            try:
+                found = yield from spanning(job, number / len(PARTS), (number + 1) / len(PARTS))
+            except SecateurError as error:
+                if error.message.code not in NO_NUMBERS:
+                    raise
+                continue
+            seconds = limit.elapsed - begun
+            if gain(found, metric) > 0:
+                metric, best = found, part
+    weights = {name: _between(original[name], one, best) for name, one in tuned.state_dict.items()}
+    return (tuned.state_dict if best == 1.0 else weights), metric, best
 
 
 def _between(first: Tensor, last: Tensor, part: float) -> Tensor:
-    """Between two tensors [...] so much of the way; the last one where they are no real numbers."""
-    if not last.is_floating_point():
+    """Between two tensors [...] so much of the way; the last one where it holds no numbers of 16 bits or more."""
+    if not (last.is_floating_point() or last.is_complex()) or last.dtype.itemsize == 1:
         return last
     wide = torch.promote_types(last.dtype, torch.float32)
-    return torch.lerp(first.to(wide), last.to(wide), part).to(last.dtype)
+    between = torch.lerp(first.to(wide), last.to(wide), part).to(last.dtype)
+    return torch.where(first == last, last, between)  # infinite numbers have nothing between them
 
 
 def _as_tuning(progress: Progress) -> Iterator[Progress]:

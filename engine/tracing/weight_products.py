@@ -346,7 +346,7 @@ class WeightProducts(TorchDispatchMode):
             return None
         features, operand = (second.mT, first.mT) if turned else (first, second)
         start = None
-        if place and not turned and not scales and args[0].ndim == 1 and operand.ndim == 2:
+        if place and not turned and not scales and operand.ndim == 2 and args[0].shape == operand.shape[1:]:
             start = self._start(args[0])
         bias, begin = start or ("", 0)
         units = self._matrices(name, features, operand, turned, begin)

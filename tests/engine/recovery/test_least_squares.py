@@ -358,30 +358,61 @@ def test_attention_is_repaired_in_all_its_parts_wherever_torch_adds_the_bias(two
 
 
 class SharedBias(nn.Module):
-    """Two layers of other inputs add one bias."""
+    """Two layers of other inputs add one bias, or the second one a part of that of the first."""
+
+    def __init__(self, part: int = 0) -> None:
+        """Random weights; the second one adds all but so many numbers of the bias."""
+        super().__init__()
+        torch.manual_seed(3)
+        self.left, self.right = nn.Linear(64, 16), nn.Linear(64, 16)
+        self.first, self.second, self.part = nn.Linear(16, 6), nn.Linear(16, 6 - part, bias=False), part
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 12 - part] logits."""
+        x = x.flatten(1)
+        bias = self.first.bias[self.part :]
+        return torch.cat([self.first(self.left(x).relu()), self._second(self.right(x).sigmoid(), bias)], 1)
+
+    def _second(self, rows: Tensor, bias: Tensor) -> Tensor:
+        return F.linear(rows, self.second.weight, bias)
+
+
+class OneBias(nn.Module):
+    """Two experts in one stack add one bias."""
 
     def __init__(self) -> None:
         """Random weights."""
         super().__init__()
         torch.manual_seed(3)
-        self.left, self.right = nn.Linear(64, 16), nn.Linear(64, 16)
-        self.first, self.second = nn.Linear(16, 3), nn.Linear(16, 3)
-        self.second.bias = self.first.bias
+        self.given, self.bias = nn.Linear(64, 16), nn.Parameter(torch.randn(3))
+        self.experts = nn.Parameter(torch.randn(2, 16, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, 3] logits."""
-        x = x.flatten(1)
-        return self.first(self.left(x).relu()) - self.second(self.right(x).sigmoid())
+        """[N, 6] logits."""
+        rows = self.given(x.flatten(1)).relu()
+        return torch.cat([torch.addmm(self.bias, rows, one) for one in self.experts], 1)
 
 
-def test_a_bias_that_two_layers_add_stays() -> None:
+@pytest.mark.parametrize("make", [SharedBias, lambda: SharedBias(2), OneBias])
+def test_a_bias_that_two_products_add_stays(make: Any) -> None:
     """What one of them misses in the mean, the other does not."""
-    model = SharedBias().eval()
+    model = make().eval()
     student, kept = _half(model)
     plain = copy.deepcopy(student)
     result = _repair(student, model, kept)
-    assert set(result.repaired) == {"first.weight", "second.weight"}
-    assert torch.equal(student.first.bias, model.first.bias) and student.second.bias is student.first.bias
+    assert set(result.repaired) == ({"experts"} if make is OneBias else {"first.weight", "second.weight"})
+    shared = {name for name in dict(model.named_parameters()) if name in ("bias", "first.bias")}
+    assert shared and all(torch.equal(student.get_parameter(one), model.get_parameter(one)) for one in shared)
+    assert _error(student, model) < _error(plain, model)
+
+
+def test_one_number_that_all_outputs_add_is_no_bias() -> None:
+    model = _mlp()
+    model[5].bias = nn.Parameter(torch.ones(1))
+    student, kept = _half(model)
+    plain = copy.deepcopy(student)
+    result = _repair(student, model, kept)
+    assert "5.weight" in result.repaired and torch.equal(student[5].bias, model[5].bias)
     assert _error(student, model) < _error(plain, model)
 
 

@@ -108,20 +108,54 @@ def test_an_original_that_knows_the_data_teaches_as_it_is() -> None:
     assert all(torch.equal(one, plain.state_dict[name]) for name, one in found.state_dict.items())
 
 
+class Stubborn(nn.Module):
+    """A network with an infinite buffer that may be lent, and not copied."""
+
+    infinite: Tensor
+
+    def __init__(self, copied: bool) -> None:
+        super().__init__()
+        self.net, self._copied = _net(), copied
+        self.register_buffer("infinite", torch.tensor([-torch.inf, 0.0]))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Stubborn":
+        """Refuse that, or make one."""
+        if not self._copied:
+            raise TypeError
+        made = Stubborn(self._copied)
+        made.load_state_dict(self.state_dict())
+        return made
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 3] logits."""
+        return self.net(x) + self.infinite.exp()[0]
+
+
 def _judged(net: nn.Module, task: ToyTask) -> Metric:
     return finish(task.evaluate(net, Split.VAL, NeverCancelled()))
 
 
-@pytest.mark.parametrize(("way", "code"), [(2.2, "recovery.teacher_mixed"), (1.0, "recovery.teacher_tuned")])
+@pytest.mark.parametrize("copied", [True, False])
+@pytest.mark.parametrize(
+    ("way", "part", "code"),
+    [
+        (2.0, 0.5, "recovery.teacher_mixed"),
+        (4 / 3, 0.75, "recovery.teacher_mixed"),
+        (1.0, 1.0, "recovery.teacher_tuned"),
+    ],
+)
 def test_weights_on_the_way_to_the_tuned_ones_teach_where_they_are_better(
-    way: float, code: str, monkeypatch: pytest.MonkeyPatch
+    way: float, part: float, code: str, copied: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tuning goes as far from good weights as the original is from them, or no further than to them."""
-    task, good, original = ToyTask(), _trained(6).state_dict(), _trained(6)
+    """Tuning goes to good weights, or beyond."""
+    task, original, tuned = ToyTask(), Stubborn(copied).eval(), Stubborn(True).eval()
+    original.net.load_state_dict(_trained(6).state_dict())
+    good = {name: one.clone() for name, one in original.state_dict().items()}
     torch.manual_seed(7)
-    off = {name: 6 * one.std() * torch.randn_like(one) for name, one in good.items()}
+    off = {name: torch.zeros_like(one) for name, one in good.items()}
+    off |= {f"net.{name}": 6 * one.std() * torch.randn_like(one) for name, one in original.net.state_dict().items()}
     original.load_state_dict({name: one + off[name] for name, one in good.items()})
-    tuned = _net()
+    before = {name: one.clone() for name, one in original.state_dict().items()}
     tuned.load_state_dict({name: one + (1 - way) * off[name] for name, one in good.items()})
     metric, given = _judged(tuned, task), _judged(original, task)
 
@@ -135,12 +169,36 @@ def test_weights_on_the_way_to_the_tuned_ones_teach_where_they_are_better(
     )
     found = finish(job)
     assert found.state_dict is not None and found.message is not None and found.message.code == code
-    reached = way if code == "recovery.teacher_tuned" else way / 2
     for name, one in found.state_dict.items():
-        assert torch.allclose(one, good[name] + (1 - reached) * off[name], atol=1e-4)
-    net = _net()
-    net.load_state_dict(found.state_dict)
-    assert _judged(net, task).value >= max(metric.value, given.value)
+        assert torch.allclose(one, good[name] + (1 - part * way) * off[name], atol=1e-4)
+    assert all(torch.equal(one, before[name]) for name, one in original.state_dict().items())
+    tuned.load_state_dict(found.state_dict)
+    assert _judged(tuned, task).value > max(metric.value, given.value) or part == 1.0
+
+
+def test_no_time_is_taken_for_weights_on_the_way_that_the_limit_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = list[str]()
+
+    class Counted(ToyTask):
+        def evaluate(self, predict: Any, split: Split, token: Any) -> Any:
+            judged.append(split)
+            return super().evaluate(predict, split, token)
+
+    task, original = Counted(), _trained(0)
+    metric, given = _judged(_trained(6), task), _judged(original, task)
+
+    def late(*_args: Any, **_named: Any) -> Iterator[Progress]:
+        yield Progress("Fine-tuning", 1, 1)
+        limit.spent = 10.0
+        return Recovered(_trained(6).state_dict(), metric, 1, 8, 1, improved=True, given=given)
+
+    monkeypatch.setattr(teacher_tuning, "fine_tune", late)
+    limit, token = TimeLimit(10.0), NeverCancelled()
+    judged.clear()
+    settings = replace(SETTINGS, mirror=False)
+    found = finish(teacher_tuning.tuned_teacher(original, task, settings, KeptTeacher(), limit=limit, token=token))
+    assert found.message is not None and found.message.code == "recovery.teacher_tuned"
+    assert len(judged) == teacher_tuning.MIRRORING  # whether labels allow mirrored images
 
 
 def test_a_tuning_of_so_many_updates_says_so() -> None:
