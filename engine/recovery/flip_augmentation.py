@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from ..batch_parts import PassLimit
 from ..errors import TaskError
@@ -15,6 +16,7 @@ from ..jobs import CancelToken, Job, spanning
 from ..model_inputs import mapped, named_arrays
 from ..tasks.evaluate_on import evaluate_on
 from ..tasks.protocol import Metric, Split, Task
+from ..tracing.tree import tensors_of
 from .side_effects import modes_kept
 
 IMAGES = (4, 5)
@@ -70,6 +72,20 @@ def mirroring(*models: nn.Module, all_samples: bool = False) -> Generator[None]:
             handle.remove()
 
 
+def mean_logits(one: Any, other: Any) -> Any:
+    """A model's outputs with the mean of logits [N, C] in both; whatever has another form is that of the first.
+
+    Args:
+        one: Nested as the model gives them.
+        other: Those of mirrored images, nested alike.
+    """
+
+    def mean(first: Any, second: Any) -> Any:
+        return (first + second) / 2 if _are_logits(first) else first
+
+    return tree_map(mean, one, other)
+
+
 def labels_allow_mirroring(
     model: nn.Module, task: Task, token: CancelToken, limit: PassLimit | None = None
 ) -> Job[bool]:
@@ -96,6 +112,15 @@ def labels_allow_mirroring(
             other = yield from spanning(evaluate(), 0.5, 1.0)
     noise = math.hypot(plain.error, other.error)
     return plain.certain and gain(plain, other) + noise <= ALIKE * abs(plain.value)
+
+
+def has_logits(outputs: Any) -> bool:
+    """Whether any of a model's outputs is [N, C]."""
+    return any(_are_logits(one) for one in tensors_of(outputs))
+
+
+def _are_logits(one: Any) -> bool:
+    return isinstance(one, Tensor) and one.is_floating_point() and one.ndim == 2
 
 
 def gain(one: Metric, other: Metric) -> float:

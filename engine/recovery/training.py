@@ -29,7 +29,7 @@ from ..tracing.model_state import model_state_restored
 from .batchnorm import norms_of
 from .budget import Unit
 from .features import Features
-from .flip_augmentation import mirroring
+from .flip_augmentation import has_logits, mean_logits, mirroring
 from .found_rate import FoundRate
 from .gradient_sharing import GradientSharing, StepOrder
 from .mixed_precision import OwnTypes, as_given_back, widening
@@ -456,8 +456,7 @@ class Training:
             finally:
                 for handle in handles:
                     handle.remove()
-            with torch.no_grad(), model_state_restored(self.teacher):
-                taught = call(self.teacher, distillation_batch.inputs)
+            taught = self._taught(distillation_batch)
         parts = [] if own is None else [(1.0 - share) * own]
         if share > 0.0 or own is None:
             distance = distillation_loss(
@@ -472,6 +471,20 @@ class Training:
         further = features.distance(filled(distillation_batch.inputs)) if features is not None else None
         parts += [] if further is None else [self.settings.features * further.to(parts[0].device)]
         return reduce(torch.add, parts)
+
+    def _taught(self, distillation_batch: DistillationBatch) -> Any:
+        """The teacher's outputs; where labels were found to allow mirroring, the mean of logits [N, C] over both sides.
+
+        So they are nearer to what an ensemble would say.
+        """
+        with torch.no_grad(), model_state_restored(self.teacher):
+            taught = call(self.teacher, distillation_batch.inputs)
+            found = self.mirror and self.settings.mirror is None  # who asks for mirrored images may mean other labels
+            both = found and distillation_batch.logits and self.features is None
+            if not both or not has_logits(taught):
+                return taught
+            with mirroring(self.teacher, all_samples=True):
+                return mean_logits(taught, call(self.teacher, distillation_batch.inputs))
 
     def _distillation_batch(self, batch: Any) -> DistillationBatch:
         """As the task says; of a detector the maps: it trains by losses, and boxes that were chosen teach little."""
