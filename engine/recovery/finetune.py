@@ -34,6 +34,7 @@ from .checkpoint import Checkpoint, Position, best_of_checkpoint, points_of_chec
 from .distillation_temperature import find_temperature
 from .domain_mixing import begin_mixing, mixed_anew, mixed_on, next_pass, stream_at
 from .features import Features
+from .flip_augmentation import Sides
 from .gradient_sharing import GradientSharing, MasksOrder, TrainingOrder
 from .least_squares import reconstruct
 from .mixed_precision import in_single
@@ -87,7 +88,7 @@ def fine_tune(
     task: Task,
     settings: RecoverySettings,
     *,
-    mirror: bool = False,
+    mirror: Sides = Sides.GIVEN,
     outputs: Sequence[str] = (),
     kept: KeptIndices | None = None,
     reference: tuple[nn.Module, KeptIndices] | None = None,
@@ -106,7 +107,7 @@ def fine_tune(
         teacher: The original, or what was tuned of it; left as it is.
         task: Batches, the metric that chooses, and the loss; without one the student learns from the teacher alone.
         settings: Budget, learning rate and the rest.
-        mirror: Mirror about half of the images of each batch, whatever the settings say.
+        mirror: Which sides of images to show, whatever the settings say.
         outputs: Paths of the outputs to learn from the teacher, as the analysis was made with them.
         kept: What the student keeps of each of the teacher's tensors (`Analysis.kept_indices`).
         reference: The model that the student was cut from and what it keeps of its tensors, for a repair of layers and

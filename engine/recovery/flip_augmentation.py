@@ -3,6 +3,7 @@
 import math
 from collections.abc import Generator
 from contextlib import contextmanager
+from enum import IntEnum
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,21 @@ from ..tasks.evaluate_on import evaluate_on
 from ..tasks.protocol import Metric, Split, Task
 from ..tracing.tree import tensors_of
 from .side_effects import modes_kept
+
+
+class Sides(IntEnum):
+    """Which sides of images a training shows.
+
+    Attributes:
+        GIVEN: Images as they are given.
+        DRAWN: About half of the images of each batch mirrored, for student and teacher alike.
+        BOTH: Likewise, but what the student learns of classes is the mean of the teacher's answers to both sides.
+    """
+
+    GIVEN = 0
+    DRAWN = 1
+    BOTH = 2
+
 
 IMAGES = (4, 5)
 """Dimensions of images [N, C, H, W] and clips [N, C, T, H, W]."""

@@ -24,6 +24,7 @@ from ..tasks.portion import Portion
 from ..tasks.protocol import Task
 from ..tracing.isolated_forward import seeded
 from .batchnorm import norms_of
+from .flip_augmentation import Sides
 from .protocol import RecoverySettings
 
 
@@ -52,7 +53,7 @@ class TrainingOrder:
         of_original: It is the original that is trained, or a model of its shape; else the state that was told before.
         settings: As asked.
         teaches: The teacher has a part in the loss.
-        mirror: About half of the images of each batch are mirrored.
+        mirror: Which sides of images are shown.
         outputs: Paths of the outputs to learn.
         steps: Steps in all, 0 where that is not known.
         device: Where rank 0 computes.
@@ -62,7 +63,7 @@ class TrainingOrder:
     of_original: bool
     settings: RecoverySettings
     teaches: bool
-    mirror: bool
+    mirror: Sides
     outputs: tuple[str, ...]
     steps: int
     device: str

@@ -97,8 +97,8 @@ class RecoverySettings:
             for never.
         features: Weight of the distance between what blocks give in student and teacher, 0 for none.
         mirror: Mirror about half of the images of each batch, anew each time, with their labels; None: where the
-            original is as good on mirrored images, and of classes the student learns the mean of the teacher's answers
-            to both sides then. With a weight of 1 for the teacher no label is needed.
+            original is as good on mirrored images, and of classes the student learns the mean of a tuned teacher's
+            answers to both sides then. With a weight of 1 for the teacher no label is needed.
         teacher: What is the teacher: the original, or the original tuned on the data where that improves it.
         mixing: How named domains of text (`train-NAME.txt`) are mixed.
         references: Losses that lead the mixing: one entry with them, or one for each of several models of which the

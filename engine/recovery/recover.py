@@ -19,6 +19,7 @@ from ..tasks.sample_tokens import sample_tokens
 from .best_weights import Recovered
 from .checkpoint import Checkpoint
 from .finetune import explained, fine_tune, training_work
+from .flip_augmentation import Sides
 from .protocol import TUNING_TIME, RecoverySettings, require_mixable, require_possible, require_tokens
 from .side_effects import working_copy
 from .teacher_tuning import TunedTeacher, tuned_teacher, tuning_work
@@ -102,7 +103,7 @@ def recover(
             teaches,
             task,
             settings,
-            mirror=tuned.mirror if settings.mirror is None else settings.mirror,
+            mirror=_sides(settings, tuned),
             outputs=outputs,
             kept=kept,
             reference=(teaches, kept) if reference is None or reference[0] is teacher else reference,
@@ -116,6 +117,19 @@ def recover(
         )
         done = yield from spanning(job, begin, 1.0)
     return replace(done, teacher=tuned.message, divided=passes.message)
+
+
+def _sides(settings: RecoverySettings, tuned: TunedTeacher) -> Sides:
+    """Which sides of images to show.
+
+    A teacher that knows the data as it is says much the same of both sides; one that had to be tuned gains by both. Who
+    asks for mirrored images may mean that a mirrored image is another class.
+    """
+    if settings.mirror is not None:
+        return Sides.DRAWN if settings.mirror else Sides.GIVEN
+    if not tuned.mirror:
+        return Sides.GIVEN
+    return Sides.DRAWN if tuned.state_dict is None else Sides.BOTH
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from .best_weights import Recovered
 from .budget import Unit
 from .checkpoint import KeptTeacher
 from .finetune import fine_tune, training_work
-from .flip_augmentation import gain, labels_allow_mirroring
+from .flip_augmentation import Sides, gain, labels_allow_mirroring
 from .protocol import RecoverySettings
 from .side_effects import modes_kept, pinned, working_copy
 from .time_limit import TimeLimit
@@ -135,7 +135,7 @@ def _tuned(
         teacher,
         task,
         settings,
-        mirror=mirror,
+        mirror=Sides.DRAWN if mirror else Sides.GIVEN,
         checkpoint=kept.training,
         device=device,
         passes=passes,

@@ -29,7 +29,7 @@ from ..tracing.model_state import model_state_restored
 from .batchnorm import norms_of
 from .budget import Unit
 from .features import Features
-from .flip_augmentation import has_logits, mean_logits, mirroring
+from .flip_augmentation import Sides, has_logits, mean_logits, mirroring
 from .found_rate import FoundRate
 from .gradient_sharing import GradientSharing, StepOrder
 from .mixed_precision import OwnTypes, as_given_back, widening
@@ -75,7 +75,7 @@ class Training:
         token: Cancels.
         chosen: Paths of the outputs that the student learns; () for the default (`tracing.tree.outputs_of`).
         features: Results of blocks to learn too, None for none.
-        mirror: Mirror about half of the images of each batch, for student and teacher alike.
+        mirror: Which sides of images are shown.
         time: How long it may take.
         steps: Steps in all, for the schedule; 0 where time or tokens end it.
         step: Steps done.
@@ -104,7 +104,7 @@ class Training:
     token: CancelToken
     chosen: Sequence[str] = ()
     features: Features | None = None
-    mirror: bool = False
+    mirror: Sides = Sides.GIVEN
     time: TrainingTime = field(default_factory=lambda: TrainingTime(TimeLimit()))
     steps: int = 0
     step: int = 0
@@ -473,14 +473,10 @@ class Training:
         return reduce(torch.add, parts)
 
     def _taught(self, distillation_batch: DistillationBatch) -> Any:
-        """The teacher's outputs; where labels were found to allow mirroring, the mean of logits [N, C] over both sides.
-
-        So they are nearer to what an ensemble would say.
-        """
+        """The teacher's outputs; where it looks at both sides of images, the mean of logits [N, C]."""
         with torch.no_grad(), model_state_restored(self.teacher):
             taught = call(self.teacher, distillation_batch.inputs)
-            found = self.mirror and self.settings.mirror is None  # who asks for mirrored images may mean other labels
-            both = found and distillation_batch.logits and self.features is None
+            both = self.mirror is Sides.BOTH and distillation_batch.logits and self.features is None
             if not both or not has_logits(taught):
                 return taught
             with mirroring(self.teacher, all_samples=True):

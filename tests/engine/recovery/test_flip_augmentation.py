@@ -11,7 +11,7 @@ from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.jobs import finish
 from secateur.engine.recovery import training
 from secateur.engine.recovery.finetune import fine_tune
-from secateur.engine.recovery.flip_augmentation import mirrored
+from secateur.engine.recovery.flip_augmentation import Sides, mirrored
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.recovery.recover import recover
 from secateur.engine.tasks.protocol import Split
@@ -73,11 +73,10 @@ def test_the_teacher_answers_for_mirrored_images(mirror: bool) -> None:
     assert (abs(float(learnt[1]) - 1) < 0.2) is mirror
 
 
-@pytest.mark.parametrize("asked", [None, True])
-def test_classes_are_taught_by_the_mean_of_both_sides_where_mirroring_was_found_to_be_right(
-    asked: bool | None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("sides", [Sides.DRAWN, Sides.BOTH])
+def test_classes_are_taught_by_the_mean_of_both_sides_where_that_is_asked_for(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who asks for mirrored images may mean that a mirrored image is another class."""
     taught, task, teacher = list[Any](), ToyTask(), nn.Sequential(nn.Flatten(), nn.Linear(64, 3)).eval()
     student = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
     whole = training.distillation_loss
@@ -87,17 +86,17 @@ def test_classes_are_taught_by_the_mean_of_both_sides_where_mirroring_was_found_
         return whole(outputs, one, *rest)
 
     monkeypatch.setattr(training, "distillation_loss", noted)
-    settings = replace(SETTINGS, mirror=asked, learning_rate=1e-3)
-    finish(fine_tune(student, teacher, task, settings, mirror=True))
+    settings = replace(SETTINGS, learning_rate=1e-3)
+    finish(fine_tune(student, teacher, task, settings, mirror=sides))
     with torch.no_grad():
-        sides = [torch.stack([teacher(x), teacher(x.flip(-1))]) for x, _ in task.batches(Split.TRAIN, seed=1)]
-    means = torch.cat([one.mean(0) for one in sides])
-    found = torch.cat(taught[-len(sides) :])
+        answers = [torch.stack([teacher(x), teacher(x.flip(-1))]) for x, _ in task.batches(Split.TRAIN, seed=1)]
+    means = torch.cat([one.mean(0) for one in answers])
+    found = torch.cat(taught[-len(answers) :])
     assert len(found) == len(means) == 256
-    single = torch.cat([side for one in sides for side in one])
+    single = torch.cat([side for one in answers for side in one])
     exact = "donot_use_mm_for_euclid_dist"  # whatever order they came in
     off, either = (torch.cdist(found, some, compute_mode=exact).min(1).values for some in (means, single))
-    assert (float(off.max()) < 1e-4) is (asked is None) and (float(either.max()) < 1e-4) is (asked is True)
+    assert (float(off.max()) < 1e-4) is (sides is Sides.BOTH) and (float(either.max()) < 1e-4) is (sides is Sides.DRAWN)
 
 
 def test_the_datas_own_loss_does_not_go_with_mirrored_images() -> None:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from secateur.engine.errors import Message
 from secateur.engine.jobs import NeverCancelled, Progress, finish, followed
 from secateur.engine.recovery import checkpoint as resume
-from secateur.engine.recovery import teacher_tuning
+from secateur.engine.recovery import flip_augmentation, teacher_tuning
+from secateur.engine.recovery import recover as recovery
 from secateur.engine.recovery.best_weights import Recovered
 from secateur.engine.recovery.checkpoint import Checkpoint, KeptTeacher
 from secateur.engine.recovery.finetune import fine_tune
@@ -174,6 +175,36 @@ def test_weights_on_the_way_to_the_tuned_ones_teach_where_they_are_better(
     assert all(torch.equal(one, before[name]) for name, one in original.state_dict().items())
     tuned.load_state_dict(found.state_dict)
     assert _judged(tuned, task).value > max(metric.value, given.value) or part == 1.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed", "tuned", "shown"),
+    [
+        (None, True, True, flip_augmentation.Sides.BOTH),
+        (None, True, False, flip_augmentation.Sides.DRAWN),
+        (None, False, True, flip_augmentation.Sides.GIVEN),
+        (True, True, True, flip_augmentation.Sides.DRAWN),
+        (False, True, True, flip_augmentation.Sides.GIVEN),
+    ],
+)
+def test_a_teacher_that_was_tuned_looks_at_both_sides_of_images_whose_labels_allow_it(
+    asked: bool | None, allowed: bool, tuned: bool, shown: flip_augmentation.Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, whole = list[Any](), recovery.fine_tune
+    found = teacher_tuning.TunedTeacher(allowed, _trained(0).state_dict() if tuned else None)
+
+    def known(*_args: Any, **_named: Any) -> Iterator[Progress]:
+        yield Progress("Tuning", 1, 1)
+        return found
+
+    def noted(*args: Any, mirror: Any, **named: Any) -> Any:
+        given.append(mirror)
+        return whole(*args, mirror=mirror, **named)
+
+    monkeypatch.setattr(recovery, "tuned_teacher", known)
+    monkeypatch.setattr(recovery, "fine_tune", noted)
+    finish(recover(_net(1), _trained(0), ToyTask(), replace(SETTINGS, epochs=1, mirror=asked)))
+    assert given == [shown]
 
 
 def test_no_time_is_taken_for_weights_on_the_way_that_the_limit_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,7 +398,9 @@ def test_mirrored_images_keep_their_labels(mirror: bool) -> None:
             return torch.stack([told, -told, torch.full_like(told, -9.0)], 1)
 
     settings = RecoverySettings(epochs=1, distillation=0.0, learning_rate=0.05, threads=1)
-    found = finish(fine_tune(Sides(), Sides(), _LeftOnly(), settings, mirror=mirror)).state_dict["weight"]
+    found = finish(
+        fine_tune(Sides(), Sides(), _LeftOnly(), settings, mirror=flip_augmentation.Sides(mirror))
+    ).state_dict["weight"]
     assert float(found[0]) > 0.1 and (float(found[1]) > 0.1) is mirror
 
 
