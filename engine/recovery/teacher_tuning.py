@@ -169,10 +169,10 @@ def _tuned(
         told = Message("recovery.teacher_tuned", template, fields)
         if part < 1.0:
             template = (
-                "Teacher tuned for {training} ({seconds} s), its weights {part:.0%} of the way from the original's to "
+                "Teacher tuned for {training} ({seconds} s), its weights {part} of the way from the original's to "
                 "the tuned ones: {metric} {before} to {after} on the val split."
             )
-            told = Message("recovery.teacher_mixed", template, fields | {"part": part})
+            told = Message("recovery.teacher_mixed", template, fields | {"part": f"{100 * part:.0f} %"})
         return TunedTeacher(mirror, weights, told)
     template = (
         "The original is the teacher as it is: tuning it for {training} ({seconds} s) brought {metric} from {before} "
