@@ -367,7 +367,7 @@ class Survey:
         mixed: Weights that operators also use otherwise.
         read: All weights that were read.
         adjusts: BatchNorm can be adjusted to the cut.
-        added: For each bias, how many products each of its numbers is added to.
+        watch: What watched it.
     """
 
     order: dict[str, int] = field(default_factory=dict[str, int])
@@ -381,7 +381,7 @@ class Survey:
     mixed: set[str] = field(default_factory=set[str])
     read: set[str] = field(default_factory=set[str])
     adjusts: bool = False
-    added: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    watch: WeightProducts | None = None
 
     def enough(self, name: str) -> int:
         """Rows that are."""
@@ -567,19 +567,12 @@ class Reconstruction:
         given = first if _has_lists(first) else few(first, SURVEYED)
         scale, survey = batch_size(first) / max(batch_size(given), 1), self._survey
         memory = LiveMemory([*self._teacher.parameters(), *self._teacher.buffers()])
-        met = set[tuple[str, Place]]()
 
         def seen(product: WeightProduct) -> None:
             """Note what a product shows."""
             name = product.name
             weight = self._weights[name]
             survey.macs += scale * sum(one.rows * one.view(weight).numel() for one in product.units)
-            if product.bias and (name, product.place) not in met:
-                none = torch.zeros_like(self._weights[product.bias], dtype=torch.int64)
-                counts = survey.added.setdefault(product.bias, none)
-                for one in product.units:
-                    one.added(counts).add_(1)
-            met.add((name, product.place))
             if name not in self._elements:
                 return
             units = units_of(product, self._elements[name])
@@ -603,6 +596,8 @@ class Reconstruction:
         survey.peak = scale * memory.peak
         survey.mixed = watch.mixed
         survey.read = watch.read
+        watch.forget()
+        survey.watch = watch
         survey.adjusts = norms_can_be_adjusted(self._student, self._teacher, self._kept, given, self._token)
         survey.excluded |= {name: MIXED for name in survey.order if name in watch.mixed}
 
@@ -763,7 +758,7 @@ class Reconstruction:
                 self._before[one] = self._own[one].detach().clone()
                 for state in states[1:]:
                     state.weights[one] = self._before[one].clone()
-        written, counts = None, self._survey.added.get(bias_name)
+        written = None
         if bias_name:
             nothing = torch.zeros_like(self._own[bias_name], dtype=torch.bool)
             written = self._written.setdefault(bias_name, nothing)
@@ -774,11 +769,13 @@ class Reconstruction:
                 continue
             unit, there = own.units[one.unit.own], theirs.units[one.unit.place]
             full = there.view(self._weights[name].detach()).flatten(1)
-            # A bias that other products add too stays, or as it was written for one that no survey has met.
-            shared = theirs.bias == bias_name and counts is not None and bool((there.added(counts) > 1).any())
-            free = written is not None and not shared and not unit.added(written).any()
             added = self._added_by(theirs) if theirs.bias == bias_name else None
-            added = None if added is None else there.added(added)[one.unit.rows]
+            added = None if added is None else there.added(added)
+            # A bias that several products add stays; where the survey has missed one, as it was first written.
+            watch = self._survey.watch
+            shared = added is not None and watch is not None and watch.is_shared(bias_name, added)
+            free = written is not None and not shared and not unit.added(written).any()
+            added = None if added is None else added[one.unit.rows]
             for state in states:
                 alone = state is self._independent and one.independent.fit.rows
                 seen = one.independent if alone else one.sequential

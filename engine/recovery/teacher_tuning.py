@@ -37,8 +37,8 @@ from .training import has_loss
 
 MIRRORING = 2
 """Evaluations that tell whether labels allow mirrored images."""
-PARTS = (0.5, 0.75)
-"""Of the way from the original's weights to the tuned ones, what is tried beside all of it."""
+COEFFICIENTS = (0.5, 0.75)
+"""Of the tuned weights in interpolated ones, the original's being the rest; tried beside 1."""
 SHARED = 0.5
 """Of the standard error of two metrics' difference, what is left where one model was tuned from the other: for the most
 part they are wrong about the same samples."""
@@ -113,7 +113,7 @@ def tuning_work(task: Task, settings: RecoverySettings) -> float:
     if tuning is None and (settings.mirror is not None or not settings.trains):
         return 0.0
     val = task.batch_count(Split.VAL)
-    return MIRRORING * val + (0.0 if tuning is None else training_work(task, tuning) + len(PARTS) * val)
+    return MIRRORING * val + (0.0 if tuning is None else training_work(task, tuning) + len(COEFFICIENTS) * val)
 
 
 def _tuned(
@@ -129,7 +129,7 @@ def _tuned(
     token: CancelToken,
 ) -> Job[TunedTeacher]:
     begin, work = time.monotonic(), training_work(task, settings)
-    trained = work / max(work + len(PARTS) * task.batch_count(Split.VAL), 1)
+    trained = work / max(work + len(COEFFICIENTS) * task.batch_count(Split.VAL), 1)
     job = fine_tune(
         teacher,
         teacher,
@@ -153,7 +153,7 @@ def _tuned(
     assert done.given is not None
     weights, metric, part = done.state_dict, done.metric, 1.0
     if done.improved and not (settings.shard and not group.is_alone):
-        job = _on_the_way(teacher, done, task, settings, device, passes, limit, token)
+        job = _interpolated(teacher, done, task, settings, device, passes, limit, token)
         weights, metric, part = yield from spanning(followed(job, _as_tuning), trained, 1.0)
     if done.stopped is not None and not done.steps:
         template = "The original is the teacher as it is: no time was left to tune it."
@@ -172,7 +172,7 @@ def _tuned(
                 "Teacher tuned for {training} ({seconds} s), its weights {part} of the way from the original's to "
                 "the tuned ones: {metric} {before} to {after} on the val split."
             )
-            told = Message("recovery.teacher_mixed", template, fields | {"part": f"{100 * part:.0f} %"})
+            told = Message("recovery.teacher_interpolated", template, fields | {"part": f"{100 * part:.0f} %"})
         return TunedTeacher(mirror, weights, told)
     template = (
         "The original is the teacher as it is: tuning it for {training} ({seconds} s) brought {metric} from {before} "
@@ -182,7 +182,7 @@ def _tuned(
     return TunedTeacher(mirror, None, Message("recovery.teacher_kept", template, fields))
 
 
-def _on_the_way(
+def _interpolated(
     teacher: nn.Module,
     tuned: Recovered,
     task: Task,
@@ -192,7 +192,7 @@ def _on_the_way(
     limit: TimeLimit,
     token: CancelToken,
 ) -> Job[tuple[dict[str, Tensor], Metric, float]]:
-    """(the best weights of the tuned ones and some on the way to them, their metric on val, what part of the way).
+    """(the best of the tuned weights and those interpolated with the original's, their metric on val, coefficient).
 
     No evaluation begins for which the limit leaves less time than the one before it took.
     """
@@ -200,14 +200,14 @@ def _on_the_way(
     metric, best, seconds = tuned.metric, 1.0, 0.0
     with pinned(settings.seed, settings.threads), working_copy(teacher) as copy, modes_kept(copy):
         copy.eval()
-        for number, part in enumerate(PARTS):
+        for number, part in enumerate(COEFFICIENTS):
             if limit.left <= seconds:
                 break
             begun = limit.elapsed
             copy.load_state_dict({n: _between(original[n], one, part) for n, one in tuned.state_dict.items()})
             job = evaluate_on(task, copy, Split.VAL, token, device=device, limit=passes)
             try:
-                found = yield from spanning(job, number / len(PARTS), (number + 1) / len(PARTS))
+                found = yield from spanning(job, number / len(COEFFICIENTS), (number + 1) / len(COEFFICIENTS))
             except SecateurError as error:
                 if error.message.code not in NO_NUMBERS:
                     raise
@@ -215,8 +215,9 @@ def _on_the_way(
             seconds = limit.elapsed - begun
             if gain(found, metric) > 0:
                 metric, best = found, part
-    weights = {name: _between(original[name], one, best) for name, one in tuned.state_dict.items()}
-    return (tuned.state_dict if best == 1.0 else weights), metric, best
+    if best == 1.0:
+        return tuned.state_dict, metric, best
+    return {n: _between(original[n], one, best) for n, one in tuned.state_dict.items()}, metric, best
 
 
 def _between(first: Tensor, last: Tensor, part: float) -> Tensor:

@@ -6,7 +6,6 @@ leave of its outputs when columns of its weight go.
 """
 
 import math
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -245,12 +244,11 @@ class _Gathering:
             random = torch.Generator().manual_seed(hash((self.rated.seed, self.forwards, product.call)))
             one.add(unit.columns(drawn_rows(unit, math.ceil(self.share * one.wanted), random)).float())
 
-    def spare_biases(self, mixed: Collection[str]) -> None:
-        """Leave biases alone that other products add too, or that something else reads."""
+    def spare_biases(self, watching: Any) -> None:
+        """Leave biases alone that other products add too, or that something else reads (`WeightProducts`)."""
         for name, some in self._added.items():
-            places = Counter(one.bias.data_ptr() for one in some)
             for one in some:
-                if name in mixed or places[one.bias.data_ptr()] > 1:
+                if name in watching.mixed or watching.is_shared(name, one.bias):
                     one.bias = None
 
 
@@ -330,7 +328,7 @@ def gathered_moments(
         needed = min(max((-(-one.wanted // one.offered) for one in products if one.offered), default=batches), batches)
     if not number:
         raise no_batch_error()
-    gathering.spare_biases(watching.mixed)
+    gathering.spare_biases(watching)
 
 
 def _empty_moments(rated: RatedModel, product: Any, dim: int) -> list[InputMoments]:

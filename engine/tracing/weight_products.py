@@ -299,6 +299,8 @@ class WeightProducts(TorchDispatchMode):
         self._rows: dict[tuple[int, int], tuple[int, ...]] = {}
         self._calls: dict[str, int] = {}
         self._places: dict[str, list[Place]] = {}
+        self._added: dict[str, Tensor] = {}
+        self._adders: set[tuple[str, Place]] = set()
         self.mixed: set[str] = set()
         self.read: set[str] = set()
 
@@ -312,6 +314,13 @@ class WeightProducts(TorchDispatchMode):
         self._rows.clear()
         self._calls.clear()
         self._places.clear()
+
+    def is_shared(self, bias: str, part: Tensor) -> bool:
+        """Whether several products, of any forward, added some of a part [m] of a bias, a view of the parameter."""
+        if bias not in self._added:
+            return False
+        offset = int(part.storage_offset() - self._weights[bias].storage_offset())
+        return bool((self._added[bias].as_strided(part.shape, part.stride(), offset) > 1).any())
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator and tell of it."""
@@ -394,6 +403,11 @@ class WeightProducts(TorchDispatchMode):
             if places and _overlap(place, places, self._weights[name]):
                 self.mixed.add(name)
             places.append(place)
+        if bias and (name, place) not in self._adders:
+            self._adders.add((name, place))
+            counts = self._added.setdefault(bias, torch.zeros_like(self._weights[bias], dtype=torch.int64))
+            for unit in units:
+                unit.added(counts).add_(1)
         return WeightProduct(name, number, units, bias, _memory(operand) not in self._known, adds, place=place)
 
     def _matrices(

@@ -140,8 +140,8 @@ def _judged(net: nn.Module, task: ToyTask) -> Metric:
 @pytest.mark.parametrize(
     ("way", "part", "code"),
     [
-        (2.0, 0.5, "recovery.teacher_mixed"),
-        (4 / 3, 0.75, "recovery.teacher_mixed"),
+        (2.0, 0.5, "recovery.teacher_interpolated"),
+        (4 / 3, 0.75, "recovery.teacher_interpolated"),
         (1.0, 1.0, "recovery.teacher_tuned"),
     ],
 )
