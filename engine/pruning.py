@@ -43,14 +43,14 @@ from .planning.protocol import (
     kind_named,
 )
 from .planning.scope import outside_scope, touching
-from .planning.share_exchange import require_search
+from .planning.share_exchange import plans_to_measure, require_search
 from .planning.target_shape import forced_sizes
 from .recovery.checkpoint import Checkpoint, KeptTeacher
 from .recovery.mask_training import learn_masks
 from .recovery.protocol import RecoverySettings, chosen_by_repair, require_possible
 from .recovery.recover import recover
 from .runtime.load_pruned import load_pruned
-from .scoring.criteria import default_criterion, ranked, score, search
+from .scoring.criteria import default_criterion, ranked, score, search, search_helps
 from .scoring.score_options import Choices
 from .session.open_model import Prepared, analysed, first_look, prepare, run_evaluation, runs
 from .session.states import Exported
@@ -321,8 +321,8 @@ def prune(
             tenth each, where it says one), or by "masks" that are learned together with the weights.
         mask_steps: Training steps in which masks are learned.
         search_shares: Have layers give each other shares of the plan while the repaired outputs come nearer to the
-            original's, and measure this many plans at most; 0 for as many as fit into the time of one recovery epoch,
-            None for no search.
+            original's, and measure this many plans at most; 0 for no search, None for one where it helps: on text that
+            is scored by "obs" and cut in one round.
         outputs: Paths of the outputs that must stay ("logits", "0"), () for all.
         own_class: Only cuts that run with the unchanged class: no number in a forward is replaced.
         uniform: Of a transformers model, only plans that one configuration describes: equal counts in all layers.
@@ -497,13 +497,13 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     if asked.recovery is not None and task is None:
         raise TaskError("prune.no_data", "Recovery needs data. Name the data with task, or leave recovery out.")
     require_way(asked.choose, asked.rounds, task is not None)
-    require_search(asked.search_shares, asked.goal, task is not None, asked.spec.uniform)
+    require_search(asked.search_shares or None, asked.goal, task is not None, asked.spec.uniform)
     before, info = (None, None) if task is None else (yield from _evaluated(asked, task, prepared.opened, token))
     analysis = yield from analysed(prepared, token)
     outside_scope(analysis, asked.goal)
     locked, nothing = touching(analysis, asked.lock), analysis.empty()
-    repaired = chosen_by_repair(asked.recovery, info)
-    criterion = asked.criterion or default_criterion(analysis, nothing, info, repaired)
+    criterion, plans = _chosen_by(asked, analysis, info)
+    asked = replace(asked, search_shares=plans)
     model, removed, edits, verification = original, nothing, Edits(), Verification()
     notes = [*prepared.opened.notes, *analysis.notes, *(info.notes if info else ())]
     whole, taught, passes = ranked(asked.goal, criterion), KeptTeacher(), PassLimit(device=asked.device)
@@ -585,6 +585,14 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     return Pruned(model=result, report=report, _prepared=prepared, _edits=edits, _is_object=asked.module is not None)
 
 
+def _chosen_by(asked: _Request, analysis: Analysis, info: TaskInfo | None) -> tuple[str, int]:
+    """The criterion, and how many plans a search of shares measures at most, where nobody said these."""
+    repaired = chosen_by_repair(asked.recovery, info)
+    criterion = asked.criterion or default_criterion(analysis, analysis.empty(), info, repaired)
+    helps = asked.choose is Choose.SCORES and asked.rounds <= 1 and search_helps(criterion, info, repaired)
+    return criterion, plans_to_measure(asked.search_shares, asked.goal, helps, asked.spec.uniform)
+
+
 def _goals(asked: _Request, analysis: Analysis, whole: Goal) -> list[Goal]:
     """Those of the rounds."""
     return goals_of(analysis, whole, analysis.empty(), asked.choose, max(1, asked.rounds))
@@ -624,8 +632,8 @@ def _searched(
     passes: PassLimit,
     token: CancelToken,
 ) -> Job[Mask]:
-    """[S] the plan of a round, with its shares searched where that was asked for; a note says what came of it."""
-    if asked.search_shares is None or task is None or info is None:
+    """[S] the plan of a round, with its shares searched where that is to be; a note says what came of it."""
+    if not asked.search_shares or task is None or info is None:
         return plan
     found = yield from search(
         model,

@@ -9,6 +9,8 @@ from secateur.engine.errors import EngineLost, PlanError, SecateurError
 from secateur.engine.jobs import Cancelled
 from secateur.engine.latency.savings import Saving
 from secateur.engine.planning.protocol import Cost
+from secateur.engine.recovery.protocol import chosen_by_repair
+from secateur.engine.scoring.criteria import search_helps
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.scoring.share_search import SearchedPlan
 from secateur.engine.session.states import PlanIntent
@@ -236,6 +238,9 @@ class PlanJobs(QObject):
             return document.say(self.tr("The current state already meets the goal. Lower the goal to cut more."))
         words = self.tr("plan the target shape") if document.goal.shape else self.tr("suggest plan")
         document.plan.apply_plan(marked, words)
+        repaired = chosen_by_repair(document.recovery, document.task)
+        if search_helps(document.criterion, document.task, repaired) and not has_shares(document):
+            document.say(self.tr("On text, Edit > Search shares often finds a better plan in some minutes."))
 
     def _not_suggested(self, error: SecateurError, revision: int) -> None:
         if revision == self._document.revision:

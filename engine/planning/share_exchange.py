@@ -17,6 +17,22 @@ from .search import thinned
 
 PARTS = 16
 """Steps that a set has, where it is allowed more."""
+PLANS = 128
+"""That are measured at most where a search begins by itself."""
+
+
+def plans_to_measure(asked: int | None, goal: Goal, helps: bool, uniform: bool) -> int:
+    """How many plans a search of shares measures at most, 0 for no search.
+
+    Args:
+        asked: The same as somebody said it, None where nobody did.
+        goal: Of the plan.
+        helps: Whether a search is worth its time there.
+        uniform: One configuration is to describe all layers.
+    """
+    if asked is not None:
+        return asked
+    return PLANS if helps and not _is_fixed(goal, uniform) else 0
 
 
 def require_search(search: int | None, goal: Goal, data: bool, uniform: bool) -> None:
@@ -36,9 +52,14 @@ def require_search(search: int | None, goal: Goal, data: bool, uniform: bool) ->
         return
     if not data:
         raise TaskError("search.no_data", "Searching shares needs data. Attach it, or leave the search out.")
-    if goal.shape or uniform or not goal.limits:
+    if _is_fixed(goal, uniform):
         template = "All layers are to keep what was asked for, so there are no shares to search. Leave the search out."
         raise PlanError("search.fixed", template)
+
+
+def _is_fixed(goal: Goal, uniform: bool) -> bool:
+    """Whether the goal or the configuration says how much each layer keeps."""
+    return bool(goal.shape) or uniform or not goal.limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Message, TaskError
+from ..errors import Message
 from ..jobs import CancelToken, Job, Progress, check, spanning
 from ..messages import listed
 from ..planning.share_exchange import ShareExchange, ShareStep
@@ -86,6 +86,7 @@ class SearchedPlan:
         moved: Steps that one set gave another.
         tried: Exchanges of a step that were measured.
         changes: What became of the sets that keep another number than before, in the order of the model.
+        held: Bytes of moments that a search would hold, where that is more than it may; else 0.
     """
 
     removed: Mask
@@ -96,13 +97,13 @@ class SearchedPlan:
     moved: int
     tried: int = 0
     changes: tuple[ShareChange, ...] = ()
+    held: int = 0
 
     @property
     def message(self) -> Message:
         """What came of it, for a person."""
         if not self.measured:
-            template = "The plan by the scores stays: it removes nothing that layers could give each other."
-            return Message("search.nothing", template)
+            return self._not_begun
         if not np.isfinite(self.before):
             template = "The plan by the scores stays: the model's outputs are no numbers, or do not compare."
             return Message("search.outputs", template)
@@ -128,6 +129,18 @@ class SearchedPlan:
         )
         return Message("search.shares", template, fields)
 
+    @property
+    def _not_begun(self) -> Message:
+        """Why nothing was measured."""
+        if not self.held:
+            template = "The plan by the scores stays: it removes nothing that layers could give each other."
+            return Message("search.nothing", template)
+        template = (
+            "The plan by the scores stays: a search of shares would hold {held:.1f} GB of moments, more than "
+            "{most:.0f} GB."
+        )
+        return Message("search.memory", template, {"held": self.held / 1e9, "most": HELD / 1e9})
+
 
 def search_shares(
     rated: RatedModel, exchange: ShareExchange, plan: Mask, text: bool, measurements: int, token: CancelToken
@@ -143,14 +156,12 @@ def search_shares(
         text: The data is text.
         measurements: Plans to measure at most, 0 for as many as fit into the time of one recovery epoch.
         token: Cancels.
-
-    Raises:
-        TaskError: The moments of all layers do not fit into memory.
     """
     if not any(plan[one.order].any() for one in exchange.options):
         return SearchedPlan(plan, np.nan, np.nan, 0, 0, 0)
     readings = readings_of(rated)
-    _require_room(rated, readings)
+    if (held := _held(rated, readings)) > HELD:
+        return SearchedPlan(plan, np.nan, np.nan, 0, 0, 0, held=held)
     assert rated.task is not None
     batches = rated.task.batch_count(Split.TRAIN) or BATCHES
     train = batches * rated.task.spec.batch
@@ -213,12 +224,10 @@ def _samples(train: int, sets: int, text: bool) -> int:
     return min(max(affordable, TEXTS if text else SAMPLES), MANY, max(train, 1))
 
 
-def _require_room(rated: RatedModel, readings: Mapping[str, Sequence[Reading]]) -> None:
+def _held(rated: RatedModel, readings: Mapping[str, Sequence[Reading]]) -> int:
+    """Bytes of the moments of all layers."""
     sizes = moment_sizes(rated.analysis, {name: one.shape for name, one in rated.parameters.items()})
-    held = 3 * sum(sizes[name] for name in {one.tensor for some in readings.values() for one in some})
-    if held > HELD:
-        template = "A search of shares would hold {held:.1f} GB of moments, more than {most:.0f} GB. Choose by scores."
-        raise TaskError("search.memory", template, held=held / 1e9, most=HELD / 1e9)
+    return 3 * sum(sizes[name] for name in {one.tensor for some in readings.values() for one in some})
 
 
 class _Walk:

@@ -286,7 +286,8 @@ class _Search:
         recovery = settings.recovery
         if brief and recovery is not None:
             recovery = self.limit.briefly(recovery)
-        return replace(settings, goal=goal, recovery=recovery, lose=self.limit.loss)
+        search = settings.search or 0  # one for each trial, where somebody asked for it
+        return replace(settings, goal=goal, recovery=recovery, search=search, lose=self.limit.loss)
 
 
 def brief_epochs(epochs: int) -> int:

@@ -20,10 +20,18 @@ from ..planning.budget_schedule import goals_of, require_way
 from ..planning.goal import solve
 from ..planning.protocol import MASK_STEPS, PLAN, SCORES, Choose, Goal
 from ..planning.scope import outside_scope
-from ..planning.share_exchange import require_search
+from ..planning.share_exchange import PLANS, plans_to_measure, require_search
 from ..recovery.budget import Budget, Unit
-from ..recovery.protocol import RECOVERY, Mixing, RecoverySettings, require_mixable, require_possible, require_whole
-from ..scoring.criteria import CRITERIA, ranked
+from ..recovery.protocol import (
+    RECOVERY,
+    Mixing,
+    RecoverySettings,
+    chosen_by_repair,
+    require_mixable,
+    require_possible,
+    require_whole,
+)
+from ..scoring.criteria import CRITERIA, ranked, search_helps
 from ..scoring.score_options import Choices
 from ..session.states import MaskIntent, PlanIntent, State
 from ..structures.analysis import from_identities
@@ -53,8 +61,7 @@ class PruneSettings:
         recovery: How each cut is recovered, None for not at all.
         rounds: How often to score, cut and recover on the way, with budgets in between (geometric).
         seed: Of what is random in the scores.
-        search: Plans to measure at most to move shares between layers, 0 for as many as fit into the time of one
-            recovery epoch; None for no search.
+        search: Plans to measure at most to move shares between layers, 0 for no search; None for one where it helps.
         locked: What must not be removed, by set key, original indices.
         marked: What goes in any case, by set key, original indices.
         choices: About the scores.
@@ -113,8 +120,10 @@ class PruneSettings:
         Option(
             title="Search shares",
             help="have layers give each other shares while the repaired outputs come nearer to the original's; measure "
-            "this many plans at most (0: as many as fit into the time of one recovery epoch)",
+            "this many plans at most",
+            automatic=f"{PLANS} on text that is scored by obs and cut in one round, else 0: no search",
             minimum=0,
+            zero="no search",
             group=PLAN,
             flag="--search-shares",
             metavar="N",
@@ -157,7 +166,7 @@ class PruneSettings:
             marked=self.marked,
             choices=self.choices,
             lose=self.lose,
-            search=self.search,
+            search=self.search or None,
         )
 
 
@@ -193,7 +202,8 @@ def prune_state(
         require_whole(settings.mask_intent.recovery, session.processes)
     settings = replace(settings, goal=ranked(settings.goal, settings.criterion))
     require_way(settings.choose, settings.rounds, session.has_task)
-    require_search(settings.search, settings.goal, session.has_task, session.prepared.spec.uniform)
+    settings = replace(settings, search=_plans_to_measure(session, settings))
+    require_search(settings.search or None, settings.goal, session.has_task, session.prepared.spec.uniform)
     require_shape_of(session, state, settings)
     made, now = list[State](), session.history.state(state)
     rated = {} if scores is None else {state: scores}
@@ -228,6 +238,13 @@ def prune_state(
         yield from spanning(session.evaluate_once(now.id, Split.TEST, token), ROUNDS, 1.0)
         yield Progress("Evaluated", made=session.history.state(now.id))
     return tuple(session.history.state(one.id) for one in made)
+
+
+def _plans_to_measure(session: "Session", settings: PruneSettings) -> int:
+    """In a search of shares; 0 for no search."""
+    info, at_once = session.loaded.info, settings.choose is Choose.SCORES and settings.rounds == 1
+    helps = at_once and search_helps(settings.criterion, info, chosen_by_repair(settings.recovery, info))
+    return plans_to_measure(settings.search, settings.goal, helps, session.prepared.spec.uniform)
 
 
 def _in_round(job: Job[Made], number: int, rounds: int) -> Job[Made]:

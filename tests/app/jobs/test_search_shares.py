@@ -10,10 +10,13 @@ from secateur.app.commands import command_named
 from secateur.engine.errors import EngineLost
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import KindLimit
+from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.share_search import SearchedPlan
 from secateur.engine.structures.analysis import Kind, Mask
+from secateur.engine.tasks.protocol import Split
 from tests.app.demo_analysis import scores_of
 from tests.app.playing import Player, play
+from tests.app.stand_in import task_info
 
 
 @pytest.fixture
@@ -54,6 +57,19 @@ def test_the_plan_that_was_found_is_marked_undoable_and_recorded_as_searched(pla
     document.plan.mark([int(np.flatnonzero(best)[0])], False)
     player.workbench.states.cut()
     assert player.link.asked("cut")[2].search is None
+
+
+@pytest.mark.parametrize(("tokens", "updates", "told"), [(128, 100, True), (0, 100, False), (128, 1000, False)])
+def test_a_plan_for_text_tells_of_the_search_where_it_helps(qtbot, tokens: int, updates: int, told: bool) -> None:
+    player = play(task=replace(task_info(), tokens=tokens, batches={Split.TRAIN: 10}))
+    document = player.document
+    document.set_recovery(RecoverySettings(steps=updates))
+    document.set_criterion("obs")
+    player.settle()
+    player.workbench.plan.suggest()
+    qtbot.waitUntil(lambda: bool(document.marked.any()))
+    assert any("Edit > Search shares" in one for one in player.sentences) is told
+    player.workbench.close()
 
 
 def test_a_plan_for_another_goal_or_criterion_is_not_recorded_as_searched(player) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from secateur.engine import prune
 from secateur.engine.cli.main import main
 from secateur.engine.errors import DataError
+from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.storage.paths import relative_to
 from secateur.engine.tasks.protocol import TaskSpec
 from secateur.engine.tasks.spec_paths import change_task
@@ -18,6 +19,7 @@ from secateur.engine.tasks.spec_paths import change_task
 from ..tasks.tables.makers import write_csv
 from ..tasks.test_tokens import write_tokenizer
 
+BRIEF = RecoverySettings(epochs=1, threads=1)
 CODE = """
 import torch
 from torch import nn
@@ -77,6 +79,29 @@ def test_a_language_model_reads_by_the_tokeniser_beside_its_code(
     assert "for causal and masked only" in capsys.readouterr().err
     recipe = (tmp_path / "project" / "recipe.json").read_text()
     assert str(tmp_path) not in recipe and "../model/tokenizer.json" in recipe
+
+
+def test_shares_are_searched_on_text_alone_and_where_nobody_said_no(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text("a b c " * 300)
+    write_tokenizer(model.parent)
+    text = [f"{model}:language", "--task", str(tmp_path / "a.txt"), "--length", "8", "--batch", "16"]
+    x = np.random.default_rng(0).normal(size=(300, 2))
+    path = write_csv(tmp_path / "a.csv", "a,b,target", *(f"{a},{b},0" for a, b in x))
+    table = [f"{model}:regression", "--task", path]
+
+    def searched(*arguments: str) -> bool:
+        return any("measurement" in note or "scores stays" in note for note in pruned(capsys, *arguments)["notes"])
+
+    assert searched(*text)
+    assert searched(*table, "--search-shares", "9") and not searched(*table)
+    for otherwise in (["--search-shares", "0"], ["--criterion", "taylor"], ["--rounds", "2"], ["--repair", "none"]):
+        assert not searched(*text, *otherwise), otherwise
+    task = TaskSpec("text", str(tmp_path / "a.txt"), batch=16, options=(("length", "8"),))
+    for given, told in ((None, True), (0, False)):
+        found = prune(text[0], task=task, keep_macs=0.6, multiple=1, recovery=BRIEF, search_shares=given)
+        assert any("scores stays" in str(note) or "measurement" in str(note) for note in found.report.notes) is told
 
 
 def test_the_path_of_a_tokeniser_is_kept_like_any_other_and_bytes_are_none(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_a_searched_plan_meets_the_goal_is_recorded_and_made_once(tmp_path: Path
     removed, _ = from_identities(session.analysis, cut.removed)
     assert costs(session.analysis, removed).macs <= 0.6 * costs(session.analysis).macs
     assert [one.id for one in finish(prune_state(session, "s0", SEARCHED))] == [cut.id]
-    (other,) = finish(prune_state(session, "s0", replace(SEARCHED, search=None)))
+    (other,) = finish(prune_state(session, "s0", replace(SEARCHED, search=0)))
     assert other.id != cut.id and other.plan is not None and other.plan.search is None
     assert other.searched is None
 
