@@ -502,8 +502,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     analysis = yield from analysed(prepared, token)
     outside_scope(analysis, asked.goal)
     locked, nothing = touching(analysis, asked.lock), analysis.empty()
-    criterion, plans = _chosen_by(asked, analysis, info)
-    asked = replace(asked, search_shares=plans)
+    asked, criterion = _decided(asked, analysis, info)
     model, removed, edits, verification = original, nothing, Edits(), Verification()
     notes = [*prepared.opened.notes, *analysis.notes, *(info.notes if info else ())]
     whole, taught, passes = ranked(asked.goal, criterion), KeptTeacher(), PassLimit(device=asked.device)
@@ -585,12 +584,15 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
     return Pruned(model=result, report=report, _prepared=prepared, _edits=edits, _is_object=asked.module is not None)
 
 
-def _chosen_by(asked: _Request, analysis: Analysis, info: TaskInfo | None) -> tuple[str, int]:
-    """The criterion, and how many plans a search of shares measures at most, where nobody said these."""
+def _decided(asked: _Request, analysis: Analysis, info: TaskInfo | None) -> tuple[_Request, str]:
+    """The request with what hangs on model and data decided where nobody said it, and the criterion."""
     repaired = chosen_by_repair(asked.recovery, info)
     criterion = asked.criterion or default_criterion(analysis, analysis.empty(), info, repaired)
     helps = asked.choose is Choose.SCORES and asked.rounds <= 1 and search_helps(criterion, info, repaired)
-    return criterion, plans_to_measure(asked.search_shares, asked.goal, helps, asked.spec.uniform)
+    plans, recovery = plans_to_measure(asked.search_shares, asked.goal, helps, asked.spec.uniform), asked.recovery
+    if recovery is not None and info is not None:
+        recovery = recovery.suited_to(costs(analysis).macs, info.batch)
+    return replace(asked, search_shares=plans, recovery=recovery), criterion
 
 
 def _goals(asked: _Request, analysis: Analysis, whole: Goal) -> list[Goal]:

@@ -98,7 +98,7 @@ class WayFields:
         before, how = self._document.recovery, self.recovery.currentData()
         if how == "train":
             return trained_for(before, self.length.value())
-        untrained = replace(before.within(Budget(Unit.EPOCHS, 0)), repair=Repair.LEAST_SQUARES)
+        untrained = replace(before.within(Budget(Unit.EPOCHS, 0)), repair=Repair.AUTO)
         return untrained if how == "repair" else None
 
     def problem(self) -> str:

@@ -318,6 +318,7 @@ class CostEstimator:
         state, original = self._state(name), self._document.original
         if state is None or original is None:
             return Estimate()
+        settings = settings.suited_to(original.macs, self._batch())
         asked = settings.distilling or settings
         work = self._lessons(self._passes(asked) if asked.trains else 1, state.macs) + self._tuning(settings)
         task = self._document.task

@@ -76,7 +76,9 @@ def about_recovery(command: argparse.ArgumentParser) -> None:
     either = group(command, RECOVERY).add_mutually_exclusive_group()
     for unit in Unit:
         add_setting(either, setting_of(RecoverySettings, unit))
-    either.add_argument("--no-recover", action="store_true", help="do not fine-tune")
+    either.add_argument(
+        "--no-recover", action="store_true", help="cut alone: no fine-tuning, and no repair unless --repair says one"
+    )
     add_settings(command, RecoverySettings, RECOVERY, apart=tuple(Unit))
 
 

@@ -89,7 +89,7 @@ def request_from(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Pr
         arguments,
         goal=goal,
         criterion=arguments.criterion or "",
-        recovery=recovery_of(arguments),
+        recovery=_recovery(arguments),
         seed=arguments.seed,
         locked={},
         choices=read_settings(Choices, arguments),
@@ -104,6 +104,12 @@ def request_from(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Pr
         lowered=Cost.LATENCY if fastest else Cost.MACS,
         locks=tuple(arguments.lock or ()),
     )
+
+
+def _recovery(arguments: argparse.Namespace) -> RecoverySettings:
+    """The same where `--no-recover` leaves nothing but a repair that was asked for."""
+    found = recovery_of(arguments)
+    return replace(found, repair=Repair.NONE) if arguments.no_recover and found.repair is Repair.AUTO else found
 
 
 def recovery_of(arguments: argparse.Namespace) -> RecoverySettings:

@@ -31,6 +31,8 @@ TUNING_TIME = 1 / 3
 FEW_UPDATES = 200
 """Updates on text up to which a recovery does not make up for what a repair leaves."""
 DISTILLATION_STEPS = 160
+DISTILLED = 1e12
+"""Multiply-accumulates of the original on the samples of all these steps, up to which they are made by default."""
 """Steps of a repair by distillation; trials of the learning rate come on top."""
 
 
@@ -265,7 +267,8 @@ class RecoverySettings:
             details="Biases: add the mean of the removed inputs. Least squares: predict the removed inputs from the "
             "kept ones. Distillation: least squares, then a few steps in which the cut model learns the original's "
             "outputs, without labels; where epochs follow, these do that. The repair is kept only if the metric "
-            "improves. Automatic: least squares before training.",
+            "improves. Automatic: least squares; without training distillation too, if the model is small enough for "
+            "it to take a minute or two.",
             titles={
                 Repair.AUTO: "automatic",
                 Repair.NONE: "none",
@@ -433,11 +436,7 @@ class RecoverySettings:
     @property
     def repairs(self) -> Repair:
         """How layers are repaired, which is never automatic; distillation follows that."""
-        if self.repair is Repair.DISTILLATION:
-            return Repair.LEAST_SQUARES
-        if self.repair is not Repair.AUTO:
-            return self.repair
-        return Repair.LEAST_SQUARES if self.trains else Repair.NONE
+        return Repair.LEAST_SQUARES if self.repair in (Repair.AUTO, Repair.DISTILLATION) else self.repair
 
     @property
     def budget(self) -> Budget:
@@ -504,6 +503,18 @@ class RecoverySettings:
         """The same as it is recorded: where the budget was none of epochs, with the passes that were begun."""
         return self if self.passes is not None else replace(self, epochs=epochs)
 
+    def suited_to(self, macs: int, batch: int) -> "RecoverySettings":
+        """The same with a repair that is not automatic, where nothing is trained.
+
+        Args:
+            macs: Multiply-accumulates of one sample through the original.
+            batch: Samples of a batch.
+        """
+        if self.trains or self.repair is not Repair.AUTO:
+            return self
+        small = DISTILLATION_STEPS * batch * macs <= DISTILLED
+        return replace(self, repair=Repair.DISTILLATION if small else Repair.LEAST_SQUARES)
+
     @property
     def distilling(self) -> "RecoverySettings | None":
         """What a repair by distillation trains with, without labels; None where none is asked for, or training is."""
@@ -560,7 +571,8 @@ def chosen_by_repair(recovery: RecoverySettings | None, task: TaskInfo | None) -
 def as_recorded(plain: Any) -> Any:
     """Plain data with what settings meant when they were written, wherever they stand in it.
 
-    Versions that did not say what the teacher is had none but the original.
+    Versions that did not say what the teacher is had none but the original. An automatic repair without training, which
+    is never recorded now, was none.
     """
     if isinstance(plain, list):
         items = cast("list[Any]", plain)
@@ -569,7 +581,11 @@ def as_recorded(plain: Any) -> Any:
         return plain
     found = {name: as_recorded(one) for name, one in cast("dict[str, Any]", plain).items()}
     settings = {"epochs", "distillation", "temperature"} <= set(found)
-    return {"teacher": str(Teacher.ORIGINAL), **found} if settings else found
+    if not settings:
+        return found
+    idle = found.get("repair") == Repair.AUTO and not any(found.get(unit) for unit in Unit)
+    repair = {"repair": str(Repair.NONE)} if idle else {}
+    return {"teacher": str(Teacher.ORIGINAL), **found, **repair}
 
 
 def require_possible(settings: RecoverySettings) -> None:

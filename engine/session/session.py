@@ -669,9 +669,14 @@ class Session:
             searched=searched,
         )
 
+    def suited(self, settings: RecoverySettings) -> RecoverySettings:
+        """Settings of a recovery as they are recorded: what is automatic and hangs on the model's size is decided."""
+        return settings.suited_to(costs(self.analysis).macs, self.task.spec.batch)
+
     def recover(self, state: str, settings: RecoverySettings, token: CancelToken = NEVER) -> Job[State]:
         """Fine-tune a state with the original as teacher; one that was stopped or killed half-way is gone on with."""
         loaded, task, parent = self.loaded, self.task, self.history.state(state)
+        settings = self.suited(settings)
         asked = settings.distilling or settings
         if asked.trains:
             mask, taught = loaded.mask(parent), asked.teaches or loaded.info is None or not loaded.info.loss

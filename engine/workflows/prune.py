@@ -198,6 +198,7 @@ def prune_state(
         require_possible(settings.recovery)
         if session.has_task:
             require_mixable(settings.recovery, session.task)
+            settings = replace(settings, recovery=session.suited(settings.recovery))
     if settings.choose is Choose.MASKS:
         require_whole(settings.mask_intent.recovery, session.processes)
     settings = replace(settings, goal=ranked(settings.goal, settings.criterion))

@@ -69,7 +69,8 @@ class StagePlanner:
         masked = settings.choose is Choose.MASKS
         if masked:
             found += [self._scores(before, settings), self._masks(settings)]
-        training = None if recovery is None else recovery.distilling or recovery
+        training = None if recovery is None else recovery.suited_to(costs(self.analysis).macs, self.batch)
+        training = None if training is None else training.distilling or training
         for number, plan in enumerate(plans):
             if not masked:
                 found.append(self._scores(before, settings))

@@ -120,7 +120,7 @@ def test_a_recovery_in_minutes_is_one_in_minutes_at_each_budget(qtbot, player, w
 def test_it_can_be_without_training(qtbot, player, dialog) -> None:
     dialog.way.recovery.setCurrentIndex(1)
     assert not dialog.length.isEnabled() and "epochs" not in dialog.estimate.text()
-    assert (dialog.way.settings().epochs, dialog.way.settings().repair) == (0, Repair.LEAST_SQUARES)
+    assert (dialog.way.settings().epochs, dialog.way.settings().repair) == (0, Repair.AUTO)
     dialog.way.recovery.setCurrentIndex(2)
     assert dialog.way.settings() is None
 

@@ -139,6 +139,8 @@ def test_a_repair_without_training_is_a_recovery_of_no_epochs(shown, qtbot) -> N
     document = travelled()
     panel = shown(RecoveryPanel(document.workbench), 640, 190)
     panel.epochs.setValue(0)
+    assert "as 160 of training" in panel.text.text() and panel.start.text() == "Repair without training"
+    panel.repair.setCurrentText("none")
     assert "only the BatchNorm statistics" in panel.text.text()
     panel.repair.setCurrentText("least squares")
     assert "no training" in panel.text.text() and panel.start.text() == "Repair without training"

@@ -250,6 +250,15 @@ def test_a_cut_that_is_only_repaired_is_chosen_by_what_counts_on_that(mine: Path
     assert one_object(capsys)["got"]["criterion"] == "obs"
 
 
+def test_without_epochs_a_cut_is_repaired_and_distilled_without_recovery_neither(mine: Path, capsys: Capture) -> None:
+    argv = ["prune", *model_and_task(mine), "--keep-macs", "70%", "--multiple", "1", "--json"]
+    assert main([*argv, "--epochs", "0"]) == 0
+    done = one_object(capsys)
+    assert done["recovery"]["repair"] == "distillation" and done["got"]["criterion"] == "obs"
+    assert main([*argv, "--no-recover"]) == 0
+    assert one_object(capsys)["recovery"] is None
+
+
 def test_what_a_search_of_shares_gave_is_told(mine: Path, capsys: Capture) -> None:
     arguments = ["prune", *model_and_task(mine), "--keep-macs", "60%", "--multiple", "1", "--no-recover"]
     arguments += ["--search-shares", "6"]

@@ -68,8 +68,7 @@ def test_training_and_repair_without_it_are_not_mixed() -> None:
     without = [point(0.5, epochs=0)]
     assert expectation(MODEL, repair, [point(0.5)]) is None
     assert expectation(MODEL, repair, without) is not None
-    assert expectation(MODEL, RecoverySettings(epochs=0), without) is None
-    for other in (Repair.BIAS, Repair.DISTILLATION):
+    for other in (Repair.NONE, Repair.BIAS, Repair.DISTILLATION):
         assert expectation(MODEL, replace(repair, repair=other), without) is None
 
 
