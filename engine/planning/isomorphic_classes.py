@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..structures.analysis import Analysis, CountBundle, CoupledSet, Kind, Mask
 from .count_balance import all_bundles, steps_left
-from .protocol import DEFAULT_KINDS, Goal, Ranking
+from .protocol import DEFAULT_KINDS, STEPS, Goal, Ranking
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +113,18 @@ def isomorphic_class(analysis: Analysis, one: CoupledSet) -> tuple[object, ...]:
     return (one.kind, structure_width(analysis, one), *shapes)
 
 
-def step(analysis: Analysis, one: CoupledSet, multiple: int, steps: int = 2) -> int:
+def step(analysis: Analysis, one: CoupledSet, multiple: int, steps: int = STEPS) -> int:
     """Structures in one step, so that what is kept makes widths that are multiples of `multiple`.
 
     A structure may own several channels: a head of 32 satisfies 16 by itself, heads of 8 go in pairs. Where a set is so
-    narrow that it would hardly have a choice, the multiple is halved until it has `steps` steps.
+    narrow that it would have no two steps, the multiple is halved until it has `steps`.
     """
     if one.kind is Kind.BLOCK:
         return 1
     structures = multiple // gcd(structure_width(analysis, one), multiple)
-    while structures > 1 and one.count < steps * structures:
-        structures //= 2
+    if one.count < 2 * structures:
+        while structures > 1 and one.count < steps * structures:
+            structures //= 2
     return structures
 
 

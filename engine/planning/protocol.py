@@ -70,6 +70,8 @@ class Choose(StrEnum):
     MASKS = "masks"
 
 
+STEPS = 4
+"""Widths that a coupled set can choose from, where it is so narrow that the multiple leaves it one."""
 MASK_STEPS = 400
 """Training steps in which masks are learned, where nobody said how many."""
 MULTIPLE = 16
@@ -230,8 +232,8 @@ class Goal:
         kept: How many structures of single kinds stay in the whole model; the other limits are met with other kinds.
         shape: How many structures of single kinds each layer keeps, exactly (`target_shape.py`); of blocks how many the
             model keeps. The other limits are met with other kinds.
-        steps: Widths that each coupled set can choose from at least: where the multiple leaves a narrow one fewer, it
-            is halved until there are as many.
+        steps: Widths that a narrow coupled set can choose from at least: where the multiple leaves it no two, it is
+            halved until there are as many.
     """
 
     limits: Annotated[
@@ -349,7 +351,7 @@ class Goal:
         ),
     ] = Ranking.AUTO
     target: TargetSpec | None = None
-    steps: int = 2
+    steps: int = STEPS
     shape: Annotated[
         tuple[KindLimit, ...],
         Option(

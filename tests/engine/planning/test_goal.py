@@ -143,7 +143,8 @@ def test_heads_and_head_dimensions_in_one_plan_are_counted_exactly() -> None:
 def test_a_multiple_counts_the_channels_that_a_head_owns() -> None:
     heads, filters = _set("attn.qkv.weight", Kind.HEAD), _set("layer1.0.conv1.weight", Kind.FILTER)
     assert [step(ANALYSIS, heads, m) for m in (1, 4, 8)] == [1, 1, 2]  # heads of 4 channels
-    assert [step(ANALYSIS, filters, m) for m in (1, 8, 16)] == [1, 8, 8]  # 24 filters have no two steps of 16
+    assert [step(ANALYSIS, filters, m) for m in (1, 8, 16)] == [1, 8, 4]  # 24 filters have no two steps of 16
+    assert step(ANALYSIS, filters, 16, steps=2) == 8
 
 
 def test_layers_of_equal_shape_are_one_class() -> None:
