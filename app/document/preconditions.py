@@ -135,7 +135,9 @@ def has_shares(document: Document) -> str:
     """The goal leaves open how much each layer keeps, and no search of that is under way."""
     if any(job.method == "search_shares" for job in document.jobs):
         return no_long_job(document)
-    if document.goal.shape or not document.contents.wanted.limits:
+    contents = document.contents
+    uniform = contents.spec is not None and contents.spec.uniform
+    if document.goal.shape or uniform or not contents.wanted.limits:
         return say("The goal says how much each layer keeps, so there are no shares to search.")
     return ""
 

@@ -190,11 +190,18 @@ class CostEstimator:
 
     def recovery_seconds(self, settings: RecoverySettings, share: float) -> float:
         """The same of a recovery with these settings: its minutes, or the time of its epochs."""
+        settings = self._trained(settings)
         return 60 * settings.minutes or self.training(self._passes(settings), share)
 
     def rounds_seconds(self, settings: RecoverySettings, share: float, rounds: int) -> float:
         """The same of the recoveries after each of so many cuts by equal factors, down to a share of the MACs."""
         return sum(self.recovery_seconds(settings, share ** (number / rounds)) for number in range(1, rounds + 1))
+
+    def _trained(self, settings: RecoverySettings) -> RecoverySettings:
+        """What is trained with these settings: a repair by distillation trains too."""
+        original = self._document.original
+        settings = settings if original is None else settings.suited_to(original.macs, self._batch())
+        return settings.distilling or settings
 
     def _passes(self, settings: RecoverySettings) -> float:
         """Passes over the train split that a recovery's budget comes to; of minutes nobody knows."""
@@ -318,8 +325,7 @@ class CostEstimator:
         state, original = self._state(name), self._document.original
         if state is None or original is None:
             return Estimate()
-        settings = settings.suited_to(original.macs, self._batch())
-        asked = settings.distilling or settings
+        asked = self._trained(settings)
         work = self._lessons(self._passes(asked) if asked.trains else 1, state.macs) + self._tuning(settings)
         task = self._document.task
         taught = asked.teaches or task is None or not task.loss
@@ -346,7 +352,7 @@ class CostEstimator:
         """Its work is not said: what was made before is not made again, so that its time would teach nothing."""
         settings = prune_settings.recovery
         seconds = sum(self.evaluation_seconds("test", one) for one in shares)
-        if settings is None or not settings.trains:
+        if settings is None or not self._trained(settings).trains:
             return Estimate(UNKNOWN, seconds or UNKNOWN, self._cut(name).bytes)
         for share, count in zip(shares, self.rounds(name, prune_settings, shares), strict=True):
             seconds += self.rounds_seconds(settings, share, count)

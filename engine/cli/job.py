@@ -8,13 +8,14 @@ from pathlib import Path
 from ..errors import SecateurError
 from ..export.staged_output import require_free
 from ..recipes.steps import Open
+from ..recovery.protocol import RecoverySettings, require_possible
 from ..session.session import Session
 from ..sharing.job_folder import SLURM, START, write_job
 from ..sharing.job_results import take_job
 from ..sharing.read_shared import handed
 from .model_args import project_folder, project_spec
 from .output import Outcome, Reporter
-from .prune_request import recovery_of
+from .settings import read_settings
 from .tables import costs_of, metrics_of
 
 
@@ -30,7 +31,8 @@ def job(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     found = handed(folder, arguments.state or "")
     opening = found.recipe.steps[0]
     assert isinstance(opening, Open) and found.weights is not None
-    settings = recovery_of(arguments)
+    settings = read_settings(RecoverySettings, arguments)
+    require_possible(settings)
     if arguments.no_recover:  # a repair alone
         settings = replace(settings, epochs=0)
     written = write_job(found.history, opening, found.state, place, settings, device, found.weights)

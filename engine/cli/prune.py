@@ -159,7 +159,8 @@ def pruned(
     loss_limit = brief_limit(asked.loss, asked.lowered, settings.recovery) if asked.loss else None
     expected = None
     if begun is not session.present:
-        reporter.note(f"Resuming an earlier run from {begun.id}. Finished steps are not repeated.")
+        words = "What it finished with the same settings is not repeated."
+        reporter.note(f"Resuming an earlier run from {begun.id}. {words}")
     elif not asked.loss:
         plan, prepared = _plan_ahead(session, begun, settings, scores, reporter), session.prepared
         expected = _expected(settings, plan, opened)
@@ -206,9 +207,8 @@ def _expected(settings: PruneSettings, plan: Mask | None, opened: OpenedModel) -
     """What our benchmarks saw of such a cut and its recovery; None without one, or where no benchmark is alike."""
     if settings.recovery is None or opened.task is None or plan is None:
         return None
-    return expectation(
-        cut_model(opened.analysis, plan, opened.task.metric, len(opened.task.classes)), settings.recovery
-    )
+    recovery = settings.recovery.suited_to(opened.state.macs, opened.task.batch)
+    return expectation(cut_model(opened.analysis, plan, opened.task.metric, len(opened.task.classes)), recovery)
 
 
 def _made(

@@ -39,7 +39,8 @@ def require_search(search: int | None, goal: Goal, data: bool, uniform: bool) ->
     """Refuse a search of shares that cannot be made.
 
     Args:
-        search: Plans to measure at most, 0 for as many as fit into an epoch; None for no search.
+        search: As a plan's intent has it: plans to measure at most, 0 for as many as fit into an epoch; None for no
+            search.
         goal: Of the plan.
         data: Whether there is any to measure on.
         uniform: One configuration is to describe all layers.

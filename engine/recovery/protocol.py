@@ -31,9 +31,9 @@ TUNING_TIME = 1 / 3
 FEW_UPDATES = 200
 """Updates on text up to which a recovery does not make up for what a repair leaves."""
 DISTILLATION_STEPS = 160
+"""Steps of a repair by distillation; trials of the learning rate come on top."""
 DISTILLED = 1e12
 """Multiply-accumulates of the original on the samples of all these steps, up to which they are made by default."""
-"""Steps of a repair by distillation; trials of the learning rate come on top."""
 
 
 class Repair(StrEnum):
@@ -572,7 +572,7 @@ def as_recorded(plain: Any) -> Any:
     """Plain data with what settings meant when they were written, wherever they stand in it.
 
     Versions that did not say what the teacher is had none but the original. An automatic repair without training, which
-    is never recorded now, was none.
+    is never recorded now, was none. Goals that did not say how many widths a narrow layer chooses from had two.
     """
     if isinstance(plain, list):
         items = cast("list[Any]", plain)
@@ -582,8 +582,8 @@ def as_recorded(plain: Any) -> Any:
     found = {name: as_recorded(one) for name, one in cast("dict[str, Any]", plain).items()}
     settings = {"epochs", "distillation", "temperature"} <= set(found)
     if not settings:
-        return found
-    idle = found.get("repair") == Repair.AUTO and not any(found.get(unit) for unit in Unit)
+        return {"steps": 2, **found} if {"limits", "multiple"} <= set(found) else found
+    idle = found.get("repair", Repair.AUTO) == Repair.AUTO and not any(found.get(unit) for unit in Unit)
     repair = {"repair": str(Repair.NONE)} if idle else {}
     return {"teacher": str(Teacher.ORIGINAL), **found, **repair}
 

@@ -83,7 +83,7 @@ class PlanIntent:
         """The goal, whichever version wrote it; None for marks by hand."""
         if self.goal is None and self.keep_macs:
             kinds = tuple(Kind(kind) for kind in self.kinds)
-            return Goal((Limit(Cost.MACS, self.keep_macs),), multiple=self.multiple, kinds=kinds)
+            return Goal((Limit(Cost.MACS, self.keep_macs),), multiple=self.multiple, kinds=kinds, steps=2)
         return self.goal
 
 

@@ -153,7 +153,7 @@ class PruneSettings:
         recovery = (self.recovery or RecoverySettings(seed=self.seed)).within(Budget(Unit.EPOCHS, 1))
         usual = RecoverySettings()
         every = usual.evaluate_every if recovery.mixing is Mixing.NATURAL else recovery.evaluate_every
-        recovery = replace(recovery, evaluate_every=every, patience=usual.patience)
+        recovery = replace(recovery, evaluate_every=every, patience=usual.patience, repair=usual.repair)
         return MaskIntent(self.intent(self.goal), recovery, self.mask_steps)
 
     def intent(self, goal: Goal) -> PlanIntent:

@@ -82,9 +82,12 @@ def sweep_budgets(
 
 
 def at_share(settings: PruneSettings, share: float) -> PruneSettings:
-    """Settings whose goal keeps this share of every cost that it limits; of the MACs where it limits none."""
+    """Settings whose goal keeps this share of every cost that it limits; of the MACs where it limits none.
+
+    Shares of layers are searched for each point only where somebody asked for that.
+    """
     limits = tuple(Limit(limit.cost, share) for limit in settings.goal.limits) or (Limit(Cost.MACS, share),)
-    return replace(settings, goal=replace(settings.goal, limits=limits))
+    return replace(settings, goal=replace(settings.goal, limits=limits), search=settings.search or 0)
 
 
 def _point(

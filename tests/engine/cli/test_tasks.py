@@ -98,6 +98,8 @@ def test_shares_are_searched_on_text_alone_and_where_nobody_said_no(
     assert searched(*table, "--search-shares", "9") and not searched(*table)
     for otherwise in (["--search-shares", "0"], ["--criterion", "taylor"], ["--rounds", "2"], ["--repair", "none"]):
         assert not searched(*text, *otherwise), otherwise
+    assert main(["sweep", *text, "--budgets", "80%,60%", "--multiple", "1", "--epochs", "1", "--threads", "1"]) == 0
+    assert "scores stays" not in (out := "".join(capsys.readouterr())) and "gave each other" not in out
     task = TaskSpec("text", str(tmp_path / "a.txt"), batch=16, options=(("length", "8"),))
     for given, told in ((None, True), (0, False)):
         found = prune(text[0], task=task, keep_macs=0.6, multiple=1, recovery=BRIEF, search_shares=given)

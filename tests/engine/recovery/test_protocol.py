@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from secateur.engine.planning.protocol import Goal
 from secateur.engine.recovery.protocol import (
     DISTILLATION_STEPS,
     DISTILLED,
@@ -82,6 +83,9 @@ def test_without_training_an_automatic_repair_distils_small_models(
 def test_an_automatic_repair_that_was_recorded_without_training_was_none() -> None:
     written = {"state": {"recovery": to_plain(RecoverySettings(epochs=0))}}
     assert as_recorded(written)["state"]["recovery"]["repair"] == "none"
+    assert as_recorded({"epochs": 0, "distillation": 0.7, "temperature": 2.0})["repair"] == "none"
+    goal = to_plain(Goal(()))
+    assert as_recorded(goal) == goal and as_recorded({"limits": [], "multiple": 16})["steps"] == 2
     trained, biased = RecoverySettings(epochs=0, steps=3), RecoverySettings(epochs=0, repair=Repair.BIAS)
     for other in (RecoverySettings(), trained, biased):
         assert as_recorded(to_plain(other)) == to_plain(other)

@@ -111,7 +111,7 @@ def test_a_command_goes_on_where_the_data_failed(
     again = ["prune", saved, *rest[2:], "--save", saved] if project else ["prune", model, *rest]
     assert main(again) == 0
     said = capsys.readouterr().err
-    assert "Resuming at step 20" in said and ("Finished steps are not repeated" in said) is project
+    assert "Resuming at step 20" in said and ("What it finished with the same settings" in said) is project
     assert main(["prune", model, *rest]) == 0  # once it is done, nothing of it is left to go on with
     assert "Resuming" not in capsys.readouterr().err
     if project:

@@ -81,6 +81,15 @@ def test_the_folder_says_all_that_the_other_machine_needs(made: tuple[Session, P
     assert not any("gpu" in line for line in (job / "slurm.sbatch").read_text().splitlines())
 
 
+def test_an_automatic_repair_is_the_one_that_would_be_made_here(made: tuple[Session, Path], tmp_path: Path) -> None:
+    session, _ = made
+    for epochs, repair in ((0, Repair.DISTILLATION), (1, Repair.AUTO)):
+        finish(save_job(session, "s1", str(tmp_path / "job"), RecoverySettings(epochs=epochs), "cpu"))
+        recover = read_recipe(tmp_path / "job" / "recipe.json").steps[-1]
+        assert isinstance(recover, Recover) and recover.intent == RecoverySettings(epochs=epochs, repair=repair)
+        assert session.suited(RecoverySettings(epochs=epochs)) == recover.intent
+
+
 def test_modules_from_the_root_of_a_project_are_found_again(made: tuple[Session, Path], tmp_path: Path) -> None:
     session, _ = made
     for name, text in {
@@ -288,6 +297,8 @@ def test_a_job_is_written_run_by_its_script_elsewhere_and_read_by_the_command_li
     session.close()
     asked = ["job", str(tmp_path / "project"), "--out", str(tmp_path / "job"), "--epochs", "1", "--device", "cpu"]
     assert main([*asked, "--repair", "none", *["--shard"] * (processes > 1)]) == 0
+    recover = read_recipe(tmp_path / "job" / "recipe.json").steps[-1]
+    assert isinstance(recover, Recover) and recover.intent.epochs == 1
     assert ("is divided among them" in (tmp_path / "job" / "README.md").read_text()) == (processes > 1)
     moved = tmp_path / "another machine"
     (tmp_path / "job").rename(moved)

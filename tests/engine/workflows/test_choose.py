@@ -103,6 +103,9 @@ def test_masks_that_were_learned_are_not_learned_again_for_another_recovery(
     longer = replace(MASKS, recovery=RecoverySettings(epochs=2, evaluate_every=2, patience=3, threads=1))
     again = finish(prune_state(session, "s0", longer, report=False))
     assert [one.id for one in again[:2]] == [one.id for one in made[:2]] and again[2].id != made[2].id
+    untrained = replace(MASKS, recovery=RecoverySettings(epochs=0, threads=1))
+    again = finish(prune_state(session, "s0", untrained, report=False))
+    assert [one.id for one in again[:2]] == [one.id for one in made[:2]]
 
 
 def test_a_recipe_with_masks_gives_the_same_weights_and_another_shape_of_itself(
