@@ -248,7 +248,7 @@ def test_a_whole_course_there_gives_the_model_of_the_cpu(tmp_path):
         widest = max(session.analysis.sets, key=lambda one: one.count)
         plan[widest.first : widest.first + widest.count // 2] = True
         state = done(session.cut("s0", plan))
-        settings = RecoverySettings(epochs=0, threads=1)
+        settings = RecoverySettings(epochs=0, threads=1, repair=Repair.NONE)
         recovered = done(session.recover(state.id, settings))
         metric = done(session.evaluate(recovered.id, Split.TEST))
         weights = {name: one.clone() for name, one in session.model(recovered.id).state_dict().items()}
