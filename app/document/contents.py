@@ -229,6 +229,12 @@ class Contents:
         assert self.analysis is not None
         return from_identities(self.analysis, self.states[state].removed)[0]
 
+    def suited(self, settings: RecoverySettings) -> RecoverySettings:
+        """The settings as a recovery of this model has them."""
+        if self.original is None or self.task is None:
+            return settings
+        return settings.suited_to(self.original.macs, self.task.batch)
+
     def plan_costs(self) -> Costs | None:
         """Costs of what the plan leaves."""
         return None if self.analysis is None else costs(self.analysis, self.removed | self.marked)

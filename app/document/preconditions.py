@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QCoreApplication
 
+from secateur.engine.planning.share_exchange import has_fixed_shares
 from secateur.engine.scoring.criteria import CRITERIA
 from secateur.engine.structures.types import Kind
 
@@ -135,9 +136,8 @@ def has_shares(document: Document) -> str:
     """The goal leaves open how much each layer keeps, and no search of that is under way."""
     if any(job.method == "search_shares" for job in document.jobs):
         return no_long_job(document)
-    contents = document.contents
-    uniform = contents.spec is not None and contents.spec.uniform
-    if document.goal.shape or uniform or not contents.wanted.limits:
+    spec = document.contents.spec
+    if has_fixed_shares(document.contents.wanted, uniform=spec is not None and spec.uniform):
         return say("The goal says how much each layer keeps, so there are no shares to search.")
     return ""
 

@@ -199,8 +199,7 @@ class CostEstimator:
 
     def _trained(self, settings: RecoverySettings) -> RecoverySettings:
         """What is trained with these settings: a repair by distillation trains too."""
-        original = self._document.original
-        settings = settings if original is None else settings.suited_to(original.macs, self._batch())
+        settings = self._document.contents.suited(settings)
         return settings.distilling or settings
 
     def _passes(self, settings: RecoverySettings) -> float:

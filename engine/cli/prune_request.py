@@ -107,17 +107,15 @@ def request_from(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Pr
 
 
 def _recovery(arguments: argparse.Namespace) -> RecoverySettings:
-    """The same where `--no-recover` leaves nothing but a repair that was asked for."""
-    found = recovery_of(arguments)
-    return replace(found, repair=Repair.NONE) if arguments.no_recover and found.repair is Repair.AUTO else found
+    """What to train with, and how to repair: `--no-recover` leaves nothing but a repair that was named.
 
-
-def recovery_of(arguments: argparse.Namespace) -> RecoverySettings:
-    """What to train with; raises SecateurError at once for what no training can have."""
+    Raises:
+        SecateurError: No training can have these settings.
+    """
     usual = RecoverySettings()
-    settings = read_settings(RecoverySettings, arguments, epochs=usual.epochs, seed=usual.seed, threads=usual.threads)
-    require_possible(settings)
-    return settings
+    found = read_settings(RecoverySettings, arguments, epochs=usual.epochs, seed=usual.seed, threads=usual.threads)
+    require_possible(found)
+    return replace(found, repair=Repair.NONE) if arguments.no_recover and found.repair is Repair.AUTO else found
 
 
 def limits_of(arguments: argparse.Namespace) -> tuple[Limit, ...]:

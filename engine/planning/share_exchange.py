@@ -32,7 +32,7 @@ def plans_to_measure(asked: int | None, goal: Goal, helps: bool, uniform: bool) 
     """
     if asked is not None:
         return asked
-    return PLANS if helps and not _is_fixed(goal, uniform) else 0
+    return PLANS if helps and not has_fixed_shares(goal, uniform) else 0
 
 
 def require_search(search: int | None, goal: Goal, data: bool, uniform: bool) -> None:
@@ -53,12 +53,12 @@ def require_search(search: int | None, goal: Goal, data: bool, uniform: bool) ->
         return
     if not data:
         raise TaskError("search.no_data", "Searching shares needs data. Attach it, or leave the search out.")
-    if _is_fixed(goal, uniform):
+    if has_fixed_shares(goal, uniform):
         template = "All layers are to keep what was asked for, so there are no shares to search. Leave the search out."
         raise PlanError("search.fixed", template)
 
 
-def _is_fixed(goal: Goal, uniform: bool) -> bool:
+def has_fixed_shares(goal: Goal, uniform: bool) -> bool:
     """Whether the goal or the configuration says how much each layer keeps."""
     return bool(goal.shape) or uniform or not goal.limits
 

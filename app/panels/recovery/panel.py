@@ -33,7 +33,7 @@ from ...widgets.progress import ProgressBar
 from ..plot_tables import recovery_table
 from .curves import Curves
 from .domain_curves import DomainCurves
-from .texts import best_text, expect_text, progress_text, recovery_job, suited
+from .texts import best_text, expect_text, progress_text, recovery_job
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.MARKS, Aspect.JOBS, Aspect.CURVE})
 ROOMY = 540
@@ -223,7 +223,7 @@ class RecoveryPanel(QWidget):
 
     def _show_estimate(self, reason: str) -> None:
         """About how long it takes, before what to expect; memory too, on the button."""
-        settings = suited(self.document, self._given())
+        settings = self.document.contents.suited(self._given())
         found = self.workbench.estimator.estimate("recover", self.document.contents.present, settings)
         if not reason and (settings.trains or settings.distilling) and found.seconds == found.seconds:
             self.text.setText(self.tr("About {0}. {1}").format(about(found.seconds), self.text.text()))

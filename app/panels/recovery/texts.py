@@ -24,12 +24,6 @@ def recovery_job(document: Document) -> JobView | None:
     return next((j for j in document.jobs if j.method in TRAINS), None)
 
 
-def suited(document: Document, settings: RecoverySettings) -> RecoverySettings:
-    """The settings as a recovery of this model has them."""
-    original, task = document.original, document.task
-    return settings if original is None or task is None else settings.suited_to(original.macs, task.batch)
-
-
 def expect_text(document: Document, settings: RecoverySettings) -> str:
     """What is kept of a cancelled run, or what to expect of one with these settings.
 
@@ -40,7 +34,7 @@ def expect_text(document: Document, settings: RecoverySettings) -> str:
         return kept_words(kept.done, kept.budget) + say("recovery", " The length may be another one.")
     if not trains and settings.repair is Repair.NONE:
         return say("recovery", "What to expect: only the BatchNorm statistics are recalibrated.")
-    settings = suited(document, settings)
+    settings = document.contents.suited(settings)
     if settings.distilling is not None:
         return say("recovery", "What to expect: no label is read; the steps take about as long as 160 of training.")
     seen = _benchmark_words(document, settings)
