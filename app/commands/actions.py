@@ -1,6 +1,7 @@
 """QActions from the table: menus and shortcuts, enabled and worded by the document."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from PySide6.QtCore import QObject, Slot
 from PySide6.QtGui import QAction, QKeySequence
@@ -9,6 +10,7 @@ from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QMenu, QMenuBar
 from ..dialogs.window_api import WindowApi
 from ..document.aspects import Aspect
 from ..theme import theme
+from ..widgets.cover import attempt
 from .command import Command, say
 from .registry import COMMANDS, MENUS
 
@@ -59,14 +61,17 @@ class Actions(QObject):
     @Slot()
     def refresh(self) -> None:
         """Enable and word every action as the document stands."""
-        document = self._window.document
         for one in COMMANDS:
-            action, reason = self.by_id[one.id], one.enabled(document)
-            action.setText(one.shown(document))
-            action.setEnabled(not reason)
-            action.setToolTip(one.told(self._window.workbench))
-            if one.chosen is not None:
-                action.setChecked(one.chosen())
+            if not attempt(partial(self._show, one)):
+                self.by_id[one.id].setEnabled(True)  # what it was before says nothing; run, it says why it cannot be
+
+    def _show(self, command: Command) -> None:
+        document, action = self._window.document, self.by_id[command.id]
+        action.setEnabled(not command.enabled(document))
+        action.setText(command.shown(document))
+        action.setToolTip(command.told(self._window.workbench))
+        if command.chosen is not None:
+            action.setChecked(command.chosen())
 
     def run(self, command: Command) -> None:
         """Run a command unless it cannot be done now; then say why. What stands typed in a field counts by then."""

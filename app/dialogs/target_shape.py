@@ -92,7 +92,7 @@ class TargetShape(FormDialog):
         self.form.addRow(self.estimate)
         self.problem, self.act = self._problem, self._act
         self._show_source()
-        if (last := self._workbench.shape.last) is not None and self._document.goal.shape:
+        if (last := self._document.contents.pruning) is not None and self._document.goal.shape:
             self.way.show(last)
         self.check()
         self._ask()

@@ -49,6 +49,21 @@ class Selection:
     several: tuple[int, ...] = ()
 
 
+@dataclass(slots=True)
+class Listing:
+    """How the tree lists a model.
+
+    Attributes:
+        typed: What stands in its filter box.
+        state: Of which state structures are listed, the one of the chosen chip; "" for all.
+        sorting: (column, ascending) that rows beside each other are sorted by, None for the model's own order.
+    """
+
+    typed: str = ""
+    state: str = ""
+    sorting: tuple[int, bool] | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Side:
     """A model to compare: a state, or what a plan would leave of it.

@@ -1,18 +1,20 @@
 """Hands what changed to the views: one of them in each turn of the event loop, so that the window answers in between.
 
 A view says which aspects it shows. What changes again before its turn comes is handed over once; a view that is hidden
-behind another tab waits until it is shown.
+behind another tab waits until it is shown. A view that fails is covered, and handed the same with the next change.
 """
 
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QEvent, QObject, QTimer, Signal, Slot
 from PySide6.QtWidgets import QWidget
 from shiboken6 import isValid
 
+from ..widgets.cover import attempt, show_or_cover
 from .aspects import Aspect
 
 Aspects = frozenset[Aspect]
@@ -20,10 +22,11 @@ Aspects = frozenset[Aspect]
 
 @dataclass(slots=True, eq=False)
 class _Watch:
-    """A view's method, and what it is to be told."""
+    """A view's method, what it is to be told, and what of that it failed to show."""
 
     take: Any  # weakref.WeakMethod: a view that is gone needs no words
     shown: Aspects
+    owed: Aspects = frozenset()
 
     def view(self) -> QObject | None:
         """The view, None when it is gone."""
@@ -65,7 +68,7 @@ class ChangeDispatcher(QObject):
         """These changed."""
         for watch in self._watches:
             if concerned := aspects & watch.shown:
-                self._due[watch] = self._due.get(watch, frozenset()) | concerned
+                self._due[watch] = self._due.get(watch, watch.owed) | concerned
                 self._turns.start()
 
     def settle(self) -> None:
@@ -95,8 +98,12 @@ class ChangeDispatcher(QObject):
         aspects, view = self._due.pop(watch), watch.view()
         if view is None:
             self._watches.remove(watch)
-        else:
-            watch.take()(aspects)
+            return
+        show = partial(watch.take(), aspects)
+        # A window has panels of its own in it, and what is no widget shows nothing that could be covered.
+        coverable = isinstance(view, QWidget) and not view.isWindow()
+        shown = show_or_cover(view, show) if coverable else attempt(show)
+        watch.owed = frozenset() if shown else aspects
 
 
 def _hidden(view: QObject | None) -> bool:

@@ -1,6 +1,7 @@
 """What a document holds, as one record without behaviour of Qt: the opened model, its states, the plan, the scores.
 
-The document changes it and announces the change; jobs read from it what they were started on.
+The document changes it and announces the change; jobs read from it what they were started on. All that belongs to a
+model is in here, what a person typed and selected too, so that another model begins without any of it.
 """
 
 from dataclasses import dataclass, field, replace
@@ -31,9 +32,11 @@ from secateur.engine.structures.costs import Costs, costs
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, TaskInfo
 from secateur.engine.workflows.budget_search import Trial
+from secateur.engine.workflows.prune import PruneSettings
 
 from ..text.translate import sentence
-from .aspects import Goal
+from .aspects import Goal, Listing, Selection, Side
+from .job_state import FolderReceipt, GateCurve, KeptTraining, Receipt, TrainingCurve
 from .sensitivity_curves import Curves
 from .undo_history import Snapshot
 
@@ -93,6 +96,18 @@ class Contents:
         latencies: By target, what was measured there to predict latencies with.
         savings: By (state, target) and key of a coupled set, what half of it saves there.
         trials: By state, what a search for the lowest cost said of it, the last word.
+        recovery: How the next recovery is done.
+        pruning: How a target shape was pruned to the last time, None before.
+        selection: What the inspector shows.
+        hovered: The structure under the mouse, -1 for none.
+        compared: The two models beside each other, None for the original and for what is present.
+        listing: How the tree lists the model.
+        unpreviewed: [S] the plan that a preview hides; None while there is no preview.
+        training: The curve of the running or last recovery.
+        next_curve: The state whose recovery the next point is of, where that is another than of `training`.
+        gates: Of the masks that are learned, or were last.
+        kept: A recovery that was cancelled and can be gone on with, None for none.
+        receipt: Of what was written last, None while none is shown.
     """
 
     spec: ModelSpec | None = None
@@ -130,6 +145,18 @@ class Contents:
         default_factory=dict[tuple[str, TargetSpec], "dict[str, Saving]"]
     )
     trials: dict[str, SearchTrial] = field(default_factory=dict[str, SearchTrial])
+    recovery: RecoverySettings = field(default_factory=RecoverySettings)
+    pruning: PruneSettings | None = None
+    selection: Selection = field(default_factory=Selection)
+    hovered: int = -1
+    compared: tuple[Side | None, Side | None] = (None, None)
+    listing: Listing = field(default_factory=Listing)
+    unpreviewed: Mask | None = None
+    training: TrainingCurve = field(default_factory=TrainingCurve)
+    next_curve: str | None = None
+    gates: GateCurve = field(default_factory=GateCurve)
+    kept: KeptTraining | None = None
+    receipt: Receipt | FolderReceipt | None = None
 
     @property
     def state(self) -> State | None:
@@ -241,7 +268,7 @@ class Contents:
 
 
 def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
-    """The contents of a model that was just opened; target and goal stay as the user had them."""
+    """The contents of a model that was just opened; only where models run stays as the user had it."""
     empty = model.analysis.empty()
     fresh = Contents(
         spec=spec,
@@ -256,11 +283,10 @@ def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
         marked=empty,
         locked=empty,
         by_hand=empty,
-        goal=before.goal,
         target=before.target,
         device=before.device if before.device in model.devices else CPU,
         devices=model.devices,
-        ranking=before.ranking,
+        recovery=RecoverySettings(threads=before.recovery.threads),
         criterion=default_criterion(
             model.analysis, empty, model.task, repaired=chosen_by_repair(RecoverySettings(), model.task)
         ),

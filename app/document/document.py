@@ -69,18 +69,10 @@ class Document(QObject):
         history: Every step that can be undone.
         dispatcher: Tells the panels what changed; they `watch` it there.
         messages: What happened, line by line.
-        selection: What the inspector shows.
-        hovered: The structure under the mouse, -1 for none.
-        compared: The two models beside each other, None for the original and for what is present.
-        recovery: How the next recovery is done.
         revision: Grows with every change that makes a plan in the making worthless.
         jobs: Jobs that run or wait, the running one first.
         unfinished: The job that changes states, as far as it can be gone on with at the next start; None for none.
         engine: What is known of the engine process.
-        training: The curve of the running or last recovery.
-        gates: Of the masks that are learned, or were last.
-        kept: A recovery that was cancelled and can be gone on with, None for none.
-        receipt: Of what was written last, None while none is shown.
         restorable: How many sessions ended without being closed, and can be restored.
 
     Signals:
@@ -108,19 +100,10 @@ class Document(QObject):
         self.plan = PlanEditor(self)
         self.dispatcher = ChangeDispatcher(self)
         self.messages = MessageLog()
-        self.selection = Selection()
-        self.hovered = -1
-        self.compared: tuple[Side | None, Side | None] = (None, None)
-        self.recovery = RecoverySettings()
         self.revision = 0
         self.jobs: tuple[JobView, ...] = ()
         self.unfinished: UnfinishedJob | None = None
         self.engine = EngineState()
-        self.training = TrainingCurve()
-        self._next_curve: str | None = None  # The state whose recovery the next point is of, where that is another.
-        self.gates = GateCurve()
-        self.kept: KeptTraining | None = None
-        self.receipt: Receipt | FolderReceipt | None = None
         self.restorable = 0
         self._verdict: tuple[tuple[Any, ...], Goal, TargetSpec, GoalVerdict | None] | None = None
         self._open: tuple[LearnedGates, NDArray[np.float64]] | None = None
@@ -153,6 +136,46 @@ class Document(QObject):
     def goal(self) -> Goal:
         """Keep and lose."""
         return self.contents.goal
+
+    @property
+    def recovery(self) -> RecoverySettings:
+        """How the next recovery is done."""
+        return self.contents.recovery
+
+    @property
+    def selection(self) -> Selection:
+        """What the inspector shows."""
+        return self.contents.selection
+
+    @property
+    def hovered(self) -> int:
+        """The structure under the mouse, -1 for none."""
+        return self.contents.hovered
+
+    @property
+    def compared(self) -> tuple[Side | None, Side | None]:
+        """The two models beside each other, None for the original and for what is present."""
+        return self.contents.compared
+
+    @property
+    def training(self) -> TrainingCurve:
+        """The curve of the running or last recovery."""
+        return self.contents.training
+
+    @property
+    def gates(self) -> GateCurve:
+        """Of the masks that are learned, or were last."""
+        return self.contents.gates
+
+    @property
+    def kept(self) -> KeptTraining | None:
+        """A recovery that was cancelled and can be gone on with, None for none."""
+        return self.contents.kept
+
+    @property
+    def receipt(self) -> Receipt | FolderReceipt | None:
+        """Of what was written last, None while none is shown."""
+        return self.contents.receipt
 
     @property
     def absent(self) -> str:
@@ -344,7 +367,7 @@ class Document(QObject):
     def select(self, selection: Selection) -> None:
         """Show something in the inspector."""
         if selection != self.selection:
-            self.selection = selection
+            self.contents.selection = selection
             self.announce(Aspect.SELECTION)
 
     def select_alone(self, selection: Selection) -> None:
@@ -355,12 +378,12 @@ class Document(QObject):
     def hover(self, structure: int) -> None:
         """The structure under the mouse, -1 for none."""
         if structure != self.hovered:
-            self.hovered = structure
+            self.contents.hovered = structure
             self.announce(Aspect.HOVER)
 
     def compare(self, left: Side | None, right: Side | None) -> None:
         """Put two models beside each other; None for the original at the left, for what is present at the right."""
-        self.compared = (left, right)
+        self.contents.compared = (left, right)
         self.announce(Aspect.COMPARED)
 
     def set_target(self, target: TargetSpec) -> None:
@@ -382,7 +405,7 @@ class Document(QObject):
     def set_recovery(self, settings: RecoverySettings) -> None:
         """Choose how the next recovery is done."""
         if settings != self.recovery:
-            self.recovery = settings
+            self.contents.recovery = settings
             self.announce(Aspect.JOBS)
 
     def set_criterion(self, name: str) -> None:
@@ -404,7 +427,7 @@ class Document(QObject):
 
     def show_receipt(self, receipt: Receipt | FolderReceipt | None) -> None:
         """Show what was written; None puts the receipt away."""
-        self.receipt = receipt
+        self.contents.receipt = receipt
         self.announce(Aspect.STATES)
 
     # What is said.
@@ -465,30 +488,24 @@ class Document(QObject):
 
     def begin_curve(self, state: str = "") -> None:
         """Forget the last recovery's points; those that come are of the recovery of a state."""
-        self.training, self._next_curve = TrainingCurve(state), None
+        self.contents.training, self.contents.next_curve = TrainingCurve(state), None
         self.announce(Aspect.CURVE)
 
     def expect_curve(self, state: str) -> None:
         """The next point, should one come, begins the curve of a state's recovery: until then the last one stays."""
-        self._next_curve = state
+        self.contents.next_curve = state
 
     def take_point(self, point: CurvePoint) -> None:
         """A training got on."""
-        if self._next_curve is not None:
-            self.begin_curve(self._next_curve)
+        if self.contents.next_curve is not None:
+            self.begin_curve(self.contents.next_curve)
         self.training.add(point)
 
     def adopt(self, model: OpenedModel, spec: ModelSpec) -> None:
         """Show another model."""
         self.contents = opened(model, spec, self.contents)
         self.history.clear()
-        self.selection, self.hovered = Selection(), -1
-        self.compared = (None, None)
-        self.kept = self.receipt = None
-        self.gates = GateCurve()
-        self.plan.forget_preview()
         self.revision += 1
-        self.begin_curve()
         self.note(self.tr("Opened {name}").format(name=model.name))
         for note in (*outputs_in_words(model.analysis.returned), *model.notes):
             self.note(sentence(note))
@@ -545,12 +562,12 @@ class Document(QObject):
     def resume(self, history: UndoHistory, now: Snapshot, recovery: RecoverySettings, selection: Selection) -> None:
         """Go on where an earlier window has left off: undo history, plan, settings of the next recovery, selection."""
         self.history.take(history)
-        self.recovery = recovery
+        self.contents.recovery = recovery
         if now.state in self.contents.states:
             self.contents.restore(now)
         else:
             self.contents.locked, self.contents.goal = now.locked, now.goal
-        self.selection = selection
+        self.contents.selection = selection
         self.show_last_curve()
         self.revision += 1
         self.announce(*(ALL - {Aspect.MODEL, Aspect.COMPARED}))  # nobody asked to compare
@@ -565,7 +582,7 @@ class Document(QObject):
 
     def _show_curve(self, recovered: State) -> None:
         """The curve that a state was recovered by."""
-        self.training = TrainingCurve(recovered.parent, [CurvePoint.of(point) for point in recovered.curve])
+        self.contents.training = TrainingCurve(recovered.parent, [CurvePoint.of(point) for point in recovered.curve])
         self.announce(Aspect.CURVE)
 
     def take_arrivals(self, states: tuple[State, ...]) -> None:
@@ -660,7 +677,7 @@ class Document(QObject):
     def take_export(self, state_id: str, exported: Exported) -> None:
         """A file was written: its receipt is shown."""
         self.contents.exports[state_id] = exported
-        self.receipt = Receipt(state_id, exported)
+        self.contents.receipt = Receipt(state_id, exported)
         if (state := self.contents.states.get(state_id)) is not None:
             self.contents.states[state_id] = replace(state, exports=(*state.exports, exported))
         self.announce(Aspect.STATES)

@@ -73,7 +73,6 @@ class PlanEditor:
     def __init__(self, host: PlanHost) -> None:
         """Edit the plan of a document."""
         self._host = host
-        self._before_preview: Mask | None = None
 
     @property
     def _now(self) -> Contents:
@@ -140,8 +139,8 @@ class PlanEditor:
         """Show a plan without an undo step, until an edit takes it or `cancel_preview` ends it."""
         if self._host.busy or self._analysis is None:
             return
-        if self._before_preview is None:
-            self._before_preview = self._now.marked
+        if self._now.unpreviewed is None:
+            self._now.unpreviewed = self._now.marked
         self._now.marked = marked & ~self._now.removed
         self._host.announce(Aspect.MARKS)
 
@@ -156,18 +155,14 @@ class PlanEditor:
             return
         numbers = list(set_numbers)
         after = self._below(numbers, threshold)
-        self._now.marked, self._before_preview = self._base(), None
+        self._now.marked, self._now.unpreviewed = self._base(), None
         touched = after != self._now.marked
         self._plan(say("mark below {threshold:.3g}").format(threshold=threshold), after, touched)
 
-    def forget_preview(self) -> None:
-        """Another model is open: there is no plan to go back to."""
-        self._before_preview = None
-
     def cancel_preview(self) -> None:
         """Go back to the plan before the preview."""
-        if self._before_preview is not None:
-            self._now.marked, self._before_preview = self._before_preview, None
+        if self._now.unpreviewed is not None:
+            self._now.marked, self._now.unpreviewed = self._now.unpreviewed, None
             self._host.announce(Aspect.MARKS)
 
     def lock(self, structures: Mask | NDArray[np.int64] | Iterable[int], on: bool) -> None:
@@ -288,7 +283,7 @@ class PlanEditor:
         return counted(int(structures.sum()), say("{count} structure"), say("{count} structures"))
 
     def _base(self) -> Mask:
-        return self._now.marked if self._before_preview is None else self._before_preview
+        return self._now.marked if self._now.unpreviewed is None else self._now.unpreviewed
 
     def _below(self, set_numbers: Iterable[int], threshold: float) -> Mask:
         now, analysis, scores = self._now, self._analysis, self._now.present_scores

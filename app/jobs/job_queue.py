@@ -60,6 +60,7 @@ class QueuedJob:
         turn: Time from which it was the one that runs, 0 while it waits.
         cancelling: Cancel was pressed.
         background: Nobody asked for it: it steps aside, and its failure is not told.
+        contents: Of the document that it was asked for; where another model is open by then, nobody needs it any more.
         about: What it is for, so that the same is not asked for twice.
         arrived: Takes what the job made on the way, a tuple as it comes; None where that is nothing.
         so_far: Its result as far as it is made; None where it tells nothing of that.
@@ -92,6 +93,7 @@ class QueuedJob:
     turn: float = 0.0
     cancelling: bool = False
     background: bool = False
+    contents: object = None
     about: object = None
     arrived: Callable[[tuple[Any, ...]], None] | None = None
     so_far: Any = None

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from ..storage.user_folders import new_session_folder
 from ..text.format import duration
 from ..text.titles import kept_words
 from ..text.translate import counted
+from ..widgets.cover import attempt
 from .cost_estimator import CostEstimator
 from .job_queue import LASTING, JobQueue, QueuedJob
 
@@ -186,6 +188,7 @@ class JobRunner(QObject):
         self.start()
         job = QueuedJob(title, apply, method, arguments, changes=changes, background=background, about=about)
         job.arrived, job.text, job.otherwise, job.again = arrived, text, otherwise, again
+        job.contents = document.contents
         estimate = self.estimator.estimate(method, *arguments)
         job.work, job.expected = estimate.work, estimate.seconds
         before = self.queue.jobs()
@@ -338,11 +341,13 @@ class JobRunner(QObject):
         self.queue.progressed(number, event.progress)
         self._hand_over()
         job = self.queue.get(number)
+        if job is not None and job.dropped:
+            return
         if job is not None and (step := job.new_step()):
             self._write(job, step, Level.STEP)
         if job is not None and job.arrived is not None and event.made:
             with self.document.messages.job(job.id, job.title):
-                job.arrived(event.made)
+                attempt(partial(job.arrived, event.made))
         if isinstance(event.progress.so_far, LearnedGates):
             self.document.take_gates(event.progress.so_far)
         elif event.progress.so_far is not None:
@@ -356,7 +361,7 @@ class JobRunner(QObject):
     @Slot(object, object)
     def _finished(self, number: int, result: Any) -> None:
         job = self._take(number)
-        if job is not None:
+        if job is not None and not job.dropped:
             with self.document.messages.job(job.id, job.title):
                 self._take_result(job, result)
         self._rest()
@@ -365,17 +370,37 @@ class JobRunner(QObject):
         took = time.monotonic() - job.turn
         self.estimator.learn(job.method, job.work * job.part, took)
         if job.method == "recover":
-            self.document.kept = None
+            self.document.contents.kept = None
         words = self.tr("Finished: {job}").format(job=job.title)
         if not job.background and took >= WORTH_A_LINE:
             self.document.note(f"{words}, {duration(took)}")
         if job.method in SUPERSEDED:
             self._superseded.clear()
-        job.apply(result)
-        if job.then is not None:
-            job.then()
+        if not attempt(partial(job.apply, result)):
+            self._give_up(job)
+            words = self.tr("Failed: {job}").format(job=job.title)
+        elif job.then is not None:
+            attempt(job.then)
+        self._drop_former()
         if not job.background:
             self.ended.emit(words, took)
+
+    def _give_up(self, job: QueuedJob) -> None:
+        """The result of a job could not be taken: who waits for it is told, and all is shown as it is by now."""
+        error = SecateurError("job.result", "The result could not be shown. Open the model again.")
+        self.document.fail(error)
+        if job.otherwise is not None:
+            attempt(partial(job.otherwise, error))
+        self.document.announce(*Aspect)
+
+    def _drop_former(self) -> None:
+        """Cancel what was asked for while another model was open: it would be done to this one."""
+        for job in self.queue.jobs():
+            if job.contents is not self.document.contents and job.method not in COMPUTES_WITH and not job.dropped:
+                if not job.background and job.method not in OF_A_MODEL:
+                    words = self.tr("Cancelled: {job}. Another model was opened.")
+                    self.document.say(words.format(job=job.title))
+                self.drop([job])
 
     @Slot(object, object)
     def _failed(self, number: int, error: SecateurError) -> None:
@@ -397,7 +422,7 @@ class JobRunner(QObject):
         elif job.method in SUPERSEDED:
             self._ask_for_superseded()
         if job.otherwise is not None:
-            job.otherwise(error)
+            attempt(partial(job.otherwise, error))
         if isinstance(error, EngineLost):
             if job.method in LASTING and not job.again:  # a job that ends the engine each time must not go on
                 self.interrupted.append(job)
@@ -417,7 +442,7 @@ class JobRunner(QObject):
     def _cancelled_words(self, job: QueuedJob) -> str:
         """What was cancelled, and what of it is kept."""
         if (kept := job.kept_training()) is not None:
-            self.document.kept = kept
+            self.document.contents.kept = kept
             return self.tr("Cancelled: {job}. {kept}").format(job=job.title, kept=kept_words(kept.done, kept.budget))
         gates = job.so_far
         if isinstance(gates, LearnedGates) and gates.step < gates.steps:

@@ -25,7 +25,7 @@ class ModelJobs(QObject):
     """Opens, attaches, saves.
 
     Attributes:
-        asked: What was asked to be opened last, None where that was a session to be restored.
+        asked: What was asked to be opened and has not been, None for nothing and for a session to be restored.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class ModelJobs(QObject):
         drafts = document.analysis is not None and not document.clean and not document.engine.place
         left = document.model_name if drafts else ""
         self.adopt(model, spec)
+        self.asked = None
         words = (
             self.tr("{name} is open. Your work on {left} is kept: File > Drafts.")
             if left

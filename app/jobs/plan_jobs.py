@@ -204,13 +204,12 @@ class PlanJobs(QObject):
 
     def measure_latencies(self) -> None:
         """Measure what latencies on the target are predicted with, unless that is under way."""
-        contents, target = self._document.contents, self._document.target
+        target = self._document.target
         about = ("latencies", target)
 
         def apply(table: Any) -> None:
-            if contents is self._document.contents:
-                self._document.take_latencies(target, table)
-                self.read_savings()
+            self._document.take_latencies(target, table)
+            self.read_savings()
 
         if self._runner.queue.about(about) is None:
             title = self.tr("Measure latency savings on the target")
@@ -224,8 +223,7 @@ class PlanJobs(QObject):
             return
 
         def found(result: tuple[Saving, ...]) -> None:
-            if contents is document.contents:
-                document.take_savings(state, target, result)
+            document.take_savings(state, target, result)
 
         title = self.tr("Read the latency savings of {state}").format(state=state_called(document.states, state))
         self._runner.run(title, found, "savings", state, target)

@@ -24,18 +24,13 @@ TYPED = ("shape", "typed")
 
 
 class ShapeJobs(QObject):
-    """Asks the engine what shapes come to, and prunes to them.
-
-    Attributes:
-        last: How a goal was reached the last time; None before.
-    """
+    """Asks the engine what shapes come to, and prunes to them."""
 
     def __init__(self, document: Document, runner: JobRunner, estimator: CostEstimator, states: StateJobs) -> None:
         """Work for a document."""
         super().__init__(document)
         self._document, self._runner, self._estimator, self._states = document, runner, estimator, states
         self._asked = 0
-        self.last: PruneSettings | None = None
 
     @Slot()
     def forget(self) -> None:
@@ -113,7 +108,7 @@ class ShapeJobs(QObject):
         """
         document, contents = self._document, self._document.contents
         locked, by_hand = contents.decided()
-        settings = self.last = PruneSettings(
+        settings = contents.pruning = PruneSettings(
             contents.wanted,
             document.criterion,
             recovery,

@@ -1,6 +1,7 @@
 """Jobs on the current state: cut, recover, attach weights, export, evaluate, measure."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from secateur.engine.export.protocol import Exported
 from secateur.engine.export.table import EXPORTERS
 from secateur.engine.export.usage import place_of
 from secateur.engine.recovery.protocol import RecoverySettings
-from secateur.engine.session.filter_images import Filters
 from secateur.engine.session.states import PlanIntent, State, StateKind, measurable_exports
 from secateur.engine.tasks.protocol import Metric, TaskInfo
 
@@ -210,12 +210,9 @@ class StateJobs(QObject):
         if known or self._runner.link is None:
             return
 
-        def apply(found: Filters | None) -> None:
-            if contents is self._document.contents:
-                self._document.take_filters(state, found)
-
         title = self.tr("Read the first layer's filters")
-        self._runner.run(title, apply, "filters", state, background=True, about=about)
+        take = partial(self._document.take_filters, state)
+        self._runner.run(title, take, "filters", state, background=True, about=about)
 
     @Slot(object)
     def _take_up(self, methods: frozenset[str]) -> None:

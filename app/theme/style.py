@@ -32,6 +32,7 @@ QMainWindow, QDialog {{ background: {t.window}; }}
 QFrame[role="card"] {{ background: {t.panel}; border: 1px solid {t.line}; border-radius: {RADIUS}px; }}
 QFrame[role="error"] {{ background: {t.panel}; border: 1px solid {t.marked}; border-radius: {RADIUS}px; }}
 QFrame[role="floating"] {{ background: {t.raised}; border: 1px solid {t.accent}; border-radius: {RADIUS}px; }}
+QLabel[role="cover"] {{ background: {t.panel}; color: {t.marked}; padding: 4px; }}
 QMainWindow::separator {{ background: transparent; width: 10px; height: 4px; }}
 QDockWidget {{ background: {t.window}; }}
 QScrollArea, QScrollArea > QWidget > QWidget[role="page"] {{ background: transparent; border: 0; }}

@@ -24,6 +24,7 @@ from ..theme import theme
 from ..widgets.availability import set_available
 from ..widgets.buttons import ElidedButton, MenuButton, button
 from ..widgets.cost_box import CostBox
+from ..widgets.cover import show_or_cover
 from ..widgets.fields import DoubleSpinBox, ElidedComboBox
 from ..widgets.labels import label
 from ..widgets.popup import Popup
@@ -224,10 +225,13 @@ class TopBar(QWidget):
             reason = command.enabled(document)
             set_available(made, not reason)
             made.setToolTip(reason or command.shown(document))
-        self._show_data()
-        self._show_target()
-        self._show_goal()
-        self._show_next()
+        for part, show in (
+            (self.data, self._show_data),
+            (self.target, self._show_target),
+            (self._goal, self._show_goal),
+            (self.primary, self._show_next),
+        ):
+            show_or_cover(part, show)  # each for itself: the bar is the way out of what could not be shown
 
     def _show_data(self) -> None:
         task = self._document.task

@@ -132,8 +132,14 @@ def with_shape_planned(
 
 
 def reached_shape(analysis: Analysis, goal: Goal, removed: Mask) -> tuple[Reached, ...]:
-    """For each kind of a goal's shape what was asked and what the largest layer keeps without the `removed` [S]."""
+    """For each kind of a goal's shape what was asked and what the largest layer keeps without the `removed` [S].
+
+    Raises:
+        PlanError: The shape counts a kind that the model does not have.
+    """
     known = {one.kind: one for one in shape_of(analysis, removed)} if goal.shape else {}
+    if alien := next((limit.kind for limit in goal.shape if limit.kind not in known), None):
+        raise _no_such_kind(analysis, alien)
     rows = [(known[limit.kind], limit) for limit in goal.shape]
     return tuple(Reached(limit.kind, one.sizes[-1], one.asked(limit), max(one.kept, default=0)) for one, limit in rows)
 

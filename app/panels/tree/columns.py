@@ -37,7 +37,6 @@ class Columns(QObject):
         super().__init__(view)
         self._view, self._model = view, model
         self.chosen: dict[int, bool] = {}
-        self._sorted: tuple[int, Qt.SortOrder] | None = None
         self.chosen |= {Column[n]: bool(on) for n, on in settings.value(KEY, EMPTY).items() if n in Column.__members__}
         header = view.header()
         header.setAccessibleName(self.tr("Columns of the tree; click to sort, open the menu to choose columns"))
@@ -50,6 +49,7 @@ class Columns(QObject):
         header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         header.customContextMenuRequested.connect(self._ask)
         header.sectionClicked.connect(self._sort)
+        model.modelReset.connect(self.show_sorting)
 
     def share_room(self, whole: int) -> None:
         """Lay the columns out in so many device-independent pixels."""
@@ -107,14 +107,22 @@ class Columns(QObject):
     @Slot(int)
     def _sort(self, column: int) -> None:
         """By a column, largest first, then smallest, then as the model has it; scores begin with the smallest."""
+        sorted_by, smallest = self._model.document.contents.listing.sorting, column == Column.SCORE
         first, second = Qt.SortOrder.DescendingOrder, Qt.SortOrder.AscendingOrder
-        if column == Column.SCORE:
+        if smallest:
             first, second = second, first
-        order = None if column in (Column.NAME, Column.SHAPE) else first
-        if self._sorted is not None and self._sorted[0] == column:
-            order = second if self._sorted[1] is first else None
-        self._sorted = None if order is None else (column, order)
-        header = self._view.header()
-        header.setSortIndicatorShown(order is not None)
-        header.setSortIndicator(column, order or first)
-        self._model.sort(Column.NAME if order is None else column, order or first)
+        if column in (Column.NAME, Column.SHAPE) or sorted_by == (column, not smallest):
+            self._model.sort(Column.NAME)
+        else:
+            self._model.sort(column, second if sorted_by == (column, smallest) else first)
+        self.show_sorting()
+
+    @Slot()
+    def show_sorting(self) -> None:
+        """The arrow of the column that rows are sorted by."""
+        sorting, header = self._model.document.contents.listing.sorting, self._view.header()
+        header.setSortIndicatorShown(sorting is not None)
+        if sorting is not None:
+            header.setSortIndicator(
+                sorting[0], Qt.SortOrder.AscendingOrder if sorting[1] else Qt.SortOrder.DescendingOrder
+            )

@@ -79,7 +79,6 @@ class TreeModel(RowsModel):
         self._learning = False
         self.query = Query()
         self.hits = (0, 0)
-        self._sorting: tuple[int, Qt.SortOrder] = (Column.NAME, Qt.SortOrder.AscendingOrder)
         self.reload()
 
     def reload(self) -> None:
@@ -113,9 +112,10 @@ class TreeModel(RowsModel):
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         """Order rows beside each other by a column, or as the model has them (by name); structures by score only."""
+        ascending = order is Qt.SortOrder.AscendingOrder
+        self.document.contents.listing.sorting = None if column == Column.NAME else (column, ascending)
         self.layoutAboutToBeChanged.emit()
         before = self.persistentIndexList()
-        self._sorting = (column, order)
         self._arrange()
         self.changePersistentIndexList(before, [self.at(i.internalId(), i.column()) for i in before])
         self.layoutChanged.emit()
@@ -157,8 +157,8 @@ class TreeModel(RowsModel):
             return
         structures, found, shown = matches(self.query, self.analysis, self.rows, self.facts())
         self.hits = (int(np.count_nonzero(structures)), int(np.count_nonzero(found)))
-        column, order = self._sorting
-        sign = 1.0 if order is Qt.SortOrder.AscendingOrder else -1.0
+        column, ascending = self.document.contents.listing.sorting or (Column.NAME, True)
+        sign = 1.0 if ascending else -1.0
         keys = sign * self.figures.scores if column == Column.SCORE else None
         node_keys = self._node_keys(column)
         node_keys = None if node_keys is None else sign * node_keys

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from PySide6.QtCore import QTimer, Slot
+from PySide6.QtCore import QSignalBlocker, QTimer, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
 
@@ -164,8 +164,10 @@ class TreePanel(Card):
     def filter(self) -> None:
         """Show what box and chip ask for."""
         self._timer.stop()
-        chosen = next((s for s, chip in self.chips.items() if chip.isChecked()), "")
-        self.model.set_query(parse(f"{self.search.text()} {chosen}"))
+        listing = self.document.contents.listing
+        listing.typed = self.search.text()
+        listing.state = next((s for s, chip in self.chips.items() if chip.isChecked()), "")
+        self.model.set_query(parse(f"{listing.typed} {listing.state}"))
         self._nothing.setVisible(self.document.analysis is not None and self.model.rowCount() == 0)
         self._open_few()
         self._count()
@@ -189,12 +191,20 @@ class TreePanel(Card):
         """Type how many the selected layer keeps; a filter that hides it is put away."""
         chosen = self.document.selection
         if not self.model.index_of(chosen.module, chosen.set_number).isValid():
-            self.search.clear()
-            self.chips[""].setChecked(True)
-            self.filter()
+            listing = self.document.contents.listing
+            listing.typed = listing.state = ""
+            self._list()
         self.view.show_selection(replace(chosen, structure=-1))
         self.view.setFocus()
         self.view.edit_keeps()
+
+    def _list(self) -> None:
+        """Filter as the document says: another model has no filter yet."""
+        listing = self.document.contents.listing
+        with QSignalBlocker(self.search):
+            self.search.setText(listing.typed)
+        self.chips[listing.state].setChecked(True)
+        self.filter()
 
     @Slot(str)
     def refuse(self, sentence: str) -> None:
@@ -215,6 +225,7 @@ class TreePanel(Card):
         if Aspect.MODEL in aspects:
             self._stack.setCurrentIndex(int(self.document.analysis is not None))
             self.model.reload()
+            self._list()
             self._tell()
         elif aspects & {Aspect.MARKS, Aspect.SCORES, Aspect.GATES, Aspect.STATES, Aspect.TARGET}:
             self.model.refresh()

@@ -50,6 +50,7 @@ def test_what_may_lose_is_shown_in_its_unit_and_as_exactly_as_the_dialog_asks_fo
     perplexity = Metric("perplexity", 20.0, 100, 0.1, Split.TEST, percent=False, higher_is_better=False)
     state = replace(state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty()), metrics=(perplexity,))
     document.adopt(OpenedModel("net", analysis, state, (), task_info(), SPEC), SPEC)
+    document.plan.set_goal(Goal(0.5, 1.25))
     bar.refresh()
     assert bar.lose.text() == "lose 1.25 %" and bar.lose.toolTip().startswith("Largest loss allowed, in %")
 
