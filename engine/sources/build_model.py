@@ -23,6 +23,7 @@ from ..model_inputs import Inputs
 from ..runtime import load_pruned
 from ..tasks.protocol import TaskSpec
 from ..text.python_code import identifier
+from .builder_arguments import check_names
 from .checkpoint import read_checkpoint
 from .lazy_layers import finish_layers
 from .pretrained import PretrainedWeights
@@ -50,6 +51,8 @@ class Origin:
         notes: What the source has to say.
         inputs: Example inputs, () where a shape says all.
         offered: Weights that a library offers for it, None where there is none.
+        library: Whose models these are, "" for the user's own.
+        takes: Names of the arguments that its builder may be given, None for all that it declares.
         trained: Takes `ModelSpec.arguments` and returns the module with those weights, from the library's cache or the
             network; None where they are not wanted.
     """
@@ -64,6 +67,8 @@ class Origin:
     inputs: Inputs = ()
     offered: PretrainedWeights | None = None
     trained: Callable[..., Any] | None = None
+    library: str = ""
+    takes: frozenset[str] | None = None
 
 
 def opened(origin: Origin, spec: ModelSpec, token: CancelToken) -> SourceModel:
@@ -198,6 +203,8 @@ def _is_program(model: nn.Module) -> bool:
 def _make(origin: Origin, arguments: dict[str, Any]) -> Any:
     if isinstance(origin.make, nn.Module):
         return _copied(origin.make, origin.name)
+    if origin.takes is not None:
+        check_names(origin.library, arguments, origin.takes)
     _check_arguments(origin.make, origin.name, arguments)
     try:
         return origin.make(**arguments)

@@ -14,6 +14,7 @@ from fnmatch import fnmatch
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -30,6 +31,7 @@ from ..tasks.model_purpose import described_purpose
 from ..text.format import byte_size
 from ..text.python_code import quoted
 from .build_model import Origin, factory_of, opened
+from .builder_arguments import check_configuration, check_names
 from .hugging_face_inputs import example_inputs
 from .named_code import REPOSITORY
 from .protocol import FactoryCode, ModelSpec, SourceModel
@@ -170,6 +172,7 @@ class _Folder:
         self.name, self.folder = name, folder
         document = self._document()
         require_floats(name, folder, document)
+        check_configuration(name, document)
         self._type = str(document.get("model_type", ""))
         self._named = str(document.get("transformers_weights") or "")
         named = cast("list[Any]", document.get("architectures") or [""])
@@ -282,10 +285,17 @@ class _Folder:
     def config(self, **arguments: Any) -> Any:
         """The configuration, with other values for some of its fields."""
         transformers = _library()
+        check_names("transformers", arguments, self._sizes())
+        check_configuration(self.name, arguments)
         loader = transformers.AutoConfig if self.code else self.kind.config_class
         trust = {"trust_remote_code": True} if self.code else {}
         with _quiet():
             return loader.from_pretrained(self.folder, local_files_only=True, **trust, **arguments)
+
+    def _sizes(self) -> set[str]:
+        """Fields of the configuration that a file may set: those of the architecture's own."""
+        base = set(signature(_library().PretrainedConfig).parameters)
+        return {CLASSES} if self.code else set(signature(self.kind.config_class).parameters) - base | {CLASSES}
 
     def load(self, **arguments: Any) -> nn.Module:
         """The model with its weights, in their own type."""

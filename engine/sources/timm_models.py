@@ -17,6 +17,7 @@ from ..jobs import CancelToken
 from ..tasks.preprocessing import of_timm
 from ..text.python_code import called
 from .build_model import Origin, opened
+from .builder_arguments import TIMM
 from .pretrained import DEFAULT, PretrainedWeights, fetched, no_such_weights, two_weights
 from .protocol import FactoryCode, ModelSpec, SourceModel
 
@@ -54,6 +55,8 @@ class TimmModels:
             notes=() if wanted is None else (_loaded_note(wanted),),
             offered=offered,
             trained=trained,
+            library="timm",
+            takes=TIMM,
         )
         told: Any = timm.get_pretrained_cfg(name)
         found = of_timm(name, told.to_dict()) if (spec.weights or trained) and told is not None else None

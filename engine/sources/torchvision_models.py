@@ -13,6 +13,7 @@ from ..jobs import CancelToken
 from ..tasks.preprocessing import Preprocessing, of_torchvision
 from ..text.python_code import called
 from .build_model import Origin, opened
+from .builder_arguments import TORCHVISION
 from .pretrained import DEFAULT, PretrainedWeights, fetched, no_such_weights, two_weights
 from .protocol import FactoryCode, ModelSpec, SourceModel
 
@@ -56,6 +57,8 @@ class TorchvisionModels:
             class_argument="num_classes",
             notes=() if wanted is None else (_loaded_note(wanted, path),),
             offered=offered,
+            library="torchvision",
+            takes=TORCHVISION,
         )
         return replace(opened(origin, spec, token), preprocessing=_preprocessing(name, spec.weights or path))
 

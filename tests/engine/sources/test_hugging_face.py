@@ -19,6 +19,7 @@ from secateur.engine.sources.open import factory_code, open_model
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.model_purpose import described_purpose, purpose_of_model
 from secateur.engine.tasks.protocol import TaskSpec, option
+from tests.hostile.zoo import MARKER, Payload
 
 SIZES: dict[str, Any] = {
     "hidden_size": 32,
@@ -303,3 +304,61 @@ def test_a_repository_is_taken_from_the_cache_and_else_asked_for(bert: Path, tmp
     assert fetched == ["*.json", "*.py"]  # the weights are not fetched for that
     with pytest.raises(OpenError, match="not the name of a repository"):
         open_model(ModelSpec("hf:../../etc/passwd"))
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"attn_implementation": "evil/kernel"}, "source.hf_kernels"),
+        ({"_attn_implementation": "evil/kernel@main:forward"}, "source.hf_kernels"),
+        ({"attn_implementation": {"": "sdpa", "text_config": "evil/kernel"}}, "source.hf_kernels"),
+        ({"attn_implementation": "flash_attention_2"}, "source.hf_kernels"),  # the library fetches a kernel for it
+        ({"experts_implementation": "evil/kernel"}, "source.hf_kernels"),
+        ({"text_config": {"attn_implementation": "evil/kernel"}}, "source.hf_kernels"),
+        ({"parts": [{"attn_implementation": "evil/kernel"}]}, "source.hf_kernels"),
+        ({"backbone_config": {"backbone": "local-dir:/tmp/evil"}}, "source.hf_kernels"),
+        ({"architecture": "hf-hub:evil/model"}, "source.hf_kernels"),
+        ({"model_args": {"checkpoint_path": "w.pt"}}, "source.argument_names"),
+        ({"backbone_kwargs": {"pretrained_cfg": {"file": "w.pt"}}}, "source.argument_names"),
+    ],
+)
+def test_a_configuration_names_no_code_of_others(bert: Path, change: dict[str, Any], code: str) -> None:
+    config = json.loads((bert / "config.json").read_text())
+    (bert / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(OpenError) as caught:
+        open_model(ModelSpec(str(bert)))
+    assert caught.value.message.code == code
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"attn_implementation": "eager"},
+        {"gguf_file": "x.gguf"},
+        {"trust_remote_code": True},
+        {"revision": "main"},
+        {"return_unused_kwargs": True},
+        {"auto_map": {}},
+        {"hidden_size": {"a": 1}},
+    ],
+)
+def test_a_file_sets_only_fields_of_the_architecture(bert: Path, arguments: dict[str, Any]) -> None:
+    with pytest.raises(OpenError, match="only sizes, rates and switches can"):
+        open_model(ModelSpec(str(bert), arguments=arguments))
+
+
+def test_what_transformers_builds_with_timm_gets_sizes_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of timm's models: a size in it is taken, a checkpoint that would be unpickled is not."""
+    kind: Any = transformers.TimmWrapperConfig
+    config = kind(architecture="test_vit", model_args={"depth": 2}, num_labels=3)
+    transformers.TimmWrapperForImageClassification(config).save_pretrained(tmp_path / "folder")
+    opened = open_model(ModelSpec(str(tmp_path / "folder")))
+    assert len(opened.model.timm_model.blocks) == 2
+    torch.save({"a": Payload()}, tmp_path / "w.pt")
+    content = json.loads((tmp_path / "folder" / "config.json").read_text())
+    content["model_args"] = {"checkpoint_path": str(tmp_path / "w.pt")}
+    (tmp_path / "folder" / "config.json").write_text(json.dumps(content))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OpenError, match="checkpoint_path"):
+        open_model(ModelSpec(str(tmp_path / "folder")))
+    assert not (tmp_path / MARKER).exists()

@@ -1,5 +1,6 @@
 """The bundled networks, torchvision's and timm's models by name, and what matches nothing."""
 
+import inspect
 import sys
 
 import pytest
@@ -8,8 +9,10 @@ import torch
 from secateur.engine.adapters.torchvision_detection import classes_of
 from secateur.engine.errors import OpenError
 from secateur.engine.jobs import Cancelled
+from secateur.engine.sources.builder_arguments import TIMM, TORCHVISION
 from secateur.engine.sources.open import factory_code, open_model, source_of
 from secateur.engine.sources.protocol import ModelSpec
+from tests.hostile.zoo import MARKER, Payload
 
 
 class Set:
@@ -98,6 +101,42 @@ def test_timm_models_open_with_their_own_size():
     assert opened.input_shape == (2, 3, 160, 160) and "random" in notes_of(opened)
     with torch.no_grad():
         assert opened.model(torch.zeros(opened.input_shape)).shape == (2, 5)
+
+
+@pytest.mark.parametrize("source", ["timm:test_vit", "torchvision:resnet18"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"checkpoint_path": "w.pt"},
+        {"pretrained": True},
+        {"pretrained_cfg": {"file": "w.pt"}},
+        {"pretrained_cfg_overlay": {"file": "w.pt"}},
+        {"pretrained_strict": False},
+        {"pretrained_filter_fn": "x"},
+        {"cache_dir": "."},
+        {"weights": "DEFAULT"},
+        {"weights_backbone": "DEFAULT"},
+        {"num_classes": {"file": "w.pt"}},
+        {"global_pool": "x" * 5000},
+        {"depth": [[{"a": 1}]]},
+    ],
+)
+def test_a_builder_gets_no_argument_that_reads_or_fetches(source, arguments, tmp_path, monkeypatch, hub):
+    pytest.importorskip("timm")
+    torch.save({"a": Payload()}, tmp_path / "w.pt")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OpenError, match="only sizes, rates and switches can") as caught:
+        open_model(ModelSpec(source, arguments=arguments))
+    assert caught.value.message.code == "source.argument_names" and not (tmp_path / MARKER).exists()
+
+
+def test_every_argument_that_a_builder_gets_is_one_of_a_model(hub):
+    """No listed name is a parameter of what loads weights."""
+    timm, models = pytest.importorskip("timm"), pytest.importorskip("torchvision.models")
+    loads = set(inspect.signature(timm.create_model).parameters)
+    loads |= set(inspect.signature(timm.models.build_model_with_cfg).parameters)
+    loads |= set(inspect.signature(models.resnet18).parameters)
+    assert not loads & (TIMM | TORCHVISION)
 
 
 def test_without_timm_the_sentence_says_how_to_install_it(monkeypatch):
