@@ -6,10 +6,11 @@ structure, so heads, key/value groups, experts and blocks are rated unless other
 metric on the *val* split takes its place, at a whole pass for each structure.
 """
 
+from collections.abc import Callable
 from contextlib import closing, nullcontext
 from itertools import islice
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from ..tasks.protocol import Metric, Split
 from .gradients import nan_loss_error, no_batch_error
 from .protocol import Criterion, Needs, PassCost, RatedModel, ScoringContext
 from .score_options import Choices
+
+Result = TypeVar("Result")
 
 BATCHES = 4
 """Calibration batches for each structure."""
@@ -87,34 +90,50 @@ def _batches(rated: RatedModel) -> list[Any]:
     return batches
 
 
-def _without(rated: RatedModel, structure: int) -> Any:
-    """A context in which the model runs without a structure."""
+def _run_without(rated: RatedModel, structure: int, token: CancelToken, run: Callable[[], Result]) -> Result:
+    """Run the model without a structure."""
     from ..structures.transition import Transition
-    from ..surgery.verify.masked_model import masked
+    from ..surgery.verify.masked_model import masked, run_with_marks
+    from ..surgery.verify.nan_masking import Marks
+    from ..tracing.isolated_forward import quiet_forward
+    from .cancellable_autograd import interruptible
 
-    if structure == BASELINE:
-        return nullcontext()
     after = rated.removed.copy()
-    after[structure] = True
-    return masked(rated.model, Transition(rated.analysis, rated.removed, after))
+    if structure != BASELINE:
+        after[structure] = True
+    transition = Transition(rated.analysis, rated.removed, after)
+
+    def run_marked(marks: Marks) -> Result:
+        """Run it with these marks for what the structure owns."""
+        without = nullcontext() if structure == BASELINE else masked(rated.model, transition, marks)
+        with quiet_forward(rated.model), interruptible(token), without:
+            return run()
+
+    return run_marked(Marks.NAN) if structure == BASELINE else run_with_marks(run_marked)[0]
 
 
 def _loss(rated: RatedModel, batches: list[Any], structure: int, token: CancelToken) -> float | None:
     """Mean loss of the batches without a structure; None where the task has no loss."""
-    from ..tracing.isolated_forward import quiet_forward
     from ..tracing.model_state import model_state_restored
-    from .cancellable_autograd import interruptible
 
     assert rated.task is not None
-    total = 0.0
-    with quiet_forward(rated.model), interruptible(token), _without(rated, structure):
+    task = rated.task
+
+    def add_losses() -> float | None:
+        """The sum over all batches."""
+        total = 0.0
         for batch in batches:
             check(token)
             with model_state_restored(rated.model):
-                loss = rated.task.loss(rated.model, batch)
+                loss = task.loss(rated.model, batch)
             if loss is None:
                 return None
             total += float(loss)
+        return total
+
+    total = _run_without(rated, structure, token, add_losses)
+    if total is None:
+        return None
     if structure == BASELINE and not isfinite(total):
         raise nan_loss_error()
     return total / len(batches)
@@ -127,14 +146,10 @@ def _harm(rated: RatedModel, structure: int, token: CancelToken, progress: Progr
         """What the model answers without the structure."""
         import torch
 
-        from ..tracing.isolated_forward import quiet_forward
-        from .cancellable_autograd import interruptible
-
         # A pass at a time, because what lies around a `yield` would reach whoever waits for it. What is masked needs
         # operators as autograd sees them, which inference mode does not show.
-        quiet = quiet_forward(rated.model)
-        with torch.inference_mode(False), quiet, interruptible(token), _without(rated, structure):
-            return rated.model(*args, **kwargs)
+        with torch.inference_mode(False):
+            return _run_without(rated, structure, token, lambda: rated.model(*args, **kwargs))
 
     assert rated.task is not None
     with closing(rated.task.evaluate(predict, Split.VAL, token)) as job:

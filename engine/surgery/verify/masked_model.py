@@ -4,19 +4,21 @@ Every slice of a removed structure is absent (NaN) in every parameter and buffer
 `nan_masking.py` says what operators make of that: sums and statistics run over what remains.
 """
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
-from typing import TypeAlias
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ...jobs import Cancelled
 from ...structures.transition import Transition
 from ..cut.skip_block import skip
-from .nan_masking import NAN, NanMasking
+from .nan_masking import NAN, Marks, NanMasking
 
+Result = TypeVar("Result")
 Indices: TypeAlias = NDArray[np.int64]
 AbsentIndices: TypeAlias = Mapping[str, Mapping[int, Indices]]
 """By tensor and dimension: the indices that are absent."""
@@ -51,16 +53,34 @@ def gone_slices(transition: Transition) -> AbsentIndices:
     return gone
 
 
-def with_nan(tensor: torch.Tensor, gone: Mapping[int, Indices]) -> torch.Tensor:
-    """A copy of a floating or complex tensor with NaN where a structure goes, by dimension."""
+def with_nan(tensor: torch.Tensor, gone: Mapping[int, Indices], mark: float = NAN) -> torch.Tensor:
+    """A copy of a floating or complex tensor with NaN (or another mark) where a structure goes, by dimension."""
     copy = tensor.detach().clone()
     for dim, index in gone.items():
-        copy.index_fill_(dim, torch.from_numpy(index).to(copy.device), NAN)
+        copy.index_fill_(dim, torch.from_numpy(index).to(copy.device), mark)
     return copy
 
 
+def run_with_marks(run: Callable[[Marks], Result], first: Marks = Marks.NAN) -> tuple[Result, Marks]:
+    """A run of a masked model with the strictest marks that its code takes, and which these are.
+
+    Raises:
+        Exception: What the code raises at the first marks, where it takes none of them.
+    """
+    raised: Exception | None = None
+    for marks in list(Marks)[list(Marks).index(first) :]:
+        try:
+            return run(marks), marks
+        except Cancelled:
+            raise
+        except Exception as error:  # whatever the model's own code raises
+            raised = raised or error
+    assert raised is not None
+    raise raised
+
+
 @contextmanager
-def masked(model: nn.Module, transition: Transition) -> Generator[None]:
+def masked(model: nn.Module, transition: Transition, marks: Marks = Marks.NAN) -> Generator[None]:
     """Context in which the model computes what it would without the structures; it is restored afterwards.
 
     The model is a private copy of the caller's: its parameters are exchanged in place.
@@ -68,14 +88,14 @@ def masked(model: nn.Module, transition: Transition) -> Generator[None]:
     gone, vanished = gone_slices(transition), transition.vanishing
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     floating = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point() or tensor.is_complex()}
-    state = {name: with_nan(tensor, gone[name]) for name, tensor in floating.items() if name in gone}
-    state |= {name: torch.full_like(tensor, NAN) for name, tensor in floating.items() if name in vanished}
+    state = {name: with_nan(tensor, gone[name], marks.absent) for name, tensor in floating.items() if name in gone}
+    state |= {name: torch.full_like(tensor, marks.absent) for name, tensor in floating.items() if name in vanished}
     own = {name: tensors[name].data for name in state}
     handles = [handle for s in transition.stand_ins if (handle := skip(model, s)) is not None]
     try:
         for name, tensor in state.items():
             tensors[name].data = tensor
-        with NanMasking():
+        with NanMasking(marks=marks) if marks is not Marks.ZERO else nullcontext():
             yield
     finally:
         for name, tensor in own.items():

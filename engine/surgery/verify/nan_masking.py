@@ -4,9 +4,14 @@ Parameters hold NaN at the indices that go. Operators that combine index by inde
 by themselves; products leave absent terms out, and every statistic (mean, variance, maximum, norm ...) runs over what
 is present. A result of which nothing is present is absent. No labels are needed for this and no part of a cut, so it
 is a reference for both. Operators that are unknown here see zeros in place of what is absent.
+
+A model's code may look at its own numbers and refuse NaN (`assert isfinite`, arguments of a distribution, solvers with
+adaptive steps). Tests for NaN find none. Where the code still raises, comparisons see present entries in place of
+absent ones, and where it raises even so, zeros stand for what is absent (`Marks`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
@@ -48,6 +53,25 @@ class MaskedWeight(NamedTuple):
     gone: Mapping[int, NDArray[np.int64]]
 
 
+class Marks(StrEnum):
+    """What a model's code sees of absent entries, the strictest first.
+
+    NAN: NaN, which all but tests for it carry along.
+    UNSEEN: The same, but whatever gives no floating numbers, as comparisons do, reads present entries instead. The
+        code's `all` and `any` then hang on what is present; what it counts does not, so this is not the rule.
+    ZERO: Zeros, without rules for operators. Sums leave absent entries out, but statistics over them are others.
+    """
+
+    NAN = "nan"
+    UNSEEN = "unseen"
+    ZERO = "zero"
+
+    @property
+    def absent(self) -> float:
+        """What stands at absent entries of weights."""
+        return 0.0 if self is Marks.ZERO else NAN
+
+
 class WholeWeights(Protocol):
     """Weights that an operator is handed as a model stores them."""
 
@@ -63,10 +87,11 @@ class WholeWeights(Protocol):
 class NanMasking(TorchDispatchMode):
     """Context manager in which operators leave out the entries that are NaN."""
 
-    def __init__(self, stored: WholeWeights | None = None) -> None:
+    def __init__(self, stored: WholeWeights | None = None, marks: Marks = Marks.NAN) -> None:
         """Take the weights with which products are called as they are stored, None where they hold their NaN."""
         super().__init__()
         self._stored = stored
+        self._unseen = marks is Marks.UNSEEN
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -84,6 +109,14 @@ class NanMasking(TorchDispatchMode):
             if weight is not None:
                 return product(func, args, kwargs, weight)
             args = (*args[:place], self._stored.resolve(args[place]), *args[place + 1 :])
+        result = self._left_out(func, args, kwargs)
+        compares = self._unseen and (torch.Tag.pointwise in func.tags or func is torch.ops.aten.equal.default)
+        if compares and not func._schema.is_mutable and not any(map(_holds_absent, _tensors((result,)))):
+            return func(*_present_entries(args), **kwargs)
+        return result
+
+    def _left_out(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result with NaN seen as NaN."""
         rule = RULES.get(str(func.overloadpacket))
         if (rule is None and _carries(func)) or (rule is _batch_norm and not args[5]):
             return func(*args, **kwargs)
@@ -149,6 +182,26 @@ def _again(func: Any, given: Arguments, **other: Any) -> Any:
 
 def _zeros(func: Any, given: Arguments) -> Any:
     return _again(func, tree_map_only(torch.Tensor, _fill, given))
+
+
+def _present_entries(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Operands that go with each other entry by entry, with one place's entries where any of them is absent."""
+    own = [one for one in args if isinstance(one, torch.Tensor)]
+    shape = np.broadcast_shapes(*(tuple(one.shape) for one in own))
+    whole = [one.expand(shape) for one in own]
+    absent = torch.stack([_absent(one) for one in whole]).any(0).flatten()
+    if not bool(absent.any()) or bool(absent.all()):
+        return tuple(_fill(one) if isinstance(one, torch.Tensor) else one for one in args)
+    there = (~absent).nonzero().squeeze(1)
+    # The last present place before each absent one, or the first of all.
+    places = there[((~absent).cumsum(0) - 1).clamp_min(0)]
+    filled = iter([one.flatten()[places].reshape(one.shape) for one in whole])
+    return tuple(next(filled) if isinstance(one, torch.Tensor) else one for one in args)
+
+
+def _compared(func: Any, given: Arguments) -> Any:
+    """A tensor is compared with itself to find NaN."""
+    return (_zeros if given["self"] is given["other"] else _again)(func, given)
 
 
 def _lossy(func: Any, given: Arguments) -> Any:
@@ -622,6 +675,8 @@ RULES: dict[str, NanRule] = {
     "aten.prod": _neutral(1.0),
     **{f"aten.{n}": _norm for n in ("linalg_vector_norm", "norm")},
     "aten.count_nonzero": _neutral(0.0),
+    **{f"aten.{n}": _compared for n in ("eq", "ne")},
+    **{f"aten.{n}": _zeros for n in ("isnan", "isinf")},
     "aten.aminmax": _extremes,
     "aten._sparse_addmm": _sparse_product,
     **{f"aten.{n}": _distances for n in ("_cdist_forward", "_euclidean_dist")},

@@ -38,7 +38,12 @@ Seen: TypeAlias = Callable[[str, list[torch.Tensor]], None]
 
 
 class ComparedRun:
-    """Calls of a model in a row, and their outputs."""
+    """Calls of a model in a row, and their outputs.
+
+    Attributes:
+        outputs: Of all calls.
+        drew: They drew random numbers.
+    """
 
     def __init__(
         self,
@@ -85,6 +90,7 @@ class ComparedRun:
             stack.enter_context(quiet_forward(own, training, twin=True, seed=seed))
             stack.enter_context(weights.reading())
             stack.enter_context(SameDraws() if draws else nullcontext())
+            state = torch.get_rng_state()
             stack.enter_context(nullcontext() if within is None else within(own))
             self.outputs: list[torch.Tensor] = []
             for inputs in map(copied_inputs, calls):
@@ -93,6 +99,7 @@ class ComparedRun:
                 self.outputs += preserved_outputs(result, chosen)
                 while hooks:  # further calls are there for their outputs
                     hooks.pop().remove()
+            self.drew = not torch.equal(state, torch.get_rng_state())
 
     @property
     def finite(self) -> bool:

@@ -30,7 +30,7 @@ from ..cut.slice_tensors import slice_tensor
 from ..repair.weight_folding import Rates, multiply
 from .input_variants import as_type, type_in
 from .masked_model import AbsentIndices, Indices, with_nan
-from .nan_masking import KNOWN_PRODUCTS, NAN, MaskedWeight, NanMasking
+from .nan_masking import KNOWN_PRODUCTS, Marks, MaskedWeight, NanMasking
 from .precision import LOWER, MinimumPrecision, grouped_mm
 from .random_weights import fresh_rows, randomised, uniform
 
@@ -55,6 +55,7 @@ class Weights:
         rates: By what the cut multiplied weights.
         nudge: Every weight is larger by up to this share of itself.
         copies: Every run has copies of all weights, as the model's code does not run on those of another type.
+        marks: What stands at what is absent.
     """
 
     model: nn.Module
@@ -68,6 +69,7 @@ class Weights:
     rates: Rates = field(default_factory=dict[str, torch.Tensor])
     nudge: float = 0.0
     copies: bool = False
+    marks: Marks = Marks.NAN
     _own: dict[str, torch.Tensor] = field(init=False)
     _buffers: frozenset[str] = field(init=False)
     _places: dict[int, list[tuple[int, int, str]]] = field(init=False)
@@ -148,8 +150,8 @@ class Weights:
         if not _continuous(value):
             return value
         if name in self.vanished:
-            return torch.full_like(value, NAN)
-        return with_nan(value, self.gone[name]) if self.gone.get(name) else value
+            return torch.full_like(value, self.marks.absent)
+        return with_nan(value, self.gone[name], self.marks.absent) if self.gone.get(name) else value
 
     def find(self, tensor: torch.Tensor) -> str | None:
         """Name of the parameter that a tensor is a view of; None for any other."""
@@ -224,15 +226,15 @@ class Weights:
 
     def reading(self) -> AbstractContextManager[Any]:
         """Context in which operators read the replaced weights, in no lower type, and leave out what is absent."""
-        masked, stack = bool(self.gone or self.vanished), ExitStack()
+        masked, stack = bool(self.gone or self.vanished) and self.marks is not Marks.ZERO, ExitStack()
         if self.copies or self.plain:
-            stack.enter_context(NanMasking() if masked else nullcontext())
+            stack.enter_context(NanMasking(marks=self.marks) if masked else nullcontext())
             if self.copies or self.dtype is torch.float64:
                 stack.enter_context(MinimumPrecision(self.dtype))
             return stack
         if self.converted:
             stack.enter_context(MatchingTypes(self))
-        stack.enter_context(ReplacedWeights(self, NanMasking(self) if masked else None))
+        stack.enter_context(ReplacedWeights(self, NanMasking(self, self.marks) if masked else None))
         return stack
 
 
@@ -279,13 +281,13 @@ class ReplacedWeights(TorchDispatchMode):
         """Rows of a table with NaN at what is absent."""
         rows = self._weights.rows(name, indices)
         if name in self._weights.vanished:
-            return torch.full_like(rows, NAN)
+            return torch.full_like(rows, self._weights.marks.absent)
         for dim, index in self._weights.gone.get(name, {}).items():
             gone = torch.from_numpy(index).to(rows.device)
             if dim == 0:
-                rows = rows.masked_fill(torch.isin(indices, gone).unsqueeze(-1), NAN)
+                rows = rows.masked_fill(torch.isin(indices, gone).unsqueeze(-1), self._weights.marks.absent)
             else:
-                rows.index_fill_(indices.dim() - 1 + dim, gone, NAN)
+                rows.index_fill_(indices.dim() - 1 + dim, gone, self._weights.marks.absent)
         return rows
 
     def _resolved(self, value: Any) -> Any:
