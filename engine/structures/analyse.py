@@ -21,6 +21,7 @@ from .compiled import compiled_notes
 from .quantised_layers import packed_notes
 from .reparameterised_blocks import merging_notes
 from .solver.solve import solve
+from .training_branches import branches_on_training
 from .unread_parameters import UnreadParameters, names_of, unread_parameters, unused_note
 
 
@@ -60,7 +61,7 @@ class RecordedRuns:
 
     Attributes:
         run: In evaluation mode.
-        training: In training mode, where only that reaches parameters.
+        training: In training mode, where only that reaches parameters or takes branches of its own.
         notes: Remarks on the model as it was given.
         unused: Parameters that neither reached.
         ignore_unused: What these may read is to go all the same.
@@ -89,7 +90,7 @@ def record_runs(
     """
     run, training = record(model, inputs, outputs), None
     unused = unread_parameters(model, [run])
-    if unused:
+    if unused or branches_on_training(model):
         with suppress(AnalysisError):  # it trains on other inputs: what is unused in evaluation stays so
             training = record(model, inputs, training=True)
             unused = unread_parameters(model, [run, training])

@@ -92,6 +92,7 @@ def _statements(context: Context, token: CancelToken, idle: list[FixedLabels], a
             spare = call.outputs if call.flops else set(call.outputs) - matters.read
             made = [d for value in spare for d in context.dims[value] if d is not None]
             idle += [FixedLabels(d.ravel(), reasons.unused(), call.module) for d in made]
+    _tie_replaced(context)
     constants.finish()
     if idle:
         alive += [d for value in touched for d in context.dims[value] if d is not None]
@@ -101,6 +102,19 @@ def _statements(context: Context, token: CancelToken, idle: list[FixedLabels], a
             for dim in context.dims.get(value, []):
                 context.labels.fix(dim, reason, "")
     return {number for number, source in enumerate(record.sources) if source.value in context.used}
+
+
+def _tie_replaced(context: Context) -> None:
+    """What the forward puts in the place of a buffer has the same axes."""
+    shapes = context.record.shapes
+    for source, value in context.record.replaced:
+        dims, made = context.dims[source], context.dims.get(value, [])
+        if shapes[source] == shapes[value] and len(made) == len(dims):
+            for pair in zip(dims, made, strict=True):
+                context.labels.meet(list(pair), reasons.state(), "")
+        else:  # it grows, or comes from where nothing was seen
+            for dim in (*dims, *made):
+                context.labels.fix(dim, reasons.state(), "")
 
 
 def _apply(context: Context) -> None:

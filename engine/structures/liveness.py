@@ -75,11 +75,11 @@ def shared_memory(record: Record) -> "SharedMemory":
 
 
 def _needed(record: Record, shared: "SharedMemory", changes: list[list[int]], also: list[bool]) -> list[bool]:
-    """Calls that the outputs, parameters and buffers that are changed in place, and `also` these calls depend on.
+    """Calls that the outputs, parameters and buffers that are changed, and `also` these calls depend on.
 
     `changes` are the classes of memory that each call changes.
     """
-    needed = {*record.outputs, *record.exposed}
+    needed = {*record.outputs, *record.exposed, *(value for _, value in record.replaced)}
     memory = {shared.of(v) for v in (*needed, *(s.value for s in record.sources))}
     live = [False] * len(record.calls)
     for number in range(len(record.calls) - 1, -1, -1):

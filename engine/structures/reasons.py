@@ -133,6 +133,11 @@ def vocabulary() -> Message:
     return Message("fixed.vocabulary", "Each index stands for one value of the model's input (a token or a position).")
 
 
+def state() -> Message:
+    """The forward changes the model."""
+    return Message("fixed.state", "The forward replaces this buffer by one of a size that cannot shrink.")
+
+
 def unused() -> Message:
     """No output depends on the axis."""
     return Message("fixed.unused", "No output of the model depends on this for the example input.")

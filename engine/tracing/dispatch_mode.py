@@ -46,6 +46,7 @@ class OperatorRecorder(TorchDispatchMode):
         self._type_names: dict[torch.dtype, str] = {}
         self.weights: tuple[int, ...] = ()
         self.weight_sizes_read = False
+        self.replaced: list[tuple[int, int]] = []
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -143,6 +144,14 @@ class OperatorRecorder(TorchDispatchMode):
             results = tuple(self.number(t) for t in tensors_of(outputs))
             result = outline(outputs, lambda t: Ref(self.number(t)))
         self.module_calls.append(ModuleCall(path, inputs, results, first, len(self.calls), places, result))
+
+    def note_replaced(self, model: nn.Module) -> None:
+        """Note what the forward has put in the places of parameters and buffers."""
+        modules = modules_of(model)
+        for source in self.sources:
+            tensor = getattr(modules.get(source.module), source.name.rpartition(".")[2], None)
+            if isinstance(tensor, torch.Tensor) and (value := self.number(tensor)) != source.value:
+                self.replaced.append((source.value, value))
 
     def _plain(self, value: Any, reads: list[int]) -> Any:
         if isinstance(value, torch.Tensor):

@@ -172,6 +172,7 @@ class Record:
             plain tensors of modules, globals.
         handed: Where these meet other tensors.
         weight_sizes_read: Code of the model that compares something reads the size of a parameter or buffer.
+        replaced: (value of a source, value that the forward has put in its place): `self.mean = 0.9 * self.mean + ...`.
     """
 
     calls: tuple[OperatorCall, ...]
@@ -193,6 +194,7 @@ class Record:
     constants: frozenset[int] = frozenset()
     handed: tuple[PassedConstant, ...] = ()
     weight_sizes_read: bool = False
+    replaced: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

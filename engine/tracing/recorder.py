@@ -89,6 +89,7 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
         constants=frozenset(recorder.constants),
         handed=tuple(recorder.handed),
         weight_sizes_read=recorder.weight_sizes_read,
+        replaced=tuple(recorder.replaced),
     )
 
 
@@ -203,7 +204,10 @@ def _run(
     ):
         try:
             with branches:
-                return _Run(recorder, given, call(model, given), None, weightless)
+                result = call(model, given)
+            if not briefly:
+                recorder.note_replaced(model)
+            return _Run(recorder, given, result, None, weightless)
         except Exception as error:  # whatever the model's own code raises
             return _Run(recorder, given, None, error, weightless)
 
