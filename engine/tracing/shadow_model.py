@@ -163,13 +163,12 @@ def stand_in_tensor(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def of_same_kind(original: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
-    """The new tensor as what the original is: a parameter with the same attributes, or a plain tensor."""
-    if type(original) is torch.Tensor or not isinstance(original, nn.Parameter):
-        return made
-    parameter = nn.Parameter(made, original.requires_grad)
+    """The new tensor as what the original is, a parameter or a plain tensor, with the same attributes."""
+    if type(original) is not torch.Tensor and isinstance(original, nn.Parameter):
+        made = nn.Parameter(made, original.requires_grad)
     for name, value in vars(original).items():
-        setattr(parameter, name, value)
-    return parameter
+        setattr(made, name, value)
+    return made
 
 
 def has_no_values(dtype: torch.dtype) -> bool:

@@ -253,8 +253,15 @@ def _sliced(model: nn.Module, keeps: KeptIndices, weightless: bool = False, holl
         kept = keeps.get(named.get(id(tensor), ""), ())
         if weightless and not kept:
             return stand_in_tensor(tensor)
+        if kept is None:
+            return tensor
         blank = weightless or (hollow and isinstance(tensor, nn.Parameter))
-        return tensor if kept is None else of_same_kind(tensor, slice_tensor(tensor.data, kept, blank))
+        made = of_same_kind(tensor, slice_tensor(tensor.data, kept, blank))
+        # `copy.deepcopy` loses them, and with them what they do to gradients.
+        hooks: dict[int, Any] | None = cast("Any", tensor)._backward_hooks
+        for hook in (hooks or {}).values() if made.requires_grad else ():
+            made.register_hook(hook)
+        return made
 
     try:
         return shadow_copy(model, make)
