@@ -533,7 +533,15 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
         if asked.spec.own_class:
             require_own_class(done.edits)
         verification = yield from verify(
-            model, done.model, analysis, after, inputs, before=removed, factors=done.factors, token=token
+            model,
+            done.model,
+            analysis,
+            after,
+            inputs,
+            before=removed,
+            factors=done.factors,
+            edits=done.edits,
+            token=token,
         )
         require_verified(verification)
         if asked.recovery is not None and task is not None:

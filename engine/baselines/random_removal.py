@@ -78,6 +78,7 @@ def _cut(
         standing.inputs,
         before=before,
         factors=done.factors,
+        edits=done.edits,
         token=token,
     )
     require_verified(proof)

@@ -651,7 +651,15 @@ class Session:
             require_own_class(done.edits)
         yield Progress("Verifying the cut")
         verifying = verify(
-            model, done.model, loaded.analysis, after, inputs, before=before, factors=done.factors, token=token
+            model,
+            done.model,
+            loaded.analysis,
+            after,
+            inputs,
+            before=before,
+            factors=done.factors,
+            edits=done.edits,
+            token=token,
         )
         verification = yield from staged(verifying, VERIFIED)
         require_verified(verification)

@@ -123,7 +123,9 @@ def shear_checkpoint(
             written = MappedCheckpoint(files)
             written.into(small.model, {one.source: one.name for one in tensors})
             with written.kept_small():
-                job = verify(model, small.model, analysis, plan, inputs, factors=small.factors, token=token)
+                job = verify(
+                    model, small.model, analysis, plan, inputs, factors=small.factors, edits=small.edits, token=token
+                )
                 verification = yield from spanning(job, CUT, 1.0)
                 require_verified(verification)
                 made = fitted(small.model, inputs, shared=True)

@@ -62,10 +62,11 @@ REMOVAL, TRAINING, PERMUTATION = "removal", "removal in training mode", "permuta
 OTHER_INPUTS = "removal, random weights, other batches and sizes"
 COARSE = "removal in float32"
 OTHER_PATHS, IN_A_ROW = "removal, other paths of the code", "removal, repeated calls"
+TENSORS = "every tensor, attribute and hook"
 MILDER = ("near the model's weights", "nearer the model's weights")
 """What stands in brackets behind the name of a comparison on weights that are not wholly random."""
 CHECKS = (
-    *(REMOVAL, TRAINING, PERMUTATION, OTHER_INPUTS, OTHER_PATHS, IN_A_ROW, COARSE),
+    *(REMOVAL, TRAINING, PERMUTATION, OTHER_INPUTS, OTHER_PATHS, IN_A_ROW, COARSE, TENSORS),
     *(f"{OTHER_INPUTS} ({milder})" for milder in MILDER),
 )
 """What comparisons are called."""
@@ -80,7 +81,7 @@ class Check:
         difference: max|a - b| / max|a|, worst over outputs.
         effect: The same measure of masked against unmasked original; None where it does not apply.
         tolerance: What the difference must stay below.
-        dtype: "float64" or "float32".
+        dtype: "float64" or "float32"; "exact" where bits are compared.
         detail: Where it differed first, or why it is inconclusive, in words; "" for neither.
         dead: On random weights the outputs do not depend at all on what was removed, but on what was kept.
     """

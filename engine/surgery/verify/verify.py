@@ -29,7 +29,18 @@ from ...tracing.guards import Guards, watched
 from ...tracing.recorder import attempt
 from ...tracing.shadow_model import weightless_copy
 from ...tracing.tree import tensors_of
-from ..cut.edits import COARSE, IN_A_ROW, OTHER_INPUTS, OTHER_PATHS, PERMUTATION, REMOVAL, TRAINING, Check, Verification
+from ..cut.edits import (
+    COARSE,
+    IN_A_ROW,
+    OTHER_INPUTS,
+    OTHER_PATHS,
+    PERMUTATION,
+    REMOVAL,
+    TRAINING,
+    Check,
+    Edits,
+    Verification,
+)
 from ..cut.indexing import RegionsInRange, reads_regions
 from ..repair.weight_folding import Factors, Rates, rates_of
 from .chaos_check import is_chaotic, perturbed
@@ -42,6 +53,7 @@ from .other_paths import CodePath, PathSearch
 from .permutation import Permutation, permuted
 from .random_weights import ANEW, LEVELS
 from .run_comparison import TOLERANCE, ComparedRun, RunTrace, Seen, TraceComparison, worst_difference
+from .tensor_slices import compare_tensors
 from .weights import WeightChanged, Weights
 
 """Analysis, what was gone before, what is gone after."""
@@ -71,6 +83,7 @@ def verify(
     *,
     before: Mask | None = None,
     factors: Factors = (),
+    edits: Edits | None = None,
     token: CancelToken | None = None,
 ) -> Job[Verification]:
     """All comparisons of a cut.
@@ -83,6 +96,7 @@ def verify(
         inputs: Example inputs.
         before: [S] what was gone before the cut already; None for nothing.
         factors: What the cut multiplied (`Cut.factors`); the masked original knows nothing of it.
+        edits: Repairs of the cut model (`Cut.edits`); None leaves attributes and hooks uncompared.
         token: Cancels the job.
 
     Returns:
@@ -113,6 +127,7 @@ def verify(
     yield Progress("Verifying: removal in float32", 4, total)
     both.coarse()
     check(token)
+    both.checks.append(compare_tensors(original, cut_model, transition, factors, edits, token))
     yield Progress("Verified", total, total)
     return Verification(tuple(both.checks), tuple(both.skipped))
 

@@ -80,7 +80,7 @@ def test_a_large_model_is_verified_in_float32_alone(monkeypatch: pytest.MonkeyPa
     made = cut(model, analysis, mask, image())
     result = finish(verify(model, made.model, analysis, mask, image()))
     assert result.passed
-    assert {c.dtype for c in result.checks} == {"float32"}
+    assert {c.dtype for c in result.checks} == {"float32", "exact"}
 
 
 def test_a_depth_wise_layer_over_channels_that_go_in_pairs_has_a_group_for_each() -> None:
