@@ -12,30 +12,30 @@ from .command import CONTEXT, Command, say
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "Edit")
 
 
-def selected(document: Document) -> slice:
-    """The structures of the selection, as a slice of [S] arrays."""
-    chosen = document.selection
-    assert document.analysis is not None
-    if chosen.structure >= 0:
-        return slice(chosen.structure, chosen.structure + 1)
-    return document.analysis.sets[chosen.set_number].structures
-
-
-def _mask(document: Document) -> Any:
-    assert document.analysis is not None
-    mask = document.analysis.empty()
-    mask[selected(document)] = True
+def _selected(document: Document) -> Any:
+    """[S] all structures that are selected: those, or all of the selected layer."""
+    chosen, analysis = document.selection, document.analysis
+    assert analysis is not None
+    mask = analysis.empty()
+    if chosen.several or chosen.structure >= 0:
+        mask[list(chosen.several or (chosen.structure,))] = True
+    else:
+        mask[analysis.sets[chosen.set_number].structures] = True
     return mask
 
 
 def _mark(window: WindowApi) -> None:
-    document = window.document
-    document.plan.mark(_mask(document), not document.marked[selected(document)].any())
+    """Of a whole layer at least one structure stays: there it is rather unmarked."""
+    document, mask = window.document, _selected(window.document)
+    chosen = document.selection
+    if not chosen.several and chosen.structure < 0 and document.marked[mask].any():
+        document.plan.mark(mask, False)
+    else:
+        document.plan.toggle_marks(mask)
 
 
 def _lock(window: WindowApi) -> None:
-    document = window.document
-    document.plan.lock(_mask(document), not document.locked[selected(document)].all())
+    window.document.plan.toggle_locks(_selected(window.document))
 
 
 def _ratings(window: WindowApi) -> None:

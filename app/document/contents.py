@@ -18,6 +18,7 @@ from secateur.engine.latency.savings import Saving
 from secateur.engine.planning import protocol as planning
 from secateur.engine.planning.cost_meter import predicted
 from secateur.engine.planning.isomorphic_classes import with_their_blocks
+from secateur.engine.planning.kind_counts import with_what_they_hold
 from secateur.engine.planning.marks import PlanMasks
 from secateur.engine.planning.protocol import Cost, Ranking
 from secateur.engine.recovery.protocol import RecoverySettings, chosen_by_repair
@@ -220,7 +221,8 @@ class Contents:
     def decided(self) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
         """What was decided by hand: identities of what must stay, and of what goes."""
         assert self.analysis is not None
-        spared = self.locked | (self.by_hand & ~self.marked)
+        # What a marked block holds was spared before the block was marked: it goes with it.
+        spared = self.locked | (self.by_hand & ~with_what_they_hold(self.analysis, self.marked))
         return identities(self.analysis, spared & ~self.removed), identities(self.analysis, self.by_hand & self.marked)
 
     @property
@@ -243,6 +245,8 @@ class Contents:
             self.go_to(snapshot.state)
         self.marked, self.locked, self.by_hand = snapshot.marked, snapshot.locked, snapshot.by_hand
         self.goal, self.searched = snapshot.goal, snapshot.searched
+        if self.analysis is not None and (self.marked & (barred := self.barred)).any():
+            self.marked = self.marked & ~barred  # of a session of a version in which both could be
 
     def go_to(self, state: str) -> None:
         """Make a state the present one, without marks."""

@@ -10,6 +10,7 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.errors import PlanError, SecateurError
 from secateur.engine.planning import marks
+from secateur.engine.planning.isomorphic_classes import with_their_blocks
 from secateur.engine.structures.analysis import Analysis, Mask
 
 from ..text.translate import counted
@@ -87,13 +88,19 @@ class PlanEditor:
         if self.refuses() or self._analysis is None:
             return
         asked = marks.as_mask(self._analysis, structures) & ~self._now.removed
-        locked = self._now.barred if on else self._now.locked
-        touched = asked & ~locked
-        if (asked & locked).any():
-            self._host.tell(say("Locked structures were not changed. Unlock them first."))
+        touched = asked & ~self._now.barred if on else asked
+        if (asked & ~touched).any():
+            self._host.tell(say("Locked structures were not marked. Unlock them first."))
         words = say("mark {0}") if on else say("unmark {0}")
         text = words.format(self._counted(touched))
         self._plan(text, np.where(touched, on, self._now.marked), touched)
+
+    def toggle_marks(self, structures: Mask | NDArray[np.int64] | Iterable[int]) -> None:
+        """Mark what of these can be marked; unmark it where all of it is marked."""
+        if self._analysis is not None:
+            asked = marks.as_mask(self._analysis, structures) & ~self._now.removed
+            free = asked & ~self._now.barred
+            self.mark(asked, not free.any() or not self._now.marked[free].all())
 
     def take_marks(self, text: str, marked: Mask, touched: Mask) -> None:
         """Take marks that a rule made, as one step; what it touched counts as decided by hand."""
@@ -166,13 +173,33 @@ class PlanEditor:
             self._host.announce(Aspect.MARKS)
 
     def lock(self, structures: Mask | NDArray[np.int64] | Iterable[int], on: bool) -> None:
-        """Protect structures from every further marking, or release them (also from what was decided by hand)."""
+        """Protect structures from being marked, now and later, or release them (also from what was decided by hand)."""
         if self.refuses() or self._analysis is None:
             return
-        touched = marks.as_mask(self._analysis, structures)
+        self.cancel_preview()
+        touched, now = marks.as_mask(self._analysis, structures), self._now
         text = (say("lock {0}") if on else say("unlock {0}")).format(self._counted(touched))
-        by_hand = self._now.by_hand if on else self._now.by_hand & ~touched
-        self.step(text, locked=np.where(touched, on, self._now.locked), by_hand=by_hand)
+        locked = np.where(touched, on, now.locked)
+        if not on:
+            by_hand = now.by_hand & ~touched
+            if (locked != now.locked).any() or (by_hand != now.by_hand).any():
+                self.step(text, locked=locked, by_hand=by_hand)
+            return
+        if (locked == now.locked).all():
+            return
+        after = replace(now.masks, locked=with_their_blocks(self._analysis, locked))
+        marked = now.marked
+        if (marked & after.locked).any():
+            marked = marks.unlocked_marks(self._analysis, now.present_scores, after)
+            words = say("Unmarked {0}: locked structures are never removed.")
+            self._host.tell(words.format(self._counted(now.marked & ~marked)))
+        self.step(text, locked=locked, marked=marked)
+
+    def toggle_locks(self, structures: Mask | NDArray[np.int64] | Iterable[int]) -> None:
+        """Lock these; unlock them where all are locked."""
+        if self._analysis is not None:
+            asked = marks.as_mask(self._analysis, structures)
+            self.lock(asked, not asked.any() or not self._now.locked[asked].all())
 
     def clear_marks(self) -> None:
         """Empty the plan; locks stay."""

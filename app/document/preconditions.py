@@ -85,7 +85,8 @@ def is_pruned(document: Document) -> str:
 
 def has_selection(document: Document) -> str:
     """Structures are selected."""
-    return "" if document.selection.set_number >= 0 else say("Select a layer or a structure first.")
+    chosen = document.selection
+    return "" if chosen.set_number >= 0 or chosen.several else say("Select a layer or a structure first.")
 
 
 def can_undo(document: Document) -> str:

@@ -8,8 +8,9 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QApplication, QSizePolicy, QWidget
 
-from ..theme import Tokens, score_colours, tokens
+from ..theme import Tokens, ink, score_colours, tokens
 from .focus_frame import paint_focus
+from .padlock import WIDTH, padlock
 from .rubber_band import paint_band
 
 LARGEST, LARGEST_IMAGE, SMALLEST = 22, 34, 3
@@ -182,8 +183,7 @@ class ScoreMap(QWidget):
             painter.drawRoundedRect(where.adjusted(0.75, 0.75, -0.75, -0.75), 2, 2)
             painter.drawLine(QLineF(where.bottomLeft(), where.topRight()))
         elif state == "locked":
-            painter.setBrush(QColor(look.panel))
-            painter.drawEllipse(where.center(), 2.5, 2.5)
+            padlock(painter, where.center(), ink(colour.name()), min(1.0, where.width() / (2 * WIDTH)))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """A click or a rubber band begins."""

@@ -14,8 +14,8 @@ from ..errors import PlanError
 from ..messages import Phrase, module_named, of_kind
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import kept_sizes
-from .count_balance import balanced, bundle_of, check_counts, weakest_first
-from .isomorphic_classes import step
+from .count_balance import balanced, broken_constraints, bundle_of, check_counts, weakest_first
+from .isomorphic_classes import step, with_their_blocks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,6 +156,18 @@ def below(
     return in_step(analysis, scores, replace(masks, marked=after), touched)
 
 
+def unlocked_marks(analysis: Analysis, scores: NDArray[np.float64] | None, masks: PlanMasks) -> Mask:
+    """The marks without what is locked; where sets that keep equal counts cannot follow, none of these is marked."""
+    marked = masks.marked & ~masks.locked
+    even = balanced(analysis, marked, masks.removed, scores, masks.locked)
+    uneven = {number for one in broken_constraints(analysis, masks.removed | even) for number in one.sets}
+    for bundle in analysis.bundles:
+        if not uneven.isdisjoint(bundle.sets):
+            for number in bundle.sets:
+                even[analysis.sets[number].structures] = False
+    return even
+
+
 def best_stay(analysis: Analysis, scores: NDArray[np.float64] | None, masks: PlanMasks, after: Mask) -> Mask:
     """Marks that empty no layer: where all that remains of a set would go, the best of what was marked just now stays.
 
@@ -228,6 +240,14 @@ def check_plan(analysis: Analysis, removed: Mask) -> None:
     kept = kept_sizes(analysis, removed)
     _check_axes(analysis, kept, vanished)
     check_counts(analysis, removed, kept)
+
+
+def check_locks(analysis: Analysis, marked: Mask, locked: Mask) -> None:
+    """Raise `PlanError` when something is marked [S] that is locked [S], or a block around something that is."""
+    number = int(np.count_nonzero(marked & with_their_blocks(analysis, locked)))
+    if number:
+        template = "The plan removes {count} locked structures, or blocks around them. Unlock them, or plan again."
+        raise PlanError("plan.locked", template, count=number)
 
 
 def _check_axes(analysis: Analysis, kept: NDArray[np.int64], vanished: set[int]) -> None:

@@ -9,6 +9,7 @@ from ..errors import PlanError
 from ..messages import of_kind
 from ..structures.analysis import Analysis, Mask
 from .count_balance import balanced, weakest_first
+from .isomorphic_classes import with_their_blocks
 from .marks import check_plan
 
 
@@ -30,7 +31,7 @@ def reshaped(
     Raises:
         PlanError: Locks leave too few to remove, or the plan breaks a constraint.
     """
-    marked = analysis.empty()
+    marked, locked = analysis.empty(), with_their_blocks(analysis, locked)
     for number, count in kept.items():
         one = analysis.sets[number]
         here = one.first + np.flatnonzero(~removed[one.structures])

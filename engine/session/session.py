@@ -29,6 +29,7 @@ from ..errors import Message, OpenError, PlanError, SecateurError, TaskError
 from ..foreign_code.consent import NO_CONSENT, Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, staged
 from ..masks.gates import StructureGates
+from ..planning.marks import check_locks
 from ..planning.share_exchange import ShareExchange
 from ..recovery.budget import Budget, Unit
 from ..recovery.checkpoint import Checkpoint, KeptTeacher, delete_checkpoints
@@ -644,6 +645,8 @@ class Session:
         loaded, parent = self.loaded, self.history.state(state)
         before = loaded.mask(parent)
         after = before | removed
+        if plan is not None:
+            check_locks(loaded.analysis, after & ~before, from_identities(loaded.analysis, plan.locked)[0])
         yield Progress("Cutting")
         model, inputs = self.model(state), loaded.prepared.inputs
         done = operate(model, loaded.analysis, after, inputs, before=before, edits=parent.edits)

@@ -36,6 +36,7 @@ class Figures:
         kept: [I] part that the plan leaves.
         score: [I] mean score on the scale, NaN unknown.
         fixed: [I] none of the outputs can be cut.
+        locked: [I] structures that are locked: of its layers, and a block itself.
         outputs: [I, 2] (kept, original) outputs of all layers in a box.
     """
 
@@ -44,6 +45,7 @@ class Figures:
     kept: Floats
     score: Floats
     fixed: NDArray[np.bool_]
+    locked: NDArray[np.int64]
     outputs: NDArray[np.int64]
 
 
@@ -131,8 +133,21 @@ class GraphModel(QAbstractListModel):
             kept=(sums[2] / whole)[:-1],
             score=score[:-1],
             fixed=~free[:-1] & (widest[:-1] > 0),
+            locked=self._locked(boxes, box, plan.locked),
             outputs=np.stack([sums[2][:-1], sums[0][:-1]], 1).astype(np.int64),
         )
+
+    def _locked(self, boxes: Boxes, box: NDArray[np.int64], locked: NDArray[np.int64]) -> NDArray[np.int64]:
+        found = np.bincount(box, weights=locked, minlength=len(boxes) + 1)[:-1].astype(np.int64)
+        document, analysis = self.document, self.document.analysis
+        for one in analysis.sets if analysis is not None and document.locked.any() else ():
+            if one.dim < 0 and document.locked[one.first] and (number := boxes.of_path.get(one.module, -1)) >= 0:
+                found[number] += 1
+        return found
+
+    def locked(self, box: int) -> int:
+        """How many structures of a box are locked."""
+        return 0 if self.figures is None else int(self.figures.locked[box])
 
     def _rate_blocks(self, boxes: Boxes, score: Floats) -> None:
         """The scores of folded blocks, as the tree has them."""
@@ -207,6 +222,8 @@ class GraphModel(QAbstractListModel):
             if self.figures is not None and not self.boxes.open(box):
                 kept, whole = self.figures.outputs[box].tolist()
                 lines.append(self.tr("{0} of {1} outputs kept").format(f"{kept:,}", f"{whole:,}"))
+            if number := self.locked(box):
+                lines.append(self.tr("{0} locked").format(f"{number:,}"))
             lines.append(self.tr("unfolded") if self.boxes.open(box) else self.tr("folded"))
         elif layers is not None and cells is not None and path in layers.row_of:
             lines = cells.words(layers.row_of[path]).split("\n")

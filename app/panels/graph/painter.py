@@ -9,6 +9,7 @@ from PySide6.QtGui import QBrush, QColor, QFont, QPainter, QPen
 from ...theme import Tokens, score_colour
 from ...theme.design_tokens import BODY, CAPTION
 from ...widgets.chevron import chevron
+from ...widgets.padlock import WIDTH, padlock
 from ...widgets.width_bar import paint_width
 from .layout import HEAD
 from .lines import Lines, rectangle
@@ -183,6 +184,9 @@ class GraphPainter:
         keeps = self.model.keeps(box)
         painter.drawText(words, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, keeps)
         words.adjust(0, 0, -painter.fontMetrics().horizontalAdvance(keeps) - 6, 0)
+        if self.model.locked(box):
+            padlock(painter, QPointF(words.right() - WIDTH / 2, words.center().y() + 0.5), look.muted)
+            words.adjust(0, 0, -WIDTH - 6, 0)
         painter.setFont(whole)
         self._name(painter, words, self.model.name(box), look, Qt.AlignmentFlag.AlignLeft)
 

@@ -2,10 +2,11 @@
 
 from functools import cache
 
-from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
+from PySide6.QtCore import QLineF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QPainter, QPen
 
 from ...theme import ink, score_colour, tokens
+from ...widgets.padlock import padlock
 
 
 def cell(painter: QPainter, area: QRectF, fraction: float, state: str, text: str) -> None:
@@ -29,7 +30,7 @@ def cell(painter: QPainter, area: QRectF, fraction: float, state: str, text: str
     if state == "marked":
         _strike(painter, area)
     elif state == "locked":
-        _lock(painter, area.center(), painter.pen().color())
+        padlock(painter, area.center(), painter.pen().color())
 
 
 @cache
@@ -73,11 +74,3 @@ def _strike(painter: QPainter, area: QRectF) -> None:
     painter.setPen(QPen(QColor(look.marked), 1))
     painter.setBrush(Qt.BrushStyle.NoBrush)
     painter.drawRect(area.adjusted(0.5, 0.5, -0.5, -0.5))
-
-
-def _lock(painter: QPainter, centre: QPointF, colour: QColor) -> None:
-    """A small padlock."""
-    painter.setPen(QPen(colour, 1.4))
-    painter.setBrush(Qt.BrushStyle.NoBrush)
-    painter.drawArc(QRectF(centre.x() - 2.5, centre.y() - 5, 5, 7), 0, 180 * 16)
-    painter.fillRect(QRectF(centre.x() - 4, centre.y() - 1, 8, 5.5), colour)

@@ -1,7 +1,6 @@
 """The Heads tab: a click or a rubber band marks, colours are the scores of the present criterion."""
 
 import numpy as np
-from numpy.typing import NDArray
 from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
 
@@ -41,7 +40,7 @@ class HeadsPanel(QWidget):
         offer(self.view, self._drawing, asks_to_save(self.document))
         self.view.toggled.connect(self._toggle)
         self.view.removed.connect(self._remove)
-        self.view.reached.connect(self._select)
+        self.view.reached.connect(self._reach)
         self.view.banded.connect(self._band)
         self.view.hovered.connect(self._hover)
         document.dispatcher.watch(SHOWN | {Aspect.SELECTION}, self._changed)
@@ -102,11 +101,16 @@ class HeadsPanel(QWidget):
     # Gestures.
 
     @Slot(object)
-    def _select(self, place: Place) -> None:
+    def _reach(self, place: Place) -> None:
+        self._select(place, self.view.selected())
+
+    def _select(self, place: Place, places: list[Place]) -> None:
+        """A cell was reached, alone or with others that are selected."""
         row = self.model.rows[place[0]]
         assert self.document.analysis is not None
         one = self.document.analysis.sets[row.set_number]
-        self.document.select(Selection(one.module, row.set_number, self.model.structure(place)))
+        several = tuple(map(self.model.structure, places)) if len(places) > 1 else ()
+        self.document.select(Selection(one.module, row.set_number, self.model.structure(place), several))
 
     @Slot(object)
     def _toggle(self, places: list[Place]) -> None:
@@ -114,10 +118,8 @@ class HeadsPanel(QWidget):
         if len(places) != 1:
             self._band(places)
             return
-        self._select(places[0])
-        structure = self.model.structure(places[0])
-        if not self.document.removed[structure]:
-            self.document.plan.mark([structure], not self.document.marked[structure])
+        self._select(places[0], places)
+        self.document.plan.toggle_marks([self.model.structure(places[0])])
 
     @Slot(object)
     def _remove(self, places: list[Place]) -> None:
@@ -129,18 +131,13 @@ class HeadsPanel(QWidget):
         """Mark all inside; unmark them where all are marked."""
         structures = np.array([self.model.structure(place) for place in places], np.int64)
         if len(places) > 1:
-            self._show_several(places, structures)
-        free = structures[~(self.document.removed | self.document.locked)[structures]]
-        if len(free):
-            self.document.plan.mark(free, not bool(self.document.marked[free].all()))
+            self._show_several(places)
+        self.document.plan.toggle_marks(structures)
 
-    def _show_several(self, places: list[Place], structures: NDArray[np.int64]) -> None:
+    def _show_several(self, places: list[Place]) -> None:
         """Have the inspector show all of them."""
-        analysis, current = self.document.analysis, self.view.current
-        assert analysis is not None
-        first = current if current in places else places[0]
-        number, several = self.model.rows[first[0]].set_number, tuple(int(one) for one in structures)
-        self.document.select(Selection(analysis.sets[number].module, number, self.model.structure(first), several))
+        current = self.view.current
+        self._select(current if current in places else places[0], places)
 
     @Slot(object)
     def _hover(self, place: Place | None) -> None:

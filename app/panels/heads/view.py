@@ -1,6 +1,17 @@
 """The heat map itself: a table whose cells are clicked, banded and reached by keys."""
 
-from PySide6.QtCore import QEvent, QItemSelectionModel, QModelIndex, QPointF, QRect, QRectF, Qt, Signal, Slot
+from PySide6.QtCore import (
+    QEvent,
+    QItemSelection,
+    QItemSelectionModel,
+    QModelIndex,
+    QPointF,
+    QRect,
+    QRectF,
+    Qt,
+    Signal,
+    Slot,
+)
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QApplication, QTableView, QWidget
 
@@ -80,13 +91,18 @@ class HeadsView(QTableView):
 
     def show_current(self, place: Place | None) -> None:
         """Select a cell and bring it into view, without telling that it was reached."""
-        self._following = True
         if place is None:
+            self._following = True
             self.selectionModel().clear()
+            self._following = False
         elif place != self.current:
-            index = self.rows.at(place)
-            self.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
-            self.scrollTo(index)
+            self._select_alone(place)
+            self.scrollTo(self.rows.at(place))
+
+    def _select_alone(self, place: Place) -> None:
+        self._following = True
+        flags = QItemSelectionModel.SelectionFlag.ClearAndSelect
+        self.selectionModel().setCurrentIndex(self.rows.at(place), flags)
         self._following = False
 
     def whole(self) -> "HeadsView":
@@ -172,6 +188,7 @@ class HeadsView(QTableView):
         if banding:
             self.banded.emit(self.inside(area.toAlignedRect()))
         elif place is not None:
+            self._select_alone(place)
             self.toggled.emit([place])
         self.viewport().update()
 
@@ -225,9 +242,9 @@ class HeadsView(QTableView):
             self._press, self._banding = None, False
             self.viewport().update()
         elif plain and key == Qt.Key.Key_Space:
-            self.toggled.emit(self._selected())
+            self.toggled.emit(self.selected())
         elif plain and key in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
-            self.removed.emit(self._selected())
+            self.removed.emit(self.selected())
         else:
             super().keyPressEvent(event)
 
@@ -257,11 +274,18 @@ class HeadsView(QTableView):
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
         """A key reached another cell."""
         super().currentChanged(current, previous)
-        place = self.rows.place(current)
-        if place is not None and not self._following:
-            self.reached.emit(place)
+        self._tell()
 
-    def _selected(self) -> list[Place]:
+    def selectionChanged(self, selected: QItemSelection, deselected: QItemSelection) -> None:
+        """Other cells are selected beside the current one."""
+        super().selectionChanged(selected, deselected)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.current is not None and not self._following:
+            self.reached.emit(self.current)
+
+    def selected(self) -> list[Place]:
         """The selected cells, in order."""
         places = {self.rows.place(index) for index in self.selectionModel().selectedIndexes()}
         return sorted(place for place in places if place is not None)

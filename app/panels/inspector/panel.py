@@ -373,17 +373,13 @@ class InspectorPanel(Card):
     @Slot(list)
     def _band(self, cells: list[int]) -> None:
         """Mark all inside a rubber band; spare them where all are marked."""
-        one, document = self._set(), self.document
-        if one is not None and cells:
-            inside = one.first + np.array(cells, np.int64)
-            free = inside[~(document.removed | document.locked)[inside]]
-            if len(free):
-                document.plan.mark(free, not bool(document.marked[free].all()))
+        if (one := self._set()) is not None and cells:
+            self.document.plan.toggle_marks(one.first + np.array(cells, np.int64))
 
     @Slot(int)
     def _toggle(self, cell: int) -> None:
         if (one := self._set()) is not None:
-            self.document.plan.mark([one.first + cell], not self.document.marked[one.first + cell])
+            self.document.plan.toggle_marks([one.first + cell])
 
     @Slot(str)
     def _go(self, module: str) -> None:
@@ -403,13 +399,11 @@ class InspectorPanel(Card):
 
     @Slot()
     def _lock(self) -> None:
-        chosen = self._lockable()
-        self.document.plan.lock(chosen, not self.document.locked[chosen].all())
+        self.document.plan.toggle_locks(self._lockable())
 
     @Slot()
     def _mark(self) -> None:
-        chosen = list(self._chosen())
-        self.document.plan.mark(self._free(chosen), not self._all_marked(chosen))
+        self.document.plan.toggle_marks(self._chosen())
 
 
 def _row(*widgets: QWidget) -> QHBoxLayout:

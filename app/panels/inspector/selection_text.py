@@ -19,6 +19,8 @@ from ...text.translate import sentence
 say = QCoreApplication.translate
 FEW = 3
 """Coupled layers named before the rest is counted."""
+NUMBERS = 40
+"""Structures of a layer that are named by their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ def _several(document: Document, analysis: Analysis) -> Subject:
 def _chosen(document: Document, analysis: Analysis, number: int, structures: list[int]) -> str:
     """Layer, kind and numbers of some structures of a set, and how many of them are marked."""
     one = analysis.sets[number]
-    numbers = ", ".join(str(int(analysis.index[structure])) for structure in structures)
+    numbers = ", ".join(str(int(analysis.index[structure])) for structure in structures[:NUMBERS])
+    numbers += " \u2026" if len(structures) > NUMBERS else ""
     named = one_of(one.kind) if len(structures) == 1 else many_of(one.kind)
     words = say("inspector", "{0}: {1} {2}").format(one.module, named, numbers)
     marked = int(np.count_nonzero(document.marked[structures]))

@@ -120,6 +120,10 @@ class Cells:
         """A few words after the name."""
         return self._layers.details[row]
 
+    def locked(self, row: int) -> int:
+        """How many of its structures are locked."""
+        return int(self._plan.locked[row])
+
     def fixed(self, row: int) -> bool:
         """Its outputs cannot be cut."""
         return bool(self._layers.axis[row] < 0)
@@ -176,6 +180,8 @@ class Cells:
             if self.fixed(row)
             else say("layers", "{0} of {1} outputs kept").format(kept, whole)
         )
+        if self.locked(row):
+            lines.append(say("layers", "{0} locked").format(f"{self.locked(row):,}"))
         if plan.final[row] >= 0:
             lines = [lines[0], self._gates(row)]
         elif np.isfinite(plan.scores[row]):

@@ -1,10 +1,11 @@
 """Paints the cells of the Layers tab: names, widths as bars, numbers with their share under them."""
 
-from PySide6.QtCore import QLineF, QModelIndex, QPersistentModelIndex, QRectF, Qt
+from PySide6.QtCore import QLineF, QModelIndex, QPersistentModelIndex, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView
 
 from ...theme import Tokens, tokens
+from ...widgets.padlock import WIDTH, padlock
 from ...widgets.width_bar import paint_width
 from .cell_text import Cells, Column
 from .model import LayersModel
@@ -43,6 +44,9 @@ class LayersDelegate(QStyledItemDelegate):
         area = QRectF(option.rect).adjusted(4, 0, -4, 0)
         painter.setFont(option.font)
         if column == Column.NAME:
+            if cells.locked(row):
+                area.adjust(0, 0, -2 * WIDTH, 0)
+                padlock(painter, QPointF(area.right() + WIDTH, area.center().y() + 0.5), look.muted)
             _name(painter, area, cells.text(row, column), cells.detail(row), look)
         elif column == Column.WIDTH:
             _width(painter, area, cells, row, look)

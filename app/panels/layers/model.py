@@ -68,7 +68,7 @@ class LayersModel(QAbstractTableModel):
         )
         gates = document.learned_gates
         self.learning = gates is not None
-        self.plan = plan_of(analysis, rows, layers, document.removed, figures, costs, gates)
+        self.plan = plan_of(analysis, rows, layers, document.removed, document.locked, figures, costs, gates)
         times, savings, known = document.contents.times(), document.contents.saved, document.curves
         curves = () if known is None else known.all(analysis, document.removed)
         costly = {} if known is None else {curve.set_number: known.lost(curve) for curve in curves}

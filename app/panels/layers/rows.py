@@ -94,6 +94,7 @@ class Plan:
     Attributes:
         present: [R] outputs that the current state has.
         kept: [R] outputs that the plan leaves.
+        locked: [R] structures of the state that are locked.
         scores: [R] mean score of what the current state has, NaN unknown.
         fractions: [R] the same on the scale, 0..1.
         macs: [R] share of the plan's multiply-accumulates.
@@ -105,6 +106,7 @@ class Plan:
 
     present: Ints
     kept: Ints
+    locked: Ints
     scores: Floats
     fractions: Floats
     macs: Floats
@@ -119,6 +121,7 @@ def plan_of(
     rows: Rows,
     layers: Layers,
     removed: Mask,
+    locked: Mask,
     figures: Figures,
     plan: Costs,
     gates: LearnedGates | None = None,
@@ -141,4 +144,6 @@ def plan_of(
         sizes_of = np.array([one.count for one in analysis.sets], np.float64)
         kept = np.where(owned, np.rint(np.nan_to_num(open) / sizes_of[number] * layers.width), kept).astype(np.int64)
     fractions = figures.scale.fractions(scores)
-    return Plan(present, kept, scores, fractions, macs, parameters / total, figures.scale, open, final)
+    shut = np.bincount(analysis.set_numbers(), weights=locked & ~removed, minlength=len(analysis.sets) + 1)
+    shut = shut[layers.sets].astype(np.int64)  # the last one of a layer without a set
+    return Plan(present, kept, shut, scores, fractions, macs, parameters / total, figures.scale, open, final)

@@ -133,6 +133,14 @@ class Cells:
             return "along"
         return "fixed" if self._rows.fixed[row] >= 0 else ""
 
+    def locked(self, row: int) -> int:
+        """How many structures of a row are locked."""
+        if (structure := self._structure(row)) >= 0:
+            return int(self._structure_state(structure) == "locked")
+        owner = int(self._rows.owner[row])
+        place = self._analysis.sets[owner].structures if owner >= 0 else slice(0, 0)
+        return int(np.count_nonzero(self._facts.locked[place] & ~self._facts.removed[place]))
+
     def tooltip(self, row: int) -> str:
         """Whole path; why it is fixed, or what it goes along with; of a structure the score as it was computed."""
         if row >= self._rows.count:
@@ -161,6 +169,8 @@ class Cells:
     def spoken(self, row: int) -> str:
         """The whole row for a screen reader."""
         parts = [self.name(row), self.detail(row), self.keeps(row)]
+        if self.state(row) != "locked" and (number := self.locked(row)):
+            parts.append(say("tree", "{0} locked").format(f"{number:,}"))
         if self.score(row):
             words = say("tree", "score {0}") if self._gates is None else say("tree", "gate {0}")
             parts.append(words.format(self.score(row)))

@@ -1,11 +1,12 @@
 """Paints the cells of the tree: names with muted details, bars for scores, a line through what is marked."""
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, Qt
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QPainter
 from PySide6.QtWidgets import QLineEdit, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTreeView, QWidget
 
 from ...theme import Tokens, tokens
 from ...widgets.elide import shortened
+from ...widgets.padlock import WIDTH, padlock
 from ...widgets.score_bar import paint_score_bar
 from .cell_text import Cells
 from .model import Column, TreeModel
@@ -63,6 +64,9 @@ class TreeDelegate(QStyledItemDelegate):
         font = QFont(option.font)
         font.setStrikeOut(state in ("marked", "removed"))
         painter.setFont(font)
+        if cells.locked(row):
+            rect.adjust(0, 0, -2 * WIDTH, 0)
+            padlock(painter, QPointF(rect.right() + WIDTH / 2, rect.center().y() + 0.5), look.muted)
         painter.setPen(QColor(look.marked if state == "marked" else look.muted if state in MUTED else look.text))
         _name(painter, rect.adjusted(ASIDE, 0, -ASIDE, 0), cells.name(row), cells.detail(row), look)
 

@@ -1,6 +1,7 @@
 """The tree's view: fixed columns, drawn branches, and keys that mark, spare and lock what is selected."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from PySide6.QtCore import QEvent, QItemSelectionModel, QModelIndex, QPointF, QRect, Qt, Signal, Slot
 from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
@@ -45,8 +46,11 @@ class StructureTree(QTreeView):
         model.figures_changed.connect(self._repaint)
         self.open_rows = OpenRows(self, model)
         self._top = TopRow(self)
+        self._following = False
+        self._told: tuple[int, ...] = ()
         model.modelReset.connect(self._restored)
-        self.selectionModel().currentChanged.connect(self._current_changed)
+        self.selectionModel().currentChanged.connect(self._tell_selection)
+        self.selectionModel().selectionChanged.connect(self._tell_selection)
 
     def _dress(self) -> None:
         self.setAccessibleName(self.tr("Layers and structures"))
@@ -123,9 +127,11 @@ class StructureTree(QTreeView):
             self.refused.emit(self.tr("Select structures, or double-click Keeps and enter how many to keep."))
 
     def toggle_marks(self) -> None:
-        """Mark what is selected; spare it when all of it is marked."""
-        chosen = self.chosen()
-        self.mark(not (chosen and all(self.document.marked[s] for s in chosen)))
+        """Mark what is selected; unmark it when all of it is marked."""
+        if chosen := self.chosen():
+            self.document.plan.toggle_marks(chosen)
+        else:
+            self.mark(True)
 
     def lock(self, on: bool) -> None:
         """Lock or unlock the selected structures, and all of the sets that are selected."""
@@ -209,13 +215,20 @@ class StructureTree(QTreeView):
         index = self.rows.index_of(selection.module, selection.set_number, selection.structure)
         if index.isValid() and index != self.currentIndex().siblingAtColumn(0):
             flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
+            self._following = True
             self.selectionModel().setCurrentIndex(index, flags)
+            self._following = False
             self.scrollTo(index)
 
-    @Slot(QModelIndex, QModelIndex)
-    def _current_changed(self, current: QModelIndex, _before: QModelIndex) -> None:
-        if current.isValid():
-            self.document.select_alone(self.rows.selection(current))
+    @Slot()
+    def _tell_selection(self) -> None:
+        """What commands, buttons and other views work on is all that is selected here."""
+        current = self.currentIndex()
+        if self._following or not current.isValid():
+            return
+        several = len(self.selectionModel().selectedRows()) > 1
+        self._told = tuple(self.chosen(whole_sets=True)) if several else ()
+        self.document.select(replace(self.rows.selection(current), several=self._told))
 
     @Slot()
     def _repaint(self) -> None:
@@ -224,4 +237,8 @@ class StructureTree(QTreeView):
     @Slot()
     def _restored(self) -> None:
         self.columns.share_room(self.viewport().width())
-        self.show_selection(self.document.selection)
+        selection = self.document.selection
+        # The view has other rows now, of which only the current one is selected.
+        if self._told and selection.several == self._told:
+            self.document.select(replace(selection, several=()))
+        self.show_selection(selection)

@@ -6,12 +6,16 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QLineEdit
 
+from secateur.app.commands.registry import command_named
 from secateur.app.document.document import Selection
+from secateur.app.panels.inspector.panel import InspectorPanel
 from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.model import Column
 from secateur.app.text.format import share
 from secateur.app.theme import Scheme, Sizes, theme
+from secateur.engine.structures.analysis import Kind
 from tests.app.demo_analysis import wide
+from tests.app.playing import Window
 from tests.app.stand_in import StandIn, opened
 from tests.app.turns import settle
 
@@ -258,3 +262,62 @@ def test_following_a_selection_of_several_leaves_it_as_it_is(panel) -> None:
     assert panel.model.selection(panel.view.currentIndex()) == replace(several, several=())
     panel.view.setCurrentIndex(panel.model.index_of(CONV, 2, first + 1))
     assert document.selection == Selection(CONV, 2, first + 1)
+
+
+def test_commands_and_buttons_act_on_all_that_is_selected(panel, qtbot) -> None:
+    document, window = panel.document, Window(panel.document.workbench)
+    qtbot.addWidget(window)
+    inspector = InspectorPanel(document.workbench)
+    qtbot.addWidget(inspector)
+    first = document.analysis.sets[2].first
+    chosen = [first + 1, first + 2, first + 3]
+    click(qtbot, panel, first + 1)
+    click(qtbot, panel, first + 3, Qt.KeyboardModifier.ShiftModifier)
+    assert document.selection.several == tuple(chosen)
+    command_named("edit.mark").run(window)
+    assert document.marked.nonzero()[0].tolist() == chosen
+    command_named("edit.lock").run(window)
+    assert document.locked.nonzero()[0].tolist() == chosen and not document.marked.any()
+    qtbot.mouseClick(inspector.lock, Qt.MouseButton.LeftButton)
+    assert not document.locked.any()
+    qtbot.mouseClick(inspector.mark, Qt.MouseButton.LeftButton)
+    assert document.marked.nonzero()[0].tolist() == chosen
+    click(qtbot, panel, first + 2, Qt.KeyboardModifier.ControlModifier)
+    command_named("edit.mark").run(window)
+    assert document.marked.nonzero()[0].tolist() == [first + 2]
+
+
+def test_layers_that_are_selected_together_are_locked_together(panel, qtbot) -> None:
+    document, window = panel.document, Window(panel.document.workbench)
+    qtbot.addWidget(window)
+    one, other = [each for each in document.analysis.sets if each.kind is Kind.FILTER][:2]
+    view = panel.view
+    for name, modifier in ((CONV, Qt.KeyboardModifier.NoModifier), (other.module, Qt.KeyboardModifier.ControlModifier)):
+        index = panel.model.index_of(name)
+        view.scrollTo(index)
+        qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, modifier, view.visualRect(index).center())
+    command_named("edit.lock").run(window)
+    locked = document.locked
+    assert locked[one.structures].all() and locked[other.structures].all() and locked.sum() == one.count + other.count
+
+
+def test_rows_that_a_filter_takes_away_are_no_longer_selected(panel, qtbot) -> None:
+    first = panel.document.analysis.sets[2].first
+    click(qtbot, panel, first + 1)
+    click(qtbot, panel, first + 3, Qt.KeyboardModifier.ShiftModifier)
+    assert len(panel.document.selection.several) == 3
+    panel.search.setText("layer1")
+    panel.filter()
+    assert panel.document.selection.several == ()
+    assert [panel.model.selection(i) for i in panel.view.selectionModel().selectedRows()] == [panel.document.selection]
+
+
+def test_the_lock_is_drawn_and_spoken_of(panel, qtbot) -> None:
+    document = panel.document
+    row = panel.model.index_of(CONV)
+    before = panel.view.grab().toImage()
+    document.plan.lock([document.analysis.sets[2].first], True)
+    area = panel.view.visualRect(row.siblingAtColumn(0)).translated(panel.view.viewport().pos())
+    after = panel.view.grab().toImage()
+    assert before.copy(area) != after.copy(area)
+    assert "1 locked" in row.data(Qt.ItemDataRole.AccessibleTextRole)

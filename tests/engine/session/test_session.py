@@ -25,7 +25,7 @@ from secateur.engine.session.session import Session
 from secateur.engine.session.states import OpenedModel, PlanIntent, StateKind, measurable_exports
 from secateur.engine.sharing.session_files import save_project
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.structures.analysis import Kind, Mask, from_identities
+from secateur.engine.structures.analysis import Kind, Mask, from_identities, identities
 from secateur.engine.structures.costs import costs
 from secateur.engine.surgery.cut.edits import Check, Verification
 from secateur.engine.targets import bench
@@ -142,6 +142,19 @@ def test_cuts_compose_and_what_is_gone_stays_gone(session: Session, opened: Open
     at_once = finish(session.cut("s0", two))
     assert once.removed == at_once.removed and once.weights == at_once.weights
     assert [s.parent for s in session.states()] == ["", "s0", "s1", "s0"]
+
+
+def test_a_cut_of_what_its_plan_locks_is_refused_and_changes_nothing(session: Session, opened: OpenedModel) -> None:
+    removed, locked = first_of(opened, Kind.FILTER, 3), first_of(opened, Kind.FILTER, 1)
+    before, intent = log_of(session), PlanIntent(locked=identities(opened.analysis, locked))
+    with pytest.raises(PlanError, match="removes 1 locked structures"):
+        finish(session.cut("s0", removed, intent))
+    assert log_of(session) == before
+    state = finish(session.cut("s0", removed & ~locked, intent))
+    assert from_identities(opened.analysis, state.removed)[0].sum() == 2
+    gone = PlanIntent(locked=state.removed)  # that was cut before it was locked
+    more = finish(session.cut(state.id, first_of(opened, Kind.FILTER, 5) & ~removed, gone))
+    assert from_identities(opened.analysis, more.removed)[0].sum() == 4
 
 
 def test_the_original_is_never_touched(session: Session, opened: OpenedModel) -> None:
