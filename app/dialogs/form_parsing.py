@@ -3,6 +3,7 @@
 import math
 
 from secateur.engine.sources.input_spec import InputSpec, check_inputs, read_input
+from secateur.engine.text.notation import read_decimals
 
 
 def shape(text: str) -> tuple[int, ...]:
@@ -24,9 +25,9 @@ def model_inputs(text: str) -> tuple[InputSpec, ...]:
     return found
 
 
-def numbers(text: str) -> tuple[float, ...]:
-    """Read 0.485, 0.456, 0.406 as numbers; raises ValueError, also for what is not finite."""
-    found = tuple(float(part) for part in text.replace(",", " ").split())
+def numbers(text: str, count: int = 0) -> tuple[float, ...]:
+    """Read 0.485, 0.456, 0.406 as numbers, `count` where that is given; raises ValueError, also for infinity."""
+    found = read_decimals(text, count)
     if not all(map(math.isfinite, found)):
         raise ValueError(text)
     return found

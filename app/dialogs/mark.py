@@ -103,8 +103,9 @@ class MarkDialog(FormDialog):
             return made
         if which is StructureChoice.NUMBERS:
             return replace(made, numbers=selection_rules.ranges(text))
-        given = numbers(text)
-        if len(given) != (2 if which is StructureChoice.BETWEEN else 1) or any(one < 0 for one in given):
+        count = 2 if which is StructureChoice.BETWEEN else 1
+        given = numbers(text, count)
+        if len(given) != count or any(one < 0 for one in given):
             raise ValueError(text)
         if which in (StructureChoice.LOWEST_EACH, StructureChoice.LOWEST_ALL, StructureChoice.KEEP_SHARE):
             if given[0] > 100:

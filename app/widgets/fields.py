@@ -1,11 +1,10 @@
 """Fields whose arrows are drawn and whose text is never clipped, and in which Escape is theirs, not the window's."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QPointF, QSize, Qt
-from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtCore import QEvent, QLocale, QPointF, QSize, Qt
+from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QValidator
 from PySide6.QtWidgets import (
-    QAbstractSpinBox,
     QComboBox,
     QDoubleSpinBox,
     QLineEdit,
@@ -21,6 +20,11 @@ from ..theme import tokens
 from .availability import is_available
 from .chevron import chevron
 from .elide import Eliding, least
+
+if TYPE_CHECKING:
+    Widget = QDoubleSpinBox
+else:
+    Widget = object  # Qt's own class comes after it
 
 HEIGHT = 28
 """Of buttons and combo boxes, and so of spin boxes beside them; the style's own is a little more."""
@@ -111,18 +115,42 @@ class ElidedComboBox(ComboBox):
         return letters * self.fontMetrics().averageCharWidth() + AROUND
 
 
-class SpinBox(QSpinBox):
-    """Whole numbers."""
+class NumberField(Widget):
+    """What spin boxes have in common: they read a comma and a point as the same sign, whatever the system's language.
 
-    def __init__(self, name: str, low: int, high: int, suffix: str = "", parent: QWidget | None = None) -> None:
-        """`name` is what a screen reader says; `suffix` is shown after the number."""
-        super().__init__(parent)
-        self.setRange(low, high)
-        _prepare(self, name, suffix)
+    They print as all else in the window does: with a point, and without signs between thousands.
+    """
+
+    units: tuple[str, ...] = ()
+    """Suffixes that it may have beside its first one: it is wide enough for each."""
+
+    def prepare(self, name: str, suffix: str) -> None:
+        """Take a name for a screen reader, and what is shown after the number."""
+        self.setLocale(QLocale.c())
+        self.setAccessibleName(name)
+        self.setSuffix(suffix)
+        self.setKeyboardTracking(False)
+        self.lineEdit().setTextMargins(6, 0, 0, 0)  # the style sheet's padding does not reach the inner line
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel: scrolling past must change nothing
+
+    def validate(self, text: str, place: int) -> tuple[QValidator.State, str, int]:
+        """A comma is a point. A whole number has neither, and none is left out of what was typed: 0.5 is not 5."""
+        number = text.removeprefix(self.prefix()).removesuffix(self.suffix())
+        if isinstance(self, QSpinBox) and set(number) & {",", "."}:
+            return QValidator.State.Intermediate, text, place
+        return super().validate(text.replace(number, number.replace(",", ".")) if number else text, place)
+
+    def fixup(self, text: str) -> str:
+        """What is typed and is no number is taken back; Qt would take signs out of it."""
+        return f"{self.prefix()}{self.textFromValue(self.value())}{self.suffix()}"
 
     def sizeHint(self) -> QSize:
         """Wide enough for its widest value."""
-        return _size(self)
+        numbers = [self.textFromValue(value) for value in (self.minimum(), self.maximum())]
+        texts = [self.prefix() + number + unit for number in numbers for unit in (self.suffix(), *self.units)]
+        texts.append(self.specialValueText())
+        measure = self.fontMetrics()
+        return QSize(max(map(measure.horizontalAdvance, texts)) + BESIDE, max(HEIGHT, measure.height() + 12))
 
     def minimumSizeHint(self) -> QSize:
         """The same."""
@@ -134,16 +162,32 @@ class SpinBox(QSpinBox):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Escape shows the value that counts; where it is shown already, it is not for the field."""
-        if not _takes_back(self, event):
+        typed = self.text()
+        if event.key() == Qt.Key.Key_Escape:
+            self.setValue(self.value())
+        if self.text() == typed:
             super().keyPressEvent(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """The field as the style paints it, and the arrows."""
         super().paintEvent(event)
-        _arrows(self)
+        colour = tokens().text if is_available(self) and not self.isReadOnly() else tokens().muted
+        painter, middle = QPainter(self), self.height() / 2
+        chevron(painter, QPointF(self.width() - 11.5, middle - 4.0), "up", colour, 0.8)
+        chevron(painter, QPointF(self.width() - 11.5, middle + 4.0), "down", colour, 0.8)
 
 
-class DoubleSpinBox(QDoubleSpinBox):
+class SpinBox(NumberField, QSpinBox):
+    """Whole numbers."""
+
+    def __init__(self, name: str, low: int, high: int, suffix: str = "", parent: QWidget | None = None) -> None:
+        """`name` is what a screen reader says; `suffix` is shown after the number."""
+        super().__init__(parent)
+        self.setRange(low, high)
+        self.prepare(name, suffix)
+
+
+class DoubleSpinBox(NumberField, QDoubleSpinBox):
     """Numbers with decimals."""
 
     def __init__(
@@ -158,32 +202,10 @@ class DoubleSpinBox(QDoubleSpinBox):
     ) -> None:
         """`name` is what a screen reader says; `suffix` is shown after the number, one of `units` where it changes."""
         super().__init__(parent)
-        self._units = units or (suffix,)
+        self.units = units
         self.setDecimals(decimals)
         self.setRange(low, high)
-        _prepare(self, name, suffix)
-
-    def sizeHint(self) -> QSize:
-        """Wide enough for its widest value."""
-        return _size(self, self._units)
-
-    def minimumSizeHint(self) -> QSize:
-        """The same."""
-        return self.sizeHint()
-
-    def event(self, event: QEvent) -> bool:
-        """Escape takes back what was typed, before it is anybody's shortcut."""
-        return _claims_escape(event) or super().event(event)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Escape shows the value that counts; where it is shown already, it is not for the field."""
-        if not _takes_back(self, event):
-            super().keyPressEvent(event)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """The field as the style paints it, and the arrows."""
-        super().paintEvent(event)
-        _arrows(self)
+        self.prepare(name, suffix)
 
 
 class LineEdit(Eliding, QLineEdit):
@@ -225,15 +247,6 @@ class FilterLine(LineEdit):
             super().keyPressEvent(event)
 
 
-def _takes_back(box: Any, event: QKeyEvent) -> bool:
-    """Whether Escape was pressed and a spin box showed something else than its value."""
-    if event.key() != Qt.Key.Key_Escape:
-        return False
-    typed = box.text()
-    box.setValue(box.value())
-    return box.text() != typed
-
-
 def _claims_escape(event: QEvent) -> bool:
     """Whether a field was asked if Escape is its own, and said so."""
     claims = (
@@ -244,30 +257,3 @@ def _claims_escape(event: QEvent) -> bool:
     if claims:
         event.accept()
     return claims
-
-
-def _prepare(box: QSpinBox | QDoubleSpinBox, name: str, suffix: str) -> None:
-    box.setAccessibleName(name)
-    box.setSuffix(suffix)
-    box.setKeyboardTracking(False)
-    box.lineEdit().setTextMargins(6, 0, 0, 0)  # the style sheet's padding does not reach the inner line
-    box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel: scrolling past must change nothing
-
-
-def _size(box: QSpinBox | QDoubleSpinBox, units: tuple[str, ...] = ()) -> QSize:
-    height = max(HEIGHT, box.fontMetrics().height() + 12)
-    if isinstance(box, QSpinBox):
-        numbers = [box.textFromValue(value) for value in (box.minimum(), box.maximum())]
-    else:
-        numbers = [box.textFromValue(value) for value in (box.minimum(), box.maximum())]
-    texts = [box.prefix() + number + unit for number in numbers for unit in (box.suffix(), *units)]
-    texts.append(box.specialValueText())
-    return QSize(max(box.fontMetrics().horizontalAdvance(t) for t in texts) + BESIDE, height)
-
-
-def _arrows(box: QAbstractSpinBox) -> None:
-    colour = tokens().text if is_available(box) and not box.isReadOnly() else tokens().muted
-    painter = QPainter(box)
-    middle = box.height() / 2
-    chevron(painter, QPointF(box.width() - 11.5, middle - 4.0), "up", colour, 0.8)
-    chevron(painter, QPointF(box.width() - 11.5, middle + 4.0), "down", colour, 0.8)

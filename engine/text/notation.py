@@ -65,11 +65,36 @@ def write_shape(numbers: tuple[int, ...]) -> str:
     return "x".join(map(str, numbers))
 
 
+def read_decimal(text: str) -> float:
+    """0.5 or 0,5 as a number; raises ValueError, also for 1,250, which may be more than a thousand."""
+    if "," in text and ("." in text or re.search(r"[1-9],\d{3}$|[1-9]\d+,\d{3}$", text.strip())):
+        raise ValueError(text)
+    return float(text.replace(",", "."))
+
+
+def read_decimals(text: str, count: int = 0) -> tuple[float, ...]:
+    """0.485, 0.456 or 0,485 0,456 or 0,485; 0,456 as numbers; raises ValueError.
+
+    A comma with nothing but digits around it is a decimal point where numbers are apart by other means, or where it is
+    the only one and one number is asked for, or follows a zero.
+
+    Args:
+        text: What was typed.
+        count: How many numbers are asked for, 0 for any number of them.
+    """
+    parts = re.split(r"\s*;\s*|\s*,\s+|\s+,\s*|\s+", text.strip()) if text.strip() else []
+    if len(parts) == 1 and "," in parts[0]:
+        first, *others = parts[0].split(",")
+        alone = len(others) == 1 and "." not in parts[0] and (count == 1 or (count == 0 and first == "0"))
+        parts = parts if alone else [first, *others]
+    return tuple(read_decimal(part) for part in parts)
+
+
 def read_share(text: str) -> float:
-    """50%, 50 % or 0.5 as 0.5."""
+    """50%, 50 %, 0.5 or 0,5 as 0.5."""
     digits = text.strip()
     try:
-        value = float(digits.rstrip("% ")) / 100 if digits.endswith("%") else float(digits)
+        value = read_decimal(digits.rstrip("% ")) / 100 if digits.endswith("%") else read_decimal(digits)
     except ValueError:
         value = 0.0
     if not 0 < value <= 1:
@@ -97,7 +122,7 @@ def read_share_or_bytes(text: str) -> float | int:
     """40% as 0.4 and 10MB as bytes; k, M and G are powers of 1000, KiB, MiB and GiB of 1024."""
     if text.strip().endswith("%"):
         return read_share(text)
-    found = re.fullmatch(r"([0-9.]+)\s*([kmg]?)(i?)b?", text.strip().lower())
+    found = re.fullmatch(r"([0-9.,]+)\s*([kmg]?)(i?)b?", text.strip().lower())
     power = " kmg".index(found[2] or " ") if found else 0
     value = _decimal(found[1]) * (1024 if found[3] else 1000) ** power if found else Decimal()
     if value < 1:
@@ -110,9 +135,11 @@ def read_share_or_latency(text: str) -> float | int:
     """60% as 0.6 and 5ms as nanoseconds."""
     if text.strip().endswith("%"):
         return read_share(text)
-    found = re.fullmatch(r"([0-9.]+)\s*(ns|us|µs|ms|s)", text.strip().lower())
+    found = re.fullmatch(r"([0-9.,]+)\s*(ns|us|µs|ms|s)", text.strip().lower())
     try:
-        value = float(found[1]) * {"ns": 1, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9}[found[2]] if found else 0.0
+        value = (
+            read_decimal(found[1]) * {"ns": 1, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9}[found[2]] if found else 0.0
+        )
     except ValueError:
         value = 0.0
     if value < 1:
@@ -158,8 +185,9 @@ def write_amount(value: int) -> str:
 def _decimal(digits: str) -> Decimal:
     """Digits as they are written, without the rounding of binary fractions; 0 where they are no number."""
     try:
-        return Decimal(digits)
-    except InvalidOperation:
+        read_decimal(digits)
+        return Decimal(digits.replace(",", "."))
+    except (ValueError, InvalidOperation):
         return Decimal()
 
 

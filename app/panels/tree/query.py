@@ -15,8 +15,9 @@ from secateur.engine.structures.analysis import Analysis, Kind, Mask
 
 from .rows import Rows
 
-_COMPARISON = re.compile(r"score\s*(<=|>=|<|>)\s*(\d*\.?\d+(?:e-?\d+)?)", re.IGNORECASE)
-_RANGE = re.compile(r"score\s*(\d*\.?\d+(?:e-?\d+)?)\s*(?:\.\.|-|to)\s*(\d*\.?\d+(?:e-?\d+)?)", re.IGNORECASE)
+_NUMBER = r"(\d*[.,]?\d+(?:e-?\d+)?)"
+_COMPARISON = re.compile(rf"score\s*(<=|>=|<|>)\s*{_NUMBER}", re.IGNORECASE)
+_RANGE = re.compile(rf"score\s*{_NUMBER}\s*(?:\.\.|-|to)\s*{_NUMBER}", re.IGNORECASE)
 _STATES = ("marked", "locked", "removed", "fixed", "prunable")
 _KINDS = {
     "filter": Kind.FILTER,
@@ -65,12 +66,16 @@ class Facts:
 
 def parse(text: str) -> Query:
     """Read what was typed."""
-    scores = [(sign, float(value)) for sign, value in _COMPARISON.findall(text)]
+    scores = [(sign, _number(value)) for sign, value in _COMPARISON.findall(text)]
     rest = _COMPARISON.sub(" ", text)
     for low, high in _RANGE.findall(rest):
-        scores += [(">=", float(low)), ("<=", float(high))]
+        scores += [(">=", _number(low)), ("<=", _number(high))]
     words = _RANGE.sub(" ", rest).lower().split()
     return Query(tuple(w for w in words if w not in _STATES), tuple(w for w in words if w in _STATES), tuple(scores))
+
+
+def _number(digits: str) -> float:
+    return float(digits.replace(",", "."))
 
 
 def matches(
