@@ -437,10 +437,14 @@ class Document(QObject):
         self.messages.write(text, level)
         self.announce(Aspect.LOG)
 
-    @property
-    def evaluates_original(self) -> bool:
-        """The original's metric is being measured, or will be next."""
-        return any(job.method == "evaluate_original" for job in self.jobs)
+    def evaluation_words(self) -> str:
+        """That the original is being evaluated, or what that waits for; "" where nobody has asked for it."""
+        job = next((job for job in self.jobs if job.method == "evaluate_original"), None)
+        if job is None:
+            return ""
+        if not job.place:
+            return self.tr("The original is being evaluated.")
+        return self.tr("The evaluation of the original waits for: {job}.").format(job=self.jobs[0].title)
 
     @property
     def log(self) -> tuple[Line, ...]:

@@ -51,8 +51,11 @@ SUPERSEDED = {
     "cut": OF_A_STATE, "recover": OF_A_STATE, "attach": OF_A_STATE,
 }  # fmt: skip
 """What is of no use once a method has ended well, because another model or state is there then."""
-PASSES = {"export": OF_A_STATE}
-"""What a method has its turn before, though it was asked for earlier: scores come by themselves, a file is awaited."""
+PASSES = {"export": OF_A_STATE, "evaluate_original": OF_A_STATE}
+"""What a method has its turn before, though it was asked for earlier: scores come by themselves, a file is awaited.
+
+An evaluation takes a second where scores may take minutes, and all results are compared with it.
+"""
 WORTH_ASKING = 60.0
 """Seconds of work that are not thrown away without a question."""
 

@@ -185,9 +185,12 @@ class PlanJobs(QObject):
                 self._document.tell("")  # what was waited for is there
                 plan()
 
-        job = self._runner.queue.about(about)
+        job, shown = self._runner.queue.about(about), document.job_about(about)
         if job is not None:
             job.then = follow
+            if shown is not None and shown.place:
+                words = self.tr("The plan waits for: {first}, then {job}.")
+                words = words.format(first=document.jobs[0].title, job=job.title)
             document.say(words)
         return True
 

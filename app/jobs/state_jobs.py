@@ -128,17 +128,17 @@ class StateJobs(QObject):
     # Measurements.
 
     def measure_missing(self) -> None:
-        """What follows by itself once another state or task is there: scores, the metric, and latencies if cheap."""
+        """What follows by itself once another state or task is there: the metric, scores, and latencies if cheap."""
         document, state = self._document, self._document.state
         if document.absent:
             return
-        self._plan.score()
         if document.task is not None and document.original is not None and state is not None:
             first = document.metric(document.original)
             if first is None:
                 self._evaluate_original(document.original.id)
             if state is not document.original and not any(metric.like(first) for metric in state.metrics):
                 self.evaluate(state.id)
+        self._plan.score()
         self._plan.read_savings()
         self.measure_if_cheap()
 

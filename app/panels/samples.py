@@ -164,8 +164,8 @@ class SamplesPanel(QWidget):
         if metric is None:
             said = self.tr("The original is not evaluated yet.")
             asks = self.tr("Evaluate it before you prune: all results are compared with it.")
-            if self.document.evaluates_original:
-                said, asks = self.tr("The original is being evaluated."), self.tr("All results are compared with it.")
+            if words := self.document.evaluation_words():
+                said, asks = words, self.tr("All results are compared with it.")
             self.scores.setText(said)
             self.verdict.setText(asks)
             return

@@ -154,6 +154,8 @@ class RunningJob(QWidget):
         parts = [self.tr("about {0} left").format(about(job.left))] if job.left >= 0 else []
         parts += [self.tr("{0} waiting").format(len(jobs) - 1)] if len(jobs) > 1 else []
         self.left.setText(", ".join(parts))
+        waiting = "\n".join(one.title for one in jobs[1:])
+        self.left.setToolTip(self.tr("Waiting:\n{0}").format(waiting) if waiting else "")
         self.cancel.setEnabled(not job.cancelling)
         self.cancel.setAccessibleName(self.tr("Cancel: {0}").format(job.title))
 

@@ -236,8 +236,8 @@ class TradeOffPanel(QWidget):
             self._empty.say(
                 title, self.tr("No latency measured on this target yet. Measure it, or choose another cost.")
             )
-        elif self.document.evaluates_original:
-            self._empty.say(title, self.tr("The original is being evaluated. All results are compared with it."))
+        elif words := self.document.evaluation_words():
+            self._empty.say(title, self.tr("{0} All results are compared with it.").format(words))
         else:
             words = self.tr("Evaluate the original first: all results are compared with it.")
             self._empty.say(title, words, self.tr("Evaluate the original"))

@@ -104,14 +104,15 @@ def test_opening_with_a_task_scores_by_what_counts_on_the_usual_repair_at_once(d
     assert desk.document.scores is not None
 
 
-def test_scores_come_before_the_metric_of_what_was_opened_and_both_are_shown(desk: Desk):
+def test_the_metric_of_what_was_opened_comes_before_its_scores_and_both_are_shown(desk: Desk):
     document = desk.document
     workbench = desk.workbench
     workbench.model.open(RESNET)
     original = state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty())
     desk.answer("open", OpenedModel("resnet", ANALYSIS, original, (), task_info()))
     asked = [method for method, _ in desk.link.calls.values()]
-    assert asked.index("score") < asked.index("evaluate_original")
+    assert asked.index("evaluate_original") < asked.index("score")
+    assert document.evaluation_words() == "The original is being evaluated."
     metric = Metric("top-1", 0.9, 2000, 0.007, Split.TEST)
     desk.settle()
     desk.answer("evaluate_original", (metric, replace(task_info(), notes=("Prepare it otherwise.",), seconds=0.1)))

@@ -111,6 +111,23 @@ def test_what_is_asked_for_twice_is_done_once(player: Player):
     assert waiting(player) == ["evaluate", "evaluate"]
 
 
+def test_the_original_is_evaluated_before_scores_that_were_asked_for_earlier(player: Player):
+    document, workbench = player.document, player.workbench
+    player.settle()
+    assert document.original is not None
+    workbench.states.evaluate()
+    document.set_criterion("taylor")
+    document.contents.states["s0"] = replace(document.original, metrics=())
+    workbench.states.measure_missing()
+    assert [method for method in waiting(player) if method != "measure"] == ["evaluate", "evaluate_original", "score"]
+    assert document.evaluation_words() == "The evaluation of the original waits for: Evaluate the original."
+    workbench.plan.suggest()
+    scoring = "Score structures of the original by Taylor, first order"
+    assert player.sentences[-1] == f"The plan waits for: Evaluate the original, then {scoring}."
+    player.stop("evaluate")
+    assert document.evaluation_words() == "The original is being evaluated."
+
+
 def test_the_original_that_is_evaluated_by_itself_is_not_evaluated_once_more(player: Player):
     document, states = player.document, player.workbench.states
     assert document.original is not None
