@@ -104,6 +104,23 @@ def test_a_wrong_index_is_found_in_the_written_files(llama: Path, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_row_that_no_example_reads_is_compared_with_the_source(
+    llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = sharded_folder.write_tensors
+
+    def wrong(path: Path, held: dict[str, torch.Tensor], *rest: Any) -> None:
+        for name, one in held.items():
+            if name.endswith("embed_tokens.weight"):
+                one[-2:] = one[-2:].flip(0)
+        right(path, held, *rest)
+
+    monkeypatch.setattr(sharded_folder, "write_tensors", wrong)
+    with pytest.raises(VerificationError, match=r"every tensor.* entries of model.embed_tokens.weight are not"):
+        sheared(llama, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_one_that_is_stopped_or_meets_a_full_disk_leaves_nothing(llama: Path, tmp_path: Path, monkeypatch: Any) -> None:
     token, spec = threading.Event(), ModelSpec(str(llama))
     job = shear_checkpoint(spec, GOAL, tmp_path / "out", named_by_hand(spec), token=token)
