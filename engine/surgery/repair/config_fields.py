@@ -75,17 +75,33 @@ class ConfigFields:
         made._attn_implementation = "eager"
         return made
 
-    def built(self, document: Mapping[str, Any]) -> Shapes | None:
-        """Shapes of the state dict and of other buffers that a document builds; None where the class refuses it.
+    def built(self, document: Mapping[str, Any], checked: bool = True) -> Shapes | None:
+        """Shapes of the state dict and of other buffers that a document builds; None where the class refuses it."""
+        model = self.made(document, checked)
+        return None if model is None else shapes_of(model)
 
-        Rotary frequencies are such buffers: they alone tell six heads of eight from eight heads of six.
+    def made(self, document: Mapping[str, Any], checked: bool = True) -> nn.Module | None:
+        """The model that a document builds, on the meta device; None where the class refuses it.
+
+        Args:
+            document: The configuration.
+            checked: As read from a folder. Else numbers are put into the original's configuration, whose class may
+                accept only several at once (Mamba 2: heads and the factor by which the width grows).
         """
         try:
             with torch.device("meta"):
-                model: nn.Module = self.kind(self.config(document))
+                return self.kind(self.config(document) if checked else self._unchecked_config(document))
         except Exception:  # whatever the class checks, or fails at
             return None
-        return {name: tuple(one.shape) for name, one in (*model.state_dict().items(), *model.named_buffers())}
+
+    def _unchecked_config(self, document: Mapping[str, Any]) -> Any:
+        made = self.config(self.document)
+        for path, value in numbers(document):
+            around = _parts(made)
+            for place in path[:-1]:
+                around = _parts(around[place])
+            around[path[-1]] = value
+        return made
 
     @cached_property
     def effects(self) -> tuple[FieldEffect, ...]:
@@ -93,6 +109,7 @@ class ConfigFields:
         found = [self._effect(path, value) for path, value in numbers(self.document)]
         return tuple(one for one in found if one is not None and (one.changed or one.layers))
 
+    @cached_property
     def deciding(self) -> dict[Dimension, dict[Path, int]]:
         """For each dimension the fields that decide it, with its size when that field alone was changed."""
         found: dict[Dimension, dict[Path, int]] = {}
@@ -114,7 +131,7 @@ class ConfigFields:
     def _solve(
         self, document: dict[str, Any], target: Shapes, done: frozenset[Path], left: Iterator[int]
     ) -> Iterator[dict[str, Any]]:
-        shapes = self.built(document) if next(left) > 0 else None
+        shapes = self.built(document) or self.built(document, checked=False) if next(left) > 0 else None
         if (shapes is None or shapes.keys() != target.keys()) and next(left) > 0 and done:
             shapes = self._estimated(document)  # a class may refuse what is half changed, or build other modules for it
         if shapes is None or shapes.keys() != target.keys():
@@ -156,26 +173,28 @@ class ConfigFields:
         wrong: Sequence[Dimension],
         done: frozenset[Path],
     ) -> Iterator[tuple[Path, int]]:
-        """(field, value) of fields that would make the first wrong dimension right, and no other one that is right."""
-        name, dim = first = wrong[0]
+        """(field, value) of fields that would make a wrong dimension right: the one that the fewest fields decide."""
+        name, dim = first = min(wrong, key=lambda one: len(self.deciding.get(one, {}).keys() - done))
         now, asked = shapes[name][dim], target[name][dim]
         for one in self.effects:
             if one.path in done or first not in one.changed:
                 continue
             value = at(document, one.path)
             steps = [(one.value, self.shapes[name][dim], one.other, one.changed[first])]
-            here = self.built(changed(document, one.path, value + 1)) or {}
+            more = changed(document, one.path, value + 1)
+            here = self.built(more) or self.built(more, checked=False) or {}
             if name in here and len(here[name]) > dim and here[name][dim] != now:
                 steps.append((value, now, value + 1, here[name][dim]))  # other fields may have changed what a unit is
             wanted = (_wanted(asked, now, value, *step) for step in steps)
             yield from ((one.path, field) for field in dict.fromkeys(wanted) if field is not None)
 
     def _effect(self, path: Path, value: int) -> FieldEffect | None:
-        for other in dict.fromkeys((2 * value, value // 2, 3 * value, value + 1, value - 1)):
+        others = dict.fromkeys((2 * value, value // 2, 3 * value, value + 1, value - 1))
+        for checked, other in itertools.product((True, False), others):
             if other < 1 or other == value:
                 continue
             for document in self._with(path, value, other):
-                shapes = self.built(document)
+                shapes = self.built(document, checked)
                 if shapes is not None:
                     return self._compared(path, value, other, shapes)
         return None
@@ -236,6 +255,14 @@ class ConfigFields:
             return
 
 
+def shapes_of(model: nn.Module) -> Shapes:
+    """Shapes of the state dict and of other buffers.
+
+    Rotary frequencies are such buffers: they alone tell six heads of eight from eight heads of six.
+    """
+    return {name: tuple(one.shape) for name, one in (*model.state_dict().items(), *model.named_buffers())}
+
+
 _KNOWN: WeakKeyDictionary[Any, ConfigFields] = WeakKeyDictionary()
 
 
@@ -288,7 +315,11 @@ def _lists(around: dict[str, Any], length: int) -> list[tuple[str, list[Any]]]:
 
 
 def _plain(config: Any) -> dict[str, Any]:
-    return json.loads(config.to_json_string(use_diff=False))
+    # The library writes infinity, which JSON has not, as {"__float__": "Infinity"}.
+    def number(part: dict[str, Any]) -> Any:
+        return float(part["__float__"]) if part.keys() == {"__float__"} else part
+
+    return json.loads(config.to_json_string(use_diff=False), object_hook=number)
 
 
 def numbers(document: Any, path: Path = ()) -> Iterator[tuple[Path, int]]:
@@ -314,6 +345,11 @@ def at(document: Any, path: Path) -> Any:
     for part in path:
         document = document[part]
     return document
+
+
+def _parts(config: Any) -> Any:
+    """What a configuration, or a dictionary or list in it, holds, by names and numbers."""
+    return cast("Any", config if isinstance(config, (dict, list)) else vars(config))
 
 
 def _beyond(name: str, path: str, most: int) -> bool:

@@ -2,10 +2,11 @@
 
 import copy
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections import Counter, defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,15 +18,19 @@ from ...messages import Phrase, listed, module_named
 from ...runtime.load_pruned import StandIn
 from ...storage.mapped_checkpoint import weights_on_meta
 from ...tracing.tree import Inputs, copied_inputs, modules_of, outputs_of
-from .config_fields import ConfigFields, Path, Shapes, at, changed, numbers, with_layers
+from .config_fields import ConfigFields, Path, Shapes, at, changed, numbers, shapes_of, with_layers
 
 SHOWN = 4
 EQUAL, FACTORS = 1e-6, 4
-"""Difference that rounding makes; factors that are sought in one model."""
+"""Difference that rounding makes in a small model; factors that are sought in one model."""
+ROUNDED, MARGIN = 1e-4, 8
+"""The most that rounding may make in any model, and in multiples of what it was seen to make in the one at hand."""
+ATTENTION = ("eager", "sdpa")
+"""What computes attention where people load a folder: the second is the library's default, the first its reference."""
 ORIGINS = (0.0, -1.0)
 """Values at which a parameter multiplies by nothing: norms may store a weight as its distance from one (Gemma's)."""
-COUNTS = re.compile(r"head|group")
-"""In the name of a number that says into how many parts a width is split."""
+COUNTS = re.compile(r"^(?!.*_dim).*(head|group|expert|top_?k)")
+"""In the name of a number that says into how many parts a width is split, or how many of them are used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +39,26 @@ class FittedModel:
 
     Attributes:
         model: A new module of the same class, with the cut model's weights and the configuration.
-        difference: max|a - b| / max|a| of its outputs from those of the cut model.
+        difference: max|a - b| / max|a| of its outputs from those of the cut model; infinity where it does not run.
+        equal: The difference is no larger than rounding makes, whichever attention runs.
         scaled: Paths of modules whose weights were multiplied, as the class computes a factor from a size.
         differing: Paths of modules whose outputs differ, in the order in which they run.
         agreeing: How many calls of modules agree before the first that does not.
+        error: Why it does not run, "" where it does.
     """
 
     model: Any
     difference: float
+    equal: bool = False
     scaled: tuple[str, ...] = ()
     differing: tuple[str, ...] = ()
     agreeing: int = 0
+    error: str = ""
 
     @property
-    def rank(self) -> tuple[int, float]:
+    def rank(self) -> tuple[bool, int, float]:
         """Larger for models that are nearer: the first wrong module comes later, then the outputs differ less."""
-        return self.agreeing, -self.difference
+        return self.equal, self.agreeing, -self.difference
 
 
 def is_transformers(model: Any) -> bool:
@@ -113,13 +122,13 @@ def fitted(model: Any, inputs: Inputs, shared: bool = False) -> FittedModel | Me
     if isinstance(wanted, Message):
         return wanted
     found = _nearest(wanted, model, inputs, shared)
-    if found is not None and found.difference > EQUAL and in_bfloat16(model) and not shared:
+    if found is not None and not found.equal and in_bfloat16(model) and not shared:
         wide = _nearest(wanted, copy.deepcopy(model).float(), widened(inputs))
-        if wide is not None and wide.difference <= EQUAL:
+        if wide is not None and wide.equal:
             found = replace(wide, model=_typed_like(wide.model, model))
     if found is None:
         return _why(wanted.fields, wanted.document, wanted.target)
-    return found if found.difference <= EQUAL else _near(found)
+    return found if found.equal else _near(found)
 
 
 def _nearest(wanted: _Wanted, model: Any, inputs: Inputs, shared: bool = False) -> FittedModel | None:
@@ -127,17 +136,15 @@ def _nearest(wanted: _Wanted, model: Any, inputs: Inputs, shared: bool = False) 
     fields, reference = wanted.fields, _Reference(model, inputs)
     weights = {wanted.names[name]: one for name, one in model.state_dict().items()}
 
-    def attempt(document: Mapping[str, Any]) -> FittedModel | None:
-        if fields.built(document) != wanted.target:
-            return None
+    def attempt(document: Mapping[str, Any]) -> FittedModel:
         made = reference.compared(_built(model, fields.config(document), weights, shared))
-        return _rescaled(made, reference) if made.difference > EQUAL and not shared else made
+        return made if made.equal or shared else _rescaled(made, reference)
 
     best: FittedModel | None = None
     for document in fields.solutions(wanted.document, wanted.target):
-        found = _with_silent_counts(fields, document, attempt)
-        best = found if best is None or (found is not None and found.rank > best.rank) else best
-        if best is not None and not best.difference:
+        found = _with_silent_counts(wanted, model, document, attempt)
+        best = found if best is None or found.rank > best.rank else best
+        if best.equal:
             break
     return best
 
@@ -150,7 +157,7 @@ def with_fitting_config(model: Any, inputs: Inputs) -> Any:
     if any(isinstance(one, StandIn) for one in modules_of(model).values()):
         return model
     found = fitted(model, inputs)
-    if isinstance(found, FittedModel) and found.difference <= EQUAL and not found.scaled:
+    if isinstance(found, FittedModel) and not found.scaled:
         own, new = model.config, found.model.config
         parts = {id(own): new} | {id(getattr(own, name)): getattr(new, name) for name in own.sub_configs}
         for one in modules_of(model).values():
@@ -191,44 +198,64 @@ def _renumbered(name: str, layer: re.Pattern[str], path: str, kept: Sequence[int
 
 
 def _with_silent_counts(
-    fields: ConfigFields, document: dict[str, Any], attempt: Callable[[Mapping[str, Any]], FittedModel | None]
-) -> FittedModel | None:
+    wanted: _Wanted, model: nn.Module, document: dict[str, Any], attempt: Callable[[Mapping[str, Any]], FittedModel]
+) -> FittedModel:
     """The nearest of the models with the same sizes and other counts of heads that no size shows (BERT's heads).
 
-    One count after another: a wrong one of the decoder is seen once that of the encoder is right.
+    What the modules of the cut model remember says most counts, whether the example runs through the code that reads
+    them or not. What they do not say is found by runs, one count after another: a wrong one of the decoder is seen once
+    that of the encoder is right.
     """
-    counts = _silent_counts(fields, document)
-    likely = document
-    for path, values in counts.items():
-        likely = changed(likely, path, values[0])
-    first = [(made, one) for one in (likely, document) if (made := attempt(one)) is not None]
-    if not first:
-        return None
-    best, document = max(first, key=lambda pair: pair[0].rank)
-    for _ in counts:
-        before = document
-        for path, values in counts.items():
-            for value in values:
-                if not best.difference:
-                    return best
-                variant = changed(document, path, value)
-                made = attempt(variant) if variant != document else None
-                if made is not None and made.rank > best.rank:
-                    best, document = made, variant
-        if document == before:
-            break
+    fields = wanted.fields
+    shown = {one.path for one in fields.effects}
+    silent = [(p, v) for p, v in numbers(fields.document) if p not in shown and _is_count(p)]
+    moved = [(_is_count(one.path), one.value, at(document, one.path)) for one in fields.effects]
+    remembered, ranges, likely = _counts(model), dict[Path, list[int]](), document
+    for path, value in silent:
+        # Key/value heads go with the heads, but not with the width, which BERT's heads go with.
+        by_counts, by_widths = (
+            [value * now // was for counts, was, now in moved if counts is first and now != was]
+            for first in (True, False)
+        )
+        known = sorted({n for _, n in remembered if n < value}, reverse=True)
+        ranges[path] = [one for one in dict.fromkeys((*by_counts, value, *by_widths, *known)) if one > 0]
+        variants = [changed(likely, path, one) for one in ranges[path]]
+        likely = min(variants, key=lambda one: _forgotten(fields, one, wanted.target, remembered))
+    best = attempt(likely)
+    if not best.equal and likely != document and (other := attempt(document)).rank > best.rank:
+        best, likely = other, document
+    before = None
+    while before != likely and not best.equal:
+        before = likely
+        for path, value in silent:
+            for one in dict.fromkeys((*ranges[path], *range(value, 0, -1))):
+                variant = changed(likely, path, one)
+                if not best.equal and variant != likely and fields.built(variant) == wanted.target:
+                    other = attempt(variant)
+                    best, likely = (other, variant) if other.rank > best.rank else (best, likely)
     return best
 
 
-def _silent_counts(fields: ConfigFields, document: Mapping[str, Any]) -> dict[Path, list[int]]:
-    """Values of the counts that no size shows; those come first that keep the width of a head."""
-    shown = {one.path for one in fields.effects}
-    moved = [(one.value, at(document, one.path)) for one in fields.effects if at(document, one.path) != one.value]
-    return {
-        path: [*dict.fromkeys((*(v * now // was for was, now in moved if not v * now % was), *range(v, 0, -1)))]
-        for path, v in numbers(fields.document)
-        if path not in shown and COUNTS.search(str(path[-1]))
-    }
+def _is_count(path: Path) -> bool:
+    return COUNTS.search(str(path[-1] if isinstance(path[-1], str) else path[-2])) is not None
+
+
+def _counts(model: nn.Module) -> Counter[tuple[str, int]]:
+    """The counts of heads, groups and experts that modules remember: how often each name has each value."""
+    return Counter(
+        (name, value)
+        for one in model.modules()
+        for name, value in vars(one).items()
+        if type(value) is int and COUNTS.search(name)
+    )
+
+
+def _forgotten(
+    fields: ConfigFields, document: Mapping[str, Any], target: Shapes, remembered: Counter[tuple[str, int]]
+) -> float:
+    """How many of the counts that a cut model remembers are others in the one that a document builds."""
+    made = fields.made(document)
+    return float("inf") if made is None or shapes_of(made) != target else (remembered - _counts(made)).total()
 
 
 def _parts(model: nn.Module, fields: ConfigFields) -> list[str]:
@@ -266,9 +293,9 @@ def _typed_like(made: Any, model: Any) -> Any:
     return made
 
 
-def output_difference(model: Any, made: Any, inputs: Inputs) -> float:
-    """max|a - b| / max|a| of the outputs of two models on the same inputs; infinity for other shapes."""
-    return _Reference(model, inputs).compared(made).difference
+def compared(model: Any, made: Any, inputs: Inputs) -> FittedModel:
+    """Another model of the same modules beside a model, on the same inputs."""
+    return _Reference(model, inputs).compared(made)
 
 
 class _Reference:
@@ -276,30 +303,115 @@ class _Reference:
 
     def __init__(self, model: Any, inputs: Inputs) -> None:
         """Run the model, which is left as it is."""
-        self._inputs = inputs
-        self._outputs, self._runs = _runs(model, inputs)
+        self._model, self._inputs = model, inputs
+        self._run = _run(model, inputs)
+        if self._run.error is not None:
+            raise self._run.error
+        self._others = {name: one for name in ATTENTION if (one := _run(model, inputs, name)).error is None}
+
+    @cached_property
+    def _rounding(self) -> list[float]:
+        """By how much each call of a module differs, and at the end the outputs, when every module rounds otherwise."""
+        return self._differences(_run(self._model, self._inputs, noise=True))
+
+    def _differences(self, run: "_Run", scaled: tuple[str, ...] = ()) -> list[float]:
+        """Of each call of a module, and at the end of the outputs; infinity for other shapes."""
+        pairs = zip(self._run.calls, run.calls, strict=False)
+        calls = [0.0 if path in scaled else _one(right, one) for (_, right), (path, one) in pairs]
+        return [*calls, _furthest(self._run.outputs, run.outputs)]
+
+    def _is_rounding(self, number: int, far: float) -> bool:
+        """Whether rounding makes a difference, at a call of a module or (-1) of the outputs."""
+        return far <= EQUAL or (far <= ROUNDED and far <= MARGIN * self._rounding[number])
 
     def compared(self, made: Any, scaled: tuple[str, ...] = ()) -> FittedModel:
         """Another model of the same modules beside it; outputs of modules whose weights were scaled may differ."""
-        outputs, runs = _runs(made, self._inputs)
-        if [one.shape for one in self._outputs] != [one.shape for one in outputs]:
-            return FittedModel(made, float("inf"), scaled)
-        far = max((_one(a.double(), b.double()) for a, b in zip(self._outputs, outputs, strict=True)), default=0.0)
-        same = [path in scaled or _agree(right, one) for (_, right), (path, one) in zip(self._runs, runs, strict=False)]
-        differing = dict.fromkeys(path for (path, _), equal in zip(runs, same, strict=False) if not equal)
-        return FittedModel(made, far, scaled, tuple(differing), (*same, False).index(False))
+        run = _run(made, self._inputs)
+        *calls, far = self._differences(run, scaled)
+        same = [self._is_rounding(number, one) for number, one in enumerate(calls)]
+        differing = dict.fromkeys(path for (path, _), equal in zip(run.calls, same, strict=False) if not equal)
+        equal, error = self._is_rounding(-1, far), run.error
+        for name, one in self._others.items() if equal else ():
+            other = _run(made, self._inputs, name)
+            apart, error = _furthest(one.outputs, other.outputs), error or other.error
+            if not self._is_rounding(-1, apart):
+                far, equal = max(far, apart), False
+        text = "" if error is None else f"{type(error).__name__}: {error}"
+        return FittedModel(made, far, equal, scaled, tuple(differing), (*same, False).index(False), text)
 
     def multiple(self, found: FittedModel) -> tuple[list[str], float] | None:
         """The first module that gives a multiple of what it should, and the one that ran before it; the factor."""
-        _, runs = _runs(found.model, self._inputs)
-        if found.agreeing >= min(len(runs), len(self._runs)):
+        runs = _run(found.model, self._inputs).calls
+        if found.agreeing >= min(len(runs), len(self._run.calls)):
             return None
-        (_, right), (path, one) = self._runs[found.agreeing], runs[found.agreeing]
+        (_, right), (path, one) = self._run.calls[found.agreeing], runs[found.agreeing]
         if right.shape != one.shape or not bool((one != 0).any()):
             return None
         factor = float((right * one).sum() / (one * one).sum())
         before = [runs[found.agreeing - 1][0]] if found.agreeing else []
-        return ([path, *before], factor) if _one(right, factor * one) < EQUAL else None
+        is_multiple = self._is_rounding(found.agreeing, _one(right, factor * one))
+        return ([path, *before], factor) if is_multiple else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What a model computes: outputs, (path, output) of each call of a module with parameters of its own, in order.
+
+    Where it does not run, the calls until then and the error.
+    """
+
+    outputs: list[Tensor]
+    calls: list[tuple[str, Tensor]]
+    error: Exception | None = None
+
+
+def _run(model: Any, inputs: Inputs, attention: str = "", noise: bool = False) -> _Run:
+    """Run a model.
+
+    Args:
+        model: Left as it is.
+        inputs: Its inputs.
+        attention: What computes attention, "" for what the model has now.
+        noise: Change what every module computes by what a rounding is, as other kernels would.
+    """
+    calls: list[tuple[str, Tensor]] = []
+    generator = torch.Generator().manual_seed(0)
+
+    def note(path: str) -> Callable[[nn.Module, Any, Any], Tensor | None]:
+        def hook(_module: nn.Module, _given: Any, out: Any) -> Tensor | None:
+            if isinstance(out, Tensor):
+                calls.append((path, out.double()))
+                if noise and out.is_floating_point():
+                    by = torch.rand(out.shape, generator=generator).mul(2).sub(1) * torch.finfo(out.dtype).eps
+                    return out * (1 + by.to(out))
+            return None
+
+        return hook
+
+    own = [(path, one) for path, one in modules_of(model).items() if any(True for _ in one.parameters(recurse=False))]
+    handles = [one.register_forward_hook(note(path)) for path, one in own]
+    try:
+        with torch.no_grad(), _attention(model, attention):
+            return _Run([one.tensor for one in outputs_of(_call(model, inputs)) if one.preserved], calls)
+    except Exception as error:  # whatever the code of a class fails at with counts that do not fit
+        return _Run([], calls, error)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _attention(model: Any, name: str) -> Generator[None]:
+    """Have a model compute attention by another implementation; raises whatever its class refuses that with."""
+    configs: list[Any] = [vars(one).get("config") for one in modules_of(model).values()]
+    before = [(one, one._attn_implementation) for one in configs if hasattr(one, "_attn_implementation")]
+    try:
+        if name and name != model.config._attn_implementation:
+            model.set_attn_implementation(name)
+        yield
+    finally:
+        for one, own in before:
+            one._attn_implementation = own
 
 
 def _rescaled(found: FittedModel, reference: _Reference) -> FittedModel:
@@ -322,31 +434,9 @@ def _rescaled(found: FittedModel, reference: _Reference) -> FittedModel:
         if nearest.rank <= found.rank:
             break
         found = nearest
-        if found.difference <= EQUAL:
+        if found.equal:
             break
     return found
-
-
-def _runs(model: Any, inputs: Inputs) -> tuple[list[Tensor], list[tuple[str, Tensor]]]:
-    """(outputs of the model, (path, output) of each call of a module with parameters of its own, in order)."""
-    found: list[tuple[str, Tensor]] = []
-
-    def note(path: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(_module: nn.Module, _given: Any, out: Any) -> None:
-            if isinstance(out, Tensor):
-                found.append((path, out.double()))
-
-        return hook
-
-    own = [(path, one) for path, one in modules_of(model).items() if any(True for _ in one.parameters(recurse=False))]
-    handles = [one.register_forward_hook(note(path)) for path, one in own]
-    try:
-        with torch.no_grad():
-            outputs = [one.tensor for one in outputs_of(_call(model, inputs)) if one.preserved]
-    finally:
-        for handle in handles:
-            handle.remove()
-    return outputs, found
 
 
 def _with_factor(made: Any, path: str, factor: float, origin: float) -> Any:
@@ -363,19 +453,26 @@ def _call(model: Any, inputs: Inputs) -> Any:
     return model(**given) if isinstance(given, Mapping) else model(*given)
 
 
+def _furthest(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
+    if len(expected) != len(found):
+        return float("inf")
+    return max((_one(a.double(), b.double()) for a, b in zip(expected, found, strict=True)), default=0.0)
+
+
 def _one(a: Tensor, b: Tensor) -> float:
+    if a.shape != b.shape:
+        return float("inf")
     if not a.numel():
         return 0.0
     far = float((a - b).abs().max())
     return far / max(float(a.abs().max()), 1e-30) if far else 0.0
 
 
-def _agree(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and _one(a, b) <= EQUAL
-
-
 def _near(found: FittedModel) -> Message:
     """By how much the nearest model differs, and where."""
+    if found.error:
+        template = "The library's own class does not run with the nearest configuration ({error}). Plan other sizes."
+        return Message("config.runs", template, {"error": found.error})
     if found.differing:
         template = (
             "With the nearest configuration the outputs differ by {difference:.1e}, which is more than rounding makes. "
@@ -397,7 +494,7 @@ def _why(fields: ConfigFields, document: Mapping[str, Any], target: Shapes) -> M
         template = "A configuration has one size for all layers, but they differ: {places}. Plan with uniform layers."
         return Message("config.uneven", template, {"places": listed(uneven, SHOWN)})
     original = fields.built(document) or {}
-    known = fields.deciding()
+    known = fields.deciding
     fixed = [
         name
         for name, shape in target.items()

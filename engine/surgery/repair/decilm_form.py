@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...errors import Message
 from ...tracing.tree import Inputs
-from .config_fit import EQUAL, FittedModel, fitted, output_difference
+from .config_fit import FittedModel, compared, fitted
 
 LAYER = re.compile(r"model\.layers\.(\d+)\.(.*)")
 NATIVE_MULTIPLE = 256
@@ -77,8 +77,8 @@ def in_decilm_form(model: Any, inputs: Inputs) -> FittedModel | None:
         one.data = one.data.to(kept[name].dtype if name in kept else one.dtype)
     made.load_state_dict(kept, strict=True)
     made.generation_config = model.generation_config
-    found = FittedModel(made.eval(), output_difference(model, made, inputs))
-    return found if found.difference <= EQUAL else None
+    found = compared(model, made.eval(), inputs)
+    return found if found.equal else None
 
 
 def fitted_or_decilm(model: Any, inputs: Inputs) -> FittedModel | Message:

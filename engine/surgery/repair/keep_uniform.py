@@ -103,7 +103,7 @@ def _decided(analysis: Analysis, fields: ConfigFields) -> list[_DecidedSize]:
     Dimensions are of one size where the same fields decide them alike; where one axis has dimensions of two sizes, both
     are one (OPT's width, which a field of its own decides at the embedding).
     """
-    deciding, axes_of = fields.deciding(), dict[_Signature, set[int]]()
+    deciding, axes_of = fields.deciding, dict[_Signature, set[int]]()
     for tensor in analysis.tensors:
         for name in (tensor.name, *tensor.aliases):
             for dim, axis in enumerate(tensor.axes):
