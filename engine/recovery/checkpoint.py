@@ -8,6 +8,7 @@ made again with the same batches and the same random numbers, so that the result
 import hashlib
 import sys
 import time
+import zipfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -88,7 +89,7 @@ class KeptTeacher:
         """What was kept; None where there is nothing, or nothing that can be read."""
         if self.held is None and self.path is not None and self.path.exists():
             with suppress(Exception):  # a damaged file is no reason not to recover
-                found: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+                found = _read(self.path)
                 if (found.get("version"), found.get("key")) == (VERSION, self.key):
                     self.path.touch()  # see `delete_checkpoints`
                     self.held = found
@@ -131,7 +132,7 @@ class Checkpoint:
         if self.path is None or not self.path.exists():
             return None
         try:
-            found: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+            found = _read(self.path)
         except Exception:  # a damaged file is no reason not to recover
             self._set_aside(self.path)
             return None
@@ -217,6 +218,17 @@ class Checkpoint:
         """The recovery is done."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a file holds; raises an error where it cannot be read, or is not as it was written.
+
+    Torch writes a checksum with every tensor and looks at none: it takes a page of zeros for weights.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if (name := archive.testzip()) is not None:
+            raise ValueError(f"{name} does not fit its checksum")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def content_of(model: nn.Module) -> str:

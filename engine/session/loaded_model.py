@@ -49,5 +49,5 @@ class LoadedModel:
 
     def fresh(self, state: State, store: WeightStore) -> nn.Module:
         """A new module with a state's weights, in eval mode; the caller may train it."""
-        factory, weights = self.prepared.opened.factory, store.get(state.weights)
+        factory, weights = self.prepared.opened.factory, store.get(state.weights, state.id)
         return rebuild(factory, self.analysis, self.mask(state), state.edits, weights).eval()

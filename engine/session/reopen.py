@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..baselines.protocol import Baseline
 from ..bfloat16 import in_bfloat16
 from ..errors import Message, OpenError
 from ..foreign_code.consent import Consent
@@ -100,8 +101,15 @@ def reopened(
     allowed = {"trust_pickle": asked.trust_pickle, "download": asked.download}
     # The weights are those that the session keeps: a library's cache may be another one by now.
     spec = replace(history.spec, task=history.task, pretrained="", **allowed)
-    weights = store.get(history.state("s0").weights)
+    root = history.state("s0")
     prepared = yield from prepare(spec, token, consent)
+    try:
+        weights = store.get(root.weights, root.id)
+    except OpenError:
+        # All states hang on the original. Its own source may still give it, bit for bit.
+        if not store.put_again(root.weights, prepared.opened.model.state_dict()):
+            raise
+        weights = store.get(root.weights, root.id)
     if in_bfloat16(prepared.opened.model) and not any(one.dtype is torch.bfloat16 for one in weights.values()):
         # As versions before opened every model.
         prepared = yield from prepare(replace(spec, float32=True), token, consent)
@@ -115,10 +123,19 @@ def reopened(
         prepared = replace(prepared, spec=replace(prepared.spec, ignore_unused=True))
         analysis = yield from analysed(prepared, token)
     check_structures(analysis, history)
+    lost = [one for one in (*history.states.values(), *history.baselines.values()) if not _is_there(one, store)]
+    if lost:
+        template = "The weights of {names} are missing. Restore them from a backup; everything else can still be used."
+        names = ", ".join(one.id for one in lost)
+        history.notes = (*history.notes, Message("session.missing_weights", template, {"names": names}))
     info = None if prepared.task is None else described(prepared.task, prepared.opened.model)
     if info is not None:
         info = replace(info, notes=(*info.notes, *_read_otherwise(history, info)))
     return LoadedModel(prepared, analysis, prepared.task, info, opened, consent)
+
+
+def _is_there(one: State | Baseline, store: WeightStore) -> bool:
+    return not one.weights or store.path(one.weights).exists()
 
 
 def _with_kept_weights(prepared: Prepared, pretrained: str) -> Prepared:

@@ -47,8 +47,9 @@ from ..sources.named_code import by_hand, code_of, require_consent
 from ..sources.nan_check import no_numbers
 from ..sources.open import named_by_hand
 from ..sources.protocol import ModelSpec
+from ..storage.checked_weights import checked_weights
 from ..storage.folder_lock import Holder
-from ..storage.paths import absolute_to
+from ..storage.paths import DIGEST, absolute_to
 from ..storage.serialization import to_plain
 from ..storage.weight_store import GIGABYTE, WeightStore
 from ..structures.analysis import Analysis, Mask, from_identities, identities
@@ -863,6 +864,8 @@ class Session:
     def _trained(self, parent: State, weights: str, trust_pickle: bool) -> nn.Module:
         """A state's model with weights from a file; raises OpenError for those that it cannot have."""
         model = self._fresh(parent)
+        if DIGEST.fullmatch(Path(path).stem):
+            checked_weights(Path(path))
         path = absolute_to(Path.cwd())(weights)
         model.load_state_dict(read_weights(path, model, trust_pickle), strict=False)
         if named := no_numbers(model):
@@ -876,7 +879,7 @@ class Session:
         They take no memory of their own then, until something runs the original again.
         """
         model, root = self.loaded.prepared.opened.model, self.history.state("s0")
-        stored = self.store.get(root.weights)
+        stored = self.store.get(root.weights, root.id)
         for name, tensor in model.state_dict(keep_vars=True).items():
             if (kept := stored.get(name)) is not None and (kept.shape, kept.dtype) == (tensor.shape, tensor.dtype):
                 tensor.data = kept

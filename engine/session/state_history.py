@@ -126,6 +126,10 @@ class StateHistory:
         """sha256 of the weights of all states and baselines."""
         return frozenset(one.weights for one in (*self.states.values(), *self.baselines.values()))
 
+    def owner(self, weights: str) -> str:
+        """The states and baselines that have weights, by their sha256, for a sentence."""
+        return ", ".join(one.id for one in (*self.states.values(), *self.baselines.values()) if one.weights == weights)
+
     @property
     def present(self) -> State:
         """The state that it was left at, until there is a further one; else the last."""

@@ -29,6 +29,7 @@ from ..session.state_history import StateHistory
 from ..session.state_text import model_name
 from ..session.structures_file import STRUCTURES
 from ..storage.atomic_files import not_written, staged_write
+from ..storage.checked_weights import damaged_weights
 from ..storage.serialization import to_json
 from .anonymise import stripped, stripped_history
 from .report import report_of, this_machine
@@ -74,10 +75,14 @@ def write_bundle(
                 archive.writestr(name, data)
             for number, (name, file) in enumerate(files.items(), 1):
                 yield weights_progress(number, len(files))
+                hashed = hashlib.sha256()
                 with file.open("rb") as source, archive.open(_stored(name, file), "w") as member:
                     while data := source.read(PIECE):
                         check(token)
+                        hashed.update(data)
                         member.write(data)
+                if hashed.hexdigest() != file.stem:  # whoever gets the bundle could not open it
+                    raise damaged_weights(file, history.owner(file.stem), f"sha256 {hashed.hexdigest()}")
     except OSError as error:
         raise not_written(path, error) from error
     return path

@@ -4,7 +4,6 @@ The folder is somebody's file by then: weights are safetensors that must fit the
 data of declared types, and nothing outside of the folder is read.
 """
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,15 +13,15 @@ from typing import Any, cast
 import msgspec
 import torch
 
-from ..errors import Message, OpenError, SecateurError
-from ..jobs import CancelToken, Job, NeverCancelled, Progress, part_of
+from ..errors import OpenError, SecateurError
+from ..jobs import CancelToken, Job, NeverCancelled, Progress
 from ..recipes.recipe import recipe_of
 from ..recipes.steps import Open
 from ..recovery.protocol import RecoverySettings, require_possible
 from ..session.session import Session
 from ..session.state_history import LOG, StateHistory, is_project
 from ..session.states import State, StateKind
-from ..storage.atomic_files import read_through
+from ..storage.checked_weights import checked_weights
 from ..storage.paths import absolute_to
 from ..storage.serialization import to_plain
 from ..storage.weight_store import WeightStore
@@ -73,7 +72,8 @@ def take_job(session: Session, folder: str, token: CancelToken = NEVER) -> Job[t
         if known is None:
             _require_possible(one, place / RESULTS)
             path = store.path(one.weights)
-            yield from part_of(Progress("Reading results", number, len(found)), _check(path, place, one, token))
+            yield Progress("Checking the weights", number, len(found))
+            _check(path, place)
             told = replace(one, metrics=one.metrics if same_task else (), timings=_there(one.timings))
             known = yield from session.take_recovered(here.id, told, str(path), token)
         made.append(known)
@@ -95,19 +95,16 @@ def _sets(removed: Mapping[str, list[int]]) -> dict[str, frozenset[int]]:
     return {key: frozenset(indices) for key, indices in removed.items() if indices}
 
 
-def _check(path: Path, place: Path, state: State, token: CancelToken) -> Job[None]:
+def _check(path: Path, place: Path) -> None:
     """Raise OpenError where a file of weights is outside of the job's folder, or is not what its name says."""
     _require_inside(path, place)
-    hashed, shown = hashlib.sha256(), Message("progress.job_weights", "Checking the weights")
     try:
-        yield from read_through(path, hashed.update, shown, token)
-    except OSError as error:
-        template = "Cannot read {path}: {error}. Copy the folder again."
-        words = error.strerror or str(error)
-        raise OpenError("job.weights_unread", template, path=str(path), error=words) from error
-    if hashed.hexdigest() != state.weights:
+        checked_weights(path)
+    except OpenError as error:
+        if error.message.code != "session.weights":
+            raise
         template = "{path} is incomplete or damaged. Copy the folder again."
-        raise OpenError("job.weights", template, path=str(path))
+        raise OpenError("job.weights", template, error.details, path=str(path)) from error
 
 
 def _require_possible(state: State, folder: Path) -> None:

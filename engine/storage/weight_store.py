@@ -1,6 +1,7 @@
 """The weights of a session's states: safetensors files named by the sha256 of what is in them.
 
-Equal weights are stored once, and a file that is there is whole. Tied tensors are written once, with their other names.
+Equal weights are stored once, and what is read is held against its name: a disk, or a hand, may have changed it since.
+Tied tensors are written once, with their other names.
 """
 
 import hashlib
@@ -13,10 +14,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
-from ..errors import Message, OpenError
+from ..errors import Message, OpenError, SecateurError
 from ..jobs import CancelToken, Job, Progress, part_of
 from .atomic_files import copy, staged_write
-from .file_limits import check_special
+from .checked_weights import checked_weights, damaged_weights, take_as_sound
 from .paths import DIGEST
 from .safetensors_io import write_tensors
 
@@ -47,17 +48,28 @@ class WeightStore:
             with temporary.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         (self.folder / "new").replace(self.path(digest))
+        take_as_sound(self.path(digest))
         return digest
 
-    def get(self, digest: str) -> dict[str, torch.Tensor]:
-        """Read a state dict back, tied names included."""
-        check_special(self.path(digest))
+    def put_again(self, digest: str, state_dict: Mapping[str, torch.Tensor]) -> bool:
+        """Write a state dict whose file is missing or damaged; False where it is another one, or cannot be written."""
+        was_there = {path.name for path in self.folder.glob("*.safetensors")}
         try:
-            tensors = load_file(self.path(digest))
-            aliases = _aliases(self.path(digest))
+            found = self.put(state_dict)
+        except SecateurError:
+            return False
+        if found != digest and self.path(found).name not in was_there:
+            self.path(found).unlink()
+        return found == digest
+
+    def get(self, digest: str, owner: str = "") -> dict[str, torch.Tensor]:
+        """Read a state dict back, tied names included; raises OpenError as `checked_weights` does."""
+        path = checked_weights(self.path(digest), owner)
+        try:
+            tensors = load_file(path)
+            aliases = _aliases(path)
         except (OSError, SafetensorError) as error:
-            template = "The weights {path} of this session are missing or damaged. Restore them from a backup."
-            raise OpenError("session.weights", template, details=str(error), path=str(self.path(digest))) from error
+            raise damaged_weights(path, owner, str(error)) from error
         return tensors | {alias: tensors[name] for alias, name in aliases.items()}
 
     def path(self, digest: str) -> Path:
@@ -71,8 +83,8 @@ class WeightStore:
         return self.folder / f"{digest}.safetensors"
 
     def take(self, digests: Collection[str], other: "WeightStore", token: CancelToken) -> Job[None]:
-        """Copy weights from another store, those that are not here yet."""
-        missing = [one for one in digests if not self.path(one).exists()]
+        """Copy weights from another store, those that are not here yet; what it lacks itself is left out."""
+        missing = [one for one in digests if not self.path(one).exists() and other.path(one).exists()]
         for number, digest in enumerate(missing, 1):
             words = {"number": number, "count": len(missing)}
             shown = Message("progress.weights", "Weights {number} of {count}", words)
@@ -85,7 +97,7 @@ class WeightStore:
         files = sorted(self.folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
         size = sum(path.stat().st_size for path in files)
         for path in files:
-            if size > self.bound and path.stem not in needed:
+            if size > self.bound and DIGEST.fullmatch(path.stem) and path.stem not in needed:
                 size -= path.stat().st_size
                 path.unlink()
         return size

@@ -41,7 +41,7 @@ def artifacts_of(session: Session, name: str) -> tuple[Artifacts, State]:
 
 def model_of(session: Session, one: Baseline, factory: Callable[[], nn.Module], consent: Consent) -> nn.Module:
     """A baseline's module again, with its weights; a source's Python file runs only by its seal or with consent."""
-    weights = session.store.get(one.weights)
+    weights = session.store.get(one.weights, one.id)
     if one.source is None:
         removed, _ = from_identities(session.analysis, one.removed)
         return rebuild(factory, session.analysis, removed, one.edits, weights).eval()

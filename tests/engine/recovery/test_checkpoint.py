@@ -283,6 +283,19 @@ def test_a_damaged_file_is_set_aside_and_named(tmp_path: Path, capsys: pytest.Ca
     assert _recover(Checkpoint(path, "k")).steps == 24
 
 
+def test_a_page_of_zeros_in_a_file_is_damage_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "s1.pt"
+    with pytest.raises(Cancelled):
+        _recover(Checkpoint(path, "k", pause=0.0), stop_at=9)
+    found = Checkpoint(path, "k").load()
+    assert found is not None
+    weight = next(one for one in found["student"].values() if one.numel() > 8).numpy().tobytes()
+    content = path.read_bytes()
+    assert weight in content
+    path.write_bytes(content.replace(weight, bytes(len(weight))))
+    assert Checkpoint(path, "k").load() is None and "set aside" in capsys.readouterr().err
+
+
 def test_patience_ends_a_training_that_gets_no_better() -> None:
     settings = RecoverySettings(epochs=9, learning_rate=1e-9, threads=1, patience=2)
     result = finish(fine_tune(_net(), _net(), ToyTask(), settings))

@@ -24,6 +24,7 @@ from secateur.engine.sharing.session_files import save_project
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.storage import atomic_files, folder_lock
 from secateur.engine.targets.protocol import TargetSpec
+from secateur.engine.tasks.protocol import Split
 from secateur.engine.workflows.measure import measure_states
 
 from .small import write_project
@@ -185,6 +186,70 @@ def test_a_later_version_is_not_misread(session: Session, saved: Path) -> None:
     (saved / PROJECT).write_text(json.dumps(content))
     with pytest.raises(OpenError, match="newer version"):
         opened(session, saved)
+
+
+def weights_of(project: Path, state: str) -> Path:
+    """The file of a state's weights."""
+    history = StateHistory(project)
+    history.read()
+    return project / "weights" / f"{history.state(state).weights}.safetensors"
+
+
+def zero_half_a_layer(file: Path, name: str = "block.conv1.weight") -> None:
+    """In place, and as the file was before to all that does not read it."""
+    before, content = file.stat(), bytearray(file.read_bytes())
+    header = int.from_bytes(content[:8], "little")
+    begin, end = json.loads(content[8 : 8 + header])[name]["data_offsets"]
+    content[8 + header + begin : 8 + header + (begin + end) // 2] = bytes((begin + end) // 2 - begin)
+    file.write_bytes(content)
+    assert (before.st_ino, before.st_size) == (file.stat().st_ino, file.stat().st_size)
+
+
+def test_damaged_weights_of_a_state_are_named_and_the_other_states_stay_open(
+    session: Session, saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    zero_half_a_layer(weights_of(saved, "s1"))
+    assert not opened(session, saved).changed
+    for use in (session.model, lambda state: finish(session.evaluate(state, Split.TEST))):
+        with pytest.raises(OpenError, match=r"The weights of s1 are missing or damaged: .*safetensors"):
+            use("s1")
+    whole = finish(session.evaluate("s0", Split.TEST))
+    assert whole.value == session.history.state("s0").metrics[0].value
+    out, asked = tmp_path / "out", ["export", str(saved), "--to", "onnx", "--out", str(tmp_path / "out"), "--state"]
+    out.mkdir()
+    assert main([*asked, "s1"]) == 2 and not any(out.iterdir())
+    assert main(["bundle", str(saved), "--with-weights", "--out", str(tmp_path / "b.zip")]) == 2
+    assert capsys.readouterr().err.count("The weights of s1 are missing or damaged") == 2
+    assert not (tmp_path / "b.zip").exists()
+    assert main([*asked, "s0"]) == 0 and any(out.iterdir())
+
+
+def test_a_damaged_original_is_written_again_where_its_source_still_gives_it(
+    session: Session, saved: Path, tmp_path: Path
+) -> None:
+    file = weights_of(saved, "s0")
+    whole = file.read_bytes()
+    zero_half_a_layer(file)
+    opened(session, saved)
+    assert file.read_bytes() == whole and session.model("s1") is not None
+    zero_half_a_layer(file)
+    code = tmp_path / "mine" / "model.py"
+    code.write_text(code.read_text().replace("manual_seed(0)", "manual_seed(1)"))
+    count = len(list((saved / "weights").iterdir()))
+    with pytest.raises(OpenError, match="The weights of s0 are missing or damaged"):
+        opened(session, saved, trust_code=True)
+    assert len(list((saved / "weights").iterdir())) == count
+
+
+def test_a_state_whose_weights_are_gone_is_named_and_the_others_open_and_are_saved(
+    session: Session, saved: Path, tmp_path: Path
+) -> None:
+    weights_of(saved, "s1").unlink()
+    (note,) = opened(session, saved).changed
+    assert str(note).startswith("The weights of s1 are missing.")
+    assert session.model("s0") is not None
+    finish(save_project(session, str(tmp_path / "again"), "s0"))
+    assert weights_of(tmp_path / "again", "s0").is_file() and not weights_of(tmp_path / "again", "s1").exists()
 
 
 def test_a_damaged_history_is_opened_as_far_as_it_can_be_read(session: Session, saved: Path) -> None:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from secateur.engine.errors import OpenError, SecateurError
-from secateur.engine.jobs import NeverCancelled
+from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.storage.weight_store import WeightStore
 
 
@@ -72,13 +72,37 @@ def test_nothing_is_removed_below_the_bound(tmp_path: Path) -> None:
     assert store.path(digest).exists()
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "zeroed"])
 def test_missing_or_damaged_weights_are_a_sentence(tmp_path: Path, damage: str) -> None:
     store = WeightStore(tmp_path)
     path = store.path(digest := store.put({"w": torch.ones(300)}))
-    path.unlink() if damage == "missing" else path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(OpenError, match="missing or damaged"):
-        store.get(digest)
+    store.get(digest)
+    harmed = path.read_bytes()[:-50]
+    path.unlink() if damage == "missing" else path.write_bytes(harmed + bytes(50) * (damage == "zeroed"))
+    with pytest.raises(OpenError, match="The weights of s7 are missing or damaged"):
+        store.get(digest, "s7")
+    assert store.put_again(digest, {"w": torch.ones(300)}) and store.get(digest)["w"].sum() == 300
+    assert not store.put_again("0" * 64, {"w": torch.ones(7)}) and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_is_hashed_once_for_as_long_as_nobody_writes_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = WeightStore(tmp_path / "one").put({"w": torch.ones(300)})
+    finish(WeightStore(tmp_path / "other").take([digest], WeightStore(tmp_path / "one"), NeverCancelled()))
+    path, hashed, plainly = WeightStore(tmp_path / "other").path(digest), [], hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda *given: hashed.append(given) or plainly(*given))
+    for count in (0, 1, 1):
+        WeightStore(tmp_path / "other").get(digest)
+        assert len(hashed) == count
+        if not count:
+            os.utime(path, (1, 1))
+
+
+def test_what_is_no_file_of_ours_is_never_removed(tmp_path: Path) -> None:
+    (tmp_path / "mine.safetensors").write_bytes(b"1")
+    WeightStore(tmp_path, bound=0).collect(set())
+    assert (tmp_path / "mine.safetensors").exists()
 
 
 def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
