@@ -50,6 +50,7 @@ from ..tasks.protocol import (
     FOUND_PREPROCESSING,
     GREY,
     PACKING,
+    TOKENIZER,
     Metric,
     Split,
     Task,
@@ -59,7 +60,7 @@ from ..tasks.protocol import (
     option,
 )
 from ..tasks.sample_tokens import sample_tokens
-from ..tasks.tokens import FILE, LENGTH, WITH_TEXT, beside_data
+from ..tasks.tokens import LENGTH, WITH_TEXT, beside_data
 from ..tasks.user_task import UserTask
 from ..text.format import thousands
 from ..tracing.tree import outputs_of, tensors_of
@@ -234,7 +235,7 @@ def with_tokenizer(task: TaskSpec, model: ModelSpec) -> TaskSpec:
         return task
     code = model.source.rpartition(":")[0] or model.source
     places = [folder_of(model), *(Path(path).parent for path in (model.weights, code) if path)]
-    found = next((file for place in places if place is not None and (file := place / FILE).is_file()), None)
+    found = next((file for place in places if place is not None and (file := place / TOKENIZER).is_file()), None)
     return task if found is None else replace(task, options=(*task.options, ("tokenizer", str(found))))
 
 

@@ -32,19 +32,20 @@ from ..session.state_history import StateHistory
 from ..session.state_text import model_name
 from ..session.states import PlanIntent, State, StateKind
 from ..sources.protocol import ModelSpec
+from ..storage.checked_weights import checked_weights
 from ..sources.spec_paths import change_model
 from ..storage.file_limits import read_whole
 from ..storage.paths import Change
 from ..storage.serialization import from_json, to_json
-from ..tasks.protocol import TaskSpec
+from ..tasks.protocol import TOKENIZER, TOKENIZER_NOTES, TaskSpec
 
 SCHEMA = 1
 JOB, RESULTS = "job.json", "results"
 START, SLURM, CONSTRAINTS, README = "run.sh", "slurm.sbatch", "constraints.txt", "README.md"
-WEIGHTS, COPIES = "weights.safetensors", "files"
+COPIES = "files"
 COPIED = 1 << 30
 """Bytes up to which a file of the model goes along."""
-OWN = frozenset({RECIPE, JOB, START, SLURM, CONSTRAINTS, README, WEIGHTS, COPIES})
+OWN = frozenset({RECIPE, JOB, START, SLURM, CONSTRAINTS, README, COPIES})
 """Names that a job's folder has before it runs."""
 JOB_BYTES = 1 << 20
 """Bytes of what the folder says of itself."""
@@ -101,12 +102,13 @@ def write_job(
     if task is None:
         raise PlanError("job.no_data", "A recovery needs data. Attach data first.")
     base, cuts = _base(history.path_to(state))
-    kept = weights / f"{base.weights}.safetensors"
+    kept = checked_weights(weights / f"{base.weights}.safetensors", base.id)
     check_destination(folder, 2 * kept.stat().st_size, folder=True, is_ours=is_unstarted)
     yield Progress("Writing the job")
     with staged_folder(folder, is_unstarted) as place:
         if base.kind is not StateKind.ORIGINAL:
-            shutil.copyfile(kept, place / WEIGHTS)
+            (place / COPIES).mkdir()
+            shutil.copyfile(kept, place / COPIES / kept.name)
         check(token)
         model = replace(opening.intent.model, task=task)
         moved, left = _with_copies(model, place)
@@ -164,7 +166,7 @@ def _steps(base: State, cuts: Iterable[State], place: Path) -> Iterable[Plan | C
     if base.removed:
         yield from (Plan(PlanIntent(), Numbers(removed=base.removed)), Cut())
     if base.kind is not StateKind.ORIGINAL:
-        yield Attach(AttachIntent(str(place / WEIGHTS)))
+        yield Attach(AttachIntent(str(place / COPIES / f"{base.weights}.safetensors")))
     before = base
     for one in cuts:
         removed = taken(before.removed, one.removed)
@@ -174,23 +176,42 @@ def _steps(base: State, cuts: Iterable[State], place: Path) -> Iterable[Plan | C
 
 def _with_copies(model: ModelSpec, place: Path) -> tuple[ModelSpec, tuple[str, ...]]:
     """A model whose files are copied into the folder, and the paths of what is too large, or is data: that stays."""
-    moved, left, bases = dict[str, str](), list[str](), dict[Path, Path]()
+    moved, left, bases, copies = dict[str, str](), list[str](), dict[Path, Path](), place / COPIES
     for part in sorted(parts_of(model, model.task), key=lambda part: not part.path.endswith(SOURCE)):
+        if part.role is Role.TOKENIZER and source.is_dir():
+            source /= TOKENIZER
         source = Path(os.path.abspath(part.path))
         if part.path in moved or not source.exists():
             continue
-        if part.role is Role.DATA or not source.is_file() or source.stat().st_size > COPIED:
+        files = [source, *_beside(source, part.role)] if source.is_file() and part.role is not Role.DATA else []
+        if not files or sum(one.stat().st_size for one in files) > COPIED:
             left.append(part.path)
             continue
-        (place / COPIES).mkdir(exist_ok=True)
+        copies.mkdir(exist_ok=True)
         if part.role in (Role.MODEL, Role.TASK) and source.suffix == SOURCE:
-            moved[part.path] = str(_copy_code(source, place / COPIES, bases))
+            moved[part.path] = str(_copy_code(source, copies, bases))
             continue
-        names = (source.name, *(f"{number}-{source.name}" for number in count(1)))
-        target = next(one for name in names if not (one := place / COPIES / name).exists())
-        shutil.copyfile(source, target)
-        moved[part.path] = str(target)
+        # Each keeps its name, which may say what it is; where another file has it, they get a folder of their own.
+        folders = (copies / str(number) if number else copies for number in count())
+        names = [file.relative_to(source.parent) for file in files]
+        target = next(one for one in folders if not any((one / name).exists() for name in names))
+        for file, name in zip(files, names, strict=True):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target / name)
+        moved[part.path] = str(target / source.name)
     return change_model(model, lambda path: moved.get(path, path)), tuple(dict.fromkeys(left))
+
+def _beside(source: Path, role: Role) -> tuple[Path, ...]:
+    """Files that whoever reads one reads too, from its folder: they are copied with it."""
+    if role is Role.TOKENIZER:
+        found = (source.with_name(name) for name in TOKENIZER_NOTES)
+        return tuple(file for file in found if file.is_file())
+    if source.suffix.lower() == ".onnx":
+        from ..sources.onnx_file import data_files  # loads torch
+
+        return data_files(source)
+    return ()
+
 
 
 def _copy_code(file: Path, copies: Path, bases: dict[Path, Path]) -> Path:

@@ -50,7 +50,7 @@ class OnnxFile:
         from ..runtime import onnx_module
 
         path = Path(spec.source).expanduser().absolute()
-        copies = (Path(onnx_module.__file__), path, *_beside(path))
+        copies = (Path(onnx_module.__file__), path, *data_files(path))
         return FactoryCode(
             "from onnx_module import OnnxModule, read_graph\n\n\n"
             f"def make_model():\n    return OnnxModule(read_graph(folder + {quoted('/' + path.name)}))",
@@ -171,14 +171,15 @@ def _load_external(path: Path, tensor: "onnx.TensorProto") -> None:
     del tensor.external_data[:]
 
 
-def _beside(path: Path) -> tuple[Path, ...]:
-    """Files with data of an ONNX file that `read_model` reads."""
+def data_files(path: Path) -> tuple[Path, ...]:
+    """Files with data of an ONNX file that `read_model` reads, in its folder or below."""
     import onnx
 
     proto = onnx.load_model_from_string(path.read_bytes())
     external = (one for one in _tensors(proto) if one.data_location == onnx.TensorProto.EXTERNAL)
     places = {entry.value for one in external for entry in one.external_data if entry.key == "location"}
-    return tuple(path.parent / place for place in sorted(places))
+    files = (path.parent / place for place in sorted(places) if ".." not in Path(place).parts)
+    return tuple(file for file in files if file.is_relative_to(path.parent) and file.is_file())
 
 
 def _graph(path: Path, proto: "onnx.ModelProto") -> "Graph":

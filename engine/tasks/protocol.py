@@ -255,6 +255,9 @@ BATCHES = {"coco": 4, "ultralytics": 16}
 BYTES = "bytes"
 """The option "tokenizer" of models that read text byte by byte."""
 
+TOKENIZER, TOKENIZER_NOTES = "tokenizer.json", ("special_tokens_map.json", "tokenizer_config.json")
+"""A tokenizer's file, and those beside it that name its special tokens."""
+
 
 def option(spec: TaskSpec, name: str, default: str = "") -> str:
     """An option of a specification."""

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from ..errors import DataError, Message
 from ..storage.file_limits import parse_json, read_whole
 from .packages import require_package
-from .protocol import BYTES, TaskSpec, option
+from .protocol import BYTES, TOKENIZER, TOKENIZER_NOTES, TaskSpec, option
 
-FILE = "tokenizer.json"
 LENGTH = 128
 """Tokens of a sample, where nothing else is said."""
 WITH_TEXT = ("csv", "parquet", "text")
@@ -173,13 +172,13 @@ def _shortened(text: str) -> str:
 
 def tokenizer_in(where: Path) -> Path:
     """The tokenizer.json that a path means: itself, or the one in a folder."""
-    return where / FILE if where.is_dir() else where
+    return where / TOKENIZER if where.is_dir() else where
 
 
 def beside_data(spec: TaskSpec) -> Path:
     """Where the tokenizer.json of some data would lie."""
     data = Path(spec.path)
-    return (data if data.is_dir() else data.parent) / FILE
+    return (data if data.is_dir() else data.parent) / TOKENIZER
 
 
 def length_of(spec: TaskSpec) -> int:
@@ -216,7 +215,7 @@ def _special(tokenizer: Any, folder: Path, role: str, usual: tuple[str, ...]) ->
 def _said(folder: Path, role: str) -> list[str]:
     """What the files of a Hugging Face model call a special token."""
     said: list[str] = []
-    for file in (folder / "special_tokens_map.json", folder / "tokenizer_config.json"):
+    for file in (folder / name for name in TOKENIZER_NOTES):
         try:
             content = parse_json(read_whole(file, error=DataError))
         except (OSError, ValueError):

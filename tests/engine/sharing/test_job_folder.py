@@ -5,10 +5,16 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Split as SplitAt
 
 from secateur.engine.cli.main import main
 from secateur.engine.errors import ExportError, OpenError, PlanError
@@ -20,11 +26,13 @@ from secateur.engine.recipes.replay import replay
 from secateur.engine.recipes.steps import Attach, Cut, Open, Plan, Recover
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.session.session import Session
+from secateur.engine.session.state_history import StateHistory
 from secateur.engine.session.states import StateKind
 from secateur.engine.sharing.job_folder import write_job
 from secateur.engine.sharing.job_results import save_job, take_job
 from secateur.engine.sharing.session_files import save_project
-from secateur.engine.tasks.protocol import TaskSpec
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.tasks.protocol import TaskSpec, option
 
 from ..session.small import write_project
 
@@ -137,7 +145,7 @@ def test_a_trained_state_is_taken_by_its_weights(made: tuple[Session, Path], tmp
     steps = read_recipe(tmp_path / "again" / "recipe.json").steps
     assert [type(one) for one in steps] == [Open, Plan, Cut, Attach, Recover]
     stored = session.store.path(trained.weights)
-    assert (tmp_path / "again" / "weights.safetensors").read_bytes() == stored.read_bytes()
+    assert (tmp_path / "again" / "files" / stored.name).read_bytes() == stored.read_bytes()
     assert "--gres=gpu:1" in (tmp_path / "again" / "slurm.sbatch").read_text()
 
 
@@ -287,25 +295,101 @@ exit $code
 """Stands in the place of `sbatch`, and waits for the end of the job."""
 
 
+READER = """
+import torch
+from torch import nn
+
+
+class Reader(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.one, self.two = nn.Embedding(8, 12), nn.Linear(12, 24), nn.Linear(24, 8)
+
+    def forward(self, input_ids, attention_mask=None):
+        return self.two(self.one(self.table(input_ids)).relu())
+
+
+def make():
+    torch.manual_seed(0)
+    return Reader()
+"""
+TOKENS = {"a": 0, "b": 1, "c": 2, "d": 3, "<hole>": 4, "[MASK]": 5, "[UNK]": 6, "[PAD]": 7}
+
+
+def reader_session(folder: Path) -> Session:
+    """A reader of masked text with a checkpoint and a tokenizer whose neighbour names the mask; opened and cut."""
+    mine = folder / "mine"
+    mine.mkdir(parents=True)
+    (mine / "parts.py").write_text(READER)
+    (mine / "model.py").write_text("from parts import *\n")
+    torch.manual_seed(1)
+    made = vars(import_file(mine / "parts.py", FULL_CONSENT))["Reader"]()
+    (mine / "run 3").mkdir()
+    save_file({name: one.clone() for name, one in made.state_dict().items()}, mine / "run 3" / "model.safetensors")
+    tokenizer = Tokenizer(WordLevel(TOKENS, "[UNK]"))
+    tokenizer.pre_tokenizer = SplitAt("", "isolated")
+    tokenizer.save(str(mine / "tokenizer.json"))
+    (mine / "special_tokens_map.json").write_text(json.dumps({"mask_token": "<hole>"}))
+    (mine / "text").mkdir()
+    for split in ("train", "val", "test"):
+        (mine / "text" / f"{split}.txt").write_text("abcd" * 200)
+    options = (("tokenizer", str(mine / "tokenizer.json")), ("length", "8"), ("purpose", "masked"))
+    task = TaskSpec("text", str(mine / "text"), batch=16, options=options)
+    session = Session(folder / "session")
+    checkpoint = str(mine / "run 3" / "model.safetensors")
+    opened = finish(session.open(ModelSpec(f"{mine / 'model.py'}:make", weights=checkpoint, task=task)))
+    removed = opened.analysis.empty()
+    for one in opened.analysis.sets:
+        removed[one.first : one.first + one.count // 3] = True
+    finish(session.cut("s0", removed))
+    return session
+
+
+def test_checkpoint_and_tokenizer_go_along_with_what_is_read_beside_them(tmp_path: Path) -> None:
+    session = reader_session(tmp_path)
+    _, left = finish(save_job(session, "s1", str(tmp_path / "job"), SETTINGS, "cpu"))
+    session.close()
+    assert left == (str(tmp_path / "mine" / "text"),)
+    opening = read_recipe(tmp_path / "job" / "recipe.json").steps[0]
+    assert isinstance(opening, Open) and opening.intent.model.task is not None
+    task = opening.intent.model.task
+    copies = tmp_path / "job" / "files"
+    for copied, mine in (
+        (opening.intent.model.weights, "run 3/model.safetensors"),
+        (option(task, "tokenizer"), "tokenizer.json"),
+    ):
+        assert Path(copied).is_relative_to(copies)
+        assert Path(copied).read_bytes() == (tmp_path / "mine" / mine).read_bytes()
+    beside = Path(option(task, "tokenizer")).with_name("special_tokens_map.json")
+    assert beside.read_bytes() == (tmp_path / "mine" / "special_tokens_map.json").read_bytes()
+
+
 @pytest.mark.end_to_end
-@pytest.mark.parametrize(("way", "processes"), [("run.sh", 1), ("slurm.sbatch", 1), ("run.sh", 2)])
+@pytest.mark.parametrize(
+    ("begin", "data", "way", "processes"),
+    [
+        (cut_session, "data.npz", "run.sh", 1),
+        (cut_session, "data.npz", "slurm.sbatch", 1),
+        (cut_session, "data.npz", "run.sh", 2),
+        (reader_session, "text", "run.sh", 1),
+    ],
+)
 def test_a_job_is_written_run_by_its_script_elsewhere_and_read_by_the_command_line(
-    tmp_path: Path, capsys, way: str, processes: int
+    tmp_path: Path, capsys, begin: Callable[[Path], Session], data: str, way: str, processes: int
 ) -> None:
-    session = cut_session(tmp_path)
+    session, mine, moved = begin(tmp_path), tmp_path / "mine", tmp_path / "another machine"
     finish(save_project(session, str(tmp_path / "project"), "s1"))
+    here = finish(session.recover("s1", replace(SETTINGS, seed=0)))
     session.close()
     asked = ["job", str(tmp_path / "project"), "--out", str(tmp_path / "job"), "--epochs", "1", "--device", "cpu"]
     assert main([*asked, "--repair", "none", *["--shard"] * (processes > 1)]) == 0
     recover = read_recipe(tmp_path / "job" / "recipe.json").steps[-1]
     assert isinstance(recover, Recover) and recover.intent.epochs == 1
     assert ("is divided among them" in (tmp_path / "job" / "README.md").read_text()) == (processes > 1)
-    moved = tmp_path / "another machine"
     (tmp_path / "job").rename(moved)
-    (tmp_path / "mine" / "data.npz").rename(tmp_path / "there.npz")
-    (tmp_path / "mine" / "model.py").unlink()
-    (tmp_path / "mine" / "parts.py").rename(tmp_path / "parts.py")
-    words = ["--moved", f"{tmp_path / 'mine' / 'data.npz'}={tmp_path / 'there.npz'}"]
+    mine.rename(tmp_path / "gone")  # there is nothing of this machine there, but for the data
+    (tmp_path / "gone" / data).rename(there := tmp_path / f"there{Path(data).suffix}")
+    words = ["--moved", f"{mine / data}={there}"]
     command, cwd = [str(moved / way), *words], Path("/")
     if way == "slurm.sbatch":
         (tmp_path / "sbatch").write_text(SBATCH)
@@ -314,10 +398,12 @@ def test_a_job_is_written_run_by_its_script_elsewhere_and_read_by_the_command_li
     environment |= {"PROCESSES": str(processes), "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}"}
     done = subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False, timeout=170)
     assert done.returncode == 0, done.stderr
-    (tmp_path / "there.npz").rename(tmp_path / "mine" / "data.npz")
-    for name in ("model.py", "parts.py"):
-        shutil.copyfile(moved / "files" / name, tmp_path / "mine" / name)
+    there.rename(tmp_path / "gone" / data)
+    (tmp_path / "gone").rename(mine)
     capsys.readouterr()
     assert main(["job", str(tmp_path / "project"), "--results", str(moved), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert [(one["id"], one["parent"]) for one in told["states"]] == [("s2", "s1")] and told["metrics"]["s2"]["n"] == 48
+    assert [(one["id"], one["parent"]) for one in told["states"]] == [("s2", "s1")] and told["metrics"]["s2"]["n"]
+    read = StateHistory(tmp_path / "project")
+    read.read()
+    assert processes > 1 or read.state("s2").weights == here.weights  # as this machine makes it
