@@ -1,10 +1,17 @@
 """What every test of the engine starts from."""
 
+import math
 import random
 
 import numpy as np
 import pytest
 import torch
+
+from secateur.engine.recovery import finetune
+
+# How often a training tells where it stands goes by its steps here, and not by the clock: how much is told, and when it
+# is told so that a test can stop it, is then the same however busy the machine is.
+finetune.SILENCE = math.inf
 
 
 def _seed() -> None:
