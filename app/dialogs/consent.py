@@ -53,6 +53,11 @@ QUESTIONS = {
         warning=RUNS_ANY_CODE,
         verb=QT_TRANSLATE_NOOP(CONTEXT, "Trust this code and open"),
     ),
+    "source.changed_code": Question(
+        title=RUNS_CODE,
+        warning=RUNS_ANY_CODE,
+        verb=QT_TRANSLATE_NOOP(CONTEXT, "Trust this code and open"),
+    ),
     "source.machine": Question(
         title=QT_TRANSLATE_NOOP(CONTEXT, "Measure on another machine?"),
         warning=QT_TRANSLATE_NOOP(CONTEXT, "{file} names that machine. Python runs there with your login."),

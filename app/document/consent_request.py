@@ -9,6 +9,7 @@ CONSENTS = {
     "checkpoint.pickle": "trust_pickle",
     "program.pickle": "trust_pickle",
     "source.code": "trust_code",
+    "source.changed_code": "trust_code",
     "source.machine": "trust_code",
     "source.download": "download",
     "source.pretrained": "download",

@@ -28,6 +28,7 @@ HINTS = {
     "task.vocabulary": "--tokenizer",
     "table.purpose": "--label NAME, --purpose",
     "table.pairs": "--purpose similarity, --features NAME",
+    "source.changed_code": "--trust-code",
     "source.code": "--trust-code",
     "source.download": "--download",
     "source.machine": "--trust-code",

@@ -10,8 +10,8 @@ from pathlib import Path
 from ..errors import ExportError
 from ..foreign_code.consent import FULL_CONSENT
 from ..recipes.compatibility import Mode
-from ..recipes.find_recipe import recipe_at
-from ..recipes.recipe import code_in, recipe_bytes, sealed_consent, with_model
+from ..recipes.find_recipe import consent_at, recipe_at
+from ..recipes.recipe import code_in, recipe_bytes, with_model
 from ..recipes.replay import default_destination, replay
 from ..recipes.replay_result import Replay
 from ..recipes.steps import Export, Open, OpenIntent, Recipe
@@ -42,7 +42,9 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     recorded = recipe_at(path.absolute())
     recipe = with_model(recorded, lambda model: _model(model, arguments))
     task = task_spec(arguments)
-    consent = FULL_CONSENT if arguments.trust_code else sealed_consent(recorded) | by_hand(arguments.model, task)
+    consent = (
+        FULL_CONSENT if arguments.trust_code else consent_at(path.absolute(), recorded) | by_hand(arguments.model, task)
+    )
     consent.require(code_in(recipe), path)
     destination = replace(default_destination(path.absolute()), folder=arguments.out, overwrite=arguments.overwrite)
     content = hashlib.sha256(recipe_bytes(recipe)).hexdigest()

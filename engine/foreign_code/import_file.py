@@ -13,15 +13,10 @@ from types import ModuleType
 
 from ..errors import OpenError, SecateurError
 from ..text.format import byte_size
-from .consent import Consent
+from .consent import Consent, real_path
 from .network import no_downloads
-from .sys_path import SourceLoader, enter, origin, package_root
-
-SOURCE = ".py"
-"""The ending of what is run."""
-
-LARGEST = 32_000_000
-"""Bytes of a Python file."""
+from .read_code import importing
+from .sys_path import LARGEST, SOURCE, SourceLoader, enter, origin, package_root
 
 
 def import_file(
@@ -56,7 +51,7 @@ def import_file(
     root = package_root(file)
     enter(file, afresh)
     try:
-        with no_downloads(file.name, download):
+        with importing(real_path(file), consent.contents), no_downloads(file.name, download):
             return _execute(file, root)
     except SecateurError:
         raise

@@ -1,17 +1,19 @@
 """The modules of a project that a Python file imports, found by reading the source: nothing is run.
 
-For whoever copies a user's code: with these files, and no others of what may be a large folder, it can be imported.
+For whoever copies a user's code, or remembers what it was: with these files, and no others of what may be a large
+folder, it can be imported.
 """
 
 import ast
 import os
 from collections.abc import Iterator
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
-from .import_file import LARGEST, SOURCE
-from .sys_path import import_places, is_installed, package_root
+from .sys_path import LARGEST, SOURCE, import_places, is_installed, package_root
 
 PACKAGE_FILE = "__init__.py"
+ENDINGS = (SOURCE, *EXTENSION_SUFFIXES)
 
 
 def own_modules(file: Path) -> dict[Path, Path]:
@@ -43,14 +45,14 @@ def _files(place: Path, name: tuple[str, ...]) -> Iterator[Path]:
     """The files that importing a dotted name runs, as far as they are there."""
     for count in range(1, len(name) + 1):
         path = place.joinpath(*name[:count])
-        both = (path / PACKAGE_FILE, path.with_name(f"{path.name}{SOURCE}"))
-        yield from (one for one in both if os.path.isfile(one))
+        files = (path / PACKAGE_FILE, *(path.with_name(f"{path.name}{ending}") for ending in ENDINGS))
+        yield from (one for one in files if os.path.isfile(one))
 
 
 def _imports(file: Path, place: Path, places: list[Path]) -> Iterator[tuple[Path, tuple[str, ...]]]:
     """What a file imports: the place that it comes from, and its dotted name there."""
     try:
-        tree = ast.parse(file.read_bytes() if file.stat().st_size <= LARGEST else b"")
+        tree = ast.parse(file.read_bytes() if file.suffix == SOURCE and file.stat().st_size <= LARGEST else b"")
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return  # whoever imports it says what is wrong
     package = file.relative_to(place).parent.parts
@@ -70,4 +72,4 @@ def _imports(file: Path, place: Path, places: list[Path]) -> Iterator[tuple[Path
 
 
 def _begins(place: Path, top: str) -> bool:
-    return os.path.isfile(place / f"{top}{SOURCE}") or os.path.isdir(place / top)
+    return os.path.isdir(place / top) or any(os.path.isfile(place / f"{top}{ending}") for ending in ENDINGS)

@@ -23,6 +23,12 @@ from importlib.machinery import (
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from .read_code import admit
+
+SOURCE = ".py"
+"""The ending of what is run."""
+LARGEST = 32_000_000
+"""Bytes of a Python file."""
 ROOT_MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", ".git")
 """What stands in the root of a project."""
 
@@ -41,7 +47,18 @@ class SourceLoader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         """The code of the source, never of a cache."""
         path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
+        data = self.get_data(path)
+        admit(path, data)
+        return self.source_to_code(data, path)
+
+
+class ExtensionLoader(ExtensionFileLoader):
+    """Loads an extension module of the user's, once its content may run."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The module of the file."""
+        admit(self.path, Path(self.path).read_bytes())
+        return super().create_module(spec)
 
 
 def enter(file: Path, afresh: bool) -> None:
@@ -174,4 +191,4 @@ def _from_source(entry: str) -> FileFinder:
     """A hook of `sys.path_hooks` that finds no bytecode."""
     if not os.path.isdir(entry) or not _is_users(entry):
         raise ImportError(f"{entry} is no folder of a user's", path=entry)
-    return FileFinder(entry, (ExtensionFileLoader, EXTENSION_SUFFIXES), (SourceLoader, SOURCE_SUFFIXES))
+    return FileFinder(entry, (ExtensionLoader, EXTENSION_SUFFIXES), (SourceLoader, SOURCE_SUFFIXES))

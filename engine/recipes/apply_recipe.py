@@ -10,8 +10,8 @@ from ..session.states import OpenedModel
 from ..sources.named_code import by_hand, code_of
 from ..storage.paths import absolute_to
 from .compatibility import Fit, Mode
-from .find_recipe import recipe_at
-from .recipe import baselines_in, code_in, sealed_consent, with_model
+from .find_recipe import consent_at, recipe_at
+from .recipe import baselines_in, code_in, with_model
 from .replay import default_destination, fit_of, steps_again
 from .replay_result import Replay
 from .steps import Open
@@ -47,7 +47,7 @@ def open_recipe(
     named |= {"source": source, "weights": weights} if source else {}
     allowed = {"trust_pickle": trust_pickle, "trust_code": trust_code, "download": download}
     asked = with_model(recorded, lambda model: replace(model, **allowed, **named))
-    consent = FULL_CONSENT if trust_code else sealed_consent(recorded) | by_hand(source)
+    consent = FULL_CONSENT if trust_code else consent_at(path, recorded) | by_hand(source)
     consent.require(code_in(asked), path)
     first = asked.steps[0]
     assert isinstance(first, Open)
@@ -73,6 +73,6 @@ def apply_recipe(
     """
     path = Path(absolute_to(Path.cwd())(recipe))
     read = recipe_at(path)
-    consent = FULL_CONSENT if trust_code else session.loaded.consent | sealed_consent(read)
+    consent = FULL_CONSENT if trust_code else session.loaded.consent | consent_at(path, read)
     consent.require(code_of(*baselines_in(read)), path)
     return (yield from steps_again(read, session, session.opened(), mode, token, consent, default_destination(path)))

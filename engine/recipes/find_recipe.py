@@ -3,9 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+from ..foreign_code.consent import NO_CONSENT, Consent
 from ..session.bundle_file import Bundle, is_bundle, read_bundle
-from .recipe import RECIPE, read_recipe, recipe_from, with_model
-from .steps import Recipe
+from ..session.state_history import StateHistory, is_project
+from .recipe import RECIPE, read_recipe, recipe_from, sealed_consent, with_model
+from .steps import Open, Recipe
 
 
 def recipe_at(path: Path) -> Recipe:
@@ -13,6 +15,22 @@ def recipe_at(path: Path) -> Recipe:
     if is_bundle(path):
         return recipe_in(read_bundle(path))
     return read_recipe(path / RECIPE if path.is_dir() else path)
+
+
+def consent_at(path: Path, recipe: Recipe) -> Consent:
+    """What this user's seals consent to of the recipe at a path: its own, and that of the project that it lies in.
+
+    The one of the project counts for the model that the project is of: it is newer where code was allowed again since.
+    """
+    consent, folder = sealed_consent(recipe), path if path.is_dir() else path.parent
+    if not is_project(str(folder)):
+        return consent
+    history, first = StateHistory(folder), recipe.steps[0]
+    history.read()
+    assert isinstance(first, Open) and history.spec is not None
+    named, known = first.intent.model, history.spec
+    same = (named.source, named.arguments, named.task) == (known.source, known.arguments, history.task)
+    return consent | (history.consent or NO_CONSENT) if same else consent
 
 
 def recipe_in(bundle: Bundle) -> Recipe:

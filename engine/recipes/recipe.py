@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,12 +19,13 @@ from ..devices import CPU, check_threads
 from ..errors import OpenError, SecateurError
 from ..export.protocol import Exported
 from ..export.table import EXPORTERS
-from ..foreign_code.consent import NO_CONSENT, Consent, is_sealed, seal_of
+from ..foreign_code.consent import NO_CONSENT, Consent, consent_by, seal_of
 from ..recovery.protocol import RecoverySettings, as_recorded, require_possible
 from ..session.measurement_cache import listing
 from ..session.state_history import StateHistory, versions
 from ..session.states import PlanIntent, State, StateKind
-from ..sources.named_code import by_hand, code_of, seal
+from ..sources.named_code import code_of
+from ..sources.named_code import sealed_consent as consent_of_source
 from ..sources.protocol import ModelSpec
 from ..sources.spec_paths import change_model
 from ..storage.atomic_files import write
@@ -85,9 +86,12 @@ def recipe_of(
 def sealed(recipe: Recipe, history: StateHistory, consent: Consent) -> Recipe:
     """A recipe with this user's seal, where consent, or seals in its history, cover all code that it names."""
     for one in history.baselines.values():
-        if one.source is not None and is_sealed(one.seal, seal(source := replace(one.source, task=None))):
-            consent |= by_hand(source)
-    return replaced(recipe, seal=_seal(recipe)) if all(map(consent.covers, code_in(recipe))) else recipe
+        if one.source is not None and (own := consent_of_source(one.seal, replace(one.source, task=None))):
+            consent |= own
+    code = code_in(recipe)
+    if not all(map(consent.covers, code)) or consent.changed(code):
+        return recipe
+    return replaced(recipe, seal=seal_of(_named_by(recipe), code))
 
 
 def recorded(
@@ -132,26 +136,22 @@ def code_in(recipe: Recipe) -> list[str]:
 
 def is_own(recipe: Recipe) -> bool:
     """Whether this user has written a recipe, and it lies where it did."""
-    return is_sealed(recipe.seal, _seal(recipe))
+    return consent_by(recipe.seal, _named_by(recipe), code_in(recipe)) is not None
 
 
 def sealed_consent(recipe: Recipe) -> Consent:
-    """Consent to what a recipe names where this user has written it, and it lies where it did."""
-    if not is_own(recipe):
-        return NO_CONSENT
-    first = recipe.steps[0]
-    assert isinstance(first, Open)
-    return by_hand(first.intent.model, *baselines_in(recipe))
+    """Consent to what a recipe names, as it was when this user has written it, where it lies where it did."""
+    return consent_by(recipe.seal, _named_by(recipe), code_in(recipe)) or NO_CONSENT
 
 
-def _seal(recipe: Recipe) -> str:
-    """Of what a recipe runs, paths absolute: the model with its arguments, the task, stock models, other machines."""
+def _named_by(recipe: Recipe) -> list[Any]:
+    """What a recipe runs, paths absolute: the model with its arguments, the task, stock models, other machines."""
     first = recipe.steps[0]
     assert isinstance(first, Open)
     model = first.intent.model
     machines = [found] if (found := addresses_in(recipe)) else []
     code = [*code_in(recipe), baselines_in(recipe)]
-    return seal_of(["recipe", model.source, sorted(model.arguments.items()), *code, *machines])
+    return ["recipe", model.source, sorted(model.arguments.items()), *code, *machines]
 
 
 def with_model(recipe: Recipe, change: Callable[[ModelSpec], ModelSpec]) -> Recipe:

@@ -38,6 +38,7 @@ from ..workflows.learn_masks import masked_state
 from ..workflows.plan import searched
 from ..workflows.prune import made_before
 from .compatibility import Fit, Mode, fit, shown
+from .find_recipe import consent_at
 from .machines import require_goal_here, require_here
 from .recipe import code_in, is_own, read_recipe, sealed_consent, with_model
 from .replay_result import Replay
@@ -131,7 +132,7 @@ def run_recipe(
         trust_code: Consent to run the Python files that it names, where this user did not write it.
     """
     recipe = read_recipe(path)
-    consent = FULL_CONSENT if trust_code else sealed_consent(recipe)
+    consent = FULL_CONSENT if trust_code else consent_at(path, recipe)
     consent.require(code_in(recipe), path)
     if weights:
         recipe = with_model(recipe, lambda model: replace(model, weights=str(Path(weights).absolute())))

@@ -26,7 +26,7 @@ from ..device_list import Device, list_devices
 from ..devices import CPU, available, check_threads, device_for, device_named, placed
 from ..distributed import ALONE, group
 from ..errors import Message, OpenError, PlanError, SecateurError, TaskError
-from ..foreign_code.consent import NO_CONSENT, Consent
+from ..foreign_code.consent import FULL_CONSENT, NO_CONSENT, Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, staged
 from ..masks.gates import StructureGates
 from ..planning.marks import check_locks
@@ -43,7 +43,7 @@ from ..scoring.criteria import score as rate
 from ..scoring.score_options import Choices
 from ..scoring.share_search import SearchedPlan
 from ..sources.exported_folder import read_weights
-from ..sources.named_code import by_hand, code_of, require_consent
+from ..sources.named_code import by_hand, require_consent, runs
 from ..sources.nan_check import no_numbers
 from ..sources.open import named_by_hand
 from ..sources.protocol import ModelSpec
@@ -353,17 +353,16 @@ class Session:
             history = StateHistory(self.folder)
             history.read()
             assert history.spec is not None
-            sealed, known = history.is_sealed, by_hand(history.spec, history.task)
+            known = history.consent
             elsewhere = history.relocate(moved)
-            asked = history.spec if sealed else history.spec.without_consent
-            named = by_hand(history.spec, history.task)
-            consent = named if trust_code else known if sealed else NO_CONSENT
+            asked = history.spec.without_consent if known is None else history.spec
+            consent = FULL_CONSENT if trust_code else known or NO_CONSENT
             consent |= by_hand(*(new for _, new in moved))
-            consent.require(code_of(history.spec, history.task), self.folder)
+            consent.require(runs(replace(asked, task=history.task)), self.folder)
             self._loaded = yield from reopened(history, self.store, asked, token, consent)
             history.spec = asked
             history.mend()
-            if elsewhere or not sealed:
+            if elsewhere or trust_code or known is None:
                 history.write_to(self.folder, consent=True)
             self.history = history
             return self.opened()
@@ -427,6 +426,8 @@ class Session:
             self.history.read()
         else:
             self.history = project
+            if spec.trust_code:  # what was allowed is not asked about again
+                project.write_to(self.folder)
         self.history.notes = project.notes
         self.history.leave(saved.left)
         self._loaded, self._shown = saved.loaded, None
@@ -452,7 +453,7 @@ class Session:
             if absent is None:
                 return (yield from self._open_whole(bundle, spec, token))
         except OpenError as error:
-            if error.message.code in ("source.code", "checkpoint.pickle", "source.download"):
+            if error.message.code in ("source.code", "source.changed_code", "checkpoint.pickle", "source.download"):
                 raise
             absent = error.message
         shown = bundle.opened(absent)
@@ -864,9 +865,9 @@ class Session:
     def _trained(self, parent: State, weights: str, trust_pickle: bool) -> nn.Module:
         """A state's model with weights from a file; raises OpenError for those that it cannot have."""
         model = self._fresh(parent)
+        path = absolute_to(Path.cwd())(weights)
         if DIGEST.fullmatch(Path(path).stem):
             checked_weights(Path(path))
-        path = absolute_to(Path.cwd())(weights)
         model.load_state_dict(read_weights(path, model, trust_pickle), strict=False)
         if named := no_numbers(model):
             template = "{path} contains NaN or infinity: {weights}. Attach another checkpoint."

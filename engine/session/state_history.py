@@ -16,10 +16,10 @@ import msgspec
 from ..baselines.protocol import Baseline
 from ..baselines.spec_paths import change_baseline
 from ..errors import Message, OpenError, PlanError
-from ..foreign_code.consent import is_sealed, seal_of
+from ..foreign_code.consent import Consent, is_sealed, seal_of
 from ..jobs import NeverCancelled, finish
 from ..recovery.protocol import as_recorded
-from ..sources.named_code import seal
+from ..sources.named_code import seal, sealed_consent
 from ..sources.protocol import ModelSpec
 from ..sources.spec_paths import change_model
 from ..storage.atomic_files import copy, free, write
@@ -147,9 +147,9 @@ class StateHistory:
         return self.states[state]
 
     @property
-    def is_sealed(self) -> bool:
-        """Whether this user made it, with the code that it names."""
-        return self.spec is not None and is_sealed(self.seal, seal(replace(self.spec, task=self.task)))
+    def consent(self) -> Consent | None:
+        """Consent to the code that it names, as that was when this user sealed it; None where nobody here did."""
+        return None if self.spec is None else sealed_consent(self.seal, replace(self.spec, task=self.task))
 
     def next_id(self) -> str:
         """The id of the next state."""

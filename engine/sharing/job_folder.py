@@ -20,9 +20,8 @@ import msgspec
 
 from ..errors import OpenError, PlanError
 from ..export.staged_output import check_destination, staged_folder
-from ..foreign_code.import_file import SOURCE
 from ..foreign_code.own_modules import own_modules
-from ..foreign_code.sys_path import ROOT_MARKERS, import_places
+from ..foreign_code.sys_path import ROOT_MARKERS, SOURCE, import_places
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..recipes.recipe import RECIPE, code_in, recipe_bytes, taken, with_model, with_paths
 from ..recipes.steps import Attach, AttachIntent, Cut, Numbers, Open, Plan, Recipe, Recover
@@ -32,8 +31,8 @@ from ..session.state_history import StateHistory
 from ..session.state_text import model_name
 from ..session.states import PlanIntent, State, StateKind
 from ..sources.protocol import ModelSpec
-from ..storage.checked_weights import checked_weights
 from ..sources.spec_paths import change_model
+from ..storage.checked_weights import checked_weights
 from ..storage.file_limits import read_whole
 from ..storage.paths import Change
 from ..storage.serialization import from_json, to_json
@@ -178,9 +177,9 @@ def _with_copies(model: ModelSpec, place: Path) -> tuple[ModelSpec, tuple[str, .
     """A model whose files are copied into the folder, and the paths of what is too large, or is data: that stays."""
     moved, left, bases, copies = dict[str, str](), list[str](), dict[Path, Path](), place / COPIES
     for part in sorted(parts_of(model, model.task), key=lambda part: not part.path.endswith(SOURCE)):
+        source = Path(os.path.abspath(part.path))
         if part.role is Role.TOKENIZER and source.is_dir():
             source /= TOKENIZER
-        source = Path(os.path.abspath(part.path))
         if part.path in moved or not source.exists():
             continue
         files = [source, *_beside(source, part.role)] if source.is_file() and part.role is not Role.DATA else []
@@ -201,6 +200,7 @@ def _with_copies(model: ModelSpec, place: Path) -> tuple[ModelSpec, tuple[str, .
         moved[part.path] = str(target / source.name)
     return change_model(model, lambda path: moved.get(path, path)), tuple(dict.fromkeys(left))
 
+
 def _beside(source: Path, role: Role) -> tuple[Path, ...]:
     """Files that whoever reads one reads too, from its folder: they are copied with it."""
     if role is Role.TOKENIZER:
@@ -211,7 +211,6 @@ def _beside(source: Path, role: Role) -> tuple[Path, ...]:
 
         return data_files(source)
     return ()
-
 
 
 def _copy_code(file: Path, copies: Path, bases: dict[Path, Path]) -> Path:

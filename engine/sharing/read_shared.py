@@ -12,7 +12,6 @@ from ..session.bundle_file import is_bundle, read_bundle
 from ..session.state_history import StateHistory, is_project, versions
 from ..session.states import State
 from ..session.structures_file import STRUCTURES
-from ..sources.named_code import by_hand
 from ..storage.file_limits import JSON_BYTES, read_whole
 
 
@@ -85,9 +84,8 @@ def _of(history: StateHistory, state: str, known: Recipe | None) -> Recipe:
     intent = OpenIntent(model, told.threads, told.dtype, history.versions or told.versions or versions())
     found = RecipeContext(opening.outcome.widths, opening.outcome.data)
     path: list[State] = history.path_to(state)
-    consent = by_hand(history.spec, history.task) if history.is_sealed else NO_CONSENT
     recipe = recorded(path, intent, history.folder, tuple(history.baselines.values()), found)
-    return sealed(recipe, history, consent)
+    return sealed(recipe, history, history.consent or NO_CONSENT)
 
 
 def _end(recipe: Recipe | None) -> str:

@@ -8,8 +8,9 @@ Without it the user is asked (`--trust-code`, a dialog).
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from ..foreign_code.consent import FULL_CONSENT, NO_CONSENT, Consent, consent_to, is_sealed, seal_of
+from ..foreign_code.consent import FULL_CONSENT, NO_CONSENT, Consent, consent_by, consent_to, seal_of
 from ..tasks.protocol import TaskSpec
 from .protocol import DESCRIPTION, PYTHON_FILE, ModelSpec
 
@@ -53,7 +54,7 @@ def require_consent(spec: ModelSpec, sealed: str, folder: Path, trusted: bool) -
         folder: For the sentence.
         trusted: The user consented.
     """
-    consent = FULL_CONSENT if trusted else by_hand(spec) if is_sealed(sealed, seal(spec)) else NO_CONSENT
+    consent = FULL_CONSENT if trusted else sealed_consent(sealed, spec) or NO_CONSENT
     consent.require(code_of(spec), folder)
     return consent
 
@@ -64,7 +65,21 @@ def seal(spec: ModelSpec) -> str:
     Args:
         spec: What opening the folder will run, paths absolute.
     """
-    return seal_of([spec.source, sorted(spec.arguments.items()), *code_of(spec)])
+    return seal_of(_named_by(spec), runs(spec))
+
+
+def sealed_consent(carried: str, spec: ModelSpec) -> Consent | None:
+    """Consent to the code of `spec` as it was when this user sealed it; None where the seal is not this user's."""
+    return consent_by(carried, _named_by(spec), runs(spec))
+
+
+def runs(spec: ModelSpec) -> list[str]:
+    """The files that opening something runs: its code, and its checkpoint where the user let that run as a pickle."""
+    return [*code_of(spec), *([_absolute(spec.weights)] if spec.trust_pickle and spec.weights else [])]
+
+
+def _named_by(spec: ModelSpec) -> list[Any]:
+    return [spec.source, sorted(spec.arguments.items()), *code_of(spec)]
 
 
 def _absolute(file: str) -> str:

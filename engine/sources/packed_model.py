@@ -4,10 +4,10 @@ from pathlib import Path
 
 from torch import nn
 
-from ..foreign_code.consent import FULL_CONSENT, is_sealed
+from ..foreign_code.consent import FULL_CONSENT, Consent
 from ..jobs import NeverCancelled
 from .exported_folder import SHAPES, WEIGHTS, read_shapes, recorded_source
-from .named_code import seal
+from .named_code import sealed_consent
 from .open import source_of
 
 PICKLE = "module.pt"
@@ -18,8 +18,7 @@ def is_own(folder: Path) -> bool:
     """Whether a parcel is one that this user packed here; what came along with a project may hold anything."""
     if not (folder / SHAPES).is_file() or (folder / PICKLE).exists():
         return False
-    document = read_shapes(str(folder))
-    return is_sealed(str(document.get("seal", "")), seal(recorded_source(document, folder)))
+    return _consent(folder) is not None
 
 
 def unpack(folder: str | Path) -> nn.Module:
@@ -28,5 +27,13 @@ def unpack(folder: str | Path) -> nn.Module:
     from ..runtime import load_pruned
 
     spec = recorded_source(read_shapes(str(folder)), folder)
-    factory = source_of(spec.source).open(spec, NeverCancelled(), FULL_CONSENT).factory
+    # On another machine, which has not this user's key, it was sent there to be run.
+    consent = _consent(folder) or FULL_CONSENT
+    factory = source_of(spec.source).open(spec, NeverCancelled(), consent).factory
     return load_pruned.load_pruned(factory, str(folder / SHAPES), str(folder / WEIGHTS)).eval()
+
+
+def _consent(folder: Path) -> Consent | None:
+    """To the code that a parcel names, as it was when this user packed it."""
+    document = read_shapes(str(folder))
+    return sealed_consent(str(document.get("seal", "")), recorded_source(document, folder))

@@ -11,21 +11,27 @@ import shutil
 import socket
 import subprocess
 import zipfile
+from contextlib import closing
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from secateur.engine.cli.main import main
 from secateur.engine.errors import OpenError, SecateurError
+from secateur.engine.foreign_code import consent
 from secateur.engine.jobs import finish
 from secateur.engine.recipes.apply_recipe import apply_recipe, open_recipe
 from secateur.engine.recipes.recipe import read_recipe
 from secateur.engine.session.session import Session
-from secateur.engine.session.state_history import LOG
+from secateur.engine.session.state_history import LOG, StateHistory
 from secateur.engine.sharing.session_files import save_project, save_recipe
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import from_identities
+from secateur.engine.tasks.protocol import TaskSpec
 from secateur.engine.workflows.export import export_state
 from secateur.engine.workflows.measurable import measurable
 from tests.engine.session.small import CODE, write_project
@@ -404,3 +410,162 @@ def test_nothing_is_downloaded_unless_the_user_asks_for_it(
     assert not no_network and "download" in said and "--download" in said
     assert main(["run", str(path), "--trust-code", "--download"]) == 2
     assert no_network
+
+
+# Consent is to what was read.
+
+HELPER = """
+import colorsys
+try:
+    import added
+except ImportError:
+    pass
+from parts.net import make
+"""
+
+
+@pytest.fixture
+def parted(tmp_path: Path) -> Path:
+    """A project of this user's, whose model is built by a module and a package beside the file that is named."""
+    mine = tmp_path / "mine"
+    spec = write_project(mine)
+    (mine / "parts").mkdir()
+    (mine / "parts" / "net.py").write_text(CODE)
+    (mine / "parts" / "__init__.py").write_text("")
+    (mine / "helper.py").write_text(HELPER)
+    (mine / "model.py").write_text("from helper import make\n")
+    with closing(Session()) as session:
+        finish(session.open(spec))
+        finish(save_project(session, str(mine / "project"), "s0"))
+    return mine / "project"
+
+
+@pytest.mark.parametrize(
+    "file", ["model.py", "helper.py", "parts/net.py", "parts/__init__.py", "colorsys.py", "added.so"]
+)
+def test_code_that_was_changed_or_added_is_asked_about_again_before_it_runs(
+    parted: Path, capsys: Capture, file: str
+) -> None:
+    changed = parted.parent / file
+    commands = [["run", str(parted)], ["export", str(parted)], ["inspect", str(parted)]]
+    for command in commands:
+        assert main(command) == 0, command
+    before = changed.read_text() if changed.exists() else ""
+    changed.write_text(EVIL.removesuffix(CODE) + before)
+    capsys.readouterr()
+    for command in commands:
+        assert main(command) == 2, command
+        said = capsys.readouterr().err
+        assert str(changed) in said and "changed since you last allowed" in said and "--trust-code" in said
+    assert not ran(parted.parent)
+    changed.write_text(before) if before else changed.unlink()
+    assert main(commands[0]) == 0  # as it was when it was allowed
+
+
+def test_what_is_allowed_again_is_remembered_as_it_is_by_then(parted: Path, tmp_path: Path) -> None:
+    file = parted.parent / "parts" / "net.py"
+    file.write_text(file.read_text() + "# better\n")
+    for trusted in (True, False):
+        with closing(Session(tmp_path / "session")) as session:
+            spec = ModelSpec(str(parted), trust_code=trusted)
+            finish(session.open(spec, evaluate=False))
+            finish(save_project(session, str(parted), "s0"))
+    with closing(Session(tmp_path / "session")) as session:
+        finish(session.restore())
+        file.write_text(file.read_text() + "# still better\n")
+        # What is sealed is what has run, and not what lies there by now.
+        finish(save_project(session, str(parted), "s0"))
+    with closing(Session()) as session, pytest.raises(OpenError, match=r"net\.py changed since you last allowed"):
+        finish(session.open(ModelSpec(str(parted)), evaluate=False))
+
+
+def test_a_file_that_is_swapped_between_consent_and_import_does_not_run(
+    parted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = parted.parent / "parts" / "net.py"
+    honest, enter = file.read_text(), import_module("secateur.engine.foreign_code.import_file").enter
+
+    def swapped(*given: Any) -> None:
+        enter(*given)
+        file.write_text(EVIL)
+
+    with closing(Session()) as session:
+        with monkeypatch.context() as patched:
+            patched.setattr("secateur.engine.foreign_code.import_file.enter", swapped)
+            with pytest.raises(OpenError, match=r"net\.py changed since you last allowed"):
+                finish(session.open(ModelSpec(str(parted)), evaluate=False))
+        assert not ran(parted.parent)
+        # The answer to a question is about what it was asked of.
+        file.write_text(f"{honest}# another\n")
+        with pytest.raises(OpenError, match="changed since you last allowed"):
+            finish(session.open(ModelSpec(str(parted)), evaluate=False))
+        file.write_text(EVIL)
+        with pytest.raises(OpenError, match=r"net\.py changed since you last allowed"):
+            finish(session.open(ModelSpec(str(parted), trust_code=True), evaluate=False))
+        assert not ran(parted.parent)
+        finish(session.open(ModelSpec(str(parted), trust_code=True), evaluate=False))
+    assert ran(parted.parent)
+
+
+def test_a_module_that_only_a_name_leads_to_is_sealed_with_the_others(parted: Path) -> None:
+    named, mine = parted.parent / "plugin.py", parted.parent
+    named.write_text("width = 3\n")
+    (mine / "helper.py").write_text("import importlib\nimportlib.import_module('plug' + 'in')\n" + HELPER)
+    with closing(Session()) as session:
+        finish(session.open(ModelSpec(str(parted), trust_code=True), evaluate=False))
+        finish(save_project(session, str(parted), "s0"))
+    assert main(["inspect", str(parted)]) == 0
+    named.write_text(EVIL)
+    assert main(["inspect", str(parted)]) == 2 and not ran(mine)
+
+
+def test_a_task_file_that_was_changed_is_asked_about_again(saved: Path, capsys: Capture) -> None:
+    task = saved.parent / "task.py"
+    task.write_text(
+        "import torch\ndef example_inputs(): return torch.zeros(2, 1, 8, 8)\ndef evaluate(model): return 1.0\n"
+    )
+    with closing(Session()) as session:
+        finish(session.open(ModelSpec(str(saved)), evaluate=False))
+        finish(session.attach_task(TaskSpec("file", str(task))))
+        finish(save_project(session, str(saved), "s0"))
+    assert main(["inspect", str(saved)]) == 0
+    task.write_text(EVIL + task.read_text())
+    assert main(["inspect", str(saved)]) == 2
+    assert "task.py changed since" in capsys.readouterr().err and not ran(saved.parent)
+
+
+def test_a_seal_of_an_earlier_version_which_recorded_no_content_is_asked_about_once(saved: Path) -> None:
+    lines = (saved / LOG).read_text().splitlines()
+    first = json.loads(lines[0])
+    spec = by_absolute_paths(saved)
+    first["seal"] = consent._keyed_hash([spec.source, [], f"{saved.parent / 'model.py'}"])
+    (saved / LOG).write_text("\n".join([json.dumps(first), *lines[1:]]) + "\n")
+    with closing(Session()) as session:
+        with pytest.raises(OpenError, match="changed since you last allowed this code to run, or were not part of it"):
+            finish(session.open(ModelSpec(str(saved)), evaluate=False))
+        finish(session.open(ModelSpec(str(saved), trust_code=True), evaluate=False))
+        finish(save_project(session, str(saved), "s1"))
+    with closing(Session()) as session:
+        finish(session.open(ModelSpec(str(saved)), evaluate=False))
+
+
+def by_absolute_paths(project: Path) -> ModelSpec:
+    history = StateHistory(project)
+    history.read()
+    assert history.spec is not None
+    return history.spec
+
+
+def test_a_pickle_that_was_changed_is_asked_about_again(tmp_path: Path) -> None:
+    spec = write_project(tmp_path / "mine")
+    checkpoint = tmp_path / "mine" / "weights.pt"
+    code = {}
+    exec(CODE, code)
+    torch.save(code["make"]().state_dict(), checkpoint)
+    with closing(Session(tmp_path / "session")) as session:
+        finish(session.open(replace(spec, weights=str(checkpoint), trust_pickle=True), evaluate=False))
+    with closing(Session(tmp_path / "session")) as session:
+        finish(session.restore())
+    checkpoint.write_bytes(checkpoint.read_bytes() + b"\0")
+    with closing(Session(tmp_path / "session")) as session, pytest.raises(OpenError, match=r"weights\.pt changed"):
+        finish(session.restore())
