@@ -220,5 +220,5 @@ class Supervisor:
         assert self.folder is not None
         self.client.start(self.folder)
         if self.opened:
-            # Where it is; nothing moved; this window opened its code already.
-            self.flying[self.client.call("restore", "", (), True)] = -1
+            # Where it is; nothing moved; this window opened its code already, as it was then.
+            self.flying[self.client.call("restore", "", (), True, True)] = -1

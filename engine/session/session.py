@@ -338,6 +338,7 @@ class Session:
         folder: str = "",
         moved: tuple[tuple[str, str], ...] = (),
         trust_code: bool = False,
+        unchanged: bool = False,
         token: CancelToken = NEVER,
     ) -> Job[OpenedModel]:
         """Reopen the model of a session's folder with every state; nothing is trained or evaluated again.
@@ -346,6 +347,7 @@ class Session:
             folder: Where the session goes on from now on, "" for where it is.
             moved: (where a file was, where it is now).
             trust_code: Consent to code that the session's seal does not vouch for.
+            unchanged: That consent was given before: it holds for code that is as it was then.
             token: Cancels.
         """
         with self._moving(folder):
@@ -358,11 +360,12 @@ class Session:
             asked = history.spec.without_consent if known is None else history.spec
             consent = FULL_CONSENT if trust_code else known or NO_CONSENT
             consent |= by_hand(*(new for _, new in moved))
-            consent.require(runs(replace(asked, task=history.task)), self.folder)
+            given = known if unchanged and known is not None else consent
+            given.require(runs(replace(asked, task=history.task)), self.folder)
             self._loaded = yield from reopened(history, self.store, asked, token, consent)
             history.spec = asked
             history.mend()
-            if elsewhere or trust_code or known is None:
+            if elsewhere or known is None or (trust_code and not unchanged):
                 history.write_to(self.folder, consent=True)
             self.history = history
             return self.opened()

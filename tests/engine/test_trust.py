@@ -569,3 +569,19 @@ def test_a_pickle_that_was_changed_is_asked_about_again(tmp_path: Path) -> None:
     checkpoint.write_bytes(checkpoint.read_bytes() + b"\0")
     with closing(Session(tmp_path / "session")) as session, pytest.raises(OpenError, match=r"weights\.pt changed"):
         finish(session.restore())
+
+
+def test_an_engine_that_was_lost_goes_on_with_the_code_that_was_allowed_alone(tmp_path: Path) -> None:
+    spec = write_project(tmp_path / "mine")
+    with closing(Session(tmp_path / "session")) as session:
+        finish(session.open(spec, evaluate=False))
+    for harmed in (False, True):  # as the window has it done
+        code = tmp_path / "mine" / "model.py"
+        code.write_text(EVIL if harmed else code.read_text())
+        with closing(Session(tmp_path / "session")) as session:
+            if not harmed:
+                finish(session.restore(trust_code=True, unchanged=True))
+                continue
+            with pytest.raises(OpenError, match=r"model\.py changed since"):
+                finish(session.restore(trust_code=True, unchanged=True))
+    assert not ran(tmp_path)

@@ -1,6 +1,7 @@
 """A project says what has changed since it was saved, and finds files that have moved."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,13 +14,15 @@ import numpy as np
 import pytest
 
 from secateur.engine.cli.main import main
-from secateur.engine.errors import OpenError, SecateurError
+from secateur.engine.errors import OpenError
 from secateur.engine.jobs import Cancelled, NeverCancelled, Progress, finish
 from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.project_file import PROJECT, WINDOW, Role, digest_of, read_project
 from secateur.engine.session.session import Session
 from secateur.engine.session.state_history import LOG, StateHistory
 from secateur.engine.session.states import OpenedModel
+from secateur.engine.sharing import session_files
+from secateur.engine.sharing.read_shared import handed
 from secateur.engine.sharing.session_files import save_project
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.storage import atomic_files, folder_lock
@@ -93,7 +96,7 @@ def test_data_that_changed_is_named_and_metrics_are_stale_until_they_are_measure
 def test_code_that_changed_is_named_and_another_comment_is_a_change_too(session: Session, saved: Path) -> None:
     code = saved.parent / "mine" / "model.py"
     code.write_text(code.read_text() + "\n# a comment\n")
-    (first, _) = map(str, opened(session, saved).changed)
+    (first, _) = map(str, opened(session, saved, trust_code=True).changed)
     assert "model.py has changed" in first
     assert session.history.state("s0").stale
     another = finish(session.open(ModelSpec(f"{saved.parent / 'mine' / 'model.py'}:make", input_shape=(1, 1, 8, 8))))
@@ -108,7 +111,7 @@ def test_latencies_of_code_that_changed_are_measured_anew_by_files_of_that_code(
     before = {path.name for path in (session.folder / "artifacts").iterdir()}
     code = saved.parent / "mine" / "model.py"
     code.write_text(code.read_text().replace("(x + self.bn2", "(2 * x + self.bn2"))
-    finish(session.open(ModelSpec(str(saved)), evaluate=False))
+    finish(session.open(ModelSpec(str(saved), trust_code=True), evaluate=False))
     assert not any(state.timings for state in session.states())
     finish(measure_states(session, ("s0",), target))
     now = {path.name for path in (session.folder / "artifacts").iterdir()}
@@ -179,6 +182,46 @@ def test_a_damaged_project_file_costs_a_sentence(session: Session, saved: Path, 
     (said,) = map(str, opened(session, saved).changed)
     assert said.startswith("Cannot read ") and "project.json" in said
     assert [state.id for state in session.states()] == ["s0", "s1"]
+
+
+@pytest.mark.parametrize("name", ["weights", "artifacts", "recovery", LOG, WINDOW])
+def test_a_link_out_of_a_project_in_place_of_a_part_of_it_is_refused(
+    session: Session, saved: Path, tmp_path: Path, name: str
+) -> None:
+    part, outside = saved / name, tmp_path / f"outside {name}"
+    if part.exists():
+        part.rename(outside)
+    else:
+        outside.mkdir()
+        (outside / "mine.pt").write_bytes(b"1")
+        os.utime(outside / "mine.pt", (1, 1))
+    before = [*outside.iterdir()] if outside.is_dir() else outside.read_bytes()
+    part.symlink_to(outside)
+    for use in (
+        lambda: opened(session, saved),
+        lambda: opened(Session(saved), saved),
+        lambda: finish(Session(saved).restore()),
+        lambda: handed(saved),
+    ):
+        with pytest.raises(OpenError, match=f"{name} is a link that leads out of the project"):
+            use()
+    assert ([*outside.iterdir()] if outside.is_dir() else outside.read_bytes()) == before
+    part.unlink()
+    outside.rename(saved / "elsewhere")
+    part.symlink_to("elsewhere")  # within the project it may lie wherever it likes
+    opened(session, saved)
+
+
+def test_a_save_into_a_folder_with_a_link_in_place_of_its_weights_is_refused(
+    session: Session, saved: Path, tmp_path: Path
+) -> None:
+    opened(session, saved)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "weights").symlink_to(tmp_path / "mine")
+    before = {*(tmp_path / "mine").iterdir()}
+    with pytest.raises(OpenError, match="weights is a link"):
+        finish(save_project(session, str(tmp_path / "new"), "s1"))
+    assert {*(tmp_path / "mine").iterdir()} == before
 
 
 def test_a_later_version_is_not_misread(session: Session, saved: Path) -> None:
@@ -314,10 +357,16 @@ def test_a_folder_that_another_engine_works_in_is_refused(tmp_path: Path, monkey
     two.close()
 
 
-def test_a_project_that_cannot_be_written_whole_is_not_there(session: Session, saved: Path, tmp_path: Path) -> None:
+def test_a_project_that_cannot_be_written_whole_is_not_there(
+    session: Session, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened(session, saved)
-    session.store.path(session.states()[-1].weights).unlink()  # the original's are written before these are missed
-    with pytest.raises(SecateurError, match="Cannot write"):
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(session_files, "analysis_to_json", full)  # the weights were written before
+    with pytest.raises(OSError, match="No space"):
         finish(save_project(session, str(tmp_path / "half"), "s1"))
     assert not (tmp_path / "half").exists()
 

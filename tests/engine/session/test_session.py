@@ -267,7 +267,7 @@ def test_restoring_after_the_code_has_changed_is_a_sentence(
     session.close()
     other = Session(session.folder)
     with pytest.raises(OpenError, match="has changed"):
-        finish(other.restore())
+        finish(other.restore(trust_code=True))
 
 
 def test_a_failed_verification_changes_nothing(
