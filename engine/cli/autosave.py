@@ -7,6 +7,7 @@ from ..errors import ExportError, SecateurError
 from ..jobs import Job, Progress, Result, followed, part_of
 from ..session.project_request import Request
 from ..session.session import Session
+from ..session.state_history import is_project
 from ..session.states import State
 from ..sharing.session_files import save_project
 from .output import Reporter
@@ -42,15 +43,21 @@ def saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -
     try:
         yield
     except BaseException as error:
+        words = ""
         if folder and len(session.states()) > 1:
             words = f"Work so far is saved in {folder}. Open it, or run the same command again to continue."
             try:
                 saved(session, folder, session.present.id, reporter)
             except SecateurError as second:  # what stopped the run is what is to be told
                 words = str(second)
-            reporter.note(words)
         elif isinstance(error, ExportError):
             _stays(session, reporter)
+        elif folder and isinstance(error, KeyboardInterrupt):
+            words = f"Nothing was made yet, so nothing was saved in {folder}."
+        if isinstance(error, KeyboardInterrupt):
+            reporter.stays = words
+        elif words:
+            reporter.note(words)
         raise
 
 
@@ -60,6 +67,10 @@ def saved(session: Session, folder: str | None, state: str, reporter: Reporter) 
         return reporter.finish(save_project(session, folder, state)) if folder else ""
     except SecateurError:
         _stays(session, reporter)
+        raise
+    except KeyboardInterrupt:
+        had = "keeps what was saved before" if is_project(str(folder)) else "holds nothing of this run"
+        reporter.stays = f"Saving was stopped: {folder} {had}."
         raise
 
 

@@ -19,6 +19,8 @@ from .follow import led
 from .output import Outcome, Reporter, check_names, error_as_json, one_line, printable, standard_output_kept
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+NOTHING = "What was finished before stays; no file is half written."
+"""What stays of a command that knows of nothing in particular."""
 TRACEBACK = re.compile(r'^ *File ".*", line \d+', re.MULTILINE)
 """What only a traceback has, also one without its first lines."""
 
@@ -51,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             outcome = led(arguments, lambda: _command(arguments.command)(arguments, reporter))
     except KeyboardInterrupt:
         reporter.clear()
-        sys.stderr.write("Stopped. Nothing was written.\n")
+        sys.stderr.write(f"Stopped. {reporter.stays or NOTHING}\n")
         return INTERRUPTED
     except SecateurError as error:
         return _failed(lack_of_memory(error) or error, arguments)

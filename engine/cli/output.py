@@ -102,10 +102,12 @@ class Reporter:
     Attributes:
         stream: Where to.
         quiet: Say nothing.
+        stays: What of the work is there once Ctrl-C has ended it, "" where nobody has told yet.
     """
 
     stream: TextIO = field(default_factory=lambda: sys.stderr)
     quiet: bool = False
+    stays: str = ""
     _text: str = ""
     _last: float = 0.0
 

@@ -13,7 +13,7 @@ import pytest
 
 from secateur.engine.cli.main import main
 from secateur.engine.session.session import Session
-from secateur.engine.session.state_history import is_project
+from secateur.engine.session.state_history import StateHistory, is_project
 from tests.engine.session.small import write_project
 from tests.engine.structures.test_unread_parameters import Expert, Mixture
 from tests.engine.surgery.repair.test_keep_class import Attention, Encoder
@@ -331,7 +331,49 @@ def test_ctrl_c_is_130(mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capt
     monkeypatch.setattr(inspect_model, "model_spec", stopped)
     assert main(["inspect", f"{mine / 'model.py'}:make"]) == 130
     captured = capsys.readouterr()
-    assert captured.out == "" and captured.err == "Stopped. Nothing was written.\n"
+    assert captured.out == "" and captured.err == "Stopped. What was finished before stays; no file is half written.\n"
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ("scores", "Nothing was made yet, so nothing was saved in {folder}."),
+        ("after the cut", "Work so far is saved in {folder}. Open it, or run the same command again to continue."),
+        ("saving", "Saving was stopped: {folder} keeps what was saved before."),
+        ("first save", "Saving was stopped: {folder} holds nothing of this run."),
+    ],
+)
+def test_ctrl_c_of_a_run_that_saves_says_what_stays(
+    mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, at: str, said: str
+) -> None:
+    from secateur.engine.cli import autosave
+    from secateur.engine.cli import prune as command
+
+    def stopped(*_: object, **__: object) -> Any:
+        raise KeyboardInterrupt
+
+    save, saves = autosave.save_project, list[str]()
+
+    def save_once(*given: Any, **named: Any) -> Any:
+        saves.append("")
+        return stopped() if len(saves) > (at == "saving") else save(*given, **named)
+
+    if at == "scores":
+        monkeypatch.setattr(command, "scored", stopped)
+    elif at == "after the cut":
+        monkeypatch.setattr(command, "latency_in", stopped)
+    else:
+        monkeypatch.setattr(autosave, "save_project", save_once)
+    folder = tmp_path / "kept"
+    asked = ["prune", f"{mine / 'model.py'}:make", "--task", str(mine / "data.npz"), "--keep-macs", "80%"]
+    assert main([*asked, "--no-recover", "--criterion", "l1", "--save", str(folder)]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "Stopped. " + said.format(folder=folder)
+    states = StateHistory(folder)
+    if "nothing" in said:
+        assert not is_project(str(folder))
+    else:
+        states.read()
+        assert [*states.states] == ["s0", "s1"]
 
 
 def test_plans_for_the_models_own_class_replace_nothing_in_its_code(tmp_path: Path, capsys: Capture) -> None:

@@ -51,7 +51,7 @@ def test_threads_of_a_recipe_are_checked_before_the_work(mine: Path, capsys: Cap
         assert "Cannot use 1000000000 threads" in captured and at_once(captured)
 
 
-@pytest.mark.parametrize("name", ["my-net.py", "my net.py", "class.py", "a'b.py"])
+@pytest.mark.parametrize("name", ["my-net.py", "my net.py", "class.py", "a'b.py", "a.b.py"])
 def test_a_model_file_of_any_name_is_cut_exported_and_loaded(mine: Path, name: str, capsys: Capture) -> None:
     (mine / name).write_text((mine / "model.py").read_text())
     assert main(["prune", f"{mine / name}:make", *CUT, "--export", str(mine / "out")]) == 0, capsys.readouterr().err
