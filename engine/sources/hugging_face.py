@@ -161,7 +161,8 @@ class _Folder:
         name: For a person.
         folder: The folder.
         architecture: The class that the configuration names.
-        code: Python files that have to run, () where the library has the class.
+        code: Python files that have to run, () where the library has the class; those of a repository that is not here
+            by the repository's name.
         auto: Name of the Auto class that opens code of the folder's own, "" without.
         kind: The class.
         unread: Remarks on weights that the folder lacks.
@@ -180,7 +181,7 @@ class _Folder:
         self.code, self.auto = self._own_code(document)
         self.unread: tuple[Message, ...] = ()
         if self.code:
-            consent.require(map(str, self.code), folder)
+            consent.require(self.code, folder)
         self.kind: Any = self._class()
 
     def _document(self) -> dict[str, Any]:
@@ -198,15 +199,24 @@ class _Folder:
             raise OpenError("source.hf_not_transformers", template, path=str(path))
         return cast("dict[str, Any]", document)
 
-    def _own_code(self, document: dict[str, Any]) -> tuple[tuple[Path, ...], str]:
-        """Python files that have to run, as the library lacks the class, and the Auto class that they belong to."""
+    def _own_code(self, document: dict[str, Any]) -> tuple[tuple[str, ...], str]:
+        """Python files that have to run, as the library lacks the class, and the Auto class that they belong to.
+
+        A class may be named with another repository, or another folder, whose code the library takes then.
+        """
         transformers = _library()
         named: Any = document.get("auto_map")
         if not isinstance(named, dict) or hasattr(transformers, self.architecture or " "):
             return (), ""
         places = {str(auto): str(place) for auto, place in cast("dict[Any, Any]", named).items()}
         auto = next((one for one, place in places.items() if place.endswith(f".{self.architecture}")), "AutoModel")
-        return tuple(sorted(self.folder.glob("*.py"))), auto
+        found, others = sorted(map(str, self.folder.glob("*.py"))), set[str]()
+        for place in places.values():
+            other, dashes, name = place.rpartition("--")
+            folder = (Path(other) if Path(other).is_dir() else _cached(other)) if dashes else None
+            files = folder.glob("*.py") if folder is not None else ()
+            others |= {*map(str, files)} or ({f"{other}/{name.partition('.')[0]}.py"} if dashes else set())
+        return (*found, *sorted(others)), auto
 
     def _class(self) -> Any:
         transformers = _library()

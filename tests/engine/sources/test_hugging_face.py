@@ -257,6 +257,33 @@ def test_code_in_a_folder_runs_with_consent_only(tmp_path: Path, monkeypatch: py
     assert float(opened.model.state_dict()["layer.weight"].min()) == 1
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_code_of_another_repository_is_named_in_the_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool
+) -> None:
+    monkeypatch.setattr(pytest.importorskip("huggingface_hub").constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    snapshot = tmp_path / "cache" / "models--someone--here"
+    (snapshot / "refs").mkdir(parents=True)
+    (snapshot / "refs" / "main").write_text("abc")
+    (snapshot / "snapshots" / "abc").mkdir(parents=True)
+    folder, elsewhere = tmp_path / "own", tmp_path / "elsewhere"
+    for place in (folder, elsewhere):
+        place.mkdir()
+    for file in (elsewhere / "a.py", snapshot / "snapshots" / "abc" / "b.py", *([folder / "own.py"] if beside else [])):
+        file.write_text(CODE)
+    named = {"AutoConfig": "someone/here--b.OwnConfig", "AutoModel": "someone/there--c.OwnModel"}
+    named["AutoModelForCausalLM"] = f"{elsewhere}--a.OwnModel"
+    config = {"model_type": "own", "architectures": ["OwnModel"], "auto_map": named}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").write_bytes(b"")
+    with pytest.raises(OpenError) as error:
+        open_model(ModelSpec(str(folder)))
+    assert error.value.message.code == "source.code" and not list(tmp_path.rglob("ran"))
+    for file in ("someone/there/c.py", str(elsewhere / "a.py"), str(snapshot / "snapshots" / "abc" / "b.py")):
+        assert file in str(error.value)
+    assert ("own.py" in str(error.value)) == beside
+
+
 def test_a_repository_is_taken_from_the_cache_and_else_asked_for(bert: Path, tmp_path: Path, monkeypatch: Any) -> None:
     hub = pytest.importorskip("huggingface_hub")
     monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
