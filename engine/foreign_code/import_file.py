@@ -68,15 +68,18 @@ def failing_line(cause: BaseException, root: Path) -> tuple[str, int]:
 
 
 def _execute(file: Path, root: Path) -> ModuleType:
-    if file.parent != root:
-        parts = file.relative_to(root).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    *folders, stem = file.relative_to(root).with_suffix("").parts
+    if folders and "." not in stem:
+        name = ".".join(folders if stem == "__init__" else (*folders, stem))
         sys.modules.pop(name, None)  # executed anew, also when it was imported before
         module = importlib.import_module(name)
         if origin(module) != file:
-            raise ImportError(f"{name} is an installed package ({origin(module)}): rename the folder {parts[0]}")
+            raise ImportError(f"{name} is an installed package ({origin(module)}): rename the folder {folders[0]}")
         return module
-    name = file.stem if file.stem not in sys.modules else f"user_{file.stem}"
+    if folders:  # a.b.py in a package: its relative imports are those of a module of that package
+        importlib.import_module(".".join(folders))
+    name = ".".join((*folders, stem.replace(".", "_")))
+    name = name if folders or name not in sys.modules else f"user_{name}"
     spec = importlib.util.spec_from_file_location(name, file, loader=SourceLoader(name, str(file)))
     if spec is None or spec.loader is None:
         raise ImportError(f"{file.name} is not a Python file")

@@ -49,6 +49,14 @@ class PythonFile:
         parts = file.absolute().relative_to(package_root(file.absolute())).with_suffix("").parts
         if all(map(is_identifier, parts)):
             found = f"from {'.'.join(parts)} import {top} as found"
+        elif "." in parts[-1]:  # no statement finds a.b.py, and neither does import_module: it looks for a package a
+            place = _seen([str(file.absolute())], relative_to(folder)).strip("[]")
+            name = quoted(".".join((*parts[:-1], parts[-1].replace(".", "_"))))
+            found = (
+                f"import importlib.util\n\nspec = importlib.util.spec_from_file_location({name}, {place})\n"
+                "module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)\n"
+                f"spec.loader.exec_module(module)\nfound = module.{top}"
+            )
         else:  # my-net.py has a name that no statement can hold
             found = f"import importlib\n\nfound = importlib.import_module({quoted('.'.join(parts))}).{top}"
         change, call = relative_to(folder), called("made", **spec.arguments)

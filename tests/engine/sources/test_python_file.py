@@ -163,6 +163,23 @@ def test_imports_from_the_projects_root_work_in_a_sub_folder(tmp_path, monkeypat
     assert names["make_model"]().conv.out_channels == 13
 
 
+@pytest.mark.parametrize("place", ["a.b.py", ".hidden.py", "resnet.v2.0.py", "pkg/a.b.py", "pkg/inner/a.b.py"])
+def test_a_file_with_dots_in_its_name_opens_also_in_a_package(tmp_path, place):
+    file = tmp_path / place
+    write(file.parent / "sizes.py", "width = 13\n")
+    for folder in file.relative_to(tmp_path).parents[:-1]:
+        write(tmp_path / folder / "__init__.py", "")
+    imported = "from .sizes import width\n" if place.startswith("pkg") else "from sizes import width\n"
+    write(file, imported + NET + "\ndef make():\n    return Net(width=width)\n")
+    made = opened(f"{file}:make")
+    assert made.model.conv.out_channels == 13
+    assert sys.modules[type(made.model).__module__].Net is type(made.model)  # as copies and pickles look for it
+    (tmp_path / "out").mkdir()
+    names: dict = {"sys": sys, "folder": str(tmp_path / "out")}
+    exec(factory_code(ModelSpec(f"{file}:make"), tmp_path / "out").lines, names)
+    assert names["make_model"]().conv.out_channels == 13
+
+
 def test_a_file_named_like_an_installed_package_does_not_replace_it(tmp_path):
     file = write(tmp_path / "json.py", NET)
     import json
