@@ -12,6 +12,7 @@ from pathlib import Path
 from ..jobs import Job
 from ..storage.atomic_files import removed_unless_finished
 from ..storage.folder_lock import ENGINE, FolderLock, Holder
+from ..storage.paths import require_no_links
 from ..storage.temporary_folders import TemporaryFolder
 from ..storage.weight_store import WeightStore
 
@@ -85,12 +86,13 @@ class SessionFolder:
             folder: Need not exist.
 
         Raises:
-            OpenError: Another process works in it ("session.in_use"), and which.
+            OpenError: Another process works in it ("session.in_use"), and which; or a part of it lies elsewhere.
             SecateurError: It cannot be written.
         """
         path = Path(folder).expanduser().resolve()
         if path in self._locks:
             return
+        require_no_links(path)
         if (lock := self._former.get(path)) is None:
             lock = FolderLock(path, ENGINE, self._holder)
             yield from lock.wait()

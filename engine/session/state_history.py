@@ -24,7 +24,7 @@ from ..sources.protocol import ModelSpec
 from ..sources.spec_paths import change_model
 from ..storage.atomic_files import copy, free, write
 from ..storage.event_log import EventLog
-from ..storage.paths import DIGEST, Change, absolute_to, relative_to
+from ..storage.paths import DIGEST, Change, absolute_to, relative_to, require_no_links
 from ..storage.serialization import from_plain, to_json, to_plain
 from ..targets.addresses import addresses_in, without_addresses
 from ..targets.protocol import Timing
@@ -167,6 +167,7 @@ class StateHistory:
 
         Lines that are damaged are left out, with the states that came of what stood there; `notes` say so.
         """
+        require_no_links(self.folder)
         records, damaged = self._log.salvaged()
         if damaged and damaged[0] == 1:
             self._log.read()  # Without what was opened the rest means nothing: this says which line.

@@ -13,6 +13,11 @@ from ..errors import OpenError
 Change = Callable[[str], str]
 DIGEST = re.compile(r"[0-9a-f]{64}")
 """A sha256, which files of weights are named by."""
+PROJECT_PARTS = re.compile(
+    r"weights|artifacts|recovery|ablation|sensitivity|latency|(events|window)\.jsonl|(project|recipe|structures)\.json"
+    r"|recipe\.py|.*\.lock(\.json)?"
+)
+"""Names in a project's folder that are written to, or whose content is removed."""
 _PATHS = re.compile(r"(?<![\w.~])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:*?\"'<>|,;]+){2,}")
 """Absolute paths with two parts or more, of any system."""
 
@@ -42,6 +47,14 @@ def relative_to(folder: Path) -> Change:
             return Path(path).as_posix()
 
     return change
+
+
+def require_no_links(folder: Path) -> None:
+    """Raise OpenError where a part of a project is a link out of its folder: what it leads to would be written to."""
+    for name in os.listdir(folder) if folder.is_dir() else ():
+        if PROJECT_PARTS.fullmatch(name) and not (folder / name).resolve().is_relative_to(folder.resolve()):
+            template = "{path} is a link that leads out of the project. Put what it leads to in its place."
+            raise OpenError("project.link", template, path=str(folder / name))
 
 
 def inside(path: Path, folders: Sequence[Path]) -> Path:
