@@ -101,13 +101,14 @@ def write_job(
     if task is None:
         raise PlanError("job.no_data", "A recovery needs data. Attach data first.")
     base, cuts = _base(history.path_to(state))
-    kept = checked_weights(weights / f"{base.weights}.safetensors", base.id)
-    check_destination(folder, 2 * kept.stat().st_size, folder=True, is_ours=is_unstarted)
+    kept = weights / f"{base.weights}.safetensors"
+    size = kept.stat().st_size if kept.is_file() else 0
+    check_destination(folder, 2 * size, folder=True, is_ours=is_unstarted)
     yield Progress("Writing the job")
     with staged_folder(folder, is_unstarted) as place:
         if base.kind is not StateKind.ORIGINAL:
             (place / COPIES).mkdir()
-            shutil.copyfile(kept, place / COPIES / kept.name)
+            shutil.copyfile(checked_weights(kept, base.id), place / COPIES / kept.name)
         check(token)
         model = replace(opening.intent.model, task=task)
         moved, left = _with_copies(model, place)

@@ -6,14 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from secateur.app import theme
+from secateur.app.jobs import job_queue, job_runner
 
 from .playing import Player, Window, play
 from .stand_in import task_info
 from .turns import PatientBot
+
+LONG = 60.0
+"""Seconds that no test takes."""
 
 
 @pytest.fixture
@@ -27,6 +32,18 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def patient_bounds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A busy machine takes longer over a test than a person does: letters still belong together, a job was short."""
+    monkeypatch.setattr(job_queue, "SAME_STEP", LONG)
+    monkeypatch.setattr(job_runner, "WORTH_A_LINE", LONG)
+    hints = QGuiApplication.styleHints()
+    before = hints.keyboardInputInterval()
+    hints.setKeyboardInputInterval(round(1000 * LONG))
+    yield
+    hints.setKeyboardInputInterval(before)
 
 
 @pytest.hookimpl(wrapper=True)

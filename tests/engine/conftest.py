@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from secateur.engine.recovery import finetune
+from secateur.engine.recovery import checkpoint, finetune
 
-# How often a training tells where it stands goes by its steps here, and not by the clock: how much is told, and when it
-# is told so that a test can stop it, is then the same however busy the machine is.
-finetune.SILENCE = math.inf
+# How often a training tells where it stands, and is kept where a test asks for that, goes by its steps here and not by
+# the clock: what is told, where a test stops it and where it goes on are the same however busy the machine is.
+finetune.SILENCE, checkpoint.SHARE = math.inf, 0
 
 
 def _seed() -> None:
