@@ -34,7 +34,7 @@ from ..sharing.project_files import in_the_way
 from ..storage.serialization import to_plain
 from ..structures.analysis import Mask, from_identities, identities
 from ..workflows.budget_search import LossLimit, SearchResult, brief_limit, search_budget
-from ..workflows.export import export_usual
+from ..workflows.export import BROKEN_PROMISE, export_usual
 from ..workflows.latency_limit import LatencyOutcome, latency_in, table_for
 from ..workflows.prune import PruneSettings, prune_state, require_shape_of
 from ..workflows.shape_answer import ShapePlan
@@ -396,6 +396,7 @@ def _outcome(
         ],
     }
     short = [lost or _shortfall(done.reached), _too_slow(done.latency), *stops_of(done.states)]
+    short += [str(one) for one in (exported.notes if exported else ()) if one.code == BROKEN_PROMISE]
     text = _text(done, result, exported, saved)
     return Outcome(content, text, " ".join(filter(None, short)), Verdict.REGRESSION if lost else None)
 

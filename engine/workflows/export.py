@@ -1,5 +1,6 @@
 """Write a state of a session as a file of a format, compared with the model and measured."""
 
+import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,8 @@ NEVER = NeverCancelled()
 HUGGING_FACE = "hugging-face"
 REFUSED = ("export.hf_config", "export.hf_nearest")
 """Codes of the errors that say that no configuration describes a state."""
+BROKEN_PROMISE = "export.hf_promised"
+"""Code of the note that another format than the promised one was written, which is no result to accept."""
 WRITTEN = 0.85
 """About what share of the time it takes to write and check a file; the rest measures its metric."""
 SAMPLES = 256
@@ -36,7 +39,8 @@ SAMPLES = 256
 def export_usual(session: Session, state: State, path: str, token: CancelToken = NEVER) -> Job[Exported]:
     """Write a state as its ending says; a folder of a model that came from a Hugging Face folder is one again.
 
-    Where no configuration describes the state, the folder is one for PyTorch, with a note that says why.
+    Where no configuration describes the state, the folder is one for PyTorch, with a note that says why. If uniform
+    layers were asked for, a stock folder was promised at this path: then the other one gets a name of its own.
     """
     format = format_of(path)
     if format != "pytorch" or folder_of(session.prepared.spec) is None:
@@ -47,9 +51,16 @@ def export_usual(session: Session, state: State, path: str, token: CancelToken =
         if error.message.code not in REFUSED:
             raise
         reason = error.message
+    if session.prepared.spec.uniform:
+        own = (f"{path}-pytorch", *(f"{path}-pytorch-{number}" for number in range(2, 100)))
+        path = next(one for one in own if not os.path.lexists(one))
+        template = "{reason} A folder for PyTorch was written to {path} instead, and loads with load_pruned.py."
+        note = Message(BROKEN_PROMISE, template, {"reason": reason, "path": path})
+    else:
+        template = "{reason} The folder is for PyTorch instead, and loads with load_pruned.py."
+        note = Message("export.hf_instead", template, {"reason": reason})
     exported = yield from export_state(session, state.id, format, path, token)
-    template = "{reason} The folder is for PyTorch instead, and loads with load_pruned.py."
-    return replace(exported, notes=(*exported.notes, Message("export.hf_instead", template, {"reason": reason})))
+    return replace(exported, notes=(*exported.notes, note))
 
 
 def export_refusals(session: Session, state: str) -> dict[str, Message]:

@@ -378,6 +378,8 @@ def _run(model: Any, inputs: Inputs, attention: str = "", noise: bool = False) -
     generator = torch.Generator().manual_seed(0)
 
     def note(path: str) -> Callable[[nn.Module, Any, Any], Tensor | None]:
+        """A hook that keeps what a module computes, and changes it where noise is asked for."""
+
         def hook(_module: nn.Module, _given: Any, out: Any) -> Tensor | None:
             if isinstance(out, Tensor):
                 calls.append((path, out.double()))

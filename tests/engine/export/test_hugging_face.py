@@ -271,6 +271,23 @@ def test_a_folder_with_uneven_layers_is_one_for_pytorch_and_says_why(
     assert note["arguments"]["reason"]["code"] in ("export.hf_nearest", "export.hf_config")
 
 
+def test_another_folder_than_uniform_layers_promise_has_a_name_of_its_own_and_is_not_accepted(
+    llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = Message("config.none", "No values of the configuration build these sizes.")
+    monkeypatch.setattr("secateur.engine.export.hugging_face.fitted_or_decilm", lambda *_: refused)
+    out, command = tmp_path / "out", ["prune", str(llama), "--uniform", "--keep-params", "70%", "--json"]
+    for name in ("out-pytorch", "out-pytorch-2"):  # the second time nothing is replaced
+        assert main([*command, "--export", str(out)]) == 1
+        done = json.loads(capsys.readouterr().out)
+        assert done["verdict"] == "goal-missed" and not out.exists()
+        assert done["export"]["format"] == "pytorch" and {Path(one).parent for one in done["files"]} == {
+            tmp_path / name
+        }
+        (note,) = [note for note in done["export"]["notes"] if note["code"] == "export.hf_promised"]
+        assert note["arguments"]["path"] == str(tmp_path / name)
+
+
 def test_the_nearest_uniform_plan_is_the_mean_of_the_layers_and_says_what_it_costs() -> None:
     sizes: dict[str, Any] = SIZES | {"vocab_size": 96, "num_hidden_layers": 3}
     config = transformers.LlamaConfig(**sizes)
