@@ -13,6 +13,7 @@ from torch import nn
 
 from ...errors import PlanError, VerificationError
 from ...gc_pause import uncollected
+from ...messages import listed
 from ...planning.count_balance import check_counts
 from ...runtime import load_pruned
 from ...structures.analysis import Analysis, KnownRepairs, Mask
@@ -200,17 +201,24 @@ def rebuild(
         analysis: Of the original.
         removed: All that is gone in the state.
         edits: The state's repairs.
-        state_dict: The state's weights.
+        state_dict: The state's weights; {} where they come later.
     """
     model = factory()
     load_pruned.apply_edits(model, _plain(edits))
     load_pruned.resize(model, shapes(analysis, removed))
     found = model.load_state_dict(dict(state_dict), strict=False)
-    unexpected = cast("list[str]", found.unexpected_keys)
+    unexpected, missing = cast("list[str]", found.unexpected_keys), cast("list[str]", found.missing_keys)
     if unexpected:
         raise VerificationError(
-            "rebuild.unexpected", "The stored weights contain {names}, which the model lacks.", names=unexpected[:5]
+            "rebuild.unexpected",
+            "The stored weights contain {names}, which the model lacks.",
+            names=listed(unexpected[:5]),
         )
+    held = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
+    if state_dict and not held.isdisjoint(missing):
+        template = "The stored weights lack {names}, which would be zero. Open another state."
+        names = listed([one for one in missing if one in held][:5])
+        raise VerificationError("rebuild.missing", template, names=names)
     return model.eval()
 
 

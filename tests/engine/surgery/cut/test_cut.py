@@ -10,13 +10,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from secateur.engine.errors import PlanError
-from secateur.engine.jobs import finish
+from secateur.engine.errors import PlanError, VerificationError
+from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.runtime.load_pruned import PrunedAttention, apply_edits, load_pruned
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
+from secateur.engine.structures.transition import Transition
 from secateur.engine.surgery.cut.cut import cut, rebuild, shapes
 from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
+from secateur.engine.surgery.verify.tensor_slices import compare_tensors
 from secateur.engine.surgery.verify.verify import verify
 from tests.engine.nets import Residual, Stubborn, TorchAttention, Transformer, image, tokens
 
@@ -85,6 +87,13 @@ def test_a_state_comes_back_from_a_fresh_model_and_from_the_exported_files(
         expected = made.model.eval()(*inputs)
         for one in (again, named, by_folder):
             assert torch.equal(one(*inputs), expected)
+            step = Transition(analysis, analysis.empty(), mask)
+            found = compare_tensors(model, one, step, made.factors, made.edits, NeverCancelled())
+            assert found.passed, found.detail
+    lacking = dict(made.model.state_dict())
+    lost = lacking.popitem()[0]
+    with pytest.raises(VerificationError, match=f"lack {lost}"):
+        rebuild(net, analysis, mask, made.edits, lacking)
 
 
 @pytest.mark.parametrize("need_weights", [True, False])
