@@ -103,7 +103,9 @@ def torchvision_cell(name: str, verified: bool) -> Iterator[dict[str, Any]]:
     if not verified:
         return
     analysis, mask, made = cutting
-    seconds, done = timed(lambda: finish(verify(model, made.model, analysis, mask, (image,), factors=made.factors)))
+    seconds, done = timed(
+        lambda: finish(verify(model, made.model, analysis, mask, (image,), factors=made.factors, edits=made.edits))
+    )
     yield result | {"verification": seconds, "verified": done.passed}
 
 
@@ -228,7 +230,9 @@ def verify_cell(name: str, _verified: bool) -> Iterator[dict[str, Any]]:
     _, (analysis, mask, made) = _cpu(lambda: ours(model, inputs))
     stored = sum(p.numel() * p.element_size() for one in (model, made.model) for p in one.parameters()) / 1e9
     before = memory("VmRSS")
-    seconds, done = _cpu(lambda: finish(verify(model, made.model, analysis, mask, inputs, factors=made.factors)))
+    seconds, done = _cpu(
+        lambda: finish(verify(model, made.model, analysis, mask, inputs, factors=made.factors, edits=made.edits))
+    )
     checks = [(str(c.name), c.dtype, c.difference) for c in done.checks]
     yield {
         "forward": plain, "verification": seconds, "forwards": seconds / min(plain), "verified": done.passed,

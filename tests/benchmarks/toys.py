@@ -119,7 +119,7 @@ def half_of(analysis: Analysis, sets: Sequence[CoupledSet]) -> Mask:
 
 def check(net: nn.Module, made: CutModel, analysis: Analysis, mask: Mask, inputs: Inputs) -> Verification:
     """Every comparison of a cut."""
-    return finish(verify(net, made.model, analysis, mask, inputs, factors=made.factors))
+    return finish(verify(net, made.model, analysis, mask, inputs, factors=made.factors, edits=made.edits))
 
 
 def not_as_planned(

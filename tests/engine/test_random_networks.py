@@ -55,7 +55,7 @@ def holds(plan: Plan, seed: int) -> None:
             assume(error.message.code != "plan.empties")
             raise
         smaller = made.model
-        result = finish(verify(model, smaller, analysis, mask, inputs, factors=made.factors))
+        result = finish(verify(model, smaller, analysis, mask, inputs, factors=made.factors, edits=made.edits))
         assert all(c.passed for c in result.checks), result
         with quiet_forward(smaller), FlopCounterMode(display=False) as counter:
             smaller(inputs[0][:1])

@@ -98,7 +98,9 @@ class Cell:
         self.result[f"repairs {what}"] = repairs(made.edits)
         done = self._timed(
             f"verify {what}",
-            lambda: finish(verify(self.model, made.model, analysis, mask, self.inputs, factors=made.factors)),
+            lambda: finish(
+                verify(self.model, made.model, analysis, mask, self.inputs, factors=made.factors, edits=made.edits)
+            ),
         )
         self.result[f"verified {what}"] = done.passed
         self.result[f"difference {what}"] = done.difference

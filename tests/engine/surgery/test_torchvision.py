@@ -37,7 +37,7 @@ def test_every_kind_of_structure_is_cut_and_verified(name: str) -> None:
     for kind in KINDS[name]:
         mask = half(analysis, kind)
         made = cut(model, analysis, mask, inputs)
-        result = finish(verify(model, made.model, analysis, mask, inputs))
+        result = finish(verify(model, made.model, analysis, mask, inputs, edits=made.edits))
         assert result.passed, (name, kind, result)
     everything = trial_mask(analysis)
     smaller = cut(model, analysis, everything, inputs).model

@@ -52,7 +52,7 @@ def half(analysis: Analysis, *numbers: int) -> Mask:
 
 
 def _verified(model: nn.Module, made: CutModel, analysis: Analysis, mask: Mask, inputs: Inputs) -> Verification:
-    return finish(verify(model, made.model, analysis, mask, inputs, factors=made.factors))
+    return finish(verify(model, made.model, analysis, mask, inputs, factors=made.factors, edits=made.edits))
 
 
 def _exchange(model: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask) -> None:
