@@ -1,30 +1,25 @@
 """Commands, clicks and keys at random: no exception, and undo back to the start gives the original."""
 
 import os
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PySide6.QtWidgets import QApplication
 
-from secateur.app.jobs.workbench import Workbench
 from secateur.app.startup import application as program
 from secateur.app.window.main_window import MainWindow
-from secateur.engine.jobs import Cancelled, Progress
-from secateur.engine.process.events import Progressed
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.targets.protocol import Timing
 from secateur.resources import samples
-from tests.app.demo_analysis import scores_of, small_resnet
+from tests.app.demo_analysis import small_resnet
 from tests.app.fake_link import FakeLink, workbench_on
-from tests.app.playing import top1
+from tests.app.model_walk import walk_through_models
 from tests.app.stand_in import state_of, task_info
-from tests.app.walk import Walker
+from tests.app.walk import Answers, Walker
 
 STEPS, FEW = 2000, 100
+WALKS, SHORT, LENGTH = 100, 2, 40
 LONG = 900_000
 """Milliseconds that a step may take on a busy machine."""
 
@@ -35,51 +30,6 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path / "home")
-
-
-class Answers:
-    """Plays the engine: answers the call that is at its turn, lets it go on for a while, or gives up on it."""
-
-    def __init__(self, workbench: Workbench, link: FakeLink) -> None:
-        self.workbench, self.document, self.link = workbench, workbench.document, link
-        self.made = 0
-
-    def step(self, draw: random.Random) -> str:
-        jobs = self.workbench.runner.queue.jobs()
-        if not jobs:
-            return "engine rests"
-        job, chance = jobs[0], draw.random()
-        if job.id in self.link.cancelled:
-            self.link.failed.emit(job.id, Cancelled())
-            return f"engine obeys: {job.method}"
-        if chance < 0.3:
-            done = draw.randrange(100)
-            values = {"step": float(done), "loss": draw.random()} if job.method == "recover" else {}
-            self.link.progressed.emit(job.id, Progressed(1, Progress("on the way", done, 100), (values,), ()))
-            return f"engine goes on: {job.method}"
-        result = self.result(job.method, self.link.calls[job.id][1])
-        if result is None:
-            self.link.failed.emit(job.id, Cancelled())
-        else:
-            self.link.finished.emit(job.id, result)
-        return f"engine answers: {job.method}"
-
-    def result(self, method: str, arguments: tuple) -> object:
-        document, analysis = self.document, self.document.analysis
-        assert analysis is not None
-        if method == "score":
-            removed = analysis.empty()
-            return np.where(removed, np.nan, scores_of(analysis))
-        if method == "evaluate":
-            return top1(0.9)
-        if method == "measure":
-            return tuple(Timing(arguments[1], 0.7, 0.6, 0.8, 100, "2 cores") for _ in arguments[0])
-        if method in ("cut", "recover"):
-            self.made += 1
-            kind = StateKind.CUT if method == "cut" else StateKind.RECOVERED
-            removed = arguments[1] if method == "cut" else document.removed
-            return state_of(analysis, f"s{self.made}", arguments[0], kind, removed, 0.85, 0.5)
-        return None
 
 
 @pytest.fixture
@@ -113,6 +63,38 @@ def test_a_short_walk_raises_nothing_and_leads_back(played, qtbot, seed: int) ->
     assert not exceptions, walker.account()
     document = window.document
     assert document.state is document.original and not document.marked.any() and not document.locked.any()
+
+
+@pytest.fixture
+def window(qtbot, dressed) -> Iterator[tuple[MainWindow, Answers]]:
+    """The window as it comes up, without a model."""
+    link = FakeLink()
+    made = MainWindow(workbench_on(link))
+    qtbot.addWidget(made)
+    made.resize(1440, 900)
+    made.show()
+    qtbot.waitUntil(lambda: made.area is not None)
+    yield made, Answers(made.workbench, link)
+    made.leave()
+
+
+def test_a_few_walks_from_model_to_model_show_nothing_that_is_not_so(window, qtbot) -> None:
+    made, answers = window
+    for seed in range(SHORT):
+        with qtbot.captureExceptions() as exceptions:
+            account = walk_through_models(made, answers, seed, LENGTH)
+        assert not exceptions, account
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_hundred_walks_from_model_to_model_show_nothing_that_is_not_so(window, qtbot) -> None:
+    made, answers = window
+    first = int(os.environ.get("WALK_SEED", "100"))
+    for seed in range(first, first + int(os.environ.get("WALKS", WALKS))):
+        with qtbot.captureExceptions() as exceptions:
+            account = walk_through_models(made, answers, seed, LENGTH)
+        assert not exceptions, account
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QAction, QWheelEvent
 from PySide6.QtTest import QTest
@@ -17,9 +18,23 @@ from PySide6.QtWidgets import QApplication, QDialog, QFileDialog, QMenu, QWidget
 
 from secateur.app.commands import COMMANDS
 from secateur.app.document.aspects import Selection
+from secateur.app.jobs.workbench import Workbench
 from secateur.app.window.main_window import MainWindow
 from secateur.app.window.recent_menu import RecentMenu
-from secateur.engine.errors import SecateurError
+from secateur.engine.errors import PlanError, SecateurError
+from secateur.engine.jobs import Cancelled, Progress
+from secateur.engine.planning.goal import solve
+from secateur.engine.planning.target_shape import shape_of
+from secateur.engine.process.events import Progressed
+from secateur.engine.session.states import OpenedModel, PlanIntent, StateKind
+from secateur.engine.structures.analysis import from_identities
+from secateur.engine.targets.protocol import Timing
+from secateur.engine.workflows.shape_answer import ShapeAnswer, ShapeProblem
+
+from .demo_analysis import scores_of
+from .fake_link import FakeLink
+from .playing import top1
+from .stand_in import state_of, task_info
 
 ELSEWHERE = {"file.quit", "file.resnet", "file.vit", "file.open", "file.open_project", "run.bench_results"}
 """Commands that leave the model, or the window."""
@@ -47,6 +62,8 @@ class Walker:
         further: Kinds of steps of the caller's own, each taken with its weight.
         steps: What was done, in words.
         faults: What must not happen: exceptions, and errors that nobody foresaw.
+        tell: Is told each step once it was taken.
+        check: Looks at the window after each step, and adds to `faults`.
     """
 
     window: MainWindow
@@ -59,6 +76,7 @@ class Walker:
         self.random = random.Random(self.seed)
         self.window.document.failed.connect(self._failed)
         self.tell: Callable[[str], None] = lambda step: None
+        self.check: Callable[[], None] = lambda: None
 
     def _failed(self, error: SecateurError) -> None:
         if error.message.code in UNFORESEEN:
@@ -83,6 +101,7 @@ class Walker:
             self.steps[-1] = f"{number}: {words}"
             self.tell(self.steps[-1])
             QApplication.processEvents()
+            self.check()
             if self.faults:
                 raise AssertionError(self.account())
 
@@ -231,6 +250,81 @@ class Walker:
             QApplication.processEvents()
             count += 1
         return count
+
+
+class Answers:
+    """Plays the engine: answers the call that is at its turn, lets it go on for a while, or gives up on it.
+
+    Attributes:
+        models: By source, what opening it gives.
+    """
+
+    def __init__(self, workbench: Workbench, link: FakeLink) -> None:
+        self.workbench, self.document, self.link = workbench, workbench.document, link
+        self.models: dict[str, OpenedModel] = {}
+        self.made = 0
+
+    def step(self, draw: random.Random) -> str:
+        jobs = self.workbench.runner.queue.jobs()
+        if not jobs:
+            return "engine rests"
+        job, chance = jobs[0], draw.random()
+        if job.id in self.link.cancelled:
+            self.link.failed.emit(job.id, Cancelled())
+            return f"engine obeys: {job.method}"
+        if chance < 0.3:
+            done = draw.randrange(100)
+            values = {"step": float(done), "loss": draw.random()} if job.method == "recover" else {}
+            self.link.progressed.emit(job.id, Progressed(1, Progress("on the way", done, 100), (values,), ()))
+            return f"engine goes on: {job.method}"
+        result = self.result(job.method, self.link.calls[job.id][1])
+        if result is None:
+            self.link.failed.emit(job.id, Cancelled())
+        else:
+            self.link.finished.emit(job.id, result)
+        return f"engine answers: {job.method}"
+
+    def finish(self) -> None:
+        """Answer until nothing runs or waits."""
+        draw = random.Random(0)
+        while self.workbench.runner.queue.jobs():
+            self.step(draw)
+            QApplication.processEvents()
+
+    def result(self, method: str, arguments: tuple) -> object:
+        document, analysis = self.document, self.document.analysis
+        if method == "open":
+            return self.models.get(arguments[0].source)
+        if analysis is None:
+            return None
+        if method == "score":
+            return np.where(document.removed, np.nan, scores_of(analysis))
+        if method == "evaluate":
+            return top1(0.9)
+        if method == "evaluate_original":
+            return top1(0.914), task_info()
+        if method == "shape":
+            return self.shape(*arguments[1:3])
+        if method == "measure":
+            return tuple(Timing(arguments[1], 0.7, 0.6, 0.8, 100, "2 cores") for _ in arguments[0])
+        if method in ("cut", "recover"):
+            self.made += 1
+            kind = StateKind.CUT if method == "cut" else StateKind.RECOVERED
+            removed = arguments[1] if method == "cut" else document.removed
+            return state_of(analysis, f"s{self.made}", arguments[0], kind, removed, 0.85, 0.5)
+        return None
+
+    def shape(self, intent: PlanIntent, scores: np.ndarray) -> ShapeAnswer:
+        """What a target shape comes to, by the solver."""
+        analysis = self.document.analysis
+        assert analysis is not None and intent.goal is not None
+        locked, marked = (from_identities(analysis, one)[0] for one in (intent.locked, intent.marked))
+        goal, gone = intent.goal, self.document.removed | marked
+        try:
+            removed = solve(analysis, scores, goal, gone, locked).removed
+        except PlanError as error:
+            return ShapeAnswer(goal.shape, shape_of(analysis, gone), problems=(ShapeProblem(error.message, None, ()),))
+        return ShapeAnswer(goal.shape, shape_of(analysis, removed), removed=removed)
 
 
 def stays(action: QAction) -> bool:
