@@ -19,14 +19,14 @@ from ..recipes.recipe import recipe_of
 from ..recipes.steps import Open
 from ..recovery.protocol import RecoverySettings, require_possible
 from ..session.session import Session
-from ..session.state_history import LOG, StateHistory, is_project
+from ..session.state_history import StateHistory, is_project
 from ..session.states import State, StateKind
 from ..storage.checked_weights import checked_weights
-from ..storage.paths import absolute_to
+from ..storage.paths import absolute_to, require_no_links
 from ..storage.serialization import to_plain
 from ..storage.weight_store import WeightStore
 from ..targets.protocol import Timing
-from .job_folder import JOB, RESULTS, read_job, write_job
+from .job_folder import RESULTS, read_job, write_job
 
 NEVER = NeverCancelled()
 
@@ -48,8 +48,7 @@ def take_job(session: Session, folder: str, token: CancelToken = NEVER) -> Job[t
         OpenError: There is nothing yet, it is of another session, or its weights are damaged or do not fit.
     """
     place = Path(absolute_to(Path.cwd())(folder))
-    for path in (place / JOB, place / RESULTS, place / RESULTS / LOG):
-        _require_inside(path, place)
+    require_no_links(place)
     job, history = read_job(place), session.history
     alike = {one.id: one for one in history.states.values() if one.weights == job.weights and one.removed}
     here = alike.get(job.state, next(iter(alike.values()), None))
@@ -73,7 +72,7 @@ def take_job(session: Session, folder: str, token: CancelToken = NEVER) -> Job[t
             _require_possible(one, place / RESULTS)
             path = store.path(one.weights)
             yield Progress("Checking the weights", number, len(found))
-            _check(path, place)
+            _check(path)
             told = replace(one, metrics=one.metrics if same_task else (), timings=_there(one.timings))
             known = yield from session.take_recovered(here.id, told, str(path), token)
         made.append(known)
@@ -95,9 +94,8 @@ def _sets(removed: Mapping[str, list[int]]) -> dict[str, frozenset[int]]:
     return {key: frozenset(indices) for key, indices in removed.items() if indices}
 
 
-def _check(path: Path, place: Path) -> None:
-    """Raise OpenError where a file of weights is outside of the job's folder, or is not what its name says."""
-    _require_inside(path, place)
+def _check(path: Path) -> None:
+    """Raise OpenError where a file of weights is not what its name says."""
     try:
         checked_weights(path)
     except OpenError as error:
@@ -130,16 +128,6 @@ def _is_finite(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_is_finite, cast("list[Any]", value)))
     return not isinstance(value, float) or math.isfinite(value)
-
-
-def _require_inside(path: Path, place: Path) -> None:
-    try:
-        inside = path.resolve().is_relative_to(place.resolve())
-    except (OSError, RuntimeError):  # links in a circle
-        inside = False
-    if not inside:
-        template = "{path} leads out of the folder of the job, so it is not read. Copy the folder itself."
-        raise OpenError("job.outside", template, path=str(path))
 
 
 def _there(timings: tuple[Timing, ...]) -> tuple[Timing, ...]:

@@ -15,9 +15,9 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 """A sha256, which files of weights are named by."""
 PROJECT_PARTS = re.compile(
     r"weights|artifacts|recovery|ablation|sensitivity|latency|(events|window)\.jsonl|(project|recipe|structures)\.json"
-    r"|recipe\.py|.*\.lock(\.json)?"
+    r"|recipe\.py|.*\.lock(\.json)?|job\.json|results"
 )
-"""Names in a project's folder that are written to, or whose content is removed."""
+"""Names in the folder of a project, or of a job, that are written to, or whose content is removed."""
 _PATHS = re.compile(r"(?<![\w.~])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:*?\"'<>|,;]+){2,}")
 """Absolute paths with two parts or more, of any system."""
 
@@ -50,11 +50,14 @@ def relative_to(folder: Path) -> Change:
 
 
 def require_no_links(folder: Path) -> None:
-    """Raise OpenError where a part of a project is a link out of its folder: what it leads to would be written to."""
-    for name in os.listdir(folder) if folder.is_dir() else ():
-        if PROJECT_PARTS.fullmatch(name) and not (folder / name).resolve().is_relative_to(folder.resolve()):
-            template = "{path} is a link that leads out of the project. Put what it leads to in its place."
-            raise OpenError("project.link", template, path=str(folder / name))
+    """Raise OpenError where a part of a project, or of a job, leads out of its folder: that would be written to."""
+    base = os.path.realpath(folder)
+    for path in folder.iterdir() if folder.is_dir() else ():
+        nowhere = path.is_symlink() and not path.exists()  # or in a circle
+        outside = nowhere or not Path(os.path.realpath(path)).is_relative_to(base)
+        if PROJECT_PARTS.fullmatch(path.name) and outside:
+            template = "{path} is a link that leads out of the folder. Put what it leads to in its place."
+            raise OpenError("project.link", template, path=str(path))
 
 
 def inside(path: Path, folders: Sequence[Path]) -> Path:

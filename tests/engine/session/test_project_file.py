@@ -203,7 +203,7 @@ def test_a_link_out_of_a_project_in_place_of_a_part_of_it_is_refused(
         lambda: finish(Session(saved).restore()),
         lambda: handed(saved),
     ):
-        with pytest.raises(OpenError, match=f"{name} is a link that leads out of the project"):
+        with pytest.raises(OpenError, match=f"{name} is a link that leads out of the folder"):
             use()
     assert ([*outside.iterdir()] if outside.is_dir() else outside.read_bytes()) == before
     part.unlink()
