@@ -20,7 +20,9 @@ class StubbornSession:
     def open(self) -> str:
         return "opened"
 
-    def restore(self, folder: str = "", moved: tuple[()] = (), trust_code: bool = False) -> None:
+    def restore(
+        self, folder: str = "", moved: tuple[()] = (), trust_code: bool = False, unchanged: bool = False
+    ) -> None:
         self.restored = True
 
     def was_restored(self) -> bool:
