@@ -11,9 +11,11 @@ from torch import nn
 from ..adapters.torchvision_detection import plain, with_maps
 from ..bfloat16 import in_bfloat16
 from ..errors import ExportError, Message
+from ..foreign_code.consent import require_as_read
 from ..jobs import CancelToken, Job, NeverCancelled, Progress
 from ..model_inputs import Inputs, named_arrays, write
 from ..sources.exported_folder import SHAPES, WEIGHTS
+from ..sources.named_code import code_of
 from ..sources.open import factory_code
 from ..sources.packed_model import unpack
 from ..sources.protocol import FactoryCode
@@ -70,6 +72,7 @@ def export_pytorch(request: ExportRequest, *, token: CancelToken | None = None) 
         if request.factory is not None and request.spec is None:
             difference = _check_here(folder, request.factory, request)
         else:
+            require_as_read(code_of(request.spec))
             difference = yield from check_by_code(folder, code, request, token or NeverCancelled())
     files = sorted(one for one in path.iterdir() if one.is_file())
     return Exported("pytorch", tuple(map(str, files)), difference, None, sum(one.stat().st_size for one in files))

@@ -114,6 +114,12 @@ def code_with_imports(files: Iterable[str]) -> list[str]:
     return [*found]
 
 
+def require_as_read(code: Iterable[str]) -> None:
+    """Raise OpenError where code is by now another one than ran here: another process is about to run it."""
+    if changed := [path for path in code_with_imports(code) if content_as_read(path) != digest_of(path)]:
+        raise changed_code(changed)
+
+
 def seal_of(content: Any, code: Sequence[str] = ()) -> str:
     """The seal of plain data, and of code as it ran here; "" without a key.
 

@@ -18,7 +18,8 @@ def is_own(folder: Path) -> bool:
     """Whether a parcel is one that this user packed here; what came along with a project may hold anything."""
     if not (folder / SHAPES).is_file() or (folder / PICKLE).exists():
         return False
-    return _consent(folder) is not None
+    consent = _consent(folder)  # to code that was allowed anew since, it is packed again
+    return consent is not None and not consent.changed(consent.files)
 
 
 def unpack(folder: str | Path) -> nn.Module:

@@ -29,8 +29,10 @@ from secateur.engine.recipes.recipe import read_recipe
 from secateur.engine.session.session import Session
 from secateur.engine.session.state_history import LOG, StateHistory
 from secateur.engine.sharing.session_files import save_project, save_recipe
+from secateur.engine.sources.packed_model import unpack
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import from_identities
+from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import TaskSpec
 from secateur.engine.workflows.export import export_state
 from secateur.engine.workflows.measurable import measurable
@@ -209,8 +211,6 @@ def test_files_to_measure_in_a_strangers_project_are_not_loaded(saved: Path, tmp
     session = Session(saved)
     finish(session.open(ModelSpec(str(saved)), evaluate=False))
     artifacts, model, state = measurable(session, "s0")
-    from secateur.engine.targets.protocol import TargetSpec
-
     target = TargetSpec("torch")
     parcel = finish(artifacts.file(model, state, target, _never()))
     (parcel / "module.pt").write_bytes(b"a stranger's pickle")
@@ -294,8 +294,6 @@ def test_names_of_inputs_become_no_code(tmp_path: Path) -> None:
     name = f"x\nopen({str(tmp_path / 'ran')!r}, 'w') #"
     code += f"NAME = {name!r}\n"
     (tmp_path / "net.py").write_text(code)
-    from secateur.engine.tasks.protocol import TaskSpec
-
     session = Session()
     finish(session.open(ModelSpec(f"{tmp_path / 'net.py'}:Net", task=TaskSpec("file", str(tmp_path / "net.py")))))
     with contextlib.suppress(SecateurError):
@@ -585,3 +583,16 @@ def test_an_engine_that_was_lost_goes_on_with_the_code_that_was_allowed_alone(tm
             with pytest.raises(OpenError, match=r"model\.py changed since"):
                 finish(session.restore(trust_code=True, unchanged=True))
     assert not ran(tmp_path)
+
+
+def test_code_that_changes_while_a_model_is_open_runs_in_no_other_process(tmp_path: Path) -> None:
+    with closing(Session()) as session:
+        finish(session.open(write_project(tmp_path / "mine"), evaluate=False))
+        (tmp_path / "mine" / "model.py").write_text(EVIL)
+        with pytest.raises(OpenError, match=r"model\.py changed since"):
+            finish(export_state(session, "s0", "pytorch", str(tmp_path / "out")))
+        artifacts, model, state = measurable(session, "s0")
+        parcel = finish(artifacts.file(model, state, TargetSpec("torch"), _never()))
+        with pytest.raises(OpenError, match=r"model\.py changed since"):
+            unpack(parcel)
+    assert not ran(tmp_path) and not (tmp_path / "out").exists()
