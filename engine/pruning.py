@@ -305,7 +305,8 @@ def prune(
             {"heads": 0.7, "blocks": 10}. Other limits are met with other kinds.
         shape: Structures of single kinds that each layer keeps, exactly: {"layers": 24, "width": 2048, "heads": 16,
             "ffn": 5504}; or the name of a published shape ("sheared-llama-1.3b").
-        multiple: Kept widths are multiples of this, None for 16; small layers have smaller steps.
+        multiple: Kept widths are multiples of this; small layers have smaller steps. None for 16, or less where that
+            keeps less than nine tenths of what the limits allow.
         lock: Modules that stay as they are, with everything below them: paths, patterns ("*.conv1"), or the model's
             own modules.
         goal: More about the plan: scope, kinds of structures, what competes. Limits and `multiple` are added to it.
@@ -400,7 +401,7 @@ def _goal(
 ) -> Goal:
     """The goal with the limits that were given."""
     limits = [_limit(name, cost, value) for name, (cost, value) in given.items() if value is not None]
-    asked = goal or Goal((), multiple=MULTIPLE)
+    asked = goal or Goal((), multiple=MULTIPLE, finer=multiple is None)
     asked = replace(
         asked,
         limits=(*asked.limits, *limits),
@@ -520,7 +521,7 @@ def _pruned(asked: _Request, token: CancelToken) -> Job[Pruned]:
             limit=passes,
             token=token,
         )
-        after = _plan(asked, original, analysis, scores, goal, whole, removed, locked)
+        after = _plan(asked, original, analysis, scores, goal, whole, removed, locked, notes)
         after = yield from _searched(
             asked, model, task, info, analysis, scores, goal, removed, locked, after, notes, passes, token
         )
@@ -617,11 +618,14 @@ def _plan(
     whole: Goal,
     removed: Mask,
     locked: Mask,
+    notes: list[Message],
 ) -> Mask:
-    """[S] the plan for the goal of a round."""
+    """[S] the plan for the goal of a round; a note says what another multiple would reach."""
     if goal != whole:  # what the last round cannot reach is refused before the first one cuts
         solve(analysis, scores, whole, removed, locked)
-    plan = solve(analysis, scores, goal, removed, locked).removed
+    planned = solve(analysis, scores, goal, removed, locked)
+    plan = planned.removed
+    notes += [planned.note] if goal == whole and planned.note is not None else []
     if asked.spec.uniform and (goal == whole or not goal.shape):  # a shape fits when it is reached
         plan = fitting_plan(original, analysis, plan, scores, locked, goal.shape)
     return plan

@@ -115,6 +115,13 @@ class Goal:
         timed = target if self.cost is Cost.LATENCY else None
         limits = () if self.shaped else (planning.Limit(self.cost, self.keep),)
         kinds = kinds or (KINDS_WITH_BLOCKS if self.depth else ())
+        finer = target.multiple == TargetSpec().multiple  # else somebody has chosen it
         return planning.Goal(
-            limits, multiple=target.multiple, kinds=kinds, target=timed, kept=self.kept, shape=self.shape
+            limits,
+            multiple=target.multiple,
+            finer=finer,
+            kinds=kinds,
+            target=timed,
+            kept=self.kept,
+            shape=self.shape,
         )

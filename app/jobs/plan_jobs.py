@@ -5,7 +5,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Slot
 
-from secateur.engine.errors import EngineLost, PlanError, SecateurError
+from secateur.engine.errors import EngineLost, Message, PlanError, SecateurError
 from secateur.engine.jobs import Cancelled
 from secateur.engine.latency.savings import Saving
 from secateur.engine.planning.protocol import Cost
@@ -104,7 +104,7 @@ class PlanJobs(QObject):
         self.solver.start(
             contents,
             document.scores,
-            on_done=lambda marked: self._suggested(marked, revision),
+            on_done=lambda plan: self._suggested(plan.removed, revision, plan.note),
             on_error=lambda error: self._not_suggested(error, revision),
         )
 
@@ -231,7 +231,7 @@ class PlanJobs(QObject):
         title = self.tr("Read the latency savings of {state}").format(state=state_called(document.states, state))
         self._runner.run(title, found, "savings", state, target)
 
-    def _suggested(self, marked: Mask, revision: int) -> None:
+    def _suggested(self, marked: Mask, revision: int, note: Message | None = None) -> None:
         document = self._document
         if revision != document.revision or document.busy:
             return
@@ -242,6 +242,8 @@ class PlanJobs(QObject):
         repaired = chosen_by_repair(document.recovery, document.task)
         if search_helps(document.criterion, document.task, repaired) and not has_shares(document):
             document.say(self.tr("On text, Edit > Search shares often finds a better plan in some minutes."))
+        elif note is not None:
+            document.say(sentence(note))
 
     def _not_suggested(self, error: SecateurError, revision: int) -> None:
         if revision == self._document.revision:

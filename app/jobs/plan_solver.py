@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from secateur.engine.errors import SecateurError
-from secateur.engine.structures.analysis import Mask
+from secateur.engine.planning.protocol import Planned
 
 from ..document.contents import Contents
 from ..storage.background import BackgroundTasks
@@ -21,7 +21,7 @@ class PlanSolver:
         self,
         contents: Contents,
         scores: Any,
-        on_done: Callable[[Mask], None],
+        on_done: Callable[[Planned], None],
         on_error: Callable[[SecateurError], None],
     ) -> None:
         """Search; what the user decided by hand stays as it is.
@@ -29,7 +29,7 @@ class PlanSolver:
         Args:
             contents: What to plan for, with its goal.
             scores: [S] by which structures go.
-            on_done: Takes [S] what is removed and what is to go, in the interface's thread.
+            on_done: Takes the plan, in the interface's thread.
             on_error: Takes why there is no plan.
         """
         decided = contents.by_hand | contents.locked
@@ -38,10 +38,10 @@ class PlanSolver:
         locked = decided & ~contents.marked
         assert analysis is not None
 
-        def solve() -> Mask:
+        def solve() -> Planned:
             from secateur.engine.planning import goal
 
-            return goal.solve(analysis, scores, wanted, removed, locked, table).removed
+            return goal.solve(analysis, scores, wanted, removed, locked, table)
 
         self._background.drop_waiting()  # what waits was asked for before the goal was changed
         self._background.run(solve, on_done, on_error)

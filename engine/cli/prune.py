@@ -20,7 +20,7 @@ from ..jobs import Job, NeverCancelled
 from ..planning.goal import reached, solve
 from ..planning.goal_verdict import GoalVerdict, goal_verdict
 from ..planning.infeasibility import goal_text
-from ..planning.protocol import Cost, Goal, Limit, Reached
+from ..planning.protocol import Cost, Goal, Limit, Planned, Reached
 from ..planning.scope import outside_scope, touching
 from ..recovery.budget import Unit
 from ..recovery.expected_result import cut_model, expectation
@@ -162,7 +162,11 @@ def pruned(
         words = "What it finished with the same settings is not repeated."
         reporter.note(f"Resuming an earlier run from {begun.id}. {words}")
     elif not asked.loss:
-        plan, prepared = _plan_ahead(session, begun, settings, scores, reporter), session.prepared
+        planned, prepared = _plan_ahead(session, begun, settings, scores, reporter), session.prepared
+        if planned is not None and planned.note is not None:
+            notes.append(str(planned.note))
+        recovers = settings.recovery is not None and session.has_task
+        plan = planned.removed if planned is not None and recovers else None
         expected = _expected(settings, plan, opened)
         if plan is not None and not prepared.spec.uniform:
             for note in configuration_notes(prepared.opened.model, opened.analysis, plan):
@@ -191,14 +195,12 @@ def pruned(
 
 def _plan_ahead(
     session: Session, start: State, settings: PruneSettings, scores: NDArray[Any], reporter: Reporter
-) -> Mask | None:
-    """[S] what the plan removes, where a recovery follows; None where none does, or no plan is possible."""
-    if settings.recovery is None or not session.has_task:
-        return None
+) -> Planned | None:
+    """The plan for the whole goal; None where none is possible."""
     locked, _ = from_identities(session.analysis, settings.locked)
     table = reporter.finish(table_for(session, settings.goal, NeverCancelled()))
     try:
-        return solve(session.analysis, scores, settings.goal, session.removed(start.id), locked, table).removed
+        return solve(session.analysis, scores, settings.goal, session.removed(start.id), locked, table)
     except PlanError:  # the pruning itself will say it
         return None
 

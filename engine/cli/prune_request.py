@@ -18,7 +18,7 @@ from .settings import given_settings, read_settings
 
 HALF = Limit(Cost.MACS, 0.5)
 """What is kept at most where no cost is limited."""
-DEFAULT = PruneSettings(Goal((HALF,), multiple=MULTIPLE), "", RecoverySettings())
+DEFAULT = PruneSettings(Goal((HALF,), multiple=MULTIPLE, finer=True), "", RecoverySettings())
 """The way to half of the MACs, by the best criterion that is possible."""
 
 SERVED = {str(Kind.NEURON): 128}
@@ -67,7 +67,7 @@ class PruneRequest:
 
     def at_multiple(self, multiple: int) -> "PruneRequest":
         """The same with kept widths that are multiples of another number."""
-        return replace(self, settings=replace(self.settings, goal=replace(self.goal, multiple=multiple)))
+        return replace(self, settings=replace(self.settings, goal=replace(self.goal, multiple=multiple, finer=False)))
 
     def as_json(self) -> dict[str, Any]:
         """The same for `--json`: the settings, and beside them what is asked for apart."""
@@ -132,5 +132,6 @@ def kinds_of(arguments: argparse.Namespace) -> tuple[Kind, ...]:
 
 def _goal(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Goal:
     multiple = arguments.multiple or USUAL
-    goal = read_settings(Goal, arguments, limits=limits, multiple=multiple, kinds=kinds_of(arguments))
+    finer = not arguments.multiple
+    goal = read_settings(Goal, arguments, limits=limits, multiple=multiple, finer=finer, kinds=kinds_of(arguments))
     return replace(goal, multiples=SERVED | goal.multiples) if arguments.uniform else goal

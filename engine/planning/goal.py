@@ -4,20 +4,21 @@
 goal cannot be reached.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import PlanError
+from ..errors import Message, PlanError
 from ..latency.protocol import LatencyTable
 from ..structures.analysis import Analysis, Kind, Mask
 from .block_pruning import depth_and_width, fewest_blocks
 from .cost_meter import Amounts, CostMeter, meter_of, no_blocks
 from .count_balance import balanced
 from .infeasibility import cost_name, unreachable
-from .isomorphic_classes import removal_options
+from .isomorphic_classes import RemovalOption, removal_options
 from .kind_counts import other_kinds, reached_kinds, with_kinds_planned, with_what_they_hold
 from .marks import check_plan as check_plan
 from .marks import keep as keep
@@ -26,6 +27,9 @@ from .scope import outside_scope
 from .search import Problem, finest
 from .share_exchange import ShareExchange, in_order
 from .target_shape import reached_shape, with_shape_planned
+
+ENOUGH = 0.9
+"""Of what the limits allow, a multiple that nobody has asked for leaves at least this share."""
 
 
 def suggest(
@@ -90,14 +94,15 @@ def solve(
     if Kind.BLOCK in goal.kinds and not told:
         raise no_blocks()
     removed = removed | balanced(analysis, removed, scores=scores, locked=locked, touched=removed)
-    plan = removed.copy()
+    plan, note = removed.copy(), None
     if not (meter.measure(removed) <= limits).all():
-        found = _plan(meter, scores, goal, removed, locked, limits)
+        found, note = _plan_at_multiple(meter, scores, goal, removed, locked, limits)
         if found is None:
             nearest, unrated = partial(_nearest, meter, scores, removed), int((np.isnan(scores) & ~removed).sum())
-            raise unreachable(analysis, goal, original, limits, nearest, locked, meter.measure, told, unrated)
+            free = replace(goal, multiple=1) if goal.finer else goal
+            raise unreachable(analysis, free, original, limits, nearest, locked, meter.measure, told, unrated)
         plan = found
-    return Planned(plan, reached(analysis, goal, plan, latencies))
+    return Planned(plan, reached(analysis, goal, plan, latencies), note)
 
 
 def exchange_of(
@@ -122,8 +127,13 @@ def exchange_of(
         if one.kind not in kinds:
             settled[one.structures] |= plan[one.structures]
     barred, gone = locked | outside_scope(analysis, goal), with_what_they_hold(analysis, settled)
-    options = removal_options(analysis, scores, gone, barred, replace(goal, kinds=kinds)) if kinds else []
-    return ShareExchange(meter, in_order(options, plan), limits)
+    fitting: list[RemovalOption] = []
+    for multiple in _halves(goal) if kinds else ():  # the multiple that the plan was made with
+        options = removal_options(analysis, scores, gone, barred, replace(goal, kinds=kinds, multiple=multiple))
+        fitting = in_order(options, plan)
+        if len(fitting) == len(options):
+            break
+    return ShareExchange(meter, fitting, limits)
 
 
 def reached(
@@ -153,6 +163,64 @@ def _measured(analysis: Analysis, goal: Goal, latencies: LatencyTable | None) ->
     original = meter.measure(analysis.empty())
     limits = [limit.amount or int(limit.share * int(o) + 0.5) for limit, o in zip(goal.limits, original, strict=True)]
     return meter, original, np.array(limits, np.int64)
+
+
+def _plan_at_multiple(
+    meter: CostMeter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
+) -> tuple[Mask | None, Message | None]:
+    """([S] the plan, None where the goal cannot be reached; what another multiple reaches, where this one wastes much).
+
+    The multiple is the goal's, or where nobody asked for that the largest half of it that keeps enough.
+    """
+
+    def kept(plan: Mask | None) -> float:
+        """What a plan keeps of the limit that it is nearest to."""
+        return 0.0 if plan is None else float((meter.measure(plan) / np.maximum(limits, 1)).max())
+
+    plan = _plan(meter, scores, goal, removed, locked, limits)
+    if goal.timed or goal.multiple <= 1 or kept(plan) >= ENOUGH or (plan is None and not goal.finer):
+        return plan, None  # a multiple for a latency was measured to pay
+    # No multiple keeps more than single structures do.
+    enough = min(ENOUGH, kept(_plan(meter, scores, replace(goal, multiple=1), removed, locked, limits)))
+    finer, multiple = plan, goal.multiple
+    for multiple in (*_halves(replace(goal, finer=True)),)[1:]:
+        finer = _plan(meter, scores, replace(goal, multiple=multiple), removed, locked, limits)
+        if kept(finer) >= enough:
+            break
+    if finer is None or kept(finer) <= kept(plan):
+        return plan, None
+    if plan is None:
+        return finer, None
+    number = int(np.argmax(meter.measure(finer) / np.maximum(limits, 1)))
+    original, asked = meter.measure(meter.analysis.empty())[number], limits[number]
+    words = {
+        "multiple": goal.multiple,
+        "finer": multiple,
+        "cost": cost_name(meter.costs[number]),
+        "asked": asked / original,
+        "coarse": meter.measure(plan)[number] / original,
+        "got": meter.measure(finer)[number] / original,
+    }
+    if goal.finer:
+        template = (
+            "Widths are multiples of {finer}, which keeps {got:.1%} of {cost}: multiples of {multiple} would keep only "
+            "{coarse:.1%} of the {asked:.1%} that may stay."
+        )
+        return finer, Message("plan.finer", template, words)
+    template = (
+        "Multiples of {multiple} keep only {coarse:.1%} of {cost}, where {asked:.1%} may stay. Multiples of {finer} "
+        "would keep {got:.1%}."
+    )
+    return plan, Message("plan.coarse", template, words)
+
+
+def _halves(goal: Goal) -> Iterator[int]:
+    """The goal's multiple, and where it may be finer its halves, down to 1."""
+    multiple = goal.multiple
+    yield multiple
+    while goal.finer and multiple > 1:
+        multiple //= 2
+        yield multiple
 
 
 def _plan(

@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Annotated
 
-from ..errors import SecateurError
+from ..errors import Message, SecateurError
 from ..options import Option
 from ..structures.analysis import Kind, Mask
 from ..targets.protocol import TargetSpec
@@ -232,6 +232,8 @@ class Goal:
         kept: How many structures of single kinds stay in the whole model; the other limits are met with other kinds.
         shape: How many structures of single kinds each layer keeps, exactly (`target_shape.py`); of blocks how many the
             model keeps. The other limits are met with other kinds.
+        finer: Nobody has asked for the multiple: where it leaves less than nine tenths of what the limits allow, it is
+            halved as often as it takes.
         steps: Widths that a narrow coupled set can choose from at least: where the multiple leaves it no two, it is
             halved until there are as many.
     """
@@ -296,7 +298,8 @@ class Goal:
             help="kept widths are multiples of this",
             minimum=1,
             dialog_maximum=256,
-            automatic="16; where latency is limited, what saves time there",
+            automatic="16, or less where that keeps less than nine tenths of what the limits allow; where latency is "
+            "limited, what saves time there",
             group=PLAN,
         ),
     ] = 1
@@ -351,6 +354,7 @@ class Goal:
         ),
     ] = Ranking.AUTO
     target: TargetSpec | None = None
+    finer: bool = False
     steps: int = STEPS
     shape: Annotated[
         tuple[KindLimit, ...],
@@ -428,7 +432,9 @@ class Planned:
     Attributes:
         removed: [S] what was gone before, and the marks on top of it.
         reached: For each limit of the goal, asked and got; of the latency what is predicted.
+        note: What another multiple would reach, where that of the goal leaves much less than the limits allow.
     """
 
     removed: Mask
     reached: tuple[Reached, ...]
+    note: Message | None = None

@@ -103,7 +103,8 @@ def _intent(plan: PlanIntent) -> list[tuple[str, str]]:
     lines = [("Goal", str(goal_text(goal)) if goal is not None else "marked by hand")]
     if plan.criterion and goal is not None:
         lines.append(("Chosen by", f"{plan.criterion} scores, seed {plan.seed}, ranked by {goal.ranking}"))
-        lines.append(("Widths", f"multiples of {goal.multiple}, at least {goal.least}"))
+        less = " or less" if goal.finer else ""
+        lines.append(("Widths", f"multiples of {goal.multiple}{less}, at least {goal.least}"))
     if goal is not None and goal.scope:
         lines.append(("Scope", ", ".join(goal.scope)))
     for title, named in (("Locked", plan.locked), ("Marked by hand", plan.marked)):

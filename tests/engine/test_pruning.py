@@ -188,6 +188,19 @@ def test_no_limit_at_all_and_a_goal_that_is_met_are_refused() -> None:
         prune(plain(), IMAGES, goal=Goal((Limit(Cost.LATENCY, 0.5),)))
 
 
+def test_a_budget_is_not_missed_by_a_multiple_in_silence() -> None:
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.Flatten())
+    net = nn.Sequential(*layers, nn.Linear(32 * 64, 5))
+    usual, asked = (prune(net, IMAGES, keep_macs=0.5, multiple=multiple).report for multiple in (None, 16))
+    assert asked.after.macs < 0.3 * asked.before.macs and 0.45 * usual.before.macs <= usual.after.macs
+    (told,), (coarse,) = ([n for n in one.notes if n.code.startswith("plan.")] for one in (usual, asked))
+    assert str(told).startswith("Widths are multiples of ") and told.arguments["finer"] < 16
+    assert f"Multiples of {told.arguments['finer']} would keep" in str(coarse)
+    kept = usual.after.macs / usual.before.macs
+    assert coarse.arguments["got"] == told.arguments["got"] == pytest.approx(kept)
+
+
 def test_all_limits_hold_at_once_as_shares_and_amounts() -> None:
     model = plain()
     result = prune(model, IMAGES, keep_macs=0.9, keep_parameters=2000, multiple=1)

@@ -1,6 +1,7 @@
 """Plans are searched one at a time, and what was asked for before the goal was changed is not searched for."""
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,7 +9,10 @@ import numpy as np
 import pytest
 
 from secateur.app.jobs.plan_solver import PlanSolver
+from secateur.engine.errors import Message
 from secateur.engine.planning import goal
+from secateur.engine.planning.protocol import Planned
+from tests.app.playing import play
 from tests.waiting import PATIENCE
 
 
@@ -27,9 +31,22 @@ def test_of_searches_that_wait_only_the_last_is_made(qtbot, monkeypatch) -> None
     search, answers = PlanSolver(), list[int]()
     for number in range(5):
         contents: Any = SimpleNamespace(analysis=(), table=None, wanted=number, **masks)
-        search.start(contents, None, on_done=answers.append, on_error=pytest.fail)  # type: ignore[arg-type]
+        search.start(contents, None, on_done=lambda plan: answers.append(plan.removed), on_error=pytest.fail)  # type: ignore[arg-type]
         assert begun.wait(PATIENCE)
     go.set()
     qtbot.waitUntil(lambda: 4 in answers)
     search.close()
     assert asked == answers == [0, 4]
+
+
+def test_what_a_smaller_multiple_would_keep_is_said_beside_the_plan(qtbot, monkeypatch) -> None:
+    player, solve = play(), goal.solve
+
+    def noted(*given: Any) -> Planned:
+        return replace(solve(*given), note=Message("plan.coarse", "Multiples of {multiple} waste.", {"multiple": 128}))
+
+    monkeypatch.setattr(goal, "solve", noted)
+    player.workbench.plan.suggest()
+    qtbot.waitUntil(lambda: "Multiples of 128 waste." in player.sentences)
+    assert player.document.marked.any()
+    player.workbench.close()

@@ -68,6 +68,8 @@ def test_commands_on_a_project_print_what_is_described(tmp_path: Path, capsys: C
     printed(["bundle", str(tmp_path / "small.zip")], capsys)
     printed(["export", project, "--to", "pytorch", "--out", str(tmp_path)], capsys)
     assert "hugging-face" in printed(["export", project], capsys)["refused"]
+    coarse = printed(["prune", *model, "--keep-macs", "60%", "--multiple", "8"], capsys)
+    assert any("Multiples of 2 would keep 59.2%" in note for note in coarse["notes"])
     refused = printed(["prune", *model, "--keep-macs", "0.01%"], capsys, code=1)
     assert (refused["verdict"], refused["error"]["code"]) == ("infeasible", "plan.unreachable")
     wrong = printed(["prune"], capsys, code=2)

@@ -1,6 +1,7 @@
 """A suggested plan meets its goal from below in whole steps, takes the weakest, and keeps its hands off locks."""
 
 import time
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from secateur.engine.errors import PlanError
 from secateur.engine.planning.cost_meter import meter_of
-from secateur.engine.planning.goal import solve, suggest
+from secateur.engine.planning.goal import exchange_of, solve, suggest
 from secateur.engine.planning.isomorphic_classes import isomorphic_class, removal_options, step
 from secateur.engine.planning.protocol import DEFAULT_KINDS, Cost, Goal, Limit, Ranking
 from secateur.engine.structures.analysis import CoupledSet, Kind, Mask
@@ -219,6 +220,56 @@ def test_a_narrow_set_has_as_many_steps_as_asked_for() -> None:
     filters = _set("layer1.0.conv1.weight", Kind.FILTER)
     found = removal_options(ANALYSIS, SCORES, NONE, NONE, Goal((), multiple=16, steps=6))
     assert next(c for c in found if c.one is filters).allowed.tolist() == [4, 8, 12, 16, 20, 24]
+
+
+@given(st.floats(0.05, 0.95))
+@settings(max_examples=40, deadline=None)
+def test_a_multiple_that_nobody_asked_for_is_halved_until_nine_tenths_of_the_limit_stay(keep: float) -> None:
+    analysis = stack(2, 32)
+    scores = np.arange(64.0) % 32 + 0.5 * (np.arange(64) // 32)
+    limit = int(keep * 3072 + 0.5)
+
+    def kept(goal: Goal) -> tuple[int, int]:
+        mask = solve(analysis, scores, goal).removed
+        return int((~mask[:32]).sum()), int((~mask[32:]).sum())
+
+    def macs(first: int, second: int) -> int:
+        return 32 * first + first * second + second * 32
+
+    asked = Goal((Limit(Cost.MACS, keep),), multiple=16)
+    most = max((macs(*some) for some in product((16, 32), repeat=2) if macs(*some) <= limit), default=0)
+    found = kept(replace(asked, finer=True))
+    assert macs(*found) <= limit
+    if most >= 0.9 * limit:
+        assert found == kept(asked)
+    else:
+        multiple = next(m for m in (16, 8, 4, 2, 1) if not any(count % m for count in found))
+        single = macs(*kept(replace(asked, multiple=1)))
+        assert multiple < 16 and macs(*found) >= min(0.9 * limit, single)
+
+
+def test_a_multiple_that_was_asked_for_stays_and_the_plan_says_what_a_smaller_one_would_keep() -> None:
+    analysis = stack(2, 32)
+    scores = np.tile(np.arange(32.0), 2)
+    goal = Goal((Limit(Cost.MACS, 0.6),), multiple=16)  # 16 of each keep 1,280 of 3,072
+    plans = [solve(analysis, scores, replace(goal, multiple=multiple)) for multiple in (16, 8, 4)]
+    shares = [costs(analysis, plan.removed).macs / 3072 for plan in plans]
+    assert shares[0] == pytest.approx(1280 / 3072) and plans[2].note is None
+    chosen = next(n for n, share in enumerate(shares) if share >= 0.54)
+    assert str(plans[0].note) == (
+        f"Multiples of 16 keep only 41.7% of the MACs, where 60.0% may stay. Multiples of {(16, 8, 4)[chosen]} would "
+        f"keep {shares[chosen]:.1%}."
+    )
+    free = solve(analysis, scores, replace(goal, finer=True))
+    assert (free.removed == plans[chosen].removed).all() and "only 41.7% of the 60.0%" in str(free.note)
+    # What sets exchange afterwards are steps of the multiple that was chosen.
+    options = exchange_of(analysis, scores, replace(goal, finer=True), free.removed).options
+    assert {int(step) for one in options for step in np.diff(one.allowed)} == {(16, 8, 4)[chosen]}
+    # Where no plan with multiples of 16 is small enough, smaller ones are taken, too.
+    few = Goal((Limit(Cost.MACS, 0.2),), multiple=16)
+    with pytest.raises(PlanError, match="smaller multiple"):
+        solve(analysis, scores, few)
+    assert 0.18 <= costs(analysis, solve(analysis, scores, replace(few, finer=True)).removed).macs / 3072 <= 0.2
 
 
 def test_the_whole_model_may_compete_across_shapes() -> None:
