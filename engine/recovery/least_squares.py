@@ -33,7 +33,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..batch_parts import PassLimit, in_fitting_parts, input_parts
 from ..devices import CPU, device_for, placed, wide_device
@@ -46,6 +45,7 @@ from ..structures.transition import KeptIndices
 from ..tasks.evaluate_on import first_inputs
 from ..tasks.protocol import Split, Task
 from ..tracing.model_state import model_state_restored
+from ..tracing.operator_mode import OperatorMode
 from ..tracing.tree import tensors_of
 from ..tracing.weight_products import Place, ProductUnit, Seen, WeightProduct, WeightProducts, drawn_rows
 from .batchnorm import adjusting_batchnorm, norms_can_be_adjusted
@@ -388,7 +388,7 @@ class Survey:
         return max(ENOUGH * self.inputs.get(name, 0), FEWEST)
 
 
-class LiveMemory(TorchDispatchMode):
+class LiveMemory(OperatorMode):
     """Context manager that counts the bytes of results that are still held; each memory once, as large as it is.
 
     Attributes:
@@ -401,10 +401,6 @@ class LiveMemory(TorchDispatchMode):
         self._others = {one.untyped_storage().data_ptr() for one in others}
         self._met: dict[int, tuple[weakref.ref[Tensor], int, int]] = {}
         self.peak = 0
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # see the recorder
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator and note what it gives."""

@@ -2,13 +2,13 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from copy import deepcopy
 
 import torch
 from torch import nn
 
 from ..distributed import cores
 from ..tracing.isolated_forward import seeded, uncompiled
+from ..tracing.shadow_model import whole_copy
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def pinned(seed: int, threads: int) -> Generator[None]:
 def working_copy(model: nn.Module) -> Generator[nn.Module]:
     """A copy of a model to train. A model that cannot be copied is lent itself, and gets its tensors and flags back."""
     try:
-        copy = deepcopy(model)
+        copy = whole_copy(model)
     except Exception:
         with _borrowed(model), modes_kept(model):
             yield model

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..model_inputs import rows_of
+from ..tracing.operator_mode import OperatorMode
 from ..tracing.tree import tensors_of
 
 ATEN: Any = torch.ops.aten
@@ -57,7 +57,7 @@ class FeatureMoments:
         return np.sqrt(self.variance + self.mean**2)
 
 
-class FeatureStatistics(TorchDispatchMode):
+class FeatureStatistics(OperatorMode):
     """Context manager that measures forward passes.
 
     Attributes:

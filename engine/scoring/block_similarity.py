@@ -10,17 +10,17 @@ from typing import Any, cast
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
 from ..model_inputs import rows_of
 from ..structures.analysis import StandInSpec
 from ..structures.blocks.residual_branches import ADDS, KEEPS_ZERO
 from ..surgery.cut.skip_block import argument
+from ..tracing.operator_mode import OperatorMode
 from ..tracing.tree import tensors_of
 
 
-class BlockSimilarity(TorchDispatchMode):
+class BlockSimilarity(OperatorMode):
     """Context manager that measures the watched blocks in forward passes.
 
     Attributes:

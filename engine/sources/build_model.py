@@ -3,7 +3,6 @@
 Every source goes this road, so that a checkpoint behaves the same wherever the class came from.
 """
 
-import copy
 import inspect
 import traceback
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from ..model_inputs import Inputs
 from ..runtime import load_pruned
 from ..tasks.protocol import TaskSpec
 from ..text.python_code import identifier
+from ..tracing.shadow_model import whole_copy
 from .builder_arguments import check_names
 from .checkpoint import read_checkpoint
 from .lazy_layers import finish_layers
@@ -136,7 +136,7 @@ def open_module(module: nn.Module, spec: ModelSpec) -> SourceModel:
     origin = Origin(module, type(module).__name__)
     model = _build(origin, spec)
     return SourceModel(
-        model=model, factory=partial(copy.deepcopy, model), name=origin.name, input_shape=(), task=None, notes=()
+        model=model, factory=partial(whole_copy, model), name=origin.name, input_shape=(), task=None, notes=()
     )
 
 
@@ -243,7 +243,7 @@ def _check_arguments(make: Callable[..., Any], name: str, arguments: dict[str, A
 
 def _copied(module: nn.Module, name: str) -> nn.Module:
     try:
-        return copy.deepcopy(module)
+        return whole_copy(module)
     except Exception as error:
         raise OpenError(
             "source.copy",

@@ -7,10 +7,10 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..errors import AnalysisError
 from . import shapes
+from .operator_mode import OperatorMode
 from .record import FunctionCall, ModuleCall, OperatorCall, ParameterSource, PassedConstant, Ref
 from .schema import ATOMS, literal, operator
 from .tree import modules_of, named_tensors, outline, tensors_of
@@ -20,7 +20,7 @@ Frame: TypeAlias = tuple[str, tuple[str, ...], tuple[int, ...], int, dict[str, i
 STORES = ("_parameters", "_buffers")
 
 
-class OperatorRecorder(TorchDispatchMode):
+class OperatorRecorder(OperatorMode):
     """Numbers every tensor that it meets and notes every operator."""
 
     def __init__(self, weightless: bool, briefly: bool) -> None:
@@ -47,11 +47,6 @@ class OperatorRecorder(TorchDispatchMode):
         self.weights: tuple[int, ...] = ()
         self.weight_sizes_read = False
         self.replaced: list[tuple[int, int]] = []
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Not to be compiled anyway: torch would import its compiler on the first operator, which takes seconds."""
-        return False
 
     def number(self, tensor: torch.Tensor) -> int:
         """The number of a tensor, a new one if it was not met yet or has other axes since (`squeeze_`)."""

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from torch.utils._python_dispatch import TorchDispatchMode
-
+from .operator_mode import OperatorMode
 from .schema import operator
 
 
-class FlopCounter(TorchDispatchMode):
+class FlopCounter(OperatorMode):
     """Context manager that counts; an operator without a formula counts for nothing.
 
     Attributes:
@@ -18,10 +17,6 @@ class FlopCounter(TorchDispatchMode):
         """Count from nothing."""
         super().__init__()
         self.flops = 0
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # see the recorder
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator and count it."""

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from .lru_caches import cleared_caches
 from .model_state import model_state_restored
+from .operator_mode import OperatorMode
 from .tree import modules_of
 
 
@@ -87,12 +87,8 @@ def seed_others(seed: int) -> None:
     np.random.seed(seed % 2**32)
 
 
-class _NothingDropped(TorchDispatchMode):
+class _NothingDropped(OperatorMode):
     """Every draw of what stays (dropout, stochastic depth) keeps all of it."""
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # see the recorder
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten.bernoulli_.float:

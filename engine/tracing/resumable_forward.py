@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..jobs import Cancelled
+from .operator_mode import OperatorMode
 from .schema import named_arguments, operator, written_tensors
 from .tree import outputs_of, same_bits, tensors_of
 
@@ -195,7 +195,7 @@ class _Plan:
     held: Sequence[StorageWeakRef]
 
 
-class _Recording(TorchDispatchMode):
+class _Recording(OperatorMode):
     """Notes every operator of a forward.
 
     Attributes:
@@ -225,10 +225,6 @@ class _Recording(TorchDispatchMode):
         self._copies: dict[int, Tensor] = {}
         self._storages: list[_Storage] = []
         self._numbers: dict[int, int] = {}
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # see the recorder
 
     def stop(self) -> None:
         """Neither the next call nor any behind it can be left out."""
@@ -387,7 +383,7 @@ class _Recording(TorchDispatchMode):
         return copy
 
 
-class _Resumed(TorchDispatchMode):
+class _Resumed(OperatorMode):
     """Gives tensors of the same form in place of what operators gave, up to some call, and fills them there."""
 
     def __init__(self, calls: Sequence[_Call], kept: Mapping[int, Tensor], blank: bool = False) -> None:
@@ -398,10 +394,6 @@ class _Resumed(TorchDispatchMode):
         self._kept, self._blank = kept, blank
         self._made: dict[int, StorageWeakRef] = {}
         self._lost = False
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # see the recorder
 
     @property
     def followed(self) -> bool:

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import torch
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from .operator_mode import OperatorMode
 from .record import OperatorCall, Record, Ref, SavedTensors
 from .tree import tensors_of
 
@@ -109,17 +109,13 @@ def _ask(call: OperatorCall, record: Record, wanted: tuple[bool, ...]) -> _Answe
     )
 
 
-class _Hollow(TorchDispatchMode):
+class _Hollow(OperatorMode):
     """Beneath autograd: nothing is computed, the results are there already; views are made."""
 
     def __init__(self, function: Any, made: list[torch.Tensor]) -> None:
         super().__init__()
         self._function = function
         self._made = made
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # see the recorder
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         schema = func._schema

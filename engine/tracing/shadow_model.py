@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from .tree import modules_of
+from .tree import modules_of, tensors_of
 
 PLAIN = (torch.Tensor, nn.Parameter)
 """Types of which a twin is made; a subclass may mean anything."""
@@ -121,6 +121,20 @@ def _held(modules: Iterable[nn.Module]) -> Iterator[torch.Tensor]:
             for value in store.values():
                 if type(value) not in HOLDING_NONE and isinstance(value, torch.Tensor):
                     yield value
+
+
+def whole_copy(model: nn.Module) -> nn.Module:
+    """A deep copy, which shares nothing with the model.
+
+    Tensors that a forward has computed and left in the model (by the older weight norm, as a cache) are copied without
+    the computation behind them.
+    """
+    try:
+        return copy.deepcopy(model)
+    except RuntimeError:  # torch copies no tensor with a computation behind it
+        pass
+    computed = [t for module in model.modules() for t in tensors_of(dict(vars(module))) if not t.is_leaf]
+    return copy.deepcopy(model, {id(t): t.detach().clone() for t in computed})
 
 
 def weightless_copy(model: nn.Module) -> nn.Module:

@@ -14,9 +14,9 @@ from typing import Any, Protocol, TypeAlias, cast
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..model_inputs import rows_of
+from .operator_mode import OperatorMode
 from .tree import tensors_of
 
 ATEN: Any = torch.ops.aten
@@ -259,7 +259,7 @@ def drawn_rows(unit: ProductUnit, count: int, random: torch.Generator) -> Tensor
     return chosen if counting is None else counting.cpu()[chosen]
 
 
-class WeightProducts(TorchDispatchMode):
+class WeightProducts(OperatorMode):
     """Context manager that tells of each product with a parameter in the forwards inside; see `WeightProduct`.
 
     Attributes:
@@ -303,10 +303,6 @@ class WeightProducts(TorchDispatchMode):
         self._adders: set[tuple[str, Place]] = set()
         self.mixed: set[str] = set()
         self.read: set[str] = set()
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # see the recorder
 
     def forget(self) -> None:
         """Begin the next forward: let go of what was made of parameters, of rows, and of the calls so far."""

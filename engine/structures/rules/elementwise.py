@@ -62,4 +62,14 @@ def _size(context: Context, value: int, behind: int) -> int:
     return context.record.shapes[value][-behind] if behind <= len(dims) else -1
 
 
-RULES = {f"aten.{name}": pointwise for name in UNTAGGED}
+def compare_whole(context: Context) -> None:
+    """is_same_size, equal ...: tensors of equal sizes stay so, as code takes another branch otherwise."""
+    operands = list(dict.fromkeys(context.call.refs()))
+    if len({context.record.shapes[v] for v in operands}) == 1:
+        broadcast(context, operands)
+
+
+RULES = {
+    **{f"aten.{name}": pointwise for name in UNTAGGED},
+    **{f"aten.{name}": compare_whole for name in ("is_same_size", "_has_same_storage_numel", "equal")},
+}

@@ -1,6 +1,5 @@
 """Cuts a model: slices tensors, drops blocks, repairs the code, and checks that it runs as predicted."""
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
@@ -19,7 +18,7 @@ from ...runtime import load_pruned
 from ...structures.analysis import Analysis, KnownRepairs, Mask
 from ...structures.costs import kept_sizes
 from ...structures.transition import KeptIndices, Transition
-from ...tracing.shadow_model import of_same_kind, shadow_copy, stand_in_tensor
+from ...tracing.shadow_model import of_same_kind, shadow_copy, stand_in_tensor, whole_copy
 from ...tracing.tree import Inputs, modules_of
 from ..repair.audit import Auditor
 from ..repair.candidates import AxisSizes
@@ -174,7 +173,7 @@ def copy_model(model: nn.Module) -> nn.Module:
         VerificationError: The model cannot be copied.
     """
     try:
-        return copy.deepcopy(model)
+        return whole_copy(model)
     except Exception as error:
         raise _uncopied(error) from error
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ...structures.op_sequence import Operation
+from ...tracing.operator_mode import OperatorMode
 
 REGIONS = frozenset(f"torchvision.{name}" for name in ("roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool"))
 """Their first argument is [N, C, H, W], their second [K, 5] with the number of an image before each box."""
@@ -20,12 +20,8 @@ def reads_regions(script: Iterable[Operation]) -> bool:
     return any(one.op in REGIONS for one in script)
 
 
-class RegionsInRange(TorchDispatchMode):
+class RegionsInRange(OperatorMode):
     """Context manager in which regions outside of an image raise IndexError."""
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # as the recorder's
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator."""

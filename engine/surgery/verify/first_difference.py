@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ...errors import Message
 from ...messages import module_named
 from ...structures.analysis import StandInSpec
 from ...structures.audit_fields import AUDITED, SAME
+from ...tracing.operator_mode import OperatorMode
 from ...tracing.tree import Inputs, modules_of, tensors_of
 from .run_comparison import TOLERANCE, ComparedRun, common_entries, relative_difference, sampled_result
 from .weights import Weights
@@ -26,7 +26,7 @@ class OperatorResult:
     result: torch.Tensor
 
 
-class OperatorResults(TorchDispatchMode):
+class OperatorResults(OperatorMode):
     """Keeps the first result of every product, norm and statistic, in order.
 
     Attributes:

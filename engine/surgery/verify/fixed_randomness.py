@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ...structures.op_sequence import Operation
+from ...tracing.operator_mode import OperatorMode
 
 Draw: TypeAlias = Callable[[float, dict[str, Any]], Any]
 """From a number in (0, 1) and the arguments to what a call draws."""
@@ -46,7 +46,7 @@ def draws(script: Iterable[Operation]) -> bool:
     return any(one.op in DRAWS for one in script)
 
 
-class SameDraws(TorchDispatchMode):
+class SameDraws(OperatorMode):
     """Context manager in which each random call draws one number for all positions, the same in each run."""
 
     def __init__(self) -> None:

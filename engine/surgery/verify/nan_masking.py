@@ -17,7 +17,6 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from ...structures.rules import (
@@ -32,6 +31,7 @@ from ...structures.rules import (
     slicing,
     views,
 )
+from ...tracing.operator_mode import OperatorMode
 from ...tracing.schema import operator
 
 Arguments: TypeAlias = dict[str, Any]
@@ -84,7 +84,7 @@ class WholeWeights(Protocol):
         ...
 
 
-class NanMasking(TorchDispatchMode):
+class NanMasking(OperatorMode):
     """Context manager in which operators leave out the entries that are NaN."""
 
     def __init__(self, stored: WholeWeights | None = None, marks: Marks = Marks.NAN) -> None:
@@ -92,10 +92,6 @@ class NanMasking(TorchDispatchMode):
         super().__init__()
         self._stored = stored
         self._unseen = marks is Marks.UNSEEN
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # as the recorder's
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator without what is absent."""
@@ -157,7 +153,7 @@ def _tensors(values: Any) -> Iterator[torch.Tensor]:
 
 
 def _holds_absent(tensor: torch.Tensor) -> bool:
-    return tensor.is_floating_point() or tensor.is_complex()
+    return (tensor.is_floating_point() or tensor.is_complex()) and not tensor.is_meta
 
 
 def _dense(tensor: torch.Tensor) -> torch.Tensor:

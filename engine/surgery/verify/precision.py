@@ -3,7 +3,8 @@
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from ...tracing.operator_mode import OperatorMode
 
 FACTORIES = frozenset(
     f"aten.{name}"
@@ -14,7 +15,7 @@ FACTORIES = frozenset(
 )  # fmt: skip
 
 
-class MinimumPrecision(TorchDispatchMode):
+class MinimumPrecision(OperatorMode):
     """Context manager that never lowers a floating type; operators without it are computed by others.
 
     Models convert to float32 what they hold to be delicate (a softmax, a norm); in a comparison in float64 that would
@@ -25,10 +26,6 @@ class MinimumPrecision(TorchDispatchMode):
         """Take float32 or float64."""
         super().__init__()
         self._dtype, self._lower = dtype, LOWER[dtype]
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # as the recorder's
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator, in the finer type where it is given that."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import torch
 from torch import nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]
 from torch.utils.hooks import RemovableHandle
 
@@ -296,6 +297,8 @@ class TraceComparison:
 
 def _telling(seen: Seen, path: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
     def told(_module: nn.Module, _args: tuple[Any, ...], result: Any) -> None:
+        if any(map(is_functorch_wrapped_tensor, tensors_of(result))):
+            return  # within vmap or grad: no entry of it can be looked at
         # What is computed here is no part of the run.
         with _disable_current_modes(), torch._C.DisableTorchFunction():  # pyright: ignore[reportPrivateUsage]
             seen(path, tensors_of(result))

@@ -19,11 +19,11 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import (
-    TorchDispatchMode,
     _disable_current_modes,  # pyright: ignore[reportPrivateUsage]
 )
 
 from ...structures.transition import KeptIndices
+from ...tracing.operator_mode import OperatorMode
 from ...tracing.schema import written_tensors
 from ...tracing.shadow_model import of_same_kind, shadow_copy
 from ..cut.slice_tensors import slice_tensor
@@ -238,7 +238,7 @@ class Weights:
         return stack
 
 
-class ReplacedWeights(TorchDispatchMode):
+class ReplacedWeights(OperatorMode):
     """Context manager in which operators read other weights than the model holds, and lower no floating type.
 
     That is `MinimumPrecision` in the same mode, as each one costs as much as a small operator.
@@ -249,10 +249,6 @@ class ReplacedWeights(TorchDispatchMode):
         super().__init__()
         self._weights, self._absent = weights, absent
         self._precision = MinimumPrecision(weights.dtype)
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # as the recorder's
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator on the weights as they should be; a view of a weight is a view of the one that is stored."""
