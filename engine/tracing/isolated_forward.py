@@ -18,7 +18,9 @@ from .tree import modules_of
 
 
 @contextmanager
-def quiet_forward(model: nn.Module, training: bool = False, twin: bool = False, seed: int = 0) -> Generator[None]:
+def quiet_forward(
+    model: nn.Module, training: bool = False, twin: bool = False, seed: int = 0, drawn: bool = False
+) -> Generator[None]:
     """Eval mode, no gradients, attention as plain products, random numbers by a seed; everything as before afterwards.
 
     Args:
@@ -26,6 +28,7 @@ def quiet_forward(model: nn.Module, training: bool = False, twin: bool = False, 
         training: In training mode, in which nothing is dropped at random.
         twin: The model is a twin that nobody needs afterwards: its state stays as it will be.
         seed: Of the random numbers.
+        drawn: Somebody else sees to it that nothing is dropped.
     """
     modes = [(m, m.training) for m in modules_of(model).values()]
     fast_path = torch.backends.mha.get_fastpath_enabled()
@@ -41,7 +44,7 @@ def quiet_forward(model: nn.Module, training: bool = False, twin: bool = False, 
             torch.backends.mha.set_fastpath_enabled(False)
             if any(flag != training for _, flag in modes):
                 model.train(training)
-            if training:
+            if training and not drawn:
                 stack.enter_context(_NothingDropped())
             yield
         finally:

@@ -58,7 +58,8 @@ def merged_repairs(kind: str, earlier: Iterable[Any], later: Iterable[Any]) -> l
     return [repair for repairs in places.values() for repair in repairs]
 
 
-REMOVAL, TRAINING, PERMUTATION = "removal", "removal in training mode", "permutation, random weights"
+REMOVAL, PERMUTATION = "removal", "permutation, random weights"
+TRAINING, GRADIENTS = "removal in training mode", "gradients in training mode"
 OTHER_INPUTS = "removal, random weights, other batches and sizes"
 COARSE = "removal in float32"
 OTHER_PATHS, IN_A_ROW = "removal, other paths of the code", "removal, repeated calls"
@@ -66,7 +67,7 @@ TENSORS = "every tensor, attribute and hook"
 MILDER = ("near the model's weights", "nearer the model's weights")
 """What stands in brackets behind the name of a comparison on weights that are not wholly random."""
 CHECKS = (
-    *(REMOVAL, TRAINING, PERMUTATION, OTHER_INPUTS, OTHER_PATHS, IN_A_ROW, COARSE, TENSORS),
+    *(REMOVAL, TRAINING, GRADIENTS, PERMUTATION, OTHER_INPUTS, OTHER_PATHS, IN_A_ROW, COARSE, TENSORS),
     *(f"{OTHER_INPUTS} ({milder})" for milder in MILDER),
 )
 """What comparisons are called."""

@@ -26,7 +26,7 @@ def _normal(one: float, given: dict[str, Any]) -> Any:
 def _bernoulli(one: float, given: dict[str, Any]) -> Any:
     p = given["p"] if "p" in given else given["self"]
     if not isinstance(p, torch.Tensor):
-        return float(one < p)
+        return 1.0  # nothing is dropped
     return torch.where(p.isnan(), p, (one < p).to(p.dtype))  # what is absent remains so
 
 

@@ -5,6 +5,10 @@ by themselves; products leave absent terms out, and every statistic (mean, varia
 is present. A result of which nothing is present is absent. No labels are needed for this and no part of a cut, so it
 is a reference for both. Operators that are unknown here see zeros in place of what is absent.
 
+The same holds for the operators of a backward pass: they are linear in the gradient, so that zeros stand for what is
+absent, and a gradient is absent where the value that it is for is. `unknown` collects operators that met NaN without a
+rule: their derivatives may be others than without what is absent.
+
 A model's code may look at its own numbers and refuse NaN (`assert isfinite`, arguments of a distribution, solvers with
 adaptive steps). Tests for NaN find none. Where the code still raises, comparisons see present entries in place of
 absent ones, and where it raises even so, zeros stand for what is absent (`Marks`).
@@ -87,10 +91,16 @@ class WholeWeights(Protocol):
 class NanMasking(OperatorMode):
     """Context manager in which operators leave out the entries that are NaN."""
 
-    def __init__(self, stored: WholeWeights | None = None, marks: Marks = Marks.NAN) -> None:
-        """Take the weights with which products are called as they are stored, None where they hold their NaN."""
+    def __init__(
+        self, stored: WholeWeights | None = None, marks: Marks = Marks.NAN, unknown: set[str] | None = None
+    ) -> None:
+        """Take the weights with which products are called as they are stored, None where they hold their NaN.
+
+        `unknown` gets the names of operators without a rule.
+        """
         super().__init__()
         self._stored = stored
+        self._unknown = set[str]() if unknown is None else unknown
         self._unseen = marks is Marks.UNSEEN
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -113,7 +123,8 @@ class NanMasking(OperatorMode):
 
     def _left_out(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result with NaN seen as NaN."""
-        rule = RULES.get(str(func.overloadpacket))
+        name = str(func.overloadpacket)
+        rule = RULES.get(name)
         if (rule is None and _carries(func)) or (rule is _batch_norm and not args[5]):
             return func(*args, **kwargs)
         # A sum is NaN where an entry is, and costs no memory.
@@ -123,7 +134,13 @@ class NanMasking(OperatorMode):
         given.update(zip(given, args, strict=False))
         given.update(kwargs)
         given = tree_map_only(torch.Tensor, _dense, given)
-        return (rule or _zeros)(func, given)
+        if rule is None and name.endswith(("_backward", "_backward_data")):
+            rule = _derivative
+        result = NotImplemented if rule is None else rule(func, given)
+        counts = name in COUNTED and torch.is_grad_enabled() and given["self"].requires_grad
+        if result is NotImplemented or (counts and _counts_differ(given)):
+            self._unknown.add(name)
+        return _zeros(func, given) if result is NotImplemented else result
 
 
 def _carries(func: Any) -> bool:
@@ -166,6 +183,11 @@ def _absent(tensor: torch.Tensor) -> torch.Tensor:
 
 def _fill(tensor: torch.Tensor, value: float = 0.0) -> torch.Tensor:
     return tensor.masked_fill(_absent(tensor), value) if _holds_absent(tensor) else tensor
+
+
+def _filled(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor itself where nothing is absent, which is quicker to see than to fill."""
+    return _fill(tensor) if bool(tensor.sum().isnan()) else tensor
 
 
 def _again(func: Any, given: Arguments, **other: Any) -> Any:
@@ -238,6 +260,13 @@ def _lines(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
     columns = columns & ~every_column
     covered = (matrix[rows], matrix.transpose(-1, -2)[columns])
     return (rows.unsqueeze(-1), columns.unsqueeze(-2)) if all(bool(c.isnan().all()) for c in covered) else None
+
+
+def _lost(source: torch.Tensor, dim: int) -> torch.Tensor | None:
+    """Which indices of a dimension are absent; None where single entries of others are too."""
+    lost = source.sum([n for n in range(source.dim()) if n != dim % source.dim()]).isnan()
+    index = lost.nonzero().squeeze(1)
+    return lost if bool(source.index_select(dim, index).isnan().all()) else None
 
 
 def _without(matrix: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
@@ -355,8 +384,7 @@ def _with_absent(
     """A result with NaN at the indices of a dimension that are absent; it has all of them, or those that were made."""
     if made is None:
         return result if len(absent) == 0 else result.index_fill_(dim, absent, NAN)
-    whole = result.new_full((*result.shape[:dim], size, *result.shape[dim + 1 :]), NAN)
-    return whole.index_copy_(dim, made, result)
+    return _among_absent(result, dim, size, made)
 
 
 def _present_of(
@@ -499,6 +527,12 @@ def _present(given: Arguments) -> torch.Tensor:
     return (~_absent(given["self"])).sum(_axes(given), keepdim=bool(given.get("keepdim", False)))
 
 
+def _counts_differ(given: Arguments) -> bool:
+    """Some results of a reduction are made of a part of the entries."""
+    count = _present(given)
+    return bool(((count > 0) & (count < given["self"].numel() // max(count.numel(), 1))).any())
+
+
 def _neutral(value: float) -> NanRule:
     """A reduction to which this value adds nothing."""
 
@@ -581,19 +615,33 @@ def _scaled(result: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tenso
 def _normed(func: Any, given: Arguments) -> Any:
     """A norm over the last axes; over the last one by what is present of it, where that is the same everywhere."""
     source, shape = given["input"], given["normalized_shape"]
-    if len(shape) == 1 and source.dim() > 1:
-        lost = source.sum(tuple(range(source.dim() - 1))).isnan()
-        index, gone = (~lost).nonzero().squeeze(1), lost.nonzero().squeeze(1)
-        if len(index) and bool(source.index_select(-1, gone).isnan().all()):
-            parts = {
-                n: None if given[n] is None else given[n].index_select(0, index)
-                for n in ("weight", "bias")
-                if n in given
-            }
-            found = _again(func, given, input=source.index_select(-1, index), normalized_shape=[len(index)], **parts)
-            whole = source.new_full(source.shape, NAN).index_copy_(-1, index, found[0])
-            return (whole, *found[1:])
+    lost = _lost(source, -1) if len(shape) == 1 and source.dim() > 1 else None
+    if lost is not None and not bool(lost.all()):
+        index = (~lost).nonzero().squeeze(1)
+        parts = {n: given[n].index_select(-1, index) for n in ("input", "weight", "bias") if given.get(n) is not None}
+        found = _again(func, given, normalized_shape=[len(index)], **parts)
+        return (_among_absent(found[0], -1, len(lost), index), *found[1:])
     return _layer_norm(given) if "bias" in given else _rms_norm(given)
+
+
+def _normed_backward(func: Any, given: Arguments) -> Any:
+    """As the norm: by what is present of the last axis."""
+    source, shape = given["input"], given["normalized_shape"]
+    lost = _lost(source, -1) if len(shape) == 1 and source.dim() > 1 else None
+    if lost is None or bool(lost.all()):
+        return NotImplemented
+    index = (~lost).nonzero().squeeze(1)
+    names = [n for n in ("grad_out", "input", "weight", "bias") if given.get(n) is not None]
+    parts = {n: _filled(given[n].index_select(-1, index)) for n in names}
+    found = _again(func, given, normalized_shape=[len(index)], **parts)
+    return tuple(None if one is None else _among_absent(one, -1, len(lost), index) for one in found)
+
+
+def _among_absent(result: torch.Tensor, dim: int, size: int, index: torch.Tensor) -> torch.Tensor:
+    """A result at the places of a dimension that are present."""
+    dim %= result.dim()
+    whole = result.new_full((*result.shape[:dim], size, *result.shape[dim + 1 :]), NAN)
+    return whole.index_copy_(dim, index, result)
 
 
 def _layer_norm(given: Arguments) -> Any:
@@ -624,11 +672,76 @@ def _group_norm(_func: Any, given: Arguments) -> Any:
 def _batch_norm(func: Any, given: Arguments) -> Any:
     """With statistics of the batch: over all axes but the channels."""
     source = given["input"]
-    if not given["training"]:
-        return _again(func, given)
-    mean, variance = _variance(source, (0, *range(2, source.dim())))
+    if not given["training"] or _lost(source, 1) is not None:
+        return _again(func, given)  # each channel by itself
+    axes = (0, *range(2, source.dim()))
+    mean, variance = _variance(source, axes)
+    if given["running_mean"] is not None:
+        given["running_mean"].lerp_(mean.flatten(), given["momentum"])
+        given["running_var"].lerp_(_variance(source, axes, 1.0)[1].flatten(), given["momentum"])
     rate = (variance + given["eps"]).rsqrt()
     return _scaled((source - mean) * rate, *_by_channel(source, given)), mean.flatten(), rate.flatten()
+
+
+def _group_norm_backward(func: Any, given: Arguments) -> Any:
+    """By the channels that are present, where each group has as many."""
+    lost = _lost(given["input"], 1)
+    if lost is None:
+        return NotImplemented
+    counts = (~lost).reshape(given["group"], -1).sum(1)
+    groups = counts.nonzero().squeeze(1)
+    if not len(groups) or bool((counts[groups] != counts[groups[0]]).any()):
+        return NotImplemented
+    index = (~lost).nonzero().squeeze(1)
+    parts = {n: _filled(given[n].index_select(1, index)) for n in ("grad_out", "input")}
+    parts |= {n: given[n].index_select(1, groups) for n in ("mean", "rstd")}
+    weight = None if given["weight"] is None else given["weight"].index_select(0, index)
+    found = _again(func, given, **parts, weight=weight, C=len(index), group=len(groups))
+    dims = zip(found, (1, 0, 0), strict=True)
+    return tuple(None if one is None else _among_absent(one, dim, len(lost), index) for one, dim in dims)
+
+
+def _batch_norm_backward(func: Any, given: Arguments) -> Any:
+    """Each channel by itself."""
+    return NotImplemented if _lost(given["input"], 1) is None else _again(func, given)
+
+
+def _derivative(func: Any, given: Arguments) -> Any:
+    """What is absent adds nothing to gradients; that of an absent entry is absent."""
+    results = _zeros(func, given)
+    first = results if isinstance(results, torch.Tensor) else results[0]
+    own = next((given[n] for n in ("self", "input", "output", "x1") if n in given), None)
+    if not isinstance(own, torch.Tensor) or first is None or own.shape != first.shape:
+        return results
+    first = first.masked_fill(_absent(own), NAN)
+    return first if isinstance(results, torch.Tensor) else (first, *results[1:])
+
+
+def _convolution_backward(func: Any, given: Arguments) -> Any:
+    """By the channels that are present, where these are whole ones and no groups."""
+    source, grad = given["input"], given["grad_output"]
+    rows, columns = (_lost(one, 1) for one in (grad, source))
+    if given["groups"] > 1 or given["transposed"] or rows is None or columns is None:
+        return _derivative(func, given)
+    made, read = ((~one).nonzero().squeeze(1) for one in (rows, columns))
+    if not len(made) or not len(read):
+        return _derivative(func, given)
+    weight = given["weight"]
+    weight = weight if len(made) == len(rows) else weight.index_select(0, made)
+    weight = weight if len(read) == len(columns) else weight.index_select(1, read)
+    parts = {
+        "grad_output": grad.index_select(1, made),
+        "input": source.index_select(1, read),
+        "weight": _filled(weight),
+    }
+    sizes = None if given["bias_sizes"] is None else [len(made)]
+    inputs, weights, bias = _again(func, given, **parts, bias_sizes=sizes)
+    if inputs is not None:
+        inputs = _among_absent(inputs, 1, len(columns), read)
+    if weights is not None:
+        there = (made.unsqueeze(1), read)
+        weights = weights.new_full(given["weight"].shape, NAN).index_put_(there, weights)
+    return inputs, weights, None if bias is None else _among_absent(bias, 0, len(rows), made)
 
 
 def _by_channel(source: torch.Tensor, given: Arguments) -> list[torch.Tensor | None]:
@@ -691,7 +804,13 @@ RULES: dict[str, NanRule] = {
     **{f"aten.{n}": _batch_norm for n in ("native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm")},
     "aten._weight_norm_interface": _weight_norm,
     "aten.mkldnn_rnn_layer": _recurrent,
+    **{f"aten.{n}_backward": _normed_backward for n in ("native_layer_norm", "_fused_rms_norm")},
+    "aten.native_group_norm_backward": _group_norm_backward,
+    **{f"aten.{n}_batch_norm_backward": _batch_norm_backward for n in ("native", "cudnn", "miopen")},
+    "aten.convolution_backward": _convolution_backward,
 }
+COUNTED = frozenset(f"aten.{n}" for n in ("mean", "var", "std", "var_mean", "std_mean"))
+"""Autograd divides their gradients by the number of all entries, unless `PresentStatistics` exchanges them."""
 
 KNOWN_PRODUCTS: dict[Any, tuple[int, Callable[..., torch.Tensor]]] = {
     torch.ops.aten.mm.default: (1, _rows_times(0)),

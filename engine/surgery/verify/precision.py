@@ -37,7 +37,9 @@ class MinimumPrecision(OperatorMode):
         wanted = kwargs.get("dtype")
         if wanted in self._lower:
             name = str(func.overloadpacket)
-            if name in FACTORIES or (name == "aten._to_copy" and args[0].dtype is self._dtype):
+            # In a backward pass a parameter gets its gradient in its own type.
+            lowers = name == "aten._to_copy" and args[0].dtype is self._dtype
+            if name in FACTORIES or (lowers and torch._C._current_graph_task_id() == -1):  # pyright: ignore[reportPrivateUsage]
                 kwargs = {**kwargs, "dtype": self._dtype}
         if func in DISTANCES and args[0].dtype is torch.float64 and (len(args) < 3 or args[2] == 2.0):
             return torch.ops.aten._cdist_forward.default, (*args[:2], 2.0, WITHOUT_PRODUCTS), {}
@@ -56,10 +58,18 @@ LOWER = {torch.float32: HALF, torch.float64: (*HALF, torch.float32)}
 
 
 def grouped_mm(rows: torch.Tensor, stack: torch.Tensor, offs: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-    """[s, k] times the [k, n] of the group that a row belongs to; rows behind the last group are zero."""
-    result = rows.new_zeros(rows.shape[0], stack.shape[-1])
+    """[s, k] times the [k, n] of the group that a row belongs to; rows behind the last group are zero.
+
+    In a backward pass each group's [k, s] times its [s, n].
+    """
+    each = stack.dim() == 2
+    shape = (len(offs), rows.shape[0]) if each else rows.shape[:1]
+    result = rows.new_zeros(*shape, stack.shape[-1])
     start = 0
     for number, end in enumerate(map(int, offs)):
-        torch.mm(rows[start:end], stack[number], out=result[start:end])
+        if each:
+            torch.mm(rows[:, start:end], stack[start:end], out=result[number])
+        else:
+            torch.mm(rows[start:end], stack[number], out=result[start:end])
         start = end
     return result

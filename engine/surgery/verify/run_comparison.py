@@ -88,7 +88,7 @@ class ComparedRun:
             if seen is not None and path and not isinstance(module, StandIn):
                 hooks.append(module.register_forward_hook(_telling(seen, path)))
         with ExitStack() as stack:
-            stack.enter_context(quiet_forward(own, training, twin=True, seed=seed))
+            stack.enter_context(quiet_forward(own, training, twin=True, seed=seed, drawn=draws))
             stack.enter_context(weights.reading())
             stack.enter_context(SameDraws() if draws else nullcontext())
             state = torch.get_rng_state()
@@ -97,7 +97,7 @@ class ComparedRun:
             for inputs in map(copied_inputs, calls):
                 with nullcontext() if guards is None else guards.watching(own, inputs):
                     result = call(own, inputs)
-                self.outputs += preserved_outputs(result, chosen)
+                self.outputs += [one.detach() for one in preserved_outputs(result, chosen)]
                 while hooks:  # further calls are there for their outputs
                     hooks.pop().remove()
             self.drew = not torch.equal(state, torch.get_rng_state())
@@ -164,13 +164,13 @@ def sampled_result(result: torch.Tensor) -> ResultSample | None:
         if torch.equal(lost, last.isnan()) and not bool(lost.all()):
             index = (~lost).nonzero().squeeze(1)
             shape = (*result.shape[:dim], len(index), *result.shape[dim + 1 :])
-            step = _step(math.prod(shape))
+            step = step_between(math.prod(shape))
             values = _spread(result, shape, step, dim, index if len(index) < len(lost) else None)
             if not bool(values.sum().isnan()):
                 return ResultSample(values, shape, step, result.shape)
     there = ~result.isnan()
     values = result[there]
-    step = _step(values.numel())
+    step = step_between(values.numel())
     whole = values.numel() == result.numel()
     shape = tuple(result.shape) if whole else None
     return ResultSample(values[::step].clone(), shape, step, result.shape, None if whole else there)
@@ -182,7 +182,7 @@ def _ends(result: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
     return result[first], result[last]
 
 
-def _step(count: int) -> int:
+def step_between(count: int) -> int:
     """So far apart are the entries that are kept; of no use for hiding a channel, as hardly a size is a multiple."""
     return 1 if count <= ENTRIES else next(step for step in PRIMES if step >= count / ENTRIES)
 
@@ -300,7 +300,7 @@ def _telling(seen: Seen, path: str) -> Callable[[nn.Module, tuple[Any, ...], Any
         if any(map(is_functorch_wrapped_tensor, tensors_of(result))):
             return  # within vmap or grad: no entry of it can be looked at
         # What is computed here is no part of the run.
-        with _disable_current_modes(), torch._C.DisableTorchFunction():  # pyright: ignore[reportPrivateUsage]
+        with _disable_current_modes(), torch._C.DisableTorchFunction(), torch.no_grad():  # pyright: ignore[reportPrivateUsage]
             seen(path, tensors_of(result))
 
     return told

@@ -8,9 +8,10 @@ No model is copied: each operator is handed its own weight as the comparison wan
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -29,18 +30,7 @@ from ...tracing.guards import Guards, watched
 from ...tracing.recorder import attempt
 from ...tracing.shadow_model import weightless_copy
 from ...tracing.tree import tensors_of
-from ..cut.edits import (
-    COARSE,
-    IN_A_ROW,
-    OTHER_INPUTS,
-    OTHER_PATHS,
-    PERMUTATION,
-    REMOVAL,
-    TRAINING,
-    Check,
-    Edits,
-    Verification,
-)
+from ..cut.edits import COARSE, IN_A_ROW, OTHER_INPUTS, OTHER_PATHS, PERMUTATION, REMOVAL, Check, Edits, Verification
 from ..cut.indexing import RegionsInRange, reads_regions
 from ..repair.weight_folding import Factors, Rates, rates_of
 from .chaos_check import is_chaotic, perturbed
@@ -54,6 +44,7 @@ from .permutation import Permutation, permuted
 from .random_weights import ANEW, LEVELS
 from .run_comparison import TOLERANCE, ComparedRun, RunTrace, Seen, TraceComparison, worst_difference
 from .tensor_slices import compare_tensors
+from .training import OriginalFails, StepRefused, StepTrace, backward_pass, compare_step
 from .weights import WeightChanged, Weights
 
 """Analysis, what was gone before, what is gone after."""
@@ -111,7 +102,7 @@ def verify(
     token = token or NeverCancelled()
     transition = Transition(analysis, analysis.empty() if before is None else before, removed)
     both = CutVerification(original, cut_model, transition, inputs, token, factors)
-    total = 5
+    total = 6
     yield Progress("Verifying: removal with the model's weights", 0, total)
     both.removal()
     check(token)
@@ -128,6 +119,9 @@ def verify(
     both.coarse()
     check(token)
     both.checks.append(compare_tensors(original, cut_model, transition, factors, edits, token))
+    yield Progress("Verifying: a step of training", 5, total)
+    both.training()
+    check(token)
     yield Progress("Verified", total, total)
     return Verification(tuple(both.checks), tuple(both.skipped))
 
@@ -211,6 +205,8 @@ class CutVerification:
     """The original's code does not run on weights that are read in another type than they are stored in."""
     _marks: Marks = Marks.NAN
     """What the original's code takes in place of what is absent."""
+    _unknown: set[str] = field(default_factory=set[str])
+    """Operators that met what is absent and have no rule for it."""
     _single: bool = False
     """The original does not run in double precision."""
     _given: ComparedRun | None = None
@@ -302,11 +298,10 @@ class CutVerification:
         )
 
     def removal(self) -> None:
-        """The weights as they are, on the given inputs; in training mode too where that takes branches of its own."""
-        for training in (False, True)[: 1 + bool(self.transition.analysis.trained)]:
-            case = _Case(dtype=self.base, calls=[self.inputs], training=training)
-            plain, self._given = (self._run(case) if training or self._given is None else self._given), None
-            self._add(self._decided(TRAINING if training else REMOVAL, case, plain))
+        """The weights as they are, on the given inputs."""
+        case = _Case(dtype=self.base, calls=[self.inputs])
+        plain, self._given = self._run(case) if self._given is None else self._given, None
+        self._add(self._decided(REMOVAL, case, plain))
 
     def other_inputs(self) -> None:
         """Other weights, batches and sizes; milder weights where the original gives nothing to compare."""
@@ -522,6 +517,55 @@ class CutVerification:
                 self._add(self._decided(COARSE, case, plain))
                 return
 
+    def training(self) -> None:
+        """A step of training at the smallest size at which the original runs."""
+        analysis = self.transition.analysis
+        statistics = self.small or analysis.trained or any("batch_norm" in one.op for one in analysis.script)
+        count = 2 if statistics else 1  # of a large model a second sample costs as much as the first
+        why: Phrase = ""
+        copies, self._copies = self._copies, self._copies or self.small
+        for inputs in (self._base, self.inputs)[: 1 + (self._base is not self.inputs)]:
+            given = inputs if batch_size(inputs) == count else with_batch(inputs, count)
+            try:
+                self.checks += self._step(_Case(dtype=self.base, calls=[given], training=True))
+            except OriginalFails as error:
+                template = "training mode: the original does not run ({reason})"
+                why = Message("verify.no_training", template, {"reason": error.reason})
+                continue
+            except StepRefused as error:
+                template = "training mode was not compared ({reason})"
+                why = Message("verify.untrained", template, {"reason": error.reason})
+                break
+            why = ""
+            break
+        self.skipped += [why] if why else []
+        self._copies = copies
+
+    def _step(self, case: _Case) -> list[Check]:
+        """Both models in a step of training, in double precision where single leaves a doubt.
+
+        Raises:
+            OriginalFails: The original raises.
+            StepRefused: It says nothing of the cut.
+        """
+        self._unknown.clear()
+        multiplied = {path for *_, results in self.factors for path in results}
+        left_out = {*self.vanished, *self.rates}
+        run = partial(self._run, case)
+        made = compare_step(run, case.dtype, left_out, multiplied, closely=self.small, unknown=self._unknown)
+        if all(one.passed for one in made):
+            return made
+        if case.dtype is torch.float32 and not self._single:
+            with suppress(OriginalFails):
+                return self._step(replace(case, dtype=torch.float64))
+        if self._marks is not Marks.NAN:
+            raise StepRefused(Message("verify.zeros", ZEROS))
+        if self._unknown and made[0].passed:
+            template = "gradients were not compared ({names}: no rule for what is absent)"
+            self.skipped.append(Message("verify.no_gradients", template, {"names": listed(sorted(self._unknown))}))
+            return made[:1]
+        return made
+
     def _add(self, made: Check | None) -> None:
         if made is not None:
             self.checks.append(made)
@@ -705,6 +749,7 @@ class CutVerification:
             nudge=nudge,
             copies=self._copies,
             marks=self._marks if marks is None else marks,
+            unknown=self._unknown,
         )
         if not cut:
             return whole
@@ -724,6 +769,7 @@ class CutVerification:
         nudge: float = 0.0,
         seen: Seen | None = None,
         guards: Guards | None = None,
+        step: StepTrace | None = None,
     ) -> ComparedRun:
         """Run the original or the cut model.
 
@@ -736,7 +782,21 @@ class CutVerification:
             nudge: Weights and inputs are larger by up to this share of themselves.
             seen: Is told of results on the way.
             guards: Where to note the branches that the code takes.
+            step: Gets what a backward pass gives.
         """
+        analysis = self.transition.analysis
+        chosen = () if case.training and analysis.trained else analysis.outputs
+
+        @contextmanager
+        def within(own: nn.Module) -> Generator[None]:
+            with ExitStack() as stack:
+                if reads_regions(analysis.script):
+                    stack.enter_context(RegionsInRange())
+                if step is not None:
+                    absent: AbsentIndices = self.gone if masked else {}
+                    stack.enter_context(backward_pass(own, step, absent, chosen))
+                yield
+
         calls = [cast_inputs(one, case.dtype) for one in case.calls]
         calls = [perturbed(one, nudge) for one in calls] if nudge else calls
 
@@ -745,12 +805,12 @@ class CutVerification:
             return ComparedRun(
                 self._weights(case, cut=cut, masked=masked, gone=gone, moved=moved, nudge=nudge, marks=marks),
                 calls,
-                chosen=() if case.training else self.transition.analysis.outputs,
+                chosen=chosen,
                 training=case.training,
                 seen=seen,
-                draws=self.draws,
+                draws=self.draws or case.training,
                 skips=self.skips if masked and gone is None else (),
-                within=(lambda _: RegionsInRange()) if reads_regions(self.transition.analysis.script) else None,
+                within=within,
                 token=self.token,
                 guards=guards,
                 seed=case.seed,

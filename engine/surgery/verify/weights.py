@@ -56,6 +56,7 @@ class Weights:
         nudge: Every weight is larger by up to this share of itself.
         copies: Every run has copies of all weights, as the model's code does not run on those of another type.
         marks: What stands at what is absent.
+        unknown: Gets the names of operators that met what is absent and have no rule for it.
     """
 
     model: nn.Module
@@ -70,6 +71,7 @@ class Weights:
     nudge: float = 0.0
     copies: bool = False
     marks: Marks = Marks.NAN
+    unknown: set[str] = field(default_factory=set[str])
     _own: dict[str, torch.Tensor] = field(init=False)
     _buffers: frozenset[str] = field(init=False)
     _places: dict[int, list[tuple[int, int, str]]] = field(init=False)
@@ -228,13 +230,13 @@ class Weights:
         """Context in which operators read the replaced weights, in no lower type, and leave out what is absent."""
         masked, stack = bool(self.gone or self.vanished) and self.marks is not Marks.ZERO, ExitStack()
         if self.copies or self.plain:
-            stack.enter_context(NanMasking(marks=self.marks) if masked else nullcontext())
+            stack.enter_context(NanMasking(None, self.marks, self.unknown) if masked else nullcontext())
             if self.copies or self.dtype is torch.float64:
                 stack.enter_context(MinimumPrecision(self.dtype))
             return stack
         if self.converted:
             stack.enter_context(MatchingTypes(self))
-        stack.enter_context(ReplacedWeights(self, NanMasking(self, self.marks) if masked else None))
+        stack.enter_context(ReplacedWeights(self, NanMasking(self, self.marks, self.unknown) if masked else None))
         return stack
 
 
@@ -313,12 +315,14 @@ class MatchingTypes(TorchFunctionMode):
         if getattr(func, "__name__", "") in COMPARING and isinstance(args[0], torch.Tensor):
             first, *others = args
             if any(isinstance(one, torch.Tensor) and one.dtype != first.dtype for one in others):
-                args = (first, *(self._handed(one) for one in others))
+                args = (first, *(self._handed(one, first.dtype) for one in others))
         return func(*args, **kwargs)
 
-    def _handed(self, value: Any) -> Any:
+    def _handed(self, value: Any, dtype: torch.dtype) -> Any:
         if not isinstance(value, torch.Tensor):
             return value
+        if torch.is_grad_enabled() and value.requires_grad:
+            return value.to(dtype)  # which reads the replaced weight, and gives the stored one its gradient
         with _disable_current_modes():  # no operators of the model's
             return self._weights.resolve(value)
 

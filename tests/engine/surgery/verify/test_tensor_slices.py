@@ -13,7 +13,7 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.transition import Transition
 from secateur.engine.surgery.cut import cut as cut_module
 from secateur.engine.surgery.cut.cut import cut
-from secateur.engine.surgery.cut.edits import TENSORS, Check
+from secateur.engine.surgery.cut.edits import TENSORS, TRAINING, Check
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
 from secateur.engine.surgery.verify import tensor_slices
 from secateur.engine.surgery.verify.tensor_slices import compare_tensors
@@ -97,7 +97,7 @@ def test_a_fault_that_shows_nowhere_else_is_refused() -> None:
     unread = made.model.get_buffer("unread")
     unread.copy_(unread.flip(0))
     result = finish(verify(model, made.model, analysis, mask, WORDS, edits=made.edits))
-    assert [one.name for one in result.checks if not one.passed] == [TENSORS]
+    assert [one.name for one in result.checks if not one.passed] == [TENSORS, TRAINING]
     with pytest.raises(VerificationError, match=r"entries of unread are not the original's"):
         require_verified(result)
 

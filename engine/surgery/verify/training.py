@@ -1,0 +1,423 @@
+"""Compares one training step of the masked original and the cut model: results, gradients, buffers afterwards.
+
+Both run in training mode with autograd on, and a backward pass from a weighted sum of the outputs runs beneath the same
+dispatch modes as the forward. What NaN marks mean in the operators of a backward says `nan_masking.py`. Autograd's own
+formulas know nothing of the marks: a sum hands its gradient to absent entries too, a mean divides by their number.
+`PresentStatistics` exchanges these functions in the masked run by ones whose derivative is right.
+
+Gradients of a large model are never there together: a hook takes a sample of each and drops it.
+"""
+
+import math
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]
+
+from ...errors import Message
+from ...jobs import Cancelled
+from ...messages import Phrase
+from ...tracing.tree import preserved_outputs
+from ..cut.edits import GRADIENTS, TRAINING, Check
+from .chaos_check import CHANGE, MARGIN
+from .masked_model import Indices
+from .nan_masking import NAN
+from .run_comparison import TOLERANCE, ComparedRun, RunTrace, TraceComparison, step_between
+
+GRADIENT = {torch.float64: 1e-6, torch.float32: 1e-3}
+"""What differences of gradients must stay below."""
+NOISE = {torch.float64: 1000, torch.float32: 50}
+"""Rounding of a gradient, in units of the last place of the largest one: a bias before a norm has nothing else."""
+
+
+class Sample(NamedTuple):
+    """Evenly spread entries of a tensor, of what is present of it.
+
+    Attributes:
+        shape: Without what is absent.
+        values: The entries.
+    """
+
+    shape: tuple[int, ...]
+    values: Tensor
+
+
+@dataclass(slots=True)
+class StepTrace:
+    """What a training step did, but for the results of its modules.
+
+    Attributes:
+        gradients: By parameter.
+        buffers: By buffer, after the step.
+    """
+
+    gradients: dict[str, Sample] = field(default_factory=dict[str, Sample])
+    buffers: dict[str, Sample] = field(default_factory=dict[str, Sample])
+
+
+@contextmanager
+def backward_pass(
+    model: nn.Module,
+    trace: StepTrace,
+    gone: Mapping[str, Mapping[int, Indices]],
+    chosen: Sequence[str],
+) -> Generator[None]:
+    """Context around a call of a twin in training mode; a backward pass follows the call.
+
+    Args:
+        model: The twin.
+        trace: Gets samples.
+        gone: What of each tensor is absent, marked by NaN; empty for the cut model.
+        chosen: Paths of the outputs that count.
+    """
+    results: list[Any] = []
+
+    def take(name: str, parameter: Tensor) -> None:
+        assert parameter.grad is not None
+        with _disable_current_modes(), torch.no_grad():
+            found = sampled(parameter.grad, gone.get(name, {}))
+            before = trace.gradients.get(name)  # a block that is computed again in the backward comes in parts
+            trace.gradients[name] = found if before is None else Sample(found.shape, found.values + before.values)
+        parameter.grad = None
+
+    trace.gradients.clear()  # of a run that did not come to its end
+    model.register_forward_hook(lambda _model, _given, result: results.append(result))
+    parameters = {name: one for name, one in model.named_parameters() if one.is_floating_point() or one.is_complex()}
+    if not any(one.requires_grad for one in parameters.values()):
+        for one in parameters.values():
+            one.requires_grad_()
+    for name, one in parameters.items():
+        if one.requires_grad:
+            one.register_post_accumulate_grad_hook(partial(take, name))
+    with torch.enable_grad(), PresentStatistics() if gone else nullcontext():
+        yield
+        loss = _weighted_sum(preserved_outputs(results.pop(), chosen))
+        if loss is not None:
+            loss.backward()
+    with _disable_current_modes(), torch.no_grad():
+        trace.buffers = {name: sampled(one, gone.get(name, {})) for name, one in model.named_buffers()}
+
+
+def _weighted_sum(outputs: Sequence[Tensor]) -> Tensor | None:
+    """A number that hangs on every entry of every output in another way; None where none has a gradient."""
+    generator = torch.Generator().manual_seed(4)
+    total: Tensor | None = None
+    real = (torch.view_as_real(one) if one.is_complex() else one for one in outputs)
+    for one in (one for one in real if one.requires_grad):
+        weights = torch.rand(one.shape, generator=generator, dtype=torch.float64).to(one.device, one.dtype) + 0.5
+        finite = one.detach().isfinite()  # scores of what is masked out are infinite
+        part = (torch.where(finite, one, 0.0) * weights).sum()
+        total = part if total is None else total + part
+    return total
+
+
+def sampled(tensor: Tensor, gone: Mapping[int, Indices]) -> Sample:
+    """Evenly spread entries of what is present; of a long table of which most is zero, of rows that are not."""
+    tensor = tensor.detach()
+    if tensor.dim() == 0 or tensor.numel() == 0:
+        return Sample(tuple(tensor.shape), tensor.reshape(-1).clone())
+    kept = [_kept(size, gone.get(dim)) for dim, size in enumerate(tensor.shape)]
+    shape = tuple(map(len, kept))
+    count = math.prod(shape)
+    found = _entries(tensor, kept)
+    if tensor.dim() > 1 and len(found) < count and not bool(found.any()):
+        column = tensor.select(1, int(kept[1][0])).reshape(len(tensor), -1)[:, 0]
+        kept[0] = np.intersect1d(kept[0], column.nonzero().flatten().cpu().numpy())
+        found = _entries(tensor, kept)
+    return Sample(shape, found)
+
+
+def _kept(size: int, gone: Indices | None) -> NDArray[np.int64]:
+    there = np.ones(size, dtype=np.bool_)
+    if gone is not None:
+        there[gone] = False
+    return there.nonzero()[0]
+
+
+def _entries(tensor: Tensor, kept: Sequence[NDArray[np.int64]]) -> Tensor:
+    shape = tuple(map(len, kept))
+    count = math.prod(shape)
+    places = np.arange(0, count, step_between(count))
+    if shape != tensor.shape:
+        index = zip(kept, np.unravel_index(places, shape), strict=True)
+        places = np.ravel_multi_index(tuple(one[place] for one, place in index), tensor.shape)
+    return tensor.reshape(-1).index_select(0, torch.from_numpy(places).to(tensor.device))
+
+
+class StepRefused(Exception):
+    """A step says nothing of the cut, for this reason."""
+
+    def __init__(self, reason: Phrase) -> None:
+        """Take the reason."""
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class OriginalFails(StepRefused):
+    """The original itself raises in training mode."""
+
+
+def compare_step(
+    run: Callable[..., ComparedRun],
+    dtype: torch.dtype,
+    left_out: Collection[str],
+    multiplied: Collection[str],
+    closely: bool,
+    unknown: set[str],
+) -> list[Check]:
+    """A check of results and buffers, and one of gradients where there are any.
+
+    Args:
+        run: Runs the cut model (`cut`), the masked original (`masked`) or the original, each as a twin, perhaps with
+            all weights changed a little (`nudge`).
+        dtype: Of the runs.
+        left_out: Names of tensors that are meant to be others.
+        multiplied: Modules whose results are.
+        closely: Compare what each module gives too.
+        unknown: Operators that have no rule for what is absent; gets parameters whose gradients are no numbers for it.
+
+    Raises:
+        OriginalFails: The original raises.
+        StepRefused: Its code takes no marks, or rounding changes as much as a fault would.
+    """
+    trail, mine, its = RunTrace(), StepTrace(), StepTrace()
+    try:
+        reference = run(masked=True, seen=trail.keep if closely else None, step=mine)
+    except Cancelled:
+        raise
+    except Exception as error:
+        try:
+            run(step=StepTrace())
+        except Exception as own:
+            raise OriginalFails(_in_words(own)) from None
+        raise StepRefused(_in_words(error)) from None
+    if not reference.finite:
+        raise StepRefused("the original outputs NaN or infinity")
+    beside = TraceComparison(trail)
+    try:
+        found = run(cut=True, seen=beside.see if closely else None, step=its)
+    except Cancelled:
+        raise
+    except Exception as error:
+        detail = Message("verify.raises", "the cut model raises {error}", {"error": _in_words(error)})
+        return [Check(TRAINING, math.inf, None, TOLERANCE[dtype], _name(dtype), detail)]
+    made = _checks(dtype, (reference, mine), (found, its), beside.worst(multiplied), left_out, unknown)
+    if dtype is torch.float64 and not all(one.passed for one in made):
+        nudged = StepTrace()
+        moved = run(masked=True, nudge=CHANGE[dtype], step=nudged)
+        share = torch.finfo(dtype).eps * MARGIN / CHANGE[dtype]
+        for one in _checks(dtype, (reference, mine), (moved, nudged), (0.0, ""), left_out, set()):
+            if one.difference * share > one.tolerance:
+                raise StepRefused("rounding alone changes the result")
+    return made
+
+
+def _checks(
+    dtype: torch.dtype,
+    mine: tuple[ComparedRun, StepTrace],
+    its: tuple[ComparedRun, StepTrace],
+    on_the_way: tuple[float, Phrase],
+    left_out: Collection[str],
+    unknown: set[str],
+) -> list[Check]:
+    tolerance = TOLERANCE[dtype]
+    outputs, others = (_outputs(run) for run, _ in (mine, its))
+    given, _ = _worst(outputs, others, dtype, tolerance, ())
+    buffers, which = _worst(mine[1].buffers, its[1].buffers, dtype, tolerance, left_out)
+    detail = on_the_way[1]
+    if buffers >= tolerance and not detail:
+        words = {"name": which, "difference": buffers}
+        detail = Message("verify.buffer", "buffer {name} differs by {difference:.1e} after a step", words)
+    checks = [Check(TRAINING, max(given, buffers, on_the_way[0]), None, tolerance, _name(dtype), detail)]
+    if mine[1].gradients or its[1].gradients:
+        tolerance = GRADIENT[dtype]
+        worst, which = _worst(mine[1].gradients, its[1].gradients, dtype, tolerance, left_out, unknown)
+        words = {"name": which, "difference": worst}
+        template = "the gradient of {name} differs by {difference:.1e}"
+        detail = Message("verify.gradient", template, words) if worst >= tolerance else ""
+        checks.append(Check(GRADIENTS, worst, None, tolerance, _name(dtype), detail))
+    return checks
+
+
+def _outputs(run: ComparedRun) -> dict[str, Sample]:
+    """All of each output; whole numbers and flags only where there are no others."""
+    counted = [one for one in run.outputs if _continuous(one)] or run.outputs
+    return {str(number): Sample(tuple(one.shape), one) for number, one in enumerate(counted)}
+
+
+def _continuous(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _worst(
+    mine: Mapping[str, Sample],
+    its: Mapping[str, Sample],
+    dtype: torch.dtype,
+    tolerance: float,
+    left_out: Collection[str],
+    unknown: set[str] | None = None,
+) -> tuple[float, str]:
+    """The largest difference, relative to the largest entry of its tensor, and the name of that tensor.
+
+    Names of tensors of which the masked original alone has no finite numbers are added to `unknown`.
+    """
+    names = [name for name in mine.keys() | its.keys() if name not in left_out]
+    peak = max((_peak(mine[n].values) for n in names if n in mine and _continuous(mine[n].values)), default=0.0)
+    floor = NOISE[dtype] * torch.finfo(dtype).eps / tolerance * peak
+    worst = (0.0, "")
+    for name in sorted(names):
+        first, second = mine.get(name), its.get(name)
+        if first is None or second is None or first.shape != second.shape:
+            absent = first is not None and 0 in first.shape and second is None
+            worst = worst if absent else (math.inf, name)
+            continue
+        a, b = (one if _continuous(one) else one.double() for one in (first.values, second.values))
+        same = (a == b) | (a.isnan() & b.isnan()) if a.shape == b.shape else torch.zeros(())
+        if bool(same.all()):
+            continue
+        if unknown is not None and a.shape == b.shape and bool((b.isfinite() & ~a.isfinite()).any()):
+            unknown.add(name)
+        # The type in which a parameter is stored rounds its gradient.
+        scale = max(_peak(a), floor) * max(1.0, 4 * torch.finfo(a.dtype).eps / tolerance)
+        apart = _peak((a - b)[~same], math.inf) if a.shape == b.shape else math.inf
+        worst = max(worst, (apart / scale if scale else math.inf, name))
+    return worst
+
+
+def _peak(values: Tensor, otherwise: float = 0.0) -> float:
+    """The largest absolute value; something else where one is not finite."""
+    largest = float(values.abs().max()) if values.numel() else 0.0
+    return largest if math.isfinite(largest) else otherwise
+
+
+class _Marked(torch.autograd.Function):
+    """A tensor as it is, of which absent entries have no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, absent: Tensor) -> Tensor:
+        """The tensor itself."""
+        ctx.absent = absent
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """NaN at what is absent."""
+        with _disable_current_modes():
+            return gradients[0].masked_fill(ctx.absent, NAN), None
+
+
+class PresentStatistics(TorchFunctionMode):
+    """Context manager in which sums, means and variances have derivatives that know what is absent."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function, or what stands for it."""
+        kwargs = kwargs or {}
+        if not torch.is_grad_enabled():
+            return func(*args, **kwargs)
+        reduction = kwargs.get("reduction", "mean") if func in LOSSES else ""
+        if reduction in REDUCTIONS:
+            func, args, kwargs = REDUCTIONS[reduction], (func(*args, **{**kwargs, "reduction": "none"}),), {}
+        rule = STATISTICS.get(func)
+        value = args[0] if args else kwargs.get("input")
+        if rule is None or not (isinstance(value, Tensor) and value.is_floating_point() and value.requires_grad):
+            return func(*args, **kwargs)
+        copy = value.detach().clone()  # of a weight the one that operators read in its place
+        with _disable_current_modes():
+            absent = copy.isnan() if bool(copy.sum().isnan()) else None
+        if absent is None or bool(absent.all()):
+            return func(*args, **kwargs)
+        kwargs = {name: one for name, one in kwargs.items() if name != "input"}
+        return rule(_Marked.apply(value, absent), absent, *args[1:], **kwargs)
+
+
+def _axes(value: Tensor, dim: int | Sequence[int] | None) -> list[int]:
+    return [dim] if isinstance(dim, int) else list(dim or range(value.dim()))
+
+
+def _count(value: Tensor, absent: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    with _disable_current_modes():
+        return (~absent).sum(_axes(value, dim), keepdim=keepdim).to(value.dtype)
+
+
+def _sum(value: Tensor, absent: Tensor, dim: Any = None, keepdim: bool = False, **given: Any) -> Tensor:
+    return value.sum(_axes(value, dim), keepdim=keepdim, **given)
+
+
+def _mean(
+    value: Tensor, absent: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None
+) -> Tensor:
+    value = value if dtype is None else value.to(dtype)
+    return value.sum(_axes(value, dim), keepdim=keepdim) / _count(value, absent, dim, keepdim)
+
+
+def _variance(
+    value: Tensor, absent: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False,
+    *, correction: float | None = None,
+) -> Tensor:  # fmt: skip
+    if isinstance(dim, bool):  # x.var(unbiased)
+        dim, unbiased = None, dim
+    less = float(unbiased) if correction is None else correction
+    centred = value - _mean(value, absent, dim, keepdim=True)
+    return centred.square().sum(_axes(value, dim), keepdim=keepdim) / (_count(value, absent, dim, keepdim) - less)
+
+
+def _with_mean(value: Tensor, absent: Tensor, dim: Any = None, *given: Any, keepdim: bool = False, **other: Any) -> Any:
+    keepdim = given[1] if len(given) > 1 else keepdim
+    mean = _mean(value, absent, None if isinstance(dim, bool) else dim, keepdim)
+    return _variance(value, absent, dim, *given[:1], keepdim=keepdim, **other), mean
+
+
+def _root(value: Tensor, absent: Tensor, *given: Any, **other: Any) -> Tensor:
+    return _variance(value, absent, *given, **other).sqrt()
+
+
+def _root_with_mean(value: Tensor, absent: Tensor, *given: Any, **other: Any) -> Any:
+    variance, mean = _with_mean(value, absent, *given, **other)
+    return variance.sqrt(), mean
+
+
+def _rms_norm(
+    value: Tensor, absent: Tensor, shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    eps = torch.finfo(value.dtype).eps if eps is None else eps
+    square = _mean(value.square(), absent, list(range(-len(shape), 0)), keepdim=True)
+    normal = value * (square + eps).rsqrt()
+    return normal if weight is None else normal * weight
+
+
+STATISTICS: Mapping[Any, Callable[..., Any]] = {
+    **dict.fromkeys((torch.sum, Tensor.sum), _sum),
+    **dict.fromkeys((torch.mean, Tensor.mean), _mean),
+    **dict.fromkeys((torch.var, Tensor.var), _variance),
+    **dict.fromkeys((torch.std, Tensor.std), _root),
+    torch.var_mean: _with_mean,
+    torch.std_mean: _root_with_mean,
+    functional.rms_norm: _rms_norm,
+}
+"""Functions whose derivative counts entries."""
+LOSSES = frozenset(
+    (
+        functional.l1_loss, functional.mse_loss, functional.smooth_l1_loss, functional.huber_loss,
+        functional.soft_margin_loss, functional.binary_cross_entropy, functional.binary_cross_entropy_with_logits,
+        functional.kl_div,
+    )
+)  # fmt: skip
+"""Functions of pairs of entries that end in a sum or a mean."""
+REDUCTIONS = {"mean": torch.mean, "sum": torch.sum}
+
+
+def _in_words(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
