@@ -18,6 +18,8 @@ from .protocol import Cost, Reached, plural
 
 MOST_DIGITS = 4
 """Decimals of a number at most, where fewer do not show on which side of its limit it is."""
+EXACT = 1e-9
+"""How near a rounded number is to the one that was asked for."""
 COST_NAMES: dict[Cost | Kind, Message] = {
     Cost.MACS: Message("verdict.name_macs", "MACs"),
     Cost.PARAMETERS: Message("verdict.name_parameters", "parameters"),
@@ -164,7 +166,7 @@ def _metric(original: Metric | None, result: Metric | None, allowed: float | Non
     if known is None:
         if allowed is None:
             return None
-        words = {"allowed": signed(-100 * allowed)}
+        words = {"allowed": signed(-100 * allowed, _digits(100 * allowed))}
         clause = Message("verdict.no_metric", "metric not measured, allowed {allowed}", words)
         return MetricVerdict("", None, 0, True, None, 0.0, allowed, None, clause)
     if original is None or result is None or not result.like(original):
@@ -199,7 +201,9 @@ def _loss_clause(result: Metric, loss: float, allowed: float | None) -> Message:
     """The change of the metric beside what is allowed; the split is named unless it is the test split."""
     way = -100 if result.higher_is_better else 100
     limit = loss if allowed is None else allowed
-    change_words, limit_words = _apart(way * loss, way * limit, abs(loss - limit) > ROUNDING)
+    change_words, limit_words = _apart(
+        way * loss, way * limit, abs(loss - limit) > ROUNDING, 1 if allowed is None else _digits(100 * allowed)
+    )
     change: Phrase = Message("verdict.points", "{change} pt", {"change": change_words})
     if not result.percent:
         change = Message("verdict.share", "{change} % {name}", {"change": change_words, "name": result.name})
@@ -216,12 +220,18 @@ def _loss_clause(result: Metric, loss: float, allowed: float | None) -> Message:
 
 def _allowed(metric: Metric, allowed: float | None) -> str:
     way = -100 if metric.higher_is_better else 100
-    return "" if allowed is None else signed(way * allowed) + ("" if metric.percent else " %")
+    words = "" if allowed is None else signed(way * allowed, _digits(100 * allowed))
+    return words if metric.percent or allowed is None else f"{words} %"
 
 
-def _apart(value: float, limit: float, differ: bool) -> tuple[str, str]:
-    """A number beside its limit, with as many decimals as show which is larger."""
-    for digits in range(1, MOST_DIGITS):
+def _digits(allowed: float) -> int:
+    """Decimals of what a person allows to be lost, in per cent: as many as were asked for, 0.35 is not 0.3."""
+    return 1 if abs(round(allowed, 1) - allowed) < EXACT else 2
+
+
+def _apart(value: float, limit: float, differ: bool, least: int = 1) -> tuple[str, str]:
+    """A number beside its limit, with as many decimals as show which is larger, and at least so many."""
+    for digits in range(least, MOST_DIGITS):
         words = signed(value, digits), signed(limit, digits)
         if not differ or words[0] != words[1]:
             return words

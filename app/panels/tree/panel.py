@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from PySide6.QtCore import QSignalBlocker, QTimer, Slot
+from PySide6.QtCore import QTimer, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
 
@@ -201,8 +201,7 @@ class TreePanel(Card):
     def _list(self) -> None:
         """Filter as the document says: another model has no filter yet."""
         listing = self.document.contents.listing
-        with QSignalBlocker(self.search):
-            self.search.setText(listing.typed)
+        self.search.setText(listing.typed)
         self.chips[listing.state].setChecked(True)
         self.filter()
 

@@ -28,6 +28,8 @@ def perplexity(value: float) -> Metric:
         (HALF, (0.9, 0.911), 0.005, True, "Goal met: +1.1 pt, allowed −0.5; −50.4 % MACs, reached"),
         (HALF, (0.9, 0.9), 0.0, True, "Goal met: 0.0 pt, allowed 0.0; −50.4 % MACs, reached"),
         (HALF, (0.9, 0.895), 0.005, True, "Goal met: −0.5 pt, allowed −0.5; −50.4 % MACs, reached"),
+        (HALF, (0.9, None), 0.0035, None, "Goal open: top-1 not measured, allowed −0.35; −50.4 % MACs, reached"),
+        (HALF, (0.9, 0.896), 0.0075, True, "Goal met: −0.40 pt, allowed −0.75; −50.4 % MACs, reached"),
         (HALF, (0.9, 0.88), None, True, "Goal met: −2.0 pt, no limit; −50.4 % MACs, reached"),
         (HALF, (0.9, None), 0.005, None, "Goal open: top-1 not measured, allowed −0.5; −50.4 % MACs, reached"),
         (HALF, (0.9, math.nan), 0.005, False, "Goal missed: top-1 is NaN or infinity; −50.4 % MACs, reached"),
