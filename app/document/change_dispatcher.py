@@ -101,8 +101,7 @@ class ChangeDispatcher(QObject):
             return
         show = partial(watch.take(), aspects)
         # A window has panels of its own in it, and what is no widget shows nothing that could be covered.
-        coverable = isinstance(view, QWidget) and not view.isWindow()
-        shown = show_or_cover(view, show) if coverable else attempt(show)
+        shown = show_or_cover(view, show) if isinstance(view, QWidget) and not view.isWindow() else attempt(show)
         watch.owed = frozenset() if shown else aspects
 
 

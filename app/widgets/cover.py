@@ -19,8 +19,8 @@ def attempt(step: Callable[[], object]) -> bool:
     """Take a step; where it raises, that is told like any exception that nobody caught, and the answer is False."""
     try:
         step()
-    except Exception:
-        sys.excepthook(*sys.exc_info())
+    except Exception as error:
+        sys.excepthook(type(error), error, error.__traceback__)
         return False
     return True
 
@@ -44,6 +44,7 @@ class Cover(QLabel):
     def __init__(self, view: QWidget) -> None:
         """Cover a view."""
         super().__init__(view)
+        self._view = view
         self.setProperty("role", "cover")
         self.setWordWrap(True)
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -62,5 +63,5 @@ class Cover(QLabel):
         return False
 
     def _fit(self) -> None:
-        self.setGeometry(self.parentWidget().rect())
+        self.setGeometry(self._view.rect())
         self.setText(self.toolTip() if self.height() >= px(LOW) else "\u2013")

@@ -164,6 +164,7 @@ class ModelWalk:
     def _shown(self) -> list[str]:
         """What the panels say, beside what is worked out here from costs and goal."""
         document, window, found = self.document, self.window, []
+        assert document.analysis is not None
         trade_off, bar = window.area.panels["tradeoff"], window.top_bar
         verdict, goal = document.goal_verdict, document.goal
         if (goal.keep * 100).is_integer() and not bar.keep.hasFocus() and bar.keep.value() != round(goal.keep * 100):

@@ -31,6 +31,7 @@ MAKERS = {"resnet": small_resnet, "llama": llama, "coupled": coupled}
 
 def holds(document: Document) -> bool:
     """Nothing locked is marked, and no block around it; the plan can be cut."""
+    assert document.analysis is not None
     check_plan(document.analysis, document.removed | document.marked)
     return not (document.marked & with_their_blocks(document.analysis, document.locked)).any()
 
@@ -103,8 +104,9 @@ def test_what_a_former_version_kept_as_marked_and_locked_is_not_marked_when_it_i
 @pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize("seed", range(4))
 def test_no_sequence_of_edits_marks_what_is_locked(qapp, name: str, seed: int) -> None:
-    draw, document = random.Random(seed), opened(MAKERS[name]())
-    analysis, plan = document.analysis, document.plan
+    analysis = MAKERS[name]()
+    draw, document = random.Random(seed), opened(analysis)
+    plan = document.plan
 
     def some() -> list[int]:
         return draw.sample(range(analysis.count), draw.randrange(1, 20))
@@ -141,6 +143,7 @@ def cut_by(player: Player) -> np.ndarray:
 def test_a_plan_that_was_suggested_leaves_what_was_marked_and_then_locked(qtbot, qapp) -> None:
     player = play()
     document = player.document
+    assert document.scores is not None
     weak = [int(n) for n in np.argsort(np.nan_to_num(document.scores, nan=9.0))[:40]]
     document.plan.mark(weak[:20], True)
     document.plan.lock(weak[10:30], True)

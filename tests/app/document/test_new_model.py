@@ -125,6 +125,7 @@ def answer(made: MainWindow, link: FakeLink, results: dict[str, Any]) -> None:
     while jobs := made.workbench.runner.queue.jobs():
         method = jobs[0].method
         if method == "score":
+            assert document.analysis is not None
             link.finished.emit(jobs[0].id, np.where(document.removed, np.nan, scores_of(document.analysis)))
         elif method in results:
             link.finished.emit(jobs[0].id, results[method])
@@ -217,10 +218,12 @@ def test_a_result_that_cannot_be_taken_leaves_neither_a_busy_window_nor_someone_
     player = play()
     told, rested = list[Any](), list[Any]()
     player.workbench.runner.ended.connect(lambda words, _took: rested.append(words))
+
+    def broken(_result: Any) -> None:
+        raise ZeroDivisionError
+
     with qtbot.captureExceptions() as exceptions:
-        player.workbench.runner.run(
-            "Cut", lambda _result: 1 / 0, "cut", "s0", None, None, changes=True, otherwise=told.append
-        )
+        player.workbench.runner.run("Cut", broken, "cut", "s0", None, None, changes=True, otherwise=told.append)
         player.answer("cut", None)
     assert [kind for kind, _, _ in exceptions] == [ZeroDivisionError]
     assert not player.document.busy and not player.document.jobs and len(told) == 1 and rested == ["Failed: Cut"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QLocale, Qt
-from PySide6.QtWidgets import QAbstractSpinBox, QApplication
+from PySide6.QtWidgets import QApplication
 
 from secateur import app
 from secateur.app.dialogs.form_parsing import numbers, shares
@@ -27,7 +27,7 @@ def language(request, dressed) -> Iterator[str]:
     QLocale.setDefault(before)
 
 
-def type_into(qtbot, box: QAbstractSpinBox, text: str) -> float:
+def type_into(qtbot, box: SpinBox | DoubleSpinBox, text: str) -> float:
     box.selectAll()
     qtbot.keyClicks(box, text)
     qtbot.keyClick(box, Qt.Key.Key_Return)
