@@ -398,7 +398,8 @@ def _outcome(
         ],
     }
     short = [lost or _shortfall(done.reached), _too_slow(done.latency), *stops_of(done.states)]
-    short += [str(one) for one in (exported.notes if exported else ()) if one.code == BROKEN_PROMISE]
+    notes = exported.notes if exported else ()
+    short += [str(one) for one in notes if isinstance(one, Message) and one.code == BROKEN_PROMISE]
     text = _text(done, result, exported, saved)
     return Outcome(content, text, " ".join(filter(None, short)), Verdict.REGRESSION if lost else None)
 
