@@ -22,6 +22,7 @@ from ...tracing.shadow_model import of_same_kind, shadow_copy, stand_in_tensor, 
 from ...tracing.tree import Inputs, modules_of
 from ..repair.audit import Auditor
 from ..repair.candidates import AxisSizes
+from ..repair.forward_variants import variant_numbers
 from ..repair.kv_repeats import kv_repeats
 from ..repair.layer_index import layer_indices
 from ..repair.reparameterised_blocks import merging_numbers
@@ -118,7 +119,8 @@ def try_cut(model: nn.Module, transition: Transition, edits: Edits, inputs: Inpu
     if lasting:
         weights = edits.weights
         counted = kv_repeats(smaller, transition, inputs)
-        for numbers in (counted, layer_indices(model, smaller), merging_numbers(smaller, repair.sizes)):
+        variants = [] if analysis.weightless else variant_numbers(smaller, repair.sizes, inputs)
+        for numbers in (counted, layer_indices(model, smaller), merging_numbers(smaller, repair.sizes), variants):
             edits = _with_numbers(smaller, numbers, edits, lambda: run().passed and folding.weights == weights)
     return TrialCut(smaller, edits, repair.known)
 

@@ -44,13 +44,13 @@ def merging_numbers(smaller: nn.Module, sizes: AxisSizes) -> list[tuple[str, str
             if inside(inner, path):
                 set_remembered(block.get_submodule(inner[len(path) + 1 :] if path else inner), name, value)
         if not _fits(block, method, {}):
-            found = next((one for one in _combinations(block, options) if _fits(block, method, one)), None)
+            found = next((one for one in combinations(block, options) if _fits(block, method, one)), None)
             read = _read(block, method, found or {})
             changes += [(path, name, value) for name, value in read.items() if value != getattr(module, name)]
     return changes
 
 
-def _combinations(module: nn.Module, options: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
+def combinations(module: nn.Module, options: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
     """Values for all attributes: those with new values everywhere first."""
     each = [[*values, getattr(module, name)] for name, values in options.items()]
     yield from (dict(zip(options, values, strict=True)) for values in islice(product(*each), LIMIT))

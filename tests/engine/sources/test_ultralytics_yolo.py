@@ -1,6 +1,7 @@
 """Ultralytics' models: opened with consent, trained by their own loss, evaluated by their own validation, exported."""
 # pyright: reportMissingImports=false
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from secateur.engine.adapters.ultralytics_yolo import settings_for
+from secateur.engine.adapters.ultralytics_yolo import SURROUNDINGS, settings_for
 from secateur.engine.cli.main import main
 from secateur.engine.errors import DataError, OpenError, SecateurError
 from secateur.engine.export.protocol import ExportRequest
@@ -270,7 +271,9 @@ def test_a_model_is_cut_recovered_evaluated_and_exported(folder: Path, tmp_path:
     assert found[0].shape == (3, 5, 16 * 16 + 8 * 8)
 
 
-def test_a_cut_model_leaves_as_a_checkpoint_that_their_own_class_opens(tmp_path: Path, opened: Any) -> None:
+def test_a_cut_model_leaves_as_a_checkpoint_that_their_own_class_runs_validates_and_exports(
+    folder: Path, tmp_path: Path, opened: Any
+) -> None:
     model, inputs = opened.model, (torch.rand(2, 3, SIDE, SIDE),)
     model.names = {0: "square"}
     analysis = analyse(model, inputs)
@@ -289,12 +292,22 @@ def test_a_cut_model_leaves_as_a_checkpoint_that_their_own_class_opens(tmp_path:
     code = (
         "import numpy, torch; from ultralytics import YOLO; y = YOLO('cut.pt'); "
         "print(y.task, y.names, sum(p.numel() for p in y.model.parameters())); "
-        "y.predict(numpy.zeros((64, 64, 3), 'uint8'), imgsz=64, verbose=False)"
+        "y.predict(numpy.zeros((64, 64, 3), 'uint8'), imgsz=64, verbose=False); "
+        "y.val(data='data/data.yaml', imgsz=64, plots=False, verbose=False, workers=0); "
+        "YOLO('cut.pt').export(format='onnx', imgsz=64, simplify=False, verbose=False)"
     )
-    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    copied(folder, tmp_path)
+    around = os.environ | SURROUNDINGS
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, env=around)
+    assert done.returncode == 0, done.stderr[-2000:]
     count = sum(one.numel() for one in smaller.parameters())
     assert count < sum(one.numel() for one in model.parameters())
-    assert done.stdout.splitlines()[-1] == f"detect {{0: 'square'}} {count}"
+    assert f"detect {{0: 'square'}} {count}" in done.stdout.splitlines()
+    images = torch.rand(1, 3, SIDE, SIDE)
+    with torch.no_grad():
+        expected = smaller(images)[0].numpy()
+    (found,) = onnxruntime.InferenceSession(tmp_path / "cut.onnx").run(None, {"images": images.numpy()})
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_what_their_checkpoints_cannot_hold_is_refused_as_one(tmp_path: Path, opened: Any) -> None:
