@@ -71,7 +71,7 @@ def session() -> Iterator[Session]:
 
 def run(session: Session, mine: Path, mode: Mode | None, weights: str = "new.pt") -> Replay:
     new = str(mine / weights) if weights else ""
-    return finish(run_recipe(mine / "recipe.json", session, mode=mode, weights=new))
+    return finish(run_recipe(mine / "recipe.json", session, mode=mode, weights=new, trust_code=not new))
 
 
 def recorded(mine: Path) -> list[dict[str, list[int]]]:
@@ -205,7 +205,9 @@ def test_the_command_line_says_what_was_done(mine: Path, capsys: pytest.CaptureF
     assert "weights differ" in capsys.readouterr().out
     code = mine / "model.py"
     code.write_text(code.read_text().replace("24", "32"))
-    assert main(["run", str(mine / "recipe.json"), "--mode", "same-indices"]) == 1
+    assert main(["run", str(mine / "recipe.json"), "--mode", "same-indices"]) == 2
+    assert "model.py changed since you last allowed this code to run" in capsys.readouterr().err
+    assert main(["run", str(mine / "recipe.json"), "--mode", "same-indices", "--trust-code"]) == 1
     assert "24 > 32" in capsys.readouterr().err
 
 

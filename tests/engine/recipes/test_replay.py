@@ -87,7 +87,7 @@ def test_another_version_of_the_model_gets_the_same_goal_planned_again(recorded:
     path, _, _ = recorded
     code = path.parent / "model.py"
     code.write_text(code.read_text().replace("24", "16"))
-    done, session = run(path)
+    done, session = run(path, trust_code=True)
     assert done.missing and all("block.conv1" in name for name in done.missing)
     assert done.complete and any("Planned again" in str(note) for note in done.notes)
     assert done.states[1].macs <= 0.6 * done.states[0].macs
@@ -116,7 +116,7 @@ def test_other_weights_and_versions_are_noted(recorded: tuple[Path, State, Sessi
     code = path.parent / "model.py"
     code.write_text(code.read_text().replace("manual_seed(0)", "manual_seed(1)"))
     path.write_text(path.read_text().replace('"torch": "', '"torch": "0.'))
-    done, session = run(path)
+    done, session = run(path, trust_code=True)
     assert len(done.notes) == 4 and "torch 0." in str(done.notes[0]) and "weights" in str(done.notes[1])
     assert [note.code for note in done.notes[2:]] == ["recovery.rate_found", "repair.done"]
     session.close()
