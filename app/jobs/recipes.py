@@ -43,9 +43,6 @@ class ReplayRequest:
 class RecipeJobs(QObject):
     """Starts the jobs for a document.
 
-    Attributes:
-        trusted: Recipes whose code the user allowed to run.
-
     Signals:
         fitted: (path of the recipe, `Fit`): it was held against the open model; the user says what to do with it.
     """
@@ -56,14 +53,11 @@ class RecipeJobs(QObject):
         """Work for a document."""
         super().__init__(document)
         self._document, self._runner, self._model, self._states = document, runner, model, states
-        self.trusted: set[str] = set()
 
     def open(self, asked: ReplayRequest) -> None:
         """Open the model of a recipe, with other weights perhaps, then hold the recipe against it."""
         file = asked.weights or asked.source or asked.recipe
         self._runner.consent = ConsentRequest(file, lambda consent: self.open(replace(asked, **{consent: True})))
-        if asked.trust_code:
-            self.trusted.add(asked.recipe)
 
         def opened(model: OpenedModel) -> None:
             assert model.spec is not None
@@ -91,21 +85,16 @@ class RecipeJobs(QObject):
 
         self._runner.run(self.tr("Compare the recipe with the model"), held, "fit", recipe)
 
-    def apply(self, recipe: str, mode: "Mode") -> None:
-        """Do a recipe's steps again on the original of the open model."""
-
-        def again(_: str) -> None:
-            self.trusted.add(recipe)
-            self.apply(recipe, mode)
-
-        self._runner.consent = ConsentRequest(recipe, again)
+    def apply(self, recipe: str, mode: "Mode", trust_code: bool = False) -> None:
+        """Do a recipe's steps again on the original of the open model; the user may have allowed its code just now."""
+        self._runner.consent = ConsentRequest(recipe, lambda _: self.apply(recipe, mode, trust_code=True))
         begun = self._runner.run(
             self.tr("Apply the recipe"),
             self._applied,
             "apply_recipe",
             recipe,
             mode,
-            recipe in self.trusted,
+            trust_code,
             changes=True,
             arrived=self._document.take_trained,
         )
