@@ -205,6 +205,7 @@ def walk_through_models(window: MainWindow, answers: Answers, seed: int, steps: 
     walk = ModelWalk(window, answers, seed)
     walk.walker.steps.append(walk.open(walk.walker.random))
     answers.finish()
+    walk.check()  # once all panels show the model, as nobody can act on them before
     walk.walker.walk(steps)
     walk.walker.tidy()
     answers.finish()
