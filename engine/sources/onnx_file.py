@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ..runtime.onnx_module import Graph, GraphInput, OnnxModule, UnsupportedGraph
 
 SUFFIX = ".onnx"
+MOVES = ("Cast", "Identity", "Reshape", "Expand", "Unsqueeze", "Squeeze", "Flatten", "Transpose")
+"""Operators whose output holds the values of their first input."""
 BATCH = 2
 """Examples that the graph is run with."""
 LARGEST_GRAPH = 2**31 - 1
@@ -270,15 +272,25 @@ def _values(one: "GraphInput", shape: tuple[int, ...], graph: "Graph", generator
 
 
 def _rows(name: str, graph: "Graph") -> int:
-    """How many rows the table has that an input of whole numbers reads, through casts too; 2 where it reads none."""
-    names = {name}
+    """How many values an input of whole numbers may have; 2 where nothing says it.
+
+    So many as the rows of the table that it reads, or the classes of the one-hot code that it becomes, through casts
+    and changes of shape too.
+    """
+    names: set[str] = {name}
+    known: dict[str, Any] = {**graph.sizes, **graph.buffers, **graph.weights}
     for step in graph.steps:
-        if step.operator in ("Cast", "Identity") and names.intersection(step.inputs):
+        reads = [one in names for one in step.inputs]
+        if step.operator in MOVES and reads[0]:
             names.update(step.outputs)
-        if step.operator == "Gather" and len(step.inputs) > 1 and step.inputs[1] in names:
-            table = graph.weights.get(step.inputs[0], graph.buffers.get(step.inputs[0]))
-            if table is not None and not step.attributes.get("axis", 0):
-                return int(table.shape[0])
+        elif step.operator == "Gather" and reads[1] and step.inputs[0] in known and not step.attributes.get("axis", 0):
+            return int(known[step.inputs[0]].shape[0])
+        elif step.operator == "OneHot" and reads[0] and step.inputs[1] in known:
+            return int(known[step.inputs[1]].flatten()[0])
+        elif step.operator == "Equal" and any(reads):
+            for classes in (known[one].flatten().tolist() for one in step.inputs if one in known):
+                if len(classes) > 1 and classes == [*range(len(classes))]:
+                    return len(classes)
     return 2
 
 

@@ -203,3 +203,38 @@ def test_a_cut_file_leaves_as_a_folder_for_pytorch_too(tmp_path: Path) -> None:
     pruned = prune(str(exported("attention", tmp_path)), keep_macs=0.7, multiple=1)
     pruned.export_pytorch(tmp_path / "out")  # loaded in a process without Secateur, and compared
     assert {"onnx_module.py", "attention.onnx"} <= {one.name for one in (tmp_path / "out").iterdir()}
+
+
+@pytest.mark.parametrize("how", ["Gather", "Equal", "OneHot"])
+def test_whole_numbers_of_the_examples_are_all_that_the_file_knows(how: str, tmp_path: Path) -> None:
+    """Two of 41 values would make the inputs of a norm nearly constant, and what is computed of it mere rounding."""
+    table = numpy_helper.from_array(np.random.default_rng(0).standard_normal((41, 6), np.float32), "table")
+    constants = [table]
+    if how == "Gather":
+        nodes = [helper.make_node("Gather", ["table", "flat"], ["read"])]
+    elif how == "Equal":
+        constants.append(numpy_helper.from_array(np.arange(41, dtype=np.int32), "classes"))
+        constants.append(numpy_helper.from_array(np.array([-1, 9, 1]), "each"))
+        nodes = [
+            helper.make_node("Reshape", ["flat", "each"], ["column"]),
+            helper.make_node("Equal", ["column", "classes"], ["is"]),
+            helper.make_node("Cast", ["is"], ["code"], to=onnx.TensorProto.FLOAT),
+            helper.make_node("MatMul", ["code", "table"], ["read"]),
+        ]
+    else:
+        constants.append(numpy_helper.from_array(np.array(41), "depth"))
+        constants.append(numpy_helper.from_array(np.array([0, 1], np.float32), "values"))
+        nodes = [
+            helper.make_node("OneHot", ["flat", "depth", "values"], ["code"]),
+            helper.make_node("MatMul", ["code", "table"], ["read"]),
+        ]
+    nodes = [helper.make_node("Cast", ["bytes"], ["flat"], to=onnx.TensorProto.INT32), *nodes]
+    ends = (
+        helper.make_tensor_value_info("bytes", onnx.TensorProto.INT64, ["n", 9]),
+        helper.make_tensor_value_info("read", onnx.TensorProto.FLOAT, ["n", 9, 6]),
+    )
+    graph = helper.make_graph(nodes, "codes", [ends[0]], [ends[1]], constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "c.onnx")
+    opened = open_model(ModelSpec(str(tmp_path / "c.onnx")))
+    given = opened.inputs["bytes"]  # type: ignore[index,call-overload]
+    assert int(given.min()) >= 0 and 20 < int(given.max()) < 41
