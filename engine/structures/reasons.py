@@ -75,6 +75,11 @@ def at_least(op: str, least: int) -> Message:
     )
 
 
+def einsum() -> Message:
+    """A sum of products by `torch.einsum`."""
+    return Message("counted.einsum", "einsum computes another way where one of these is left, so at least 2 must stay.")
+
+
 def last_part(op: str, least: int) -> Message:
     """A split into parts of equal size with a shorter last one."""
     return Message(

@@ -1,7 +1,9 @@
 """The dispatch mode that records every operator beneath autograd."""
 
+import sys
 import weakref
 from collections.abc import Iterable
+from types import FunctionType
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -18,6 +20,9 @@ from .tree import modules_of, named_tensors, outline, tensors_of
 Frame: TypeAlias = tuple[str, tuple[str, ...], tuple[int, ...], int, dict[str, int]]
 """A module whose forward runs: path, inputs' places and values, first call inside, calls so far from each site."""
 STORES = ("_parameters", "_buffers")
+EINSUM = cast("FunctionType", torch.functional.einsum).__code__
+EINSUM_FRAMES = 3
+"""How far above an operator's dispatch `einsum` is looked for."""
 
 
 class OperatorRecorder(OperatorMode):
@@ -91,6 +96,8 @@ class OperatorRecorder(OperatorMode):
         if known.name in ("aten.as_strided", "aten.as_strided_"):
             # What the new ones mean depends on those before.
             arguments["strides"], arguments["sizes"] = list(args[0].stride()), list(args[0].shape)
+        if known.name == "aten.bmm" and _is_in_einsum():
+            arguments["einsum"] = True
         new = [] if self._briefly else [t for t in tensors_of((args, kwargs)) if self.is_constant(t)]
         self.constants.update([self.number(t) for t in new])
         result = func(*args, **kwargs) if self._execute is None else self._execute(func, args, kwargs)
@@ -195,6 +202,18 @@ class OperatorRecorder(OperatorMode):
                     is_parameter, tensor.is_floating_point() or tensor.is_complex(),
                 )
             )  # fmt: skip
+
+
+def _is_in_einsum() -> bool:
+    """The operator at hand is part of `torch.einsum`, which calls others where a size is one."""
+    frame = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
+    for _ in range(EINSUM_FRAMES):
+        if frame.f_code is EINSUM:
+            return True
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return False
 
 
 def _constant(tensor: torch.Tensor) -> tuple[float, ...]:

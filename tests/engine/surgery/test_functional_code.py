@@ -12,6 +12,7 @@ from torch.nn.attention.flex_attention import flex_attention
 from torch.nn.utils.weight_norm import weight_norm
 
 from secateur.engine import prune
+from secateur.engine.errors import PlanError
 from tests.engine.structures.rules.proof import prove
 
 X = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
@@ -116,3 +117,25 @@ def test_a_live_model_that_holds_what_it_computed_is_cut_and_left_alone() -> Non
     assert any("inner" in key for key in pruned.report.removed) and pruned.report.verification.passed
     assert model.cache["last"][0].grad_fn is not None and torch.equal(model(X), before)
     pruned.model(X).sum().backward()
+
+
+class Summed(nn.Module):
+    """An einsum over the features [N, H], which torch computes without a product where H is one."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.inner, self.head = nn.Linear(8, features), nn.Linear(24, 3)
+        self.mixed = nn.Parameter(torch.randn(features, 24))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.einsum("nh,hg->ng", torch.tanh(self.inner(x)), self.mixed))
+
+
+def test_an_einsum_keeps_two_terms_and_all_else_goes() -> None:
+    torch.manual_seed(0)
+    found = prune(Summed(6), X, keep_macs=0.1, multiple=1).report
+    assert found.verification.passed and len(found.removed["neuron|inner.weight|0"]) == 4
+    with pytest.raises(PlanError, match="Nearest possible: 2"):
+        prune(Summed(6), X, shape={"neurons": 1})
+    found = prune(Summed(2), X, keep_macs=0.5, multiple=1).report
+    assert list(found.removed) == ["channel|mixed|1"] and found.verification.passed
