@@ -31,7 +31,19 @@ class OperatorMode(TorchDispatchMode):
     """The base of all modes here: runs operators that take functions as the operators that these are made of."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Tell torch how such operators run under the new class."""
+        """Tell torch how such operators run under the new class, and leave jagged tensors to themselves.
+
+        They call operators on the values that they hold, which the mode sees then.
+        """
+        own: Any = vars(cls).get("__torch_dispatch__")
+
+        def dispatch(self: Any, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if types and any(one.__name__ == "NestedTensor" for one in types):
+                return NotImplemented
+            return own(self, func, types, args, kwargs)
+
+        if own is not None:
+            cls.__torch_dispatch__ = dispatch
         super().__init_subclass__(**kwargs)
         for operator, run in MADE_OF.items():
             operator.py_impl(cls)(_run_seen(run))

@@ -297,8 +297,8 @@ class TraceComparison:
 
 def _telling(seen: Seen, path: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
     def told(_module: nn.Module, _args: tuple[Any, ...], result: Any) -> None:
-        if any(map(is_functorch_wrapped_tensor, tensors_of(result))):
-            return  # within vmap or grad: no entry of it can be looked at
+        if any(t.is_nested or is_functorch_wrapped_tensor(t) for t in tensors_of(result)):
+            return  # jagged, or within vmap or grad: no entry of it can be looked at
         # What is computed here is no part of the run.
         with _disable_current_modes(), torch._C.DisableTorchFunction(), torch.no_grad():  # pyright: ignore[reportPrivateUsage]
             seen(path, tensors_of(result))

@@ -139,3 +139,46 @@ def test_an_einsum_keeps_two_terms_and_all_else_goes() -> None:
         prune(Summed(6), X, shape={"neurons": 1})
     found = prune(Summed(2), X, keep_macs=0.5, multiple=1).report
     assert list(found.removed) == ["channel|mixed|1"] and found.verification.passed
+
+
+class Jagged(nn.Module):
+    """Rows of other lengths in the middle, which a library makes tables for when it first sees any."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Sequential(nn.Linear(8, 24), nn.ReLU(), nn.Linear(24, 16)), nn.Linear(16, 16)
+        self.head = nn.Sequential(nn.Linear(16, 24), nn.ReLU(), nn.Linear(24, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = [one[: 1 + number % 3] for number, one in enumerate(self.inner(x))]
+        jagged = torch.nested.as_nested_tensor(rows, layout=torch.jagged)
+        return self.head(torch.relu(self.outer(jagged)).to_padded_tensor(0.0).mean(1))
+
+
+def test_around_jagged_tensors_all_is_cut_and_what_computes_with_them_stays() -> None:
+    torch.manual_seed(0)
+    found = prune(Jagged(), torch.randn(2, 5, 8), keep_macs=0.6, multiple=1).report
+    assert {key.split("|")[1] for key in found.removed} == {"inner.0.weight", "head.0.weight"}
+    assert found.verification.passed and any("aten::linear in outer" in str(note) for note in found.notes)
+
+
+TABLES: list[torch.Tensor] = []
+
+
+class Late(nn.Module):
+    """The first forward of a process makes a table that all others find."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.head = nn.Linear(8, 24), nn.Linear(24, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not TABLES:
+            TABLES.append(torch.linspace(0.5, 1.5, 3).square())
+        return self.head(torch.relu(self.inner(x))) * TABLES[0]
+
+
+def test_what_only_the_first_run_does_fixes_nothing() -> None:
+    torch.manual_seed(0)
+    TABLES.clear()
+    assert prune(Late(), X, keep_macs=0.5, multiple=1).report.verification.passed
