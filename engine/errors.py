@@ -56,12 +56,21 @@ class Message:
     arguments: Mapping[str, Argument] = field(default_factory=dict[str, Argument])
 
     def __str__(self) -> str:
-        """The English sentence."""
-        return filled(self.template, self.arguments)
+        """The English sentence; what a file holds for one is shown as it stands where its fields cannot be filled."""
+        try:
+            return filled(self.template, self.arguments)
+        except (LookupError, ValueError, TypeError, AttributeError):
+            return self.template
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Cross a process boundary with plain arguments."""
         return Message, (self.code, self.template, dict(self.arguments))
+
+
+LIBRARY_WORDS = frozenset(("error", "reason"))
+"""Fields of sentences that hold what a library or the system says."""
+LONGEST = 300
+"""Characters of it in a sentence."""
 
 
 class SecateurError(Exception):
@@ -73,10 +82,19 @@ class SecateurError(Exception):
     """
 
     def __init__(self, code: str, template: str, details: str = "", **arguments: Any) -> None:
-        """Create an error; `arguments` fill the template's fields."""
+        """Create an error; `arguments` fill the template's fields.
+
+        Of what a library said ("error", "reason") a sentence has the first line; all of it is in the details.
+        """
+        for name in LIBRARY_WORDS & arguments.keys():
+            text = str(arguments[name])
+            first = (text.strip().splitlines() or [""])[0]
+            if isinstance(arguments[name], str) and (first != text or len(text) > LONGEST):
+                arguments[name] = first if len(first) <= LONGEST else f"{first[:LONGEST]}\u2026"
+                details = details or text
         self.message = Message(code, template, arguments)
         self.details = details
-        super().__init__(str(self.message))
+        super().__init__(filled(template, arguments))
 
     @classmethod
     def saying(cls, message: Message) -> Self:

@@ -21,6 +21,8 @@ from .output import Outcome, Reporter, check_names, error_as_json, one_line, pri
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 NOTHING = "What was finished before stays; no file is half written."
 """What stays of a command that knows of nothing in particular."""
+SHOWN, WIDEST = 2, 300
+"""Lines of details that are shown unasked, and their characters."""
 TRACEBACK = re.compile(r'^ *File ".*", line \d+', re.MULTILINE)
 """What only a traceback has, also one without its first lines."""
 
@@ -57,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except SecateurError as error:
         return _failed(lack_of_memory(error) or error, arguments)
-    except (Exception, SystemExit) as error:  # A model's forward may exit, too.
+    except BaseException as error:  # A model's forward may exit, and a library in Rust panics, too.
         return _failed(lack_of_memory(error) or unusable(error) or _unexpected(error), arguments)
     return DONE if outcome is None else _printed(outcome, arguments)
 
@@ -78,8 +80,12 @@ def _printed(outcome: Outcome, arguments: argparse.Namespace) -> int:
 
 def _failed(error: SecateurError, arguments: argparse.Namespace) -> int:
     sys.stderr.write(f"{one_line(with_hint(error.message))}\n")
-    if error.details and (arguments.verbose or not TRACEBACK.search(error.details)):
-        sys.stderr.write("".join(f"  {one_line(line)}\n" for line in error.details.splitlines()))
+    lines = [one_line(line) for line in error.details.splitlines()]
+    if not arguments.verbose:  # three lines are a refusal that people read; what a library says has any number
+        traced = TRACEBACK.search(error.details) is not None
+        more = ["... --verbose shows the rest."] if len(lines) > SHOWN else []
+        lines = [] if traced else [one[:WIDEST] for one in lines[: SHOWN - len(more)]] + more
+    sys.stderr.write("".join(f"  {line}\n" for line in lines))
     if arguments.json:
         _print_error(error)
     return USAGE if isinstance(error, OpenError | DataError) else FAILED

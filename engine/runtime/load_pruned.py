@@ -179,6 +179,8 @@ def _owner(model: nn.Module, module: nn.Module, name: str, owned: dict[int, tupl
     Such an object may belong to others than this model, so the model's modules get a copy of it first; `owned` holds
     (object, its copy) by the id of each.
     """
+    if any(part.startswith("__") for part in name.split(".")):
+        raise ValueError(f"{name} is no attribute that a model has for its sizes.")
     owner: Any = module
     *holders, last = name.split(".")
     for holder in holders:

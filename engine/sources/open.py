@@ -5,6 +5,7 @@ from pathlib import Path
 from ..errors import OpenError
 from ..foreign_code.consent import FULL_CONSENT, Consent
 from ..jobs import CancelToken, NeverCancelled, check
+from ..storage.file_limits import foreign_reader
 from .bundled import Bundled
 from .exported_folder import ExportedFolder
 from .gguf_file import GgufFile
@@ -32,7 +33,8 @@ def open_model(spec: ModelSpec, token: CancelToken | None = None, consent: Conse
     """
     token = token or NeverCancelled()
     check(token)
-    opened = source_of(spec.source).open(spec, token, named_by_hand(spec) if consent is None else consent)
+    with foreign_reader(spec.source):
+        opened = source_of(spec.source).open(spec, token, named_by_hand(spec) if consent is None else consent)
     check(token)
     return opened
 

@@ -12,12 +12,14 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
 from ..errors import Message, OpenError, SecateurError
+from ..out_of_memory import runs_out_of_memory
 from ..text.format import byte_size
 
 UNPACKED = 256 << 20
@@ -62,6 +64,28 @@ def unusable(error: BaseException) -> OpenError | None:
     shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}\u2026"
     template = "Cannot use {path}: {reason}. Name another file or folder."
     return OpenError("file.unusable", template, repr(error)[:1000], path=shown, reason=error.strerror)
+
+
+@contextmanager
+def foreign_reader(what: str, error: type[SecateurError] = OpenError) -> Generator[None]:
+    """Turn whatever a library raises over a file of others into one sentence; its own text is in the details.
+
+    Args:
+        what: The file, folder or name, for the sentence.
+        error: Class of what is raised.
+    """
+    try:
+        yield
+    except (SecateurError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as cause:  # a library in Rust panics with what is no Exception; code of a user's may exit
+        if runs_out_of_memory(cause):
+            raise
+        if (known := unusable(cause)) is not None:
+            raise known from cause
+        template = "Cannot read {path}: it is damaged, or holds values that no reader takes ({kind}). Get it again."
+        text, kind = f"{type(cause).__name__}: {cause}", type(cause).__name__
+        raise error("file.reader", template, text, path=what[:SHOWN], kind=kind) from cause
 
 
 def check_special(path: Path, error: type[SecateurError] = OpenError) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import DataError, Message
 from ..foreign_code.consent import Consent, consent_to
+from ..storage.file_limits import foreign_reader
 from .protocol import BATCHES, Task, TaskSpec
 
 FORMS = Message(
@@ -51,7 +52,8 @@ def open_task(spec: TaskSpec, consent: Consent | None = None) -> Task:
         raise DataError(
             "task.kind", "Unknown kind of task {kind}. Choose one of {kinds}.", kind=spec.kind, kinds=", ".join(OPENERS)
         )
-    return OPENERS[spec.kind](spec, consent_to(spec.code) if consent is None else consent)
+    with foreign_reader(spec.path or spec.kind, DataError):
+        return OPENERS[spec.kind](spec, consent_to(spec.code) if consent is None else consent)
 
 
 def kind_of(path: str) -> str:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import DataError, Message
-from ..storage.file_limits import parse_json, read_whole
+from ..storage.file_limits import foreign_reader, parse_json, read_whole
 from .packages import require_package
 from .protocol import BYTES, TOKENIZER, TOKENIZER_NOTES, TaskSpec, option
 
@@ -192,18 +192,16 @@ def length_of(spec: TaskSpec) -> int:
 
 def _read(file: Path) -> HuggingFace:
     tokenizers = require_package("tokenizers", "text", Message("task.tokenizers", "Tokenizers"))
-    try:
+    with foreign_reader(str(file), DataError):
         tokenizer = tokenizers.Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises a bare Exception
-        template = "{path} is not a readable tokenizer.json. Choose another file."
-        raise DataError("tokenizer.damaged", template, details=str(error), path=str(file)) from error
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        around = _around(tokenizer)
     mask = _special(tokenizer, file.parent, "mask_token", MASKS)
     end = _special(tokenizer, file.parent, "eos_token", ENDS)
     padding = _special(tokenizer, file.parent, "pad_token", PADDINGS)
     unknown = _special(tokenizer, file.parent, "unk_token", UNKNOWNS)
-    return HuggingFace(tokenizer, mask, end, *_around(tokenizer), padding or 0, unknown)
+    return HuggingFace(tokenizer, mask, end, *around, padding or 0, unknown)
 
 
 def _special(tokenizer: Any, folder: Path, role: str, usual: tuple[str, ...]) -> int | None:

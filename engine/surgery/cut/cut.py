@@ -15,6 +15,7 @@ from ...gc_pause import uncollected
 from ...messages import listed
 from ...planning.count_balance import check_counts
 from ...runtime import load_pruned
+from ...storage.file_limits import foreign_reader
 from ...structures.analysis import Analysis, KnownRepairs, Mask
 from ...structures.costs import kept_sizes
 from ...structures.transition import KeptIndices, Transition
@@ -205,9 +206,10 @@ def rebuild(
         state_dict: The state's weights; {} where they come later.
     """
     model = factory()
-    load_pruned.apply_edits(model, _plain(edits))
-    load_pruned.resize(model, shapes(analysis, removed))
-    found = model.load_state_dict(dict(state_dict), strict=False)
+    with foreign_reader("the state"):  # of a project, which may be a stranger's
+        load_pruned.apply_edits(model, _plain(edits))
+        load_pruned.resize(model, shapes(analysis, removed))
+        found = model.load_state_dict(dict(state_dict), strict=False)
     unexpected, missing = cast("list[str]", found.unexpected_keys), cast("list[str]", found.missing_keys)
     if unexpected:
         raise VerificationError(

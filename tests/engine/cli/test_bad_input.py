@@ -134,7 +134,11 @@ def test_a_lack_of_memory_says_what_to_lower(mine: Path, capsys: Capture) -> Non
 
 
 def test_details_name_the_keys_of_a_misfit(mine: Path, capsys: Capture) -> None:
-    assert main(["inspect", f"{mine}/model.py:make", *SHAPE, "--weights", f"{mine}/misfit.pt"]) == 2
+    argv = ["inspect", f"{mine}/model.py:make", *SHAPE, "--weights", f"{mine}/misfit.pt"]
+    assert main(argv) == 2
+    brief = capsys.readouterr().err.partition("does not fit")[2].splitlines()
+    assert len(brief) == 3 and "--verbose shows the rest" in brief[2]
+    assert main([*argv, "--verbose"]) == 2
     err = capsys.readouterr().err
     assert "fc.weight: [3, 16] in the model, [3, 99] in the checkpoint" in err and "missing: stem.weight" in err
 
