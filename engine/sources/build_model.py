@@ -20,6 +20,8 @@ from ..foreign_code.network import no_downloads
 from ..jobs import CancelToken, check
 from ..model_inputs import Inputs
 from ..runtime import load_pruned
+from ..storage.allocation_budget import SINGLE, allocation_budget
+from ..storage.file_limits import RATIO
 from ..tasks.protocol import TaskSpec
 from ..text.python_code import identifier
 from ..tracing.shadow_model import whole_copy
@@ -33,6 +35,8 @@ from .state_dict_match import apply, match, shapes_of
 CLASS_ARGUMENTS = ("num_classes", "n_classes", "classes", "num_labels")
 """Keyword arguments that mean the number of classes, by how common they are."""
 
+DESCRIBED = (1 << 30) // RATIO
+"""Stands for the bytes on disk of a library's model whose sizes a file sets: it may take a gigabyte."""
 LARGEST = 100_000_000
 """Weights of a model that is built twice to see whether they are random."""
 
@@ -53,6 +57,7 @@ class Origin:
         offered: Weights that a library offers for it, None where there is none.
         library: Whose models these are, "" for the user's own.
         takes: Names of the arguments that its builder may be given, None for all that it declares.
+        held: Bytes on disk that say how large the model may be, where a file describes it; None where code does.
         trained: Takes `ModelSpec.arguments` and returns the module with those weights, from the library's cache or the
             network; None where they are not wanted.
     """
@@ -69,6 +74,7 @@ class Origin:
     trained: Callable[..., Any] | None = None
     library: str = ""
     takes: frozenset[str] | None = None
+    held: int | None = None
 
 
 def opened(origin: Origin, spec: ModelSpec, token: CancelToken) -> SourceModel:
@@ -163,7 +169,11 @@ def _with_weights(
 
 def _build(origin: Origin, spec: ModelSpec, seed: int = 0) -> nn.Module:
     """Build with a fixed seed: a model without weights is the same one each time it is opened."""
-    with no_downloads(origin.name, spec.download), torch.random.fork_rng(devices=[]):
+    with (
+        no_downloads(origin.name, spec.download),
+        torch.random.fork_rng(devices=[]),
+        allocation_budget(origin.name, _held(origin, spec.arguments)),
+    ):
         torch.manual_seed(seed)
         made = _make(origin, spec.arguments)
     if isinstance(made, torch.jit.ScriptModule):
@@ -192,6 +202,18 @@ def _build(origin: Origin, spec: ModelSpec, seed: int = 0) -> nn.Module:
             again = partial(_make, origin, spec.arguments)
             finish_layers(made, again, spec.input_shape or origin.input_shape, origin.name)
     return _settled(made, origin.name, spec.float32)
+
+
+def _held(origin: Origin, arguments: dict[str, Any]) -> int | None:
+    """Bytes that bound the model: of a library's with other sizes in proportion to the one without them."""
+    if origin.takes is None or not arguments or isinstance(origin.make, nn.Module):
+        return origin.held
+    try:
+        with torch.device("meta"):
+            stock = sum(one.numel() for one in origin.make().parameters())
+    except Exception:  # some read values while they are built
+        return DESCRIBED
+    return max(DESCRIBED, SINGLE * 2 * stock // RATIO)
 
 
 def _is_program(model: nn.Module) -> bool:

@@ -5,6 +5,8 @@ load kernels (timm's `checkpoint_path`, transformers' `attn_implementation`). Wh
 rates and switches are enough to describe a network. A user's own function takes what it declares. Loads no torch.
 """
 
+import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -43,6 +45,8 @@ OF_TIMM = ("model_args", "timm_kwargs", "backbone_kwargs")
 """Fields of a configuration that transformers hands to `timm.create_model`."""
 NAMES_TIMM = ("backbone", "architecture")
 """Fields that name a model of timm's; with a colon the name is a repository's or a folder's."""
+MOST = ((re.compile("layer|depth|blocks|stages"), 1024), (re.compile("num_labels"), 1_000_000))
+"""Fields by which libraries make lists before they make any tensor, and the largest number in them."""
 SHOWN = 3
 
 
@@ -65,7 +69,7 @@ def check_names(library: str, arguments: Mapping[str, Any], allowed: Iterable[st
 
 
 def check_configuration(name: str, document: Any) -> None:
-    """Raise OpenError where a transformers configuration, or a part of it, names kernels or arguments that load code.
+    """Raise OpenError where a transformers configuration, or a part of it, loads code or has layers without an end.
 
     Args:
         name: Of the model, for the sentence.
@@ -88,6 +92,14 @@ def check_configuration(name: str, document: Any) -> None:
                     "config.json."
                 )
                 raise OpenError("source.hf_kernels", template, name=name, key=key, value=str(value)[:80])
+            most = next((most for names, most in MOST if names.search(key)), math.inf)
+            counts: list[Any] = cast("list[Any]", value) if isinstance(value, list) else [value]
+            if too_many := [one for one in counts if isinstance(one, int | float) and one > most]:
+                template = (
+                    "The configuration of {name} has {value} as {key}; at most {most} can be. Correct config.json."
+                )
+                words = {"name": name, "key": key, "value": str(too_many[0])[:80], "most": most}
+                raise OpenError("source.hf_count", template, **words)
             left.append(value)
 
 

@@ -5,10 +5,11 @@ embedding takes neighbours; transformers takes halves.
 """
 
 import math
+import struct
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,12 @@ SUFFIX = ".gguf"
 MAGIC = b"GGUF"
 FAMILY = "llama"
 """What the file calls the architecture of Llama, Mistral, SmolLM and others that compute as these do."""
+VERSIONS = (2, 3)
+STRING, ARRAY = 8, 9
+WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+"""Types of values in a header, and the bytes of those of a fixed size."""
+MOST_ELEMENTS = 2_000_000
+"""Values in a header: the largest vocabularies have some hundred thousand, with a score, a type and merges."""
 TOKENS = 16
 """Tokens of an example."""
 
@@ -83,9 +90,11 @@ class _File:
         check_special(path)
         if not path.is_file():
             raise OpenError("gguf.missing", "File {path} does not exist. Check the path.", path=str(path))
-        with path.open("rb") as file:
-            if file.read(4) != MAGIC:
-                raise _damaged(path, "it does not begin with GGUF")
+        try:
+            with path.open("rb") as file:
+                _check_header(file, path.stat().st_size)
+        except (OSError, ValueError, struct.error) as error:
+            raise _damaged(path, str(error)) from error
         self.path = path
         self._library: Any = import_module("gguf")
         try:
@@ -141,7 +150,7 @@ class _File:
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise _damaged(self.path, f"it lacks {error}") from error
         blocks = {name.split(".")[1] for name in self.tensors if name.startswith("blk.")}
-        if blocks != {str(n) for n in range(layers)} or rows % heads or heads % max(groups, 1):
+        if len(blocks) != layers or blocks != {str(n) for n in range(layers)} or rows % heads or heads % max(groups, 1):
             raise _damaged(self.path, "its blocks or heads are not those that it names")
         for name, key in (("bos_token_id", "bos_token_id"), ("eos_token_id", "eos_token_id")):
             if (token := self._field(f"tokenizer.ggml.{name}")) is not None:
@@ -175,6 +184,52 @@ class _File:
             block = f"model.layers.{above[1]}." if above else ""
             found[f"{block}{NAMES[leaf]}.{kind}"] = torch.from_numpy(np.array(value))
         return found
+
+
+def _check_header(file: IO[bytes], size: int) -> None:
+    """Raise ValueError where the header of a file says that there is more than the file holds.
+
+    The package makes some objects for each element of an array, and takes what lies behind the end of a file for
+    elements of no bytes: an array of 2^60 never ends.
+    """
+    left = MOST_ELEMENTS
+
+    def number(form: str) -> int:
+        return int(struct.unpack(f"<{form}", file.read(struct.calcsize(form)))[0])
+
+    def skip(length: int) -> None:
+        if length > size - file.tell():
+            raise ValueError("it names more than it holds")
+        file.seek(length, 1)
+
+    def pass_by(kind: int, count: int) -> None:
+        """Go behind some values of a kind."""
+        nonlocal left
+        left -= count
+        if left < 0:
+            raise ValueError(f"it has more than {MOST_ELEMENTS} values beside its tensors")
+        if kind in WIDTHS:
+            return skip(WIDTHS[kind] * count)
+        for _ in range(count):
+            if kind == STRING:
+                skip(number("Q"))
+            elif kind == ARRAY:
+                pass_by(number("I"), number("Q"))
+            else:
+                raise ValueError(f"it has values of an unknown type {kind}")
+        return None
+
+    if file.read(4) != MAGIC:
+        raise ValueError("it does not begin with GGUF")
+    if number("I") not in VERSIONS:
+        raise ValueError("its version is unknown")
+    tensors, fields = number("Q"), number("Q")
+    for _ in range(min(fields, MOST_ELEMENTS)):
+        pass_by(STRING, 1)
+        pass_by(number("I"), 1)
+    for _ in range(min(tensors, MOST_ELEMENTS)):
+        pass_by(STRING, 1)
+        skip(8 * number("I") + 12)
 
 
 def halves(value: NDArray[np.float32], heads: int) -> NDArray[np.float32]:

@@ -25,7 +25,9 @@ from ..errors import Message, OpenError
 from ..foreign_code.consent import FULL_CONSENT, Consent
 from ..jobs import CancelToken
 from ..messages import listed
-from ..storage.file_limits import parse_json, read_whole
+from ..model_inputs import Inputs
+from ..storage.allocation_budget import allocation_budget
+from ..storage.file_limits import disk_size, foreign_reader, parse_json, read_whole
 from ..storage.mapped_checkpoint import MappedCheckpoint, weights_on_meta
 from ..tasks.model_purpose import described_purpose
 from ..text.format import byte_size
@@ -49,6 +51,8 @@ DESCRIBED = ["*.json", "*.py"]
 CLASSES = "num_labels"
 """Field of a configuration that says how many classes there are."""
 NAME = re.compile(r"[\w.-]+/[\w.-]+|[\w.-]+")
+LARGEST_DESCRIBED = 1 << 38
+"""Bytes whose model may be planned without its weights, on the meta device."""
 SHOWN, TIMEOUT = 5, 10.0
 """Names in a sentence; seconds that the question for size and licence may take."""
 
@@ -63,13 +67,14 @@ class HuggingFace:
     def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> SourceModel:
         """Open the folder with the class that its configuration names."""
         found = _located(spec, consent)
-        found.weight_files()  # refuses what lacks them with a sentence
+        held = sum(disk_size(one) for one in found.weight_files())  # refuses what lacks them with a sentence
         origin = Origin(
+            held=held,
             make=found.load,
             name=found.name,
             class_argument=CLASSES if "ForSequenceClassification" in found.architecture else "",
             notes=(found.note(),),
-            inputs=example_inputs(found.kind, found.config()),
+            inputs=found.inputs(),
         )
         made = opened(origin, spec, token)
         types = {path: one.dtype for path, one in _tensors(made.model)}
@@ -114,11 +119,11 @@ def skeleton(spec: ModelSpec, consent: Consent) -> SourceModel:
     Raises:
         OpenError: Nothing can be built by the configuration.
     """
-    found = _located(spec, consent, weights=False)
-    config = found.config(**spec.arguments)
-    with torch.device("meta"):
-        model = found.build({}, **spec.arguments).eval()
-    inputs = example_inputs(found.kind, config)
+    with foreign_reader(spec.source):
+        found = _located(spec, consent, weights=False)
+        with torch.device("meta"), allocation_budget(found.name, LARGEST_DESCRIBED):
+            model = found.build({}, **spec.arguments).eval()
+        inputs = found.inputs(**spec.arguments)
     if not inputs and not spec.asked_inputs:
         template = "The configuration of {name} does not say what its inputs look like. Open the model with weights."
         raise OpenError("source.hf_inputs", template, name=found.name)
@@ -135,15 +140,16 @@ def on_disk(spec: ModelSpec, consent: Consent) -> tuple[SourceModel, MappedCheck
     Raises:
         OpenError: The folder cannot be opened, or its files hold other tensors than the class has.
     """
-    found = _located(spec, consent)
-    files = found.weight_files()
-    with weights_on_meta():
-        model: Any = found.build({}).eval()
-    checkpoint = MappedCheckpoint(files)
-    checkpoint.into(model)
-    if (found.folder / GENERATION).is_file() and model.can_generate():
-        model.generation_config = _library().GenerationConfig.from_pretrained(found.folder)
-    inputs = example_inputs(found.kind, found.config())
+    with foreign_reader(spec.source):
+        found = _located(spec, consent)
+        files = found.weight_files()
+        with weights_on_meta(), allocation_budget(found.name, sum(map(disk_size, files))):
+            model: Any = found.build({}).eval()
+        checkpoint = MappedCheckpoint(files)
+        checkpoint.into(model)
+        if (found.folder / GENERATION).is_file() and model.can_generate():
+            model.generation_config = _library().GenerationConfig.from_pretrained(found.folder)
+        inputs = found.inputs()
     return SourceModel(model, lambda: model, found.name, (), None, (found.note(),), spec, inputs), checkpoint
 
 
@@ -306,6 +312,11 @@ class _Folder:
         """Fields of the configuration that a file may set: those of the architecture's own."""
         base = set(signature(_library().PretrainedConfig).parameters)
         return {CLASSES} if self.code else set(signature(self.kind.config_class).parameters) - base | {CLASSES}
+
+    def inputs(self, **arguments: Any) -> Inputs:
+        """Example inputs as the configuration describes them."""
+        with allocation_budget(self.name, 0):
+            return example_inputs(self.kind, self.config(**arguments))
 
     def load(self, **arguments: Any) -> nn.Module:
         """The model with its weights, in their own type."""

@@ -10,7 +10,7 @@ from ..foreign_code.consent import Consent
 from ..jobs import CancelToken, check
 from ..messages import Phrase
 from ..model_inputs import Inputs, call
-from ..storage.file_limits import check_special, disk_size
+from ..storage.file_limits import UNPACKED, check_special, disk_size
 from ..text.format import byte_size
 from ..text.python_code import quoted
 from .build_model import Origin, opened
@@ -27,6 +27,8 @@ MOVES = ("Cast", "Identity", "Reshape", "Expand", "Unsqueeze", "Squeeze", "Flatt
 """Operators whose output holds the values of their first input."""
 BATCH = 2
 """Examples that the graph is run with."""
+SINGLE = 4
+"""Bytes of a number in float32."""
 LARGEST_GRAPH = 2**31 - 1
 """Bytes of the file itself; weights beyond that lie beside it."""
 APART = 1e-2
@@ -81,9 +83,16 @@ def open_graph(
     Raises:
         OpenError: It cannot be run, or computes something else.
     """
-    from ..runtime.onnx_module import OnnxModule
+    from ..runtime.onnx_module import OnnxModule, example_shape
 
     graph = _graph(path, proto)
+    for one in graph.inputs:  # before any is made: a file says any size
+        size = SINGLE * math.prod(example_shape(one, max(BATCH, graph.batch)))
+        if size > UNPACKED:
+            template = "{path} takes {name} as {shape}, which is {size}. Export the model for smaller inputs."
+            shape = "x".join(map(str, one.dims))
+            words = {"path": str(path), "name": one.name, "shape": shape, "size": byte_size(min(size, 1 << 62))}
+            raise OpenError("onnx.large_input", template, **words)
     model = OnnxModule(graph).eval()
     inputs, chosen = _examples(graph, spec.asked_inputs)
     remarks = [*notes, *_remarks(path, proto), *([chosen] if chosen else [])]
@@ -248,8 +257,6 @@ def _examples(graph: "Graph", asked: tuple[InputSpec, ...]) -> tuple[Inputs, Mes
         wanted = by_name.get(as_identifier(one.name), by_place.get(place, ()))
         known = len(wanted) == len(one.dims)
         shape = (BATCH, *wanted[1:]) if known else example_shape(one, BATCH)
-        if not known and any(not isinstance(size, int) for size in one.dims[1:]):
-            free.append(f"{one.name}: {'x'.join(map(str, shape))}")
         found[one.name] = _values(one, shape, graph, generator)
     note = None
     if free:

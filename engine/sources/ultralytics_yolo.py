@@ -24,7 +24,7 @@ from ..tasks.preprocessing import Preprocessing
 from ..text.python_code import called, identifier, literal
 from ..tracing.isolated_forward import quiet_forward
 from ..tracing.tree import named_tensors, outputs_of
-from .build_model import Origin, opened
+from .build_model import DESCRIBED, Origin, opened
 from .checkpoint import read_checkpoint
 from .other_files import pickled_class
 from .protocol import DESCRIPTION, FactoryCode, ModelSpec, SourceModel
@@ -37,6 +37,7 @@ NETWORKS = f"{PACKAGE}.nn.tasks"
 """Where the package defines its models."""
 ON_THE_WAY = "feats"
 """What heads return of their own inputs, for the shapes in them."""
+MOST_CLASSES = 100_000
 ALIKE = 1e-4
 """How far the rebuilt model's outputs may be from the checkpoint's, relative to the largest."""
 
@@ -58,7 +59,8 @@ class UltralyticsYolo:
             found = _found(spec, consent)
         check(token)
         make = found.untrained if found.weights is None else found.built
-        made = opened(Origin(make=make, name=name, input_shape=found.shape), spec, token)
+        held = DESCRIBED if spec.source.lower().endswith(DESCRIPTION) else None
+        made = opened(Origin(make=make, name=name, input_shape=found.shape, held=held), spec, token)
         own = made.spec or spec
         told = Preprocessing(name, crop=(found.side, found.side)) if found.settings else None
         return replace(made, spec=replace(own, outputs=own.outputs or _final_outputs(made.model)), preprocessing=told)
@@ -156,6 +158,8 @@ def _description(path: Path, named: str = "") -> _Found:
     tasks = library("nn.tasks")
     try:
         described = dict(library("utils").YAML.load(path))
+        if not 0 < int(described["nc"]) <= MOST_CLASSES:
+            raise ValueError(f"{described['nc']} classes")
         described["scale"] = tasks.guess_model_scale(named or path)
         names = {number: str(number) for number in range(int(described["nc"]))}
         networks = library("models.yolo.model").YOLO.task_map.fget(None)

@@ -192,11 +192,15 @@ def length_of(spec: TaskSpec) -> int:
 
 def _read(file: Path) -> HuggingFace:
     tokenizers = require_package("tokenizers", "text", Message("task.tokenizers", "Tokenizers"))
-    with foreign_reader(str(file), DataError):
-        tokenizer = tokenizers.Tokenizer.from_file(str(file))
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-        around = _around(tokenizer)
+    try:
+        with foreign_reader(str(file), DataError):
+            tokenizer = tokenizers.Tokenizer.from_file(str(file))
+            tokenizer.no_padding()
+            tokenizer.no_truncation()
+            around = _around(tokenizer)
+    except DataError as error:
+        template = "{path} is not a readable tokenizer.json. Choose another file."
+        raise DataError("tokenizer.damaged", template, details=error.details, path=str(file)) from error
     mask = _special(tokenizer, file.parent, "mask_token", MASKS)
     end = _special(tokenizer, file.parent, "eos_token", ENDS)
     padding = _special(tokenizer, file.parent, "pad_token", PADDINGS)

@@ -60,7 +60,8 @@ class ParquetColumn:
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
         self._starts = np.cumsum([0, *(group.num_rows for group in groups)])[:-1].astype(np.int64)
         sizes = [_size(group, name) for group in groups]
-        check_unpacked(path, max(sum(sizes), len(self) * CELL), error=DataError)
+        cells = sum(one.num_values for group in groups for one in _fields(group, name))  # of lists each number is one
+        check_unpacked(path, max(sum(sizes), max(cells, len(self)) * CELL), error=DataError)
         self._repeats = [_repeats(group, name) for group in groups]
         self._held = max(1, HELD // max([1, *sizes]))
         self._all = sum(sizes) <= HELD
@@ -149,15 +150,24 @@ def cells_of(column: Any, name: str, path: Path, kind: ColumnKind) -> Cells:
         raise DataError("table.empty_cells", template, name=name, path=str(path), count=column.null_count)
     if kind in (ColumnKind.IMAGE, ColumnKind.TEXT):
         return column.to_pylist()
-    return stacked(column.to_pylist(), name, path) if _is_list(column.type) else column.to_numpy()
+    if not _is_list(column.type):
+        return column.to_numpy()
+    lengths, column = compute.list_value_length(column).to_numpy(), column.combine_chunks()
+    if len(np.unique(lengths)) > 1:
+        raise _uneven(name, path)
+    return compute.list_flatten(column).to_numpy(zero_copy_only=False).reshape(len(lengths), -1)
 
 
 def stacked(cells: list[Any], name: str, path: Path) -> NDArray[Any]:
     """Numbers [n], or lists of them [n, K]; raises DataError for lists of different lengths."""
     if len({np.shape(cell) for cell in cells}) > 1:
-        template = "Lists in column {name} of {path} have different lengths. Give all the same length."
-        raise DataError("table.lists", template, name=name, path=str(path))
+        raise _uneven(name, path)
     return np.array(cells)
+
+
+def _uneven(name: str, path: Path) -> DataError:
+    template = "Lists in column {name} of {path} have different lengths. Give all the same length."
+    return DataError("table.lists", template, name=name, path=str(path))
 
 
 def usable_kinds(schema: Any) -> dict[str, ColumnKind]:

@@ -1,5 +1,6 @@
 """GGUF files: a Llama written as llama.cpp has it computes here what it computed before."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +108,34 @@ def test_other_files_are_refused(family: str, length: int | None, code: str, tmp
     with pytest.raises(OpenError) as caught:
         open_model(ModelSpec(str(path)))
     assert caught.value.message.code == code
+
+
+def field(kind: int, value: bytes, count: int = 1, tensors: int = 0) -> bytes:
+    """A file with one field, or says that it has more."""
+    name = struct.pack("<Q", 1) + b"x"
+    return b"GGUF" + struct.pack("<IQQ", 3, tensors, count) + name + struct.pack("<I", kind) + value
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        field(9, struct.pack("<IQ", 0, 1 << 60) + bytes(99)),
+        field(9, struct.pack("<IQ", 0, 5_000_000) + bytes(5_000_000)),
+        field(9, struct.pack("<IQ", 8, 1 << 60) + bytes(99)),
+        field(9, struct.pack("<IQ", 9, 1 << 60) + bytes(99)),
+        field(9, struct.pack("<IQ", 77, 1) + bytes(99)),
+        field(8, struct.pack("<Q", 1 << 60)),
+        field(0, b"x", count=1 << 60),
+        field(0, b"x", tensors=1 << 60),
+        field(0, b"x" + struct.pack("<Q", 1) + b"t" + struct.pack("<I", (1 << 32) - 1), tensors=1),
+        b"GGUF" + struct.pack("<I", 99),
+    ],
+)
+def test_a_header_that_says_more_than_the_file_holds_is_refused(
+    data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.gguf").write_bytes(data)
+    monkeypatch.setattr("gguf.GGUFReader", None)  # the package would begin to make them
+    with pytest.raises(OpenError) as caught:
+        open_model(ModelSpec(str(tmp_path / "model.gguf")))
+    assert caught.value.message.code == "gguf.damaged" and caught.value.details != "'NoneType' object is not callable"

@@ -389,3 +389,34 @@ def test_what_transformers_builds_with_timm_gets_sizes_alone(tmp_path: Path, mon
     with pytest.raises(OpenError, match="checkpoint_path"):
         open_model(ModelSpec(str(tmp_path / "folder")))
     assert not (tmp_path / MARKER).exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"num_hidden_layers": 10_000_000}, "source.hf_count"),
+        ({"num_hidden_layers": 1000}, "file.described"),
+        ({"hidden_size": 1 << 20}, "file.described"),
+        ({"vocab_size": 1 << 30}, "file.described"),
+        ({"max_position_embeddings": 1 << 40}, "file.described"),
+        ({"intermediate_size": 1 << 40}, "file.described"),
+        ({"num_labels": 10**9}, "source.hf_count"),
+    ],
+)
+def test_a_configuration_describes_no_more_than_the_weights_hold(bert: Path, change: dict[str, Any], code: str) -> None:
+    config = json.loads((bert / "config.json").read_text())
+    (bert / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(OpenError) as caught:
+        open_model(ModelSpec(str(bert)))
+    assert caught.value.message.code == code
+
+
+def test_example_images_are_no_larger_than_a_file_may_unpack_to(tmp_path: Path) -> None:
+    kind: Any = transformers.ViTConfig
+    sizes = {name: value for name, value in SIZES.items() if name != "vocab_size"}
+    transformers.ViTModel(kind(**sizes, image_size=32, patch_size=16)).save_pretrained(tmp_path / "vit")
+    config = json.loads((tmp_path / "vit" / "config.json").read_text())
+    (tmp_path / "vit" / "config.json").write_text(json.dumps(config | {"image_size": 1 << 20, "patch_size": 1 << 19}))
+    with pytest.raises(OpenError) as caught:
+        open_model(ModelSpec(str(tmp_path / "vit")))
+    assert caught.value.message.code == "file.described"

@@ -130,6 +130,36 @@ def test_a_builder_gets_no_argument_that_reads_or_fetches(source, arguments, tmp
     assert caught.value.message.code == "source.argument_names" and not (tmp_path / MARKER).exists()
 
 
+@pytest.mark.parametrize(
+    ("source", "arguments"),
+    [
+        ("timm:test_vit", {"depth": 100_000}),
+        ("timm:test_vit", {"embed_dim": 1 << 20}),
+        ("timm:test_vit", {"num_classes": 1 << 40}),
+        ("timm:test_vit", {"in_chans": 1 << 30}),
+        ("torchvision:resnet18", {"num_classes": 1 << 23}),
+        ("torchvision:resnet18", {"width_per_group": 1 << 30}),
+    ],
+)
+def test_arguments_make_no_model_of_any_size(source, arguments, hub):
+    pytest.importorskip("timm")
+    with pytest.raises(OpenError) as caught:
+        open_model(ModelSpec(source, arguments=arguments))
+    assert caught.value.message.code in ("file.described", "source.build_failed")
+
+
+def test_a_large_model_of_a_library_may_have_other_classes(monkeypatch):
+    """What bounds it grows with the model that it is without arguments."""
+    from secateur.engine.sources import build_model
+
+    monkeypatch.setattr(build_model, "DESCRIBED", 0)
+    monkeypatch.setattr("secateur.engine.storage.allocation_budget.UNPACKED", 0)
+    opened = open_model(ModelSpec("torchvision:resnet18", arguments={"num_classes": 5}))
+    assert opened.model.fc.out_features == 5
+    with pytest.raises(OpenError, match="far more than its files hold"):
+        open_model(ModelSpec("torchvision:resnet18", arguments={"num_classes": 100_000}))
+
+
 def test_every_argument_that_a_builder_gets_is_one_of_a_model(hub):
     """No listed name is a parameter of what loads weights."""
     timm, models = pytest.importorskip("timm"), pytest.importorskip("torchvision.models")

@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from secateur.engine import Pruned, prune
 from secateur.engine.errors import OpenError
@@ -238,3 +238,15 @@ def test_whole_numbers_of_the_examples_are_all_that_the_file_knows(how: str, tmp
     opened = open_model(ModelSpec(str(tmp_path / "c.onnx")))
     given = opened.inputs["bytes"]  # type: ignore[index,call-overload]
     assert int(given.min()) >= 0 and 20 < int(given.max()) < 41
+
+
+@pytest.mark.parametrize("shape", [(1_000_000, 3, 10_000, 10_000), (1, 3, 10_000, 10_000), (1 << 30, 3, 8, 8)])
+def test_an_input_of_any_size_is_not_made(shape: tuple[int, ...], tmp_path: Path) -> None:
+    weight = numpy_helper.from_array(np.zeros((4, 3, 3, 3), np.float32), "w")
+    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph([helper.make_node("Conv", ["x", "w"], ["y"])], "g", [given], [result], [weight])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "net.onnx")
+    with pytest.raises(OpenError, match="Export the model for smaller inputs") as caught:
+        open_model(ModelSpec(str(tmp_path / "net.onnx")))
+    assert caught.value.message.code == "onnx.large_input"

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from secateur.engine.errors import TaskError
+from secateur.engine.errors import DataError, TaskError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.tasks.data import RowParts, shuffled_rows
 from secateur.engine.tasks.open import open_task
@@ -78,6 +78,18 @@ def test_lists_of_numbers_are_vectors(tmp_path: Path) -> None:
     metric = finish(task.evaluate(lambda x: x.sum(1), Split.TEST, NeverCancelled()))
     assert (metric.name, metric.count) == ("RMSE", 3)
     assert metric.value == pytest.approx(0.0, abs=1e-6)
+
+
+def test_lists_that_say_one_number_very_often_are_refused(tmp_path: Path) -> None:
+    """A hundred rows of a million zeros take some kB."""
+    rows, width = 100, 1_000_000
+    offsets = pa.array(np.arange(rows + 1) * width, pa.int32())
+    vectors = pa.ListArray.from_arrays(offsets, pa.array(np.zeros(rows * width, np.float32)))
+    table = pa.table({"vector": vectors, "target": np.zeros(rows)})
+    pq.write_table(table, tmp_path / "a.parquet", compression="zstd")
+    assert (tmp_path / "a.parquet").stat().st_size < 50_000
+    with pytest.raises(DataError, match="unpacks to 800 MB"):
+        open_task(spec("parquet", tmp_path / "a.parquet"))
 
 
 def test_text_with_a_label_is_a_classification(tmp_path: Path) -> None:
