@@ -626,6 +626,31 @@ def _is_parameter(tensor: torch.Tensor) -> bool:
     return isinstance(tensor, nn.Parameter)
 
 
+def wrong_values(change: Callable[[torch.Tensor], object]) -> Callable[[Patch], None]:
+    """What is cut is changed afterwards."""
+    right = cut_module.slice_tensor
+
+    def run(tensor: torch.Tensor, keeps: Any, blank: bool = False) -> torch.Tensor:
+        cut_one = right(tensor, keeps, blank)
+        if not cut_one.is_meta:
+            change(cut_one)
+        return cut_one
+
+    return lambda patch: patch.setattr(cut_module, "slice_tensor", run)
+
+
+def shift_tail(tensor: torch.Tensor) -> None:
+    """A table's later rows are read from the wrong place."""
+    if tensor.shape == (32, 8):
+        tensor[10:] = tensor[10:].roll(1, 0)
+
+
+def clear(tensor: torch.Tensor) -> None:
+    """A buffer that training alone reads is made anew."""
+    if tensor.shape == (16,):
+        tensor.zero_()
+
+
 def drop_buffer(kept: dict[str, Any]) -> None:
     """What training alone reads stays whole."""
     kept.pop("quantizer.embed_avg", None)
@@ -674,6 +699,8 @@ CUTTERS: dict[str, tuple[str, Callable[[Patch], None]]] = {
     "a buffer left whole": ("codebook", wrong_keeps(drop_buffer)),
     "one table noted wrongly": ("untied", wrong_keeps(shift_second)),
     "constants one further": ("constants", wrong_constants),
+    "later rows of a table shifted": ("untied", wrong_values(shift_tail)),
+    "a buffer made anew": ("codebook", wrong_values(clear)),
     "weights multiplied twice": ("vit", wrong_factors),
     "zeros for a block": ("vit", zeros),
     "a second cut in the original's numbers": ("recurrent", places),
