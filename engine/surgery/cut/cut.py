@@ -261,6 +261,7 @@ def _sliced(model: nn.Module, keeps: KeptIndices, weightless: bool = False, holl
                 named.setdefault(id(tensor), f"{path}.{name}" if path else name)
 
     def make(tensor: torch.Tensor) -> torch.Tensor:
+        """What stands for a tensor in the copy."""
         kept = keeps.get(named.get(id(tensor), ""), ())
         if weightless and not kept:
             return stand_in_tensor(tensor)

@@ -42,9 +42,16 @@ DEPTH = 4
 class _Differs(Exception):
     """The first difference, in words."""
 
-    def __init__(self, template: str, **words: Any) -> None:
-        super().__init__(template)
-        self.message = Message("verify.held", template, words)
+    def __init__(self, message: Message) -> None:
+        super().__init__(str(message))
+        self.message = message
+
+
+def _unpaired(name: str, lost: bool) -> _Differs:
+    """Something that only one of the models has."""
+    if lost:
+        return _Differs(Message("verify.missing", "{name} is missing", {"name": name}))
+    return _Differs(Message("verify.added", "{name} is in the cut model alone", {"name": name}))
 
 
 def compare_tensors(
@@ -71,7 +78,7 @@ def compare_tensors(
         comparison.modules()
     except _Differs as error:
         return Check(TENSORS, float("inf"), None, EXACT, "exact", error.message)
-    return Check(TENSORS, 0.0, None, EXACT, "exact", Message("verify.held", "{count} tensors", {"count": count}))
+    return Check(TENSORS, 0.0, None, EXACT, "exact", Message("verify.tensors", "{count} tensors", {"count": count}))
 
 
 class _Comparison:
@@ -106,9 +113,9 @@ class _Comparison:
         mine, theirs = (_held(modules) for modules in (self.mine, self.theirs))
         mine = {name: one for name, one in mine.items() if not name.startswith(self.removed)}
         for name in mine.keys() ^ theirs.keys():
-            raise _Differs("{name} is " + ("missing" if name in mine else "not the original's"), name=name)
+            raise _unpaired(name, lost=name in mine)
         if list(mine) != list(theirs):  # optimizers know parameters by their number
-            raise _Differs("the tensors are in another order")
+            raise _Differs(Message("verify.tensor_order", "the tensors are in another order"))
         names: dict[int, list[str]] = {}
         for name, one in mine.items():
             names.setdefault(id(one), []).append(name)
@@ -123,9 +130,11 @@ class _Comparison:
             own, found = mine[first], theirs[first]
             for name in others:
                 if theirs[name] is not found:
-                    raise _Differs("{name} is no longer tied to {other}", name=name, other=first)
+                    raise _Differs(
+                        Message("verify.untied", "{name} is no longer tied to {other}", {"name": name, "other": first})
+                    )
             if (other := owners.setdefault(id(found), first)) != first:
-                raise _Differs("{name} is now tied to {other}", name=first, other=other)
+                raise _Differs(Message("verify.tied", "{name} is now tied to {other}", {"name": first, "other": other}))
             self.partners[id(own)] = found
             canonical = known.get(first, first)
             self._compare_tensor(first, own, found, gone.get(canonical, {}), rates.get(canonical))
@@ -152,13 +161,14 @@ class _Comparison:
             first, second = getattr(own, what), getattr(found, what)
             if first != second and not (what == "requires_grad" and own.grad_fn is not None):
                 words = {"name": name, "what": what, "first": str(first), "second": str(second)}
-                raise _Differs("{name} has {what} {second} in place of {first}", **words)
+                raise _Differs(Message("verify.tensor_kind", "{name} has {what} {second} in place of {first}", words))
         if type(own) is not type(found):
-            raise _Differs("{name} is of another class", name=name)
+            raise _Differs(Message("verify.class", "{name} is of another class", {"name": name}))
         self._compare(name, vars(own), vars(found), 0)
         if own.is_leaf:
             self._compare(f"hooks of {name}", _hooks(own), _hooks(found), 0)
-        if nn.parameter.is_lazy(own):
+        # The entries of a class of its own (DTensor, packed weights) are nobody's to slice.
+        if nn.parameter.is_lazy(own) or type(own.detach()) is not torch.Tensor:
             return
         keep = {dim: np.ones(own.shape[dim], dtype=np.bool_) for dim in gone}
         for dim, index in gone.items():
@@ -166,17 +176,21 @@ class _Comparison:
         shape = tuple(int(keep[dim].sum()) if dim in keep else size for dim, size in enumerate(own.shape))
         if tuple(found.shape) != shape:
             words = {"name": name, "second": str(tuple(found.shape)), "first": str(shape)}
-            raise _Differs("{name} has the shape {second} in place of {first}", **words)
+            raise _Differs(Message("verify.tensor_shape", "{name} has the shape {second} in place of {first}", words))
         if own.layout is not torch.strided or own.is_meta or not own.numel():
             if own.layout is not torch.strided and own.layout is not torch.jagged:
                 self._compare_tensor(name, own.detach().to_dense(), found.detach().to_dense(), gone, rate)
             return
         if own.untyped_storage().data_ptr() == found.untyped_storage().data_ptr() != 0:
-            raise _Differs("{name} shares its memory with the original's", name=name)
+            raise _Differs(
+                Message("verify.shared_memory", "{name} shares its memory with the original's", {"name": name})
+            )
         wrong = sum(_wrong_entries(own.detach(), found.detach(), keep, rate))
         if wrong:
             words = {"name": name, "wrong": wrong, "count": found.numel()}
-            raise _Differs("{wrong} of {count} entries of {name} are not the original's", **words)
+            raise _Differs(
+                Message("verify.entries", "{wrong} of {count} entries of {name} are not the original's", words)
+            )
 
     def _rates(self) -> dict[str, torch.Tensor]:
         """By what each entry of a cut tensor was multiplied; of its rank."""
@@ -198,16 +212,16 @@ class _Comparison:
         """Compare the classes of modules, their attributes and hooks."""
         if other := self.mine.keys() ^ self.theirs.keys():
             name = min(other)
-            raise _Differs("the module {name} is " + ("missing" if name in self.mine else "new"), name=name)
+            raise _unpaired(name, lost=name in self.mine)
         modes = self.mine[""].training, self.theirs[""].training
         for path, first in self.mine.items():
             second, name = self.theirs[path], path or type(first).__name__
             if path in self.stand_ins and isinstance(second, StandIn):
                 continue
             if not _same_class(first, second):
-                raise _Differs("{name} is of another class", name=name)
+                raise _Differs(Message("verify.class", "{name} is of another class", {"name": name}))
             if (first.training is modes[0]) != (second.training is modes[1]):
-                raise _Differs("{name} is in another mode (training or eval)", name=name)
+                raise _Differs(Message("verify.mode", "{name} is in another mode (training or eval)", {"name": name}))
             if self.edits is None or _copies_itself(type(first)):
                 continue
             own, found = _attributes(first), _attributes(second)
@@ -240,21 +254,21 @@ class _Comparison:
             one, values = f"{name}.{key}", self.edited.get((id(owner), key))
             if values is not None:
                 if key in found and not any(_plain(found[key]) == _plain(value) for value in values):
-                    raise _Differs("{name} is not what the repair says", name=one)
+                    raise _Differs(Message("verify.repair_value", "{name} is not what the repair says", {"name": one}))
             elif key in own and key in found:
                 self._compare(one, own[key], found[key], depth)
             else:
-                raise _Differs("{name} is " + ("missing" if key in own else "not the original's"), name=one)
+                raise _unpaired(one, lost=key in own)
 
     def _compare(self, name: str, own: Any, found: Any, depth: int) -> None:
         """Compare two values; what cannot be compared counts as equal."""
         if id(own) in self.partners:  # a module, a parameter or a buffer
             if self.partners[id(own)] is not found:
-                raise _Differs("{name} is not the cut model's own", name=name)
+                raise _Differs(Message("verify.not_own", "{name} is not the cut model's own", {"name": name}))
         elif own is found or isinstance(own, nn.Module) or depth > DEPTH or (id(own), id(found)) in self.seen:
             return
         elif type(own) is not type(found) or not _same_value(own, found):
-            raise _Differs("{name} is not the original's", name=name)
+            raise _Differs(Message("verify.value", "{name} is not the original's", {"name": name}))
         elif isinstance(own, torch.Tensor):
             self._compare_tensor(name, own, found, {})
         else:
@@ -340,9 +354,11 @@ def _wrong_entries(
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
     """The same bits as whole numbers, among which NaN equals NaN, and 0 is not -0."""
-    tensor = tensor.resolve_conj().resolve_neg().contiguous()
+    tensor = (tensor if tensor.is_quantized else tensor.resolve_conj().resolve_neg()).contiguous()
     if tensor.is_complex():
         tensor = torch.view_as_real(tensor)
+    elif tensor.is_quantized:
+        tensor = tensor.int_repr()
     return tensor.view(WHOLE_NUMBERS[tensor.element_size()]) if tensor.is_floating_point() else tensor
 
 
