@@ -113,7 +113,9 @@ def _weighted_sum(outputs: Sequence[Tensor]) -> Tensor | None:
     total: Tensor | None = None
     real = (torch.view_as_real(one) if one.is_complex() else one for one in outputs)
     for one in (one for one in real if one.requires_grad):
-        weights = torch.rand(one.shape, generator=generator, dtype=torch.float64).to(one.device, one.dtype) + 0.5
+        # Else it would be one number for all entries, another one where a block with dropout is gone (`SameDraws`).
+        with _disable_current_modes():
+            weights = torch.rand(one.shape, generator=generator, dtype=torch.float64).to(one.device, one.dtype) + 0.5
         finite = one.detach().isfinite()  # scores of what is masked out are infinite
         part = (torch.where(finite, one, 0.0) * weights).sum()
         total = part if total is None else total + part
