@@ -12,7 +12,7 @@ from ..jobs import CancelToken, Job, NeverCancelled, Progress
 from ..sources.exported_folder import is_export
 from ..sources.hugging_face import folder_of
 from ..sources.protocol import ModelSpec
-from ..surgery.repair.config_fit import FittedModel, is_transformers, misfit
+from ..surgery.repair.config_fit import ATTENTION, FittedModel, is_transformers, misfit
 from ..surgery.repair.decilm_form import decilm_config, fitted_or_decilm, is_llama, written_as
 from .model_card import MARK
 from .model_package import bytes_of
@@ -31,7 +31,10 @@ CARRIED = (
 """Files of the original's folder that hold no size of the model: tokenizer, processor, licence, code."""
 DECILM, DECILM_CODE = "DeciLMForCausalLM", "secateur.engine.runtime.modeling_decilm"
 """The class of folders whose layers have different sizes, and its file, which lies beside their weights."""
-STOCK = "import transformers\n\nmodel = transformers.{name}.from_pretrained(folder)\n"
+STOCK = (
+    "import transformers\n\nload = transformers.{name}.from_pretrained\nmodel = load(folder)\n"
+    "others = (load(folder, attn_implementation=one) for one in {attention})\n"
+)
 REMOTE = (
     "import os\nimport tempfile\n\ncopies = tempfile.TemporaryDirectory()\n"
     'os.environ["HF_MODULES_CACHE"] = copies.name\n'
@@ -86,7 +89,8 @@ class HuggingFaceExporter:
                     shutil.copyfile(file, folder / file.name)
             card = (request.card or model_card(request.name, request.macs, model)) + (CODE_CARD if remote else "")
             (folder / CARD).write_text(card, encoding="utf-8")
-            code = REMOTE if remote else STOCK.format(name=auto_class(model))
+            attention = [one for one in ATTENTION if one == "eager" or type(model)._supports_sdpa]
+            code = REMOTE if remote else STOCK.format(name=auto_class(model), attention=attention)
             difference = yield from check_by_code(folder, code, request, token or NeverCancelled())
         files = sorted(one for one in path.iterdir() if one.is_file())
         size = sum(one.stat().st_size for one in files)

@@ -271,6 +271,20 @@ def test_a_folder_with_uneven_layers_is_one_for_pytorch_and_says_why(
     assert note["arguments"]["reason"]["code"] in ("export.hf_nearest", "export.hf_config")
 
 
+def test_a_folder_that_runs_with_one_kind_of_attention_alone_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: dict[str, Any] = {"num_attention_heads": 2, "num_key_value_heads": 4, "num_hidden_layers": 1}
+    sizes |= {"q_lora_rank": 8, "kv_lora_rank": 4, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 4}
+    config = transformers.DeepseekV3Config(vocab_size=60, hidden_size=16, intermediate_size=24, **sizes)
+    model, inputs = small(transformers.DeepseekV3ForCausalLM, config)  # sdpa runs
+    monkeypatch.setattr("secateur.engine.export.hugging_face.fitted_or_decilm", lambda *_: FittedModel(model, 0.0))
+    request = ExportRequest(model, inputs, str(tmp_path / "out"))
+    with pytest.raises(ExportError) as error:
+        finish(exporter_named("hugging-face").export(request, NeverCancelled()))
+    assert "RuntimeError" in error.value.details + str(error.value) and not list(tmp_path.iterdir())
+
+
 def test_another_folder_than_uniform_layers_promise_has_a_name_of_its_own_and_is_not_accepted(
     llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
