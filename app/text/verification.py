@@ -46,4 +46,6 @@ def _lines(verification: Verification) -> list[str]:
         words.format(engine_words(c.name), rough(c.difference), rough(c.tolerance), c.dtype)
         for c in verification.checks
     ]
-    return [*made, *(say("verified", "skipped: {0}").format(sentence(reason)) for reason in verification.skipped)]
+    scope = [sentence(line) for line in verification.scope]
+    skipped = [say("verified", "skipped: {0}").format(sentence(reason)) for reason in verification.skipped]
+    return [*made, *scope, *skipped]

@@ -67,10 +67,11 @@ def verified(verification: Verification | None) -> str:
     if verification is None:
         return ""
     count = len(verification.checks)
-    skipped = "".join(f"\n  not checked: {reason}" for reason in verification.skipped)
+    lines = [*map(str, verification.scope), *(f"not checked: {reason}" for reason in verification.skipped)]
+    below = "".join(f"\n  {line}" for line in lines)
     return (
         f"cut verified: equals the masked original, {verification.difference:.0e} in {count} comparisons "
-        f"(says nothing about accuracy){skipped}"
+        f"(says nothing about accuracy){below}"
     )
 
 
@@ -95,7 +96,7 @@ def verification_of(verification: Verification | None) -> dict[str, Any] | None:
     if verification is None:
         return None
     numbers = {"passed": verification.passed, "difference": verification.difference}
-    return numbers | to_plain(verification)
+    return numbers | to_plain(verification) | {"scope": [str(line) for line in verification.scope]}
 
 
 def outputs_of(analysis: Analysis) -> dict[str, Any]:

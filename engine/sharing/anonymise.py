@@ -97,7 +97,8 @@ def _baseline(one: Baseline) -> Baseline:
 
 def _verification(one: Verification) -> Verification:
     checks = tuple(replace(check, detail=_said(check.detail)) for check in one.checks)
-    return replace(one, checks=checks, skipped=tuple(map(_said, one.skipped)))
+    skipped, covered, unvaried = (tuple(map(_said, said)) for said in (one.skipped, one.covered, one.unvaried))
+    return replace(one, checks=checks, skipped=skipped, covered=covered, unvaried=unvaried)
 
 
 def _message(one: Message) -> Message:

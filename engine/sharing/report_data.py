@@ -234,7 +234,9 @@ def _checks(one: State) -> list[Checked]:
 
 
 def _skipped(one: State) -> list[str]:
-    found = [f"{one.id}: not checked: {reason}" for reason in (one.verification.skipped if one.verification else ())]
+    made = one.verification
+    found = [] if made is None else [f"{one.id}: {line}" for line in made.scope]
+    found += [] if made is None else [f"{one.id}: not checked: {reason}" for reason in made.skipped]
     return found + [f"{one.id}: {repair}" for repair in one.repairs]
 
 

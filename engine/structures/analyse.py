@@ -111,6 +111,8 @@ def solve_runs(seen: RecordedRuns, name: str, token: CancelToken) -> Callable[[M
     def make(refused: Mapping[str, Message]) -> Analysis:
         made = build(context, solution, blocks, name, refused, held)
         notes = (*made.notes, *seen.notes)
-        return replace(made, trained=seen.training is not None, notes=notes, unused=names_of(seen.unused))
+        compared = tuple(sorted(seen.run.compared_sizes))
+        trained = seen.training is not None
+        return replace(made, trained=trained, notes=notes, unused=names_of(seen.unused), compared_sizes=compared)
 
     return make

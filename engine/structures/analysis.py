@@ -100,6 +100,7 @@ class Analysis:
         outputs: Paths of the outputs that were chosen to be preserved, () for the default
             (`tracing.tree.outputs_of`).
         trained: Some parameters work in training mode alone (auxiliary heads): a cut is verified there too.
+        compared_sizes: Sizes of weights that the code may compare with those of its inputs (`Record.compared_sizes`).
         weightless: The run knew shapes only, and so does the audit of a cut model.
         stand_ins: What stands in place of the modules of removed blocks; the first of a block is for its own module.
         activations: Memory of the forward.
@@ -135,6 +136,7 @@ class Analysis:
     constants: tuple[Constant, ...] = ()
     outputs: tuple[str, ...] = ()
     trained: bool = False
+    compared_sizes: tuple[int, ...] = ()
     weightless: bool = False
     stand_ins: tuple[StandInSpec, ...] = ()
     activations: Activations = NOTHING_HELD

@@ -3,6 +3,7 @@
 What no code has read by the time a run fails has nothing to do with the failure.
 """
 
+import os
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 from ..runtime.load_pruned import __name__ as RUNTIME
+from .code_origin import is_model_code
 from .tree import modules_of
 
 DEPTH = 2
@@ -66,6 +68,49 @@ class AttributeReads:
             owner = owner.__dict__[holder]
         read = self._names.get(id(owner))
         return read is None or last in read or "__dict__" in read
+
+    def choices(self) -> list[str]:
+        """Flags and words that the code of the model itself read, as "config.use_cache": it may have chosen by them."""
+        found: list[str] = []
+        for module in self._modules.values():
+            named = [("", module)] if _is_own(module) else []
+            named += [(f"{name}.", one) for name, one in vars(module).items() if is_plain(one)]
+            for prefix, owner in named:
+                read = self._names.get(id(owner), set())
+                held = vars(owner)
+                found += [
+                    f"{prefix}{name}"
+                    for name in sorted(read - {"training"})
+                    if not name.startswith("_") and isinstance(held.get(name), bool | str)
+                ]
+        return list(dict.fromkeys(found))
+
+
+def _is_own(module: nn.Module) -> bool:
+    return not type(module).__module__.startswith("torch.")
+
+
+@contextmanager
+def environment_noted(names: set[str]) -> Generator[None]:
+    """Note which variables of the environment the code of a model reads inside."""
+    own = type(os.environ)
+
+    class Noting(own):
+        """The environment, which notes who reads it."""
+
+        def __getitem__(self, key: str) -> str:
+            caller = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+            while caller.f_back is not None and caller.f_globals.get("__name__") in ("os", "collections.abc"):
+                caller = caller.f_back
+            if is_model_code(caller.f_code):
+                names.add(key)
+            return super().__getitem__(key)
+
+    os.environ.__class__ = Noting
+    try:
+        yield
+    finally:
+        os.environ.__class__ = own
 
 
 def _owners(owner: Any, depth: int) -> Iterator[Any]:

@@ -50,8 +50,8 @@ class OperatorRecorder(OperatorMode):
         self._met: list[weakref.ref[torch.Tensor]] = []
         self._type_names: dict[torch.dtype, str] = {}
         self.weights: tuple[int, ...] = ()
-        self.weight_sizes_read = False
         self.replaced: list[tuple[int, int]] = []
+        self.compared_sizes: set[int] = set()
 
     def number(self, tensor: torch.Tensor) -> int:
         """The number of a tensor, a new one if it was not met yet or has other axes since (`squeeze_`)."""

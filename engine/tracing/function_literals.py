@@ -14,8 +14,8 @@ from torch.overrides import (
 )
 
 from ..runtime.load_pruned import WATCHED, call_site, numbers
+from .code_origin import compares_numbers
 from .dispatch_mode import OperatorRecorder
-from .guards import compares_numbers
 from .record import FunctionCall, LiteralArgument, PassedConstant
 from .tree import tensors_of
 
@@ -65,10 +65,11 @@ class FunctionRecorder(TorchFunctionMode):
             return self._with_constants(func, name, args, kwargs, handed)
         if name not in WATCHED:
             result = func(*args, **kwargs)
-            if (type(result) is torch.Size or name == "size") and self._recorder.is_source(args[0]):
-                # Code that compares something may compare this size (a table that is made anew when it is too short).
-                code = sys._getframe(1).f_code  # pyright: ignore[reportPrivateUsage]
-                self._recorder.weight_sizes_read |= compares_numbers(code)
+            sized = type(result) is torch.Size or name in ("size", "__len__")
+            code = sys._getframe(1).f_code  # pyright: ignore[reportPrivateUsage]
+            # Code that compares something may compare this size (a table that is made anew when it is too short).
+            if sized and self._recorder.is_source(args[0]) and compares_numbers(code):
+                self._recorder.compared_sizes.update(result if type(result) is torch.Size else (result,))
             return result
         given = tuple(_given(name, args, kwargs))
         outputs: tuple[int, ...] = ()

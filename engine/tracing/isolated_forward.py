@@ -19,7 +19,12 @@ from .tree import modules_of
 
 @contextmanager
 def quiet_forward(
-    model: nn.Module, training: bool = False, twin: bool = False, seed: int = 0, drawn: bool = False
+    model: nn.Module,
+    training: bool = False,
+    twin: bool = False,
+    seed: int = 0,
+    gradient: bool = False,
+    drawn: bool = False,
 ) -> Generator[None]:
     """Eval mode, no gradients, attention as plain products, random numbers by a seed; everything as before afterwards.
 
@@ -28,6 +33,7 @@ def quiet_forward(
         training: In training mode, in which nothing is dropped at random.
         twin: The model is a twin that nobody needs afterwards: its state stays as it will be.
         seed: Of the random numbers.
+        gradient: Autograd records what runs.
         drawn: Somebody else sees to it that nothing is dropped.
     """
     modes = [(m, m.training) for m in modules_of(model).values()]
@@ -35,7 +41,7 @@ def quiet_forward(
     with ExitStack() as stack:
         if not twin:
             stack.enter_context(model_state_restored(model))
-        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.set_grad_enabled(gradient))
         stack.enter_context(cast("AbstractContextManager[Any]", sdpa_kernel(SDPBackend.MATH)))
         stack.enter_context(seeded(seed))
         stack.enter_context(cleared_caches(model))

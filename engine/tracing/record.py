@@ -171,7 +171,7 @@ class Record:
         constants: Values that depend on no input, parameter, buffer or random number: what the code makes of numbers,
             plain tensors of modules, globals.
         handed: Where these meet other tensors.
-        weight_sizes_read: Code of the model that compares something reads the size of a parameter or buffer.
+        compared_sizes: Sizes of parameters and buffers that code of the model reads which compares something.
         replaced: (value of a source, value that the forward has put in its place): `self.mean = 0.9 * self.mean + ...`.
     """
 
@@ -193,7 +193,7 @@ class Record:
     exposed: tuple[int, ...] = ()
     constants: frozenset[int] = frozenset()
     handed: tuple[PassedConstant, ...] = ()
-    weight_sizes_read: bool = False
+    compared_sizes: frozenset[int] = frozenset()
     replaced: tuple[tuple[int, int], ...] = ()
 
 

@@ -21,7 +21,6 @@ from .attribute_reads import AttributeReads
 from .dispatch_mode import OperatorRecorder
 from .failure import forward_error, require_plain_module
 from .function_literals import FunctionRecorder, has_no_literals
-from .guards import Guards
 from .isolated_forward import quiet_forward
 from .record import FunctionCall, OperatorCall, Record, RecordedOutput
 from .shadow_model import isolated_copy as isolated_twin
@@ -88,7 +87,7 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
         exposed=tuple(exposed),
         constants=frozenset(recorder.constants),
         handed=tuple(recorder.handed),
-        weight_sizes_read=recorder.weight_sizes_read,
+        compared_sizes=frozenset(recorder.compared_sizes),
         replaced=tuple(recorder.replaced),
     )
 
@@ -123,7 +122,7 @@ def attempt(
     weightless: bool = False,
     watched: bool = True,
     reading: bool = False,
-    guards: Guards | None = None,
+    gradient: bool = False,
 ) -> Attempt:
     """Run a model that may not work yet, and say how far it came.
 
@@ -133,14 +132,14 @@ def attempt(
         weightless: Run for the shapes only.
         watched: Note the calls with numbers in them.
         reading: Note which attributes are read.
-        guards: Where to note the branches that its code takes.
+        gradient: Let autograd record the run, as code may ask whether it does.
     """
     # A twin even where there are no weights: a forward may keep what it made (a bias table), and not make it again.
     own = _isolated(model)
     reads = AttributeReads(own) if reading and own is not model else None
     with nullcontext() if reads is None else reads.noted():
         run = _run(
-            own, inputs, weightless=weightless, briefly=True, watched=watched, twin=own is not model, guards=guards
+            own, inputs, weightless=weightless, briefly=True, watched=watched, twin=own is not model, gradient=gradient
         )
     recorder = run.recorder
     calls, functions = tuple(recorder.calls), tuple(recorder.functions)
@@ -184,7 +183,7 @@ def _twin_if_possible(make: Callable[[nn.Module], nn.Module], model: nn.Module) 
 
 def _run(
     model: nn.Module, inputs: Inputs, training: bool = False, weightless: bool = False, briefly: bool = False,
-    watched: bool = True, twin: bool = False, guards: Guards | None = None,
+    watched: bool = True, twin: bool = False, gradient: bool = False,
 ) -> _Run:  # fmt: skip
     """One run; the inputs are copied, as a forward may change them. A brief one notes no flops.
 
@@ -195,16 +194,14 @@ def _run(
     (recorder.weigh if briefly else recorder.note_sources)(model)
     recorder.inputs = frozenset(id(t) for t in tensors_of(given))
     functions = FunctionRecorder(recorder, constants=not briefly) if watched else None
-    branches = nullcontext() if guards is None else guards.watching(model, given)
     with (
-        quiet_forward(model, training, twin),
+        quiet_forward(model, training, twin, gradient=gradient),
         _listening(model, recorder, functions),
         recorder,
         functions or nullcontext(),
     ):
         try:
-            with branches:
-                result = call(model, given)
+            result = call(model, given)
             if not briefly:
                 recorder.note_replaced(model)
             return _Run(recorder, given, result, None, weightless)

@@ -81,6 +81,7 @@ def _verified(path: Sequence[State]) -> list[str]:
             count = len(one.verification.checks)
             words = f"equals the masked original in {count} comparisons, largest difference"
             lines.append(f"- Cut {one.id} {words} {one.verification.difference:.0e}. This does not measure accuracy.")
+            lines += [f"- {_sentence(without_paths(str(line)))}" for line in one.verification.scope]
             lines += [f"- Not checked: {without_paths(str(reason))}" for reason in one.verification.skipped]
     return lines or ["Nothing was cut."]
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...messages import Phrase
+from ...errors import Message
+from ...messages import Phrase, clauses
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,12 @@ REMOVAL, PERMUTATION = "removal", "permutation, random weights"
 TRAINING, GRADIENTS = "removal in training mode", "gradients in training mode"
 OTHER_INPUTS = "removal, random weights, other batches and sizes"
 COARSE = "removal in float32"
-OTHER_PATHS, IN_A_ROW = "removal, other paths of the code", "removal, repeated calls"
+VARIATION, IN_A_ROW = "removal, other ways to run it", "removal, repeated calls"
 TENSORS = "every tensor, attribute and hook"
 MILDER = ("near the model's weights", "nearer the model's weights")
 """What stands in brackets behind the name of a comparison on weights that are not wholly random."""
 CHECKS = (
-    *(REMOVAL, TRAINING, GRADIENTS, PERMUTATION, OTHER_INPUTS, OTHER_PATHS, IN_A_ROW, COARSE, TENSORS),
+    *(REMOVAL, TRAINING, GRADIENTS, PERMUTATION, OTHER_INPUTS, VARIATION, IN_A_ROW, COARSE, TENSORS),
     *(f"{OTHER_INPUTS} ({milder})" for milder in MILDER),
 )
 """What comparisons are called."""
@@ -116,10 +117,24 @@ class Verification:
     Attributes:
         checks: Every comparison made.
         skipped: Comparisons that could not be made, with the reason in words.
+        covered: Ways to run the model for which the comparisons hold.
+        unvaried: What was held constant, with the reason where there is one.
     """
 
     checks: tuple[Check, ...] = ()
     skipped: tuple[Phrase, ...] = field(default=())
+    covered: tuple[Phrase, ...] = field(default=())
+    unvaried: tuple[Phrase, ...] = field(default=())
+
+    @property
+    def scope(self) -> tuple[Message, ...]:
+        """For what the comparisons hold, and what was held constant, a sentence each as far as it is known."""
+        lines: list[Message] = []
+        if self.covered:
+            lines.append(Message("verify.covered", "verified for: {names}", {"names": clauses(self.covered)}))
+        if self.unvaried:
+            lines.append(Message("verify.unvaried", "not varied: {names}", {"names": clauses(self.unvaried)}))
+        return tuple(lines)
 
     @property
     def passed(self) -> bool:

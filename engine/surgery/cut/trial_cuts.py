@@ -24,11 +24,11 @@ from ...structures.analysis import Analysis, CoupledSet, Kind, Mask
 from ...structures.transition import Transition
 from ...structures.types import inside
 from ...tracing.recorder import attempt
+from ...tracing.shadow_model import weightless_copy
 from ...tracing.tree import Inputs
-from ..verify.other_paths import CodePath
+from ..verify.variations import Variation, longer_inputs
 from .cut import try_cut
 from .edits import Edits
-from .table_paths import table_paths
 
 ROUNDS = 8
 """How often an analysis is made anew without what was refused, before all that is left is."""
@@ -68,12 +68,15 @@ def settle(
     yield Progress("Finding coupled structures", 1, 3)
     make = solve_runs(seen, name, token)
     analysis = make({})
-    paths = table_paths(model, inputs, analysis.weightless, token) if seen.run.weight_sizes_read else ()
+    # A cut slices a table (sinusoidal positions), but not the code that makes it anew for inputs longer than it is.
+    longer = tuple(longer_inputs(inputs, seen.run.compared_sizes)) if seen.run.compared_sizes else ()
+    blank = weightless_copy(model) if analysis.weightless and longer else model
+    longer = tuple(one for one in longer if _runs(blank, one, analysis.weightless, token))
     refused: dict[str, Message] = {}
     tried: set[str] = set()
     for _ in range(ROUNDS):
         yield Progress("Cutting half of the structures on trial", 2, 3)
-        trials = _Trials(model, analysis, inputs, paths)
+        trials = _Trials(model, analysis, inputs, longer)
         found = yield from _refused(trials, token)
         if not found:
             found = yield from _refused_alone(trials, tried, token)
@@ -101,6 +104,11 @@ def settle(
     return analysis
 
 
+def _runs(model: nn.Module, variation: Variation, weightless: bool, token: CancelToken) -> bool:
+    check(token)
+    return attempt(model, variation.inputs, weightless, watched=False).error is None
+
+
 def trial_mask(analysis: Analysis, sets: Sets | None = None) -> Mask:
     """Half of every set (of these, if given, and of what goes along), every second block."""
     widths, blocks = _by_kind(analysis.sets if sets is None else sets)
@@ -125,14 +133,14 @@ class _Trials:
         model: Left as it is.
         analysis: What is cut by; each trial that runs adds what it shows about the model's code.
         inputs: Example inputs.
-        paths: Ways through the code that the example inputs do not take, on which a cut model must run too.
+        longer: Longer inputs, on which a cut model must run too.
         made: What each trial gave, by the keys of the sets.
     """
 
     model: nn.Module
     analysis: Analysis
     inputs: Inputs
-    paths: tuple[CodePath, ...] = ()
+    longer: tuple[Variation, ...] = ()
     made: dict[frozenset[str], _Failure | None] = field(default_factory=dict[frozenset[str], "_Failure | None"])
 
     def fails(self, chosen: Sets) -> _Failure | None:
@@ -164,11 +172,11 @@ class _Trials:
         except Exception as error:  # the model's own code may refuse an attribute, or to be copied
             return _Failure(f"{type(error).__name__}: {error}")
         self.analysis = replace(self.analysis, known=known)
-        for path in self.paths:
-            run = attempt(smaller, path.inputs, self.analysis.weightless, watched=False)
+        for one in self.longer:
+            run = attempt(smaller, one.inputs, self.analysis.weightless, watched=False)
             if run.error is not None:
                 error = f"{type(run.error).__name__}: {str(run.error).splitlines()[0] if str(run.error) else ''}"
-                words = {"path": path.name, "error": error}
+                words = {"path": one.name, "error": error}
                 return _Failure(Message("repair.path", "{path}: {error}", words), module=run.module)
         return None
 

@@ -8,8 +8,8 @@ from torch.utils._pytree import tree_map_only
 from ...model_inputs import Inputs, batch_size
 from ...tracing.tree import tensors_of
 
-COMPLEX = {torch.float64: torch.complex128, torch.float32: torch.complex64}
-"""The complex type of a floating one."""
+COMPLEX = {torch.float64: torch.complex128, torch.float32: torch.complex64, torch.bfloat16: torch.complex64}
+"""The complex type of a floating one, or the nearest."""
 
 
 def cast_inputs(inputs: Inputs, dtype: torch.dtype) -> Inputs:
@@ -39,7 +39,7 @@ def with_batch(inputs: Inputs, count: int) -> Inputs:
         if not one.dim():
             return one
         shape = [count if one.shape[0] == given else one.shape[0], *one.shape[1:]]
-        return _noise(one, shape, generator) if one is main else _repeated(one, shape[0])
+        return noise_like(one, shape, generator) if one is main else _repeated(one, shape[0])
 
     return tree_map_only(torch.Tensor, resize, inputs)
 
@@ -83,13 +83,26 @@ def _in_space(inputs: Inputs, size: Callable[[int], int]) -> Inputs:
     def resize(one: torch.Tensor) -> torch.Tensor:
         if not one.is_floating_point() or one.dim() < 4:
             return one
-        return _noise(one, [*one.shape[:2], *map(size, one.shape[2:])], generator)
+        return noise_like(one, [*one.shape[:2], *map(size, one.shape[2:])], generator)
 
     return tree_map_only(torch.Tensor, resize, inputs)
 
 
-def _noise(like: torch.Tensor, shape: list[int], generator: torch.Generator) -> torch.Tensor:
-    return torch.randn(shape, generator=generator, dtype=like.dtype).to(like.device)
+def noise_like(example: torch.Tensor, shape: list[int], generator: torch.Generator) -> torch.Tensor:
+    """Noise with the mean, the spread and within the range of an example: a model of images from 0 to 1 refuses more.
+
+    Args:
+        example: A floating tensor.
+        shape: Of the noise.
+        generator: Draws it, on the CPU.
+    """
+    drawn = torch.randn(shape, generator=generator, dtype=example.dtype).to(example.device)
+    known = example.detach().nan_to_num(0.0, 0.0, 0.0)
+    if known.numel() < 2:
+        return drawn
+    low, high = known.aminmax()
+    scaled = (drawn * known.std() + known.mean()).clamp(low, high)
+    return torch.where(low == high, drawn, scaled)  # an example of zeros says nothing of the range
 
 
 def _repeated(one: torch.Tensor, count: int) -> torch.Tensor:

@@ -53,7 +53,7 @@ DISTANCES = (torch.ops.aten._euclidean_dist.default, torch.ops.aten._cdist_forwa
 WITHOUT_PRODUCTS = 2
 """The mode of `cdist` that subtracts first."""
 HALF = (torch.float16, torch.bfloat16)
-LOWER = {torch.float32: HALF, torch.float64: (*HALF, torch.float32)}
+LOWER = {torch.bfloat16: (), torch.float32: HALF, torch.float64: (*HALF, torch.float32)}
 """Types that are less than another."""
 
 

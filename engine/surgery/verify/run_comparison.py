@@ -20,14 +20,14 @@ from ...jobs import CancelToken, check
 from ...messages import Phrase
 from ...runtime.load_pruned import StandIn, apply_edits
 from ...structures.analysis import StandInSpec
-from ...tracing.guards import Guards
+from ...tracing.forward_state import ForwardState
 from ...tracing.isolated_forward import quiet_forward
 from ...tracing.tree import Inputs, call, copied_inputs, modules_of, preserved_outputs, tensors_of
 from ..cut.skip_block import skip
 from .fixed_randomness import SameDraws
 from .weights import Weights
 
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.1}
 """What a difference must stay below."""
 NOISE = 50
 """Rounding on the way to a result, in units of the last place of the largest number there."""
@@ -57,8 +57,9 @@ class ComparedRun:
         skips: Iterable[StandInSpec] = (),
         within: Callable[[nn.Module], AbstractContextManager[Any]] | None = None,
         token: CancelToken | None = None,
-        guards: Guards | None = None,
         seed: int = 0,
+        gradient: bool = False,
+        noting: bool = False,
         edits: dict[str, Any] | None = None,
     ) -> None:
         """Run a model.
@@ -73,8 +74,9 @@ class ComparedRun:
             skips: Blocks in whose place something else stands.
             within: Is given the copy that runs; makes what else is to be entered around the calls.
             token: Stops the run between two modules.
-            guards: Where to note the branches that the code takes.
             seed: Of the random numbers.
+            gradient: Autograd records the run.
+            noting: Note what the calls change of the model and whether they draw outside of torch (`state`).
             edits: Repairs for this run alone, as `runtime.load_pruned.apply_edits` takes them.
         """
         own = weights.twin()  # what a forward does to its own state is not there for the next run
@@ -88,19 +90,21 @@ class ComparedRun:
             if seen is not None and path and not isinstance(module, StandIn):
                 hooks.append(module.register_forward_hook(_telling(seen, path)))
         with ExitStack() as stack:
-            stack.enter_context(quiet_forward(own, training, twin=True, seed=seed, drawn=draws))
+            stack.enter_context(quiet_forward(own, training, twin=True, seed=seed, gradient=gradient, drawn=draws))
             stack.enter_context(weights.reading())
             stack.enter_context(SameDraws() if draws else nullcontext())
-            state = torch.get_rng_state()
+            generator = torch.get_rng_state()
             stack.enter_context(nullcontext() if within is None else within(own))
             self.outputs: list[torch.Tensor] = []
+            state = ForwardState(own) if noting else None
             for inputs in map(copied_inputs, calls):
-                with nullcontext() if guards is None else guards.watching(own, inputs):
-                    result = call(own, inputs)
+                result = call(own, inputs)
                 self.outputs += [one.detach() for one in preserved_outputs(result, chosen)]
                 while hooks:  # further calls are there for their outputs
                     hooks.pop().remove()
-            self.drew = not torch.equal(state, torch.get_rng_state())
+            self.drew = not torch.equal(generator, torch.get_rng_state())
+            self.changed = () if state is None else state.changed_names()
+            self.draws_outside_torch = state is not None and state.draws_outside_torch()
 
     @property
     def finite(self) -> bool:
@@ -300,8 +304,8 @@ def _telling(seen: Seen, path: str) -> Callable[[nn.Module, tuple[Any, ...], Any
         if any(t.is_nested or is_functorch_wrapped_tensor(t) for t in tensors_of(result)):
             return  # jagged, or within vmap or grad: no entry of it can be looked at
         # What is computed here is no part of the run.
-        with _disable_current_modes(), torch._C.DisableTorchFunction(), torch.no_grad():  # pyright: ignore[reportPrivateUsage]
-            seen(path, tensors_of(result))
+        with torch.no_grad(), _disable_current_modes(), torch._C.DisableTorchFunction():  # pyright: ignore[reportPrivateUsage]
+            seen(path, [one.detach() if one.requires_grad else one for one in tensors_of(result)])
 
     return told
 
@@ -325,6 +329,27 @@ def common_entries(reference: ResultSample | None, other: torch.Tensor) -> tuple
         return (reference.values, its.values) if its is not None and same else None
     count = math.prod(shape) if shape is not None else 0 if there is None else int(there.sum())
     return (reference.values, other.flatten()[:: reference.step]) if count == other.numel() else None
+
+
+def without_absent(reference: list[torch.Tensor], found: list[torch.Tensor]) -> tuple[list[torch.Tensor], ...]:
+    """Outputs of a masked run beside those of a cut model, of those that became narrower what both have.
+
+    An argument of the forward may ask for results on the way, which a cut makes narrower.
+    """
+    if len(reference) != len(found):
+        return reference, found
+    pairs = zip(reference, found, strict=True)
+    common = [
+        (mine, its) if mine.shape == its.shape and not _any_nan(mine) else common_entries(sampled_result(mine), its)
+        for mine, its in pairs
+    ]
+    if any(pair is None for pair in common):
+        return reference, found
+    return [pair[0] for pair in common if pair], [pair[1] for pair in common if pair]
+
+
+def _any_nan(tensor: torch.Tensor) -> bool:
+    return _continuous(tensor) and bool(tensor.isnan().any())
 
 
 def worst_difference(first: list[torch.Tensor], second: list[torch.Tensor]) -> float:

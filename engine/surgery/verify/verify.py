@@ -7,12 +7,11 @@ Large models are compared in float32, and in float64 where that leaves a doubt. 
 No model is copied: each operator is handed its own weight as the comparison wants it (`weights.py`).
 """
 
-import time
+import itertools
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from itertools import islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,45 +21,66 @@ from torch import nn
 from ...errors import Message, VerificationError
 from ...gc_pause import uncollected
 from ...jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
-from ...messages import Phrase, listed, title
+from ...messages import Phrase, listed, module_named, title
 from ...model_inputs import Inputs, batch_size
 from ...structures.analysis import Analysis, Kind, Mask, StandInSpec
 from ...structures.transition import KeptIndices, Transition
-from ...tracing.guards import Guards, watched
+from ...tracing.attribute_reads import environment_noted
 from ...tracing.recorder import attempt
-from ...tracing.shadow_model import weightless_copy
+from ...tracing.shadow_model import shadow_copy, weightless_copy
 from ...tracing.tree import tensors_of
-from ..cut.edits import COARSE, IN_A_ROW, OTHER_INPUTS, OTHER_PATHS, PERMUTATION, REMOVAL, Check, Edits, Verification
+from ..cut.edits import (
+    COARSE,
+    IN_A_ROW,
+    OTHER_INPUTS,
+    PERMUTATION,
+    REMOVAL,
+    VARIATION,
+    Check,
+    Edits,
+    Verification,
+)
 from ..cut.indexing import RegionsInRange, reads_regions
 from ..repair.weight_folding import Factors, Rates, rates_of
 from .chaos_check import is_chaotic, perturbed
 from .first_difference import first_difference, operator_results
 from .fixed_randomness import draws
-from .input_variants import cast_inputs, other_sizes, rescaled, with_batch
+from .input_variants import as_type, cast_inputs, other_sizes, rescaled, with_batch
 from .masked_model import AbsentIndices, gone_slices, run_with_marks
 from .nan_masking import Marks
-from .other_paths import CodePath, PathSearch
+from .operator_sequence import OperatorSequence, operator_sequence
 from .permutation import Permutation, permuted
 from .random_weights import ANEW, LEVELS
-from .run_comparison import TOLERANCE, ComparedRun, RunTrace, Seen, TraceComparison, worst_difference
+from .run_comparison import (
+    TOLERANCE,
+    ComparedRun,
+    RunTrace,
+    Seen,
+    TraceComparison,
+    without_absent,
+    worst_difference,
+)
 from .tensor_slices import compare_tensors
 from .training import OriginalFails, StepRefused, StepTrace, backward_pass, compare_step
+from .variations import Variation, list_variations, unvaried_arguments
 from .weights import WeightChanged, Weights
 
 """Analysis, what was gone before, what is gone after."""
 Calls: TypeAlias = list[Inputs]
 SMALL = 2_000_000
 """Elements of weights and inputs up to which all is compared in float64 at once: that takes no time."""
-ACCEPTED = {torch.float64: TOLERANCE[torch.float64], torch.float32: 1e-5}
+ACCEPTED = {**TOLERANCE, torch.float32: 1e-5}
 """Differences below this decide; single precision leaves others to double precision."""
-RUNS = 24
-"""How many runs of the original look for other paths."""
+HALF = 0.05
+"""What one rounding of all numbers in half precision may change of the outputs for a comparison to show a fault."""
 IN_TURN = 4
 """Calls in a row of a model that remembers what it did."""
 ZEROS = (
     "the model's code refuses NaN, so zeros stood for what goes; where it takes means or norms of these, they differ"
 )
 """What is said where nothing else can stand in the masked original."""
+READING = frozenset({"aten._local_scalar_dense", "aten.is_nonzero", "aten.equal", "aten.nonzero"})
+"""Operators by which code reads values of tensors, and may choose its way."""
 LARGER = 4.0
 """What the inputs of a second call are multiplied by."""
 
@@ -112,8 +132,8 @@ def verify(
     yield Progress("Verifying: permutation of coupled sets", 2, total)
     both.permutation()
     check(token)
-    yield Progress("Verifying: other paths of the code", 3, total)
-    yield from both.other_paths()
+    yield from both.variations()
+    both.calls_in_a_row()
     check(token)
     yield Progress("Verifying: removal in float32", 4, total)
     both.coarse()
@@ -123,7 +143,7 @@ def verify(
     both.training()
     check(token)
     yield Progress("Verified", total, total)
-    return Verification(tuple(both.checks), tuple(both.skipped))
+    return Verification(tuple(both.checks), tuple(both.skipped), tuple(both.covered), tuple(both.unvaried))
 
 
 def require_verified(verification: Verification) -> None:
@@ -169,6 +189,8 @@ class _Case:
         level: Which weights: "" for their own, or one of `LEVELS`.
         training: In training mode.
         seed: Of the random numbers that the forward draws.
+        gradient: While autograd records.
+        varied: The forward may return more than in the example, narrower results on the way among them.
     """
 
     dtype: torch.dtype
@@ -176,6 +198,8 @@ class _Case:
     level: str = ""
     training: bool = False
     seed: int = 0
+    gradient: bool = False
+    varied: bool = False
 
 
 @dataclass
@@ -191,6 +215,8 @@ class CutVerification:
         factors: What the cut multiplied.
         checks: Comparisons made.
         skipped: Comparisons that could not be made, and why.
+        covered: What the models agree for.
+        unvaried: What was held constant, and why.
     """
 
     original: nn.Module
@@ -201,6 +227,10 @@ class CutVerification:
     factors: Factors = ()
     checks: list[Check] = field(default_factory=list[Check])
     skipped: list[Phrase] = field(default_factory=list[Phrase])
+    covered: list[Phrase] = field(default_factory=list[Phrase])
+    unvaried: list[Phrase] = field(default_factory=list[Phrase])
+    _operators: dict[Any, OperatorSequence | None] = field(default_factory=dict[Any, "OperatorSequence | None"])
+    """Operators of runs for the shapes, by model, variation and what of them counts."""
     _copies: bool = False
     """The original's code does not run on weights that are read in another type than they are stored in."""
     _marks: Marks = Marks.NAN
@@ -213,9 +243,6 @@ class CutVerification:
     """The original's run on the given inputs, until it was compared with."""
     _randomised: tuple[_Case, ComparedRun] | None = None
     """The original's run on other weights and inputs, shared by two checks."""
-    _watched: tuple[Guards, float] | None = None
-    """Branches that the original's code takes on `_base` and `_calls`, where runs for the shapes have shown them, and
-    how many seconds these took."""
     _base: Inputs = ()
     """Inputs of the given batch, at the smallest size at which the original runs."""
     _calls: Calls = field(default_factory=list[Inputs])
@@ -272,6 +299,19 @@ class CutVerification:
         return blank if runs else None
 
     @cached_property
+    def _blank_cut(self) -> nn.Module | None:
+        """The cut model without weights."""
+        try:
+            return weightless_copy(self.cut_model)
+        except Exception:
+            return None
+
+    @cached_property
+    def _noted(self) -> ComparedRun:
+        """A run of the original that notes what it changes."""
+        return self._run(_Case(dtype=self.base, calls=[self._base]), noting=True)
+
+    @cached_property
     def base(self) -> torch.dtype:
         """The type in which comparisons begin.
 
@@ -286,6 +326,7 @@ class CutVerification:
                 tried = self._tried(_Case(dtype=dtype, calls=[self.inputs]))
             if isinstance(tried, ComparedRun):
                 self._given = tried
+                self.covered.append(_name(dtype))
                 return dtype
             why = tried
             words = {"type": _name(dtype), "reason": why}
@@ -312,12 +353,14 @@ class CutVerification:
             for number, base in enumerate(sizes if chosen else (self.inputs,)):
                 calls = [with_batch(base, count) for count in chosen] or [base]
                 try:
-                    seen = self._runs_by_shape(base, calls)
+                    self._require_shapes(calls)
                     made = self._on_other_weights(_Case(dtype=self.base, calls=calls))
                 except _DoesNotRun as error:
                     reasons.append(error.reason)
                     continue
-                self._base, self._calls, self._watched = base, calls, seen
+                self._base, self._calls = base, calls
+                self.covered += [Message("vary.batch", "batch of {count}", {"count": n}) for n in chosen]
+                self.covered += [_shape_name(one) for one in (self.inputs, base)[: 1 + (base is not self.inputs)]]
                 one_size = number == len(sizes) - 1 or not chosen
                 self._tell_of(one_size, [n for n in counts if n not in chosen], reasons)
                 if made is None:
@@ -342,7 +385,12 @@ class CutVerification:
                 # What a removal changes shows in the first call; the masked run is of all of them.
                 plain = self._tried(replace(case, calls=case.calls[:1]))
                 if isinstance(plain, ComparedRun) and plain.finite:
-                    found = self._decided(name, case, plain)
+                    try:
+                        found = self._decided(name, case, plain)
+                    except _DoesNotRun:  # a model of numbers from 0 to 1 refuses larger ones in the second call
+                        if factor == 1.0:
+                            raise
+                        continue
                     if found is not None:
                         made = found
                         break
@@ -400,7 +448,7 @@ class CutVerification:
             return worst_difference(plain.outputs[: len(found)], found)
 
         # With every second tensor left as it was the outputs must differ, or the comparison shows nothing.
-        broken = moved._replace(orders=dict(islice(moved.orders.items(), 0, None, 2)))
+        broken = moved._replace(orders=dict(itertools.islice(moved.orders.items(), 0, None, 2)))
         milder = [*LEVELS[LEVELS.index(case.level) + 1 :], ""] if case.level else []
         while True:
             found = difference(case, plain)
@@ -420,66 +468,133 @@ class CutVerification:
                 break
         self._add(Check(PERMUTATION, found, None, TOLERANCE[case.dtype], _name(case.dtype)))
 
-    def other_paths(self) -> Iterator[Progress]:
-        """Ways through the code that no other comparison took: beyond a size, a value, in the third call."""
-        base, known = self._base, self._watched
-        guards, pace = known or (Guards(), 0.0)
+    def variations(self) -> Iterator[Progress]:
+        """Other ways in which people run a model (`variations.py`): on each that the original takes, the cut model too.
+
+        Where both run the same operators as on the example, there is nothing that the other comparisons did not see,
+        and a run for the shapes shows it at hardly any cost; where one takes other operators, results are compared.
+        """
         level = self._randomised[0].level if self._randomised is not None and self._blank is not None else ""
-
-        def run(path: CodePath) -> None:
-            """Run for the shapes only where the code asks for no values: that costs nearly nothing."""
-            if self._blank is not None and not path.seed:
-                if self._attempt(self._blank, path.inputs, guards) is None:
-                    return
-                guards.drop_last_run()
-            case = _Case(dtype=self.base, calls=[path.inputs], seed=path.seed)
-            watched(guards, lambda watch: self._run(case, guards=watch))
-
-        begin = time.monotonic()
-        for inputs in (base, *self._calls) if known is None else ():
+        listed_variations = list_variations(
+            self._base,
+            self.original.forward,
+            self.transition.analysis.compared_sizes,
+            seeds=self._noted.draws_outside_torch,
+        )
+        made: list[Check] = []
+        for one in listed_variations:
+            check(self.token)
+            if one.name in self.covered:
+                continue
+            yield Progress(Message("progress.variation", "Verifying: {name}", {"name": one.name}), 3, 5)
+            # A number that a repair wrote may be right at one size alone: small models are compared at each.
+            if not (one.resized and self.small) and self._same_operators(one):
+                self.covered.append(one.name)
+                continue
+            case = _Case(
+                dtype=one.dtype or self.base, calls=[one.inputs], level="" if one.dtype else level, seed=one.seed,
+                gradient=one.gradient, varied=True,
+            )  # fmt: skip
+            # On its own weights first: what raises on others is tried again on copies of them, which takes memory.
+            plain = self._tried(replace(case, level=""))
+            plain = self._tried(case) if level and isinstance(plain, ComparedRun) else plain
+            if not isinstance(plain, ComparedRun):
+                words = {"name": one.name, "reason": plain}
+                self.unvaried.append(Message("verify.not_taken", "{name} (the original does not run: {reason})", words))
+                continue
             try:
-                run(CodePath("", inputs))
+                found = self._decided(VARIATION, case, plain) if one.dtype is None else self._in_half(case, plain)
             except Cancelled:
                 raise
-            except Exception:  # as its comparison has said
+            except Exception as error:  # of the masked original: the cut model's own is a failed comparison
+                words = {"name": one.name, "reason": _in_words(error)}
+                template = "{name} (the original does not run with what is removed masked: {reason})"
+                self.unvaried.append(Message("verify.not_masked", template, words))
                 continue
-        pace += time.monotonic() - begin
-        if not guards.runs:
-            return
-        search = PathSearch(guards, base, run, most=RUNS, seconds=max(5.0, 2 * pace))
-        made: list[Check] = []
-        names: list[Phrase] = []
-        for path in search:
-            yield Progress(Message("progress.path", "Verifying: {path}", {"path": path.name}), 3, 5)
-            case = _Case(dtype=self.base, calls=[path.inputs], level=level, seed=path.seed)
-            plain = self._tried(case)
-            one = self._decided(OTHER_PATHS, case, plain) if isinstance(plain, ComparedRun) else None
-            if one is None:
-                continue
-            if not one.passed and (ignored := self._ignored_on(case)):
-                words = {"path": path.name, "names": listed(ignored)}
-                template = "{path} runs {names}, which was ignored"
-                self.skipped.append(Message("verify.ignored", template, words))
-                continue
-            names.append(path.name)
-            words = {"path": path.name, "detail": one.detail or Message("verify.outputs", "the outputs")}
-            made.append(replace(one, detail=Message("verify.on_path", "{path}: {detail}", words)))
-            if not one.passed:
-                break
-        if made and made[-1].passed:
-            self._add(replace(max(made, key=lambda one: one.difference), detail=listed(names)))
-        elif made:
-            self._add(made[-1])
-        self.skipped += search.untried
-        if guards.unwatched:
-            template = "other paths of the code: its branches could not be observed"
-            self.skipped.append(Message("verify.unwatched", template))
-        self._calls_in_a_row(guards, level)
+            if found is None:
+                words = {"name": one.name}
+                template = "{name} (the original itself outputs NaN or infinity, or other numbers by rounding)"
+                self.unvaried.append(Message("verify.no_numbers", template, words))
+            elif not found.passed and (ignored := self._ignored_on(case)):
+                words = {"name": one.name, "names": listed(ignored)}
+                self.unvaried.append(Message("verify.ignored", "{name} (runs {names}, which was ignored)", words))
+            else:
+                made.append(found)
+                if not found.passed:
+                    words = {"name": one.name, "detail": found.detail or Message("verify.outputs", "the outputs")}
+                    self._add(replace(found, detail=Message("verify.on_path", "{name}: {detail}", words)))
+                    return
+                self.covered.append(one.name)
+        self._add(max(made, key=lambda one: one.difference, default=None))
+        self._note_constants()
 
-    def _calls_in_a_row(self, guards: Guards, level: str) -> None:
+    def _same_operators(self, variation: Variation) -> bool:
+        """Both models run the same operators as on the example, with the same numbers where sizes are the same.
+
+        The cut model has the original's code, and other sizes alone can lead it elsewhere where the original goes on.
+        """
+        example = Variation("", self._base)
+        for blank in (self._blank, self._blank_cut) if variation.resized else (self._blank,):
+            if blank is None:
+                return False
+            found: list[Any] = []
+            for one in (example, variation):
+                key = id(blank), str(one.name), variation.resized, variation.dtype
+                if key not in self._operators:
+                    dtype = one.dtype
+                    model = blank if dtype is None else shadow_copy(blank, lambda t, dtype=dtype: as_type(t, dtype))
+                    run = attempt(model, one.inputs, weightless=True, watched=False, gradient=one.gradient)
+                    self._operators[key] = operator_sequence(run, variation.resized, variation.dtype is not None)
+                found.append(self._operators[key])
+            if found[0] is None or found[0] != found[1]:
+                return False
+        return True
+
+    def _in_half(self, case: _Case, plain: ComparedRun) -> Check | None:
+        """The cut model beside the masked original in half precision; None where rounding alone would make them differ.
+
+        Rounding is measured by changing all weights and inputs by as much as one rounding does.
+        """
+        nudged = self._run(case, nudge=torch.finfo(case.dtype).eps)
+        if not worst_difference(plain.outputs, nudged.outputs) < HALF:
+            return None
+        reference = self._run(case, masked=True)
+        try:
+            found = self._run(case, cut=True)
+            difference, detail = worst_difference(*without_absent(reference.outputs, found.outputs)), ""
+        except Cancelled:
+            raise
+        except Exception as error:
+            difference = float("inf")
+            detail = Message("verify.raises", "the cut model raises {error}", {"error": _in_words(error)})
+        return Check(VARIATION, difference, None, TOLERANCE[case.dtype], _name(case.dtype), detail)
+
+    def _note_constants(self) -> None:
+        """What nobody can vary from outside, but the code may have chosen its way by."""
+        names = unvaried_arguments(self._base, self.original.forward)
+        if names:
+            self.unvaried.append(Message("verify.arguments", "arguments {names}", {"names": listed(names)}))
+        environment = set[str]()
+        with environment_noted(environment):
+            run = attempt(self._blank or self.original, self._base, weightless=self._blank is not None, reading=True)
+        choices = [] if run.reads is None else run.reads.choices()
+        if choices:
+            words = {"names": listed(choices)}
+            self.unvaried.append(Message("verify.attributes", "attributes {names}", words))
+        if environment:
+            words = {"names": listed(sorted(environment))}
+            self.unvaried.append(Message("verify.environment", "environment variables {names}", words))
+        readers = {one.module for one in run.calls if one.op in READING}
+        if readers:
+            words = {"names": listed([module_named(path) for path in sorted(readers)])}
+            self.unvaried.append(Message("verify.values", "tensor values that the code of {names} reads", words))
+
+    def calls_in_a_row(self) -> None:
         """Several calls of a forward that leaves something behind, or draws from what the next call draws from too."""
-        if not guards.changed and not guards.drawn & {"Python", "NumPy"}:
+        changed = self._noted.changed
+        if not changed and not self._noted.draws_outside_torch:
             return
+        level = self._randomised[0].level if self._randomised is not None and self._blank is not None else ""
         case = _Case(dtype=self.base, calls=[self._base] * IN_TURN, level=level)
         made: Check | None = None
         # What a removal changes mostly shows in the first call; the others are there for what they remember.
@@ -493,9 +608,8 @@ class CutVerification:
             if made is None or made.conclusive or not made.passed:
                 break
         self._add(made)
-        names = sorted(f"{module}.{name}" if module else name for module, name in guards.changed)
-        if names:
-            words = {"names": listed(names[:5]), "count": IN_TURN}
+        if changed:
+            words = {"names": listed(changed), "count": IN_TURN}
             template = "the forward changes {names}: its first {count} calls were compared, later ones were not"
             self.skipped.append(Message("verify.stateful", template, words))
 
@@ -515,6 +629,7 @@ class CutVerification:
             plain = self._tried(case)
             if isinstance(plain, ComparedRun):
                 self._add(self._decided(COARSE, case, plain))
+                self.covered.append(_name(torch.float32))
                 return
 
     def training(self) -> None:
@@ -570,29 +685,21 @@ class CutVerification:
         if made is not None:
             self.checks.append(made)
 
-    def _runs_by_shape(self, base: Inputs, calls: Calls) -> tuple[Guards, float] | None:
-        """The branches that the original takes on these inputs, if runs for their shapes show them; and their seconds.
+    def _require_shapes(self, calls: Calls) -> None:
+        """See by runs for the shapes alone whether the original runs on inputs: that costs hardly anything.
 
         Raises:
-            _DoesNotRun: It does not run on one of the calls, as far as their shapes tell.
+            _DoesNotRun: It does not.
         """
-        if self._blank is None:
-            return None
-        begin = time.monotonic()
-        guards, runs = Guards(), [base] if all(one is not base for one in calls) else []
-        ended = [self._attempt(self._blank, one, guards) is None for one in runs]
-        for one in calls:
-            error = self._attempt(self._blank, one, guards)
-            # Being watched may be what it does not stand.
-            if error is not None and (error := self._attempt(self._blank, one)) is not None:
+        for one in calls if self._blank is not None else ():
+            assert self._blank is not None
+            if (error := self._attempt(self._blank, one)) is not None:
                 raise _DoesNotRun(_in_words(error))
-            ended.append(error is None)
-        return (guards, time.monotonic() - begin) if all(ended) else None
 
-    def _attempt(self, blank: nn.Module, inputs: Inputs, guards: Guards | None = None) -> Exception | None:
+    def _attempt(self, blank: nn.Module, inputs: Inputs) -> Exception | None:
         """What a run for the shapes only raised; None where it came to its end."""
         check(self.token)
-        return attempt(blank, inputs, weightless=True, watched=False, guards=guards).error
+        return attempt(blank, inputs, weightless=True, watched=False).error
 
     def _tell_of(self, one_size: bool, missing: list[int], reasons: list[Phrase]) -> None:
         """Say which inputs the original does not run on."""
@@ -694,12 +801,14 @@ class CutVerification:
             ) from error
         if not reference.finite and not self._run(case).finite:
             return None
-        effect = worst_difference(reference.outputs[: len(plain.outputs)], plain.outputs)
+        wanted = reference.outputs
+        effect = worst_difference(wanted[: len(plain.outputs)], plain.outputs)
         try:
             beside, multiplied = TraceComparison(trail), {path for *_, results in self.factors for path in results}
             found = self._run(case, cut=True, seen=beside.see)
             on_the_way, detail = beside.worst(multiplied)
-            difference = max(worst_difference(reference.outputs, found.outputs), on_the_way)
+            outputs = without_absent(wanted, found.outputs) if case.varied else (wanted, found.outputs)
+            difference = max(worst_difference(*outputs), on_the_way)
         except Cancelled:
             raise
         except Exception as error:  # the original runs on these inputs, the cut model does not
@@ -768,8 +877,8 @@ class CutVerification:
         moved: Permutation | None = None,
         nudge: float = 0.0,
         seen: Seen | None = None,
-        guards: Guards | None = None,
         step: StepTrace | None = None,
+        noting: bool = False,
     ) -> ComparedRun:
         """Run the original or the cut model.
 
@@ -781,8 +890,8 @@ class CutVerification:
             moved: The original with structures in other places.
             nudge: Weights and inputs are larger by up to this share of themselves.
             seen: Is told of results on the way.
-            guards: Where to note the branches that the code takes.
             step: Gets what a backward pass gives.
+            noting: Note what the run changes.
         """
         analysis = self.transition.analysis
         chosen = () if case.training and analysis.trained else analysis.outputs
@@ -812,8 +921,9 @@ class CutVerification:
                 skips=self.skips if masked and gone is None else (),
                 within=within,
                 token=self.token,
-                guards=guards,
                 seed=case.seed,
+                gradient=case.gradient,
+                noting=noting,
                 edits=None if moved is None else {"constants": moved.constants},
             )
 
@@ -855,6 +965,12 @@ class CutVerification:
     def _not_finite(self, name: str) -> None:
         template = "{name}: the original itself outputs NaN or infinity"
         self.skipped.append(Message("verify.not_finite", template, {"name": title(name)}))
+
+
+def _shape_name(inputs: Inputs) -> Message:
+    largest = max(tensors_of(inputs), key=torch.Tensor.numel)
+    shape = " × ".join(map(str, largest.shape[1:])) or "one number"
+    return Message("verify.shape", "inputs of {shape}", {"shape": shape})
 
 
 def _in_words(error: Exception) -> str:
