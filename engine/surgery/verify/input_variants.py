@@ -74,7 +74,9 @@ def other_sizes(inputs: Inputs) -> Iterator[Inputs]:
         return
     for kept in (16, length - max(1, length // 4)):
         if kept < length and (kept != 16 or length >= 32):
-            yield tree_map_only(torch.Tensor, lambda t, kept=kept: t[:, :kept] if t.dim() >= 2 else t, inputs)
+            yield tree_map_only(
+                torch.Tensor, lambda t, kept=kept: t[:, :kept].contiguous() if t.dim() >= 2 else t, inputs
+            )
 
 
 def _in_space(inputs: Inputs, size: Callable[[int], int]) -> Inputs:

@@ -49,12 +49,17 @@ class Variation:
 
 
 def list_variations(
-    inputs: Inputs, forward: Callable[..., Any], compared_sizes: Collection[int] = (), seeds: bool = False
+    inputs: Inputs,
+    largest: Inputs,
+    forward: Callable[..., Any],
+    compared_sizes: Collection[int] = (),
+    seeds: bool = False,
 ) -> Iterator[Variation]:
     """The variations of an example; the model may not take all of them.
 
     Args:
-        inputs: The example.
+        inputs: The example, perhaps made smaller than it was given.
+        largest: The example as it was given, than which inputs are to be longer.
         forward: The model's forward, for its signature.
         compared_sizes: Sizes of weights that the code may compare with the inputs' (`Record.compared_sizes`).
         seeds: The forward draws from generators of Python or NumPy.
@@ -63,10 +68,13 @@ def list_variations(
         if count != batch_size(inputs):
             name = Message("vary.batch", "batch of {count}", {"count": count})
             yield Variation(name, with_batch(inputs, count), resized=True)
-    yield from longer_inputs(inputs, compared_sizes)
+    yield from longer_inputs(largest, compared_sizes)
     flags = {path for path, one in named_tensors(inputs) if _is_mask(path, one)}
+    sequences = {path for path, one in named_tensors(inputs) if one.dim() == (3 if one.is_floating_point() else 2)}
+    if flags | sequences:
+        padded = _with(_with(inputs, sequences - flags, _end_padded), flags, _end_masked)
+        yield Variation(Message("vary.padded", "padding at the end"), padded)
     if flags:
-        yield Variation(Message("vary.padded", "padding at the end"), _with(inputs, flags, _end_masked))
         yield Variation(Message("vary.unmasked", "nothing masked"), _with(inputs, flags, torch.ones_like))
     yield Variation(Message("vary.gradient", "gradients recorded"), inputs, gradient=True)
     if any(one.is_floating_point() or one.is_complex() for one in tensors_of(inputs)):
@@ -112,7 +120,7 @@ def unvaried_arguments(inputs: Inputs, forward: Callable[..., Any]) -> list[str]
         return []
     given, left_out = named
     fixed = [name for name, value in given.items() if not holds_arrays(value) and _other_value(value) is None]
-    return fixed + [name for name, parameter in left_out.items() if _other_default(parameter) is None]
+    return fixed + [name for name, parameter in left_out.items() if _other_default(parameter, inputs) is None]
 
 
 def resized(inputs: Inputs, places: frozenset[InputDimension], size: int) -> Inputs:
@@ -177,6 +185,13 @@ def _end_masked(mask: torch.Tensor) -> torch.Tensor:
     return made
 
 
+def _end_padded(sequences: torch.Tensor) -> torch.Tensor:
+    """Sequences [N, T] or [N, T, ...] with zeros in the last third, at one step at least."""
+    made = sequences.clone()
+    made[:, sequences.shape[1] - max(1, sequences.shape[1] // 3) :] = 0
+    return made
+
+
 def _transposed_in_memory(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.transpose(0, -1).contiguous().transpose(0, -1)
 
@@ -190,9 +205,9 @@ def _other_arguments(inputs: Inputs, forward: Callable[..., Any]) -> Iterator[Va
     optional = {name for name, one in inspect.signature(forward).parameters.items() if one.default is None}
     others = {name: other for name, value in given.items() if (other := _other_value(value)) is not None}
     others |= {name: None for name, value in given.items() if holds_arrays(value) and name in optional}
-    others |= {name: other for name, one in left_out.items() if (other := _other_default(one)) is not None}
+    others |= {name: other for name, one in left_out.items() if (other := _other_default(one, inputs)) is not None}
     for name, other in others.items():
-        value = "None" if other is None else str(other)
+        value = "ones" if isinstance(other, torch.Tensor) else str(other)
         yield Variation(
             Message("vary.argument", "{name}={value}", {"name": name, "value": value}), {**given, name: other}
         )
@@ -219,8 +234,14 @@ def _other_value(value: Any) -> Any:
     return 2 * value or 1 if isinstance(value, int | float) else None
 
 
-def _other_default(parameter: inspect.Parameter) -> Any:
-    """Another value than the default of a parameter that was left out: of a flag that is None by default, True."""
-    if parameter.default is None and "bool" in str(parameter.annotation):
-        return True
-    return _other_value(parameter.default)
+def _other_default(parameter: inspect.Parameter, inputs: Inputs) -> Any:
+    """Another value than the default of a parameter that was left out; None where there is none to try.
+
+    Of an optional flag True, of an optional tensor ones of the shape of the first input of its kind.
+    """
+    kind = str(parameter.annotation)
+    if parameter.default is None and "Tensor" in kind:
+        whole = any(word in kind for word in ("Long", "Int", "Bool"))
+        alike = [one for one in tensors_of(inputs) if one.is_floating_point() is not whole]
+        return torch.ones_like(alike[0]) if alike else None
+    return True if parameter.default is None and "bool" in kind else _other_value(parameter.default)

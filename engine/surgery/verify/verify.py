@@ -477,6 +477,7 @@ class CutVerification:
         level = self._randomised[0].level if self._randomised is not None and self._blank is not None else ""
         listed_variations = list_variations(
             self._base,
+            self.inputs,
             self.original.forward,
             self.transition.analysis.compared_sizes,
             seeds=self._noted.draws_outside_torch,

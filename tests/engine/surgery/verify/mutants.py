@@ -523,8 +523,6 @@ MUTANTS: dict[str, tuple[str, Callable[[Any], None]]] = {
     # Code that the example does not reach.
     **{f"code: {name}": (name, lambda _: None) for name in (*CONDITIONS, "training")},
 }  # fmt: skip
-UNREACHED = {f"code: {name}" for name in ("bfloat16", "strides", "a flag", "an optional tensor")}
-"""Mutants that nothing finds yet: inputs are not varied so."""
 
 
 def strided(model: Any) -> None:

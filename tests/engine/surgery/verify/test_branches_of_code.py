@@ -158,9 +158,11 @@ class Optional(nn.Module):
         mode: str = "plain",
         features: bool = False,
         targets: torch.Tensor | None = None,
+        names: list[str] | None = None,
     ) -> Any:
         h = torch.relu(self.first(x))
         taken = {"scale": scale is None, "turn": turn, "repeats": repeats > 1, "factor": factor > 1}
+        taken["targets"] = targets is not None
         h = turned(h) if taken.get(self.wrong) else h
         out = self.second(h)
         return (out, h) if features else out
@@ -171,11 +173,11 @@ def test_arguments_are_varied_and_what_has_no_other_value_is_named() -> None:
     result = verified(Optional().eval(), (torch.randn(4, 12), torch.ones(4, 1)))
     assert result.passed
     covered = [str(one) for one in result.covered]
-    assert {"scale=None", "turn=True", "repeats=2", "factor=2.0", "features=True"} <= {*covered}
-    assert "arguments mode, targets" in [str(one) for one in result.unvaried]
+    assert {"scale=None", "turn=True", "repeats=2", "factor=2.0", "features=True", "targets=ones"} <= {*covered}
+    assert "arguments mode, names" in [str(one) for one in result.unvaried]
 
 
-@pytest.mark.parametrize("wrong", ["scale", "turn", "repeats", "factor"])
+@pytest.mark.parametrize("wrong", ["scale", "turn", "repeats", "factor", "targets"])
 def test_a_cut_that_is_wrong_for_another_argument_is_refused(wrong: str) -> None:
     torch.manual_seed(0)
     result = verified(Optional(wrong).eval(), (torch.randn(4, 12), torch.ones(4, 1)))
