@@ -132,7 +132,7 @@ def sampled(tensor: Tensor, gone: Mapping[int, Indices]) -> Sample:
     count = math.prod(shape)
     found = _entries(tensor, kept)
     if tensor.dim() > 1 and len(found) < count and not bool(found.any()):
-        column = tensor.select(1, int(kept[1][0])).reshape(len(tensor), -1)[:, 0]
+        column = tensor[(slice(None), *(int(index[0]) for index in kept[1:]))]
         kept[0] = np.intersect1d(kept[0], column.nonzero().flatten().cpu().numpy())
         found = _entries(tensor, kept)
     return Sample(shape, found)

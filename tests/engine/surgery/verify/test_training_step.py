@@ -204,3 +204,24 @@ def verified(model: nn.Module, inputs: Any, fault: Callable[[nn.Module], object]
 
 def check_of(result: Verification, name: str) -> Check | None:
     return next((one for one in result.checks if one.name == name), None)
+
+
+def test_a_table_whose_gradient_is_zero_throughout_is_compared() -> None:
+    """As behind a head of zeros, with which some networks begin."""
+
+    class Positions(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.last = nn.Parameter(torch.randn(1, 900, 8)), nn.Linear(8, 5)
+            nn.init.zeros_(self.last.weight)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(functional.layer_norm(x.mean((1, 2))[:, None, None] + self.table, (8,)))
+
+    torch.manual_seed(0)
+    model = Positions().eval()
+    analysis = analyse(model, ROWS)
+    mask = analysis.empty()
+    mask[0] = True  # the column of the table by which its rows would be chosen
+    result = finish(verify(model, cut(model, analysis, mask, ROWS).model, analysis, mask, ROWS))
+    assert result.passed and any(one.name == GRADIENTS for one in result.checks)
