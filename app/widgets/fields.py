@@ -180,6 +180,12 @@ class NumberField(Widget):
 class SpinBox(NumberField, QSpinBox):
     """Whole numbers."""
 
+    if TYPE_CHECKING:
+
+        def value(self) -> int:
+            """The number."""
+            ...
+
     def __init__(self, name: str, low: int, high: int, suffix: str = "", parent: QWidget | None = None) -> None:
         """`name` is what a screen reader says; `suffix` is shown after the number."""
         super().__init__(parent)

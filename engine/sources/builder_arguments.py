@@ -98,8 +98,8 @@ def check_configuration(name: str, document: Any) -> None:
                 template = (
                     "The configuration of {name} has {value} as {key}; at most {most} can be. Correct config.json."
                 )
-                words = {"name": name, "key": key, "value": str(too_many[0])[:80], "most": most}
-                raise OpenError("source.hf_count", template, **words)
+                given = str(too_many[0])[:80]
+                raise OpenError("source.hf_count", template, name=name, key=key, value=given, most=most)
             left.append(value)
 
 

@@ -43,7 +43,8 @@ def branches_on_training(model: nn.Module) -> bool:
 def _switches(kind: Any) -> tuple[Switch, ...]:
     """For each branch on the mode in the methods of a class: what else it asks for."""
     found: list[Switch] = []
-    for base in kind.__mro__:
+    bases: tuple[type, ...] = kind.__mro__
+    for base in bases:
         if base.__module__.partition(".")[0] == "torch":
             continue
         methods: dict[str, Any] = dict(vars(base))

@@ -37,7 +37,7 @@ class ForwardState:
             for name, value in own.items():
                 if name not in STORES and id(value) not in seen and is_plain(value):
                     seen.add(id(value))
-                    self._owners.append((f"{prefix}{name}.", vars(value)))
+                    self._owners.append((f"{prefix}{name}.", cast("dict[str, Any]", vars(value))))
         self._before = [_snapshot(own) for _, own in self._owners]
         # A new tensor must not get the id of one that is gone.
         self._held = [one for _, own in self._owners for one in own.values() if isinstance(one, torch.Tensor)]

@@ -69,7 +69,8 @@ class FunctionRecorder(TorchFunctionMode):
             code = sys._getframe(1).f_code  # pyright: ignore[reportPrivateUsage]
             # Code that compares something may compare this size (a table that is made anew when it is too short).
             if sized and self._recorder.is_source(args[0]) and compares_numbers(code):
-                self._recorder.compared_sizes.update(result if type(result) is torch.Size else (result,))
+                sizes: Any = result if type(result) is torch.Size else (result,)
+                self._recorder.compared_sizes.update(sizes)
             return result
         given = tuple(_given(name, args, kwargs))
         outputs: tuple[int, ...] = ()

@@ -10,7 +10,7 @@ from ...tracing.recorder import Attempt
 
 CONVERSIONS = frozenset({"aten._to_copy", "aten.clone", "aten.detach", "aten.alias"})
 """Operators that a tensor of another type or layout may need, or no more, without another way through the code."""
-PRODUCTS = dict.fromkeys(("aten.addmm", "aten.bmm", "aten.baddbmm"), "aten.mm")
+PRODUCTS: dict[str, str] = dict.fromkeys(("aten.addmm", "aten.bmm", "aten.baddbmm"), "aten.mm")
 """Of these torch itself chooses one, by the type and layout of the operands."""
 OperatorSequence = list[tuple[Any, ...]]
 

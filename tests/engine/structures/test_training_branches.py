@@ -134,12 +134,12 @@ class Teacher(nn.Module):
         with torch.no_grad():
             for own, other in zip(self.teacher.parameters(), self.student.parameters(), strict=True):
                 own.mul_(0.9).add_(other, alpha=0.1)
-            self.widths.lerp_(self.student[1].weight.norm(dim=1), 0.1)
-            keys = self.teacher(x)
-            place = int(self.place)
-            self.queue[:, place : place + len(keys)] = keys.t()
-            self.place[0] = (place + len(keys)) % 16
-        return torch.cat([(queries * keys).sum(1, keepdim=True), queries @ self.queue.clone()], 1)
+            self.get_buffer("widths").lerp_(self.student[1].get_parameter("weight").norm(dim=1), 0.1)
+            keys, queue = self.teacher(x), self.get_buffer("queue")
+            place = int(self.get_buffer("place"))
+            queue[:, place : place + len(keys)] = keys.t()
+            self.get_buffer("place")[0] = (place + len(keys)) % 16
+        return torch.cat([(queries * keys).sum(1, keepdim=True), queries @ queue.clone()], 1)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,8 @@ def test_buffers_that_only_training_reads_are_cut_and_the_cut_model_trains(
     made.model.train()
     for _ in range(2):
         result = made.model(*INPUTS)
-        sum(one.sum() for one in (result if isinstance(result, tuple) else (result,))).backward()
+        results = result if isinstance(result, tuple) else (result,)
+        torch.stack([one.sum() for one in results]).sum().backward()
 
 
 class Switched(nn.Module):

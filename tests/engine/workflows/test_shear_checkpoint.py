@@ -112,7 +112,7 @@ def test_a_row_that_no_example_reads_is_compared_with_the_source(
 ) -> None:
     right, spec = sharded_folder.write_tensors, ModelSpec(str(llama))
     blank = skeleton(spec, named_by_hand(spec))
-    read = {int(one) for words in tensors_of(example_inputs("", None, blank, blank.model)) for one in words.flatten()}
+    read = {int(one) for words in tensors_of(example_inputs((), None, blank, blank.model)) for one in words.flatten()}
     unread = [row for row in range(64) if row not in read][:2]
 
     def wrong(path: Path, held: dict[str, torch.Tensor], *rest: Any) -> None:
