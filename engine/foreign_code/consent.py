@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from ..errors import OpenError
 from ..messages import Phrase, all_of
 from .own_modules import own_modules
@@ -147,6 +145,8 @@ def consent_by(seal: str, content: Any, code: Sequence[str] = ()) -> Consent | N
     if not code or len(seal) == HASH:  # versions before sealed the names of the code alone
         listed = dict.fromkeys(map(real_path, code), UNRECORDED)
         return Consent(listed) if is_sealed(seal, _keyed_hash(content)) else None
+    import msgspec  # not needed to show the window
+
     try:
         listed = msgspec.json.decode(seal[HASH:], type=dict[str, str])
     except (msgspec.DecodeError, ValueError):

@@ -35,7 +35,7 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def patient_bounds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def patient_bounds(qapp: QApplication, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A busy machine takes longer over a test than a person does: letters still belong together, a job was short."""
     monkeypatch.setattr(job_queue, "SAME_STEP", LONG)
     monkeypatch.setattr(job_runner, "WORTH_A_LINE", LONG)

@@ -84,7 +84,8 @@ def test_a_plan_follows_a_measurement_that_was_asked_for_by_itself_and_says_so(
     document.announced.connect(said.append)
     workbench.plan.measure_latencies()
     workbench.plan.suggest()
-    assert "The plan follows" in said[-1] and [name for name, _ in link.calls.values()].count("latencies") == 1
+    assert said[-1].startswith("The plan waits for: ") and said[-1].endswith("Measure latency savings on the target.")
+    assert [name for name, _ in link.calls.values()].count("latencies") == 1
     link.finished.emit(link.last("latencies"), table())
     qtbot.waitUntil(lambda: bool(document.marked.any()))
 

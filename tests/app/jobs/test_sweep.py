@@ -128,7 +128,7 @@ def test_it_can_be_without_training(qtbot, player, dialog) -> None:
 def test_what_is_no_budget_is_refused_in_words(qtbot, dialog) -> None:
     dialog.budgets.setText("80, 120")
     assert not dialog.accept_button.isEnabled() and "below 100" in dialog.missing.text()
-    assert shares("80 %, 50,20") == (0.8, 0.5, 0.2)
+    assert shares("80 %, 50, 20") == (0.8, 0.5, 0.2)
     for wrong in ("", "0", "100", "half"):
         with pytest.raises(ValueError):
             shares(wrong)

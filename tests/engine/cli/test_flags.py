@@ -80,6 +80,7 @@ def test_one_option_may_make_several_fields_and_several_options_one() -> None:
         least=1,
         least_share=0.25,
         multiple=16,
+        finer=True,
         multiples={"head": 2, "filter": 4},
         kinds=KINDS_WITH_BLOCKS,
         dtype="float16",
