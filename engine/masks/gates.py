@@ -24,7 +24,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..scoring.weight_roles import roles_of
 from ..scoring.weight_slices import owned
-from ..structures.analysis import Analysis, CountRule, CoupledSet, Kind, StandInSpec, TensorInfo
+from ..structures.analysis import Analysis, CoupledSet, Kind, StandInSpec, TensorInfo
+from ..structures.reasons import at_least
 from ..surgery.cut.skip_block import without
 from ..tracing.tree import modules_of
 
@@ -87,7 +88,8 @@ class StructureGates:
         self._weights, self._routers = dict[str, list[GatedDimension]](), dict[str, list[GatedDimension]]()
         self._norms, self._biases = dict[str, list[GatedDimension]](), dict[str, list[GatedDimension]]()
         roles = roles_of(analysis)
-        routed = {n for one in analysis.constraints if one.kind is CountRule.AT_LEAST for n in one.sets}
+        chosen = at_least("", 0).code  # the constraint of a router, not one of a product
+        routed = {n for one in analysis.constraints if one.reason.code == chosen for n in one.sets}
         for number, one in enumerate(analysis.sets):
             spots = [(t, d) for t, d in one.touches if analysis.tensors[t].parameter]
             reads = [(t, d) for t, d in spots if d in roles.inputs[t]]

@@ -389,20 +389,22 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     return asked
 
 
-@pytest.mark.parametrize(
-    ("source", "arguments"),
-    [
-        ("torchvision:deeplabv3_resnet50", {"weights_backbone": "DEFAULT"}),
-        ("model.py:make", {"weights": "DEFAULT"}),
-    ],
-)
+def test_a_builder_of_a_library_is_given_no_weights_to_fetch(
+    tmp_path: Path, capsys: Capture, no_network: list[Any]
+) -> None:
+    arguments = {"weights_backbone": "DEFAULT"}
+    path = written(tmp_path, "torchvision:deeplabv3_resnet50", arguments=arguments, input_shape=[1, 3, 64, 64])
+    assert main(["run", str(path), "--download"]) == 2
+    assert not no_network and "weights_backbone cannot be given" in capsys.readouterr().err
+
+
 def test_nothing_is_downloaded_unless_the_user_asks_for_it(
-    tmp_path: Path, capsys: Capture, no_network: list[Any], source: str, arguments: dict[str, Any]
+    tmp_path: Path, capsys: Capture, no_network: list[Any]
 ) -> None:
     (tmp_path / "model.py").write_text(
         "from torchvision.models import resnet18\n\n\ndef make(weights=None):\n    return resnet18(weights=weights)\n"
     )
-    path = written(tmp_path, source, arguments=arguments, input_shape=[1, 3, 64, 64])
+    path = written(tmp_path, "model.py:make", arguments={"weights": "DEFAULT"}, input_shape=[1, 3, 64, 64])
     assert main(["run", str(path), "--trust-code"]) == 2
     said = capsys.readouterr().err
     assert not no_network and "download" in said and "--download" in said

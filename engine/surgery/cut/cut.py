@@ -276,9 +276,15 @@ def _sliced(model: nn.Module, keeps: KeptIndices, weightless: bool = False, holl
         return made
 
     try:
-        return shadow_copy(model, make)
+        made = shadow_copy(model, make)
     except Exception as error:
         raise _uncopied(error) from error
+    # Modules that say themselves how they are copied (graphs) may come back in another mode; outer ones first.
+    copies = modules_of(made)
+    for path, module in modules:
+        if path in copies and copies[path].training != module.training:
+            copies[path].train(module.training)
+    return made
 
 
 def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edits: Edits) -> Edits:

@@ -125,11 +125,11 @@ def _weighted_sum(outputs: Sequence[Tensor]) -> Tensor | None:
 def sampled(tensor: Tensor, gone: Mapping[int, Indices]) -> Sample:
     """Evenly spread entries of what is present; of a long table of which most is zero, of rows that are not."""
     tensor = tensor.detach()
-    if tensor.dim() == 0 or tensor.numel() == 0:
-        return Sample(tuple(tensor.shape), tensor.reshape(-1).clone())
     kept = [_kept(size, gone.get(dim)) for dim, size in enumerate(tensor.shape)]
     shape = tuple(map(len, kept))
     count = math.prod(shape)
+    if tensor.dim() == 0 or count == 0:
+        return Sample(shape, tensor.reshape(-1)[:count].clone())
     found = _entries(tensor, kept)
     if tensor.dim() > 1 and len(found) < count and not bool(found.any()):
         column = tensor[(slice(None), *(int(index[0]) for index in kept[1:]))]

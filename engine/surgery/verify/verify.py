@@ -577,7 +577,12 @@ class CutVerification:
             self.unvaried.append(Message("verify.arguments", "arguments {names}", {"names": listed(names)}))
         environment = set[str]()
         with environment_noted(environment):
-            run = attempt(self._blank or self.original, self._base, weightless=self._blank is not None, reading=True)
+            run = attempt(
+                self.original if self._blank is None else self._blank,
+                self._base,
+                weightless=self._blank is not None,
+                reading=True,
+            )
         choices = [] if run.reads is None else run.reads.choices()
         if choices:
             words = {"names": listed(choices)}
