@@ -108,7 +108,8 @@ def test_a_command_goes_on_where_the_data_failed(
     assert main(["prune", model, *rest, "--save", saved]) == 1
     assert "Fix the data and recover again with the same settings to continue" in capsys.readouterr().err
     file.write_text(file.read_text().replace("EPOCH = 7", "EPOCH = -1"))
-    again = ["prune", saved, *rest[2:], "--save", saved] if project else ["prune", model, *rest]
+    # A project asks before code runs that it did not run when it was made.
+    again = ["prune", saved, *rest[2:], "--save", saved, "--trust-code"] if project else ["prune", model, *rest]
     assert main(again) == 0
     said = capsys.readouterr().err
     assert "Resuming at step 20" in said and ("What it finished with the same settings" in said) is project
