@@ -648,7 +648,10 @@ class CutVerification:
         for inputs in (self._base, self.inputs)[: 1 + (self._base is not self.inputs)]:
             given = inputs if batch_size(inputs) == count else with_batch(inputs, count)
             try:
-                self.checks += self._step(_Case(dtype=self.base, calls=[given], training=True))
+                made = self._step(_Case(dtype=self.base, calls=[given], training=True))
+                self.checks += made
+                if all(one.passed for one in made):
+                    self.covered.append(Message("vary.training", "a step of training"))
             except OriginalFails as error:
                 template = "training mode: the original does not run ({reason})"
                 why = Message("verify.no_training", template, {"reason": error.reason})
