@@ -62,6 +62,13 @@ class Message:
         except (LookupError, ValueError, TypeError, AttributeError):
             return self.template
 
+    def require_fields(self) -> None:
+        """Raise LookupError, ValueError or TypeError where a field of the template, or of a sentence in it, is wrong."""
+        filled(self.template, self.arguments)
+        for inner in self.arguments.values():
+            if isinstance(inner, Message):
+                inner.require_fields()
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Cross a process boundary with plain arguments."""
         return Message, (self.code, self.template, dict(self.arguments))

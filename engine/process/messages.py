@@ -12,7 +12,7 @@ from typing import Any, cast, get_args, get_type_hints
 
 from msgspec import Raw, Struct
 
-from ..errors import Message, SecateurError, filled
+from ..errors import Message, SecateurError
 from ..jobs import Progress
 from ..messages import said
 from .events import Failed, Finished, Progressed, Ready
@@ -260,12 +260,9 @@ def _hints(kind: type) -> dict[str, Any]:
 def _check_fields(message: Message) -> None:
     """Raise `WireError` for a sentence that cannot be said: a field is missing, or is none, or is of another type."""
     try:
-        filled(message.template, message.arguments)
+        message.require_fields()
     except DAMAGED as error:
         raise not_understood(f"a message cannot be filled: {error}") from error
-    for inner in message.arguments.values():
-        if isinstance(inner, Message):
-            _check_fields(inner)
 
 
 def _kinds() -> dict[str, type[SecateurError]]:

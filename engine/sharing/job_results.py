@@ -109,7 +109,7 @@ def _require_possible(state: State, folder: Path) -> None:
     """Raise OpenError for a state that no recovery makes: once kept, it could be neither shown nor read again."""
     try:
         for message in (*state.repaired, *([] if state.stopped is None else [state.stopped])):
-            str(message)
+            message.require_fields()
         if state.recovery is None or not all("step" in point for point in state.curve):
             raise ValueError("no settings, or a point of the curve without a step")
         require_possible(state.recovery)
