@@ -63,7 +63,7 @@ class Message:
             return self.template
 
     def require_fields(self) -> None:
-        """Raise LookupError, ValueError or TypeError where a field of this sentence, or of one in it, cannot be filled."""
+        """Raise LookupError, ValueError or TypeError where a field of it, or of a sentence in it, cannot be filled."""
         filled(self.template, self.arguments)
         for inner in self.arguments.values():
             if isinstance(inner, Message):
