@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except SecateurError as error:
         return _failed(lack_of_memory(error) or error, arguments)
-    except BaseException as error:  # A model's forward may exit, and a library in Rust panics, too.
+    except (Exception, SystemExit) as error:  # A model's forward may exit, too.
         return _failed(lack_of_memory(error) or unusable(error) or _unexpected(error), arguments)
     return DONE if outcome is None else _printed(outcome, arguments)
 

@@ -85,7 +85,7 @@ def test_a_name_that_is_no_utf_8_is_refused_at_once(mine: Path, capsys: Capture)
 
 def test_names_of_tensors_do_nothing_to_a_terminal(mine: Path, capsys: Capture) -> None:
     torch.save({"\x1b]0;owned\x07\x1b[2J\u202efc": torch.ones(1), "fc.bias": torch.ones(3)}, mine / "w.pt")
-    assert main(["inspect", f"{mine}/model.py:make", *SHAPE, "--weights", str(mine / "w.pt")]) == 2
+    assert main(["inspect", f"{mine}/model.py:make", *SHAPE, "--weights", str(mine / "w.pt"), "--verbose"]) == 2
     err = capsys.readouterr().err
     assert "\\x1b]0;owned\\x07\\x1b[2J\\u202efc" in err and not any(sign in err for sign in "\x1b\x07\u202e")
 
