@@ -43,6 +43,8 @@ NanRule: TypeAlias = Callable[[Any, Arguments], Any]
 
 NAN = float("nan")
 INFINITY = float("inf")
+FEW_ROWS = 256
+"""Fewer rows are multiplied with all of a weight sooner than what is present of it is copied."""
 
 
 class MaskedWeight(NamedTuple):
@@ -297,8 +299,10 @@ def _rows_times(first: int) -> Callable[..., torch.Tensor]:
         """The product of what is present; where no term is, nothing is."""
         gone, results = _index(weight, 0, args[first]), _index(weight, 1, args[first])
         size = weight.value.shape[1]
-        made = _kept(size, results) if all(one.shape[-1] == size for one in args[:first]) else None
-        rows, value, absent = _present_of(args[first], gone, weight.value, 0)
+        few = args[first].shape[0] < FEW_ROWS
+        part = not few and all(one.shape[-1] == size for one in args[:first])
+        made = _kept(size, results) if part else None
+        rows, value, absent = _present_of(args[first], gone, weight.value, None if few else 0)
         if made is not None:
             value = _part(value, 1, made)
         added = args[:first] if made is None else tuple(one.index_select(-1, made) for one in args[:first])
@@ -320,14 +324,15 @@ def _known_convolution(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
     each, size = source.shape[1] // groups, weight.value.shape[outputs]
     if each == 1 and groups > 1 and not transposed and len(gone) == 0:
         return _known_depthwise(func, args, weight, results)
-    made = _kept(size, results) if groups == 1 else None
+    alone = groups == 1 and source.numel() // max(source.shape[1], 1) >= FEW_ROWS
+    made = _kept(size, results) if alone else None
     if groups > 1:
         offsets = torch.arange(groups, device=source.device).unsqueeze(1)
         if transposed and len(results):
             results = (results + offsets * weight.value.shape[1]).flatten()
         if not transposed and len(gone):
             gone = (gone + offsets * each).flatten()
-    filled, value, absent = _present_of(source, gone, weight.value, inputs if groups == 1 else None)
+    filled, value, absent = _present_of(source, gone, weight.value, inputs if alone else None)
     if made is not None:
         value, bias = value.index_select(outputs, made), None if bias is None else bias.index_select(0, made)
     result = _with_absent(func(filled, value, bias, *args[3:], **kwargs), 1, size, made, results)

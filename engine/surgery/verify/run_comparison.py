@@ -33,7 +33,6 @@ NOISE = 50
 """Rounding on the way to a result, in units of the last place of the largest number there."""
 ENTRIES = 1 << 12
 """How many entries of a result on the way are compared."""
-PRIMES = [n for n in range(2, 1 << 13) if all(n % d for d in range(2, math.isqrt(n) + 1))]
 Seen: TypeAlias = Callable[[str, list[torch.Tensor]], None]
 """Is told of each module's results as they come: its path, its tensors, which a later operator may change in place."""
 
@@ -186,9 +185,15 @@ def _ends(result: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
     return result[first], result[last]
 
 
+@lru_cache(maxsize=256)
 def step_between(count: int) -> int:
-    """So far apart are the entries that are kept; of no use for hiding a channel, as hardly a size is a multiple."""
-    return 1 if count <= ENTRIES else next(step for step in PRIMES if step >= count / ENTRIES)
+    """How far apart the entries that are kept are: a prime, of which hardly a size is a multiple, so no channel hides."""
+    if count <= ENTRIES:
+        return 1
+    step = -(-count // ENTRIES)
+    while any(step % divisor == 0 for divisor in range(2, math.isqrt(step) + 1)):
+        step += 1
+    return step
 
 
 def _spread(

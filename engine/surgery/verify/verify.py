@@ -8,7 +8,7 @@ No model is copied: each operator is handed its own weight as the comparison wan
 """
 
 import itertools
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -241,6 +241,10 @@ class CutVerification:
     """The original does not run in double precision."""
     _given: ComparedRun | None = None
     """The original's run on the given inputs, until it was compared with."""
+    _changed: Sequence[str] = ()
+    """What of the original a forward changes."""
+    _draws_outside_torch: bool = False
+    """A forward draws from the generators of Python or NumPy."""
     _randomised: tuple[_Case, ComparedRun] | None = None
     """The original's run on other weights and inputs, shared by two checks."""
     _base: Inputs = ()
@@ -307,11 +311,6 @@ class CutVerification:
             return None
 
     @cached_property
-    def _noted(self) -> ComparedRun:
-        """A run of the original that notes what it changes."""
-        return self._run(_Case(dtype=self.base, calls=[self._base]), noting=True)
-
-    @cached_property
     def base(self) -> torch.dtype:
         """The type in which comparisons begin.
 
@@ -320,12 +319,13 @@ class CutVerification:
         """
         why: Phrase = ""
         for dtype in (torch.float64, torch.float32) if self.small else (torch.float32, torch.float64):
-            tried = self._tried(_Case(dtype=dtype, calls=[self.inputs]))
+            tried = self._tried(_Case(dtype=dtype, calls=[self.inputs]), noting=True)
             if isinstance(tried, ComparedRun) and tried.drew and not self.draws:  # behind the end of the script
                 self.draws = True
-                tried = self._tried(_Case(dtype=dtype, calls=[self.inputs]))
+                tried = self._tried(_Case(dtype=dtype, calls=[self.inputs]), noting=True)
             if isinstance(tried, ComparedRun):
                 self._given = tried
+                self._changed, self._draws_outside_torch = tried.changed, tried.draws_outside_torch
                 self.covered.append(_name(dtype))
                 return dtype
             why = tried
@@ -474,13 +474,15 @@ class CutVerification:
         Where both run the same operators as on the example, there is nothing that the other comparisons did not see,
         and a run for the shapes shows it at hardly any cost; where one takes other operators, results are compared.
         """
-        level = self._randomised[0].level if self._randomised is not None and self._blank is not None else ""
+        # Of a large model its own weights do: other ones take as long to draw as to multiply with.
+        other = self.small and self._blank is not None and self._randomised is not None
+        level = self._randomised[0].level if other and self._randomised is not None else ""
         listed_variations = list_variations(
             self._base,
             self.inputs,
             self.original.forward,
             self.transition.analysis.compared_sizes,
-            seeds=self._noted.draws_outside_torch,
+            seeds=self._draws_outside_torch,
         )
         made: list[Check] = []
         for one in listed_variations:
@@ -497,14 +499,18 @@ class CutVerification:
                 gradient=one.gradient, varied=True,
             )  # fmt: skip
             # On its own weights first: what raises on others is tried again on copies of them, which takes memory.
-            plain = self._tried(replace(case, level=""))
+            # A large model that ran for the shapes runs; what the removal changes there is not asked.
+            large = None if self.small or one.dtype is not None else self._blank
+            ran = large is not None and self._operators_on(large, one, one) is not None
+            plain = None if ran else self._tried(replace(case, level=""))
             plain = self._tried(case) if level and isinstance(plain, ComparedRun) else plain
-            if not isinstance(plain, ComparedRun):
+            if plain is not None and not isinstance(plain, ComparedRun):
                 words = {"name": one.name, "reason": plain}
                 self.unvaried.append(Message("verify.not_taken", "{name} (the original does not run: {reason})", words))
                 continue
             try:
-                found = self._decided(VARIATION, case, plain) if one.dtype is None else self._in_half(case, plain)
+                in_half = plain is not None and one.dtype is not None
+                found = self._in_half(case, plain) if in_half else self._decided(VARIATION, case, plain)
             except Cancelled:
                 raise
             except Exception as error:  # of the masked original: the cut model's own is a failed comparison
@@ -536,20 +542,26 @@ class CutVerification:
         """
         example = Variation("", self._base)
         for blank in (self._blank, self._blank_cut) if variation.resized else (self._blank,):
-            if blank is None:
-                return False
-            found: list[Any] = []
-            for one in (example, variation):
-                key = id(blank), str(one.name), variation.resized, variation.dtype
-                if key not in self._operators:
-                    dtype = one.dtype
-                    model = blank if dtype is None else shadow_copy(blank, lambda t, dtype=dtype: as_type(t, dtype))
-                    run = attempt(model, one.inputs, weightless=True, watched=False, gradient=one.gradient)
-                    self._operators[key] = operator_sequence(run, variation.resized, variation.dtype is not None)
-                found.append(self._operators[key])
-            if found[0] is None or found[0] != found[1]:
+            first = None if blank is None else self._operators_on(blank, example, variation)
+            if blank is None or first is None or first != self._operators_on(blank, variation, variation):
                 return False
         return True
+
+    def _operators_on(self, blank: nn.Module, run_on: Variation, variation: Variation) -> OperatorSequence | None:
+        """The operators of a model without weights, as far as they count for a variation; None where it does not run.
+
+        Args:
+            blank: The model.
+            run_on: The inputs, and whether autograd records.
+            variation: What may be another number is not looked at: sizes, types.
+        """
+        key = id(blank), str(run_on.name), variation.resized, variation.dtype
+        if key not in self._operators:
+            dtype = run_on.dtype
+            model = blank if dtype is None else shadow_copy(blank, lambda t, dtype=dtype: as_type(t, dtype))
+            run = attempt(model, run_on.inputs, weightless=True, watched=False, gradient=run_on.gradient)
+            self._operators[key] = operator_sequence(run, variation.resized, variation.dtype is not None)
+        return self._operators[key]
 
     def _in_half(self, case: _Case, plain: ComparedRun) -> Check | None:
         """The cut model beside the masked original in half precision; None where rounding alone would make them differ.
@@ -597,8 +609,8 @@ class CutVerification:
 
     def calls_in_a_row(self) -> None:
         """Several calls of a forward that leaves something behind, or draws from what the next call draws from too."""
-        changed = self._noted.changed
-        if not changed and not self._noted.draws_outside_torch:
+        changed = self._changed
+        if not changed and not self._draws_outside_torch:
             return
         level = self._randomised[0].level if self._randomised is not None and self._blank is not None else ""
         case = _Case(dtype=self.base, calls=[self._base] * IN_TURN, level=level)
@@ -721,9 +733,9 @@ class CutVerification:
             template = "batch of {count}: the original does not run ({reason})"
             self.skipped.append(Message("verify.batch", template, {"count": count, "reason": reason}))
 
-    def _decided(self, name: str, case: _Case, plain: ComparedRun) -> Check | None:
+    def _decided(self, name: str, case: _Case, plain: ComparedRun | None) -> Check | None:
         """A comparison, in double precision where single leaves a doubt; None where the original gives no numbers."""
-        if not plain.finite:
+        if plain is not None and not plain.finite:
             self._not_finite(name)
             return None
         made = self._compared(name, case, plain, ACCEPTED[case.dtype])
@@ -781,13 +793,13 @@ class CutVerification:
         self.skipped.append(Message("verify.no_type", "the original does not run in {type} ({reason})", words))
         return None
 
-    def _compared(self, name: str, case: _Case, plain: ComparedRun, tolerance: float) -> Check | None:
+    def _compared(self, name: str, case: _Case, plain: ComparedRun | None, tolerance: float) -> Check | None:
         """Both models on a case; None where the original gives numbers that are not finite in one of its calls.
 
         Args:
             name: Of the comparison.
             case: What they are run on.
-            plain: The original on the first of its calls.
+            plain: The original on the first of its calls; None asks for no effect.
             tolerance: What the difference must stay below.
 
         Raises:
@@ -811,7 +823,7 @@ class CutVerification:
         if not reference.finite and not self._run(case).finite:
             return None
         wanted = reference.outputs
-        effect = worst_difference(wanted[: len(plain.outputs)], plain.outputs)
+        effect = None if plain is None else worst_difference(wanted[: len(plain.outputs)], plain.outputs)
         try:
             beside, multiplied = TraceComparison(trail), {path for *_, results in self.factors for path in results}
             found = self._run(case, cut=True, seen=beside.see)
@@ -962,10 +974,10 @@ class CutVerification:
             self._copies = False
             raise
 
-    def _tried(self, case: _Case) -> ComparedRun | Phrase:
+    def _tried(self, case: _Case, noting: bool = False) -> ComparedRun | Phrase:
         """A run of the original, or why it does not run on these inputs."""
         try:
-            return self._run(case)
+            return self._run(case, noting=noting)
         except Cancelled:
             raise
         except Exception as error:

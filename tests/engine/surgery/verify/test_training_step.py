@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,7 +15,8 @@ from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.edits import GRADIENTS, TRAINING, Check, Verification
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
 from secateur.engine.surgery.verify import verify as module
-from secateur.engine.surgery.verify.training import PresentStatistics
+from secateur.engine.surgery.verify.run_comparison import step_between
+from secateur.engine.surgery.verify.training import PresentStatistics, sampled
 from secateur.engine.surgery.verify.verify import verify
 
 ROWS = (torch.randn(3, 4, 6),)
@@ -225,3 +227,15 @@ def test_a_table_whose_gradient_is_zero_throughout_is_compared() -> None:
     mask[0] = True  # the column of the table by which its rows would be chosen
     result = finish(verify(model, cut(model, analysis, mask, ROWS).model, analysis, mask, ROWS))
     assert result.passed and any(one.name == GRADIENTS for one in result.checks)
+
+
+def test_a_gradient_of_more_entries_than_a_large_vocabulary_has_is_sampled() -> None:
+    table = torch.ones(66_000, 1024, dtype=torch.bool)
+    found = sampled(table, {1: np.arange(0, 1024, 2)})
+    assert found.shape == (66_000, 512) and 3 * 1024 < len(found.values) <= 1 << 12
+
+
+def test_sampled_entries_lie_a_prime_apart() -> None:
+    for count in (4097, 1 << 20, 131_334_144, 1 << 36):
+        step = step_between(count)
+        assert step * 4096 >= count and all(step % divisor for divisor in range(2, min(step, 5000)))
