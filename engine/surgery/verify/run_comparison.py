@@ -187,7 +187,7 @@ def _ends(result: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @lru_cache(maxsize=256)
 def step_between(count: int) -> int:
-    """How far apart the entries that are kept are: a prime, of which hardly a size is a multiple, so no channel hides."""
+    """How far apart entries are that are kept: a prime, of which hardly a size is a multiple, so no channel hides."""
     if count <= ENTRIES:
         return 1
     step = -(-count // ENTRIES)
