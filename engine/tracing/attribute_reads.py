@@ -15,10 +15,10 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from ..runtime.load_pruned import __name__ as RUNTIME
 from .code_origin import is_model_code
 from .tree import modules_of
 
+ENGINE = __name__.removesuffix(".tracing.attribute_reads")
 DEPTH = 2
 """How deep plain objects in modules are looked through ("config.text_config.hidden_size")."""
 
@@ -146,7 +146,7 @@ def _is_on_the_way(name: str) -> bool:
         return False
     caller = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
     file: str = caller.f_globals.get("__name__", "")
-    return caller.f_code.co_name in ACCESS or file == RUNTIME or file.startswith("torch.")
+    return caller.f_code.co_name in ACCESS or file.startswith(("torch.", f"{ENGINE}."))
 
 
 @cache

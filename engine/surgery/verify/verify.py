@@ -49,6 +49,7 @@ from .input_variants import as_type, cast_inputs, other_sizes, rescaled, with_ba
 from .masked_model import AbsentIndices, gone_slices, run_with_marks
 from .nan_masking import Marks
 from .operator_sequence import OperatorSequence, operator_sequence
+from .other_methods import name_other_methods
 from .permutation import Permutation, permuted
 from .random_weights import ANEW, LEVELS
 from .run_comparison import (
@@ -606,6 +607,7 @@ class CutVerification:
         if readers:
             words = {"names": listed([module_named(path) for path in sorted(readers)])}
             self.unvaried.append(Message("verify.values", "tensor values that the code of {names} reads", words))
+        self.unvaried += name_other_methods(self.cut_model, self.transition, run.reads)
 
     def calls_in_a_row(self) -> None:
         """Several calls of a forward that leaves something behind, or draws from what the next call draws from too."""
