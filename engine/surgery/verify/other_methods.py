@@ -68,10 +68,9 @@ def _methods_beside_forward(kind: type) -> Iterator[tuple[str, list[CodeType]]]:
         if getattr(sys.modules.get(one.__module__), "__file__", None) != file or one.__module__ != kind.__module__:
             continue
         for name, value in vars(one).items():
-            if isinstance(value, (staticmethod, property)):
-                value = getattr(value, "fget", None) or getattr(value, "__func__", None)
-            if isinstance(value, FunctionType) and name not in methods and is_model_code(value.__code__):
-                methods[name] = list(_with_inner(value.__code__))
+            function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+            if isinstance(function, FunctionType) and name not in methods and is_model_code(function.__code__):
+                methods[name] = list(_with_inner(function.__code__))
     used, waiting = set[str](), ["forward"]
     while waiting:
         name = waiting.pop()

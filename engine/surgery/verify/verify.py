@@ -510,8 +510,10 @@ class CutVerification:
                 self.unvaried.append(Message("verify.not_taken", "{name} (the original does not run: {reason})", words))
                 continue
             try:
-                in_half = plain is not None and one.dtype is not None
-                found = self._in_half(case, plain) if in_half else self._decided(VARIATION, case, plain)
+                if plain is not None and one.dtype is not None:
+                    found = self._in_half(case, plain)
+                else:
+                    found = self._decided(VARIATION, case, plain)
             except Cancelled:
                 raise
             except Exception as error:  # of the masked original: the cut model's own is a failed comparison
