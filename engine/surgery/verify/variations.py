@@ -38,6 +38,7 @@ class Variation:
         dtype: Type of all floating tensors, the model's too; None as they are.
         gradient: Autograd records the run.
         seed: Of the random generators.
+        argument: An argument has another value than in the example, or one that the example leaves out.
     """
 
     name: Phrase
@@ -46,6 +47,7 @@ class Variation:
     dtype: torch.dtype | None = None
     gradient: bool = False
     seed: int = 0
+    argument: bool = False
 
 
 def list_variations(
@@ -208,9 +210,8 @@ def _other_arguments(inputs: Inputs, forward: Callable[..., Any]) -> Iterator[Va
     others |= {name: other for name, one in left_out.items() if (other := _other_default(one, inputs)) is not None}
     for name, other in others.items():
         value = "ones" if isinstance(other, torch.Tensor) else str(other)
-        yield Variation(
-            Message("vary.argument", "{name}={value}", {"name": name, "value": value}), {**given, name: other}
-        )
+        words = {"name": name, "value": value}
+        yield Variation(Message("vary.argument", "{name}={value}", words), {**given, name: other}, argument=True)
 
 
 def _bound(inputs: Inputs, forward: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, inspect.Parameter]] | None:

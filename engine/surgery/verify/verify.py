@@ -8,6 +8,7 @@ No model is copied: each operator is handed its own weight as the comparison wan
 """
 
 import itertools
+import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -80,6 +81,7 @@ ZEROS = (
     "the model's code refuses NaN, so zeros stood for what goes; where it takes means or norms of these, they differ"
 )
 """What is said where nothing else can stand in the masked original."""
+RAISES = "verify.raises"
 READING = frozenset({"aten._local_scalar_dense", "aten.is_nonzero", "aten.equal", "aten.nonzero"})
 """Operators by which code reads values of tensors, and may choose its way."""
 LARGER = 4.0
@@ -495,40 +497,10 @@ class CutVerification:
             if not (one.resized and self.small) and self._same_operators(one):
                 self.covered.append(one.name)
                 continue
-            case = _Case(
-                dtype=one.dtype or self.base, calls=[one.inputs], level="" if one.dtype else level, seed=one.seed,
-                gradient=one.gradient, varied=True,
-            )  # fmt: skip
-            # On its own weights first: what raises on others is tried again on copies of them, which takes memory.
-            # A large model that ran for the shapes runs; what the removal changes there is not asked.
-            large = None if self.small or one.dtype is not None else self._blank
-            ran = large is not None and self._operators_on(large, one, one) is not None
-            plain = None if ran else self._tried(replace(case, level=""))
-            plain = self._tried(case) if level and isinstance(plain, ComparedRun) else plain
-            if plain is not None and not isinstance(plain, ComparedRun):
-                words = {"name": one.name, "reason": plain}
-                self.unvaried.append(Message("verify.not_taken", "{name} (the original does not run: {reason})", words))
-                continue
-            try:
-                if plain is not None and one.dtype is not None:
-                    found = self._in_half(case, plain)
-                else:
-                    found = self._decided(VARIATION, case, plain)
-            except Cancelled:
-                raise
-            except Exception as error:  # of the masked original: the cut model's own is a failed comparison
-                words = {"name": one.name, "reason": _in_words(error)}
-                template = "{name} (the original does not run with what is removed masked: {reason})"
-                self.unvaried.append(Message("verify.not_masked", template, words))
-                continue
-            if found is None:
-                words = {"name": one.name}
-                template = "{name} (the original itself outputs NaN or infinity, or other numbers by rounding)"
-                self.unvaried.append(Message("verify.no_numbers", template, words))
-            elif not found.passed and (ignored := self._ignored_on(case)):
-                words = {"name": one.name, "names": listed(ignored)}
-                self.unvaried.append(Message("verify.ignored", "{name} (runs {names}, which was ignored)", words))
-            else:
+            found, reason = self._on_variation(one, level)
+            if reason:
+                self.unvaried.append(reason)
+            elif found is not None:
                 made.append(found)
                 if not found.passed:
                     words = {"name": one.name, "detail": found.detail or Message("verify.outputs", "the outputs")}
@@ -537,6 +509,65 @@ class CutVerification:
                 self.covered.append(one.name)
         self._add(max(made, key=lambda one: one.difference, default=None))
         self._note_constants()
+
+    def _on_variation(self, one: Variation, level: str) -> tuple[Check | None, Phrase]:
+        """The comparison on a variation; or why there is none.
+
+        Args:
+            one: The variation.
+            level: Which weights.
+        """
+        case = _Case(
+            dtype=one.dtype or self.base, calls=[one.inputs], level="" if one.dtype else level, seed=one.seed,
+            gradient=one.gradient, varied=True,
+        )  # fmt: skip
+        # On its own weights first: what raises on others is tried again on copies of them, which takes memory.
+        # A large model that ran for the shapes runs; what the removal changes there is not asked.
+        large = None if self.small or one.dtype is not None else self._blank
+        ran = large is not None and self._operators_on(large, one, one) is not None
+        plain = None if ran else self._tried(replace(case, level=""))
+        plain = self._tried(case) if level and isinstance(plain, ComparedRun) else plain
+        if plain is not None and not isinstance(plain, ComparedRun):
+            words = {"name": one.name, "reason": plain}
+            return None, Message("verify.not_taken", "{name} (the original does not run: {reason})", words)
+        marks, skipped = self._marks, len(self.skipped)
+        found: Check | None = None
+        reason: Phrase = ""
+        try:
+            if plain is not None and one.dtype is not None:
+                found = self._in_half(case, plain)
+            else:
+                found = self._decided(VARIATION, case, plain)
+            if self._marks is Marks.ZERO is not marks and found is not None and not found.passed:
+                reason = Message("verify.zeros", ZEROS)
+        except Cancelled:
+            raise
+        except Exception as error:  # of the masked original: the cut model's own is a failed comparison
+            reason = _in_words(error)
+        if self._marks is not marks:  # what one variation does not take, the others may
+            self._marks = marks
+            del self.skipped[skipped:]
+        if reason:
+            template = "{name} (the original does not run with what is removed masked: {reason})"
+            return None, Message("verify.not_masked", template, {"name": one.name, "reason": reason})
+        if found is None:
+            template = "{name} (the original itself outputs NaN or infinity, or other numbers by rounding)"
+            return None, Message("verify.no_numbers", template, {"name": one.name})
+        return found, "" if found.passed else self._without_blame(one, case, found)
+
+    def _without_blame(self, one: Variation, case: _Case, found: Check) -> Phrase:
+        """Why a comparison that failed is no reason to refuse the cut, "" where it is one."""
+        # Nobody asked for another argument. Where the cut model raises, its user will see it, and is told here.
+        if one.argument and isinstance(found.detail, Message) and found.detail.code == RAISES:
+            words = {"name": one.name, "detail": found.detail}
+            return Message("verify.not_so", "{name} (not to be used after the cut: {detail})", words)
+        if one.argument and found.effect == math.inf:
+            template = "{name} (its outputs are undefined without what is removed)"
+            return Message("verify.undefined", template, {"name": one.name})
+        if ignored := self._ignored_on(case):
+            words = {"name": one.name, "names": listed(ignored)}
+            return Message("verify.ignored", "{name} (runs {names}, which was ignored)", words)
+        return ""
 
     def _same_operators(self, variation: Variation) -> bool:
         """Both models run the same operators as on the example, with the same numbers where sizes are the same.
@@ -582,7 +613,7 @@ class CutVerification:
             raise
         except Exception as error:
             difference = float("inf")
-            detail = Message("verify.raises", "the cut model raises {error}", {"error": _in_words(error)})
+            detail = Message(RAISES, "the cut model raises {error}", {"error": _in_words(error)})
         return Check(VARIATION, difference, None, TOLERANCE[case.dtype], _name(case.dtype), detail)
 
     def _note_constants(self) -> None:
@@ -838,7 +869,7 @@ class CutVerification:
             raise
         except Exception as error:  # the original runs on these inputs, the cut model does not
             difference = float("inf")
-            detail = Message("verify.raises", "the cut model raises {error}", {"error": _in_words(error)})
+            detail = Message(RAISES, "the cut model raises {error}", {"error": _in_words(error)})
         return Check(name, difference, effect, tolerance, _name(case.dtype), detail)
 
     def _magnifies(self, case: _Case, cut: bool) -> bool:
