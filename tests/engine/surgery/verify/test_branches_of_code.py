@@ -266,3 +266,42 @@ def test_the_original_runs_all_calls_in_a_row_only_where_the_first_shows_no_remo
     )
     assert made.passed and made.conclusive
     assert ((IN_TURN, ()) in runs) is late and (IN_TURN, ("masked",)) in runs and (IN_TURN, ("cut",)) in runs
+
+
+class WithFlag(nn.Module):
+    """Rows [N, 12] through two layers, with what `flag` does between them."""
+
+    def __init__(self, branch: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.first, self.second, self.branch = nn.Linear(12, 16), nn.Linear(16, 5), branch
+
+    def forward(self, x: torch.Tensor, flag: bool = False) -> torch.Tensor:
+        h = torch.relu(self.first(x))
+        return self.second(self.branch(h) if flag else h)
+
+
+def of_flag(branch: Callable[[torch.Tensor], torch.Tensor]) -> Verification:
+    torch.manual_seed(0)
+    return verified(WithFlag(branch).eval(), (torch.randn(3, 12),))
+
+
+def test_an_argument_with_which_the_cut_model_raises_is_named_and_refuses_nothing() -> None:
+    found = of_flag(lambda h: h + torch.arange(16.0))
+    assert found.passed
+    named = [str(one) for one in found.unvaried if str(one).startswith("flag=True")]
+    assert len(named) == 1 and "not to be used after the cut: the cut model raises" in named[0]
+
+
+def test_an_argument_with_which_the_cut_model_is_silently_wrong_refuses_the_cut() -> None:
+    assert not of_flag(turned).passed
+
+
+def test_code_that_refuses_marks_for_one_argument_is_compared_strictly_for_the_rest() -> None:
+    def finite(h: torch.Tensor) -> torch.Tensor:
+        if not all(number == number for number in h.detach().flatten().tolist()):
+            raise ValueError("not a number")
+        return torch.nn.functional.layer_norm(h, h.shape[-1:])
+
+    found = of_flag(finite)
+    assert found.passed and not any("zeros stood" in str(one) for one in found.skipped)
+    assert any(str(one).startswith("flag=True") and "zeros stood" in str(one) for one in found.unvaried)
