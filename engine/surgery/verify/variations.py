@@ -137,6 +137,7 @@ def resized(inputs: Inputs, places: frozenset[InputDimension], size: int) -> Inp
     paths = {id(tensor): path for path, tensor in named_tensors(inputs)}
 
     def change(one: torch.Tensor) -> torch.Tensor:
+        """The tensor with its dimensions cut or repeated."""
         made = one
         for dim in sorted(dim for path, dim in places if path == paths.get(id(one))):
             kept = made.shape[dim]

@@ -8,7 +8,6 @@ No model is copied: each operator is handed its own weight as the comparison wan
 """
 
 import itertools
-import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -557,11 +556,13 @@ class CutVerification:
 
     def _without_blame(self, one: Variation, case: _Case, found: Check) -> Phrase:
         """Why a comparison that failed is no reason to refuse the cut, "" where it is one."""
-        # Nobody asked for another argument. Where the cut model raises, its user will see it, and is told here.
+        # The example does not give this argument. Where the cut model raises with it, its user sees that at once.
         if one.argument and isinstance(found.detail, Message) and found.detail.code == RAISES:
             words = {"name": one.name, "detail": found.detail}
             return Message("verify.not_so", "{name} (not to be used after the cut: {detail})", words)
-        if one.argument and found.effect == math.inf:
+        # A loss over all layers has no value once one is masked, so there is nothing to compare.
+        wanted = self._run(case, masked=True).outputs if one.argument else []
+        if any(tensor.numel() and not tensor.isfinite().any() for tensor in wanted):
             template = "{name} (its outputs are undefined without what is removed)"
             return Message("verify.undefined", template, {"name": one.name})
         if ignored := self._ignored_on(case):
