@@ -117,8 +117,8 @@ from .sharing.session_files import (
 from .sharing.session_files import (
     session_recipe as session_recipe,
 )
-from .sources.input_spec import InputSpec as InputSpec
 from .sources.open import open_model as open_model
+from .sources.protocol import InputSpec as InputSpec
 from .sources.protocol import ModelSpec as ModelSpec
 from .sources.protocol import SourceModel as SourceModel
 from .structures.analyse import analyse as analyse

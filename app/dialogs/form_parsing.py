@@ -2,7 +2,7 @@
 
 import math
 
-from secateur.engine.sources.input_spec import InputSpec, check_inputs, read_input
+from secateur.engine.sources.protocol import InputSpec, check_inputs, read_input
 from secateur.engine.text.notation import read_decimals
 
 

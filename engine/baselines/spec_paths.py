@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ..sources.spec_paths import change_source
+from ..sources.protocol import change_source
 from ..storage.paths import Change
 from .protocol import BaselineSpec
 

@@ -14,7 +14,7 @@ from ..recipes.script import SCRIPT, write_script
 from ..session.session import Session
 from ..session.states import State
 from ..sharing.session_files import session_recipe
-from ..sources.spec_paths import change_source
+from ..sources.protocol import change_source
 from ..storage.paths import absolute_to
 from ..storage.serialization import to_plain
 from ..targets.protocol import Timing

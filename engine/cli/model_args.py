@@ -8,8 +8,7 @@ from ..errors import DataError, Message, OpenError, TaskError
 from ..export.staged_output import check_writable
 from ..session.state_history import is_project
 from ..session.states import OpenedModel
-from ..sources.input_spec import InputSpec, check_inputs
-from ..sources.protocol import ModelSpec
+from ..sources.protocol import InputSpec, ModelSpec, check_inputs
 from ..tasks.protocol import TaskSpec
 from .settings import given_settings, read_settings
 

@@ -18,7 +18,7 @@ from ..session.project_request import OVER_SSH, Request
 from ..session.session import Session
 from ..session.state_history import StateHistory, is_project
 from ..session.states import State
-from ..sources.spec_paths import change_model
+from ..sources.protocol import change_model
 from ..storage.paths import absolute_to
 from ..storage.serialization import to_json
 from .arguments import WrongUsage, typed

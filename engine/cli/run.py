@@ -22,8 +22,7 @@ from ..session.session import Session
 from ..session.state_history import is_project
 from ..session.states import StateKind
 from ..sources.named_code import by_hand
-from ..sources.protocol import ModelSpec
-from ..sources.spec_paths import change_model
+from ..sources.protocol import ModelSpec, change_model
 from ..storage.paths import absolute_to
 from .autosave import kept, saved, saved_if_stopped
 from .compute_device import use_device, use_log_folder, use_threads

@@ -10,7 +10,7 @@ from ..adapters.torchvision_detection import in_two_stages
 from ..errors import ExportError, Message
 from ..jobs import CancelToken, Job, Progress
 from ..model_inputs import Inputs, at_batch, read, write
-from ..sources.packed_model import unpack
+from ..sources.open import unpack
 from ..sources.protocol import ModelSpec
 from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.run import run_killable

@@ -1,4 +1,4 @@
-"""A model packed as files, so that another process can rebuild it (`sources.packed_model`): for timing, as an export.
+"""A model packed as files, so that another process can rebuild it (`sources.open.unpack`): for timing, as an export.
 
 The other process opens the same source, brings the module to the recorded shapes and loads the weights. A module that
 came without a source is written too, to be loaded by whoever has its class.
@@ -15,11 +15,9 @@ from torch import Tensor, nn
 
 from ..model_inputs import Inputs
 from ..sources.exported_folder import SHAPES, WEIGHTS, is_export, read_shapes, recorded_source
-from ..sources.input_spec import DTYPES, InputSpec
 from ..sources.named_code import seal
-from ..sources.protocol import PYTHON_FILE, ModelSpec
+from ..sources.protocol import DTYPES, PYTHON_FILE, InputSpec, ModelSpec, change_model
 from ..sources.python_file import parse
-from ..sources.spec_paths import change_model
 from ..storage.paths import relative_to
 from ..storage.safetensors_io import write_tensors
 from ..surgery.cut.edits import PLACES, Edits, merged_repairs

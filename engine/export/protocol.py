@@ -7,8 +7,7 @@ from typing import Any, Protocol
 from ..errors import Message, SecateurError
 from ..jobs import CancelToken, Job
 from ..model_inputs import Inputs
-from ..sources.input_spec import InputSpec
-from ..sources.protocol import ModelSpec
+from ..sources.protocol import InputSpec, ModelSpec
 from ..surgery.cut.edits import Edits
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric

@@ -16,8 +16,7 @@ from ..jobs import CancelToken, Job, NeverCancelled, Progress
 from ..model_inputs import Inputs, named_arrays, write
 from ..sources.exported_folder import SHAPES, WEIGHTS
 from ..sources.named_code import code_of
-from ..sources.open import factory_code
-from ..sources.packed_model import unpack
+from ..sources.open import factory_code, unpack
 from ..sources.protocol import FactoryCode
 from ..storage.temporary_folders import temporary_folder
 from ..subprocesses.run import run_command

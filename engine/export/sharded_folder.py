@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from ..errors import Message
 from ..jobs import CancelToken, Job, Progress, check
 from ..sources.hugging_face import INDEX, WEIGHTS
-from ..storage.mapped_checkpoint import MappedCheckpoint
-from ..storage.safetensors_io import write_tensors
+from ..storage.safetensors_io import MappedCheckpoint, write_tensors
 from ..surgery.cut.slice_tensors import slice_tensor
 from ..surgery.repair.weight_folding import multiply
 from ..text.format import byte_size

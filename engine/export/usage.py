@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..model_inputs import Inputs, at_batch, named_arrays
-from ..sources.input_spec import InputSpec
+from ..sources.protocol import InputSpec
 from .protocol import Exported
 
 ONNX, CARD = ".onnx", ".md"

@@ -18,7 +18,7 @@ from torch.onnx.operators import shape_as_tensor
 from ..adapters.torchvision_detection import IMAGES, images_of
 from ..jobs import Job, Progress
 from ..model_inputs import read
-from ..sources.packed_model import unpack
+from ..sources.open import unpack
 from ..tracing.tree import as_tensors, named_tensors
 from .exporter_options import quiet
 from .write_onnx import put, refused

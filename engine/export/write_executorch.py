@@ -13,7 +13,7 @@ from ..errors import ExportError
 from ..jobs import Job, Progress
 from ..model_inputs import Inputs, read
 from ..recovery.mixed_precision import in_single
-from ..sources.packed_model import unpack
+from ..sources.open import unpack
 from ..tracing.tree import as_tensors, named_tensors, tensors_of
 from .executorch_runtime import ABOUT, library, told
 from .expert_products import has_grouped_products

@@ -12,7 +12,7 @@ from ..model_inputs import read
 from ..runtime.onnx_module import OnnxModule
 from ..sources.exported_folder import read_shapes, recorded_source
 from ..sources.onnx_file import read_model
-from ..sources.packed_model import unpack
+from ..sources.open import unpack
 from ..sources.program_file import ProgramFile, read_graph
 from ..tracing.tree import as_tensors
 from .cut_graph import GraphNotKept, cut_graph

@@ -18,7 +18,7 @@ from ..errors import ExportError
 from ..jobs import Job, Progress
 from ..model_inputs import Inputs, read
 from ..recovery.mixed_precision import in_single
-from ..sources.packed_model import unpack
+from ..sources.open import unpack
 from ..targets.token_step import StepModel
 from ..tracing.tree import as_tensors, named_tensors, tensors_of
 from .expert_products import onnx_translations

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import ExportError
 from ..jobs import Job, Progress
 from ..model_inputs import Inputs, call, holds_arrays, parts, read, with_arrays
-from ..sources.packed_model import unpack
+from ..sources.open import unpack
 from ..tracing.model_state import model_state_restored
 from ..tracing.tree import as_tensors, copied_inputs, exported_outputs
 from .expert_products import use_torch_operator

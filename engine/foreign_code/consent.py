@@ -19,8 +19,8 @@ from typing import Any
 
 from ..errors import OpenError
 from ..messages import Phrase, all_of
-from .own_modules import own_modules
 from .read_code import ANY, asked, changed_code, content_as_read, digest_of, imported_with
+from .sys_path import own_modules
 
 HASH = 64
 """Characters of a keyed hash, at the begin of a seal."""

@@ -26,8 +26,7 @@ from ..session.state_history import StateHistory, versions
 from ..session.states import PlanIntent, State, StateKind
 from ..sources.named_code import code_of
 from ..sources.named_code import sealed_consent as consent_of_source
-from ..sources.protocol import ModelSpec
-from ..sources.spec_paths import change_model
+from ..sources.protocol import ModelSpec, change_model
 from ..storage.atomic_files import write
 from ..storage.file_limits import read_whole
 from ..storage.paths import Change, absolute_to, relative_to

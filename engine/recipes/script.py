@@ -15,7 +15,7 @@ from ..devices import CPU
 from ..planning.infeasibility import goal_text
 from ..planning.protocol import Goal
 from ..session.states import PlanIntent
-from ..sources.spec_paths import change_model
+from ..sources.protocol import change_model
 from ..storage.atomic_files import write
 from ..storage.paths import Change, relative_to
 from ..storage.serialization import to_json

@@ -25,8 +25,8 @@ from ..structures.transition import KeptIndices
 from ..tasks.evaluate_on import first_inputs
 from ..tasks.portion import EMPTY, Portion
 from ..tasks.protocol import Split, Task
-from ..tracing.flop_counter import FlopCounter
 from ..tracing.isolated_forward import quiet_forward
+from ..tracing.operator_mode import FlopCounter
 from ..tracing.tree import copied_inputs, modules_of
 from .side_effects import modes_kept
 

@@ -18,8 +18,7 @@ import msgspec
 from ..baselines.protocol import Baseline
 from ..errors import Message, OpenError
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
-from ..sources.protocol import ModelSpec
-from ..sources.spec_paths import change_model
+from ..sources.protocol import ModelSpec, change_model
 from ..storage.atomic_files import staged_write
 from ..storage.file_limits import ARCHIVE_ERRORS
 from ..storage.paths import DIGEST, absolute_to

@@ -12,7 +12,7 @@ from ..export.protocol import Exported, ExportRequest
 from ..export.table import EXPORTERS, exporter_named
 from ..jobs import CancelToken, Job
 from ..model_inputs import Inputs, at_size
-from ..sources.packed_model import is_own
+from ..sources.open import is_own
 from ..storage.atomic_files import staged_write
 from ..targets.protocol import TargetSpec
 from ..targets.table import target_named

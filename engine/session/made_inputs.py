@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import TaskError
 from ..model_inputs import Inputs, mapped, named_arrays
-from ..sources.input_spec import FLOATS, InputSpec
+from ..sources.protocol import FLOATS, InputSpec
 from ..tasks.model_outputs import evaluating, run_model
 from ..tracing.tree import copied_inputs
 

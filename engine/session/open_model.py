@@ -25,11 +25,9 @@ from ..messages import Phrase, all_of, listed
 from ..model_inputs import Inputs, few, named_arrays
 from ..sources.build_model import open_module
 from ..sources.hugging_face import folder_of
-from ..sources.input_spec import InputSpec, check_inputs
 from ..sources.nan_check import no_numbers
 from ..sources.open import open_model
-from ..sources.protocol import ModelSpec, SourceModel
-from ..sources.spec_paths import change_model
+from ..sources.protocol import InputSpec, ModelSpec, SourceModel, change_model, check_inputs
 from ..storage.file_limits import read_whole
 from ..storage.paths import absolute_to
 from ..structures.analysis import Analysis

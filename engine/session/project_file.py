@@ -16,8 +16,7 @@ import msgspec
 from ..errors import Message, OpenError
 from ..jobs import CancelToken, Job, Progress, check
 from ..messages import title
-from ..sources.protocol import ModelSpec
-from ..sources.spec_paths import change_model
+from ..sources.protocol import ModelSpec, change_model
 from ..storage.atomic_files import read_through, write
 from ..storage.file_limits import FOLDERS, check_special, read_whole
 from ..storage.paths import Change, absolute_to, relative_to

@@ -20,8 +20,7 @@ from ..foreign_code.consent import Consent, is_sealed, seal_of
 from ..jobs import NeverCancelled, finish
 from ..recovery.protocol import as_recorded
 from ..sources.named_code import seal, sealed_consent
-from ..sources.protocol import ModelSpec
-from ..sources.spec_paths import change_model
+from ..sources.protocol import ModelSpec, change_model
 from ..storage.atomic_files import copy, free, write
 from ..storage.event_log import EventLog
 from ..storage.paths import DIGEST, Change, absolute_to, relative_to, require_no_links

@@ -13,8 +13,7 @@ from ..export.protocol import Exported
 from ..recipes.steps import Attach, Compare, Export, Open, Recipe, Step
 from ..session.state_history import StateHistory
 from ..session.states import State
-from ..sources.protocol import ModelSpec
-from ..sources.spec_paths import change_model
+from ..sources.protocol import ModelSpec, change_model
 from ..storage.paths import Change, base_name, without_paths
 from ..surgery.cut.edits import Verification
 from ..targets.addresses import without_addresses

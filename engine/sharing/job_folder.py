@@ -20,8 +20,7 @@ import msgspec
 
 from ..errors import OpenError, PlanError
 from ..export.staged_output import check_destination, staged_folder
-from ..foreign_code.own_modules import own_modules
-from ..foreign_code.sys_path import ROOT_MARKERS, SOURCE, import_places
+from ..foreign_code.sys_path import ROOT_MARKERS, SOURCE, import_places, own_modules
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..recipes.recipe import RECIPE, code_in, recipe_bytes, taken, with_model, with_paths
 from ..recipes.steps import Attach, AttachIntent, Cut, Numbers, Open, Plan, Recipe, Recover
@@ -30,8 +29,7 @@ from ..session.project_file import Role, parts_of
 from ..session.state_history import StateHistory
 from ..session.state_text import model_name
 from ..session.states import PlanIntent, State, StateKind
-from ..sources.protocol import ModelSpec
-from ..sources.spec_paths import change_model
+from ..sources.protocol import ModelSpec, change_model
 from ..storage.checked_weights import checked_weights
 from ..storage.file_limits import read_whole
 from ..storage.paths import Change

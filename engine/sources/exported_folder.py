@@ -15,10 +15,8 @@ from ..storage.file_limits import check_special, parse_json, read_whole
 from ..storage.paths import absolute_to
 from .build_model import Origin, opened
 from .checkpoint import read_checkpoint
-from .input_spec import InputSpec
 from .named_code import require_consent
-from .protocol import FactoryCode, ModelSpec, Source, SourceModel
-from .spec_paths import change_model
+from .protocol import FactoryCode, InputSpec, ModelSpec, Source, SourceModel, change_model
 from .state_dict_match import match, require_fit, shapes_of
 
 SHAPES, WEIGHTS = "shapes.json", "weights.safetensors"

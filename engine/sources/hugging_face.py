@@ -4,10 +4,11 @@ The class is the one that the configuration names, its weights are read by the l
 made from the configuration. Code that lies in a folder runs only with consent; weights that are a pickle are not read.
 """
 
+import inspect
 import json
 import logging
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from fnmatch import fnmatch
@@ -25,19 +26,17 @@ from ..errors import Message, OpenError
 from ..foreign_code.consent import FULL_CONSENT, Consent
 from ..jobs import CancelToken
 from ..messages import listed
-from ..model_inputs import Inputs
+from ..model_inputs import MASK, Inputs
 from ..storage.allocation_budget import allocation_budget
 from ..storage.file_limits import disk_size, foreign_reader, parse_json, read_whole
-from ..storage.mapped_checkpoint import MappedCheckpoint, weights_on_meta
+from ..storage.safetensors_io import MappedCheckpoint, weights_on_meta
 from ..tasks.model_purpose import described_purpose
 from ..text.format import byte_size
 from ..text.python_code import quoted
 from .build_model import Origin, factory_of, opened
 from .builder_arguments import check_configuration, check_names
-from .hugging_face_inputs import example_inputs
 from .named_code import REPOSITORY
 from .protocol import FactoryCode, ModelSpec, SourceModel
-from .quantised_folder import require_floats
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 GENERATION = "generation_config.json"
@@ -448,3 +447,180 @@ def _quiet() -> Generator[None]:
             one.setLevel(level)
         if bars:
             own.enable_progress_bar()
+
+
+FIELDS = ("quantization_config", "compression_config")
+"""Fields of a configuration that tell of quantised weights; the second one was compressed-tensors' own."""
+FILES = {"quantize_config.json": "gptq", "quant_config.json": "awq", "hf_quant_config.json": "modelopt"}
+"""Files in which some tools tell it instead, and what they write."""
+LENGTH = 60
+"""Characters of a method's name."""
+
+
+def require_floats(name: str, folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise OpenError where a folder holds quantised weights.
+
+    Args:
+        name: Of the model, for a person.
+        folder: The folder.
+        config: What its config.json holds.
+    """
+    found = _described(config)
+    if found is None:
+        beside = [_read(folder / file, method) for file, method in FILES.items() if (folder / file).is_file()]
+        found = beside[0] if beside else None
+    if found is not None:
+        raise quantised(name, found)
+
+
+def quantised(name: str, what: Message | str) -> OpenError:
+    """The error for a model with quantised weights; `what` names their form."""
+    template = (
+        "{name} is quantised ({what}): its packed weights can be neither cut nor trained. Open the model that it was "
+        "made from, in float32 or bfloat16, prune that, and quantise the result."
+    )
+    return OpenError("source.hf_quantised", template, name=name, what=what)
+
+
+def _described(config: Mapping[str, Any]) -> Message | str | None:
+    """How a configuration, or a part of it, says that weights are quantised; None where it does not."""
+    for field in FIELDS:
+        if isinstance(told := config.get(field), dict) and told:
+            return _words(cast("dict[str, Any]", told), "")
+    parts = [
+        cast("dict[str, Any]", one) for key, one in config.items() if key.endswith("_config") and isinstance(one, dict)
+    ]
+    return next((words for part in parts if (words := _described(part)) is not None), None)
+
+
+def _read(path: Path, method: str) -> Message | str:
+    try:
+        told: Any = parse_json(read_whole(path))
+    except (OSError, ValueError):  # the file's name says enough
+        return method
+    return _words(cast("dict[str, Any]", told) if isinstance(told, dict) else {}, method)
+
+
+def _words(told: Mapping[str, Any], method: str) -> Message | str:
+    """Method and bits: "gptq, 4 bits"."""
+    bits = [bits for bits in (4, 8) if told.get(f"load_in_{bits}bit") or told.get(f"_load_in_{bits}bit")]
+    bits += [one for key in ("bits", "w_bit", "num_bits") if isinstance(one := told.get(key), int)]
+    name = str(told.get("quant_method") or method or ("bitsandbytes" if bits else "quantization_config"))[:LENGTH]
+    if not bits:
+        return name
+    return Message("source.hf_bits", "{method}, {bits} bits", {"method": name, "bits": bits[0]})
+
+
+SAMPLES = 2
+TOKENS, TARGETS = 16, 9
+"""Tokens of a sample, and of what a decoder has said so far; fewer where a model takes fewer."""
+SIGNAL = 16000
+"""Samples of a second of speech."""
+SPECIAL = re.compile(r"token_id$|token_index$")
+SEED = 0
+
+
+def example_inputs(kind: Any, config: Any) -> dict[str, Any]:
+    """Inputs by name, two samples: the model's main input, and what must come beside it.
+
+    Args:
+        kind: The model's class.
+        config: Its configuration.
+
+    Returns:
+        Inputs by name; {} where the configuration does not say what they look like.
+    """
+    taken = list(inspect.signature(kind.forward).parameters) if hasattr(kind, "forward") else []
+    main = getattr(kind, "main_input_name", "input_ids")
+    generator = torch.Generator().manual_seed(SEED)
+    found: dict[str, Any] = {}
+    text, vision = getattr(config, "text_config", None), getattr(config, "vision_config", None)
+    if text is not None and vision is not None:
+        found["input_ids"] = _with_images(_ids(text, TOKENS, generator), config)
+        found["pixel_values"] = _pixels(vision, generator)
+    elif main == "input_ids" and hasattr(config, "vocab_size"):
+        found["input_ids"] = _ids(config, TOKENS, generator)
+        if not config.is_encoder_decoder and not _is_causal(kind):
+            found[MASK] = torch.ones_like(found["input_ids"])
+    elif main == "pixel_values":
+        found[main] = _pixels(config if vision is None else vision, generator)
+    elif main == "input_values" and not hasattr(config, "num_mel_bins"):
+        found[main] = torch.randn(SAMPLES, SIGNAL, generator=generator)
+    elif main == "input_values":
+        found[main] = torch.randn(SAMPLES, config.max_length, config.num_mel_bins, generator=generator)
+    elif main == "input_features" and hasattr(config, "max_source_positions"):
+        frames = 2 * config.max_source_positions
+        found[main] = torch.randn(SAMPLES, config.num_mel_bins, frames, generator=generator)
+    if not found:
+        return {}
+    if getattr(config, "is_encoder_decoder", False) and "decoder_input_ids" in taken:
+        found["decoder_input_ids"] = _ids(config, TARGETS, generator)
+    if "use_cache" in taken:
+        found["use_cache"] = False
+    return {name: found[name] for name in taken if name in found}
+
+
+def _is_causal(kind: Any) -> bool:
+    """Whether a class is of a family of decoders, whose tokens look back only."""
+    auto: Any = import_module("transformers.models.auto.modeling_auto")
+    family = kind.config_class.model_type
+    return family in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and family not in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+
+def _ids(config: Any, length: int, generator: torch.Generator) -> torch.Tensor:
+    """[2, length] tokens that have no meaning of their own; the last one is the end of the text."""
+    fields = cast("dict[str, Any]", vars(config))
+    special = {v for name, v in fields.items() if SPECIAL.search(name) and isinstance(v, int)}
+    most = getattr(config, "max_position_embeddings", None) or length
+    plain = torch.tensor([v for v in range(min(config.vocab_size, 1000)) if v not in special] or [0])
+    found = plain[torch.randint(len(plain), (SAMPLES, min(length, most)), generator=generator)]
+    end = getattr(config, "eos_token_id", None)
+    if isinstance(end, int) and 0 <= end < config.vocab_size:
+        found[:, -1] = end
+    return found
+
+
+def _with_images(ids: torch.Tensor, config: Any) -> torch.Tensor:
+    """As many image tokens before the text as the images have patches, where the text has places for them."""
+    place = getattr(config, "image_token_id", None)
+    if not isinstance(place, int):
+        return ids
+    vision = config.vision_config
+    patches = (vision.image_size // vision.patch_size) ** 2
+    return torch.cat([torch.full((SAMPLES, patches), place), ids], dim=1)
+
+
+def _pixels(config: Any, generator: torch.Generator) -> torch.Tensor:
+    side = getattr(config, "image_size", None) or 224
+    height, width = (side, side) if isinstance(side, int) else side
+    return torch.randn(SAMPLES, getattr(config, "num_channels", 3) or 3, height, width, generator=generator)
+
+
+CARRIED = ("license", "license_name", "license_link", "language", "datasets", "pipeline_tag")
+"""Fields of an original's model card that hold for what was made of it too."""
+CARD = "README.md"
+
+
+def origin_of(spec: ModelSpec, model: Any) -> dict[str, Any]:
+    """Fields of a model card that the original's own says, {} where nothing is known.
+
+    Args:
+        spec: Where the model came from; a Hugging Face folder has a card, a repository is the base model too.
+        model: The module: those of timm know the licence of their weights.
+    """
+    folder = folder_of(spec)
+    if folder is None:
+        told = getattr(model, "pretrained_cfg", None)
+        licence = cast("Mapping[str, Any]", told).get("license") if isinstance(told, Mapping) else None
+        return {"license": licence} if isinstance(licence, str) else {}
+    found: dict[str, Any] = {}
+    if (folder / CARD).is_file():
+        library = import_module("huggingface_hub")
+        try:
+            card = library.ModelCard.load(folder / CARD, ignore_metadata_errors=True).data.to_dict()
+        except Exception:  # a stranger's file: what it should say is not known then
+            card = {}
+        found = {name: card[name] for name in CARRIED if name in card}
+    if spec.source.startswith(REPOSITORY):
+        found["base_model"] = spec.source.removeprefix(REPOSITORY)
+    return found

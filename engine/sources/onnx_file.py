@@ -14,8 +14,7 @@ from ..storage.file_limits import UNPACKED, check_special, disk_size
 from ..text.format import byte_size
 from ..text.python_code import quoted
 from .build_model import Origin, opened
-from .input_spec import InputSpec
-from .protocol import FactoryCode, ModelSpec, SourceModel
+from .protocol import FactoryCode, InputSpec, ModelSpec, SourceModel
 
 if TYPE_CHECKING:
     import onnx

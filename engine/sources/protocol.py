@@ -1,5 +1,6 @@
 """What to open, as plain data, and the protocol of sources."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,11 +12,69 @@ from ..foreign_code.consent import Consent
 from ..jobs import CancelToken
 from ..model_inputs import Inputs
 from ..options import Option
+from ..storage.paths import Change
 from ..tasks.preprocessing import Preprocessing
 from ..tasks.protocol import TaskSpec
-from ..text.notation import MOVED
-from .input_spec import MODEL_INPUT, InputSpec
+from ..tasks.spec_paths import change_task
+from ..text.notation import MOVED, Notation
 from .pretrained import PretrainedWeights
+
+FLOATS = ("float32", "float16", "bfloat16", "float64")
+INTEGERS = ("int64", "int32", "int16", "int8", "uint8")
+DTYPES = (*FLOATS, *INTEGERS, "bool")
+"""Types that an input may have, as torch calls them."""
+WRITTEN = re.compile(r"(?:(?P<name>[^=:\s]+)=)?(?P<shape>\d+(?:x\d+)*)(?::(?P<dtype>\w+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """One example input.
+
+    Attributes:
+        shape: With the batch first.
+        dtype: A member of `DTYPES`.
+        name: Argument of the model's forward, "" for an input by position.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    name: str = ""
+
+    def __str__(self) -> str:
+        """As `read_input` reads it: input_ids=2x16:int64."""
+        name = f"{self.name}=" if self.name else ""
+        dtype = "" if self.dtype == "float32" else f":{self.dtype}"
+        return f"{name}{'x'.join(map(str, self.shape))}{dtype}"
+
+
+def read_input(text: str) -> InputSpec:
+    """Read 2x3x224x224, 2x16:int64 or input_ids=2x16:int64; raises ValueError with what is wrong."""
+    found = WRITTEN.fullmatch(text.strip().replace("×", "x").replace("X", "x"))
+    shape = tuple(int(part) for part in found["shape"].split("x")) if found else ()
+    if found is None or min(shape) < 1:
+        raise ValueError(f"{text!r} is not an input; write it with the batch first, like 1x3x224x224 or ids=2x16:int64")
+    dtype = found["dtype"] or "float32"
+    if dtype not in DTYPES:
+        raise ValueError(f"{dtype!r} is not a type of inputs; write one of {', '.join(DTYPES)}")
+    if found["name"] and not found["name"].isidentifier():
+        raise ValueError(f"{found['name']!r} is not the name of an argument; write it like input_ids=2x16:int64")
+    return InputSpec(shape, dtype, found["name"] or "")
+
+
+MODEL_INPUT = Notation(read_input, example="1x3x224x224")
+
+
+def check_inputs(inputs: tuple[InputSpec, ...]) -> None:
+    """Raise ValueError where inputs cannot be made or do not go together, as in a file that somebody has written."""
+    for one in inputs:
+        if not one.shape or one.dtype not in DTYPES:
+            raise ValueError(f"{one} has no shape, or a type that is none of {', '.join(DTYPES)}; enter both")
+    names = [one.name for one in inputs]
+    if any(names) and not all(names):
+        raise ValueError("some inputs have names and others have none; name all of them, or none")
+    if any(names) and len(set(names)) < len(names):
+        raise ValueError("two inputs have the same name; name each one once")
+
 
 FOREIGN_FILES = "files from elsewhere"
 """Heading in `--help`."""
@@ -254,3 +313,23 @@ class Source(Protocol):
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """How to make the same module, weights aside, without Secateur; paths are seen from `folder`."""
         ...
+
+
+def change_model(spec: ModelSpec, change: Change) -> ModelSpec:
+    """A model's specification with its paths changed, the task's too."""
+    return replace(
+        spec,
+        source=change_source(spec.source, change),
+        weights=change(spec.weights) if spec.weights else "",
+        task=None if spec.task is None else change_task(spec.task, change),
+        moved=tuple((change(old), change(new)) for old, new in spec.moved),
+    )
+
+
+def change_source(source: str, change: Change) -> str:
+    """A source with its path changed: `path/to/file.py:callable` or a folder; `torchvision:resnet18` has none."""
+    file, colon, name = source.rpartition(":")
+    if file.endswith(".py"):
+        return change(file) + colon + name
+    is_name = bool(colon) and not os.path.exists(change(source)) and len(file) > 1
+    return source if is_name or not source else change(source)

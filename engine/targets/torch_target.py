@@ -32,7 +32,7 @@ class TorchEager:
         """
         import torch
 
-        from ..sources.packed_model import unpack
+        from ..sources.open import unpack
         from ..tracing.tree import as_tensors
         from .token_step import TokenStep
 
@@ -64,7 +64,7 @@ class TorchEager:
         """
         import torch
 
-        from ..sources.packed_model import unpack
+        from ..sources.open import unpack
         from ..tracing.tree import as_tensors
 
         torch.set_num_threads(target.threads)

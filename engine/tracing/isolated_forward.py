@@ -1,9 +1,12 @@
 """Runs a model without side effects: eval mode, fixed seeds, state restored afterwards."""
 
+import functools
+import gc
 import random
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from types import FunctionType, ModuleType
 from typing import Any, cast
 
 import numpy as np
@@ -11,7 +14,6 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from .lru_caches import cleared_caches
 from .model_state import model_state_restored
 from .operator_mode import OperatorMode
 from .tree import modules_of
@@ -105,3 +107,70 @@ class _NothingDropped(OperatorMode):
         if func is torch.ops.aten.native_dropout.default:
             return args[0].clone(), torch.ones_like(args[0], dtype=torch.bool)
         return func(*args, **(kwargs or {}))
+
+
+cached: Any = type(functools.lru_cache(lambda: None))
+
+
+@contextmanager
+def cleared_caches(model: nn.Module) -> Generator[None]:
+    """Hide cached tensors of earlier runs inside, and drop those that are cached inside afterwards."""
+    functions = list(_cached_functions(model))
+    _forget_tensors(functions)
+    try:
+        yield
+    finally:
+        _forget_tensors(functions)
+
+
+def _forget_tensors(functions: Iterable[Any]) -> None:
+    for function in functions:
+        if function.cache_info().currsize and _keeps_tensors(function):
+            function.cache_clear()
+
+
+def _cached_functions(model: nn.Module) -> Iterator[Any]:
+    """In the files of the model's classes, and in these."""
+    kinds = {type(module) for module in modules_of(model).values()}
+    files = {one.__module__ for kind in kinds for one in kind.__mro__[: kind.__mro__.index(nn.Module)]}
+    for name in sorted(files):
+        file = sys.modules.get(name)
+        if file is not None and not name.startswith("torch."):
+            yield from {id(one): one for one in _inside(file)}.values()
+
+
+def _inside(file: ModuleType) -> Iterator[Any]:
+    for value in list(vars(file).values()):
+        if isinstance(value, type) and value.__module__ == file.__name__:
+            for one in list(vars(value).values()):
+                yield from _behind(getattr(one, "__func__", one))
+        else:
+            yield from _behind(value)
+
+
+def _behind(value: Any) -> Iterator[Any]:
+    """A cached function: the value itself, or what a decorator wrapped."""
+    if isinstance(value, cached):
+        yield value
+    elif isinstance(value, FunctionType) and value.__closure__:
+        for cell in value.__closure__:
+            try:
+                inner = cell.cell_contents
+            except ValueError:  # not set yet
+                continue
+            if isinstance(inner, cached):
+                yield inner
+
+
+def _keeps_tensors(function: Any) -> bool:
+    """Among the results of a cached function, or in them, are tensors."""
+    waiting, seen = [function], {id(function)}
+    while waiting:
+        held: list[Any] = gc.get_referents(waiting.pop())
+        for key, one in zip(map(id, held), held, strict=True):
+            if isinstance(one, torch.Tensor):
+                return True
+            if key not in seen and (isinstance(one, (tuple, list, dict)) or type(one).__name__ == "_lru_list_elem"):
+                seen.add(key)
+                waiting.append(one)
+    return False

@@ -23,6 +23,8 @@ from torch._higher_order_ops.scan import scan_op
 from torch._higher_order_ops.while_loop import while_loop_op
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .schema import operator
+
 AUTOGRAD = (DispatchKey.AutogradFunctionality, DispatchKey.AutogradOther, DispatchKey.AutogradNestedTensor)
 Tensors: TypeAlias = Sequence[torch.Tensor]
 
@@ -45,8 +47,8 @@ class OperatorMode(TorchDispatchMode):
         if own is not None:
             cls.__torch_dispatch__ = dispatch
         super().__init_subclass__(**kwargs)
-        for operator, run in MADE_OF.items():
-            operator.py_impl(cls)(_run_seen(run))
+        for higher, run in MADE_OF.items():
+            higher.py_impl(cls)(_run_seen(run))
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -104,3 +106,24 @@ MADE_OF: dict[Any, Callable[..., Any]] = {
     flex_attention_op: math_attention,
 }
 """By operator: the same in plain operators."""
+
+
+class FlopCounter(OperatorMode):
+    """Context manager that counts; an operator without a formula counts for nothing.
+
+    Attributes:
+        flops: So far, two for each multiply-accumulate.
+    """
+
+    def __init__(self) -> None:
+        """Count from nothing."""
+        super().__init__()
+        self.flops = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operator and count it."""
+        named: dict[str, Any] = kwargs or {}
+        result = func(*args, **named)
+        count = operator(func).flops
+        self.flops += 0 if count is None else int(count(*args, **named, out_val=result))
+        return result

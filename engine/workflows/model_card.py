@@ -12,7 +12,7 @@ from ..export.model_card import MARK
 from ..session.state_history import StateHistory, versions
 from ..session.state_text import data_words, metric_pair, model_name, sample_size, step_told, where
 from ..session.states import State
-from ..sources.licence import origin_of
+from ..sources.hugging_face import origin_of
 from ..storage.paths import without_paths
 from ..surgery.repair.config_fit import is_transformers
 from ..tasks.metric_text import metric_value

@@ -27,7 +27,7 @@ from ..scoring.score_options import Choices
 from ..session.open_model import example_inputs
 from ..sources.hugging_face import on_disk, skeleton
 from ..sources.protocol import ModelSpec
-from ..storage.mapped_checkpoint import MappedCheckpoint
+from ..storage.safetensors_io import MappedCheckpoint
 from ..structures.analyse import analyse
 from ..structures.analysis import Analysis, Mask
 from ..surgery.cut.cut import CutModel, cut

@@ -15,8 +15,7 @@ from secateur.engine.recipes.recipe import read_recipe
 from secateur.engine.session.made_inputs import made_inputs
 from secateur.engine.session.open_model import prepare
 from secateur.engine.session.session import Session
-from secateur.engine.sources.input_spec import InputSpec, check_inputs, read_input
-from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.sources.protocol import InputSpec, ModelSpec, check_inputs, read_input
 from secateur.engine.tasks.protocol import TaskSpec
 
 CODE = """

@@ -29,7 +29,7 @@ from secateur.engine.recipes.recipe import read_recipe
 from secateur.engine.session.session import Session
 from secateur.engine.session.state_history import LOG, StateHistory
 from secateur.engine.sharing.session_files import save_project, save_recipe
-from secateur.engine.sources.packed_model import unpack
+from secateur.engine.sources.open import unpack
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import from_identities
 from secateur.engine.targets.protocol import TargetSpec

@@ -16,7 +16,7 @@ from ...bfloat16 import in_bfloat16, widened
 from ...errors import Message
 from ...messages import Phrase, listed, module_named
 from ...runtime.load_pruned import StandIn
-from ...storage.mapped_checkpoint import weights_on_meta
+from ...storage.safetensors_io import weights_on_meta
 from ...tracing.tree import Inputs, copied_inputs, modules_of, outputs_of
 from .config_fields import ConfigFields, Path, Shapes, at, changed, numbers, shapes_of, with_layers
 

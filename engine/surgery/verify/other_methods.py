@@ -15,8 +15,7 @@ from ...errors import Message
 from ...messages import Phrase, all_of, module_named
 from ...runtime.load_pruned import StandIn, own_class
 from ...structures.transition import Transition
-from ...tracing.attribute_reads import AttributeReads
-from ...tracing.code_origin import is_model_code
+from ...tracing.attribute_reads import AttributeReads, is_model_code
 from ...tracing.tree import modules_of
 from ..repair.candidates import AxisSizes
 

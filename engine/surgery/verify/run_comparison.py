@@ -20,8 +20,8 @@ from ...jobs import CancelToken, check
 from ...messages import Phrase
 from ...runtime.load_pruned import StandIn, apply_edits
 from ...structures.analysis import StandInSpec
-from ...tracing.forward_state import ForwardState
 from ...tracing.isolated_forward import quiet_forward
+from ...tracing.model_state import ForwardState
 from ...tracing.tree import Inputs, call, copied_inputs, modules_of, preserved_outputs, tensors_of
 from ..cut.skip_block import skip
 from .fixed_randomness import SameDraws

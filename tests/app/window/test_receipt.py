@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QTreeView
 from secateur.app.document.job_state import FolderReceipt
 from secateur.app.jobs.written import show_written
 from secateur.engine.export.protocol import Exported
-from secateur.engine.sources.input_spec import InputSpec
+from secateur.engine.sources.protocol import InputSpec
 from secateur.engine.tasks.protocol import Metric, Split
 from tests.app.playing import Player
 from tests.app.stand_in import travelled

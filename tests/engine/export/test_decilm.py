@@ -12,7 +12,7 @@ import transformers
 from secateur.engine.export.protocol import ExportRequest
 from secateur.engine.export.table import exporter_named
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.sources.hugging_face_inputs import example_inputs
+from secateur.engine.sources.hugging_face import example_inputs
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
 from secateur.engine.surgery.cut.cut import CutModel, cut

@@ -15,7 +15,7 @@ from secateur.engine.export.gguf_tokenizer import add_tokenizer
 from secateur.engine.export.protocol import Exported, ExportRequest
 from secateur.engine.export.table import exporter_named, format_of
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.sources.hugging_face_inputs import example_inputs
+from secateur.engine.sources.hugging_face import example_inputs
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analyse import analyse

@@ -25,7 +25,7 @@ from secateur.engine.pruning import prune
 from secateur.engine.scoring.criteria import score
 from secateur.engine.session.session import Session
 from secateur.engine.session.state_history import StateHistory
-from secateur.engine.sources.hugging_face_inputs import example_inputs
+from secateur.engine.sources.hugging_face import example_inputs
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from secateur.engine.foreign_code.own_modules import own_modules
+from secateur.engine.foreign_code.sys_path import own_modules
 
 FILES = {
     "net/pyproject.toml": "",

@@ -17,8 +17,7 @@ from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.session import Session
 from secateur.engine.session.state_history import LOG
 from secateur.engine.sharing.session_files import save_project
-from secateur.engine.sources.input_spec import InputSpec
-from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.sources.protocol import InputSpec, ModelSpec
 from secateur.engine.tasks import texts
 from secateur.engine.tasks.protocol import Split, TaskSpec, option
 from tests.engine.tasks.tables.makers import write_csv

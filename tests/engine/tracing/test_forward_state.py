@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.tracing.forward_state import ForwardState
+from secateur.engine.tracing.model_state import ForwardState
 
 
 class Inner:

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from secateur.engine.jobs import Cancelled
 from secateur.engine.tracing import resumable_forward
-from secateur.engine.tracing.flop_counter import FlopCounter
 from secateur.engine.tracing.isolated_forward import quiet_forward
+from secateur.engine.tracing.operator_mode import FlopCounter
 from secateur.engine.tracing.resumable_forward import ResumableForward
 from secateur.engine.tracing.tree import tensors_of
 

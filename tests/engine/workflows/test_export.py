@@ -13,7 +13,7 @@ from secateur.engine.export.protocol import Exported
 from secateur.engine.export.usage import command_line, place_of, sample_inputs
 from secateur.engine.jobs import finish
 from secateur.engine.session.session import Session
-from secateur.engine.sources.input_spec import InputSpec
+from secateur.engine.sources.protocol import InputSpec
 from secateur.engine.workflows.export import export_state
 
 from ..session.small import write_project

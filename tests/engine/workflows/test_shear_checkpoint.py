@@ -24,7 +24,7 @@ from secateur.engine.session.open_model import example_inputs
 from secateur.engine.sources.hugging_face import skeleton
 from secateur.engine.sources.open import named_by_hand
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.storage.mapped_checkpoint import MappedCheckpoint
+from secateur.engine.storage.safetensors_io import MappedCheckpoint
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.tracing.tree import tensors_of
 from secateur.engine.workflows.shear_checkpoint import ShearedFolder, shear_checkpoint

@@ -11,7 +11,7 @@ import transformers
 from secateur.engine.errors import Message
 from secateur.engine.planning.protocol import Goal, kind_limit_of
 from secateur.engine.planning.target_shape import with_shape_planned
-from secateur.engine.sources.hugging_face_inputs import example_inputs
+from secateur.engine.sources.hugging_face import example_inputs
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.surgery.cut.cut import cut
